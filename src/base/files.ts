@@ -1,0 +1,101 @@
+// State on disk: JSON written as temp + fsync + rename, so that a kill at any point leaves the old or the new file.
+
+import { randomBytes } from "node:crypto";
+import { type FileHandle, mkdir, open, readFile, rename, rm, stat, statfs } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { errnoOf } from "./errors.js";
+
+/** Suffix of files in the making: whatever bears it may be removed at start. */
+export const TEMP_MARK = ".tmp-";
+
+/** A name for a file in the making beside `path`. */
+export function tempNameFor(path: string): string {
+  return join(dirname(path), `${basename(path)}${TEMP_MARK}${randomBytes(6).toString("hex")}`);
+}
+
+export interface AtomicOptions {
+  /** Default 0600. */
+  mode?: number;
+  /** false: the content may be lost at power cut, never torn. Default true. */
+  durable?: boolean;
+}
+
+/** Replaces `path` in one step. */
+export async function writeFileAtomic(
+  path: string,
+  data: string | Uint8Array,
+  options: AtomicOptions = {},
+): Promise<void> {
+  const temp = tempNameFor(path);
+  try {
+    const file = await open(temp, "wx", options.mode ?? 0o600);
+    try {
+      await file.writeFile(data);
+      if (options.durable !== false) await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temp, path);
+  } catch (error) {
+    await rm(temp, { force: true });
+    throw error;
+  }
+  if (options.durable !== false) await syncDirectory(dirname(path));
+}
+
+export function writeJsonAtomic(path: string, value: unknown, options: AtomicOptions = {}): Promise<void> {
+  return writeFileAtomic(path, `${JSON.stringify(value, null, 1)}\n`, options);
+}
+
+/** The parsed file, or undefined where there is none. Throws SyntaxError on damage: the caller says what it was. */
+export async function readJson(path: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(path, "utf8"));
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** Makes a rename in the directory survive a power cut. */
+export async function syncDirectory(path: string): Promise<void> {
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(path, "r");
+    await handle.sync();
+  } finally {
+    await handle?.close();
+  }
+}
+
+export async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return false;
+    throw error;
+  }
+}
+
+/** A private directory (0700 unless told otherwise), parents included. */
+export async function makeDirectory(path: string, mode = 0o700): Promise<string> {
+  await mkdir(path, { recursive: true, mode });
+  return path;
+}
+
+/** Bytes free for this user on the file system of `path`. */
+export async function freeBytes(path: string): Promise<number> {
+  const fs = await statfs(path);
+  return fs.bavail * fs.bsize;
+}
+
+/** Bytes really taken by a (sparse) file; 0 where there is none. */
+export async function allocatedBytes(path: string): Promise<number> {
+  try {
+    return (await stat(path)).blocks * 512;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return 0;
+    throw error;
+  }
+}

@@ -1,0 +1,58 @@
+// Where kiln keeps things. KILN_ROOT moves data, run directory and socket together, so that daemons live side by side.
+
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+
+export interface KilnPaths {
+  /** Images, bases, VMs, kernels. */
+  readonly data: string;
+  /** Sockets, pids: gone after a reboot. */
+  readonly run: string;
+  readonly config: string;
+  /** kilnd's socket. */
+  readonly socket: string;
+}
+
+/**
+ * @param env the process environment
+ * @param uid the caller's user id; 0 uses the system's places (ecosystem: FHS), others XDG's
+ */
+export function kilnPaths(env: NodeJS.ProcessEnv, uid: number): KilnPaths {
+  const root = env.KILN_ROOT;
+  if (root !== undefined && root !== "") {
+    const run = join(root, "run");
+    return { data: join(root, "data"), run, config: join(root, "config"), socket: socketFromEnv(env, run) };
+  }
+  if (uid === 0) {
+    return {
+      data: "/var/lib/kiln",
+      run: "/run/kiln",
+      config: "/etc/kiln",
+      socket: socketFromEnv(env, "/run/kiln"),
+    };
+  }
+  const home = env.HOME ?? "/";
+  const run = join(env.XDG_RUNTIME_DIR ?? join("/tmp", `kiln-${uid}`), "kiln");
+  return {
+    data: join(env.XDG_DATA_HOME ?? join(home, ".local/share"), "kiln"),
+    run,
+    config: join(env.XDG_CONFIG_HOME ?? join(home, ".config"), "kiln"),
+    socket: socketFromEnv(env, run),
+  };
+}
+
+function socketFromEnv(env: NodeJS.ProcessEnv, run: string): string {
+  const host = env.KILN_HOST;
+  if (host?.startsWith("unix://")) return host.slice("unix://".length);
+  return join(run, "kiln.sock");
+}
+
+/**
+ * A short directory for one VM's sockets: sun_path holds 108 bytes (unix(7)), so the id is hashed to 16 characters.
+ */
+export function vmRunDirectory(run: string, vmId: string): string {
+  return join(run, "v", createHash("sha256").update(vmId).digest("hex").slice(0, 16));
+}
+
+/** Longest path that bind(2) and connect(2) take for a unix socket, without its final NUL. */
+export const MAX_SOCKET_PATH = 107;

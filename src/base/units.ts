@@ -1,0 +1,103 @@
+// Sizes and durations as people write them.
+
+import { Code, KilnError } from "./errors.js";
+
+const KIB = 1024;
+const FACTORS: Readonly<Record<string, number>> = {
+  "": 1,
+  b: 1,
+  k: KIB,
+  m: KIB ** 2,
+  g: KIB ** 3,
+  t: KIB ** 4,
+};
+
+/**
+ * Bytes of "512m", "2GiB", "1.5g", "64 GB". Factors are binary for every spelling, as Docker's `-m` has them.
+ *
+ * @param what names the option in the error
+ * @throws KilnError invalid_argument `bad-size`
+ */
+export function parseSize(text: string, what = "size"): number {
+  const match = /^\s*([0-9]+(?:\.[0-9]+)?)\s*([bkmgt]?)(?:i?b)?\s*$/i.exec(text);
+  const factor = FACTORS[(match?.[2] ?? "").toLowerCase()];
+  const bytes = match === null || factor === undefined ? Number.NaN : Math.round(Number(match[1]) * factor);
+  if (!Number.isSafeInteger(bytes)) {
+    throw new KilnError(Code.InvalidArgument, `${what} "${text}" is not a size`, {
+      reason: "bad-size",
+      hint: "write a number and a unit, for example 512m, 2GiB or 64g",
+    });
+  }
+  return bytes;
+}
+
+/** "12.3MB", "4.1GB": decimal, as Docker shows sizes. */
+export function formatSize(bytes: number): string {
+  let value = bytes;
+  for (const unit of ["B", "kB", "MB", "GB", "TB"]) {
+    if (value < 1000 || unit === "TB") {
+      return unit === "B"
+        ? `${value}B`
+        : `${value >= 100 ? Math.round(value) : Number(value.toPrecision(3))}${unit}`;
+    }
+    value /= 1000;
+  }
+  return `${bytes}B`;
+}
+
+/** "512MiB", "1.5GiB": binary, for memory. */
+export function formatMemory(bytes: number): string {
+  let value = bytes;
+  for (const unit of ["B", "KiB", "MiB", "GiB", "TiB"]) {
+    if (value < 1024 || unit === "TiB") return `${Number(value.toPrecision(4))}${unit}`;
+    value /= 1024;
+  }
+  return `${bytes}B`;
+}
+
+const DURATIONS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
+
+/**
+ * Milliseconds of "10s", "1m30s", "250ms", "2h"; a bare number is seconds, as Docker's `-t` has it.
+ *
+ * @throws KilnError invalid_argument `bad-duration`
+ */
+export function parseDuration(text: string, what = "duration"): number {
+  if (/^[0-9]+(\.[0-9]+)?$/.test(text)) return Math.round(Number(text) * 1000);
+  let rest = text;
+  let total = 0;
+  while (rest.length > 0) {
+    const match = /^([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)/.exec(rest);
+    if (match === null) {
+      throw new KilnError(Code.InvalidArgument, `${what} "${text}" is not a duration`, {
+        reason: "bad-duration",
+        hint: "write for example 10s, 1m30s or 250ms",
+      });
+    }
+    total += Number(match[1]) * (DURATIONS[match[2] ?? ""] ?? 0);
+    rest = rest.slice(match[0].length);
+  }
+  return Math.round(total);
+}
+
+/** "3 seconds", "2 minutes", "5 days": for "Up ..." and "... ago". */
+export function formatAge(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  const steps: [number, string][] = [
+    [86_400, "day"],
+    [3600, "hour"],
+    [60, "minute"],
+    [1, "second"],
+  ];
+  for (const [size, word] of steps) {
+    const count = Math.floor(seconds / size);
+    if (count >= 1) return `${count} ${word}${count === 1 ? "" : "s"}`;
+  }
+  return "less than a second";
+}

@@ -1,0 +1,97 @@
+// What the other rooms (through the engine) know of images.
+
+import type { Abortable, OnProgress } from "../base/progress.js";
+
+export interface Platform {
+  readonly os: string;
+  readonly architecture: string;
+  readonly variant?: string;
+}
+
+/** The part of an OCI image config that says what to run (image-spec, config.md). Unknown fields are kept in raw. */
+export interface ImageRunConfig {
+  readonly env: readonly string[];
+  readonly entrypoint: readonly string[];
+  readonly cmd: readonly string[];
+  readonly workdir: string;
+  readonly user: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly exposedPorts: readonly string[];
+  readonly volumes: readonly string[];
+  readonly stopSignal: string;
+}
+
+export interface LayerInfo {
+  /** Digest of the blob as stored: "sha256:..." */
+  readonly digest: string;
+  readonly sizeBytes: number;
+  /** Digest of the uncompressed tar. */
+  readonly diffId: string;
+  readonly compression: "none" | "gzip" | "zstd";
+}
+
+export interface StoredImage {
+  /** Digest of the config blob: the image's id. */
+  readonly id: string;
+  /** Full names: "docker.io/library/nginx:1.25". */
+  readonly names: readonly string[];
+  /** "docker.io/library/nginx@sha256:..." */
+  readonly digests: readonly string[];
+  readonly manifestDigest: string;
+  readonly platform: Platform;
+  readonly run: ImageRunConfig;
+  readonly layers: readonly LayerInfo[];
+  readonly sizeBytes: number;
+  readonly createdAt: string;
+}
+
+export interface RegistryCredentials {
+  readonly username?: string;
+  readonly password?: string;
+  readonly identityToken?: string;
+}
+
+export interface PullOptions extends Abortable {
+  readonly platform?: Platform;
+  readonly onProgress?: OnProgress;
+  /** By registry host; before all files. */
+  readonly credentials?: ReadonlyMap<string, RegistryCredentials>;
+  /** Plain HTTP also off loopback. */
+  readonly plainHttp?: boolean;
+}
+
+export interface ImportOptions extends Abortable {
+  readonly name: string;
+  /** Dockerfile lines: ENTRYPOINT, CMD, ENV, USER, WORKDIR, EXPOSE, LABEL, STOPSIGNAL, VOLUME. */
+  readonly changes?: readonly string[];
+  readonly platform?: Platform;
+  readonly onProgress?: OnProgress;
+}
+
+/**
+ * The content-addressed store: blobs/sha256/<hex>, images/<config hex>.json, names.json; downloads in ingest/.
+ * Every write is atomic; several daemons never share one store.
+ */
+export interface ImageStore {
+  /** Repairs after a kill: removes what is half done and can't be resumed. */
+  open(): Promise<void>;
+  /**
+   * Any image name a user may write: a registry reference, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
+   * `docker-archive:FILE[:REF]`. An interrupted pull resumes.
+   */
+  pull(source: string, options: PullOptions): Promise<StoredImage>;
+  /** Looks up by id, id prefix or name (normalised); undefined where there is none. Never asks a registry. */
+  find(key: string): StoredImage | undefined;
+  list(): readonly StoredImage[];
+  importTar(tar: AsyncIterable<Uint8Array>, options: ImportOptions): Promise<StoredImage>;
+  tag(key: string, name: string): Promise<void>;
+  /** Removes a name, or all of an image by id; blobs nobody else uses go with the last name. */
+  remove(key: string): Promise<{ untagged: string[]; deleted: string[] }>;
+  /** Removes blobs that no image uses. */
+  collectGarbage(): Promise<{ blobs: number; bytes: number }>;
+  /** The blob's file; throws not_found. */
+  blobPath(digest: string): string;
+  /** Raw JSON for `image inspect`. */
+  readBlobText(digest: string, limitBytes: number): Promise<string>;
+  usage(): Promise<{ blobs: number; bytes: number; ingestBytes: number }>;
+}

@@ -1,0 +1,46 @@
+// Kernels as the engine sees them.
+
+import type { Abortable, OnProgress } from "../base/progress.js";
+
+export interface StoredKernel {
+  /** sha256 hex of vmlinux. */
+  readonly id: string;
+  readonly name: string;
+  /** uname -r. */
+  readonly release: string;
+  readonly source: string;
+  readonly vmlinux: string;
+  /** Directory with `modules.*` and `kernel/...` as below /lib/modules/<release>; absent where all is built in. */
+  readonly modulesDirectory?: string;
+  readonly sizeBytes: number;
+  readonly createdAt: string;
+}
+
+export interface KernelCatalogue {
+  open(): Promise<void>;
+  list(): readonly StoredKernel[];
+  /** By id, prefix or name. Throws not_found. */
+  find(key: string): StoredKernel;
+  /** The one to boot and why; undefined where none has been brought yet. */
+  default(): { kernel: StoredKernel; why: string } | undefined;
+  setDefault(key: string): Promise<void>;
+  importFile(path: string, options: KernelImportOptions): Promise<StoredKernel>;
+  importDeb(path: string, options: KernelImportOptions): Promise<StoredKernel>;
+  /** A directory that holds boot/vmlinux and lib/modules (what an OCI kernel image unpacks to). */
+  importTree(root: string, options: KernelImportOptions): Promise<StoredKernel>;
+  /** Debian's packaged cloud kernel through apt. */
+  importDebian(options: KernelImportOptions): Promise<StoredKernel>;
+  remove(key: string): Promise<void>;
+  /**
+   * The initramfs for this kernel and agent: cached by the hash of both. An uncompressed newc cpio with /init
+   * (the agent), /modules.list and the modules of it in dependency order.
+   */
+  initramfs(kernel: StoredKernel, agentPath: string): Promise<string>;
+}
+
+export interface KernelImportOptions extends Abortable {
+  readonly name?: string;
+  /** Directory with this kernel's modules, for a bare vmlinux. */
+  readonly modulesDirectory?: string;
+  readonly onProgress?: OnProgress;
+}

@@ -1,0 +1,138 @@
+// The driver interface: what the engine asks of a VMM, and what it may count on. Two drivers implement it (qemu/,
+// firecracker/), one contract suite (test/contract/vmm) holds both to it.
+//
+// Lifecycle: `launch` spawns a detached VMM process and returns once it exists; the guest boots by itself. The
+// process outlives kilnd: `launch` returns a JSON-able `VmmRecord` with which a later kilnd calls `reattach`.
+// A handle's `exited` resolves exactly once, also for a VMM that died while nobody looked.
+
+import type { Duplex } from "node:stream";
+import type { ProcessId } from "../base/processes.js";
+import type { Abortable } from "../base/progress.js";
+
+export type VmmKind = "qemu" | "firecracker";
+export type Accelerator = "kvm" | "tcg";
+
+/** What a driver can do; asked instead of versions or names. */
+export interface VmmCapabilities {
+  readonly accelerator: Accelerator;
+  /** How the channel reaches the guest. */
+  readonly channel: "virtio-serial" | "vsock";
+  /** Rootless network card with outbound access. */
+  readonly userNetwork: boolean;
+  /** Memory that the guest frees goes back to the host. */
+  readonly freePageReporting: boolean;
+  /** poweroff in the guest ends the VMM process. False: the guest must end by restart (Firecracker, x86). */
+  readonly poweroffExits: boolean;
+  /** The machine tells a guest's reboot from its poweroff. */
+  readonly tellsReboot: boolean;
+  readonly pause: boolean;
+  readonly maxDisks: number;
+  readonly maxVcpus: number;
+}
+
+/** The verdict on one VMM on this host; `why` is for `kiln info`. */
+export interface VmmProbe {
+  readonly kind: VmmKind;
+  readonly usable: boolean;
+  readonly why: string;
+  readonly path?: string;
+  readonly version?: string;
+  readonly capabilities?: VmmCapabilities;
+}
+
+export interface DiskSpec {
+  /** [a-z0-9]{1,20}; the guest sees disks in this order: /dev/vda, /dev/vdb, ... */
+  readonly id: string;
+  /** Raw file. */
+  readonly path: string;
+  readonly readOnly: boolean;
+}
+
+export interface NetworkCardSpec {
+  readonly mac: string;
+  /** user: rootless, outbound only, no way to the host's loopback. */
+  readonly mode: "user";
+}
+
+export interface VmmSpec {
+  /** 64 hex; also names the VM to the VMM. */
+  readonly vmId: string;
+  /** Existing private directory for sockets and pid files; short (unix socket paths hold 107 bytes). */
+  readonly runDirectory: string;
+  /** Existing private directory for logs and configuration that outlive a reboot. */
+  readonly stateDirectory: string;
+  readonly kernel: string;
+  readonly initrd: string;
+  /** Extra words for the kernel's command line; the driver adds what its machine needs (reboot=, tsc_early_khz=...). */
+  readonly kernelArgs: readonly string[];
+  readonly vcpus: number;
+  readonly memoryBytes: number;
+  readonly disks: readonly DiskSpec[];
+  readonly network?: NetworkCardSpec;
+  /**
+   * Root daemon only: the VMM runs as this uid and gid; the engine has given it its files. Absent: as the daemon's
+   * own user, with no_new_privs.
+   */
+  readonly runAs?: { readonly uid: number; readonly gid: number };
+}
+
+/** What a later kilnd needs to find the VM again. Plain JSON; versioned by `driver`. */
+export interface VmmRecord {
+  readonly driver: VmmKind;
+  readonly process: ProcessId;
+  readonly capabilities: VmmCapabilities;
+  /** Driver's own facts (socket paths, ...). */
+  readonly facts: Readonly<Record<string, string>>;
+}
+
+export type VmmExitCause =
+  | "guest-shutdown" // poweroff in the guest
+  | "guest-reset" // reboot in the guest (or, without pvpanic, a panic)
+  | "guest-panic"
+  | "killed" // by us
+  | "crashed" // by itself: signal, error
+  | "unknown"; // ended while no kilnd was looking
+
+export interface VmmExit {
+  readonly cause: VmmExitCause;
+  /** For people: exit code or signal, last words on stderr. */
+  readonly detail: string;
+}
+
+export interface VmmStats {
+  readonly cpuMs: number;
+  readonly rssBytes: number;
+}
+
+export interface VmmHandle {
+  readonly record: VmmRecord;
+  /** Resolves once when the VMM process has ended. Never rejects. */
+  readonly exited: Promise<VmmExit>;
+  /**
+   * A byte stream to the agent's end of the channel, without any hello. One at a time. Rejects `unavailable` while
+   * nobody listens in the guest (vsock); on virtio-serial it connects early and the guest answers when it is up.
+   */
+  dialChannel(options?: Abortable): Promise<Duplex>;
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  /** Ends the VMM process now; resolves when it is gone. Idempotent. */
+  kill(): Promise<void>;
+  /** The last bytes of the guest's console, at most `limit` (default 4 KiB). */
+  consoleTail(limit?: number): Promise<string>;
+  /** Path of the bounded console log. */
+  readonly consoleLog: string;
+  stats(): Promise<VmmStats>;
+  /** Bytes of memory the guest should give up; 0 gives all back. */
+  setBalloon(bytes: number): Promise<void>;
+  /** Lets go of sockets and timers; the VMM goes on. For kilnd's own end. */
+  detach(): Promise<void>;
+}
+
+export interface VmmDriver {
+  readonly kind: VmmKind;
+  /** Cheap enough for every start of kilnd: slow verdicts (a timed KVM boot) are cached under the data root. */
+  probe(options?: Abortable): Promise<VmmProbe>;
+  launch(spec: VmmSpec, options?: Abortable): Promise<VmmHandle>;
+  /** Rejects not_found `vmm-gone` where the process has ended; its exit is then "unknown". */
+  reattach(record: VmmRecord, spec: VmmSpec, options?: Abortable): Promise<VmmHandle>;
+}
