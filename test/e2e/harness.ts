@@ -1,0 +1,213 @@
+// One kiln of its own per test file: a fresh KILN_ROOT, the real CLI, the real daemon, real guests.
+// `dispose` removes everything and fails when a process that belongs to the root is left.
+
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { delay } from "../../src/base/runtime.js";
+
+const DIST = fileURLToPath(new URL("../../src/", import.meta.url));
+export const CLI = join(DIST, "cli/main.js");
+export const DAEMON = join(DIST, "daemon/main.js");
+
+export interface RunResult {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  stdin?: string | Uint8Array;
+  env?: NodeJS.ProcessEnv;
+  /** Kills the program after it; default 180 s: a guest under software emulation on a busy machine is slow. */
+  timeoutMs?: number;
+  cwd?: string;
+}
+
+/** Runs a program to its end and collects what it prints. */
+export function run(argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+  const [program = "", ...args] = argv;
+  return collect(
+    spawn(program, args, {
+      env: options.env ?? process.env,
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+      stdio: ["pipe", "pipe", "pipe"],
+      timeout: options.timeoutMs ?? 180_000,
+      killSignal: "SIGKILL",
+    }),
+    options.stdin,
+  );
+}
+
+function collect(child: ChildProcess, stdin?: string | Uint8Array): Promise<RunResult> {
+  const out: Buffer[] = [];
+  const err: Buffer[] = [];
+  child.stdout?.on("data", (chunk: Buffer) => out.push(chunk));
+  child.stderr?.on("data", (chunk: Buffer) => err.push(chunk));
+  // The program may end without reading its stdin: that is its right, not a failure of the test.
+  child.stdin?.on("error", () => undefined);
+  child.stdin?.end(stdin ?? "");
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (code, signal) =>
+      resolve({
+        code,
+        signal,
+        stdout: Buffer.concat(out).toString("utf8"),
+        stderr: Buffer.concat(err).toString("utf8"),
+      }),
+    );
+  });
+}
+
+export interface TestKilnOptions {
+  env?: NodeJS.ProcessEnv;
+  /** Arguments of kilnd. */
+  daemonArgs?: readonly string[];
+}
+
+export class TestKiln {
+  readonly root: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly #daemonArgs: readonly string[];
+  #daemon: ChildProcess | undefined;
+  #daemonLog = "";
+
+  private constructor(root: string, options: TestKilnOptions) {
+    this.root = root;
+    this.env = { ...process.env, NO_COLOR: "1", ...options.env, KILN_ROOT: root };
+    this.#daemonArgs = options.daemonArgs ?? [];
+  }
+
+  /** A fresh root with its daemon running. */
+  static async start(options: TestKilnOptions = {}): Promise<TestKiln> {
+    const root = await mkdtemp(join(tmpdir(), "kt-"));
+    const kiln = new TestKiln(root, options);
+    await kiln.startDaemon();
+    return kiln;
+  }
+
+  get socket(): string {
+    return join(this.root, "run", "kiln.sock");
+  }
+
+  get daemonPid(): number {
+    assert.ok(this.#daemon?.pid, "kilnd runs");
+    return this.#daemon.pid;
+  }
+
+  /** What kilnd has printed so far. */
+  get daemonLog(): string {
+    return this.#daemonLog;
+  }
+
+  /** Starts kilnd and returns once its socket accepts. */
+  async startDaemon(): Promise<void> {
+    const child = spawn(process.execPath, [DAEMON, ...this.#daemonArgs], {
+      env: this.env,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.#daemon = child;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.on("data", (chunk: Buffer) => {
+        this.#daemonLog += chunk.toString("utf8");
+      });
+    }
+    while (!(await accepts(this.socket))) {
+      assert.equal(child.exitCode, null, `kilnd ended at start:\n${this.#daemonLog}`);
+      await delay(20);
+    }
+  }
+
+  /** Ends kilnd and waits for it; its VMs go on. */
+  async stopDaemon(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
+    const child = this.#daemon;
+    this.#daemon = undefined;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const closed = new Promise((resolve) => child.once("exit", resolve));
+    child.kill(signal);
+    await closed;
+  }
+
+  kiln(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+    return run([process.execPath, CLI, ...args], { ...options, env: { ...this.env, ...options.env } });
+  }
+
+  /** Runs a verb that must succeed and gives its stdout. */
+  async ok(args: readonly string[], options: RunOptions = {}): Promise<string> {
+    const result = await this.kiln(args, options);
+    assert.equal(
+      result.code,
+      0,
+      `kiln ${args.join(" ")} ended ${result.code ?? result.signal}\n${result.stderr}${result.stdout}\n--- kilnd:\n${this.#daemonLog.slice(-4000)}`,
+    );
+    return result.stdout;
+  }
+
+  /** A verb that goes on (run, logs -f, attach), with pipes. */
+  spawn(args: readonly string[]): ChildProcess {
+    return spawn(process.execPath, [CLI, ...args], { env: this.env, stdio: ["pipe", "pipe", "pipe"] });
+  }
+
+  /** Processes of this root (VMMs, builders, kilnd): their command line names it. */
+  async processes(): Promise<{ pid: number; command: string }[]> {
+    const found: { pid: number; command: string }[] = [];
+    for (const entry of await readdir("/proc")) {
+      if (!/^\d+$/.test(entry) || Number(entry) === process.pid) continue;
+      const command = await readFile(`/proc/${entry}/cmdline`, "utf8").catch(() => "");
+      if (command.includes(this.root))
+        found.push({ pid: Number(entry), command: command.replaceAll("\0", " ") });
+    }
+    return found;
+  }
+
+  /** Removes all VMs, ends the daemon, checks that nothing is left, removes the root. */
+  async dispose(): Promise<void> {
+    try {
+      if (this.#daemon === undefined) await this.startDaemon();
+      const ids = (await this.kiln(["ps", "-aq", "--no-trunc"])).stdout.split("\n").filter((id) => id !== "");
+      if (ids.length > 0) await this.kiln(["rm", "-f", ...ids]);
+      await this.stopDaemon();
+      const left = await this.processes();
+      for (const { pid } of left) process.kill(pid, "SIGKILL");
+      assert.deepEqual(left, [], "no process of this root is left");
+    } finally {
+      await this.stopDaemon("SIGKILL");
+      await rm(this.root, { recursive: true, force: true });
+    }
+  }
+}
+
+function accepts(socket: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(socket);
+    probe.once("connect", () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once("error", () => resolve(false));
+  });
+}
+
+/**
+ * Waits until `probe` gives something else than undefined; fails with what was waited for. The step is short because
+ * what is waited for is somebody else's state (another process, a guest) that gives no event to the test.
+ */
+export async function eventually<T>(
+  what: string,
+  probe: () => Promise<T | undefined>,
+  timeoutMs = 60_000,
+): Promise<T> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    const value = await probe();
+    if (value !== undefined) return value;
+    if (Date.now() > deadline) assert.fail(`waited ${timeoutMs} ms in vain for: ${what}`);
+    await delay(25);
+  }
+}
