@@ -1,0 +1,191 @@
+import assert from "node:assert/strict";
+import { mkdtemp, open, readdir, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import type { LogRecord } from "./log-format.js";
+import { type ReadLogOptions, VmLog } from "./vm-log.js";
+
+let directory: string;
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), "kiln-log-"));
+});
+afterEach(() => rm(directory, { recursive: true, force: true }));
+
+function record(sequence: number, text: string, over: Partial<LogRecord> = {}): LogRecord {
+  return {
+    sequence: BigInt(sequence),
+    stream: "stdout",
+    timeNs: BigInt(sequence),
+    data: Buffer.from(text),
+    ...over,
+  };
+}
+
+async function textOf(log: VmLog, options: ReadLogOptions = {}): Promise<string> {
+  let text = "";
+  for await (const chunk of log.read(options)) text += Buffer.from(chunk.data).toString();
+  return text;
+}
+
+async function written(...texts: string[]): Promise<VmLog> {
+  const log = new VmLog(directory);
+  await log.begin(1);
+  let sequence = 0;
+  for (const text of texts) {
+    await log.append([record(sequence, text)]);
+    sequence += text.length;
+  }
+  return log;
+}
+
+describe("VmLog", () => {
+  it("gives back what was appended, also after the end and in another daemon", async () => {
+    const log = await written("one\n", "two\n");
+    assert.equal(await textOf(log), "one\ntwo\n");
+    await log.end();
+    assert.equal(await textOf(new VmLog(directory)), "one\ntwo\n");
+  });
+
+  it("goes on after the last whole record when a kill tore the next one", async () => {
+    const log = await written("first\n", "second\n");
+    await log.end();
+    const [name] = await readdir(directory);
+    const path = join(directory, name ?? "");
+    const file = await open(path);
+    const { size } = await file.stat();
+    await file.close();
+    await truncate(path, size - 3);
+
+    const again = new VmLog(directory);
+    assert.equal(await again.begin(1), 6n);
+    await again.append([record(6, "second\n")]);
+    assert.equal(await textOf(again), "first\nsecond\n");
+  });
+
+  it("skips what it already has when records come twice or overlap", async () => {
+    const log = await written("abcdef");
+    await log.append([record(0, "abcdef"), record(3, "defghi")]);
+    assert.equal(await textOf(log), "abcdefghi");
+    assert.equal(log.nextSequence, 9n);
+  });
+
+  it("keeps the output of earlier boots and begins each boot at sequence 0", async () => {
+    const log = await written("boot one\n");
+    assert.equal(await log.begin(2), 0n);
+    await log.append([record(0, "boot two\n")]);
+    assert.equal(await textOf(log), "boot one\nboot two\n");
+  });
+
+  it("starts a new segment at the size limit and drops the oldest beyond the total", async () => {
+    const log = new VmLog(directory, { segmentBytes: 200, keepBytes: 700 });
+    await log.begin(1);
+    for (let n = 0; n < 40; n++) await log.append([record(n * 10, `line ${String(n).padStart(4, "0")}\n`)]);
+    const text = await textOf(log);
+    assert.ok((await readdir(directory)).length <= 4);
+    assert.match(text, /line 0039\n$/);
+    assert.doesNotMatch(text, /line 0000/);
+    await log.end();
+  });
+
+  it("resumes in the newest of several segments", async () => {
+    const log = new VmLog(directory, { segmentBytes: 50, keepBytes: 10_000 });
+    await log.begin(1);
+    for (let n = 0; n < 5; n++) await log.append([record(n * 10, `line ${String(n).padStart(4, "0")}\n`)]);
+    await log.end();
+    assert.equal(await new VmLog(directory).begin(1), 50n);
+  });
+
+  for (const [lines, expected] of [
+    [0, ""],
+    [1, "c\n"],
+    [2, "bb\nc\n"],
+    [3, "a\nbb\nc\n"],
+    [9, "a\nbb\nc\n"],
+  ] as const) {
+    it(`reads the last ${lines} lines across records that split them`, async () => {
+      const log = await written("a\nb", "b\n", "c", "\n");
+      assert.equal(await textOf(log, { tail: lines }), expected);
+    });
+  }
+
+  it("counts an unfinished last line as a line", async () => {
+    const log = await written("a\nb\n", "prompt> ");
+    assert.equal(await textOf(log, { tail: 1 }), "prompt> ");
+    assert.equal(await textOf(log, { tail: 2 }), "b\nprompt> ");
+  });
+
+  it("selects by time, both ends included", async () => {
+    const log = new VmLog(directory);
+    await log.begin(1);
+    await log.append([1, 2, 3, 4].map((n) => record(n - 1, String(n), { timeNs: BigInt(n) })));
+    assert.equal(await textOf(log, { since: 2n }), "234");
+    assert.equal(await textOf(log, { until: 3n }), "123");
+    assert.equal(await textOf(log, { since: 2n, until: 3n }), "23");
+  });
+
+  it("makes a guest's wild clock monotonic and never later than the host's", async () => {
+    const log = new VmLog(directory, undefined, () => 5);
+    await log.begin(1);
+    const times = [1_000_000n, 900n, 2n ** 62n];
+    await log.append(times.map((timeNs, n) => record(n, "x", { timeNs })));
+    const seen: bigint[] = [];
+    for await (const chunk of log.read()) seen.push(chunk.timeNs);
+    assert.deepEqual(seen, [1_000_000n, 1_000_000n, 5_000_000n]);
+  });
+
+  it("follows until the end, across a rotation, without losing a byte", async () => {
+    const log = new VmLog(directory, { segmentBytes: 100, keepBytes: 1_000_000 });
+    await log.begin(1);
+    const reader = textOf(log, { follow: true });
+    let expected = "";
+    for (let n = 0; n < 100; n++) {
+      const text = `${n}\n`;
+      await log.append([record(expected.length, text)]);
+      expected += text;
+    }
+    await log.end();
+    assert.equal(await reader, expected);
+  });
+
+  it("follows from the end only what comes later", async () => {
+    const log = await written("before\n");
+    const reader = textOf(log, { from: await log.endPosition(), follow: true });
+    await log.append([record(7, "after\n")]);
+    await log.end();
+    assert.equal(await reader, "after\n");
+  });
+
+  it("stops following when its caller goes away", async () => {
+    const log = await written("x");
+    const abort = new AbortController();
+    const reader = textOf(log, { follow: true, signal: abort.signal });
+    abort.abort(new Error("gone"));
+    await assert.rejects(reader, { message: "gone" });
+  });
+
+  it("tells when the last reader has finished", async () => {
+    const log = await written("x");
+    const reader = log.read({ follow: true });
+    await reader.next();
+    let drained = false;
+    const waiting = log.drained(new AbortController().signal).then(() => {
+      drained = true;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(drained, false);
+    await reader.return(undefined);
+    await waiting;
+  });
+
+  it("reads nothing of a VM that never wrote", async () => {
+    assert.equal(await textOf(new VmLog(join(directory, "none"))), "");
+    assert.equal(await textOf(new VmLog(join(directory, "none")), { tail: 5 }), "");
+  });
+
+  it("ignores files that are not its own", async () => {
+    const log = await written("ok");
+    await writeFile(join(directory, "notes.txt"), "mine");
+    assert.equal(await textOf(log), "ok");
+  });
+});

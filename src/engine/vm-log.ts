@@ -1,0 +1,205 @@
+// The output of one VM's main program: appended by the log pump, read by `logs` and `attach`, also after the end.
+// Readers read the files, never a queue: a slow reader costs no memory and holds nobody up.
+
+import { type FileHandle, mkdir, open } from "node:fs/promises";
+import { join } from "node:path";
+import { encodeRecord, type LogRecord, type LogStream } from "./log-format.js";
+import { type LogPosition, positionAtEnd, positionOfTail, START } from "./log-position.js";
+import { dropOldest, listSegments, resumeBoot, scanSegment, segmentName } from "./log-segments.js";
+import { Notifier, until } from "./notifier.js";
+
+export interface LogLimits {
+  /** A new segment begins after this many bytes. */
+  readonly segmentBytes: number;
+  /** All segments of a VM together. */
+  readonly keepBytes: number;
+}
+
+export const DEFAULT_LOG_LIMITS: LogLimits = { segmentBytes: 8 * 1024 ** 2, keepBytes: 64 * 1024 ** 2 };
+
+export interface ReadLogOptions {
+  readonly from?: LogPosition;
+  /** Lines of the end to begin with; absent: everything. */
+  readonly tail?: number | undefined;
+  /** Nanoseconds since 1970, inclusive. */
+  readonly since?: bigint | undefined;
+  /** Nanoseconds since 1970, inclusive: reading ends at the first later record. */
+  readonly until?: bigint | undefined;
+  /** Goes on until the VM has ended. */
+  readonly follow?: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface LogChunk {
+  readonly stream: LogStream;
+  readonly timeNs: bigint;
+  readonly data: Uint8Array;
+}
+
+interface Writer {
+  readonly boot: number;
+  segment: string;
+  file: FileHandle;
+  size: number;
+  nextSequence: bigint;
+  lastTimeNs: bigint;
+}
+
+export class VmLog {
+  readonly #directory: string;
+  readonly #limits: LogLimits;
+  readonly #now: () => number;
+  readonly #changed = new Notifier();
+  #version = 0;
+  #live = false;
+  #readers = 0;
+  #writer: Writer | undefined;
+
+  constructor(directory: string, limits: LogLimits = DEFAULT_LOG_LIMITS, now: () => number = Date.now) {
+    this.#directory = directory;
+    this.#limits = limits;
+    this.#now = now;
+  }
+
+  /**
+   * Makes it ready for a boot's output and lets followers wait for more.
+   *
+   * @returns the sequence number to ask the agent from
+   */
+  async begin(boot: number): Promise<bigint> {
+    await this.#closeWriter();
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    const resume = await resumeBoot(this.#directory, boot);
+    const segment = resume.segment?.name ?? segmentName(boot, 0n);
+    const file = await open(join(this.#directory, segment), "a", 0o600);
+    const { size, nextSequence, lastTimeNs } = resume;
+    this.#writer = { boot, segment, file, size, nextSequence, lastTimeNs };
+    this.#live = true;
+    return nextSequence;
+  }
+
+  /** One past the last byte on disk of the present boot. */
+  get nextSequence(): bigint {
+    return this.#writer?.nextSequence ?? 0n;
+  }
+
+  /** True between `begin` and `end`. */
+  get live(): boolean {
+    return this.#live;
+  }
+
+  /**
+   * Writes records of the present boot in order. What is already there is skipped, so that records sent twice (a
+   * kilnd was killed between writing and acknowledging) appear once. Times are made monotonic: they are the guest's.
+   */
+  async append(records: readonly LogRecord[]): Promise<void> {
+    const writer = this.#writer;
+    if (writer === undefined) return;
+    const frames: Buffer[] = [];
+    for (const record of records) {
+      const fresh = skipWritten(record, writer.nextSequence);
+      if (fresh === undefined) continue;
+      const timeNs = clampTime(fresh.timeNs, writer.lastTimeNs, BigInt(this.#now()) * 1_000_000n);
+      frames.push(...encodeRecord({ ...fresh, timeNs }));
+      writer.nextSequence = fresh.sequence + BigInt(fresh.data.length);
+      writer.lastTimeNs = timeNs;
+    }
+    if (frames.length === 0) return;
+    const bytes = Buffer.concat(frames);
+    await writer.file.appendFile(bytes);
+    writer.size += bytes.length;
+    this.#wake();
+    if (writer.size >= this.#limits.segmentBytes) await this.#rotate(writer);
+  }
+
+  /** No more output will come: followers end once they have read everything. */
+  async end(): Promise<void> {
+    this.#live = false;
+    await this.#closeWriter();
+    this.#wake();
+  }
+
+  /** Where the output ends now: reading from here gives only what comes later. */
+  async endPosition(): Promise<LogPosition> {
+    const writer = this.#writer;
+    // The file's own size may lie in the middle of a frame that is being written.
+    if (writer !== undefined) return { segment: writer.segment, offset: writer.size, skipBytes: 0 };
+    return positionAtEnd(this.#directory);
+  }
+
+  /** The output in order. Ends at the present end, or with `follow` at the end of the VM. */
+  async *read(options: ReadLogOptions = {}): AsyncGenerator<LogChunk> {
+    this.#readers++;
+    try {
+      yield* this.#read(options);
+    } finally {
+      this.#readers--;
+      this.#wake();
+    }
+  }
+
+  /** Waits until nobody reads any more: a VM's directory is not removed under its readers. */
+  async drained(signal: AbortSignal): Promise<void> {
+    await until(this.#changed, () => (this.#readers === 0 ? true : undefined), signal);
+  }
+
+  async *#read(options: ReadLogOptions): AsyncGenerator<LogChunk> {
+    let position = options.from ?? START;
+    if (options.tail !== undefined) position = await positionOfTail(this.#directory, options.tail);
+    let skip = position.skipBytes;
+    for (;;) {
+      options.signal?.throwIfAborted();
+      const version = this.#version;
+      const live = this.#live;
+      for await (const { segment, end, record } of framesFrom(this.#directory, position)) {
+        position = { segment, offset: end, skipBytes: 0 };
+        if (options.until !== undefined && record.timeNs > options.until) return;
+        const data = record.data.subarray(skip);
+        skip = 0;
+        if (data.length === 0 || (options.since !== undefined && record.timeNs < options.since)) continue;
+        yield { stream: record.stream, timeNs: record.timeNs, data: Uint8Array.from(data) };
+      }
+      if (options.follow !== true || !live) return;
+      await until(this.#changed, () => (this.#version === version ? undefined : true), options.signal);
+    }
+  }
+
+  #wake(): void {
+    this.#version++;
+    this.#changed.notify();
+  }
+
+  async #rotate(writer: Writer): Promise<void> {
+    await writer.file.close();
+    writer.segment = segmentName(writer.boot, writer.nextSequence);
+    writer.file = await open(join(this.#directory, writer.segment), "a", 0o600);
+    writer.size = 0;
+    await dropOldest(this.#directory, this.#limits.keepBytes);
+  }
+
+  async #closeWriter(): Promise<void> {
+    const writer = this.#writer;
+    this.#writer = undefined;
+    await writer?.file.close();
+  }
+}
+
+async function* framesFrom(directory: string, from: LogPosition) {
+  for (const segment of await listSegments(directory)) {
+    if (segment.name < from.segment) continue;
+    const offset = segment.name === from.segment ? from.offset : 0;
+    for await (const place of scanSegment(segment.path, offset)) yield { ...place, segment: segment.name };
+  }
+}
+
+function skipWritten(record: LogRecord, next: bigint): LogRecord | undefined {
+  if (record.sequence >= next) return record.data.length === 0 ? undefined : record;
+  const already = next - record.sequence;
+  if (already >= BigInt(record.data.length)) return undefined;
+  return { ...record, sequence: next, data: record.data.subarray(Number(already)) };
+}
+
+function clampTime(time: bigint, notBefore: bigint, notAfter: bigint): bigint {
+  if (time < notBefore) return notBefore;
+  return time > notAfter && notAfter >= notBefore ? notAfter : time;
+}

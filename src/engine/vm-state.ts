@@ -1,0 +1,160 @@
+// The state machine of a VM: which state may follow which, and what each change writes down. Pure: no files, no
+// processes, no clocks of its own. Everything that changes a VM's state goes through `transition`.
+
+import { Code, KilnError } from "../base/errors.js";
+import type { VmStatus } from "./vm-status.js";
+
+export const VM_STATES = [
+  "created",
+  "starting",
+  "running",
+  "paused",
+  "stopping",
+  "exited",
+  "failed",
+] as const;
+export type VmState = (typeof VM_STATES)[number];
+
+/** State -> states that may follow. `running -> starting` is a reboot asked for in the guest. */
+const FOLLOWERS: Readonly<Record<VmState, readonly VmState[]>> = {
+  created: ["starting"],
+  starting: ["running", "stopping", "exited", "failed"],
+  running: ["starting", "paused", "stopping", "exited", "failed"],
+  paused: ["running", "stopping", "exited", "failed"],
+  stopping: ["exited", "failed"],
+  exited: ["starting"],
+  failed: ["starting"],
+};
+
+/** A change of state with the facts that come with it. Times are ISO 8601. */
+export type Change =
+  | { readonly to: "starting"; readonly at: string; readonly boot: number; readonly runDirectory: string }
+  | { readonly to: "running"; readonly at: string }
+  | { readonly to: "paused"; readonly reason: string }
+  | { readonly to: "stopping" }
+  | {
+      readonly to: "exited";
+      readonly at: string;
+      readonly exitCode: number;
+      readonly reason: string;
+      readonly message?: string;
+      readonly oomKilled?: boolean;
+    }
+  | { readonly to: "failed"; readonly at: string; readonly reason: string; readonly message: string };
+
+/** True where `to` may follow `from`. */
+export function mayFollow(from: VmState, to: VmState): boolean {
+  return FOLLOWERS[from].includes(to);
+}
+
+/** True while a VMM process exists or is being made. */
+export function isLive(state: VmState): boolean {
+  return state === "starting" || state === "running" || state === "paused" || state === "stopping";
+}
+
+/** True once the VM has ended and nothing of it runs. */
+export function isEnded(state: VmState): boolean {
+  return state === "exited" || state === "failed";
+}
+
+/**
+ * The status after the change.
+ *
+ * @throws KilnError internal `illegal-transition`: verbs check legality first, so this is a bug of ours
+ */
+export function transition(status: VmStatus, change: Change): VmStatus {
+  if (!mayFollow(status.state, change.to)) {
+    throw new KilnError(Code.Internal, `a VM cannot go from ${status.state} to ${change.to}`, {
+      reason: "illegal-transition",
+    });
+  }
+  switch (change.to) {
+    case "starting":
+      return started(status, change);
+    case "running":
+      return {
+        ...status,
+        state: "running",
+        reason: "",
+        message: "",
+        startedAt: status.startedAt ?? change.at,
+      };
+    case "paused":
+      return { ...status, state: "paused", reason: change.reason };
+    case "stopping":
+      return { ...status, state: "stopping" };
+    case "exited":
+      return ended(status, {
+        state: "exited",
+        finishedAt: change.at,
+        exitCode: change.exitCode,
+        reason: change.reason,
+        message: change.message ?? "",
+        oomKilled: change.oomKilled ?? false,
+      });
+    case "failed":
+      return ended(status, {
+        state: "failed",
+        finishedAt: change.at,
+        exitCode: FAILED_EXIT_CODE,
+        reason: change.reason,
+        message: change.message,
+        oomKilled: false,
+      });
+  }
+}
+
+/** What `kiln wait` and `kiln run` answer for a VM that never reported an exit: Docker's "the engine failed". */
+export const FAILED_EXIT_CODE = 125;
+
+function started(status: VmStatus, change: Extract<Change, { to: "starting" }>): VmStatus {
+  return {
+    ...without(status, "finishedAt", "startedAt", "exit", "restartAt", "vmm", "timings"),
+    state: "starting",
+    boot: change.boot,
+    launch: { runDirectory: change.runDirectory, at: change.at },
+    exitCode: 0,
+    reason: "",
+    message: "",
+    oomKilled: false,
+  };
+}
+
+type Ending = Pick<VmStatus, "state" | "finishedAt" | "exitCode" | "reason" | "message" | "oomKilled">;
+
+function ended(status: VmStatus, ending: Ending): VmStatus {
+  return { ...without(status, "launch", "vmm", "exit"), ...ending, ports: [] };
+}
+
+type OptionalKey = "finishedAt" | "startedAt" | "exit" | "restartAt" | "vmm" | "timings" | "launch";
+
+function without(status: VmStatus, ...keys: readonly OptionalKey[]): VmStatus {
+  const copy = { ...status };
+  for (const key of keys) delete copy[key];
+  return copy;
+}
+
+/**
+ * Refuses a verb in a state it is not legal in.
+ *
+ * @param verb for the message: "pause", "exec in"
+ * @throws KilnError failed_precondition `vm-<state>`: "vm-paused", "vm-created", ...
+ */
+export function requireState(verb: string, name: string, state: VmState, allowed: readonly VmState[]): void {
+  if (allowed.includes(state)) return;
+  throw new KilnError(Code.FailedPrecondition, `cannot ${verb} VM ${name}: it is ${state}`, {
+    reason: `vm-${state}`,
+    hint: HINTS[state],
+    details: { state },
+  });
+}
+
+const HINTS: Readonly<Record<VmState, string | undefined>> = {
+  created: "start it with `kiln start`",
+  starting: "wait until it runs: `kiln wait --condition running`",
+  running: "stop it with `kiln stop` first",
+  paused: "resume it with `kiln unpause`",
+  stopping: "wait until it has ended: `kiln wait`",
+  exited: "start it with `kiln start`",
+  failed: "see why with `kiln inspect` and `kiln logs --console`, then `kiln start`",
+};
