@@ -3,12 +3,16 @@
 import type { Abortable, OnProgress } from "../base/progress.js";
 
 export interface StoredKernel {
-  /** sha256 hex of vmlinux. */
+  /** sha256 hex of vmlinux: the same kernel imported twice is one. */
   readonly id: string;
   readonly name: string;
   /** uname -r. */
   readonly release: string;
   readonly source: string;
+  readonly architecture: "amd64" | "arm64";
+  /** It has a PVH entry: QEMU boots an ELF kernel only through it; Firecracker does not need it. */
+  readonly pvh: boolean;
+  /** What to boot: an uncompressed ELF (arm64: Image), mode 0644. */
   readonly vmlinux: string;
   /** Directory with `modules.*` and `kernel/...` as below /lib/modules/<release>; absent where all is built in. */
   readonly modulesDirectory?: string;

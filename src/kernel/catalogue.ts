@@ -1,0 +1,259 @@
+// The kernels that kiln has: imported from files, packages, trees or Debian; one of them the default. Composes the
+// rest of this room; refuses to know who boots them.
+
+import { mkdir, rename, rm, stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { Code, KilnError } from "../base/errors.js";
+import { exists, tempNameFor } from "../base/files.js";
+import { resolveNamed, shortId } from "../base/ids.js";
+import { KeyedLock, SingleFlight } from "../base/lock.js";
+import { type Logger, silentLogger } from "../base/log.js";
+import { UndoStack } from "../base/undo.js";
+import { isDeb, unpackDeb } from "./deb.js";
+import { fetchDebianKernel } from "./debian.js";
+import { AgentHashes, buildInitramfs } from "./initramfs.js";
+import type { CopiedModules } from "./modules-directory.js";
+import { type KernelSource, modulesPlace, type PreparedKernel, prepareImport } from "./prepare.js";
+import {
+  type KernelRecord,
+  kernelDirectory,
+  loadRecords,
+  makeOpenDirectory,
+  readDefault,
+  removeKernelFiles,
+  storedKernel,
+  writeDefault,
+  writeRecord,
+} from "./store.js";
+import { findImage, findModules } from "./tree.js";
+import type { KernelCatalogue, KernelImportOptions, StoredKernel } from "./types.js";
+
+export interface CatalogueOptions {
+  /** kiln's data root; kernels live in its `kernels` directory. */
+  readonly dataRoot: string;
+  readonly log?: Logger;
+}
+
+/** Call `open()` before anything else. */
+export function createKernelCatalogue(options: CatalogueOptions): KernelCatalogue {
+  return new Catalogue(join(options.dataRoot, "kernels"), options.log ?? silentLogger);
+}
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._+~-]{0,127}$/;
+const DEBIAN = "debian";
+
+class Catalogue implements KernelCatalogue {
+  readonly #root: string;
+  readonly #log: Logger;
+  readonly #records = new Map<string, KernelRecord>();
+  readonly #lock = new KeyedLock();
+  readonly #builds = new SingleFlight<string>();
+  readonly #agents = new AgentHashes();
+  #default: string | undefined;
+
+  constructor(root: string, log: Logger) {
+    this.#root = root;
+    this.#log = log;
+  }
+
+  async open(): Promise<void> {
+    await makeOpenDirectory(this.#root);
+    this.#records.clear();
+    for (const record of await loadRecords(this.#root, this.#log)) this.#records.set(record.id, record);
+    this.#default = await readDefault(this.#root);
+  }
+
+  list(): readonly StoredKernel[] {
+    return [...this.#records.values()]
+      .sort((a, b) => a.createdAt.localeCompare(b.createdAt) || a.id.localeCompare(b.id))
+      .map((record) => storedKernel(this.#root, record));
+  }
+
+  find(key: string): StoredKernel {
+    return resolveNamed("kernel", key, this.list());
+  }
+
+  default(): { kernel: StoredKernel; why: string } | undefined {
+    const all = this.list();
+    const chosen = all.find((kernel) => kernel.id === this.#default);
+    if (chosen !== undefined) return { kernel: chosen, why: "set as the default" };
+    const debian = all.filter((kernel) => kernel.source.startsWith(DEBIAN)).at(-1);
+    if (debian !== undefined)
+      return { kernel: debian, why: "the newest of Debian's kernels; no default is set" };
+    const [first] = all;
+    return first && { kernel: first, why: "the first that was imported; no default is set" };
+  }
+
+  async setDefault(key: string): Promise<void> {
+    const { id } = this.find(key);
+    await writeDefault(this.#root, id);
+    this.#default = id;
+  }
+
+  async importFile(path: string, options: KernelImportOptions): Promise<StoredKernel> {
+    return attempt(`import the kernel ${path}`, async () => {
+      if ((await stat(path)).isFile() && (await isDeb(path))) return this.importDeb(path, options);
+      const modules = options.modulesDirectory;
+      return this.#import(options, async () => ({
+        image: path,
+        description: resolve(path),
+        modules: async () => modules,
+      }));
+    });
+  }
+
+  async importDeb(path: string, options: KernelImportOptions): Promise<StoredKernel> {
+    return attempt(`import the kernel package ${path}`, () =>
+      this.#import(options, (staging) => this.#unpackDebs([path], resolve(path), staging, options)),
+    );
+  }
+
+  async importTree(root: string, options: KernelImportOptions): Promise<StoredKernel> {
+    return attempt(`import the kernel in ${root}`, () =>
+      this.#import(options, async () => treeSource(root, resolve(root))),
+    );
+  }
+
+  async importDebian(options: KernelImportOptions): Promise<StoredKernel> {
+    return attempt("import Debian's cloud kernel", () =>
+      this.#import(options, async (staging) => {
+        const debs = await fetchDebianKernel(join(staging, "debs"), join(staging, "apt"), options);
+        const names = debs.map((deb) => deb.split("/").pop() ?? "");
+        return this.#unpackDebs(debs, `${DEBIAN}: ${names.join(", ")}`, staging, options);
+      }),
+    );
+  }
+
+  async remove(key: string): Promise<void> {
+    const { id } = this.find(key);
+    await this.#lock.run(id, async () => {
+      this.#records.delete(id);
+      await removeKernelFiles(this.#root, id);
+      if (this.#default === id) {
+        await writeDefault(this.#root, undefined);
+        this.#default = undefined;
+      }
+    });
+  }
+
+  async initramfs(kernel: StoredKernel, agentPath: string): Promise<string> {
+    const stored = this.find(kernel.id);
+    const sha256 = await this.#agents.of(agentPath);
+    const agent = { path: agentPath, sha256 };
+    const directory = kernelDirectory(this.#root, stored.id);
+    return this.#builds.run(`${stored.id} ${stored.modulesDirectory} ${sha256}`, () =>
+      attempt(`build the initramfs of kernel ${stored.name}`, () => buildInitramfs(stored, agent, directory)),
+    );
+  }
+
+  async #unpackDebs(
+    debs: readonly string[],
+    description: string,
+    staging: string,
+    options: KernelImportOptions,
+  ): Promise<KernelSource> {
+    const tree = join(staging, "tree");
+    await mkdir(tree);
+    options.onProgress?.({ id: "kernel", status: "extracting" });
+    for (const deb of debs) await unpackDeb(deb, tree, options);
+    return treeSource(tree, description);
+  }
+
+  /** Everything slow happens in a staging directory; only renames are done under the lock. */
+  async #import(
+    options: KernelImportOptions,
+    load: (staging: string) => Promise<KernelSource>,
+  ): Promise<StoredKernel> {
+    if (options.name !== undefined) checkName(options.name);
+    const staging = tempNameFor(join(this.#root, "import"));
+    await mkdir(staging, { mode: 0o700 });
+    try {
+      const source = await load(staging);
+      const prepared = await prepareImport(source, staging, this.#log, options);
+      // One commit at a time: names are unique over all kernels.
+      const record = await this.#lock.run("commit", () =>
+        this.#lock.run(prepared.id, () => this.#commit(prepared, source.description, options.name)),
+      );
+      options.onProgress?.({ id: "kernel", status: "done" });
+      return storedKernel(this.#root, record);
+    } finally {
+      await rm(staging, { recursive: true, force: true });
+    }
+  }
+
+  async #commit(prepared: PreparedKernel, source: string, name: string | undefined): Promise<KernelRecord> {
+    const { id, staging, boot, modules } = prepared;
+    const before = this.#records.get(id);
+    const directory = kernelDirectory(this.#root, id);
+    await using undo = new UndoStack();
+    if (before === undefined) {
+      undo.push("remove the half-made kernel", () => rm(directory, { recursive: true, force: true }));
+    }
+    const record: KernelRecord = {
+      version: 1,
+      id,
+      name: this.#chooseName(id, boot.release, name, before),
+      ...boot,
+      source: before?.source ?? source,
+      sizeBytes: prepared.imageBytes + (modules?.bytes ?? 0),
+      createdAt: before?.createdAt ?? new Date().toISOString(),
+      ...moduleName(modules, before),
+    };
+    await makeOpenDirectory(directory);
+    await rename(join(staging, "vmlinux"), join(directory, "vmlinux"));
+    if (modules !== undefined && record.modules !== undefined) {
+      const target = join(directory, record.modules);
+      if (!(await exists(target))) {
+        await rename(modulesPlace(staging, boot.release), target);
+      }
+    }
+    await writeRecord(this.#root, record);
+    undo.commit();
+    this.#records.set(id, record);
+    return record;
+  }
+
+  #chooseName(id: string, release: string, wanted: string | undefined, before?: KernelRecord): string {
+    const taken = (name: string) =>
+      [...this.#records.values()].some((other) => other.name === name && other.id !== id);
+    if (wanted === undefined) {
+      if (before !== undefined) return before.name;
+      return taken(release) ? `${release}-${shortId(id)}` : release;
+    }
+    if (!taken(wanted)) return wanted;
+    throw new KilnError(Code.AlreadyExists, `another kernel is named ${wanted}`, {
+      reason: "kernel-name-taken",
+      hint: "choose another --name, or remove that kernel first",
+    });
+  }
+}
+
+function treeSource(root: string, description: string): Promise<KernelSource> {
+  return findImage(root).then((image) => ({
+    image,
+    description,
+    modules: (release) => findModules(root, release),
+  }));
+}
+
+/** The same vmlinux imported again without modules keeps those it had. */
+function moduleName(modules: CopiedModules | undefined, before?: KernelRecord): { modules?: string } {
+  if (modules !== undefined) return { modules: `modules-${modules.fingerprint.slice(0, 16)}` };
+  return before?.modules === undefined ? {} : { modules: before.modules };
+}
+
+function checkName(name: string): void {
+  if (NAME.test(name)) return;
+  throw new KilnError(Code.InvalidArgument, `"${name}" can't be a kernel's name`, {
+    reason: "bad-name",
+    hint: "use letters, digits, dots, dashes, plus signs and underscores, at most 128",
+  });
+}
+
+async function attempt<T>(what: string, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (error) {
+    throw KilnError.from(error, what);
+  }
+}

@@ -1,0 +1,151 @@
+// The initramfs of one kernel and one agent: what is in it (plan) and the cached file of it (build). Uncompressed:
+// unpacking costs the guest far more than reading it (docs/design). Refuses to know what the agent does with it.
+
+import { createHash } from "node:crypto";
+import { open, readdir, readFile, rename, rm, stat, utimes } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { Code, errnoOf, KilnError } from "../base/errors.js";
+import { exists, TEMP_MARK, tempNameFor } from "../base/files.js";
+import type { Abortable } from "../base/progress.js";
+import { BOOT_MODULES, type BootModule, readBootModules } from "./boot-modules.js";
+import { type CpioEntry, writeCpio } from "./cpio.js";
+import { readElfHeader } from "./elf.js";
+import type { StoredKernel } from "./types.js";
+
+/** Raise it when the layout below changes: caches made before are then not used. */
+const LAYOUT_VERSION = 1;
+const MAX_AGENT = 64 * 1024 * 1024;
+/** Files kept per kernel: agents are replaced by upgrades, and a start in another process may still want the last. */
+const KEEP = 3;
+const NAME = /^initramfs-[0-9a-f]{32}\.cpio$/;
+
+/**
+ * /init (the agent), /modules.list (one file name per line, in load order), /modules/<name>.ko, /dev/console, and the
+ * mount points that the agent needs first.
+ */
+export function planInitramfs(agent: Uint8Array, modules: readonly BootModule[]): CpioEntry[] {
+  const list = modules.map((module) => `${module.name}.ko\n`).join("");
+  return [
+    { path: "init", type: "file", mode: 0o755, data: agent },
+    { path: "modules.list", type: "file", mode: 0o644, data: Buffer.from(list, "utf8") },
+    { path: "modules", type: "directory", mode: 0o755 },
+    ...modules.map(
+      (module): CpioEntry => ({
+        path: `modules/${module.name}.ko`,
+        type: "file",
+        mode: 0o644,
+        data: module.data,
+      }),
+    ),
+    ...["dev", "proc", "run", "sys"].map((path): CpioEntry => ({ path, type: "directory", mode: 0o755 })),
+    // The kernel opens it as init's stdin, stdout and stderr before init can mount anything.
+    { path: "dev/console", type: "char", mode: 0o600, major: 5, minor: 1 },
+  ];
+}
+
+/** Gives an agent's sha256 without reading it again while its file stays the same. */
+export class AgentHashes {
+  readonly #known = new Map<string, { stamp: string; sha256: string }>();
+
+  /** @throws KilnError not_found `agent-missing`; failed_precondition `agent-invalid` */
+  async of(path: string): Promise<string> {
+    const stamp = await agentStamp(path);
+    const known = this.#known.get(path);
+    if (known?.stamp === stamp) return known.sha256;
+    const sha256 = createHash("sha256")
+      .update(await readAgent(path))
+      .digest("hex");
+    this.#known.set(path, { stamp, sha256 });
+    return sha256;
+  }
+}
+
+/**
+ * The path of the initramfs in `directory`, built where it is not there yet.
+ */
+export async function buildInitramfs(
+  kernel: StoredKernel,
+  agent: { readonly path: string; readonly sha256: string },
+  directory: string,
+  options: Abortable = {},
+): Promise<string> {
+  const path = join(directory, `initramfs-${cacheKey(kernel, agent.sha256)}.cpio`);
+  if (await exists(path)) {
+    await utimes(path, new Date(), new Date()); // used now: the oldest go first
+    return path;
+  }
+  const modules =
+    kernel.modulesDirectory === undefined ? [] : await readBootModules(kernel.modulesDirectory, options);
+  const bytes = await readAgent(agent.path);
+  if (createHash("sha256").update(bytes).digest("hex") !== agent.sha256) {
+    throw new KilnError(Code.Aborted, `the agent ${agent.path} was replaced while its initramfs was built`, {
+      reason: "agent-replaced",
+      hint: "try again",
+    });
+  }
+  await writePieces(path, writeCpio(planInitramfs(bytes, modules)));
+  await removeOldest(directory);
+  return path;
+}
+
+/** The name of the modules directory changes whenever the modules do. */
+function cacheKey(kernel: StoredKernel, agentSha256: string): string {
+  const modules = basename(kernel.modulesDirectory ?? "none");
+  const parts = [`layout ${LAYOUT_VERSION}`, kernel.id, modules, agentSha256, ...BOOT_MODULES];
+  return createHash("sha256").update(parts.join("\n")).digest("hex").slice(0, 32);
+}
+
+/** Mode 0644: a VMM with a uid of its own reads it. */
+async function writePieces(path: string, pieces: readonly Uint8Array[]): Promise<void> {
+  const temp = tempNameFor(path);
+  try {
+    const file = await open(temp, "wx", 0o644);
+    try {
+      await file.chmod(0o644); // whatever the umask
+      await file.writev([...pieces]);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temp, path);
+  } catch (error) {
+    await rm(temp, { force: true });
+    throw error;
+  }
+}
+
+async function removeOldest(directory: string): Promise<void> {
+  const files: { path: string; usedMs: number }[] = [];
+  for (const name of await readdir(directory)) {
+    const path = join(directory, name);
+    if (NAME.test(name)) files.push({ path, usedMs: (await stat(path)).mtimeMs });
+    else if (name.startsWith("initramfs-") && !name.includes(TEMP_MARK)) await rm(path, { force: true });
+  }
+  files.sort((a, b) => b.usedMs - a.usedMs);
+  for (const { path } of files.slice(KEEP)) await rm(path, { force: true });
+}
+
+async function agentStamp(path: string): Promise<string> {
+  try {
+    const { ino, size, mtimeMs, ctimeMs, dev } = await stat(path);
+    return [dev, ino, size, mtimeMs, ctimeMs].join(" ");
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw error;
+    throw new KilnError(Code.NotFound, `the guest agent is not there: ${path}`, {
+      reason: "agent-missing",
+      hint: "build it with `npm run setup`",
+      cause: error,
+    });
+  }
+}
+
+async function readAgent(path: string): Promise<Buffer> {
+  const file = await readFile(path);
+  if (file.length > MAX_AGENT || readElfHeader(file)?.is64 !== true) {
+    throw new KilnError(Code.FailedPrecondition, `the guest agent ${path} is no 64-bit ELF program`, {
+      reason: "agent-invalid",
+      hint: "build it with `npm run setup`",
+    });
+  }
+  return file;
+}
