@@ -1,0 +1,162 @@
+//! An LD_PRELOAD library for QEMU's user network (libslirp), which would otherwise connect a guest to whatever listens
+//! on the host's loopback: by its alias 10.0.2.2, and by raw packets to 127/8. It stands in front of the four calls by
+//! which libslirp names a destination and refuses loopback ones with ECONNREFUSED, which libslirp hands to the guest
+//! as a reset. It knows nothing of QEMU; kilnd checks that it is mapped before the guest's first instruction.
+
+mod policy;
+
+use libc::{c_int, c_uint, c_void, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t};
+use policy::Policy;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::OnceLock;
+
+/// Names the loopback resolvers that stay reachable.
+const ALLOW_VARIABLE: &str = "KILN_NETGUARD_ALLOW";
+
+fn policy() -> &'static Policy {
+    static POLICY: OnceLock<Policy> = OnceLock::new();
+    POLICY.get_or_init(|| Policy::parse(&std::env::var(ALLOW_VARIABLE).unwrap_or_default()))
+}
+
+/// The IP destination in a C socket address; None for other families (unix, netlink), which are no concern here.
+///
+/// # Safety
+/// `address` is null or points to `length` readable bytes, as connect(2) asks of its caller.
+unsafe fn ip_destination(address: *const sockaddr, length: socklen_t) -> Option<SocketAddr> {
+    let length = length as usize;
+    if address.is_null() || length < size_of::<libc::sa_family_t>() {
+        return None;
+    }
+    // SAFETY: at least the family is there (checked above); the reads need no alignment.
+    let family = c_int::from(unsafe { (address as *const libc::sa_family_t).read_unaligned() });
+    match family {
+        libc::AF_INET if length >= size_of::<libc::sockaddr_in>() => {
+            // SAFETY: `length` covers a sockaddr_in.
+            let v4 = unsafe { (address as *const libc::sockaddr_in).read_unaligned() };
+            let ip = Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
+            Some(SocketAddr::from((ip, u16::from_be(v4.sin_port))))
+        }
+        // The kernel takes a sockaddr_in6 without its scope id (SIN6_LEN_RFC2133, 24 bytes) too.
+        libc::AF_INET6 if length >= IN6_WITHOUT_SCOPE => {
+            // SAFETY: `length` covers family, port, flow and address; nothing after them is read.
+            let (port, octets) = unsafe {
+                let bytes = address as *const u8;
+                (
+                    (bytes.add(2) as *const u16).read_unaligned(),
+                    (bytes.add(8) as *const [u8; 16]).read(),
+                )
+            };
+            Some(SocketAddr::from((
+                Ipv6Addr::from(octets),
+                u16::from_be(port),
+            )))
+        }
+        _ => None,
+    }
+}
+
+const IN6_WITHOUT_SCOPE: usize = 24;
+
+/// # Safety
+/// As for [`ip_destination`].
+unsafe fn refuses(address: *const sockaddr, length: socklen_t) -> bool {
+    // SAFETY: passed on to our own caller.
+    unsafe { ip_destination(address, length) }
+        .is_some_and(|destination| policy().refuses(destination))
+}
+
+/// # Safety
+/// `message` is null or points to a msghdr whose name, if any, covers its length.
+unsafe fn refuses_message(message: *const msghdr) -> bool {
+    if message.is_null() {
+        return false;
+    }
+    // SAFETY: non-null and, by our caller's promise, valid.
+    unsafe {
+        refuses(
+            (*message).msg_name as *const sockaddr,
+            (*message).msg_namelen,
+        )
+    }
+}
+
+fn refuse() -> c_int {
+    // SAFETY: errno is this thread's own.
+    unsafe { *libc::__errno_location() = libc::ECONNREFUSED };
+    -1
+}
+
+/// connect(2), except to loopback.
+///
+/// # Safety
+/// The C contract of connect(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int {
+    // SAFETY: the arguments are the caller's own, unchanged.
+    unsafe {
+        if refuses(address, length) {
+            return refuse();
+        }
+        libc::syscall(libc::SYS_connect, fd, address, length) as c_int
+    }
+}
+
+/// sendto(2), except to loopback. A null address (a connected socket) passes: connect stood in front of it.
+///
+/// # Safety
+/// The C contract of sendto(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendto(
+    fd: c_int,
+    data: *const c_void,
+    size: size_t,
+    flags: c_int,
+    address: *const sockaddr,
+    length: socklen_t,
+) -> ssize_t {
+    // SAFETY: the arguments are the caller's own, unchanged.
+    unsafe {
+        if refuses(address, length) {
+            return refuse() as ssize_t;
+        }
+        libc::syscall(libc::SYS_sendto, fd, data, size, flags, address, length) as ssize_t
+    }
+}
+
+/// sendmsg(2), except to loopback.
+///
+/// # Safety
+/// The C contract of sendmsg(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
+    // SAFETY: the arguments are the caller's own, unchanged.
+    unsafe {
+        if refuses_message(message) {
+            return refuse() as ssize_t;
+        }
+        libc::syscall(libc::SYS_sendmsg, fd, message, flags) as ssize_t
+    }
+}
+
+/// sendmmsg(2): refused whole where any message of the batch goes to loopback.
+///
+/// # Safety
+/// The C contract of sendmmsg(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendmmsg(
+    fd: c_int,
+    batch: *mut mmsghdr,
+    count: c_uint,
+    flags: c_int,
+) -> c_int {
+    // SAFETY: the arguments are the caller's own, unchanged; `batch` holds `count` entries by its contract.
+    unsafe {
+        let any_refused = !batch.is_null()
+            && (0..count as usize)
+                .any(|index| refuses_message(&raw const (*batch.add(index)).msg_hdr));
+        if any_refused {
+            return refuse();
+        }
+        libc::syscall(libc::SYS_sendmmsg, fd, batch, count, flags) as c_int
+    }
+}

@@ -1,0 +1,130 @@
+//! Which destinations a VM's user network may reach: everything but the host's loopback, and of that only the
+//! resolvers the host itself was told to use. Pure: no syscalls, no environment.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// The loopback endpoints that stay reachable; parsed once from `KILN_NETGUARD_ALLOW`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    allowed: Vec<SocketAddr>,
+}
+
+impl Policy {
+    /// `"127.0.0.53:53,[::1]:53"`. An entry that does not parse allows nothing: a typo must close, not open.
+    pub fn parse(list: &str) -> Policy {
+        Policy {
+            allowed: list
+                .split(',')
+                .filter_map(|entry| entry.trim().parse().ok())
+                .collect(),
+        }
+    }
+
+    /// True where a packet or connection to `destination` must not leave the process.
+    pub fn refuses(&self, destination: SocketAddr) -> bool {
+        reaches_loopback(destination.ip())
+            && !self
+                .allowed
+                .iter()
+                .any(|allowed| same(*allowed, destination))
+    }
+}
+
+/// Addresses that the kernel delivers to this host's loopback interface.
+fn reaches_loopback(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4_reaches_loopback(v4),
+        IpAddr::V6(v6) => {
+            v6.is_loopback()
+                || v6.is_unspecified()
+                || embedded_v4(v6).is_some_and(v4_reaches_loopback)
+        }
+    }
+}
+
+/// 127/8, and 0/8: connect(2) to 0.0.0.0 means "this host".
+fn v4_reaches_loopback(address: Ipv4Addr) -> bool {
+    matches!(address.octets()[0], 0 | 127)
+}
+
+/// The IPv4 address inside ::ffff:a.b.c.d (mapped) and ::a.b.c.d (the old compatible form).
+fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    address.to_ipv4()
+}
+
+/// Compares address and port only: scope and flow are the sender's business.
+fn same(allowed: SocketAddr, destination: SocketAddr) -> bool {
+    allowed.port() == destination.port()
+        && allowed.ip().to_canonical() == destination.ip().to_canonical()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(policy: &Policy, destination: &str) -> bool {
+        policy.refuses(destination.parse().expect("a socket address"))
+    }
+
+    #[test]
+    fn refuses_every_spelling_of_loopback() {
+        let policy = Policy::default();
+        for destination in [
+            "127.0.0.1:80",
+            "127.255.255.254:1",
+            "0.0.0.0:80",
+            "0.1.2.3:80",
+            "[::1]:80",
+            "[::]:80",
+            "[::ffff:127.0.0.1]:80",
+            "[::ffff:0.0.0.0]:80",
+            "[::127.0.0.1]:80",
+        ] {
+            assert!(
+                refused(&policy, destination),
+                "{destination} must be refused"
+            );
+        }
+    }
+
+    #[test]
+    fn lets_everything_else_through() {
+        let policy = Policy::default();
+        for destination in [
+            "10.0.0.1:80",
+            "192.168.1.1:53",
+            "126.255.255.255:80",
+            "128.0.0.1:80",
+            "255.255.255.255:67",
+            "[fe80::1]:80",
+            "[2001:db8::1]:443",
+            "[::ffff:10.0.0.1]:80",
+        ] {
+            assert!(!refused(&policy, destination), "{destination} must pass");
+        }
+    }
+
+    #[test]
+    fn allows_exactly_the_named_resolvers() {
+        let policy = Policy::parse("127.0.0.53:53, [::1]:53");
+        assert!(!refused(&policy, "127.0.0.53:53"));
+        assert!(!refused(&policy, "[::ffff:127.0.0.53]:53"));
+        assert!(!refused(&policy, "[::1]:53"));
+        assert!(refused(&policy, "127.0.0.53:54"));
+        assert!(refused(&policy, "127.0.0.1:53"));
+    }
+
+    #[test]
+    fn an_entry_that_does_not_parse_allows_nothing() {
+        for list in [
+            "",
+            "127.0.0.1",
+            "*",
+            "127.0.0.1:",
+            "localhost:53",
+            "127.0.0.1:99999",
+        ] {
+            assert_eq!(Policy::parse(list), Policy::default(), "{list:?}");
+        }
+    }
+}
