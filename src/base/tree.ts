@@ -61,6 +61,8 @@ export interface SinkResult {
   readonly sizeBytes: number;
   readonly inodes: number;
   readonly dataBytes: number;
+  /** What was left out because this kind of file system can't hold it, such as foreign xattrs; bounded. */
+  readonly warnings?: readonly string[];
 }
 
 /** A string of one char per byte to bytes. */
