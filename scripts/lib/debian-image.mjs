@@ -1,0 +1,124 @@
+// OCI images made from Debian's own packages with mmdebstrap, from the mirror that this machine is set up for: no
+// public registry is needed. Works as root and as an ordinary user, with the same ownership inside.
+
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { writeOciLayout } from "./oci-layout.mjs";
+import { PATHS } from "./paths.mjs";
+import { capture, SetupError } from "./run.mjs";
+import { say, step } from "./step.mjs";
+
+const SUITE = "bookworm";
+const MIRROR = "http://deb.debian.org/debian";
+const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/**
+ * What the images hold, and how they are started. `debian` is the one that `npm start` boots; the others are the
+ * tests'.
+ */
+export const DEBIAN_IMAGES = {
+  debian: { include: [], config: { Cmd: ["bash"] } },
+  nginx: {
+    include: ["nginx-light", "curl"],
+    config: {
+      Cmd: ["nginx", "-g", "daemon off;"],
+      ExposedPorts: { "80/tcp": {} },
+      StopSignal: "SIGQUIT",
+    },
+  },
+  postgres: {
+    include: ["postgresql-15"],
+    config: {
+      User: "postgres",
+      Env: [
+        "PATH=/usr/lib/postgresql/15/bin:/usr/local/bin:/usr/bin:/bin",
+        "PGDATA=/var/lib/postgresql/15/main",
+      ],
+      Cmd: ["postgres", "-D", "/etc/postgresql/15/main", "-c", "listen_addresses=*"],
+      ExposedPorts: { "5432/tcp": {} },
+      StopSignal: "SIGINT",
+    },
+    // Published ports reach the server from the guest's own loopback, where Debian asks for a password nobody has set.
+    hook: 'sed -i "1i host all all all trust" "$1"/etc/postgresql/15/main/pg_hba.conf',
+  },
+  node: { include: ["nodejs"], config: { Entrypoint: ["node"] } },
+  systemd: { include: ["systemd", "systemd-sysv", "dbus", "udev"], config: {} },
+};
+
+/** The layout directory of one of DEBIAN_IMAGES, made where it is missing. Its tag is `bookworm`. */
+export async function ensureDebianImage(name) {
+  const directory = `${PATHS.images}/${name}`;
+  if (existsSync(`${directory}/index.json`)) return directory;
+  await step(`make the image ${name} (Debian ${SUITE}, mmdebstrap)`, () =>
+    makeImage(directory, DEBIAN_IMAGES[name]),
+  );
+  return directory;
+}
+
+async function makeImage(directory, { include, config, hook }) {
+  mkdirSync(PATHS.images, { recursive: true });
+  const scratch = mkdtempSync(`${process.env.TMPDIR ?? tmpdir()}/kiln-image-`);
+  const half = `${directory}.tmp-${process.pid}`;
+  try {
+    const tar = `${scratch}/root.tar`;
+    bootstrap(tar, include, hook);
+    await writeOciLayout(half, tar, { tag: SUITE, config });
+    rmSync(directory, { recursive: true, force: true });
+    renameSync(half, directory);
+  } finally {
+    rmSync(half, { recursive: true, force: true });
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+/** Tries mmdebstrap's own choice of mode first; fakechroot needs neither root nor subordinate ids. */
+function bootstrap(tar, include, hook) {
+  const failures = [];
+  for (const mode of ["auto", "fakechroot"]) {
+    const result = capture("mmdebstrap", planBootstrap(tar, include, hook, mode), { cwd: "/" });
+    if (result.code === 0) return;
+    failures.push(`mmdebstrap --mode=${mode}:\n${result.stderr.split("\n").slice(-20).join("\n")}`);
+    if (process.getuid() === 0) break;
+    say(`    mode ${mode} does not work here`);
+  }
+  throw new SetupError(`Cannot make a Debian image:\n${failures.join("\n")}`);
+}
+
+function planBootstrap(tar, include, hook, mode) {
+  return [
+    `--mode=${mode}`,
+    "--variant=minbase",
+    "--quiet",
+    ...(include.length === 0 ? [] : [`--include=${include.join(",")}`]),
+    ...aptOptions().map((option) => `--aptopt=${option}`),
+    ...(hook === undefined ? [] : [`--customize-hook=${hook}`]),
+    // mmdebstrap keeps the options in the image: they are this machine's business only.
+    '--customize-hook=rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/hostname "$1"/etc/resolv.conf',
+    SUITE,
+    tar,
+    ...sources(),
+  ];
+}
+
+/** How this machine reaches its mirror (proxy, retries, a mirror that is a dated copy). */
+function aptOptions() {
+  const kept = /^Acquire::(https?::|Retries|Check-Valid-Until|Check-Date|ForceIPv)/;
+  const lines = capture("apt-config", ["dump"]).stdout.split("\n");
+  return lines.filter((line) => kept.test(line) && !line.includes('""'));
+}
+
+/** One-line sources of the machine's own Debian mirror of that suite, or of Debian's. */
+function sources() {
+  const format = "$(ORIGIN) $(CODENAME) $(REPO_URI) $(RELEASE) $(COMPONENT)";
+  const targets = capture("apt-get", ["indextargets", "--format", format, "Identifier: Packages"]).stdout;
+  const signed = existsSync(KEYRING) ? `[signed-by=${KEYRING}] ` : "";
+  const found = new Set();
+  for (const line of targets.split("\n")) {
+    const [origin, codename = "", uri = "", release = "", component] = line.split(" ");
+    if (origin !== "Debian" || component !== "main" || !codename.startsWith(SUITE)) continue;
+    // The mirror's name for the suite may be "stable": the image says bookworm.
+    found.add(`deb ${signed}${uri} ${release.replace(/^(old)*stable/, SUITE)} main`);
+  }
+  const base = [...found].some((line) => line.endsWith(` ${SUITE} main`));
+  return base ? [...found] : [`deb ${signed}${MIRROR} ${SUITE} main`];
+}

@@ -1,0 +1,82 @@
+// The arrows between rooms (docs/design): which room may import which, and that another room is entered by its door.
+
+/**
+ * base and gen have no door: every file of theirs may be imported. Everything else only by index.ts, or by types.ts
+ * for types.
+ */
+const ARROWS = {
+  base: [],
+  gen: [],
+  image: ["base"],
+  disk: ["base"],
+  kernel: ["base"],
+  net: ["base"],
+  vmm: ["base"],
+  agent: ["base", "gen"],
+  engine: ["image", "disk", "kernel", "net", "vmm", "agent", "gen", "base"],
+  api: ["engine", "gen", "base"],
+  cri: ["engine", "gen", "base"],
+  daemon: ["api", "cri", "engine", "gen", "base"],
+  sdk: ["gen", "base"],
+  cli: ["sdk", "base"],
+};
+const WITHOUT_DOOR = ["base", "gen"];
+const IMPORT =
+  /(?:^|\n)\s*(?:import|export)\s[^;]*?from\s*"([^"]+)"|\bimport\(\s*"([^"]+)"\s*\)|(?:^|\n)import\s*"([^"]+)"/g;
+
+/** The relative imports in a source text. */
+export function relativeImports(text) {
+  const found = [];
+  for (const match of text.matchAll(IMPORT)) {
+    const specifier = match[1] ?? match[2] ?? match[3] ?? "";
+    if (specifier.startsWith(".")) found.push(specifier);
+  }
+  return found;
+}
+
+/**
+ * What is wrong with the imports of one file.
+ *
+ * @param {string} file relative to the checkout: "src/kernel/cpio.ts"
+ * @returns {string[]} one sentence per broken rule
+ */
+export function checkImports(file, text) {
+  const room = roomOf(file);
+  if (room === undefined) return [];
+  const allowed = ARROWS[room];
+  if (allowed === undefined) return [`${file}: ${room} is no room; a new one needs an ADR and an arrow here`];
+  const problems = [];
+  for (const specifier of relativeImports(text)) {
+    const target = resolveImport(file, specifier);
+    const other = roomOf(target);
+    if (other === room) continue;
+    if (other === undefined) problems.push(...checkOutside(file, target));
+    else if (!allowed.includes(other))
+      problems.push(`${file}: ${room} must not import ${other} (${specifier})`);
+    else if (!WITHOUT_DOOR.includes(other) && !/^src\/[^/]+\/(index|types)\.js$/.test(target)) {
+      problems.push(`${file}: enter ${other} by its door (index.ts or types.ts), not by ${specifier}`);
+    }
+  }
+  return problems;
+}
+
+/** Tests may use the shared fixtures; nothing in src/ may use test code otherwise. */
+function checkOutside(file, target) {
+  const isTest = /\.test\.ts$|\.cases\.ts$/.test(file);
+  if (isTest && target.startsWith("test/fixtures/")) return [];
+  return [`${file}: imports ${target}, which is outside src/`];
+}
+
+/** "kernel" of "src/kernel/cpio.ts"; undefined outside the rooms. */
+function roomOf(file) {
+  return /^src\/([^/]+)\//.exec(file)?.[1];
+}
+
+function resolveImport(file, specifier) {
+  const parts = file.split("/").slice(0, -1);
+  for (const part of specifier.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== ".") parts.push(part);
+  }
+  return parts.join("/");
+}

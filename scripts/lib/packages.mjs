@@ -1,0 +1,76 @@
+// The Debian packages that kiln needs, each known by a file or program that it brings: looking for those takes a
+// millisecond, and works on other distributions too.
+
+import { existsSync } from "node:fs";
+import { capture, findProgram, run, SetupError } from "./run.mjs";
+import { say } from "./step.mjs";
+
+const program = (name) => () => findProgram(name) !== undefined;
+const file = (path) => () => existsSync(path);
+
+const RUN = {
+  "ca-certificates": file("/etc/ssl/certs/ca-certificates.crt"),
+  kmod: program("depmod"),
+  passt: program("pasta"),
+  "qemu-system-x86": program("qemu-system-x86_64"),
+  "util-linux": program("setpriv"),
+  "xz-utils": program("xz"),
+  zstd: program("zstd"),
+};
+/** cargo links with them. */
+const BUILD = {
+  gcc: program("gcc"),
+  "libc6-dev": file("/usr/include/stdio.h"),
+};
+/** Debian images are made with them; fakechroot for users without subordinate ids. */
+const IMAGE = {
+  fakechroot: program("fakechroot"),
+  fakeroot: program("fakeroot"),
+  mmdebstrap: program("mmdebstrap"),
+};
+const TEST = {
+  acl: program("setfacl"),
+  "apache2-utils": program("htpasswd"),
+  attr: program("setfattr"),
+  "busybox-static": program("busybox"),
+  "docker-registry": program("docker-registry"),
+  e2fsprogs: program("e2fsck"),
+  "libcap2-bin": program("setcap"),
+  lz4: program("lz4"),
+  openssl: program("openssl"),
+  procps: program("ps"),
+  "postgresql-client": program("psql"),
+  skopeo: program("skopeo"),
+  slirp4netns: program("slirp4netns"),
+  strace: program("strace"),
+  umoci: program("umoci"),
+};
+
+/**
+ * Installs what is missing, as root; otherwise throws with the one line that does.
+ *
+ * @param {{ tests: boolean }} options
+ */
+export async function ensurePackages({ tests }) {
+  const wanted = { ...RUN, ...BUILD, ...IMAGE, ...(tests ? TEST : {}) };
+  const missing = Object.keys(wanted).filter((name) => !wanted[name]());
+  if (missing.length === 0) return;
+  if (process.getuid() !== 0 || findProgram("apt-get") === undefined) {
+    throw new SetupError(
+      `Some programs are missing. Install them, then run this again:\n\n  sudo apt-get install --no-install-recommends ${missing.join(" ")}\n`,
+    );
+  }
+  say(`==> installing ${missing.join(" ")}`);
+  await install(missing);
+  const still = missing.filter((name) => !wanted[name]());
+  if (still.length > 0) throw new SetupError(`apt-get did not bring what is expected of: ${still.join(" ")}`);
+}
+
+async function install(packages) {
+  const options = { env: { DEBIAN_FRONTEND: "noninteractive" }, quiet: true };
+  const lock = ["-o", "DPkg::Lock::Timeout=600"];
+  // One of many sources may be down: what counts is whether the install works.
+  const update = capture("apt-get", ["-qq", ...lock, "update"], options);
+  if (update.code !== 0) say(`apt-get update failed:\n${update.stderr}`);
+  await run("apt-get", ["-qq", "-y", ...lock, "install", "--no-install-recommends", ...packages], options);
+}

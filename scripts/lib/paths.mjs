@@ -1,0 +1,22 @@
+// Where the checkout keeps what set-up makes. Everything below .build/ can be removed at any time.
+
+import { fileURLToPath } from "node:url";
+
+export const ROOT = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
+export const BUILD = `${ROOT}/.build`;
+
+export const PATHS = {
+  cli: `${ROOT}/dist/src/cli/main.js`,
+  daemon: `${ROOT}/dist/src/daemon/main.js`,
+  agent: `${ROOT}/agent/target/release/kiln-agent`,
+  netguard: `${ROOT}/agent/target/release/libkiln_netguard.so`,
+  stamps: `${BUILD}/stamps`,
+  /** Debian's kernel packages as apt brought them. */
+  kernelDebs: `${BUILD}/kernel/debs`,
+  /** A data root that holds nothing but that kernel, imported. */
+  kernelData: `${BUILD}/kernel/data`,
+  /** OCI layouts, one directory per image. */
+  images: `${BUILD}/images`,
+  /** KILN_ROOT of `npm start`. */
+  startRoot: `${BUILD}/start`,
+};

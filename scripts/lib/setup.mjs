@@ -1,0 +1,23 @@
+// Everything that has to be there before kiln runs in the checkout, in order. Each step looks first whether it is
+// done: the second time, all of it takes a fraction of a second.
+
+import { checkNode, ensureAgent, ensureCompiled, ensureNodeModules, linkCommands } from "./build.mjs";
+import { DEBIAN_IMAGES, ensureDebianImage } from "./debian-image.mjs";
+import { ensureKernel } from "./kernel.mjs";
+import { withSetupLock } from "./lock.mjs";
+import { ensurePackages } from "./packages.mjs";
+
+/** @param {{ tests?: boolean }} options tests: also what only tests need */
+export async function setup({ tests = false } = {}) {
+  checkNode();
+  await withSetupLock(async () => {
+    await ensurePackages({ tests });
+    await ensureNodeModules();
+    await ensureAgent();
+    await ensureCompiled();
+    linkCommands();
+    await ensureKernel();
+    const images = tests ? Object.keys(DEBIAN_IMAGES) : ["debian"];
+    for (const name of images) await ensureDebianImage(name);
+  });
+}

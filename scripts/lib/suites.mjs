@@ -1,0 +1,70 @@
+// Which test files there are and which of them were asked for. Tests run compiled: dist/src/x.test.js.
+
+import { ROOT } from "./paths.mjs";
+import { SetupError } from "./run.mjs";
+import { listFiles } from "./stamps.mjs";
+
+/**
+ * In the order in which they run. Real guests under software emulation take a core each, so those suites run one file
+ * at a time; unit tests take all cores.
+ */
+export const SUITES = [
+  { name: "unit", place: "src", serial: false, timeoutMs: 5 * 60_000 },
+  { name: "contract", place: "test/contract", serial: true, timeoutMs: 15 * 60_000 },
+  { name: "conformance", place: "test/conformance", serial: true, timeoutMs: 15 * 60_000 },
+  { name: "e2e", place: "test/e2e", serial: true, timeoutMs: 20 * 60_000 },
+];
+/** cargo's tests, which are no node:test suite. */
+export const AGENT_SUITE = "agent";
+
+/**
+ * What to run for some selectors: a suite ("e2e"), part of one ("e2e/ports", "unit/kernel"), or a file
+ * ("src/kernel/cpio.test.ts"). None selects everything.
+ *
+ * @returns {{ suites: { suite: object, files: string[] }[], agent: boolean }} files: absolute, compiled
+ */
+export function selectTests(selectors, suites = listSuites()) {
+  const chosen = suites.map(({ suite, files }) => ({
+    suite,
+    files: files.filter((file) => selectors.length === 0 || selectors.some((s) => matches(suite, file, s))),
+  }));
+  const agent = selectors.length === 0 || selectors.includes(AGENT_SUITE);
+  for (const selector of selectors) {
+    const known =
+      selector === AGENT_SUITE ||
+      suites.some(({ suite, files }) => files.some((file) => matches(suite, file, selector)));
+    if (!known) throw new SetupError(`no test is called ${selector}; suites: ${suiteNames().join(", ")}`);
+  }
+  return {
+    agent,
+    suites: chosen
+      .filter(({ files }) => files.length > 0)
+      .map(({ suite, files }) => ({ suite, files: files.map(compiled) })),
+  };
+}
+
+function suiteNames() {
+  return [...SUITES.map((suite) => suite.name), AGENT_SUITE];
+}
+
+function listSuites() {
+  return SUITES.map((suite) => ({
+    suite,
+    files: listFiles([suite.place], (path) => path.endsWith(".test.ts")),
+  }));
+}
+
+function matches(suite, file, selector) {
+  const plain = selector
+    .replace(/^\.\//, "")
+    .replace(/^dist\//, "")
+    .replace(/(\.test)?\.(ts|js)$/, "");
+  const stem = file.replace(/\.test\.ts$/, "");
+  if (plain === suite.name || plain === stem || stem.startsWith(`${plain.replace(/\/$/, "")}/`)) return true;
+  const rest = plain.startsWith(`${suite.name}/`) ? plain.slice(suite.name.length + 1) : undefined;
+  return rest !== undefined && `${stem}/`.startsWith(`${suite.place}/${rest}/`);
+}
+
+function compiled(file) {
+  return `${ROOT}/dist/${file.replace(/\.ts$/, ".js")}`;
+}

@@ -1,0 +1,92 @@
+// npm test [-- SELECTOR...]: set-up, then the tests, then one summary in node:test's words.
+//
+// Selectors: unit, contract, conformance, e2e, agent; e2e/ports; src/kernel/cpio.test.ts. KILN_TEST_VMM=firecracker
+// runs guests on the Firecracker driver (a real one where KVM works, the stand-in otherwise) instead of QEMU's.
+
+import { availableParallelism } from "node:os";
+import { run as runNodeTests } from "node:test";
+import { spec } from "node:test/reporters";
+import { parseArgs } from "node:util";
+import { ROOT } from "./lib/paths.mjs";
+import { findProgram, main, run } from "./lib/run.mjs";
+import { setup } from "./lib/setup.mjs";
+import { say } from "./lib/step.mjs";
+import { selectTests } from "./lib/suites.mjs";
+
+const COUNTS = ["tests", "suites", "pass", "fail", "cancelled", "skipped", "todo"];
+
+await main(async () => {
+  const { positionals } = parseArgs({ allowPositionals: true });
+  const started = Date.now();
+  await setup({ tests: true });
+  const { suites, agent } = selectTests(positionals);
+  const total = Object.fromEntries(COUNTS.map((name) => [name, 0]));
+  const failures = [];
+
+  if (agent && !(await passesCargoTest())) {
+    total.tests++;
+    total.fail++;
+    failures.push("cargo test (agent/)");
+  }
+  for (const { suite, files } of suites) {
+    say(`\n==> ${suite.name}: ${files.length} files`);
+    const result = await runSuite(suite, files);
+    for (const name of COUNTS) total[name] += result.counts[name];
+    failures.push(...result.failures.map((name) => `${suite.name}: ${name}`));
+  }
+
+  if (failures.length > 0) {
+    process.stdout.write(`\nfailed:\n${failures.map((name) => `  ${name}\n`).join("")}`);
+  }
+  process.stdout.write("\n");
+  for (const name of COUNTS) process.stdout.write(`# ${name} ${total[name]}\n`);
+  process.stdout.write(`# duration_ms ${Date.now() - started}\n`);
+  const bad = total.fail + total.cancelled + failures.length;
+  // A suite that ran nothing shows nothing.
+  process.exit(bad === 0 && total.tests > 0 ? 0 : 1);
+});
+
+async function runSuite(suite, files) {
+  const counts = Object.fromEntries(COUNTS.map((name) => [name, 0]));
+  const failures = [];
+  const stream = runNodeTests({
+    files,
+    concurrency: suite.serial ? 1 : availableParallelism(),
+    timeout: suite.timeoutMs,
+  });
+  stream.on("test:diagnostic", ({ message, nesting }) => {
+    // node:test's own closing lines: counted by it, not by us.
+    const match = /^(\w+) (\d+)$/.exec(message);
+    if (nesting === 0 && match !== null && COUNTS.includes(match[1])) counts[match[1]] += Number(match[2]);
+  });
+  stream.on("test:fail", ({ name, file, details }) => {
+    if (details.type === "suite") return;
+    if (details.error?.failureType !== "subtestsFailed") failures.push(`${relativeName(file)} ${name}`);
+  });
+  const printed = stream.compose(new spec());
+  printed.pipe(process.stdout, { end: false });
+  await new Promise((resolve, reject) => {
+    printed.once("end", resolve);
+    printed.once("error", reject);
+  });
+  return { counts, failures };
+}
+
+function relativeName(file) {
+  return file === undefined ? "" : file.replace(`${ROOT}/dist/`, "").replace(/\.js$/, ".ts");
+}
+
+async function passesCargoTest() {
+  if (findProgram("cargo") === undefined) {
+    say("\n==> agent: skipped, there is no cargo (the agent was built before)");
+    return true;
+  }
+  say("\n==> agent: cargo test");
+  try {
+    await run("cargo", ["test", "--quiet", "--locked"], { cwd: `${ROOT}/agent` });
+    return true;
+  } catch (error) {
+    say(error.message);
+    return false;
+  }
+}
