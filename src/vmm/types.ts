@@ -119,8 +119,18 @@ export interface VmmHandle {
   kill(): Promise<void>;
   /** The last bytes of the guest's console, at most `limit` (default 4 KiB). */
   consoleTail(limit?: number): Promise<string>;
-  /** Path of the bounded console log. */
+  /** Path of the bounded console log: this boot's; the boot before it is `<path>.1`. */
   readonly consoleLog: string;
+  /**
+   * Resolves at the first byte on the guest's console, at once after a reattach; never rejects. Tells a guest that
+   * hangs before its kernel speaks (kill and try again) from a slow one (wait).
+   */
+  readonly firstOutput: Promise<void>;
+  /**
+   * Calls back when the VMM has stopped the guest by itself because the host's disk is full (the guest sees no error
+   * and loses nothing), and with undefined when it runs again. Returns the way to stop listening.
+   */
+  onStall(listener: (why: string | undefined) => void): () => void;
   stats(): Promise<VmmStats>;
   /** Bytes of memory the guest should give up; 0 gives all back. */
   setBalloon(bytes: number): Promise<void>;

@@ -1,0 +1,178 @@
+// QEMU's command line for one VM. Pure: host facts in, argv out. Every choice that is not obvious says which failure
+// it prevents; the figures are in docs/design/0006-vmm-drivers.md.
+
+import { joinCommandLine } from "../kernel-command-line.js";
+import { planEnvironment, planPrivileges } from "../privileges.js";
+import { socketPath } from "../socket-path.js";
+import type { Accelerator, DiskSpec, VmmSpec } from "../types.js";
+
+/** The name of the channel's port: /sys/class/virtio-ports/<port>/name in the guest. */
+export const CHANNEL_PORT_NAME = "dev.kiln.channel";
+
+/** Of the 24 virtio-mmio slots that microvm has with ACPI: serial, rng, balloon, net, and one kept for SCSI. */
+export const MAX_DISKS = 19;
+export const MAX_VCPUS = 64;
+
+const MIB = 1024 * 1024;
+
+/** What the plan needs to know of the host. */
+export interface QemuHost {
+  /** Path of qemu-system-x86_64. */
+  readonly program: string;
+  readonly accelerator: Accelerator;
+  /** kHz of the host's time stamp counter; undefined where unknown. */
+  readonly tscKhz: number | undefined;
+  /** Of the daemon. */
+  readonly uid: number;
+  /** The group that opens /dev/kvm, where a VMM without root's rights needs it. */
+  readonly kvmGroup: number | undefined;
+  /** Needed for a network card. */
+  readonly netguard: { readonly library: string; readonly allow: string } | undefined;
+}
+
+export interface QemuSockets {
+  readonly qmp: string;
+  readonly console: string;
+  readonly channel: string;
+}
+
+export interface QemuPlan {
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly sockets: QemuSockets;
+}
+
+/** @throws KilnError invalid_argument for a spec that this machine cannot have */
+export function planQemu(spec: VmmSpec, host: QemuHost): QemuPlan {
+  const sockets = planSockets(spec.runDirectory);
+  const groups = host.accelerator === "kvm" && host.kvmGroup !== undefined ? [host.kvmGroup] : [];
+  const argv = [
+    ...planPrivileges({ runAs: spec.runAs, uid: host.uid, groups }),
+    host.program,
+    ...machineArguments(spec, host),
+    ...bootArguments(spec, host),
+    ...controlArguments(sockets),
+    ...spec.disks.flatMap(diskArguments),
+    ...deviceArguments(),
+    ...networkArguments(spec),
+    // The shared library's spawn=deny kills QEMU on any exec: nothing that we use needs one.
+    ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+  ];
+  return { argv, env: planEnvironment(guardEnvironment(spec, host)), sockets };
+}
+
+export function planSockets(runDirectory: string): QemuSockets {
+  return {
+    qmp: socketPath(runDirectory, "qmp.sock"),
+    console: socketPath(runDirectory, "console.sock"),
+    channel: socketPath(runDirectory, "channel.sock"),
+  };
+}
+
+function machineArguments(spec: VmmSpec, host: QemuHost): string[] {
+  return [
+    ...["-name", `guest=kiln-${spec.vmId.slice(0, 12)}`],
+    // acpi=on: Debian's kernel finds virtio-mmio devices by ACPI only. mem-merge=off: KSM leaks between guests.
+    ...["-M", "microvm,acpi=on,pcie=off,usb=off,x-option-roms=off,mem-merge=off,dump-guest-core=off"],
+    ...["-accel", acceleratorOption(spec, host.accelerator)],
+    ...["-cpu", host.accelerator === "kvm" ? "host" : "max"],
+    ...["-smp", `cpus=${spec.vcpus}`],
+    ...["-m", `${Math.floor(spec.memoryBytes / MIB)}M`],
+    // -S: not one guest instruction before the console is read and the network's guard is known to be there.
+    ...["-no-user-config", "-nodefaults", "-display", "none", "-no-reboot", "-S"],
+  ];
+}
+
+/**
+ * The translation cache is touched as it fills (42 MiB by a Debian boot) and would grow to 1 GiB; 64 MiB bounds it
+ * without a flush in a boot, 8 MiB doubles the boot's time. Each vCPU fills regions of its own.
+ */
+function acceleratorOption(spec: VmmSpec, accelerator: Accelerator): string {
+  return accelerator === "kvm" ? "kvm" : `tcg,thread=multi,tb-size=${Math.max(64, 16 * spec.vcpus)}`;
+}
+
+function bootArguments(spec: VmmSpec, host: QemuHost): string[] {
+  const words = ["console=ttyS0", "quiet", "reboot=t", "panic=-1", "cryptomgr.notests"];
+  if (host.accelerator === "tcg" && host.tscKhz !== undefined) {
+    // microvm has neither PM timer nor HPET: a guest that misses the PIT calibration on a busy host hangs for ever.
+    words.push(`tsc_early_khz=${host.tscKhz}`, "tsc=reliable");
+  }
+  const append = joinCommandLine(words, spec.kernelArgs);
+  return ["-kernel", spec.kernel, "-initrd", spec.initrd, "-append", append];
+}
+
+function controlArguments(sockets: QemuSockets): string[] {
+  const chardev = (id: string, path: string) => [
+    "-chardev",
+    `socket,id=${id},path=${escapeOption(path)},server=on,wait=off`,
+  ];
+  return [
+    ...chardev("console", sockets.console),
+    ...["-serial", "chardev:console"],
+    ...chardev("channel", sockets.channel),
+    ...["-device", "virtio-serial-device,max_ports=2"],
+    // Without an id QEMU tells nobody that the guest opened or closed the port.
+    ...["-device", `virtserialport,chardev=channel,name=${CHANNEL_PORT_NAME},id=channel-port`],
+    ...chardev("qmp", sockets.qmp),
+    ...["-mon", "chardev=qmp,mode=control"],
+  ];
+}
+
+/**
+ * werror=enospc: a full host disk stops the guest instead of failing its write. A failed write invalidates a
+ * dm-snapshot for ever, a stopped guest goes on once there is room.
+ */
+function diskArguments(disk: DiskSpec): string[] {
+  const file = {
+    driver: "file",
+    "node-name": `file-${disk.id}`,
+    filename: disk.path,
+    "read-only": disk.readOnly,
+    // A base is shared by many VMs (read locks go together); a cow file of a VM that still runs is refused.
+    locking: "on",
+    aio: "threads",
+    discard: disk.readOnly ? "ignore" : "unmap",
+  };
+  const raw = {
+    driver: "raw",
+    "node-name": `disk-${disk.id}`,
+    file: file["node-name"],
+    "read-only": disk.readOnly,
+    discard: file.discard,
+  };
+  return [
+    ...["-blockdev", JSON.stringify(file), "-blockdev", JSON.stringify(raw)],
+    ...[
+      "-device",
+      `virtio-blk-device,drive=${raw["node-name"]},serial=${disk.id},werror=enospc,rerror=report`,
+    ],
+  ];
+}
+
+function deviceArguments(): string[] {
+  return [
+    ...["-object", "rng-builtin,id=rng", "-device", "virtio-rng-device,rng=rng"],
+    ...["-device", "virtio-balloon-device,id=balloon,free-page-reporting=on,deflate-on-oom=on"],
+    // Tells a panic from a reboot, where the guest has the driver.
+    ...["-device", "pvpanic"],
+  ];
+}
+
+function networkArguments(spec: VmmSpec): string[] {
+  if (spec.network === undefined) return [];
+  // ipv6=off: slirp's is a site-local address without a way out on most hosts, and a second way in to guard.
+  return [
+    ...["-netdev", "user,id=net0,ipv4=on,ipv6=off,net=10.0.2.0/24,host=10.0.2.2,dns=10.0.2.3"],
+    ...["-device", `virtio-net-device,netdev=net0,mac=${spec.network.mac}`],
+  ];
+}
+
+function guardEnvironment(spec: VmmSpec, host: QemuHost): Record<string, string> {
+  if (spec.network === undefined || host.netguard === undefined) return {};
+  return { LD_PRELOAD: host.netguard.library, KILN_NETGUARD_ALLOW: host.netguard.allow };
+}
+
+/** QEMU's option syntax doubles a comma that is part of a value. */
+function escapeOption(value: string): string {
+  return value.replaceAll(",", ",,");
+}

@@ -1,0 +1,189 @@
+// One running QEMU: the VmmHandle over its QMP, console and channel sockets.
+
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { Code, KilnError } from "../../base/errors.js";
+import type { Abortable } from "../../base/progress.js";
+import type { ConsoleLog } from "../console-log.js";
+import { ExclusiveChannel } from "../exclusive-channel.js";
+import type { VmmExit, VmmHandle, VmmRecord, VmmStats } from "../types.js";
+import type { ProcessEnd, VmmProcess } from "../vmm-process.js";
+import { connectSocket, QmpClient, type QmpConnectOptions, type QmpEvent } from "./client.js";
+import type { QemuSockets } from "./config.js";
+import { judgeExit } from "./exit-cause.js";
+import { StallWatch } from "./stall.js";
+
+/** QEMU answers `quit` within 10 ms; a stuck one gets SIGKILL. */
+const QUIT_MS = 1000;
+/** After the process has gone, its last events are already in our socket's buffer. */
+const LAST_EVENTS_MS = 1000;
+
+export interface QemuHandleParts {
+  readonly record: VmmRecord;
+  readonly sockets: QemuSockets;
+  readonly process: VmmProcess;
+  readonly log: ConsoleLog;
+  readonly memoryBytes: number;
+}
+
+export class QemuHandle implements VmmHandle {
+  readonly record: VmmRecord;
+  readonly exited: Promise<VmmExit>;
+  readonly firstOutput: Promise<void>;
+  readonly consoleLog: string;
+  readonly #parts: QemuHandleParts;
+  readonly #channel: ExclusiveChannel;
+  readonly #stall = new StallWatch(() => this.#qmp.execute("cont"));
+  #client: QmpClient | undefined;
+  #console: Socket | undefined;
+  #shutdownReason: string | undefined;
+  #panicked = false;
+  #killed = false;
+  #detached = false;
+  #gone = false;
+
+  constructor(parts: QemuHandleParts) {
+    this.#parts = parts;
+    this.record = parts.record;
+    this.firstOutput = parts.log.firstOutput;
+    this.consoleLog = parts.log.path;
+    this.#channel = new ExclusiveChannel(() => connectSocket(parts.sockets.channel));
+    this.exited = parts.process.ended.then((end) => this.#afterEnd(end));
+  }
+
+  /** Takes the control and console sockets; legal once. The guest's state is as it was. */
+  async connect(options: QmpConnectOptions): Promise<void> {
+    const { process, sockets, log } = this.#parts;
+    this.#client = await QmpClient.connect(sockets.qmp, (event) => this.#take(event), options);
+    void this.#client.closed.then(() => process.expectEnd());
+    this.#console = await connectSocket(sockets.console);
+    this.#console.on("data", (chunk: Buffer) => log.write(chunk));
+    // Its end is QEMU's end, which is watched elsewhere.
+    this.#console.on("error", () => undefined);
+  }
+
+  /** QEMU's word for the guest's state: "running", "paused", "prelaunch", "io-error", ... */
+  async status(): Promise<string> {
+    const answer = (await this.#qmp.execute("query-status")) as { status?: unknown };
+    return String(answer.status);
+  }
+
+  /** Lets a guest run that was made stopped. */
+  async begin(): Promise<void> {
+    await this.#qmp.execute("cont");
+  }
+
+  /** A reattached guest that had been stopped for want of disk. */
+  beginStalled(): void {
+    this.#stall.begin("the host's disk is full");
+  }
+
+  async dialChannel(options: Abortable = {}): Promise<Duplex> {
+    if (this.#gone) throw this.#ended("dial the agent");
+    return this.#channel.dial(options);
+  }
+
+  async pause(): Promise<void> {
+    await this.#do("pause", async () => {
+      this.#stall.held = true;
+      await this.#qmp.execute("stop");
+    });
+  }
+
+  async resume(): Promise<void> {
+    await this.#do("resume", async () => {
+      this.#stall.held = false;
+      await this.#qmp.execute("cont");
+    });
+  }
+
+  async kill(): Promise<void> {
+    this.#killed = true;
+    const { process } = this.#parts;
+    const timer = setTimeout(() => void process.kill(), QUIT_MS);
+    try {
+      // A closed connection is what a successful quit may look like: only the process tells.
+      await this.#client?.execute("quit", undefined, QUIT_MS).catch(() => undefined);
+      await process.expectEnd();
+      await this.exited;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  consoleTail(limit?: number): Promise<string> {
+    return this.#parts.log.tail(limit);
+  }
+
+  stats(): Promise<VmmStats> {
+    return this.#parts.process.stats();
+  }
+
+  async setBalloon(bytes: number): Promise<void> {
+    await this.#do("change the memory", () =>
+      this.#qmp.execute("balloon", { value: this.#parts.memoryBytes - bytes }),
+    );
+  }
+
+  onStall(listener: (why: string | undefined) => void): () => void {
+    return this.#stall.listen(listener);
+  }
+
+  async detach(): Promise<void> {
+    this.#detached = true;
+    this.#parts.process.release();
+    await this.#letGo();
+  }
+
+  get #qmp(): QmpClient {
+    if (this.#client === undefined) throw this.#ended("control the VM");
+    return this.#client;
+  }
+
+  async #do(what: string, action: () => Promise<unknown>): Promise<void> {
+    if (this.#gone) throw this.#ended(what);
+    try {
+      await action();
+    } catch (error) {
+      throw KilnError.from(error, what);
+    }
+  }
+
+  #take(event: QmpEvent): void {
+    if (event.name === "SHUTDOWN") this.#shutdownReason = String(event.data.reason);
+    else if (event.name === "GUEST_PANICKED") this.#panicked = true;
+    else this.#stall.take(event);
+  }
+
+  async #afterEnd(end: ProcessEnd): Promise<VmmExit> {
+    // The process's end and its last event reach us by different ways: the event may be the later.
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, LAST_EVENTS_MS);
+    });
+    await Promise.race([this.#client?.closed, patience]);
+    clearTimeout(timer);
+    this.#gone = true;
+    if (!this.#detached) await this.#letGo();
+    return judgeExit({
+      shutdownReason: this.#shutdownReason,
+      panicked: this.#panicked,
+      killed: this.#killed,
+      watched: this.#client !== undefined,
+      end,
+      stderr: this.#parts.process.stderrTail(),
+    });
+  }
+
+  async #letGo(): Promise<void> {
+    this.#stall.stop();
+    this.#channel.close();
+    this.#client?.close();
+    this.#console?.destroy();
+    await this.#parts.log.close();
+  }
+
+  #ended(what: string): KilnError {
+    return new KilnError(Code.FailedPrecondition, `${what}: the VMM has ended`, { reason: "vmm-gone" });
+  }
+}

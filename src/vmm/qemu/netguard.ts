@@ -1,0 +1,54 @@
+// The preloaded library that keeps a guest's user network away from the host's loopback (agent/netguard): which
+// resolvers it lets through, and the proof that a VMM really runs with it. No library, no network card.
+
+import { readFile, realpath } from "node:fs/promises";
+import { Code, KilnError } from "../../base/errors.js";
+
+const HINT = "build it with `npm run setup`, or run the VM with --network none";
+
+/**
+ * The library's real path, as /proc/<pid>/maps will show it.
+ *
+ * @throws KilnError failed_precondition `no-netguard`
+ */
+export async function findNetguard(path: string | undefined): Promise<string> {
+  if (path === undefined) throw noNetguard("kilnd was started without one");
+  try {
+    return await realpath(path);
+  } catch (error) {
+    throw noNetguard(`there is no ${path}`, error);
+  }
+}
+
+/**
+ * The loopback resolvers of the host ("127.0.0.53:53,[::1]:53"): slirp's own DNS forwarder asks them for the guest.
+ *
+ * @param resolvConf text of /etc/resolv.conf, the file that slirp reads
+ */
+export function planNetguardAllow(resolvConf: string): string {
+  const servers = [...resolvConf.matchAll(/^[ \t]*nameserver[ \t]+([0-9a-fA-F.:]+)/gm)].map(
+    (match) => match[1] ?? "",
+  );
+  const loopback = servers.filter((server) => server.startsWith("127.") || server === "::1");
+  return loopback.map((server) => (server.includes(":") ? `[${server}]:53` : `${server}:53`)).join(",");
+}
+
+/**
+ * That the process has the library mapped. The dynamic loader only warns when it can't preload a library (no right to
+ * read it, wrong machine, a static QEMU) and goes on without: the guest would reach the host's loopback unseen.
+ *
+ * @throws KilnError failed_precondition `no-netguard`
+ */
+export async function assertNetguardLoaded(pid: number, library: string): Promise<void> {
+  const maps = await readFile(`/proc/${pid}/maps`, "utf8");
+  if (maps.split("\n").some((line) => line.endsWith(` ${library}`))) return;
+  throw noNetguard(`QEMU did not load ${library}; can its user read that file?`);
+}
+
+function noNetguard(why: string, cause?: unknown): KilnError {
+  return new KilnError(
+    Code.FailedPrecondition,
+    `give the VM a network card: the guard of the host's loopback is missing: ${why}`,
+    { reason: "no-netguard", hint: HINT, cause },
+  );
+}

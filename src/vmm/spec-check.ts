@@ -1,0 +1,56 @@
+// What a machine can't have is refused before anything is made.
+
+import { Code, KilnError } from "../base/errors.js";
+import type { VmmCapabilities, VmmKind, VmmRecord, VmmSpec } from "./types.js";
+
+const MIB = 1024 * 1024;
+/** Less than this and no Linux with an initramfs reaches its init. */
+export const MIN_MEMORY_BYTES = 64 * MIB;
+
+/** @throws KilnError invalid_argument `bad-vm-size`, `too-many-disks`, `bad-disk-id`, `bad-mac`, `no-user-network` */
+export function checkSpec(spec: VmmSpec, capabilities: VmmCapabilities): void {
+  if (!Number.isInteger(spec.vcpus) || spec.vcpus < 1 || spec.vcpus > capabilities.maxVcpus) {
+    throw refused("bad-vm-size", `${spec.vcpus} vCPUs: this VMM takes 1 to ${capabilities.maxVcpus}`);
+  }
+  if (!Number.isSafeInteger(spec.memoryBytes) || spec.memoryBytes < MIN_MEMORY_BYTES) {
+    throw refused(
+      "bad-vm-size",
+      `${spec.memoryBytes} bytes of memory: the least is ${MIN_MEMORY_BYTES / MIB} MiB`,
+    );
+  }
+  if (spec.disks.length > capabilities.maxDisks) {
+    throw refused("too-many-disks", `${spec.disks.length} disks: this VMM takes ${capabilities.maxDisks}`);
+  }
+  for (const { id } of spec.disks) {
+    if (!/^[a-z0-9]{1,20}$/.test(id)) throw refused("bad-disk-id", `disk id ${JSON.stringify(id)}`);
+  }
+  if (new Set(spec.disks.map((disk) => disk.id)).size !== spec.disks.length) {
+    throw refused("bad-disk-id", "two disks have the same id");
+  }
+  checkNetwork(spec, capabilities);
+}
+
+function checkNetwork(spec: VmmSpec, capabilities: VmmCapabilities): void {
+  if (spec.network === undefined) return;
+  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(spec.network.mac)) {
+    throw refused("bad-mac", `"${spec.network.mac}" is not a MAC address`);
+  }
+  if (!capabilities.userNetwork) {
+    throw new KilnError(Code.FailedPrecondition, "this VMM has no rootless network card on this host", {
+      reason: "no-user-network",
+      hint: "install passt (for pasta) or slirp4netns, or run the VM with --network none: published ports work without a card",
+    });
+  }
+}
+
+/** @throws KilnError internal `wrong-driver` */
+export function checkReattach(record: VmmRecord, kind: VmmKind): void {
+  if (record.driver === kind) return;
+  throw new KilnError(Code.Internal, `the VM runs under ${record.driver}, not ${kind}`, {
+    reason: "wrong-driver",
+  });
+}
+
+function refused(reason: string, what: string): KilnError {
+  return new KilnError(Code.InvalidArgument, `the VM cannot have ${what}`, { reason });
+}
