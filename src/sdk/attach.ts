@@ -1,0 +1,57 @@
+// A VM's main program: its output, its stdin, its end.
+
+import type { AttachRequestJson, AttachResponseJson } from "../gen/kiln/v1/vm_pb.js";
+import { statusFromJson, vmFromJson } from "./convert.js";
+import type { CallOptions } from "./deadline.js";
+import { type ProcessEvent, ProcessStream } from "./process-stream.js";
+import type { VmInfo, VmStatus } from "./types.js";
+import type { WireStream } from "./wire-stream.js";
+
+export interface AttachOptions extends CallOptions {
+  /** Sends what is written to the program. The VM must have been made with `openStdin`. */
+  readonly stdin?: boolean | undefined;
+  /** First gives what the program wrote before. */
+  readonly logs?: boolean | undefined;
+  /** Starts the VM once attached, so that no output is missed. */
+  readonly start?: boolean | undefined;
+}
+
+export interface AttachExit {
+  readonly exitCode: number;
+  readonly status: VmStatus;
+}
+
+/**
+ * A VM's main program. Iterate it for output; closing it, or leaving the loop, detaches: the program goes on.
+ *
+ * ```ts
+ * await using program = vm.attach({ logs: true });
+ * for await (const { data } of program) process.stdout.write(data);
+ * console.log((await program.exit()).exitCode);
+ * ```
+ */
+export class Attachment extends ProcessStream<AttachResponseJson, VmInfo, AttachExit> {
+  constructor(wire: WireStream<AttachRequestJson, AttachResponseJson>, vm: string, options: AttachOptions) {
+    super(wire, decodeAttach);
+    const { stdin = false, logs = false, start = false } = options;
+    wire.send({ start: { vm, stdin, logs, start } }).catch(() => undefined); // told by the messages
+  }
+
+  /** The VM, once kilnd has attached us. */
+  attached(): Promise<VmInfo> {
+    return this.started();
+  }
+
+  /** How the program ended; output that nobody reads is dropped. */
+  exit(): Promise<AttachExit> {
+    return this.ended();
+  }
+}
+
+function decodeAttach(message: AttachResponseJson): ProcessEvent<VmInfo, AttachExit> {
+  if (message.output !== undefined) return { kind: "output", output: message.output };
+  if (message.attached !== undefined) return { kind: "started", started: vmFromJson(message.attached) };
+  if (message.exit === undefined) return { kind: "unknown" };
+  const { code = 0, status } = message.exit;
+  return { kind: "exit", exit: { exitCode: code, status: statusFromJson(status) } };
+}

@@ -1,0 +1,129 @@
+// The calls of kiln.v1 by name, with the JSON types of their messages. Types only: nothing of it exists at run time.
+
+import type {
+  GetImageRequestJson,
+  GetImageResponseJson,
+  ImportImageRequestJson,
+  ImportImageResponseJson,
+  ListImagesRequestJson,
+  ListImagesResponseJson,
+  PruneImagesRequestJson,
+  PruneImagesResponseJson,
+  PullImageRequestJson,
+  PullImageResponseJson,
+  RemoveImageRequestJson,
+  RemoveImageResponseJson,
+  TagImageRequestJson,
+  TagImageResponseJson,
+} from "../gen/kiln/v1/image_pb.js";
+import type {
+  DiskUsageRequestJson,
+  DiskUsageResponseJson,
+  EventsRequestJson,
+  EventsResponseJson,
+  ImportKernelRequestJson,
+  ImportKernelResponseJson,
+  InfoRequestJson,
+  InfoResponseJson,
+  ListKernelsRequestJson,
+  ListKernelsResponseJson,
+  PruneRequestJson,
+  PruneResponseJson,
+  RemoveKernelRequestJson,
+  RemoveKernelResponseJson,
+  VersionRequestJson,
+  VersionResponseJson,
+} from "../gen/kiln/v1/system_pb.js";
+import type {
+  AddPortRequestJson,
+  AddPortResponseJson,
+  AttachRequestJson,
+  AttachResponseJson,
+  CreateVmRequestJson,
+  CreateVmResponseJson,
+  ExecRequestJson,
+  ExecResponseJson,
+  GetVmRequestJson,
+  GetVmResponseJson,
+  KillVmRequestJson,
+  KillVmResponseJson,
+  ListVmsRequestJson,
+  ListVmsResponseJson,
+  LogsRequestJson,
+  LogsResponseJson,
+  PauseVmRequestJson,
+  PauseVmResponseJson,
+  ReadArchiveRequestJson,
+  ReadArchiveResponseJson,
+  RemovePortRequestJson,
+  RemovePortResponseJson,
+  RemoveVmRequestJson,
+  RemoveVmResponseJson,
+  RestartVmRequestJson,
+  RestartVmResponseJson,
+  StartVmRequestJson,
+  StartVmResponseJson,
+  StatPathRequestJson,
+  StatPathResponseJson,
+  StatsRequestJson,
+  StatsResponseJson,
+  StopVmRequestJson,
+  StopVmResponseJson,
+  UnpauseVmRequestJson,
+  UnpauseVmResponseJson,
+  WaitVmRequestJson,
+  WaitVmResponseJson,
+  WriteArchiveRequestJson,
+  WriteArchiveResponseJson,
+} from "../gen/kiln/v1/vm_pb.js";
+
+interface Call<Request, Response> {
+  request: Request;
+  response: Response;
+}
+
+/** One request, one response. */
+export interface UnaryCalls {
+  "VmService/StartVm": Call<StartVmRequestJson, StartVmResponseJson>;
+  "VmService/StopVm": Call<StopVmRequestJson, StopVmResponseJson>;
+  "VmService/RestartVm": Call<RestartVmRequestJson, RestartVmResponseJson>;
+  "VmService/KillVm": Call<KillVmRequestJson, KillVmResponseJson>;
+  "VmService/PauseVm": Call<PauseVmRequestJson, PauseVmResponseJson>;
+  "VmService/UnpauseVm": Call<UnpauseVmRequestJson, UnpauseVmResponseJson>;
+  "VmService/RemoveVm": Call<RemoveVmRequestJson, RemoveVmResponseJson>;
+  "VmService/ListVms": Call<ListVmsRequestJson, ListVmsResponseJson>;
+  "VmService/GetVm": Call<GetVmRequestJson, GetVmResponseJson>;
+  "VmService/WaitVm": Call<WaitVmRequestJson, WaitVmResponseJson>;
+  "VmService/StatPath": Call<StatPathRequestJson, StatPathResponseJson>;
+  "VmService/AddPort": Call<AddPortRequestJson, AddPortResponseJson>;
+  "VmService/RemovePort": Call<RemovePortRequestJson, RemovePortResponseJson>;
+  "ImageService/ListImages": Call<ListImagesRequestJson, ListImagesResponseJson>;
+  "ImageService/GetImage": Call<GetImageRequestJson, GetImageResponseJson>;
+  "ImageService/TagImage": Call<TagImageRequestJson, TagImageResponseJson>;
+  "ImageService/RemoveImage": Call<RemoveImageRequestJson, RemoveImageResponseJson>;
+  "ImageService/PruneImages": Call<PruneImagesRequestJson, PruneImagesResponseJson>;
+  "KernelService/ListKernels": Call<ListKernelsRequestJson, ListKernelsResponseJson>;
+  "KernelService/RemoveKernel": Call<RemoveKernelRequestJson, RemoveKernelResponseJson>;
+  "SystemService/Version": Call<VersionRequestJson, VersionResponseJson>;
+  "SystemService/Info": Call<InfoRequestJson, InfoResponseJson>;
+  "SystemService/DiskUsage": Call<DiskUsageRequestJson, DiskUsageResponseJson>;
+  "SystemService/Prune": Call<PruneRequestJson, PruneResponseJson>;
+}
+
+/** Streams of requests, of responses, or of both. */
+export interface StreamCalls {
+  "VmService/CreateVm": Call<CreateVmRequestJson, CreateVmResponseJson>;
+  "VmService/Logs": Call<LogsRequestJson, LogsResponseJson>;
+  "VmService/Exec": Call<ExecRequestJson, ExecResponseJson>;
+  "VmService/Attach": Call<AttachRequestJson, AttachResponseJson>;
+  "VmService/ReadArchive": Call<ReadArchiveRequestJson, ReadArchiveResponseJson>;
+  "VmService/WriteArchive": Call<WriteArchiveRequestJson, WriteArchiveResponseJson>;
+  "VmService/Stats": Call<StatsRequestJson, StatsResponseJson>;
+  "ImageService/PullImage": Call<PullImageRequestJson, PullImageResponseJson>;
+  "ImageService/ImportImage": Call<ImportImageRequestJson, ImportImageResponseJson>;
+  "KernelService/ImportKernel": Call<ImportKernelRequestJson, ImportKernelResponseJson>;
+  "SystemService/Events": Call<EventsRequestJson, EventsResponseJson>;
+}
+
+export type UnaryName = keyof UnaryCalls;
+export type StreamName = keyof StreamCalls;

@@ -1,0 +1,192 @@
+// JSON of the wire to the SDK's nouns: absent fields get their defaults, int64 strings become numbers, times Dates.
+
+import type {
+  ImageConfigJson,
+  ImageJson,
+  KernelJson,
+  PortBindingJson,
+  ProgressJson,
+  VmConfigJson,
+  VmJson,
+  VmStatusJson,
+} from "../gen/kiln/v1/types_pb.js";
+import type {
+  ImageConfig,
+  ImageInfo,
+  KernelInfo,
+  PortBinding,
+  Progress,
+  RestartPolicy,
+  VmConfig,
+  VmInfo,
+  VmState,
+  VmStatus,
+} from "./types.js";
+
+/** A number of the wire: int64 travel as strings, NaN and infinities as words. */
+export function numberOf(value: number | string | undefined): number {
+  return value === undefined ? 0 : Number(value);
+}
+
+export function dateOf(value: string | undefined): Date | undefined {
+  return value === undefined ? undefined : new Date(value);
+}
+
+export function vmFromJson(json: VmJson | undefined): VmInfo {
+  return {
+    id: json?.id ?? "",
+    name: json?.name ?? "",
+    createdAt: dateOf(json?.createdAt) ?? new Date(0),
+    config: configFromJson(json?.config ?? {}),
+    status: statusFromJson(json?.status),
+  };
+}
+
+function configFromJson(json: VmConfigJson): VmConfig {
+  return { ...programFromJson(json), ...machineFromJson(json) };
+}
+
+type ProgramField =
+  | "image"
+  | "imageId"
+  | "command"
+  | "entrypoint"
+  | "env"
+  | "workdir"
+  | "user"
+  | "init"
+  | "restart";
+type ProgramMore = "stopSignal" | "stopTimeoutMs" | "tty" | "openStdin" | "autoRemove" | "labels";
+
+/** What runs in the VM. */
+function programFromJson(json: VmConfigJson): Pick<VmConfig, ProgramField | ProgramMore> {
+  return {
+    image: json.image ?? "",
+    imageId: json.imageId ?? "",
+    command: json.command ?? [],
+    entrypoint: json.entrypoint ?? [],
+    env: json.env ?? [],
+    workdir: json.workdir ?? "",
+    user: json.user ?? "",
+    labels: json.labels ?? {},
+    init: json.init ?? "",
+    restart: {
+      name: (json.restart?.name || "no") as RestartPolicy["name"],
+      maximumRetryCount: json.restart?.maximumRetryCount ?? 0,
+    },
+    stopSignal: json.stopSignal ?? "",
+    stopTimeoutMs: json.stopTimeoutMs ?? 0,
+    tty: json.tty ?? false,
+    openStdin: json.openStdin ?? false,
+    autoRemove: json.autoRemove ?? false,
+  };
+}
+
+/** The machine it runs on. */
+function machineFromJson(json: VmConfigJson): Omit<VmConfig, ProgramField | ProgramMore> {
+  return {
+    hostname: json.hostname ?? "",
+    publish: (json.publish ?? []).map(portFromJson),
+    publishAll: json.publishAll ?? false,
+    cpus: numberOf(json.cpus),
+    memoryBytes: numberOf(json.memoryBytes),
+    diskBytes: numberOf(json.diskBytes),
+    kernel: json.kernel ?? "",
+    kernelArgs: json.kernelArgs ?? [],
+    network: json.network ?? "",
+    dns: json.dns ?? [],
+    addHosts: json.addHosts ?? [],
+    platform: json.platform ?? "",
+    vmm: json.vmm ?? "",
+  };
+}
+
+export function statusFromJson(json: VmStatusJson = {}): VmStatus {
+  return {
+    state: stateFromJson(json.state),
+    exitCode: json.exitCode ?? 0,
+    reason: json.reason ?? "",
+    message: json.message ?? "",
+    startedAt: dateOf(json.startedAt),
+    finishedAt: dateOf(json.finishedAt),
+    pid: json.pid ?? 0,
+    vmm: json.vmm ?? "",
+    accelerator: json.accelerator ?? "",
+    kernelRelease: json.kernelRelease ?? "",
+    restartCount: json.restartCount ?? 0,
+    mode: json.mode ?? "",
+    ports: (json.ports ?? []).map(portFromJson),
+    ipAddress: json.ipAddress ?? "",
+    oomKilled: json.oomKilled ?? false,
+    timings: {
+      spawnedMs: numberOf(json.timings?.spawnedMs),
+      helloMs: numberOf(json.timings?.helloMs),
+      startedMs: numberOf(json.timings?.startedMs),
+    },
+  };
+}
+
+function stateFromJson(state: string | undefined): VmState {
+  const word = (state ?? "").replace(/^VM_STATE_/, "").toLowerCase();
+  return word === "" ? "unspecified" : (word as VmState);
+}
+
+export function portFromJson(json: PortBindingJson | undefined): PortBinding {
+  return {
+    hostIp: json?.hostIp ?? "",
+    hostPort: json?.hostPort ?? 0,
+    vmPort: json?.vmPort ?? 0,
+    protocol: json?.protocol === "udp" ? "udp" : "tcp",
+  };
+}
+
+export function imageFromJson(json: ImageJson = {}): ImageInfo {
+  return {
+    id: json.id ?? "",
+    names: json.names ?? [],
+    digests: json.digests ?? [],
+    sizeBytes: numberOf(json.sizeBytes),
+    createdAt: dateOf(json.createdAt),
+    platform: json.platform ?? "",
+    config: imageConfigFromJson(json.config),
+    layers: json.layers ?? [],
+  };
+}
+
+function imageConfigFromJson(json: ImageConfigJson = {}): ImageConfig {
+  return {
+    env: json.env ?? [],
+    entrypoint: json.entrypoint ?? [],
+    cmd: json.cmd ?? [],
+    workdir: json.workdir ?? "",
+    user: json.user ?? "",
+    labels: json.labels ?? {},
+    exposedPorts: json.exposedPorts ?? [],
+    stopSignal: json.stopSignal ?? "",
+    volumes: json.volumes ?? [],
+  };
+}
+
+export function kernelFromJson(json: KernelJson): KernelInfo {
+  return {
+    id: json.id ?? "",
+    name: json.name ?? "",
+    release: json.release ?? "",
+    source: json.source ?? "",
+    sizeBytes: numberOf(json.sizeBytes),
+    hasModules: json.hasModules ?? false,
+    isDefault: json.isDefault ?? false,
+    why: json.why ?? "",
+    createdAt: dateOf(json.createdAt),
+  };
+}
+
+export function progressFromJson(json: ProgressJson): Progress {
+  return {
+    id: json.id ?? "",
+    status: json.status ?? "",
+    current: numberOf(json.current),
+    total: numberOf(json.total),
+    message: json.message ?? "",
+  };
+}

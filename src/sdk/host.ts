@@ -1,0 +1,84 @@
+// Where kilnd listens, and a connected socket to it.
+
+import { connect, type Socket } from "node:net";
+import { Code, errnoOf, KilnError } from "../base/errors.js";
+import { kilnPaths, MAX_SOCKET_PATH } from "../base/paths.js";
+
+export interface HostAddress {
+  /** Path of kilnd's unix socket. */
+  readonly socket: string;
+  /** True where nobody named the socket: only then may a client start kilnd itself. */
+  readonly isDefault: boolean;
+}
+
+/**
+ * The socket of `host`, of KILN_HOST, or of this user's (or KILN_ROOT's) kilnd, in that order.
+ *
+ * @param host "unix:///run/kiln/kiln.sock"
+ * @throws KilnError invalid_argument `bad-host`
+ */
+export function resolveHost(
+  host: string | undefined,
+  env: NodeJS.ProcessEnv = process.env,
+  uid: number = process.getuid?.() ?? 0,
+): HostAddress {
+  const named = host ?? (env.KILN_HOST === "" ? undefined : env.KILN_HOST);
+  const socket = named === undefined ? kilnPaths(env, uid).socket : pathOfUrl(named);
+  if (Buffer.byteLength(socket) > MAX_SOCKET_PATH) {
+    throw badHost(`the socket path ${socket} is longer than ${MAX_SOCKET_PATH} bytes`);
+  }
+  return { socket, isDefault: named === undefined };
+}
+
+function pathOfUrl(url: string): string {
+  const match = /^unix:\/\/(\/.+)$/.exec(url);
+  if (match?.[1] === undefined) throw badHost(`"${url}" names no unix socket`);
+  return match[1];
+}
+
+function badHost(message: string): KilnError {
+  return new KilnError(Code.InvalidArgument, message, {
+    reason: "bad-host",
+    hint: "write unix:// and an absolute path, for example unix:///run/kiln/kiln.sock",
+  });
+}
+
+/** Connects; a Node system error where nobody listens. */
+export function dial(socketPath: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(socketPath);
+    socket.once("error", reject);
+    socket.once("connect", () => {
+      socket.off("error", reject);
+      resolve(socket);
+    });
+  });
+}
+
+/** True where the error of `dial` says that no kilnd is there: no socket, or one that its owner left behind. */
+export function isNobodyListening(error: unknown): boolean {
+  const errno = errnoOf(error);
+  return errno === "ENOENT" || errno === "ECONNREFUSED";
+}
+
+/** The error of a failed `dial`, for people. */
+export function unreachable(socketPath: string, cause: unknown): KilnError {
+  const denied = errnoOf(cause) === "EACCES";
+  return new KilnError(
+    denied ? Code.PermissionDenied : Code.Unavailable,
+    `connect to kilnd at ${socketPath}: ${denied ? "permission denied" : reasonOf(cause)}`,
+    {
+      reason: denied ? "socket-permission-denied" : "daemon-not-running",
+      hint: denied
+        ? "join the group that owns the socket, or unset KILN_HOST to use a kilnd of your own"
+        : "start it with `kilnd`, or unset KILN_HOST so that kiln starts one",
+      cause,
+    },
+  );
+}
+
+function reasonOf(cause: unknown): string {
+  if (errnoOf(cause) === "ENOENT") return "there is no such socket";
+  if (errnoOf(cause) === "ECONNREFUSED") return "nobody listens there";
+  return cause instanceof Error ? cause.message : String(cause);
+}

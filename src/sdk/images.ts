@@ -1,0 +1,141 @@
+// `kiln.images`: the image store.
+
+import { Code, KilnError } from "../base/errors.js";
+import { imageFromJson, numberOf, progressFromJson } from "./convert.js";
+import type { CallOptions } from "./deadline.js";
+import { Listing } from "./listing.js";
+import { sendSource } from "./send-source.js";
+import type { Transport } from "./transport.js";
+import type { ImageInfo, Progress } from "./types.js";
+
+export interface RegistryAuth {
+  readonly username?: string;
+  readonly password?: string;
+  readonly identityToken?: string;
+}
+
+export interface PullOptions extends CallOptions {
+  /** "linux/amd64". Default: the host's. */
+  readonly platform?: string | undefined;
+  /** Default: the credential files of kilnd's user. */
+  readonly auth?: RegistryAuth | undefined;
+  /** Credentials by registry host. */
+  readonly auths?: Readonly<Record<string, RegistryAuth>> | undefined;
+  /** Plain HTTP also for a registry that is not on loopback. */
+  readonly plainHttp?: boolean | undefined;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+export interface ListImagesOptions extends CallOptions {
+  readonly all?: boolean | undefined;
+  /** "reference=nginx*", "dangling=true", "label=k=v". */
+  readonly filter?: readonly string[] | undefined;
+}
+
+export interface ImportOptions extends CallOptions {
+  /** Dockerfile lines: `CMD ["/bin/sh"]`, `ENV A=b`. */
+  readonly changes?: readonly string[] | undefined;
+  readonly message?: string | undefined;
+  readonly platform?: string | undefined;
+}
+
+export interface ImageDetails extends ImageInfo {
+  /** As the registry had them. */
+  readonly manifestJson: string;
+  readonly configJson: string;
+}
+
+export interface RemovedImage {
+  readonly untagged: readonly string[];
+  readonly deleted: readonly string[];
+}
+
+/** The images of one kilnd. */
+export class Images {
+  readonly #transport: Transport;
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  /**
+   * Brings an image into the store: a registry reference, `oci:DIR[:TAG]`, `oci-archive:FILE` or `docker-archive:FILE`.
+   *
+   * ```ts
+   * await kiln.images.pull("nginx:1.27", { onProgress: ({ id, status }) => console.log(id, status) });
+   * ```
+   */
+  async pull(reference: string, options: PullOptions = {}): Promise<ImageInfo> {
+    const request = {
+      reference,
+      platform: options.platform ?? "",
+      plainHttp: options.plainHttp ?? false,
+      ...(options.auth === undefined ? {} : { auth: options.auth }),
+      ...(options.auths === undefined ? {} : { auths: { ...options.auths } }),
+    };
+    let image: ImageInfo | undefined;
+    for await (const message of this.#transport.serverStream("ImageService/PullImage", request, options)) {
+      if (message.progress !== undefined) options.onProgress?.(progressFromJson(message.progress));
+      if (message.image !== undefined) image = imageFromJson(message.image);
+    }
+    if (image !== undefined) return image;
+    throw new KilnError(Code.Internal, `pull ${reference}: kilnd ended the call without an image`, {
+      reason: "unexpected-answer",
+    });
+  }
+
+  list(options: ListImagesOptions = {}): Listing<ImageInfo> {
+    const request = { all: options.all ?? false, filters: options.filter?.slice() ?? [] };
+    return new Listing(async () => {
+      const { images } = await this.#transport.unary("ImageService/ListImages", request, options);
+      return (images ?? []).map(imageFromJson);
+    });
+  }
+
+  /** @param image name, digest, id or unique id prefix */
+  async get(image: string, options: CallOptions = {}): Promise<ImageDetails> {
+    const json = await this.#transport.unary("ImageService/GetImage", { image }, options);
+    return {
+      ...imageFromJson(json.image),
+      manifestJson: json.manifestJson ?? "",
+      configJson: json.configJson ?? "",
+    };
+  }
+
+  /** Makes an image of a root file system: a tar stream, plain, gzip or zstd. */
+  async import(
+    source: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+    name: string,
+    options: ImportOptions = {},
+  ): Promise<ImageInfo> {
+    const { changes = [], message = "", platform = "" } = options;
+    const stream = this.#transport.stream("ImageService/ImportImage", options);
+    const start = { start: { name, changes: changes.slice(), message, platform } };
+    const answer = await sendSource(stream, start, source);
+    return imageFromJson(answer?.image);
+  }
+
+  /** Gives an image another name. */
+  async tag(image: string, name: string, options: CallOptions = {}): Promise<void> {
+    await this.#transport.unary("ImageService/TagImage", { image, name }, options);
+  }
+
+  /** Removes a name, and with its last name the image. */
+  async remove(
+    image: string,
+    options: CallOptions & { readonly force?: boolean } = {},
+  ): Promise<RemovedImage> {
+    const request = { image, force: options.force ?? false };
+    const json = await this.#transport.unary("ImageService/RemoveImage", request, options);
+    return { untagged: json.untagged ?? [], deleted: json.deleted ?? [] };
+  }
+
+  /** Removes images without a name; with `all` every image that no VM uses. */
+  async prune(
+    options: CallOptions & { readonly all?: boolean; readonly filter?: readonly string[] } = {},
+  ): Promise<{ deleted: readonly string[]; reclaimedBytes: number }> {
+    const request = { all: options.all ?? false, filters: options.filter?.slice() ?? [] };
+    const json = await this.#transport.unary("ImageService/PruneImages", request, options);
+    return { deleted: json.deleted ?? [], reclaimedBytes: numberOf(json.reclaimedBytes) };
+  }
+}

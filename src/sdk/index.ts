@@ -1,0 +1,62 @@
+// The SDK's door. The first block is for users and follows semantic versioning; the second is for kiln's own CLI.
+
+export { Code, KilnError } from "../base/errors.js";
+export type { AttachExit, AttachOptions } from "./attach.js";
+export { Attachment } from "./attach.js";
+export { CapturedOutput } from "./captured-output.js";
+// Only for kiln's CLI: may change in any release.
+export type { CopyPlan, CopySource, CopyTarget } from "./copy-plan.js";
+export { planCopy, renameRoot } from "./copy-plan.js";
+export type { CallOptions } from "./deadline.js";
+export type { EventOptions } from "./events.js";
+export type { ExecOptions, ExecResult } from "./exec.js";
+export { Exec } from "./exec.js";
+export { resolveHost } from "./host.js";
+export type {
+  ImageDetails,
+  ImportOptions,
+  ListImagesOptions,
+  PullOptions,
+  RegistryAuth,
+  RemovedImage,
+} from "./images.js";
+export { Images } from "./images.js";
+export type { ImportKernelOptions } from "./kernels.js";
+export { Kernels } from "./kernels.js";
+export type { ConnectOptions } from "./kiln.js";
+export { Kiln } from "./kiln.js";
+export { Listing } from "./listing.js";
+export type { LogChunk, LogOptions } from "./logs.js";
+export type { OutputChunk } from "./process-stream.js";
+export type { StatsOptions, StatsSample } from "./stats.js";
+export type {
+  DiskUsage,
+  ImageConfig,
+  ImageInfo,
+  KernelInfo,
+  KilnEvent,
+  PathInfo,
+  PortBinding,
+  Progress,
+  PruneResult,
+  RestartPolicy,
+  Setting,
+  Size,
+  SystemInfo,
+  UsageRow,
+  VersionInfo,
+  VmConfig,
+  VmInfo,
+  VmmChoice,
+  VmState,
+  VmStats,
+  VmStatus,
+} from "./types.js";
+export type { RemoveOptions, StopOptions, WaitOptions } from "./vm.js";
+export { Vm } from "./vm.js";
+export type { ArchiveResult, CopyOptions, ReadOptions, WriteOptions } from "./vm-files.js";
+export { VmFiles } from "./vm-files.js";
+export type { TerminalSize, VmOptions } from "./vm-options.js";
+export { VmPorts } from "./vm-ports.js";
+export type { ListVmsOptions } from "./vms.js";
+export { Vms } from "./vms.js";

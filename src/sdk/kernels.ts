@@ -1,0 +1,58 @@
+// `kiln.kernels`: guest kernels.
+
+import { Code, KilnError } from "../base/errors.js";
+import { kernelFromJson, progressFromJson } from "./convert.js";
+import type { CallOptions } from "./deadline.js";
+import { Listing } from "./listing.js";
+import type { Transport } from "./transport.js";
+import type { KernelInfo, Progress } from "./types.js";
+
+export interface ImportKernelOptions extends CallOptions {
+  readonly name?: string | undefined;
+  readonly makeDefault?: boolean | undefined;
+  /** Modules that belong to a plain vmlinux: the directory that holds `kernel/` and `modules.dep`. */
+  readonly modulesDirectory?: string | undefined;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+/** The kernels of one kilnd. */
+export class Kernels {
+  readonly #transport: Transport;
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  list(options: CallOptions = {}): Listing<KernelInfo> {
+    return new Listing(async () => {
+      const { kernels } = await this.#transport.unary("KernelService/ListKernels", {}, options);
+      return (kernels ?? []).map(kernelFromJson);
+    });
+  }
+
+  /** @param source a vmlinux or bzImage file, a .deb, "debian" (the packaged cloud kernel), or an image reference */
+  async import(source: string, options: ImportKernelOptions = {}): Promise<KernelInfo> {
+    const { name = "", makeDefault = false, modulesDirectory = "" } = options;
+    const request = { source, name, makeDefault, modulesDirectory };
+    let kernel: KernelInfo | undefined;
+    for await (const message of this.#transport.serverStream(
+      "KernelService/ImportKernel",
+      request,
+      options,
+    )) {
+      if (message.progress !== undefined) options.onProgress?.(progressFromJson(message.progress));
+      if (message.kernel !== undefined) kernel = kernelFromJson(message.kernel);
+    }
+    if (kernel !== undefined) return kernel;
+    throw new KilnError(Code.Internal, `import the kernel ${source}: kilnd ended the call without one`, {
+      reason: "unexpected-answer",
+    });
+  }
+
+  /** @param kernel name, id or unique id prefix; `force` also where VMs use it */
+  async remove(kernel: string, options: CallOptions & { readonly force?: boolean } = {}): Promise<string> {
+    const request = { kernel, force: options.force ?? false };
+    const { id } = await this.#transport.unary("KernelService/RemoveKernel", request, options);
+    return id ?? "";
+  }
+}

@@ -1,0 +1,132 @@
+// `Kiln`: the SDK's front, one connection to one kilnd.
+
+import "../base/runtime.js";
+import type { Socket } from "node:net";
+import type { CallOptions } from "./deadline.js";
+import { type EventOptions, readEvents } from "./events.js";
+import { dial, type HostAddress, isNobodyListening, resolveHost, unreachable } from "./host.js";
+import { Images } from "./images.js";
+import { Kernels } from "./kernels.js";
+import { infoFromJson, pruneFromJson, usageFromJson, versionFromJson } from "./system.js";
+import { Transport } from "./transport.js";
+import type { DiskUsage, KilnEvent, PruneResult, SystemInfo, VersionInfo } from "./types.js";
+import type { Vm } from "./vm.js";
+import type { VmOptions } from "./vm-options.js";
+import { Vms } from "./vms.js";
+
+export interface ConnectOptions extends CallOptions {
+  /** "unix:///run/kiln/kiln.sock". Default: KILN_HOST, else the socket of this user's kilnd. */
+  readonly host?: string | undefined;
+  /** Starts kilnd where nobody listens on the default socket. Default true; never for a socket that was named. */
+  readonly start?: boolean | undefined;
+}
+
+/**
+ * A connection to kilnd.
+ *
+ * ```ts
+ * await using kiln = await Kiln.connect();
+ * await using vm = await kiln.run("alpine:3.20", { memory: "512MiB", publish: ["8080:80"] });
+ * const { stdout, exitCode } = await vm.exec(["uname", "-r"]);
+ * ```
+ *
+ * Every call takes `{ signal, timeoutMs }` and fails with a `KilnError`.
+ */
+export class Kiln implements AsyncDisposable {
+  readonly vms: Vms;
+  readonly images: Images;
+  readonly kernels: Kernels;
+  /** Path of the socket. */
+  readonly socket: string;
+  readonly #transport: Transport;
+
+  private constructor(transport: Transport, socket: string) {
+    this.#transport = transport;
+    this.socket = socket;
+    this.vms = new Vms(transport);
+    this.images = new Images(transport);
+    this.kernels = new Kernels(transport);
+  }
+
+  /**
+   * Connects; starts kilnd where none runs and nobody named a socket.
+   *
+   * @throws KilnError unavailable `daemon-not-running` or `daemon-start-failed`, permission_denied
+   */
+  static async connect(options: ConnectOptions = {}): Promise<Kiln> {
+    const address = resolveHost(options.host);
+    const startable = address.isDefault && options.start !== false;
+    const transport = new Transport(() => openSocket(address, startable));
+    await transport.connect(options);
+    return new Kiln(transport, address.socket);
+  }
+
+  /**
+   * Makes a VM of an image and starts it. The handle owns it: disposing (or `close()`) removes it.
+   *
+   * Without a `command` the program's stdin is held open, so that an image whose program is a shell stays up.
+   *
+   * ```ts
+   * await using vm = await kiln.run("alpine:3.20", { memory: "512MiB", publish: ["8080:80"] });
+   * ```
+   */
+  run(image: string, options: VmOptions = {}): Promise<Vm> {
+    return this.vms.run(image, { openStdin: options.command === undefined, ...options });
+  }
+
+  /** Makes a VM without starting it. The handle does not own it. */
+  create(image: string, options: VmOptions = {}): Promise<Vm> {
+    return this.vms.create(image, options);
+  }
+
+  /**
+   * What happens from now on, or from a cursor or a time on.
+   *
+   * ```ts
+   * for await (const event of kiln.events({ filter: ["type=vm"] })) console.log(event.action, event.id);
+   * ```
+   */
+  events(options: EventOptions = {}): AsyncGenerator<KilnEvent, void> {
+    return readEvents(this.#transport, options);
+  }
+
+  async version(options: CallOptions = {}): Promise<VersionInfo> {
+    return versionFromJson(await this.#transport.unary("SystemService/Version", {}, options));
+  }
+
+  async info(options: CallOptions = {}): Promise<SystemInfo> {
+    return infoFromJson(await this.#transport.unary("SystemService/Info", {}, options));
+  }
+
+  /** Disk taken, by kind of object. */
+  async df(options: CallOptions = {}): Promise<DiskUsage> {
+    return usageFromJson(await this.#transport.unary("SystemService/DiskUsage", {}, options));
+  }
+
+  /** Removes ended VMs, images without a name and bases that nobody uses; with `all` every unused image. */
+  async prune(
+    options: CallOptions & { readonly all?: boolean; readonly filter?: readonly string[] } = {},
+  ): Promise<PruneResult> {
+    const request = { all: options.all ?? false, filters: options.filter?.slice() ?? [] };
+    return pruneFromJson(await this.#transport.unary("SystemService/Prune", request, options));
+  }
+
+  /** Closes the connection. VMs go on. */
+  close(): Promise<void> {
+    return this.#transport.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+async function openSocket(address: HostAddress, startable: boolean): Promise<Socket> {
+  try {
+    return await dial(address.socket);
+  } catch (error) {
+    if (!startable || !isNobodyListening(error)) throw unreachable(address.socket, error);
+    const { startDaemon } = await import("./daemon-start.js");
+    return startDaemon(address.socket);
+  }
+}

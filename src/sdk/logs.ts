@@ -1,0 +1,45 @@
+// A VM's log: what its main program wrote, with times.
+
+import { dateOf } from "./convert.js";
+import type { CallOptions } from "./deadline.js";
+import type { Transport } from "./transport.js";
+
+export interface LogOptions extends CallOptions {
+  /** Goes on until the VM ends. */
+  readonly follow?: boolean | undefined;
+  /** Only the last so many lines of what is there. */
+  readonly tail?: number | undefined;
+  readonly since?: Date | undefined;
+  readonly until?: Date | undefined;
+  /** The kernel's console instead of the program's output. */
+  readonly console?: boolean | undefined;
+}
+
+/** A piece of output. Not cut at lines. */
+export interface LogChunk {
+  readonly fd: 1 | 2;
+  readonly time: Date;
+  readonly data: Uint8Array;
+}
+
+export async function* readLogs(
+  transport: Transport,
+  vm: string,
+  options: LogOptions,
+): AsyncGenerator<LogChunk, void> {
+  const request = {
+    vm,
+    follow: options.follow ?? false,
+    console: options.console ?? false,
+    ...(options.tail === undefined ? {} : { tail: options.tail }),
+    ...(options.since === undefined ? {} : { since: options.since.toISOString() }),
+    ...(options.until === undefined ? {} : { until: options.until.toISOString() }),
+  };
+  for await (const json of transport.serverStream("VmService/Logs", request, options)) {
+    yield {
+      fd: json.stream === "OUTPUT_STREAM_STDERR" ? 2 : 1,
+      time: dateOf(json.time) ?? new Date(0),
+      data: Buffer.from(json.data ?? "", "base64"),
+    };
+  }
+}

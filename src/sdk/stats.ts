@@ -1,0 +1,45 @@
+// What VMs use, sampled.
+
+import type { VmStatsJson } from "../gen/kiln/v1/vm_pb.js";
+import { dateOf, numberOf } from "./convert.js";
+import type { CallOptions } from "./deadline.js";
+import type { Transport } from "./transport.js";
+import type { VmStats } from "./types.js";
+
+export interface StatsOptions extends CallOptions {
+  /** One sample instead of one a second. */
+  readonly once?: boolean | undefined;
+}
+
+export interface StatsSample {
+  readonly time: Date;
+  readonly stats: readonly VmStats[];
+}
+
+/** @param vms ids or names; none: all that run */
+export async function* readStats(
+  transport: Transport,
+  vms: readonly string[],
+  options: StatsOptions,
+): AsyncGenerator<StatsSample, void> {
+  const request = { vms: vms.slice(), once: options.once ?? false };
+  for await (const json of transport.serverStream("VmService/Stats", request, options)) {
+    yield { time: dateOf(json.time) ?? new Date(0), stats: (json.stats ?? []).map(statsFromJson) };
+  }
+}
+
+function statsFromJson(json: VmStatsJson): VmStats {
+  return {
+    id: json.id ?? "",
+    name: json.name ?? "",
+    cpuPercent: numberOf(json.cpuPercent),
+    memoryBytes: numberOf(json.memoryBytes),
+    memoryLimitBytes: numberOf(json.memoryLimitBytes),
+    rssBytes: numberOf(json.rssBytes),
+    netRxBytes: numberOf(json.netRxBytes),
+    netTxBytes: numberOf(json.netTxBytes),
+    blockReadBytes: numberOf(json.blockReadBytes),
+    blockWriteBytes: numberOf(json.blockWriteBytes),
+    processes: json.processes ?? 0,
+  };
+}

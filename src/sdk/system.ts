@@ -1,0 +1,74 @@
+// Answers about kilnd itself: version, info, disk usage.
+
+import type {
+  DiskUsageResponseJson,
+  InfoResponseJson,
+  PruneResponseJson,
+  VersionResponseJson,
+} from "../gen/kiln/v1/system_pb.js";
+import { kernelFromJson, numberOf } from "./convert.js";
+import type { DiskUsage, PruneResult, SystemInfo, VersionInfo } from "./types.js";
+
+export function versionFromJson(json: VersionResponseJson = {}): VersionInfo {
+  return {
+    version: json.version ?? "",
+    apiVersion: json.apiVersion ?? "",
+    agentVersion: json.agentVersion ?? "",
+    nodeVersion: json.nodeVersion ?? "",
+    platform: json.platform ?? "",
+  };
+}
+
+export function infoFromJson(json: InfoResponseJson): SystemInfo {
+  return {
+    version: versionFromJson(json.version),
+    vmms: (json.vmms ?? []).map((vmm) => ({
+      vmm: vmm.vmm ?? "",
+      accelerator: vmm.accelerator ?? "",
+      version: vmm.version ?? "",
+      chosen: vmm.chosen ?? false,
+      why: vmm.why ?? "",
+      path: vmm.path ?? "",
+      capabilities: vmm.capabilities ?? {},
+    })),
+    kernel: json.kernel === undefined ? undefined : kernelFromJson(json.kernel),
+    dataRoot: json.dataRoot ?? "",
+    runRoot: json.runRoot ?? "",
+    socket: json.socket ?? "",
+    cpus: json.cpus ?? 0,
+    memoryBytes: numberOf(json.memoryBytes),
+    diskFreeBytes: numberOf(json.diskFreeBytes),
+    rootless: json.rootless ?? false,
+    vms: json.vms ?? 0,
+    vmsRunning: json.vmsRunning ?? 0,
+    images: json.images ?? 0,
+    settings: (json.settings ?? []).map(({ name = "", value = "", origin = "" }) => ({
+      name,
+      value,
+      origin,
+    })),
+    warnings: json.warnings ?? [],
+  };
+}
+
+export function usageFromJson(json: DiskUsageResponseJson): DiskUsage {
+  return {
+    rows: (json.rows ?? []).map((row) => ({
+      type: row.type ?? "",
+      total: row.total ?? 0,
+      active: row.active ?? 0,
+      sizeBytes: numberOf(row.sizeBytes),
+      reclaimableBytes: numberOf(row.reclaimableBytes),
+    })),
+    leaks: json.leaks ?? [],
+  };
+}
+
+export function pruneFromJson(json: PruneResponseJson): PruneResult {
+  return {
+    vms: json.vms ?? [],
+    images: json.images ?? [],
+    bases: json.bases ?? [],
+    reclaimedBytes: numberOf(json.reclaimedBytes),
+  };
+}

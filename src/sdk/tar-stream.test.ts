@@ -1,0 +1,183 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { hasReason, KilnError } from "../base/errors.js";
+import { encodeTarHeader, paddingOf, type TarEntry } from "./tar-format.js";
+import { readTar, renameTar, TAR_END } from "./tar-stream.js";
+
+function archiveOf(members: readonly (Partial<TarEntry> & { name: string; content?: Uint8Array })[]): Buffer {
+  const parts: Uint8Array[] = [];
+  for (const { content = Buffer.alloc(0), ...more } of members) {
+    const entry: TarEntry = {
+      type: "file",
+      mode: 0o644,
+      uid: 0,
+      gid: 0,
+      mtimeMs: 0,
+      linkName: "",
+      size: content.byteLength,
+      ...more,
+    };
+    parts.push(encodeTarHeader(entry), content, Buffer.alloc(paddingOf(content.byteLength)));
+  }
+  return Buffer.concat([...parts, TAR_END]);
+}
+
+async function* chunked(bytes: Buffer, size: number): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+}
+
+async function readAll(bytes: Buffer, chunk = 100): Promise<(TarEntry & { content: string })[]> {
+  const out: (TarEntry & { content: string })[] = [];
+  for await (const { entry, data } of readTar(chunked(bytes, chunk))) {
+    const parts: Uint8Array[] = [];
+    for await (const part of data) parts.push(part);
+    out.push({ ...entry, content: Buffer.concat(parts).toString("latin1") });
+  }
+  return out;
+}
+
+const isDamage = (error: unknown) => hasReason(error, "bad-archive");
+
+describe("tar stream", () => {
+  it("reads back every field that was written", async () => {
+    const name = fc
+      .array(fc.stringMatching(/^[\x21-\x2e\x30-\xff]{1,60}$/), { minLength: 1, maxLength: 6 })
+      .map((parts) => parts.join("/"));
+    const entry = fc.record({
+      name,
+      mode: fc.integer({ min: 0, max: 0o7777 }),
+      uid: fc.integer({ min: 0, max: 2 ** 31 }),
+      gid: fc.integer({ min: 0, max: 2 ** 31 }),
+      mtimeMs: fc.integer({ min: -(10 ** 12), max: 10 ** 13 }),
+      content: fc.uint8Array({ maxLength: 1500 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(entry, { maxLength: 5 }),
+        fc.integer({ min: 1, max: 2000 }),
+        async (sent, chunk) => {
+          const got = await readAll(archiveOf(sent), chunk);
+          assert.deepEqual(
+            got.map(({ name, mode, uid, gid, mtimeMs, content }) => ({
+              name,
+              mode,
+              uid,
+              gid,
+              mtimeMs,
+              content,
+            })),
+            sent.map((each) => ({ ...each, content: Buffer.from(each.content).toString("latin1") })),
+          );
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it("passes over data that the reader leaves", async () => {
+    const bytes = archiveOf([{ name: "big", content: Buffer.alloc(5000, 1) }, { name: "next" }]);
+    const names: string[] = [];
+    for await (const { entry } of readTar(chunked(bytes, 333))) names.push(entry.name);
+    assert.deepEqual(names, ["big", "next"]);
+  });
+
+  it("writes what GNU tar reads", () => {
+    const directory = mkdtempSync(join(tmpdir(), "tar-"));
+    const long = `${"d".repeat(120)}/${"n".repeat(90)}`;
+    const file = join(directory, "a.tar");
+    const link = { name: "s", type: "symlink", linkName: "t".repeat(150) } as const;
+    writeFileSync(file, archiveOf([{ name: long, content: Buffer.from("hi"), mtimeMs: 1500 }, link]));
+    const listing = execFileSync("tar", ["-tvf", file, "--full-time", "--utc"], { encoding: "utf8" });
+    rmSync(directory, { recursive: true });
+    const [first = "", second = ""] = listing.split("\n");
+    assert.ok(first.endsWith(long) && first.includes("1970-01-01 00:00:01.5"), first);
+    assert.ok(second.endsWith(`s -> ${link.linkName}`), second);
+  });
+
+  it("reads GNU tar's own long names and types", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "tar-"));
+    const long = "n".repeat(200);
+    writeFileSync(join(directory, long), "content");
+    execFileSync("ln", ["-s", "x".repeat(150), join(directory, "link")]);
+    execFileSync("ln", [join(directory, long), join(directory, "zhard")]);
+    const bytes = execFileSync("tar", [
+      "-C",
+      directory,
+      "--format=gnu",
+      "--sort=name",
+      "-cf",
+      "-",
+      "link",
+      long,
+      "zhard",
+    ]);
+    rmSync(directory, { recursive: true });
+    const [link, file, hard] = await readAll(bytes);
+    assert.deepEqual([link?.type, link?.linkName], ["symlink", "x".repeat(150)]);
+    assert.deepEqual([file?.name, file?.content], [long, "content"]);
+    assert.deepEqual([hard?.type, hard?.linkName], ["hardlink", long]);
+  });
+
+  it("refuses a damaged checksum, a cut archive and an oversized extension", async () => {
+    const whole = archiveOf([{ name: "a", content: Buffer.alloc(700) }]);
+    const flipped = Buffer.from(whole);
+    flipped[0] = 0x62;
+    await assert.rejects(readAll(flipped), isDamage);
+    await assert.rejects(readAll(whole.subarray(0, 900)), isDamage);
+    await assert.rejects(readAll(whole.subarray(0, 300)), isDamage);
+    const huge = encodeTarHeader({
+      name: "x",
+      type: "file",
+      mode: 0,
+      uid: 0,
+      gid: 0,
+      size: 2 ** 30,
+      mtimeMs: 0,
+      linkName: "",
+    });
+    huge.write("x", 156);
+    await assert.rejects(readAll(huge), isDamage);
+  });
+
+  it("answers any bytes with entries or a KilnError", async () => {
+    const start = archiveOf([{ name: "n".repeat(150), content: Buffer.from("x"), uid: 2 ** 30 }]);
+    const damage = fc.array(fc.tuple(fc.nat(start.length - 1), fc.nat(255)), { maxLength: 6 });
+    await fc.assert(
+      fc.asyncProperty(damage, fc.nat(start.length), async (changes, end) => {
+        const bytes = Buffer.from(start);
+        for (const [at, value] of changes) bytes[at] = value;
+        try {
+          await readAll(bytes.subarray(0, end));
+        } catch (error) {
+          assert.ok(error instanceof KilnError, String(error));
+        }
+      }),
+    );
+  });
+
+  it("renames entries and the targets of hard links", async () => {
+    const bytes = archiveOf([
+      { name: "old/a", content: Buffer.from("1") },
+      { name: "old/b", type: "hardlink", linkName: "old/a" },
+      { name: "old/c", type: "symlink", linkName: "old/a" },
+      { name: "drop" },
+    ]);
+    const parts: Uint8Array[] = [];
+    const rename = (name: string) => (name === "drop" ? undefined : name.replace("old", "new"));
+    for await (const part of renameTar(chunked(bytes, 100), rename)) parts.push(part);
+    const got = await readAll(Buffer.concat(parts));
+    assert.deepEqual(
+      got.map(({ name, linkName, content }) => [name, linkName, content]),
+      [
+        ["new/a", "", "1"],
+        ["new/b", "new/a", ""],
+        ["new/c", "old/a", ""],
+      ],
+    );
+  });
+});

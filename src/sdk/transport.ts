@@ -1,0 +1,167 @@
+// The Connect protocol with JSON over HTTP/2 on a unix socket: all that the SDK needs of RPC, without the import cost of
+// a protobuf runtime (docs/design/0004-client-transport.md). Knows calls by name; what messages mean is the callers'.
+
+import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2 } from "node:http2";
+import type { Socket } from "node:net";
+import { KilnError } from "../base/errors.js";
+import type { StreamCalls, StreamName, UnaryCalls, UnaryName } from "./calls.js";
+import { type CallOptions, deadlineSignal, endedError, throwIfEnded } from "./deadline.js";
+import { cancelOn, collectBody, openRequest } from "./http-exchange.js";
+import { connectionLost, errorFromHttpStatus, errorFromWire } from "./wire-error.js";
+import { WireStream } from "./wire-stream.js";
+
+/** Longest unary answer taken. */
+const MAX_BODY_BYTES = 64 * 1024 * 1024;
+/**
+ * Bytes of one stream in flight before its reader must read on. Node gives connection-level credit back at once, so
+ * this alone is what makes a slow reader pause the program in the guest, without stopping other streams.
+ */
+const STREAM_WINDOW_BYTES = 256 * 1024;
+const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
+
+/** Gives a connected socket to kilnd; called again when the connection was lost. */
+export type OpenSocket = () => Promise<Socket>;
+
+/** Calls kilnd. One HTTP/2 connection, opened at the first call; idle, it does not keep the process alive. */
+export class Transport {
+  readonly #openSocket: OpenSocket;
+  #session: Promise<ClientHttp2Session> | undefined;
+  #active = 0;
+  #closed = false;
+
+  constructor(openSocket: OpenSocket) {
+    this.#openSocket = openSocket;
+  }
+
+  /** Opens the connection, where the first call would. */
+  async connect(options: CallOptions = {}): Promise<void> {
+    await this.#connected("connect to kilnd", deadlineSignal(options));
+  }
+
+  /** One request, one response. */
+  async unary<M extends UnaryName>(
+    method: M,
+    request: UnaryCalls[M]["request"],
+    options: CallOptions = {},
+  ): Promise<UnaryCalls[M]["response"]> {
+    const signal = deadlineSignal(options);
+    throwIfEnded(signal, method);
+    const stream = await this.#openStream(method, "application/json", options.timeoutMs, signal);
+    const detach = cancelOn(stream, signal);
+    try {
+      stream.end(JSON.stringify(request));
+      const { status, body } = await collectBody(stream, MAX_BODY_BYTES);
+      return parseUnary(method, status, body) as UnaryCalls[M]["response"];
+    } catch (error) {
+      if (signal?.aborted) throw endedError(signal, method);
+      throw error instanceof KilnError ? error : connectionLost(method, error);
+    } finally {
+      detach();
+    }
+  }
+
+  /** A call whose requests, responses or both are streams. Opens at once; errors come out of its iteration. */
+  stream<M extends StreamName>(
+    method: M,
+    options: CallOptions = {},
+  ): WireStream<StreamCalls[M]["request"], StreamCalls[M]["response"]> {
+    const signal = deadlineSignal(options);
+    const opened = this.#openStream(method, "application/connect+json", options.timeoutMs, signal);
+    return new WireStream(method, opened, signal);
+  }
+
+  /** A call with one request and a stream of responses. */
+  serverStream<M extends StreamName>(
+    method: M,
+    request: StreamCalls[M]["request"],
+    options: CallOptions = {},
+  ): AsyncGenerator<StreamCalls[M]["response"], void> {
+    const stream = this.stream(method, options);
+    stream.send(request).catch(() => undefined); // the failure comes out of the iteration
+    stream.end();
+    return stream.messages();
+  }
+
+  /** Ends the connection; calls under way fail with `unavailable`. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    const session = await this.#session?.catch(() => undefined);
+    this.#session = undefined;
+    session?.destroy();
+  }
+
+  async #openStream(
+    method: string,
+    contentType: string,
+    timeoutMs: number | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<ClientHttp2Stream> {
+    const session = await this.#connected(method, signal);
+    const stream = openRequest(session, method, contentType, timeoutMs);
+    this.#hold(session);
+    stream.once("close", () => this.#release(session));
+    return stream;
+  }
+
+  /** The live connection, opened if need be. All calls share one attempt, so a call's signal only ends its own wait. */
+  async #connected(method: string, signal: AbortSignal | undefined): Promise<ClientHttp2Session> {
+    for (;;) {
+      throwIfEnded(signal, method);
+      if (this.#closed) throw connectionLost(method, new Error("this client is closed"));
+      this.#session ??= this.#open();
+      const opening = this.#session;
+      const session = await waitFor(opening, signal, method);
+      if (!session.closed && !session.destroyed) return session;
+      if (this.#session === opening) this.#session = undefined;
+    }
+  }
+
+  #open(): Promise<ClientHttp2Session> {
+    const opening = this.#openSocket().then(openSession);
+    // A failed attempt is forgotten, so that the next call tries again.
+    opening.catch(() => {
+      if (this.#session === opening) this.#session = undefined;
+    });
+    return opening;
+  }
+
+  #hold(session: ClientHttp2Session): void {
+    if (this.#active++ === 0 && !session.destroyed) session.ref();
+  }
+
+  #release(session: ClientHttp2Session): void {
+    if (--this.#active === 0 && !session.destroyed) session.unref();
+  }
+}
+
+function parseUnary(method: string, status: number, body: Buffer): unknown {
+  let value: unknown;
+  try {
+    value = JSON.parse(body.toString("utf8"));
+  } catch (error) {
+    throw status === 200 ? connectionLost(method, error) : errorFromHttpStatus(status, method);
+  }
+  if (status === 200) return value;
+  throw errorFromWire(value);
+}
+
+function openSession(socket: Socket): ClientHttp2Session {
+  const session = connectHttp2("http://localhost", {
+    createConnection: () => socket,
+    settings: { enablePush: false, initialWindowSize: STREAM_WINDOW_BYTES },
+  });
+  // Failures reach the streams; without a listener the session's own copy would end the process.
+  session.on("error", () => undefined);
+  session.once("connect", () => session.setLocalWindowSize(CONNECTION_WINDOW_BYTES));
+  session.unref();
+  return session;
+}
+
+function waitFor<T>(promise: Promise<T>, signal: AbortSignal | undefined, what: string): Promise<T> {
+  if (signal === undefined) return promise;
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(endedError(signal, what));
+    signal.addEventListener("abort", onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  });
+}

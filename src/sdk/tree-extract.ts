@@ -1,0 +1,187 @@
+// A tar stream unpacked below a local directory. The stream comes from a guest, so it is hostile: nothing is written
+// outside the directory, no symbolic link is ever walked through, no set-user-id bit or owner is taken over unasked.
+
+import { constants } from "node:fs";
+import {
+  chmod,
+  chown,
+  lchown,
+  link,
+  lstat,
+  lutimes,
+  mkdir,
+  open,
+  symlink,
+  unlink,
+  utimes,
+} from "node:fs/promises";
+import { Code, errnoOf, KilnError } from "../base/errors.js";
+import type { TarEntry } from "./tar-format.js";
+import { readTar, type TarMember } from "./tar-stream.js";
+
+export interface ExtractOptions {
+  /** Gives the path below the directory, bytes as latin1; undefined leaves the entry out. Default: its own name. */
+  readonly rename?: ((name: string) => string | undefined) | undefined;
+  /** Keeps owner, group, set-user-id and set-group-id as the archive has them. Needs root. */
+  readonly keepOwner?: boolean | undefined;
+  /** Told of what is left out: devices and fifos. */
+  readonly onSkip?: ((path: string, why: string) => void) | undefined;
+}
+
+export interface ExtractResult {
+  readonly entries: number;
+  readonly bytes: number;
+}
+
+/**
+ * Unpacks. A directory is never replaced by something else; a file, link or fifo in the way is.
+ *
+ * @param directory must exist
+ * @throws KilnError data_loss `bad-archive`, permission_denied `unsafe-path`; a Node system error of what could not be written
+ */
+export async function extractTree(
+  source: AsyncIterable<Uint8Array>,
+  directory: string,
+  options: ExtractOptions = {},
+): Promise<ExtractResult> {
+  const extraction = new Extraction(directory, options);
+  for await (const member of readTar(source)) await extraction.add(member);
+  return extraction.finish();
+}
+
+class Extraction {
+  readonly #root: Buffer;
+  readonly #options: ExtractOptions;
+  /** Directories below the root known to be real ones. We never remove a directory, so they stay so. */
+  readonly #real = new Set<string>([""]);
+  /** Applied at the end: a read-only directory must still be filled, and filling changes its time. */
+  readonly #directories: [string, TarEntry][] = [];
+  #entries = 0;
+  #bytes = 0;
+
+  constructor(directory: string, options: ExtractOptions) {
+    this.#root = Buffer.from(directory);
+    this.#options = options;
+  }
+
+  async add({ entry, data }: TarMember): Promise<void> {
+    const name = this.#place(entry.name);
+    if (name === undefined) return;
+    await this.#requireDirectory(parentOf(name));
+    this.#entries++;
+    if (entry.type === "directory") return this.#addDirectory(name, entry);
+    if (entry.type === "file") return this.#addFile(name, entry, data);
+    if (entry.type === "symlink") return this.#addSymlink(name, entry);
+    if (entry.type === "hardlink") return this.#addHardlink(name, entry);
+    this.#entries--;
+    this.#options.onSkip?.(entry.name, `${entry.type} files are not copied`);
+  }
+
+  async finish(): Promise<ExtractResult> {
+    for (const [name, entry] of this.#directories.reverse()) {
+      await this.#applyAttributes(this.#path(name), entry);
+    }
+    return { entries: this.#entries, bytes: this.#bytes };
+  }
+
+  async #addDirectory(name: string, entry: TarEntry): Promise<void> {
+    await this.#requireDirectory(name);
+    if (name !== "") this.#directories.push([name, entry]);
+  }
+
+  async #addFile(name: string, entry: TarEntry, data: AsyncIterable<Uint8Array>): Promise<void> {
+    const path = await this.#clear(name);
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+    const file = await open(path, flags, 0o600);
+    try {
+      for await (const chunk of data) {
+        await file.writeFile(chunk);
+        this.#bytes += chunk.byteLength;
+      }
+    } finally {
+      await file.close();
+    }
+    await this.#applyAttributes(path, entry);
+  }
+
+  async #addSymlink(name: string, entry: TarEntry): Promise<void> {
+    const path = await this.#clear(name);
+    await symlink(Buffer.from(entry.linkName, "latin1"), path);
+    if (this.#options.keepOwner === true) await lchown(path, entry.uid, entry.gid);
+    await lutimes(path, entry.mtimeMs / 1000, entry.mtimeMs / 1000);
+  }
+
+  async #addHardlink(name: string, entry: TarEntry): Promise<void> {
+    const target = this.#place(entry.linkName);
+    if (target === undefined || target === "")
+      throw unsafe(entry.linkName, "a hard link leads out of the archive");
+    // link(2) does not follow the last component, and the ones before it are checked here.
+    await this.#requireDirectory(parentOf(target));
+    if (target === name) return;
+    await link(this.#path(target), await this.#clear(name));
+  }
+
+  /** Where an entry goes, checked component by component. */
+  #place(name: string): string | undefined {
+    const renamed = this.#options.rename === undefined ? name : this.#options.rename(name);
+    if (renamed === undefined) return undefined;
+    if (renamed.startsWith("/")) throw unsafe(name, "it is absolute");
+    const parts = renamed.split("/").filter((part) => part !== "" && part !== ".");
+    if (parts.includes("..")) throw unsafe(name, 'it climbs with ".."');
+    if (parts.some((part) => part.includes("\0"))) throw unsafe(name, "it holds a NUL");
+    return parts.join("/");
+  }
+
+  /** Makes sure that every component of `name` is a directory and no link, making those that are missing. */
+  async #requireDirectory(name: string): Promise<void> {
+    if (this.#real.has(name)) return;
+    await this.#requireDirectory(parentOf(name));
+    const path = this.#path(name);
+    try {
+      await mkdir(path, 0o755);
+    } catch (error) {
+      if (errnoOf(error) !== "EEXIST") throw error;
+      if (!(await lstat(path)).isDirectory()) throw unsafe(name, "it is in the way and no directory");
+    }
+    this.#real.add(name);
+  }
+
+  /** Removes what is at `name`, unless it is a directory; gives its path. */
+  async #clear(name: string): Promise<Buffer> {
+    if (name === "") throw unsafe(name, "the archive replaces its own root");
+    const path = this.#path(name);
+    try {
+      await unlink(path);
+    } catch (error) {
+      const errno = errnoOf(error);
+      if (errno === "EISDIR" || errno === "EPERM") throw unsafe(name, "a directory is in the way");
+      if (errno !== "ENOENT") throw error;
+    }
+    return path;
+  }
+
+  #path(name: string): Buffer {
+    return name === "" ? this.#root : Buffer.concat([this.#root, Buffer.from(`/${name}`, "latin1")]);
+  }
+
+  async #applyAttributes(path: Buffer, entry: TarEntry): Promise<void> {
+    const keep = this.#options.keepOwner === true;
+    if (keep) await chown(path, entry.uid, entry.gid);
+    // A guest's set-user-id program would be ours on the host: the bits only come along with the owner.
+    await chmod(path, entry.mode & (keep ? 0o7777 : 0o1777));
+    await utimes(path, entry.mtimeMs / 1000, entry.mtimeMs / 1000);
+  }
+}
+
+function parentOf(name: string): string {
+  const slash = name.lastIndexOf("/");
+  return slash < 0 ? "" : name.slice(0, slash);
+}
+
+function unsafe(name: string, why: string): KilnError {
+  const shown = Buffer.from(name, "latin1").toString("utf8");
+  return new KilnError(Code.PermissionDenied, `unpack "${shown}": ${why}`, {
+    reason: "unsafe-path",
+    hint: "the archive comes from the guest; nothing outside the target directory was touched",
+  });
+}

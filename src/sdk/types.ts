@@ -1,0 +1,253 @@
+// The nouns of the SDK: kiln.v1's messages with every field there, sizes as numbers and times as Dates.
+// `kiln inspect` prints these as JSON, so a field's name is API.
+
+/** Bytes, as a number or as people write them: "512MiB", "2GiB", "64g". Factors are binary. */
+export type Size = number | `${number}${"" | "B" | "b" | SizeUnit | Lowercase<SizeUnit>}`;
+type SizeUnit = "K" | "M" | "G" | "T" | "KB" | "MB" | "GB" | "TB" | "KiB" | "MiB" | "GiB" | "TiB";
+
+export type VmState =
+  | "unspecified"
+  | "created"
+  | "starting"
+  | "running"
+  | "paused"
+  | "stopping"
+  | "exited"
+  | "failed";
+
+/** A published port: connections to hostIp:hostPort reach vmPort in the guest. */
+export interface PortBinding {
+  /** "" is every address of the host. */
+  readonly hostIp: string;
+  /** 0 asks for any free one. */
+  readonly hostPort: number;
+  readonly vmPort: number;
+  readonly protocol: "tcp" | "udp";
+}
+
+export interface RestartPolicy {
+  readonly name: "no" | "on-failure" | "always" | "unless-stopped";
+  /** `on-failure` only; 0: no limit. */
+  readonly maximumRetryCount: number;
+}
+
+/** What the VM was asked to be. */
+export interface VmConfig {
+  readonly image: string;
+  /** "sha256:...", of the image's config. */
+  readonly imageId: string;
+  readonly command: readonly string[];
+  readonly entrypoint: readonly string[];
+  /** "K=V". */
+  readonly env: readonly string[];
+  readonly workdir: string;
+  readonly user: string;
+  readonly hostname: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly publish: readonly PortBinding[];
+  readonly publishAll: boolean;
+  readonly cpus: number;
+  readonly memoryBytes: number;
+  readonly diskBytes: number;
+  readonly kernel: string;
+  readonly kernelArgs: readonly string[];
+  readonly init: string;
+  readonly restart: RestartPolicy;
+  readonly network: string;
+  readonly dns: readonly string[];
+  readonly addHosts: readonly string[];
+  readonly platform: string;
+  readonly vmm: string;
+  readonly stopSignal: string;
+  readonly stopTimeoutMs: number;
+  readonly tty: boolean;
+  readonly openStdin: boolean;
+  readonly autoRemove: boolean;
+}
+
+/** What the VM is now. */
+export interface VmStatus {
+  readonly state: VmState;
+  readonly exitCode: number;
+  /** Stable word: "program-exited", "vmm-died", "no-hello". */
+  readonly reason: string;
+  /** For people; of a failure with the last lines of the console. */
+  readonly message: string;
+  readonly startedAt: Date | undefined;
+  readonly finishedAt: Date | undefined;
+  /** Of the VMM; 0 where none runs. */
+  readonly pid: number;
+  readonly vmm: string;
+  readonly accelerator: string;
+  readonly kernelRelease: string;
+  readonly restartCount: number;
+  /** "app": the image's program; "system": the image's own init. */
+  readonly mode: string;
+  /** As bound, with the ports that were chosen. */
+  readonly ports: readonly PortBinding[];
+  readonly ipAddress: string;
+  readonly oomKilled: boolean;
+  /** Milliseconds after the request to start. */
+  readonly timings: { readonly spawnedMs: number; readonly helloMs: number; readonly startedMs: number };
+}
+
+export interface VmInfo {
+  /** 64 hex characters. */
+  readonly id: string;
+  readonly name: string;
+  readonly createdAt: Date;
+  readonly config: VmConfig;
+  readonly status: VmStatus;
+}
+
+export interface ImageConfig {
+  readonly env: readonly string[];
+  readonly entrypoint: readonly string[];
+  readonly cmd: readonly string[];
+  readonly workdir: string;
+  readonly user: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** "80/tcp". */
+  readonly exposedPorts: readonly string[];
+  readonly stopSignal: string;
+  readonly volumes: readonly string[];
+}
+
+export interface ImageInfo {
+  /** "sha256:...", of the config. */
+  readonly id: string;
+  readonly names: readonly string[];
+  readonly digests: readonly string[];
+  /** Of the compressed layers. */
+  readonly sizeBytes: number;
+  readonly createdAt: Date | undefined;
+  readonly platform: string;
+  readonly config: ImageConfig;
+  /** Diff ids, lowest first. */
+  readonly layers: readonly string[];
+}
+
+export interface KernelInfo {
+  readonly id: string;
+  readonly name: string;
+  /** `uname -r`. */
+  readonly release: string;
+  readonly source: string;
+  readonly sizeBytes: number;
+  readonly hasModules: boolean;
+  readonly isDefault: boolean;
+  /** Why it is, or is not, the default. */
+  readonly why: string;
+  readonly createdAt: Date | undefined;
+}
+
+/** One step of long work: a layer, a base, a kernel. */
+export interface Progress {
+  readonly id: string;
+  readonly status: string;
+  readonly current: number;
+  /** 0: unknown. */
+  readonly total: number;
+  readonly message: string;
+}
+
+export interface KilnEvent {
+  /** Give it to `kiln.events({ after })` to go on from here. */
+  readonly cursor: number;
+  readonly time: Date;
+  readonly type: string;
+  readonly action: string;
+  readonly id: string;
+  readonly attributes: Readonly<Record<string, string>>;
+}
+
+export interface VmStats {
+  readonly id: string;
+  readonly name: string;
+  /** Of one core, of the VMM process. */
+  readonly cpuPercent: number;
+  readonly memoryBytes: number;
+  readonly memoryLimitBytes: number;
+  readonly rssBytes: number;
+  readonly netRxBytes: number;
+  readonly netTxBytes: number;
+  readonly blockReadBytes: number;
+  readonly blockWriteBytes: number;
+  readonly processes: number;
+}
+
+export interface VersionInfo {
+  readonly version: string;
+  readonly apiVersion: string;
+  readonly agentVersion: string;
+  readonly nodeVersion: string;
+  readonly platform: string;
+}
+
+export interface VmmChoice {
+  readonly vmm: string;
+  readonly accelerator: string;
+  readonly version: string;
+  readonly chosen: boolean;
+  readonly why: string;
+  readonly path: string;
+  readonly capabilities: Readonly<Record<string, string>>;
+}
+
+export interface Setting {
+  readonly name: string;
+  readonly value: string;
+  /** Which of flag, environment, file and default won. */
+  readonly origin: string;
+}
+
+export interface SystemInfo {
+  readonly version: VersionInfo;
+  readonly vmms: readonly VmmChoice[];
+  readonly kernel: KernelInfo | undefined;
+  readonly dataRoot: string;
+  readonly runRoot: string;
+  readonly socket: string;
+  readonly cpus: number;
+  readonly memoryBytes: number;
+  readonly diskFreeBytes: number;
+  readonly rootless: boolean;
+  readonly vms: number;
+  readonly vmsRunning: number;
+  readonly images: number;
+  readonly settings: readonly Setting[];
+  readonly warnings: readonly string[];
+}
+
+export interface UsageRow {
+  readonly type: string;
+  readonly total: number;
+  readonly active: number;
+  /** Blocks really taken. */
+  readonly sizeBytes: number;
+  readonly reclaimableBytes: number;
+}
+
+export interface DiskUsage {
+  readonly rows: readonly UsageRow[];
+  /** Files that no object owns. */
+  readonly leaks: readonly string[];
+}
+
+export interface PruneResult {
+  readonly vms: readonly string[];
+  readonly images: readonly string[];
+  readonly bases: readonly string[];
+  readonly reclaimedBytes: number;
+}
+
+/** A path in a VM, as lstat(2) has it. */
+export interface PathInfo {
+  readonly name: string;
+  readonly size: number;
+  /** st_mode: type and permission bits. */
+  readonly mode: number;
+  readonly modifiedAt: Date | undefined;
+  /** Of a symbolic link; else "". */
+  readonly linkTarget: string;
+}

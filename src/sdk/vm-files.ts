@@ -1,0 +1,223 @@
+// `vm.fs`: files of a running VM, in and out. Everything travels as tar streams; nothing here holds a whole tree.
+
+import { Code, errnoOf, hasReason, KilnError } from "../base/errors.js";
+import { numberOf } from "./convert.js";
+import { type CopyPlan, type CopyTarget, parentName } from "./copy-plan.js";
+import type { CallOptions } from "./deadline.js";
+import { sendSource } from "./send-source.js";
+import type { Transport } from "./transport.js";
+import type { PathInfo } from "./types.js";
+
+const S_IFMT = 0o170000;
+const S_IFDIR = 0o040000;
+const S_IFLNK = 0o120000;
+/** As many links as the kernel follows (path_resolution(7)). */
+const MAX_LINKS = 40;
+const DEFAULT_MAX_READ_BYTES = 256 * 1024 * 1024;
+
+export interface ReadOptions extends CallOptions {
+  /** A longer file is refused. Default 256 MiB. */
+  readonly maxBytes?: number | undefined;
+}
+
+export interface WriteOptions extends CallOptions {
+  /** Permission bits. Default 0644. */
+  readonly mode?: number | undefined;
+  /** Numeric owner. Default: root. */
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
+}
+
+export interface CopyOptions extends CallOptions {
+  /** Follows the source itself where it is a symbolic link. */
+  readonly followLink?: boolean | undefined;
+  /** Keeps numeric owners, and set-user-id bits on the way out. */
+  readonly keepOwner?: boolean | undefined;
+  /** Told of what is left out: sockets, and devices on the way out. */
+  readonly onSkip?: ((path: string, why: string) => void) | undefined;
+}
+
+export interface ArchiveResult {
+  readonly entries: number;
+  readonly bytes: number;
+}
+
+/** The files of one running VM. */
+export class VmFiles {
+  readonly #transport: Transport;
+  readonly #vm: string;
+
+  constructor(transport: Transport, vm: string) {
+    this.#transport = transport;
+    this.#vm = vm;
+  }
+
+  /** What lstat(2) says. @throws KilnError not_found where there is no such path */
+  async stat(path: string, options: CallOptions = {}): Promise<PathInfo> {
+    const json = await this.#transport.unary("VmService/StatPath", { vm: this.#vm, path }, options);
+    return {
+      name: json.name ?? "",
+      size: numberOf(json.size),
+      mode: json.mode ?? 0,
+      modifiedAt: json.mtime === undefined ? undefined : new Date(json.mtime),
+      linkTarget: json.linkTarget ?? "",
+    };
+  }
+
+  /** The file's bytes. Links are followed. */
+  async read(path: string, options: ReadOptions = {}): Promise<Uint8Array> {
+    const { readTar } = await import("./tar-stream.js");
+    const maxBytes = options.maxBytes ?? DEFAULT_MAX_READ_BYTES;
+    for await (const { entry, data } of readTar(this.readArchive(path, { ...options, followLink: true }))) {
+      if (entry.type !== "file") throw notAFile(path, entry.type);
+      if (entry.size > maxBytes) throw tooLarge(path, entry.size, maxBytes);
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of data) chunks.push(chunk);
+      return Buffer.concat(chunks);
+    }
+    throw notAFile(path, "nothing");
+  }
+
+  /** The file as UTF-8 text. */
+  async readText(path: string, options: ReadOptions = {}): Promise<string> {
+    return Buffer.from(await this.read(path, options)).toString("utf8");
+  }
+
+  /**
+   * Makes or replaces one file. Its directory must exist.
+   *
+   * ```ts
+   * await vm.fs.write("/srv/hello.txt", "hi");
+   * ```
+   */
+  async write(path: string, data: string | Uint8Array, options: WriteOptions = {}): Promise<void> {
+    const { encodeTarHeader, paddingOf } = await import("./tar-format.js");
+    const { TAR_END } = await import("./tar-stream.js");
+    const content = typeof data === "string" ? Buffer.from(data) : data;
+    const header = encodeTarHeader({
+      name: nameBytes(path),
+      type: "file",
+      mode: options.mode ?? 0o644,
+      uid: options.uid ?? 0,
+      gid: options.gid ?? 0,
+      size: content.byteLength,
+      mtimeMs: Date.now(),
+      linkName: "",
+    });
+    const parts = [header, content, Buffer.alloc(paddingOf(content.byteLength)), TAR_END];
+    await this.writeArchive(parentName(path), parts, { ...options, keepOwner: true });
+  }
+
+  /**
+   * Copies a local file or directory into the VM, with the rules of `docker cp`: `dir` goes into an existing
+   * directory, `dir/.` means its contents.
+   */
+  async copyIn(localPath: string, vmPath: string, options: CopyOptions = {}): Promise<ArchiveResult> {
+    const { planCopyIn } = await import("./copy-local.js");
+    const { packTree } = await import("./tree-pack.js");
+    const target = await this.target(vmPath, options);
+    const { plan, followLink } = await planCopyIn(localPath, target, options.followLink);
+    const name = plan.name === undefined ? undefined : Buffer.from(plan.name).toString("latin1");
+    const source = packTree(localPath, { name, followLink, onSkip: options.onSkip });
+    return this.writeArchive(plan.directory, source, options);
+  }
+
+  /** Copies a file or directory of the VM to the local file system, with the rules of `docker cp`. */
+  async copyOut(vmPath: string, localPath: string, options: CopyOptions = {}): Promise<ArchiveResult> {
+    const { planCopyOut } = await import("./copy-local.js");
+    const { renameRoot } = await import("./copy-plan.js");
+    const { extractTree } = await import("./tree-extract.js");
+    const source = await this.source(vmPath, options);
+    const plan: CopyPlan = await planCopyOut(source, localPath);
+    const name = plan.name === undefined ? undefined : Buffer.from(plan.name).toString("latin1");
+    const archive = this.readArchive(vmPath, { ...options, followLink: source.followLink });
+    return extractTree(archive, plan.directory, {
+      rename: renameRoot(name),
+      keepOwner: options.keepOwner,
+      onSkip: options.onSkip,
+    });
+  }
+
+  /** A path as a tar stream, whose names begin with the path's base name. Not reading on stops the guest. */
+  async *readArchive(path: string, options: CopyOptions = {}): AsyncGenerator<Uint8Array, void> {
+    const request = { vm: this.#vm, path, followLink: options.followLink ?? false };
+    for await (const message of this.#transport.serverStream("VmService/ReadArchive", request, options)) {
+      if (message.data !== undefined) yield Buffer.from(message.data, "base64");
+    }
+  }
+
+  /** Unpacks a tar stream below a directory of the VM, which must exist. */
+  async writeArchive(
+    directory: string,
+    source: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+    options: CopyOptions = {},
+  ): Promise<ArchiveResult> {
+    const stream = this.#transport.stream("VmService/WriteArchive", options);
+    const start = { start: { vm: this.#vm, directory, keepOwner: options.keepOwner ?? false } };
+    const json = await sendSource(stream, start, source);
+    return { entries: numberOf(json?.entries), bytes: numberOf(json?.bytes) };
+  }
+
+  /** What is at a path, as the source of a copy. */
+  async source(
+    path: string,
+    options: CopyOptions = {},
+  ): Promise<{ path: string; isDirectory: boolean; followLink: boolean }> {
+    const info = await this.stat(path, options);
+    const isLink = (info.mode & S_IFMT) === S_IFLNK;
+    // As in a shell, "link/" and "link/." are the directory behind the link.
+    const followLink = isLink && (options.followLink === true || /\/\.?$/.test(path));
+    const kind = followLink ? (await this.target(path, options)).kind : undefined;
+    return { path, followLink, isDirectory: kind === "directory" || (info.mode & S_IFMT) === S_IFDIR };
+  }
+
+  /** What is at a path, links followed, as the target of a copy. */
+  async target(path: string, options: CallOptions = {}): Promise<CopyTarget> {
+    let at = path;
+    for (let links = 0; links <= MAX_LINKS; links++) {
+      let info: PathInfo;
+      try {
+        info = await this.stat(at, options);
+      } catch (error) {
+        if (isMissing(error)) return { path: at, kind: "missing" };
+        throw error;
+      }
+      const type = info.mode & S_IFMT;
+      if (type !== S_IFLNK) return { path: at, kind: type === S_IFDIR ? "directory" : "file" };
+      at = resolveLink(at, info.linkTarget);
+    }
+    throw new KilnError(Code.FailedPrecondition, `copy to ${path}: too many symbolic links`, {
+      reason: "link-loop",
+    });
+  }
+}
+
+/** The path that a link at `path` names. Without folding "..": only the guest's kernel can do that right. */
+function resolveLink(path: string, target: string): string {
+  if (target.startsWith("/")) return target;
+  const parent = parentName(path);
+  return parent === "/" ? `/${target}` : `${parent}/${target}`;
+}
+
+function isMissing(error: unknown): boolean {
+  const notFound =
+    error instanceof KilnError && error.code === Code.NotFound && !hasReason(error, "vm-not-found");
+  return notFound || errnoOf(error) === "ENOENT";
+}
+
+function nameBytes(path: string): string {
+  return Buffer.from(path.replace(/^.*\//, "")).toString("latin1");
+}
+
+function notAFile(path: string, what: string): KilnError {
+  return new KilnError(Code.FailedPrecondition, `read ${path}: it is no regular file (${what})`, {
+    reason: "not-a-file",
+  });
+}
+
+function tooLarge(path: string, size: number, maxBytes: number): KilnError {
+  return new KilnError(Code.ResourceExhausted, `read ${path}: it has ${size} bytes, more than ${maxBytes}`, {
+    reason: "file-too-large",
+    hint: "raise maxBytes, or use copyOut()",
+  });
+}

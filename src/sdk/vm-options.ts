@@ -1,0 +1,138 @@
+// What a caller may ask of a new VM, and its form on the wire.
+
+import { Code, KilnError } from "../base/errors.js";
+import { DEFAULT_HOST_IP, parsePortMappings } from "../base/ports.js";
+import { parseSize } from "../base/units.js";
+import type { VmConfigJson } from "../gen/kiln/v1/types_pb.js";
+import type { CallOptions } from "./deadline.js";
+import type { PortBinding, Progress, RestartPolicy, Size } from "./types.js";
+
+/** Options of `kiln.create()` and `kiln.run()`. Names and defaults are those of `kiln run`'s flags. */
+export interface VmOptions extends CallOptions {
+  readonly name?: string | undefined;
+  /** Replaces the image's CMD. */
+  readonly command?: readonly string[] | undefined;
+  /** Replaces the image's ENTRYPOINT; `[]` empties it. */
+  readonly entrypoint?: readonly string[] | undefined;
+  readonly env?: Readonly<Record<string, string>> | readonly string[] | undefined;
+  readonly workdir?: string | undefined;
+  /** User, uid, user:group or uid:gid. */
+  readonly user?: string | undefined;
+  readonly hostname?: string | undefined;
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** "8080:80", "127.0.0.1:8080:80/tcp", "53:53/udp", "80", or bindings. */
+  readonly publish?: readonly (string | Partial<PortBinding>)[] | undefined;
+  /** Publishes every port that the image exposes. */
+  readonly publishAll?: boolean | undefined;
+  /** Default 1. */
+  readonly cpus?: number | undefined;
+  /** Default 512 MiB. */
+  readonly memory?: Size | undefined;
+  /** Of the root disk, sparse. Default 64 GiB. */
+  readonly disk?: Size | undefined;
+  readonly kernel?: string | undefined;
+  /** Added to the kernel command line. */
+  readonly kernelArgs?: readonly string[] | undefined;
+  /** "app": the image's program; "system": the image's /sbin/init; "auto": decided by the image. */
+  readonly init?: "auto" | "app" | "system" | undefined;
+  readonly restart?: RestartPolicy["name"] | RestartPolicy | undefined;
+  readonly network?: "user" | "none" | undefined;
+  readonly dns?: readonly string[] | undefined;
+  /** Host names to addresses, for the guest's /etc/hosts. */
+  readonly addHosts?: Readonly<Record<string, string>> | readonly string[] | undefined;
+  /** "linux/amd64". */
+  readonly platform?: string | undefined;
+  /** Default: chosen by kilnd. */
+  readonly vmm?: "qemu" | "firecracker" | undefined;
+  /** "SIGTERM", "TERM" or "15". */
+  readonly stopSignal?: string | undefined;
+  readonly stopTimeoutMs?: number | undefined;
+  /** Runs the program on a terminal. */
+  readonly tty?: boolean | undefined;
+  readonly ttySize?: TerminalSize | undefined;
+  /** Keeps the program's stdin open, to be written through `attach()`. */
+  readonly openStdin?: boolean | undefined;
+  /** The VM removes itself once its program has ended. */
+  readonly autoRemove?: boolean | undefined;
+  /** Default "missing". */
+  readonly pull?: "missing" | "always" | "never" | undefined;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+export interface TerminalSize {
+  readonly columns: number;
+  readonly rows: number;
+}
+
+/** The message that asks for this VM. */
+export function planVmConfig(image: string, options: VmOptions): VmConfigJson {
+  return withoutUndefined({
+    image,
+    name: options.name,
+    command: options.command?.slice(),
+    entrypoint: options.entrypoint?.slice(),
+    entrypointSet: options.entrypoint === undefined ? undefined : true,
+    env: options.env === undefined ? undefined : pairs(options.env, "="),
+    workdir: options.workdir,
+    user: options.user,
+    hostname: options.hostname,
+    labels: options.labels === undefined ? undefined : { ...options.labels },
+    publish: options.publish?.flatMap(planPorts),
+    publishAll: options.publishAll,
+    cpus: options.cpus,
+    memoryBytes: sizeOf(options.memory, "memory"),
+    diskBytes: sizeOf(options.disk, "disk"),
+    kernel: options.kernel,
+    kernelArgs: options.kernelArgs?.slice(),
+    init: options.init,
+    restart: typeof options.restart === "string" ? { name: options.restart } : options.restart,
+    network: options.network,
+    dns: options.dns?.slice(),
+    addHosts: options.addHosts === undefined ? undefined : pairs(options.addHosts, ":"),
+    platform: options.platform,
+    vmm: options.vmm,
+    stopSignal: options.stopSignal,
+    stopTimeoutMs: options.stopTimeoutMs,
+    tty: options.tty,
+    openStdin: options.openStdin,
+    autoRemove: options.autoRemove,
+    ttyColumns: options.ttySize?.columns,
+    ttyRows: options.ttySize?.rows,
+  });
+}
+
+/** Bindings with every field, of a spec or of a part of a binding. */
+export function planPorts(port: string | Partial<PortBinding>): PortBinding[] {
+  if (typeof port === "string") return parsePortMappings(port);
+  const { hostIp = DEFAULT_HOST_IP, hostPort = 0, vmPort = 0, protocol = "tcp" } = port;
+  return [{ hostIp, hostPort, vmPort, protocol }];
+}
+
+/** "K=V" strings of a record or of such strings. */
+export function pairs(
+  values: Readonly<Record<string, string>> | readonly string[],
+  separator: "=" | ":",
+): string[] {
+  if (Array.isArray(values)) return values.slice();
+  return Object.entries(values).map(([key, value]) => `${key}${separator}${value}`);
+}
+
+function sizeOf(size: Size | undefined, what: string): string | undefined {
+  if (size === undefined) return undefined;
+  const bytes = typeof size === "string" ? parseSize(size, what) : size;
+  if (!Number.isSafeInteger(bytes) || bytes < 0) {
+    throw new KilnError(Code.InvalidArgument, `${what} ${bytes} is not a whole number of bytes`, {
+      reason: "bad-size",
+    });
+  }
+  return String(bytes);
+}
+
+type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> };
+
+/** Drops absent members: `undefined` and "not there" differ on the wire's side of the types. */
+export function withoutUndefined<T extends object>(value: T): Partial<Defined<T>> {
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as Partial<
+    Defined<T>
+  >;
+}

@@ -1,0 +1,58 @@
+// `vm.ports`: ports published at create, or later on a running VM.
+
+import { portFromJson, vmFromJson } from "./convert.js";
+import type { CallOptions } from "./deadline.js";
+import type { Transport } from "./transport.js";
+import type { PortBinding } from "./types.js";
+import { planPorts } from "./vm-options.js";
+
+/** The published ports of one VM. */
+export class VmPorts {
+  readonly #transport: Transport;
+  readonly #vm: string;
+  readonly #onChange: (ports: readonly PortBinding[]) => void;
+
+  /** @param onChange told what is bound whenever that is known anew */
+  constructor(transport: Transport, vm: string, onChange: (ports: readonly PortBinding[]) => void) {
+    this.#transport = transport;
+    this.#vm = vm;
+    this.#onChange = onChange;
+  }
+
+  /** As bound now. */
+  async list(options: CallOptions = {}): Promise<readonly PortBinding[]> {
+    const { vm } = await this.#transport.unary("VmService/GetVm", { vm: this.#vm }, options);
+    const { ports } = vmFromJson(vm).status;
+    this.#onChange(ports);
+    return ports;
+  }
+
+  /**
+   * Publishes "8080:80", or every port of a range; gives the bindings with the ports that were chosen.
+   * Where one port of several cannot be bound, those before it are given back.
+   */
+  async add(port: string | Partial<PortBinding>, options: CallOptions = {}): Promise<readonly PortBinding[]> {
+    const bound: PortBinding[] = [];
+    try {
+      for (const each of planPorts(port)) {
+        const json = await this.#transport.unary("VmService/AddPort", { vm: this.#vm, port: each }, options);
+        bound.push(portFromJson(json.port));
+      }
+    } catch (error) {
+      for (const each of bound) await this.#remove(each, {}).catch(() => undefined); // the first failure is the one to tell
+      throw error;
+    }
+    await this.list(options);
+    return bound;
+  }
+
+  /** Ends a publication. */
+  async remove(port: string | Partial<PortBinding>, options: CallOptions = {}): Promise<void> {
+    for (const each of planPorts(port)) await this.#remove(each, options);
+    await this.list(options);
+  }
+
+  async #remove(port: PortBinding, options: CallOptions): Promise<void> {
+    await this.#transport.unary("VmService/RemovePort", { vm: this.#vm, port }, options);
+  }
+}

@@ -1,0 +1,225 @@
+// A VM as a handle: its verbs, grouped where they are many (`fs`, `ports`). State is asked for, never guessed.
+
+import { Code, hasReason, KilnError } from "../base/errors.js";
+import type { VmJson } from "../gen/kiln/v1/types_pb.js";
+import { Attachment, type AttachOptions } from "./attach.js";
+import { statusFromJson, vmFromJson } from "./convert.js";
+import type { CallOptions } from "./deadline.js";
+import { Exec, type ExecOptions, planExec } from "./exec.js";
+import { type LogChunk, type LogOptions, readLogs } from "./logs.js";
+import { readStats, type StatsOptions, type StatsSample } from "./stats.js";
+import type { Transport } from "./transport.js";
+import type { VmInfo, VmStatus } from "./types.js";
+import { VmFiles } from "./vm-files.js";
+import { VmPorts } from "./vm-ports.js";
+
+export interface StopOptions extends CallOptions {
+  /** Time for the program to end by itself, milliseconds; default: the VM's own. Then it is killed. */
+  readonly graceMs?: number | undefined;
+  /** "SIGTERM", "TERM" or "15"; default: the VM's own. */
+  readonly stopSignal?: string | undefined;
+}
+
+export interface RemoveOptions extends CallOptions {
+  /** Kills a VM that runs. */
+  readonly force?: boolean | undefined;
+}
+
+export interface WaitOptions extends CallOptions {
+  /** Default "exited". */
+  readonly condition?: "exited" | "running" | "removed" | undefined;
+}
+
+/**
+ * A handle on one VM. Handles from `kiln.run()` own their VM: disposing them removes it. All others only let go.
+ *
+ * ```ts
+ * await using vm = await kiln.run("alpine:3.20", { memory: "512MiB" });
+ * const { stdout } = await vm.exec(["uname", "-r"]);
+ * ```
+ */
+export class Vm implements AsyncDisposable {
+  /** The full id, 64 hex characters; of a handle from `kiln.vms.ref()` what was given. */
+  readonly id: string;
+  /** Files in and out. */
+  readonly fs: VmFiles;
+  /** Published ports. */
+  readonly ports: VmPorts;
+  readonly #transport: Transport;
+  readonly #owned: boolean;
+  #info: VmInfo;
+
+  /** For `kiln.run()` and friends; get handles from a `Kiln`. */
+  constructor(transport: Transport, info: VmInfo, owned: boolean) {
+    this.id = info.id;
+    this.fs = new VmFiles(transport, info.id);
+    this.ports = new VmPorts(transport, info.id, (ports) => {
+      this.#info = { ...this.#info, status: { ...this.#info.status, ports } };
+    });
+    this.#transport = transport;
+    this.#owned = owned;
+    this.#info = info;
+  }
+
+  get name(): string {
+    return this.#info.name;
+  }
+
+  /** What kilnd said last; `inspect()` asks again. */
+  get info(): VmInfo {
+    return this.#info;
+  }
+
+  /** Asks kilnd what the VM is now. */
+  async inspect(options: CallOptions = {}): Promise<VmInfo> {
+    const { vm } = await this.#transport.unary("VmService/GetVm", { vm: this.id }, options);
+    return this.#update(vm);
+  }
+
+  /** Starts it; returns once its program runs. Does nothing to a VM that runs. */
+  async start(options: CallOptions = {}): Promise<VmInfo> {
+    const { vm } = await this.#transport.unary("VmService/StartVm", { vm: this.id }, options);
+    return this.#update(vm);
+  }
+
+  /** Ends its program with the stop signal, after `graceMs` with SIGKILL. */
+  async stop(options: StopOptions = {}): Promise<VmInfo> {
+    const { graceMs, stopSignal } = options;
+    const request = {
+      vm: this.id,
+      ...(graceMs === undefined ? {} : { timeoutMs: graceMs }),
+      ...(stopSignal === undefined ? {} : { signal: stopSignal }),
+    };
+    const { vm } = await this.#transport.unary("VmService/StopVm", request, options);
+    return this.#update(vm);
+  }
+
+  async restart(options: StopOptions = {}): Promise<VmInfo> {
+    const timeout = options.graceMs === undefined ? {} : { timeoutMs: options.graceMs };
+    const { vm } = await this.#transport.unary("VmService/RestartVm", { vm: this.id, ...timeout }, options);
+    return this.#update(vm);
+  }
+
+  /** SIGKILL ends the VM at once; any other signal goes to its program. */
+  async kill(signal = "SIGKILL", options: CallOptions = {}): Promise<void> {
+    await this.#transport.unary("VmService/KillVm", { vm: this.id, signal }, options);
+  }
+
+  /** Stops its CPUs; memory stays. */
+  async pause(options: CallOptions = {}): Promise<VmInfo> {
+    const { vm } = await this.#transport.unary("VmService/PauseVm", { vm: this.id }, options);
+    return this.#update(vm);
+  }
+
+  async unpause(options: CallOptions = {}): Promise<VmInfo> {
+    const { vm } = await this.#transport.unary("VmService/UnpauseVm", { vm: this.id }, options);
+    return this.#update(vm);
+  }
+
+  /** Removes it and its disk. */
+  async remove(options: RemoveOptions = {}): Promise<void> {
+    await this.#transport.unary(
+      "VmService/RemoveVm",
+      { vm: this.id, force: options.force ?? false },
+      options,
+    );
+  }
+
+  /** Waits until it has ended (or runs, or is gone). */
+  async wait(options: WaitOptions = {}): Promise<{ exitCode: number; status: VmStatus }> {
+    const request = { vm: this.id, condition: options.condition ?? "exited" };
+    const json = await this.#transport.unary("VmService/WaitVm", request, options);
+    return { exitCode: json.exitCode ?? 0, status: statusFromJson(json.status) };
+  }
+
+  /**
+   * Starts a process in the VM: await it for its result, iterate it for its output.
+   *
+   * ```ts
+   * const { exitCode, stdout } = await vm.exec(["sh", "-c", "echo hi"], { timeoutMs: 5_000 });
+   * ```
+   */
+  exec(args: readonly string[], options: ExecOptions = {}): Exec {
+    return new Exec(this.#transport.stream("VmService/Exec", options), this.id, args, options);
+  }
+
+  /** Starts a process and leaves it running, with nobody to read its output; gives its process id in the guest. */
+  async spawn(args: readonly string[], options: Omit<ExecOptions, "stdin" | "check"> = {}): Promise<number> {
+    const start = { vm: this.id, config: { ...planExec(args, options), detach: true } };
+    for await (const message of this.#transport.serverStream("VmService/Exec", { start }, options)) {
+      if (message.started !== undefined) return message.started.pid ?? 0;
+      if (message.exit !== undefined)
+        throw notStarted(args, message.exit.code ?? 0, message.exit.error ?? "");
+    }
+    throw notStarted(args, 0, "kilnd ended the call");
+  }
+
+  /** The main program's output, stdin and end. */
+  attach(options: AttachOptions = {}): Attachment {
+    return new Attachment(this.#transport.stream("VmService/Attach", options), this.id, options);
+  }
+
+  /**
+   * What the main program wrote, also after its end.
+   *
+   * ```ts
+   * for await (const { fd, data } of vm.logs({ follow: true, tail: 10 })) process.stdout.write(data);
+   * ```
+   */
+  logs(options: LogOptions = {}): AsyncGenerator<LogChunk, void> {
+    return readLogs(this.#transport, this.id, options);
+  }
+
+  /** A sample a second until you stop reading; one with `{ once: true }`. */
+  stats(options: StatsOptions = {}): AsyncGenerator<StatsSample, void> {
+    return readStats(this.#transport, [this.id], options);
+  }
+
+  /**
+   * Address of a published port of the VM, as last known: "http://127.0.0.1:8080".
+   *
+   * @throws KilnError not_found `port-not-published`
+   */
+  url(vmPort: number, scheme = "http"): string {
+    const port = this.#info.status.ports.find((each) => each.vmPort === vmPort && each.protocol === "tcp");
+    if (port === undefined) {
+      throw new KilnError(Code.NotFound, `port ${vmPort} of VM ${this.name} is not published`, {
+        reason: "port-not-published",
+        hint: `publish it: { publish: ["${vmPort}"] } at create, or vm.ports.add("${vmPort}")`,
+      });
+    }
+    return `${scheme}://${reachable(port.hostIp)}:${port.hostPort}`;
+  }
+
+  /** Lets go of the VM; one made by `kiln.run()` is removed. */
+  async close(): Promise<void> {
+    if (!this.#owned) return;
+    try {
+      await this.remove({ force: true });
+    } catch (error) {
+      if (!hasReason(error, "vm-not-found")) throw error; // --rm, or somebody was faster
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #update(json: VmJson | undefined): VmInfo {
+    this.#info = vmFromJson(json);
+    return this.#info;
+  }
+}
+
+function reachable(hostIp: string): string {
+  if (hostIp === "" || hostIp === "0.0.0.0") return "127.0.0.1";
+  if (hostIp === "::") return "[::1]";
+  return hostIp.includes(":") ? `[${hostIp}]` : hostIp;
+}
+
+function notStarted(args: readonly string[], code: number, why: string): KilnError {
+  return new KilnError(Code.FailedPrecondition, `start ${args[0] ?? "nothing"}: ${why}`, {
+    reason: "program-not-started",
+    details: { exitCode: String(code) },
+  });
+}

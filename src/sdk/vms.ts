@@ -1,0 +1,93 @@
+// `kiln.vms`: VMs that are there, as handles that do not own them.
+
+import { Code, KilnError } from "../base/errors.js";
+import type { CreateVmResponseJson } from "../gen/kiln/v1/vm_pb.js";
+import { progressFromJson, vmFromJson } from "./convert.js";
+import type { CallOptions } from "./deadline.js";
+import { Listing } from "./listing.js";
+import { readStats, type StatsOptions, type StatsSample } from "./stats.js";
+import type { Transport } from "./transport.js";
+import type { Progress, VmInfo } from "./types.js";
+import { Vm } from "./vm.js";
+import { planVmConfig, type VmOptions } from "./vm-options.js";
+
+export interface ListVmsOptions extends CallOptions {
+  /** Also those that do not run. */
+  readonly all?: boolean | undefined;
+  /** "label=k=v", "name=x", "status=running", "ancestor=image", "id=ab". */
+  readonly filter?: readonly string[] | undefined;
+  readonly limit?: number | undefined;
+}
+
+/** The VMs of one kilnd. */
+export class Vms {
+  readonly #transport: Transport;
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  /**
+   * A handle on a VM by id, unique id prefix, or name.
+   *
+   * @throws KilnError not_found `vm-not-found`, invalid_argument `ambiguous-id`
+   */
+  async get(key: string, options: CallOptions = {}): Promise<Vm> {
+    const { vm } = await this.#transport.unary("VmService/GetVm", { vm: key }, options);
+    return new Vm(this.#transport, vmFromJson(vm), false);
+  }
+
+  /** A handle without asking kilnd: the first verb finds out whether there is such a VM. */
+  ref(key: string): Vm {
+    return new Vm(this.#transport, vmFromJson({ id: key, name: key }), false);
+  }
+
+  /** What the VMs are now. Await it for an array, or iterate it. */
+  list(options: ListVmsOptions = {}): Listing<VmInfo> {
+    const { all = false, filter = [], limit = 0 } = options;
+    const request = { all, filters: filter.slice(), limit };
+    return new Listing(async () => {
+      const { vms } = await this.#transport.unary("VmService/ListVms", request, options);
+      return (vms ?? []).map(vmFromJson);
+    });
+  }
+
+  /** Makes a VM without starting it. Pulls the image where it is missing. */
+  async create(image: string, options: VmOptions = {}): Promise<Vm> {
+    return new Vm(this.#transport, await this.#create(image, options), false);
+  }
+
+  /** Makes a VM and starts it; the handle owns it. See `Kiln.run()`. */
+  async run(image: string, options: VmOptions): Promise<Vm> {
+    const vm = new Vm(this.#transport, await this.#create(image, options), true);
+    try {
+      await vm.start({ signal: options.signal, timeoutMs: options.timeoutMs });
+      return vm;
+    } catch (error) {
+      await vm.close().catch(() => undefined); // why it could not start is what the caller must hear
+      throw error;
+    }
+  }
+
+  /** What these VMs use (none named: all that run), a sample a second. */
+  stats(vms: readonly string[] = [], options: StatsOptions = {}): AsyncGenerator<StatsSample, void> {
+    return readStats(this.#transport, vms, options);
+  }
+
+  async #create(image: string, options: VmOptions): Promise<VmInfo> {
+    const request = { config: planVmConfig(image, options), pull: options.pull ?? "missing" };
+    let made: VmInfo | undefined;
+    for await (const message of this.#transport.serverStream("VmService/CreateVm", request, options)) {
+      report(message, options.onProgress);
+      if (message.vm !== undefined) made = vmFromJson(message.vm);
+    }
+    if (made !== undefined) return made;
+    throw new KilnError(Code.Internal, `create a VM of ${image}: kilnd ended the call without one`, {
+      reason: "unexpected-answer",
+    });
+  }
+}
+
+function report(message: CreateVmResponseJson, onProgress: ((progress: Progress) => void) | undefined): void {
+  if (message.progress !== undefined) onProgress?.(progressFromJson(message.progress));
+}

@@ -1,0 +1,63 @@
+// Connect's errors (https://connectrpc.com/docs/protocol/#error-end-stream) back to the KilnError they were at kilnd.
+
+import { Code, codeFromString, KilnError } from "../base/errors.js";
+import { decodeErrorInfo, type ErrorInfo } from "./error-info.js";
+
+const ERROR_INFO = "kiln.v1.ErrorInfo";
+
+/** What Connect puts into JSON for an error. Everything is optional: the peer may be anything. */
+interface WireError {
+  code?: unknown;
+  message?: unknown;
+  details?: unknown;
+}
+
+/** @param value the parsed `error` member of an end-of-stream message, or the body of a failed unary call */
+export function errorFromWire(value: unknown): KilnError {
+  const wire: WireError = typeof value === "object" && value !== null ? value : {};
+  const code = codeFromString(typeof wire.code === "string" ? wire.code : "") ?? Code.Unknown;
+  const message = typeof wire.message === "string" && wire.message !== "" ? wire.message : "the call failed";
+  const info = findErrorInfo(wire.details);
+  return new KilnError(code, message, {
+    reason: info?.reason || reasonOfCode(wire.code),
+    hint: info?.hint || undefined,
+    details: info?.details,
+  });
+}
+
+function findErrorInfo(details: unknown): ErrorInfo | undefined {
+  if (!Array.isArray(details)) return undefined;
+  for (const detail of details as { type?: unknown; value?: unknown }[]) {
+    if (detail?.type !== ERROR_INFO || typeof detail.value !== "string") continue;
+    const info = decodeErrorInfo(Buffer.from(detail.value, "base64"));
+    if (info !== undefined) return info;
+  }
+  return undefined;
+}
+
+function reasonOfCode(code: unknown): string {
+  return typeof code === "string" && code !== "" ? code.replaceAll("_", "-") : "unknown";
+}
+
+/** The error of a response that is not Connect's: a proxy, another program on the socket, an older kilnd. */
+export function errorFromHttpStatus(status: number, method: string): KilnError {
+  if (status === 404) {
+    return new KilnError(Code.Unimplemented, `kilnd does not know ${method}`, {
+      reason: "unknown-method",
+      hint: "client and daemon are of different versions: compare with `kiln version`",
+    });
+  }
+  return new KilnError(Code.Unavailable, `kilnd answered ${method} with HTTP status ${status}`, {
+    reason: "unexpected-answer",
+    hint: "is it kilnd that listens on this socket?",
+  });
+}
+
+/** The connection ended before the answer did. */
+export function connectionLost(method: string, cause?: unknown): KilnError {
+  return new KilnError(Code.Unavailable, `the connection to kilnd was lost during ${method}`, {
+    reason: "connection-lost",
+    hint: "kilnd may have been stopped or restarted; VMs go on without it",
+    cause,
+  });
+}
