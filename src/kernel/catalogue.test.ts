@@ -1,0 +1,302 @@
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import { makeModule, makeVmlinux, type VmlinuxOptions } from "../../test/fixtures/made-up-kernels.js";
+import { hasReason } from "../base/errors.js";
+import type { ProgressUpdate } from "../base/progress.js";
+import { createKernelCatalogue } from "./catalogue.js";
+import type { KernelCatalogue } from "./types.js";
+
+let scratch: string;
+let kernels: KernelCatalogue;
+
+async function reopen(): Promise<void> {
+  kernels = createKernelCatalogue({ dataRoot: join(scratch, "data") });
+  await kernels.open();
+}
+
+beforeEach(async () => {
+  scratch = await mkdtemp(join(tmpdir(), "kiln-kernels-"));
+  await reopen();
+});
+afterEach(() => rm(scratch, { recursive: true }));
+
+async function kernelFile(name: string, options: VmlinuxOptions = {}): Promise<string> {
+  const path = join(scratch, name);
+  await writeFile(path, makeVmlinux({ salt: name, ...options }));
+  return path;
+}
+
+/** A modules directory of two modules. */
+async function modulesFor(release: string): Promise<string> {
+  const directory = join(scratch, `modules-${release}`);
+  await mkdir(join(directory, "kernel/drivers"), { recursive: true });
+  for (const [name, depends] of [
+    ["virtio_blk", ["virtio"]],
+    ["virtio", []],
+  ] as const) {
+    await writeFile(join(directory, `kernel/drivers/${name}.ko`), makeModule(name, { depends, release }));
+  }
+  await symlink("/usr/src", join(directory, "build"));
+  return directory;
+}
+
+async function agentFile(text: string): Promise<string> {
+  const path = join(scratch, "agent");
+  await writeFile(path, Buffer.concat([makeVmlinux().subarray(0, 4096), Buffer.from(text)]));
+  return path;
+}
+
+const kernelsDirectory = () => join(scratch, "data/kernels");
+const withReason = (reason: string) => (error: unknown) => hasReason(error, reason);
+
+describe("importing a kernel file", () => {
+  it("keeps it under the hash of its vmlinux and the name of its release, readable by every VMM", async () => {
+    const path = await kernelFile("a", { release: "5.10.51" });
+    const kernel = await kernels.importFile(path, {});
+    assert.match(kernel.id, /^[0-9a-f]{64}$/);
+    assert.deepEqual([kernel.name, kernel.release, kernel.source], ["5.10.51", "5.10.51", path]);
+    assert.deepEqual(await readFile(kernel.vmlinux), await readFile(path));
+    assert.equal((await stat(kernel.vmlinux)).mode & 0o777, 0o644);
+    assert.equal((await stat(join(kernel.vmlinux, ".."))).mode & 0o777, 0o755);
+  });
+
+  it("is there again after a restart", async () => {
+    const kernel = await kernels.importFile(await kernelFile("a"), { name: "mine" });
+    await reopen();
+    assert.deepEqual(kernels.list(), [kernel]);
+    assert.deepEqual(kernels.find("mine"), kernel);
+    assert.deepEqual(kernels.find(kernel.id.slice(0, 8)), kernel);
+  });
+
+  it("twice gives one kernel", async () => {
+    const path = await kernelFile("a");
+    const first = await kernels.importFile(path, {});
+    assert.deepEqual(await kernels.importFile(path, {}), first);
+    assert.equal(kernels.list().length, 1);
+  });
+
+  it("many times at once gives one kernel", async () => {
+    const path = await kernelFile("a");
+    const all = await Promise.all(Array.from({ length: 8 }, () => kernels.importFile(path, {})));
+    assert.equal(new Set(all.map(({ id }) => id)).size, 1);
+    assert.deepEqual(await readdir(kernelsDirectory()), [all[0]?.id]);
+  });
+
+  it("again under another name renames it", async () => {
+    const path = await kernelFile("a");
+    const { id } = await kernels.importFile(path, {});
+    await kernels.importFile(path, { name: "better" });
+    assert.equal(kernels.find("better").id, id);
+    assert.equal(kernels.list().length, 1);
+  });
+
+  it("tells two kernels of one release apart", async () => {
+    await kernels.importFile(await kernelFile("a"), {});
+    const second = await kernels.importFile(await kernelFile("b"), {});
+    assert.equal(second.name, `6.1.0-test-${second.id.slice(0, 12)}`);
+  });
+
+  it("under a name that is taken is refused and leaves nothing", async () => {
+    await kernels.importFile(await kernelFile("a"), { name: "mine" });
+    await assert.rejects(
+      kernels.importFile(await kernelFile("b"), { name: "mine" }),
+      withReason("kernel-name-taken"),
+    );
+    assert.equal((await readdir(kernelsDirectory())).length, 1);
+  });
+
+  it("under a name that is none is refused", async () => {
+    await assert.rejects(kernels.importFile(await kernelFile("a"), { name: "../x" }), withReason("bad-name"));
+  });
+
+  it("that is no kernel names the file and leaves nothing", async () => {
+    const path = join(scratch, "notes.txt");
+    await writeFile(path, "not a kernel at all");
+    await assert.rejects(kernels.importFile(path, {}), (error) => {
+      assert.ok(hasReason(error, "invalid-kernel"));
+      assert.ok(String(error).includes(path));
+      return true;
+    });
+    assert.deepEqual(await readdir(kernelsDirectory()), []);
+  });
+
+  it("that is a directory or missing says so", async () => {
+    await assert.rejects(kernels.importFile(scratch, {}), /it is a directory/);
+    await assert.rejects(kernels.importFile(join(scratch, "none"), {}), withReason("no-such-file"));
+  });
+
+  it("that is a damaged package says so", async () => {
+    const path = join(scratch, "linux.deb");
+    await writeFile(path, "!<arch>\ndebian-binary   0 and then garbage");
+    await assert.rejects(kernels.importFile(path, {}), withReason("invalid-package"));
+    assert.deepEqual(await readdir(kernelsDirectory()), []);
+  });
+
+  it("ends when it is cancelled and leaves nothing", async () => {
+    const abort = new AbortController();
+    const onProgress = (update: ProgressUpdate) => {
+      if (update.status === "verifying") abort.abort();
+    };
+    const modulesDirectory = await modulesFor("6.1.0-test");
+    const path = await kernelFile("a");
+    await assert.rejects(
+      kernels.importFile(path, { signal: abort.signal, onProgress, modulesDirectory }),
+      withReason("cancelled"),
+    );
+    assert.deepEqual(await readdir(kernelsDirectory()), []);
+  });
+});
+
+describe("a kernel with modules", () => {
+  it("keeps them without the links that lead out of them", async () => {
+    const modulesDirectory = await modulesFor("6.1.0-test");
+    const kernel = await kernels.importFile(await kernelFile("a"), { modulesDirectory });
+    assert.ok(kernel.modulesDirectory);
+    const names = await readdir(kernel.modulesDirectory);
+    assert.ok(names.includes("kernel"));
+    assert.ok(!names.includes("build"));
+  });
+
+  it("of another release is refused", async () => {
+    const modulesDirectory = await modulesFor("6.2.0-other");
+    await assert.rejects(
+      kernels.importFile(await kernelFile("a"), { modulesDirectory }),
+      withReason("modules-mismatch"),
+    );
+  });
+
+  it("gets them when it had none, and keeps them when it is imported without", async () => {
+    const path = await kernelFile("a");
+    const bare = await kernels.importFile(path, {});
+    assert.equal(bare.modulesDirectory, undefined);
+    const full = await kernels.importFile(path, { modulesDirectory: await modulesFor("6.1.0-test") });
+    assert.ok(full.modulesDirectory);
+    assert.equal((await kernels.importFile(path, {})).modulesDirectory, full.modulesDirectory);
+  });
+
+  it("is found in a tree as Ignite's images have it", async () => {
+    const root = join(scratch, "tree");
+    await mkdir(join(root, "boot"), { recursive: true });
+    await writeFile(join(root, "boot/vmlinux-5.10.51"), makeVmlinux({ release: "5.10.51" }));
+    await symlink("/boot/vmlinux-5.10.51", join(root, "boot/vmlinux"));
+    await mkdir(join(root, "lib/modules/5.10.51/kernel"), { recursive: true });
+    const kernel = await kernels.importTree(root, { name: "ignite" });
+    assert.equal(kernel.release, "5.10.51");
+    assert.ok(kernel.modulesDirectory);
+  });
+});
+
+describe("the default kernel", () => {
+  it("is none where there is no kernel", () => {
+    assert.equal(kernels.default(), undefined);
+  });
+
+  it("is the first import, until another is set", async () => {
+    const first = await kernels.importFile(await kernelFile("a"), {});
+    const second = await kernels.importFile(await kernelFile("b"), { name: "second" });
+    assert.equal(kernels.default()?.kernel.id, first.id);
+    await kernels.setDefault("second");
+    await reopen();
+    assert.deepEqual(kernels.default(), { kernel: second, why: "set as the default" });
+  });
+
+  it("is chosen anew when it is removed", async () => {
+    const first = await kernels.importFile(await kernelFile("a"), {});
+    const second = await kernels.importFile(await kernelFile("b"), {});
+    await kernels.setDefault(second.id);
+    await kernels.remove(second.id);
+    assert.equal(kernels.default()?.kernel.id, first.id);
+  });
+});
+
+describe("removing a kernel", () => {
+  it("removes all its files", async () => {
+    const kernel = await kernels.importFile(await kernelFile("a"), {
+      modulesDirectory: await modulesFor("6.1.0-test"),
+    });
+    await kernels.remove(kernel.name);
+    assert.deepEqual(kernels.list(), []);
+    assert.deepEqual(await readdir(kernelsDirectory()), []);
+  });
+
+  it("that is not there is refused", async () => {
+    await assert.rejects(kernels.remove("nothing"), withReason("kernel-not-found"));
+  });
+});
+
+describe("after a kill", () => {
+  it("half imports and half removals are cleared away", async () => {
+    const kernel = await kernels.importFile(await kernelFile("a"), {});
+    const half = join(kernelsDirectory(), "f".repeat(64));
+    await mkdir(half);
+    await writeFile(join(half, "vmlinux"), "half");
+    await mkdir(join(kernelsDirectory(), "import.tmp-0123456789ab"));
+    await mkdir(join(kernelsDirectory(), kernel.id, "modules-0123456789abcdef"));
+    await writeFile(join(kernelsDirectory(), kernel.id, "initramfs-1.cpio.tmp-0123456789ab"), "half");
+    await reopen();
+    assert.deepEqual(await readdir(kernelsDirectory()), [kernel.id]);
+    assert.deepEqual((await readdir(join(kernelsDirectory(), kernel.id))).sort(), ["kernel.json", "vmlinux"]);
+    assert.deepEqual(kernels.list(), [kernel]);
+  });
+
+  it("a damaged record is left out but not removed", async () => {
+    const kernel = await kernels.importFile(await kernelFile("a"), {});
+    const record = join(kernelsDirectory(), kernel.id, "kernel.json");
+    await writeFile(record, "{");
+    await reopen();
+    assert.deepEqual(kernels.list(), []);
+    assert.equal(await readFile(record, "utf8"), "{");
+  });
+});
+
+describe("the initramfs", () => {
+  it("is built once for an agent, and again for another", async () => {
+    const kernel = await kernels.importFile(await kernelFile("a"), {
+      modulesDirectory: await modulesFor("6.1.0-test"),
+    });
+    const agent = await agentFile("one");
+    const first = await kernels.initramfs(kernel, agent);
+    const before = await stat(first);
+    assert.equal(await kernels.initramfs(kernel, agent), first);
+    assert.equal((await stat(first)).ino, before.ino);
+    assert.equal(before.mode & 0o777, 0o644);
+    await agentFile("another");
+    assert.notEqual(await kernels.initramfs(kernel, agent), first);
+  });
+
+  it("holds the agent as /init, and the modules with their list in load order", async () => {
+    const kernel = await kernels.importFile(await kernelFile("a"), {
+      modulesDirectory: await modulesFor("6.1.0-test"),
+    });
+    const agent = await agentFile("agent");
+    const archive = (await readFile(await kernels.initramfs(kernel, agent))).toString("latin1");
+    assert.ok(archive.includes("virtio.ko\nvirtio_blk.ko\n"));
+    for (const path of ["init", "modules/virtio.ko", "modules/virtio_blk.ko", "dev/console"]) {
+      assert.ok(archive.includes(`${path}\0`), path);
+    }
+    assert.ok(archive.includes((await readFile(agent)).toString("latin1")));
+  });
+
+  it("of many agents keeps only the last few", async () => {
+    const kernel = await kernels.importFile(await kernelFile("a"), {});
+    for (let i = 0; i < 6; i++) await kernels.initramfs(kernel, await agentFile(`agent ${i}`));
+    const names = await readdir(join(kernelsDirectory(), kernel.id));
+    assert.equal(names.filter((name) => name.startsWith("initramfs-")).length, 3);
+  });
+
+  it("is refused without an agent, and with one that is no program", async () => {
+    const kernel = await kernels.importFile(await kernelFile("a"), {});
+    await assert.rejects(kernels.initramfs(kernel, join(scratch, "none")), withReason("agent-missing"));
+    await writeFile(join(scratch, "text"), "#!/bin/sh");
+    await assert.rejects(kernels.initramfs(kernel, join(scratch, "text")), withReason("agent-invalid"));
+  });
+
+  it("of a kernel that was removed is refused", async () => {
+    const kernel = await kernels.importFile(await kernelFile("a"), {});
+    await kernels.remove(kernel.id);
+    await assert.rejects(kernels.initramfs(kernel, await agentFile("x")), withReason("kernel-not-found"));
+  });
+});
