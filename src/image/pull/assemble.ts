@@ -1,0 +1,203 @@
+// From a manifest to an image in the store: blobs fetched side by side, config read, platform and layers checked,
+// record written. Whatever fails, nothing is left behind but what a next try can resume.
+
+import { createReadStream } from "node:fs";
+import { Code, KilnError } from "../../base/errors.js";
+import { allocatedBytes } from "../../base/files.js";
+import { Semaphore } from "../../base/lock.js";
+import type { OnProgress } from "../../base/progress.js";
+import { type ImageConfig, parseImageConfig } from "../config.js";
+import { COMPRESSION_MAGIC_BYTES, detectCompression } from "../layers/index.js";
+import { checkRunnable, type Descriptor, noSuchPlatform } from "../manifest.js";
+import { normalisePlatform, rankPlatform } from "../platform.js";
+import { ImageReason } from "../reasons.js";
+import { isResumable } from "../registry/blob-download.js";
+import type { Lease } from "../store/blobs.js";
+import type { StoreContext } from "../store/context.js";
+import { blobsOf, type ImageRecord } from "../store/records.js";
+import type { LayerInfo, Platform, StoredImage } from "../types.js";
+import type { ContentSource } from "./content.js";
+import { ensureBlob } from "./ensure-blob.js";
+import type { ResolvedManifest } from "./resolve.js";
+
+export interface AssembleOptions {
+  readonly resolved: ResolvedManifest;
+  readonly source: ContentSource;
+  readonly platform: Platform;
+  /** Full names that the image gets, and digest names ("docker.io/library/nginx@sha256:..."). */
+  readonly names: readonly string[];
+  readonly digests: readonly string[];
+  /** Under which the journal notes it; undefined where there is nothing to resume (archives). */
+  readonly journalKey: string | undefined;
+  readonly onProgress: OnProgress;
+  readonly signal: AbortSignal;
+}
+
+/** @throws KilnError of every kind of ImageReason, `host-disk-full`, `cancelled` */
+export async function assembleImage(context: StoreContext, options: AssembleOptions): Promise<StoredImage> {
+  const { manifest, bytes, digest } = options.resolved;
+  checkRunnable(manifest, context.limits, options.source.what);
+  const lease = context.blobs.lease();
+  try {
+    const known = await findKnown(context, manifest.config.digest, lease);
+    if (known !== undefined) {
+      reportKnown(known, options.onProgress);
+      return await context.commit(known, options.names, options.digests);
+    }
+    const digests = [digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)];
+    for (const needed of digests) await lease.pin(needed);
+    if (options.journalKey !== undefined) await context.journal.begin(options.journalKey, digests);
+    await checkSpace(context, manifest.layers, options.source.what);
+    await context.blobs.put(bytes);
+    const record = await fetchAll(context, options);
+    const image = await context.commit(record, options.names, options.digests);
+    if (options.journalKey !== undefined) await context.journal.end(options.journalKey);
+    return image;
+  } catch (error) {
+    lease.release();
+    await cleanUp(context, options.journalKey, error);
+    throw error;
+  } finally {
+    lease.release();
+  }
+}
+
+/** The same config is the same image, however its layers are compressed elsewhere. */
+async function findKnown(context: StoreContext, id: string, lease: Lease): Promise<ImageRecord | undefined> {
+  const image = context.records.get(id);
+  if (image === undefined) return undefined;
+  const { names: _names, digests: _digests, ...record } = image;
+  for (const digest of blobsOf(record)) await lease.pin(digest);
+  // Leased only now: a removal may have been faster.
+  for (const digest of blobsOf(record)) {
+    if ((await context.blobs.sizeOf(digest)) === undefined) return undefined;
+  }
+  return record;
+}
+
+function reportKnown(record: ImageRecord, onProgress: OnProgress): void {
+  for (const { digest, sizeBytes } of record.layers) {
+    onProgress({ id: digest, status: "exists", current: sizeBytes, total: sizeBytes });
+  }
+}
+
+async function checkSpace(context: StoreContext, layers: readonly Descriptor[], what: string): Promise<void> {
+  let missing = 0;
+  for (const { digest, size } of uniqueLayers(layers)) {
+    if ((await context.blobs.sizeOf(digest)) !== undefined) continue;
+    missing += size - Math.min(size, await allocatedBytes(context.blobs.partialPath(digest)));
+  }
+  await context.reserveSpace(missing, `pull ${what}`);
+}
+
+async function fetchAll(context: StoreContext, options: AssembleOptions): Promise<ImageRecord> {
+  const { resolved, source, signal, platform } = options;
+  const { manifest } = resolved;
+  const quiet = { source, signal, onProgress: () => undefined };
+  await ensureBlob(context, manifest.config, quiet);
+  const configBytes = await context.blobs.read(manifest.config.digest, context.limits.configBytes);
+  const config = parseImageConfig(configBytes, source.what);
+  checkPlatform(config, platform, source.what);
+  if (config.diffIds.length !== manifest.layers.length) {
+    throw new KilnError(
+      Code.InvalidArgument,
+      `${source.what}: the manifest has ${manifest.layers.length} layers, the config names ${config.diffIds.length}`,
+      { reason: ImageReason.InvalidImageConfig },
+    );
+  }
+  await fetchLayers(context, manifest.layers, options);
+  const layers = await describeLayers(context, manifest.layers, config, source.what);
+  const sizes = [...uniqueLayers(manifest.layers), manifest.config].map(({ size }) => size);
+  return {
+    id: manifest.config.digest,
+    manifestDigest: resolved.digest,
+    platform: normalisePlatform(config.platform ?? platform),
+    run: config.run,
+    layers,
+    sizeBytes: sizes.reduce((sum, size) => sum + size, resolved.bytes.length),
+    createdAt: config.createdAt,
+  };
+}
+
+/** Several at a time. The first failure stops the others, and is reported when all have stopped. */
+async function fetchLayers(
+  context: StoreContext,
+  layers: readonly Descriptor[],
+  { source, signal, onProgress }: AssembleOptions,
+): Promise<void> {
+  const failed = new AbortController();
+  const stop = AbortSignal.any([signal, failed.signal]);
+  const slots = new Semaphore(context.limits.concurrentLayers);
+  const unique = uniqueLayers(layers);
+  for (const { digest, size } of unique) onProgress({ id: digest, status: "waiting", total: size });
+  let first: unknown;
+  await Promise.all(
+    unique.map(async (layer) => {
+      try {
+        await slots.run(() => ensureBlob(context, layer, { source, onProgress, signal: stop }), stop);
+      } catch (error) {
+        first ??= error;
+        failed.abort(error);
+      }
+    }),
+  );
+  if (first !== undefined) throw KilnError.from(first);
+}
+
+async function describeLayers(
+  context: StoreContext,
+  layers: readonly Descriptor[],
+  config: ImageConfig,
+  what: string,
+): Promise<LayerInfo[]> {
+  const infos: LayerInfo[] = [];
+  for (const [index, { digest, size }] of layers.entries()) {
+    // Media types lie now and then: the bytes decide.
+    const compression = await compressionOf(context.blobs.path(digest), `${what}: layer ${digest}`);
+    const diffId = config.diffIds[index] ?? "";
+    if (compression === "none" && digest !== diffId) {
+      throw new KilnError(
+        Code.DataLoss,
+        `${what}: layer ${digest} should be ${diffId} by the image's config`,
+        {
+          reason: ImageReason.DigestMismatch,
+        },
+      );
+    }
+    infos.push({ digest, sizeBytes: size, diffId, compression });
+  }
+  return infos;
+}
+
+/** Reads a blob's first bytes. */
+export async function compressionOf(path: string, what: string): Promise<LayerInfo["compression"]> {
+  const parts: Buffer[] = [];
+  try {
+    for await (const part of createReadStream(path, { end: COMPRESSION_MAGIC_BYTES - 1 }))
+      parts.push(part as Buffer);
+    return detectCompression(Buffer.concat(parts));
+  } catch (error) {
+    throw KilnError.from(error, what);
+  }
+}
+
+function checkPlatform(config: ImageConfig, wanted: Platform, what: string): void {
+  if (config.platform === undefined || rankPlatform(wanted, config.platform) !== undefined) return;
+  throw noSuchPlatform(what, wanted, [config.platform]);
+}
+
+function uniqueLayers(layers: readonly Descriptor[]): Descriptor[] {
+  return [...new Map(layers.map((layer) => [layer.digest, layer])).values()];
+}
+
+/** After a failure: what can be resumed stays noted, everything else that nobody needs goes. */
+async function cleanUp(context: StoreContext, journalKey: string | undefined, cause: unknown): Promise<void> {
+  try {
+    if (journalKey !== undefined && !isResumable(KilnError.from(cause)))
+      await context.journal.end(journalKey);
+    await context.sweep();
+  } catch (error) {
+    // The pull's own failure is what the user must see; the next start sweeps again.
+    context.log.warn("could not clean up after a failed pull", { error: KilnError.from(error).message });
+  }
+}

@@ -1,0 +1,88 @@
+// Sees to it that one blob is in the store: there already, on its way in another pull, or fetched now.
+
+import { Code, KilnError } from "../../base/errors.js";
+import type { OnProgress } from "../../base/progress.js";
+import type { Descriptor } from "../manifest.js";
+import { ImageReason } from "../reasons.js";
+import { isResumable } from "../registry/blob-download.js";
+import type { StoreContext } from "../store/context.js";
+import { Ingest } from "../store/ingest.js";
+import type { ContentSource } from "./content.js";
+
+export interface EnsureOptions {
+  readonly source: ContentSource;
+  readonly onProgress: OnProgress;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * The caller holds a lease on the digest.
+ *
+ * @throws KilnError data_loss `digest-mismatch`, `size-mismatch`, and what the source throws
+ */
+export async function ensureBlob(
+  context: StoreContext,
+  descriptor: Descriptor,
+  options: EnsureOptions,
+): Promise<void> {
+  const { digest, size } = descriptor;
+  const { source, onProgress, signal } = options;
+  for (;;) {
+    signal.throwIfAborted();
+    const there = await context.blobs.sizeOf(digest);
+    if (there !== undefined) {
+      if (there !== size) throw wrongSize(source.what, descriptor, there);
+      onProgress({ id: digest, status: "exists", current: size, total: size });
+      return;
+    }
+    const outcome = await context.flights.run(digest, { onProgress, signal }, (report) =>
+      fetchBlob(context, descriptor, { source, signal, onProgress: report }),
+    );
+    if (outcome === "done") return;
+  }
+}
+
+async function fetchBlob(
+  context: StoreContext,
+  descriptor: Descriptor,
+  { source, onProgress, signal }: EnsureOptions,
+): Promise<void> {
+  const { digest, size } = descriptor;
+  const ingest = await Ingest.resume(context.blobs.partialPath(digest), size);
+  try {
+    await source.fetch(descriptor, ingest, onProgress, signal);
+    onProgress({ id: digest, status: "verifying", current: size, total: size });
+    if (ingest.offset !== size) throw wrongSize(source.what, descriptor, ingest.offset);
+    const actual = ingest.digest();
+    if (actual !== digest) throw wrongDigest(source.what, descriptor, actual);
+    await context.blobs.publish(ingest, digest);
+    onProgress({ id: digest, status: "done", current: size, total: size });
+  } catch (error) {
+    await putAside(ingest, isResumable(KilnError.from(error)));
+    throw error;
+  }
+}
+
+/** What can be resumed stays, the rest goes; a failure here must not hide the one that led here. */
+async function putAside(ingest: Ingest, keep: boolean): Promise<void> {
+  try {
+    await (keep ? ingest.keep() : ingest.discard());
+  } catch {
+    await ingest.discard().catch(() => undefined); // the next start removes what even that leaves
+  }
+}
+
+function wrongSize(what: string, descriptor: Descriptor, actual: number): KilnError {
+  return new KilnError(
+    Code.DataLoss,
+    `${what}: blob ${descriptor.digest} has ${actual} bytes, the manifest says ${descriptor.size}`,
+    { reason: ImageReason.SizeMismatch, hint: "the image is damaged or truncated: make it or push it again" },
+  );
+}
+
+function wrongDigest(what: string, descriptor: Descriptor, actual: string): KilnError {
+  return new KilnError(Code.DataLoss, `${what}: blob ${descriptor.digest} has the digest ${actual}`, {
+    reason: ImageReason.DigestMismatch,
+    hint: "the image is damaged: make it or push it again",
+  });
+}

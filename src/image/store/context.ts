@@ -1,0 +1,94 @@
+// What every way of bringing an image in shares: the blobs, the records, and the rule of what may be swept.
+
+import { join } from "node:path";
+import { Code, KilnError } from "../../base/errors.js";
+import { freeBytes, makeDirectory } from "../../base/files.js";
+import { KeyedLock } from "../../base/lock.js";
+import type { Logger } from "../../base/log.js";
+import type { ImageLimits } from "../limits.js";
+import type { StoredImage } from "../types.js";
+import { BlobStore } from "./blobs.js";
+import { BlobFlights } from "./flights.js";
+import { PullJournal } from "./journal.js";
+import { blobsOf, type ImageRecord, ImageRecords } from "./records.js";
+
+export class StoreContext {
+  readonly root: string;
+  readonly limits: ImageLimits;
+  readonly log: Logger;
+  readonly blobs: BlobStore;
+  readonly records: ImageRecords;
+  readonly journal: PullJournal;
+  readonly flights = new BlobFlights();
+  // names.json is one file: its changes follow one another.
+  readonly #lock = new KeyedLock();
+
+  constructor(root: string, limits: ImageLimits, log: Logger) {
+    this.root = root;
+    this.limits = limits;
+    this.log = log;
+    this.blobs = new BlobStore(root);
+    this.records = new ImageRecords(root, log);
+    this.journal = new PullJournal(join(root, "ingest"));
+  }
+
+  /** Brings the disk into order after whatever ended the last run. */
+  async open(): Promise<void> {
+    await makeDirectory(this.root);
+    await this.blobs.open();
+    await this.journal.open(this.limits.resumeMs, Date.now());
+    await this.records.open((record) => this.#isComplete(record));
+    await this.sweep();
+  }
+
+  /** One change of the records at a time. */
+  async change<T>(body: () => Promise<T>): Promise<T> {
+    return await this.#lock.run("records", body);
+  }
+
+  /** Makes a complete image known. Its blobs must be leased until this has resolved. */
+  async commit(
+    record: ImageRecord,
+    names: readonly string[],
+    digests: readonly string[],
+  ): Promise<StoredImage> {
+    return await this.change(() => this.records.add(record, names, digests));
+  }
+
+  /** Removes blobs that no image and no interrupted pull needs, and downloads that nobody will resume. */
+  async sweep(): Promise<{ blobs: number; bytes: number }> {
+    const needed = new Set(this.records.list().flatMap(blobsOf));
+    const swept = await this.blobs.sweep((digest) => needed.has(digest) || this.journal.needs(digest));
+    const partial = await this.journal.removePartials(
+      (digest) => this.flights.has(digest) || this.journal.needs(digest),
+    );
+    return { blobs: swept.blobs, bytes: swept.bytes + partial };
+  }
+
+  /**
+   * Reports a full disk before it is full.
+   *
+   * @throws KilnError resource_exhausted `host-disk-full`
+   */
+  async reserveSpace(bytes: number, what: string): Promise<void> {
+    const free = await freeBytes(this.root);
+    if (bytes + this.limits.diskReserveBytes <= free) return;
+    throw new KilnError(
+      Code.ResourceExhausted,
+      `${what} needs ${bytes} bytes in ${this.root}, ${free} are free`,
+      {
+        reason: "host-disk-full",
+        hint: "free space there, for example with `kiln system prune`",
+      },
+    );
+  }
+
+  async #isComplete(record: ImageRecord): Promise<boolean> {
+    const sizes = new Map(record.layers.map(({ digest, sizeBytes }) => [digest, sizeBytes]));
+    for (const digest of blobsOf(record)) {
+      const size = await this.blobs.sizeOf(digest);
+      if (size === undefined || (sizes.has(digest) && sizes.get(digest) !== size)) return false;
+    }
+    return true;
+  }
+}
