@@ -30,13 +30,13 @@ export interface TreeBlocks {
 /**
  * Writes the tree of `runs` (ascending by logical block): all but its root go to blocks of their own.
  *
- * @param root receives the 60 bytes of i_block
+ * @param root receives i_block: 60 bytes, zero before
  * @param inodeSeed of the checksums
  * @returns how many tree blocks were written
  */
 export function writeExtentTree(
   runs: readonly Run[],
-  root: Uint8Array,
+  root: Buffer,
   inodeSeed: number,
   blocks: TreeBlocks,
 ): number {
@@ -70,7 +70,7 @@ function cutIntoExtents(runs: readonly Run[]): readonly Entry[] {
   return extents;
 }
 
-function encodeNodeBlock(entries: readonly Entry[], depth: number, inodeSeed: number): Uint8Array {
+function encodeNodeBlock(entries: readonly Entry[], depth: number, inodeSeed: number): Buffer {
   const block = Buffer.alloc(BLOCK_SIZE);
   encodeNode(block, entries, BLOCK_ENTRIES, depth);
   const tail = HEADER_SIZE + BLOCK_ENTRIES * ENTRY_SIZE;
@@ -78,19 +78,18 @@ function encodeNodeBlock(entries: readonly Entry[], depth: number, inodeSeed: nu
   return block;
 }
 
-function encodeNode(target: Uint8Array, entries: readonly Entry[], max: number, depth: number): void {
-  const view = new DataView(target.buffer, target.byteOffset, target.byteLength);
-  view.setUint16(0, MAGIC, true);
-  view.setUint16(2, entries.length, true);
-  view.setUint16(4, max, true);
-  view.setUint16(6, depth, true);
+function encodeNode(target: Buffer, entries: readonly Entry[], max: number, depth: number): void {
+  target.writeUInt16LE(MAGIC, 0);
+  target.writeUInt16LE(entries.length, 2);
+  target.writeUInt16LE(max, 4);
+  target.writeUInt16LE(depth, 6);
   let at = HEADER_SIZE;
   for (const { logical, physical, count } of entries) {
-    view.setUint32(at, logical, true);
+    target.writeUInt32LE(logical, at);
     if (depth === 0) {
-      view.setUint16(at + 4, count, true);
-      view.setUint32(at + 8, physical, true);
-    } else view.setUint32(at + 4, physical, true);
+      target.writeUInt16LE(count, at + 4);
+      target.writeUInt32LE(physical, at + 8);
+    } else target.writeUInt32LE(physical, at + 4);
     at += ENTRY_SIZE;
   }
 }

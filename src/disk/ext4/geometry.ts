@@ -88,13 +88,16 @@ function shapeFor(wanted: number, options: GeometryOptions): Shape {
 
 function shapeOfGroups(blocks: number, groupCount: number, options: GeometryOptions): Shape {
   const inodes = options.inodes ?? Math.ceil((blocks * BLOCK_SIZE) / bytesPerInode(blocks * BLOCK_SIZE));
+  const most = groupCount * MAX_INODES_PER_GROUP;
+  if (inodes > most) {
+    throw diskTooSmall(options.sizeBytes, Math.ceil((options.sizeBytes * inodes) / most), `${inodes} inodes`);
+  }
   const tableBlocks = Math.max(1, Math.ceil(inodes / groupCount / INODES_PER_BLOCK));
-  const inodeTableBlocks = Math.min(tableBlocks, MAX_INODES_PER_GROUP / INODES_PER_BLOCK);
   return {
     blocks,
     groupCount,
-    inodesPerGroup: inodeTableBlocks * INODES_PER_BLOCK,
-    inodeTableBlocks,
+    inodesPerGroup: tableBlocks * INODES_PER_BLOCK,
+    inodeTableBlocks: tableBlocks,
     descriptorBlocks: blocksFor(groupCount * DESCRIPTOR_SIZE),
     backupGroup: groupCount > 1 ? 1 : 0,
   };

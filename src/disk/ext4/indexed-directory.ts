@@ -48,7 +48,10 @@ export interface IndexPlan {
  * @throws KilnError resource_exhausted `directory-too-large` beyond two levels (some 10 million names)
  */
 export function planIndex(entries: readonly DirectoryEntry[], seed: HashSeed): IndexPlan {
-  const hashed = entries.map((entry) => ({ ...entry, ...hashName(entry.name, seed) }));
+  const hashed = entries.map(({ name, inode, type }) => {
+    const { hash, minor } = hashName(name, seed);
+    return { name, inode, type, hash, minor };
+  });
   hashed.sort((a, b) => a.hash - b.hash || a.minor - b.minor || (a.name < b.name ? -1 : 1));
   const leaves = cutIntoLeaves(hashed);
   const nodes = leaves.length <= ROOT_LIMIT ? 0 : Math.ceil(leaves.length / NODE_LIMIT);

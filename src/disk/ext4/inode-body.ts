@@ -18,7 +18,7 @@ export interface InodeBody {
   /** Blocks owned, tree nodes included. */
   readonly blocks: number;
   readonly flags: number;
-  /** i_block. */
+  /** i_block; valid until the next body is written. */
   readonly block: Uint8Array;
 }
 
@@ -33,6 +33,8 @@ export interface BodyTarget {
 export class BodyWriter {
   readonly #target: BodyTarget;
   readonly #block = Buffer.alloc(BLOCK_SIZE);
+  /** One for all inodes: a buffer each was a quarter of the time of finish. */
+  readonly #root = Buffer.alloc(ROOT_SIZE);
   readonly #nodes = {
     allocate: () => this.#target.allocate(1).start,
     write: (block: number, content: Uint8Array) => this.#target.writer.write(block * BLOCK_SIZE, content),
@@ -57,22 +59,21 @@ export class BodyWriter {
         return { size: 0, blocks: 0, flags: 0, block: encodeDevice(inode.major, inode.minor) };
       case "fifo":
       case "socket":
-        return { size: 0, blocks: 0, flags: 0, block: Buffer.alloc(ROOT_SIZE) };
+        return { size: 0, blocks: 0, flags: 0, block: this.#root.fill(0) };
     }
   }
 
   /** The body of an inode whose data lies in extents. */
   mapped(data: FileData, seed: number): InodeBody {
-    const block = Buffer.alloc(ROOT_SIZE);
+    const block = this.#root.fill(0);
     const nodes = writeExtentTree(data.runs, block, seed, this.#nodes);
     return { size: data.size, blocks: data.blocks + nodes, flags: InodeFlag.Extents, block };
   }
 
   #symlink(target: string, seed: number): InodeBody {
     if (target.length <= MAX_FAST_SYMLINK) {
-      const block = Buffer.alloc(ROOT_SIZE);
-      block.write(target, "latin1");
-      return { size: target.length, blocks: 0, flags: 0, block };
+      this.#root.fill(0).write(target, "latin1");
+      return { size: target.length, blocks: 0, flags: 0, block: this.#root };
     }
     this.#block.fill(0).write(target, "latin1");
     const runs = this.#allocateRuns(1);

@@ -27,6 +27,7 @@ export interface NumberedTree {
 }
 
 const LOST_AND_FOUND = "lost+found";
+const NO_ENTRIES: readonly DirectoryEntry[] = [];
 
 /**
  * @param lostAndFound the directory to add where the root has none: e2fsck needs its place
@@ -57,25 +58,33 @@ class Numbering {
   }
 
   run(inode: DirectoryInode): NumberedTree {
-    const root = { inode, number: ROOT_INODE, parent: ROOT_INODE, name: "", links: 2, entries: [] };
+    const root: NumberedInode = {
+      inode,
+      number: ROOT_INODE,
+      parent: ROOT_INODE,
+      name: "",
+      links: 2,
+      entries: NO_ENTRIES,
+    };
     this.#numbers.set(inode, root);
-    const addition: [string, Inode][] = inode.entries.has(LOST_AND_FOUND)
-      ? []
-      : [[LOST_AND_FOUND, this.#lostAndFound]];
+    const entries = new Map(inode.entries);
+    if (!entries.has(LOST_AND_FOUND)) entries.set(LOST_AND_FOUND, this.#lostAndFound);
     // A stack, not recursion: the depth of a tree is the image's choice.
     const pending: NumberedInode[] = [];
-    this.#enter(root, [...inode.entries, ...addition], pending);
+    this.#enter(root, entries, pending);
     for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
-      if (node.inode.type === "directory") this.#enter(node, [...node.inode.entries], pending);
+      if (node.inode.type === "directory") this.#enter(node, node.inode.entries, pending);
     }
     return { root, inodes: this.#inodes };
   }
 
   /** Numbers what a directory holds and notes its subdirectories as pending. */
-  #enter(parent: NumberedInode, entries: [string, Inode][], pending: NumberedInode[]): void {
-    entries.sort(([a], [b]) => (a < b ? -1 : 1));
+  #enter(parent: NumberedInode, entries: ReadonlyMap<string, Inode>, pending: NumberedInode[]): void {
     const listed: DirectoryEntry[] = [];
-    for (const [name, inode] of entries) {
+    // Without a comparator, strings are sorted by their chars: the bytes of the names.
+    for (const name of [...entries.keys()].sort()) {
+      const inode = entries.get(name);
+      if (inode === undefined) continue;
       checkName(name);
       const known = this.#numbers.get(inode);
       const node = known ?? this.#add(inode, parent.number, name);
@@ -94,7 +103,8 @@ class Numbering {
   #add(inode: Inode, parent: number, name: string): NumberedInode {
     checkInode(inode, name);
     const number = FIRST_FREE_INODE + this.#inodes.length;
-    const node = { inode, number, parent, name, links: inode.type === "directory" ? 2 : 0, entries: [] };
+    const links = inode.type === "directory" ? 2 : 0;
+    const node: NumberedInode = { inode, number, parent, name, links, entries: NO_ENTRIES };
     this.#numbers.set(inode, node);
     this.#inodes.push(node);
     return node;
