@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { delay } from "../../src/base/runtime.js";
+import { seedKernel } from "../fixtures/assets.js";
 
 const DIST = fileURLToPath(new URL("../../src/", import.meta.url));
 export const CLI = join(DIST, "cli/main.js");
@@ -84,10 +85,11 @@ export class TestKiln {
     this.#daemonArgs = options.daemonArgs ?? [];
   }
 
-  /** A fresh root with its daemon running. */
+  /** A fresh root with the default kernel in it and its daemon running. */
   static async start(options: TestKilnOptions = {}): Promise<TestKiln> {
     const root = await mkdtemp(join(tmpdir(), "kt-"));
     const kiln = new TestKiln(root, options);
+    await seedKernel(join(root, "data"));
     await kiln.startDaemon();
     return kiln;
   }

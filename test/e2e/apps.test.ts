@@ -1,0 +1,108 @@
+// Real programs from their images, with published ports, answering real clients; and Debian with systemd.
+
+import assert from "node:assert/strict";
+import { request } from "node:http";
+import { after, before, describe, it } from "node:test";
+import { debianLayout } from "../fixtures/assets.js";
+import { eventually, run, TestKiln } from "./harness.js";
+
+let kiln: TestKiln;
+before(async () => {
+  kiln = await TestKiln.start();
+});
+after(() => kiln.dispose());
+
+/** host and port of a published port, as `kiln port` tells them. */
+async function published(vm: string, port: string): Promise<{ host: string; port: number }> {
+  const line = (await kiln.ok(["port", vm, port])).trim();
+  const match = /^(.*):(\d+)$/.exec(line);
+  assert.ok(match, `kiln port prints address:port, not "${line}"`);
+  return { host: match[1] ?? "", port: Number(match[2]) };
+}
+
+function get(address: { host: string; port: number }, path = "/"): Promise<{ status: number; body: string }> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ ...address, path, agent: false }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on("data", (chunk: Buffer) => chunks.push(chunk));
+      response.on("error", reject);
+      response.on("end", () =>
+        resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString("utf8") }),
+      );
+    });
+    asked.on("error", reject);
+    asked.end();
+  });
+}
+
+async function exitOf(vm: string): Promise<{ state: string; exitCode: number }> {
+  const [seen] = JSON.parse(await kiln.ok(["inspect", vm])) as {
+    status: { state: string; exitCode?: number; message?: string };
+  }[];
+  assert.ok(seen);
+  return { state: seen.status.state, exitCode: seen.status.exitCode ?? 0 };
+}
+
+describe("app mode", () => {
+  it("serves nginx's page on a published port and ends it with the image's stop signal", async () => {
+    await kiln.ok(["run", "-d", "--name", "web", "-p", "127.0.0.1:0:80", debianLayout("nginx")]);
+    const address = await published("web", "80");
+    const answer = await eventually("nginx answers", () => get(address).catch(() => undefined));
+    assert.equal(answer.status, 200);
+    assert.match(answer.body, /Welcome to nginx/);
+    await kiln.ok(["stop", "web"]);
+    assert.deepEqual(await exitOf("web"), { state: "VM_STATE_EXITED", exitCode: 0 });
+  });
+
+  it("answers psql on a published port, and keeps what was written over a restart", async () => {
+    await kiln.ok(["run", "-d", "--name", "db", "-p", "127.0.0.1:0:5432", debianLayout("postgres")]);
+    const sql = async (text: string) => {
+      const { host, port } = await published("db", "5432");
+      return run(["psql", "-h", host, "-p", String(port), "-U", "postgres", "-Atc", text]);
+    };
+    const ready = async () => ((await sql("select 1")).code === 0 ? true : undefined);
+    await eventually("PostgreSQL answers", ready, 120_000);
+    const made = await sql("create table kept as select generate_series(1, 1000) as n");
+    assert.equal(made.code, 0, made.stderr);
+    await kiln.ok(["restart", "db"]);
+    await eventually("PostgreSQL answers again", ready, 120_000);
+    assert.equal((await sql("select sum(n) from kept")).stdout.trim(), "500500");
+    await kiln.ok(["stop", "db"]);
+    assert.deepEqual(await exitOf("db"), { state: "VM_STATE_EXITED", exitCode: 0 });
+  });
+
+  it("runs a Node program with the image's entrypoint and the user's arguments", async () => {
+    const program =
+      'require("http").createServer((q, s) => s.end(process.env.GREETING + " from " + q.url)).listen(8080)';
+    const image = debianLayout("node");
+    const flags = ["-d", "--name", "js", "-e", "GREETING=hello", "-p", "127.0.0.1:0:8080"];
+    await kiln.ok(["run", ...flags, image, "-e", program]);
+    const address = await published("js", "8080");
+    const answer = await eventually("the program answers", () => get(address, "/x").catch(() => undefined));
+    assert.equal(answer.body, "hello from /x");
+  });
+});
+
+describe("system mode", () => {
+  it("brings Debian's systemd up and shuts it down cleanly", async () => {
+    await kiln.ok(["run", "-d", "--name", "sys", "-m", "1g", debianLayout("systemd")]);
+    const state = await eventually(
+      "systemd has started everything",
+      async () => {
+        const asked = await kiln.kiln(["exec", "sys", "systemctl", "is-system-running", "--wait"]);
+        return /^(running|degraded)/.test(asked.stdout) ? asked.stdout.trim() : undefined;
+      },
+      240_000,
+    );
+    const failed = await kiln.ok(["exec", "sys", "systemctl", "--failed", "--no-legend", "--plain"]);
+    assert.equal(state, "running", `systemd is degraded by:\n${failed}`);
+    assert.equal((await kiln.ok(["exec", "sys", "cat", "/proc/1/comm"])).trim(), "systemd");
+    await kiln.ok(["exec", "sys", "sh", "-c", "echo kept > /root/kept"]);
+    await kiln.ok(["stop", "-t", "90", "sys"]);
+    assert.deepEqual(await exitOf("sys"), { state: "VM_STATE_EXITED", exitCode: 0 });
+    await kiln.ok(["start", "sys"]);
+    assert.equal((await kiln.ok(["exec", "sys", "cat", "/root/kept"])).trim(), "kept");
+    const journal = await kiln.ok(["exec", "sys", "sh", "-c", "dmesg | grep -c 'recovery complete' || true"]);
+    assert.equal(journal.trim(), "0", "the file system was clean: its journal had nothing to recover");
+  });
+});
