@@ -2,10 +2,10 @@
 // public registry is needed. Works as root and as an ordinary user, with the same ownership inside.
 
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { writeOciLayout } from "./oci-layout.mjs";
 import { PATHS } from "./paths.mjs";
-import { capture, SetupError } from "./run.mjs";
+import { capture, collect, SetupError } from "./run.mjs";
 import { say, step } from "./step.mjs";
 
 const SUITE = "bookworm";
@@ -45,14 +45,19 @@ export const DEBIAN_IMAGES = {
   systemd: { include: ["systemd", "systemd-sysv", "dbus", "udev"], config: {} },
 };
 
-/** The layout directory of one of DEBIAN_IMAGES, made where it is missing. Its tag is `bookworm`. */
-export async function ensureDebianImage(name) {
-  const directory = `${PATHS.images}/${name}`;
-  if (existsSync(`${directory}/index.json`)) return directory;
-  await step(`make the image ${name} (Debian ${SUITE}, mmdebstrap)`, () =>
-    makeImage(directory, DEBIAN_IMAGES[name]),
-  );
-  return directory;
+/** Makes those of DEBIAN_IMAGES that are missing, as OCI layouts with the tag `bookworm`, a few at a time. */
+export async function ensureDebianImages(names) {
+  const missing = names.filter((name) => !existsSync(`${PATHS.images}/${name}/index.json`));
+  if (missing.length === 0) return;
+  await step(`make Debian ${SUITE} images with mmdebstrap: ${missing.join(", ")}`, async () => {
+    const queue = [...missing];
+    const worker = async () => {
+      for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
+        await makeImage(`${PATHS.images}/${name}`, DEBIAN_IMAGES[name]);
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(availableParallelism(), missing.length) }, worker));
+  });
 }
 
 async function makeImage(directory, { include, config, hook }) {
@@ -61,7 +66,7 @@ async function makeImage(directory, { include, config, hook }) {
   const half = `${directory}.tmp-${process.pid}`;
   try {
     const tar = `${scratch}/root.tar`;
-    bootstrap(tar, include, hook);
+    await bootstrap(tar, include, hook);
     await writeOciLayout(half, tar, { tag: SUITE, config });
     rmSync(directory, { recursive: true, force: true });
     renameSync(half, directory);
@@ -72,10 +77,10 @@ async function makeImage(directory, { include, config, hook }) {
 }
 
 /** Tries mmdebstrap's own choice of mode first; fakechroot needs neither root nor subordinate ids. */
-function bootstrap(tar, include, hook) {
+async function bootstrap(tar, include, hook) {
   const failures = [];
   for (const mode of ["auto", "fakechroot"]) {
-    const result = capture("mmdebstrap", planBootstrap(tar, include, hook, mode), { cwd: "/" });
+    const result = await collect("mmdebstrap", planBootstrap(tar, include, hook, mode), { cwd: "/" });
     if (result.code === 0) return;
     failures.push(`mmdebstrap --mode=${mode}:\n${result.stderr.split("\n").slice(-20).join("\n")}`);
     if (process.getuid() === 0) break;

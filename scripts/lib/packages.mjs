@@ -17,8 +17,9 @@ const RUN = {
   "xz-utils": program("xz"),
   zstd: program("zstd"),
 };
-/** cargo links with them. */
+/** cargo links with them; curl brings cargo. */
 const BUILD = {
+  curl: program("curl"),
   gcc: program("gcc"),
   "libc6-dev": file("/usr/include/stdio.h"),
 };

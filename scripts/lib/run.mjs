@@ -6,9 +6,15 @@ import { accessSync, constants } from "node:fs";
 /** A failure whose message is all that the user needs: printed without a stack. */
 export class SetupError extends Error {}
 
-/** Directories of PATH, with the sbin ones that ordinary users lack. */
+/** Directories of PATH, the sbin ones that ordinary users lack, and where rustup puts cargo. */
 export const SEARCH_PATH = [
-  ...new Set([...(process.env.PATH ?? "").split(":"), "/usr/local/sbin", "/usr/sbin", "/sbin"]),
+  ...new Set([
+    ...(process.env.PATH ?? "").split(":"),
+    "/usr/local/sbin",
+    "/usr/sbin",
+    "/sbin",
+    `${process.env.HOME}/.cargo/bin`,
+  ]),
 ].filter((directory) => directory !== "");
 
 /** The program's path, or undefined. */
@@ -45,17 +51,38 @@ export function run(command, args, options = {}) {
   });
 }
 
-/** stdout as text, and the exit code; stderr is shown only where asked for. */
+/** stdout and stderr as text, and the exit code. */
 export function capture(command, args, options = {}) {
   const result = spawnSync(command, args, {
     cwd: options.cwd,
     env: environment(options.env),
     encoding: "utf8",
     maxBuffer: 64 * 1024 * 1024,
-    stdio: ["ignore", "pipe", options.showErrors ? "inherit" : "pipe"],
+    stdio: ["ignore", "pipe", "pipe"],
   });
   if (result.error !== undefined) return { code: 127, stdout: "", stderr: result.error.message };
   return { code: result.status ?? 1, stdout: result.stdout, stderr: result.stderr ?? "" };
+}
+
+/** As capture, without holding up anything else. */
+export function collect(command, args, options = {}) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, {
+      cwd: options.cwd,
+      env: environment(options.env),
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let stdout = "";
+    let stderr = "";
+    child.stdout.setEncoding("utf8").on("data", (text) => {
+      stdout += text;
+    });
+    child.stderr.setEncoding("utf8").on("data", (text) => {
+      stderr += text;
+    });
+    child.once("error", (error) => resolve({ code: 127, stdout, stderr: error.message }));
+    child.once("close", (code) => resolve({ code: code ?? 1, stdout, stderr }));
+  });
 }
 
 /** Runs a script's main and turns what it throws into an exit code. */

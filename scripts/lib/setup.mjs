@@ -2,7 +2,7 @@
 // done: the second time, all of it takes a fraction of a second.
 
 import { checkNode, ensureAgent, ensureCompiled, ensureNodeModules, linkCommands } from "./build.mjs";
-import { DEBIAN_IMAGES, ensureDebianImage } from "./debian-image.mjs";
+import { DEBIAN_IMAGES, ensureDebianImages } from "./debian-image.mjs";
 import { ensureKernel } from "./kernel.mjs";
 import { withSetupLock } from "./lock.mjs";
 import { ensurePackages } from "./packages.mjs";
@@ -17,7 +17,6 @@ export async function setup({ tests = false } = {}) {
     await ensureCompiled();
     linkCommands();
     await ensureKernel();
-    const images = tests ? Object.keys(DEBIAN_IMAGES) : ["debian"];
-    for (const name of images) await ensureDebianImage(name);
+    await ensureDebianImages(tests ? Object.keys(DEBIAN_IMAGES) : ["debian"]);
   });
 }

@@ -9,6 +9,7 @@ import { listFiles } from "./stamps.mjs";
  * at a time; unit tests take all cores.
  */
 export const SUITES = [
+  { name: "scripts", place: "scripts", serial: false, timeoutMs: 5 * 60_000 },
   { name: "unit", place: "src", serial: false, timeoutMs: 5 * 60_000 },
   { name: "contract", place: "test/contract", serial: true, timeoutMs: 15 * 60_000 },
   { name: "conformance", place: "test/conformance", serial: true, timeoutMs: 15 * 60_000 },
@@ -50,7 +51,7 @@ function suiteNames() {
 function listSuites() {
   return SUITES.map((suite) => ({
     suite,
-    files: listFiles([suite.place], (path) => path.endsWith(".test.ts")),
+    files: listFiles([suite.place], (path) => /\.test\.(ts|mjs)$/.test(path)),
   }));
 }
 
@@ -58,13 +59,14 @@ function matches(suite, file, selector) {
   const plain = selector
     .replace(/^\.\//, "")
     .replace(/^dist\//, "")
-    .replace(/(\.test)?\.(ts|js)$/, "");
-  const stem = file.replace(/\.test\.ts$/, "");
+    .replace(/(\.test)?\.(ts|js|mjs)$/, "");
+  const stem = file.replace(/\.test\.(ts|mjs)$/, "");
   if (plain === suite.name || plain === stem || stem.startsWith(`${plain.replace(/\/$/, "")}/`)) return true;
   const rest = plain.startsWith(`${suite.name}/`) ? plain.slice(suite.name.length + 1) : undefined;
   return rest !== undefined && `${stem}/`.startsWith(`${suite.place}/${rest}/`);
 }
 
 function compiled(file) {
-  return `${ROOT}/dist/${file.replace(/\.ts$/, ".js")}`;
+  // The scripts' own tests run as they are: they come before any build.
+  return file.endsWith(".mjs") ? `${ROOT}/${file}` : `${ROOT}/dist/${file.replace(/\.ts$/, ".js")}`;
 }

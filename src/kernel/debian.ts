@@ -83,9 +83,11 @@ async function download(directory: string, extra: string[], options: FetchOption
   const uris = await apt(["-qq", ...extra, "--print-uris", "download", ...wanted], options);
   const files = parseUris(uris);
   const total = files.reduce((sum, file) => sum + file.sizeBytes, 0);
+  let last = -1;
   const onStatusLine = (line: string) => {
     const percent = parseStatusLine(line);
-    if (percent === undefined) return;
+    if (percent === undefined || percent === last) return;
+    last = percent;
     options.onProgress?.({
       id: "kernel",
       status: "downloading",

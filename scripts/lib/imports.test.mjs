@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { checkImports, relativeImports } from "./imports.mjs";
+
+describe("the arrows between rooms", () => {
+  const check = (file, specifier) => checkImports(file, `import { x } from "${specifier}";\n`);
+
+  it("let a room import itself, base, and the rooms below it by their doors", () => {
+    assert.deepEqual(check("src/kernel/cpio.ts", "./elf.js"), []);
+    assert.deepEqual(check("src/kernel/cpio.ts", "../base/errors.js"), []);
+    assert.deepEqual(check("src/engine/vm.ts", "../kernel/index.js"), []);
+    assert.deepEqual(check("src/vmm/qemu/driver.ts", "../types.js"), []);
+    assert.deepEqual(check("src/sdk/client.ts", "../gen/kiln/v1/vm_pb.js"), []);
+  });
+
+  for (const [file, specifier] of [
+    ["src/kernel/cpio.ts", "../disk/index.js"],
+    ["src/base/files.ts", "../kernel/index.js"],
+    ["src/cli/run.ts", "../engine/index.js"],
+    ["src/cli/run.ts", "../gen/kiln/v1/vm_pb.js"],
+    ["src/api/vm.ts", "../vmm/index.js"],
+    ["src/vmm/qemu/driver.ts", "../../engine/types.js"],
+  ]) {
+    it(`refuse ${specifier} in ${file}`, () => {
+      assert.match(check(file, specifier)[0] ?? "", /must not import/);
+    });
+  }
+
+  it("refuse a way past the door", () => {
+    assert.match(check("src/engine/vm.ts", "../kernel/cpio.js")[0] ?? "", /by its door/);
+  });
+
+  it("refuse code outside src/, but for tests' fixtures", () => {
+    assert.match(check("src/engine/vm.ts", "../../test/fixtures/assets.js")[0] ?? "", /outside src/);
+    assert.deepEqual(check("src/engine/vm.test.ts", "../../test/fixtures/assets.js"), []);
+  });
+
+  it("refuse a room that nobody knows", () => {
+    assert.match(check("src/utils/x.ts", "../base/errors.js")[0] ?? "", /is no room/);
+  });
+});
+
+it("imports are found in every form, over several lines too", () => {
+  const text = [
+    'import "./a.js";',
+    'import type { B } from "./b.js";',
+    "import {\n  type C,\n  d,\n} from './skip.js';".replaceAll("'", '"').replace("./skip", "./c"),
+    'export { e } from "./e.js";',
+    'export * from "./f.js";',
+    'const g = await import("./g.js");',
+    'import { join } from "node:path";',
+    'const text = "from"; // "./h.js"',
+  ].join("\n");
+  assert.deepEqual(relativeImports(text), ["./a.js", "./b.js", "./c.js", "./e.js", "./f.js", "./g.js"]);
+});

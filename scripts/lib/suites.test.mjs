@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { selectTests } from "./suites.mjs";
+
+const UNIT = { name: "unit", place: "src" };
+const E2E = { name: "e2e", place: "test/e2e" };
+const ALL = [
+  { suite: UNIT, files: ["src/kernel/cpio.test.ts", "src/kernel/elf.test.ts", "src/base/ids.test.ts"] },
+  { suite: E2E, files: ["test/e2e/ports.test.ts", "test/e2e/portability.test.ts"] },
+];
+
+function select(...selectors) {
+  const { suites, agent } = selectTests(selectors, ALL);
+  const names = suites.flatMap(({ files }) => files.map((file) => file.replace(/^.*\/dist\//, "")));
+  return agent ? ["agent", ...names] : names;
+}
+
+describe("selecting tests", () => {
+  it("takes all of them without a selector", () => {
+    assert.equal(select().length, 6);
+  });
+
+  it("takes a suite by its name", () => {
+    assert.deepEqual(select("e2e"), ["test/e2e/ports.test.js", "test/e2e/portability.test.js"]);
+    assert.deepEqual(select("agent"), ["agent"]);
+  });
+
+  it("takes part of a suite, by whole words of its path", () => {
+    assert.deepEqual(select("e2e/ports"), ["test/e2e/ports.test.js"]);
+    assert.deepEqual(select("unit/kernel"), ["src/kernel/cpio.test.js", "src/kernel/elf.test.js"]);
+  });
+
+  it("takes files and directories by their paths", () => {
+    assert.deepEqual(select("src/base"), ["src/base/ids.test.js"]);
+    assert.deepEqual(select("./test/e2e/ports.test.ts"), ["test/e2e/ports.test.js"]);
+    assert.deepEqual(select("dist/src/base/ids.test.js"), ["src/base/ids.test.js"]);
+  });
+
+  it("takes several selectors together, each file once", () => {
+    assert.deepEqual(select("e2e/ports", "e2e/ports", "src/base"), [
+      "src/base/ids.test.js",
+      "test/e2e/ports.test.js",
+    ]);
+  });
+
+  it("refuses a selector that selects nothing", () => {
+    assert.throws(() => select("e2e/nothing"), /no test is called e2e\/nothing/);
+  });
+});
