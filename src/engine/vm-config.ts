@@ -46,7 +46,8 @@ export const VmConfigSchema = v.strictObject({
   dns: Strings,
   addHosts: Strings,
   platform: v.string(),
-  vmm: v.picklist(["", "qemu", "firecracker"]),
+  /** "": chosen at each start. */
+  vmm: v.string(),
   stopSignal: v.string(),
   stopTimeoutMs: Count,
   tty: v.boolean(),

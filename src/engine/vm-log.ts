@@ -54,6 +54,7 @@ export class VmLog {
   #live = false;
   #readers = 0;
   #writer: Writer | undefined;
+  #tail: Promise<void> = Promise.resolve();
 
   constructor(directory: string, limits: LogLimits = DEFAULT_LOG_LIMITS, now: () => number = Date.now) {
     this.#directory = directory;
@@ -67,6 +68,7 @@ export class VmLog {
    * @returns the sequence number to ask the agent from
    */
   async begin(boot: number): Promise<bigint> {
+    await this.#tail;
     await this.#closeWriter();
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     const resume = await resumeBoot(this.#directory, boot);
@@ -91,29 +93,24 @@ export class VmLog {
   /**
    * Writes records of the present boot in order. What is already there is skipped, so that records sent twice (a
    * kilnd was killed between writing and acknowledging) appear once. Times are made monotonic: they are the guest's.
+   *
+   * @throws the file system's error; the records then count as not written
    */
-  async append(records: readonly LogRecord[]): Promise<void> {
-    const writer = this.#writer;
-    if (writer === undefined) return;
-    const frames: Buffer[] = [];
-    for (const record of records) {
-      const fresh = skipWritten(record, writer.nextSequence);
-      if (fresh === undefined) continue;
-      const timeNs = clampTime(fresh.timeNs, writer.lastTimeNs, BigInt(this.#now()) * 1_000_000n);
-      frames.push(...encodeRecord({ ...fresh, timeNs }));
-      writer.nextSequence = fresh.sequence + BigInt(fresh.data.length);
-      writer.lastTimeNs = timeNs;
-    }
-    if (frames.length === 0) return;
-    const bytes = Buffer.concat(frames);
-    await writer.file.appendFile(bytes);
-    writer.size += bytes.length;
-    this.#wake();
-    if (writer.size >= this.#limits.segmentBytes) await this.#rotate(writer);
+  append(records: readonly LogRecord[]): Promise<void> {
+    // One after the other: a pump that is being replaced may still be writing when its successor begins.
+    const write = this.#tail.then(() => this.#append(records));
+    this.#tail = write.catch(() => undefined);
+    return write;
+  }
+
+  /** Resolves when everything handed to `append` so far is written or has failed. */
+  settled(): Promise<void> {
+    return this.#tail;
   }
 
   /** No more output will come: followers end once they have read everything. */
   async end(): Promise<void> {
+    await this.#tail;
     this.#live = false;
     await this.#closeWriter();
     this.#wake();
@@ -129,18 +126,51 @@ export class VmLog {
 
   /** The output in order. Ends at the present end, or with `follow` at the end of the VM. */
   async *read(options: ReadLogOptions = {}): AsyncGenerator<LogChunk> {
-    this.#readers++;
+    const release = this.hold();
     try {
       yield* this.#read(options);
     } finally {
+      release();
+    }
+  }
+
+  /** Counts as a reader until released: for one who will read soon. */
+  hold(): () => void {
+    this.#readers++;
+    let held = true;
+    return () => {
+      if (!held) return;
+      held = false;
       this.#readers--;
       this.#wake();
-    }
+    };
   }
 
   /** Waits until nobody reads any more: a VM's directory is not removed under its readers. */
   async drained(signal: AbortSignal): Promise<void> {
     await until(this.#changed, () => (this.#readers === 0 ? true : undefined), signal);
+  }
+
+  async #append(records: readonly LogRecord[]): Promise<void> {
+    const writer = this.#writer;
+    if (writer === undefined) return;
+    const frames: Buffer[] = [];
+    let { nextSequence, lastTimeNs } = writer;
+    for (const record of records) {
+      const fresh = skipWritten(record, nextSequence);
+      if (fresh === undefined) continue;
+      lastTimeNs = clampTime(fresh.timeNs, lastTimeNs, BigInt(this.#now()) * 1_000_000n);
+      frames.push(...encodeRecord({ ...fresh, timeNs: lastTimeNs }));
+      nextSequence = fresh.sequence + BigInt(fresh.data.length);
+    }
+    if (frames.length === 0) return;
+    const bytes = Buffer.concat(frames);
+    await writeWhole(writer, bytes);
+    writer.size += bytes.length;
+    writer.nextSequence = nextSequence;
+    writer.lastTimeNs = lastTimeNs;
+    this.#wake();
+    if (writer.size >= this.#limits.segmentBytes) await this.#rotate(writer);
   }
 
   async *#read(options: ReadLogOptions): AsyncGenerator<LogChunk> {
@@ -181,6 +211,16 @@ export class VmLog {
     const writer = this.#writer;
     this.#writer = undefined;
     await writer?.file.close();
+  }
+}
+
+/** A write that fails half-way (disk full) is cut off again, else everything after it would be unreadable. */
+async function writeWhole(writer: Writer, bytes: Buffer): Promise<void> {
+  try {
+    await writer.file.appendFile(bytes);
+  } catch (error) {
+    await writer.file.truncate(writer.size);
+    throw error;
   }
 }
 

@@ -42,7 +42,7 @@ function inState(state: VmState): VmStatus {
 describe("transition", () => {
   const LEGAL: Record<VmState, VmState[]> = {
     created: ["starting"],
-    starting: ["running", "stopping", "exited", "failed"],
+    starting: ["starting", "running", "stopping", "exited", "failed"],
     running: ["starting", "paused", "stopping", "exited", "failed"],
     paused: ["running", "stopping", "exited", "failed"],
     stopping: ["exited", "failed"],

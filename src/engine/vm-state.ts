@@ -2,6 +2,7 @@
 // processes, no clocks of its own. Everything that changes a VM's state goes through `transition`.
 
 import { Code, KilnError } from "../base/errors.js";
+import type { Verdict } from "./vm-end.js";
 import type { VmStatus } from "./vm-status.js";
 
 export const VM_STATES = [
@@ -15,10 +16,10 @@ export const VM_STATES = [
 ] as const;
 export type VmState = (typeof VM_STATES)[number];
 
-/** State -> states that may follow. `running -> starting` is a reboot asked for in the guest. */
+/** State -> states that may follow. `running -> starting` and `starting -> starting` are reboots asked for in the guest. */
 const FOLLOWERS: Readonly<Record<VmState, readonly VmState[]>> = {
   created: ["starting"],
-  starting: ["running", "stopping", "exited", "failed"],
+  starting: ["starting", "running", "stopping", "exited", "failed"],
   running: ["starting", "paused", "stopping", "exited", "failed"],
   paused: ["running", "stopping", "exited", "failed"],
   stopping: ["exited", "failed"],
@@ -107,6 +108,9 @@ export function transition(status: VmStatus, change: Change): VmStatus {
 /** What `kiln wait` and `kiln run` answer for a VM that never reported an exit: Docker's "the engine failed". */
 export const FAILED_EXIT_CODE = 125;
 
+/** 128 + SIGKILL. */
+export const KILLED_EXIT_CODE = 137;
+
 function started(status: VmStatus, change: Extract<Change, { to: "starting" }>): VmStatus {
   return {
     ...without(status, "finishedAt", "startedAt", "exit", "restartAt", "vmm", "timings"),
@@ -132,6 +136,20 @@ function without(status: VmStatus, ...keys: readonly OptionalKey[]): VmStatus {
   const copy = { ...status };
   for (const key of keys) delete copy[key];
   return copy;
+}
+
+/** The change that a verdict on the end of a run asks for. */
+export function changeOf(
+  verdict: Verdict,
+  at: string,
+  oomKilled: boolean,
+): Extract<Change, { to: "exited" | "failed" }> {
+  const { kind } = verdict;
+  if (kind === "failed") return { to: "failed", at, reason: verdict.reason, message: verdict.message };
+  // A reboot that nobody is there to do: kilnd is going, or was gone.
+  if (kind === "reboot") return { to: "exited", at, exitCode: 0, reason: "guest-reboot" };
+  const { exitCode, reason, message } = verdict;
+  return { to: "exited", at, oomKilled, exitCode, reason, message };
 }
 
 /**

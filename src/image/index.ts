@@ -1,6 +1,13 @@
 // The door of the image room: references, the store, and what other rooms may know of layers.
 
 export { createImageStore, type ImageStoreOptions } from "./image-store.js";
+export {
+  type LayerBlob,
+  type LayerLimits,
+  type MergeOptions,
+  type MergeResult,
+  mergeLayers,
+} from "./layers/index.js";
 export { DEFAULT_LIMITS, type ImageLimits } from "./limits.js";
 export { formatPlatform, hostPlatform, normalisePlatform, parsePlatform } from "./platform.js";
 export { ImageReason } from "./reasons.js";

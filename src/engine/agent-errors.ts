@@ -1,0 +1,32 @@
+// What the agent answers, as the engine's errors. The text is the guest's: hostile, so it is bounded and cleaned.
+
+import { ConnectError } from "@connectrpc/connect";
+import { Code, codeToString, KilnError } from "../base/errors.js";
+import { cleanLine } from "./guest-text.js";
+
+const MOST_MESSAGE = 1024;
+
+/**
+ * The one way from a failed call of the agent to a KilnError.
+ *
+ * @param context what was being attempted: "exec in VM urn"
+ * @param reason default: "guest-" and the code: "guest-not-found", "guest-failed-precondition"
+ */
+export function fromAgent(error: unknown, context: string, reason?: string): KilnError {
+  if (!(error instanceof ConnectError)) return KilnError.from(error, context);
+  const code = KNOWN.has(error.code) ? (error.code as number as Code) : Code.Unknown;
+  if (code === Code.Cancelled)
+    return new KilnError(code, `${context}: cancelled`, { reason: "cancelled", cause: error });
+  if (code === Code.DeadlineExceeded) {
+    return new KilnError(code, `${context}: the guest's agent took too long`, {
+      reason: "timeout",
+      cause: error,
+    });
+  }
+  return new KilnError(code, `${context}: ${cleanLine(error.rawMessage.slice(0, MOST_MESSAGE))}`, {
+    reason: reason ?? `guest-${codeToString(code).replaceAll("_", "-")}`,
+    cause: error,
+  });
+}
+
+const KNOWN: ReadonlySet<number> = new Set(Object.values(Code));

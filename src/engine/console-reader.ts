@@ -1,0 +1,76 @@
+// The kernel's console of a VM, from the bounded file that its VMM's driver writes.
+
+import { open, stat } from "node:fs/promises";
+import { errnoOf } from "../base/errors.js";
+import { delay } from "../base/runtime.js";
+
+export interface ReadConsoleOptions {
+  /** Lines of the end to begin with; absent: everything that is kept. */
+  readonly tail?: number | undefined;
+  /** Goes on while this holds. */
+  readonly following?: () => boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const CHUNK = 64 * 1024;
+/** Nobody tells us of new bytes: the file is looked at so often. */
+const LOOK_MS = 200;
+const NEWLINE = 0x0a;
+
+/** The console's bytes; nothing where there is no file. */
+export async function* readConsole(path: string, options: ReadConsoleOptions): AsyncGenerator<Uint8Array> {
+  let place = { inode: 0, offset: await startOf(path, options.tail) };
+  place.inode = (await look(path))?.inode ?? 0;
+  for (;;) {
+    const goesOn = options.following?.() ?? false;
+    const now = await look(path);
+    // Rotated: the file is a new one.
+    if (now !== undefined && now.inode !== place.inode) place = { inode: now.inode, offset: 0 };
+    for await (const chunk of readFrom(path, place.offset)) {
+      place.offset += chunk.length;
+      yield chunk;
+    }
+    if (!goesOn) return;
+    await delay(LOOK_MS, options.signal);
+  }
+}
+
+async function look(path: string): Promise<{ inode: number; size: number } | undefined> {
+  try {
+    const { ino, size } = await stat(path);
+    return { inode: ino, size };
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+async function* readFrom(path: string, from: number): AsyncGenerator<Uint8Array> {
+  if ((await look(path)) === undefined) return;
+  const file = await open(path, "r");
+  try {
+    for (let at = from; ; ) {
+      const { bytesRead, buffer } = await file.read(Buffer.alloc(CHUNK), 0, CHUNK, at);
+      if (bytesRead === 0) return;
+      at += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+async function startOf(path: string, tail: number | undefined): Promise<number> {
+  const size = (await look(path))?.size ?? 0;
+  if (tail === undefined) return 0;
+  if (tail === 0) return size;
+  const starts: number[] = [0];
+  let at = 0;
+  for await (const chunk of readFrom(path, 0)) {
+    for (let found = chunk.indexOf(NEWLINE); found >= 0; found = chunk.indexOf(NEWLINE, found + 1)) {
+      if (at + found + 1 < size) starts.push(at + found + 1);
+    }
+    at += chunk.length;
+  }
+  return starts.at(-tail) ?? 0;
+}

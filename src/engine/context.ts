@@ -1,0 +1,62 @@
+// What the engine's parts share. Made once by Engine; nobody keeps module-level state.
+
+import type { KeyedLock, Semaphore } from "../base/lock.js";
+import type { Logger } from "../base/log.js";
+import type { Bases } from "./bases.js";
+import type { EventLog } from "./events.js";
+import type { Holds } from "./holds.js";
+import type { Host } from "./host.js";
+import type { KernelAssets } from "./kernel-assets.js";
+import type { Ownership } from "./ownership.js";
+import type { Rooms } from "./rooms.js";
+import type { EngineSettings } from "./settings.js";
+import type { VmEntry } from "./vm-entry.js";
+import type { VmRegistry } from "./vm-registry.js";
+import type { VmStore } from "./vm-store.js";
+
+export interface EngineContext {
+  readonly dataRoot: string;
+  readonly runRoot: string;
+  readonly rooms: Rooms;
+  readonly settings: EngineSettings;
+  readonly host: Host;
+  readonly ownership: Ownership;
+  readonly log: Logger;
+  readonly events: EventLog;
+  readonly store: VmStore;
+  readonly vms: VmRegistry;
+  readonly bases: Bases;
+  readonly kernels: KernelAssets;
+  /** Images (by id) that a create needs. */
+  readonly imageHolds: Holds;
+  /** One verb at a time for each VM. */
+  readonly lock: KeyedLock;
+  /** Boots under way. */
+  readonly boots: Semaphore;
+  readonly now: () => number;
+}
+
+/** An event about a VM, with what every filter may ask for. */
+export function emitVmEvent(
+  ctx: EngineContext,
+  entry: VmEntry,
+  action: string,
+  attributes: Readonly<Record<string, string>> = {},
+): void {
+  const { name, image, labels } = entry.record.config;
+  ctx.events.emit({
+    type: "vm",
+    action,
+    id: entry.id,
+    attributes: { ...labels, name, image, ...attributes },
+  });
+}
+
+/** A log that names the VM on every line. */
+export function vmLogger(ctx: EngineContext, entry: VmEntry): Logger {
+  return ctx.log.with({ vm: entry.shortId, name: entry.name });
+}
+
+export function isoNow(ctx: EngineContext): string {
+  return new Date(ctx.now()).toISOString();
+}

@@ -1,0 +1,126 @@
+// Images as users see them: pull, import, tag, remove. The store is the image room's; here is what depends on VMs:
+// an image that a VM was made from is not removed by accident, and its base goes with it.
+
+import { Code, KilnError } from "../base/errors.js";
+import type { ImportOptions, PullOptions, StoredImage } from "../image/types.js";
+import type { EngineContext } from "./context.js";
+import { requireDisk } from "./host.js";
+import { basesInUse } from "./usage.js";
+
+export class ImageVerbs {
+  readonly #ctx: EngineContext;
+
+  constructor(ctx: EngineContext) {
+    this.#ctx = ctx;
+  }
+
+  list(): readonly StoredImage[] {
+    return this.#ctx.rooms.images.list();
+  }
+
+  /** @throws KilnError not_found `image-not-found` */
+  find(key: string): StoredImage {
+    const image = this.#ctx.rooms.images.find(key);
+    if (image !== undefined) return image;
+    throw new KilnError(Code.NotFound, `no such image: ${key}`, {
+      reason: "image-not-found",
+      hint: `pull it with \`kiln pull ${key}\`, or see what is there with \`kiln images\``,
+    });
+  }
+
+  async pull(reference: string, options: PullOptions): Promise<StoredImage> {
+    await this.#requireDisk(`pull ${reference}`);
+    const image = await this.#ctx.rooms.images.pull(reference, options);
+    this.#emit("pull", image.id, reference);
+    return image;
+  }
+
+  async import(tar: AsyncIterable<Uint8Array>, options: ImportOptions): Promise<StoredImage> {
+    await this.#requireDisk(`import ${options.name}`);
+    const image = await this.#ctx.rooms.images.importTar(tar, options);
+    this.#emit("import", image.id, options.name);
+    return image;
+  }
+
+  async tag(key: string, name: string): Promise<void> {
+    await this.#ctx.rooms.images.tag(key, name);
+    this.#emit("tag", this.find(key).id, name);
+  }
+
+  /**
+   * Removes a name, or all of an image by id. Its bases go when no VM stands on them.
+   *
+   * @param force also where VMs were made from it; they keep their base and go on
+   * @throws KilnError failed_precondition `image-in-use`
+   */
+  async remove(key: string, force: boolean): Promise<{ untagged: string[]; deleted: string[] }> {
+    const image = this.find(key);
+    const last = image.names.length <= 1 || image.id === key || image.id.startsWith(`sha256:${key}`);
+    if (last && !force) this.#requireUnused(image, key);
+    this.#requireNotHeld(image);
+    const removed = await this.#ctx.rooms.images.remove(key);
+    for (const name of removed.untagged) this.#emit("untag", image.id, name);
+    if (removed.deleted.length > 0) {
+      this.#emit("delete", image.id, key);
+      await this.collectBases();
+    }
+    return removed;
+  }
+
+  /**
+   * Removes images that no VM was made from: those without a name, or with `all` every one.
+   */
+  async prune(all: boolean): Promise<{ deleted: string[]; bytes: number }> {
+    const used = new Set(this.#ctx.vms.list().map((entry) => entry.record.config.imageId));
+    const deleted: string[] = [];
+    for (const image of this.list()) {
+      const wanted = all || image.names.length === 0;
+      if (!wanted || used.has(image.id) || this.#ctx.imageHolds.has(image.id)) continue;
+      await this.#ctx.rooms.images.remove(image.id);
+      this.#emit("delete", image.id, image.names[0] ?? "");
+      deleted.push(image.id);
+    }
+    const before = await this.#ctx.rooms.images.usage();
+    const { bytes } = await this.#ctx.rooms.images.collectGarbage();
+    const after = await this.#ctx.rooms.images.usage();
+    return { deleted, bytes: Math.max(bytes, before.bytes - after.bytes) };
+  }
+
+  /** Removes bases that neither a VM nor an image that is here needs. */
+  async collectBases(): Promise<{ keys: string[]; bytes: number }> {
+    const images = new Set(this.list().map(({ id }) => id));
+    const used = basesInUse(this.#ctx);
+    for (const base of this.#ctx.bases.list()) if (images.has(base.imageId)) used.add(base.key);
+    return this.#ctx.bases.collect(used);
+  }
+
+  #requireUnused(image: StoredImage, key: string): void {
+    const users = this.#ctx.vms.list().filter((entry) => entry.record.config.imageId === image.id);
+    if (users.length === 0) return;
+    const names = users.slice(0, 5).map((entry) => entry.name);
+    throw new KilnError(Code.FailedPrecondition, `image ${key} is used by VM ${names.join(", ")}`, {
+      reason: "image-in-use",
+      hint: "remove those VMs first, or force it: they keep their disks",
+    });
+  }
+
+  #requireNotHeld(image: StoredImage): void {
+    if (!this.#ctx.imageHolds.has(image.id)) return;
+    throw new KilnError(
+      Code.FailedPrecondition,
+      `image ${image.names[0] ?? image.id} is in use: a VM is being made from it`,
+      {
+        reason: "image-in-use",
+      },
+    );
+  }
+
+  #requireDisk(what: string): Promise<void> {
+    const { host, dataRoot, settings } = this.#ctx;
+    return requireDisk(host, what, dataRoot, 0, settings.diskReserveBytes);
+  }
+
+  #emit(action: string, id: string, name: string): void {
+    this.#ctx.events.emit({ type: "image", action, id, attributes: { name } });
+  }
+}

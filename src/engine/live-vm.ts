@@ -1,0 +1,122 @@
+// What runs of one VM: the VMM's handle, the link to the agent, the published ports, and what has been learnt about
+// its end. One of these per boot.
+
+import type { AgentSession } from "../agent/types.js";
+import { KilnError } from "../base/errors.js";
+import type { Logger } from "../base/log.js";
+import { type Deferred, deferred } from "../base/runtime.js";
+import { type ExitStatus, GuestRequest } from "../gen/kiln/agent/v1/agent_pb.js";
+import type { VmmHandle } from "../vmm/types.js";
+import { AgentLink } from "./agent-link.js";
+import { PortSet } from "./ports.js";
+import type { Rooms } from "./rooms.js";
+import type { VmLog } from "./vm-log.js";
+import type { ReportedExit } from "./vm-status.js";
+
+export interface LiveVmOptions {
+  readonly name: string;
+  readonly boot: number;
+  readonly handle: VmmHandle;
+  readonly rooms: Rooms;
+  readonly vmLog: VmLog;
+  readonly log: Logger;
+  readonly helloTimeoutMs: number;
+}
+
+export class LiveVm {
+  readonly boot: number;
+  readonly handle: VmmHandle;
+  readonly link: AgentLink;
+  readonly ports: PortSet;
+  /** The program's end as the agent reported it. */
+  readonly report: Deferred<ReportedExit> = deferred();
+  /** Every byte of output is on disk. */
+  readonly logsDone: Deferred<void> = deferred();
+  /** Everything about this run is over and written down. */
+  readonly ended: Deferred<void> = deferred();
+  /** What the user asked for. */
+  asked: "nothing" | "stop" | "kill" = "nothing";
+  readonly #options: LiveVmOptions;
+  readonly #abort = new AbortController();
+  #pump: Promise<void> = Promise.resolve();
+
+  constructor(options: LiveVmOptions) {
+    this.#options = options;
+    this.boot = options.boot;
+    this.handle = options.handle;
+    this.link = new AgentLink({
+      name: options.name,
+      open: (signal) => this.open(signal, options.helloTimeoutMs),
+      onSession: (session) => this.#serve(session),
+      log: options.log,
+    });
+    this.ports = new PortSet(options.rooms.network, { session: (o) => this.link.session(o) });
+  }
+
+  /** Dials and says hello; the caller owns the session. */
+  open(signal: AbortSignal, helloTimeoutMs: number): Promise<AgentSession> {
+    const dial = (options: { signal?: AbortSignal | undefined }) => this.handle.dialChannel(options);
+    return this.#options.rooms.agent.openSession(dial, { signal, helloTimeoutMs });
+  }
+
+  /** Resolves when what the present session has brought is stored. */
+  outputStored(): Promise<void> {
+    return this.#pump;
+  }
+
+  /** Lets go of everything on the host's side; the VMM is left as it is. */
+  async release(): Promise<void> {
+    this.#abort.abort();
+    await Promise.all([this.link.close(), this.ports.closeAll()]);
+  }
+
+  #serve(session: AgentSession): void {
+    this.#pump = this.#carryLogs(session);
+    void this.#awaitExit(session);
+  }
+
+  async #carryLogs(session: AgentSession): Promise<void> {
+    const { rooms, vmLog, log } = this.#options;
+    const signal = this.#abort.signal;
+    try {
+      await vmLog.settled();
+      await rooms.agent.pumpLogs(session, vmLog.nextSequence, (records) => vmLog.append(records), { signal });
+      this.logsDone.resolve();
+    } catch (error) {
+      if (signal.aborted || this.link.current !== session) return;
+      // A pump that fails on a session that lives (a full disk, an agent that lies) begins again on a new one.
+      log.warn("the output of the VM can't be stored", { why: KilnError.from(error).message });
+      await session.close();
+    }
+  }
+
+  async #awaitExit(session: AgentSession): Promise<void> {
+    try {
+      const { exit } = await session.client.wait({}, { signal: this.#abort.signal });
+      if (exit !== undefined) this.report.resolve(reportedExit(exit));
+    } catch (error) {
+      // The session broke: the next one asks again. The VMM's own end is watched elsewhere.
+      this.#options.log.debug("waiting for the program's end was cut", {
+        why: KilnError.from(error).message,
+      });
+    }
+  }
+}
+
+const MOST_ERROR = 4096;
+
+/** The guest's word, bounded. */
+export function reportedExit(exit: ExitStatus): ReportedExit {
+  return {
+    code: exit.code & 0xff,
+    error: exit.error.slice(0, MOST_ERROR),
+    oomKilled: exit.oomKilled,
+    request: REQUESTS.get(exit.request) ?? "none",
+    finishedAt: new Date().toISOString(),
+  };
+}
+
+const REQUESTS: ReadonlyMap<GuestRequest, ReportedExit["request"]> = new Map([
+  [GuestRequest.POWEROFF, "poweroff"],
+  [GuestRequest.REBOOT, "reboot"],
+]);

@@ -1,0 +1,82 @@
+// Who owns what, where kilnd is root: each VMM runs as a user of its own, and may read the shared files and write
+// its VM's. Where kilnd is an ordinary user everything is that user's and nothing is done here.
+
+import { chmod, chown, lstat } from "node:fs/promises";
+import { dirname } from "node:path";
+import { Code, KilnError } from "../base/errors.js";
+
+/** What the VMM of one VM runs as. */
+export interface RunAs {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export interface Ownership {
+  /** A user for a new VM that none of `taken` has; undefined where kilnd is no root. */
+  allocate(taken: ReadonlySet<number>): number | undefined;
+  runAs(uid: number | undefined): RunAs | undefined;
+  /** A file that all VMMs read and nobody writes: base, kernel, initramfs, modules. */
+  shareReadOnly(path: string): Promise<void>;
+  /** A file or directory that one VM's VMM writes. */
+  give(path: string, uid: number | undefined): Promise<void>;
+}
+
+/** Everything belongs to kilnd's own user. */
+export const OWN_USER: Ownership = {
+  allocate: () => undefined,
+  runAs: () => undefined,
+  shareReadOnly: (path) => chmod(path, 0o400),
+  give: async () => undefined,
+};
+
+export interface UserRange {
+  readonly firstUid: number;
+  readonly count: number;
+  /** Shared by all VMMs: what they may read in common. */
+  readonly gid: number;
+}
+
+/**
+ * Ids that neither Debian (policy 9.2.2) nor systemd (docs/UIDS-GIDS.md) hands out: between systemd's container
+ * range and 2^31.
+ */
+export const DEFAULT_USER_RANGE: UserRange = { firstUid: 1_900_000_000, count: 65_536, gid: 1_899_999_999 };
+
+/** Root's way: a user for each VM. */
+export function createUserPerVm(range: UserRange = DEFAULT_USER_RANGE): Ownership {
+  // Goes round, so that two VMs in the making, which `taken` does not know yet, never get the same user.
+  let next = 0;
+  return {
+    allocate: (taken) => {
+      for (let tried = 0; tried < range.count; tried++) {
+        const uid = range.firstUid + next;
+        next = (next + 1) % range.count;
+        if (!taken.has(uid)) return uid;
+      }
+      throw new KilnError(Code.ResourceExhausted, `all ${range.count} user ids for VMs are taken`, {
+        reason: "no-user-id-left",
+      });
+    },
+    runAs: (uid) => (uid === undefined ? undefined : { uid, gid: range.gid }),
+    shareReadOnly: async (path) => {
+      await chown(path, 0, range.gid);
+      await chmod(path, 0o440);
+    },
+    give: async (path, uid) => {
+      if (uid !== undefined) await chown(path, uid, range.gid);
+    },
+  };
+}
+
+/**
+ * Directories on the way to `path` that other users may not enter: a VMM with a user of its own can't reach its
+ * files through them.
+ */
+export async function closedParents(path: string): Promise<string[]> {
+  const closed: string[] = [];
+  for (let at = path; ; at = dirname(at)) {
+    const { mode } = await lstat(at);
+    if ((mode & 0o001) === 0) closed.push(at);
+    if (at === dirname(at)) return closed;
+  }
+}

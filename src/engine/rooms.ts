@@ -1,0 +1,102 @@
+// What the engine asks of the rooms below it, gathered in one object, so that the engine can be tested without
+// processes, disks and registries. The daemon wires the real ones.
+
+import type { Duplex } from "node:stream";
+import type { AgentSession, DialChannel, OpenSessionOptions } from "../agent/types.js";
+import type { Abortable } from "../base/progress.js";
+import type { ImageStore } from "../image/types.js";
+import type { KernelCatalogue } from "../kernel/types.js";
+import type { NetworkCardSpec, VmmDriver, VmmKind, VmmProbe } from "../vmm/types.js";
+import type { BaseBuilder } from "./base-builder.js";
+import type { LogRecord } from "./log-format.js";
+import type { PortBinding } from "./vm-config.js";
+
+/** The VMMs of this host and which one to take. */
+export interface VmmRoom {
+  /**
+   * @param name "" or undefined for the best that works
+   * @throws KilnError invalid_argument `unknown-vmm`, failed_precondition `no-vmm`, `vmm-unusable`
+   */
+  choose(name?: string, options?: Abortable): Promise<{ driver: VmmDriver; probe: VmmProbe; why: string }>;
+  driver(kind: VmmKind): VmmDriver;
+  /** All verdicts, for `kiln info`. */
+  probes(options?: Abortable): Promise<readonly VmmProbe[]>;
+}
+
+export interface AgentRoom {
+  openSession(dial: DialChannel, options: OpenSessionOptions): Promise<AgentSession>;
+  /**
+   * Carries the main program's output from the agent to `sink`, acknowledging only what the sink has taken. Resolves
+   * after the last byte of a program that has ended; rejects where the session breaks or the agent lies.
+   */
+  pumpLogs(
+    session: AgentSession,
+    from: bigint,
+    sink: (records: readonly LogRecord[]) => Promise<void>,
+    options: Abortable,
+  ): Promise<void>;
+  /** A byte stream to a TCP port in the guest. */
+  dialTcp(session: AgentSession, port: number, options: Abortable): Promise<Duplex>;
+}
+
+/** The guest's side of a `user` network. */
+export interface UserNetworkPlan {
+  readonly card: NetworkCardSpec;
+  readonly addresses: readonly string[];
+  readonly gateway4: string;
+  readonly gateway6: string;
+  readonly mtu: number;
+  readonly dns: {
+    readonly servers: readonly string[];
+    readonly search: readonly string[];
+    readonly options: readonly string[];
+  };
+}
+
+/** Reaches one guest, through whatever session its agent has at that moment. */
+export interface GuestDialer {
+  session(options: Abortable): Promise<AgentSession>;
+}
+
+export interface PublishedPort {
+  /** With the host port that was really bound. */
+  readonly binding: PortBinding;
+  close(): Promise<void>;
+}
+
+export interface NetworkRoom {
+  planUser(vmId: string, dns: readonly string[]): Promise<UserNetworkPlan>;
+  /** @throws KilnError already_exists `port-in-use`, permission_denied `privileged-port` */
+  publish(binding: PortBinding, guest: GuestDialer): Promise<PublishedPort>;
+}
+
+/** The base a cow belongs to. */
+export interface CowBase {
+  readonly baseDigest: string;
+  readonly baseSizeBytes: number;
+}
+
+export interface DiskRoom {
+  /** A sparse copy-on-write file, and the record of its base beside it. */
+  createCow(path: string, base: CowBase): Promise<unknown>;
+  /** @throws KilnError failed_precondition `base-mismatch`, `cow-missing`, `cow-damaged` */
+  checkCow(path: string, base: CowBase): Promise<unknown>;
+  /** A read-only ext4 file of a directory's content: kernel modules. Replaces `output` in one step. */
+  buildFromDirectory(
+    directory: string,
+    output: string,
+    options: Abortable & { readonly identity: string },
+  ): Promise<unknown>;
+}
+
+export interface Rooms {
+  readonly images: ImageStore;
+  readonly kernels: KernelCatalogue;
+  readonly vmms: VmmRoom;
+  readonly agent: AgentRoom;
+  readonly network: NetworkRoom;
+  readonly disks: DiskRoom;
+  readonly buildBase: BaseBuilder;
+  /** The agent's binary, packed into every initramfs. */
+  readonly agentPath: string;
+}

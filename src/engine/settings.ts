@@ -1,0 +1,43 @@
+// The engine's knobs with their defaults. Where they come from (flags, environment, config.toml) is the daemon's
+// business.
+
+import type { BuildLimits } from "./base-protocol.js";
+import { DEFAULT_LOG_LIMITS, type LogLimits } from "./vm-log.js";
+
+export interface EngineSettings {
+  /** Preferred VMM; "" chooses. */
+  readonly vmm: string;
+  /** Bytes of disk that images, bases and VMs leave free. */
+  readonly diskReserveBytes: number;
+  /** Bytes of memory that stay available to the host when a VM starts. */
+  readonly memoryReserveBytes: number;
+  readonly buildLimits: BuildLimits;
+  readonly logLimits: LogLimits;
+  /** How long a guest may take from its VMM's start to the agent's hello, by accelerator. */
+  readonly helloTimeoutMs: { readonly kvm: number; readonly tcg: number };
+  /** How long a guest's console may stay silent before the boot is tried again. */
+  readonly silenceTimeoutMs: { readonly kvm: number; readonly tcg: number };
+  /** VMs that boot at the same time; more wait their turn. */
+  readonly concurrentBoots: number;
+  /** How often disk and memory of the host are looked at. */
+  readonly hostWatchMs: number;
+  /** What a guest may take to end after its exit was acknowledged, before its VMM is killed. */
+  readonly endGraceMs: number;
+}
+
+const GIB = 1024 ** 3;
+
+export function defaultSettings(cpus: number): EngineSettings {
+  return {
+    vmm: "",
+    diskReserveBytes: GIB / 2,
+    memoryReserveBytes: GIB / 8,
+    buildLimits: {},
+    logLimits: DEFAULT_LOG_LIMITS,
+    helloTimeoutMs: { kvm: 15_000, tcg: 60_000 },
+    silenceTimeoutMs: { kvm: 5_000, tcg: 15_000 },
+    concurrentBoots: Math.max(2, cpus),
+    hostWatchMs: 10_000,
+    endGraceMs: 15_000,
+  };
+}

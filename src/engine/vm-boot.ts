@@ -1,0 +1,233 @@
+// Brings one VM up: assets, directories, VMM, hello, Boot. Leaves nothing behind when it fails. It refuses to know
+// about verbs and policies; it changes no state but what recovery needs to find the VMM again.
+
+import { randomBytes } from "node:crypto";
+import { rm } from "node:fs/promises";
+import { performance } from "node:perf_hooks";
+import type { AgentSession } from "../agent/types.js";
+import { Code, KilnError } from "../base/errors.js";
+import { makeDirectory } from "../base/files.js";
+import { UndoStack } from "../base/undo.js";
+import type { VmmDriver, VmmHandle, VmmProbe, VmmSpec } from "../vmm/types.js";
+import { fromAgent } from "./agent-errors.js";
+import { cowBase, requireBase } from "./bases.js";
+import { type BootFacts, planBoot, planSpec, type SpecFacts } from "./boot-plan.js";
+import { type EngineContext, vmLogger } from "./context.js";
+import { requireDisk, requireMemory } from "./host.js";
+import type { BootAssets } from "./kernel-assets.js";
+import { LiveVm } from "./live-vm.js";
+import { orAborted } from "./shared-work.js";
+import { withConsole } from "./vm-end.js";
+import type { VmEntry } from "./vm-entry.js";
+import type { Timings } from "./vm-status.js";
+
+export interface Booted {
+  readonly live: LiveVm;
+  readonly session: AgentSession;
+  /** False: the program could not be started; the agent's Wait says why. */
+  readonly programRuns: boolean;
+  readonly timings: Timings;
+}
+
+/** Everything about a VM's boot that is known before its VMM exists. */
+interface Prepared {
+  readonly driver: VmmDriver;
+  readonly probe: VmmProbe;
+  readonly assets: BootAssets;
+  readonly facts: SpecFacts;
+  readonly spec: VmmSpec;
+}
+
+/** Refuses what can be refused before anything runs: memory, disk, base, cow, kernel, VMM. */
+export async function prepareBoot(
+  ctx: EngineContext,
+  entry: VmEntry,
+  runDirectory: string,
+): Promise<Prepared> {
+  const { record } = entry;
+  const { host, settings, store, rooms } = ctx;
+  await requireMemory(host, entry.name, record.config.memoryBytes, settings.memoryReserveBytes);
+  await requireDisk(host, `start VM ${entry.name}`, ctx.dataRoot, 0, settings.diskReserveBytes);
+  const base = requireBase(ctx.bases, record.base, entry.name);
+  await rooms.disks.checkCow(store.cowPath(entry.id), cowBase(base));
+  const { driver, probe } = await rooms.vmms.choose(record.config.vmm || settings.vmm);
+  const assets = await ctx.kernels.prepare(record.kernelId);
+  const facts = await specFacts(ctx, entry, runDirectory, assets, probe.capabilities?.userNetwork ?? false);
+  return { driver, probe, assets, facts, spec: planSpec(facts) };
+}
+
+export async function specFacts(
+  ctx: EngineContext,
+  entry: VmEntry,
+  runDirectory: string,
+  assets: BootAssets,
+  userNetwork: boolean,
+): Promise<SpecFacts> {
+  const { record } = entry;
+  const networked = record.config.network === "user" && userNetwork;
+  return {
+    record,
+    runDirectory,
+    stateDirectory: ctx.store.vmmDirectory(entry.id),
+    kernel: assets.kernel.vmlinux,
+    initrd: assets.initrd,
+    modules: assets.modules,
+    base: ctx.bases.path(record.base),
+    cow: ctx.store.cowPath(entry.id),
+    network: networked ? await ctx.rooms.network.planUser(entry.id, record.config.dns) : undefined,
+    runAs: ctx.ownership.runAs(record.uid),
+  };
+}
+
+const ATTEMPTS = 2;
+
+/**
+ * Boots it. A guest that hangs before its hello is tried once more: under software emulation a kernel may lose its
+ * timer on a busy host (docs/design/0003-state-and-recovery.md).
+ *
+ * @throws KilnError unavailable `vmm-died`, deadline_exceeded `no-hello`, and what the rooms say
+ */
+export async function bootVm(
+  ctx: EngineContext,
+  entry: VmEntry,
+  runDirectory: string,
+  signal: AbortSignal,
+): Promise<Booted> {
+  const asked = performance.now();
+  const prepared = await prepareBoot(ctx, entry, runDirectory);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await bootOnce(ctx, entry, prepared, asked, signal);
+    } catch (error) {
+      const hung = error instanceof KilnError && error.reason === "no-hello";
+      if (!hung || attempt === ATTEMPTS || signal.aborted) throw error;
+      vmLogger(ctx, entry).warn("the guest hangs at boot, trying again", {
+        why: error.message.split("\n")[0],
+      });
+    }
+  }
+}
+
+async function bootOnce(
+  ctx: EngineContext,
+  entry: VmEntry,
+  prepared: Prepared,
+  asked: number,
+  signal: AbortSignal,
+): Promise<Booted> {
+  await using undo = new UndoStack((what, error) => vmLogger(ctx, entry).warn(what, { why: error.message }));
+  const { driver, spec, assets } = prepared;
+  await makeDirectories(ctx, entry, spec);
+  undo.push("remove the run directory", () => rm(spec.runDirectory, { recursive: true, force: true }));
+  const handle = await driver.launch(spec, { signal });
+  undo.push("end the VMM", () => handle.kill());
+  const spawnedMs = performance.now() - asked;
+  const { capabilities } = handle.record;
+  await entry.note({
+    vmm: handle.record,
+    vmmKind: driver.kind,
+    accelerator: capabilities.accelerator,
+    consoleLog: handle.consoleLog,
+    kernelRelease: assets.kernel.release,
+    ipAddress: prepared.facts.network?.addresses[0]?.replace(/\/.*/, "") ?? "",
+  });
+  const live = createLive(ctx, entry, handle);
+  undo.push("let go of the VM", () => live.release());
+  await live.ports.addAll(entry.record.program.ports);
+  const session = await waitForHello(ctx, live, signal);
+  undo.push("close the agent's session", () => session.close());
+  const helloMs = performance.now() - asked;
+  const facts = { ...prepared.facts, capabilities, nowMs: ctx.now(), entropy: randomBytes(64) };
+  const pid = await callBoot(ctx, live, session, facts, signal);
+  undo.commit();
+  const timings = { spawnedMs, helloMs, startedMs: performance.now() - asked };
+  return { live, session, programRuns: pid !== 0, timings };
+}
+
+/** The live side of a VM whose VMM exists. */
+export function createLive(ctx: EngineContext, entry: VmEntry, handle: VmmHandle): LiveVm {
+  const { accelerator } = handle.record.capabilities;
+  return new LiveVm({
+    name: entry.name,
+    boot: entry.status.boot,
+    handle,
+    rooms: ctx.rooms,
+    vmLog: entry.log,
+    log: vmLogger(ctx, entry),
+    helloTimeoutMs: ctx.settings.helloTimeoutMs[accelerator],
+  });
+}
+
+async function makeDirectories(ctx: EngineContext, entry: VmEntry, spec: VmmSpec): Promise<void> {
+  await rm(spec.runDirectory, { recursive: true, force: true });
+  for (const directory of [spec.runDirectory, spec.stateDirectory]) {
+    await makeDirectory(directory);
+    await ctx.ownership.give(directory, entry.record.uid);
+  }
+}
+
+async function waitForHello(ctx: EngineContext, live: LiveVm, signal: AbortSignal): Promise<AgentSession> {
+  const { handle } = live;
+  const { accelerator } = handle.record.capabilities;
+  const helloTimeoutMs = ctx.settings.helloTimeoutMs[accelerator];
+  const stop = new AbortController();
+  const silence = setTimeout(
+    () => stop.abort(hung("its console stayed silent")),
+    ctx.settings.silenceTimeoutMs[accelerator],
+  );
+  void handle.firstOutput.then(() => clearTimeout(silence));
+  void handle.exited.then(({ detail }) => stop.abort(vmmDied(detail)));
+  try {
+    return await live.open(AbortSignal.any([signal, stop.signal]), helloTimeoutMs);
+  } catch (error) {
+    signal.throwIfAborted();
+    const why = stop.signal.aborted ? stop.signal.reason : error;
+    throw await explain(live.handle, why instanceof KilnError ? why : hung(KilnError.from(why).message));
+  } finally {
+    clearTimeout(silence);
+  }
+}
+
+function hung(why: string): KilnError {
+  return new KilnError(Code.DeadlineExceeded, `the guest's agent did not say hello: ${why}`, {
+    reason: "no-hello",
+    hint: "is the kernel one that kiln can boot? See `kiln logs --console`",
+  });
+}
+
+function vmmDied(detail: string): KilnError {
+  return new KilnError(Code.Unavailable, `the VMM ended while the guest booted: ${detail}`, {
+    reason: "vmm-died",
+  });
+}
+
+/** The error with the console's last lines; a lost session while booting is a hang too. */
+async function explain(handle: VmmHandle, error: KilnError): Promise<KilnError> {
+  const tail = await handle.consoleTail().catch(() => "");
+  return new KilnError(error.code, withConsole(error.message, tail), {
+    reason: error.reason === "timeout" ? "no-hello" : error.reason,
+    hint: error.hint,
+    cause: error,
+  });
+}
+
+/** @returns the main program's pid; 0 where it could not be started */
+export async function callBoot(
+  ctx: EngineContext,
+  live: LiveVm,
+  session: AgentSession,
+  facts: BootFacts,
+  signal: AbortSignal,
+): Promise<number> {
+  const { accelerator } = live.handle.record.capabilities;
+  const timeoutMs = ctx.settings.helloTimeoutMs[accelerator];
+  const died = live.handle.exited.then(({ detail }) => Promise.reject(vmmDied(detail)));
+  died.catch(() => undefined);
+  try {
+    const call = session.client.boot(planBoot(facts), { timeoutMs, signal });
+    return (await orAborted(Promise.race([call, died]), signal)).pid;
+  } catch (error) {
+    signal.throwIfAborted();
+    throw await explain(live.handle, fromAgent(error, "set the guest up", "guest-setup-failed"));
+  }
+}

@@ -1,0 +1,173 @@
+// Makes a VM: everything checked before anything is made, then image, base, kernel, and last one directory that
+// appears by a rename. Whatever fails or is cancelled leaves nothing but what is worth keeping (image, base, kernel).
+
+import { join } from "node:path";
+import { Code, KilnError } from "../base/errors.js";
+import { newId } from "../base/ids.js";
+import { UndoStack } from "../base/undo.js";
+import type { Platform, RegistryCredentials, StoredImage } from "../image/types.js";
+import { cowBase } from "./bases.js";
+import { type EngineContext, emitVmEvent, isoNow } from "./context.js";
+import { requireDisk } from "./host.js";
+import type { WorkOptions } from "./shared-work.js";
+import type { VmConfig } from "./vm-config.js";
+import { VmEntry } from "./vm-entry.js";
+import { VmLog } from "./vm-log.js";
+import { planProgram } from "./vm-plan.js";
+import type { VmRecord } from "./vm-record.js";
+import type { VmStatus } from "./vm-status.js";
+import { validateConfig } from "./vm-validate.js";
+
+export type PullPolicy = "missing" | "always" | "never";
+
+export interface CreateRequest {
+  readonly config: VmConfig;
+  readonly pull: PullPolicy;
+  readonly credentials?: ReadonlyMap<string, RegistryCredentials>;
+}
+
+/**
+ * @throws KilnError invalid_argument for what can't be, already_exists `name-in-use`, not_found `image-not-found`,
+ *   resource_exhausted for what the host lacks, and what pull and build say
+ */
+export async function createVm(
+  ctx: EngineContext,
+  request: CreateRequest,
+  options: WorkOptions,
+): Promise<VmEntry> {
+  const config = validateConfig(request.config, ctx.host.facts);
+  await checkVmm(ctx, config);
+  const id = newId();
+  await using undo = new UndoStack();
+  const { name, release } = ctx.vms.takeName(config.name, id);
+  undo.push("give the name back", release);
+  await requireDisk(ctx.host, `create VM ${name}`, ctx.dataRoot, 0, ctx.settings.diskReserveBytes);
+
+  const image = await findImage(ctx, config, request, options);
+  const releaseImage = ctx.imageHolds.hold(image.id);
+  try {
+    requirePlatform(image, config);
+    const [base, kernel] = await Promise.all([
+      ctx.bases.ensure(image, config.diskBytes, options),
+      ctx.kernels.choose(config.kernel, options),
+    ]);
+    const releaseBase = ctx.bases.hold(base.key);
+    try {
+      const program = planProgram(config, image.run, base.hasInit);
+      const record: VmRecord = {
+        version: 1,
+        id,
+        createdAt: isoNow(ctx),
+        config: { ...config, name, imageId: image.id, labels: { ...image.run.labels, ...config.labels } },
+        program: { ...program, args: [...program.args], env: [...program.env], ports: [...program.ports] },
+        base: base.key,
+        kernelId: kernel.id,
+        ...allocateUser(ctx),
+      };
+      options.signal?.throwIfAborted();
+      const status = await ctx.store.create(record, async (directory) => {
+        const cow = join(directory, "cow");
+        await ctx.rooms.disks.createCow(cow, cowBase(base));
+        await ctx.ownership.give(cow, record.uid);
+      });
+      const entry = makeEntry(ctx, record, status);
+      ctx.vms.add(entry);
+      undo.commit();
+      emitVmEvent(ctx, entry, "create");
+      return entry;
+    } finally {
+      releaseBase();
+    }
+  } finally {
+    releaseImage();
+  }
+}
+
+/** The in-memory side of a VM on disk. */
+export function makeEntry(ctx: EngineContext, record: VmRecord, status: VmStatus): VmEntry {
+  const { store } = ctx;
+  const log = new VmLog(store.logDirectory(record.id), ctx.settings.logLimits, ctx.now);
+  return new VmEntry(record, status, log, {
+    record: (changed) => store.saveRecord(changed),
+    status: (id, changed, durable) => store.saveStatus(id, changed, durable),
+  });
+}
+
+/** A VMM that can't run this VM is a refusal now, not a failure at its start. */
+async function checkVmm(ctx: EngineContext, config: VmConfig): Promise<void> {
+  const { driver, probe } = await ctx.rooms.vmms.choose(config.vmm || ctx.settings.vmm);
+  const most = probe.capabilities?.maxVcpus ?? config.cpus;
+  if (config.cpus > most) {
+    throw new KilnError(
+      Code.InvalidArgument,
+      `${config.cpus} CPUs were asked for, ${driver.kind} gives at most ${most}`,
+      {
+        reason: "too-many-cpus",
+      },
+    );
+  }
+}
+
+async function findImage(
+  ctx: EngineContext,
+  config: VmConfig,
+  request: CreateRequest,
+  options: WorkOptions,
+): Promise<StoredImage> {
+  const { images } = ctx.rooms;
+  if (request.pull !== "always") {
+    const found = images.find(config.image);
+    if (found !== undefined) return found;
+    if (request.pull === "never") {
+      throw new KilnError(Code.NotFound, `no image ${config.image} here, and --pull=never was given`, {
+        reason: "image-not-found",
+        hint: `pull it with \`kiln pull ${config.image}\``,
+      });
+    }
+  }
+  await requireDisk(ctx.host, `pull ${config.image}`, ctx.dataRoot, 0, ctx.settings.diskReserveBytes);
+  const image = await images.pull(config.image, {
+    platform: parsePlatform(config.platform),
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+    ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+    ...(request.credentials === undefined ? {} : { credentials: request.credentials }),
+  });
+  ctx.events.emit({ type: "image", action: "pull", id: image.id, attributes: { name: config.image } });
+  return image;
+}
+
+/**
+ * "linux/amd64", "linux/arm64/v8".
+ *
+ * @throws KilnError invalid_argument `bad-platform`
+ */
+export function parsePlatform(text: string): Platform {
+  const [os = "", architecture = "", variant, ...more] = text.split("/");
+  if (os === "" || architecture === "" || more.length > 0) {
+    throw new KilnError(Code.InvalidArgument, `"${text}" is not a platform`, {
+      reason: "bad-platform",
+      hint: "write for example linux/amd64",
+    });
+  }
+  return variant === undefined ? { os, architecture } : { os, architecture, variant };
+}
+
+function requirePlatform(image: StoredImage, config: VmConfig): void {
+  const has = `${image.platform.os}/${image.platform.architecture}`;
+  const { os, architecture } = parsePlatform(config.platform);
+  if (has === `${os}/${architecture}`) return;
+  throw new KilnError(
+    Code.InvalidArgument,
+    `image ${config.image} is for ${has}, this host is ${config.platform}`,
+    {
+      reason: "foreign-platform",
+      hint: "pull the image for this host's architecture",
+    },
+  );
+}
+
+function allocateUser(ctx: EngineContext): { uid: number } | undefined {
+  const taken = new Set(ctx.vms.list().flatMap((entry) => entry.record.uid ?? []));
+  const uid = ctx.ownership.allocate(taken);
+  return uid === undefined ? undefined : { uid };
+}

@@ -1,0 +1,71 @@
+// How a VM's run ended, judged from what the agent reported, how the VMM went, and what the user had asked. Pure.
+
+import type { VmmExit } from "../vmm/types.js";
+import { cleanLines } from "./guest-text.js";
+import { KILLED_EXIT_CODE } from "./vm-state.js";
+import type { ReportedExit } from "./vm-status.js";
+
+export interface EndFacts {
+  readonly report: ReportedExit | undefined;
+  readonly vmm: VmmExit;
+  /** What the user had asked for: nothing, a stop, a kill. */
+  readonly asked: "nothing" | "stop" | "kill";
+  /** The last lines of the guest's console. */
+  readonly consoleTail: string;
+}
+
+export type Verdict =
+  | { readonly kind: "exited"; readonly exitCode: number; readonly reason: string; readonly message: string }
+  | { readonly kind: "failed"; readonly reason: string; readonly message: string }
+  /** The guest asked for it: the VM starts again and its policy is not asked. */
+  | { readonly kind: "reboot" };
+
+export function judgeEnd(facts: EndFacts): Verdict {
+  const { report, asked } = facts;
+  if (report !== undefined) return judgeReport(report, asked);
+  if (asked !== "nothing") return exited(KILLED_EXIT_CODE, "killed", "the VM was killed");
+  return judgeSilence(facts);
+}
+
+function judgeReport(report: ReportedExit, asked: EndFacts["asked"]): Verdict {
+  if (report.request === "reboot" && asked === "nothing") return { kind: "reboot" };
+  if (report.request === "poweroff" && asked === "nothing") {
+    return exited(0, "guest-poweroff", "the guest powered itself off");
+  }
+  if (report.error !== "") return exited(report.code, "program-not-started", report.error);
+  return exited(report.code, report.oomKilled ? "out-of-memory" : "program-exited", "");
+}
+
+/** The VMM is gone and the agent said nothing: only the machine's own word is left. */
+function judgeSilence({ vmm, consoleTail }: EndFacts): Verdict {
+  // Without a panic device a panic looks like a reboot (the kernel is told panic=-1).
+  const panicked = vmm.cause === "guest-panic" || /Kernel panic - not syncing/.test(consoleTail);
+  if (panicked) return failed("guest-panic", "the guest's kernel panicked", consoleTail);
+  switch (vmm.cause) {
+    case "guest-reset":
+      return { kind: "reboot" };
+    case "guest-shutdown":
+      return exited(0, "guest-poweroff", "the guest powered itself off");
+    case "unknown":
+      return failed("vmm-died", "the VMM ended while kilnd was not running", consoleTail);
+    default:
+      return failed("vmm-died", `the VMM ended without a word from the guest: ${vmm.detail}`, consoleTail);
+  }
+}
+
+function exited(exitCode: number, reason: string, message: string): Verdict {
+  return { kind: "exited", exitCode, reason, message };
+}
+
+function failed(reason: string, message: string, consoleTail: string): Verdict {
+  return { kind: "failed", reason, message: withConsole(message, consoleTail) };
+}
+
+const LAST_LINES = 10;
+
+/** The message with the console's last lines below it, control characters made harmless. */
+export function withConsole(message: string, consoleTail: string): string {
+  const lines = cleanLines(consoleTail);
+  if (lines.length === 0) return `${message} (its console is empty)`;
+  return `${message}; last lines of its console:\n${lines.slice(-LAST_LINES).join("\n")}`;
+}

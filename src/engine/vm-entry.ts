@@ -1,0 +1,110 @@
+// One VM in memory: its record, its status, what runs of it. All changes of status pass here, so that memory, disk
+// and those who wait never disagree.
+
+import { shortId } from "../base/ids.js";
+import type { LiveVm } from "./live-vm.js";
+import { Notifier } from "./notifier.js";
+import type { VmLog } from "./vm-log.js";
+import type { VmRecord } from "./vm-record.js";
+import { type Change, isEnded, transition, type VmState } from "./vm-state.js";
+import type { VmStatus } from "./vm-status.js";
+
+export interface Persist {
+  record(record: VmRecord): Promise<void>;
+  status(id: string, status: VmStatus, durable: boolean): Promise<void>;
+}
+
+export class VmEntry {
+  readonly id: string;
+  readonly log: VmLog;
+  /** Wakes at every change of status, and at removal. */
+  readonly changed = new Notifier();
+  /** What runs; undefined unless the state is live. */
+  live: LiveVm | undefined;
+  /** The timer of the restart policy. */
+  restartTimer: NodeJS.Timeout | undefined;
+  removed = false;
+  #starting: AbortController | undefined;
+  #record: VmRecord;
+  #status: VmStatus;
+  #writes: Promise<void> = Promise.resolve();
+  readonly #persist: Persist;
+
+  constructor(record: VmRecord, status: VmStatus, log: VmLog, persist: Persist) {
+    this.id = record.id;
+    this.#record = record;
+    this.#status = status;
+    this.log = log;
+    this.#persist = persist;
+  }
+
+  get name(): string {
+    return this.#record.config.name;
+  }
+
+  get shortId(): string {
+    return shortId(this.id);
+  }
+
+  get record(): VmRecord {
+    return this.#record;
+  }
+
+  get status(): VmStatus {
+    return this.#status;
+  }
+
+  get state(): VmState {
+    return this.#status.state;
+  }
+
+  /** Aborts the start that is under way; undefined where there is none. */
+  get starting(): AbortController | undefined {
+    return this.#starting;
+  }
+
+  set starting(abort: AbortController | undefined) {
+    this.#starting = abort;
+    this.changed.notify();
+  }
+
+  /** Changes the state; resolves once it is on disk. An end survives a power cut, a start need not. */
+  async change(change: Change, facts: Partial<VmStatus> = {}): Promise<void> {
+    const next = { ...transition(this.#status, change), ...facts };
+    await this.#save(next, isEnded(next.state) && !this.#record.config.autoRemove);
+  }
+
+  /** Writes facts down that are no change of state. */
+  async note(facts: Partial<VmStatus>, durable = false): Promise<void> {
+    await this.#save({ ...this.#status, ...facts }, durable);
+  }
+
+  /** Forgets optional facts. */
+  async forget(...keys: readonly ("restartAt" | "launch" | "vmm" | "exit")[]): Promise<void> {
+    const next = { ...this.#status };
+    for (const key of keys) delete next[key];
+    await this.#save(next, false);
+  }
+
+  async setRecord(record: VmRecord): Promise<void> {
+    this.#record = record;
+    await this.#persist.record(record);
+    this.changed.notify();
+  }
+
+  /** Resolves when everything that was changed so far is on disk. */
+  settled(): Promise<void> {
+    return this.#writes;
+  }
+
+  /** Memory first, so that nobody sees an old state after a new one; the writes follow in order. */
+  #save(next: VmStatus, durable: boolean): Promise<void> {
+    this.#status = next;
+    this.changed.notify();
+    const write = this.#writes.then(() =>
+      this.removed ? undefined : this.#persist.status(this.id, next, durable),
+    );
+    this.#writes = write.catch(() => undefined);
+    return write;
+  }
+}

@@ -1,0 +1,114 @@
+// From what the user asked and what the image says to what runs in the VM. Pure: the image's config is hostile
+// input that was parsed by the image room; here it is merged and bounded.
+
+import { Code, KilnError } from "../base/errors.js";
+import type { ImageRunConfig } from "../image/types.js";
+import { signalNumber } from "./signals.js";
+import type { PortBinding, VmConfig } from "./vm-config.js";
+
+/** What PID 1's child is, as sent to the agent at every boot. Kept in vm.json: starting needs no image. */
+export interface ProgramPlan {
+  readonly mode: "app" | "system";
+  readonly args: readonly string[];
+  readonly env: readonly string[];
+  readonly user: string;
+  readonly workdir: string;
+  /** Signal number; 0: the init's own way to power off (system mode). */
+  readonly stopSignal: number;
+  /** What is published: asked for, and with `-P` what the image exposes. */
+  readonly ports: readonly PortBinding[];
+}
+
+// Docker's, for images that set none.
+const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const SYSTEM_INIT = "/sbin/init";
+
+/**
+ * @param hasInit whether the merged image holds /sbin/init
+ * @throws KilnError invalid_argument `no-command`, `no-init`, `bad-signal`
+ */
+export function planProgram(config: VmConfig, image: ImageRunConfig, hasInit: boolean): ProgramPlan {
+  const args = argsOf(config, image);
+  const mode = modeOf(config, args, hasInit);
+  const asked = config.stopSignal || image.stopSignal;
+  return {
+    mode,
+    args: mode === "system" ? systemArgs(config, hasInit) : args,
+    env: envOf(config, image),
+    user: mode === "system" ? "" : config.user || image.user,
+    workdir: config.workdir || image.workdir || "/",
+    stopSignal: asked === "" ? (mode === "system" ? 0 : signalNumber("TERM")) : signalNumber(asked),
+    ports: portsOf(config, image),
+  };
+}
+
+/** Docker's rule: an entrypoint of the user's own also drops the image's CMD. */
+function argsOf(config: VmConfig, image: ImageRunConfig): string[] {
+  const ownEntrypoint = config.entrypointSet || config.entrypoint.length > 0;
+  const entrypoint = ownEntrypoint ? config.entrypoint : image.entrypoint;
+  const inherited = ownEntrypoint ? [] : image.cmd;
+  const args = [...entrypoint, ...(config.command.length > 0 ? config.command : inherited)];
+  // `--entrypoint ""` arrives as one empty word: it empties the entrypoint.
+  return args[0] === "" ? args.slice(1) : args;
+}
+
+function modeOf(config: VmConfig, args: readonly string[], hasInit: boolean): "app" | "system" {
+  if (config.init === "system") return "system";
+  if (args.length > 0) return "app";
+  if (config.init === "auto" && hasInit) return "system";
+  throw new KilnError(
+    Code.InvalidArgument,
+    `image ${config.image} names no command to run, and none was given`,
+    {
+      reason: "no-command",
+      hint: "give one after the image, for example `kiln run IMAGE sh`",
+    },
+  );
+}
+
+function systemArgs(config: VmConfig, hasInit: boolean): string[] {
+  const own = [...config.entrypoint, ...config.command].filter((word) => word !== "");
+  if (own.length > 0) return own;
+  if (hasInit) return [SYSTEM_INIT];
+  throw new KilnError(Code.InvalidArgument, `image ${config.image} has no ${SYSTEM_INIT} for --init system`, {
+    reason: "no-init",
+    hint: "name the image's init after the image, or use --init app",
+  });
+}
+
+/** Later settings win, each name once, in the order of first mention. */
+function envOf(config: VmConfig, image: ImageRunConfig): string[] {
+  const merged = new Map<string, string>();
+  const terminal = config.tty ? ["TERM=xterm"] : [];
+  for (const entry of [DEFAULT_PATH, ...terminal, ...image.env, ...config.env]) {
+    const cut = entry.indexOf("=");
+    if (cut > 0) merged.set(entry.slice(0, cut), entry);
+  }
+  return [...merged.values()];
+}
+
+function portsOf(config: VmConfig, image: ImageRunConfig): PortBinding[] {
+  const ports = [...config.publish];
+  if (!config.publishAll) return ports;
+  for (const exposed of image.exposedPorts) {
+    const parsed = parseExposedPort(exposed);
+    if (parsed === undefined || ports.some((port) => sameTarget(port, parsed))) continue;
+    ports.push({ hostIp: "", hostPort: 0, ...parsed });
+  }
+  return ports;
+}
+
+function sameTarget(
+  a: Pick<PortBinding, "vmPort" | "protocol">,
+  b: Pick<PortBinding, "vmPort" | "protocol">,
+) {
+  return a.vmPort === b.vmPort && a.protocol === b.protocol;
+}
+
+/** "80", "80/tcp", "53/udp"; undefined for anything else (sctp, ranges, nonsense). */
+export function parseExposedPort(text: string): Pick<PortBinding, "vmPort" | "protocol"> | undefined {
+  const match = /^([0-9]{1,5})(?:\/(tcp|udp))?$/i.exec(text);
+  const vmPort = Number(match?.[1]);
+  if (match === null || vmPort < 1 || vmPort > 65_535) return undefined;
+  return { vmPort, protocol: match[2]?.toLowerCase() === "udp" ? "udp" : "tcp" };
+}

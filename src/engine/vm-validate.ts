@@ -1,0 +1,190 @@
+// Everything about a configuration that can be refused before anything is made: shape, limits of the host, words
+// that contradict one another. Pure.
+
+import { isIP } from "node:net";
+import { Code, KilnError } from "../base/errors.js";
+import { isValidName } from "../base/ids.js";
+import { formatMemory, formatSize } from "../base/units.js";
+import type { HostFacts } from "./host.js";
+import { signalNumber } from "./signals.js";
+import { DEFAULTS, type PortBinding, type VmConfig } from "./vm-config.js";
+
+const MIB = 1024 ** 2;
+/** Below this Debian's kernel and the initramfs leave no room for a program. */
+const LEAST_MEMORY = 64 * MIB;
+const LEAST_DISK = 64 * MIB;
+const MOST_DISK = 16 * 1024 ** 4;
+/** Linux refuses a longer argument list to one process; the Boot call is bounded well before. */
+const MOST_TEXT_BYTES = 1024 ** 2;
+
+/**
+ * The configuration with every default filled in.
+ *
+ * @throws KilnError invalid_argument (`bad-*`), resource_exhausted (`too-many-cpus`, `memory-too-large`)
+ */
+export function validateConfig(config: VmConfig, host: HostFacts): VmConfig {
+  const filled: VmConfig = {
+    ...config,
+    cpus: Math.ceil(config.cpus === 0 ? DEFAULTS.cpus : config.cpus),
+    memoryBytes: roundUp(config.memoryBytes || DEFAULTS.memoryBytes, MIB),
+    diskBytes: roundUp(config.diskBytes || DEFAULTS.diskBytes, MIB),
+    stopTimeoutMs: config.stopTimeoutMs || DEFAULTS.stopTimeoutMs,
+    platform: config.platform || host.platform,
+    publish: config.publish.map((port) => ({
+      ...port,
+      hostIp: port.hostIp === "" ? "0.0.0.0" : port.hostIp,
+    })),
+  };
+  checkNames(filled);
+  checkResources(filled, host);
+  checkProgram(filled);
+  checkNetwork(filled);
+  checkEnding(filled);
+  return filled;
+}
+
+function checkNames(config: VmConfig): void {
+  if (config.image === "")
+    throw invalid("bad-image", "no image was named", "name an image: `kiln run IMAGE`");
+  if (config.name !== "" && !isValidName(config.name)) {
+    throw invalid(
+      "bad-name",
+      `"${config.name}" is not a name for a VM`,
+      "use letters, digits, _ . and -, at most 63, beginning with a letter or digit",
+    );
+  }
+  const label = /^(?!-)[a-zA-Z0-9-]{1,63}(?<!-)$/;
+  if (config.hostname !== "" && !config.hostname.split(".").every((part) => label.test(part))) {
+    throw invalid(
+      "bad-hostname",
+      `"${config.hostname}" is not a host name`,
+      "use letters, digits, - and dots",
+    );
+  }
+  for (const key of Object.keys(config.labels)) {
+    if (key === "" || hasControl(key)) throw invalid("bad-label", `"${key}" is not a label's name`);
+  }
+}
+
+function checkResources(config: VmConfig, host: HostFacts): void {
+  if (!(config.cpus >= 1))
+    throw invalid("bad-cpus", `${config.cpus} is not a number of CPUs`, "give 1 or more");
+  if (config.cpus > host.cpus) {
+    throw exhausted("too-many-cpus", `${config.cpus} CPUs were asked for, the host has ${host.cpus}`);
+  }
+  if (config.memoryBytes < LEAST_MEMORY) {
+    const asked = formatMemory(config.memoryBytes);
+    throw invalid("memory-too-small", `${asked} of memory is too little to boot`, "give at least 64m");
+  }
+  if (config.memoryBytes > host.memoryBytes) {
+    const [asked, all] = [formatMemory(config.memoryBytes), formatMemory(host.memoryBytes)];
+    throw exhausted("memory-too-large", `${asked} of memory were asked for, the host has ${all}`);
+  }
+  if (config.diskBytes < LEAST_DISK || config.diskBytes > MOST_DISK) {
+    const asked = formatSize(config.diskBytes);
+    throw invalid("bad-disk-size", `a root disk of ${asked} can't be made`, "give between 64m and 16t");
+  }
+  if (config.platform !== host.platform) {
+    throw invalid(
+      "foreign-platform",
+      `platform ${config.platform} can't run on this host (${host.platform})`,
+      "kiln runs images of the host's own architecture",
+    );
+  }
+}
+
+function checkProgram(config: VmConfig): void {
+  for (const entry of config.env) {
+    if (entry.indexOf("=") < 1)
+      throw invalid("bad-env", `"${entry}" is not an environment entry`, "write NAME=VALUE");
+  }
+  const words = [...config.entrypoint, ...config.command, ...config.env, config.workdir, config.user];
+  if (words.some((word) => word.includes("\0")))
+    throw invalid("bad-argument", "an argument holds a NUL byte");
+  if (words.reduce((sum, word) => sum + Buffer.byteLength(word), 0) > MOST_TEXT_BYTES) {
+    throw invalid("arguments-too-long", "command and environment are together longer than 1 MiB");
+  }
+  if (config.workdir !== "" && !config.workdir.startsWith("/")) {
+    throw invalid("bad-workdir", `working directory "${config.workdir}" is not absolute`);
+  }
+  for (const word of config.kernelArgs) {
+    if (hasControl(word)) throw invalid("bad-kernel-args", "the kernel's arguments hold a control character");
+  }
+}
+
+function checkNetwork(config: VmConfig): void {
+  for (const server of config.dns) {
+    if (isIP(server) === 0) throw invalid("bad-dns", `DNS server "${server}" is not an IP address`);
+  }
+  for (const entry of config.addHosts) parseHostEntry(entry);
+  const seen = new Set<string>();
+  for (const port of config.publish) {
+    checkPort(port);
+    const key = `${port.hostIp}:${port.hostPort}/${port.protocol}`;
+    if (port.hostPort !== 0 && seen.has(key))
+      throw invalid("duplicate-port", `port ${key} is published twice`);
+    seen.add(key);
+  }
+}
+
+/**
+ * @throws KilnError invalid_argument `bad-port`
+ */
+export function checkPort(port: PortBinding): void {
+  if (port.hostIp !== "" && isIP(port.hostIp) === 0) {
+    throw invalid("bad-port", `"${port.hostIp}" is not an address to publish on`, "write 127.0.0.1:8080:80");
+  }
+  for (const [what, number, least] of [
+    ["host port", port.hostPort, 0],
+    ["VM port", port.vmPort, 1],
+  ] as const) {
+    if (!Number.isInteger(number) || number < least || number > 65_535) {
+      throw invalid("bad-port", `${number} is not a ${what}`, `give ${least} to 65535`);
+    }
+  }
+}
+
+/**
+ * "name:address" of --add-host; an IPv6 address may stand in brackets.
+ *
+ * @throws KilnError invalid_argument `bad-add-host`
+ */
+export function parseHostEntry(entry: string): { name: string; address: string } {
+  const cut = entry.indexOf(":");
+  const name = entry.slice(0, cut);
+  const address = entry.slice(cut + 1).replace(/^\[(.*)\]$/, "$1");
+  if (cut < 1 || isIP(address) === 0 || !/^[a-zA-Z0-9_.-]{1,253}$/.test(name)) {
+    throw invalid("bad-add-host", `"${entry}" is not a host entry`, "write NAME:ADDRESS");
+  }
+  return { name, address };
+}
+
+function checkEnding(config: VmConfig): void {
+  if (config.stopSignal !== "") signalNumber(config.stopSignal);
+  if (config.autoRemove && config.restart.name !== "no") {
+    throw invalid("rm-with-restart", `--rm and --restart=${config.restart.name} contradict one another`);
+  }
+  if (config.restart.maximumRetryCount > 0 && config.restart.name !== "on-failure") {
+    throw invalid(
+      "bad-restart-policy",
+      `a number of retries goes with on-failure, not ${config.restart.name}`,
+    );
+  }
+}
+
+function roundUp(value: number, unit: number): number {
+  return Math.ceil(value / unit) * unit;
+}
+
+function hasControl(text: string): boolean {
+  for (const char of text) if (char < " " || char === "\x7f") return true;
+  return false;
+}
+
+function invalid(reason: string, message: string, hint?: string): KilnError {
+  return new KilnError(Code.InvalidArgument, message, { reason, hint });
+}
+
+function exhausted(reason: string, message: string): KilnError {
+  return new KilnError(Code.ResourceExhausted, message, { reason });
+}

@@ -1,0 +1,210 @@
+// What users do to VMs: start, stop, kill, restart, pause, unpause, remove, wait. Each verb takes the VM's lock, but
+// for kill, which must work while a stop is waiting. Runs themselves are vm-runner.ts's.
+
+import { KilnError } from "../base/errors.js";
+import type { Abortable } from "../base/progress.js";
+import { delay } from "../base/runtime.js";
+import { fromAgent } from "./agent-errors.js";
+import { type EngineContext, emitVmEvent, isoNow, vmLogger } from "./context.js";
+import { until } from "./notifier.js";
+import { signalNumber } from "./signals.js";
+import { requireLive, runningSession } from "./vm-access.js";
+import type { VmEntry } from "./vm-entry.js";
+import { removeEnded } from "./vm-remove.js";
+import type { VmRunner } from "./vm-runner.js";
+import { isEnded, isLive, requireState } from "./vm-state.js";
+
+export interface StopOptions {
+  /** Absent: the VM's own. */
+  readonly timeoutMs?: number | undefined;
+  /** Name or number; empty: the VM's own. */
+  readonly signal?: string | undefined;
+}
+
+export type WaitCondition = "exited" | "running" | "removed";
+
+/** What a guest may take beyond the stop time-out for its last output, sync and unmount. */
+const TIDY_END_MS = 15_000;
+const AGENT_CALL_MS = 5_000;
+
+export class VmVerbs {
+  readonly #ctx: EngineContext;
+  readonly #runner: VmRunner;
+
+  constructor(ctx: EngineContext, runner: VmRunner) {
+    this.#ctx = ctx;
+    this.#runner = runner;
+  }
+
+  /** Fine on a running VM. Goes on when the caller gives up: half-started VMs help nobody. */
+  async start(entry: VmEntry): Promise<void> {
+    await this.#ctx.lock.run(entry.id, async () => {
+      if (entry.state === "running") return;
+      requireState("start", entry.name, entry.state, ["created", "exited", "failed"]);
+      await entry.forget("restartAt");
+      await entry.note({ restartCount: 0, restartDelayMs: 0, stoppedByUser: false });
+      await this.#runner.start(entry);
+    });
+  }
+
+  /** Graceful: signal, time-out, SIGKILL in the guest; a guest that ignores all that loses its VMM. */
+  async stop(entry: VmEntry, options: StopOptions = {}): Promise<void> {
+    const signal =
+      options.signal === undefined || options.signal === "" ? undefined : signalNumber(options.signal);
+    await this.#halted(entry, async () => {
+      await this.#stop(entry, signal, options.timeoutMs ?? entry.record.config.stopTimeoutMs);
+    });
+  }
+
+  async restart(entry: VmEntry, options: StopOptions = {}): Promise<void> {
+    await this.stop(entry, options);
+    await this.start(entry);
+  }
+
+  /**
+   * Ends the VM at once, whatever it or a waiting stop is doing.
+   *
+   * @throws KilnError failed_precondition where it does not run
+   */
+  async kill(entry: VmEntry): Promise<void> {
+    if (!isLive(entry.state)) requireState("kill", entry.name, entry.state, ["running"]);
+    await entry.note({ stoppedByUser: true });
+    entry.starting?.abort(killed(entry));
+    const { live } = entry;
+    if (live !== undefined) {
+      live.asked = "kill";
+      await live.handle.kill();
+      await live.ended.promise;
+    }
+    await until(entry.changed, () =>
+      isLive(entry.state) && entry.starting !== undefined ? undefined : true,
+    );
+  }
+
+  /** Sends a signal to the program. KILL ends the VM. */
+  async signal(entry: VmEntry, name: string): Promise<void> {
+    const number = name === "" ? signalNumber("KILL") : signalNumber(name);
+    if (number === signalNumber("KILL")) return this.kill(entry);
+    const session = await runningSession(entry, "signal");
+    if (number === entry.record.program.stopSignal) await entry.note({ stoppedByUser: true });
+    try {
+      await session.client.signal({ signal: number }, { timeoutMs: AGENT_CALL_MS });
+    } catch (error) {
+      throw fromAgent(error, `send signal ${number} to VM ${entry.name}`);
+    }
+  }
+
+  async pause(entry: VmEntry): Promise<void> {
+    await this.#ctx.lock.run(entry.id, async () => {
+      const live = requireLive(entry, "pause", ["running"]);
+      await live.handle.pause();
+      if (entry.live !== live || entry.state !== "running") return; // it ended meanwhile
+      live.link.hold();
+      await entry.change({ to: "paused", reason: "" });
+      emitVmEvent(this.#ctx, entry, "pause");
+    });
+  }
+
+  async unpause(entry: VmEntry): Promise<void> {
+    await this.#ctx.lock.run(entry.id, () => this.#unpause(entry));
+  }
+
+  /** @param force ends it first */
+  async remove(entry: VmEntry, force: boolean): Promise<void> {
+    if (!force && isLive(entry.state)) requireState("remove", entry.name, entry.state, []);
+    await this.#halted(entry, async () => {
+      if (entry.removed) return;
+      const { live } = entry;
+      if (live !== undefined) {
+        live.asked = "kill";
+        await live.handle.kill();
+        await live.ended.promise;
+      }
+      await removeEnded(this.#ctx, entry);
+    });
+  }
+
+  /**
+   * Resolves when the condition holds; "exited" at once for a VM that has ended, and for one that is gone.
+   */
+  async wait(entry: VmEntry, condition: WaitCondition, options: Abortable = {}): Promise<void> {
+    const holds = () => {
+      if (entry.removed) return true;
+      if (condition === "exited") return isEnded(entry.state);
+      return condition === "running" && (entry.state === "running" || isEnded(entry.state));
+    };
+    await until(entry.changed, () => (holds() ? true : undefined), options.signal);
+  }
+
+  /** Runs with the lock held and no start under way; a start that is under way is given up. */
+  async #halted(entry: VmEntry, body: () => Promise<void>): Promise<void> {
+    for (let done = false; !done; ) {
+      entry.starting?.abort(killed(entry));
+      await until(entry.changed, () => (entry.starting === undefined ? true : undefined));
+      await this.#ctx.lock.run(entry.id, async () => {
+        if (entry.starting !== undefined) return; // one slipped in before us
+        clearTimeout(entry.restartTimer);
+        await body();
+        done = true;
+      });
+    }
+  }
+
+  async #stop(entry: VmEntry, signal: number | undefined, timeoutMs: number): Promise<void> {
+    if (entry.removed) return;
+    if (!entry.status.stoppedByUser) await entry.note({ stoppedByUser: true });
+    if (entry.status.restartAt !== undefined) await entry.forget("restartAt");
+    if (entry.live === undefined) return;
+    if (entry.state === "paused") await this.#unpause(entry);
+    const { live } = entry;
+    if (live === undefined) return;
+    if (entry.state === "running") await entry.change({ to: "stopping" });
+    live.asked = "stop";
+    const asked = await this.#askToStop(entry, signal ?? entry.record.program.stopSignal, timeoutMs);
+    const stop = new AbortController();
+    const patience = asked ? timeoutMs + TIDY_END_MS : 0;
+    await Promise.race([live.ended.promise, delay(patience, stop.signal).catch(() => undefined)]);
+    stop.abort();
+    await live.handle.kill();
+    await live.ended.promise;
+    emitVmEvent(this.#ctx, entry, "stop");
+  }
+
+  /** @returns false where the agent can't be asked: only the VMM can be ended then */
+  async #askToStop(entry: VmEntry, signal: number, timeoutMs: number): Promise<boolean> {
+    try {
+      const session = await entry.live?.link.session({ timeoutMs: AGENT_CALL_MS });
+      await session?.client.stop({ signal, timeoutMs }, { timeoutMs: AGENT_CALL_MS });
+      return session !== undefined;
+    } catch (error) {
+      const why = fromAgent(error, `stop VM ${entry.name}`).message;
+      vmLogger(this.#ctx, entry).warn("the guest can't be asked to stop, so its VMM is ended", { why });
+      return false;
+    }
+  }
+
+  async #unpause(entry: VmEntry): Promise<void> {
+    const live = requireLive(entry, "unpause", ["paused"]);
+    await live.handle.resume();
+    live.link.resume();
+    if (entry.live !== live || entry.state !== "paused") return;
+    await entry.change({ to: "running", at: isoNow(this.#ctx) });
+    emitVmEvent(this.#ctx, entry, "unpause");
+    await this.#setClock(entry);
+  }
+
+  /** A guest's clock stands still while it is paused. */
+  async #setClock(entry: VmEntry): Promise<void> {
+    const unixNs = BigInt(this.#ctx.now()) * 1_000_000n;
+    await entry.live?.link.current?.client
+      .setClock({ unixNs }, { timeoutMs: AGENT_CALL_MS })
+      .catch((error: unknown) => {
+        const why = fromAgent(error, "set the guest's clock").message;
+        vmLogger(this.#ctx, entry).debug("the clock of a guest that goes on is behind", { why });
+      });
+  }
+}
+
+function killed(entry: VmEntry): KilnError {
+  return new KilnError(10, `VM ${entry.name} was stopped while it started`, { reason: "killed" });
+}
