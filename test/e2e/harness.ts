@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { chown, mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -70,19 +70,27 @@ export interface TestKilnOptions {
   env?: NodeJS.ProcessEnv;
   /** Arguments of kilnd. */
   daemonArgs?: readonly string[];
+  /** Words before every command: setpriv, strace. */
+  prefix?: readonly string[];
+  /** Words before kilnd only. */
+  daemonPrefix?: readonly string[];
+  /** Another checkout's programs; default: this one's. */
+  programs?: { readonly cli: string; readonly daemon: string };
+  /** Gives the root to another user. */
+  owner?: { readonly uid: number; readonly gid: number };
 }
 
 export class TestKiln {
   readonly root: string;
   readonly env: NodeJS.ProcessEnv;
-  readonly #daemonArgs: readonly string[];
+  readonly #options: TestKilnOptions;
   #daemon: ChildProcess | undefined;
   #daemonLog = "";
 
   private constructor(root: string, options: TestKilnOptions) {
     this.root = root;
     this.env = { ...process.env, NO_COLOR: "1", ...options.env, KILN_ROOT: root };
-    this.#daemonArgs = options.daemonArgs ?? [];
+    this.#options = options;
   }
 
   /** A fresh root with the default kernel in it and its daemon running. */
@@ -90,6 +98,7 @@ export class TestKiln {
     const root = await mkdtemp(join(tmpdir(), "kt-"));
     const kiln = new TestKiln(root, options);
     await seedKernel(join(root, "data"));
+    if (options.owner !== undefined) await giveTo(root, options.owner);
     await kiln.startDaemon();
     return kiln;
   }
@@ -110,7 +119,9 @@ export class TestKiln {
 
   /** Starts kilnd and returns once its socket accepts. */
   async startDaemon(): Promise<void> {
-    const child = spawn(process.execPath, [DAEMON, ...this.#daemonArgs], {
+    const { prefix = [], daemonPrefix = [], daemonArgs = [], programs } = this.#options;
+    const argv = [...prefix, ...daemonPrefix, process.execPath, programs?.daemon ?? DAEMON, ...daemonArgs];
+    const child = spawn(argv[0] ?? "", argv.slice(1), {
       env: this.env,
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -137,7 +148,7 @@ export class TestKiln {
   }
 
   kiln(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-    return run([process.execPath, CLI, ...args], { ...options, env: { ...this.env, ...options.env } });
+    return run(this.#command(args), { ...options, env: { ...this.env, ...options.env } });
   }
 
   /** Runs a verb that must succeed and gives its stdout. */
@@ -153,7 +164,13 @@ export class TestKiln {
 
   /** A verb that goes on (run, logs -f, attach), with pipes. */
   spawn(args: readonly string[]): ChildProcess {
-    return spawn(process.execPath, [CLI, ...args], { env: this.env, stdio: ["pipe", "pipe", "pipe"] });
+    const [program = "", ...rest] = this.#command(args);
+    return spawn(program, rest, { env: this.env, stdio: ["pipe", "pipe", "pipe"] });
+  }
+
+  #command(args: readonly string[]): string[] {
+    const { prefix = [], programs } = this.#options;
+    return [...prefix, process.execPath, programs?.cli ?? CLI, ...args];
   }
 
   /** Processes of this root (VMMs, builders, kilnd): their command line names it. */
@@ -182,6 +199,13 @@ export class TestKiln {
       await this.stopDaemon("SIGKILL");
       await rm(this.root, { recursive: true, force: true });
     }
+  }
+}
+
+async function giveTo(root: string, { uid, gid }: { uid: number; gid: number }): Promise<void> {
+  for (const path of [root, ...(await readdir(root, { recursive: true })).map((name) => join(root, name))]) {
+    // Kernel files are hard links to the set-up's cache: those are world-readable and stay whose they are.
+    if ((await stat(path)).isDirectory()) await chown(path, uid, gid);
   }
 }
 

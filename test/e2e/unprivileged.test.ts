@@ -1,0 +1,100 @@
+// An ordinary user can do all of it: kilnd and the CLI run as a user nobody knows, without any capability, with
+// no_new_privs (no setuid helper can help), under strace, which sees no mount, no namespace and no loop device.
+
+import assert from "node:assert/strict";
+import { chmod, cp, mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { agentPath, CHECKOUT, netguardPath } from "../fixtures/assets.js";
+import { busyboxImage } from "../fixtures/busybox-image.js";
+import { archiveBytes } from "../fixtures/images/tar-writer.js";
+import { run, TestKiln } from "./harness.js";
+
+const USER = { uid: 54_321, gid: 54_321 };
+const WITHOUT_RIGHTS = [
+  "setpriv",
+  `--reuid=${USER.uid}`,
+  `--regid=${USER.gid}`,
+  "--clear-groups",
+  "--inh-caps=-all",
+  "--bounding-set=-all",
+  "--no-new-privs",
+];
+/** What kiln must never need: each call is traced, and none may appear. */
+const TRACED = [
+  "mount",
+  "umount2",
+  "pivot_root",
+  "fsopen",
+  "move_mount",
+  "setns",
+  "unshare",
+  "mknod",
+  "mknodat",
+];
+const skip = process.getuid?.() === 0 ? false : "this run is by an ordinary user already";
+
+describe("an ordinary user without any capability", { skip }, () => {
+  let kiln: TestKiln;
+  let scratch = "";
+  let trace = "";
+  before(async () => {
+    scratch = await mkdtemp(join(tmpdir(), "kiln-user-"));
+    await chmod(scratch, 0o755);
+    // This checkout may lie where that user can't look (/root): what runs is copied.
+    const copy = join(scratch, "kiln");
+    await mkdir(join(copy, "agent/target/release"), { recursive: true });
+    for (const path of ["dist/src", "node_modules", "package.json"]) {
+      await cp(join(CHECKOUT, path), join(copy, path), { recursive: true, verbatimSymlinks: true });
+    }
+    for (const path of [agentPath(), netguardPath()]) {
+      await cp(path, path.replace(CHECKOUT, copy));
+    }
+    await mkdir(join(scratch, "home"));
+    await run(["chown", "-R", `${USER.uid}:${USER.gid}`, join(scratch, "home")]);
+    trace = join(scratch, "home", "trace");
+    kiln = await TestKiln.start({
+      owner: USER,
+      prefix: WITHOUT_RIGHTS,
+      daemonPrefix: ["strace", "-f", "--seccomp-bpf", "-qq", "-o", trace, "-e", `trace=${TRACED.join(",")}`],
+      programs: { cli: join(copy, "dist/src/cli/main.js"), daemon: join(copy, "dist/src/daemon/main.js") },
+      env: { HOME: join(scratch, "home"), USER: "stranger" },
+    });
+  });
+  after(async () => {
+    await kiln.dispose();
+    await rm(scratch, { recursive: true, force: true });
+  });
+
+  it("runs an image, execs, copies and publishes, with root inside the guest only", async () => {
+    const image = await busyboxImage(join(scratch, "busybox"));
+    assert.equal((await kiln.ok(["run", "--rm", image, "id", "-u"])).trim(), "0");
+    const server = ["sh", "-c", "while true; do echo from-the-guest | nc -l -p 7 -w 1; done"];
+    await kiln.ok(["run", "-d", "--name", "vm", "-p", "127.0.0.1:0:7", image, ...server]);
+    assert.match(await kiln.ok(["exec", "-u", "app", "vm", "id"]), /uid=1000\(app\)/);
+    await kiln.ok(["cp", "-", "vm:/root"], { stdin: archiveBytes([{ path: "hello", data: "hello\n" }]) });
+    assert.equal(await kiln.ok(["exec", "vm", "cat", "/root/hello"]), "hello\n");
+    assert.match(await kiln.ok(["port", "vm", "7"]), /^127\.0\.0\.1:\d+\n$/);
+    await kiln.ok(["stop", "-t", "1", "vm"]);
+    await kiln.ok(["rm", "vm"]);
+  });
+
+  it("shows no mount, namespace or device call to strace", async () => {
+    const calls = await readFile(trace, "utf8");
+    assert.equal(calls, "", "kilnd and all that it started made none of these calls");
+  });
+
+  it("runs every process of it as that user, without capabilities", async () => {
+    const image = await busyboxImage(join(scratch, "busybox"));
+    const vm = (await kiln.ok(["run", "-d", image, "sleep", "1000"])).trim();
+    const seen = (await kiln.processes()).filter(({ command }) => command.includes("qemu-system"));
+    assert.equal(seen.length, 1, "one VMM runs");
+    const status = await readFile(`/proc/${seen[0]?.pid}/status`, "utf8");
+    assert.match(status, new RegExp(`^Uid:\\s+${USER.uid}\\s+${USER.uid}\\s`, "m"));
+    for (const set of ["CapPrm", "CapEff", "CapBnd"])
+      assert.match(status, new RegExp(`^${set}:\\s+0+$`, "m"));
+    assert.match(status, /^NoNewPrivs:\s+1$/m);
+    await kiln.ok(["rm", "-f", vm]);
+  });
+});
