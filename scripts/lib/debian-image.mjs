@@ -6,6 +6,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { writeOciLayout } from "./oci-layout.mjs";
 import { PATHS } from "./paths.mjs";
 import { capture, collect, SetupError } from "./run.mjs";
+import { hashInputs, isFresh, removeStamp, writeStamp } from "./stamps.mjs";
 import { say, step } from "./step.mjs";
 
 const SUITE = "bookworm";
@@ -38,8 +39,12 @@ export const DEBIAN_IMAGES = {
       ExposedPorts: { "5432/tcp": {} },
       StopSignal: "SIGINT",
     },
-    // Published ports reach the server from the guest's own loopback, where Debian asks for a password nobody has set.
-    hook: 'sed -i "1i host all all all trust" "$1"/etc/postgresql/15/main/pg_hba.conf',
+    hooks: [
+      // Published ports reach the server from the guest's own loopback, where Debian asks for a password nobody has set.
+      'sed -i "1i host all all all trust" "$1"/etc/postgresql/15/main/pg_hba.conf',
+      // In fakechroot mode, what the package's script makes as the user postgres counts as root's.
+      'chroot "$1" chown -R postgres:postgres /var/lib/postgresql',
+    ],
   },
   node: { include: ["nodejs"], config: { Entrypoint: ["node"] } },
   systemd: { include: ["systemd", "systemd-sysv", "dbus", "udev"], config: {} },
@@ -47,26 +52,31 @@ export const DEBIAN_IMAGES = {
 
 /** Makes those of DEBIAN_IMAGES that are missing, as OCI layouts with the tag `bookworm`, a few at a time. */
 export async function ensureDebianImages(names) {
-  const missing = names.filter((name) => !existsSync(`${PATHS.images}/${name}/index.json`));
+  const hashOf = (name) => hashInputs([], JSON.stringify([SUITE, DEBIAN_IMAGES[name]]));
+  const missing = names.filter(
+    (name) => !isFresh(`image-${name}`, hashOf(name), [`${PATHS.images}/${name}/index.json`]),
+  );
   if (missing.length === 0) return;
   await step(`make Debian ${SUITE} images with mmdebstrap: ${missing.join(", ")}`, async () => {
     const queue = [...missing];
     const worker = async () => {
       for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
+        removeStamp(`image-${name}`);
         await makeImage(`${PATHS.images}/${name}`, DEBIAN_IMAGES[name]);
+        writeStamp(`image-${name}`, hashOf(name));
       }
     };
     await Promise.all(Array.from({ length: Math.min(availableParallelism(), missing.length) }, worker));
   });
 }
 
-async function makeImage(directory, { include, config, hook }) {
+async function makeImage(directory, { include, config, hooks = [] }) {
   mkdirSync(PATHS.images, { recursive: true });
   const scratch = mkdtempSync(`${process.env.TMPDIR ?? tmpdir()}/kiln-image-`);
   const half = `${directory}.tmp-${process.pid}`;
   try {
     const tar = `${scratch}/root.tar`;
-    await bootstrap(tar, include, hook);
+    await bootstrap(tar, include, hooks);
     await writeOciLayout(half, tar, { tag: SUITE, config });
     rmSync(directory, { recursive: true, force: true });
     renameSync(half, directory);
@@ -77,10 +87,10 @@ async function makeImage(directory, { include, config, hook }) {
 }
 
 /** Tries mmdebstrap's own choice of mode first; fakechroot needs neither root nor subordinate ids. */
-async function bootstrap(tar, include, hook) {
+async function bootstrap(tar, include, hooks) {
   const failures = [];
   for (const mode of ["auto", "fakechroot"]) {
-    const result = await collect("mmdebstrap", planBootstrap(tar, include, hook, mode), { cwd: "/" });
+    const result = await collect("mmdebstrap", planBootstrap(tar, include, hooks, mode), { cwd: "/" });
     if (result.code === 0) return;
     failures.push(`mmdebstrap --mode=${mode}:\n${result.stderr.split("\n").slice(-20).join("\n")}`);
     if (process.getuid() === 0) break;
@@ -89,14 +99,14 @@ async function bootstrap(tar, include, hook) {
   throw new SetupError(`Cannot make a Debian image:\n${failures.join("\n")}`);
 }
 
-function planBootstrap(tar, include, hook, mode) {
+function planBootstrap(tar, include, hooks, mode) {
   return [
     `--mode=${mode}`,
     "--variant=minbase",
     "--quiet",
     ...(include.length === 0 ? [] : [`--include=${include.join(",")}`]),
     ...aptOptions().map((option) => `--aptopt=${option}`),
-    ...(hook === undefined ? [] : [`--customize-hook=${hook}`]),
+    ...hooks.map((hook) => `--customize-hook=${hook}`),
     // mmdebstrap keeps the options in the image: they are this machine's business only.
     '--customize-hook=rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/hostname "$1"/etc/resolv.conf',
     SUITE,
