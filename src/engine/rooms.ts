@@ -4,6 +4,7 @@
 import type { Duplex } from "node:stream";
 import type { AgentSession, DialChannel, OpenSessionOptions } from "../agent/types.js";
 import type { Abortable } from "../base/progress.js";
+import type { MergeOptions, MergeResult } from "../image/index.js";
 import type { ImageStore } from "../image/types.js";
 import type { KernelCatalogue } from "../kernel/types.js";
 import type { NetworkCardSpec, VmmDriver, VmmKind, VmmProbe } from "../vmm/types.js";
@@ -97,6 +98,7 @@ export interface Rooms {
   readonly network: NetworkRoom;
   readonly disks: DiskRoom;
   readonly buildBase: BaseBuilder;
+  readonly mergeLayers: (options: MergeOptions) => Promise<MergeResult>;
   /** The agent's binary, packed into every initramfs. */
   readonly agentPath: string;
 }

@@ -19,11 +19,10 @@ export class VmEntry {
   readonly log: VmLog;
   /** Wakes at every change of status, and at removal. */
   readonly changed = new Notifier();
-  /** What runs; undefined unless the state is live. */
-  live: LiveVm | undefined;
   /** The timer of the restart policy. */
   restartTimer: NodeJS.Timeout | undefined;
   removed = false;
+  #live: LiveVm | undefined;
   #starting: AbortController | undefined;
   #record: VmRecord;
   #status: VmStatus;
@@ -56,6 +55,16 @@ export class VmEntry {
 
   get state(): VmState {
     return this.#status.state;
+  }
+
+  /** What runs; undefined unless the state is live. */
+  get live(): LiveVm | undefined {
+    return this.#live;
+  }
+
+  set live(live: LiveVm | undefined) {
+    this.#live = live;
+    this.changed.notify();
   }
 
   /** Aborts the start that is under way; undefined where there is none. */

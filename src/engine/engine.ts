@@ -1,0 +1,254 @@
+// The engine: everything that kiln can do, for the API and for programs that embed it without a daemon. Composes the
+// parts; what they do is in their files.
+
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { KilnError } from "../base/errors.js";
+import { makeDirectory } from "../base/files.js";
+import { KeyedLock, Semaphore } from "../base/lock.js";
+import type { Logger } from "../base/log.js";
+import type { StatPathResponse } from "../gen/kiln/agent/v1/agent_pb.js";
+import { Bases } from "./bases.js";
+import { readConsole } from "./console-reader.js";
+import type { EngineContext } from "./context.js";
+import { EventLog, type KilnEvent, type ReadEventsOptions } from "./events.js";
+import { EVENT_FILTERS, matchesEvent, matchesVm, parseFilters, VM_FILTERS } from "./filters.js";
+import { Holds } from "./holds.js";
+import type { Host } from "./host.js";
+import { HostWatch } from "./host-watch.js";
+import { ImageVerbs } from "./image-verbs.js";
+import { KernelAssets } from "./kernel-assets.js";
+import { KernelVerbs } from "./kernel-verbs.js";
+import type { Ownership } from "./ownership.js";
+import { loadVms, resumeVms } from "./recovery.js";
+import type { Rooms } from "./rooms.js";
+import type { EngineSettings } from "./settings.js";
+import type { WorkOptions } from "./shared-work.js";
+import { SystemVerbs } from "./system-verbs.js";
+import { type AttachOutput, type AttachSpec, attachToVm } from "./vm-attach.js";
+import { type CreateRequest, createVm } from "./vm-create.js";
+import type { VmEntry } from "./vm-entry.js";
+import { type ExecOutput, type ExecSpec, execInVm, type ProcessInput } from "./vm-exec.js";
+import { readArchive, statPath, type WriteArchiveTarget, writeArchive } from "./vm-files.js";
+import type { LogChunk, ReadLogOptions } from "./vm-log.js";
+import { PortVerbs } from "./vm-ports.js";
+import { VmRegistry } from "./vm-registry.js";
+import { VmRunner } from "./vm-runner.js";
+import { isLive } from "./vm-state.js";
+import { sampleUsage, type VmUsage } from "./vm-stats.js";
+import { type DamagedVm, VmStore } from "./vm-store.js";
+import { VmVerbs } from "./vm-verbs.js";
+
+export interface EngineOptions {
+  readonly dataRoot: string;
+  readonly runRoot: string;
+  readonly rooms: Rooms;
+  readonly settings: EngineSettings;
+  readonly host: Host;
+  readonly ownership: Ownership;
+  readonly log: Logger;
+  readonly now?: () => number;
+}
+
+const KERNEL_IMAGE_TEMP = "kernel-image-";
+
+export class Engine {
+  readonly verbs: VmVerbs;
+  readonly ports: PortVerbs;
+  readonly images: ImageVerbs;
+  readonly kernels: KernelVerbs;
+  readonly system: SystemVerbs;
+  readonly #ctx: EngineContext;
+  readonly #runner: VmRunner;
+  readonly #watch: HostWatch;
+  #damaged: readonly DamagedVm[] = [];
+  #recovered: Promise<void> = Promise.resolve();
+
+  constructor(options: EngineOptions) {
+    const ctx = createContext(options);
+    this.#ctx = ctx;
+    this.#runner = new VmRunner(ctx);
+    this.verbs = new VmVerbs(ctx, this.#runner);
+    this.ports = new PortVerbs(ctx);
+    this.images = new ImageVerbs(ctx);
+    this.kernels = new KernelVerbs(ctx);
+    this.#watch = new HostWatch(ctx, this.verbs);
+    const parts = { vms: this.verbs, images: this.images, kernels: this.kernels, watch: this.#watch };
+    this.system = new SystemVerbs(ctx, parts, () => this.#damaged);
+  }
+
+  /**
+   * Reads the state on disk and repairs it. When it resolves, lists and names are right; VMs that live are being
+   * taken over, which `recovered` waits for.
+   */
+  async open(): Promise<void> {
+    const { dataRoot, rooms, bases, kernels } = this.#ctx;
+    await makeDirectory(dataRoot, 0o711);
+    await removeTemporary(dataRoot);
+    await Promise.all([rooms.images.open(), rooms.kernels.open(), bases.open(), kernels.open()]);
+    const { damaged } = await loadVms(this.#ctx, this.#runner);
+    this.#damaged = damaged;
+    this.#recovered = resumeVms(this.#ctx, this.#runner);
+    this.#watch.start();
+  }
+
+  /** Resolves once every VM that lives has been taken over. Never rejects. */
+  get recovered(): Promise<void> {
+    return this.#recovered;
+  }
+
+  /** Lets go of everything. VMs go on. */
+  async close(): Promise<void> {
+    this.#watch.close();
+    this.#runner.close();
+    await Promise.all(
+      this.#ctx.vms.list().map(async (entry) => {
+        await entry.live?.handle.detach();
+        await entry.live?.release();
+        await entry.settled();
+      }),
+    );
+  }
+
+  create(request: CreateRequest, options: WorkOptions = {}): Promise<VmEntry> {
+    return createVm(this.#ctx, request, options);
+  }
+
+  /** By full id, name or unique id prefix. @throws KilnError not_found `vm-not-found` */
+  find(key: string): VmEntry {
+    return this.#ctx.vms.find(key);
+  }
+
+  /**
+   * @param all false: only those that run
+   * @param filters see filters.ts
+   */
+  list(all: boolean, filters: readonly string[] = []): VmEntry[] {
+    const parsed = parseFilters("ps", filters, VM_FILTERS);
+    // A state that is asked for by name is looked for among all of them.
+    const everyone = all || parsed.has("status");
+    return this.#ctx.vms
+      .list()
+      .filter((entry) => (everyone || isLive(entry.state)) && matchesVm(entry, parsed));
+  }
+
+  exec(
+    key: string,
+    spec: ExecSpec,
+    input: AsyncIterable<ProcessInput>,
+    signal?: AbortSignal,
+  ): AsyncGenerator<ExecOutput> {
+    return execInVm(this.find(key), spec, input, signal);
+  }
+
+  attach(
+    key: string,
+    spec: AttachSpec,
+    input: AsyncIterable<ProcessInput>,
+    signal?: AbortSignal,
+  ): AsyncGenerator<AttachOutput> {
+    return attachToVm(this.#ctx, this.verbs, this.find(key), spec, input, signal);
+  }
+
+  /** The program's output, also of a VM that has ended. */
+  logs(key: string, options: ReadLogOptions): AsyncGenerator<LogChunk> {
+    return this.find(key).log.read(options);
+  }
+
+  /** The kernel's console. */
+  async *console(
+    key: string,
+    options: { tail?: number | undefined; follow: boolean; signal?: AbortSignal | undefined },
+  ): AsyncGenerator<Uint8Array> {
+    const entry = this.find(key);
+    const { consoleLog } = entry.status;
+    if (consoleLog === "") return;
+    const following = () => options.follow && isLive(entry.state);
+    yield* readConsole(consoleLog, { tail: options.tail, following, signal: options.signal });
+  }
+
+  readArchive(
+    key: string,
+    path: string,
+    followLink: boolean,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
+    return readArchive(this.find(key), path, followLink, signal);
+  }
+
+  writeArchive(
+    key: string,
+    target: WriteArchiveTarget,
+    tar: AsyncIterable<Uint8Array>,
+    signal?: AbortSignal,
+  ): Promise<{ entries: bigint; bytes: bigint }> {
+    return writeArchive(this.find(key), target, tar, signal);
+  }
+
+  statPath(key: string, path: string, signal?: AbortSignal): Promise<StatPathResponse> {
+    return statPath(this.find(key), path, signal);
+  }
+
+  /** @param keys empty: all that run at each sample */
+  stats(keys: readonly string[], once: boolean, signal?: AbortSignal): AsyncGenerator<VmUsage[]> {
+    const chosen = keys.map((key) => this.find(key));
+    const select = () =>
+      (chosen.length > 0 ? chosen : this.list(false)).filter((entry) => entry.live !== undefined);
+    return sampleUsage(select, once, signal);
+  }
+
+  async *events(options: ReadEventsOptions & { filters?: readonly string[] }): AsyncGenerator<KilnEvent> {
+    const filters = parseFilters("events", options.filters ?? [], EVENT_FILTERS);
+    for await (const event of this.#ctx.events.read(options)) {
+      if (matchesEvent(event, filters) || event.action === "events-lost") yield event;
+    }
+  }
+}
+
+function createContext(options: EngineOptions): EngineContext {
+  const { rooms, settings, dataRoot, ownership, host } = options;
+  const now = options.now ?? Date.now;
+  return {
+    dataRoot,
+    runRoot: options.runRoot,
+    rooms,
+    settings,
+    host,
+    ownership,
+    log: options.log,
+    events: new EventLog(now),
+    store: new VmStore(dataRoot),
+    vms: new VmRegistry(),
+    bases: new Bases({
+      dataRoot,
+      builder: rooms.buildBase,
+      host,
+      ownership,
+      limits: settings.buildLimits,
+      reserveBytes: settings.diskReserveBytes,
+      blobPath: (digest) => rooms.images.blobPath(digest),
+    }),
+    kernels: new KernelAssets({
+      dataRoot,
+      catalogue: rooms.kernels,
+      disks: rooms.disks,
+      ownership,
+      agentPath: rooms.agentPath,
+    }),
+    imageHolds: new Holds(),
+    lock: new KeyedLock(),
+    boots: new Semaphore(settings.concurrentBoots),
+    now,
+  };
+}
+
+async function removeTemporary(dataRoot: string): Promise<void> {
+  try {
+    for (const name of await readdir(dataRoot)) {
+      if (name.startsWith(KERNEL_IMAGE_TEMP))
+        await rm(join(dataRoot, name), { recursive: true, force: true });
+    }
+  } catch (error) {
+    throw KilnError.from(error, `open ${dataRoot}`);
+  }
+}

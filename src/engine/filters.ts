@@ -1,0 +1,86 @@
+// The filters of lists and events: "key=value" words, Docker's. Values of one key are alternatives, keys add up; an
+// unknown key is refused, because silently ignored it would select too much.
+
+import { Code, KilnError } from "../base/errors.js";
+import { parseDuration } from "../base/units.js";
+import type { KilnEvent } from "./events.js";
+import type { VmEntry } from "./vm-entry.js";
+
+export type Filters = ReadonlyMap<string, readonly string[]>;
+
+/**
+ * @param what for the message: "ps", "events"
+ * @throws KilnError invalid_argument `bad-filter`
+ */
+export function parseFilters(what: string, texts: readonly string[], known: readonly string[]): Filters {
+  const filters = new Map<string, string[]>();
+  for (const text of texts) {
+    const cut = text.indexOf("=");
+    const key = text.slice(0, cut);
+    if (cut < 1 || !known.includes(key)) {
+      throw new KilnError(Code.InvalidArgument, `"${text}" is no filter of ${what}`, {
+        reason: "bad-filter",
+        hint: `write KEY=VALUE with one of ${known.join(", ")}`,
+      });
+    }
+    filters.set(key, [...(filters.get(key) ?? []), text.slice(cut + 1)]);
+  }
+  return filters;
+}
+
+export const VM_FILTERS = ["id", "name", "label", "status", "ancestor"] as const;
+
+/** Whether a VM passes. */
+export function matchesVm(entry: VmEntry, filters: Filters): boolean {
+  const { config } = entry.record;
+  return passes(filters, {
+    id: (value) => entry.id.startsWith(value),
+    name: (value) => entry.name.includes(value),
+    label: (value) => hasLabel(config.labels, value),
+    status: (value) => entry.state === value,
+    ancestor: (value) => config.image === value || sameImage(config.imageId, value),
+  });
+}
+
+export const EVENT_FILTERS = ["type", "action", "event", "vm", "image", "label"] as const;
+
+/** Whether an event passes. */
+export function matchesEvent(event: KilnEvent, filters: Filters): boolean {
+  return passes(filters, {
+    type: (value) => event.type === value,
+    action: (value) => event.action === value,
+    event: (value) => event.action === value,
+    vm: (value) => event.type === "vm" && (event.id.startsWith(value) || event.attributes.name === value),
+    image: (value) =>
+      event.attributes.image === value || (event.type === "image" && event.attributes.name === value),
+    label: (value) => hasLabel(event.attributes, value),
+  });
+}
+
+export const PRUNE_FILTERS = ["label", "until"] as const;
+
+/** Whether an ended VM is old and labelled enough to be pruned. */
+export function matchesPrune(entry: VmEntry, filters: Filters, nowMs: number): boolean {
+  return passes(filters, {
+    label: (value) => hasLabel(entry.record.config.labels, value),
+    until: (value) => Date.parse(entry.record.createdAt) < nowMs - parseDuration(value, "until"),
+  });
+}
+
+function passes(filters: Filters, tests: Readonly<Record<string, (value: string) => boolean>>): boolean {
+  for (const [key, values] of filters) {
+    const test = tests[key];
+    if (test === undefined || !values.some(test)) return false;
+  }
+  return true;
+}
+
+function hasLabel(labels: Readonly<Record<string, string>>, wanted: string): boolean {
+  const cut = wanted.indexOf("=");
+  if (cut < 0) return Object.hasOwn(labels, wanted);
+  return labels[wanted.slice(0, cut)] === wanted.slice(cut + 1);
+}
+
+function sameImage(id: string, wanted: string): boolean {
+  return wanted.length >= 6 && (id.startsWith(wanted) || id.startsWith(`sha256:${wanted}`));
+}

@@ -1,0 +1,26 @@
+// The door of the engine.
+
+// What the API shows of other rooms' nouns.
+export type { RegistryCredentials, StoredImage } from "../image/types.js";
+export type { StoredKernel } from "../kernel/types.js";
+// For programs that embed kiln and for the API.
+export { Engine, type EngineOptions } from "./engine.js";
+export type { KilnEvent } from "./events.js";
+export { PRUNE_FILTERS, parseFilters } from "./filters.js";
+export { type Host, readHost } from "./host.js";
+export type { ListedKernel } from "./kernel-verbs.js";
+export type { LogStream } from "./log-format.js";
+export { closedParents, createUserPerVm, OWN_USER, type Ownership } from "./ownership.js";
+// For the daemon, and for tests that bring their own rooms.
+export type { Rooms } from "./rooms.js";
+export { defaultSettings, type EngineSettings } from "./settings.js";
+export type { DiskUsage } from "./usage.js";
+export type { AttachOutput, AttachSpec } from "./vm-attach.js";
+export { defaultConfig, type PortBinding, type VmConfig } from "./vm-config.js";
+export { type PullPolicy, parsePlatform } from "./vm-create.js";
+export type { VmEntry } from "./vm-entry.js";
+export type { ExecOutput, ExecSpec, ProcessInput } from "./vm-exec.js";
+export { isLive, type VmState } from "./vm-state.js";
+export type { VmUsage } from "./vm-stats.js";
+export type { VmStatus } from "./vm-status.js";
+export type { WaitCondition } from "./vm-verbs.js";

@@ -1,0 +1,152 @@
+// Kernels as users see them: import from a file, a package, Debian or an OCI kernel image; remove what nobody needs.
+
+import { mkdir, mkdtemp, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { Code, KilnError } from "../base/errors.js";
+import { UndoStack } from "../base/undo.js";
+import type { KernelImportOptions, StoredKernel } from "../kernel/types.js";
+import type { EngineContext } from "./context.js";
+import { requireDisk } from "./host.js";
+import type { WorkOptions } from "./shared-work.js";
+import { SpoolSink } from "./spool-sink.js";
+import { parsePlatform } from "./vm-create.js";
+
+export interface ImportKernelSpec {
+  /** A file, "debian", or an image reference. */
+  readonly source: string;
+  readonly name?: string | undefined;
+  readonly makeDefault: boolean;
+  readonly modulesDirectory?: string | undefined;
+}
+
+export interface ListedKernel {
+  readonly kernel: StoredKernel;
+  readonly isDefault: boolean;
+  readonly why: string;
+}
+
+export class KernelVerbs {
+  readonly #ctx: EngineContext;
+
+  constructor(ctx: EngineContext) {
+    this.#ctx = ctx;
+  }
+
+  list(): ListedKernel[] {
+    const { kernels } = this.#ctx.rooms;
+    const chosen = kernels.default();
+    return kernels.list().map((kernel) => this.#listed(kernel, chosen));
+  }
+
+  describe(kernel: StoredKernel): ListedKernel {
+    return this.#listed(kernel, this.#ctx.rooms.kernels.default());
+  }
+
+  async import(spec: ImportKernelSpec, options: WorkOptions): Promise<ListedKernel> {
+    const { host, dataRoot, settings, rooms } = this.#ctx;
+    await requireDisk(host, `import kernel ${spec.source}`, dataRoot, 0, settings.diskReserveBytes);
+    const kernel = await this.#import(spec, options);
+    if (spec.makeDefault) await rooms.kernels.setDefault(kernel.id);
+    this.#emit("import", kernel);
+    return this.describe(kernel);
+  }
+
+  /**
+   * @param force also where VMs boot it: they then can't start until it is imported again
+   * @throws KilnError failed_precondition `kernel-in-use`
+   */
+  async remove(key: string, force: boolean): Promise<string> {
+    const { kernels } = this.#ctx.rooms;
+    const kernel = kernels.find(key);
+    const users = this.#ctx.vms.list().filter((entry) => entry.record.kernelId === kernel.id);
+    if (users.length > 0 && !force) {
+      const names = users.slice(0, 5).map((entry) => entry.name);
+      throw new KilnError(Code.FailedPrecondition, `kernel ${key} is booted by VM ${names.join(", ")}`, {
+        reason: "kernel-in-use",
+        hint: "remove those VMs first",
+      });
+    }
+    await kernels.remove(kernel.id);
+    await this.#ctx.kernels.collect();
+    this.#emit("delete", kernel);
+    return kernel.id;
+  }
+
+  async #import(spec: ImportKernelSpec, options: WorkOptions): Promise<StoredKernel> {
+    const { kernels } = this.#ctx.rooms;
+    const how = {
+      ...(spec.name === undefined || spec.name === "" ? {} : { name: spec.name }),
+      ...(spec.modulesDirectory === undefined || spec.modulesDirectory === ""
+        ? {}
+        : { modulesDirectory: spec.modulesDirectory }),
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+      ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+    };
+    if (spec.source === "debian") return kernels.importDebian(how);
+    if (await isFile(spec.source)) return kernels.importFile(spec.source, how);
+    return this.#importImage(spec.source, how, options);
+  }
+
+  /** Ignite's form: an image that holds /boot/vmlinux and /lib/modules. */
+  async #importImage(
+    reference: string,
+    how: KernelImportOptions,
+    options: WorkOptions,
+  ): Promise<StoredKernel> {
+    const { rooms, dataRoot, host } = this.#ctx;
+    const image =
+      rooms.images.find(reference) ??
+      (await rooms.images.pull(reference, { ...how, platform: parsePlatform(host.facts.platform) }));
+    const release = this.#ctx.imageHolds.hold(image.id);
+    await using undo = new UndoStack();
+    undo.push("let go of the image", release);
+    const temp = await mkdtemp(join(dataRoot, "kernel-image-"));
+    undo.push(`remove ${temp}`, () => rm(temp, { recursive: true, force: true }));
+    const sink = new SpoolSink(join(temp, "spool"));
+    undo.push("remove the spool", () => sink.dispose());
+    const layers = image.layers.map((layer) => ({ ...layer, path: rooms.images.blobPath(layer.digest) }));
+    const { root } = await rooms.mergeLayers({
+      layers,
+      sink,
+      limits: this.#ctx.settings.buildLimits,
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+      ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+    });
+    await sink.finish(root);
+    const tree = join(temp, "tree");
+    if (!(await extractKernel(sink, tree))) throw noKernelIn(reference);
+    return rooms.kernels.importTree(tree, how);
+  }
+
+  #listed(kernel: StoredKernel, chosen: { kernel: StoredKernel; why: string } | undefined): ListedKernel {
+    const isDefault = chosen?.kernel.id === kernel.id;
+    return { kernel, isDefault, why: isDefault ? (chosen?.why ?? "") : "" };
+  }
+
+  #emit(action: string, { id, name, release }: StoredKernel): void {
+    this.#ctx.events.emit({ type: "kernel", action, id, attributes: { name, release } });
+  }
+}
+
+async function extractKernel(sink: SpoolSink, tree: string): Promise<boolean> {
+  await mkdir(join(tree, "boot"), { recursive: true });
+  await mkdir(join(tree, "lib"), { recursive: true });
+  const found = await sink.extract("/boot/vmlinux", join(tree, "boot/vmlinux"));
+  await sink.extract("/lib/modules", join(tree, "lib/modules"));
+  return found;
+}
+
+function noKernelIn(reference: string): KilnError {
+  return new KilnError(Code.InvalidArgument, `image ${reference} holds no /boot/vmlinux`, {
+    reason: "no-kernel-in-image",
+    hint: "a kernel image holds /boot/vmlinux and /lib/modules, as Ignite's do",
+  });
+}
+
+async function isFile(path: string): Promise<boolean> {
+  if (!path.includes("/")) return false;
+  return stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+}

@@ -1,0 +1,126 @@
+// About the whole of kiln: what the host offers, what is used, what may go.
+
+import type { KilnError } from "../base/errors.js";
+import type { VmmProbe } from "../vmm/types.js";
+import type { EngineContext } from "./context.js";
+import { type Filters, matchesPrune } from "./filters.js";
+import type { HostWatch } from "./host-watch.js";
+import type { ImageVerbs } from "./image-verbs.js";
+import type { KernelVerbs, ListedKernel } from "./kernel-verbs.js";
+import { type DiskUsage, directoryBytes, diskUsage } from "./usage.js";
+import { isLive } from "./vm-state.js";
+import type { DamagedVm } from "./vm-store.js";
+import type { VmVerbs } from "./vm-verbs.js";
+
+export interface ListedVmm extends VmmProbe {
+  readonly chosen: boolean;
+}
+
+export interface SystemInfo {
+  readonly vmms: readonly ListedVmm[];
+  readonly kernel: ListedKernel | undefined;
+  readonly cpus: number;
+  readonly memoryBytes: number;
+  readonly diskFreeBytes: number;
+  readonly vms: number;
+  readonly vmsRunning: number;
+  readonly images: number;
+  readonly warnings: readonly string[];
+}
+
+export interface Pruned {
+  readonly vms: readonly string[];
+  readonly images: readonly string[];
+  readonly bases: readonly string[];
+  readonly bytes: number;
+}
+
+export class SystemVerbs {
+  readonly #ctx: EngineContext;
+  readonly #vms: VmVerbs;
+  readonly #images: ImageVerbs;
+  readonly #kernels: KernelVerbs;
+  readonly #watch: HostWatch;
+  readonly #damaged: () => readonly DamagedVm[];
+
+  constructor(
+    ctx: EngineContext,
+    parts: { vms: VmVerbs; images: ImageVerbs; kernels: KernelVerbs; watch: HostWatch },
+    damaged: () => readonly DamagedVm[],
+  ) {
+    this.#ctx = ctx;
+    this.#vms = parts.vms;
+    this.#images = parts.images;
+    this.#kernels = parts.kernels;
+    this.#watch = parts.watch;
+    this.#damaged = damaged;
+  }
+
+  async info(): Promise<SystemInfo> {
+    const { host, dataRoot, vms, rooms } = this.#ctx;
+    const entries = vms.list();
+    const vmms = await this.#vmms();
+    const chosen = rooms.kernels.default();
+    return {
+      vmms,
+      kernel: chosen === undefined ? undefined : this.#kernels.describe(chosen.kernel),
+      cpus: host.facts.cpus,
+      memoryBytes: host.facts.memoryBytes,
+      diskFreeBytes: await host.freeDisk(dataRoot),
+      vms: entries.length,
+      vmsRunning: entries.filter((entry) => isLive(entry.state)).length,
+      images: rooms.images.list().length,
+      warnings: [...(await this.#watch.warnings()), ...this.#standing(vmms, chosen === undefined)],
+    };
+  }
+
+  diskUsage(): Promise<DiskUsage> {
+    return diskUsage(this.#ctx);
+  }
+
+  /**
+   * Removes VMs that have ended (and those never started), images without a name (with `all` every unused one),
+   * bases and modules disks that nothing needs, and downloads nobody finished.
+   */
+  async prune(all: boolean, filters: Filters): Promise<Pruned> {
+    const vms: string[] = [];
+    let bytes = 0;
+    for (const entry of this.#ctx.vms.list()) {
+      if (isLive(entry.state) || !matchesPrune(entry, filters, this.#ctx.now())) continue;
+      bytes += await directoryBytes(this.#ctx.store.directory(entry.id));
+      await this.#vms.remove(entry, false);
+      vms.push(entry.id);
+    }
+    const images = await this.#images.prune(all);
+    const bases = all ? await this.#ctx.bases.collect(this.#basesOfVms()) : await this.#images.collectBases();
+    bytes += images.bytes + bases.bytes + (await this.#ctx.kernels.collect());
+    return { vms, images: images.deleted, bases: bases.keys, bytes };
+  }
+
+  #basesOfVms(): Set<string> {
+    return new Set(this.#ctx.vms.list().map((entry) => entry.record.base));
+  }
+
+  async #vmms(): Promise<ListedVmm[]> {
+    const { vmms } = this.#ctx.rooms;
+    const probes = await vmms.probes();
+    const choice = await vmms.choose(this.#ctx.settings.vmm).catch((_: KilnError) => undefined); // said below
+    return probes.map((probe) => ({ ...probe, chosen: choice?.driver.kind === probe.kind }));
+  }
+
+  /** What a user should know, whatever happens now. */
+  #standing(vmms: readonly ListedVmm[], noKernel: boolean): string[] {
+    const warnings: string[] = [];
+    const chosen = vmms.find((vmm) => vmm.chosen);
+    if (chosen === undefined) warnings.push("no VMM works on this host: VMs can't be started");
+    if (chosen?.capabilities?.accelerator === "tcg") {
+      warnings.push("KVM does not work here: VMs run by software emulation, several times slower");
+    }
+    if (noKernel)
+      warnings.push("no kernel yet: the first VM fetches Debian's, or bring one with `kiln kernel import`");
+    for (const { id, movedTo } of this.#damaged()) {
+      warnings.push(`the record of VM ${id.slice(0, 12)} was damaged and put aside in ${movedTo}`);
+    }
+    return warnings;
+  }
+}
