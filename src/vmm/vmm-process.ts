@@ -90,6 +90,7 @@ export class VmmProcess {
 
   /** SIGKILL, and its end. */
   async kill(): Promise<void> {
+    this.#child?.ref();
     await signalProcess(this.id, "SIGKILL");
     await this.expectEnd();
     await this.ended;

@@ -5,6 +5,7 @@ import { readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, KilnError } from "../../base/errors.js";
 import type { Abortable } from "../../base/progress.js";
+import { delay } from "../../base/runtime.js";
 import { UndoStack } from "../../base/undo.js";
 import { ConsoleLog } from "../console-log.js";
 import { hostTscKhz } from "../host-tsc.js";
@@ -31,6 +32,7 @@ export interface QemuDriverOptions extends QemuProbeOptions {
 }
 
 const CONSOLE_LOG = "console.log";
+const LAST_WORDS_MS = 500;
 
 export function createQemuDriver(options: QemuDriverOptions): VmmDriver {
   return new QemuDriver(options);
@@ -86,6 +88,7 @@ class QemuDriver implements VmmDriver {
     await removeSockets(plan.sockets);
 
     await using undo = new UndoStack();
+    undo.push("remove QEMU's sockets", () => removeSockets(plan.sockets));
     const log = await ConsoleLog.start(join(spec.stateDirectory, CONSOLE_LOG));
     undo.push("close the console log", () => log.close());
     const vmm = await VmmProcess.spawn(plan);
@@ -177,13 +180,15 @@ class QemuDriver implements VmmDriver {
 
 async function connectToNew(handle: QemuHandle, vmm: VmmProcess, options: Abortable): Promise<void> {
   let end: string | undefined;
-  void vmm.ended.then((how) => {
+  const ended = vmm.ended.then((how) => {
     end = describeEnd(how);
   });
   try {
     await handle.connect({ ...options, gone: () => end !== undefined });
   } catch (error) {
     options.signal?.throwIfAborted();
+    // A QEMU that gives up closes its sockets a moment before it ends.
+    await Promise.race([ended, delay(LAST_WORDS_MS)]);
     if (end === undefined) throw error;
     const words = vmm.stderrTail();
     throw new KilnError(

@@ -1,0 +1,104 @@
+// What every VMM contract test needs: a driver, a guest, private directories, and no VM left at the end.
+
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, open, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { newId } from "../../src/base/ids.js";
+import { isAlive } from "../../src/base/processes.js";
+import type { DiskSpec, VmmDriver, VmmHandle, VmmSpec } from "../../src/vmm/index.js";
+import { GuestShell, makeTestGuest, type TestGuest } from "../fixtures/vmm-guest.js";
+
+export const MIB = 1024 * 1024;
+
+/** Makes the driver under test anew, as a later kilnd would. */
+export type DriverFactory = (cacheDirectory: string) => VmmDriver;
+
+export class VmmBench implements AsyncDisposable {
+  readonly root: string;
+  readonly guest: TestGuest;
+  readonly #makeDriver: DriverFactory;
+  readonly #handles: VmmHandle[] = [];
+  #count = 0;
+
+  private constructor(root: string, guest: TestGuest, makeDriver: DriverFactory) {
+    this.root = root;
+    this.guest = guest;
+    this.#makeDriver = makeDriver;
+  }
+
+  static async open(makeDriver: DriverFactory): Promise<VmmBench> {
+    const root = await mkdtemp(join(tmpdir(), "kv-"));
+    await mkdir(join(root, "cache"));
+    return new VmmBench(root, await makeTestGuest(root), makeDriver);
+  }
+
+  newDriver(): VmmDriver {
+    return this.#makeDriver(join(this.root, "cache"));
+  }
+
+  /** A VM of 256 MiB and one vCPU without disks and network, with directories of its own. */
+  async spec(change: Partial<VmmSpec> = {}): Promise<VmmSpec> {
+    const base = join(this.root, `v${this.#count++}`);
+    const [runDirectory, stateDirectory] = [join(base, "run"), join(base, "state")];
+    await mkdir(runDirectory, { recursive: true });
+    await mkdir(stateDirectory, { recursive: true });
+    return {
+      vmId: newId(),
+      runDirectory,
+      stateDirectory,
+      kernel: this.guest.kernel,
+      initrd: this.guest.initrd,
+      kernelArgs: [],
+      vcpus: 1,
+      memoryBytes: 256 * MIB,
+      disks: [],
+      ...change,
+    };
+  }
+
+  /** A sparse raw disk that begins with its own id. */
+  async disk(id: string, sizeBytes: number, readOnly: boolean): Promise<DiskSpec> {
+    const path = join(this.root, `${id}-${this.#count++}.img`);
+    const file = await open(path, "wx");
+    await file.write(`disk ${id}\n`);
+    await file.truncate(sizeBytes);
+    await file.close();
+    return { id, path, readOnly };
+  }
+
+  async launch(change: Partial<VmmSpec> = {}): Promise<VmmHandle> {
+    return this.adopt(await this.newDriver().launch(await this.spec(change)));
+  }
+
+  /** Sees to it that the VM is gone at the end, whatever the test finds. */
+  adopt(handle: VmmHandle): VmmHandle {
+    this.#handles.push(handle);
+    return handle;
+  }
+
+  async killAll(): Promise<void> {
+    for (const handle of this.#handles.splice(0)) {
+      const { process: id } = handle.record;
+      if (await isAlive(id)) process.kill(id.pid, "SIGKILL");
+      await handle.detach();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.killAll();
+    await rm(this.root, { recursive: true, force: true });
+  }
+}
+
+/** The shell of a guest; returns once the guest has answered. */
+export async function shellOf(handle: VmmHandle): Promise<GuestShell> {
+  const shell = new GuestShell(await handle.dialChannel());
+  assert.equal(await shell.output("echo ready"), "ready");
+  return shell;
+}
+
+/** Open file descriptors of this process. */
+export async function openFiles(): Promise<number> {
+  return (await readdir("/proc/self/fd")).length;
+}

@@ -1,0 +1,20 @@
+// What every VMM driver must do, shown on a real guest. The suites are split by what they are about; this file runs
+// them all for one driver.
+
+import { describe } from "node:test";
+import type { DriverFactory } from "./vmm-bench.js";
+import { channelContract } from "./vmm-channel.js";
+import { consoleContract } from "./vmm-console.js";
+import { endContract } from "./vmm-end.js";
+import { machineContract } from "./vmm-machine.js";
+import { reattachContract } from "./vmm-reattach.js";
+
+export function vmmContract(name: string, makeDriver: DriverFactory): void {
+  describe(`VMM contract: ${name}`, () => {
+    machineContract(makeDriver);
+    channelContract(makeDriver);
+    consoleContract(makeDriver);
+    endContract(makeDriver);
+    reattachContract(makeDriver);
+  });
+}
