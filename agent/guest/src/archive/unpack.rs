@@ -1,0 +1,548 @@
+//! A tar archive into a directory, and nowhere else.
+//!
+//! Every parent is opened beneath the directory by the kernel (openat2), so that neither "..", nor an absolute name,
+//! nor a symlink that the archive itself brought leads out. Under "/" absolute symlinks stay legal: they lead to "/".
+
+use std::ffi::CString;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags, openat2,
+};
+use rustix::io::Errno;
+
+use super::tar::{Entry, Kind, Reader, bad};
+
+const PIECE: usize = 64 << 10;
+
+/// What the host asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Owners as in the archive; else root.
+    pub keep_owner: bool,
+    /// A directory is never replaced by something else, nor something else by a directory.
+    pub no_overwrite_dir_non_dir: bool,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Unpacked {
+    pub entries: u64,
+    pub bytes: u64,
+}
+
+struct Unpacker {
+    root: OwnedFd,
+    resolve: ResolveFlags,
+    options: Options,
+    /// The parent of the last entry: archives come directory by directory.
+    parent: Option<(Vec<Vec<u8>>, OwnedFd)>,
+    /// Modes and times of directories, set when nothing is written into them any more.
+    directories: Vec<(Vec<Vec<u8>>, Entry)>,
+}
+
+/// Unpacks everything into `directory`, which must exist.
+pub fn unpack<R: Read>(input: R, directory: &Path, options: Options) -> io::Result<Unpacked> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(directory, flags, Mode::empty())?;
+    let here = rustix::fs::fstat(&root)?;
+    let top = rustix::fs::stat("/")?;
+    let is_top = (here.st_dev, here.st_ino) == (top.st_dev, top.st_ino);
+    let bound = if is_top {
+        ResolveFlags::IN_ROOT
+    } else {
+        ResolveFlags::BENEATH
+    };
+    let resolve = bound | ResolveFlags::NO_MAGICLINKS;
+    let mut unpacker = Unpacker {
+        root,
+        resolve,
+        options,
+        parent: None,
+        directories: Vec::new(),
+    };
+    let mut reader = Reader::new(input);
+    let mut unpacked = Unpacked::default();
+    while let Some(entry) = reader.next()? {
+        let done = unpacker.entry(&entry, &mut reader);
+        unpacked.bytes += done.map_err(|error| named(&entry, error))?;
+        unpacked.entries += 1;
+    }
+    unpacker.finish()?;
+    Ok(unpacked)
+}
+
+fn named(entry: &Entry, error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::InvalidData {
+        return error;
+    }
+    let path = String::from_utf8_lossy(&entry.path).into_owned();
+    let text = match error.raw_os_error() {
+        Some(libc::EXDEV) => "a symlink on the way leads out of the directory".to_owned(),
+        _ => error.to_string(),
+    };
+    io::Error::new(
+        error.kind(),
+        format!("unpack \"{}\": {text}", path.escape_debug()),
+    )
+}
+
+/// The parts of a name; a leading slash is dropped, ".." refused.
+fn parts(path: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+    let mut parts = Vec::new();
+    for part in path.split(|&byte| byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => return Err(bad("a name leads out of the directory by \"..\"")),
+            part => parts.push(part.to_vec()),
+        }
+    }
+    Ok(parts)
+}
+
+fn c_string(bytes: &[u8]) -> io::Result<CString> {
+    CString::new(bytes).map_err(|_| bad("a name holds a NUL"))
+}
+
+impl Unpacker {
+    /// Gives the number of bytes of data.
+    fn entry<R: Read>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> io::Result<u64> {
+        let mut parents = parts(&entry.path)?;
+        let Some(last) = parents.pop() else {
+            // The directory itself.
+            if entry.kind == Kind::Directory {
+                self.directories.push((Vec::new(), entry.clone()));
+            }
+            return Ok(0);
+        };
+        let name = c_string(&last)?;
+        self.enter(&parents)?;
+        let Some((_, parent)) = &self.parent else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let there = match rustix::fs::statat(parent, &name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Some(FileType::from_raw_mode(stat.st_mode)),
+            Err(Errno::NOENT) => None,
+            Err(error) => return Err(error.into()),
+        };
+        if self.make_room(&name, there, entry.kind)? {
+            self.create(&parents, &last, &name, entry, reader)
+        } else {
+            parents.push(last);
+            self.directories.push((parents, entry.clone()));
+            Ok(0)
+        }
+    }
+
+    /// Opens the parent directory, making what is missing of it.
+    fn enter(&mut self, parents: &[Vec<u8>]) -> io::Result<()> {
+        if self.parent.as_ref().is_some_and(|(known, _)| known == parents) {
+            return Ok(());
+        }
+        let fd = match self.open(parents) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT) => {
+                for depth in 1..=parents.len() {
+                    match self.open(&parents[..depth]) {
+                        Ok(_) => {}
+                        Err(Errno::NOENT) => {
+                            let above = self.open(&parents[..depth - 1])?;
+                            rustix::fs::mkdirat(&above, c_string(&parents[depth - 1])?, Mode::from(0o755))?;
+                        }
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                self.open(parents)?
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.parent = Some((parents.to_vec(), fd));
+        Ok(())
+    }
+
+    fn open(&self, parts: &[Vec<u8>]) -> Result<OwnedFd, Errno> {
+        let path = if parts.is_empty() {
+            b".".to_vec()
+        } else {
+            parts.join(&b'/')
+        };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat2(
+            &self.root,
+            CString::new(path).map_err(|_| Errno::INVAL)?,
+            flags,
+            Mode::empty(),
+            self.resolve,
+        )
+    }
+
+    /// Removes what stands in the way. False where a directory is there already and shall be.
+    fn make_room(&self, name: &CString, there: Option<FileType>, wanted: Kind) -> io::Result<bool> {
+        let Some((_, parent)) = &self.parent else {
+            return Ok(true);
+        };
+        match (there, wanted == Kind::Directory) {
+            (None, _) => Ok(true),
+            (Some(FileType::Directory), true) => Ok(false),
+            (Some(FileType::Directory), false) | (Some(_), true) if self.options.no_overwrite_dir_non_dir => {
+                let kind = if wanted == Kind::Directory {
+                    "a directory"
+                } else {
+                    "something else"
+                };
+                let text = format!("{kind} would replace what is there");
+                Err(io::Error::new(io::ErrorKind::NotADirectory, text))
+            }
+            (Some(FileType::Directory), false) => {
+                // The path through the descriptor: std removes a tree without following links out of it.
+                let inside = format!("/proc/self/fd/{}", parent.as_raw_fd());
+                std::fs::remove_dir_all(
+                    Path::new(&inside).join(std::ffi::OsStr::from_bytes(name.as_bytes())),
+                )?;
+                Ok(true)
+            }
+            (Some(_), _) => {
+                rustix::fs::unlinkat(parent, name, AtFlags::empty())?;
+                Ok(true)
+            }
+        }
+    }
+
+    fn create<R: Read>(
+        &mut self,
+        parents: &[Vec<u8>],
+        last: &[u8],
+        name: &CString,
+        entry: &Entry,
+        reader: &mut Reader<R>,
+    ) -> io::Result<u64> {
+        let Some((_, parent)) = &self.parent else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let mut bytes = 0;
+        match entry.kind {
+            Kind::Directory => {
+                rustix::fs::mkdirat(parent, name, Mode::from(0o700))?;
+                self.directories
+                    .push(([parents, &[last.to_vec()]].concat(), entry.clone()));
+                return Ok(0);
+            }
+            Kind::HardLink => {
+                let mut target = parts(&entry.link)?;
+                let file = c_string(&target.pop().ok_or_else(|| bad("a link to nothing"))?)?;
+                let above = self.open(&target)?;
+                rustix::fs::linkat(&above, file, parent, name, AtFlags::empty())?;
+                return Ok(0);
+            }
+            Kind::File => {
+                let flags =
+                    OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let file = rustix::fs::openat(parent, name, flags, Mode::from(0o600))?;
+                let mut buffer = vec![0; PIECE];
+                loop {
+                    match reader.read_data(&mut buffer)? {
+                        0 => break,
+                        count => write_all(&file, &buffer[..count])?,
+                    }
+                }
+                bytes = entry.size;
+                self.adorn(&file, entry)?;
+                rustix::fs::futimens(&file, &times(entry))?;
+                return Ok(bytes);
+            }
+            Kind::Symlink => rustix::fs::symlinkat(c_string(&entry.link)?, parent, name)?,
+            Kind::Fifo => self.node(parent, name, FileType::Fifo, 0)?,
+            Kind::CharDevice => self.node(parent, name, FileType::CharacterDevice, device(entry))?,
+            Kind::BlockDevice => self.node(parent, name, FileType::BlockDevice, device(entry))?,
+        }
+        let (uid, gid) = self.owner(entry);
+        rustix::fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+        if entry.kind != Kind::Symlink {
+            rustix::fs::chmodat(parent, name, Mode::from(entry.mode), AtFlags::empty())?;
+        }
+        rustix::fs::utimensat(parent, name, &times(entry), AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(bytes)
+    }
+
+    fn node(&self, parent: &OwnedFd, name: &CString, kind: FileType, device: u64) -> io::Result<()> {
+        Ok(rustix::fs::mknodat(
+            parent,
+            name,
+            kind,
+            Mode::from(0o600),
+            device,
+        )?)
+    }
+
+    fn owner(&self, entry: &Entry) -> (Uid, Gid) {
+        let (uid, gid) = if self.options.keep_owner {
+            (entry.uid, entry.gid)
+        } else {
+            (0, 0)
+        };
+        (Uid::from_raw(uid), Gid::from_raw(gid))
+    }
+
+    /// Owner, then mode, then attributes: a change of owner drops setuid bits and capabilities.
+    fn adorn(&self, fd: &OwnedFd, entry: &Entry) -> io::Result<()> {
+        let (uid, gid) = self.owner(entry);
+        rustix::fs::fchown(fd, Some(uid), Some(gid))?;
+        rustix::fs::fchmod(fd, Mode::from(entry.mode))?;
+        for (name, value) in &entry.xattrs {
+            match rustix::fs::fsetxattr(fd, c_string(name)?, value, XattrFlags::empty()) {
+                // A tmpfs has no user attributes: the file is worth more than they are.
+                Ok(()) | Err(Errno::OPNOTSUPP) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        while let Some((parts, entry)) = self.directories.pop() {
+            let opened = self.open(&parts).and_then(|path| {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                rustix::fs::openat(
+                    CWD,
+                    format!("/proc/self/fd/{}", path.as_raw_fd()),
+                    flags,
+                    Mode::empty(),
+                )
+            });
+            let done = opened.map_err(io::Error::from).and_then(|fd| {
+                // The directory that was named belongs to the guest; only what came is dressed.
+                if !parts.is_empty() {
+                    self.adorn(&fd, &entry)?;
+                    rustix::fs::futimens(&fd, &times(&entry))?;
+                }
+                Ok(())
+            });
+            match done {
+                // A later entry of the archive put something else in its place.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                done => done.map_err(|error| named(&entry, error))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_all(file: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::write(file, bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn device(entry: &Entry) -> u64 {
+    rustix::fs::makedev(entry.device.0, entry.device.1)
+}
+
+fn times(entry: &Entry) -> Timestamps {
+    let seconds = entry.mtime_ns.div_euclid(1_000_000_000);
+    let time = Timespec {
+        tv_sec: i64::try_from(seconds).unwrap_or(0),
+        tv_nsec: i64::try_from(entry.mtime_ns.rem_euclid(1_000_000_000)).unwrap_or(0),
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::pack::Packer;
+    use crate::archive::tar::{BLOCK, END};
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use std::path::PathBuf;
+
+    const PLAIN: Options = Options {
+        keep_owner: true,
+        no_overwrite_dir_non_dir: false,
+    };
+
+    /// A directory of this test's own, removed at its end.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("kiln-agent-{}-{name}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        fn make(&self, name: &str) -> PathBuf {
+            let path = self.0.join(name);
+            fs::create_dir_all(&path).unwrap();
+            path
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// An entry as the user that runs the test may make it.
+    fn own(path: &str, kind: Kind) -> Entry {
+        let (uid, gid) = (
+            rustix::process::getuid().as_raw(),
+            rustix::process::getgid().as_raw(),
+        );
+        Entry {
+            uid,
+            gid,
+            ..Entry::new(path.as_bytes().to_vec(), kind)
+        }
+    }
+
+    fn archive(entries: &[(Entry, &[u8])]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (entry, data) in entries {
+            bytes.extend(
+                Entry {
+                    size: data.len() as u64,
+                    ..entry.clone()
+                }
+                .encode(),
+            );
+            bytes.extend(*data);
+            bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
+        }
+        bytes.extend(END);
+        bytes
+    }
+
+    #[test]
+    fn a_tree_survives_the_way_out_and_in() {
+        let scratch = Scratch::new("round");
+        let from = scratch.make("from/tree/sub");
+        fs::write(from.join("file"), b"text").unwrap();
+        fs::set_permissions(from.join("file"), fs::Permissions::from_mode(0o751)).unwrap();
+        fs::hard_link(from.join("file"), from.join("twin")).unwrap();
+        symlink("/absolute/target", from.join("link")).unwrap();
+        rustix::fs::mknodat(CWD, from.join("fifo"), FileType::Fifo, Mode::from(0o600), 0).unwrap();
+        let mut bytes = Vec::new();
+        Packer::new(&mut bytes)
+            .pack(&scratch.0.join("from/tree"), false)
+            .unwrap();
+        let to = scratch.make("to");
+        let unpacked = unpack(&bytes[..], &to, PLAIN).unwrap();
+        assert_eq!(unpacked, Unpacked { entries: 6, bytes: 4 });
+        let sub = to.join("tree/sub");
+        assert_eq!(fs::read(sub.join("file")).unwrap(), b"text");
+        let (before, after) = (
+            from.join("file").metadata().unwrap(),
+            sub.join("file").metadata().unwrap(),
+        );
+        assert_eq!(
+            (before.mode(), before.modified().unwrap()),
+            (after.mode(), after.modified().unwrap())
+        );
+        assert_eq!(after.ino(), sub.join("twin").metadata().unwrap().ino());
+        assert_eq!(
+            fs::read_link(sub.join("link")).unwrap(),
+            Path::new("/absolute/target")
+        );
+        assert_eq!(
+            from.metadata().unwrap().modified().unwrap(),
+            sub.metadata().unwrap().modified().unwrap(),
+            "a directory's time is set last"
+        );
+    }
+
+    #[test]
+    fn nothing_leaves_the_directory() {
+        let scratch = Scratch::new("escape");
+        let (inside, outside) = (scratch.make("inside"), scratch.make("outside"));
+        fs::write(outside.join("file"), b"safe").unwrap();
+        let link = |target: &Path| Entry {
+            link: target.as_os_str().as_bytes().to_vec(),
+            ..own("way", Kind::Symlink)
+        };
+        let hard = Entry {
+            link: b"way/file".to_vec(),
+            ..own("twin", Kind::HardLink)
+        };
+        let attacks: Vec<Vec<(Entry, &[u8])>> = vec![
+            vec![(own("../outside/file", Kind::File), b"x")],
+            vec![(own("a/../../outside/file", Kind::File), b"x")],
+            vec![(link(&outside), b""), (own("way/file", Kind::File), b"x")],
+            vec![
+                (link(Path::new("../outside")), b""),
+                (own("way/file", Kind::File), b"x"),
+            ],
+            vec![(link(Path::new("../outside")), b""), (hard, b"")],
+            vec![(link(&outside), b""), (own("way/new/sub", Kind::Directory), b"")],
+        ];
+        for attack in attacks {
+            assert!(
+                unpack(&archive(&attack)[..], &inside, PLAIN).is_err(),
+                "{attack:?}"
+            );
+            assert_eq!(fs::read(outside.join("file")).unwrap(), b"safe");
+            assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
+        }
+    }
+
+    #[test]
+    fn an_absolute_name_lands_inside() {
+        let scratch = Scratch::new("absolute");
+        let bytes = archive(&[(own("/etc/thing", Kind::File), b"x")]);
+        unpack(&bytes[..], &scratch.0, PLAIN).unwrap();
+        assert_eq!(fs::read(scratch.0.join("etc/thing")).unwrap(), b"x");
+    }
+
+    #[test]
+    fn replaces_files_and_merges_directories() {
+        let scratch = Scratch::new("merge");
+        let old = scratch.make("d");
+        fs::write(old.join("kept"), b"old").unwrap();
+        symlink("kept", old.join("replaced")).unwrap();
+        let bytes = archive(&[
+            (own("d", Kind::Directory), b""),
+            (own("d/replaced", Kind::File), b"new"),
+        ]);
+        unpack(&bytes[..], &scratch.0, PLAIN).unwrap();
+        assert_eq!(fs::read(old.join("kept")).unwrap(), b"old");
+        assert_eq!(fs::read(old.join("replaced")).unwrap(), b"new");
+    }
+
+    #[test]
+    fn keeps_directories_from_files_and_files_from_directories_when_told() {
+        let scratch = Scratch::new("types");
+        scratch.make("d");
+        fs::write(scratch.0.join("f"), b"").unwrap();
+        let told = Options {
+            no_overwrite_dir_non_dir: true,
+            ..PLAIN
+        };
+        for (entry, works) in [(own("d", Kind::File), false), (own("f", Kind::Directory), false)] {
+            let bytes = archive(&[(entry.clone(), b"")]);
+            assert_eq!(unpack(&bytes[..], &scratch.0, told).is_ok(), works);
+            assert!(unpack(&bytes[..], &scratch.0, PLAIN).is_ok());
+        }
+    }
+
+    #[test]
+    fn says_which_entry_an_archive_broke_in() {
+        let scratch = Scratch::new("cut");
+        let bytes = archive(&[
+            (own("good", Kind::File), b"x"),
+            (own("cut", Kind::File), &[1; 2000]),
+        ]);
+        let error = unpack(&bytes[..2000], &scratch.0, PLAIN).unwrap_err();
+        assert!(error.to_string().contains("ends inside a file"), "{error}");
+        assert_eq!(fs::read(scratch.0.join("good")).unwrap(), b"x");
+    }
+}

@@ -1,0 +1,160 @@
+//! Boot: from the initramfs to the running program, in the order in which each step needs the ones before it.
+
+use std::rc::Rc;
+
+use super::dns::{self, Prepared};
+use super::{cgroup, mounts, net, root, sysctl, system};
+use crate::agent::{Agent, Role};
+use crate::clock;
+use crate::console;
+use crate::grpc::status::{Result, Status};
+use crate::process::plan;
+use crate::program;
+use crate::proto::{BootRequest, BootResponse, EndAction, ExitStatus, Mode, Phase, ProcessSpec, RootDisk};
+
+/// A host that asks for more wants the guest's memory for its log.
+const MAX_LOG: u64 = 256 << 20;
+
+/// Runs the whole of it, once. A failure leaves an agent that has ended: the host acknowledges, and the guest ends.
+pub async fn boot(agent: &Rc<Agent>, request: BootRequest) -> Result<BootResponse> {
+    if agent.phase.get() != Phase::Waiting {
+        return Err(Status::precondition("the guest has booted already"));
+    }
+    check(&request)?;
+    agent.phase.set(Phase::Booting);
+    match run(agent, request).await {
+        Ok(pid) => {
+            if agent.exit().is_none() {
+                agent.phase.set(Phase::Running);
+            }
+            agent.timings.mark_started();
+            Ok(BootResponse {
+                pid,
+                timings: Some(agent.timings.get()),
+            })
+        }
+        Err(status) => {
+            agent.log.close();
+            agent.publish_exit(ExitStatus {
+                code: 125,
+                error: status.message.clone(),
+                ..Default::default()
+            });
+            Err(status)
+        }
+    }
+}
+
+/// What can be refused before anything has been done, so that the host may ask again.
+fn check(request: &BootRequest) -> Result<()> {
+    dns::check_hostname(&request.hostname)?;
+    dns::hosts_file(&request.hostname, None, &request.hosts)?;
+    if request.mode() == Mode::Unspecified {
+        return Err(Status::invalid("the mode is neither app nor system"));
+    }
+    if request.entropy.len() > clock::MAX_ENTROPY {
+        return Err(Status::invalid(format!(
+            "more than {} bytes of entropy",
+            clock::MAX_ENTROPY
+        )));
+    }
+    Ok(())
+}
+
+async fn run(agent: &Rc<Agent>, request: BootRequest) -> Result<i32> {
+    agent.mode.set(request.mode());
+    agent
+        .end_action
+        .set(EndAction::try_from(request.end_action).unwrap_or(EndAction::Unspecified));
+    if request.log_buffer_bytes != 0 {
+        agent
+            .log
+            .set_capacity(request.log_buffer_bytes.min(MAX_LOG) as usize);
+    }
+    if request.stop_signal != 0 {
+        agent.own_stop.set((request.stop_signal, request.stop_timeout_ms));
+    }
+    let process = request.process.clone().unwrap_or_default();
+    if agent.role() == Role::Host {
+        return Ok(program::start(agent, &process).await);
+    }
+
+    // Randomness and time first: everything after may draw on them.
+    if !request.entropy.is_empty() {
+        clock::add_entropy(&request.entropy)
+            .map_err(|error| Status::from_io("seed the kernel's RNG", error))?;
+    }
+    if request.clock_unix_ns != 0 {
+        clock::set_realtime_ns(request.clock_unix_ns)
+            .map_err(|error| Status::from_io("set the clock", error))?;
+    }
+    enter_root(agent, &request).await?;
+    configure(&request)?;
+    agent.timings.mark_root();
+    match request.mode() {
+        Mode::System => start_init(agent, &process).await,
+        _ => Ok(program::start(agent, &process).await),
+    }
+}
+
+async fn enter_root(agent: &Rc<Agent>, request: &BootRequest) -> Result<()> {
+    let disk = request.root.clone().unwrap_or(RootDisk {
+        base_device: "/dev/vda".to_owned(),
+        ..Default::default()
+    });
+    root::mount_root(&disk).await?;
+    mounts::mount_rest().map_err(|error| Status::from_io("mount the terminals", error))?;
+    let prepared = Prepared::new().map_err(|error| Status::from_io("make the files of /etc", error))?;
+    let mut moved = vec!["/proc", "/sys", "/dev"];
+    if request.mode() == Mode::System {
+        mounts::mount_run().map_err(|error| Status::from_io("mount /run", error))?;
+        moved.push("/run");
+    } else if let Err(error) = cgroup::set_up() {
+        console::error(format_args!("no cgroups: {error}"));
+    }
+    mounts::move_into(root::NEW_ROOT, &moved)?;
+    root::switch()?;
+    if let Some(disk) = &request.modules {
+        root::mount_modules(disk).await?;
+    }
+    let own = net::first_address(request.network.as_ref());
+    let hosts = dns::hosts_file(&request.hostname, own.as_deref(), &request.hosts)?;
+    agent
+        .placed
+        .replace(prepared.place(&request.hostname, &hosts, request.dns.as_ref())?);
+    Ok(())
+}
+
+fn configure(request: &BootRequest) -> Result<()> {
+    if !request.hostname.is_empty() {
+        rustix::system::sethostname(request.hostname.as_bytes())
+            .map_err(|error| Status::from_io("set the host name", error))?;
+    }
+    net::loopback_up()?;
+    if let Some(network) = &request.network {
+        net::configure(network)?;
+    }
+    if request.mode() == Mode::App {
+        sysctl::apply_defaults();
+    }
+    sysctl::apply(&request.sysctls)
+}
+
+async fn start_init(agent: &Rc<Agent>, process: &ProcessSpec) -> Result<i32> {
+    let outcome = match plan::plan(process) {
+        Ok(plan) => system::hand_over(agent, &plan).await?,
+        Err(failure) => Err(failure),
+    };
+    match outcome {
+        Ok(()) => Ok(1),
+        Err(failure) => {
+            agent.log.close();
+            agent.publish_exit(ExitStatus {
+                code: failure.code,
+                error: failure.text,
+                ..Default::default()
+            });
+            Ok(0)
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! /etc/hosts, /etc/hostname and /etc/resolv.conf: ours, laid over the image's, which stay as they are below.
+//!
+//! The files live on a small tmpfs that the root cannot see; only the bind mounts show.
+
+use std::fs::{self, File};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::mount::{MountFlags, mount, mount_bind};
+
+use crate::console;
+use crate::grpc::status::{Result, Status};
+use crate::proto::{Dns, HostEntry};
+
+const HIDDEN: &str = "/placed";
+/// The kernel's limit on symlinks in one path.
+const MAX_LINKS: usize = 40;
+
+/// Handles on the files, for later changes.
+#[derive(Default)]
+pub struct Placed {
+    resolv: Option<File>,
+}
+
+/// The files, made before the root is entered (afterwards there is no place that the root cannot see).
+pub struct Prepared {
+    hosts: File,
+    hostname: File,
+    resolv: File,
+}
+
+impl Prepared {
+    pub fn new() -> io::Result<Self> {
+        fs::DirBuilder::new().mode(0o755).create(HIDDEN)?;
+        mount(
+            "tmpfs",
+            HIDDEN,
+            "tmpfs",
+            MountFlags::NOSUID | MountFlags::NODEV,
+            c"mode=0755,size=4m",
+        )?;
+        let make = |name: &str| {
+            let path = Path::new(HIDDEN).join(name);
+            File::options()
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .mode(0o644)
+                .open(path)
+        };
+        Ok(Self {
+            hosts: make("hosts")?,
+            hostname: make("hostname")?,
+            resolv: make("resolv.conf")?,
+        })
+    }
+
+    /// Lays the files over the root's. To be called inside the root, where symlinks lead nowhere else.
+    pub fn place(mut self, hostname: &str, hosts: &str, dns: Option<&Dns>) -> Result<Placed> {
+        let place = |file: &mut File, text: &str, target: &str| {
+            rewrite(file, text)
+                .and_then(|()| cover(file, text, target))
+                .map_err(|error| Status::from_io(format_args!("lay {target} over the image's"), error))
+        };
+        place(&mut self.hosts, hosts, "/etc/hosts")?;
+        if !hostname.is_empty() {
+            place(&mut self.hostname, &format!("{hostname}\n"), "/etc/hostname")?;
+        }
+        if let Some(dns) = dns {
+            place(&mut self.resolv, &resolv_conf(dns)?, "/etc/resolv.conf")?;
+        }
+        Ok(Placed {
+            resolv: dns.is_some().then_some(self.resolv),
+        })
+    }
+}
+
+impl Placed {
+    /// Changes the resolver of a running guest.
+    pub fn change_dns(&mut self, dns: &Dns) -> Result<()> {
+        let text = resolv_conf(dns)?;
+        let file = self
+            .resolv
+            .as_mut()
+            .ok_or_else(|| Status::precondition("the guest was booted without a resolver to change"))?;
+        rewrite(file, &text).map_err(|error| Status::from_io("change /etc/resolv.conf", error))
+    }
+}
+
+fn rewrite(file: &mut File, text: &str) -> io::Result<()> {
+    file.set_len(0)?;
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(text.as_bytes())
+}
+
+/// Binds `file` over what `target` leads to; makes an empty file to bind over where there is none, as Docker does.
+fn cover(file: &File, text: &str, target: &str) -> io::Result<()> {
+    let target = follow(Path::new(target))?;
+    if !target.exists() {
+        let made = target
+            .parent()
+            .map_or(Ok(()), fs::create_dir_all)
+            .and_then(|()| File::create(&target));
+        match made {
+            // A file that lies on a tmpfs is as short-lived as ours: writing it leaves its owner (systemd-resolved)
+            // free to replace it, which a mount point is not.
+            Ok(mut made) if target.starts_with("/run") => return made.write_all(text.as_bytes()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                console::error(format_args!("the read-only root has no {}", target.display()));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let source = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(mount_bind(source.as_str(), &target)?)
+}
+
+/// Where a chain of symlinks ends, also where nothing is there.
+fn follow(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_path_buf();
+    for _ in 0..MAX_LINKS {
+        match fs::read_link(&path) {
+            Ok(target) => path = path.parent().unwrap_or(Path::new("/")).join(target),
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(io::Error::from_raw_os_error(libc::ELOOP))
+}
+
+/// The text of /etc/hosts. `own` is the address that the guest's name gets.
+pub fn hosts_file(hostname: &str, own: Option<&str>, entries: &[HostEntry]) -> Result<String> {
+    let mut text = String::from(
+        "127.0.0.1\tlocalhost\n\
+         ::1\tlocalhost ip6-localhost ip6-loopback\n\
+         fe00::\tip6-localnet\n\
+         ff00::\tip6-mcastprefix\n\
+         ff02::1\tip6-allnodes\n\
+         ff02::2\tip6-allrouters\n",
+    );
+    if !hostname.is_empty() {
+        text += &format!("{}\t{hostname}\n", own.unwrap_or("127.0.1.1"));
+    }
+    for entry in entries {
+        for word in entry.names.iter().chain([&entry.address]) {
+            check_word("a host entry", word)?;
+        }
+        text += &format!("{}\t{}\n", entry.address, entry.names.join(" "));
+    }
+    Ok(text)
+}
+
+fn resolv_conf(dns: &Dns) -> Result<String> {
+    let mut text = String::new();
+    for word in dns.servers.iter().chain(&dns.search).chain(&dns.options) {
+        check_word("a resolver entry", word)?;
+    }
+    for server in &dns.servers {
+        text += &format!("nameserver {server}\n");
+    }
+    for (name, words) in [("search", &dns.search), ("options", &dns.options)] {
+        if !words.is_empty() {
+            text += &format!("{name} {}\n", words.join(" "));
+        }
+    }
+    Ok(text)
+}
+
+/// One word: anything else could add lines of its own.
+fn check_word(what: &str, word: &str) -> Result<()> {
+    let plain =
+        !word.is_empty() && word.len() <= 255 && word.chars().all(|one| one.is_ascii_graphic() && one != '#');
+    if plain {
+        Ok(())
+    } else {
+        Err(Status::invalid(format!(
+            "\"{}\" is not {what}",
+            word.escape_debug()
+        )))
+    }
+}
+
+/// A host name that the kernel and /etc/hosts both take.
+pub fn check_hostname(name: &str) -> Result<()> {
+    let plain = name.len() <= 64
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+    if plain {
+        Ok(())
+    } else {
+        Err(Status::invalid(format!(
+            "\"{}\" is no host name",
+            name.escape_debug()
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_the_guest_and_the_hosts_it_was_told_of() {
+        let entries = [HostEntry {
+            address: "10.0.0.7".into(),
+            names: vec!["db".into(), "db.local".into()],
+        }];
+        let text = hosts_file("vm1", Some("10.0.2.15"), &entries).unwrap();
+        assert!(
+            text.ends_with("10.0.2.15\tvm1\n10.0.0.7\tdb db.local\n"),
+            "{text}"
+        );
+        assert!(
+            hosts_file("vm1", None, &[])
+                .unwrap()
+                .ends_with("127.0.1.1\tvm1\n")
+        );
+    }
+
+    #[test]
+    fn no_entry_brings_lines_of_its_own() {
+        for bad in ["a\nb", "", "a b", "a#b", "\u{e4}"] {
+            let entries = [HostEntry {
+                address: "10.0.0.7".into(),
+                names: vec![bad.into()],
+            }];
+            assert!(hosts_file("vm", None, &entries).is_err(), "{bad:?}");
+            let dns = Dns {
+                servers: vec![bad.into()],
+                ..Default::default()
+            };
+            assert!(resolv_conf(&dns).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn writes_a_resolver_file() {
+        let dns = Dns {
+            servers: vec!["10.0.2.3".into()],
+            search: vec!["a.example".into(), "example".into()],
+            options: vec!["ndots:2".into()],
+        };
+        assert_eq!(
+            resolv_conf(&dns).unwrap(),
+            "nameserver 10.0.2.3\nsearch a.example example\noptions ndots:2\n"
+        );
+        assert_eq!(resolv_conf(&Dns::default()).unwrap(), "");
+    }
+
+    #[test]
+    fn takes_host_names_only() {
+        assert!(check_hostname("vm-1.example").is_ok());
+        for bad in ["a b", "a\n", "ü", &"x".repeat(65)] {
+            assert!(check_hostname(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The machine: what only PID 1 of a guest does.
+
+pub mod boot;
+pub mod cgroup;
+pub mod devices;
+mod dm;
+pub mod dns;
+pub mod end;
+pub mod modules;
+pub mod mounts;
+pub mod net;
+mod netlink;
+mod root;
+pub mod signals;
+mod sysctl;
+pub mod system;

@@ -1,0 +1,367 @@
+//! System mode: PID 1 becomes the image's own init, and the agent lives on beside it.
+//!
+//! How the end is learnt: systemd, when all is stopped, runs /run/initramfs/shutdown with the verb (its documented
+//! hand-back to an initrd). That is this very binary, which tells the agent and leaves the end to it. Other inits
+//! know no such thing: they send SIGTERM to everybody, and that is taken for the end.
+
+use std::ffi::CString;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::system::{RebootCommand, reboot};
+use tokio::io::AsyncReadExt;
+use tokio::task::spawn_local;
+use tokio::time::{sleep, timeout};
+
+use super::signals::RTMIN;
+use crate::agent::{Agent, Role};
+use crate::console;
+use crate::grpc::status::{Result, Status};
+use crate::guest::end;
+use crate::process::io::FdStream;
+use crate::process::plan::{Plan, StartFailure};
+use crate::process::{self};
+use crate::program::Program;
+use crate::proto::{EndAction, ExitStatus, GuestRequest};
+
+const EXITRD: &str = "/run/initramfs";
+const END_FILE: &str = "/run/initramfs/end";
+/// Abstract: there is no file system left to hold it when it is needed. Only PID 1 is heard on it.
+const SOCKET: &[u8] = b"dev.kiln.end";
+/// With no host to acknowledge, a machine that has shut down ends after this.
+const UNHEARD: Duration = Duration::from_secs(5);
+/// How long a hand-over that failed may take to say so.
+const EXITRD_PATIENCE: Duration = Duration::from_secs(120);
+/// An init that ends everybody gives others this long to write their last.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Forks: the parent becomes the image's init, the child goes on as the agent. Returns in the child.
+pub async fn hand_over(agent: &Rc<Agent>, plan: &Plan) -> Result<std::result::Result<(), StartFailure>> {
+    let failed = |what: &'static str| move |error: io::Error| Status::from_io(what, error);
+    install_exitrd(agent.end_action.get()).map_err(failed("install the shutdown hook"))?;
+    let listener = bind_end().map_err(failed("listen for the end"))?;
+    let (report, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+        .map_err(|error| Status::from_io("make a pipe", error))?;
+    let report = FdStream::new(report).map_err(failed("watch the hand-over"))?;
+
+    // SAFETY: the agent has one thread here (archive threads exist only while their calls do, and Boot comes before
+    // any), so that the child is a whole copy. The parent only execs or waits.
+    match unsafe { libc::fork() } {
+        -1 => {
+            return Err(Status::from_io(
+                "fork beside the init",
+                io::Error::last_os_error(),
+            ));
+        }
+        0 => {}
+        _ => become_init(plan, &writer),
+    }
+    drop(writer);
+    agent.set_role(Role::BesideInit);
+    escape_the_killing();
+
+    let mut errno = [0; 4];
+    if report
+        .read(&mut errno)
+        .await
+        .map_err(failed("watch the hand-over"))?
+        == errno.len()
+    {
+        let error = io::Error::from_raw_os_error(i32::from_ne_bytes(errno));
+        let name = plan
+            .args
+            .first()
+            .map(|arg| arg.to_string_lossy())
+            .unwrap_or_default();
+        let failure = match error.kind() {
+            io::ErrorKind::NotFound => StartFailure::not_found(format!("start {name}: not found")),
+            _ => StartFailure::cannot(format!("start {name}: {error}")),
+        };
+        return Ok(Err(failure));
+    }
+    agent.program.replace(Some(Program::init()));
+    listen_for_end(agent, listener).map_err(failed("listen for the end"))?;
+    Ok(Ok(()))
+}
+
+fn become_init(plan: &Plan, report: &OwnedFd) -> ! {
+    let mut errno = libc::ENOENT;
+    // The kernel gives an init the console; the agent's stdio is that already.
+    for candidate in &plan.candidates {
+        let pointers = |texts: &[CString]| {
+            texts
+                .iter()
+                .map(|text| text.as_ptr())
+                .chain([std::ptr::null()])
+                .collect::<Vec<_>>()
+        };
+        // SAFETY: plain system calls on live, null-terminated lists. SIGPIPE is as a fresh process has it; what the
+        // agent handles is reset by exec.
+        unsafe {
+            libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+            libc::umask(0o022);
+            libc::execve(
+                candidate.as_ptr(),
+                pointers(&plan.args).as_ptr(),
+                pointers(&plan.env).as_ptr(),
+            );
+        }
+        errno = io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
+        if !matches!(errno, libc::ENOENT | libc::ENOTDIR) {
+            break;
+        }
+    }
+    // The agent tells the host; this process must live, for its end would be the kernel's.
+    let _ = rustix::io::write(report, &errno.to_ne_bytes());
+    loop {
+        if rustix::process::wait(rustix::process::WaitOptions::empty()).is_err() {
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    }
+}
+
+/// systemd ends every process whose command line does not begin with '@' (its documented rule for storage daemons of
+/// an initrd). The kernel's own killer is kept off too, as it was in PID 1.
+fn escape_the_killing() {
+    let marked = fs::read_to_string("/proc/self/stat")
+        .map(|stat| arg_start(&stat))
+        .and_then(|start| {
+            let memory = fs::File::options().write(true).open("/proc/self/mem")?;
+            memory.write_all_at(b"@", start.ok_or(io::ErrorKind::InvalidData)?)
+        });
+    if let Err(error) = marked {
+        console::error(format_args!("the init may end the agent early: {error}"));
+    }
+    let _ = rustix::thread::set_name(c"kiln-agent");
+    let _ = fs::write("/proc/self/oom_score_adj", "-1000");
+}
+
+/// Field 48 of /proc/self/stat.
+fn arg_start(stat: &str) -> Option<u64> {
+    stat.rsplit_once(')')?.1.split_whitespace().nth(45)?.parse().ok()
+}
+
+/// Puts this binary where systemd looks for its way back.
+fn install_exitrd(end_action: EndAction) -> io::Result<()> {
+    for directory in ["", "/oldroot", "/proc", "/sys", "/dev", "/run"] {
+        fs::create_dir_all(format!("{EXITRD}{directory}"))?;
+    }
+    let hook = format!("{EXITRD}/shutdown");
+    fs::copy("/proc/self/exe", &hook)?;
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755))?;
+    fs::write(
+        END_FILE,
+        if end_action == EndAction::Restart {
+            "restart"
+        } else {
+            "poweroff"
+        },
+    )
+}
+
+fn bind_end() -> io::Result<UnixListener> {
+    let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(SOCKET)?)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn listen_for_end(agent: &Rc<Agent>, listener: UnixListener) -> io::Result<()> {
+    let listener = tokio::net::UnixListener::from_std(listener)?;
+    let agent = agent.clone();
+    spawn_local(async move {
+        loop {
+            let Ok((mut stream, _)) = listener.accept().await else {
+                return;
+            };
+            // Any process may connect; PID 1 alone knows.
+            if stream.peer_cred().is_ok_and(|peer| peer.pid() == Some(1)) {
+                let mut verb = [0; 32];
+                let count = timeout(UNHEARD, stream.read(&mut verb)).await;
+                let count = count.ok().and_then(std::result::Result::ok).unwrap_or(0);
+                let request = request_of(&String::from_utf8_lossy(&verb[..count]));
+                on_shut_down(&agent, request);
+                // Held open: the hook waits for our end.
+                std::mem::forget(stream);
+            }
+        }
+    });
+    Ok(())
+}
+
+fn request_of(verb: &str) -> GuestRequest {
+    match verb.trim() {
+        "reboot" | "kexec" => GuestRequest::Reboot,
+        _ => GuestRequest::Poweroff,
+    }
+}
+
+/// Everything is stopped: tell the host, and end the machine once it has acknowledged or is not there.
+fn on_shut_down(agent: &Rc<Agent>, request: GuestRequest) {
+    rustix::fs::sync();
+    agent.log.close();
+    agent.publish_exit(ExitStatus {
+        request: request as i32,
+        ..Default::default()
+    });
+    let agent = agent.clone();
+    spawn_local(async move {
+        // AckExit ends the machine from its own handler.
+        loop {
+            sleep(UNHEARD).await;
+            if !agent.has_session() {
+                end::settle_disks();
+                end::end_machine(&agent);
+            }
+        }
+    });
+}
+
+/// SIGTERM to everybody, from an init that is about to end the machine.
+pub fn on_terminated(agent: &Rc<Agent>) {
+    if is_systemd() || agent.exit().is_some() {
+        return;
+    }
+    let agent = agent.clone();
+    spawn_local(async move {
+        sleep(LAST_WORDS).await;
+        let request = ["/run/utmp", "/var/run/utmp"]
+            .iter()
+            .find_map(|path| runlevel(&fs::read(path).ok()?));
+        on_shut_down(&agent, request.unwrap_or(GuestRequest::Unspecified));
+    });
+}
+
+/// The run level of utmp(5): 0 is for the end, 6 for another start.
+fn runlevel(utmp: &[u8]) -> Option<GuestRequest> {
+    const RECORD: usize = 384;
+    const RUN_LVL: i16 = 1;
+    let level = utmp
+        .chunks_exact(RECORD)
+        .filter(|record| i16::from_ne_bytes([record[0], record[1]]) == RUN_LVL)
+        .map(|record| record[4])
+        .next_back()?;
+    match level {
+        b'0' => Some(GuestRequest::Poweroff),
+        b'6' => Some(GuestRequest::Reboot),
+        _ => None,
+    }
+}
+
+fn is_systemd() -> bool {
+    fs::metadata("/run/systemd/system").is_ok()
+}
+
+/// Asks the init for a clean end, in its own words; kills after `patience_ms`.
+pub fn stop(agent: &Rc<Agent>, patience_ms: u32) -> Result<()> {
+    if agent.exit().is_some() {
+        return Err(Status::precondition("the init has ended"));
+    }
+    ask_for_end().map_err(|error| Status::from_io("ask the init for its end", error))?;
+    let agent = agent.clone();
+    spawn_local(async move {
+        let patience = Duration::from_millis(u64::from(patience_ms));
+        if timeout(patience, agent.exited()).await.is_err() {
+            rustix::fs::sync();
+            agent.log.close();
+            let code = 128 + libc::SIGKILL;
+            agent.publish_exit(ExitStatus {
+                code,
+                signal: libc::SIGKILL,
+                ..Default::default()
+            });
+        }
+    });
+    Ok(())
+}
+
+fn ask_for_end() -> io::Result<()> {
+    const POWEROFF: i32 = RTMIN + 4;
+    if is_systemd() {
+        return process::send_signal(1, POWEROFF);
+    }
+    let init = fs::read_link("/proc/1/exe").unwrap_or_default();
+    if init.file_name().is_some_and(|name| name == "busybox") {
+        return process::send_signal(1, libc::SIGUSR2);
+    }
+    // sysvinit, OpenRC, runit, s6: each has its own way, and each image brings the word for it. The reaper takes it.
+    let found = ["/sbin/poweroff", "/usr/sbin/poweroff", "/bin/poweroff"]
+        .iter()
+        .find(|path| fs::metadata(path).is_ok());
+    let program =
+        found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the image has no poweroff"))?;
+    std::process::Command::new(program).spawn().map(drop)
+}
+
+/// /run/initramfs/shutdown VERB: PID 1 again, in what is left of /run.
+pub fn shutdown_hook(verb: &str) -> ! {
+    let told = SocketAddr::from_abstract_name(SOCKET).and_then(|address| {
+        let mut agent = UnixStream::connect_addr(&address)?;
+        agent.write_all(verb.as_bytes())?;
+        agent.set_read_timeout(Some(EXITRD_PATIENCE))?;
+        // The agent ends the machine; its own end is the only other news.
+        agent.read(&mut [0]).map(drop)
+    });
+    if let Err(error) = told {
+        console::error(format_args!("the agent does not end the machine: {error}"));
+    }
+    rustix::fs::sync();
+    // `end` as seen from here, where /run/initramfs is the root.
+    let restart = fs::read_to_string("/end").is_ok_and(|text| text == "restart");
+    let _ = reboot(if restart {
+        RebootCommand::Restart
+    } else {
+        RebootCommand::PowerOff
+    });
+    panic!("the machine does not end");
+}
+
+/// Ctrl-Alt-Del becomes a signal to PID 1 instead of an immediate reset.
+pub fn claim_ctrl_alt_del() {
+    let _ = reboot(RebootCommand::CadOff);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_where_the_command_line_lies() {
+        let numbers: Vec<String> = (3..=52).map(|field| field.to_string()).collect();
+        assert_eq!(
+            arg_start(&format!("7 (a) b (c)) {}", numbers.join(" "))),
+            Some(48)
+        );
+        assert_eq!(arg_start("7 (a) S 1 2"), None);
+        let own = fs::read_to_string("/proc/self/stat").unwrap();
+        assert!(arg_start(&own).is_some_and(|start| start > 4096));
+    }
+
+    #[test]
+    fn understands_systemds_verbs() {
+        assert_eq!(request_of("reboot\n"), GuestRequest::Reboot);
+        assert_eq!(request_of("kexec"), GuestRequest::Reboot);
+        assert_eq!(request_of("poweroff"), GuestRequest::Poweroff);
+        assert_eq!(request_of("halt"), GuestRequest::Poweroff);
+    }
+
+    #[test]
+    fn reads_the_last_run_level() {
+        let record = |kind: i16, level: u8| {
+            let mut bytes = vec![0; 384];
+            bytes[..2].copy_from_slice(&kind.to_ne_bytes());
+            bytes[4] = level;
+            bytes
+        };
+        let utmp = [record(2, 0), record(1, b'2'), record(7, 9), record(1, b'6')].concat();
+        assert_eq!(runlevel(&utmp), Some(GuestRequest::Reboot));
+        assert_eq!(runlevel(&record(1, b'0')), Some(GuestRequest::Poweroff));
+        assert_eq!(runlevel(&record(1, b'3')), None);
+        assert_eq!(runlevel(&utmp[..100]), None);
+    }
+}

@@ -1,0 +1,126 @@
+//! `kiln-agent`: /init of a kiln guest.
+//!
+//! As PID 1 it makes the machine ready, finds the host's channel and serves it for ever; Boot does the rest. The same
+//! binary is systemd's way back at shutdown (`guest::system`).
+
+#[cfg(all(
+    not(debug_assertions),
+    not(target_feature = "crt-static"),
+    not(feature = "host-test")
+))]
+compile_error!("a guest has no dynamic loader: build the agent with `cargo agent` in agent/");
+
+mod agent;
+mod archive;
+mod channel;
+mod clock;
+mod console;
+mod grpc;
+mod guest;
+mod logring;
+mod process;
+mod program;
+mod service;
+
+/// Messages of `proto/kiln/agent/v1/agent.proto`, generated (see `codegen/`).
+#[allow(clippy::all, clippy::pedantic, missing_docs)]
+mod proto {
+    include!("gen/kiln.agent.v1.rs");
+}
+
+use std::io;
+use std::rc::Rc;
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+use tokio::runtime::Builder;
+use tokio::task::{LocalSet, spawn_local};
+
+use crate::agent::{Agent, Role};
+use crate::guest::devices::{Uevents, find_channel};
+
+fn main() {
+    let started_us = clock::boottime_us();
+    let mut args = std::env::args();
+    let name = args.next().unwrap_or_default();
+    if std::process::id() == 1 {
+        if name.ends_with("/shutdown") {
+            guest::system::shutdown_hook(&args.next().unwrap_or_default());
+        }
+        run_as_init(started_us);
+    }
+    #[cfg(feature = "host-test")]
+    if let (Some("--serve-on"), Some(path)) = (args.next().as_deref(), args.next()) {
+        return serve_on(&path);
+    }
+    if args.next().as_deref() == Some("--version") || name.is_empty() {
+        println!("kiln-agent {}", env!("CARGO_PKG_VERSION"));
+        return;
+    }
+    eprintln!(
+        "kiln-agent {} is the init of kiln's guests and does nothing elsewhere",
+        env!("CARGO_PKG_VERSION")
+    );
+    std::process::exit(2);
+}
+
+/// Never returns: an init that ends is a kernel panic, which is how the host learns that the agent broke.
+fn run_as_init(started_us: u64) -> ! {
+    // First of all: everything below talks to the kernel through these.
+    if let Err(error) = guest::mounts::mount_first() {
+        panic!("mount /proc, /sys and /dev: {error}");
+    }
+    guest::system::claim_ctrl_alt_del();
+    guest::modules::load_all();
+    let agent = Agent::new(Role::Init);
+    agent.timings.mark_init(started_us);
+    agent.timings.mark_modules();
+    prepare_process();
+    let error = run(&agent, async {
+        guest::signals::listen(&agent)?;
+        let mut channel = find_channel(&Uevents::open()?).await?;
+        channel.serve(&agent).await
+    });
+    panic!("the channel to the host is gone: {error:?}");
+}
+
+/// Limits and protection of the agent itself; programs get their own.
+fn prepare_process() {
+    rustix::process::umask(rustix::fs::Mode::empty());
+    // Each exec takes some descriptors and each published connection one.
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(65_536),
+            maximum: Some(524_288),
+        },
+    );
+    let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
+}
+
+/// Runs `body` and the reaper on this one thread until either ends.
+fn run(agent: &Rc<Agent>, body: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    LocalSet::new().block_on(&runtime, async {
+        let reaped = agent.clone();
+        spawn_local(async move {
+            if let Err(error) = reaped.reaper.run().await {
+                panic!("wait for children: {error}");
+            }
+        });
+        body.await
+    })
+}
+
+/// Tests: the services on a unix socket, as an ordinary process.
+#[cfg(feature = "host-test")]
+fn serve_on(path: &str) {
+    let agent = Agent::new(Role::Host);
+    let served = run(&agent, async {
+        let mut channel = channel::Channel::Unix(tokio::net::UnixListener::bind(path)?);
+        channel.serve(&agent).await
+    });
+    if let Err(error) = served {
+        eprintln!("serve on {path}: {error}");
+        std::process::exit(1);
+    }
+}

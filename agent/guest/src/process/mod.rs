@@ -1,0 +1,24 @@
+//! Processes of the guest: who they are, how they start, how they end.
+
+pub mod io;
+pub mod plan;
+pub mod reaper;
+pub mod spawn;
+mod user;
+
+/// Sends a signal by number (real-time ones too) to a process, or with a negative pid to a group.
+pub fn send_signal(pid: i32, signal: i32) -> std::io::Result<()> {
+    // SAFETY: a plain system call.
+    match unsafe { libc::kill(pid, signal) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
+/// Kills a whole process group; one that has ended is no error.
+pub fn kill_group(leader: i32) {
+    // 0, 1 and negatives would hit far more than one group.
+    if leader > 1 {
+        let _ = send_signal(-leader, libc::SIGKILL);
+    }
+}

@@ -1,0 +1,69 @@
+//! The one place that waits for children: PID 1 gets every orphan, so nothing else may call wait.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use rustix::process::{WaitOptions, WaitStatus, wait};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+/// How a process ended, as shells count it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Exit code, or 128 + signal.
+    pub code: i32,
+    /// 0 where it ended by itself.
+    pub signal: i32,
+}
+
+impl Ended {
+    fn from_status(status: WaitStatus) -> Option<Self> {
+        match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => Some(Self { code, signal: 0 }),
+            (None, Some(signal)) => Some(Self {
+                code: 128 + signal,
+                signal,
+            }),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Default)]
+pub struct Reaper {
+    waiting: RefCell<HashMap<i32, oneshot::Sender<Ended>>>,
+}
+
+impl Reaper {
+    /// To be called right after the fork, before anything can reap.
+    pub fn expect(&self, pid: i32) -> oneshot::Receiver<Ended> {
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.borrow_mut().insert(pid, sender);
+        receiver
+    }
+
+    /// Reaps whatever has ended, ours and orphans.
+    pub fn reap(&self) {
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            let Some(ended) = Ended::from_status(status) else {
+                continue;
+            };
+            if let Some(waiting) = self.waiting.borrow_mut().remove(&pid.as_raw_nonzero().get()) {
+                // The one who asked may have gone.
+                let _ = waiting.send(ended);
+            }
+        }
+    }
+
+    /// Reaps for ever.
+    pub async fn run(&self) -> std::io::Result<()> {
+        let mut children = signal(SignalKind::child())?;
+        loop {
+            // Before the first wait too: a child may have ended before the handler was there.
+            self.reap();
+            if children.recv().await.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,417 @@
+//! fork and exec. The child, between the two, only makes system calls: it may be the copy of a process with threads.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::ptr;
+
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Resource, Rlimit};
+
+use super::io::FdStream;
+use super::plan::{Plan, StartFailure};
+use super::reaper::{Ended, Reaper};
+use crate::guest::cgroup::Cgroup;
+
+/// What the agent's own limit on descriptors must not become for programs (systemd's defaults).
+const DEFAULT_NOFILE: Rlimit = Rlimit {
+    current: Some(1024),
+    maximum: Some(524_288),
+};
+
+/// A started process: leader of its own session and process group.
+pub struct Child {
+    pub leash: Leash,
+    pub stdio: Stdio,
+    pub ended: tokio::sync::oneshot::Receiver<Ended>,
+}
+
+/// Kills the process group when dropped: what was started for a caller dies with the caller.
+pub struct Leash {
+    pid: i32,
+    armed: bool,
+}
+
+impl Leash {
+    const fn new(pid: i32) -> Self {
+        Self { pid, armed: true }
+    }
+
+    pub const fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// The process has ended (its number may be another's by now), or shall live on.
+    pub const fn let_go(&mut self) {
+        self.armed = false;
+    }
+}
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        if self.armed {
+            super::kill_group(self.pid);
+        }
+    }
+}
+
+/// Our ends.
+pub enum Stdio {
+    Terminal(FdStream),
+    Pipes {
+        stdin: Option<FdStream>,
+        stdout: FdStream,
+        stderr: FdStream,
+    },
+    Null,
+}
+
+/// The child's ends and ours.
+struct Wiring {
+    child: [OwnedFd; 3],
+    ours: Stdio,
+}
+
+/// Starts the process; returns once its program runs, or with why it does not.
+pub async fn spawn(plan: &Plan, cgroup: Option<Cgroup>, reaper: &Reaper) -> Result<Child, StartFailure> {
+    let failed = |what: &str| {
+        let what = what.to_owned();
+        move |error: io::Error| StartFailure::cannot(format!("{what}: {error}"))
+    };
+    let wiring = wire(plan).map_err(failed("make the program's stdio"))?;
+    let (report_reader, report_writer) =
+        pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed("make a pipe")(error.into()))?;
+    let reader = FdStream::new(report_reader).map_err(failed("watch the start"))?;
+    let procs = cgroup.and_then(Cgroup::open_procs);
+    let prepared = Prepared::new(
+        plan,
+        &wiring,
+        procs.as_ref().map(AsFd::as_fd),
+        report_writer.as_fd(),
+    );
+
+    // SAFETY: the child runs `Prepared::run` only, which makes system calls on memory prepared above and never returns.
+    let pid = match unsafe { libc::fork() } {
+        -1 => return Err(failed("start a process")(io::Error::last_os_error())),
+        // SAFETY: this is the child.
+        0 => unsafe { prepared.run() },
+        pid => pid,
+    };
+    let ended = reaper.expect(pid);
+    let mut leash = Leash::new(pid);
+    drop(report_writer);
+    drop(wiring.child);
+
+    let mut report = [0; Report::LENGTH];
+    let mut filled = 0;
+    while filled < report.len() {
+        match reader.read(&mut report[filled..]).await {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) => return Err(failed("watch the start")(error)),
+        }
+    }
+    if filled < report.len() {
+        // exec closed the pipe: the program runs.
+        return Ok(Child {
+            leash,
+            stdio: wiring.ours,
+            ended,
+        });
+    }
+    // The process ends by itself; waiting keeps the order "failed, then gone".
+    let _ = ended.await;
+    leash.let_go();
+    Err(Report::decode(report).into_failure(plan))
+}
+
+fn wire(plan: &Plan) -> io::Result<Wiring> {
+    let owner = rustix::fs::Uid::from_raw(plan.identity.uid);
+    if plan.detach {
+        let null = open_null()?;
+        let child = [null.try_clone()?, null.try_clone()?, null];
+        return Ok(Wiring {
+            child,
+            ours: Stdio::Null,
+        });
+    }
+    if let Some((columns, rows)) = plan.tty {
+        let (master, slave) = open_terminal(columns, rows)?;
+        // So that the program may open its own terminal by name. Fails only where we are not root (tests).
+        let _ = rustix::fs::fchown(&slave, Some(owner), None);
+        let child = [slave.try_clone()?, slave.try_clone()?, slave];
+        return Ok(Wiring {
+            child,
+            ours: Stdio::Terminal(FdStream::new(master)?),
+        });
+    }
+    let (stdin_child, stdin) = if plan.stdin {
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+        (reader, Some(FdStream::new(writer)?))
+    } else {
+        (open_null()?, None)
+    };
+    let (stdout, stdout_child) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (stderr, stderr_child) = pipe_with(PipeFlags::CLOEXEC)?;
+    // Images log to /dev/stdout: opening that by name asks for the pipe's permission.
+    for fd in [&stdout_child, &stderr_child] {
+        let _ = rustix::fs::fchown(fd, Some(owner), None);
+    }
+    if plan.stdin {
+        let _ = rustix::fs::fchown(&stdin_child, Some(owner), None);
+    }
+    let ours = Stdio::Pipes {
+        stdin,
+        stdout: FdStream::new(stdout)?,
+        stderr: FdStream::new(stderr)?,
+    };
+    Ok(Wiring {
+        child: [stdin_child, stdout_child, stderr_child],
+        ours,
+    })
+}
+
+fn open_null() -> io::Result<OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+    Ok(rustix::fs::open(
+        "/dev/null",
+        OFlags::RDWR | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
+}
+
+fn open_terminal(columns: u16, rows: u16) -> io::Result<(OwnedFd, OwnedFd)> {
+    use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let master = openpt(flags)?;
+    unlockpt(&master)?;
+    let slave = ioctl_tiocgptpeer(&master, flags)?;
+    if columns > 0 && rows > 0 {
+        resize(&master, columns, rows)?;
+    }
+    Ok((master, slave))
+}
+
+/// Sets a terminal's size; its foreground process group is told by the kernel.
+pub fn resize(terminal: impl AsFd, columns: u16, rows: u16) -> io::Result<()> {
+    let size = rustix::termios::Winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    Ok(rustix::termios::tcsetwinsize(terminal, size)?)
+}
+
+/// What the child tells when it cannot become its program.
+struct Report {
+    stage: u32,
+    errno: i32,
+}
+
+impl Report {
+    const LENGTH: usize = 8;
+
+    fn decode(bytes: [u8; Self::LENGTH]) -> Self {
+        let [a, b, c, d, e, f, g, h] = bytes;
+        Self {
+            stage: u32::from_ne_bytes([a, b, c, d]),
+            errno: i32::from_ne_bytes([e, f, g, h]),
+        }
+    }
+
+    fn into_failure(self, plan: &Plan) -> StartFailure {
+        let error = io::Error::from_raw_os_error(self.errno);
+        let name = plan
+            .args
+            .first()
+            .map(|arg| arg.to_string_lossy())
+            .unwrap_or_default();
+        match Stage::STEPS.get(self.stage as usize) {
+            Some(step) => StartFailure::cannot(format!("start {name}: {step}: {error}")),
+            None if matches!(self.errno, libc::ENOENT | libc::ENOTDIR) => {
+                let looked = if name.contains('/') { "" } else { " in PATH" };
+                let shebang = "its interpreter is missing, or it is not there";
+                match plan.candidates.iter().any(|path| exists(path)) {
+                    true => StartFailure::not_found(format!("start {name}: {shebang}: {error}")),
+                    false => StartFailure::not_found(format!("start {name}: not found{looked}")),
+                }
+            }
+            None => StartFailure::cannot(format!("start {name}: {error}")),
+        }
+    }
+}
+
+fn exists(path: &CStr) -> bool {
+    rustix::fs::stat(path).is_ok()
+}
+
+#[derive(Clone, Copy)]
+enum Stage {
+    Terminal = 0,
+    Stdio = 1,
+    Limits = 2,
+    Workdir = 3,
+    Identity = 4,
+    Exec = 5,
+}
+
+impl Stage {
+    const STEPS: [&str; 5] = [
+        "take the terminal",
+        "connect stdio",
+        "set a limit",
+        "enter the working directory",
+        "become the user",
+    ];
+}
+
+/// Everything the child needs, as raw as system calls take it.
+struct Prepared<'a> {
+    candidates: Vec<*const libc::c_char>,
+    args: Vec<*const libc::c_char>,
+    env: Vec<*const libc::c_char>,
+    plan: &'a Plan,
+    stdio: [RawFd; 3],
+    procs: Option<RawFd>,
+    report: RawFd,
+}
+
+impl<'a> Prepared<'a> {
+    fn new(plan: &'a Plan, wiring: &Wiring, procs: Option<BorrowedFd<'_>>, report: BorrowedFd<'_>) -> Self {
+        let pointers = |texts: &[CString]| {
+            let mut list: Vec<_> = texts.iter().map(|text| text.as_ptr()).collect();
+            list.push(ptr::null());
+            list
+        };
+        Self {
+            candidates: pointers(&plan.candidates),
+            args: pointers(&plan.args),
+            env: pointers(&plan.env),
+            plan,
+            stdio: wiring.child.each_ref().map(AsRawFd::as_raw_fd),
+            procs: procs.map(|fd| fd.as_raw_fd()),
+            report: report.as_raw_fd(),
+        }
+    }
+
+    /// Becomes the program, or reports and exits.
+    ///
+    /// # Safety
+    /// Only in a child right after fork: it rewires descriptors and identity of the whole process.
+    unsafe fn run(&self) -> ! {
+        // SAFETY: system calls on descriptors and memory that outlive this process; nothing allocates or locks.
+        unsafe {
+            let (stage, errno) = match self.become_program() {
+                Ok(never) => match never {},
+                Err(failure) => failure,
+            };
+            let mut bytes = [0; Report::LENGTH];
+            bytes[..4].copy_from_slice(&(stage as u32).to_ne_bytes());
+            bytes[4..].copy_from_slice(&errno.to_ne_bytes());
+            libc::write(self.report, bytes.as_ptr().cast(), bytes.len());
+            libc::_exit(127)
+        }
+    }
+
+    unsafe fn become_program(&self) -> Result<std::convert::Infallible, (Stage, i32)> {
+        // SAFETY: as `run`.
+        unsafe {
+            // Rust ignores SIGPIPE, and what is ignored stays so over exec; handlers do not.
+            libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+            let mut none: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&mut none);
+            libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut());
+
+            // In a cgroup and below the agent's own protection before it is anything else. Best effort: a kernel
+            // without cgroups still runs programs.
+            if let Some(procs) = self.procs {
+                libc::write(procs, c"0".as_ptr().cast(), 1);
+            }
+            let adjust = libc::open(
+                c"/proc/self/oom_score_adj".as_ptr(),
+                libc::O_WRONLY | libc::O_CLOEXEC,
+            );
+            if adjust >= 0 {
+                libc::write(adjust, c"0".as_ptr().cast(), 1);
+            }
+
+            libc::setsid();
+            if self.plan.tty.is_some() && libc::ioctl(self.stdio[0], libc::TIOCSCTTY, 0) != 0 {
+                return Err((Stage::Terminal, errno()));
+            }
+            for (target, &fd) in (0..).zip(&self.stdio) {
+                if libc::dup2(fd, target) < 0 {
+                    return Err((Stage::Stdio, errno()));
+                }
+            }
+            libc::umask(0o022);
+            self.apply_limits()?;
+            self.enter_identity()?;
+            Err((Stage::Exec, self.exec()))
+        }
+    }
+
+    unsafe fn apply_limits(&self) -> Result<(), (Stage, i32)> {
+        let limit = |resource, value| rustix::process::setrlimit(resource, value);
+        // Fails only where the hard limit is already lower (tests as an ordinary user).
+        let _ = limit(Resource::Nofile, DEFAULT_NOFILE);
+        for (resource, value) in &self.plan.limits {
+            limit(*resource, *value).map_err(|error| (Stage::Limits, error.raw_os_error()))?;
+        }
+        Ok(())
+    }
+
+    unsafe fn enter_identity(&self) -> Result<(), (Stage, i32)> {
+        let workdir = &self.plan.workdir;
+        let identity = &self.plan.identity;
+        // SAFETY: plain system calls; the pointers are to live memory of the lengths given.
+        unsafe {
+            let entered = libc::chdir(workdir.as_ptr()) == 0;
+            let not_entered = errno();
+            let same = libc::getuid() == identity.uid && libc::getgid() == identity.gid;
+            // The raw calls: glibc's own tell every thread of the parent, and those are not in this process.
+            let refused = libc::syscall(
+                libc::SYS_setgroups,
+                identity.groups.len(),
+                identity.groups.as_ptr(),
+            ) != 0
+                || libc::syscall(libc::SYS_setgid, identity.gid) != 0
+                || libc::syscall(libc::SYS_setuid, identity.uid) != 0;
+            if refused && !(same && libc::getuid() != 0) {
+                return Err((Stage::Identity, errno()));
+            }
+            // A directory that only its user may enter (root on a network file system).
+            if !entered && libc::chdir(workdir.as_ptr()) != 0 {
+                return Err((Stage::Workdir, not_entered));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries each candidate; gives the errno that says most.
+    unsafe fn exec(&self) -> i32 {
+        let mut verdict = libc::ENOENT;
+        for &candidate in &self.candidates {
+            if candidate.is_null() {
+                break;
+            }
+            // SAFETY: NUL-terminated strings and null-terminated lists, all alive.
+            unsafe { libc::execve(candidate, self.args.as_ptr(), self.env.as_ptr()) };
+            match errno() {
+                libc::ENOENT | libc::ENOTDIR => {}
+                // As a shell: a file that may not be run hides behind one later in PATH that may.
+                libc::EACCES => verdict = libc::EACCES,
+                other => return other,
+            }
+        }
+        verdict
+    }
+}
+
+fn errno() -> i32 {
+    io::Error::last_os_error()
+        .raw_os_error()
+        .unwrap_or(Errno::INVAL.raw_os_error())
+}

@@ -1,0 +1,204 @@
+//! Who a process runs as: OCI's `user[:group]` resolved with the root's own passwd and group files.
+//!
+//! Pure but for reading the two files. Lines that are not well-formed are not taken: the files are the image's.
+
+use std::fs;
+use std::io::Read;
+
+/// Larger than any real one; what is beyond is not read.
+const MAX_FILE: u64 = 4 << 20;
+/// The kernel's own limit (NGROUPS_MAX).
+const MAX_GROUPS: usize = 65_536;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub uid: u32,
+    pub gid: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+    pub home: String,
+}
+
+struct Passwd<'a> {
+    name: &'a str,
+    uid: u32,
+    gid: u32,
+    home: &'a str,
+}
+
+struct Group<'a> {
+    name: &'a str,
+    gid: u32,
+    members: &'a str,
+}
+
+/// Resolves with /etc/passwd and /etc/group.
+pub fn resolve(spec: &str) -> Result<Identity, String> {
+    resolve_in(spec, &read_file("/etc/passwd"), &read_file("/etc/group"))
+}
+
+/// An image without the file has no names: numbers still work.
+fn read_file(path: &str) -> String {
+    let mut bytes = Vec::new();
+    match fs::File::open(path) {
+        Ok(file) => match file.take(MAX_FILE).read_to_end(&mut bytes) {
+            Ok(_) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(_) => String::new(),
+        },
+        Err(_) => String::new(),
+    }
+}
+
+fn resolve_in(spec: &str, passwd: &str, group: &str) -> Result<Identity, String> {
+    let (user, wanted_group) = match spec.split_once(':') {
+        Some((user, group)) => (user, group),
+        None => (spec, ""),
+    };
+    let user = if user.is_empty() { "0" } else { user };
+    let number = parse_id(user);
+    // A name first, then a number: "1000" may be a name, and where it is, it is meant.
+    let entry = passwd_entries(passwd)
+        .find(|entry| entry.name == user)
+        .or_else(|| passwd_entries(passwd).find(|entry| Some(entry.uid) == number));
+    let (uid, mut gid, home) = match (&entry, number) {
+        (Some(entry), _) => (entry.uid, entry.gid, entry.home),
+        (None, Some(uid)) => (uid, 0, ""),
+        (None, None) => return Err(format!("the image has no user \"{user}\" in /etc/passwd")),
+    };
+    let mut groups = Vec::new();
+    if wanted_group.is_empty() {
+        if let Some(entry) = &entry {
+            groups = supplementary(group, entry.name, gid);
+        }
+    } else {
+        let number = parse_id(wanted_group);
+        gid = group_entries(group)
+            .find(|entry| entry.name == wanted_group)
+            .map(|entry| entry.gid)
+            .or(number)
+            .ok_or_else(|| format!("the image has no group \"{wanted_group}\" in /etc/group"))?;
+    }
+    let home = if home.is_empty() { "/" } else { home }.to_owned();
+    Ok(Identity {
+        uid,
+        gid,
+        groups,
+        home,
+    })
+}
+
+fn supplementary(group: &str, user: &str, primary: u32) -> Vec<u32> {
+    let mut groups: Vec<u32> = Vec::new();
+    for entry in group_entries(group) {
+        let listed = entry.members.split(',').any(|member| member == user);
+        if listed && entry.gid != primary && !groups.contains(&entry.gid) && groups.len() < MAX_GROUPS {
+            groups.push(entry.gid);
+        }
+    }
+    groups
+}
+
+fn passwd_entries(text: &str) -> impl Iterator<Item = Passwd<'_>> {
+    text.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let &[name, _, uid, gid, _, home, _] = fields.as_slice() else {
+            return None;
+        };
+        (!name.is_empty()).then_some(Passwd {
+            name,
+            uid: parse_id(uid)?,
+            gid: parse_id(gid)?,
+            home,
+        })
+    })
+}
+
+fn group_entries(text: &str) -> impl Iterator<Item = Group<'_>> {
+    text.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let &[name, _, gid, members] = fields.as_slice() else {
+            return None;
+        };
+        (!name.is_empty()).then_some(Group {
+            name,
+            gid: parse_id(gid)?,
+            members,
+        })
+    })
+}
+
+/// Decimal digits only, and not -1, which the kernel takes for "leave it".
+fn parse_id(text: &str) -> Option<u32> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|&id| digits && id != u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\n\
+        broken line\n\
+        short:x:5:5\n\
+        bad:x:-1:0::/:/bin/sh\n\
+        www-data:x:33:33:www-data:/var/www:/usr/sbin/nologin\n\
+        homeless:x:50:50:::\n\
+        1234:x:77:78::/n:/bin/sh\n";
+    const GROUP: &str =
+        "root:x:0:\nwww-data:x:33:\nadm:x:4:syslog,www-data\nssl:x:110:www-data\nbad:x:x:www-data\n";
+
+    fn ids(spec: &str) -> (u32, u32, Vec<u32>, String) {
+        let identity = resolve_in(spec, PASSWD, GROUP).unwrap();
+        (identity.uid, identity.gid, identity.groups, identity.home)
+    }
+
+    #[test]
+    fn takes_nothing_for_root() {
+        assert_eq!(ids(""), (0, 0, vec![], "/root".to_owned()));
+    }
+
+    #[test]
+    fn finds_names_with_their_groups() {
+        assert_eq!(ids("www-data"), (33, 33, vec![4, 110], "/var/www".to_owned()));
+        assert_eq!(ids("33"), (33, 33, vec![4, 110], "/var/www".to_owned()));
+    }
+
+    #[test]
+    fn a_named_group_replaces_all_others() {
+        assert_eq!(ids("www-data:adm"), (33, 4, vec![], "/var/www".to_owned()));
+        assert_eq!(ids("www-data:999"), (33, 999, vec![], "/var/www".to_owned()));
+    }
+
+    #[test]
+    fn takes_numbers_that_no_file_knows() {
+        assert_eq!(ids("4000"), (4000, 0, vec![], "/".to_owned()));
+        assert_eq!(ids("4000:5000"), (4000, 5000, vec![], "/".to_owned()));
+    }
+
+    #[test]
+    fn prefers_a_name_that_looks_like_a_number() {
+        assert_eq!(ids("1234"), (77, 78, vec![], "/n".to_owned()));
+    }
+
+    #[test]
+    fn an_empty_home_is_the_root() {
+        assert_eq!(ids("homeless").3, "/");
+    }
+
+    #[test]
+    fn refuses_what_is_not_there() {
+        for spec in [
+            "nobody",
+            "bad",
+            "short",
+            "-1",
+            "4294967295",
+            "root:nogroup",
+            "root:-1",
+            "0x10",
+            " 0",
+        ] {
+            assert!(resolve_in(spec, PASSWD, GROUP).is_err(), "{spec}");
+        }
+    }
+}

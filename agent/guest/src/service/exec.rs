@@ -1,0 +1,310 @@
+//! Exec: one process beside the main program, its streams on one call.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::timeout;
+
+use crate::agent::{Agent, Role};
+use crate::grpc::status::{Result, Status};
+use crate::grpc::{Call, Replies, Requests};
+use crate::guest::cgroup::Cgroup;
+use crate::process::io::FdStream;
+use crate::process::plan::{self, StartFailure};
+use crate::process::reaper::Ended;
+use crate::process::spawn::{self, Child, Stdio};
+use crate::process::{self};
+use crate::program::END_OF_TRANSMISSION;
+use crate::proto::exec_request::Message as Ask;
+use crate::proto::exec_response::Message as Answer;
+use crate::proto::{ExecData, ExecRequest, ExecResponse, ExitStatus, ProcessSpec, Stream};
+
+const MAX_PIECE: usize = 64 << 10;
+/// Children that the process leaves behind may hold its pipes open for ever. What they write this soon after its end
+/// still counts (the last stage of a pipeline does); they themselves live on.
+const AFTERGLOW: Duration = Duration::from_millis(100);
+
+pub async fn exec(agent: &Rc<Agent>, call: Call) {
+    let Call {
+        mut requests,
+        mut replies,
+        ..
+    } = call;
+    let outcome = run(agent, &mut requests, &mut replies).await;
+    replies.finish(outcome);
+}
+
+async fn run(agent: &Rc<Agent>, requests: &mut Requests, replies: &mut Replies) -> Result<()> {
+    let first: Option<ExecRequest> = requests.next().await?;
+    let Some(Ask::Start(spec)) = first.and_then(|request| request.message) else {
+        return Err(Status::invalid("the first message of Exec is `start`"));
+    };
+    if agent.role() != Role::Host && agent.program().is_none() {
+        return Err(Status::precondition(
+            "the guest has no root yet: nothing can be started in it",
+        ));
+    }
+    if agent.exit().is_some() {
+        return Err(Status::precondition(
+            "the program has ended, and the guest with it",
+        ));
+    }
+    match start(agent, &spec).await {
+        Ok(child) => attend(child, spec.tty, requests, replies).await,
+        Err(StartFailure { code, text }) => {
+            send(
+                replies,
+                Answer::Exit(ExitStatus {
+                    code,
+                    error: text,
+                    ..Default::default()
+                }),
+            )
+            .await
+        }
+    }
+}
+
+async fn start(agent: &Rc<Agent>, spec: &ProcessSpec) -> std::result::Result<Child, StartFailure> {
+    let plan = plan::plan(spec)?;
+    plan::make_workdir(&plan)?;
+    let cgroup = (agent.role() == Role::Init).then_some(Cgroup::Exec);
+    spawn::spawn(&plan, cgroup, &agent.reaper).await
+}
+
+async fn attend(child: Child, tty: bool, requests: &mut Requests, replies: &mut Replies) -> Result<()> {
+    let Child {
+        mut leash,
+        stdio,
+        mut ended,
+    } = child;
+    send(replies, Answer::StartedPid(leash.pid())).await?;
+    let mut terminal = None;
+    let (input, outputs) = match stdio {
+        Stdio::Null => {
+            leash.let_go();
+            return Ok(());
+        }
+        Stdio::Terminal(both) => {
+            let both = Rc::new(both);
+            terminal = Some(both.clone());
+            (Some(both.clone()), vec![Output::new(Stream::Stdout, both)])
+        }
+        Stdio::Pipes {
+            stdin,
+            stdout,
+            stderr,
+        } => {
+            let outputs = vec![
+                Output::new(Stream::Stdout, Rc::new(stdout)),
+                Output::new(Stream::Stderr, Rc::new(stderr)),
+            ];
+            (stdin.map(Rc::new), outputs)
+        }
+    };
+    let pid = leash.pid();
+    let mut outputs = Outputs { outputs, turn: 0 };
+    // Beside the output: a process that reads nothing must still be heard, and one that nobody reads still be fed.
+    let mut feeding: Pin<Box<_>> = Box::pin(feed(pid, tty, input, terminal, requests));
+    let pumping = async {
+        let mut status = None;
+        while status.is_none() || outputs.open() {
+            let event = tokio::select! {
+                biased;
+                () = replies.reset() => return Err(Status::gone()),
+                how = &mut ended, if status.is_none() => {
+                    leash.let_go();
+                    status = Some(how.map_err(|_| Status::internal("the reaper is gone"))?);
+                    continue;
+                }
+                event = outputs.next(status.is_some()) => event,
+            };
+            match event {
+                Event::Data(stream, data) => {
+                    send(
+                        replies,
+                        Answer::Data(ExecData {
+                            stream: stream as i32,
+                            data,
+                        }),
+                    )
+                    .await?;
+                }
+                Event::End => {}
+                Event::Silence => break,
+            }
+        }
+        let Ended { code, signal } = status.unwrap_or(Ended { code: 255, signal: 0 });
+        send(
+            replies,
+            Answer::Exit(ExitStatus {
+                code,
+                signal,
+                ..Default::default()
+            }),
+        )
+        .await
+    };
+    let mut pumping = Box::pin(pumping);
+    tokio::select! {
+        outcome = &mut feeding => outcome?,
+        outcome = &mut pumping => return outcome,
+    }
+    pumping.await
+}
+
+async fn send(replies: &mut Replies, answer: Answer) -> Result<()> {
+    replies
+        .send(&ExecResponse {
+            message: Some(answer),
+        })
+        .await
+}
+
+/// What the host sends: stdin, sizes, signals; until it has said all. Dropping it closes stdin.
+async fn feed(
+    pid: i32,
+    tty: bool,
+    mut input: Option<Rc<FdStream>>,
+    terminal: Option<Rc<FdStream>>,
+    requests: &mut Requests,
+) -> Result<()> {
+    while let Some(request) = requests.next::<ExecRequest>().await? {
+        match request.message {
+            Some(Ask::Stdin(bytes)) => write(&mut input, &bytes).await?,
+            Some(Ask::StdinEof(true)) => end(&mut input, tty).await?,
+            Some(Ask::Resize(window)) => {
+                if let Some(terminal) = &terminal {
+                    spawn::resize(
+                        terminal.as_ref(),
+                        plan::clamp(window.columns),
+                        plan::clamp(window.rows),
+                    )
+                    .map_err(|error| Status::from_io("resize the terminal", error))?;
+                }
+            }
+            Some(Ask::Signal(number)) => signal(pid, number)?,
+            Some(Ask::Start(_)) => return Err(Status::invalid("a second `start`")),
+            Some(Ask::StdinEof(false)) | None => {}
+        }
+    }
+    end(&mut input, tty).await
+}
+
+async fn write(input: &mut Option<Rc<FdStream>>, bytes: &[u8]) -> Result<()> {
+    let Some(open) = input else { return Ok(()) };
+    match open.write_all(bytes).await {
+        // The process reads no more: that is its right.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EPIPE | libc::EIO)) => {
+            *input = None;
+            Ok(())
+        }
+        Err(error) => Err(Status::from_io("write to stdin", error)),
+        Ok(()) => Ok(()),
+    }
+}
+
+async fn end(input: &mut Option<Rc<FdStream>>, tty: bool) -> Result<()> {
+    if tty {
+        write(input, &[END_OF_TRANSMISSION]).await?;
+    }
+    *input = None;
+    Ok(())
+}
+
+/// To the whole group, as a terminal would.
+fn signal(pid: i32, number: i32) -> Result<()> {
+    if !(1..=libc::SIGRTMAX()).contains(&number) {
+        return Err(Status::invalid(format!("{number} is not a signal")));
+    }
+    match process::send_signal(-pid, number) {
+        Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
+            Err(Status::from_io(format_args!("send signal {number}"), error))
+        }
+        _ => Ok(()),
+    }
+}
+
+struct Output {
+    stream: Stream,
+    /// None at its end.
+    source: Option<Rc<FdStream>>,
+    buffer: Vec<u8>,
+}
+
+impl Output {
+    fn new(stream: Stream, source: Rc<FdStream>) -> Self {
+        Self {
+            stream,
+            source: Some(source),
+            buffer: Vec::new(),
+        }
+    }
+
+    async fn next(&mut self) -> Bytes {
+        let Some(source) = &self.source else {
+            return std::future::pending().await;
+        };
+        if self.buffer.is_empty() {
+            self.buffer.resize(MAX_PIECE, 0);
+        }
+        match source.read(&mut self.buffer).await {
+            Ok(count) if count > 0 => Bytes::copy_from_slice(&self.buffer[..count]),
+            _ => {
+                self.source = None;
+                Bytes::new()
+            }
+        }
+    }
+}
+
+enum Event {
+    Data(Stream, Bytes),
+    /// One of the streams has come to its end.
+    End,
+    Silence,
+}
+
+struct Outputs {
+    outputs: Vec<Output>,
+    turn: usize,
+}
+
+impl Outputs {
+    fn open(&self) -> bool {
+        self.outputs.iter().any(|output| output.source.is_some())
+    }
+
+    /// The next piece of either stream, in turn. Once the process has ended, silence counts as the end of both.
+    async fn next(&mut self, ended: bool) -> Event {
+        self.turn ^= 1;
+        let (first, second) = match self.outputs.as_mut_slice() {
+            [only] => (only, None),
+            [one, two] if self.turn == 0 => (one, Some(two)),
+            [one, two] => (two, Some(one)),
+            _ => return Event::Silence,
+        };
+        let piece = async {
+            match second {
+                None => (first.stream, first.next().await),
+                Some(second) => tokio::select! {
+                    biased;
+                    data = first.next() => (first.stream, data),
+                    data = second.next() => (second.stream, data),
+                },
+            }
+        };
+        let outcome = if ended {
+            timeout(AFTERGLOW, piece).await.ok()
+        } else {
+            Some(piece.await)
+        };
+        match outcome {
+            None => Event::Silence,
+            Some((_, data)) if data.is_empty() => Event::End,
+            Some((stream, data)) => Event::Data(stream, data),
+        }
+    }
+}
