@@ -65,17 +65,26 @@ function removeOrphans(sources) {
   }
 }
 
-/** Builds the guest agent and the network guard. */
+const RUST_OUTPUTS = [PATHS.agent, PATHS.netguard, PATHS.treewalk];
+const STATIC = ["--", "-C", "target-feature=+crt-static"];
+/** The agent's own alias (agent/.cargo/config.toml), the guard that is preloaded into QEMU, the tests' tree lister. */
+const CARGO = [
+  ["--quiet", "agent"],
+  ["build", "--quiet", "--release", "--locked", "-p", "kiln-netguard"],
+  ["rustc", "--quiet", "--release", "--locked", "-p", "kiln-treewalk", "--bin", "kiln-treewalk", ...STATIC],
+];
+
+/** Builds all that is Rust. */
 export async function ensureAgent() {
   const isInput = (path) => /\.(rs|toml|lock|proto)$/.test(path);
   const sources = listFiles(["agent", "proto/kiln/agent"], isInput, (path) => path === "agent/target");
   const hash = hashInputs(sources);
-  if (isFresh("cargo", hash, [PATHS.agent, PATHS.netguard])) return;
+  if (isFresh("cargo", hash, RUST_OUTPUTS)) return;
   requireCargo();
   await step("build the guest agent (cargo)", async () => {
     removeStamp("cargo");
-    await run("cargo", ["build", "--quiet", "--release", "--locked"], { cwd: `${ROOT}/agent` });
-    for (const output of [PATHS.agent, PATHS.netguard]) {
+    for (const args of CARGO) await run("cargo", args, { cwd: `${ROOT}/agent` });
+    for (const output of RUST_OUTPUTS) {
       if (!existsSync(output)) throw new SetupError(`cargo ended well but did not make ${output}`);
     }
     writeStamp("cargo", hash);

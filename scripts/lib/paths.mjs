@@ -10,6 +10,8 @@ export const PATHS = {
   daemon: `${ROOT}/dist/src/daemon/main.js`,
   agent: `${ROOT}/agent/target/release/kiln-agent`,
   netguard: `${ROOT}/agent/target/release/libkiln_netguard.so`,
+  /** Lists trees inside test guests. */
+  treewalk: `${ROOT}/agent/target/release/kiln-treewalk`,
   stamps: `${BUILD}/stamps`,
   /** Debian's kernel packages as apt brought them. */
   kernelDebs: `${BUILD}/kernel/debs`,
