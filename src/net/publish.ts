@@ -1,0 +1,91 @@
+// A published port: a listener on the host whose connections and datagrams go through a dial into the guest. Works
+// with every VMM and without a guest network, because the agent does the last step.
+
+import type { Duplex } from "node:stream";
+import { Code, errnoOf, KilnError } from "../base/errors.js";
+import { formatHostPort, type PortMapping, type PortProtocol } from "../base/ports.js";
+import type { Abortable } from "../base/progress.js";
+import { publishTcp } from "./tcp-listener.js";
+import { publishUdp } from "./udp-listener.js";
+
+/**
+ * Reaches a port in the guest. TCP: a byte stream that half-closes. UDP: a stream where one chunk is one datagram.
+ */
+export type GuestDial = (protocol: PortProtocol, vmPort: number, options: Abortable) => Promise<Duplex>;
+
+export interface PublishedPort {
+  /** With the host port that was really bound. */
+  readonly mapping: PortMapping;
+  /** Connections or flows of this moment. */
+  readonly active: number;
+  /** Ends the listener and all its connections; resolves when they are gone. Idempotent. */
+  close(): Promise<void>;
+}
+
+export interface PublishLimits {
+  /** TCP connections of one port at a time; further ones are reset. Default 1024. */
+  readonly maxConnections: number;
+  /** UDP flows of one port at a time; the idlest one goes. Default 1024. */
+  readonly maxFlows: number;
+  /** A UDP flow without a datagram for so long is over. Default 90 s. */
+  readonly flowIdleMs: number;
+  /** For the guest to accept a connection. Default 15 s. */
+  readonly dialTimeoutMs: number;
+}
+
+export const DEFAULT_LIMITS: PublishLimits = {
+  maxConnections: 1024,
+  maxFlows: 1024,
+  flowIdleMs: 90_000,
+  dialTimeoutMs: 15_000,
+};
+
+/**
+ * Binds the host's side at once; the guest is dialled per connection, so it may come and go.
+ *
+ * @throws KilnError: already_exists `port-in-use`, permission_denied `privileged-port`, invalid_argument
+ * `address-not-here`; all name the address
+ */
+export async function publishPort(
+  mapping: PortMapping,
+  dial: GuestDial,
+  limits: Partial<PublishLimits> = {},
+): Promise<PublishedPort> {
+  const all = { ...DEFAULT_LIMITS, ...limits };
+  const dialPort = (signal: AbortSignal) => dial(mapping.protocol, mapping.vmPort, { signal });
+  try {
+    return await (mapping.protocol === "tcp" ? publishTcp : publishUdp)(mapping, dialPort, all);
+  } catch (error) {
+    throw explain(error, mapping);
+  }
+}
+
+function explain(error: unknown, mapping: PortMapping): KilnError {
+  const address = formatHostPort(mapping.hostIp, mapping.hostPort);
+  const what = `publish ${mapping.protocol} port ${address}`;
+  switch (errnoOf(error)) {
+    case "EADDRINUSE":
+      return new KilnError(Code.AlreadyExists, `${what}: the port is in use on this host`, {
+        reason: "port-in-use",
+        hint: "choose another host port, or 0 for any free one",
+        cause: error,
+      });
+    case "EACCES":
+      return new KilnError(Code.PermissionDenied, `${what}: only root may bind this port`, {
+        reason: "privileged-port",
+        hint: "choose a port from 1024 on, or lower the sysctl net.ipv4.ip_unprivileged_port_start",
+        cause: error,
+      });
+    case "EADDRNOTAVAIL":
+      return new KilnError(
+        Code.InvalidArgument,
+        `${what}: this host does not have the address ${mapping.hostIp}`,
+        {
+          reason: "address-not-here",
+          cause: error,
+        },
+      );
+    default:
+      return KilnError.from(error, what);
+  }
+}

@@ -1,0 +1,165 @@
+// A UDP port of the host, forwarded: one flow per client address, each with a dial of its own, bounded in number,
+// dropped when idle. Datagrams that don't fit are lost, as UDP may: nothing is queued without bound.
+
+import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
+import type { Duplex } from "node:stream";
+import type { PortMapping } from "../base/ports.js";
+import { dialWithin } from "./dial-within.js";
+import type { PublishedPort, PublishLimits } from "./publish.js";
+
+/** Datagrams of a client that wait for its dial. */
+const MAX_WAITING = 32;
+
+interface Flow {
+  readonly client: RemoteInfo;
+  readonly waiting: Buffer[];
+  readonly abort: AbortController;
+  guest: Duplex | undefined;
+  lastUsed: number;
+}
+
+/** @throws Node's own error where the address cannot be bound */
+export async function publishUdp(
+  mapping: PortMapping,
+  dial: (signal: AbortSignal) => Promise<Duplex>,
+  limits: PublishLimits,
+): Promise<PublishedPort> {
+  const listener = new UdpListener(mapping, dial, limits);
+  await listener.bind();
+  return listener;
+}
+
+class UdpListener implements PublishedPort {
+  readonly #socket: Socket;
+  readonly #dial: (signal: AbortSignal) => Promise<Duplex>;
+  readonly #limits: PublishLimits;
+  /** By client; the order is that of use, the idlest first. */
+  readonly #flows = new Map<string, Flow>();
+  #mapping: PortMapping;
+  #sweep: NodeJS.Timeout | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(mapping: PortMapping, dial: (signal: AbortSignal) => Promise<Duplex>, limits: PublishLimits) {
+    this.#mapping = mapping;
+    this.#dial = dial;
+    this.#limits = limits;
+    // ipv6Only: "::" must not take the IPv4 port of another mapping with it.
+    this.#socket = createSocket(
+      mapping.hostIp.includes(":") ? { type: "udp6", ipv6Only: true } : { type: "udp4" },
+    );
+    this.#socket.on("message", (datagram, client) => this.#receive(datagram, client));
+  }
+
+  get mapping(): PortMapping {
+    return this.#mapping;
+  }
+
+  get active(): number {
+    return this.#flows.size;
+  }
+
+  bind(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const onError = (error: Error) => {
+        this.#socket.close();
+        reject(error);
+      };
+      this.#socket.once("error", onError);
+      // exclusive: no sharing of the handle through node:cluster.
+      this.#socket.bind(
+        { address: this.#mapping.hostIp, port: this.#mapping.hostPort, exclusive: true },
+        () => {
+          this.#socket.removeListener("error", onError);
+          // ICMP errors of one client are nobody else's trouble.
+          this.#socket.on("error", () => undefined);
+          this.#mapping = { ...this.#mapping, hostPort: this.#socket.address().port };
+          this.#sweep = setInterval(() => this.#expire(), Math.max(10, this.#limits.flowIdleMs / 4));
+          this.#sweep.unref();
+          resolve();
+        },
+      );
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= new Promise((resolve) => {
+      clearInterval(this.#sweep);
+      for (const [key, flow] of this.#flows) this.#end(key, flow);
+      this.#socket.close(() => resolve());
+    });
+    return this.#closing;
+  }
+
+  #receive(datagram: Buffer, client: RemoteInfo): void {
+    const key = `${client.address} ${client.port}`;
+    const flow = this.#flows.get(key) ?? this.#begin(key, client);
+    this.#use(key, flow);
+    if (flow.guest === undefined) {
+      if (flow.waiting.length < MAX_WAITING) flow.waiting.push(datagram);
+    } else if (!flow.guest.writableNeedDrain) {
+      flow.guest.write(datagram);
+    }
+  }
+
+  #begin(key: string, client: RemoteInfo): Flow {
+    if (this.#flows.size >= this.#limits.maxFlows) {
+      for (const [idlest, flow] of this.#flows) {
+        this.#end(idlest, flow);
+        break;
+      }
+    }
+    const flow: Flow = {
+      client,
+      waiting: [],
+      abort: new AbortController(),
+      guest: undefined,
+      lastUsed: Date.now(),
+    };
+    this.#flows.set(key, flow);
+    void this.#connect(key, flow);
+    return flow;
+  }
+
+  async #connect(key: string, flow: Flow): Promise<void> {
+    let guest: Duplex;
+    try {
+      guest = await dialWithin(this.#limits.dialTimeoutMs, flow.abort, this.#dial);
+    } catch {
+      this.#end(key, flow);
+      return;
+    }
+    guest.on("error", () => this.#end(key, flow));
+    guest.once("close", () => this.#end(key, flow));
+    if (flow.abort.signal.aborted) {
+      guest.destroy();
+      return;
+    }
+    flow.guest = guest;
+    guest.on("data", (datagram: Buffer) => {
+      this.#use(key, flow);
+      if (!flow.abort.signal.aborted) this.#socket.send(datagram, flow.client.port, flow.client.address);
+    });
+    for (const datagram of flow.waiting.splice(0)) guest.write(datagram);
+  }
+
+  #use(key: string, flow: Flow): void {
+    flow.lastUsed = Date.now();
+    if (this.#flows.get(key) !== flow) return;
+    this.#flows.delete(key);
+    this.#flows.set(key, flow);
+  }
+
+  #expire(): void {
+    const oldest = Date.now() - this.#limits.flowIdleMs;
+    for (const [key, flow] of this.#flows) {
+      if (flow.lastUsed > oldest) return;
+      this.#end(key, flow);
+    }
+  }
+
+  #end(key: string, flow: Flow): void {
+    if (this.#flows.get(key) === flow) this.#flows.delete(key);
+    flow.abort.abort();
+    flow.guest?.destroy();
+  }
+}

@@ -1,0 +1,31 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { macOf, planUserNetwork } from "./user-network.js";
+
+const HOST = { servers: ["192.0.2.1"], search: ["lan"], options: ["ndots:1"] };
+
+describe("planUserNetwork", () => {
+  it("gives the guest slirp's forwarder and the host's search domains", () => {
+    const plan = planUserNetwork("a".repeat(64), HOST);
+    assert.deepEqual(plan.addresses, ["10.0.2.15/24"]);
+    assert.equal(plan.gateway4, "10.0.2.2");
+    assert.deepEqual(plan.dns, { servers: ["10.0.2.3"], search: ["lan"], options: ["ndots:1"] });
+  });
+
+  it("prefers the resolvers that the user names", () => {
+    assert.deepEqual(planUserNetwork("a".repeat(64), HOST, ["9.9.9.9"]).dns.servers, ["9.9.9.9"]);
+  });
+});
+
+describe("macOf", () => {
+  it("is locally administered, unicast, stable, and another for another VM", () => {
+    fc.assert(
+      fc.property(fc.string(), fc.string(), (one, other) => {
+        assert.match(macOf(one), /^02(:[0-9a-f]{2}){5}$/);
+        assert.equal(macOf(one), macOf(one));
+        if (one !== other) assert.notEqual(macOf(one), macOf(other));
+      }),
+    );
+  });
+});
