@@ -136,24 +136,28 @@ export class LayerApplier {
   }
 
   #applyHardLink(parents: readonly string[], name: string, entry: TarEntry): void {
-    const targetParents = splitEntryPath(entry.linkTarget, "hard link target", this.#limits);
-    const targetName = targetParents.pop();
+    const target = splitEntryPath(entry.linkTarget, "hard link target", this.#limits);
+    const targetName = target.pop();
+    if (targetName === undefined) throw badLink(entry, "which is a directory", "link-to-directory");
     const chain = this.#tree.makeDirectory(parents);
-    const parent = deepest(chain);
-    const targetChain = this.#tree.findDirectory(targetParents);
-    const targetParent = targetChain === undefined ? undefined : deepest(targetChain);
     // A link to itself has nothing to do, and must not remove what it names.
-    const isSelf = targetParent === parent && targetName === name;
-    if (!isSelf) this.#tree.remove(parent, name);
-    const target = targetName === undefined ? this.#tree.root : targetParent?.entries.get(targetName);
-    if (target === undefined) throw badLink(entry, "which isn't there", "link-target-missing");
-    if (target.type === "directory") throw badLink(entry, "which is a directory", "link-to-directory");
+    const isSelf = targetName === name && this.#directoryOf(target) === deepest(chain);
+    if (!isSelf) this.#tree.remove(deepest(chain), name);
+    // Looked up only now: what was removed may have held the target.
+    const inode = this.#directoryOf(target)?.entries.get(targetName);
+    if (inode === undefined) throw badLink(entry, "which isn't there", "link-target-missing");
+    if (inode.type === "directory") throw badLink(entry, "which is a directory", "link-to-directory");
     if (isSelf) {
       this.#tree.touch(chain, name);
       return;
     }
-    target.links++;
-    this.#tree.add(chain, name, target);
+    inode.links++;
+    this.#tree.add(chain, name, inode);
+  }
+
+  #directoryOf(names: readonly string[]): DirectoryInode | undefined {
+    const chain = this.#tree.findDirectory(names);
+    return chain === undefined ? undefined : deepest(chain);
   }
 
   #applyInode(parents: readonly string[], name: string, entry: TarEntry): void {

@@ -115,16 +115,19 @@ async function* decodeByScript(
       // fzstd keeps views on what it was given; the source uses its buffers again.
       const slice = Uint8Array.from(chunk.subarray(start, start + SLICE));
       frames.check(slice);
-      push(decoder, slice);
+      push(decoder, slice, false);
       yield* output.splice(0);
     }
   }
   frames.finish();
+  // It keeps back frames of less than 18 bytes until it is told that no more is to come.
+  push(decoder, new Uint8Array(0), true);
+  yield* output.splice(0);
 }
 
-function push(decoder: Decompress, chunk: Uint8Array): void {
+function push(decoder: Decompress, chunk: Uint8Array, final: boolean): void {
   try {
-    decoder.push(chunk);
+    decoder.push(chunk, final);
   } catch (error) {
     throw corrupt(NAME, error instanceof Error ? error.message : String(error), error);
   }
