@@ -41,16 +41,16 @@ export interface InodeRecord {
 
 const NANOSECONDS = 1_000_000_000n;
 const MIN_SECONDS = -(2 ** 31);
-/** 34 bits of seconds that begin at MIN_SECONDS: the year 2446. */
-const MAX_SECONDS = 2 ** 34 - 2 ** 31 - 1;
+/** April 2310. The format has one more bit, but e2fsck takes what lies beyond for times before 1970 gone wrong. */
+const MAX_SECONDS = 2 ** 33 + 2 ** 31 - 1;
 
-/** Times outside 1901..2446 become the nearest that ext4 can say. */
+/** Times outside 1901..2310 become the nearest that ext4 can say. */
 export function encodeTime(ns: bigint): InodeTime {
   let nanoseconds = ns % NANOSECONDS;
   if (nanoseconds < 0n) nanoseconds += NANOSECONDS;
   const exact = Number((ns - nanoseconds) / NANOSECONDS);
   if (exact < MIN_SECONDS) return { seconds: MIN_SECONDS >>> 0, extra: 0 };
-  if (exact > MAX_SECONDS) return { seconds: MAX_SECONDS >>> 0, extra: 3 };
+  if (exact > MAX_SECONDS) return { seconds: MAX_SECONDS >>> 0, extra: 2 };
   // The low word is read as signed, so the epoch counts from 1901, not from 1970.
   const epoch = Math.floor((exact - MIN_SECONDS) / 2 ** 32);
   return { seconds: exact >>> 0, extra: ((Number(nanoseconds) << 2) | epoch) >>> 0 };
