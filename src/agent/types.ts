@@ -1,8 +1,8 @@
 // Host side of the channel: one AgentSession per VM, over whatever byte stream the VMM gives.
 // See proto/kiln/agent/v1/agent.proto for the calls and docs/design/0005-channel.md for the hello.
 
-import type { Client } from "@connectrpc/connect";
 import type { Duplex } from "node:stream";
+import type { Client } from "@connectrpc/connect";
 import type { AgentService } from "../gen/kiln/agent/v1/agent_pb.js";
 
 /** Opens a fresh byte stream to the agent's end of the channel. */
@@ -13,11 +13,24 @@ export interface AgentSession {
   readonly client: Client<typeof AgentService>;
   /** Resolves when the session has ended, whoever ended it; the reason is for logs. Never rejects. */
   readonly closed: Promise<string>;
+  /**
+   * Asks for a sign of life; resolves with its milliseconds. Nothing asks by itself: a paused guest is silent and
+   * not dead, and only the engine knows which it is.
+   *
+   * @throws KilnError deadline_exceeded `agent-silent`; unavailable `agent-gone`
+   */
+  ping(timeoutMs: number): Promise<number>;
   close(): Promise<void>;
 }
 
 export interface OpenSessionOptions {
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Hello deadline, milliseconds. KilnError deadline_exceeded `no-hello` after it. */
   readonly helloTimeoutMs: number;
+}
+
+export interface WaitForAgentOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** For everything together, milliseconds. */
+  readonly deadlineMs: number;
 }

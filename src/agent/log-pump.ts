@@ -1,0 +1,118 @@
+// Carries the main program's output from the agent to whoever stores it. Only what is stored is acknowledged, so a
+// kilnd that is killed leaves no gap; only what follows the last stored byte is taken, so it leaves no repeat.
+
+import { Code, KilnError } from "../base/errors.js";
+import type { Abortable } from "../base/progress.js";
+import { type LogsResponse, Stream } from "../gen/kiln/agent/v1/agent_pb.js";
+import type { AgentSession } from "./types.js";
+
+export interface LogChunk {
+  /** Of the first byte of data; counts bytes over both streams since the boot. */
+  readonly sequence: bigint;
+  readonly stream: "stdout" | "stderr";
+  readonly timeNs: bigint;
+  readonly data: Uint8Array;
+}
+
+/** Stores chunks; what it has taken is acknowledged. */
+export type LogSink = (chunks: readonly LogChunk[]) => Promise<void>;
+
+const MOST_DATA = 64 * 1024;
+/** Bytes that may wait for the sink: then the agent, and so the program, waits. */
+const MOST_QUEUED = 256 * 1024;
+
+/**
+ * Resolves after the last byte of a program that has ended.
+ *
+ * @param from the sequence number of the first byte that is not stored yet
+ * @throws KilnError data_loss `log-gap` where the agent leaves bytes out or repeats them; whatever breaks the session
+ */
+export async function pumpLogs(
+  session: AgentSession,
+  from: bigint,
+  sink: LogSink,
+  options: Abortable = {},
+): Promise<void> {
+  const abort = new AbortController();
+  const signals = options.signal === undefined ? [abort.signal] : [abort.signal, options.signal];
+  const store = new Storer(session, sink, () => abort.abort());
+  let next = from;
+  try {
+    const call = { signal: AbortSignal.any(signals) };
+    for await (const response of session.client.logs({ fromSequence: from }, call)) {
+      const chunk = fromResponse(response, next);
+      next += BigInt(chunk.data.length);
+      await store.take(chunk);
+    }
+    await store.drain();
+  } catch (error) {
+    throw store.failure ?? error;
+  } finally {
+    abort.abort();
+  }
+}
+
+function fromResponse(response: LogsResponse, next: bigint): LogChunk {
+  const { sequence, stream, timeUnixNs, data } = response;
+  if (sequence !== next || data.length === 0 || data.length > MOST_DATA) {
+    throw new KilnError(
+      Code.DataLoss,
+      `the agent sent ${data.length} bytes of output at ${sequence} where ${next} was expected`,
+      { reason: "log-gap" },
+    );
+  }
+  return { sequence, stream: stream === Stream.STDERR ? "stderr" : "stdout", timeNs: timeUnixNs, data };
+}
+
+/** Stores and acknowledges beside the reading, many chunks at a time when they come fast. */
+class Storer {
+  failure: unknown;
+  readonly #session: AgentSession;
+  readonly #sink: LogSink;
+  readonly #onFailure: () => void;
+  #queued: LogChunk[] = [];
+  #queuedBytes = 0;
+  #writing: Promise<void> | undefined;
+
+  constructor(session: AgentSession, sink: LogSink, onFailure: () => void) {
+    this.#session = session;
+    this.#sink = sink;
+    this.#onFailure = onFailure;
+  }
+
+  /** Waits only while too much is queued. */
+  async take(chunk: LogChunk): Promise<void> {
+    this.#queued.push(chunk);
+    this.#queuedBytes += chunk.data.length;
+    this.#writing ??= this.#write();
+    if (this.#queuedBytes > MOST_QUEUED) await this.drain();
+    if (this.failure !== undefined) throw this.failure;
+  }
+
+  async drain(): Promise<void> {
+    await this.#writing;
+    if (this.failure !== undefined) throw this.failure;
+  }
+
+  async #write(): Promise<void> {
+    try {
+      while (this.#queued.length > 0) {
+        const chunks = this.#queued;
+        this.#queued = [];
+        this.#queuedBytes = 0;
+        await this.#sink(chunks);
+        await this.#acknowledge(chunks.at(-1));
+      }
+    } catch (error) {
+      this.failure = error;
+      this.#onFailure();
+    } finally {
+      this.#writing = undefined;
+    }
+  }
+
+  async #acknowledge(last: LogChunk | undefined): Promise<void> {
+    if (last === undefined) return;
+    await this.#session.client.ackLogs({ nextSequence: last.sequence + BigInt(last.data.length) });
+  }
+}
