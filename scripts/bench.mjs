@@ -5,6 +5,6 @@ import { main, run } from "./lib/run.mjs";
 import { setup } from "./lib/setup.mjs";
 
 await main(async () => {
-  await setup({ tests: true });
+  await setup({ tests: true, bench: true });
   await run(process.execPath, [`${ROOT}/dist/bench/main.js`, ...process.argv.slice(2)], { cwd: ROOT });
 });

@@ -2,13 +2,13 @@
 // done: the second time, all of it takes a fraction of a second.
 
 import { checkNode, ensureAgent, ensureCompiled, ensureNodeModules, linkCommands } from "./build.mjs";
-import { DEBIAN_IMAGES, ensureDebianImages } from "./debian-image.mjs";
+import { ensureDebianImages, TEST_IMAGES } from "./debian-image.mjs";
 import { ensureKernel } from "./kernel.mjs";
 import { withSetupLock } from "./lock.mjs";
 import { ensurePackages } from "./packages.mjs";
 
-/** @param {{ tests?: boolean }} options tests: also what only tests need */
-export async function setup({ tests = false } = {}) {
+/** @param {{ tests?: boolean, bench?: boolean }} options also what only tests need, or benches (which need both) */
+export async function setup({ tests = false, bench = false } = {}) {
   checkNode();
   await withSetupLock(async () => {
     await ensurePackages({ tests });
@@ -17,6 +17,6 @@ export async function setup({ tests = false } = {}) {
     await ensureCompiled();
     linkCommands();
     await ensureKernel();
-    await ensureDebianImages(tests ? Object.keys(DEBIAN_IMAGES) : ["debian"]);
+    await ensureDebianImages([...(tests ? TEST_IMAGES : ["debian"]), ...(bench ? ["bench"] : [])]);
   });
 }
