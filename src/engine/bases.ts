@@ -78,7 +78,8 @@ export class Bases {
 
   /** Reads what is there; removes what a kill left half made. */
   async open(): Promise<void> {
-    await makeDirectory(this.#root, 0o711);
+    await makeDirectory(this.#root);
+    await this.#options.ownership.openPassage(this.#root);
     for (const name of await readdir(this.#root)) {
       const base = name.startsWith(BUILDING) ? undefined : await this.#load(name);
       // A base without its record was never finished, or is damaged: the image makes it anew.
@@ -184,8 +185,9 @@ export class Bases {
     const directory = join(this.#root, `${BUILDING}${key}`);
     await using undo = new UndoStack();
     await rm(directory, { recursive: true, force: true });
-    await mkdir(directory, { mode: 0o711 });
+    await mkdir(directory, { mode: 0o700 });
     undo.push(`remove ${directory}`, () => rm(directory, { recursive: true, force: true }));
+    await ownership.openPassage(directory);
     const output = join(directory, "base.ext4");
     const request = this.#request(key, image, diskBytes, output);
     const result = await builder(request, definedOptions(options)).catch((error: unknown) => {

@@ -82,8 +82,11 @@ export class Engine {
    * taken over, which `recovered` waits for.
    */
   async open(): Promise<void> {
-    const { dataRoot, rooms, bases, kernels } = this.#ctx;
-    await makeDirectory(dataRoot, 0o711);
+    const { dataRoot, runRoot, ownership, rooms, bases, kernels } = this.#ctx;
+    for (const root of [dataRoot, runRoot]) {
+      await makeDirectory(root);
+      await ownership.openPassage(root);
+    }
     await removeTemporary(dataRoot);
     await Promise.all([rooms.images.open(), rooms.kernels.open(), bases.open(), kernels.open()]);
     const { damaged } = await loadVms(this.#ctx, this.#runner);

@@ -3,6 +3,7 @@
 
 import { Code, KilnError } from "../base/errors.js";
 import { parseDuration } from "../base/units.js";
+import type { StoredImage } from "../image/types.js";
 import type { KilnEvent } from "./events.js";
 import type { VmEntry } from "./vm-entry.js";
 
@@ -39,6 +40,17 @@ export function matchesVm(entry: VmEntry, filters: Filters): boolean {
     label: (value) => hasLabel(config.labels, value),
     status: (value) => entry.state === value,
     ancestor: (value) => config.image === value || sameImage(config.imageId, value),
+  });
+}
+
+export const IMAGE_FILTERS = ["reference", "label", "dangling"] as const;
+
+/** Whether an image passes. */
+export function matchesImage(image: StoredImage, filters: Filters): boolean {
+  return passes(filters, {
+    reference: (value) => image.names.some((name) => name.includes(value)),
+    label: (value) => hasLabel(image.run.labels, value),
+    dangling: (value) => (image.names.length === 0) === (value === "true"),
   });
 }
 

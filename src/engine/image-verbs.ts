@@ -4,6 +4,7 @@
 import { Code, KilnError } from "../base/errors.js";
 import type { ImportOptions, PullOptions, StoredImage } from "../image/types.js";
 import type { EngineContext } from "./context.js";
+import { IMAGE_FILTERS, matchesImage, parseFilters } from "./filters.js";
 import { requireDisk } from "./host.js";
 import { basesInUse } from "./usage.js";
 
@@ -14,8 +15,20 @@ export class ImageVerbs {
     this.#ctx = ctx;
   }
 
-  list(): readonly StoredImage[] {
-    return this.#ctx.rooms.images.list();
+  /** @param filters "reference=nginx", "label=a=b", "dangling=true" */
+  list(filters: readonly string[] = []): readonly StoredImage[] {
+    const parsed = parseFilters("images", filters, IMAGE_FILTERS);
+    return this.#ctx.rooms.images.list().filter((image) => matchesImage(image, parsed));
+  }
+
+  /** A blob's text for `image inspect`. */
+  readText(digest: string, limitBytes: number): Promise<string> {
+    return this.#ctx.rooms.images.readBlobText(digest, limitBytes);
+  }
+
+  /** The registry that a reference names. @throws KilnError invalid_argument `bad-reference` */
+  registryOf(reference: string): string {
+    return this.#ctx.rooms.registryOf(reference);
   }
 
   /** @throws KilnError not_found `image-not-found` */

@@ -14,6 +14,7 @@ export { closedParents, createUserPerVm, OWN_USER, type Ownership } from "./owne
 // For the daemon, and for tests that bring their own rooms.
 export type { Rooms } from "./rooms.js";
 export { defaultSettings, type EngineSettings } from "./settings.js";
+export type { ListedVmm } from "./system-verbs.js";
 export type { DiskUsage } from "./usage.js";
 export type { AttachOutput, AttachSpec } from "./vm-attach.js";
 export { defaultConfig, type PortBinding, type VmConfig } from "./vm-config.js";
@@ -22,5 +23,6 @@ export type { VmEntry } from "./vm-entry.js";
 export type { ExecOutput, ExecSpec, ProcessInput } from "./vm-exec.js";
 export { isLive, type VmState } from "./vm-state.js";
 export type { VmUsage } from "./vm-stats.js";
-export type { VmStatus } from "./vm-status.js";
+export type { Timings, VmStatus } from "./vm-status.js";
 export type { WaitCondition } from "./vm-verbs.js";
+export { createRooms, type RoomOptions } from "./wire-rooms.js";

@@ -37,7 +37,8 @@ export class KernelAssets {
 
   /** Removes what a kill left half made. */
   async open(): Promise<void> {
-    await makeDirectory(this.#root, 0o711);
+    await makeDirectory(this.#root);
+    await this.#options.ownership.openPassage(this.#root);
     for (const name of await readdir(this.#root)) {
       if (name.includes(TEMP_MARK)) await rm(join(this.#root, name), { force: true });
     }
@@ -71,11 +72,10 @@ export class KernelAssets {
    * @throws KilnError failed_precondition `kernel-missing`
    */
   async prepare(kernelId: string): Promise<BootAssets> {
-    const { catalogue, agentPath, ownership } = this.#options;
+    const { catalogue, agentPath } = this.#options;
     const kernel = catalogue.list().find(({ id }) => id === kernelId);
     if (kernel === undefined) throw kernelMissing(kernelId);
     const initrd = await catalogue.initramfs(kernel, agentPath);
-    await Promise.all([ownership.shareReadOnly(kernel.vmlinux), ownership.shareReadOnly(initrd)]);
     return { kernel, initrd, modules: await this.#modulesDisk(kernel) };
   }
 

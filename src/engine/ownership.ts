@@ -15,7 +15,9 @@ export interface Ownership {
   /** A user for a new VM that none of `taken` has; undefined where kilnd is no root. */
   allocate(taken: ReadonlySet<number>): number | undefined;
   runAs(uid: number | undefined): RunAs | undefined;
-  /** A file that all VMMs read and nobody writes: base, kernel, initramfs, modules. */
+  /** A directory that VMMs pass through but can't list. */
+  openPassage(path: string): Promise<void>;
+  /** A file that all VMMs read and nobody writes: bases, disks of modules. */
   shareReadOnly(path: string): Promise<void>;
   /** A file or directory that one VM's VMM writes. */
   give(path: string, uid: number | undefined): Promise<void>;
@@ -25,6 +27,7 @@ export interface Ownership {
 export const OWN_USER: Ownership = {
   allocate: () => undefined,
   runAs: () => undefined,
+  openPassage: async () => undefined,
   shareReadOnly: (path) => chmod(path, 0o400),
   give: async () => undefined,
 };
@@ -58,6 +61,8 @@ export function createUserPerVm(range: UserRange = DEFAULT_USER_RANGE): Ownershi
       });
     },
     runAs: (uid) => (uid === undefined ? undefined : { uid, gid: range.gid }),
+    // chmod and not mkdir's mode: a umask of 077 would close it.
+    openPassage: (path) => chmod(path, 0o711),
     shareReadOnly: async (path) => {
       await chown(path, 0, range.gid);
       await chmod(path, 0o440);

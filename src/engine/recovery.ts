@@ -33,6 +33,7 @@ export interface LoadReport {
  */
 export async function loadVms(ctx: EngineContext, runner: VmRunner): Promise<LoadReport> {
   const { vms, damaged } = await ctx.store.load();
+  await ctx.ownership.openPassage(ctx.store.root);
   for (const { record, status } of vms) ctx.vms.add(makeEntry(ctx, record, status));
   for (const { id, error, movedTo } of damaged) {
     ctx.log.error("a VM's record is damaged and was put aside", { vm: id, movedTo, why: error.message });
@@ -58,7 +59,8 @@ async function removeOrphans(ctx: EngineContext): Promise<void> {
     ctx.log.warn("ending a VMM that no VM knows", { pid: process.pid, runDirectory });
   }
   await killVmms(orphans);
-  const root = await makeDirectory(join(ctx.runRoot, "v"), 0o711);
+  const root = await makeDirectory(join(ctx.runRoot, "v"));
+  await ctx.ownership.openPassage(root);
   for (const name of await readdir(root)) {
     const directory = join(root, name);
     if (!known.has(directory)) await rm(directory, { recursive: true, force: true });

@@ -1,7 +1,6 @@
 // What the engine asks of the rooms below it, gathered in one object, so that the engine can be tested without
 // processes, disks and registries. The daemon wires the real ones.
 
-import type { Duplex } from "node:stream";
 import type { AgentSession, DialChannel, OpenSessionOptions } from "../agent/types.js";
 import type { Abortable } from "../base/progress.js";
 import type { MergeOptions, MergeResult } from "../image/index.js";
@@ -36,8 +35,6 @@ export interface AgentRoom {
     sink: (records: readonly LogRecord[]) => Promise<void>,
     options: Abortable,
   ): Promise<void>;
-  /** A byte stream to a TCP port in the guest. */
-  dialTcp(session: AgentSession, port: number, options: Abortable): Promise<Duplex>;
 }
 
 /** The guest's side of a `user` network. */
@@ -92,6 +89,8 @@ export interface DiskRoom {
 
 export interface Rooms {
   readonly images: ImageStore;
+  /** The registry host that a reference names. */
+  readonly registryOf: (reference: string) => string;
   readonly kernels: KernelCatalogue;
   readonly vmms: VmmRoom;
   readonly agent: AgentRoom;

@@ -66,6 +66,7 @@ export async function createVm(
       };
       options.signal?.throwIfAborted();
       const status = await ctx.store.create(record, async (directory) => {
+        await ctx.ownership.openPassage(directory);
         const cow = join(directory, "cow");
         await ctx.rooms.disks.createCow(cow, cowBase(base));
         await ctx.ownership.give(cow, record.uid);

@@ -35,6 +35,11 @@ export class VmStore {
     this.#quarantine = join(dataRoot, "quarantine");
   }
 
+  /** Where all VMs lie. */
+  get root(): string {
+    return this.#root;
+  }
+
   directory(id: string): string {
     return join(this.#root, id);
   }
@@ -54,7 +59,7 @@ export class VmStore {
 
   /** Reads everything, finishes half-done removals and creations, puts damaged records aside. */
   async load(): Promise<{ vms: LoadedVm[]; damaged: DamagedVm[] }> {
-    await makeDirectory(this.#root, 0o711);
+    await makeDirectory(this.#root);
     const vms: LoadedVm[] = [];
     const damaged: DamagedVm[] = [];
     for (const name of await readdir(this.#root)) {
@@ -76,7 +81,7 @@ export class VmStore {
     const status = createdStatus();
     const making = join(this.#root, CREATING + record.id);
     await using undo = new UndoStack();
-    await mkdir(making, { mode: 0o711 });
+    await mkdir(making, { mode: 0o700 });
     undo.push(`remove ${making}`, () => rm(making, { recursive: true, force: true }));
     await prepare(making);
     // The rename below makes both durable at once: no fsync of the directory in the making is needed.

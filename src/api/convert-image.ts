@@ -1,0 +1,61 @@
+// Images, kernels and progress between the engine's types and the wire's.
+
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { ProgressUpdate } from "../base/progress.js";
+import type { ListedKernel, RegistryCredentials, StoredImage } from "../engine/index.js";
+import type { RegistryAuth } from "../gen/kiln/v1/image_pb.js";
+import type { ImageSchema, KernelSchema, ProgressSchema } from "../gen/kiln/v1/types_pb.js";
+import { toTimestamp } from "./convert-vm.js";
+
+export function toProgress(update: ProgressUpdate): MessageInitShape<typeof ProgressSchema> {
+  const { id, status, current, total, message } = update;
+  return { id, status, current: BigInt(current ?? 0), total: BigInt(total ?? 0), message: message ?? "" };
+}
+
+export function toImage(image: StoredImage): MessageInitShape<typeof ImageSchema> {
+  const { os, architecture, variant } = image.platform;
+  const { run } = image;
+  return {
+    id: image.id,
+    names: [...image.names],
+    digests: [...image.digests],
+    sizeBytes: BigInt(image.sizeBytes),
+    createdAt: toTimestamp(image.createdAt),
+    platform: [os, architecture, variant].filter((part) => part !== undefined && part !== "").join("/"),
+    config: {
+      env: [...run.env],
+      entrypoint: [...run.entrypoint],
+      cmd: [...run.cmd],
+      workdir: run.workdir,
+      user: run.user,
+      labels: { ...run.labels },
+      exposedPorts: [...run.exposedPorts],
+      stopSignal: run.stopSignal,
+      volumes: [...run.volumes],
+    },
+    layers: image.layers.map((layer) => layer.diffId),
+  };
+}
+
+export function toKernel({ kernel, isDefault, why }: ListedKernel): MessageInitShape<typeof KernelSchema> {
+  return {
+    id: kernel.id,
+    name: kernel.name,
+    release: kernel.release,
+    source: kernel.source,
+    sizeBytes: BigInt(kernel.sizeBytes),
+    hasModules: kernel.modulesDirectory !== undefined,
+    isDefault,
+    why,
+    createdAt: toTimestamp(kernel.createdAt),
+  };
+}
+
+export function fromAuth(auth: RegistryAuth): RegistryCredentials {
+  const { username, password, identityToken } = auth;
+  return {
+    ...(username === "" ? {} : { username }),
+    ...(password === "" ? {} : { password }),
+    ...(identityToken === "" ? {} : { identityToken }),
+  };
+}

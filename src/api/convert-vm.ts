@@ -1,0 +1,158 @@
+// VMs between the engine's types and the wire's.
+
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { type Timestamp, timestampFromDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { Code, KilnError } from "../base/errors.js";
+import {
+  defaultConfig,
+  type PortBinding,
+  type Timings,
+  type VmConfig,
+  type VmEntry,
+  type VmState,
+  type VmStatus,
+} from "../engine/index.js";
+import type {
+  VmConfigSchema,
+  VmSchema,
+  VmStatusSchema,
+  VmConfig as WireConfig,
+  PortBinding as WirePort,
+} from "../gen/kiln/v1/types_pb.js";
+import { VmState as WireState } from "../gen/kiln/v1/types_pb.js";
+
+const STATES: Readonly<Record<VmState, WireState>> = {
+  created: WireState.CREATED,
+  starting: WireState.STARTING,
+  running: WireState.RUNNING,
+  paused: WireState.PAUSED,
+  stopping: WireState.STOPPING,
+  exited: WireState.EXITED,
+  failed: WireState.FAILED,
+};
+
+export function toVm(entry: VmEntry): MessageInitShape<typeof VmSchema> {
+  return {
+    id: entry.id,
+    name: entry.name,
+    config: toConfig(entry.record.config),
+    status: { ...toStatus(entry.status), mode: entry.record.program.mode },
+    createdAt: toTimestamp(entry.record.createdAt),
+  };
+}
+
+export function toStatus(status: VmStatus): MessageInitShape<typeof VmStatusSchema> {
+  return {
+    state: STATES[status.state],
+    exitCode: status.exitCode,
+    reason: status.reason,
+    message: status.message,
+    ...(status.startedAt === undefined ? {} : { startedAt: toTimestamp(status.startedAt) }),
+    ...(status.finishedAt === undefined ? {} : { finishedAt: toTimestamp(status.finishedAt) }),
+    pid: status.vmm?.process.pid ?? 0,
+    vmm: status.vmmKind,
+    accelerator: status.accelerator,
+    kernelRelease: status.kernelRelease,
+    restartCount: status.restartCount,
+    ports: status.ports,
+    ipAddress: status.ipAddress,
+    oomKilled: status.oomKilled,
+    ...(status.timings === undefined ? {} : { timings: toTimings(status.timings) }),
+  };
+}
+
+function toTimings({ spawnedMs, helloMs, startedMs }: Timings) {
+  return { spawnedMs, helloMs, startedMs };
+}
+
+function toConfig(config: VmConfig): MessageInitShape<typeof VmConfigSchema> {
+  return {
+    ...config,
+    memoryBytes: BigInt(config.memoryBytes),
+    diskBytes: BigInt(config.diskBytes),
+  };
+}
+
+/**
+ * @throws KilnError invalid_argument for words that are not in their list
+ */
+export function fromConfig(wire: WireConfig | undefined): VmConfig {
+  if (wire === undefined) throw invalid("bad-config", "the request holds no configuration");
+  return {
+    ...defaultConfig(wire.image),
+    name: wire.name,
+    command: wire.command,
+    entrypoint: wire.entrypoint,
+    entrypointSet: wire.entrypointSet,
+    env: wire.env,
+    workdir: wire.workdir,
+    user: wire.user,
+    hostname: wire.hostname,
+    labels: wire.labels,
+    publish: wire.publish.map(fromPort),
+    publishAll: wire.publishAll,
+    cpus: wire.cpus,
+    memoryBytes: Number(wire.memoryBytes),
+    diskBytes: Number(wire.diskBytes),
+    kernel: wire.kernel,
+    kernelArgs: wire.kernelArgs,
+    init: oneOf("init", wire.init, ["auto", "app", "system"] as const),
+    restart: {
+      name: oneOf("restart policy", wire.restart?.name ?? "", [
+        "no",
+        "on-failure",
+        "always",
+        "unless-stopped",
+      ] as const),
+      maximumRetryCount: wire.restart?.maximumRetryCount ?? 0,
+    },
+    network: oneOf("network", wire.network, ["user", "none"] as const),
+    dns: wire.dns,
+    addHosts: wire.addHosts,
+    platform: wire.platform,
+    vmm: wire.vmm,
+    stopSignal: wire.stopSignal,
+    stopTimeoutMs: wire.stopTimeoutMs,
+    tty: wire.tty,
+    openStdin: wire.openStdin,
+    autoRemove: wire.autoRemove,
+    ttyColumns: wire.ttyColumns,
+    ttyRows: wire.ttyRows,
+  };
+}
+
+/** @throws KilnError invalid_argument `bad-port` */
+export function fromPort(port: WirePort): PortBinding {
+  const { hostIp, hostPort, vmPort } = port;
+  return { hostIp, hostPort, vmPort, protocol: oneOf("port", port.protocol, ["tcp", "udp"] as const) };
+}
+
+/** The word if it is in the list; the list's first for "". */
+function oneOf<const T extends string>(what: string, word: string, words: readonly [T, ...T[]]): T {
+  if (word === "") return words[0];
+  const found = words.find((known) => known === word);
+  if (found !== undefined) return found;
+  const reason = `bad-${what.replaceAll(" ", "-")}`;
+  throw invalid(reason, `"${word}" is no ${what}`, `choose one of ${words.join(", ")}`);
+}
+
+/** ISO 8601 to the wire. */
+export function toTimestamp(iso: string): Timestamp {
+  return timestampFromDate(new Date(iso));
+}
+
+/** Nanoseconds since 1970 to the wire. */
+export function timestampFromNs(ns: bigint): Timestamp {
+  return { ...timestampFromMs(0), seconds: ns / NANO, nanos: Number(ns % NANO) };
+}
+
+/** The wire to nanoseconds since 1970. */
+export function nsFromTimestamp(time: Timestamp | undefined): bigint | undefined {
+  return time === undefined ? undefined : time.seconds * NANO + BigInt(time.nanos);
+}
+
+const NANO = 1_000_000_000n;
+
+function invalid(reason: string, message: string, hint?: string): KilnError {
+  return new KilnError(Code.InvalidArgument, message, { reason, hint });
+}

@@ -1,0 +1,92 @@
+// kiln.v1.ImageService over the engine.
+
+import type { ServiceImpl } from "@connectrpc/connect";
+import { Code, KilnError } from "../base/errors.js";
+import { type Engine, parsePlatform, type RegistryCredentials } from "../engine/index.js";
+import type { ImageService, ImportImageRequest, PullImageRequest } from "../gen/kiln/v1/image_pb.js";
+import { fromAuth, toImage, toProgress } from "./convert-image.js";
+import { withProgress } from "./progress-stream.js";
+
+const MOST_BLOB_TEXT = 4 * 1024 ** 2;
+
+export function createImageService(engine: Engine): ServiceImpl<typeof ImageService> {
+  return {
+    async *pullImage(request, { signal }) {
+      const options = pullOptions(engine, request);
+      const work = withProgress((onProgress) =>
+        engine.images.pull(request.reference, { ...options, onProgress, signal }),
+      );
+      for await (const item of work) {
+        if (item.kind === "result") yield { message: { case: "image", value: toImage(item.value) } };
+        else if (!request.quiet) yield { message: { case: "progress", value: toProgress(item.update) } };
+      }
+    },
+    listImages({ filters }) {
+      return { images: engine.images.list(filters).map(toImage) };
+    },
+    async getImage({ image }) {
+      const found = engine.images.find(image);
+      return {
+        image: toImage(found),
+        manifestJson: await engine.images.readText(found.manifestDigest, MOST_BLOB_TEXT),
+        configJson: await engine.images.readText(found.id, MOST_BLOB_TEXT),
+      };
+    },
+    async importImage(requests, { signal }) {
+      const iterator = requests[Symbol.asyncIterator]();
+      const first = await iterator.next();
+      if (first.done === true || first.value.message.case !== "start") throw noStart();
+      const { name, changes, platform } = first.value.message.value;
+      const options = {
+        name,
+        changes,
+        signal,
+        ...(platform === "" ? {} : { platform: parsePlatform(platform) }),
+      };
+      return { image: toImage(await engine.images.import(bytesOf(iterator), options)) };
+    },
+    async tagImage({ image, name }) {
+      await engine.images.tag(image, name);
+      return {};
+    },
+    removeImage: ({ image, force }) => engine.images.remove(image, force),
+    async pruneImages({ all, filters }) {
+      if (filters.length > 0) throw noFilters();
+      const { deleted, bytes } = await engine.images.prune(all);
+      const bases = await engine.images.collectBases();
+      return { deleted, reclaimedBytes: BigInt(bytes + bases.bytes) };
+    },
+  };
+}
+
+function pullOptions(engine: Engine, request: PullImageRequest) {
+  const credentials = new Map<string, RegistryCredentials>(
+    Object.entries(request.auths).map(([host, auth]) => [host, fromAuth(auth)]),
+  );
+  if (request.auth !== undefined) {
+    credentials.set(engine.images.registryOf(request.reference), fromAuth(request.auth));
+  }
+  return {
+    plainHttp: request.plainHttp,
+    ...(credentials.size === 0 ? {} : { credentials }),
+    ...(request.platform === "" ? {} : { platform: parsePlatform(request.platform) }),
+  };
+}
+
+async function* bytesOf(requests: AsyncIterator<ImportImageRequest>): AsyncGenerator<Uint8Array> {
+  for (;;) {
+    const next = await requests.next();
+    if (next.done === true) return;
+    if (next.value.message.case === "data") yield next.value.message.value;
+  }
+}
+
+function noStart(): KilnError {
+  return new KilnError(Code.InvalidArgument, 'import: the first message must be "start"', {
+    reason: "bad-request",
+  });
+}
+
+function noFilters(): KilnError {
+  return new KilnError(Code.InvalidArgument, "pruning images takes no filters", { reason: "bad-filter" });
+}

@@ -1,0 +1,149 @@
+// kilnd: wires engine, API and socket, and takes them down again. VMs are none of its children's business: they go on
+// when it ends, however it ends.
+
+import { chmod, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { createApi, type DaemonFacts } from "../api/index.js";
+import { Code, KilnError } from "../base/errors.js";
+import { makeDirectory } from "../base/files.js";
+import type { Logger } from "../base/log.js";
+import { type KilnPaths, kilnPaths } from "../base/paths.js";
+import { UndoStack } from "../base/undo.js";
+import {
+  closedParents,
+  createRooms,
+  createUserPerVm,
+  Engine,
+  OWN_USER,
+  type Ownership,
+  type RoomOptions,
+  readHost,
+} from "../engine/index.js";
+import type { Config } from "./config.js";
+import { settingOf, toEngineSettings } from "./engine-settings.js";
+import { listenAt } from "./listen.js";
+import { packageFile, packageVersion } from "./package-files.js";
+import { createProtocolServer } from "./protocol-server.js";
+import { lockRoot } from "./root-lock.js";
+import { SETTINGS } from "./settings-table.js";
+
+export interface RunningDaemon {
+  readonly socket: string;
+  /** Lets go of everything; VMs go on. */
+  close(): Promise<void>;
+}
+
+/** Returns once the socket accepts; the state on disk is read behind it, and calls wait for that. */
+export async function startDaemon(
+  config: Config,
+  env: NodeJS.ProcessEnv,
+  log: Logger,
+): Promise<RunningDaemon> {
+  const steps = new UndoStack((what, error) => log.warn(what, { why: error.message }));
+  try {
+    const socket = await start(config, env, log, steps);
+    return { socket, close: () => steps.rollback() };
+  } catch (error) {
+    await steps.rollback();
+    throw error;
+  }
+}
+
+async function start(config: Config, env: NodeJS.ProcessEnv, log: Logger, steps: UndoStack): Promise<string> {
+  const paths = pathsOf(config, env);
+  await makeDirectory(paths.data);
+  const lock = await lockRoot(paths.data);
+  steps.push("unlock the data root", () => lock.release());
+
+  const host = await readHost();
+  const facts = factsOf(config, paths);
+  const engine = new Engine({
+    dataRoot: paths.data,
+    runRoot: paths.run,
+    host,
+    log,
+    settings: toEngineSettings(config, host.facts.cpus),
+    ownership: await ownershipOf(config, paths, env),
+    rooms: createRooms(roomOptions(config, paths, env, log)),
+  });
+  // Reading the state must not keep a client waiting for the socket: calls wait for it one by one.
+  const opened = engine.open();
+  opened.catch((error: unknown) =>
+    log.error("the state can't be read", { why: KilnError.from(error).message }),
+  );
+  steps.push("let go of the VMs", () => engine.close());
+
+  const server = createProtocolServer({ ...createApi({ engine, facts, ready: () => opened, log }), log });
+  const group = settingOf(config, "group") ?? "kiln";
+  const unlink = await listenAt(server.socket, { path: paths.socket, group, log });
+  steps.push("remove the socket", unlink);
+  steps.push("close the connections", () => server.close());
+  log.info("kilnd listens", { socket: paths.socket, data: paths.data, version: facts.version });
+  return paths.socket;
+}
+
+function pathsOf(config: Config, env: NodeJS.ProcessEnv): KilnPaths {
+  const paths = kilnPaths(env, process.getuid?.() ?? 0);
+  const run = settingOf(config, "run-root") ?? paths.run;
+  return {
+    config: paths.config,
+    data: settingOf(config, "data-root") ?? paths.data,
+    run,
+    socket: settingOf(config, "socket") ?? (run === paths.run ? paths.socket : join(run, "kiln.sock")),
+  };
+}
+
+/**
+ * As root every VMM gets a user of its own, who must be able to reach the VM's files: the directories above them are
+ * ours (KILN_ROOT) or somebody else's, and theirs are not touched.
+ *
+ * @throws KilnError failed_precondition `data-root-closed`
+ */
+async function ownershipOf(config: Config, paths: KilnPaths, env: NodeJS.ProcessEnv): Promise<Ownership> {
+  if (process.getuid?.() !== 0 || settingOf(config, "vm.users") === "root") return OWN_USER;
+  await makeDirectory(paths.run);
+  const ours = [paths.data, paths.run, ...(env.KILN_ROOT === undefined ? [] : [env.KILN_ROOT])];
+  for (const path of ours) await chmod(path, ((await stat(path)).mode & 0o777) | 0o011);
+  const closed = [...(await closedParents(paths.data)), ...(await closedParents(paths.run))];
+  if (closed.length === 0) return createUserPerVm();
+  throw new KilnError(
+    Code.FailedPrecondition,
+    `VMMs, which run as users of their own, can't enter ${[...new Set(closed)].join(", ")} on the way to their files`,
+    {
+      reason: "data-root-closed",
+      hint: `allow passing through (chmod o+x ${closed.at(-1)}), use another KILN_ROOT, or run VMMs as root with --vm-users=root`,
+    },
+  );
+}
+
+function roomOptions(config: Config, paths: KilnPaths, env: NodeJS.ProcessEnv, log: Logger): RoomOptions {
+  return {
+    dataRoot: paths.data,
+    configRoot: paths.config,
+    env,
+    log,
+    agentPath: settingOf(config, "agent") ?? packageFile("kiln-agent"),
+    netguard: settingOf(config, "netguard") ?? packageFile("libkiln_netguard.so"),
+    qemu: settingOf(config, "qemu"),
+    firecracker: settingOf(config, "firecracker"),
+    jailer: settingOf(config, "jailer"),
+    trustFirecracker: settingOf(config, "trust-firecracker") === "yes",
+  };
+}
+
+function factsOf(config: Config, paths: KilnPaths): DaemonFacts {
+  const version = packageVersion();
+  return {
+    version,
+    agentVersion: version, // one repository, one version: the agent is of this package
+    dataRoot: paths.data,
+    runRoot: paths.run,
+    socket: paths.socket,
+    rootless: process.getuid?.() !== 0,
+    settings: SETTINGS.map(({ name, byDefault }) => {
+      const { value = "", origin = "default" } = config.get(name) ?? {};
+      return { name, value: origin === "default" ? byDefault : value, origin };
+    }),
+    warnings: [],
+  };
+}

@@ -1,0 +1,122 @@
+// Where kilnd listens: the socket that systemd hands over, or one of its own.
+
+import { spawnSync } from "node:child_process";
+import { chmod, chown, rm, stat } from "node:fs/promises";
+import { connect, type Server } from "node:net";
+import { dirname } from "node:path";
+import { Code, errnoOf, KilnError } from "../base/errors.js";
+import { makeDirectory } from "../base/files.js";
+import type { Logger } from "../base/log.js";
+import { MAX_SOCKET_PATH } from "../base/paths.js";
+
+/** First descriptor that systemd passes (sd_listen_fds(3)). */
+const FIRST_FD = 3;
+const SOCKET_MODE = 0o660;
+
+/**
+ * The descriptor of the socket that systemd passed to this very process; undefined where it passed none. Pure.
+ *
+ * @throws KilnError invalid_argument `bad-activation` where it passed more than one
+ */
+export function inheritedSocket(env: NodeJS.ProcessEnv, pid: number): number | undefined {
+  if (env.LISTEN_PID !== String(pid)) return undefined;
+  const count = Number(env.LISTEN_FDS);
+  if (count === 1) return FIRST_FD;
+  throw new KilnError(Code.InvalidArgument, `systemd passed ${env.LISTEN_FDS} sockets, kilnd takes one`, {
+    reason: "bad-activation",
+  });
+}
+
+export interface ListenOptions {
+  readonly path: string;
+  /** May use the socket, where kilnd is root and the group exists. */
+  readonly group: string;
+  readonly log: Logger;
+}
+
+/** @returns how to remove what was made */
+export async function listenAt(server: Server, options: ListenOptions): Promise<() => Promise<void>> {
+  const fd = inheritedSocket(process.env, process.pid);
+  if (fd !== undefined) {
+    await listening(server, { fd });
+    return async () => undefined; // systemd's socket stays
+  }
+  const { path } = options;
+  if (Buffer.byteLength(path) > MAX_SOCKET_PATH) {
+    throw new KilnError(
+      Code.InvalidArgument,
+      `the socket path ${path} is longer than ${MAX_SOCKET_PATH} bytes`,
+      {
+        reason: "socket-path-too-long",
+        hint: "choose a shorter KILN_ROOT or --socket",
+      },
+    );
+  }
+  await makeDirectory(dirname(path));
+  await removeStale(path);
+  // The socket must never be open to more than it is meant for, not even for a moment.
+  const umask = process.umask(0o177);
+  try {
+    await listening(server, { path });
+  } finally {
+    process.umask(umask);
+  }
+  await giveToGroup(path, options);
+  await chmod(path, SOCKET_MODE);
+  return () => rm(path, { force: true });
+}
+
+function listening(server: Server, where: { fd: number } | { path: string }): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const failed = (error: Error) => reject(KilnError.from(error, `listen at ${JSON.stringify(where)}`));
+    server.once("error", failed);
+    server.listen(where, () => {
+      server.off("error", failed);
+      resolve();
+    });
+  });
+}
+
+/**
+ * A socket file that nobody answers at is left over from a kilnd that was killed.
+ *
+ * @throws KilnError already_exists `socket-in-use`
+ */
+async function removeStale(path: string): Promise<void> {
+  const found = await stat(path).catch((error: unknown) => {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw KilnError.from(error, `look at ${path}`);
+  });
+  if (found === undefined) return;
+  if (!found.isSocket() || (await answers(path))) {
+    throw new KilnError(Code.AlreadyExists, `${path} is in use`, {
+      reason: "socket-in-use",
+      hint: "another program listens there; choose another --socket",
+    });
+  }
+  await rm(path, { force: true });
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(path, () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once("error", () => resolve(false));
+  });
+}
+
+async function giveToGroup(path: string, { group, log }: ListenOptions): Promise<void> {
+  if (process.getuid?.() !== 0) return;
+  const gid = groupId(group);
+  if (gid === undefined) log.debug("the socket's group does not exist, so only root may use it", { group });
+  else await chown(path, 0, gid);
+}
+
+/** getent(1) and not /etc/group: groups may live in a directory service. */
+function groupId(group: string): number | undefined {
+  const found = spawnSync("getent", ["group", group], { encoding: "utf8", timeout: 5_000 });
+  const gid = found.status === 0 ? Number(found.stdout.split(":")[2]) : Number.NaN;
+  return Number.isInteger(gid) ? gid : undefined;
+}

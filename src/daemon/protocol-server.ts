@@ -1,0 +1,123 @@
+// One socket for gRPC, Connect and plain JSON: the first bytes of a connection tell HTTP/2 from HTTP/1.1, and it is
+// handed to the server for it. No bytes are interpreted here beyond those.
+
+import * as http from "node:http";
+import * as http2 from "node:http2";
+import * as net from "node:net";
+import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { KilnError } from "../base/errors.js";
+import type { Logger } from "../base/log.js";
+
+export interface ProtocolServerOptions {
+  readonly routes: (router: ConnectRouter) => void;
+  readonly interceptors: Interceptor[];
+  readonly log: Logger;
+}
+
+export interface ProtocolServer {
+  /** Not listening yet: the caller chooses a path or an inherited descriptor. */
+  readonly socket: net.Server;
+  /** Ends all connections and stops listening. */
+  close(): Promise<void>;
+}
+
+/** How an HTTP/2 connection begins (RFC 9113, 3.4); three bytes are enough. */
+const PREFACE = "PRI";
+/** What a client may send in one message: a chunk of a tar, of stdin. Also the bound of one JSON body. */
+const MOST_MESSAGE = 16 * 1024 ** 2;
+/** A client that opens a connection and says nothing must not hold it for ever. */
+const FIRST_BYTES_MS = 30_000;
+
+type Handler = ReturnType<typeof connectNodeAdapter>;
+
+export function createProtocolServer(options: ProtocolServerOptions): ProtocolServer {
+  const { routes, interceptors, log } = options;
+  const adapter = connectNodeAdapter({
+    routes,
+    interceptors,
+    readMaxBytes: MOST_MESSAGE,
+    fallback: notFound,
+  });
+  const handler = guarded(adapter, log);
+  const plain = http.createServer({ requestTimeout: 0 }, handler);
+  const multiplexed = http2.createServer(
+    // Large windows: with the default of 64 KiB a copy is bound by round trips.
+    { settings: { initialWindowSize: 1024 ** 2, maxConcurrentStreams: 1_000 } },
+    handler,
+  );
+  multiplexed.on("session", (session) => session.setLocalWindowSize(4 * 1024 ** 2));
+  for (const server of [plain, multiplexed]) {
+    server.on("clientError", (_: Error, socket: net.Socket) => socket.destroy());
+  }
+  multiplexed.on("sessionError", (error) => log.debug("a client's session failed", { why: error.message }));
+  return listener((http2Speaker, connection) =>
+    (http2Speaker ? multiplexed : plain).emit("connection", connection),
+  );
+}
+
+function listener(handOver: (http2Speaker: boolean, connection: net.Socket) => void): ProtocolServer {
+  const connections = new Set<net.Socket>();
+  const socket = net.createServer((connection) => {
+    connections.add(connection);
+    connection.once("close", () => connections.delete(connection));
+    connection.on("error", () => connection.destroy());
+    connection.setTimeout(FIRST_BYTES_MS, () => connection.destroy());
+    peek(connection, PREFACE.length, (first) => {
+      connection.setTimeout(0);
+      handOver(first.toString("latin1") === PREFACE, connection);
+    });
+  });
+  return {
+    socket,
+    close: async () => {
+      for (const connection of connections) connection.destroy();
+      await new Promise<void>((resolve) => {
+        socket.close(() => resolve());
+      });
+    },
+  };
+}
+
+/** Calls back with the first bytes, which the connection gives again to whoever reads it next. */
+function peek(connection: net.Socket, count: number, found: (first: Buffer) => void): void {
+  const look = () => {
+    const bytes: Buffer | null = connection.read();
+    if (bytes === null) return;
+    connection.unshift(bytes);
+    if (bytes.length < count && !PREFACE.startsWith(bytes.toString("latin1"))) return done(bytes);
+    if (bytes.length >= count) done(bytes.subarray(0, count));
+  };
+  const done = (first: Buffer) => {
+    connection.off("readable", look);
+    found(first);
+  };
+  connection.on("readable", look);
+}
+
+/**
+ * Some gRPC clients send the socket's percent-encoded path as :authority; connect-node 2.1 throws on it inside the
+ * request event, which would end the process. Nobody here reads it, so it is replaced.
+ */
+function guarded(handler: Handler, log: Logger): Handler {
+  return (request, response) => {
+    try {
+      if (request.headers[":authority"] !== undefined) request.headers[":authority"] = "localhost";
+      if (request.headers.host !== undefined) request.headers.host = "localhost";
+      handler(request, response);
+    } catch (error) {
+      log.warn("a request could not be handled", { why: KilnError.from(error).message });
+      request.socket.destroy();
+    }
+  };
+}
+
+const NOT_FOUND =
+  '{"code":"not_found","message":"no such path; the API is at /kiln.v1.<Service>/<Method>"}\n';
+
+const notFound: Handler = (_, response) => {
+  // Both kinds of response have these two, but TypeScript finds no common call.
+  const answer = response as http.ServerResponse;
+  answer.writeHead(404, { "content-type": "application/json" });
+  answer.end(NOT_FOUND);
+};

@@ -1,0 +1,96 @@
+// Every setting of kilnd, once: from this table come the flags, the environment's names, the keys of config.toml, the
+// help, and what `kiln info` says of each one's origin. A setting `disk.reserve` is the flag --disk-reserve, the
+// variable KILN_DISK_RESERVE, and the key `reserve` of [disk].
+
+import { Code, KilnError } from "../base/errors.js";
+import { parseDuration, parseSize } from "../base/units.js";
+
+export interface SettingSpec {
+  readonly name: string;
+  readonly help: string;
+  /** Shown in the help; the value itself may depend on the host. */
+  readonly byDefault: string;
+  /** @throws KilnError invalid_argument for a text that is no value */
+  readonly check: (text: string) => void;
+}
+
+function text(name: string, help: string, byDefault: string): SettingSpec {
+  return { name, help, byDefault, check: () => undefined };
+}
+
+function size(name: string, help: string, byDefault: string): SettingSpec {
+  return { name, help, byDefault, check: (value) => void parseSize(value, name) };
+}
+
+function duration(name: string, help: string, byDefault: string): SettingSpec {
+  return { name, help, byDefault, check: (value) => void parseDuration(value, name) };
+}
+
+function count(name: string, help: string, byDefault: string): SettingSpec {
+  return { name, help, byDefault, check: (value) => void parseCount(name, value) };
+}
+
+function word(name: string, help: string, words: readonly [string, ...string[]]): SettingSpec {
+  const check = (value: string) => {
+    if (!words.includes(value)) throw badSetting(name, value, `choose one of ${words.join(", ")}`);
+  };
+  return { name, help: `${help}: ${words.join(", ")}`, byDefault: words[0], check };
+}
+
+export const SETTINGS = [
+  text("socket", "the API's unix socket", "kiln.sock in the run root"),
+  text("data-root", "images, bases, VMs, kernels", "/var/lib/kiln, or XDG's place"),
+  text("run-root", "sockets of running VMs", "/run/kiln, or XDG's place"),
+  text("group", "group that may use the socket, where kilnd is root", "kiln"),
+  word("log.level", "least important lines to write", ["info", "debug", "warn", "error"]),
+  word("log.format", "form of the lines", ["logfmt", "json"]),
+  text("vmm", "VMM for VMs that name none: firecracker, qemu, qemu-kvm or qemu-tcg", "the best that works"),
+  text("qemu", "QEMU's program", "qemu-system-x86_64"),
+  text("firecracker", "Firecracker's program", "firecracker"),
+  text("jailer", "Firecracker's jailer", "jailer"),
+  word("trust-firecracker", "take Firecracker without a test boot of KVM", ["no", "yes"]),
+  text("agent", "the guest agent's program", "of this package"),
+  text("netguard", "the library that keeps guests off the host's loopback", "of this package"),
+  word("vm.users", "who VMMs run as where kilnd is root: a user per VM, or root", ["per-vm", "root"]),
+  size("disk.reserve", "disk space that nothing new is made of", "512m"),
+  size("memory.reserve", "memory that stays available when a VM starts", "128m"),
+  count("boot.concurrent", "VMs that boot at the same time", "one per CPU, at least 2"),
+  duration(
+    "boot.hello-timeout",
+    "what a guest may take until its agent says hello",
+    "15s with KVM, 60s without",
+  ),
+  duration("boot.silence-timeout", "what a guest's console may stay silent", "5s with KVM, 15s without"),
+  size("output.segment", "size of one file of a VM's output", "8m"),
+  size("output.keep", "output kept for each VM", "64m"),
+  size("layers.max-layer", "uncompressed size of one layer", "64g"),
+  size("layers.max-image", "uncompressed size of all layers of an image", "128g"),
+  count("layers.max-ratio", "uncompressed bytes for each compressed one", "200"),
+  size("layers.ratio-free", "size that a layer may have whatever its ratio", "2g"),
+  count("layers.max-entries", "files of all layers of an image", "2000000"),
+  size("layers.max-metadata", "names and attributes that a merge keeps in memory", "512m"),
+] as const satisfies readonly SettingSpec[];
+
+export type SettingName = (typeof SETTINGS)[number]["name"];
+
+export function flagOf(name: string): string {
+  return `--${name.replaceAll(".", "-")}`;
+}
+
+export function variableOf(name: string): string {
+  return `KILN_${name.replaceAll(/[.-]/g, "_").toUpperCase()}`;
+}
+
+/** A whole number from 1 on. @throws KilnError invalid_argument `bad-setting` */
+export function parseCount(name: string, value: string): number {
+  const number = Number(value);
+  if (/^[0-9]+$/.test(value) && Number.isSafeInteger(number) && number > 0) return number;
+  throw badSetting(name, value, "give a whole number from 1 on");
+}
+
+export function badSetting(name: string, value: string, hint: string): KilnError {
+  return new KilnError(Code.InvalidArgument, `"${value}" is no value for ${name}`, {
+    reason: "bad-setting",
+    hint,
+  });
+}

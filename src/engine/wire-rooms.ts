@@ -1,0 +1,85 @@
+// The real rooms, wired for the engine. The only place that knows how each room's door is called.
+
+import { dialGuest, openSession, pumpLogs } from "../agent/index.js";
+import type { Logger } from "../base/log.js";
+import { buildDiskFromDirectory, checkCow, createCow } from "../disk/index.js";
+import { createImageStore, mergeLayers, parseImageSource } from "../image/index.js";
+import { createKernelCatalogue } from "../kernel/index.js";
+import type { KernelCatalogue } from "../kernel/types.js";
+import { planUserNetwork, publishPort, readHostDns } from "../net/index.js";
+import { createQemuDriver, type ProbeKernel } from "../vmm/index.js";
+import { createBaseBuilder } from "./base-builder.js";
+import type { AgentRoom, NetworkRoom, Rooms, VmmRoom } from "./rooms.js";
+
+export interface RoomOptions {
+  readonly dataRoot: string;
+  readonly configRoot: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly log: Logger;
+  readonly agentPath: string;
+  readonly netguard: string;
+  readonly qemu: string | undefined;
+  readonly firecracker: string | undefined;
+  readonly jailer: string | undefined;
+  readonly trustFirecracker: boolean;
+}
+
+export function createRooms(options: RoomOptions): Rooms {
+  const { dataRoot, configRoot, env, log, agentPath } = options;
+  const kernels = createKernelCatalogue({ dataRoot, log });
+  return {
+    images: createImageStore({ dataRoot, configRoot, env, log }),
+    registryOf,
+    kernels,
+    vmms: createVmmRoom(options, kernels),
+    agent: AGENT,
+    network: NETWORK,
+    disks: { createCow, checkCow, buildFromDirectory: buildDiskFromDirectory },
+    buildBase: createBaseBuilder(),
+    mergeLayers,
+    agentPath,
+  };
+}
+
+/** "" for an image that no registry brings. */
+function registryOf(reference: string): string {
+  const source = parseImageSource(reference);
+  return source.kind === "registry" ? source.reference.registry : "";
+}
+
+const AGENT: AgentRoom = { openSession, pumpLogs };
+
+const NETWORK: NetworkRoom = {
+  planUser: async (vmId, dns) => planUserNetwork(vmId, await readHostDns(), dns),
+  async publish(binding, guest) {
+    const port = await publishPort(binding, async (network, vmPort, options) =>
+      dialGuest(await guest.session(options), { network, port: vmPort }, options),
+    );
+    return { binding: port.mapping, close: () => port.close() };
+  },
+};
+
+function createVmmRoom(options: RoomOptions, kernels: KernelCatalogue): VmmRoom {
+  const { dataRoot, netguard, qemu } = options;
+  const driver = createQemuDriver({
+    cacheDirectory: dataRoot,
+    netguard,
+    qemu,
+    probeKernel: () => probeKernel(kernels, options.agentPath),
+  });
+  return {
+    driver: () => driver,
+    choose: async (_, abort) => {
+      const probe = await driver.probe(abort);
+      return { driver, probe, why: probe.why };
+    },
+    probes: async (abort) => [await driver.probe(abort)],
+  };
+}
+
+/** What KVM's test boot boots: what VMs will. */
+async function probeKernel(kernels: KernelCatalogue, agentPath: string): Promise<ProbeKernel | undefined> {
+  const chosen = kernels.default();
+  if (chosen === undefined) return undefined;
+  return { vmlinux: chosen.kernel.vmlinux, initrd: await kernels.initramfs(chosen.kernel, agentPath) };
+}
