@@ -57,17 +57,27 @@ fn describe(path: &Path, name: &[u8], meta: &Metadata, links: &mut Links) -> io:
         format!("\"mode\":{}", meta.mode() & 0o7777),
         format!("\"uid\":{}", meta.uid()),
         format!("\"gid\":{}", meta.gid()),
-        format!("\"mtimeNs\":\"{}\"", i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec())),
+        format!(
+            "\"mtimeNs\":\"{}\"",
+            i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec())
+        ),
     ];
     if meta.is_file() {
         fields.push(format!("\"size\":{}", meta.len()));
         fields.push(format!("\"sha256\":\"{}\"", digest(path)?));
     }
     if meta.is_symlink() {
-        fields.push(format!("\"target\":{}", quote(fs::read_link(path)?.as_os_str().as_bytes())));
+        fields.push(format!(
+            "\"target\":{}",
+            quote(fs::read_link(path)?.as_os_str().as_bytes())
+        ));
     }
     if meta.file_type().is_char_device() || meta.file_type().is_block_device() {
-        fields.push(format!("\"rdev\":\"{}:{}\"", libc::major(meta.rdev()), libc::minor(meta.rdev())));
+        fields.push(format!(
+            "\"rdev\":\"{}:{}\"",
+            libc::major(meta.rdev()),
+            libc::minor(meta.rdev())
+        ));
     }
     if !meta.is_dir() && meta.nlink() > 1 {
         let first = links.entry(meta.ino()).or_insert_with(|| quote(name));
@@ -76,7 +86,10 @@ fn describe(path: &Path, name: &[u8], meta: &Metadata, links: &mut Links) -> io:
     }
     let xattrs = read_xattrs(path)?;
     if !xattrs.is_empty() {
-        let pairs: Vec<_> = xattrs.iter().map(|(key, value)| format!("{}:\"{}\"", quote(key), hex(value))).collect();
+        let pairs: Vec<_> = xattrs
+            .iter()
+            .map(|(key, value)| format!("{}:\"{}\"", quote(key), hex(value)))
+            .collect();
         fields.push(format!("\"xattrs\":{{{}}}", pairs.join(",")));
     }
     Ok(format!("{{{}}}", fields.join(",")))
@@ -116,13 +129,20 @@ fn digest(path: &Path) -> io::Result<String> {
 fn read_xattrs(path: &Path) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
     let c_path = c_string(path.as_os_str())?;
     // SAFETY: c_path is NUL-terminated and the buffer's length is passed with it.
-    let names = grow(|buffer| unsafe { libc::llistxattr(c_path.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) })?;
+    let names = grow(|buffer| unsafe {
+        libc::llistxattr(c_path.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len())
+    })?;
     let mut found = BTreeMap::new();
     for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
         let c_name = CString::new(name)?;
         // SAFETY: both strings are NUL-terminated and the buffer's length is passed with it.
         let value = grow(|buffer| unsafe {
-            libc::lgetxattr(c_path.as_ptr(), c_name.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len())
+            libc::lgetxattr(
+                c_path.as_ptr(),
+                c_name.as_ptr(),
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+            )
         })?;
         found.insert(name.to_vec(), value);
     }
