@@ -5,8 +5,6 @@ export type { AttachExit, AttachOptions } from "./attach.js";
 export { Attachment } from "./attach.js";
 export { CapturedOutput } from "./captured-output.js";
 // Only for kiln's CLI: may change in any release.
-export type { CopyPlan, CopySource, CopyTarget } from "./copy-plan.js";
-export { planCopy, renameRoot } from "./copy-plan.js";
 export type { CallOptions } from "./deadline.js";
 export type { EventOptions } from "./events.js";
 export type { ExecOptions, ExecResult } from "./exec.js";

@@ -138,6 +138,22 @@ export class VmFiles {
     });
   }
 
+  /** Copies a file or directory of this VM into another one, with the rules of `docker cp`. */
+  async copyTo(
+    path: string,
+    target: VmFiles,
+    targetPath: string,
+    options: CopyOptions = {},
+  ): Promise<ArchiveResult> {
+    const { planCopy, renameRoot } = await import("./copy-plan.js");
+    const { renameTar } = await import("./tar-stream.js");
+    const source = await this.source(path, options);
+    const plan = planCopy(source, await target.target(targetPath, options));
+    const name = plan.name === undefined ? undefined : Buffer.from(plan.name).toString("latin1");
+    const archive = this.readArchive(path, { ...options, followLink: source.followLink });
+    return target.writeArchive(plan.directory, renameTar(archive, renameRoot(name)), options);
+  }
+
   /** A path as a tar stream, whose names begin with the path's base name. Not reading on stops the guest. */
   async *readArchive(path: string, options: CopyOptions = {}): AsyncGenerator<Uint8Array, void> {
     const request = { vm: this.#vm, path, followLink: options.followLink ?? false };

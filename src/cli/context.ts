@@ -1,0 +1,65 @@
+// What a verb may touch of the world: streams, environment, kilnd. Tests give it another world.
+
+import type { Kiln } from "../sdk/index.js";
+import type { Style } from "./render/style.js";
+
+/** Where text goes. */
+export interface Sink {
+  readonly isTTY: boolean;
+  /** Width of the terminal; 80 where there is none. */
+  readonly columns: number;
+  /** Resolves when more may be written. */
+  write(data: string | Uint8Array): Promise<void>;
+}
+
+export interface ConnectWish {
+  /** false: never starts kilnd. Default true. */
+  readonly start?: boolean;
+}
+
+export interface Context {
+  readonly env: NodeJS.ProcessEnv;
+  readonly cwd: string;
+  readonly stdin: NodeJS.ReadStream;
+  readonly stdout: Sink;
+  readonly stderr: Sink;
+  /** Colours for stderr and stdout, as NO_COLOR and friends allow. */
+  readonly style: Style;
+  readonly now: () => Date;
+  /** `--host`. */
+  readonly host: string | undefined;
+  /** The one connection of this run, opened at the first call. */
+  connect(wish?: ConnectWish): Promise<Kiln>;
+  /** Prints one line of the program's own to stderr. */
+  note(line: string): Promise<void>;
+  /** Prints an error as it would end the program; for verbs with several targets that go on. */
+  report(error: unknown): Promise<void>;
+}
+
+/** Prints a line of data. */
+export function printLine(context: Context, line: string): Promise<void> {
+  return context.stdout.write(`${line}\n`);
+}
+
+/**
+ * Does one thing for each target, prints the target where it went well and the error where not.
+ *
+ * @returns 0, or 1 where any of them failed
+ */
+export async function forEachTarget(
+  context: Context,
+  targets: readonly string[],
+  body: (target: string) => Promise<string | undefined>,
+): Promise<number> {
+  let code = 0;
+  for (const target of targets) {
+    try {
+      const line = await body(target);
+      if (line !== undefined) await printLine(context, line);
+    } catch (error) {
+      code = 1;
+      await context.report(error);
+    }
+  }
+  return code;
+}

@@ -1,0 +1,28 @@
+// Exit codes: of the program where one ran, else of what kind of failure it was.
+
+import { Code, KilnError } from "../base/errors.js";
+import { isUsageError } from "./usage-error.js";
+
+/** kiln itself failed, in a verb whose exit code is otherwise the program's. */
+export const KILN_FAILED = 125;
+/** The program is there but cannot be executed. */
+export const NOT_EXECUTABLE = 126;
+export const NOT_FOUND = 127;
+/** What a program ended by SIGPIPE shows: the reader of our output has gone. */
+export const PIPE_CLOSED = 128 + 13;
+
+/** @param failureCode of the verb: 1 for most, 125 for run and exec */
+export function exitCodeOf(error: unknown, failureCode: number): number {
+  if (failureCode === KILN_FAILED) return programFailure(error) ?? KILN_FAILED;
+  return isUsageError(error) ? 2 : failureCode;
+}
+
+/** 126 or 127 where kilnd says that the program could not be started. */
+function programFailure(error: unknown): number | undefined {
+  if (!(error instanceof KilnError)) return undefined;
+  const code = Number(error.details.exitCode);
+  if (code === NOT_EXECUTABLE || code === NOT_FOUND) return code;
+  if (error.reason === "program-not-found") return NOT_FOUND;
+  if (error.reason === "program-not-executable") return NOT_EXECUTABLE;
+  return error.code === Code.Cancelled && error.reason === "interrupted" ? 130 : undefined;
+}

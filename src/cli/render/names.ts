@@ -1,0 +1,63 @@
+// Ids, image names, states and ages as lists show them.
+
+import { shortId } from "../../base/ids.js";
+import { formatPortMapping } from "../../base/ports.js";
+import { formatAge } from "../../base/units.js";
+import type { PortBinding, VmInfo, VmStatus } from "../../sdk/index.js";
+
+/** "docker.io/library/nginx:1.27" as people write it: "nginx:1.27". */
+export function familiarImage(name: string): string {
+  const short = name.replace(/^docker\.io\/library\//, "").replace(/^docker\.io\//, "");
+  // "docker.io/corp.example/x" must not become "corp.example/x", which is another registry.
+  const first = short.split("/")[0] ?? "";
+  return short.includes("/") && /[.:]|^localhost$/.test(first) ? name : short;
+}
+
+export function idOf(id: string, full: boolean): string {
+  return full ? id : shortId(id);
+}
+
+/** "5 minutes ago"; "" for a time that is not known. */
+export function ago(time: Date | undefined, now: Date): string {
+  return time === undefined ? "" : `${formatAge(now.getTime() - time.getTime())} ago`;
+}
+
+/** "Up 5 minutes", "Exited (0) 2 hours ago", "Failed (no-hello) 3 seconds ago". */
+export function statusText(vm: VmInfo, now: Date): string {
+  const { status } = vm;
+  const up =
+    status.startedAt === undefined ? "" : ` ${formatAge(now.getTime() - status.startedAt.getTime())}`;
+  switch (status.state) {
+    case "running":
+      return `Up${up}`;
+    case "paused":
+      return `Up${up} (Paused)`;
+    case "exited":
+      return `Exited (${status.exitCode}) ${ago(status.finishedAt, now)}`.trim();
+    case "failed":
+      return `Failed (${status.reason || "unknown"}) ${ago(status.finishedAt, now)}`.trim();
+    case "unspecified":
+      return "Unknown";
+    default:
+      return status.state.charAt(0).toUpperCase() + status.state.slice(1);
+  }
+}
+
+/** "0.0.0.0:8080->80/tcp, 53/udp": bound ones with their host's side. */
+export function portsText(status: Pick<VmStatus, "ports">): string {
+  return status.ports.map(portText).join(", ");
+}
+
+function portText(port: PortBinding): string {
+  const bound = { ...port, hostIp: port.hostIp === "" ? "0.0.0.0" : port.hostIp };
+  return port.hostPort === 0 ? `${port.vmPort}/${port.protocol}` : formatPortMapping(bound);
+}
+
+/** What runs in it, as a shell would be given it. */
+export function commandText(vm: VmInfo): string {
+  return [...vm.config.entrypoint, ...vm.config.command].map(quoteWord).join(" ");
+}
+
+function quoteWord(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,149 @@
+// The flags that `run` and `create` share, and what they ask of a VM.
+
+import { parseDuration, parseSize } from "../base/units.js";
+import type { RestartPolicy, VmOptions } from "../sdk/index.js";
+import type { Context } from "./context.js";
+import { collectEnv } from "./env-file.js";
+import { bool, type FlagValues, list, text } from "./flags.js";
+import { progressFlag } from "./render/progress.js";
+import { terminalSize } from "./terminal.js";
+import { usageError } from "./usage-error.js";
+
+export const runFlags = {
+  "add-host": list("NAME:ADDRESS", "Add a line to the guest's /etc/hosts"),
+  cidfile: text("FILE", "Write the VM's id to a new file", { complete: "file" }),
+  cpus: text("N", "CPUs; a part of one counts as a whole one", { fallback: "1" }),
+  disk: text("SIZE", "Size of the root disk; it takes only what is written", { fallback: "64g" }),
+  dns: list("ADDRESS", "Name server for the guest, instead of the host's"),
+  entrypoint: text("PROGRAM", 'Replace the image\'s ENTRYPOINT; "" empties it'),
+  env: list("NAME=VALUE", "Set a variable; NAME alone takes yours", { short: "e" }),
+  "env-file": list("FILE", "Set the variables of a file", { complete: "file" }),
+  hostname: text("NAME", "Host name of the guest", { short: "h", fallback: "the short id" }),
+  init: text("MODE", "What runs as init: the image's program, or its own /sbin/init", {
+    choices: ["auto", "app", "system"],
+    fallback: "auto",
+  }),
+  interactive: bool("Keep the program's stdin open, and give it ours", { short: "i" }),
+  kernel: text("KERNEL", "Kernel to boot", { complete: "kernel", fallback: "the default kernel" }),
+  "kernel-args": list("ARGS", "Add to the kernel's command line"),
+  label: list("NAME=VALUE", "Label the VM", { short: "l" }),
+  memory: text("SIZE", "Memory of the VM", { short: "m", fallback: "512m" }),
+  name: text("NAME", "Name of the VM", { fallback: "two words" }),
+  network: text("MODE", "Network of the VM", { choices: ["user", "none"], fallback: "user" }),
+  net: text("MODE", "", { choices: ["user", "none"], hidden: true }),
+  platform: text("OS/ARCH", "Platform of the image", { fallback: "the host's" }),
+  progress: progressFlag,
+  publish: list("[IP:][HOST:]VM[/udp]", "Publish a port, or a range of them", { short: "p" }),
+  "publish-all": bool("Publish every port that the image exposes", { short: "P" }),
+  pull: text("WHEN", "When to pull the image", {
+    choices: ["missing", "always", "never"],
+    fallback: "missing",
+  }),
+  quiet: bool("Show no progress", { short: "q" }),
+  restart: text("POLICY", "What to do when the program ends: no, on-failure[:N], always, unless-stopped", {
+    fallback: "no",
+  }),
+  rm: bool("Remove the VM when it ends"),
+  "stop-signal": text("SIGNAL", "Signal that asks the program to end", {
+    fallback: "the image's, or SIGTERM",
+  }),
+  "stop-timeout": text("SECONDS", "Time to end before it is killed", { fallback: "10" }),
+  tty: bool("Run the program on a terminal", { short: "t" }),
+  user: text("USER[:GROUP]", "User of the program, by name or number", {
+    short: "u",
+    fallback: "the image's",
+  }),
+  vmm: text("VMM", "Hypervisor", {
+    choices: ["qemu", "firecracker"],
+    fallback: "the best that works; see kiln info",
+  }),
+  workdir: text("DIR", "Working directory of the program", { short: "w", fallback: "the image's" }),
+} as const;
+
+export type RunFlagValues = FlagValues<typeof runFlags>;
+
+/** The SDK's options of these flags. @throws KilnError invalid_argument */
+export async function vmOptionsOf(
+  context: Context,
+  verb: string,
+  flags: RunFlagValues,
+  command: readonly string[],
+): Promise<VmOptions> {
+  if (flags.rm && flags.restart !== undefined && flags.restart !== "no") {
+    throw usageError(verb, "--rm and --restart exclude each other: a VM that is removed cannot be restarted");
+  }
+  const network = flags.network ?? flags.net;
+  return {
+    name: flags.name,
+    command: command.length === 0 ? undefined : command,
+    entrypoint:
+      flags.entrypoint === undefined ? undefined : flags.entrypoint === "" ? [] : [flags.entrypoint],
+    env: await collectEnv(flags.env, flags["env-file"], context.env),
+    workdir: flags.workdir,
+    user: flags.user,
+    hostname: flags.hostname,
+    labels: Object.fromEntries(flags.label.map(parseLabel)),
+    publish: flags.publish,
+    publishAll: flags["publish-all"],
+    addHosts: flags["add-host"].map(parseAddHost),
+    dns: flags.dns,
+    network: network as VmOptions["network"],
+    platform: flags.platform,
+    pull: flags.pull as VmOptions["pull"],
+    restart: flags.restart === undefined ? undefined : parseRestart(verb, flags.restart),
+    stopSignal: flags["stop-signal"],
+    stopTimeoutMs:
+      flags["stop-timeout"] === undefined
+        ? undefined
+        : parseDuration(flags["stop-timeout"], "--stop-timeout"),
+    tty: flags.tty,
+    ttySize: flags.tty ? terminalSize(context.stdout) : undefined,
+    openStdin: flags.interactive,
+    autoRemove: flags.rm,
+    ...machineOptions(verb, flags),
+  };
+}
+
+/** The machine itself. */
+function machineOptions(verb: string, flags: RunFlagValues): Partial<VmOptions> {
+  return {
+    cpus: flags.cpus === undefined ? undefined : parseCpus(verb, flags.cpus),
+    memory: flags.memory === undefined ? undefined : parseSize(flags.memory, "--memory"),
+    disk: flags.disk === undefined ? undefined : parseSize(flags.disk, "--disk"),
+    kernel: flags.kernel,
+    kernelArgs: flags["kernel-args"].flatMap((args) => args.split(/\s+/).filter((arg) => arg !== "")),
+    init: flags.init as VmOptions["init"],
+    vmm: flags.vmm as VmOptions["vmm"],
+  };
+}
+
+function parseCpus(verb: string, value: string): number {
+  const cpus = Number(value);
+  if (value.trim() !== "" && Number.isFinite(cpus) && cpus > 0) return cpus;
+  throw usageError(verb, `--cpus takes a number above 0, not "${value}"`);
+}
+
+/** "a=b", "a" (empty value), "a=b=c". */
+function parseLabel(label: string): [string, string] {
+  const equals = label.indexOf("=");
+  const name = equals < 0 ? label : label.slice(0, equals);
+  if (name === "") throw usageError("", `--label "${label}" has no name`);
+  return [name, equals < 0 ? "" : label.slice(equals + 1)];
+}
+
+/** "db:10.0.0.1", or Docker's newer "db=10.0.0.1"; IPv6 in either. */
+function parseAddHost(entry: string): string {
+  const match = /^([^:=]+)[:=]\[?([^\]]+)\]?$/.exec(entry);
+  if (match === null) throw usageError("", `--add-host "${entry}" is not NAME:ADDRESS`);
+  return `${match[1]}:${match[2]}`;
+}
+
+/** "no", "always", "unless-stopped", "on-failure", "on-failure:3". */
+export function parseRestart(verb: string, text: string): RestartPolicy {
+  const match = /^(no|always|unless-stopped|on-failure)(?::([0-9]{1,6}))?$/.exec(text);
+  const name = match?.[1] as RestartPolicy["name"] | undefined;
+  if (name === undefined || (match?.[2] !== undefined && name !== "on-failure")) {
+    throw usageError(verb, `--restart takes no, on-failure[:N], always or unless-stopped, not "${text}"`);
+  }
+  return { name, maximumRetryCount: Number(match?.[2] ?? 0) };
+}

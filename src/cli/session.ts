@@ -1,0 +1,128 @@
+// A program in a VM wired to this process: output out, input in, size, signals, detach keys. For run, exec and attach.
+
+import type { OutputChunk, TerminalSize } from "../sdk/index.js";
+import type { Context, Sink } from "./context.js";
+import { DetachFilter } from "./detach-keys.js";
+import { enterRawMode, terminalSize } from "./terminal.js";
+
+/** What exec and attach have in common. */
+export interface Program extends AsyncIterable<OutputChunk> {
+  writeStdin(data: Uint8Array): Promise<void>;
+  closeStdin(): Promise<void>;
+  resize(size: TerminalSize): Promise<void>;
+  kill(signal: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface SessionOptions {
+  /** The program runs on a terminal. */
+  readonly tty: boolean;
+  /** Gives it our stdin. */
+  readonly stdin: boolean;
+  /** Bytes that leave it running; only on a terminal. */
+  readonly detachKeys: readonly number[];
+  /** Passes our signals on; without a terminal only, where keys make none. */
+  readonly signals: boolean;
+}
+
+/** How the session ended: the program did, or the user left it. */
+export type SessionEnd = "ended" | "detached";
+
+const PROXIED: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"];
+/** As Docker: who presses Ctrl-C so often wants out, whatever the program thinks. */
+const IMPATIENCE = 3;
+
+/** Runs until the program's output ends or the user detaches. Undoes all that it did to this process. */
+export async function runSession(
+  context: Context,
+  program: Program,
+  options: SessionOptions,
+): Promise<SessionEnd> {
+  const undo: (() => void)[] = [];
+  let detached = false;
+  const detach = () => {
+    detached = true;
+    void program.close();
+  };
+  try {
+    const onTerminal = options.tty && options.stdin && context.stdin.isTTY === true;
+    if (onTerminal) undo.push(enterRawMode(context.stdin));
+    if (options.tty) undo.push(followSize(context, program));
+    if (options.stdin)
+      undo.push(forwardStdin(context, program, onTerminal ? options.detachKeys : [], detach));
+    if (options.signals && !onTerminal) undo.push(forwardSignals(program));
+    await pumpOutput(program, context.stdout, context.stderr);
+    return detached ? "detached" : "ended";
+  } catch (error) {
+    if (detached) return "detached";
+    throw error;
+  } finally {
+    for (const step of undo.reverse()) step();
+  }
+}
+
+/** Nothing is read while a write waits, so a slow reader of ours stops the program in the guest. */
+async function pumpOutput(program: Program, stdout: Sink, stderr: Sink): Promise<void> {
+  for await (const { fd, data } of program) await (fd === 1 ? stdout : stderr).write(data);
+}
+
+function followSize(context: Context, program: Program): () => void {
+  const send = () => {
+    const size = terminalSize(context.stdout);
+    if (size !== undefined) ignoreEnd(program.resize(size));
+  };
+  send();
+  process.on("SIGWINCH", send);
+  return () => void process.off("SIGWINCH", send);
+}
+
+function forwardStdin(
+  context: Context,
+  program: Program,
+  detachKeys: readonly number[],
+  detach: () => void,
+): () => void {
+  const { stdin } = context;
+  const filter = new DetachFilter(detachKeys);
+  const onData = (chunk: Buffer) => {
+    const typed = filter.push(chunk);
+    // Paused until kilnd has room: a guest that does not read must not fill this process.
+    stdin.pause();
+    program.writeStdin(typed.data).then(
+      () => stdin.resume(),
+      () => undefined, // the program has ended: its exit says so
+    );
+    if (typed.detach) detach();
+  };
+  const onEnd = () => ignoreEnd(program.closeStdin());
+  stdin.on("data", onData);
+  stdin.once("end", onEnd);
+  stdin.once("error", onEnd);
+  return () => {
+    stdin.off("data", onData);
+    stdin.off("end", onEnd);
+    stdin.off("error", onEnd);
+    stdin.pause();
+  };
+}
+
+function forwardSignals(program: Program): () => void {
+  let interrupts = 0;
+  const handlers = PROXIED.map((signal): [NodeJS.Signals, () => void] => [
+    signal,
+    () => {
+      if (signal === "SIGINT" || signal === "SIGTERM") interrupts++;
+      if (interrupts >= IMPATIENCE) process.exit(130);
+      ignoreEnd(program.kill(signal));
+    },
+  ]);
+  for (const [signal, handler] of handlers) process.on(signal, handler);
+  return () => {
+    for (const [signal, handler] of handlers) process.off(signal, handler);
+  };
+}
+
+/** A message to a program that has just ended fails; the end itself is told elsewhere. */
+function ignoreEnd(sending: Promise<void>): void {
+  sending.catch(() => undefined);
+}

@@ -1,0 +1,147 @@
+// The table of verbs: words, one line each, and where the rest is. A verb's own file is loaded when it is used.
+
+import type { Command } from "./command.js";
+
+export type VerbGroup = "Run" | "VMs" | "Files and output" | "Images" | "Kernels" | "System";
+
+export interface Verb {
+  /** "run", "image ls". */
+  readonly name: string;
+  readonly summary: string;
+  readonly group: VerbGroup;
+  /** Further spellings. The long forms `kiln vm VERB` need none. */
+  readonly aliases?: readonly string[];
+  readonly hidden?: boolean;
+  load(): Promise<Command>;
+}
+
+export const VERBS: readonly Verb[] = [
+  verb("run", "Run", "Create a VM from an image and start it", () => import("./verbs/run.js")),
+  verb("create", "Run", "Create a VM without starting it", () => import("./verbs/create.js")),
+  verb("exec", "Run", "Run a program in a running VM", () => import("./verbs/exec.js")),
+  verb("start", "VMs", "Start VMs", () => import("./verbs/start.js")),
+  verb("stop", "VMs", "Stop VMs: stop signal, grace, then kill", () => import("./verbs/stop.js")),
+  verb("restart", "VMs", "Stop and start VMs", () => import("./verbs/restart.js")),
+  verb("kill", "VMs", "End VMs at once, or send their program a signal", () => import("./verbs/kill.js")),
+  verb("pause", "VMs", "Halt the CPUs of VMs", () => import("./verbs/pause.js")),
+  verb("unpause", "VMs", "Let paused VMs go on", () => import("./verbs/unpause.js")),
+  verb("rm", "VMs", "Remove VMs and their disks", () => import("./verbs/rm.js"), ["vm remove"]),
+  verb("ps", "VMs", "List VMs", () => import("./verbs/ps.js"), ["vm ls", "vm list"]),
+  verb(
+    "inspect",
+    "VMs",
+    "Show all that is known of VMs, images or kernels",
+    () => import("./verbs/inspect.js"),
+  ),
+  verb("wait", "VMs", "Wait until VMs end, and print their exit codes", () => import("./verbs/wait.js")),
+  verb("port", "VMs", "List the published ports of a VM", () => import("./verbs/port.js"), ["port ls"]),
+  verb("port add", "VMs", "Publish a port of a running VM", () => import("./verbs/port-add.js")),
+  verb("port rm", "VMs", "End the publication of a port", () => import("./verbs/port-rm.js")),
+  verb("stats", "VMs", "Show what VMs use, live", () => import("./verbs/stats.js")),
+  verb(
+    "attach",
+    "Files and output",
+    "Attach to the program of a running VM",
+    () => import("./verbs/attach.js"),
+  ),
+  verb("logs", "Files and output", "Show what the program of a VM wrote", () => import("./verbs/logs.js")),
+  verb(
+    "cp",
+    "Files and output",
+    "Copy files to, from and between running VMs",
+    () => import("./verbs/cp.js"),
+  ),
+  verb("pull", "Images", "Bring an image into the store", () => import("./verbs/pull.js"), ["image pull"]),
+  verb("images", "Images", "List images", () => import("./verbs/images.js"), ["image ls", "image list"]),
+  verb("rmi", "Images", "Remove images", () => import("./verbs/rmi.js"), ["image rm", "image remove"]),
+  verb(
+    "image import",
+    "Images",
+    "Make an image of a root file system",
+    () => import("./verbs/image-import.js"),
+  ),
+  verb(
+    "image inspect",
+    "Images",
+    "Show all that is known of images",
+    () => import("./verbs/image-inspect.js"),
+  ),
+  verb("image tag", "Images", "Give an image another name", () => import("./verbs/image-tag.js"), ["tag"]),
+  verb("image prune", "Images", "Remove images that nobody uses", () => import("./verbs/image-prune.js")),
+  verb("kernel ls", "Kernels", "List kernels", () => import("./verbs/kernel-ls.js"), ["kernel list"]),
+  verb("kernel import", "Kernels", "Bring a kernel into the store", () => import("./verbs/kernel-import.js")),
+  verb("kernel rm", "Kernels", "Remove kernels", () => import("./verbs/kernel-rm.js"), ["kernel remove"]),
+  verb("info", "System", "Show the host, the VMM chosen, and why", () => import("./verbs/info.js"), [
+    "system info",
+  ]),
+  verb("version", "System", "Show the versions of client and daemon", () => import("./verbs/version.js")),
+  verb("doctor", "System", "Check this host for all that kiln needs", () => import("./verbs/doctor.js")),
+  verb("events", "System", "Follow what happens to VMs and images", () => import("./verbs/events.js"), [
+    "system events",
+  ]),
+  verb("system df", "System", "Show the disk that kiln takes", () => import("./verbs/system-df.js")),
+  verb("system prune", "System", "Remove what nobody uses", () => import("./verbs/system-prune.js")),
+  verb("completion", "System", "Print a shell's completion script", () => import("./verbs/completion.js")),
+  hidden("__complete", () => import("./verbs/complete.js")),
+];
+
+type Loaded = { readonly command: Command };
+
+function verb(
+  name: string,
+  group: VerbGroup,
+  summary: string,
+  load: () => Promise<Loaded>,
+  aliases: readonly string[] = [],
+): Verb {
+  return { name, group, summary, aliases, load: async () => (await load()).command };
+}
+
+function hidden(name: string, load: () => Promise<Loaded>): Verb {
+  return { name, group: "System", summary: "", hidden: true, load: async () => (await load()).command };
+}
+
+/** Words that begin longer verbs: "image", "kernel", "port", "system", "vm". */
+export const FAMILIES: readonly string[] = ["image", "kernel", "port", "system", "vm"];
+
+export interface FoundVerb {
+  readonly verb: Verb;
+  /** How many of the words it took. */
+  readonly words: number;
+}
+
+/** The verb that words begin with, the longest spelling first; `vm ps` is `ps`. */
+export function findVerb(words: readonly string[]): FoundVerb | undefined {
+  for (const length of [2, 1]) {
+    if (words.length < length) continue;
+    const name = words.slice(0, length).join(" ");
+    const verb = byName(name);
+    if (verb !== undefined) return { verb, words: length };
+  }
+  if (words[0] === "vm" && words[1] !== undefined) {
+    const verb = byName(words[1]);
+    if (verb !== undefined && isVmVerb(verb)) return { verb, words: 2 };
+  }
+  return undefined;
+}
+
+/** True for verbs that also have the long form `kiln vm VERB`. */
+export function isVmVerb(verb: Verb): boolean {
+  return ["Run", "VMs", "Files and output"].includes(verb.group) && !verb.name.includes(" ");
+}
+
+function byName(name: string): Verb | undefined {
+  return VERBS.find((verb) => verb.name === name || verb.aliases?.includes(name) === true);
+}
+
+/** The verbs of a family: "image ls", "image pull", ...; with their names in that family. */
+export function familyVerbs(family: string): { readonly name: string; readonly verb: Verb }[] {
+  const out: { name: string; verb: Verb }[] = [];
+  for (const verb of VERBS) {
+    if (verb.hidden === true) continue;
+    const names = [verb.name, ...(verb.aliases ?? [])].filter((name) => name.startsWith(`${family} `));
+    if (family === "vm" && names.length === 0 && isVmVerb(verb)) names.push(`vm ${verb.name}`);
+    if (names[0] !== undefined) out.push({ name: names[0], verb });
+  }
+  return out;
+}

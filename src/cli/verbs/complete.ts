@@ -1,0 +1,52 @@
+// The hidden `kiln __complete`: candidates for the shells' completion scripts.
+
+import { defineCommand } from "../command.js";
+import { type AskNames, type Candidate, completeWords } from "../complete.js";
+import type { Context } from "../context.js";
+import { familiarImage } from "../render/names.js";
+import { safeLine } from "../render/safe-text.js";
+
+/** Whoever presses the tab key does not wait longer. */
+const PATIENCE_MS = 300;
+
+export const command = defineCommand({
+  description: "\nPrints completion candidates for the words after it.\n",
+  operands: [{ name: "[WORD...]" }],
+  stopAtOperand: true,
+  flags: {},
+  examples: [],
+  async run(context, { operands }) {
+    const { candidates, files } = await completeWords(
+      operands.length === 0 ? [""] : operands,
+      askKilnd(context),
+    );
+    const lines = candidates.map(({ value, text }) => `${safeLine(value)}\t${safeLine(text)}\n`);
+    await context.stdout.write(`${lines.join("")}${files ? ":files" : ":none"}\n`);
+    return 0;
+  },
+});
+
+/** Names from a running kilnd. None is started for it, and no failure may disturb the command line. */
+function askKilnd(context: Context): AskNames {
+  return async (kind) => {
+    try {
+      const limit = { timeoutMs: PATIENCE_MS };
+      const kiln = await context.connect({ start: false });
+      if (kind === "image") return imageNames(await kiln.images.list(limit));
+      if (kind === "kernel") {
+        return (await kiln.kernels.list(limit)).map(({ name, release }) => ({ value: name, text: release }));
+      }
+      const vms = await kiln.vms.list({ ...limit, all: kind === "vm" });
+      return vms.map(({ name, config, status }) => ({
+        value: name,
+        text: `${familiarImage(config.image)}, ${status.state}`,
+      }));
+    } catch {
+      return []; // completion without names is still completion
+    }
+  };
+}
+
+function imageNames(images: readonly { readonly names: readonly string[] }[]): Candidate[] {
+  return images.flatMap(({ names }) => names.map((name) => ({ value: familiarImage(name), text: "" })));
+}

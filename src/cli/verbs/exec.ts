@@ -1,0 +1,68 @@
+// `kiln exec`: one more program in a running VM.
+
+import { defineCommand } from "../command.js";
+import { collectEnv } from "../env-file.js";
+import { NOT_EXECUTABLE } from "../exit-code.js";
+import { bool, list, text } from "../flags.js";
+import { runSession } from "../session.js";
+import { requireTerminal, terminalSize } from "../terminal.js";
+
+export const command = defineCommand({
+  description: `
+Runs a program in a running VM, beside the one it was started with. The exit code is the program's; 125 where kiln
+failed, 126 where the program cannot be executed, 127 where it is not found.
+
+Flags end at VM. The program is not run by a shell: for pipes and variables write sh -c '...'. It ends when kiln exec is
+ended; with -d it goes on by itself, its output unseen.
+`,
+  operands: [
+    { name: "VM", complete: "running-vm" },
+    { name: "COMMAND", complete: "none" },
+    { name: "[ARG...]", complete: "none" },
+  ],
+  stopAtOperand: true,
+  failureCode: 125,
+  flags: {
+    detach: bool("Leave it running and return at once", { short: "d" }),
+    env: list("NAME=VALUE", "Set a variable; NAME alone takes yours", { short: "e" }),
+    "env-file": list("FILE", "Set the variables of a file", { complete: "file" }),
+    interactive: bool("Give it our stdin", { short: "i" }),
+    tty: bool("Run it on a terminal", { short: "t" }),
+    user: text("USER[:GROUP]", "Its user, by name or number", { short: "u", fallback: "the VM's" }),
+    workdir: text("DIR", "Its working directory", { short: "w", fallback: "the VM's" }),
+  },
+  examples: [
+    { does: "a shell", line: "kiln exec -it web bash" },
+    { does: "one command", line: "kiln exec web nginx -t" },
+    {
+      does: "as another user, with a pipe inside",
+      line: "kiln exec -u www-data web sh -c 'id | tr a-z A-Z'",
+    },
+    { does: "feed a file in", line: "kiln exec -i db psql -U postgres < dump.sql" },
+  ],
+  async run(context, { flags, operands: [name = "", ...args] }) {
+    if (!flags.detach) requireTerminal(context, "exec", flags.tty && flags.interactive);
+    const options = {
+      env: await collectEnv(flags.env, flags["env-file"], context.env),
+      user: flags.user,
+      workdir: flags.workdir,
+      tty: flags.tty,
+      ttySize: flags.tty ? terminalSize(context.stdout) : undefined,
+    };
+    const vm = (await context.connect()).vms.ref(name);
+    if (flags.detach) {
+      await vm.spawn(args, options);
+      return 0;
+    }
+    const program = vm.exec(args, { ...options, stdin: flags.interactive ? "pipe" : undefined });
+    await runSession(context, program, {
+      tty: flags.tty,
+      stdin: flags.interactive,
+      detachKeys: [],
+      signals: true,
+    });
+    const { exitCode, error } = await program.result();
+    if (exitCode >= NOT_EXECUTABLE && error !== "") await context.note(`kiln: ${error}`);
+    return exitCode;
+  },
+});

@@ -1,0 +1,73 @@
+// `kiln inspect`: everything, as JSON.
+
+import { Code, KilnError } from "../../base/errors.js";
+import type { Kiln } from "../../sdk/index.js";
+import { defineCommand } from "../command.js";
+import { text } from "../flags.js";
+import { printObjects } from "../render/objects.js";
+
+type Kind = "vm" | "image" | "kernel";
+const KINDS: readonly Kind[] = ["vm", "image", "kernel"];
+
+export const command = defineCommand({
+  description: `
+Shows all that is known of VMs, images or kernels, as a JSON array, or of each what a template asks for. A name is looked
+for among VMs, then images, then kernels. The fields' names are those of the API; templates take any case of them.
+`,
+  operands: [{ name: "NAME...", complete: "vm" }],
+  flags: {
+    format: text("FORMAT", "json, or a template like '{{.status.state}}'", { short: "f", fallback: "json" }),
+    type: text("KIND", "Look only among these", { choices: KINDS }),
+  },
+  examples: [
+    { does: "everything", line: "kiln inspect web" },
+    { does: "its state and why", line: "kiln inspect -f '{{.status.state}} {{.status.reason}}' web" },
+    { does: "how long its start took", line: "kiln inspect -f '{{json .status.timings}}' web" },
+  ],
+  async run(context, { flags, operands }) {
+    const kiln = await context.connect();
+    const kinds = flags.type === undefined ? KINDS : [flags.type as Kind];
+    const found: unknown[] = [];
+    let code = 0;
+    for (const name of operands) {
+      try {
+        found.push(await find(kiln, kinds, name));
+      } catch (error) {
+        code = 1;
+        await context.report(error);
+      }
+    }
+    await printObjects(context, flags.format, found);
+    return code;
+  },
+});
+
+/** The first kind that knows the name. */
+async function find(kiln: Kiln, kinds: readonly Kind[], name: string): Promise<unknown> {
+  for (const kind of kinds) {
+    try {
+      return await lookUp(kiln, kind, name);
+    } catch (error) {
+      const isOther = kinds.length > 1 && error instanceof KilnError && isNoSuchName(error);
+      if (!isOther) throw error;
+    }
+  }
+  throw new KilnError(Code.NotFound, `there is no VM, image or kernel "${name}"`, {
+    reason: "not-found",
+    hint: "list them: kiln ps -a, kiln images, kiln kernel ls",
+  });
+}
+
+/** A text that cannot be an image's name is no image. */
+function isNoSuchName(error: KilnError): boolean {
+  return (
+    error.code === Code.NotFound || (error.code === Code.InvalidArgument && error.reason !== "ambiguous-id")
+  );
+}
+
+async function lookUp(kiln: Kiln, kind: Kind, name: string): Promise<unknown> {
+  if (kind === "vm") return (await kiln.vms.get(name)).info;
+  if (kind === "image") return kiln.images.get(name);
+  const { resolveNamed } = await import("../../base/ids.js");
+  return resolveNamed("kernel", name, await kiln.kernels.list());
+}

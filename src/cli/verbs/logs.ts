@@ -1,0 +1,71 @@
+// `kiln logs`: what a VM's program wrote.
+
+import type { LogChunk, Vm } from "../../sdk/index.js";
+import { defineCommand } from "../command.js";
+import type { Context } from "../context.js";
+import { bool, text } from "../flags.js";
+import { LineSplitter } from "../line-splitter.js";
+import { usageError } from "../usage-error.js";
+import { parseWhen } from "../when.js";
+
+export const command = defineCommand({
+  description: `
+Shows what the program of a VM wrote, stdout on stdout and stderr on stderr, also of a VM that has ended. With --console
+what its kernel wrote instead.
+
+Times: 10m (ago), 2026-01-02T03:04:05Z, or seconds since 1970.
+`,
+  operands: [{ name: "VM", complete: "vm" }],
+  flags: {
+    console: bool("The kernel's console instead"),
+    follow: bool("Go on until the VM ends", { short: "f" }),
+    since: text("TIME", "Only what came after"),
+    tail: text("N", "Only the last N lines; all for everything", { short: "n", fallback: "all" }),
+    timestamps: bool("Begin each line with its time", { short: "t" }),
+    until: text("TIME", "Only what came before"),
+  },
+  examples: [
+    { does: "the last lines, and what follows", line: "kiln logs -f --tail 20 web" },
+    { does: "the last ten minutes, with times", line: "kiln logs -t --since 10m web" },
+    { does: "why it did not boot", line: "kiln logs --console web" },
+  ],
+  async run(context, { flags, operands: [name = ""] }) {
+    const now = context.now();
+    const kiln = await context.connect();
+    const chunks = kiln.vms.ref(name).logs({
+      follow: flags.follow,
+      console: flags.console,
+      tail: flags.tail === undefined || flags.tail === "all" ? undefined : parseLines(flags.tail),
+      since: flags.since === undefined ? undefined : parseWhen(flags.since, "--since", now),
+      until: flags.until === undefined ? undefined : parseWhen(flags.until, "--until", now),
+    });
+    await (flags.timestamps ? printStamped(context, chunks) : printPlain(context, chunks));
+    return 0;
+  },
+});
+
+type Chunks = ReturnType<Vm["logs"]>;
+
+function parseLines(text: string): number {
+  if (/^[0-9]{1,9}$/.test(text)) return Number(text);
+  throw usageError("logs", `--tail takes a number of lines or all, not "${text}"`);
+}
+
+async function printPlain(context: Context, chunks: Chunks): Promise<void> {
+  for await (const { fd, data } of chunks) await sinkOf(context, fd).write(data);
+}
+
+async function printStamped(context: Context, chunks: Chunks): Promise<void> {
+  const splitters = { 1: new LineSplitter<Date>(), 2: new LineSplitter<Date>() };
+  const print = async (fd: 1 | 2, lines: readonly { tag: Date; data: Buffer }[]) => {
+    for (const { tag, data } of lines) {
+      await sinkOf(context, fd).write(Buffer.concat([Buffer.from(`${tag.toISOString()} `), data]));
+    }
+  };
+  for await (const { fd, data, time } of chunks) await print(fd, splitters[fd].push(data, time));
+  for (const fd of [1, 2] as const) await print(fd, splitters[fd].finish());
+}
+
+function sinkOf(context: Context, fd: LogChunk["fd"]) {
+  return fd === 1 ? context.stdout : context.stderr;
+}

@@ -1,0 +1,94 @@
+// `kiln ps`: the VMs, as a list.
+
+import type { VmInfo } from "../../sdk/index.js";
+import { defineCommand } from "../command.js";
+import { printLine } from "../context.js";
+import { bool, list, text } from "../flags.js";
+import { ago, commandText, familiarImage, idOf, portsText, statusText } from "../render/names.js";
+import { type Column, formatFlag, printRows, type Row } from "../render/rows.js";
+import { truncate } from "../render/table.js";
+import { usageError } from "../usage-error.js";
+
+const COMMAND_WIDTH = 20;
+
+const COLUMNS: readonly Column[] = [
+  { header: "VM ID", field: "ID" },
+  { header: "IMAGE", field: "Image" },
+  { header: "COMMAND", field: "Command" },
+  { header: "CREATED", field: "RunningFor" },
+  { header: "STATUS", field: "Status" },
+  { header: "PORTS", field: "Ports" },
+  { header: "NAMES", field: "Names" },
+];
+
+export const command = defineCommand({
+  description: `
+Lists the VMs that run; with -a all of them.
+
+Fields for --format: .ID .Image .Command .CreatedAt .RunningFor .Status .State .ExitCode .Ports .Names .Labels .Cpus
+.Memory .Vmm .Accelerator .Kernel .IP .RestartCount.
+Filters: id=PREFIX, name=PART, status=STATE, label=NAME[=VALUE], ancestor=IMAGE.
+`,
+  operands: [],
+  flags: {
+    all: bool("Also those that do not run", { short: "a" }),
+    filter: list("KEY=VALUE", "Only those that match all of these", { short: "f" }),
+    format: formatFlag,
+    last: text("N", "The N newest, running or not", { short: "n" }),
+    "no-trunc": bool("Whole ids and commands"),
+    quiet: bool("Only ids", { short: "q" }),
+  },
+  examples: [
+    { does: "everything", line: "kiln ps -a" },
+    { does: "names and ports", line: "kiln ps --format 'table {{.Names}}\\t{{.Ports}}'" },
+    { does: "stop all that carry a label", line: "kiln stop $(kiln ps -q -f label=env=test)" },
+    { does: "for programs", line: "kiln ps -a --format json" },
+  ],
+  async run(context, { flags }) {
+    const limit = flags.last === undefined ? undefined : parseCount(flags.last);
+    const all =
+      flags.all || limit !== undefined || flags.filter.some((filter) => filter.startsWith("status="));
+    const kiln = await context.connect();
+    const vms = await kiln.vms.list({ all, filter: flags.filter, limit });
+    const newest = [...vms].sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime());
+    if (flags.quiet && flags.format === undefined) {
+      for (const vm of newest) await printLine(context, idOf(vm.id, flags["no-trunc"]));
+      return 0;
+    }
+    const rows = newest.map((vm) => rowOf(vm, context.now(), flags["no-trunc"]));
+    await printRows(context, flags.format, rows, COLUMNS);
+    return 0;
+  },
+});
+
+function parseCount(text: string): number {
+  if (/^[1-9][0-9]{0,6}$/.test(text)) return Number(text);
+  throw usageError("ps", `-n takes a number above 0, not "${text}"`);
+}
+
+function rowOf(vm: VmInfo, now: Date, full: boolean): Row {
+  const { config, status } = vm;
+  const line = commandText(vm);
+  return {
+    ID: idOf(vm.id, full),
+    Image: familiarImage(config.image),
+    Command: full ? line : truncate(line, COMMAND_WIDTH),
+    CreatedAt: vm.createdAt.toISOString(),
+    RunningFor: ago(vm.createdAt, now),
+    Status: statusText(vm, now),
+    State: status.state,
+    ExitCode: status.exitCode,
+    Ports: portsText(status),
+    Names: vm.name,
+    Labels: Object.entries(config.labels)
+      .map(([name, value]) => `${name}=${value}`)
+      .join(","),
+    Cpus: config.cpus,
+    Memory: config.memoryBytes,
+    Vmm: status.vmm,
+    Accelerator: status.accelerator,
+    Kernel: status.kernelRelease,
+    IP: status.ipAddress,
+    RestartCount: status.restartCount,
+  };
+}

@@ -1,0 +1,25 @@
+// `kiln rm`: VMs and their disks.
+
+import { defineCommand } from "../command.js";
+import { forEachTarget } from "../context.js";
+import { bool } from "../flags.js";
+
+export const command = defineCommand({
+  description: `
+Removes VMs with their disks and logs, and prints their names. One that runs is refused, or killed first with -f. The
+image stays.
+`,
+  operands: [{ name: "VM...", complete: "vm" }],
+  flags: { force: bool("Kill those that run", { short: "f" }) },
+  examples: [
+    { does: "remove one that has ended", line: "kiln rm job" },
+    { does: "remove all", line: "kiln rm -f $(kiln ps -aq)" },
+  ],
+  async run(context, { flags, operands }) {
+    const kiln = await context.connect();
+    return forEachTarget(context, operands, async (name) => {
+      await kiln.vms.ref(name).remove({ force: flags.force });
+      return name;
+    });
+  },
+});
