@@ -107,7 +107,7 @@ async function fetchRest(session: RegistrySession, download: BlobDownload): Prom
     answer.body.destroy();
     throw plan.error;
   }
-  if (plan.action === "status") throw await session.error(answer, what);
+  if (plan.action === "status") throw lostBlob(await session.error(answer, what));
   if (plan.action === "restart") {
     answer.body.destroy();
     await sink.restart();
@@ -171,6 +171,17 @@ function position(download: BlobDownload): { current: number; total: number } {
 function cannotResume(what: string, host: string, why: string): KilnError {
   return new KilnError(Code.Unavailable, `${what}: ${host} could not resume it (${why})`, {
     reason: ImageReason.RegistryError,
+  });
+}
+
+/** The manifest names the blob, so its absence is the registry's fault and not a wrong name. */
+function lostBlob(error: KilnError): KilnError {
+  if (error.code !== Code.NotFound) return error;
+  return new KilnError(Code.NotFound, error.message, {
+    reason: ImageReason.BlobNotFound,
+    hint: "the image is incomplete in the registry: push it again",
+    details: error.details,
+    cause: error,
   });
 }
 

@@ -1,0 +1,293 @@
+import assert from "node:assert/strict";
+import type { ServerResponse } from "node:http";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import {
+  type FakeRegistry,
+  serveBytes,
+  startFakeRegistry,
+} from "../../../test/fixtures/registry/fake-registry.js";
+import { openStoreLab, type StoreLab } from "../../../test/fixtures/registry/store-lab.js";
+import { blob, indexOf, manifestOf, tarOf, tinyImage } from "../../../test/fixtures/registry/tiny-image.js";
+import { deferred } from "../../base/runtime.js";
+
+let registry: FakeRegistry;
+let lab: StoreLab;
+beforeEach(async () => {
+  registry = await startFakeRegistry();
+  lab = await openStoreLab();
+});
+afterEach(async () => {
+  await registry.close();
+  await lab[Symbol.asyncDispose]();
+});
+const nothingLeft = async () => assert.deepEqual(await lab.files(), []);
+
+describe("pulling from a registry", () => {
+  it("brings an image into the store and says all about it", async () => {
+    const image = tinyImage({
+      tars: [tarOf({ a: "1" }), tarOf({ b: "2" })],
+      run: { Cmd: ["/a"], Env: ["X=y"] },
+    });
+    registry.addImage("team/app", "v1", image);
+    const stored = await lab.pull(`${registry.host}/team/app:v1`);
+    assert.equal(stored.id, image.config.digest);
+    assert.deepEqual(stored.names, [`${registry.host}/team/app:v1`]);
+    assert.deepEqual(stored.digests, [`${registry.host}/team/app@${image.manifest.digest}`]);
+    assert.deepEqual(stored.run.env, ["X=y"]);
+    assert.deepEqual(
+      stored.layers.map(({ digest, compression }) => [digest, compression]),
+      image.layers.map(({ digest }) => [digest, "gzip"]),
+    );
+    assert.equal(await lab.store.readBlobText(stored.id, 10_000), image.config.bytes.toString());
+    assert.deepEqual(lab.store.find(`${registry.host}/team/app:v1`), stored);
+  });
+
+  it("finds the platform in an index and remembers what the tag led to", async () => {
+    const arm = tinyImage({ architecture: "arm64" });
+    const amd = tinyImage();
+    const index = indexOf([
+      { image: arm, platform: "linux/arm64/v8" },
+      { image: amd, platform: "linux/amd64" },
+    ]);
+    for (const image of [arm, amd]) registry.addImage("a", "inner", image);
+    registry.addManifest("a", "v1", index);
+    const stored = await lab.pull(`${registry.host}/a:v1`);
+    assert.equal(stored.id, amd.config.digest);
+    assert.equal(stored.manifestDigest, amd.manifest.digest);
+    assert.deepEqual(stored.digests, [`${registry.host}/a@${index.digest}`]);
+    const other = await lab.pull(`${registry.host}/a:v1`, {
+      platform: { os: "linux", architecture: "arm64" },
+    });
+    assert.equal(other.id, arm.config.digest);
+  });
+
+  it("gives no tag to what was pulled by digest, even with a tag beside it", async () => {
+    const image = tinyImage();
+    registry.addImage("a", "v1", image);
+    const stored = await lab.pull(`${registry.host}/a:other@${image.manifest.digest}`);
+    assert.deepEqual(stored.names, []);
+    assert.equal(lab.store.find(`${registry.host}/a@${image.manifest.digest}`)?.id, stored.id);
+  });
+
+  it("moves a tag to the image that it means now", async () => {
+    const [before, now] = [tinyImage(), tinyImage()];
+    registry.addImage("a", "v1", before);
+    const first = await lab.pull(`${registry.host}/a:v1`);
+    registry.addImage("a", "v1", now);
+    await lab.pull(`${registry.host}/a:v1`);
+    assert.equal(lab.store.find(`${registry.host}/a:v1`)?.id, now.config.digest);
+    assert.deepEqual(lab.store.find(first.id)?.names, []);
+  });
+
+  it("fetches a layer that occurs twice only once", async () => {
+    const tar = tarOf({ a: "1" });
+    const image = tinyImage({ tars: [tar, tar] });
+    registry.addImage("a", "v1", image);
+    assert.equal((await lab.pull(`${registry.host}/a:v1`)).layers.length, 2);
+    assert.equal(registry.asked(image.layers[0]?.digest ?? "").length, 1);
+  });
+
+  it("does not fetch layers that another image has brought", async () => {
+    const tar = tarOf({ shared: "1" });
+    registry.addImage("a", "v1", tinyImage({ tars: [tar], run: { Cmd: ["1"] } }));
+    const second = tinyImage({ tars: [tar], run: { Cmd: ["2"] } });
+    registry.addImage("b", "v1", second);
+    await lab.pull(`${registry.host}/a:v1`);
+    await lab.pull(`${registry.host}/b:v1`);
+    assert.equal(registry.asked(second.layers[0]?.digest ?? "").length, 1);
+    assert.ok(lab.progress.some(({ id, status }) => id === second.layers[0]?.digest && status === "exists"));
+  });
+
+  it("knows an image by its config, however its layers are compressed elsewhere", async () => {
+    const tar = tarOf({ a: "1" });
+    const zipped = tinyImage({ tars: [tar] });
+    const plain = tinyImage({ tars: [tar], compress: false });
+    assert.equal(zipped.config.digest, plain.config.digest);
+    registry.addImage("a", "zipped", zipped);
+    registry.addImage("a", "plain", plain);
+    await lab.pull(`${registry.host}/a:zipped`);
+    const stored = await lab.pull(`${registry.host}/a:plain`);
+    assert.equal(stored.names.length, 2);
+    assert.equal(registry.asked(plain.layers[0]?.digest ?? "").length, 0);
+  });
+
+  it("fetches several layers at once, but not more than it may", async () => {
+    await using few = await openStoreLab({ concurrentLayers: 2 });
+    const image = tinyImage({ tars: [1, 2, 3, 4, 5].map((n) => tarOf({ file: `${n}` })) });
+    registry.addImage("a", "v1", image);
+    let running = 0;
+    let most = 0;
+    let waiting: (() => void)[] = [];
+    registry.intercept = (request, response) => {
+      const layer = image.layers.find(({ digest }) => request.url?.endsWith(digest));
+      if (layer === undefined) return false;
+      most = Math.max(most, ++running);
+      response.once("finish", () => running--);
+      waiting.push(() => serveBytes(layer.bytes, request, response));
+      // answers come in pairs: with one request at a time the pull would wait for ever; the last is alone
+      if (waiting.length === 2 || layer === image.layers.at(-1)) {
+        for (const go of waiting) go();
+        waiting = [];
+      }
+      return true;
+    };
+    assert.equal((await few.pull(`${registry.host}/a:v1`)).layers.length, 5);
+    assert.equal(most, 2);
+  });
+
+  it("shares a download between two pulls, and shows its progress to both", async () => {
+    const tar = tarOf({ shared: "x".repeat(5000) });
+    const [one, two] = ["1", "2"].map((name) => tinyImage({ tars: [tar], run: { Cmd: [name] } }));
+    assert.ok(one && two);
+    registry.addImage("one", "v1", one);
+    registry.addImage("two", "v1", two);
+    const layer = one.layers[0];
+    assert.ok(layer);
+    const held = deferred<() => void>();
+    registry.intercept = (request, response) => {
+      if (!request.url?.endsWith(layer.digest)) return false;
+      held.resolve(() => serveBytes(layer.bytes, request, response));
+      return true;
+    };
+    const seen: string[] = [];
+    const joined = deferred<void>();
+    const first = lab.pull(`${registry.host}/one:v1`);
+    const release = await held.promise;
+    const second = lab.pull(`${registry.host}/two:v1`, {
+      onProgress: ({ id, status }) => {
+        if (id === layer.digest) seen.push(status);
+        if (status === "waiting") joined.resolve();
+      },
+    });
+    await joined.promise;
+    release();
+    await Promise.all([first, second]);
+    assert.equal(registry.asked(layer.digest).length, 1);
+    assert.ok(seen.includes("done") || seen.includes("exists"));
+  });
+
+  it("lets the second pull go on when the first one is cancelled", async () => {
+    const tar = tarOf({ shared: "x" });
+    const [one, two] = ["1", "2"].map((name) => tinyImage({ tars: [tar], run: { Cmd: [name] } }));
+    assert.ok(one && two);
+    registry.addImage("one", "v1", one);
+    registry.addImage("two", "v1", two);
+    const held = deferred<ServerResponse>();
+    let holding = true;
+    registry.intercept = (request, response) => {
+      if (!holding || !request.url?.endsWith(one.layers[0]?.digest ?? "")) return false;
+      held.resolve(response);
+      return true;
+    };
+    const controller = new AbortController();
+    const first = lab.pull(`${registry.host}/one:v1`, { signal: controller.signal });
+    await held.promise;
+    const joined = deferred<void>();
+    const second = lab.pull(`${registry.host}/two:v1`, {
+      onProgress: ({ status }) => status === "waiting" && joined.resolve(),
+    });
+    await joined.promise;
+    holding = false;
+    controller.abort();
+    await assert.rejects(first, { reason: "cancelled" });
+    assert.equal((await second).id, two.config.digest);
+  });
+});
+
+describe("pulling what can't run", () => {
+  const rejects = async (reason: string, message: RegExp) => {
+    await assert.rejects(lab.pull(`${registry.host}/a:v1`), { name: "KilnError", reason, message });
+    await nothingLeft();
+  };
+
+  it("names the platforms that an index has", async () => {
+    registry.addManifest("a", "v1", indexOf([{ image: tinyImage(), platform: "linux/riscv64" }]));
+    await rejects("no-such-platform", /a:v1 is not built for linux\/amd64; it is for linux\/riscv64/);
+  });
+  it("names the platform of an image without an index", async () => {
+    registry.addImage("a", "v1", tinyImage({ architecture: "s390x" }));
+    await rejects("no-such-platform", /it is for linux\/s390x/);
+  });
+  it("refuses an artifact", async () => {
+    const chart = blob("{}", "application/vnd.cncf.helm.config.v1+json");
+    registry.addManifest("a", "v1", manifestOf(chart, []));
+    await rejects("not-an-image", /helm/);
+  });
+  it("refuses a config without a root file system", async () => {
+    registry.addImage("a", "v1", tinyImage({ config: { rootfs: undefined } }));
+    await rejects("not-an-image", /no root file system/);
+  });
+  it("refuses a media type that it does not know", async () => {
+    registry.addManifest("a", "v1", {
+      ...tinyImage().manifest,
+      mediaType: "application/vnd.docker.distribution.manifest.v1+json",
+    });
+    await rejects("invalid-manifest", /calls itself/);
+  });
+  it("refuses a config that names another number of layers", async () => {
+    registry.addImage("a", "v1", tinyImage({ config: { rootfs: { type: "layers", diff_ids: [] } } }));
+    await rejects("invalid-image-config", /1 layers, the config names 0/);
+  });
+  it("refuses an uncompressed layer that is not the one the config names", async () => {
+    const rootfs = { type: "layers", diff_ids: [`sha256:${"1".repeat(64)}`] };
+    registry.addImage("a", "v1", tinyImage({ compress: false, config: { rootfs } }));
+    await rejects("digest-mismatch", /should be sha256:1/);
+  });
+  it("refuses a layer in a compression that it can't read", async () => {
+    const xz = Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00, 1, 2, 3]);
+    registry.addImage("a", "v1", tinyImage({ tars: [xz], compress: false }));
+    await rejects("unsupported-compression", /xz/);
+  });
+  it("refuses a manifest above the limit, announced or not", async () => {
+    registry.intercept = (_request, response) => {
+      response.setHeader("content-type", "application/json");
+      const chunk = Buffer.alloc(1024 * 1024, " ");
+      const write = () => {
+        while (!response.destroyed && response.write(chunk));
+        response.once("drain", write);
+      };
+      write();
+      return true;
+    };
+    await rejects("image-too-large", /larger than 4194304 bytes/);
+  });
+  it("refuses a manifest that is not what its digest says", async () => {
+    const [asked, given] = [tinyImage(), tinyImage()];
+    registry.intercept = (_request, response) => {
+      response.setHeader("content-type", given.manifest.mediaType);
+      response.end(given.manifest.bytes);
+      return true;
+    };
+    await assert.rejects(lab.pull(`${registry.host}/a@${asked.manifest.digest}`), {
+      reason: "digest-mismatch",
+    });
+    await nothingLeft();
+  });
+  it("refuses a tag's manifest that differs from what the registry announces", async () => {
+    const { manifest } = tinyImage();
+    registry.intercept = (_request, response) => {
+      response.setHeader("content-type", manifest.mediaType);
+      response.setHeader("docker-content-digest", `sha256:${"0".repeat(64)}`);
+      response.end(manifest.bytes);
+      return true;
+    };
+    await rejects("digest-mismatch", /sent sha256:/);
+  });
+  it("reports a full disk before it is full", async () => {
+    await using full = await openStoreLab({ diskReserveBytes: 2 ** 60 });
+    registry.addImage("a", "v1", tinyImage());
+    await assert.rejects(full.pull(`${registry.host}/a:v1`), {
+      reason: "host-disk-full",
+      message: /are free/,
+    });
+    assert.deepEqual(await full.files(), []);
+  });
+  it("names the tag that is not there", async () => {
+    registry.addImage("a", "other", tinyImage());
+    await rejects("image-not-found", /no such image: 127\.0\.0\.1:[0-9]+\/a:v1/);
+  });
+  it("says that nobody listens, at once", async () => {
+    await registry.close();
+    await rejects("registry-unreachable", /nothing listens/);
+  });
+});
