@@ -1,6 +1,15 @@
 // The door of the VMM room.
 
+export {
+  createVmms,
+  VMM_NAMES,
+  type VmmChoice,
+  type VmmName,
+  type Vmms,
+  type VmmsOptions,
+} from "./choose.js";
 export { removeConsoleLog } from "./console-log.js";
+export { createFirecrackerDriver, type FirecrackerDriverOptions } from "./firecracker/driver.js";
 export type { ProbeKernel } from "./kvm-verdict.js";
 export { createQemuDriver, type QemuDriverOptions, qemuCapabilities } from "./qemu/driver.js";
 export type {
@@ -17,4 +26,5 @@ export type {
   VmmRecord,
   VmmSpec,
   VmmStats,
+  VmmTraffic,
 } from "./types.js";

@@ -102,6 +102,16 @@ export interface VmmExit {
 export interface VmmStats {
   readonly cpuMs: number;
   readonly rssBytes: number;
+  /** Absent where the VMM does not count. */
+  readonly traffic?: VmmTraffic;
+}
+
+/** Since the VM's start, or since kilnd's where it was started later. */
+export interface VmmTraffic {
+  readonly blockReadBytes: number;
+  readonly blockWriteBytes: number;
+  readonly netRxBytes: number;
+  readonly netTxBytes: number;
 }
 
 export interface VmmHandle {

@@ -2,6 +2,7 @@
 // it prevents; the figures are in docs/design/0006-vmm-drivers.md.
 
 import { joinCommandLine } from "../kernel-command-line.js";
+import { type Netguard, netguardEnvironment } from "../netguard.js";
 import { planEnvironment, planPrivileges } from "../privileges.js";
 import { socketPath } from "../socket-path.js";
 import type { Accelerator, DiskSpec, VmmSpec } from "../types.js";
@@ -27,7 +28,7 @@ export interface QemuHost {
   /** The group that opens /dev/kvm, where a VMM without root's rights needs it. */
   readonly kvmGroup: number | undefined;
   /** Needed for a network card. */
-  readonly netguard: { readonly library: string; readonly allow: string } | undefined;
+  readonly netguard: Netguard | undefined;
 }
 
 export interface QemuSockets {
@@ -169,7 +170,7 @@ function networkArguments(spec: VmmSpec): string[] {
 
 function guardEnvironment(spec: VmmSpec, host: QemuHost): Record<string, string> {
   if (spec.network === undefined || host.netguard === undefined) return {};
-  return { LD_PRELOAD: host.netguard.library, KILN_NETGUARD_ALLOW: host.netguard.allow };
+  return netguardEnvironment(host.netguard);
 }
 
 /** QEMU's option syntax doubles a comma that is part of a value. */

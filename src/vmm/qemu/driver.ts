@@ -1,7 +1,7 @@
 // The QEMU driver: finds QEMU, decides between KVM and TCG, launches and finds VMs again. What goes on the command
 // line is config.ts's; what a running VM can do is handle.ts's.
 
-import { readFile, rm, stat } from "node:fs/promises";
+import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, KilnError } from "../../base/errors.js";
 import type { Abortable } from "../../base/progress.js";
@@ -9,6 +9,7 @@ import { delay } from "../../base/runtime.js";
 import { UndoStack } from "../../base/undo.js";
 import { ConsoleLog } from "../console-log.js";
 import { hostTscKhz } from "../host-tsc.js";
+import { assertNetguardLoaded, findNetguard, prepareNetguard } from "../netguard.js";
 import { checkReattach, checkSpec } from "../spec-check.js";
 import type {
   Accelerator,
@@ -22,7 +23,6 @@ import type {
 import { describeEnd, VmmProcess } from "../vmm-process.js";
 import { MAX_DISKS, MAX_VCPUS, planQemu, planSockets, type QemuHost, type QemuSockets } from "./config.js";
 import { QemuHandle } from "./handle.js";
-import { assertNetguardLoaded, findNetguard, planNetguardAllow } from "./netguard.js";
 import { type QemuProbeOptions, QemuProber } from "./probe.js";
 import { calibrateTsc } from "./tsc-calibration.js";
 
@@ -161,20 +161,13 @@ class QemuDriver implements VmmDriver {
       uid,
       tscKhz: accelerator === "tcg" ? await this.#tscKhz(program) : undefined,
       kvmGroup: accelerator === "kvm" ? (await stat("/dev/kvm")).gid : undefined,
-      netguard: spec.network === undefined ? undefined : await this.#netguard(),
+      netguard: spec.network === undefined ? undefined : await prepareNetguard(this.#options.netguard),
     };
   }
 
   #tscKhz(program: string): Promise<number | undefined> {
     const { cacheDirectory } = this.#options;
     return hostTscKhz(cacheDirectory, () => calibrateTsc(program, cacheDirectory));
-  }
-
-  async #netguard(): Promise<NonNullable<QemuHost["netguard"]>> {
-    const library = await findNetguard(this.#options.netguard);
-    // Without the file slirp asks 127.0.0.1, which the guard refuses: no resolver, no hole.
-    const resolvConf = await readFile("/etc/resolv.conf", "utf8").catch(() => "");
-    return { library, allow: planNetguardAllow(resolvConf) };
   }
 }
 

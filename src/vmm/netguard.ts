@@ -1,8 +1,15 @@
 // The preloaded library that keeps a guest's user network away from the host's loopback (agent/netguard): which
-// resolvers it lets through, and the proof that a VMM really runs with it. No library, no network card.
+// resolvers it lets through, and the proof that a process really runs with it. No library, no network card.
 
 import { readFile, realpath } from "node:fs/promises";
-import { Code, KilnError } from "../../base/errors.js";
+import { Code, KilnError } from "../base/errors.js";
+
+export interface Netguard {
+  /** Real path. */
+  readonly library: string;
+  /** Resolvers of the host on its loopback: "127.0.0.53:53,[::1]:53". */
+  readonly allow: string;
+}
 
 const HINT = "build it with `npm run setup`, or run the VM with --network none";
 
@@ -33,16 +40,29 @@ export function planNetguardAllow(resolvConf: string): string {
   return loopback.map((server) => (server.includes(":") ? `[${server}]:53` : `${server}:53`)).join(",");
 }
 
+/** The library and the resolvers that it lets through on this host. */
+export async function prepareNetguard(path: string | undefined): Promise<Netguard> {
+  const library = await findNetguard(path);
+  // Without the file slirp asks 127.0.0.1, which the guard refuses: no resolver, no hole.
+  const resolvConf = await readFile("/etc/resolv.conf", "utf8").catch(() => "");
+  return { library, allow: planNetguardAllow(resolvConf) };
+}
+
+/** What a process needs in its environment to run guarded. */
+export function netguardEnvironment(guard: Netguard): Record<string, string> {
+  return { LD_PRELOAD: guard.library, KILN_NETGUARD_ALLOW: guard.allow };
+}
+
 /**
  * That the process has the library mapped. The dynamic loader only warns when it can't preload a library (no right to
- * read it, wrong machine, a static QEMU) and goes on without: the guest would reach the host's loopback unseen.
+ * read it, wrong machine, a static program) and goes on without: the guest would reach the host's loopback unseen.
  *
  * @throws KilnError failed_precondition `no-netguard`
  */
 export async function assertNetguardLoaded(pid: number, library: string): Promise<void> {
   const maps = await readFile(`/proc/${pid}/maps`, "utf8");
   if (maps.split("\n").some((line) => line.endsWith(` ${library}`))) return;
-  throw noNetguard(`QEMU did not load ${library}; can its user read that file?`);
+  throw noNetguard(`the process did not load ${library}; can its user read that file?`);
 }
 
 function noNetguard(why: string, cause?: unknown): KilnError {

@@ -1,0 +1,145 @@
+// Firecracker's API (HTTP/1.1 and JSON on a unix socket) and its vsock socket. Answers are bounded: a guest that broke
+// out writes what it likes here.
+
+import { request } from "node:http";
+import type { Socket } from "node:net";
+import { connect } from "node:net";
+import { Code, KilnError } from "../../base/errors.js";
+import type { Abortable } from "../../base/progress.js";
+
+const API_TIMEOUT_MS = 15_000;
+const MAX_ANSWER_BYTES = 256 * 1024;
+
+/** `OK <host port>\n` is shorter; anything longer is no answer of Firecracker's. */
+const MAX_ACK_BYTES = 32;
+/** Firecracker gives the guest 2 s to accept. */
+const VSOCK_TIMEOUT_MS = 5000;
+
+/**
+ * One call. 2xx gives the parsed answer (undefined for 204).
+ *
+ * @throws KilnError: failed_precondition `firecracker-error` with Firecracker's words, unavailable where nobody listens
+ */
+export function callApi(
+  socketPath: string,
+  method: "GET" | "PUT" | "PATCH",
+  path: string,
+  body?: Readonly<Record<string, unknown>>,
+): Promise<unknown> {
+  const text = body === undefined ? undefined : JSON.stringify(body);
+  return new Promise((resolve, reject) => {
+    const headers =
+      text === undefined ? {} : { "content-type": "application/json", "content-length": text.length };
+    const call = request(
+      { socketPath, method, path, headers, agent: false, timeout: API_TIMEOUT_MS },
+      (answer) => {
+        let received = "";
+        answer.setEncoding("utf8");
+        answer.on("data", (chunk: string) => {
+          received += chunk;
+          if (received.length > MAX_ANSWER_BYTES) call.destroy(new Error("the answer is too long"));
+        });
+        answer.on("end", () => {
+          try {
+            resolve(readAnswer(answer.statusCode ?? 0, received));
+          } catch (error) {
+            reject(error);
+          }
+        });
+      },
+    );
+    call.on("timeout", () => call.destroy(new Error(`no answer within ${API_TIMEOUT_MS} ms`)));
+    call.on("error", (error) => reject(KilnError.from(error, `${method} ${path} on Firecracker's API`)));
+    call.end(text);
+  });
+}
+
+function readAnswer(status: number, text: string): unknown {
+  const value = text === "" ? undefined : parseJson(text);
+  if (status >= 200 && status < 300) return value;
+  // Every refusal is 400 or 413 with this one field; its text is for people.
+  const words = (value as { fault_message?: unknown } | undefined)?.fault_message;
+  throw new KilnError(Code.FailedPrecondition, `Firecracker refused: ${words ?? `HTTP status ${status}`}`, {
+    reason: "firecracker-error",
+  });
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new KilnError(Code.DataLoss, "Firecracker's answer is no JSON", {
+      reason: "firecracker-violation",
+      cause: error,
+    });
+  }
+}
+
+/** A connected unix socket. @throws KilnError */
+export function connectSocket(path: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(path);
+    const onError = (error: Error) => reject(KilnError.from(error));
+    socket.once("error", onError);
+    socket.once("connect", () => {
+      socket.removeListener("error", onError);
+      resolve(socket);
+    });
+  });
+}
+
+/**
+ * A stream to a vsock port of the guest.
+ *
+ * @throws KilnError unavailable `nobody-listens` where the guest has no listener (yet)
+ */
+export async function dialVsock(udsPath: string, port: number, options: Abortable): Promise<Socket> {
+  options.signal?.throwIfAborted();
+  const socket = await connectSocket(udsPath);
+  try {
+    socket.write(`CONNECT ${port}\n`);
+    await readAck(socket, options.signal);
+    return socket;
+  } catch (error) {
+    socket.destroy();
+    options.signal?.throwIfAborted();
+    throw error;
+  }
+}
+
+/** Reads up to the line's end and not a byte further: the guest's first bytes may follow at once. */
+function readAck(socket: Socket, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let line = "";
+    const timer = setTimeout(() => finish(nobody("no answer")), VSOCK_TIMEOUT_MS);
+    const finish = (error?: unknown) => {
+      clearTimeout(timer);
+      socket.off("readable", onReadable);
+      socket.off("close", onClose);
+      socket.off("error", finish);
+      signal?.removeEventListener("abort", onAbort);
+      if (error === undefined) resolve();
+      else reject(error);
+    };
+    const onReadable = () => {
+      for (let byte = socket.read(1); byte !== null; byte = socket.read(1)) {
+        line += byte.toString("latin1");
+        if (line.endsWith("\n"))
+          return finish(/^OK [0-9]+\n$/.test(line) ? undefined : nobody("a strange answer"));
+        if (line.length > MAX_ACK_BYTES) return finish(nobody("a strange answer"));
+      }
+    };
+    const onClose = () => finish(nobody("the connection was closed"));
+    const onAbort = () => finish(signal?.reason);
+    socket.on("readable", onReadable);
+    socket.once("close", onClose);
+    socket.once("error", finish);
+    signal?.addEventListener("abort", onAbort, { once: true });
+  });
+}
+
+function nobody(why: string): KilnError {
+  return new KilnError(Code.Unavailable, `dial the agent: nobody listens in the guest (${why})`, {
+    reason: "nobody-listens",
+  });
+}

@@ -1,0 +1,144 @@
+// Firecracker's command line and configuration file for one VM. Pure. Fields that a version does not know are refused
+// by it, so every newer one is gated; the versions are in docs/design/0006-vmm-drivers.md.
+
+import { joinCommandLine } from "../kernel-command-line.js";
+import { planEnvironment, planPrivileges } from "../privileges.js";
+import { atLeast } from "../programs.js";
+import { socketPath } from "../socket-path.js";
+import type { VmmSpec } from "../types.js";
+import { planNetworkWrapper, TAP } from "./user-network.js";
+
+/** The port that the guest's agent listens on (proto: docs/design/0005-channel.md). */
+export const CHANNEL_PORT = 1024;
+/** The same in every VM: each has a host socket of its own. */
+const GUEST_CID = 3;
+
+/** 17 virtio-mmio devices since 1.15 (fewer legacy interrupts before): balloon, entropy, vsock, net. */
+export const MAX_DISKS = 13;
+export const MAX_VCPUS = 32;
+
+const MIB = 1024 * 1024;
+
+export interface FirecrackerHost {
+  /** Path of firecracker. */
+  readonly program: string;
+  readonly version: string;
+  readonly uid: number;
+  readonly kvmGroup: number | undefined;
+}
+
+/** Everything of a VM that has a place in its run directory. */
+export interface FirecrackerPaths {
+  readonly api: string;
+  readonly vsock: string;
+  /** FIFOs: bounded by the kernel, whatever a guest makes Firecracker write. */
+  readonly console: string;
+  readonly log: string;
+  readonly metrics: string;
+  readonly config: string;
+}
+
+export interface FirecrackerPlan {
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly paths: FirecrackerPaths;
+  /** The configuration file's content. */
+  readonly config: Readonly<Record<string, unknown>>;
+}
+
+/** @throws KilnError invalid_argument for a spec that this machine cannot have */
+export function planFirecracker(spec: VmmSpec, host: FirecrackerHost): FirecrackerPlan {
+  const paths = planPaths(spec.runDirectory);
+  const groups = host.kvmGroup === undefined ? [] : [host.kvmGroup];
+  const argv = [
+    ...planPrivileges({ runAs: spec.runAs, uid: host.uid, groups }),
+    host.program,
+    ...planArguments(spec.vmId, paths),
+  ];
+  return {
+    argv: spec.network === undefined ? argv : planNetworkWrapper(argv, host.uid, spec.runAs?.uid),
+    env: planEnvironment(),
+    paths,
+    config: planConfig(spec, host.version, paths),
+  };
+}
+
+export function planPaths(runDirectory: string): FirecrackerPaths {
+  const [console, log, metrics, config] = ["console", "log", "metrics", "config.json"].map(
+    (name) => `${runDirectory}/${name}`,
+  ) as [string, string, string, string];
+  return {
+    api: socketPath(runDirectory, "api.sock"),
+    vsock: socketPath(runDirectory, "vsock.sock"),
+    console,
+    log,
+    metrics,
+    config,
+  };
+}
+
+/** Info is the level at which Firecracker says that it ends because its guest has. */
+export function planArguments(vmId: string, paths: FirecrackerPaths): string[] {
+  return [
+    ...["--id", vmId],
+    ...["--api-sock", paths.api],
+    ...["--config-file", paths.config],
+    ...["--log-path", paths.log, "--level", "Info"],
+    ...["--metrics-path", paths.metrics],
+  ];
+}
+
+export function planConfig(spec: VmmSpec, version: string, paths: FirecrackerPaths): Record<string, unknown> {
+  return {
+    "boot-source": {
+      kernel_image_path: spec.kernel,
+      initrd_path: spec.initrd,
+      boot_args: bootArguments(spec),
+    },
+    "machine-config": {
+      vcpu_count: spec.vcpus,
+      mem_size_mib: Math.floor(spec.memoryBytes / MIB),
+      smt: false,
+    },
+    drives: spec.disks.map((disk) => ({
+      drive_id: disk.id,
+      // Never the root device: with an initramfs the agent chooses, and Firecracker would move it to the front.
+      is_root_device: false,
+      path_on_host: disk.path,
+      is_read_only: disk.readOnly,
+      // Writeback: what the guest flushes reaches the host's disk.
+      cache_type: disk.readOnly ? "Unsafe" : "Writeback",
+    })),
+    "network-interfaces":
+      spec.network === undefined
+        ? []
+        : [{ iface_id: "eth0", host_dev_name: TAP, guest_mac: spec.network.mac }],
+    vsock: { guest_cid: GUEST_CID, uds_path: paths.vsock },
+    balloon: {
+      amount_mib: 0,
+      deflate_on_oom: true,
+      ...(hasFreePageReporting(version) ? { free_page_reporting: true } : {}),
+    },
+    ...(atLeast(version, "1.4") ? { entropy: {} } : {}),
+  };
+}
+
+export function hasFreePageReporting(version: string): boolean {
+  return atLeast(version, "1.14");
+}
+
+/**
+ * reboot=k: only a keyboard-controller reset ends Firecracker; poweroff leaves it running. No `nomodule` as in
+ * Firecracker's own line: Debian's kernel needs its modules. Not probing the other i8042 ports saves half a second.
+ */
+function bootArguments(spec: VmmSpec): string {
+  const words = ["console=ttyS0", "quiet", "reboot=k", "panic=-1", "cryptomgr.notests"];
+  words.push("i8042.noaux", "i8042.nomux", "i8042.dumbkbd", "random.trust_cpu=on", "swiotlb=noforce");
+  return joinCommandLine(words, spec.kernelArgs, reservedBytes(spec));
+}
+
+/** Firecracker appends " pci=off" and one " virtio_mmio.device=4K@0x...:NN" per device to the 2048 bytes. */
+function reservedBytes(spec: VmmSpec): number {
+  const devices = spec.disks.length + 3 + (spec.network === undefined ? 0 : 1);
+  return 16 + 40 * devices;
+}

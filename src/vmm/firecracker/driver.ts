@@ -1,0 +1,241 @@
+// The Firecracker driver: finds Firecracker, launches VMs by configuration file and finds them again. What goes into
+// the file is config.ts's; what a running VM can do is handle.ts's.
+
+import { rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { Code, KilnError } from "../../base/errors.js";
+import { writeJsonAtomic } from "../../base/files.js";
+import type { Abortable } from "../../base/progress.js";
+import { delay } from "../../base/runtime.js";
+import { UndoStack } from "../../base/undo.js";
+import { ConsoleLog } from "../console-log.js";
+import { FifoHolder, makeFifos } from "../fifo.js";
+import { assertNetguardLoaded, netguardEnvironment, prepareNetguard } from "../netguard.js";
+import { checkReattach, checkSpec } from "../spec-check.js";
+import type { VmmCapabilities, VmmDriver, VmmHandle, VmmProbe, VmmRecord, VmmSpec } from "../types.js";
+import { describeEnd, type ProcessEnd, VmmProcess } from "../vmm-process.js";
+import {
+  type FirecrackerHost,
+  type FirecrackerPlan,
+  hasFreePageReporting,
+  MAX_DISKS,
+  MAX_VCPUS,
+  planFirecracker,
+  planPaths,
+} from "./config.js";
+import { FirecrackerHandle } from "./handle.js";
+import { endHelper } from "./helper.js";
+import { type FirecrackerProbeOptions, FirecrackerProber, type FirecrackerVerdict } from "./probe.js";
+import { planSlirp, startSlirp } from "./user-network.js";
+
+export interface FirecrackerDriverOptions extends FirecrackerProbeOptions {
+  /** The built library of agent/netguard; VMs with a network card are refused without it. */
+  readonly netguard?: string | undefined;
+}
+
+const CONSOLE_LOG = "console.log";
+/** Firecracker itself needs 12 ms; a busy host makes it wait its turn. */
+const START_TIMEOUT_MS = 15_000;
+
+export function createFirecrackerDriver(options: FirecrackerDriverOptions): VmmDriver {
+  return new FirecrackerDriver(options);
+}
+
+class FirecrackerDriver implements VmmDriver {
+  readonly kind = "firecracker";
+  readonly #options: FirecrackerDriverOptions;
+  readonly #prober: FirecrackerProber;
+
+  constructor(options: FirecrackerDriverOptions) {
+    this.#options = options;
+    this.#prober = new FirecrackerProber(options);
+  }
+
+  async probe(options: Abortable = {}): Promise<VmmProbe> {
+    options.signal?.throwIfAborted();
+    const verdict = await this.#prober.probe();
+    const { usable, found } = verdict;
+    return {
+      kind: this.kind,
+      usable,
+      ...found,
+      ...(usable ? { capabilities: capabilitiesOf(verdict) } : {}),
+    };
+  }
+
+  async launch(spec: VmmSpec, options: Abortable = {}): Promise<VmmHandle> {
+    try {
+      return await this.#launch(spec, options);
+    } catch (error) {
+      throw KilnError.from(error, `start Firecracker for VM ${spec.vmId.slice(0, 12)}`);
+    }
+  }
+
+  async #launch(spec: VmmSpec, options: Abortable): Promise<VmmHandle> {
+    const verdict = await this.#prober.probe();
+    const { path, version, why } = verdict.found;
+    if (!verdict.usable || path === undefined || version === undefined) throw unusable(why);
+    const capabilities = capabilitiesOf(verdict);
+    checkSpec(spec, capabilities);
+    const plan = planFirecracker(spec, await hostFacts(path, version));
+
+    await using undo = new UndoStack();
+    undo.push("remove Firecracker's files", () => removeFiles(plan));
+    await prepareFiles(plan, spec);
+    const log = await ConsoleLog.start(join(spec.stateDirectory, CONSOLE_LOG));
+    undo.push("close the console log", () => log.close());
+    const { console, log: words, metrics } = plan.paths;
+    const held = new FifoHolders([console, words, metrics]);
+    undo.push("let go of the FIFOs", () => held.release());
+    const vmm = await VmmProcess.spawn({ ...plan, stdout: held.firstFd });
+    undo.push("kill Firecracker", () => vmm.kill());
+    const facts = { ...plan.paths, consoleLog: log.path };
+    const record: VmmRecord = { driver: this.kind, process: vmm.id, capabilities, facts };
+    const handle = new FirecrackerHandle({ record, paths: plan.paths, process: vmm, log });
+    undo.push("let go of Firecracker", () => handle.detach());
+    handle.read();
+    // A start that failed must end the readers too, or its last words would be waited for without end.
+    void vmm.ended.then(() => held.release());
+    await untilRunning(handle, vmm, options);
+    held.release();
+    if (spec.network !== undefined) await this.#connect(handle, vmm, verdict, undo);
+    options.signal?.throwIfAborted();
+    undo.commit();
+    return handle;
+  }
+
+  /** The guest is still booting: its network is there long before it looks. */
+  async #connect(handle: FirecrackerHandle, vmm: VmmProcess, verdict: FirecrackerVerdict, undo: UndoStack) {
+    const guard = await prepareNetguard(this.#options.netguard);
+    const uid = process.getuid?.() ?? 0;
+    const helper = await startSlirp(
+      planSlirp(vmm.id.pid, uid, verdict.slirp ?? ""),
+      netguardEnvironment(guard),
+    );
+    handle.adoptHelper(helper);
+    undo.push("end slirp4netns", () => endHelper(handle.record));
+    await assertNetguardLoaded(helper.pid, guard.library);
+  }
+
+  async reattach(record: VmmRecord, spec: VmmSpec, options: Abortable = {}): Promise<VmmHandle> {
+    checkReattach(record, this.kind);
+    const vmm = await VmmProcess.attach(record.process);
+    if (vmm === undefined) {
+      await endHelper(record);
+      throw gone(spec);
+    }
+    await using undo = new UndoStack();
+    undo.push("stop watching Firecracker", () => vmm.release());
+    const paths = planPaths(spec.runDirectory);
+    const log = await ConsoleLog.resume(record.facts.consoleLog ?? join(spec.stateDirectory, CONSOLE_LOG));
+    const handle = new FirecrackerHandle({ record, paths, process: vmm, log });
+    undo.push("let go of Firecracker", () => handle.detach());
+    let ended = false;
+    void vmm.ended.then(() => {
+      ended = true;
+    });
+    try {
+      handle.read();
+      await untilRunning(handle, vmm, options);
+    } catch (error) {
+      if (ended) throw gone(spec);
+      throw KilnError.from(error, `find Firecracker of VM ${spec.vmId.slice(0, 12)} again`);
+    }
+    undo.commit();
+    return handle;
+  }
+}
+
+/** The three FIFOs of a VM, held until Firecracker holds them. */
+class FifoHolders {
+  readonly #holders: readonly FifoHolder[];
+
+  constructor(paths: readonly string[]) {
+    this.#holders = paths.map((path) => new FifoHolder(path));
+  }
+
+  /** Of the console: Firecracker's stdout. */
+  get firstFd(): number {
+    return this.#holders[0]?.fd ?? -1;
+  }
+
+  release(): void {
+    for (const holder of this.#holders) holder.release();
+  }
+}
+
+function capabilitiesOf(verdict: FirecrackerVerdict): VmmCapabilities {
+  return {
+    accelerator: "kvm",
+    channel: "vsock",
+    userNetwork: verdict.slirp !== undefined,
+    freePageReporting: hasFreePageReporting(verdict.found.version ?? "0"),
+    poweroffExits: false,
+    tellsReboot: false,
+    pause: true,
+    maxDisks: MAX_DISKS,
+    maxVcpus: MAX_VCPUS,
+  };
+}
+
+async function hostFacts(program: string, version: string): Promise<FirecrackerHost> {
+  const kvm = await stat("/dev/kvm").catch(() => undefined);
+  return { program, version, uid: process.getuid?.() ?? 0, kvmGroup: kvm?.gid };
+}
+
+/** Firecracker refuses sockets that exist already. */
+async function prepareFiles(plan: FirecrackerPlan, spec: VmmSpec): Promise<void> {
+  await removeFiles(plan);
+  const { console, log, metrics, config } = plan.paths;
+  await makeFifos([console, log, metrics], spec.runAs);
+  await writeJsonAtomic(config, plan.config, { mode: spec.runAs === undefined ? 0o600 : 0o644 });
+}
+
+async function removeFiles(plan: FirecrackerPlan): Promise<void> {
+  for (const path of Object.values(plan.paths)) await rm(path, { force: true });
+}
+
+/** Returns once the API answers that the guest runs (or is paused: a VM found again). */
+async function untilRunning(handle: FirecrackerHandle, vmm: VmmProcess, options: Abortable): Promise<void> {
+  let end: ProcessEnd | undefined;
+  void vmm.ended.then((how) => {
+    end = how;
+  });
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  for (let waitMs = 1; ; waitMs = Math.min(waitMs * 1.5, 20)) {
+    try {
+      await handle.watch();
+      break;
+    } catch (error) {
+      if (end !== undefined) throw await endedAtOnce(handle, end);
+      if (Date.now() > deadline) throw error;
+    }
+    await delay(waitMs, options.signal);
+  }
+  try {
+    while ((await handle.state()) === "Not started") await delay(5, options.signal);
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    // A Firecracker that gives up closes its socket a moment before it ends.
+    await Promise.race([vmm.ended, delay(500)]);
+    if (end === undefined) throw error;
+    throw await endedAtOnce(handle, end);
+  }
+}
+
+async function endedAtOnce(handle: FirecrackerHandle, end: ProcessEnd): Promise<KilnError> {
+  const { detail } = await handle.exited;
+  return new KilnError(Code.FailedPrecondition, `Firecracker ended at once: ${detail || describeEnd(end)}`, {
+    reason: "vmm-failed",
+  });
+}
+
+function unusable(why: string): KilnError {
+  return new KilnError(Code.FailedPrecondition, why, { reason: "vmm-unusable" });
+}
+
+function gone(spec: VmmSpec): KilnError {
+  return new KilnError(Code.NotFound, `the VMM of VM ${spec.vmId.slice(0, 12)} has ended`, {
+    reason: "vmm-gone",
+  });
+}

@@ -1,0 +1,42 @@
+// Why a Firecracker process ended. It exits 0 for one thing only: the guest asked for a reset (reboot, or a panic with
+// panic=-1); a guest that powers off leaves it running.
+
+import type { VmmExit } from "../types.js";
+import { describeEnd, type ProcessEnd } from "../vmm-process.js";
+
+export interface ExitEvidence {
+  readonly end: ProcessEnd;
+  readonly killed: boolean;
+  /** Its log said so. */
+  readonly endedCleanly: boolean;
+  /** Its log was being read. */
+  readonly watched: boolean;
+  readonly words: string;
+}
+
+/** FcExitCode of Firecracker's vmm crate. */
+const EXIT_CODES: Readonly<Record<number, string>> = {
+  1: "an error",
+  2: "an unexpected error",
+  148: "its seccomp filter refused a system call",
+  149: "SIGBUS: the host is out of memory or disk",
+  150: "SIGSEGV",
+  151: "SIGXFSZ: a file grew past its limit",
+  152: "a bad configuration",
+  153: "bad arguments",
+  154: "SIGXCPU",
+  155: "SIGPIPE",
+  156: "SIGHUP",
+  157: "SIGILL",
+};
+
+export function judgeExit(evidence: ExitEvidence): VmmExit {
+  if (evidence.end.code === 0 || evidence.endedCleanly) {
+    return { cause: "guest-reset", detail: "the guest rebooted" };
+  }
+  if (evidence.killed) return { cause: "killed", detail: "ended by kiln" };
+  const meaning = EXIT_CODES[evidence.end.code ?? 0];
+  const words = [describeEnd(evidence.end), meaning, evidence.words];
+  const detail = words.filter((word) => word !== undefined && word !== "").join("; ");
+  return evidence.watched ? { cause: "crashed", detail } : { cause: "unknown", detail };
+}

@@ -1,0 +1,183 @@
+// One running Firecracker: the VmmHandle over its API socket, vsock socket and FIFOs.
+
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { Code, KilnError } from "../../base/errors.js";
+import type { ProcessId } from "../../base/processes.js";
+import type { Abortable } from "../../base/progress.js";
+import type { ConsoleLog } from "../console-log.js";
+import { ExclusiveChannel } from "../exclusive-channel.js";
+import { FifoReader } from "../fifo.js";
+import type { VmmExit, VmmHandle, VmmRecord, VmmStats } from "../types.js";
+import type { ProcessEnd, VmmProcess } from "../vmm-process.js";
+import { callApi, connectSocket, dialVsock } from "./client.js";
+import { CHANNEL_PORT, type FirecrackerPaths } from "./config.js";
+import { judgeExit } from "./exit-cause.js";
+import { endHelper, helperFacts } from "./helper.js";
+import { LogWatch } from "./log-watch.js";
+import { MetricsReader } from "./metrics.js";
+
+const MIB = 1024 * 1024;
+
+export interface FirecrackerHandleParts {
+  readonly record: VmmRecord;
+  readonly paths: FirecrackerPaths;
+  readonly process: VmmProcess;
+  readonly log: ConsoleLog;
+}
+
+export class FirecrackerHandle implements VmmHandle {
+  readonly exited: Promise<VmmExit>;
+  readonly firstOutput: Promise<void>;
+  readonly consoleLog: string;
+  readonly #parts: FirecrackerHandleParts;
+  readonly #channel: ExclusiveChannel;
+  readonly #words = new LogWatch();
+  readonly #metrics = new MetricsReader();
+  readonly #readers: FifoReader[] = [];
+  #record: VmmRecord;
+  #watch: Socket | undefined;
+  #killed = false;
+  #detached = false;
+  #gone = false;
+
+  constructor(parts: FirecrackerHandleParts) {
+    this.#parts = parts;
+    this.#record = parts.record;
+    this.firstOutput = parts.log.firstOutput;
+    this.consoleLog = parts.log.path;
+    this.#channel = new ExclusiveChannel((options) => dialVsock(parts.paths.vsock, CHANNEL_PORT, options));
+    this.exited = parts.process.ended.then((end) => this.#afterEnd(end));
+  }
+
+  get record(): VmmRecord {
+    return this.#record;
+  }
+
+  /** slirp4netns, where the VM has a network card: it goes when the VM goes. */
+  adoptHelper(id: ProcessId): void {
+    this.#record = { ...this.#record, facts: { ...this.#record.facts, ...helperFacts(id) } };
+  }
+
+  /** Firecracker's last words, for a launch that failed. */
+  get lastWords(): string {
+    return [this.#words.lastWords(), this.#parts.process.stderrTail()]
+      .filter((text) => text !== "")
+      .join("; ");
+  }
+
+  /** Reads console, log and metrics; legal once, while somebody holds the FIFOs. */
+  read(): void {
+    const { paths, log } = this.#parts;
+    this.#readers.push(
+      new FifoReader(paths.console, (chunk) => log.write(chunk)),
+      new FifoReader(paths.log, (chunk) => this.#words.take(chunk)),
+      new FifoReader(paths.metrics, (chunk) => this.#metrics.take(chunk)),
+    );
+  }
+
+  /** Holds a connection to the API whose end tells of Firecracker's end at once. Throws while nobody listens. */
+  async watch(): Promise<void> {
+    const socket = await connectSocket(this.#parts.paths.api);
+    socket.on("error", () => undefined);
+    socket.once("close", () => void this.#parts.process.expectEnd());
+    socket.resume();
+    this.#watch = socket;
+  }
+
+  /** "Not started", "Running" or "Paused". */
+  async state(): Promise<string> {
+    const answer = (await this.#call("GET", "/")) as { state?: unknown } | undefined;
+    return String(answer?.state);
+  }
+
+  async dialChannel(options: Abortable = {}): Promise<Duplex> {
+    if (this.#gone) throw ended("dial the agent");
+    return this.#channel.dial(options);
+  }
+
+  async pause(): Promise<void> {
+    await this.#do("pause", () => this.#call("PATCH", "/vm", { state: "Paused" }));
+  }
+
+  async resume(): Promise<void> {
+    await this.#do("resume", () => this.#call("PATCH", "/vm", { state: "Resumed" }));
+  }
+
+  /** SIGKILL: Firecracker has no fast way of its own, and nothing to flush. */
+  async kill(): Promise<void> {
+    this.#killed = true;
+    await this.#parts.process.kill();
+    await this.exited;
+  }
+
+  consoleTail(limit?: number): Promise<string> {
+    return this.#parts.log.tail(limit);
+  }
+
+  async stats(): Promise<VmmStats> {
+    const stats = await this.#parts.process.stats();
+    // Refused before the guest runs; the counters are then those of the minute before.
+    await this.#call("PUT", "/actions", { action_type: "FlushMetrics" }).catch(() => undefined);
+    return { ...stats, traffic: this.#metrics.traffic };
+  }
+
+  async setBalloon(bytes: number): Promise<void> {
+    const amount_mib = Math.ceil(bytes / MIB);
+    await this.#do("change the memory", () => this.#call("PATCH", "/balloon", { amount_mib }));
+  }
+
+  /** Firecracker hands a failed write to the guest: it never stalls. */
+  onStall(): () => void {
+    return () => undefined;
+  }
+
+  async detach(): Promise<void> {
+    this.#detached = true;
+    this.#parts.process.release();
+    await this.#letGo();
+  }
+
+  #call(
+    method: "GET" | "PUT" | "PATCH",
+    path: string,
+    body?: Readonly<Record<string, unknown>>,
+  ): Promise<unknown> {
+    return callApi(this.#parts.paths.api, method, path, body);
+  }
+
+  async #do(what: string, action: () => Promise<unknown>): Promise<void> {
+    if (this.#gone) throw ended(what);
+    try {
+      await action();
+    } catch (error) {
+      throw KilnError.from(error, what);
+    }
+  }
+
+  async #afterEnd(end: ProcessEnd): Promise<VmmExit> {
+    this.#gone = true;
+    // The last words may still be in the FIFOs; with Firecracker gone they end.
+    await Promise.all(this.#readers.map((reader) => reader.ended));
+    await endHelper(this.#record);
+    if (!this.#detached) await this.#letGo();
+    return judgeExit({
+      end,
+      killed: this.#killed,
+      endedCleanly: this.#words.endedCleanly,
+      watched: this.#readers.length > 0,
+      words: this.lastWords,
+    });
+  }
+
+  async #letGo(): Promise<void> {
+    this.#channel.close();
+    this.#watch?.destroy();
+    for (const reader of this.#readers) reader.close();
+    await this.#parts.log.close();
+  }
+}
+
+function ended(what: string): KilnError {
+  return new KilnError(Code.FailedPrecondition, `${what}: the VMM has ended`, { reason: "vmm-gone" });
+}

@@ -1,0 +1,120 @@
+// What Firecracker is here and whether it can run: the binary, a version that has what kiln needs, a working KVM.
+
+import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { SingleFlight } from "../../base/lock.js";
+import { judgeKvm, type KvmVerdict, type ProbeKernel } from "../kvm-verdict.js";
+import { atLeast, findProgram, versionText } from "../programs.js";
+import { testBoot } from "../test-boot.js";
+import { NETWORK_PROGRAMS } from "./user-network.js";
+
+export interface FirecrackerProbeOptions {
+  /** Existing directory of the daemon for verdicts that cost time. */
+  readonly cacheDirectory: string;
+  /** Path or name; default firecracker. */
+  readonly firecracker?: string | undefined;
+  readonly probeKernel?: (() => Promise<ProbeKernel | undefined>) | undefined;
+  /** True: no test boot under KVM; for a Firecracker that is known to run (the stand-in of the tests). */
+  readonly trustFirecracker?: boolean | undefined;
+}
+
+export interface FirecrackerVerdict {
+  readonly usable: boolean;
+  readonly found: { readonly why: string; readonly path?: string; readonly version?: string };
+  /** Path of slirp4netns where everything for a network card is there. */
+  readonly slirp?: string | undefined;
+}
+
+/** The first with ACPI tables, by which Debian's kernel finds its devices. */
+const LEAST_VERSION = "1.8";
+
+interface FoundProgram {
+  readonly path: string;
+  readonly version: string | undefined;
+  readonly mtimeMs: number;
+}
+
+export class FirecrackerProber {
+  readonly #options: FirecrackerProbeOptions;
+  readonly #running = new SingleFlight<FirecrackerVerdict>();
+  #program: FoundProgram | undefined;
+  #kvm: KvmVerdict | undefined;
+
+  constructor(options: FirecrackerProbeOptions) {
+    this.#options = options;
+  }
+
+  probe(): Promise<FirecrackerVerdict> {
+    return this.#running.run("probe", () => this.#probe());
+  }
+
+  async #probe(): Promise<FirecrackerVerdict> {
+    const name = this.#options.firecracker ?? "firecracker";
+    const path = await findProgram(name);
+    if (path === undefined) return { usable: false, found: { why: `${name} is not installed` } };
+    const { version } = await this.#inspect(path);
+    if (version === undefined) return { usable: false, found: { why: `${path} tells no version`, path } };
+    if (!atLeast(version, LEAST_VERSION)) {
+      const why = `Firecracker ${version} is older than ${LEAST_VERSION}`;
+      return { usable: false, found: { why, path, version } };
+    }
+    const kvm = await this.#judge(path, version);
+    const found = { why: `Firecracker ${version}: ${kvm.why}`, path, version };
+    return { usable: kvm.works, found, slirp: kvm.works ? await findNetwork() : undefined };
+  }
+
+  async #inspect(path: string): Promise<FoundProgram> {
+    const { mtimeMs } = await stat(path);
+    if (this.#program?.path === path && this.#program.mtimeMs === mtimeMs) return this.#program;
+    const version = /Firecracker v([0-9][0-9.]*)/.exec(await versionText(path))?.[1];
+    this.#kvm = undefined;
+    this.#program = { path, version, mtimeMs };
+    return this.#program;
+  }
+
+  async #judge(path: string, version: string): Promise<KvmVerdict> {
+    if (this.#options.trustFirecracker === true)
+      return { works: true, why: "trusted, not probed", final: true };
+    if (this.#kvm?.final === true) return this.#kvm;
+    const { cacheDirectory, probeKernel } = this.#options;
+    const boot = (kernel: ProbeKernel) => bootOnce(path, kernel, cacheDirectory);
+    this.#kvm = await judgeKvm({
+      kind: "firecracker",
+      version,
+      cacheDirectory,
+      kernel: await probeKernel?.(),
+      boot,
+    });
+    return this.#kvm;
+  }
+}
+
+/** Every program or none: half a network is none. */
+async function findNetwork(): Promise<string | undefined> {
+  const found = await Promise.all(NETWORK_PROGRAMS.map((program) => findProgram(program)));
+  return found.includes(undefined) ? undefined : found[0];
+}
+
+/** No disk, no init: the kernel speaks, finds no root, panics, resets; Firecracker ends. */
+async function bootOnce(
+  path: string,
+  kernel: ProbeKernel,
+  cacheDirectory: string,
+): Promise<string | undefined> {
+  const directory = await mkdtemp(join(cacheDirectory, "probe-"));
+  try {
+    const config = join(directory, "config.json");
+    const boot_args = "console=ttyS0 reboot=k panic=-1 i8042.noaux i8042.nomux i8042.dumbkbd";
+    await writeFile(
+      config,
+      JSON.stringify({
+        "boot-source": { kernel_image_path: kernel.vmlinux, boot_args },
+        "machine-config": { vcpu_count: 1, mem_size_mib: 128 },
+        drives: [],
+      }),
+    );
+    return await testBoot([path, "--no-api", "--config-file", config]);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}

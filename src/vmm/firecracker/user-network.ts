@@ -1,0 +1,81 @@
+// A rootless network card for Firecracker, which knows taps only: a user and network namespace of the VM's own, in
+// which its tap and slirp4netns' tap hang on one bridge. The guest sees the same 10.0.2.0/24 as under QEMU.
+
+import { spawn } from "node:child_process";
+import { Code, KilnError } from "../../base/errors.js";
+import { identifyProcess, type ProcessId } from "../../base/processes.js";
+import { planEnvironment, planPrivileges } from "../privileges.js";
+
+/** Firecracker's tap, inside the namespace. */
+export const TAP = "tap0";
+const SLIRP_TAP = "slirp0";
+export const SLIRP = "slirp4netns";
+
+/** Programs that must be there. `ip` is iproute2's. */
+export const NETWORK_PROGRAMS = [SLIRP, "unshare", "ip", "sh"] as const;
+
+/**
+ * Puts namespaces around a command. The shell in between becomes the command: the process that is known by its pid is
+ * the VMM.
+ *
+ * @param owner the uid that opens the tap, where a root daemon runs the VMM as another user
+ */
+export function planNetworkWrapper(
+  argv: readonly string[],
+  uid: number,
+  owner: number | undefined,
+): string[] {
+  const script = [
+    // Its owner may open it without any capability: Firecracker has none.
+    `ip tuntap add dev ${TAP} mode tap user ${owner ?? 0}`,
+    `ip tuntap add dev ${SLIRP_TAP} mode tap`,
+    "ip link add br0 type bridge",
+    `ip link set ${TAP} master br0 up`,
+    `ip link set ${SLIRP_TAP} master br0 up`,
+    "ip link set br0 up",
+    // Root's own wrapper drops its capabilities further in, with its uid; the namespace's root has only these to lose.
+    uid === 0 ? 'exec "$@"' : 'exec setpriv --bounding-set=-all --inh-caps=-all -- "$@"',
+  ].join(" && ");
+  const unshare = uid === 0 ? ["unshare", "--net"] : ["unshare", "--user", "--map-root-user", "--net"];
+  return [...unshare, "--", "sh", "-c", script, "sh", ...argv];
+}
+
+/**
+ * Connects the namespace of a VMM to the host's network. --disable-host-loopback closes 10.0.2.2; the preloaded guard
+ * closes raw packets to 127/8 too.
+ */
+export function planSlirp(pid: number, uid: number, program: string): string[] {
+  const userns = uid === 0 ? [] : [`--userns-path=/proc/${pid}/ns/user`];
+  return [
+    ...planPrivileges({ runAs: undefined, uid: -1, groups: [] }),
+    program,
+    ...["--disable-host-loopback", "--mtu=1500", "--netns-type=path", ...userns],
+    `/proc/${pid}/ns/net`,
+    SLIRP_TAP,
+  ];
+}
+
+/**
+ * Starts slirp4netns beside a VMM; like the VMM it outlives kilnd, and is ended with the VMM.
+ *
+ * @throws KilnError unavailable `user-network-failed`
+ */
+export async function startSlirp(
+  argv: readonly string[],
+  guard: Readonly<Record<string, string>>,
+): Promise<ProcessId> {
+  const [program = "", ...args] = argv;
+  const child = spawn(program, args, {
+    detached: true,
+    env: planEnvironment(guard),
+    stdio: "ignore",
+    cwd: "/",
+  });
+  child.on("error", () => undefined);
+  const id = child.pid === undefined ? undefined : await identifyProcess(child.pid);
+  child.unref();
+  if (id !== undefined) return id;
+  throw new KilnError(Code.Unavailable, `start ${SLIRP} for the VM's network: it ended at once`, {
+    reason: "user-network-failed",
+  });
+}
