@@ -2,12 +2,15 @@
 
 import "../../src/base/runtime.js";
 import assert from "node:assert/strict";
-import { mkdtemp, rm, stat } from "node:fs/promises";
+import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, beforeEach, describe, it } from "node:test";
 import fc from "fast-check";
+import { hasReason } from "../../src/base/errors.js";
 import type { DirectoryInode, Inode } from "../../src/base/tree.js";
+import { identityOf } from "../../src/disk/ext4/identity.js";
+import { type HashSeed, hashName } from "../../src/disk/ext4/name-hash.js";
 import { createExt4Sink, type Ext4Options } from "../../src/disk/index.js";
 import { fileSinkContract } from "./file-sink.js";
 import { assertClean, debugfs, dumpe2fs, ext4ToolsMissing, readExt4 } from "./file-sink-ext4.js";
@@ -26,22 +29,22 @@ fileSinkContract({
   read: readExt4,
 });
 
-describe("ext4 images", { skip }, async () => {
-  const scratch = await mkdtemp(join(tmpdir(), "kiln-ext4-"));
-  const path = join(scratch, "disk.img");
-  after(() => rm(scratch, { recursive: true, force: true }));
-  beforeEach(() => rm(path, { force: true }));
+const scratch = await mkdtemp(join(tmpdir(), "kiln-ext4-"));
+const path = join(scratch, "disk.img");
+after(() => rm(scratch, { recursive: true, force: true }));
+beforeEach(() => rm(path, { force: true }));
 
-  async function write(root: DirectoryInode, options: Partial<Ext4Options> = {}): Promise<void> {
-    const sink = await createExt4Sink(path, { ...DEFAULTS, sizeBytes: 64 * MIB, ...options });
-    try {
-      await sink.finish(root);
-    } finally {
-      await sink.abort();
-    }
-    assertClean(path);
+async function write(root: DirectoryInode, options: Partial<Ext4Options> = {}): Promise<void> {
+  const sink = await createExt4Sink(path, { ...DEFAULTS, sizeBytes: 64 * MIB, ...options });
+  try {
+    await sink.finish(root);
+  } finally {
+    await sink.abort();
   }
+  assertClean(path);
+}
 
+describe("sizes of ext4 images", { skip }, () => {
   it("take less than 1 MiB of the host at 64 GiB", async () => {
     await write(directory(), { sizeBytes: 64 * GIB });
     const { size, blocks } = await stat(path);
@@ -73,6 +76,27 @@ describe("ext4 images", { skip }, async () => {
     assert.doesNotMatch(featuresOf(path), /has_journal/);
   });
 
+  it("leave no file behind where they can't be made", async () => {
+    await assert.rejects(write(directory(), { sizeBytes: MIB }), (error) =>
+      hasReason(error, "disk-too-small"),
+    );
+    await assert.rejects(write(directory(), { label: "seventeen letters" }), (error) =>
+      hasReason(error, "bad-label"),
+    );
+    assert.deepEqual(await readdir(scratch), []);
+  });
+
+  it("take no file of more than 16 TiB", async () => {
+    const sink = await createExt4Sink(path, { ...DEFAULTS, sizeBytes: 64 * MIB });
+    assert.throws(
+      () => sink.createFile(2 ** 44),
+      (error) => hasReason(error, "file-too-large"),
+    );
+    await sink.abort();
+  });
+});
+
+describe("superblocks of ext4 images", { skip }, () => {
   it("have what a writable root needs, and nothing that Linux 5.10 lacks", async () => {
     await write(directory());
     assert.equal(
@@ -98,11 +122,20 @@ describe("ext4 images", { skip }, async () => {
     assert.notEqual(/Hash Seed: +(\S+)/.exec(dumpe2fs(path))?.[1], seed);
   });
 
+  it("are clean where their time is in the future or before 1970", async () => {
+    for (const mtimeNs of [4_000_000_000_000_000_000n, -4_000_000_000_000_000_000n]) {
+      await rm(path, { force: true });
+      await write(directory(), { mtimeNs });
+    }
+  });
+
   it("carry a label", async () => {
     await write(directory(), { label: "kiln-modules-16b" });
     assert.match(dumpe2fs(path), /volume name: +kiln-modules-16b/);
   });
+});
 
+describe("directories of ext4 images", { skip }, () => {
   it("index directories of more than one block, with two levels where needed", async () => {
     const names = (count: number, length: number) =>
       directory(
@@ -115,6 +148,17 @@ describe("ext4 images", { skip }, async () => {
     assert.match(debugfs(path, ["htree /most"])[0] ?? "", /Indirect levels: 1/);
     assert.match(debugfs(path, ["stat /one"])[0] ?? "", /Flags: 0x80000\b/);
     assert.match(debugfs(path, ["stat /many"])[0] ?? "", /Flags: 0x81000\b/);
+  });
+
+  it("say in the index where names of one hash lie in two blocks", async () => {
+    // 12 names of 250 bytes fill a leaf: 11 lower ones put the border between the two of equal hash.
+    const { pair, hash, others } = namesOfOneHash(identityOf(DEFAULTS.identity).hashSeed);
+    const lower = others.filter((other) => other.hash < hash).slice(0, 11);
+    const higher = others.filter((other) => other.hash > hash).slice(0, 40);
+    const names = [...pair, ...[...lower, ...higher].map(({ name }) => name)];
+    await write(directory({ it: directory(names.map((name): [string, Inode] => [name, FIFO])) }));
+    const continued = `0x${(hash + 1).toString(16).padStart(8, "0")}`;
+    assert.match(debugfs(path, ["htree /it"])[0] ?? "", new RegExp(`Hash ${continued}`));
   });
 
   it("hold 66,000 subdirectories in one directory, whose link count is then unknown", async () => {
@@ -132,17 +176,31 @@ describe("ext4 images", { skip }, async () => {
     await write(directory({ "lost+found": special("fifo") }));
     assert.equal(readExt4(path).get("lost+found")?.type, "fifo");
   });
-
-  it("are clean where their time is in the future or before 1970", async () => {
-    for (const mtimeNs of [4_000_000_000_000_000_000n, -4_000_000_000_000_000_000n]) {
-      await rm(path, { force: true });
-      await write(directory(), { mtimeNs });
-    }
-  });
 });
 
 /** One inode for many names: cheaper than one each. */
 const FIFO: Inode = special("fifo");
+
+interface HashedName {
+  readonly name: string;
+  readonly hash: number;
+}
+
+/** Two names of 250 bytes with one hash, and many others, found by trying. */
+function namesOfOneHash(seed: HashSeed): { pair: [string, string]; hash: number; others: HashedName[] } {
+  const seen = new Map<number, string>();
+  for (let i = 0; i < 2_000_000; i++) {
+    const name = `${i}`.padStart(250, "-");
+    const { hash } = hashName(name, seed);
+    const before = seen.get(hash);
+    if (before !== undefined && seen.size > 1000) {
+      seen.delete(hash);
+      return { pair: [before, name], hash, others: [...seen].map(([h, n]) => ({ name: n, hash: h })) };
+    }
+    seen.set(hash, name);
+  }
+  return assert.fail("no two names of one hash");
+}
 
 function featuresOf(path: string): string {
   return /Filesystem features: +(.*)/.exec(dumpe2fs(path))?.[1] ?? "";

@@ -11,17 +11,25 @@ const BUFFER_SIZE = 1024 * 1024;
 /** Chunks from here on are worth a system call of their own instead of a copy. */
 const DIRECT_SIZE = 64 * 1024;
 
+/** A FileHandle, whose descriptor is -1 once it is closed. */
+export interface OpenFile {
+  readonly fd: number;
+}
+
 export class BlockWriter {
-  readonly #fd: number;
+  readonly #file: OpenFile;
   readonly #path: string;
   readonly #buffer = Buffer.allocUnsafe(BUFFER_SIZE);
   /** Where in the file the buffer's first byte goes. */
   #offset = 0;
   #used = 0;
 
-  /** @param path names the image in errors */
-  constructor(fd: number, path: string) {
-    this.#fd = fd;
+  /**
+   * @param file asked for its descriptor at each write: once it is closed, the number may be another file's
+   * @param path names the image in errors
+   */
+  constructor(file: OpenFile, path: string) {
+    this.#file = file;
     this.#path = path;
   }
 
@@ -85,7 +93,7 @@ export class BlockWriter {
     try {
       for (let done = 0; done < bytes.length; ) {
         // A write may be cut short where the disk gets full; the next call then says why.
-        done += writeSync(this.#fd, bytes, done, bytes.length - done, offset + done);
+        done += writeSync(this.#file.fd, bytes, done, bytes.length - done, offset + done);
       }
     } catch (error) {
       throw KilnError.from(error, `write ${bytes.length} bytes to disk image ${this.#path}`);

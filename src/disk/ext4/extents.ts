@@ -79,17 +79,18 @@ function encodeNodeBlock(entries: readonly Entry[], depth: number, inodeSeed: nu
 }
 
 function encodeNode(target: Buffer, entries: readonly Entry[], max: number, depth: number): void {
-  target.writeUInt16LE(MAGIC, 0);
-  target.writeUInt16LE(entries.length, 2);
-  target.writeUInt16LE(max, 4);
-  target.writeUInt16LE(depth, 6);
+  const view = new DataView(target.buffer, target.byteOffset, target.length);
+  view.setUint16(0, MAGIC, true);
+  view.setUint16(2, entries.length, true);
+  view.setUint16(4, max, true);
+  view.setUint16(6, depth, true);
   let at = HEADER_SIZE;
   for (const { logical, physical, count } of entries) {
-    target.writeUInt32LE(logical, at);
+    view.setUint32(at, logical, true);
     if (depth === 0) {
-      target.writeUInt16LE(count, at + 4);
-      target.writeUInt32LE(physical, at + 8);
-    } else target.writeUInt32LE(physical, at + 4);
+      view.setUint16(at + 4, count, true);
+      view.setUint32(at + 8, physical, true);
+    } else view.setUint32(at + 4, physical, true);
     at += ENTRY_SIZE;
   }
 }

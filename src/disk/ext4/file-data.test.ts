@@ -85,7 +85,7 @@ describe("BlockWriter", () => {
         const path = join(scratch, "writes");
         const fd = openSync(path, "w+");
         try {
-          const writer = new BlockWriter(fd, path);
+          const writer = new BlockWriter({ fd }, path);
           for (const { at, length, byte, zeros } of writes) {
             model.fill(zeros ? 0 : byte, at, at + length);
             if (zeros) writer.writeZeros(at, length);
@@ -106,7 +106,7 @@ describe("BlockWriter", () => {
   it("says that the host's disk is full", () => {
     const fd = openSync("/dev/full", "w");
     try {
-      const writer = new BlockWriter(fd, "some.img");
+      const writer = new BlockWriter({ fd }, "some.img");
       writer.write(0, Buffer.alloc(10));
       assert.throws(
         () => writer.flush(),
@@ -128,7 +128,7 @@ function writerFor(size: number) {
   const path = join(scratch, "image");
   const fd = openSync(path, "w+");
   const allocator = new BlockAllocator(RANGES);
-  const writer = new BlockWriter(fd, path);
+  const writer = new BlockWriter({ fd }, path);
   const target = {
     writer,
     allocate: (want: number) => allocator.take(want) ?? assert.fail("the test's disk is full"),

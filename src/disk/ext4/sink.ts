@@ -96,7 +96,7 @@ class Ext4Sink implements FileSink {
     this.#identity = identityOf(options.identity);
     this.#seed = seedOfFileSystem(this.#identity.uuid);
     this.#allocator = new BlockAllocator(geometry.dataRanges);
-    this.#writer = new BlockWriter(file.fd, path);
+    this.#writer = new BlockWriter(file, path);
     this.#journal = this.#reserveJournal();
   }
 
@@ -121,7 +121,8 @@ class Ext4Sink implements FileSink {
   }
 
   free(data: DataRef): void {
-    this.#expectOpen("free a file");
+    // Also while a file is being written: it may be the one that replaces this.
+    if (this.#state !== "writing a file") this.#expectOpen("free a file");
     this.#release(this.#claim(data));
   }
 
@@ -152,7 +153,7 @@ class Ext4Sink implements FileSink {
     for (const data of this.#live) this.#release(this.#claim(data));
     const lastInode = FIRST_FREE_INODE - 1 + tree.inodes.length;
     this.#checkInodes(lastInode);
-    const tableWriter = new BlockWriter(this.#file.fd, this.#path);
+    const tableWriter = new BlockWriter(this.#file, this.#path);
     const written = writeTree(tree, {
       geometry: this.#geometry,
       hashSeed: this.#identity.hashSeed,

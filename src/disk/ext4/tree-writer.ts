@@ -14,7 +14,7 @@ import {
   ROOT_INODE,
 } from "./format.js";
 import type { Geometry } from "./geometry.js";
-import { encodeInode, encodeTime, type InodeRecord, type InodeTime, sealInode } from "./inode.js";
+import { encodeTime, InodeEncoder, type InodeRecord, type InodeTime } from "./inode.js";
 import { type BodyTarget, BodyWriter } from "./inode-body.js";
 import { type NumberedInode, type NumberedTree, pathOf } from "./numbering.js";
 import { XattrBlocks } from "./xattr-blocks.js";
@@ -59,31 +59,26 @@ export function writeTree(tree: NumberedTree, target: TreeTarget): WrittenTree {
 /** Puts records into the inode tables. */
 class RecordWriter {
   readonly #target: TreeTarget;
-  readonly #bytes = Buffer.alloc(INODE_SIZE);
+  readonly #encoder = new InodeEncoder();
 
   constructor(target: TreeTarget) {
     this.#target = target;
   }
 
   write(number: number, record: InodeRecord, seed: number): void {
-    this.#bytes.fill(0);
-    encodeInode(this.#bytes, 0, record, seed);
-    this.#put(number);
+    this.#put(number, this.#encoder.encode(record, seed));
   }
 
-  /** A reserved inode: nothing but its checksum. */
   writeUnused(number: number): void {
-    this.#bytes.fill(0);
-    sealInode(this.#bytes, 0, seedOfInode(this.#target.seed, number));
-    this.#put(number);
+    this.#put(number, this.#encoder.encodeUnused(seedOfInode(this.#target.seed, number)));
   }
 
-  #put(number: number): void {
+  #put(number: number, bytes: Uint8Array): void {
     const { geometry, tableWriter } = this.#target;
     const group = Math.floor((number - 1) / geometry.inodesPerGroup);
     const index = (number - 1) % geometry.inodesPerGroup;
     const table = geometry.groups[group]?.inodeTable ?? 0;
-    tableWriter.write(table * BLOCK_SIZE + index * INODE_SIZE, this.#bytes);
+    tableWriter.write(table * BLOCK_SIZE + index * INODE_SIZE, bytes);
   }
 }
 

@@ -49,7 +49,7 @@ describe("planXattrs", () => {
     assert.equal(planned.list.length, 0);
   });
 
-  for (const name of ["user.", `user.${"x".repeat(251)}`, "user.a\0b"]) {
+  for (const name of ["user.", `user.${"x".repeat(251)}`, "user.a\0b", "user.\u20ac"]) {
     it(`refuses the name ${JSON.stringify(name.slice(0, 12))}`, () => {
       assert.throws(
         () => plan("file", [name]),

@@ -71,7 +71,7 @@ function mayHave(inode: Inode, name: string): boolean {
 function named(fullName: string, value: Uint8Array, where: () => string): DiskXattr {
   const [prefix, index] = PREFIXES.find(([known]) => fullName.startsWith(known)) ?? ["", 0];
   const name = fullName.slice(prefix.length);
-  if (name.length === 0 || fullName.length > MAX_NAME || name.includes("\0")) {
+  if (name.length === 0 || fullName.length > MAX_NAME || /[\0\u0100-\uffff]/.test(name)) {
     throw new KilnError(Code.InvalidArgument, `${where()}: bad attribute name ${printable(fullName)}`, {
       reason: "bad-xattr",
       hint: "names have up to 255 bytes, none of them NUL, and more than their prefix",
