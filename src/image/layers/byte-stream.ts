@@ -59,6 +59,8 @@ class PipedStream implements ByteStream {
     this.#options = options;
     output.on("data", (chunk: Uint8Array) => this.#onData(chunk));
     output.once("end", () => this.#onEnd());
+    // A child that could not be started closes its output without ending it.
+    output.once("close", () => this.#onEnd());
     output.on("error", (error) => this.#onError(error));
     if (!Object.is(input, output)) input.on("error", (error) => this.#onInputError(error));
     feed(source, input).catch((error: unknown) => this.#onInputError(error));

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { describe, it } from "node:test";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, afterEach, before, describe, it } from "node:test";
 import { gzipSync } from "node:zlib";
 import type { ByteStream } from "./byte-stream.js";
 import { COMPRESSION_MAGIC_BYTES, detectCompression } from "./compression.js";
@@ -192,6 +195,31 @@ for (const decoder of ["program", "script"] as const satisfies readonly ZstdDeco
 }
 
 describe("the zstd decoder", () => {
+  let directory = "";
+  const path = process.env.PATH;
+  before(async () => {
+    directory = await mkdtemp(join(tmpdir(), "kiln-zstd-"));
+  });
+  afterEach(() => {
+    process.env.PATH = path;
+  });
+  after(() => rm(directory, { recursive: true, force: true }));
+
+  /** Reads by a program of this text instead of zstd. */
+  async function readBy(script: string): Promise<Buffer> {
+    await writeFile(join(directory, "zstd"), script, { mode: 0o755 });
+    process.env.PATH = directory;
+    return collect(openZstd(cut(Buffer.alloc(1_000_000)), AHEAD, "program"));
+  }
+
+  it("says so when its program can't be started", async () => {
+    await assert.rejects(readBy("#!/no/such/interpreter\n"), { code: 5, message: /start the zstd program/ });
+  });
+
+  it("doesn't blame the data when its program is killed", async () => {
+    await assert.rejects(readBy("#!/bin/sh\nkill -9 $$\n"), { code: 14, reason: "zstd-program-ended" });
+  });
+
   it("is the script where there is no program and Node has none", () => {
     const native = chooseZstdDecoder({}) === "native";
     assert.equal(chooseZstdDecoder({ PATH: "" }), native ? "native" : "script");

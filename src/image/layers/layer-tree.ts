@@ -15,14 +15,14 @@ interface Walk {
   readonly missing: readonly string[];
 }
 
-/** Which layer touched a directory, and which of its names. Layers count from 1. */
+/** What the layer at hand did to a directory. */
 interface Touch {
-  /** The last layer that had an entry for the directory or below it. */
-  layer: number;
-  /** The last layer in which all that is lower was removed from it, for good. */
-  pruned: number;
-  namesLayer: number;
-  names: Set<string>;
+  /** It has an entry for the directory or for something below it. */
+  upper: boolean;
+  /** The names in it that are of this layer and no directories; those are touched themselves. */
+  names?: Set<string>;
+  /** All that is lower has been removed from it, and none can come again. */
+  pruned: boolean;
 }
 
 /**
@@ -42,8 +42,8 @@ export interface LayerTreeOptions {
 export class LayerTree {
   readonly root: DirectoryInode = { type: "directory", entries: new Map(), ...IMPLIED };
   readonly #options: LayerTreeOptions;
-  readonly #touches = new Map<DirectoryInode, Touch>();
-  #layer = 0;
+  /** Only directories that this layer had to do with. */
+  #touches = new Map<DirectoryInode, Touch>();
 
   constructor(options: LayerTreeOptions) {
     this.#options = options;
@@ -51,7 +51,7 @@ export class LayerTree {
 
   /** From now on everything that is there is lower. */
   beginLayer(): void {
-    this.#layer++;
+    this.#touches = new Map();
   }
 
   /**
@@ -94,13 +94,9 @@ export class LayerTree {
     }
     const directory: DirectoryInode = { type: "directory", entries: new Map(), ...attributes };
     // Nothing in it is lower, nor will be.
-    this.#touches.set(directory, {
-      layer: this.#layer,
-      pruned: this.#layer,
-      namesLayer: this.#layer,
-      names: new Set(),
-    });
-    this.add(chain, name, directory);
+    this.#touches.set(directory, { upper: true, pruned: true });
+    deepest(chain).entries.set(name, directory);
+    this.touch(chain);
     return [...chain, directory];
   }
 
@@ -112,8 +108,11 @@ export class LayerTree {
 
   /** Marks a name, and the directories above it, as of this layer. */
   touch(chain: DirectoryChain, name?: string): void {
-    for (const directory of chain) this.#touchOf(directory).layer = this.#layer;
-    if (name !== undefined) this.#namesOf(deepest(chain)).add(name);
+    for (const directory of chain) this.#touchOf(directory).upper = true;
+    if (name === undefined) return;
+    const touch = this.#touchOf(deepest(chain));
+    touch.names ??= new Set();
+    touch.names.add(name);
   }
 
   /** Takes a name away with all that is below it. */
@@ -136,34 +135,24 @@ export class LayerTree {
   hideLowerIn(directory: DirectoryInode): void {
     const touch = this.#touchOf(directory);
     // Whatever came since is upper: looking again and again is what a hostile layer would want.
-    if (touch.pruned === this.#layer) return;
-    touch.pruned = this.#layer;
+    if (touch.pruned) return;
+    touch.pruned = true;
     for (const name of directory.entries.keys()) this.hideLower(directory, name);
   }
 
   #isUpper(parent: DirectoryInode, name: string): boolean {
     const inode = parent.entries.get(name);
-    if (inode?.type === "directory") return this.#touches.get(inode)?.layer === this.#layer;
-    const touch = this.#touches.get(parent);
-    return touch?.namesLayer === this.#layer && touch.names.has(name);
+    if (inode?.type === "directory") return this.#touches.get(inode)?.upper ?? false;
+    return this.#touches.get(parent)?.names?.has(name) ?? false;
   }
 
   #touchOf(directory: DirectoryInode): Touch {
     let touch = this.#touches.get(directory);
     if (touch === undefined) {
-      touch = { layer: 0, pruned: 0, namesLayer: 0, names: new Set() };
+      touch = { upper: false, pruned: false };
       this.#touches.set(directory, touch);
     }
     return touch;
-  }
-
-  #namesOf(directory: DirectoryInode): Set<string> {
-    const touch = this.#touchOf(directory);
-    if (touch.namesLayer !== this.#layer) {
-      touch.namesLayer = this.#layer;
-      touch.names = new Set();
-    }
-    return touch.names;
   }
 
   /** Gives up one name of each inode at and below `inode`; without recursion, as depth is the layer's choice. */

@@ -40,7 +40,7 @@ export interface LayerLimits {
   readonly maxMetadataBytes: number;
 }
 
-/** Roomy for every real image that we know of; a host of 2 GiB survives an image that uses them up. */
+/** Roomy for every real image that we know of. What uses them up costs the merging process about 2 GiB of memory. */
 export const DEFAULT_LAYER_LIMITS: LayerLimits = {
   maxLayerBytes: 64 * GIB,
   maxImageBytes: 128 * GIB,

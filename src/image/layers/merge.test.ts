@@ -198,6 +198,11 @@ describe("opaque directories", () => {
     assert.deepEqual((await merge([file("a")], [file("b"), { path: ".wh..wh..opq" }])).paths, ["b"]);
   });
 
+  it("are hidden themselves by a whiteout of the same layer", async () => {
+    const { paths } = await merge([file("d/a")], [{ path: "d/.wh..wh..opq" }, { path: ".wh.d" }]);
+    assert.deepEqual(paths, []);
+  });
+
   it("hide again in the next layer", async () => {
     const opaque = { path: "d/.wh..wh..opq" };
     assert.deepEqual((await merge([file("d/1")], [file("d/2"), opaque], [file("d/3"), opaque])).paths, [

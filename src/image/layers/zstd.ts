@@ -7,7 +7,7 @@ import { delimiter, join } from "node:path";
 import type { Transform } from "node:stream";
 import * as zlib from "node:zlib";
 import { Decompress } from "fzstd";
-import { KilnError } from "../../base/errors.js";
+import { Code, KilnError } from "../../base/errors.js";
 import { type ByteStream, corrupt, passThrough, pipeThrough, truncated } from "./byte-stream.js";
 import { windowTooLarge, ZstdFrames } from "./zstd-frames.js";
 
@@ -93,10 +93,18 @@ function exitOf(child: ChildProcess): Promise<Exit> {
 
 function judge({ code, signal }: Exit, complaint: string): void {
   if (code === 0) return;
+  if (signal !== null) throw killed(signal);
   if (/unexpected end|premature|truncated|incomplete/i.test(complaint)) throw truncated(NAME);
   if (/too much memory|window/i.test(complaint)) throw windowTooLarge(complaint);
-  const how = signal === null ? `exit status ${code}` : `ended by ${signal}`;
-  throw corrupt(NAME, complaint === "" ? `the zstd program: ${how}` : complaint);
+  throw corrupt(NAME, complaint === "" ? `the zstd program ended with status ${code}` : complaint);
+}
+
+/** Nothing is said about the data by that. */
+function killed(signal: NodeJS.Signals): KilnError {
+  return new KilnError(Code.Unavailable, `decompress zstd data: the zstd program was ended by ${signal}`, {
+    reason: "zstd-program-ended",
+    hint: "try again; if it happens again, the host may be short of memory",
+  });
 }
 
 // One block of 4 bytes may stand for 128 KiB: small slices bound what one call puts out.
