@@ -2,11 +2,17 @@
 
 export { createImageStore, type ImageStoreOptions } from "./image-store.js";
 export {
+  DEFAULT_LAYER_LIMITS,
   type LayerBlob,
   type LayerLimits,
   type MergeOptions,
   type MergeResult,
+  type MergeStats,
   mergeLayers,
+  readTarEntries,
+  type TarEntry,
+  type TarEntryType,
+  type TarMember,
 } from "./layers/index.js";
 export { DEFAULT_LIMITS, type ImageLimits } from "./limits.js";
 export { formatPlatform, hostPlatform, normalisePlatform, parsePlatform } from "./platform.js";
