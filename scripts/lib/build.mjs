@@ -23,7 +23,10 @@ export function checkNode() {
 export async function ensureNodeModules() {
   if (installedAsLocked()) return;
   await step("npm ci", () =>
-    run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: ROOT, quiet: true }),
+    run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], {
+      cwd: ROOT,
+      quiet: true,
+    }),
   );
 }
 
