@@ -111,6 +111,26 @@ describe("remove", () => {
   });
 });
 
+describe("collectGarbage", () => {
+  it("takes nothing from pulls that run beside it", async () => {
+    const images = Array.from({ length: 6 }, () =>
+      tinyImage({ tars: [shared, tarOf({ x: randomBytes(3000) })] }),
+    );
+    for (const [n, image] of images.entries()) registry.addImage(`many${n}`, "v1", image);
+    let pulling = true;
+    const pulls = Promise.all(images.map((_, n) => lab.pull(hosted(`many${n}:v1`)))).finally(() => {
+      pulling = false;
+    });
+    while (pulling) {
+      await lab.store.collectGarbage();
+      await lab.store.remove(hosted("one:v1")).catch(() => undefined);
+    }
+    await pulls;
+    assert.deepEqual(await blobsThere(), blobNames(two, ...images));
+    assert.equal((await lab.restart()).list().length, 7);
+  });
+});
+
 describe("usage", () => {
   it("counts shared blobs once", async () => {
     const sizes = new Map(

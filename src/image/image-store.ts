@@ -17,7 +17,6 @@ import { ImageReason } from "./reasons.js";
 import { formatReference, parseReference } from "./reference.js";
 import { describeSource, type ImageSource, parseImageSource } from "./source.js";
 import { StoreContext } from "./store/context.js";
-import { blobsOf } from "./store/records.js";
 import type { ImageStore, ImportOptions, PullOptions, StoredImage } from "./types.js";
 
 export interface ImageStoreOptions {
@@ -128,11 +127,10 @@ class DiskImageStore implements ImageStore {
 
   async usage(): Promise<{ blobs: number; bytes: number; ingestBytes: number }> {
     const { blobs, journal, records } = this.#context;
-    const needed = new Set(records.list().flatMap(blobsOf));
     const total = { blobs: 0, bytes: 0, ingestBytes: await journal.bytes() };
     for (const digest of await blobs.list()) {
       const size = (await blobs.sizeOf(digest)) ?? 0;
-      if (needed.has(digest)) {
+      if (records.uses(digest)) {
         total.blobs++;
         total.bytes += size;
       } else total.ingestBytes += size; // fetched by a pull that is under way or was interrupted

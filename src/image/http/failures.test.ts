@@ -9,6 +9,8 @@ describe("networkError", () => {
     ["ECONNREFUSED", "registry-unreachable", true],
     ["ENOTFOUND", "registry-unreachable", true],
     ["ECONNRESET", "registry-unreachable", true],
+    ["EAI_AGAIN", "registry-unreachable", true],
+    ["ETIMEDOUT", "registry-timeout", true],
     ["CERT_HAS_EXPIRED", "tls-error", false],
     ["DEPTH_ZERO_SELF_SIGNED_CERT", "tls-error", false],
     ["ERR_SSL_WRONG_VERSION_NUMBER", "tls-error", false],

@@ -83,6 +83,19 @@ export function networkError(error: unknown, what: string, signal?: AbortSignal)
       cause: error,
     });
   }
+  if (errno === "EAI_AGAIN") {
+    return new KilnError(Code.Unavailable, `${what}: the name server does not answer`, {
+      reason: ImageReason.RegistryUnreachable,
+      hint: "check this machine's network and /etc/resolv.conf",
+      cause: error,
+    });
+  }
+  if (errno === "ETIMEDOUT") {
+    return new KilnError(Code.DeadlineExceeded, `${what}: the connection timed out`, {
+      reason: ImageReason.RegistryTimeout,
+      cause: error,
+    });
+  }
   if (TLS_CODES.test(errno)) {
     return new KilnError(Code.FailedPrecondition, `${what}: TLS failed: ${tlsWords(error, errno)}`, {
       reason: ImageReason.TlsError,

@@ -6,6 +6,7 @@ import { Code, KilnError } from "../../base/errors.js";
 import { parseImageConfig } from "../config.js";
 import { digestOf } from "../digest.js";
 import { type Compression, DEFAULT_LAYER_LIMITS, decompress, readTarEntries } from "../layers/index.js";
+import { expansionLimit, limitExceeded } from "../layers/limits.js";
 import { makeManifest } from "../manifest.js";
 import { OCI_LAYER } from "../media-types.js";
 import { hostPlatform, normalisePlatform } from "../platform.js";
@@ -68,7 +69,7 @@ async function storeLayer(
     const compression = await compressionOf(ingest.path, `import ${options.name}`);
     await lease.pin(digest);
     if ((await blobs.sizeOf(digest)) === undefined) await blobs.publish(ingest, digest);
-    const diffId = await checkTar(context, digest, compression, options);
+    const diffId = await checkTar(context, { digest, size, compression }, options);
     return { digest, size, diffId, compression };
   } finally {
     await ingest.discard(); // after publishing there is nothing of that name any more
@@ -99,15 +100,14 @@ async function receive(
 /** Reads the whole tar: its diff id, or what is wrong with it. */
 async function checkTar(
   context: StoreContext,
-  digest: string,
-  compression: Compression,
+  layer: Omit<Layer, "diffId">,
   { name, signal, onProgress }: ImportOptions,
 ): Promise<string> {
   onProgress?.({ id: name, status: "verifying" });
-  const stream = decompress(context.blobs.stream(digest), compression);
+  const stream = decompress(context.blobs.stream(layer.digest), layer.compression);
   const hash = createHash("sha256");
   async function* hashed(): AsyncGenerator<Uint8Array> {
-    let left = DEFAULT_LAYER_LIMITS.maxLayerBytes;
+    let left = expansionLimit(layer.size, DEFAULT_LAYER_LIMITS);
     for await (const chunk of stream) {
       signal?.throwIfAborted();
       left -= chunk.length;
@@ -182,13 +182,10 @@ function nameFor(text: string): string {
 }
 
 function tooLarge(name: string): KilnError {
-  const limit = DEFAULT_LAYER_LIMITS.maxLayerBytes;
-  return new KilnError(
-    Code.ResourceExhausted,
-    `import ${name}: the tar unpacks to more than ${limit} bytes`,
-    {
-      reason: ImageReason.ImageTooLarge,
-    },
+  return limitExceeded(
+    ImageReason.ImageTooLarge,
+    `import ${name}: the tar unpacks to far more than it is`,
+    "maxRatio",
   );
 }
 

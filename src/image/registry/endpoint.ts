@@ -104,11 +104,12 @@ function credentialsKey(url: URL): string {
 /**
  * What a registry on this machine speaks: TLS if it answers a TLS greeting at all (whatever its certificate), else HTTP.
  *
+ * @param options.fallback what to say where nothing listens; without it that is an error
  * @throws KilnError unavailable `registry-unreachable` where nothing listens
  */
 export async function probeLoopbackScheme(
   registry: string,
-  options: { answerMs: number; signal?: AbortSignal | undefined },
+  options: { answerMs: number; signal?: AbortSignal | undefined; fallback?: "http" | undefined },
 ): Promise<"http" | "https"> {
   options.signal?.throwIfAborted();
   const url = new URL(`https://${registry}`);
@@ -126,7 +127,7 @@ export async function probeLoopbackScheme(
     socket.setTimeout(options.answerMs, () => settle(() => resolve("http")));
     socket.once("secureConnect", () => settle(() => resolve("https")));
     socket.once("error", (error) => {
-      const nobody = errnoOf(error) === "ECONNREFUSED";
+      const nobody = errnoOf(error) === "ECONNREFUSED" && options.fallback === undefined;
       settle(() => (nobody ? reject(unreachable(registry, error)) : resolve("http")));
     });
   });

@@ -65,6 +65,14 @@ describe("mirrors", () => {
     await mirror.close();
     assert.equal((await lab.pull(NAME)).id, image.config.digest);
   });
+  it("serve the images of a registry on this machine that does not run", async () => {
+    mirror.addImage("a", "v1", image);
+    await origin.close();
+    const directory = join(lab.configRoot, "certs.d", origin.host);
+    await mkdir(directory, { recursive: true });
+    await writeFile(join(directory, "hosts.toml"), `[host."${mirror.origin}"]`);
+    assert.equal((await lab.pull(`${origin.host}/a:v1`)).id, image.config.digest);
+  });
   it("hand over to the registry in the middle of a pull", async () => {
     origin.addImage("team/app", "v1", image);
     mirror.addImage("team/app", "v1", image);

@@ -51,8 +51,10 @@ export class RemoteRepository implements Disposable {
     const { registry, repository } = reference;
     const hosts = await loadHosts(registry, options.hostsDirectories);
     const probe = needsProbe({ registry, hosts, plainHttp });
+    // Where mirrors stand before it, the registry itself need not even run.
+    const fallback = (hosts?.mirrors.length ?? 0) > 0 ? "http" : undefined;
     const loopbackScheme = probe
-      ? await probeLoopbackScheme(registry, { answerMs: limits.answerMs, signal })
+      ? await probeLoopbackScheme(registry, { answerMs: limits.answerMs, signal, fallback })
       : "https";
     const endpoints = planEndpoints({ registry, hosts, plainHttp, loopbackScheme });
     const sessions = endpoints.map(

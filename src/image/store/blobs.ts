@@ -132,24 +132,28 @@ export class BlobStore {
     };
   }
 
+  /** Runs `body` while no lease takes another blob: between a question and an unlink nobody may begin to use it. */
+  async whileNobodyPins<T>(body: () => Promise<T>): Promise<T> {
+    return await this.#lock.run("sweep", body);
+  }
+
   /**
-   * Removes blobs that nobody needs.
+   * Removes blobs that nobody needs. Call it inside whileNobodyPins.
    *
    * @param needed asked for each blob; a leased one stays without asking
    */
   async sweep(needed: (digest: string) => boolean): Promise<{ blobs: number; bytes: number }> {
-    return await this.#lock.run("sweep", async () => {
-      let blobs = 0;
-      let bytes = 0;
-      for (const digest of await this.list()) {
-        if (this.#pins.has(digest) || needed(digest)) continue;
-        const path = this.path(digest);
-        bytes += await allocatedBytes(path);
-        await rm(path, { force: true });
-        blobs++;
-      }
-      return { blobs, bytes };
-    });
+    let blobs = 0;
+    let bytes = 0;
+    for (const digest of await this.list()) {
+      const path = this.path(digest);
+      const size = await allocatedBytes(path);
+      if (this.#pins.has(digest) || needed(digest)) continue;
+      await rm(path, { force: true });
+      bytes += size;
+      blobs++;
+    }
+    return { blobs, bytes };
   }
 
   /** Digests of all blobs. */

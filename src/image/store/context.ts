@@ -55,14 +55,20 @@ export class StoreContext {
     return await this.change(() => this.records.add(record, names, digests));
   }
 
-  /** Removes blobs that no image and no interrupted pull needs, and downloads that nobody will resume. */
+  /**
+   * Removes blobs that no image and no interrupted pull needs, and downloads that nobody will resume. What is leased
+   * stays; the questions are asked for each file when its turn comes, because an image may be committed meanwhile.
+   */
   async sweep(): Promise<{ blobs: number; bytes: number }> {
-    const needed = new Set(this.records.list().flatMap(blobsOf));
-    const swept = await this.blobs.sweep((digest) => needed.has(digest) || this.journal.needs(digest));
-    const partial = await this.journal.removePartials(
-      (digest) => this.flights.has(digest) || this.journal.needs(digest),
-    );
-    return { blobs: swept.blobs, bytes: swept.bytes + partial };
+    return await this.blobs.whileNobodyPins(async () => {
+      const swept = await this.blobs.sweep(
+        (digest) => this.records.uses(digest) || this.journal.needs(digest),
+      );
+      const partial = await this.journal.removePartials(
+        (digest) => this.blobs.isLeased(digest) || this.journal.needs(digest),
+      );
+      return { blobs: swept.blobs, bytes: swept.bytes + partial };
+    });
   }
 
   /**

@@ -80,9 +80,11 @@ export class PullJournal {
     let bytes = 0;
     for (const name of await readdir(this.#directory)) {
       const hex = PARTIAL.exec(name)?.[1];
-      if (hex === undefined || needed(`sha256:${hex}`)) continue;
-      bytes += await allocatedBytes(join(this.#directory, name));
+      if (hex === undefined) continue;
+      const size = await allocatedBytes(join(this.#directory, name));
+      if (needed(`sha256:${hex}`)) continue;
       await rm(join(this.#directory, name), { force: true });
+      bytes += size;
     }
     return bytes;
   }

@@ -67,6 +67,7 @@ export class ImageRecords {
   #records = new Map<string, ImageRecord>();
   #names = new Map<string, Names>();
   #listed: readonly StoredImage[] | undefined;
+  #used: ReadonlySet<string> | undefined;
 
   constructor(root: string, log: Logger) {
     this.#directory = join(root, "images");
@@ -96,8 +97,7 @@ export class ImageRecords {
       await rm(path, { force: true });
     }
     this.#records = records;
-    this.#names = new Map([...listed].filter(([id]) => records.has(id)));
-    this.#listed = undefined;
+    this.#commit(new Map([...listed].filter(([id]) => records.has(id))));
     // Written even where it is empty: from now on a missing list means damage, not a first start.
     if (!intact || this.#names.size !== listed.size) await this.#writeNames(this.#names);
   }
@@ -109,6 +109,12 @@ export class ImageRecords {
       .filter((image) => image !== undefined)
       .sort((a, b) => Date.parse(b.createdAt) - Date.parse(a.createdAt) || (a.id < b.id ? -1 : 1));
     return this.#listed;
+  }
+
+  /** True where an image is made of that blob, now. */
+  uses(digest: string): boolean {
+    this.#used ??= new Set([...this.#records.values()].flatMap(blobsOf));
+    return this.#used.has(digest);
   }
 
   get(id: string): StoredImage | undefined {
@@ -184,6 +190,7 @@ export class ImageRecords {
   #commit(names: Map<string, Names>): void {
     this.#names = names;
     this.#listed = undefined;
+    this.#used = undefined;
   }
 
   async #writeNames(names: ReadonlyMap<string, Names>): Promise<void> {
