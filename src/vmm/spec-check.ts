@@ -1,5 +1,6 @@
 // What a machine can't have is refused before anything is made.
 
+import { access, constants } from "node:fs/promises";
 import { Code, KilnError } from "../base/errors.js";
 import type { VmmCapabilities, VmmKind, VmmRecord, VmmSpec } from "./types.js";
 
@@ -28,6 +29,30 @@ export function checkSpec(spec: VmmSpec, capabilities: VmmCapabilities): void {
     throw refused("bad-disk-id", "two disks have the same id");
   }
   checkNetwork(spec, capabilities);
+}
+
+/**
+ * That kernel, initramfs and disks are there for the daemon: a VMM's own words would not always name the file.
+ *
+ * @throws KilnError not_found `no-such-file`, permission_denied
+ */
+export async function checkFiles(spec: VmmSpec): Promise<void> {
+  const files: [string, string, number][] = [
+    ["kernel", spec.kernel, constants.R_OK],
+    ["initramfs", spec.initrd, constants.R_OK],
+    ...spec.disks.map(({ id, path, readOnly }): [string, string, number] => [
+      `disk ${id}`,
+      path,
+      readOnly ? constants.R_OK : constants.R_OK | constants.W_OK,
+    ]),
+  ];
+  for (const [what, path, mode] of files) {
+    try {
+      await access(path, mode);
+    } catch (error) {
+      throw KilnError.from(error, `open the VM's ${what}`);
+    }
+  }
 }
 
 function checkNetwork(spec: VmmSpec, capabilities: VmmCapabilities): void {

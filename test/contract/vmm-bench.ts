@@ -4,8 +4,11 @@ import assert from "node:assert/strict";
 import { mkdir, mkdtemp, open, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Duplex } from "node:stream";
+import { hasReason } from "../../src/base/errors.js";
 import { newId } from "../../src/base/ids.js";
 import { isAlive } from "../../src/base/processes.js";
+import { delay } from "../../src/base/runtime.js";
 import type { DiskSpec, VmmDriver, VmmHandle, VmmSpec } from "../../src/vmm/index.js";
 import { GuestShell, makeTestGuest, type TestGuest } from "../fixtures/vmm-guest.js";
 
@@ -93,12 +96,30 @@ export class VmmBench implements AsyncDisposable {
 
 /** The shell of a guest; returns once the guest has answered. */
 export async function shellOf(handle: VmmHandle): Promise<GuestShell> {
-  const shell = new GuestShell(await handle.dialChannel());
+  const shell = new GuestShell(await dialWhenUp(handle));
   assert.equal(await shell.output("echo ready"), "ready");
   return shell;
+}
+
+/** A vsock refuses until somebody in the guest listens; a virtio-serial port connects before that. */
+async function dialWhenUp(handle: VmmHandle): Promise<Duplex> {
+  for (;;) {
+    try {
+      return await handle.dialChannel();
+    } catch (error) {
+      if (!hasReason(error, "nobody-listens")) throw error;
+      await delay(50);
+    }
+  }
 }
 
 /** Open file descriptors of this process. */
 export async function openFiles(): Promise<number> {
   return (await readdir("/proc/self/fd")).length;
+}
+
+/** That no more are open than before; a closed socket gives its descriptor back a turn of the event loop later. */
+export async function assertOpenFiles(before: number): Promise<void> {
+  for (let turn = 0; turn < 200 && (await openFiles()) > before; turn++) await delay(10);
+  assert.ok((await openFiles()) <= before, `${await openFiles()} files are open, ${before} were before`);
 }

@@ -7,7 +7,7 @@ import { hasReason, KilnError } from "../../src/base/errors.js";
 import { delay } from "../../src/base/runtime.js";
 import type { VmmHandle } from "../../src/vmm/index.js";
 import type { GuestShell } from "../fixtures/vmm-guest.js";
-import { type DriverFactory, MIB, openFiles, shellOf, VmmBench } from "./vmm-bench.js";
+import { assertOpenFiles, type DriverFactory, MIB, openFiles, shellOf, VmmBench } from "./vmm-bench.js";
 
 export function machineContract(makeDriver: DriverFactory): void {
   describe("machine", () => {
@@ -125,7 +125,7 @@ export function machineContract(makeDriver: DriverFactory): void {
           return true;
         });
         assert.deepEqual(await readdir(spec.runDirectory), []);
-        assert.equal(await openFiles(), before);
+        await assertOpenFiles(before);
       }
     });
 
@@ -152,7 +152,7 @@ export function machineContract(makeDriver: DriverFactory): void {
       setTimeout(() => cancel.abort(), 15);
       await assert.rejects(launching);
       assert.deepEqual(await vmmProcesses(spec.runDirectory), []);
-      assert.equal(await openFiles(), before);
+      await assertOpenFiles(before);
     });
 
     it("opens and closes as many files and processes over many lives", async () => {
@@ -164,7 +164,7 @@ export function machineContract(makeDriver: DriverFactory): void {
         await handle.dialChannel().catch(() => undefined);
         await handle.kill();
       }
-      assert.equal(await openFiles(), before);
+      await assertOpenFiles(before);
       assert.deepEqual(await vmmProcesses(bench.root), []);
     });
   });

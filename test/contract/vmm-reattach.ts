@@ -5,7 +5,7 @@ import { after, before, describe, it } from "node:test";
 import { hasReason } from "../../src/base/errors.js";
 import { isAlive } from "../../src/base/processes.js";
 import type { VmmHandle, VmmRecord, VmmSpec } from "../../src/vmm/index.js";
-import { type DriverFactory, openFiles, shellOf, VmmBench } from "./vmm-bench.js";
+import { assertOpenFiles, type DriverFactory, openFiles, shellOf, VmmBench } from "./vmm-bench.js";
 
 export function reattachContract(makeDriver: DriverFactory): void {
   describe("reattach", () => {
@@ -39,7 +39,7 @@ export function reattachContract(makeDriver: DriverFactory): void {
     it("lets go of every file when it detaches", async () => {
       const before = await openFiles();
       for (let turn = 0; turn < 5; turn++) await (await again()).detach();
-      assert.equal(await openFiles(), before);
+      await assertOpenFiles(before);
     });
 
     it("controls it: pause, resume, statistics", async () => {

@@ -17,6 +17,9 @@ const GUEST_CID = 3;
 export const MAX_DISKS = 13;
 export const MAX_VCPUS = 32;
 
+/** Exit status of a VMM whose disk another one has (EX_TEMPFAIL of sysexits.h; Firecracker itself never ends with it). */
+export const DISK_IN_USE = 75;
+
 const MIB = 1024 * 1024;
 
 export interface FirecrackerHost {
@@ -52,6 +55,7 @@ export function planFirecracker(spec: VmmSpec, host: FirecrackerHost): Firecrack
   const groups = host.kvmGroup === undefined ? [] : [host.kvmGroup];
   const argv = [
     ...planPrivileges({ runAs: spec.runAs, uid: host.uid, groups }),
+    ...spec.disks.filter((disk) => !disk.readOnly).flatMap((disk) => lockWords(disk.path)),
     host.program,
     ...planArguments(spec.vmId, paths),
   ];
@@ -61,6 +65,14 @@ export function planFirecracker(spec: VmmSpec, host: FirecrackerHost): Firecrack
     paths,
     config: planConfig(spec, host.version, paths),
   };
+}
+
+/**
+ * Firecracker does not lock its disks, and two writers ruin a file system. flock(1) takes the lock and becomes the
+ * command, which keeps the descriptor, and with it the lock, to its end.
+ */
+function lockWords(path: string): string[] {
+  return ["flock", "--nonblock", "--no-fork", "--conflict-exit-code", String(DISK_IN_USE), path];
 }
 
 export function planPaths(runDirectory: string): FirecrackerPaths {

@@ -11,10 +11,11 @@ import { UndoStack } from "../../base/undo.js";
 import { ConsoleLog } from "../console-log.js";
 import { FifoHolder, makeFifos } from "../fifo.js";
 import { assertNetguardLoaded, netguardEnvironment, prepareNetguard } from "../netguard.js";
-import { checkReattach, checkSpec } from "../spec-check.js";
+import { checkFiles, checkReattach, checkSpec } from "../spec-check.js";
 import type { VmmCapabilities, VmmDriver, VmmHandle, VmmProbe, VmmRecord, VmmSpec } from "../types.js";
 import { describeEnd, type ProcessEnd, VmmProcess } from "../vmm-process.js";
 import {
+  DISK_IN_USE,
   type FirecrackerHost,
   type FirecrackerPlan,
   hasFreePageReporting,
@@ -77,6 +78,7 @@ class FirecrackerDriver implements VmmDriver {
     if (!verdict.usable || path === undefined || version === undefined) throw unusable(why);
     const capabilities = capabilitiesOf(verdict);
     checkSpec(spec, capabilities);
+    await checkFiles(spec);
     const plan = planFirecracker(spec, await hostFacts(path, version));
 
     await using undo = new UndoStack();
@@ -166,7 +168,7 @@ class FifoHolders {
 
 function capabilitiesOf(verdict: FirecrackerVerdict): VmmCapabilities {
   return {
-    accelerator: "kvm",
+    accelerator: verdict.accelerator,
     channel: "vsock",
     userNetwork: verdict.slirp !== undefined,
     freePageReporting: hasFreePageReporting(verdict.found.version ?? "0"),
@@ -225,6 +227,12 @@ async function untilRunning(handle: FirecrackerHandle, vmm: VmmProcess, options:
 
 async function endedAtOnce(handle: FirecrackerHandle, end: ProcessEnd): Promise<KilnError> {
   const { detail } = await handle.exited;
+  if (end.code === DISK_IN_USE) {
+    return new KilnError(Code.FailedPrecondition, "a disk of the VM is in use by another VMM", {
+      reason: "disk-in-use",
+      hint: "is the VM running already?",
+    });
+  }
   return new KilnError(Code.FailedPrecondition, `Firecracker ended at once: ${detail || describeEnd(end)}`, {
     reason: "vmm-failed",
   });

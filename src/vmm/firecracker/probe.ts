@@ -6,6 +6,7 @@ import { SingleFlight } from "../../base/lock.js";
 import { judgeKvm, type KvmVerdict, type ProbeKernel } from "../kvm-verdict.js";
 import { atLeast, findProgram, versionText } from "../programs.js";
 import { testBoot } from "../test-boot.js";
+import type { Accelerator } from "../types.js";
 import { NETWORK_PROGRAMS } from "./user-network.js";
 
 export interface FirecrackerProbeOptions {
@@ -20,6 +21,8 @@ export interface FirecrackerProbeOptions {
 
 export interface FirecrackerVerdict {
   readonly usable: boolean;
+  /** A trusted one may run on anything: it is given the time that emulation takes. */
+  readonly accelerator: Accelerator;
   readonly found: { readonly why: string; readonly path?: string; readonly version?: string };
   /** Path of slirp4netns where everything for a network card is there. */
   readonly slirp?: string | undefined;
@@ -49,6 +52,11 @@ export class FirecrackerProber {
   }
 
   async #probe(): Promise<FirecrackerVerdict> {
+    const accelerator = this.#options.trustFirecracker === true ? "tcg" : "kvm";
+    return { accelerator, ...(await this.#find()) };
+  }
+
+  async #find(): Promise<Omit<FirecrackerVerdict, "accelerator">> {
     const name = this.#options.firecracker ?? "firecracker";
     const path = await findProgram(name);
     if (path === undefined) return { usable: false, found: { why: `${name} is not installed` } };

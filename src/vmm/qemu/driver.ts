@@ -10,7 +10,7 @@ import { UndoStack } from "../../base/undo.js";
 import { ConsoleLog } from "../console-log.js";
 import { hostTscKhz } from "../host-tsc.js";
 import { assertNetguardLoaded, findNetguard, prepareNetguard } from "../netguard.js";
-import { checkReattach, checkSpec } from "../spec-check.js";
+import { checkFiles, checkReattach, checkSpec } from "../spec-check.js";
 import type {
   Accelerator,
   VmmCapabilities,
@@ -83,6 +83,7 @@ class QemuDriver implements VmmDriver {
     const probe = await this.probe(options);
     if (probe.capabilities === undefined || probe.path === undefined) throw unusable(probe);
     checkSpec(spec, probe.capabilities);
+    await checkFiles(spec);
     const host = await this.#host(spec, probe.path, probe.capabilities.accelerator);
     const plan = planQemu(spec, host);
     await removeSockets(plan.sockets);

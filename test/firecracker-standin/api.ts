@@ -1,0 +1,132 @@
+// Firecracker's HTTP API over the microVM: paths, states and refusals as in its swagger file and parsed_request.rs.
+
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { ActionError, type Microvm, PRE_BOOT } from "./microvm.js";
+import { type Body, BodyError, readBody, type ShapeName } from "./schema.js";
+
+export interface ApiFacts {
+  readonly id: string;
+  readonly version: string;
+  flushMetrics(): void;
+}
+
+const MAX_BODY_BYTES = 51_200;
+
+/** PUT of one resource; those with an id have it in the path too. */
+const RESOURCES: Readonly<Record<string, { shape: ShapeName; idField?: string }>> = {
+  "boot-source": { shape: "boot-source" },
+  "machine-config": { shape: "machine-config" },
+  drives: { shape: "drive", idField: "drive_id" },
+  "network-interfaces": { shape: "network-interface", idField: "iface_id" },
+  vsock: { shape: "vsock" },
+  balloon: { shape: "balloon" },
+  entropy: { shape: "entropy" },
+  logger: { shape: "logger" },
+  metrics: { shape: "metrics" },
+  serial: { shape: "serial" },
+};
+
+/** `ready` holds all answers back until the configuration file's VM has started. */
+export function createApi(vm: Microvm, facts: ApiFacts, ready: Promise<unknown>): Server {
+  return createServer((request, response) => {
+    void ready.then(() => answer(vm, facts, request, response));
+  });
+}
+
+async function answer(vm: Microvm, facts: ApiFacts, request: IncomingMessage, response: ServerResponse) {
+  try {
+    const text = await readText(request);
+    const result = await route(vm, facts, request.method ?? "", request.url ?? "/", text);
+    if (result === undefined) response.writeHead(204).end();
+    else response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(result));
+  } catch (error) {
+    const fault_message =
+      error instanceof BodyError
+        ? `An error occurred when deserializing the json body of a request: ${error.message}.`
+        : (error as Error).message;
+    response.writeHead(400, { "content-type": "application/json" }).end(JSON.stringify({ fault_message }));
+  }
+}
+
+async function route(
+  vm: Microvm,
+  facts: ApiFacts,
+  method: string,
+  url: string,
+  text: string,
+): Promise<unknown> {
+  const [resource = "", id] = url.replace(/^\//, "").split("/");
+  if (method === "GET") {
+    if (text !== "") throw new ActionError("GET request cannot have a body.");
+    return get(vm, facts, url);
+  }
+  if (method !== "PUT" && method !== "PATCH")
+    throw new ActionError(`Invalid request method and/or path: ${method} ${url}.`);
+  if (text === "") throw new ActionError(`Empty ${method} request.`);
+  const body = parse(text);
+  return method === "PUT" ? put(vm, facts, resource, id, body) : patch(vm, url, body);
+}
+
+function get(vm: Microvm, facts: ApiFacts, url: string): unknown {
+  switch (url) {
+    case "/":
+      return { id: facts.id, state: vm.state, vmm_version: facts.version, app_name: "Firecracker" };
+    case "/version":
+      return { firecracker_version: facts.version };
+    case "/vm/config":
+      return vm.config;
+    case "/machine-config":
+      return vm.machineConfig;
+    case "/balloon":
+      return vm.balloon;
+    default:
+      throw new ActionError(`Invalid request method and/or path: GET ${url}.`);
+  }
+}
+
+async function put(vm: Microvm, facts: ApiFacts, resource: string, id: string | undefined, body: unknown) {
+  if (resource === "actions") return act(vm, facts, readBody("action", body));
+  const known = RESOURCES[resource];
+  if (known === undefined) throw new ActionError(`Invalid request method and/or path: PUT ${resource}.`);
+  const checked = readBody(known.shape, body);
+  if (known.idField !== undefined && checked[known.idField] !== id) {
+    throw new ActionError("The id from the path does not match the id from the body!");
+  }
+  vm.configure(known.shape, checked);
+  return undefined;
+}
+
+async function act(vm: Microvm, facts: ApiFacts, body: Body): Promise<undefined> {
+  if (body.action_type === "InstanceStart") {
+    await vm.start();
+  } else {
+    if (vm.state === "Not started") throw new ActionError(PRE_BOOT);
+    // SendCtrlAltDel is taken and, as without a keyboard driver in the guest, without effect.
+    if (body.action_type === "FlushMetrics") facts.flushMetrics();
+  }
+  return undefined;
+}
+
+async function patch(vm: Microvm, url: string, body: unknown): Promise<undefined> {
+  if (url === "/vm") await vm.setState(String(readBody("vm-state", body).state));
+  else if (url === "/balloon") await vm.updateBalloon(Number(readBody("balloon-update", body).amount_mib));
+  else throw new ActionError(`Invalid request method and/or path: PATCH ${url}.`);
+  return undefined;
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new BodyError((error as Error).message);
+  }
+}
+
+async function readText(request: IncomingMessage): Promise<string> {
+  let text = "";
+  for await (const chunk of request) {
+    text += String(chunk);
+    if (text.length > MAX_BODY_BYTES) throw new ActionError("Request payload is too large");
+  }
+  return text;
+}

@@ -1,0 +1,128 @@
+// A stand-in for `firecracker` on hosts without KVM: the same command line, API, sockets, files and exit statuses, with
+// QEMU under software emulation as the machine. Stricter than the real one, never laxer: what passes here must not
+// fail there for its form. For tests only.
+
+import { constants, existsSync, openSync, readFileSync, writeSync } from "node:fs";
+import { createApi } from "./api.js";
+import { ArgumentError, parseArguments, type StandinArguments } from "./arguments.js";
+import { ActionError, Microvm } from "./microvm.js";
+import { BodyError, readConfigFile } from "./schema.js";
+
+const VERSION = "1.16.1";
+const EXIT = { ok: 0, generic: 1, badConfiguration: 152, badArguments: 153 } as const;
+
+/** Writes without waiting; a full FIFO loses bytes, as it does with the real one. */
+class Sink {
+  readonly #fd: number;
+
+  constructor(path: string) {
+    this.#fd = openSync(
+      path,
+      constants.O_RDWR | constants.O_NONBLOCK | constants.O_CREAT | constants.O_APPEND,
+    );
+  }
+
+  write(data: Uint8Array): void {
+    try {
+      for (let rest = data; rest.length > 0; ) rest = rest.subarray(writeSync(this.#fd, rest));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+    }
+  }
+}
+
+class Standin {
+  readonly #id: string;
+  readonly #log: Sink | undefined;
+  readonly #metrics: Sink | undefined;
+  readonly #console: Sink;
+  readonly vm: Microvm;
+
+  constructor({ values }: StandinArguments) {
+    this.#id = values.get("id") ?? "anonymous-instance";
+    const [log, metrics] = [values.get("log-path"), values.get("metrics-path")];
+    this.#log = log === undefined ? undefined : new Sink(log);
+    this.#metrics = metrics === undefined ? undefined : new Sink(metrics);
+    this.#console = new Sink("/proc/self/fd/1");
+    this.vm = new Microvm({
+      onConsole: (chunk) => this.#console.write(chunk),
+      onReset: () => this.end(EXIT.ok),
+      onFailure: (why) => {
+        this.say(why);
+        this.end(EXIT.generic);
+      },
+    });
+  }
+
+  say(text: string): void {
+    this.#log?.write(Buffer.from(`${new Date().toISOString()} [${this.#id}:main] ${text}\n`));
+  }
+
+  flushMetrics(): void {
+    const block = { read_bytes: 0, write_bytes: 0 };
+    const line = { utc_timestamp_ms: Date.now(), block, net: { rx_bytes_count: 0, tx_bytes_count: 0 } };
+    this.#metrics?.write(Buffer.from(`${JSON.stringify(line)}\n`));
+  }
+
+  end(code: number): never {
+    this.say(
+      code === EXIT.ok
+        ? "Firecracker exiting successfully. exit_code=0"
+        : `Firecracker exiting with error. exit_code=${code}`,
+    );
+    process.exit(code);
+  }
+
+  async run({ flags, values }: StandinArguments): Promise<void> {
+    this.say(`Running Firecracker v${VERSION}`);
+    const config = values.get("config-file");
+    const started = config === undefined ? Promise.resolve() : this.#boot(config);
+    if (!flags.has("no-api")) await this.#serve(values.get("api-sock") ?? "/run/firecracker.socket", started);
+    await started;
+  }
+
+  async #boot(path: string): Promise<void> {
+    try {
+      for (const [shape, body] of readConfigFile(readFileSync(path, "utf8"))) this.vm.configure(shape, body);
+      await this.vm.start();
+      this.say("Successfully started microvm that was configured from one single json");
+      this.flushMetrics();
+    } catch (error) {
+      const known =
+        error instanceof BodyError || error instanceof ActionError || error instanceof SyntaxError;
+      this.say(`Configuration for VMM from one single json failed: ${(error as Error).message}`);
+      this.end(known ? EXIT.badConfiguration : EXIT.generic);
+    }
+  }
+
+  #serve(path: string, ready: Promise<void>): Promise<void> {
+    if (existsSync(path)) {
+      this.say(`Failed to open the API socket at: ${path}. Check that it is not already used.`);
+      this.end(EXIT.generic);
+    }
+    const facts = { id: this.#id, version: VERSION, flushMetrics: () => this.flushMetrics() };
+    const server = createApi(this.vm, facts, ready);
+    server.keepAliveTimeout = 0;
+    server.headersTimeout = 0;
+    server.requestTimeout = 0;
+    return new Promise((resolve) => server.listen(path, resolve));
+  }
+}
+
+async function main(): Promise<void> {
+  let args: StandinArguments;
+  try {
+    args = parseArguments(process.argv.slice(2));
+  } catch (error) {
+    if (!(error instanceof ArgumentError)) throw error;
+    process.stderr.write(`Error: ParseArguments(${error.message})\n`);
+    process.exit(EXIT.badArguments);
+  }
+  if (args.flags.has("version")) {
+    process.stdout.write(`Firecracker v${VERSION}\n\n`);
+    return;
+  }
+  await new Standin(args).run(args);
+}
+
+await main();
