@@ -10,7 +10,6 @@ import {
   type VmConfig,
   type VmEntry,
   type VmState,
-  type VmStatus,
 } from "../engine/index.js";
 import type {
   VmConfigSchema,
@@ -36,13 +35,16 @@ export function toVm(entry: VmEntry): MessageInitShape<typeof VmSchema> {
     id: entry.id,
     name: entry.name,
     config: toConfig(entry.record.config),
-    status: { ...toStatus(entry.status), mode: entry.record.program.mode },
+    status: toStatus(entry),
     createdAt: toTimestamp(entry.record.createdAt),
   };
 }
 
-export function toStatus(status: VmStatus): MessageInitShape<typeof VmStatusSchema> {
+/** Also of a VM that has been removed. */
+export function toStatus(entry: VmEntry): MessageInitShape<typeof VmStatusSchema> {
+  const { status, record } = entry;
   return {
+    mode: record.program.mode,
     state: STATES[status.state],
     exitCode: status.exitCode,
     reason: status.reason,

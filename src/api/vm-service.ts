@@ -64,7 +64,7 @@ export function createVmService(engine: Engine): ServiceImpl<typeof VmService> {
     async waitVm({ vm, condition }, { signal }) {
       const entry = engine.find(vm);
       await engine.verbs.wait(entry, toCondition(condition), { signal });
-      return { exitCode: entry.status.exitCode, status: toStatus(entry.status) };
+      return { exitCode: entry.status.exitCode, status: toStatus(entry) };
     },
     async statPath({ vm, path }, { signal }) {
       const { name, size, mode, mtimeUnixNs, linkTarget } = await engine.statPath(vm, path, signal);

@@ -35,13 +35,19 @@ export function createVmStreams(engine: Engine): Streams {
     async *attach(requests, { signal }) {
       const [start, rest] = await splitStart("attach", requests);
       const { vm, stdin, logs, start: starts } = start;
-      for await (const output of engine.attach(vm, { stdin, logs, start: starts }, toInput(rest), signal)) {
+      const entry = engine.find(vm);
+      for await (const output of engine.attach(
+        entry,
+        { stdin, logs, start: starts },
+        toInput(rest),
+        signal,
+      )) {
         if (output.kind === "attached") {
-          yield { message: { case: "attached", value: toVm(engine.find(vm)) } };
+          yield { message: { case: "attached", value: toVm(entry) } };
         } else if (output.kind === "output") {
           yield { message: { case: "output", value: { stream: STREAMS[output.stream], data: output.data } } };
         } else {
-          yield { message: { case: "exit", value: { code: output.code, status: toStatus(output.status) } } };
+          yield { message: { case: "exit", value: { code: output.code, status: toStatus(entry) } } };
         }
       }
     },

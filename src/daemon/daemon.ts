@@ -51,7 +51,7 @@ export async function startDaemon(
 
 async function start(config: Config, env: NodeJS.ProcessEnv, log: Logger, steps: UndoStack): Promise<string> {
   const paths = pathsOf(config, env);
-  await makeDirectory(paths.data);
+  await makeDirectory(cacheOf(paths));
   const lock = await lockRoot(paths.data);
   steps.push("unlock the data root", () => lock.release());
 
@@ -116,17 +116,21 @@ async function ownershipOf(config: Config, paths: KilnPaths, env: NodeJS.Process
   );
 }
 
+function cacheOf(paths: KilnPaths): string {
+  return join(paths.data, "cache");
+}
+
 function roomOptions(config: Config, paths: KilnPaths, env: NodeJS.ProcessEnv, log: Logger): RoomOptions {
   return {
     dataRoot: paths.data,
     configRoot: paths.config,
+    cacheDirectory: cacheOf(paths),
     env,
     log,
     agentPath: settingOf(config, "agent") ?? packageFile("kiln-agent"),
     netguard: settingOf(config, "netguard") ?? packageFile("libkiln_netguard.so"),
     qemu: settingOf(config, "qemu"),
     firecracker: settingOf(config, "firecracker"),
-    jailer: settingOf(config, "jailer"),
     trustFirecracker: settingOf(config, "trust-firecracker") === "yes",
   };
 }

@@ -108,6 +108,7 @@ export class Engine {
       this.#ctx.vms.list().map(async (entry) => {
         await entry.live?.handle.detach();
         await entry.live?.release();
+        await entry.log.detach();
         await entry.settled();
       }),
     );
@@ -145,12 +146,12 @@ export class Engine {
   }
 
   attach(
-    key: string,
+    entry: VmEntry,
     spec: AttachSpec,
     input: AsyncIterable<ProcessInput>,
     signal?: AbortSignal,
   ): AsyncGenerator<AttachOutput> {
-    return attachToVm(this.#ctx, this.verbs, this.find(key), spec, input, signal);
+    return attachToVm(this.#ctx, this.verbs, entry, spec, input, signal);
   }
 
   /** The program's output, also of a VM that has ended. */

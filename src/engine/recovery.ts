@@ -7,6 +7,7 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { hasReason, KilnError } from "../base/errors.js";
 import { makeDirectory } from "../base/files.js";
+import { vmRunDirectory } from "../base/paths.js";
 import { isAlive } from "../base/processes.js";
 import { Phase } from "../gen/kiln/agent/v1/agent_pb.js";
 import type { VmmExit, VmmHandle } from "../vmm/types.js";
@@ -84,6 +85,7 @@ async function settleGone(ctx: EngineContext, runner: VmRunner, entry: VmEntry):
           asked: status.stoppedByUser ? "kill" : "nothing",
           consoleTail: "",
         });
+  await rm(vmRunDirectory(ctx.runRoot, entry.id), { recursive: true, force: true });
   const change = changeOf(verdict, isoNow(ctx), status.exit?.oomKilled ?? false);
   await runner.end(entry, change, 0);
   if (verdict.kind === "reboot") await entry.note({ restartAt: isoNow(ctx) });

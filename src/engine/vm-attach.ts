@@ -12,7 +12,6 @@ import { requireLive, runningSession } from "./vm-access.js";
 import type { VmEntry } from "./vm-entry.js";
 import type { ProcessInput } from "./vm-exec.js";
 import { requireState } from "./vm-state.js";
-import type { VmStatus } from "./vm-status.js";
 import type { VmVerbs } from "./vm-verbs.js";
 
 export interface AttachSpec {
@@ -27,7 +26,7 @@ export interface AttachSpec {
 export type AttachOutput =
   | { readonly kind: "attached" }
   | { readonly kind: "output"; readonly stream: LogStream; readonly data: Uint8Array }
-  | { readonly kind: "exit"; readonly code: number; readonly status: VmStatus };
+  | { readonly kind: "exit"; readonly code: number };
 
 /**
  * @throws KilnError failed_precondition `vm-<state>` where it does not run and `start` is not asked
@@ -55,7 +54,7 @@ export async function* attachToVm(
       yield { kind: "output", stream, data };
     }
     await verbs.wait(entry, "exited", { signal });
-    yield { kind: "exit", code: entry.status.exitCode, status: entry.status };
+    yield { kind: "exit", code: entry.status.exitCode };
   } finally {
     release();
     gone.abort();

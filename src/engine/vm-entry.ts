@@ -21,6 +21,9 @@ export class VmEntry {
   readonly changed = new Notifier();
   /** The timer of the restart policy. */
   restartTimer: NodeJS.Timeout | undefined;
+  /** Its removal has begun: nothing is written any more. */
+  removing = false;
+  /** Its files are gone. */
   removed = false;
   #live: LiveVm | undefined;
   #starting: AbortController | undefined;
@@ -111,7 +114,7 @@ export class VmEntry {
     this.#status = next;
     this.changed.notify();
     const write = this.#writes.then(() =>
-      this.removed ? undefined : this.#persist.status(this.id, next, durable),
+      this.removing ? undefined : this.#persist.status(this.id, next, durable),
     );
     this.#writes = write.catch(() => undefined);
     return write;

@@ -116,6 +116,12 @@ export class VmLog {
     this.#wake();
   }
 
+  /** Lets go of the file; the output goes on with the next kilnd. */
+  async detach(): Promise<void> {
+    await this.#tail;
+    await this.#closeWriter();
+  }
+
   /** Where the output ends now: reading from here gives only what comes later. */
   async endPosition(): Promise<LogPosition> {
     const writer = this.#writer;

@@ -15,19 +15,21 @@ const READERS_GRACE_MS = 10_000;
  * @throws KilnError of the file system; the VM is gone from memory all the same and its files go at the next start
  */
 export async function removeEnded(ctx: EngineContext, entry: VmEntry): Promise<void> {
-  if (entry.removed) return;
+  if (entry.removing) return;
+  clearTimeout(entry.restartTimer);
   await entry.settled();
   await waitForReaders(ctx, entry);
-  entry.removed = true;
-  clearTimeout(entry.restartTimer);
+  entry.removing = true;
   ctx.vms.remove(entry);
-  entry.changed.notify();
-  emitVmEvent(ctx, entry, "destroy");
   try {
     await ctx.store.remove(entry.id);
     await rm(vmRunDirectory(ctx.runRoot, entry.id), { recursive: true, force: true });
   } catch (error) {
     throw KilnError.from(error, `remove VM ${entry.name}`);
+  } finally {
+    entry.removed = true;
+    entry.changed.notify();
+    emitVmEvent(ctx, entry, "destroy");
   }
 }
 

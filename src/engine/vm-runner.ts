@@ -42,6 +42,10 @@ export class VmRunner {
 
   /** Takes over a VM whose VMM was found alive (recovery): the same life from here on. */
   adopt(entry: VmEntry, live: LiveVm, session?: AgentSession): void {
+    if (this.#closing) {
+      this.#inBackground(entry, () => abandon(entry, live));
+      return;
+    }
     entry.live = live;
     live.link.start(session);
     this.#watchStalls(entry, live);
@@ -63,7 +67,7 @@ export class VmRunner {
 
   /** Does what `end` has written down: removes a `--rm` VM, sets the timer of a restart. */
   async afterEnd(entry: VmEntry): Promise<void> {
-    if (this.#closing || entry.removed || !isEnded(entry.state)) return;
+    if (this.#closing || entry.removing || !isEnded(entry.state)) return;
     if (entry.record.config.autoRemove) {
       await this.#ctx.lock.run(entry.id, () => removeEnded(this.#ctx, entry));
     } else if (entry.status.restartAt !== undefined) {
@@ -136,8 +140,11 @@ export class VmRunner {
 
   async #supervise(entry: VmEntry, live: LiveVm): Promise<void> {
     const report = await Promise.race([live.report.promise, live.handle.exited.then(() => undefined)]);
+    // A kilnd that is going writes nothing any more: the next one learns of this end by itself.
+    if (this.#closing) return;
     if (report !== undefined) await this.#acknowledge(entry, live, report);
     const exit = await live.handle.exited;
+    if (this.#closing) return;
     const again = await this.#finish(entry, live, exit, report);
     live.ended.resolve();
     if (!again) await this.afterEnd(entry);
@@ -147,13 +154,16 @@ export class VmRunner {
   async #acknowledge(entry: VmEntry, live: LiveVm, report: ReportedExit): Promise<void> {
     const { autoRemove } = entry.record.config;
     const { endGraceMs } = this.#ctx.settings;
+    const log = vmLogger(this.#ctx, entry);
     const gone = live.handle.exited.then(() => undefined);
+    log.debug("the program has ended", { code: report.code, request: report.request });
     await this.#written(entry, entry.note({ exit: report }, !autoRemove));
     await within(endGraceMs, live.logsDone.promise, gone);
-    const ack = live.link.current?.client.ackExit({ skipSync: autoRemove }, { timeoutMs: endGraceMs });
-    await ack?.catch(() => undefined); // a guest that is already gone can't answer
-    // Its disks are thrown away: no reason to wait for a tidy end.
-    if (!autoRemove) await within(endGraceMs, gone);
+    log.debug("its output is stored", { bytes: String(entry.log.nextSequence) });
+    const settled = await acknowledged(live, autoRemove, endGraceMs);
+    log.debug("its end is acknowledged", { settled });
+    // Disks that are settled, or thrown away, need no tidy end of the machine.
+    if (!settled) await within(endGraceMs, gone);
     await live.handle.kill();
   }
 
@@ -236,7 +246,7 @@ export class VmRunner {
   async #restart(entry: VmEntry): Promise<void> {
     await this.#ctx.lock.run(entry.id, async () => {
       const { status } = entry;
-      if (this.#closing || entry.removed || status.restartAt === undefined || !isEnded(status.state)) return;
+      if (this.#closing || entry.removing || status.restartAt === undefined || !isEnded(status.state)) return;
       await entry.note({ restartCount: status.restartCount + 1 });
       await this.#runAlone(entry, new AbortController(), { delayMs: 0, byPolicy: true });
     });
@@ -275,6 +285,24 @@ export class VmRunner {
         emitVmEvent(this.#ctx, entry, "unpause");
       }
     });
+  }
+}
+
+/** A boot that was under way when kilnd went: the next one finishes it. */
+async function abandon(entry: VmEntry, live: LiveVm): Promise<void> {
+  live.ended.resolve();
+  await live.handle.detach();
+  await live.release();
+  await entry.log.detach();
+}
+
+/** @returns true where the guest has brought its disks to rest, or its disks don't matter */
+async function acknowledged(live: LiveVm, skipSync: boolean, timeoutMs: number): Promise<boolean> {
+  try {
+    await live.link.current?.client.ackExit({ skipSync }, { timeoutMs });
+    return live.link.current !== undefined || skipSync;
+  } catch {
+    return skipSync; // a guest that is already gone can't answer
   }
 }
 

@@ -113,7 +113,7 @@ export class VmVerbs {
   async remove(entry: VmEntry, force: boolean): Promise<void> {
     if (!force && isLive(entry.state)) requireState("remove", entry.name, entry.state, []);
     await this.#halted(entry, async () => {
-      if (entry.removed) return;
+      if (entry.removing) return;
       const { live } = entry;
       if (live !== undefined) {
         live.asked = "kill";
@@ -151,7 +151,7 @@ export class VmVerbs {
   }
 
   async #stop(entry: VmEntry, signal: number | undefined, timeoutMs: number): Promise<void> {
-    if (entry.removed) return;
+    if (entry.removing) return;
     if (!entry.status.stoppedByUser) await entry.note({ stoppedByUser: true });
     if (entry.status.restartAt !== undefined) await entry.forget("restartAt");
     if (entry.live === undefined) return;

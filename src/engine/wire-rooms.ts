@@ -7,20 +7,21 @@ import { createImageStore, mergeLayers, parseImageSource } from "../image/index.
 import { createKernelCatalogue } from "../kernel/index.js";
 import type { KernelCatalogue } from "../kernel/types.js";
 import { planUserNetwork, publishPort, readHostDns } from "../net/index.js";
-import { createQemuDriver, type ProbeKernel } from "../vmm/index.js";
+import { createVmms, type ProbeKernel } from "../vmm/index.js";
 import { createBaseBuilder } from "./base-builder.js";
-import type { AgentRoom, NetworkRoom, Rooms, VmmRoom } from "./rooms.js";
+import type { AgentRoom, NetworkRoom, Rooms } from "./rooms.js";
 
 export interface RoomOptions {
   readonly dataRoot: string;
   readonly configRoot: string;
+  /** Existing: verdicts that cost time. */
+  readonly cacheDirectory: string;
   readonly env: NodeJS.ProcessEnv;
   readonly log: Logger;
   readonly agentPath: string;
   readonly netguard: string;
   readonly qemu: string | undefined;
   readonly firecracker: string | undefined;
-  readonly jailer: string | undefined;
   readonly trustFirecracker: boolean;
 }
 
@@ -31,7 +32,14 @@ export function createRooms(options: RoomOptions): Rooms {
     images: createImageStore({ dataRoot, configRoot, env, log }),
     registryOf,
     kernels,
-    vmms: createVmmRoom(options, kernels),
+    vmms: createVmms({
+      cacheDirectory: options.cacheDirectory,
+      netguard: options.netguard,
+      qemu: options.qemu,
+      firecracker: options.firecracker,
+      trustFirecracker: options.trustFirecracker,
+      probeKernel: () => probeKernel(kernels, agentPath),
+    }),
     agent: AGENT,
     network: NETWORK,
     disks: { createCow, checkCow, buildFromDirectory: buildDiskFromDirectory },
@@ -58,24 +66,6 @@ const NETWORK: NetworkRoom = {
     return { binding: port.mapping, close: () => port.close() };
   },
 };
-
-function createVmmRoom(options: RoomOptions, kernels: KernelCatalogue): VmmRoom {
-  const { dataRoot, netguard, qemu } = options;
-  const driver = createQemuDriver({
-    cacheDirectory: dataRoot,
-    netguard,
-    qemu,
-    probeKernel: () => probeKernel(kernels, options.agentPath),
-  });
-  return {
-    driver: () => driver,
-    choose: async (_, abort) => {
-      const probe = await driver.probe(abort);
-      return { driver, probe, why: probe.why };
-    },
-    probes: async (abort) => [await driver.probe(abort)],
-  };
-}
 
 /** What KVM's test boot boots: what VMs will. */
 async function probeKernel(kernels: KernelCatalogue, agentPath: string): Promise<ProbeKernel | undefined> {

@@ -1,0 +1,365 @@
+import assert from "node:assert/strict";
+import { access, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import {
+  configOf,
+  createWorld,
+  destroyWorld,
+  type FakeVmm,
+  startEngine,
+  type World,
+} from "../../test/fixtures/fake-rooms.js";
+import { hasReason, KilnError } from "../base/errors.js";
+import { deferred } from "../base/runtime.js";
+import type { Engine } from "./engine.js";
+import { until } from "./notifier.js";
+import type { VmConfig } from "./vm-config.js";
+import type { VmEntry } from "./vm-entry.js";
+
+let world: World;
+let engine: Engine;
+beforeEach(async () => {
+  world = await createWorld();
+  engine = await startEngine(world);
+});
+afterEach(async () => {
+  await engine.close();
+  await destroyWorld(world);
+});
+
+async function created(config: Partial<VmConfig> = {}): Promise<VmEntry> {
+  return engine.create({ config: configOf(config), pull: "missing" });
+}
+
+async function started(config: Partial<VmConfig> = {}): Promise<{ entry: VmEntry; vmm: FakeVmm }> {
+  const entry = await created(config);
+  await engine.verbs.start(entry);
+  return { entry, vmm: lastVmm() };
+}
+
+function lastVmm(): FakeVmm {
+  const vmm = world.vmms.at(-1);
+  assert.ok(vmm);
+  return vmm;
+}
+
+const ended = (entry: VmEntry) => engine.verbs.wait(entry, "exited");
+
+async function textOf(entry: VmEntry): Promise<string> {
+  let text = "";
+  for await (const { data } of entry.log.read()) text += Buffer.from(data).toString();
+  return text;
+}
+
+describe("a run", () => {
+  it("boots what the image says and ends with the program's code", async () => {
+    const { entry, vmm } = await started({ command: ["echo", "hi"], env: ["B=user"] });
+    assert.equal(entry.state, "running");
+    assert.deepEqual(vmm.guest.boot?.process?.args, ["echo", "hi"]);
+    assert.ok(vmm.guest.boot?.process?.env.includes("A=image"));
+    assert.ok(vmm.guest.boot?.process?.env.includes("B=user"));
+    vmm.guest.print("hi\n");
+    vmm.guest.exit(7);
+    await ended(entry);
+    assert.equal(entry.state, "exited");
+    assert.equal(entry.status.exitCode, 7);
+    assert.equal(entry.status.reason, "program-exited");
+    assert.equal(await textOf(entry), "hi\n");
+    assert.ok(vmm.guest.calls.includes("ackExit sync"));
+    assert.equal(vmm.alive, false);
+  });
+
+  it("stores all output before it lets the guest go", async () => {
+    const { entry, vmm } = await started();
+    const text = "x".repeat(300_000);
+    vmm.guest.print(text);
+    vmm.guest.exit(0);
+    await ended(entry);
+    assert.equal((await textOf(entry)).length, text.length);
+    assert.equal(vmm.guest.acknowledged, BigInt(text.length));
+  });
+
+  it("does nothing when it runs already", async () => {
+    const { entry } = await started();
+    await engine.verbs.start(entry);
+    assert.equal(world.vmms.length, 1);
+  });
+
+  it("leaves no run directory and no port", async () => {
+    const { entry, vmm } = await started({
+      publish: [{ hostIp: "", hostPort: 8080, vmPort: 80, protocol: "tcp" }],
+    });
+    assert.deepEqual([...world.ports], ["8080->80"]);
+    assert.equal(entry.status.ports[0]?.hostPort, 8080);
+    vmm.guest.exit(0);
+    await ended(entry);
+    assert.equal(world.ports.size, 0);
+    assert.deepEqual(await readdir(join(world.root, "run/v")), []);
+  });
+
+  it("is removed at its end where that was asked, without a sync", async () => {
+    const { entry, vmm } = await started({ autoRemove: true });
+    vmm.guest.exit(0);
+    await engine.verbs.wait(entry, "removed");
+    assert.ok(vmm.guest.calls.includes("ackExit skip"));
+    assert.deepEqual(engine.list(true), []);
+    assert.deepEqual(await readdir(join(world.root, "data/vms")), []);
+  });
+
+  it("fails when its VMM dies without a word, with the console's last lines", async () => {
+    const { entry, vmm } = await started();
+    vmm.end("crashed", "killed by SIGKILL");
+    await ended(entry);
+    assert.equal(entry.state, "failed");
+    assert.equal(entry.status.reason, "vmm-died");
+    assert.match(entry.status.message, /killed by SIGKILL/);
+    assert.match(entry.status.message, /last words of the kernel/);
+  });
+
+  it("goes on when the agent's session breaks, and output and exit still arrive", async () => {
+    const { entry, vmm } = await started();
+    vmm.guest.print("before\n");
+    vmm.guest.cut("the channel broke");
+    vmm.guest.print("after\n");
+    vmm.guest.exit(0);
+    await ended(entry);
+    assert.equal(entry.status.reason, "program-exited");
+    assert.equal(await textOf(entry), "before\nafter\n");
+  });
+
+  it("boots again when the guest reboots, keeps its output, and counts no restart", async () => {
+    const { entry, vmm } = await started();
+    vmm.guest.print("one\n");
+    vmm.guest.reboot();
+    while (world.vmms.length < 2 || entry.state !== "running") await entry.changed.next();
+    lastVmm().guest.print("two\n");
+    lastVmm().guest.exit(0);
+    await ended(entry);
+    assert.equal(await textOf(entry), "one\ntwo\n");
+    assert.equal(entry.status.restartCount, 0);
+    assert.equal(entry.status.boot, 2);
+  });
+
+  it("ends with 0 when the guest powers itself off", async () => {
+    const { entry, vmm } = await started();
+    vmm.guest.poweroff();
+    await ended(entry);
+    assert.deepEqual(
+      [entry.state, entry.status.exitCode, entry.status.reason],
+      ["exited", 0, "guest-poweroff"],
+    );
+  });
+});
+
+describe("a start that fails", () => {
+  it("says what could not be executed and keeps its code", async () => {
+    world.behaviours = [{ notFound: true }];
+    const entry = await created();
+    await assert.rejects(
+      engine.verbs.start(entry),
+      (error) => hasReason(error, "program-not-started") && (error as KilnError).details.exitCode === "127",
+    );
+    assert.deepEqual([entry.state, entry.status.exitCode], ["exited", 127]);
+    assert.equal(lastVmm().alive, false);
+  });
+
+  it("tries a guest that hangs once more", async () => {
+    world.behaviours = [{ hangs: true }, {}];
+    const { entry } = await started();
+    assert.equal(entry.state, "running");
+    assert.equal(world.vmms.length, 2);
+    assert.equal(world.vmms[0]?.alive, false);
+  });
+
+  it("gives up on a guest that never says hello, with its console's last lines", async () => {
+    world.behaviours = [{ hangs: true }];
+    const entry = await created();
+    await assert.rejects(engine.verbs.start(entry), (error) => hasReason(error, "no-hello"));
+    assert.equal(entry.state, "failed");
+    assert.equal(entry.status.reason, "no-hello");
+    assert.match(entry.status.message, /last words of the kernel/);
+    assert.ok(world.vmms.every((vmm) => !vmm.alive));
+    assert.deepEqual(await readdir(join(world.root, "run/v")), []);
+  });
+
+  it("leaves no VMM when the guest can't be set up", async () => {
+    world.behaviours = [{ bootError: "no root disk" }];
+    const entry = await created();
+    await assert.rejects(
+      engine.verbs.start(entry),
+      (error) => hasReason(error, "guest-setup-failed") && /no root disk/.test((error as Error).message),
+    );
+    assert.equal(entry.state, "failed");
+    assert.equal(lastVmm().alive, false);
+  });
+
+  it("names a port that is taken and leaves no VMM", async () => {
+    world.portsTaken.add(80);
+    const entry = await created({ publish: [{ hostIp: "", hostPort: 80, vmPort: 80, protocol: "tcp" }] });
+    await assert.rejects(engine.verbs.start(entry), (error) => hasReason(error, "port-in-use"));
+    assert.equal(lastVmm().alive, false);
+    assert.equal(world.ports.size, 0);
+  });
+
+  it("refuses before anything runs when the host has no memory left", async () => {
+    const entry = await created();
+    world.availableMemory = 1024;
+    await assert.rejects(engine.verbs.start(entry), (error) => hasReason(error, "host-memory-short"));
+    assert.equal(world.vmms.length, 0);
+  });
+
+  it("can be tried again", async () => {
+    world.launchError = new KilnError(9, "no", { reason: "vmm-failed" });
+    const entry = await created();
+    await assert.rejects(engine.verbs.start(entry), (error) => hasReason(error, "vmm-failed"));
+    world.launchError = undefined;
+    await engine.verbs.start(entry);
+    assert.equal(entry.state, "running");
+  });
+
+  it("removes a VM that was to be removed at its end", async () => {
+    world.behaviours = [{ bootError: "no" }];
+    const entry = await created({ autoRemove: true });
+    await assert.rejects(engine.verbs.start(entry));
+    await engine.verbs.wait(entry, "removed");
+    assert.deepEqual(engine.list(true), []);
+  });
+});
+
+describe("stop and kill", () => {
+  it("asks the program with its own signal and time-out", async () => {
+    world.image = { ...world.image, run: { ...world.image.run, stopSignal: "SIGQUIT" } };
+    const { entry, vmm } = await started({ stopTimeoutMs: 1234 });
+    await engine.verbs.stop(entry);
+    assert.ok(vmm.guest.calls.includes("stop 3 1234"));
+    assert.deepEqual([entry.state, entry.status.exitCode], ["exited", 131]);
+  });
+
+  it("takes a signal and a time-out of the moment", async () => {
+    const { entry, vmm } = await started();
+    await engine.verbs.stop(entry, { timeoutMs: 10, signal: "INT" });
+    assert.ok(vmm.guest.calls.includes("stop 2 10"));
+  });
+
+  it("stops a paused VM", async () => {
+    const { entry } = await started();
+    await engine.verbs.pause(entry);
+    await engine.verbs.stop(entry);
+    assert.equal(entry.state, "exited");
+  });
+
+  it("does nothing to a VM that does not run", async () => {
+    const entry = await created();
+    await engine.verbs.stop(entry);
+    assert.equal(entry.state, "created");
+  });
+
+  it("kills at once, also while a stop waits for a stubborn guest", async () => {
+    world.behaviours = [{ stubborn: true }];
+    const { entry, vmm } = await started();
+    const stopping = engine.verbs.stop(entry, { timeoutMs: 60_000 });
+    while (entry.state !== "stopping") await entry.changed.next();
+    await engine.verbs.kill(entry);
+    await stopping;
+    assert.equal(vmm.alive, false);
+    assert.deepEqual([entry.state, entry.status.exitCode, entry.status.reason], ["exited", 137, "killed"]);
+  });
+
+  it("kills a paused VM", async () => {
+    const { entry } = await started();
+    await engine.verbs.pause(entry);
+    await engine.verbs.kill(entry);
+    assert.equal(entry.state, "exited");
+  });
+
+  it("refuses to kill what does not run", async () => {
+    const entry = await created();
+    await assert.rejects(engine.verbs.kill(entry), (error) => hasReason(error, "vm-created"));
+  });
+
+  it("gives a start up that is under way", async () => {
+    const gate = deferred<void>();
+    world.launchGate = gate.promise;
+    const entry = await created();
+    const starting = engine.verbs.start(entry);
+    while (entry.state !== "starting") await entry.changed.next();
+    const stopping = engine.verbs.stop(entry);
+    gate.resolve();
+    await assert.rejects(starting);
+    await stopping;
+    assert.deepEqual([entry.state, entry.status.reason], ["exited", "killed"]);
+    assert.ok(world.vmms.every((vmm) => !vmm.alive));
+  });
+
+  it("sends other signals to the program", async () => {
+    const { entry, vmm } = await started();
+    await engine.verbs.signal(entry, "USR1");
+    assert.ok(vmm.guest.calls.includes("signal 10"));
+    assert.equal(entry.state, "running");
+  });
+});
+
+describe("pause", () => {
+  it("stops the guest and lets it go on", async () => {
+    const { entry, vmm } = await started();
+    await engine.verbs.pause(entry);
+    assert.deepEqual([entry.state, vmm.paused], ["paused", true]);
+    await engine.verbs.unpause(entry);
+    assert.deepEqual([entry.state, vmm.paused], ["running", false]);
+  });
+
+  it("keeps exec out with a word that says what to do", async () => {
+    const { entry } = await started();
+    await engine.verbs.pause(entry);
+    const spec = {
+      args: ["ls"],
+      env: [],
+      user: "",
+      workdir: "",
+      tty: false,
+      stdin: false,
+      columns: 0,
+      rows: 0,
+      detach: false,
+    };
+    await assert.rejects(engine.exec(entry.id, spec, nothing()).next(), (error) => {
+      return hasReason(error, "vm-paused") && /unpause/.test((error as KilnError).hint ?? "");
+    });
+  });
+
+  it("shows a VM that its VMM stopped at a full disk as paused, and as running when it goes on", async () => {
+    const { entry, vmm } = await started();
+    vmm.stall?.("no space left");
+    await until(entry.changed, () => entry.state === "paused" || undefined);
+    assert.deepEqual([entry.status.reason, entry.status.message], ["host-disk-full", "no space left"]);
+    vmm.stall?.(undefined);
+    await until(entry.changed, () => entry.state === "running" || undefined);
+    assert.equal(entry.status.reason, "");
+  });
+});
+
+describe("rm", () => {
+  it("refuses a running VM unless forced", async () => {
+    const { entry, vmm } = await started();
+    await assert.rejects(engine.verbs.remove(entry, false), (error) => hasReason(error, "vm-running"));
+    await engine.verbs.remove(entry, true);
+    assert.equal(vmm.alive, false);
+    await assert.rejects(access(join(world.root, "data/vms", entry.id)));
+    assert.throws(
+      () => engine.find(entry.name),
+      (error) => hasReason(error, "vm-not-found"),
+    );
+  });
+
+  it("frees the name", async () => {
+    const entry = await created({ name: "urn" });
+    await assert.rejects(created({ name: "urn" }), (error) => hasReason(error, "name-in-use"));
+    await engine.verbs.remove(entry, false);
+    assert.equal((await created({ name: "urn" })).name, "urn");
+  });
+});
+
+function nothing(): AsyncIterable<never> {
+  return { [Symbol.asyncIterator]: () => ({ next: async () => ({ done: true, value: undefined }) }) };
+}
