@@ -3,11 +3,13 @@
 //! As PID 1 it makes the machine ready, finds the host's channel and serves it for ever; Boot does the rest. The same
 //! binary is systemd's way back at shutdown (`guest::system`).
 
-#[cfg(all(
-    not(debug_assertions),
-    not(target_feature = "crt-static"),
-    not(feature = "host-test")
-))]
+#[cfg(not(any(
+    debug_assertions,
+    clippy,
+    test,
+    target_feature = "crt-static",
+    feature = "host-test"
+)))]
 compile_error!("a guest has no dynamic loader: build the agent with `cargo agent` in agent/");
 
 mod agent;
@@ -85,7 +87,7 @@ fn run_as_init(started_us: u64) -> ! {
 
 /// Limits and protection of the agent itself; programs get their own.
 fn prepare_process() {
-    rustix::process::umask(rustix::fs::Mode::empty());
+    rustix::process::umask(rustix::fs::Mode::from(0o022));
     // Each exec takes some descriptors and each published connection one.
     let _ = setrlimit(
         Resource::Nofile,

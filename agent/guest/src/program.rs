@@ -21,6 +21,7 @@ use crate::proto::{ExitStatus, ProcessSpec, Stream};
 /// What is killed is gone at once, unless the kernel holds it (a dead disk): then its output is not waited for.
 const LAST_OUTPUT: Duration = Duration::from_secs(2);
 const LAST_PROCESS: Duration = Duration::from_secs(2);
+const LAST_LOOK: Duration = Duration::from_millis(2);
 
 pub struct Program {
     /// The leader; in system mode 1, the image's init.
@@ -183,11 +184,12 @@ pub async fn kill_the_rest(agent: &Agent, pid: i32) {
         process::kill_group(pid);
         return;
     }
-    // -1 from PID 1: every process but itself. ESRCH: there is none left.
+    // -1 from PID 1: every process but itself. All of them are PID 1's children by the time their parents are gone;
+    // the signal's own result says nothing, as it "reaches" kernel threads too.
     let all_gone = async {
-        while process::send_signal(-1, libc::SIGKILL).is_ok() {
-            agent.reaper.reap();
-            tokio::time::sleep(Duration::from_millis(2)).await;
+        while agent.reaper.reap() {
+            let _ = process::send_signal(-1, libc::SIGKILL);
+            tokio::time::sleep(LAST_LOOK).await;
         }
     };
     let _ = timeout(LAST_PROCESS, all_gone).await;

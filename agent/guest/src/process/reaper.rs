@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+use rustix::io::Errno;
 use rustix::process::{WaitOptions, WaitStatus, wait};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -42,16 +43,25 @@ impl Reaper {
         receiver
     }
 
-    /// Reaps whatever has ended, ours and orphans.
-    pub fn reap(&self) {
-        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            let Some(ended) = Ended::from_status(status) else {
-                continue;
-            };
-            if let Some(waiting) = self.waiting.borrow_mut().remove(&pid.as_raw_nonzero().get()) {
-                // The one who asked may have gone.
-                let _ = waiting.send(ended);
+    /// Reaps whatever has ended, ours and orphans. False once no child is left.
+    pub fn reap(&self) -> bool {
+        loop {
+            match wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) => self.tell(pid.as_raw_nonzero().get(), status),
+                Ok(None) => return true,
+                Err(Errno::INTR) => {}
+                Err(_) => return false,
             }
+        }
+    }
+
+    fn tell(&self, pid: i32, status: WaitStatus) {
+        let Some(ended) = Ended::from_status(status) else {
+            return;
+        };
+        if let Some(waiting) = self.waiting.borrow_mut().remove(&pid) {
+            // The one who asked may have gone.
+            let _ = waiting.send(ended);
         }
     }
 
