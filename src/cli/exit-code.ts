@@ -8,9 +8,6 @@ export const KILN_FAILED = 125;
 /** The program is there but cannot be executed. */
 export const NOT_EXECUTABLE = 126;
 export const NOT_FOUND = 127;
-/** What a program ended by SIGPIPE shows: the reader of our output has gone. */
-export const PIPE_CLOSED = 128 + 13;
-
 /** @param failureCode of the verb: 1 for most, 125 for run and exec */
 export function exitCodeOf(error: unknown, failureCode: number): number {
   if (failureCode === KILN_FAILED) return programFailure(error) ?? KILN_FAILED;

@@ -2,7 +2,6 @@
 
 import type { Command } from "./command.js";
 import type { Context } from "./context.js";
-import { exitCodeOf } from "./exit-code.js";
 import { GLOBAL_FLAGS } from "./global-flags.js";
 import { parseCommandLine } from "./parse.js";
 import { nearest } from "./suggest.js";
@@ -39,6 +38,7 @@ export async function runCli(args: readonly string[], makeContext: MakeContext):
   } catch (error) {
     context ??= makeContext(globals);
     await context.report(error);
+    const { exitCodeOf } = await import("./exit-code.js");
     return exitCodeOf(error, failureCode);
   }
 }

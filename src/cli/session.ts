@@ -19,6 +19,8 @@ export interface SessionOptions {
   readonly tty: boolean;
   /** Gives it our stdin. */
   readonly stdin: boolean;
+  /** The end of our stdin closes the program's: for whoever started it, not for one who attached later. */
+  readonly closeStdin: boolean;
   /** Bytes that leave it running; only on a terminal. */
   readonly detachKeys: readonly number[];
   /** Passes our signals on; without a terminal only, where keys make none. */
@@ -48,8 +50,7 @@ export async function runSession(
     const onTerminal = options.tty && options.stdin && context.stdin.isTTY === true;
     if (onTerminal) undo.push(enterRawMode(context.stdin));
     if (options.tty) undo.push(followSize(context, program));
-    if (options.stdin)
-      undo.push(forwardStdin(context, program, onTerminal ? options.detachKeys : [], detach));
+    if (options.stdin) undo.push(forwardStdin(context, program, options, onTerminal, detach));
     if (options.signals && !onTerminal) undo.push(forwardSignals(program));
     await pumpOutput(program, context.stdout, context.stderr);
     return detached ? "detached" : "ended";
@@ -79,11 +80,12 @@ function followSize(context: Context, program: Program): () => void {
 function forwardStdin(
   context: Context,
   program: Program,
-  detachKeys: readonly number[],
+  options: SessionOptions,
+  onTerminal: boolean,
   detach: () => void,
 ): () => void {
   const { stdin } = context;
-  const filter = new DetachFilter(detachKeys);
+  const filter = new DetachFilter(onTerminal ? options.detachKeys : []);
   const onData = (chunk: Buffer) => {
     const typed = filter.push(chunk);
     // Paused until kilnd has room: a guest that does not read must not fill this process.
@@ -94,7 +96,9 @@ function forwardStdin(
     );
     if (typed.detach) detach();
   };
-  const onEnd = () => ignoreEnd(program.closeStdin());
+  const onEnd = () => {
+    if (options.closeStdin) ignoreEnd(program.closeStdin());
+  };
   stdin.on("data", onData);
   stdin.once("end", onEnd);
   stdin.once("error", onEnd);

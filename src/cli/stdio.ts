@@ -3,7 +3,9 @@
 import type { WriteStream } from "node:tty";
 import { errnoOf } from "../base/errors.js";
 import type { Sink } from "./context.js";
-import { PIPE_CLOSED } from "./exit-code.js";
+
+/** What a program ended by SIGPIPE shows: 128 + 13. */
+const PIPE_CLOSED = 141;
 
 /** A sink on one of the process's streams. Where the reader has gone (`kiln logs | head`), the process ends. */
 export function sinkOf(stream: NodeJS.WriteStream): Sink & { readonly rows: number } {

@@ -139,9 +139,10 @@ export function familyVerbs(family: string): { readonly name: string; readonly v
   const out: { name: string; verb: Verb }[] = [];
   for (const verb of VERBS) {
     if (verb.hidden === true) continue;
-    const names = [verb.name, ...(verb.aliases ?? [])].filter((name) => name.startsWith(`${family} `));
-    if (family === "vm" && names.length === 0 && isVmVerb(verb)) names.push(`vm ${verb.name}`);
-    if (names[0] !== undefined) out.push({ name: names[0], verb });
+    const names = [verb.name, ...(verb.aliases ?? [])];
+    const name = names.find((each) => each.startsWith(`${family} `));
+    if (family === "vm" && isVmVerb(verb)) out.push({ name: `vm ${verb.name}`, verb });
+    else if (name !== undefined) out.push({ name, verb });
   }
   return out;
 }

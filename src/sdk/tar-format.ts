@@ -224,9 +224,13 @@ function paxNumber(pax: ReadonlyMap<string, string>, key: string): number | unde
   return value;
 }
 
+/** Milliseconds of "1700000000.123456789", rounded to microseconds: whole and part apart, or large times lose digits. */
 function paxTime(text: string): number {
-  if (!/^-?[0-9]{1,15}(\.[0-9]*)?$/.test(text)) throw badArchive("its mtime record is not a time");
-  return Number(text) * 1000;
+  const match = /^(-?)([0-9]{1,13})(?:\.([0-9]*))?$/.exec(text);
+  if (match === null) throw badArchive("its mtime record is not a time");
+  const [, sign, seconds = "", fraction = ""] = match;
+  const ms = Number(seconds) * 1000 + Math.round(Number(`0.${fraction}`) * 1e6) / 1000;
+  return sign === "-" ? -ms : ms;
 }
 
 /** The records of one PAX extension. @throws KilnError data_loss `bad-archive` */

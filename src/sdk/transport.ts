@@ -152,7 +152,10 @@ function openSession(socket: Socket): ClientHttp2Session {
   });
   // Failures reach the streams; without a listener the session's own copy would end the process.
   session.on("error", () => undefined);
-  session.once("connect", () => session.setLocalWindowSize(CONNECTION_WINDOW_BYTES));
+  session.once("connect", () => {
+    // The event comes even to a session that was closed meanwhile.
+    if (!session.destroyed) session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+  });
   session.unref();
   return session;
 }

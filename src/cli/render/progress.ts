@@ -103,11 +103,12 @@ export function renderRows(steps: readonly Progress[], columns: number): string[
   return rows.map((row) => truncate(row, Math.max(20, columns - 1)));
 }
 
+const FINAL: readonly string[] = ["done", "exists"];
 const LEAST_BAR = 12;
 const MOST_BAR = 40;
 
 function describeWithBar(step: Progress, columns: number): string {
-  if (step.total <= 0 || step.current >= step.total) return describe(step);
+  if (step.total <= 0 || step.current >= step.total || FINAL.includes(step.status)) return describe(step);
   const sizes = `${formatSize(step.current)}/${formatSize(step.total)}`;
   const word = capital(step.status);
   const width = Math.min(MOST_BAR, columns - 14 - word.length - sizes.length - 6);

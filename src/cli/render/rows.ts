@@ -4,7 +4,6 @@ import type { Context } from "../context.js";
 import { text } from "../flags.js";
 import { usageError } from "../usage-error.js";
 import { renderTable } from "./table.js";
-import { compileTemplate } from "./template.js";
 
 /** One line of a list. Field names are API: templates and `--format json` use them. */
 export type Row = Readonly<Record<string, unknown>>;
@@ -34,6 +33,7 @@ export async function printRows(
   if (form.kind === "json") {
     for (const row of rows) await context.stdout.write(`${JSON.stringify(row)}\n`);
   } else if (form.kind === "template") {
+    const { compileTemplate } = await import("./template.js");
     const render = compileTemplate(form.template);
     for (const row of rows) await context.stdout.write(`${render(row)}\n`);
   } else if (form.kind === "table-template") {
@@ -42,7 +42,7 @@ export async function printRows(
       ...headers,
       ...Object.fromEntries(columns.map(({ field, header }) => [field, header])),
     };
-    await context.stdout.write(templateTable(form.template, rows, names));
+    await context.stdout.write(await templateTable(form.template, rows, names));
   } else {
     const cells = rows.map((row) => columns.map(({ field }) => String(row[field] ?? "")));
     await context.stdout.write(
@@ -69,11 +69,12 @@ export function parseFormat(format: string | undefined): Form {
 }
 
 /** The header line is the template run on the fields' names. */
-function templateTable(
+async function templateTable(
   template: string,
   rows: readonly Row[],
   headers: Readonly<Record<string, string>>,
-): string {
+): Promise<string> {
+  const { compileTemplate } = await import("./template.js");
   const render = compileTemplate(template);
   const header = render(headers).split("\t");
   return renderTable(

@@ -29,7 +29,13 @@ to the program, unless --no-sig-proxy).
     const { tty, openStdin } = vm.info.config;
     const stdin = openStdin && !flags["no-stdin"];
     const program = vm.attach({ stdin });
-    const end = await runSession(context, program, { tty, stdin, detachKeys, signals: flags["sig-proxy"] });
+    const end = await runSession(context, program, {
+      tty,
+      stdin,
+      closeStdin: false,
+      detachKeys,
+      signals: flags["sig-proxy"],
+    });
     return end === "detached" ? 0 : endOf(context, vm.name, await program.exit());
   },
 });

@@ -2,7 +2,6 @@
 
 import { defineCommand } from "../command.js";
 import { collectEnv } from "../env-file.js";
-import { NOT_EXECUTABLE } from "../exit-code.js";
 import { bool, list, text } from "../flags.js";
 import { runSession } from "../session.js";
 import { requireTerminal, terminalSize } from "../terminal.js";
@@ -58,11 +57,12 @@ ended; with -d it goes on by itself, its output unseen.
     await runSession(context, program, {
       tty: flags.tty,
       stdin: flags.interactive,
+      closeStdin: true,
       detachKeys: [],
       signals: true,
     });
     const { exitCode, error } = await program.result();
-    if (exitCode >= NOT_EXECUTABLE && error !== "") await context.note(`kiln: ${error}`);
+    if (error !== "") await context.note(`kiln: ${error}`);
     return exitCode;
   },
 });

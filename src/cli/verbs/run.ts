@@ -61,6 +61,7 @@ Without a terminal, signals that kiln gets go to the program. With -it, ctrl-p c
     const session = {
       tty: flags.tty,
       stdin: flags.interactive,
+      closeStdin: true,
       detachKeys: keys,
       signals: flags["sig-proxy"],
     };

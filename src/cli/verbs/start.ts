@@ -40,6 +40,7 @@ attaches to the one VM, as \`kiln run\` does, and the exit code is the program's
     const end = await runSession(context, program, {
       tty,
       stdin: flags.interactive,
+      closeStdin: true,
       detachKeys,
       signals: true,
     });

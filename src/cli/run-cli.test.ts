@@ -1,0 +1,387 @@
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, beforeEach, describe, it } from "node:test";
+import { FakeKilnd } from "../../test/fixtures/fake-kilnd.js";
+import { VmState } from "../gen/kiln/v1/types_pb.js";
+import { type FakeWorldOptions, fakeContext } from "./fake-context.js";
+import { runCli } from "./run-cli.js";
+
+let kilnd: FakeKilnd;
+
+before(async () => {
+  kilnd = await FakeKilnd.start();
+});
+
+beforeEach(() => {
+  kilnd.vms.clear();
+  kilnd.calls.length = 0;
+  kilnd.add("web");
+});
+
+after(() => kilnd.close());
+
+async function kiln(args: readonly string[], options: FakeWorldOptions & { stdin?: string } = {}) {
+  const world = fakeContext({ host: kilnd.host, ...options });
+  world.stdin.end(options.stdin ?? "");
+  const code = await runCli(args, () => world.context);
+  await world.close();
+  return { code, stdout: world.stdout, stderr: world.stderr };
+}
+
+describe("kiln", () => {
+  it("prints help with exit code 0 when asked and 2 when not", async () => {
+    const asked = await kiln(["--help"]);
+    assert.equal(asked.code, 0);
+    assert.match(asked.stdout, /^Usage: kiln/);
+    for (const word of ["run", "image import", "kernel ls", "system df", "doctor"]) {
+      assert.match(asked.stdout, new RegExp(`^  ${word} `, "m"));
+    }
+    const lost = await kiln([]);
+    assert.equal(lost.code, 2);
+    assert.equal(lost.stdout, "");
+    assert.equal(lost.stderr, asked.stdout);
+  });
+
+  it("prints help of a verb, of its other spelling, and of a family", async () => {
+    const help = await kiln(["run", "--help"]);
+    assert.match(help.stdout, /^Usage: kiln run \[FLAGS\] IMAGE \[COMMAND\] \[ARG\.\.\.\]/);
+    assert.match(help.stdout, /-p, --publish/);
+    assert.equal((await kiln(["image", "ls", "-h"])).stdout, (await kiln(["images", "--help"])).stdout);
+    assert.equal((await kiln(["vm", "ps", "--help"])).stdout, (await kiln(["help", "ps"])).stdout);
+    assert.match((await kiln(["image", "--help"])).stdout, /image import/);
+    assert.equal((await kiln(["image"])).code, 2);
+  });
+
+  it("leaves --help behind the operand to the program", async () => {
+    const { stdout } = await kiln(["exec", "web", "echo", "--help"]);
+    assert.equal(stdout, "--help\n");
+  });
+
+  it("suggests the verb that was meant", async () => {
+    const { code, stderr } = await kiln(["strat"]);
+    assert.equal(code, 2);
+    assert.equal(stderr, 'kiln: there is no verb "strat"\nhint: did you mean start?; see `kiln --help`\n');
+    assert.match((await kiln(["image", "lss"])).stderr, /did you mean image ls\?/);
+  });
+
+  it("prints its version", async () => {
+    assert.match((await kiln(["--version"])).stdout, /^kiln [0-9]+\.[0-9]+\.[0-9]+\n$/);
+  });
+
+  it("refuses wrong usage with 2, and with 125 where the exit code is a program's", async () => {
+    assert.equal((await kiln(["ps", "--nope"])).code, 2);
+    assert.equal((await kiln(["run", "--nope", "x"])).code, 125);
+    assert.equal((await kiln(["exec", "web"])).code, 125);
+  });
+});
+
+describe("kiln run", () => {
+  it("shows the program's output and gives its exit code", async () => {
+    assert.deepEqual(await kiln(["run", "-q", "debian", "echo", "hi"]), {
+      code: 0,
+      stdout: "hi\n",
+      stderr: "",
+    });
+    assert.equal((await kiln(["run", "-q", "debian", "exit", "42"])).code, 42);
+    const { stdout, stderr } = await kiln(["run", "-q", "debian", "complain", "oh"]);
+    assert.deepEqual([stdout, stderr], ["", "oh\n"]);
+  });
+
+  it("prints the id with -d, and starts", async () => {
+    const { stdout } = await kiln(["run", "-d", "-q", "--name", "job", "debian"]);
+    assert.match(stdout, /^[0-9a-f]{64}\n$/);
+    assert.deepEqual(kilnd.calls, ["CreateVm debian missing", `StartVm ${stdout.trim()}`]);
+  });
+
+  it("gives the program our stdin with -i", async () => {
+    const { stdout } = await kiln(["run", "-q", "-i", "debian", "cat"], { stdin: "piped" });
+    assert.equal(stdout, "piped");
+  });
+
+  it("sends every flag on", async () => {
+    const line =
+      "create -q --name n -e A=1 -e HOME -w /w -u me --hostname h -l a=b -l c -p 8080:80 -P --cpus 2 -m 1g --disk 2g " +
+      "--kernel k --kernel-args quiet --init app --restart on-failure:3 --network none --dns 1.1.1.1 " +
+      "--add-host db:10.0.0.1 --pull never --platform linux/amd64 --vmm qemu --stop-signal INT --stop-timeout 5 " +
+      "-i -t --entrypoint /e oci:dir:tag cmd arg";
+    await kiln(line.split(" "), { env: { HOME: "/me" } });
+    const vm = [...kilnd.vms.values()].find(({ name }) => name === "n");
+    assert.ok(vm?.config);
+    const { $typeName, publish, restart, ...config } = vm.config;
+    assert.deepEqual(
+      publish.map(({ hostPort, vmPort }) => [hostPort, vmPort]),
+      [[8080, 80]],
+    );
+    assert.deepEqual([restart?.name, restart?.maximumRetryCount], ["on-failure", 3]);
+    assert.deepEqual(config, {
+      image: "oci:/work/dir:tag",
+      imageId: "",
+      name: "n",
+      command: ["cmd", "arg"],
+      entrypoint: ["/e"],
+      entrypointSet: true,
+      env: ["A=1", "HOME=/me"],
+      workdir: "/w",
+      user: "me",
+      hostname: "h",
+      labels: { a: "b", c: "" },
+      publishAll: true,
+      cpus: 2,
+      memoryBytes: 1024n ** 3n,
+      diskBytes: 2n * 1024n ** 3n,
+      kernel: "k",
+      kernelArgs: ["quiet"],
+      init: "app",
+      network: "none",
+      dns: ["1.1.1.1"],
+      addHosts: ["db:10.0.0.1"],
+      platform: "linux/amd64",
+      vmm: "qemu",
+      stopSignal: "INT",
+      stopTimeoutMs: 5000,
+      tty: true,
+      openStdin: true,
+      autoRemove: false,
+      ttyColumns: 0,
+      ttyRows: 0,
+    });
+    assert.ok(kilnd.calls.includes("CreateVm oci:/work/dir:tag never"));
+  });
+
+  it("says why kiln failed and ends with 125", async () => {
+    const { code, stderr } = await kiln(["run", "-q", "missing"]);
+    assert.equal(code, 125);
+    assert.equal(stderr, "kiln: no such image: missing\n");
+  });
+
+  it("refuses a terminal that is none, before anything is made", async () => {
+    const { code, stderr } = await kiln(["run", "-it", "debian"]);
+    assert.equal(code, 125);
+    assert.match(stderr, /stdin is not a terminal/);
+    assert.deepEqual(kilnd.calls, []);
+  });
+
+  it("writes --cidfile once, and not over another", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "cid-"));
+    const file = join(directory, "id");
+    const { stdout } = await kiln(["create", "-q", "--cidfile", file, "debian"]);
+    assert.equal(`${await readFile(file, "utf8")}\n`, stdout);
+    assert.match((await kiln(["create", "--cidfile", file, "debian"])).stderr, /is there already/);
+    const failing = join(directory, "other");
+    await kiln(["create", "-q", "--cidfile", failing, "missing"]);
+    await assert.rejects(readFile(failing), { code: "ENOENT" });
+    await rm(directory, { recursive: true });
+  });
+
+  it("refuses flags that contradict", async () => {
+    assert.match((await kiln(["run", "--rm", "--restart", "always", "x"])).stderr, /exclude each other/);
+    assert.match((await kiln(["run", "--restart", "often", "x"])).stderr, /--restart takes/);
+    assert.match((await kiln(["run", "--cpus", "none", "x"])).stderr, /--cpus takes/);
+    assert.match((await kiln(["run", "-m", "lots", "x"])).stderr, /--memory "lots" is not a size/);
+    assert.match((await kiln(["run", "-p", "x:y", "x"])).stderr, /cannot publish "x:y"/);
+    assert.match((await kiln(["run", "-e", "=x", "x"])).stderr, /is not NAME=VALUE/);
+  });
+
+  it("says that the VM failed, with kilnd's words", async () => {
+    const vm = kilnd.add("broken");
+    if (vm.status !== undefined) {
+      Object.assign(vm.status, { state: VmState.FAILED, message: "vmm died", reason: "vmm-died" });
+    }
+    vm.config?.command.splice(0, 9, "exit", "1");
+    const { code, stderr } = await kiln(["start", "-a", "broken"]);
+    assert.equal(code, 125);
+    assert.match(stderr, /^kiln: VM broken failed: vmm died\nhint: `kiln logs --console broken`/);
+  });
+});
+
+describe("kiln exec", () => {
+  it("gives output, exit code and stdin", async () => {
+    assert.deepEqual(await kiln(["exec", "web", "echo", "a"]), { code: 0, stdout: "a\n", stderr: "" });
+    assert.equal((await kiln(["exec", "web", "exit", "3"])).code, 3);
+    assert.equal((await kiln(["exec", "-i", "web", "cat"], { stdin: "x" })).stdout, "x");
+  });
+
+  it("says why a program could not be started, with 127", async () => {
+    const { code, stderr } = await kiln(["exec", "web", "nothing-like-this"]);
+    assert.deepEqual([code, stderr], [127, "kiln: nothing-like-this: not found\n"]);
+  });
+
+  it("ends with 125 where there is no such VM", async () => {
+    assert.equal((await kiln(["exec", "nobody", "true"])).code, 125);
+  });
+
+  it("returns at once with -d", async () => {
+    assert.deepEqual(await kiln(["exec", "-d", "web", "sleep"]), { code: 0, stdout: "", stderr: "" });
+  });
+});
+
+describe("verbs with several VMs", () => {
+  it("do what they can, name what they could not, and end with 1", async () => {
+    kilnd.add("db");
+    const { code, stdout, stderr } = await kiln(["stop", "web", "nobody", "db"]);
+    assert.equal(code, 1);
+    assert.equal(stdout, "web\ndb\n");
+    assert.match(stderr, /^kiln: no such VM: nobody\nhint: /);
+  });
+
+  it("send their flags", async () => {
+    await kiln(["kill", "-s", "HUP", "web"]);
+    await kiln(["rm", "-f", "web"]);
+    assert.deepEqual(kilnd.calls, ["KillVm HUP web", "RemoveVm -f web"]);
+  });
+
+  it("print exit codes with wait", async () => {
+    const vm = kilnd.add("job");
+    if (vm.status !== undefined) Object.assign(vm.status, { state: VmState.EXITED, exitCode: 7 });
+    assert.equal((await kiln(["wait", "job"])).stdout, "7\n");
+  });
+});
+
+describe("kiln ps", () => {
+  it("prints docker's table", async () => {
+    const { stdout } = await kiln(["ps"]);
+    assert.equal(
+      stdout,
+      "VM ID          IMAGE             COMMAND     CREATED          STATUS          PORTS                  NAMES\n" +
+        "776562303030   debian:bookworm   sleep 100   10 minutes ago   Up 10 minutes   0.0.0.0:8080->80/tcp   web\n",
+    );
+  });
+
+  it("prints ids, whole ids, JSON lines and templates", async () => {
+    assert.equal((await kiln(["ps", "-q"])).stdout, "776562303030\n");
+    assert.match((await kiln(["ps", "-q", "--no-trunc"])).stdout, /^[0-9a-f]{64}\n$/);
+    const row = JSON.parse((await kiln(["ps", "--format", "json"])).stdout) as Record<string, unknown>;
+    assert.deepEqual(Object.keys(row), [
+      ..."ID Image Command CreatedAt RunningFor Status State ExitCode Ports Names Labels Cpus Memory Vmm".split(
+        " ",
+      ),
+      ..."Accelerator Kernel IP RestartCount".split(" "),
+    ]);
+    assert.equal((await kiln(["ps", "--format", "{{.Names}}={{.State}}"])).stdout, "web=running\n");
+    const table = await kiln(["ps", "--format", "table {{.Names}}\\t{{.Ports}}"]);
+    assert.equal(table.stdout, "NAMES     PORTS\nweb       0.0.0.0:8080->80/tcp\n");
+  });
+
+  it("does not let a name drive the terminal", async () => {
+    kilnd.add("evil\x1b]0;x\x07");
+    const { stdout } = await kiln(["ps"]);
+    assert.ok(!stdout.includes("\x1b"));
+  });
+});
+
+describe("lists and objects", () => {
+  it("list images, kernels and disk usage", async () => {
+    assert.match((await kiln(["images"])).stdout, /^debian +bookworm +abababababab +\S.* +30MB$/m);
+    assert.equal((await kiln(["images", "nginx", "-q"])).stdout, "");
+    assert.equal((await kiln(["image", "ls", "-q", "debian"])).stdout, "abababababab\n");
+    assert.match((await kiln(["kernel", "ls"])).stdout, /efefefefefef +debian/);
+    assert.match((await kiln(["system", "df"])).stdout, /^images +1 +0 +30MB +0B \(0%\)$/m);
+  });
+
+  it("inspect VMs, images and kernels by name", async () => {
+    assert.equal((await kiln(["inspect", "-f", "{{.name}}", "web"])).stdout, "web\n");
+    const [image] = JSON.parse((await kiln(["inspect", "--type", "image", "debian"])).stdout) as {
+      sizeBytes: number;
+    }[];
+    assert.equal(image?.sizeBytes, 30_000_000);
+    assert.equal(
+      (await kiln(["inspect", "-f", "{{.release}}", "--type", "kernel", "debian"])).stdout,
+      "6.1.0\n",
+    );
+    const missing = await kiln(["inspect", "--type", "vm", "web", "nobody"]);
+    assert.equal(missing.code, 1);
+    assert.equal((JSON.parse(missing.stdout) as unknown[]).length, 1);
+  });
+
+  it("print ports, add and remove them", async () => {
+    assert.equal((await kiln(["port", "web"])).stdout, "80/tcp -> 0.0.0.0:8080\n");
+    assert.equal((await kiln(["port", "web", "80"])).stdout, "0.0.0.0:8080\n");
+    assert.match((await kiln(["port", "web", "81"])).stderr, /port 81 of VM web is not published/);
+    assert.equal((await kiln(["port", "add", "web", "81"])).stdout, "0.0.0.0:49153->81/tcp\n");
+    assert.equal((await kiln(["port", "rm", "web", "81"])).code, 0);
+  });
+
+  it("print logs with times and streams apart", async () => {
+    const plain = await kiln(["logs", "web"]);
+    assert.deepEqual([plain.stdout, plain.stderr], ["one\ntwo\n", "error\n"]);
+    const stamped = await kiln(["logs", "-t", "--tail", "5", "--since", "10m", "web"]);
+    assert.equal(stamped.stdout, "2026-01-02T03:04:07.123Z one\n2026-01-02T03:04:07.123Z two\n");
+  });
+
+  it("print one sample of statistics", async () => {
+    assert.match((await kiln(["stats", "--no-stream"])).stdout, /^aaaaaaaaaaaa +web +12\.50% +1MiB \/ 0B/m);
+  });
+});
+
+describe("kiln pull and import", () => {
+  it("print the name on stdout and the progress on stderr", async () => {
+    const { stdout, stderr } = await kiln(["pull", "debian:bookworm"]);
+    assert.equal(stdout, "docker.io/library/debian:bookworm\n");
+    assert.equal(stderr, "cdcdcdcdcdcd: Downloading\n");
+    assert.equal((await kiln(["pull", "-q", "debian"])).stderr, "");
+  });
+
+  it("read a root file system from stdin", async () => {
+    const { stdout } = await kiln(["image", "import", "-", "mine"], { stdin: "tar" });
+    assert.match(stdout, /^sha256:/);
+    const missing = await kiln(["image", "import", "/nonexistent.tar", "mine"]);
+    assert.match(missing.stderr, /read \/nonexistent\.tar/);
+  });
+});
+
+describe("kiln cp", () => {
+  it("copies in, out and through pipes", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "cp-"));
+    const file = join(directory, "f");
+    await writeFile(file, "content");
+    kilnd.files.set("/tmp", { mode: 0o041777 });
+    assert.deepEqual(await kiln(["cp", file, "web:/tmp"]), { code: 0, stdout: "", stderr: "" });
+    const archive = kilnd.archives.get("/tmp");
+    assert.ok(archive);
+    kilnd.files.set("/tmp/f", { mode: 0o100644, archive });
+    await kiln(["cp", "web:/tmp/f", join(directory, "g")]);
+    assert.equal(await readFile(join(directory, "g"), "utf8"), "content");
+    assert.ok((await kiln(["cp", "web:/tmp/f", "-"])).stdout.includes("content"));
+    await kiln(["cp", "-", "web:/srv"], { stdin: "a tar" });
+    assert.equal(kilnd.archives.get("/srv")?.toString(), "a tar");
+    await kiln(["cp", "web:tmp/f", "web:/srv/new"]);
+    assert.ok(kilnd.archives.get("/srv")?.includes("content"));
+    await rm(directory, { recursive: true });
+  });
+
+  it("refuses two local sides, and an empty path", async () => {
+    assert.match((await kiln(["cp", "a", "b"])).stderr, /neither side is in a VM/);
+    assert.match((await kiln(["cp", "web:", "b"])).stderr, /names no path in the VM/);
+  });
+});
+
+describe("without kilnd", () => {
+  const host = "unix:///nonexistent/kiln.sock";
+
+  it("info and version say so and succeed", async () => {
+    const info = await kiln(["info"], { host });
+    assert.equal(info.code, 0);
+    assert.match(
+      info.stdout,
+      /Daemon: not running \(connect to kilnd at \/nonexistent\/kiln\.sock: there is no such/,
+    );
+    const version = await kiln(["version", "--format", "{{.daemon}}|{{.client.apiVersion}}"], { host });
+    assert.equal(version.stdout, "|kiln.v1\n");
+  });
+
+  it("other verbs fail with a hint", async () => {
+    const { code, stderr } = await kiln(["ps"], { host });
+    assert.equal(code, 1);
+    assert.match(stderr, /^kiln: connect to kilnd at .*\nhint: start it with `kilnd`/);
+  });
+});
+
+it("system prune asks, and refuses where nobody can answer", async () => {
+  assert.match((await kiln(["system", "prune"])).stderr, /nobody can be asked/);
+  const { stdout } = await kiln(["system", "prune", "-f"]);
+  assert.equal(stdout, "Deleted VM: gone\nTotal reclaimed space: 5B\n");
+  const asked = await kiln(["system", "prune"], { isTTY: true, stdin: "no\n" });
+  assert.deepEqual([asked.code, asked.stdout], [1, ""]);
+});
