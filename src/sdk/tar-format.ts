@@ -80,9 +80,16 @@ function paxRecords(entry: TarEntry, name: string, seconds: number): [string, st
   if (entry.uid > MAX_OCTAL_7) records.push(["uid", String(entry.uid)]);
   if (entry.gid > MAX_OCTAL_7) records.push(["gid", String(entry.gid)]);
   if (seconds < 0 || entry.mtimeMs !== seconds * 1000) {
-    records.push(["mtime", (entry.mtimeMs / 1000).toFixed(6)]);
+    records.push(["mtime", formatPaxTime(entry.mtimeMs)]);
   }
   return records;
+}
+
+/** Seconds with microseconds. */
+function formatPaxTime(ms: number): string {
+  const size = Math.abs(ms);
+  const micros = String(Math.floor((size % 1000) * 1000)).padStart(6, "0");
+  return `${ms < 0 ? "-" : ""}${Math.floor(size / 1000)}.${micros}`;
 }
 
 function encodePaxRecord(key: string, value: string): Buffer {
