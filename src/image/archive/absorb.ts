@@ -11,6 +11,7 @@ import {
   readTarEntries,
   type TarMember,
 } from "../layers/index.js";
+import type { ContentSource } from "../pull/content.js";
 import { ImageReason } from "../reasons.js";
 import type { Lease } from "../store/blobs.js";
 import type { StoreContext } from "../store/context.js";
@@ -201,7 +202,7 @@ function tooLarge(what: string, why: string): KilnError {
 }
 
 /** The content source of an archive whose blobs are in the store already. */
-export function absorbedSource(context: StoreContext, what: string) {
+export function absorbedSource(context: StoreContext, what: string): ContentSource {
   const missing = (digest: string) =>
     new KilnError(Code.NotFound, `${what}: blob ${digest} is not in the archive`, {
       reason: ImageReason.InvalidArchive,
@@ -209,7 +210,7 @@ export function absorbedSource(context: StoreContext, what: string) {
     });
   return {
     what,
-    async manifest({ digest, size }: { digest: string; size: number }): Promise<Uint8Array> {
+    async manifest({ digest, size }) {
       const there = await context.blobs.sizeOf(digest);
       if (there === undefined) throw missing(digest);
       const bytes = await context.blobs.read(digest, context.limits.manifestBytes);
@@ -218,7 +219,7 @@ export function absorbedSource(context: StoreContext, what: string) {
         reason: ImageReason.SizeMismatch,
       });
     },
-    async fetch({ digest }: { digest: string }): Promise<void> {
+    async fetch({ digest }) {
       throw missing(digest);
     },
   };

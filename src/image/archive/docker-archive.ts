@@ -49,7 +49,7 @@ export async function pullDockerArchive(
     });
   } finally {
     lease.release();
-    await context.sweep(); // images of the archive that were not chosen
+    await context.tidy(); // images of the archive that were not chosen
   }
 }
 

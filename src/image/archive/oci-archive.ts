@@ -41,6 +41,6 @@ export async function pullOciArchive(
     });
   } finally {
     lease.release();
-    await context.sweep(); // images of the archive that were not chosen
+    await context.tidy(); // images of the archive that were not chosen
   }
 }

@@ -49,7 +49,7 @@ export async function importTar(
     return await context.commit(record, [name], []);
   } finally {
     lease.release();
-    await context.sweep(); // after a failure: the layer; after success: nothing
+    await context.tidy(); // after a failure: the layer; after success: nothing
   }
 }
 

@@ -192,12 +192,9 @@ function uniqueLayers(layers: readonly Descriptor[]): Descriptor[] {
 
 /** After a failure: what can be resumed stays noted, everything else that nobody needs goes. */
 async function cleanUp(context: StoreContext, journalKey: string | undefined, cause: unknown): Promise<void> {
-  try {
-    if (journalKey !== undefined && !isResumable(KilnError.from(cause)))
-      await context.journal.end(journalKey);
-    await context.sweep();
-  } catch (error) {
-    // The pull's own failure is what the user must see; the next start sweeps again.
-    context.log.warn("could not clean up after a failed pull", { error: KilnError.from(error).message });
+  if (journalKey !== undefined && !isResumable(KilnError.from(cause))) {
+    // Noted a while too long is harmless, and the pull's own failure is what the user must see.
+    await context.journal.end(journalKey).catch(() => undefined);
   }
+  await context.tidy();
 }

@@ -30,27 +30,23 @@ export async function pullFromRegistry(
   const { limits, log } = context;
   const what = formatReference(reference);
   onProgress({ id: what, status: "resolving" });
-  const remote = await RemoteRepository.open({ ...options.remote, reference, limits, log, signal });
-  try {
-    const source = remoteSource(remote, what, context);
-    const top = await remote.manifest(reference.digest ?? reference.tag ?? "", what);
-    const resolved = await resolveManifest({ ...top, mediaType: top.contentType }, source, platform);
-    const repository = repositoryName(reference);
-    return await assembleImage(context, {
-      resolved,
-      source,
-      platform,
-      // With a digest the tag is only a remark: nobody has checked that the registry's tag means that digest.
-      names: reference.digest === undefined ? [what] : [],
-      // What the name led to, an index included: the digest that docker shows and that people pin.
-      digests: [`${repository}@${top.digest}`],
-      journalKey: `${what} ${formatPlatform(platform)}`,
-      onProgress,
-      signal,
-    });
-  } finally {
-    remote.close();
-  }
+  using remote = await RemoteRepository.open({ ...options.remote, reference, limits, log, signal });
+  const source = remoteSource(remote, what, context);
+  const top = await remote.manifest(reference.digest ?? reference.tag ?? "", what);
+  const resolved = await resolveManifest({ ...top, mediaType: top.contentType }, source, platform);
+  const repository = repositoryName(reference);
+  return await assembleImage(context, {
+    resolved,
+    source,
+    platform,
+    // With a digest the tag is only a remark: nobody has checked that the registry's tag means that digest.
+    names: reference.digest === undefined ? [what] : [],
+    // What the name led to, an index included: the digest that docker shows and that people pin.
+    digests: [`${repository}@${top.digest}`],
+    journalKey: `${what} ${formatPlatform(platform)}`,
+    onProgress,
+    signal,
+  });
 }
 
 function remoteSource(remote: RemoteRepository, what: string, context: StoreContext): ContentSource {

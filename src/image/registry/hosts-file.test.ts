@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
@@ -71,6 +71,13 @@ describe("loadHosts", () => {
     assert.equal((await load("quay.io"))?.server?.host, "default.example");
     await write("first/docker.io/hosts.toml", 'server = "https://first.example"');
     assert.equal((await load())?.server?.host, "first.example");
+  });
+  const skip = process.getuid?.() === 0 ? "root may read every directory" : false;
+  it("passes over a directory of others that it may not read", { skip }, async () => {
+    await write("second/docker.io/hosts.toml", 'server = "https://second.example"');
+    await chmod(join(directory, "second"), 0);
+    assert.equal(await load(), undefined);
+    await chmod(join(directory, "second"), 0o700);
   });
   it("refuses a misspelt key: a mirror must not be asked for more than was meant", () =>
     refuses('[host."https://a"]\ncapabilites = ["pull"]', /capabilites/));

@@ -5,7 +5,7 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { parse as parseToml } from "smol-toml";
 import * as v from "valibot";
-import { Code, errnoOf, KilnError } from "../../base/errors.js";
+import { Code, errnoOf, hasReason, KilnError } from "../../base/errors.js";
 import type { TlsSettings } from "../http/trust.js";
 import { ImageReason } from "../reasons.js";
 
@@ -57,9 +57,14 @@ export async function loadHosts(
   directories: readonly string[],
 ): Promise<HostsConfig | undefined> {
   for (const name of [registry, "_default"]) {
-    for (const directory of directories) {
-      const found = await loadDirectory(join(directory, name));
-      if (found !== undefined) return found;
+    for (const [index, directory] of directories.entries()) {
+      try {
+        const found = await loadDirectory(join(directory, name));
+        if (found !== undefined) return found;
+      } catch (error) {
+        // containerd's directory is often root's alone: an ordinary user pulls without it
+        if (index === 0 || !hasReason(error, "permission-denied")) throw error;
+      }
     }
   }
   return undefined;

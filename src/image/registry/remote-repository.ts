@@ -86,12 +86,9 @@ export class RemoteRepository implements Disposable {
     );
   }
 
-  close(): void {
-    for (const session of this.#sessions) session.close();
-  }
-
+  /** Drops all connections. */
   [Symbol.dispose](): void {
-    this.close();
+    for (const session of this.#sessions) session.close();
   }
 
   async #ask<T>(

@@ -37,7 +37,7 @@ interface Authorization {
   readonly validUntil: number;
 }
 
-export class RegistrySession implements Disposable {
+export class RegistrySession {
   readonly endpoint: Endpoint;
   readonly #options: SessionOptions;
   readonly #client: HttpClient;
@@ -87,10 +87,6 @@ export class RegistrySession implements Disposable {
 
   close(): void {
     this.#client.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
   }
 
   #usable(): Authorization | undefined {

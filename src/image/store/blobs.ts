@@ -12,7 +12,7 @@ import { ImageReason } from "../reasons.js";
 import type { Ingest } from "./ingest.js";
 
 /** Keeps blobs from the sweep while something is being made of them. Release it always. */
-export interface Lease extends AsyncDisposable {
+export interface Lease {
   /** From here to the release the blob, if it is there or comes, stays. */
   pin(digest: string): Promise<void>;
   release(): void;
@@ -126,9 +126,6 @@ export class BlobStore {
         });
       },
       release,
-      async [Symbol.asyncDispose]() {
-        release();
-      },
     };
   }
 

@@ -71,6 +71,17 @@ export class StoreContext {
     });
   }
 
+  /** A sweep after work that has ended, well or not: its own failure is logged, because it must hide no other. */
+  async tidy(): Promise<void> {
+    try {
+      await this.sweep();
+    } catch (error) {
+      this.log.warn("could not sweep the image store; the next start does", {
+        error: KilnError.from(error).message,
+      });
+    }
+  }
+
   /**
    * Reports a full disk before it is full.
    *
