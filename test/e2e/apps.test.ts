@@ -51,7 +51,7 @@ describe("app mode", () => {
     assert.equal(answer.status, 200);
     assert.match(answer.body, /Welcome to nginx/);
     await kiln.ok(["stop", "web"]);
-    assert.deepEqual(await exitOf("web"), { state: "VM_STATE_EXITED", exitCode: 0 });
+    assert.deepEqual(await exitOf("web"), { state: "exited", exitCode: 0 });
   });
 
   it("answers psql on a published port, and keeps what was written over a restart", async () => {
@@ -68,7 +68,7 @@ describe("app mode", () => {
     await eventually("PostgreSQL answers again", ready, 120_000);
     assert.equal((await sql("select sum(n) from kept")).stdout.trim(), "500500");
     await kiln.ok(["stop", "db"]);
-    assert.deepEqual(await exitOf("db"), { state: "VM_STATE_EXITED", exitCode: 0 });
+    assert.deepEqual(await exitOf("db"), { state: "exited", exitCode: 0 });
   });
 
   it("runs a Node program with the image's entrypoint and the user's arguments", async () => {
@@ -99,7 +99,7 @@ describe("system mode", () => {
     assert.equal((await kiln.ok(["exec", "sys", "cat", "/proc/1/comm"])).trim(), "systemd");
     await kiln.ok(["exec", "sys", "sh", "-c", "echo kept > /root/kept"]);
     await kiln.ok(["stop", "-t", "90", "sys"]);
-    assert.deepEqual(await exitOf("sys"), { state: "VM_STATE_EXITED", exitCode: 0 });
+    assert.deepEqual(await exitOf("sys"), { state: "exited", exitCode: 0 });
     await kiln.ok(["start", "sys"]);
     assert.equal((await kiln.ok(["exec", "sys", "cat", "/root/kept"])).trim(), "kept");
     const journal = await kiln.ok(["exec", "sys", "sh", "-c", "dmesg | grep -c 'recovery complete' || true"]);

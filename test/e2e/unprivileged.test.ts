@@ -21,8 +21,11 @@ const WITHOUT_RIGHTS = [
   "--bounding-set=-all",
   "--no-new-privs",
 ];
+/** Every VMM is started in a session of its own: strace must see that, or it sees nothing. */
+const CONTROL = "setsid";
 /** What kiln must never need: each call is traced, and none may appear. */
 const TRACED = [
+  CONTROL,
   "mount",
   "umount2",
   "pivot_root",
@@ -57,7 +60,19 @@ describe("an ordinary user without any capability", { skip }, () => {
     kiln = await TestKiln.start({
       owner: USER,
       prefix: WITHOUT_RIGHTS,
-      daemonPrefix: ["strace", "-f", "--seccomp-bpf", "-qq", "-o", trace, "-e", `trace=${TRACED.join(",")}`],
+      daemonPrefix: [
+        "strace",
+        "-D",
+        "-f",
+        "--seccomp-bpf",
+        "-qq",
+        "-e",
+        "signal=none",
+        "-o",
+        trace,
+        "-e",
+        `trace=${TRACED.join(",")}`,
+      ],
       programs: { cli: join(copy, "dist/src/cli/main.js"), daemon: join(copy, "dist/src/daemon/main.js") },
       env: { HOME: join(scratch, "home"), USER: "stranger" },
     });
@@ -81,8 +96,10 @@ describe("an ordinary user without any capability", { skip }, () => {
   });
 
   it("shows no mount, namespace or device call to strace", async () => {
-    const calls = await readFile(trace, "utf8");
-    assert.equal(calls, "", "kilnd and all that it started made none of these calls");
+    const calls = (await readFile(trace, "utf8")).split("\n").filter((line) => line !== "");
+    const others = calls.filter((line) => !line.includes(`${CONTROL}(`));
+    assert.ok(calls.length > 0, "strace has seen the VMMs start");
+    assert.deepEqual(others, [], "kilnd and all that it started made none of these calls");
   });
 
   it("runs every process of it as that user, without capabilities", async () => {
