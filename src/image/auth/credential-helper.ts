@@ -83,8 +83,9 @@ function run(options: HelperOptions): Promise<{ code: number | null; output: str
     });
     child.once("error", (error) => {
       release();
-      const why =
-        errnoOf(error) === "ENOENT" ? "it is not in PATH" : `it can't be started (${errnoOf(error)})`;
+      // EACCES also where a directory of PATH is closed to this user, and the program is in none of the others
+      const absent = errnoOf(error) === "ENOENT" || errnoOf(error) === "EACCES";
+      const why = absent ? "it is not in PATH or may not be run" : `it can't be started (${errnoOf(error)})`;
       reject(failed(options, why));
     });
     child.once("close", (code) => {
