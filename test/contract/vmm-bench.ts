@@ -14,8 +14,12 @@ import { GuestShell, makeTestGuest, type TestGuest } from "../fixtures/vmm-guest
 
 export const MIB = 1024 * 1024;
 
-/** Makes the driver under test anew, as a later kilnd would. */
-export type DriverFactory = (cacheDirectory: string) => VmmDriver;
+/**
+ * Makes the driver under test anew, as a later kilnd would.
+ *
+ * @param netguard default: the one that set-up built
+ */
+export type DriverFactory = (cacheDirectory: string, netguard?: string) => VmmDriver;
 
 export class VmmBench implements AsyncDisposable {
   readonly root: string;

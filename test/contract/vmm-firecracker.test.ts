@@ -14,6 +14,6 @@ const directory = mkdtempSync(join(tmpdir(), "kf-"));
 after(() => rmSync(directory, { recursive: true, force: true }));
 const firecracker = await installStandin(directory);
 
-vmmContract("firecracker (stand-in)", (cacheDirectory) =>
-  createFirecrackerDriver({ cacheDirectory, firecracker, trustFirecracker: true, netguard: netguardPath() }),
+vmmContract("firecracker (stand-in)", (cacheDirectory, netguard = netguardPath()) =>
+  createFirecrackerDriver({ cacheDirectory, firecracker, trustFirecracker: true, netguard }),
 );

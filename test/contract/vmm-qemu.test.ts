@@ -1,7 +1,9 @@
-// The VMM contract on QEMU with a real guest, and what only QEMU has.
+// The VMM contract on QEMU with a real guest.
 
 import { createQemuDriver } from "../../src/vmm/index.js";
 import { netguardPath } from "../fixtures/assets.js";
 import { vmmContract } from "./vmm.js";
 
-vmmContract("qemu", (cacheDirectory) => createQemuDriver({ cacheDirectory, netguard: netguardPath() }));
+vmmContract("qemu", (cacheDirectory, netguard = netguardPath()) =>
+  createQemuDriver({ cacheDirectory, netguard }),
+);

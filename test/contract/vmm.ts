@@ -1,12 +1,14 @@
 // What every VMM driver must do, shown on a real guest. The suites are split by what they are about; this file runs
 // them all for one driver.
 
+import { join } from "node:path";
 import { describe } from "node:test";
 import type { DriverFactory } from "./vmm-bench.js";
 import { channelContract } from "./vmm-channel.js";
 import { consoleContract } from "./vmm-console.js";
 import { endContract } from "./vmm-end.js";
 import { machineContract } from "./vmm-machine.js";
+import { networkContract } from "./vmm-network.js";
 import { reattachContract } from "./vmm-reattach.js";
 
 export function vmmContract(name: string, makeDriver: DriverFactory): void {
@@ -16,5 +18,6 @@ export function vmmContract(name: string, makeDriver: DriverFactory): void {
     consoleContract(makeDriver);
     endContract(makeDriver);
     reattachContract(makeDriver);
+    networkContract(makeDriver, (directory) => makeDriver(directory, join(directory, "no-such-library.so")));
   });
 }

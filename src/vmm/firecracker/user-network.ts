@@ -2,6 +2,7 @@
 // which its tap and slirp4netns' tap hang on one bridge. The guest sees the same 10.0.2.0/24 as under QEMU.
 
 import { spawn } from "node:child_process";
+import type { Readable } from "node:stream";
 import { Code, KilnError } from "../../base/errors.js";
 import { identifyProcess, type ProcessId } from "../../base/processes.js";
 import { planEnvironment, planPrivileges } from "../privileges.js";
@@ -49,14 +50,19 @@ export function planSlirp(pid: number, uid: number, program: string): string[] {
   return [
     ...planPrivileges({ runAs: undefined, uid: -1, groups: [] }),
     program,
-    ...["--disable-host-loopback", "--mtu=1500", "--netns-type=path", ...userns],
+    ...["--disable-host-loopback", "--mtu=1500", `--ready-fd=${READY_FD}`, "--netns-type=path", ...userns],
     `/proc/${pid}/ns/net`,
     SLIRP_TAP,
   ];
 }
 
+/** Its own work takes milliseconds; a busy host makes it wait its turn. */
+const READY_TIMEOUT_MS = 10_000;
+/** Of the child: slirp4netns writes one byte to it once the network is there. */
+const READY_FD = 3;
+
 /**
- * Starts slirp4netns beside a VMM; like the VMM it outlives kilnd, and is ended with the VMM.
+ * Starts slirp4netns beside a VMM; like the VMM it outlives kilnd, and is ended with the VMM. Resolves once it works.
  *
  * @throws KilnError unavailable `user-network-failed`
  */
@@ -65,17 +71,32 @@ export async function startSlirp(
   guard: Readonly<Record<string, string>>,
 ): Promise<ProcessId> {
   const [program = "", ...args] = argv;
-  const child = spawn(program, args, {
-    detached: true,
-    env: planEnvironment(guard),
-    stdio: "ignore",
-    cwd: "/",
-  });
-  child.on("error", () => undefined);
-  const id = child.pid === undefined ? undefined : await identifyProcess(child.pid);
-  child.unref();
-  if (id !== undefined) return id;
-  throw new KilnError(Code.Unavailable, `start ${SLIRP} for the VM's network: it ended at once`, {
-    reason: "user-network-failed",
-  });
+  // No pipe but the one that tells: writing to a kilnd that has gone would end it.
+  const stdio: ("ignore" | "pipe")[] = ["ignore", "ignore", "ignore", "pipe"];
+  const child = spawn(program, args, { detached: true, env: planEnvironment(guard), stdio, cwd: "/" });
+  const ready = child.stdio[READY_FD] as Readable;
+  const timer = setTimeout(() => child.kill("SIGKILL"), READY_TIMEOUT_MS);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      ready.once("data", () => resolve());
+      child.once("error", reject);
+      child.once("exit", (code, signal) => reject(new Error(`it ended with ${signal ?? code}`)));
+    });
+    const id = await identifyProcess(child.pid ?? 0);
+    if (id === undefined) throw new Error("it ended at once");
+    return id;
+  } catch (error) {
+    throw new KilnError(
+      Code.Unavailable,
+      `start ${SLIRP} for the VM's network: ${(error as Error).message}`,
+      {
+        reason: "user-network-failed",
+        cause: error,
+      },
+    );
+  } finally {
+    clearTimeout(timer);
+    ready.destroy();
+    child.unref();
+  }
 }

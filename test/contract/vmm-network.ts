@@ -1,0 +1,120 @@
+// The rootless network card: out to the world, never to the host's loopback.
+
+import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { networkInterfaces } from "node:os";
+import { after, before, describe, it } from "node:test";
+import { hasReason } from "../../src/base/errors.js";
+import { isAlive } from "../../src/base/processes.js";
+import { delay } from "../../src/base/runtime.js";
+import type { VmmHandle } from "../../src/vmm/index.js";
+import type { GuestShell } from "../fixtures/vmm-guest.js";
+import { type DriverFactory, shellOf, VmmBench } from "./vmm-bench.js";
+
+const CARD = { mac: "02:00:00:00:00:01", mode: "user" } as const;
+const CONFIGURE =
+  "ip link set eth0 up && ip addr add 10.0.2.15/24 dev eth0 && ip route add default via 10.0.2.2 && cat /sys/class/net/eth0/address";
+/** Takes 127.0.0.1 away from the guest's own loopback and sends it out of its card, as hostile guests may. */
+const HIJACK_LOOPBACK = [
+  "echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet",
+  "ip link set lo down",
+  "ip addr flush dev lo",
+  "ip route add 127.0.0.1/32 via 10.0.2.2 dev eth0",
+].join(" && ");
+
+/** @param makeUnguarded the same driver without the guard library */
+export function networkContract(makeDriver: DriverFactory, makeUnguarded: DriverFactory): void {
+  const hostIp = ownAddress();
+  describe("user network", { skip: hostIp === undefined && "this host has no address but loopback" }, () => {
+    let bench: VmmBench;
+    let handle: VmmHandle;
+    let shell: GuestShell;
+    before(async () => {
+      bench = await VmmBench.open(makeDriver);
+      handle = await bench.launch({ network: CARD });
+      shell = await shellOf(handle);
+      assert.equal(await shell.output(CONFIGURE), CARD.mac);
+    });
+    after(() => bench[Symbol.asyncDispose]());
+
+    /** GET of a server on the host, seen from the guest. */
+    async function get(listen: string, dial: string): Promise<string> {
+      const server = createServer((_request, response) => response.end("hello from the host"));
+      server.listen(0, listen);
+      await once(server, "listening");
+      const { port } = server.address() as { port: number };
+      const request = `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 ${dial} ${port}`;
+      const { output } = await shell.run(request);
+      server.close();
+      return output;
+    }
+
+    it("reaches a server on another address than loopback", async () => {
+      assert.match(await get(hostIp ?? "", hostIp ?? ""), /hello from the host/);
+    });
+
+    it("does not reach the host's loopback by the gateway's address", async () => {
+      assert.doesNotMatch(await get("127.0.0.1", "10.0.2.2"), /hello/);
+    });
+
+    it("asks the host's resolver", async (t) => {
+      const resolvers = /^nameserver /m.test(await readFile("/etc/resolv.conf", "utf8").catch(() => ""));
+      if (!resolvers) return t.skip("this host has no resolver");
+      // Any answer at all comes from the resolver: "no such domain" is one.
+      const { output } = await shell.run("nslookup does-not-exist.invalid 10.0.2.3");
+      assert.match(output, /NXDOMAIN|SERVFAIL|REFUSED|can't find|No answer/);
+      assert.doesNotMatch(output, /timed out|no servers could be reached/);
+    });
+
+    it("does not reach the host's loopback by raw packets to 127.0.0.1", async () => {
+      await shell.output(HIJACK_LOOPBACK);
+      assert.doesNotMatch(await get("127.0.0.1", "127.0.0.1"), /hello/);
+    });
+
+    it("sends no datagram to the host's loopback either", async () => {
+      const heard: string[] = [];
+      const listen = async (address: string) => {
+        const socket = createSocket("udp4", () => heard.push(address));
+        socket.bind(0, address);
+        await once(socket, "listening");
+        return socket;
+      };
+      const [inner, outer] = [await listen("127.0.0.1"), await listen(hostIp ?? "")];
+      const arrived = once(outer, "message");
+      const send = (address: string, port: number) =>
+        shell.run(`timeout 1 tftp -g -r x -l /tmp/x ${address} ${port}`);
+      await send("10.0.2.2", inner.address().port);
+      await send("127.0.0.1", inner.address().port);
+      await send(hostIp ?? "", outer.address().port);
+      await arrived;
+      inner.close();
+      outer.close();
+      assert.deepEqual(new Set(heard), new Set([hostIp]));
+    });
+
+    it("takes its helpers with it", async () => {
+      const { helperPid, helperStartTime } = handle.record.facts;
+      await handle.kill();
+      if (helperPid === undefined || helperStartTime === undefined) return;
+      const helper = { pid: Number(helperPid), startTime: helperStartTime };
+      while (await isAlive(helper)) await delay(10);
+      assert.equal(await isAlive(helper), false);
+    });
+  });
+
+  describe("user network without its guard", () => {
+    it("is refused", async () => {
+      await using bench = await VmmBench.open(makeUnguarded);
+      await assert.rejects(bench.launch({ network: CARD }), (error) => hasReason(error, "no-netguard"));
+    });
+  });
+}
+
+/** An IPv4 address of this host that is not loopback. */
+function ownAddress(): string | undefined {
+  const all = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  return all.find((one) => one.family === "IPv4" && !one.internal)?.address;
+}
