@@ -1,0 +1,86 @@
+// What the bench measures kiln against: the same kernel and initramfs in the same VMM, with nothing of kiln's engine
+// in between: spawn, hello, and for exec a root and a raw call over the channel.
+
+import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { type AgentSession, openSession } from "../src/agent/index.js";
+import { newId } from "../src/base/ids.js";
+import { createCow } from "../src/disk/index.js";
+import { EndAction, Mode } from "../src/gen/kiln/agent/v1/agent_pb.js";
+import { createQemuDriver, type DiskSpec, type VmmHandle } from "../src/vmm/index.js";
+import { defaultInitramfs, defaultKernel, netguardPath } from "../test/fixtures/assets.js";
+
+const MEMORY = 512 * 1024 ** 2;
+const HELLO_MS = 120_000;
+
+export interface BareGuest {
+  readonly session: AgentSession;
+  end(): Promise<void>;
+}
+
+/** Spawns the VMM and returns at the agent's hello. */
+export async function bootBare(scratch: string, disks: readonly DiskSpec[] = []): Promise<BareGuest> {
+  const directory = await mkdtemp(join(scratch, "b"));
+  const [runDirectory, stateDirectory] = [join(directory, "r"), join(directory, "s")];
+  await mkdir(runDirectory);
+  await mkdir(stateDirectory);
+  const driver = createQemuDriver({ cacheDirectory: scratch, netguard: netguardPath() });
+  const handle: VmmHandle = await driver.launch({
+    vmId: newId(),
+    runDirectory,
+    stateDirectory,
+    kernel: (await defaultKernel()).vmlinux,
+    initrd: await defaultInitramfs(),
+    kernelArgs: [],
+    vcpus: 1,
+    memoryBytes: MEMORY,
+    disks,
+  });
+  const dial = (options: { signal?: AbortSignal | undefined }) => handle.dialChannel(options);
+  const session = await openSession(dial, { helloTimeoutMs: HELLO_MS });
+  return {
+    session,
+    async end() {
+      await session.close();
+      await handle.kill();
+      await rm(directory, { recursive: true });
+    },
+  };
+}
+
+/** A bare guest on a base that kiln has made below `dataRoot`, with a program that sleeps. */
+export async function bootBareOnBase(scratch: string, dataRoot: string): Promise<BareGuest> {
+  const bases = join(dataRoot, "bases");
+  const [name] = (await readdir(bases, { recursive: true })).filter((path) => path.endsWith("base.ext4"));
+  if (name === undefined) throw new Error(`no base is in ${bases}`);
+  const base = join(bases, name);
+  const cow = join(await mkdtemp(join(scratch, "c")), "cow");
+  await createCow(cow, { baseDigest: `sha256:${"ab".repeat(32)}`, baseSizeBytes: 64 * 1024 ** 3 });
+  const guest = await bootBare(scratch, [
+    { id: "base", path: base, readOnly: true },
+    { id: "cow", path: cow, readOnly: false },
+  ]);
+  await guest.session.client.boot({
+    mode: Mode.APP,
+    root: { baseDevice: "/dev/vda", cowDevice: "/dev/vdb", persistent: false, chunkSectors: 128 },
+    process: { args: ["sleep", "100000"], env: ["PATH=/bin"] },
+    endAction: EndAction.POWEROFF,
+  });
+  return guest;
+}
+
+/** fork + exec of `true` in the guest, asked over the raw channel. */
+export async function execTrue(session: AgentSession): Promise<void> {
+  async function* requests() {
+    yield { message: { case: "start" as const, value: { args: ["true"], env: ["PATH=/bin"] } } };
+  }
+  for await (const { message } of session.client.exec(requests())) {
+    if (message.case === "exit" && message.value.code !== 0) throw new Error("true failed in the bare guest");
+  }
+}
+
+/** Resident bytes of a process. */
+export async function residentBytes(pid: number): Promise<number> {
+  const match = /^VmRSS:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/status`, "utf8"));
+  return Number(match?.[1] ?? Number.NaN) * 1024;
+}

@@ -1,0 +1,65 @@
+// npm run bench [-- ROW... --save]: the table of SPECIFICATION.md, measured here and now.
+
+import "../src/base/runtime.js";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { cpus, release, tmpdir, totalmem } from "node:os";
+import { join } from "node:path";
+import { TestKiln } from "../test/e2e/harness.js";
+import { CHECKOUT } from "../test/fixtures/assets.js";
+import { benchBase } from "./base.js";
+import type { Row } from "./measure.js";
+import { type Bench, benchCreate, benchExec, benchMany, benchRun, prepareImage } from "./vms.js";
+
+const ROWS: Readonly<Record<string, (bench: Bench) => Promise<Row[]>>> = {
+  base: ({ scratch }) => benchBase(scratch),
+  run: benchRun,
+  create: benchCreate,
+  exec: benchExec,
+  many: benchMany,
+};
+
+function machine(): string {
+  const [first] = cpus();
+  const memory = Math.round(totalmem() / 1024 ** 3);
+  return `${cpus().length} × ${first?.model.trim() ?? "unknown CPU"}, ${memory} GiB, Linux ${release()}, Node ${process.version}, QEMU with software emulation (TCG), Debian's cloud kernel`;
+}
+
+function render(rows: readonly Row[]): string {
+  const lines = rows.map(
+    ({ name, budget, result, detail, met }) =>
+      `| ${name} | ${budget} | **${result}** | ${met ? "yes" : "**no**"} | ${detail} |`,
+  );
+  return ["| what | budget | measured | met | figures |", "|---|---|---|---|---|", ...lines].join("\n");
+}
+
+async function measure(names: readonly string[]): Promise<Row[]> {
+  const scratch = await mkdtemp(join(tmpdir(), "kb-"));
+  const kiln = await TestKiln.start();
+  try {
+    const bench = { kiln, scratch, image: await prepareImage(kiln, scratch) };
+    const rows: Row[] = [];
+    for (const name of names) {
+      process.stderr.write(`bench ${name} ...\n`);
+      const directory = await mkdtemp(join(scratch, "row-"));
+      rows.push(...((await ROWS[name]?.({ ...bench, scratch: directory })) ?? []));
+    }
+    return rows;
+  } finally {
+    await kiln.dispose();
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+const asked = process.argv.slice(2).filter((word) => word !== "--save");
+const unknown = asked.find((name) => !(name in ROWS));
+if (unknown !== undefined) {
+  process.stderr.write(`bench: no row is called ${unknown}; there are ${Object.keys(ROWS).join(", ")}\n`);
+  process.exit(2);
+}
+const table = render(await measure(asked.length === 0 ? Object.keys(ROWS) : asked));
+process.stdout.write(`${machine()}\n\n${table}\n`);
+if (process.argv.includes("--save")) {
+  const when = new Date().toISOString().slice(0, 10);
+  const text = `# Benchmarks\n\nThe last table of \`npm run bench -- --save\`, ${when}. Ratios count: the machine is shared and small.\n\n${machine()}\n\n${table}\n`;
+  await writeFile(join(CHECKOUT, "BENCHMARKS.md"), text);
+}

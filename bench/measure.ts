@@ -1,0 +1,76 @@
+// Timing for the bench: medians of several rounds, the two sides of a ratio always measured in turn.
+
+import { spawn } from "node:child_process";
+
+/** Milliseconds that `body` takes. */
+export async function timed(body: () => Promise<unknown>): Promise<number> {
+  const start = process.hrtime.bigint();
+  await body();
+  return Number(process.hrtime.bigint() - start) / 1e6;
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  return sorted.length % 2 === 1
+    ? (sorted[middle] ?? Number.NaN)
+    : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
+}
+
+/** Runs each body once per round, in turn, so that a drift of the machine's speed meets all; medians of each. */
+export async function inTurn(
+  rounds: number,
+  bodies: readonly (() => Promise<unknown>)[],
+): Promise<readonly number[]> {
+  const times: number[][] = bodies.map(() => []);
+  for (let round = 0; round < rounds; round++) {
+    for (const [index, body] of bodies.entries()) times[index]?.push(await timed(body));
+  }
+  return times.map(median);
+}
+
+/** Runs a shell command to its end with its output thrown away; throws when it fails. */
+export function shell(command: string): Promise<void> {
+  const child = spawn("sh", ["-c", command], { stdio: ["ignore", "ignore", "pipe"] });
+  let stderr = "";
+  child.stderr.on("data", (chunk: Buffer) => {
+    stderr = (stderr + chunk.toString("utf8")).slice(-2000);
+  });
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (code) =>
+      code === 0 ? resolve() : reject(new Error(`${command}: exit ${code}\n${stderr}`)),
+    );
+  });
+}
+
+/** One line of the table. */
+export interface Row {
+  readonly name: string;
+  readonly budget: string;
+  readonly result: string;
+  /** The measured figures behind the result. */
+  readonly detail: string;
+  readonly met: boolean;
+}
+
+export function ratioRow(name: string, budget: number, measured: number, against: number, what: string): Row {
+  const ratio = measured / against;
+  return {
+    name,
+    budget: `≤ ${budget} ×`,
+    result: `${ratio.toFixed(2)} ×`,
+    detail: `${Math.round(measured)} ms against ${Math.round(against)} ms (${what})`,
+    met: ratio <= budget,
+  };
+}
+
+export function limitRow(name: string, budget: number, measured: number, unit: string, detail: string): Row {
+  return {
+    name,
+    budget: `≤ ${budget} ${unit}`,
+    result: `${measured >= 100 ? Math.round(measured) : Number(measured.toPrecision(3))} ${unit}`,
+    detail,
+    met: measured <= budget,
+  };
+}
