@@ -2,22 +2,19 @@
 // unpack, the merge makes the same tree of. Directories' times are left out (see layers.test.ts).
 
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { promisify } from "node:util";
 import fc from "fast-check";
 import { mergeLayers } from "../../src/image/layers/index.js";
 import { writeImage } from "../fixtures/images/image-layout.js";
 import { MemorySink } from "../fixtures/images/memory-sink.js";
 import { archive, type TarSpec } from "../fixtures/images/tar-writer.js";
 import { assertSameTree, listTree, type TreeListing } from "../fixtures/images/tree-listing.js";
-import { listHostTree } from "./host-tree.js";
+import { reasonToSkipUmoci, umociTree } from "./layers-umoci.js";
 
-const run = promisify(execFile);
-const skip = process.getuid?.() === 0 ? false : "umoci restores owners as root only";
+const skip = await reasonToSkipUmoci();
 const RUNS = 60;
 
 const name = fc.constantFrom("a", "b", "c");
@@ -62,22 +59,15 @@ describe("random layers", { skip }, () => {
   });
   after(() => rm(directory, { recursive: true, force: true }));
 
-  /** Undefined where umoci refuses. */
-  async function umociTree(layout: string, bundle: string): Promise<TreeListing | undefined> {
-    try {
-      await run("umoci", ["unpack", "--image", `${layout}:latest`, bundle]);
-    } catch {
-      return undefined;
-    }
-    return listHostTree(join(bundle, "rootfs"));
-  }
-
   async function compare(layers: readonly (readonly TarSpec[])[]): Promise<void> {
     const place = join(directory, String(count++));
     const written = await writeImage(`${place}/layout`, {
       layers: layers.map((members) => ({ tar: archive(members), compression: "none" })),
     });
-    const expected = await umociTree(`${place}/layout`, `${place}/bundle`);
+    // umoci refuses many of them, with nothing to compare then.
+    const expected = await umociTree(`${place}/layout`, written.tag, `${place}/bundle`).catch(
+      () => undefined,
+    );
     if (expected === undefined) return;
     compared++;
     const sink = new MemorySink();

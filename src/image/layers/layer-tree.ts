@@ -31,6 +31,8 @@ interface Touch {
  */
 const IMPLIED: InodeAttributes = { mode: 0o755, uid: 0, gid: 0, mtimeNs: 0n };
 
+const SET_GROUP_ID = 0o2000;
+
 export interface LayerTreeOptions {
   readonly limits: LayerLimits;
   /** Told of each inode whose last name has gone. */
@@ -80,17 +82,22 @@ export class LayerTree {
         this.remove(parent, name);
       }
       this.#options.onImplied();
-      made = this.addDirectory(made, name, { ...IMPLIED });
+      made = this.addDirectory(made, name, impliedAttributes(parent));
     }
     return made;
   }
 
-  /** A new, empty directory under a free name. @throws KilnError resource_exhausted `path-too-deep` */
+  /** A new, empty directory under a free name. @throws KilnError resource_exhausted `path-too-deep`, `path-too-long` */
   addDirectory(chain: DirectoryChain, name: string, attributes: InodeAttributes): DirectoryChain {
-    const { maxDepth } = this.#options.limits;
+    const { maxDepth, maxNameBytes } = this.#options.limits;
     if (chain.length > maxDepth) {
       const message = `directory ${quoteName(name)} lies deeper than ${maxDepth} directories`;
       throw limitExceeded("path-too-deep", message, "maxDepth");
+    }
+    // An entry's own names were looked at; those of a symlink's target were not.
+    if (name.length > maxNameBytes) {
+      const message = `directory ${quoteName(name)} has a name longer than ${maxNameBytes} bytes`;
+      throw limitExceeded("path-too-long", message, "maxNameBytes");
     }
     const directory: DirectoryInode = { type: "directory", entries: new Map(), ...attributes };
     // Nothing in it is lower, nor will be.
@@ -195,6 +202,12 @@ export class LayerTree {
     }
     return { chain, missing };
   }
+}
+
+/** mkdir(2) below a set-group-ID directory passes the bit and the group on. */
+function impliedAttributes(parent: DirectoryInode): InodeAttributes {
+  const inherited = (parent.mode & SET_GROUP_ID) !== 0;
+  return inherited ? { ...IMPLIED, mode: IMPLIED.mode | SET_GROUP_ID, gid: parent.gid } : { ...IMPLIED };
 }
 
 /** Bounds the work for one path: chains of long links multiply. */

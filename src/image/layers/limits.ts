@@ -20,7 +20,7 @@ export interface LayerLimits {
   readonly maxEntries: number;
   /** Bytes of an entry's whole path, and of a link's target. PATH_MAX without its NUL. */
   readonly maxPathBytes: number;
-  /** Bytes of one path component. NAME_MAX. */
+  /** Bytes of one path component, or of an extended attribute's name. NAME_MAX, XATTR_NAME_MAX. */
   readonly maxNameBytes: number;
   /** Directories above an entry, symlinks resolved. */
   readonly maxDepth: number;

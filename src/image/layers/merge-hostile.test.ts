@@ -199,6 +199,8 @@ describe("limits", () => {
   it("bound names, paths and link targets", async () => {
     await rejects(await tar([{ path: "n".repeat(256) }]), {}, "path-too-long", "maxNameBytes");
     await rejects(await tar([{ path: "d/".repeat(2050) }]), {}, "path-too-long", "maxPathBytes");
+    const implied = [{ path: "l", type: "symlink", linkTarget: "n".repeat(256) }, { path: "l/x" }] as const;
+    await rejects(await tar(implied), {}, "path-too-long", "maxNameBytes");
     const link = { path: "l", type: "symlink", linkTarget: "t".repeat(4096) } as const;
     await rejects(await tar([link]), {}, "path-too-long", "maxPathBytes");
     const hard = { path: "l", type: "hardlink", linkTarget: "t/".repeat(2050) } as const;

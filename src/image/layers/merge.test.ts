@@ -65,6 +65,11 @@ describe("merging layers", () => {
     assert.deepEqual([at("a/b").mode, at("a/b").mtimeNs], ["755", "0"]);
   });
 
+  it("passes a set-group-ID parent's group on to the directories it makes", async () => {
+    const { at } = await merge([folder("d", { mode: 0o2775, gid: 50 }), file("d/e/f/g")]);
+    assert.deepEqual([at("d/e").mode, at("d/e/f").mode, at("d/e/f").gid], ["2755", "2755", 50]);
+  });
+
   it("keeps a directory's time when its content changes later", async () => {
     const { at } = await merge(
       [folder("d", { mtimeNs: 7n }), file("d/a")],

@@ -1,5 +1,6 @@
 // From one header block and the extensions before it (PAX, GNU long names) to a TarEntry.
 
+import type { KilnError } from "../../base/errors.js";
 import { type LayerLimits, limitExceeded } from "./limits.js";
 import type { TarEntry, TarEntryType } from "./tar-entry.js";
 import { badTar, quoteName } from "./tar-errors.js";
@@ -94,20 +95,27 @@ export function joinXattrs(
   let total = 0;
   for (const [name, value] of joined) {
     total += name.length + value.length;
+    if (name.length > limits.maxNameBytes) throw xattrTooLarge(name, "maxNameBytes", limits, at);
     if (value.length > limits.maxXattrBytes) throw xattrTooLarge(name, "maxXattrBytes", limits, at);
     if (total > limits.maxXattrTotalBytes) throw xattrTooLarge(name, "maxXattrTotalBytes", limits, at);
   }
   return joined;
 }
 
+const XATTR_PROBLEMS = {
+  maxNameBytes: "has a name longer than",
+  maxXattrBytes: "is larger than",
+  maxXattrTotalBytes: "makes the entry's attributes larger than",
+} as const;
+
 function xattrTooLarge(
   name: string,
-  limit: "maxXattrBytes" | "maxXattrTotalBytes",
+  limit: keyof typeof XATTR_PROBLEMS,
   limits: LayerLimits,
   at: number,
-): Error {
-  const what = limit === "maxXattrBytes" ? "is" : "makes the entry's attributes";
-  const message = `tar entry at byte ${at}: extended attribute ${quoteName(name)} ${what} larger than ${limits[limit]} bytes`;
+): KilnError {
+  const what = `${XATTR_PROBLEMS[limit]} ${limits[limit]} bytes`;
+  const message = `tar entry at byte ${at}: extended attribute ${quoteName(name)} ${what}`;
   return limitExceeded("xattr-too-large", message, limit);
 }
 

@@ -465,6 +465,7 @@ describe("the tar parser's limits", () => {
   it("bound attributes one by one and together", () => {
     const xattrs = { "user.a": "x".repeat(100), "user.b": "x".repeat(100) };
     tooMuch(archiveBytes([{ path: "a", xattrs }]), { maxXattrBytes: 99 }, "xattr-too-large");
+    tooMuch(archiveBytes([{ path: "a", xattrs }]), { maxNameBytes: 5 }, "xattr-too-large");
     tooMuch(archiveBytes([{ path: "a", xattrs }]), { maxXattrTotalBytes: 211 }, "xattr-too-large");
     assert.equal(read(archiveBytes([{ path: "a", xattrs }]), { maxXattrTotalBytes: 212 }).length, 1);
   });
