@@ -35,6 +35,10 @@ describe("the arrows between rooms", () => {
     assert.deepEqual(check("src/engine/vm.test.ts", "../../test/fixtures/assets.js"), []);
   });
 
+  it("let a test speak the wire itself", () => {
+    assert.deepEqual(check("src/cli/run.test.ts", "../gen/kiln/v1/vm_pb.js"), []);
+  });
+
   it("refuse a room that nobody knows", () => {
     assert.match(check("src/utils/x.ts", "../base/errors.js")[0] ?? "", /is no room/);
   });
