@@ -1,13 +1,15 @@
 // npm test [-- SELECTOR...]: set-up, then the tests, then one summary in node:test's words.
 //
-// Selectors: unit, contract, conformance, e2e, agent; e2e/ports; src/kernel/cpio.test.ts. KILN_TEST_VMM=firecracker
-// runs guests on the Firecracker driver (a real one where KVM works, the stand-in otherwise) instead of QEMU's.
+// Selectors: scripts, unit, contract, conformance, e2e, e2e-firecracker, agent; part of one (e2e/ports); a file
+// (src/kernel/cpio.test.ts). e2e runs on the VMM that kiln chooses here; e2e-firecracker on the Firecracker driver: a
+// real one where KILN_FIRECRACKER names it, the stand-in of test/firecracker-standin otherwise.
 
+import { mkdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { run as runNodeTests } from "node:test";
 import { spec } from "node:test/reporters";
 import { parseArgs } from "node:util";
-import { ROOT } from "./lib/paths.mjs";
+import { BUILD, ROOT } from "./lib/paths.mjs";
 import { findProgram, main, run } from "./lib/run.mjs";
 import { setup } from "./lib/setup.mjs";
 import { say } from "./lib/step.mjs";
@@ -30,7 +32,7 @@ await main(async () => {
   }
   for (const { suite, files } of suites) {
     say(`\n==> ${suite.name}: ${files.length} files`);
-    const result = await runSuite(suite, files);
+    const result = await withEnvironment(await environmentOf(suite), () => runSuite(suite, files));
     for (const name of COUNTS) total[name] += result.counts[name];
     failures.push(...result.failures.map((name) => `${suite.name}: ${name}`));
   }
@@ -45,6 +47,32 @@ await main(async () => {
   // A suite that ran nothing shows nothing.
   process.exit(bad === 0 && total.tests > 0 ? 0 : 1);
 });
+
+/** Settings of every kilnd that the suite's tests start. */
+async function environmentOf({ vmm }) {
+  if (vmm !== "firecracker") return {};
+  if (process.env.KILN_FIRECRACKER !== undefined) return { KILN_VMM: vmm };
+  const { installStandin } = await import(`${ROOT}/dist/test/firecracker-standin/install.js`);
+  const directory = `${BUILD}/test`;
+  mkdirSync(directory, { recursive: true });
+  const program = await installStandin(directory);
+  // The stand-in says nothing about KVM, so there is nothing to try out.
+  return { KILN_VMM: vmm, KILN_FIRECRACKER: program, KILN_TRUST_FIRECRACKER: "yes" };
+}
+
+/** node:test's children inherit this process's environment. */
+async function withEnvironment(variables, body) {
+  const before = { ...process.env };
+  Object.assign(process.env, variables);
+  try {
+    return await body();
+  } finally {
+    for (const name of Object.keys(variables)) {
+      if (before[name] === undefined) delete process.env[name];
+      else process.env[name] = before[name];
+    }
+  }
+}
 
 async function runSuite(suite, files) {
   const counts = Object.fromEntries(COUNTS.map((name) => [name, 0]));

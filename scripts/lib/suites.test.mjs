@@ -4,9 +4,11 @@ import { selectTests } from "./suites.mjs";
 
 const UNIT = { name: "unit", place: "src" };
 const E2E = { name: "e2e", place: "test/e2e" };
+const OTHER = { name: "e2e-firecracker", place: "test/e2e", vmm: "firecracker" };
 const ALL = [
   { suite: UNIT, files: ["src/kernel/cpio.test.ts", "src/kernel/elf.test.ts", "src/base/ids.test.ts"] },
   { suite: E2E, files: ["test/e2e/ports.test.ts", "test/e2e/portability.test.ts"] },
+  { suite: OTHER, files: ["test/e2e/ports.test.ts"] },
 ];
 
 function select(...selectors) {
@@ -17,7 +19,7 @@ function select(...selectors) {
 
 describe("selecting tests", () => {
   it("takes all of them without a selector", () => {
-    assert.equal(select().length, 6);
+    assert.equal(select().length, 7);
   });
 
   it("takes a suite by its name", () => {
@@ -28,6 +30,11 @@ describe("selecting tests", () => {
   it("takes part of a suite, by whole words of its path", () => {
     assert.deepEqual(select("e2e/ports"), ["test/e2e/ports.test.js"]);
     assert.deepEqual(select("unit/kernel"), ["src/kernel/cpio.test.js", "src/kernel/elf.test.js"]);
+  });
+
+  it("takes the same files on another VMM only by that suite's name", () => {
+    assert.equal(select("test/e2e/ports.test.ts").length, 1);
+    assert.deepEqual(select("e2e-firecracker/ports"), ["test/e2e/ports.test.js"]);
   });
 
   it("takes files and directories by their paths", () => {
