@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { archiveBytes } from "../../../test/fixtures/images/tar-writer.js";
+import { layerLimits } from "./limits.js";
 import { readTarEntries } from "./tar-reader.js";
 
 async function* cut(bytes: Buffer, size: number): AsyncGenerator<Buffer> {
@@ -72,7 +73,6 @@ describe("reading a tar entry by entry", () => {
   });
 
   it("applies the limits it is given", async () => {
-    const { DEFAULT_LAYER_LIMITS } = await import("./limits.js");
     const read = async () => {
       for await (const { data } of readTarEntries(cut(bytes, 512), {
         ...DEFAULT_LAYER_LIMITS,
