@@ -1,7 +1,7 @@
 // How a VM's run ended, judged from what the agent reported, how the VMM went, and what the user had asked. Pure.
 
 import type { VmmExit } from "../vmm/types.js";
-import { cleanLines } from "./guest-text.js";
+import { cleanLine, cleanLines } from "./guest-text.js";
 import { KILLED_EXIT_CODE } from "./vm-state.js";
 import type { ReportedExit } from "./vm-status.js";
 
@@ -39,8 +39,11 @@ function judgeReport(report: ReportedExit, asked: EndFacts["asked"]): Verdict {
 /** The VMM is gone and the agent said nothing: only the machine's own word is left. */
 function judgeSilence({ vmm, consoleTail }: EndFacts): Verdict {
   // Without a panic device a panic looks like a reboot (the kernel is told panic=-1).
-  const panicked = vmm.cause === "guest-panic" || /Kernel panic - not syncing/.test(consoleTail);
-  if (panicked) return failed("guest-panic", "the guest's kernel panicked", consoleTail);
+  const words = /Kernel panic - not syncing:? ?(.*)/.exec(consoleTail)?.[1];
+  if (vmm.cause === "guest-panic" || words !== undefined) {
+    const why = words === undefined || words === "" ? "" : `: ${cleanLine(words)}`;
+    return failed("guest-panic", `the guest's kernel panicked${why}`, consoleTail);
+  }
   switch (vmm.cause) {
     case "guest-reset":
       return { kind: "reboot" };

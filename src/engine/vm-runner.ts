@@ -177,7 +177,7 @@ export class VmRunner {
     const ctx = this.#ctx;
     // What the guest wrote last may still be on its way through the socket of a VMM that has just died.
     if (report === undefined) await within(LAST_WORDS_MS, live.outputStored());
-    const consoleTail = await live.handle.consoleTail().catch(() => "");
+    const consoleTail = await live.handle.consoleTail(CONSOLE_TAIL_BYTES).catch(() => "");
     await live.release();
     const verdict = judgeEnd({ report, vmm: exit, asked: live.asked, consoleTail });
     await this.#written(entry, rm(vmRunDirectory(ctx.runRoot, entry.id), { recursive: true, force: true }));
@@ -317,6 +317,9 @@ interface RunHow {
 function ranMs({ status }: VmEntry, nowMs: number): number {
   return status.startedAt === undefined ? 0 : Math.max(0, nowMs - Date.parse(status.startedAt));
 }
+
+/** A panic's own words come before its long backtrace. */
+const CONSOLE_TAIL_BYTES = 16 * 1024;
 
 /** How long the last output of a VMM that died may take to be read from its socket. */
 const LAST_WORDS_MS = 500;
