@@ -1,7 +1,7 @@
 // What every VMM contract test needs: a driver, a guest, private directories, and no VM left at the end.
 
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, open, readdir, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, open, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
@@ -126,4 +126,15 @@ export async function openFiles(): Promise<number> {
 export async function assertOpenFiles(before: number): Promise<void> {
   for (let turn = 0; turn < 200 && (await openFiles()) > before; turn++) await delay(10);
   assert.ok((await openFiles()) <= before, `${await openFiles()} files are open, ${before} were before`);
+}
+
+/** Processes whose command line names the path. */
+export async function processesNaming(path: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const entry of await readdir("/proc")) {
+    if (!/^\d+$/.test(entry) || Number(entry) === process.pid) continue;
+    const command = await readFile(`/proc/${entry}/cmdline`, "utf8").catch(() => "");
+    if (command.includes(path)) found.push(command.replaceAll("\0", " "));
+  }
+  return found;
 }

@@ -1,13 +1,21 @@
 // The machine that the guest sees, and what the host can do with it while it runs.
 
 import assert from "node:assert/strict";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import { hasReason, KilnError } from "../../src/base/errors.js";
 import { delay } from "../../src/base/runtime.js";
 import type { VmmHandle } from "../../src/vmm/index.js";
 import type { GuestShell } from "../fixtures/vmm-guest.js";
-import { assertOpenFiles, type DriverFactory, MIB, openFiles, shellOf, VmmBench } from "./vmm-bench.js";
+import {
+  assertOpenFiles,
+  type DriverFactory,
+  MIB,
+  openFiles,
+  processesNaming,
+  shellOf,
+  VmmBench,
+} from "./vmm-bench.js";
 
 export function machineContract(makeDriver: DriverFactory): void {
   describe("machine", () => {
@@ -151,7 +159,7 @@ export function machineContract(makeDriver: DriverFactory): void {
       const launching = bench.newDriver().launch(spec, { signal: cancel.signal });
       setTimeout(() => cancel.abort(), 15);
       await assert.rejects(launching);
-      assert.deepEqual(await vmmProcesses(spec.runDirectory), []);
+      assert.deepEqual(await processesNaming(spec.runDirectory), []);
       await assertOpenFiles(before);
     });
 
@@ -165,18 +173,7 @@ export function machineContract(makeDriver: DriverFactory): void {
         await handle.kill();
       }
       await assertOpenFiles(before);
-      assert.deepEqual(await vmmProcesses(bench.root), []);
+      assert.deepEqual(await processesNaming(bench.root), []);
     });
   });
-}
-
-/** Processes whose command line names the directory. */
-async function vmmProcesses(directory: string): Promise<string[]> {
-  const found: string[] = [];
-  for (const entry of await readdir("/proc")) {
-    if (!/^\d+$/.test(entry) || Number(entry) === process.pid) continue;
-    const command = await readFile(`/proc/${entry}/cmdline`, "utf8").catch(() => "");
-    if (command.includes(directory)) found.push(command.replaceAll("\0", " "));
-  }
-  return found;
 }

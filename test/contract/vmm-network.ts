@@ -8,11 +8,10 @@ import { createServer } from "node:http";
 import { networkInterfaces } from "node:os";
 import { after, before, describe, it } from "node:test";
 import { hasReason } from "../../src/base/errors.js";
-import { isAlive } from "../../src/base/processes.js";
 import { delay } from "../../src/base/runtime.js";
 import type { VmmHandle } from "../../src/vmm/index.js";
 import type { GuestShell } from "../fixtures/vmm-guest.js";
-import { type DriverFactory, shellOf, VmmBench } from "./vmm-bench.js";
+import { type DriverFactory, processesNaming, shellOf, VmmBench } from "./vmm-bench.js";
 
 const CARD = { mac: "02:00:00:00:00:01", mode: "user" } as const;
 const CONFIGURE =
@@ -96,12 +95,11 @@ export function networkContract(makeDriver: DriverFactory, makeUnguarded: Driver
     });
 
     it("takes its helpers with it", async () => {
-      const { helperPid, helperStartTime } = handle.record.facts;
+      const namespace = `/proc/${handle.record.process.pid}/ns/net`;
+      const helpers = await processesNaming(namespace);
       await handle.kill();
-      if (helperPid === undefined || helperStartTime === undefined) return;
-      const helper = { pid: Number(helperPid), startTime: helperStartTime };
-      while (await isAlive(helper)) await delay(10);
-      assert.equal(await isAlive(helper), false);
+      while ((await processesNaming(namespace)).length > 0) await delay(10);
+      assert.equal(helpers.length, handle.record.driver === "firecracker" ? 1 : 0);
     });
   });
 

@@ -1,6 +1,7 @@
 // Firecracker's command line and configuration file for one VM. Pure. Fields that a version does not know are refused
 // by it, so every newer one is gated; the versions are in docs/design/0006-vmm-drivers.md.
 
+import { join } from "node:path";
 import { joinCommandLine } from "../kernel-command-line.js";
 import { planEnvironment, planPrivileges } from "../privileges.js";
 import { atLeast } from "../programs.js";
@@ -38,6 +39,8 @@ export interface FirecrackerPaths {
   readonly console: string;
   readonly log: string;
   readonly metrics: string;
+  /** Held open by Firecracker, read by nobody: its end tells slirp4netns of Firecracker's end. */
+  readonly alive: string;
   readonly config: string;
 }
 
@@ -76,16 +79,14 @@ function lockWords(path: string): string[] {
 }
 
 export function planPaths(runDirectory: string): FirecrackerPaths {
-  const [console, log, metrics, config] = ["console", "log", "metrics", "config.json"].map(
-    (name) => `${runDirectory}/${name}`,
-  ) as [string, string, string, string];
   return {
     api: socketPath(runDirectory, "api.sock"),
     vsock: socketPath(runDirectory, "vsock.sock"),
-    console,
-    log,
-    metrics,
-    config,
+    console: join(runDirectory, "console"),
+    log: join(runDirectory, "log"),
+    metrics: join(runDirectory, "metrics"),
+    alive: join(runDirectory, "alive"),
+    config: join(runDirectory, "config.json"),
   };
 }
 

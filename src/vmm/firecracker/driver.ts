@@ -5,6 +5,7 @@ import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, KilnError } from "../../base/errors.js";
 import { writeJsonAtomic } from "../../base/files.js";
+import { signalProcess } from "../../base/processes.js";
 import type { Abortable } from "../../base/progress.js";
 import { delay } from "../../base/runtime.js";
 import { UndoStack } from "../../base/undo.js";
@@ -17,6 +18,7 @@ import { describeEnd, type ProcessEnd, VmmProcess } from "../vmm-process.js";
 import {
   DISK_IN_USE,
   type FirecrackerHost,
+  type FirecrackerPaths,
   type FirecrackerPlan,
   hasFreePageReporting,
   MAX_DISKS,
@@ -25,7 +27,6 @@ import {
   planPaths,
 } from "./config.js";
 import { FirecrackerHandle } from "./handle.js";
-import { endHelper } from "./helper.js";
 import { type FirecrackerProbeOptions, FirecrackerProber, type FirecrackerVerdict } from "./probe.js";
 import { planSlirp, startSlirp } from "./user-network.js";
 
@@ -86,10 +87,9 @@ class FirecrackerDriver implements VmmDriver {
     await prepareFiles(plan, spec);
     const log = await ConsoleLog.start(join(spec.stateDirectory, CONSOLE_LOG));
     undo.push("close the console log", () => log.close());
-    const { console, log: words, metrics } = plan.paths;
-    const held = new FifoHolders([console, words, metrics]);
+    const held = new FifoHolders(plan.paths);
     undo.push("let go of the FIFOs", () => held.release());
-    const vmm = await VmmProcess.spawn({ ...plan, stdout: held.firstFd });
+    const vmm = await VmmProcess.spawn({ ...plan, stdout: held.console, inherited: [held.alive] });
     undo.push("kill Firecracker", () => vmm.kill());
     const facts = { ...plan.paths, consoleLog: log.path };
     const record: VmmRecord = { driver: this.kind, process: vmm.id, capabilities, facts };
@@ -99,33 +99,30 @@ class FirecrackerDriver implements VmmDriver {
     // A start that failed must end the readers too, or its last words would be waited for without end.
     void vmm.ended.then(() => held.release());
     await untilRunning(handle, vmm, options);
+    if (spec.network !== undefined) await this.#connect(plan, vmm, verdict);
     held.release();
-    if (spec.network !== undefined) await this.#connect(handle, vmm, verdict, undo);
     options.signal?.throwIfAborted();
     undo.commit();
     return handle;
   }
 
-  /** The guest is still booting: its network is there long before it looks. */
-  async #connect(handle: FirecrackerHandle, vmm: VmmProcess, verdict: FirecrackerVerdict, undo: UndoStack) {
+  /** The guest is still booting: its network is there long before it looks. It ends with Firecracker. */
+  async #connect(plan: FirecrackerPlan, vmm: VmmProcess, verdict: FirecrackerVerdict): Promise<void> {
     const guard = await prepareNetguard(this.#options.netguard);
-    const uid = process.getuid?.() ?? 0;
-    const helper = await startSlirp(
-      planSlirp(vmm.id.pid, uid, verdict.slirp ?? ""),
-      netguardEnvironment(guard),
-    );
-    handle.adoptHelper(helper);
-    undo.push("end slirp4netns", () => endHelper(handle.record));
-    await assertNetguardLoaded(helper.pid, guard.library);
+    const argv = planSlirp(vmm.id.pid, process.getuid?.() ?? 0, verdict.slirp ?? "");
+    const slirp = await startSlirp(argv, netguardEnvironment(guard), plan.paths.alive);
+    try {
+      await assertNetguardLoaded(slirp.pid, guard.library);
+    } catch (error) {
+      await signalProcess(slirp, "SIGKILL");
+      throw error;
+    }
   }
 
   async reattach(record: VmmRecord, spec: VmmSpec, options: Abortable = {}): Promise<VmmHandle> {
     checkReattach(record, this.kind);
     const vmm = await VmmProcess.attach(record.process);
-    if (vmm === undefined) {
-      await endHelper(record);
-      throw gone(spec);
-    }
+    if (vmm === undefined) throw gone(spec);
     await using undo = new UndoStack();
     undo.push("stop watching Firecracker", () => vmm.release());
     const paths = planPaths(spec.runDirectory);
@@ -148,21 +145,28 @@ class FirecrackerDriver implements VmmDriver {
   }
 }
 
-/** The three FIFOs of a VM, held until Firecracker holds them. */
+/** The FIFOs of a VM, held until Firecracker holds them. */
 class FifoHolders {
-  readonly #holders: readonly FifoHolder[];
+  readonly #console: FifoHolder;
+  readonly #alive: FifoHolder;
+  readonly #others: readonly FifoHolder[];
 
-  constructor(paths: readonly string[]) {
-    this.#holders = paths.map((path) => new FifoHolder(path));
+  constructor(paths: FirecrackerPaths) {
+    this.#console = new FifoHolder(paths.console);
+    this.#alive = new FifoHolder(paths.alive);
+    this.#others = [new FifoHolder(paths.log), new FifoHolder(paths.metrics)];
   }
 
-  /** Of the console: Firecracker's stdout. */
-  get firstFd(): number {
-    return this.#holders[0]?.fd ?? -1;
+  get console(): number {
+    return this.#console.fd;
+  }
+
+  get alive(): number {
+    return this.#alive.fd;
   }
 
   release(): void {
-    for (const holder of this.#holders) holder.release();
+    for (const holder of [this.#console, this.#alive, ...this.#others]) holder.release();
   }
 }
 
@@ -188,8 +192,8 @@ async function hostFacts(program: string, version: string): Promise<FirecrackerH
 /** Firecracker refuses sockets that exist already. */
 async function prepareFiles(plan: FirecrackerPlan, spec: VmmSpec): Promise<void> {
   await removeFiles(plan);
-  const { console, log, metrics, config } = plan.paths;
-  await makeFifos([console, log, metrics], spec.runAs);
+  const { console, log, metrics, alive, config } = plan.paths;
+  await makeFifos([console, log, metrics, alive], spec.runAs);
   await writeJsonAtomic(config, plan.config, { mode: spec.runAs === undefined ? 0o600 : 0o644 });
 }
 

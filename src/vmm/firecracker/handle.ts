@@ -3,7 +3,6 @@
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { Code, KilnError } from "../../base/errors.js";
-import type { ProcessId } from "../../base/processes.js";
 import type { Abortable } from "../../base/progress.js";
 import type { ConsoleLog } from "../console-log.js";
 import { ExclusiveChannel } from "../exclusive-channel.js";
@@ -13,7 +12,6 @@ import type { ProcessEnd, VmmProcess } from "../vmm-process.js";
 import { callApi, connectSocket, dialVsock } from "./client.js";
 import { CHANNEL_PORT, type FirecrackerPaths } from "./config.js";
 import { judgeExit } from "./exit-cause.js";
-import { endHelper, helperFacts } from "./helper.js";
 import { LogWatch } from "./log-watch.js";
 import { MetricsReader } from "./metrics.js";
 
@@ -27,6 +25,7 @@ export interface FirecrackerHandleParts {
 }
 
 export class FirecrackerHandle implements VmmHandle {
+  readonly record: VmmRecord;
   readonly exited: Promise<VmmExit>;
   readonly firstOutput: Promise<void>;
   readonly consoleLog: string;
@@ -35,7 +34,6 @@ export class FirecrackerHandle implements VmmHandle {
   readonly #words = new LogWatch();
   readonly #metrics = new MetricsReader();
   readonly #readers: FifoReader[] = [];
-  #record: VmmRecord;
   #watch: Socket | undefined;
   #killed = false;
   #detached = false;
@@ -43,20 +41,11 @@ export class FirecrackerHandle implements VmmHandle {
 
   constructor(parts: FirecrackerHandleParts) {
     this.#parts = parts;
-    this.#record = parts.record;
+    this.record = parts.record;
     this.firstOutput = parts.log.firstOutput;
     this.consoleLog = parts.log.path;
     this.#channel = new ExclusiveChannel((options) => dialVsock(parts.paths.vsock, CHANNEL_PORT, options));
     this.exited = parts.process.ended.then((end) => this.#afterEnd(end));
-  }
-
-  get record(): VmmRecord {
-    return this.#record;
-  }
-
-  /** slirp4netns, where the VM has a network card: it goes when the VM goes. */
-  adoptHelper(id: ProcessId): void {
-    this.#record = { ...this.#record, facts: { ...this.#record.facts, ...helperFacts(id) } };
   }
 
   /** Firecracker's last words, for a launch that failed. */
@@ -159,7 +148,6 @@ export class FirecrackerHandle implements VmmHandle {
     this.#gone = true;
     // The last words may still be in the FIFOs; with Firecracker gone they end.
     await Promise.all(this.#readers.map((reader) => reader.ended));
-    await endHelper(this.#record);
     if (!this.#detached) await this.#letGo();
     return judgeExit({
       end,

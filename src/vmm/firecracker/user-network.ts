@@ -2,6 +2,7 @@
 // which its tap and slirp4netns' tap hang on one bridge. The guest sees the same 10.0.2.0/24 as under QEMU.
 
 import { spawn } from "node:child_process";
+import { closeSync, constants, openSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { Code, KilnError } from "../../base/errors.js";
 import { identifyProcess, type ProcessId } from "../../base/processes.js";
@@ -50,7 +51,14 @@ export function planSlirp(pid: number, uid: number, program: string): string[] {
   return [
     ...planPrivileges({ runAs: undefined, uid: -1, groups: [] }),
     program,
-    ...["--disable-host-loopback", "--mtu=1500", `--ready-fd=${READY_FD}`, "--netns-type=path", ...userns],
+    ...[
+      "--disable-host-loopback",
+      "--mtu=1500",
+      `--ready-fd=${READY_FD}`,
+      `--exit-fd=${EXIT_FD}`,
+      "--netns-type=path",
+      ...userns,
+    ],
     `/proc/${pid}/ns/net`,
     SLIRP_TAP,
   ];
@@ -58,21 +66,25 @@ export function planSlirp(pid: number, uid: number, program: string): string[] {
 
 /** Its own work takes milliseconds; a busy host makes it wait its turn. */
 const READY_TIMEOUT_MS = 10_000;
-/** Of the child: slirp4netns writes one byte to it once the network is there. */
+/** Of the child: slirp4netns writes one byte to the first once the network is there, and ends with the second. */
 const READY_FD = 3;
+const EXIT_FD = 4;
 
 /**
- * Starts slirp4netns beside a VMM; like the VMM it outlives kilnd, and is ended with the VMM. Resolves once it works.
+ * Starts slirp4netns beside a VMM; like the VMM it outlives kilnd, and it ends with the VMM. Resolves once it works.
  *
+ * @param alive FIFO that the VMM holds open
  * @throws KilnError unavailable `user-network-failed`
  */
 export async function startSlirp(
   argv: readonly string[],
   guard: Readonly<Record<string, string>>,
+  alive: string,
 ): Promise<ProcessId> {
   const [program = "", ...args] = argv;
   // No pipe but the one that tells: writing to a kilnd that has gone would end it.
-  const stdio: ("ignore" | "pipe")[] = ["ignore", "ignore", "ignore", "pipe"];
+  const exit = openSync(alive, constants.O_RDONLY | constants.O_NONBLOCK);
+  const stdio: ("ignore" | "pipe" | number)[] = ["ignore", "ignore", "ignore", "pipe", exit];
   const child = spawn(program, args, { detached: true, env: planEnvironment(guard), stdio, cwd: "/" });
   const ready = child.stdio[READY_FD] as Readable;
   const timer = setTimeout(() => child.kill("SIGKILL"), READY_TIMEOUT_MS);
@@ -96,6 +108,7 @@ export async function startSlirp(
     );
   } finally {
     clearTimeout(timer);
+    closeSync(exit);
     ready.destroy();
     child.unref();
   }
