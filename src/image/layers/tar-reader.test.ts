@@ -74,10 +74,7 @@ describe("reading a tar entry by entry", () => {
 
   it("applies the limits it is given", async () => {
     const read = async () => {
-      for await (const { data } of readTarEntries(cut(bytes, 512), {
-        ...DEFAULT_LAYER_LIMITS,
-        maxFileBytes: 100,
-      }))
+      for await (const { data } of readTarEntries(cut(bytes, 512), layerLimits({ maxFileBytes: 100 })))
         await textOf(data);
     };
     await assert.rejects(read, { reason: "file-too-large" });
