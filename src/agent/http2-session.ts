@@ -1,7 +1,7 @@
 // One HTTP/2 session on one byte stream, for connect's gRPC client. It never opens another: a session that has ended
 // stays ended, so that a call can't reach a guest that was started anew.
 
-import { type ClientHttp2Session, type ClientHttp2Stream, connect } from "node:http2";
+import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from "node:http2";
 import type { Duplex } from "node:stream";
 import { Code as ConnectCode, ConnectError } from "@connectrpc/connect";
 import type { createGrpcTransport } from "@connectrpc/connect-node";
@@ -9,11 +9,15 @@ import { Code, KilnError } from "../base/errors.js";
 import { agentGone } from "./errors.js";
 
 export const AUTHORITY = "http://agent.kiln";
-/** What the guest may send before somebody reads it, bytes: for one call and for all of them. */
-const STREAM_WINDOW = 1024 * 1024;
-const SESSION_WINDOW = 4 * 1024 * 1024;
-/** Megabytes that node holds for a session before it refuses more; headers are a few kilobytes. */
-const MOST_SESSION_MEMORY = 16;
+/** What the guest may send on one call before somebody reads it, bytes: some round trips' worth. */
+const STREAM_WINDOW = 512 * 1024;
+/**
+ * On all calls together. Far above one call's: connections through published ports whose readers wait must not stop
+ * logs and exec. What is really held is bounded by the calls that the host has opened, each with its own window.
+ */
+const SESSION_WINDOW = 256 * 1024 * 1024;
+/** Megabytes that node holds for a session before it refuses more. */
+const MOST_SESSION_MEMORY = 256;
 const MOST_HEADERS = 16 * 1024;
 
 type SessionManager = NonNullable<Parameters<typeof createGrpcTransport>[0]["sessionManager"]>;
@@ -27,6 +31,9 @@ export class SingleSession implements SessionManager {
 
   constructor(stream: Duplex) {
     this.#stream = stream;
+    // Before HTTP/2's own listeners: they would end each call as if it had been cancelled.
+    stream.once("error", (error: Error) => this.#end(error.message));
+    stream.once("close", () => this.#end("the channel was closed"));
     this.#session = connect(AUTHORITY, {
       createConnection: () => stream,
       settings: { enablePush: false, initialWindowSize: STREAM_WINDOW, maxHeaderListSize: MOST_HEADERS },
@@ -42,9 +49,7 @@ export class SingleSession implements SessionManager {
     path: string,
     headers: Record<string, number | string | string[] | undefined>,
   ): Promise<ClientHttp2Stream> {
-    if (this.#session.closed || this.#session.destroyed) {
-      throw new ConnectError("the session with the guest's agent has ended", ConnectCode.Unavailable);
-    }
+    if (this.#session.closed || this.#session.destroyed) throw sessionEnded("it is closed");
     return this.#session.request({ ...headers, ":method": method, ":path": path }, {});
   }
 
@@ -71,28 +76,34 @@ export class SingleSession implements SessionManager {
 
   /** Ends all calls and the byte stream; resolves when it is closed. Idempotent. */
   async close(): Promise<void> {
-    this.#session.destroy();
-    this.#stream.destroy();
+    this.#end("the host closed it");
     await this.closed;
+  }
+
+  /** Every open call fails with the reason; the first reason counts. */
+  #end(why: string): void {
+    if (!this.#session.destroyed) this.#session.destroy(sessionEnded(why), constants.NGHTTP2_NO_ERROR);
+    this.#stream.destroy();
   }
 
   #watch(): Promise<string> {
     return new Promise((resolve) => {
       let why = "closed";
       this.#session.on("error", (error: Error) => {
-        why = error.message;
+        why = error instanceof ConnectError ? error.rawMessage : error.message;
       });
-      this.#session.once("goaway", (code) => {
-        why = `the agent said goodbye (HTTP/2 code ${code})`;
-        // A session that takes no more calls is of no use: the engine opens another.
-        this.#session.destroy();
-      });
+      // A session that takes no more calls is of no use: the engine opens another.
+      this.#session.once("goaway", (code) => this.#end(`the agent said goodbye (HTTP/2 code ${code})`));
       this.#session.once("close", () => {
         this.#stream.destroy();
         resolve(why);
       });
     });
   }
+}
+
+function sessionEnded(why: string): ConnectError {
+  return new ConnectError(`the session with the guest's agent has ended: ${why}`, ConnectCode.Unavailable);
 }
 
 function silent(ms: number): KilnError {

@@ -28,9 +28,3 @@ export interface OpenSessionOptions {
   /** Hello deadline, milliseconds. KilnError deadline_exceeded `no-hello` after it. */
   readonly helloTimeoutMs: number;
 }
-
-export interface WaitForAgentOptions {
-  readonly signal?: AbortSignal | undefined;
-  /** For everything together, milliseconds. */
-  readonly deadlineMs: number;
-}

@@ -82,6 +82,7 @@ async fn attend(child: Child, tty: bool, requests: &mut Requests, replies: &mut 
     } = child;
     send(replies, Answer::StartedPid(leash.pid())).await?;
     let mut terminal = None;
+    let mut held = None;
     let (input, outputs) = match stdio {
         Stdio::Null => {
             leash.let_go();
@@ -90,6 +91,8 @@ async fn attend(child: Child, tty: bool, requests: &mut Requests, replies: &mut 
         Stdio::Terminal(both) => {
             let both = Rc::new(both);
             terminal = Some(both.clone());
+            // A terminal whose last holder goes hangs up on a process that is just about to end.
+            held = Some(both.clone());
             (Some(both.clone()), vec![Output::new(Stream::Stdout, both)])
         }
         Stdio::Pipes {
@@ -136,6 +139,7 @@ async fn attend(child: Child, tty: bool, requests: &mut Requests, replies: &mut 
                 Event::Silence => break,
             }
         }
+        drop(held);
         let Ended { code, signal } = status.unwrap_or(Ended { code: 255, signal: 0 });
         send(
             replies,

@@ -1,0 +1,162 @@
+// Sessions on the real agent: hellos among garbage, one session after the other, and what dies with a session.
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type Server } from "node:net";
+import { join } from "node:path";
+import { after, afterEach, before, beforeEach, describe, it } from "node:test";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { openSession } from "../../src/agent/index.js";
+import { hasReason } from "../../src/base/errors.js";
+import { deferred } from "../../src/base/runtime.js";
+import { Phase } from "../../src/gen/kiln/agent/v1/agent_pb.js";
+import { AgentBench, run, runs, skipWithoutCargo, until } from "./agent-bench.js";
+
+describe("agent: sessions", { skip: skipWithoutCargo(), timeout: 120_000 }, () => {
+  let bench: AgentBench;
+  beforeEach(async () => {
+    bench = await AgentBench.open();
+  });
+  afterEach(() => bench[Symbol.asyncDispose]());
+
+  it("says what it is, and that it waits", async () => {
+    const session = await bench.session();
+    const state = await session.client.state({});
+    assert.equal(state.protocol, 1);
+    assert.equal(state.phase, Phase.WAITING);
+    assert.match(state.bootId, /^[0-9a-f-]{36}$/);
+  });
+
+  it("is heard behind garbage of every kind", async () => {
+    const junk = [
+      "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+      Buffer.alloc(100_000, 0xff),
+      Buffer.from("\xff\xff\xff\xfeKIL", "latin1"),
+    ];
+    for (const bytes of junk) {
+      const dial = async () => {
+        const socket = await bench.dial();
+        socket.write(bytes);
+        return socket;
+      };
+      const session = await openSession(dial, { helloTimeoutMs: 20_000 });
+      assert.equal((await session.client.state({})).protocol, 1);
+      await session.close();
+    }
+  });
+
+  it("serves the next host after one that vanished in the middle of a frame", async () => {
+    const socket = await bench.dial();
+    const session = await openSession(async () => socket, { helloTimeoutMs: 20_000 });
+    await session.client.state({});
+    socket.write(Buffer.from([0, 0x40, 0, 0, 0, 0, 0, 0, 1, 1, 2, 3]));
+    socket.destroy();
+    await session.closed;
+    assert.equal((await (await bench.session()).client.state({})).protocol, 1);
+  });
+
+  it("kills the execs of a session that has ended", async () => {
+    const session = await bench.session();
+    const started = deferred<number>();
+    const running = run(session, ["sh", "-c", "echo $$; exec sleep 300"], {
+      onOutput: (text) => started.resolve(Number(text)),
+    });
+    const pid = await started.promise;
+    const failed = assert.rejects(running, /session with the guest's agent has ended/);
+    await session.close();
+    await failed;
+    await until(() => !runs(pid));
+  });
+
+  it("fails the calls of a session that has ended, and tells why", async () => {
+    const session = await bench.session();
+    const gone = (error: unknown) => error instanceof ConnectError && error.code === Code.Unavailable;
+    const waiting = assert.rejects(session.client.wait({}), gone);
+    const streaming = assert.rejects(run(session, ["sleep", "300"]), gone);
+    bench.process.kill("SIGKILL");
+    await streaming;
+    await waiting;
+    assert.equal(typeof (await session.closed), "string");
+    await assert.rejects(session.client.state({}), gone);
+    await assert.rejects(session.ping(1000), (error) => hasReason(error, "agent-gone"));
+  });
+
+  it("answers a ping, and a stopped agent answers none", async () => {
+    const session = await bench.session();
+    assert.ok((await session.ping(10_000)) >= 0);
+    bench.process.kill("SIGSTOP");
+    await assert.rejects(session.ping(100), (error) => hasReason(error, "agent-silent"));
+    bench.process.kill("SIGCONT");
+    assert.ok((await session.ping(10_000)) >= 0, "silence does not end a session");
+  });
+
+  it("keeps a caller's deadline", async () => {
+    const session = await bench.session();
+    await assert.rejects(session.client.wait({}, { timeoutMs: 50 }), /deadline/);
+    assert.equal((await session.client.state({})).protocol, 1);
+  });
+
+  it("knows no calls but its own", async () => {
+    const session = await bench.session();
+    const fetched = session.client as unknown as { state(request: object): Promise<unknown> };
+    assert.ok(await fetched.state({}));
+    await assert.rejects(session.client.resize({ window: { columns: 1, rows: 1 } }), /no program runs/);
+    await assert.rejects(session.client.signal({ signal: 15 }), /no program runs/);
+    await assert.rejects(session.client.ackExit({}), /has not ended/);
+    await assert.rejects(session.client.configureNetwork({}), /not the agent's/);
+  });
+});
+
+describe("agent: hosts that meet no agent", () => {
+  let server: Server;
+  let path: string;
+  let behave: (socket: import("node:net").Socket) => void;
+  let bench: { root: string; remove(): Promise<void> };
+  before(async () => {
+    const { mkdtemp, rm } = await import("node:fs/promises");
+    const { tmpdir } = await import("node:os");
+    const root = await mkdtemp(join(tmpdir(), "ka-"));
+    bench = { root, remove: () => rm(root, { recursive: true, force: true }) };
+    path = join(root, "s");
+    server = createServer((socket) => {
+      socket.on("error", () => undefined);
+      behave(socket);
+    });
+    server.listen(path);
+    await once(server, "listening");
+  });
+  after(async () => {
+    server.close();
+    await bench.remove();
+  });
+  const dial = async () => {
+    const { connect } = await import("node:net");
+    const socket = connect(path);
+    await once(socket, "connect");
+    return socket;
+  };
+
+  it("give up on silence", async () => {
+    behave = () => undefined;
+    const opened = openSession(dial, { helloTimeoutMs: 100 });
+    await assert.rejects(opened, (error) => hasReason(error, "no-hello"));
+  });
+
+  it("give up on a flood", async () => {
+    behave = (socket) => {
+      const flood = () => {
+        while (!socket.destroyed && socket.write(Buffer.alloc(1 << 20, 0xff)));
+      };
+      socket.on("drain", flood);
+      flood();
+    };
+    const opened = openSession(dial, { helloTimeoutMs: 60_000 });
+    await assert.rejects(opened, (error) => hasReason(error, "channel-garbage"));
+  });
+
+  it("take a mere echo of their own hello for none", async () => {
+    behave = (socket) => socket.pipe(socket);
+    const opened = openSession(dial, { helloTimeoutMs: 100 });
+    await assert.rejects(opened, (error) => hasReason(error, "no-hello"));
+  });
+});
