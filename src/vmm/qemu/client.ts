@@ -47,7 +47,7 @@ export class QmpClient {
     this.closed = this.#closed.promise;
     this.#greeted.promise.catch(() => undefined);
     socket.on("data", (chunk: Buffer) => this.#read(chunk));
-    socket.on("error", (error) => this.#end(KilnError.from(error, "talk to QEMU")));
+    socket.on("error", (error) => this.#end(connectionClosed(error)));
     socket.on("close", () => this.#end(connectionClosed()));
   }
 
@@ -171,8 +171,11 @@ function isNotYet(error: unknown): boolean {
   return errno === "ENOENT" || errno === "ECONNREFUSED";
 }
 
-function connectionClosed(): KilnError {
-  return new KilnError(Code.Unavailable, "QEMU closed its control connection", { reason: "qmp-closed" });
+function connectionClosed(cause?: Error): KilnError {
+  return new KilnError(Code.Unavailable, "QEMU closed its control connection", {
+    reason: "qmp-closed",
+    cause,
+  });
 }
 
 function silent(what: string, timeoutMs: number): KilnError {

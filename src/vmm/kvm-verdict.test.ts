@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import { judgeKvm, type KvmProbe } from "./kvm-verdict.js";
+import { testBoot } from "./test-boot.js";
+
+const noDevice = !existsSync("/dev/kvm") && "this host has no /dev/kvm";
+
+describe("judgeKvm", { skip: noDevice }, () => {
+  let cacheDirectory: string;
+  beforeEach(async () => {
+    cacheDirectory = await mkdtemp(join(tmpdir(), "kvm-"));
+  });
+  afterEach(() => rm(cacheDirectory, { recursive: true, force: true }));
+
+  const probe = (change: Partial<KvmProbe>): KvmProbe => ({
+    kind: "qemu",
+    version: "7.2.22",
+    cacheDirectory,
+    kernel: { vmlinux: "/k" },
+    boot: async () => assert.fail("booted"),
+    ...change,
+  });
+
+  it("does not believe a device that merely opens", async () => {
+    const verdict = await judgeKvm(probe({ boot: async () => "no word from the guest" }));
+    assert.equal(verdict.works, false);
+    assert.match(verdict.why, /test boot under KVM failed: no word from the guest/);
+  });
+
+  it("boots once per VMM version and keeps the verdict", async () => {
+    let boots = 0;
+    const boot = async () => void boots++;
+    assert.equal((await judgeKvm(probe({ boot }))).works, true);
+    assert.equal((await judgeKvm(probe({ boot }))).works, true);
+    assert.equal(boots, 1);
+    await judgeKvm(probe({ boot, version: "8.0.0" }));
+    assert.equal(boots, 2);
+  });
+
+  it("says that it has not been tried where there is nothing to boot, and tries later", async () => {
+    const verdict = await judgeKvm(probe({ kernel: undefined }));
+    assert.deepEqual([verdict.works, verdict.final], [false, false]);
+    assert.match(verdict.why, /not probed yet/);
+    assert.equal((await judgeKvm(probe({ boot: async () => undefined }))).works, true);
+  });
+});
+
+describe("testBoot", () => {
+  const shell = (script: string) => ["sh", "-c", script];
+
+  it("succeeds when the kernel speaks and the VMM ends", async () => {
+    assert.equal(await testBoot(shell("echo '[    0.0] Linux version 6.1'")), undefined);
+  });
+
+  it("fails in silence after its deadline", async () => {
+    assert.match((await testBoot(shell("exec sleep 60"), 50)) ?? "", /no word from the guest in 50 ms/);
+  });
+
+  it("fails with the VMM's own words when it ends before the kernel speaks", async () => {
+    assert.equal(await testBoot(shell("echo 'no KVM today' >&2; exit 1")), "no KVM today");
+  });
+
+  it("fails where there is no such program", async () => {
+    assert.match((await testBoot(["/nonexistent/vmm"])) ?? "", /ENOENT/);
+  });
+});

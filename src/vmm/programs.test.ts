@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { hasReason } from "../base/errors.js";
+import { joinCommandLine, MAX_COMMAND_LINE } from "./kernel-command-line.js";
+import { assertNetguardLoaded, planNetguardAllow } from "./netguard.js";
+import { atLeast, findProgram } from "./programs.js";
+
+describe("atLeast", () => {
+  it("compares by number, part by part", () => {
+    assert.ok(atLeast("1.16.1", "1.8"));
+    assert.ok(atLeast("1.14.0", "1.14"));
+    assert.ok(atLeast("10.0", "9.9.9"));
+    assert.ok(!atLeast("1.7.0", "1.8"));
+    assert.ok(!atLeast("1", "1.1"));
+    assert.ok(atLeast("1.17.0-dev", "1.17"));
+  });
+});
+
+describe("findProgram", () => {
+  it("looks through the path, and takes a path as it is", async () => {
+    assert.match((await findProgram("sh")) ?? "", /\/sh$/);
+    assert.equal(await findProgram("/bin/sh"), "/bin/sh");
+    assert.equal(await findProgram("no-such-program-of-kiln"), undefined);
+    assert.equal(await findProgram("/etc/passwd"), undefined);
+  });
+});
+
+describe("joinCommandLine", () => {
+  it("fills the kernel's limit to the last byte and not beyond", () => {
+    const room = MAX_COMMAND_LINE - 1;
+    assert.equal(joinCommandLine([], ["x".repeat(room)]).length, room);
+    assert.throws(
+      () => joinCommandLine([], ["x".repeat(room + 1)]),
+      (error) => hasReason(error, "bad-kernel-args"),
+    );
+    assert.throws(
+      () => joinCommandLine([], ["x".repeat(room)], 1),
+      (error) => hasReason(error, "bad-kernel-args"),
+    );
+  });
+});
+
+describe("planNetguardAllow", () => {
+  it("allows the loopback resolvers of the host, and nothing else", () => {
+    const text = "nameserver 127.0.0.53\n# nameserver 127.0.0.9\nnameserver 192.0.2.1\nnameserver ::1\n";
+    assert.equal(planNetguardAllow(text), "127.0.0.53:53,[::1]:53");
+    assert.equal(planNetguardAllow(""), "");
+  });
+});
+
+describe("assertNetguardLoaded", () => {
+  it("finds what a process has mapped, and misses what it has not", async () => {
+    await assertNetguardLoaded(process.pid, process.execPath);
+    await assert.rejects(assertNetguardLoaded(process.pid, "/lib/guard.so"), (error) =>
+      hasReason(error, "no-netguard"),
+    );
+  });
+});
