@@ -44,10 +44,12 @@ export const DEBIAN_IMAGES = {
       'sed -i "1i host all all all trust" "$1"/etc/postgresql/15/main/pg_hba.conf',
       // In fakechroot mode, what the package's script makes as the user postgres counts as root's.
       'chroot "$1" chown -R postgres:postgres /var/lib/postgresql',
+      // Debian makes it at boot (tmpfiles.d); the official image has it, and in app mode nobody else would make it.
+      'chroot "$1" install -d -o postgres -g postgres -m 2775 /run/postgresql',
     ],
   },
   node: { include: ["nodejs"], config: { Entrypoint: ["node"] } },
-  systemd: { include: ["systemd", "systemd-sysv", "dbus", "udev"], config: {} },
+  systemd: { include: ["systemd", "systemd-sysv", "dbus", "udev", "kmod"], config: {} },
   // Some 500 MB of programs, libraries, headers and small files: what the base's bench turns into a disk.
   bench: { include: ["build-essential", "python3", "git"], config: { Cmd: ["bash"] } },
 };
