@@ -89,7 +89,7 @@ describe("the tree inside a VM", { skip }, () => {
     ).trim();
     await kiln.ok(["cp", TREEWALK, `${vm}:/dev/shm/treewalk`]);
     const listing = parseListing(
-      await kiln.ok(["exec", vm, "/dev/shm/treewalk", "/"], { timeoutMs: 600_000 }),
+      await kiln.ok(["exec", "-u", "0", vm, "/dev/shm/treewalk", "/"], { timeoutMs: 600_000 }),
     );
     await kiln.ok(["rm", "-f", vm]);
     return listing;
