@@ -27,7 +27,13 @@ fn main() -> io::Result<()> {
 /// Hard links seen so far: inode number to the first path.
 type Links = BTreeMap<u64, String>;
 
-fn walk(path: &Path, name: &[u8], device: u64, links: &mut Links, out: &mut impl Write) -> io::Result<()> {
+fn walk(
+    path: &Path,
+    name: &[u8],
+    device: u64,
+    links: &mut Links,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let meta = fs::symlink_metadata(path).map_err(|e| annotate(path, &e))?;
     if meta.dev() != device {
         return writeln!(out, "{{\"path\":{},\"type\":\"mount\"}}", quote(name));
@@ -133,7 +139,10 @@ fn read_xattrs(path: &Path) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
         libc::llistxattr(c_path.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len())
     })?;
     let mut found = BTreeMap::new();
-    for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+    for name in names
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty())
+    {
         let c_name = CString::new(name)?;
         // SAFETY: both strings are NUL-terminated and the buffer's length is passed with it.
         let value = grow(|buffer| unsafe {
