@@ -1,0 +1,181 @@
+import assert from "node:assert/strict";
+import { mkdir, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import {
+  configOf,
+  createFakeRooms,
+  createWorld,
+  destroyWorld,
+  startEngine,
+  type World,
+} from "../../test/fixtures/fake-rooms.js";
+import { hasReason } from "../base/errors.js";
+import type { ProgressUpdate } from "../base/progress.js";
+import type { Engine } from "./engine.js";
+import type { VmConfig } from "./vm-config.js";
+
+let world: World;
+let engine: Engine;
+beforeEach(async () => {
+  world = await createWorld();
+  engine = await startEngine(world);
+});
+afterEach(async () => {
+  await engine.close();
+  await destroyWorld(world);
+});
+
+const create = (config: Partial<VmConfig> = {}, pull: "missing" | "always" | "never" = "missing") =>
+  engine.create({ config: configOf(config), pull });
+
+const directories = () => readdir(join(world.root, "data/vms"));
+
+describe("create", () => {
+  it("makes a VM with an id, a name of its own, and the image's words", async () => {
+    const entry = await create();
+    assert.match(entry.id, /^[0-9a-f]{64}$/);
+    assert.match(entry.name, /^[a-z]+_[a-z]+$/);
+    const { config, program } = entry.record;
+    assert.equal(config.imageId, world.image.id);
+    assert.deepEqual(config.labels, { tier: "image" });
+    assert.deepEqual([program.args, program.user, program.workdir], [["/app"], "app", "/srv"]);
+    assert.equal(entry.state, "created");
+    assert.deepEqual(await directories(), [entry.id]);
+  });
+
+  it("builds a base once for the same layers and disk size", async () => {
+    await Promise.all([create(), create()]);
+    await create();
+    assert.equal(world.bases.length, 1);
+    await create({ diskBytes: 1024 ** 3 });
+    assert.equal(world.bases.length, 2);
+  });
+
+  it("tells how far it has come", async () => {
+    const updates: ProgressUpdate[] = [];
+    const onProgress = (update: ProgressUpdate) => void updates.push(update);
+    await engine.create({ config: configOf(), pull: "missing" }, { onProgress });
+    assert.deepEqual(
+      updates.map(({ id, status }) => `${id} ${status}`),
+      ["base building", "layer extracting", "base done"],
+    );
+  });
+
+  it("lets one of two creates of the same name win and leaves nothing of the other", async () => {
+    const results = await Promise.allSettled([create({ name: "urn" }), create({ name: "urn" })]);
+    assert.deepEqual(results.map(({ status }) => status).sort(), ["fulfilled", "rejected"]);
+    assert.equal((await directories()).length, 1);
+  });
+
+  it("gives the name back when it fails", async () => {
+    await assert.rejects(create({ name: "urn", image: "nothere" }));
+    assert.equal((await create({ name: "urn" })).name, "urn");
+  });
+
+  it("boots an image without a command as a system where it has an init", async () => {
+    world.image = { ...world.image, run: { ...world.image.run, cmd: [] } };
+    world.hasInit = true;
+    const { program } = (await create()).record;
+    assert.deepEqual([program.mode, program.args], ["system", ["/sbin/init"]]);
+  });
+
+  it("leaves nothing when it is cancelled while the base is built", async () => {
+    const abort = new AbortController();
+    const onProgress = () => abort.abort(new Error("changed my mind"));
+    await assert.rejects(
+      engine.create({ config: configOf(), pull: "missing" }, { signal: abort.signal, onProgress }),
+    );
+    assert.deepEqual(await directories(), []);
+    assert.deepEqual(
+      (await readdir(join(world.root, "data/bases"))).filter((name) => name.startsWith(".")),
+      [],
+    );
+  });
+});
+
+describe("what a create refuses", () => {
+  it("asks no registry under --pull=never", async () => {
+    await assert.rejects(create({ image: "other" }, "never"), (error) => hasReason(error, "image-not-found"));
+  });
+
+  it("an image of another architecture", async () => {
+    world.image = { ...world.image, platform: { os: "linux", architecture: "arm64" } };
+    await assert.rejects(create(), (error) => hasReason(error, "foreign-platform"));
+  });
+
+  it("more CPUs than the VMM gives", async () => {
+    await assert.rejects(create({ cpus: 99 }), (error) => hasReason(error, "too-many-cpus"));
+  });
+
+  it("everything while the disk is full, before it makes anything", async () => {
+    world.freeDisk = 1_000_000;
+    await assert.rejects(create(), (error) => hasReason(error, "host-disk-full"));
+    assert.equal(world.bases.length, 0);
+    assert.deepEqual(await directories(), []);
+  });
+});
+
+describe("what belongs to VMs", () => {
+  it("keeps its image unless forced, and its base in every case", async () => {
+    const entry = await create();
+    await assert.rejects(engine.images.remove("app", false), (error) => hasReason(error, "image-in-use"));
+    await engine.images.remove("app", true);
+    await engine.verbs.start(entry);
+    assert.equal(entry.state, "running");
+  });
+
+  it("is counted, and pruned once it has ended", async () => {
+    const entry = await create();
+    const rows = (await engine.system.diskUsage()).rows;
+    assert.equal(rows.find(({ type }) => type === "vms")?.total, 1);
+    assert.equal(rows.find(({ type }) => type === "bases")?.active, 1);
+    assert.deepEqual((await engine.system.diskUsage()).leaks, []);
+    const pruned = await engine.system.prune(true, new Map());
+    assert.deepEqual([pruned.vms, pruned.bases.length], [[entry.id], 1]);
+    assert.deepEqual(await directories(), []);
+  });
+
+  it("is not pruned while it runs", async () => {
+    const entry = await create();
+    await engine.verbs.start(entry);
+    assert.deepEqual((await engine.system.prune(true, new Map())).vms, []);
+    assert.equal(entry.state, "running");
+  });
+});
+
+describe("df", () => {
+  it("names what nobody owns", async () => {
+    await mkdir(join(world.root, "data/vms/stray"));
+    await mkdir(join(world.root, "run/v/0123456789abcdef"));
+    assert.equal((await engine.system.diskUsage()).leaks.length, 2);
+  });
+});
+
+describe("lists", () => {
+  it("show what runs, or all, and obey filters", async () => {
+    const one = await create({ name: "one", labels: { app: "web" } });
+    await create({ name: "two" });
+    await engine.verbs.start(one);
+    const names = (all: boolean, ...filters: string[]) =>
+      engine.list(all, filters).map((entry) => entry.name);
+    assert.deepEqual(names(false), ["one"]);
+    assert.deepEqual(names(true), ["one", "two"]);
+    assert.deepEqual(names(false, "status=created"), ["two"]);
+    assert.deepEqual(names(true, "label=app=web"), ["one"]);
+    assert.deepEqual(names(true, "label=app"), ["one"]);
+    assert.deepEqual(names(true, "name=w"), ["two"]);
+    assert.deepEqual(names(true, "name=one", "name=two"), ["one", "two"]);
+    assert.deepEqual(names(true, "ancestor=app"), ["one", "two"]);
+    assert.throws(
+      () => names(true, "colour=red"),
+      (error) => hasReason(error, "bad-filter"),
+    );
+  });
+});
+
+describe("the fake rooms", () => {
+  it("refuse what they can't do instead of pretending", () => {
+    assert.throws(() => createFakeRooms(world).kernels.importDebian({}), /fake/);
+  });
+});

@@ -1,0 +1,306 @@
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import {
+  configOf,
+  createWorld,
+  destroyWorld,
+  type FakeVmm,
+  startEngine,
+  type World,
+} from "../../test/fixtures/fake-rooms.js";
+import { hasReason } from "../base/errors.js";
+import { deferred } from "../base/runtime.js";
+import type { Engine } from "./engine.js";
+import type { AttachOutput } from "./vm-attach.js";
+import type { VmConfig } from "./vm-config.js";
+import type { VmEntry } from "./vm-entry.js";
+import type { ExecOutput, ExecSpec, ProcessInput } from "./vm-exec.js";
+
+let world: World;
+let engine: Engine;
+beforeEach(async () => {
+  world = await createWorld();
+  engine = await startEngine(world);
+});
+afterEach(async () => {
+  await engine.close();
+  await destroyWorld(world);
+});
+
+async function created(config: Partial<VmConfig> = {}): Promise<VmEntry> {
+  return engine.create({ config: configOf(config), pull: "missing" });
+}
+
+async function running(config: Partial<VmConfig> = {}): Promise<VmEntry> {
+  const entry = await created(config);
+  await engine.verbs.start(entry);
+  return entry;
+}
+
+function vmm(): FakeVmm {
+  const last = world.vmms.at(-1);
+  assert.ok(last);
+  return last;
+}
+
+const SPEC: ExecSpec = {
+  args: ["ls", "/"],
+  env: [],
+  user: "",
+  workdir: "",
+  tty: false,
+  stdin: true,
+  columns: 0,
+  rows: 0,
+  detach: false,
+};
+
+async function* inputs(...items: ProcessInput[]): AsyncGenerator<ProcessInput> {
+  yield* items;
+}
+
+async function* thenWait(...items: ProcessInput[]): AsyncGenerator<ProcessInput> {
+  yield* items;
+  await new Promise(() => undefined);
+}
+
+const text = (value: string): ProcessInput => ({ kind: "stdin", data: Buffer.from(value) });
+
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
+
+const shown = (outputs: readonly (ExecOutput | AttachOutput)[]) =>
+  outputs.map((output) => (output.kind === "output" ? Buffer.from(output.data).toString() : output.kind));
+
+describe("exec", () => {
+  it("carries start, output, input and exit in order", async () => {
+    const entry = await running();
+    const outputs = await collect(
+      engine.exec(entry.name, SPEC, inputs(text("typed"), { kind: "stdin-eof" })),
+    );
+    assert.deepEqual(shown(outputs), ["started", "ls /", "typed", "exit"]);
+    const exit = outputs.at(-1);
+    assert.equal(exit?.kind === "exit" ? exit.code : undefined, 3);
+  });
+
+  for (const [what, prepare, reason] of [
+    ["created", async () => created(), "vm-created"],
+    [
+      "exited",
+      async () => running().then((entry) => engine.verbs.stop(entry).then(() => entry)),
+      "vm-exited",
+    ],
+  ] as const) {
+    it(`is refused on a VM that is ${what}`, async () => {
+      const entry = await prepare();
+      await assert.rejects(collect(engine.exec(entry.id, SPEC, inputs())), (error) =>
+        hasReason(error, reason),
+      );
+    });
+  }
+
+  it("needs a command", async () => {
+    const entry = await running();
+    await assert.rejects(collect(engine.exec(entry.id, { ...SPEC, args: [] }, inputs())), (error) =>
+      hasReason(error, "no-command"),
+    );
+  });
+
+  it("says which VM does not exist", async () => {
+    assert.throws(
+      () => engine.exec("nobody", SPEC, inputs()),
+      (error) => hasReason(error, "vm-not-found"),
+    );
+  });
+});
+
+describe("attach", () => {
+  const SPEC_ALL = { stdin: true, logs: false, start: true };
+
+  it("starts the VM, misses no output, and ends with the exit", async () => {
+    world.behaviours = [{ exitsWith: 4 }];
+    const entry = await created();
+    const outputs = await collect(engine.attach(entry, SPEC_ALL, thenWait()));
+    assert.deepEqual(shown(outputs), ["attached", "exit"]);
+    const exit = outputs.at(-1);
+    assert.equal(exit?.kind === "exit" ? exit.code : undefined, 4);
+  });
+
+  it("gives a --rm VM's last output before the VM goes", async () => {
+    const entry = await created({ autoRemove: true });
+    const reading = collect(engine.attach(entry, SPEC_ALL, thenWait()));
+    await engine.verbs.wait(entry, "running");
+    vmm().guest.print("last words");
+    vmm().guest.exit(0);
+    assert.deepEqual(shown(await reading), ["attached", "last words", "exit"]);
+    await engine.verbs.wait(entry, "removed");
+  });
+
+  it("is an exit of 127 for a program that is not there", async () => {
+    world.behaviours = [{ notFound: true }];
+    const entry = await created({ autoRemove: true });
+    const exit = (await collect(engine.attach(entry, SPEC_ALL, thenWait()))).at(-1);
+    assert.equal(exit?.kind === "exit" ? exit.code : undefined, 127);
+  });
+
+  it("fails when the VM can't be started", async () => {
+    world.behaviours = [{ bootError: "no" }];
+    const entry = await created();
+    await assert.rejects(collect(engine.attach(entry, SPEC_ALL, thenWait())), (error) =>
+      hasReason(error, "guest-setup-failed"),
+    );
+  });
+
+  it("replays what was written before, or not", async () => {
+    const entry = await running();
+    vmm().guest.print("before ");
+    while (entry.log.nextSequence < 7n) await new Promise((resolve) => setImmediate(resolve));
+    const attach = (logs: boolean) => engine.attach(entry, { stdin: false, logs, start: false }, thenWait());
+    const [fromStart, fromNow] = [attach(true), attach(false)];
+    // Where each begins is settled once it has said "attached".
+    for (const reader of [fromStart, fromNow]) assert.equal((await reader.next()).value?.kind, "attached");
+    vmm().guest.print("after");
+    vmm().guest.exit(0);
+    const [all, late] = await Promise.all([collect(fromStart), collect(fromNow)]);
+    assert.equal(shown(all).join("|"), "before |after|exit");
+    assert.equal(shown(late).join("|"), "after|exit");
+  });
+
+  it("carries stdin of those who ask for it, and its end", async () => {
+    const entry = await created({ openStdin: true });
+    const reading = collect(engine.attach(entry, SPEC_ALL, thenWait(text("in"), { kind: "stdin-eof" })));
+    await engine.verbs.wait(entry, "running");
+    while (!vmm().guest.stdin.endsWith("<eof>")) await new Promise((resolve) => setImmediate(resolve));
+    vmm().guest.exit(0);
+    await reading;
+    assert.equal(vmm().guest.stdin, "in<eof>");
+  });
+
+  it("passes resizes and signals on", async () => {
+    const entry = await running();
+    const items: ProcessInput[] = [
+      { kind: "resize", columns: 120, rows: 40 },
+      { kind: "signal", signal: "HUP" },
+    ];
+    const abort = new AbortController();
+    const reading = collect(
+      engine.attach(entry, { stdin: false, logs: false, start: false }, thenWait(...items), abort.signal),
+    );
+    while (vmm().guest.calls.length < 2) await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(vmm().guest.calls, ["resize 120x40", "signal 1"]);
+    abort.abort(new Error("left"));
+    await assert.rejects(reading);
+    assert.equal(entry.state, "running");
+  });
+
+  it("is refused on a VM that does not run, unless it starts it", async () => {
+    const entry = await created();
+    await assert.rejects(collect(engine.attach(entry, { ...SPEC_ALL, start: false }, inputs())), (error) =>
+      hasReason(error, "vm-created"),
+    );
+  });
+});
+
+describe("files", () => {
+  it("come out and go in as tar streams", async () => {
+    const entry = await running();
+    const chunks = await collect(engine.readArchive(entry.id, "/etc", false));
+    assert.equal(Buffer.concat(chunks).toString(), "tar of /etc");
+    const bytes = (async function* () {
+      yield Buffer.from("12345");
+    })();
+    const written = await engine.writeArchive(entry.id, { directory: "/", keepOwner: false }, bytes);
+    assert.equal(written.bytes, 5n);
+    assert.equal((await engine.statPath(entry.id, "/etc/passwd")).size, 5n);
+  });
+
+  it("say what the guest said", async () => {
+    const entry = await running();
+    await assert.rejects(collect(engine.readArchive(entry.id, "/none", false)), (error) =>
+      hasReason(error, "guest-not-found"),
+    );
+    await assert.rejects(engine.statPath(entry.id, "a\0b"), (error) => hasReason(error, "bad-path"));
+  });
+});
+
+describe("ports of a running VM", () => {
+  const port = (hostPort: number) => ({ hostIp: "", hostPort, vmPort: 80, protocol: "tcp" as const });
+
+  it("are added at once and kept for the next start", async () => {
+    const entry = await running();
+    assert.equal((await engine.ports.add(entry, port(0))).hostPort, 49_000);
+    assert.deepEqual([...world.ports], ["49000->80"]);
+    await engine.verbs.restart(entry);
+    assert.deepEqual([...world.ports], ["49000->80"]);
+    assert.equal(entry.status.ports.length, 1);
+  });
+
+  it("are removed, also from the record", async () => {
+    const entry = await running({ publish: [port(8080)] });
+    await engine.ports.remove(entry, port(8080));
+    assert.equal(world.ports.size, 0);
+    assert.deepEqual(entry.record.program.ports, []);
+    await assert.rejects(engine.ports.remove(entry, port(8080)), (error) =>
+      hasReason(error, "port-not-published"),
+    );
+  });
+
+  it("are refused when taken, and leave the others alone", async () => {
+    world.portsTaken.add(81);
+    const entry = await running({ publish: [port(8080)] });
+    await assert.rejects(engine.ports.add(entry, port(81)), (error) => hasReason(error, "port-in-use"));
+    await assert.rejects(engine.ports.add(entry, { ...port(8080), hostIp: "0.0.0.0" }), (error) =>
+      hasReason(error, "port-published"),
+    );
+    assert.deepEqual([...world.ports], ["8080->80"]);
+  });
+});
+
+describe("stats", () => {
+  it("give what the VMM takes and what the guest uses", async () => {
+    const entry = await running();
+    const [usages] = await collect(engine.stats([entry.name], true));
+    assert.deepEqual(
+      usages?.map(({ name, rssBytes, memoryBytes }) => [name, rssBytes, memoryBytes]),
+      [[entry.name, 2, 40]],
+    );
+  });
+});
+
+describe("wait", () => {
+  it("ends with the state asked for, and for a VM that goes", async () => {
+    const gate = deferred<void>();
+    world.launchGate = gate.promise;
+    const entry = await created();
+    const runs = engine.verbs.wait(entry, "running");
+    const gone = engine.verbs.wait(entry, "removed");
+    const starting = engine.verbs.start(entry);
+    gate.resolve();
+    await Promise.all([starting, runs]);
+    await engine.verbs.remove(entry, true);
+    await gone;
+    assert.equal(entry.removed, true);
+  });
+});
+
+describe("events", () => {
+  it("tell a VM's life in order", async () => {
+    const abort = new AbortController();
+    const seen: string[] = [];
+    const reading = (async () => {
+      for await (const event of engine.events({ filters: ["type=vm"], signal: abort.signal }))
+        seen.push(event.action);
+    })();
+    reading.catch(() => undefined);
+    await new Promise((resolve) => setImmediate(resolve));
+    const entry = await running();
+    await engine.verbs.pause(entry);
+    await engine.verbs.unpause(entry);
+    await engine.verbs.remove(entry, true);
+    abort.abort();
+    assert.deepEqual(seen, ["create", "start", "pause", "unpause", "die", "destroy"]);
+  });
+});

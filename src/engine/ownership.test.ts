@@ -1,0 +1,64 @@
+import assert from "node:assert/strict";
+import { chmod, mkdir, mkdtemp, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { hasReason } from "../base/errors.js";
+import { closedParents, createUserPerVm, OWN_USER } from "./ownership.js";
+
+let directory: string;
+before(async () => {
+  directory = await mkdtemp(join(tmpdir(), "kiln-owner-"));
+});
+after(() => rm(directory, { recursive: true, force: true }));
+
+describe("a user for each VM", () => {
+  const range = { firstUid: 100, count: 3, gid: 99 };
+
+  it("gives each a user that nobody has, also to two in the making", () => {
+    const users = createUserPerVm(range);
+    assert.deepEqual(
+      [users.allocate(new Set()), users.allocate(new Set()), users.allocate(new Set([102]))],
+      [100, 101, 100],
+    );
+  });
+
+  it("says when all are taken", () => {
+    assert.throws(
+      () => createUserPerVm(range).allocate(new Set([100, 101, 102])),
+      (error) => hasReason(error, "no-user-id-left"),
+    );
+  });
+
+  it("shares one group", () => {
+    assert.deepEqual(createUserPerVm(range).runAs(101), { uid: 101, gid: 99 });
+  });
+
+  it("opens a directory for passing through whatever the umask", async () => {
+    const path = join(directory, "passage");
+    await mkdir(path, { mode: 0o700 });
+    await createUserPerVm(range).openPassage(path);
+    assert.equal((await stat(path)).mode & 0o777, 0o711);
+  });
+});
+
+describe("kilnd's own user", () => {
+  it("allocates nothing", () => {
+    assert.equal(OWN_USER.allocate(new Set()), undefined);
+    assert.equal(OWN_USER.runAs(undefined), undefined);
+  });
+});
+
+describe("closedParents", () => {
+  it("names the directories that others can't enter", async () => {
+    const closed = join(directory, "closed");
+    const inner = join(closed, "inner");
+    await mkdir(inner, { recursive: true });
+    await chmod(directory, 0o755);
+    await chmod(inner, 0o711);
+    await chmod(closed, 0o700);
+    assert.deepEqual(await closedParents(inner), [closed]);
+    await chmod(closed, 0o711);
+    assert.deepEqual(await closedParents(inner), []);
+  });
+});

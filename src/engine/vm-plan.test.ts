@@ -1,0 +1,134 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { hasReason } from "../base/errors.js";
+import type { ImageRunConfig } from "../image/types.js";
+import { defaultConfig, type VmConfig } from "./vm-config.js";
+import { parseExposedPort, planProgram } from "./vm-plan.js";
+
+function image(over: Partial<ImageRunConfig> = {}): ImageRunConfig {
+  return {
+    env: [],
+    entrypoint: [],
+    cmd: [],
+    workdir: "",
+    user: "",
+    labels: {},
+    exposedPorts: [],
+    volumes: [],
+    stopSignal: "",
+    ...over,
+  };
+}
+
+function plan(config: Partial<VmConfig>, run: Partial<ImageRunConfig> = {}, hasInit = false) {
+  return planProgram({ ...defaultConfig("app"), ...config }, image(run), hasInit);
+}
+
+describe("the arguments", () => {
+  const both = { entrypoint: ["/entry"], cmd: ["-a", "-b"] };
+
+  it("are the image's entrypoint and command", () => {
+    assert.deepEqual(plan({}, both).args, ["/entry", "-a", "-b"]);
+  });
+
+  it("take the user's command instead of the image's", () => {
+    assert.deepEqual(plan({ command: ["-c"] }, both).args, ["/entry", "-c"]);
+  });
+
+  it("lose the image's command with its entrypoint", () => {
+    assert.deepEqual(plan({ entrypoint: ["/mine"] }, both).args, ["/mine"]);
+    assert.deepEqual(plan({ entrypoint: ["/mine"], command: ["x"] }, both).args, ["/mine", "x"]);
+  });
+
+  it("are the command alone when the entrypoint is emptied", () => {
+    assert.deepEqual(plan({ entrypointSet: true, command: ["ls"] }, both).args, ["ls"]);
+    assert.deepEqual(plan({ entrypoint: [""], entrypointSet: true, command: ["ls"] }, both).args, ["ls"]);
+  });
+
+  it("must be there", () => {
+    assert.throws(
+      () => plan({}),
+      (error) => hasReason(error, "no-command"),
+    );
+  });
+});
+
+describe("the mode", () => {
+  it("is system for an image that names no command and has an init", () => {
+    assert.equal(plan({}, {}, true).mode, "system");
+    assert.deepEqual(plan({}, {}, true).args, ["/sbin/init"]);
+  });
+
+  it("is app as soon as anybody names a command", () => {
+    assert.equal(plan({ command: ["ls"] }, {}, true).mode, "app");
+    assert.equal(plan({}, { cmd: ["bash"] }, true).mode, "app");
+  });
+
+  it("is what the user says", () => {
+    assert.deepEqual(plan({ init: "system" }, { cmd: ["bash"] }, true).args, ["/sbin/init"]);
+    assert.deepEqual(plan({ init: "system", command: ["/lib/systemd/systemd"] }).args, [
+      "/lib/systemd/systemd",
+    ]);
+    assert.throws(
+      () => plan({ init: "app" }, {}, true),
+      (error) => hasReason(error, "no-command"),
+    );
+  });
+
+  it("can't be system without an init", () => {
+    assert.throws(
+      () => plan({ init: "system" }),
+      (error) => hasReason(error, "no-init"),
+    );
+  });
+
+  it("system leaves the way to stop to the init, and runs it as root", () => {
+    const { stopSignal, user } = plan({ init: "system", user: "app" }, {}, true);
+    assert.deepEqual([stopSignal, user], [0, ""]);
+    assert.equal(plan({ init: "system", stopSignal: "RTMIN+3" }, {}, true).stopSignal, 37);
+  });
+});
+
+describe("the rest", () => {
+  it("merges the environment, the user's last, each name once", () => {
+    const { env } = plan({ command: ["x"], env: ["A=user", "C=3"] }, { env: ["A=image", "B=2"] });
+    assert.deepEqual(env.slice(1), ["A=user", "B=2", "C=3"]);
+    assert.match(env[0] ?? "", /^PATH=/);
+  });
+
+  it("gives a terminal's program a TERM unless the image has one", () => {
+    assert.ok(plan({ command: ["x"], tty: true }).env.includes("TERM=xterm"));
+    assert.ok(plan({ command: ["x"], tty: true }, { env: ["TERM=dumb"] }).env.includes("TERM=dumb"));
+  });
+
+  it("takes user, directory and stop signal from the image unless given", () => {
+    const run = { cmd: ["x"], user: "app", workdir: "/srv", stopSignal: "SIGQUIT" };
+    const pick = ({ user, workdir, stopSignal }: ReturnType<typeof plan>) => [user, workdir, stopSignal];
+    assert.deepEqual(pick(plan({}, run)), ["app", "/srv", 3]);
+    assert.deepEqual(pick(plan({ user: "1", workdir: "/w", stopSignal: "HUP" }, run)), ["1", "/w", 1]);
+  });
+
+  it("publishes what the image exposes with -P, but not what is published already", () => {
+    const publish = [{ hostIp: "", hostPort: 8080, vmPort: 80, protocol: "tcp" as const }];
+    const run = { cmd: ["x"], exposedPorts: ["80/tcp", "53/udp", "9", "x", "70000"] };
+    const ports = plan({ publish, publishAll: true }, run).ports;
+    assert.deepEqual(
+      ports.map(({ hostPort, vmPort, protocol }) => [hostPort, vmPort, protocol]),
+      [
+        [8080, 80, "tcp"],
+        [0, 53, "udp"],
+        [0, 9, "tcp"],
+      ],
+    );
+  });
+
+  it("reads exposed ports without ever throwing", () => {
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        const port = parseExposedPort(text);
+        return port === undefined || (port.vmPort >= 1 && port.vmPort <= 65_535);
+      }),
+    );
+  });
+});

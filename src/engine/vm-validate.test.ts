@@ -1,0 +1,105 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { hasReason, type KilnError } from "../base/errors.js";
+import type { HostFacts } from "./host.js";
+import { defaultConfig, type VmConfig } from "./vm-config.js";
+import { parseHostEntry, validateConfig } from "./vm-validate.js";
+
+const MIB = 1024 ** 2;
+const HOST: HostFacts = { cpus: 4, memoryBytes: 8192 * MIB, platform: "linux/amd64" };
+
+function validate(changes: Partial<VmConfig>): VmConfig {
+  return validateConfig({ ...defaultConfig("app"), ...changes }, HOST);
+}
+
+describe("validateConfig", () => {
+  it("fills the defaults in", () => {
+    const { cpus, memoryBytes, diskBytes, stopTimeoutMs, platform } = validate({});
+    assert.deepEqual(
+      [cpus, memoryBytes, diskBytes, stopTimeoutMs, platform],
+      [1, 512 * MIB, 65_536 * MIB, 10_000, "linux/amd64"],
+    );
+  });
+
+  it("rounds CPUs, memory and disk up", () => {
+    const { cpus, memoryBytes, diskBytes } = validate({
+      cpus: 1.5,
+      memoryBytes: 100 * MIB + 1,
+      diskBytes: 100 * MIB + 1,
+    });
+    assert.deepEqual([cpus, memoryBytes, diskBytes], [2, 101 * MIB, 101 * MIB]);
+  });
+
+  const refused: [string, Partial<VmConfig>, string][] = [
+    ["no image", { image: "" }, "bad-image"],
+    ["a bad name", { name: "-x" }, "bad-name"],
+    ["a bad host name", { hostname: "a_b" }, "bad-hostname"],
+    ["a host name that ends in a dash", { hostname: "a-" }, "bad-hostname"],
+    ["a label without a name", { labels: { "": "x" } }, "bad-label"],
+    ["a negative number of CPUs", { cpus: -1 }, "bad-cpus"],
+    ["no number of CPUs", { cpus: Number.NaN }, "bad-cpus"],
+    ["more CPUs than the host has", { cpus: 5 }, "too-many-cpus"],
+    ["too little memory", { memoryBytes: MIB }, "memory-too-small"],
+    ["more memory than the host has", { memoryBytes: 9000 * MIB }, "memory-too-large"],
+    ["a disk that is too small", { diskBytes: MIB }, "bad-disk-size"],
+    ["a disk that is too large", { diskBytes: 1024 ** 5 }, "bad-disk-size"],
+    ["a foreign platform", { platform: "linux/arm64" }, "foreign-platform"],
+    ["an entry that is none", { env: ["NOVALUE"] }, "bad-env"],
+    ["an entry without a name", { env: ["=x"] }, "bad-env"],
+    ["a NUL byte", { command: ["a\0b"] }, "bad-argument"],
+    ["a megabyte of arguments", { command: ["x".repeat(1024 ** 2 + 1)] }, "arguments-too-long"],
+    ["a relative directory", { workdir: "srv" }, "bad-workdir"],
+    ["a newline for the kernel", { kernelArgs: ["a\nb"] }, "bad-kernel-args"],
+    ["a DNS server that is no address", { dns: ["example.org"] }, "bad-dns"],
+    ["a host entry without an address", { addHosts: ["name"] }, "bad-add-host"],
+    ["a bad stop signal", { stopSignal: "FOO" }, "bad-signal"],
+    [
+      "--rm with a restart policy",
+      { autoRemove: true, restart: { name: "always", maximumRetryCount: 0 } },
+      "rm-with-restart",
+    ],
+    [
+      "retries without on-failure",
+      { restart: { name: "always", maximumRetryCount: 3 } },
+      "bad-restart-policy",
+    ],
+    ["port 0 in the VM", { publish: [{ hostIp: "", hostPort: 1, vmPort: 0, protocol: "tcp" }] }, "bad-port"],
+    [
+      "a name to publish on",
+      { publish: [{ hostIp: "localhost", hostPort: 1, vmPort: 1, protocol: "tcp" }] },
+      "bad-port",
+    ],
+  ];
+  for (const [what, changes, reason] of refused) {
+    it(`refuses ${what}`, () => {
+      assert.throws(
+        () => validate(changes),
+        (error) => hasReason(error, reason),
+      );
+    });
+  }
+
+  it("refuses the same host port twice, but not any free port twice", () => {
+    const port = (hostPort: number) => ({ hostIp: "", hostPort, vmPort: 80, protocol: "tcp" as const });
+    assert.throws(
+      () => validate({ publish: [port(80), port(80)] }),
+      (error) => hasReason(error, "duplicate-port"),
+    );
+    assert.equal(validate({ publish: [port(0), port(0)] }).publish.length, 2);
+  });
+
+  it("names what was asked for and what there is", () => {
+    assert.throws(
+      () => validate({ memoryBytes: 9216 * MIB }),
+      (error) => /9GiB.*8GiB/.test((error as KilnError).message),
+    );
+  });
+});
+
+describe("parseHostEntry", () => {
+  it("reads IPv4 and IPv6, with and without brackets", () => {
+    assert.deepEqual(parseHostEntry("db:10.0.0.1"), { name: "db", address: "10.0.0.1" });
+    assert.deepEqual(parseHostEntry("db:fe80::1"), { name: "db", address: "fe80::1" });
+    assert.deepEqual(parseHostEntry("db:[::1]"), { name: "db", address: "::1" });
+  });
+});
