@@ -37,6 +37,7 @@ export class VmmProcess {
   readonly #ended = deferred<ProcessEnd>();
   readonly #child: ChildProcess | undefined;
   #stderr = "";
+  #released = false;
   #timer: NodeJS.Timeout | undefined;
 
   private constructor(id: ProcessId, child: ChildProcess | undefined) {
@@ -84,7 +85,7 @@ export class VmmProcess {
   /** Looks often for a moment: something hints that the process is about to end. Our own children tell by themselves. */
   async expectEnd(): Promise<void> {
     if (this.#child !== undefined) return;
-    for (let waitMs = 1; waitMs < MOMENT_MS; waitMs *= 2) {
+    for (let waitMs = 1; waitMs < MOMENT_MS && !this.#released; waitMs *= 2) {
       if (await this.#looksEnded()) return;
       await delay(waitMs);
     }
@@ -115,6 +116,7 @@ export class VmmProcess {
 
   /** Lets go of timer and pipe; the process goes on. */
   release(): void {
+    this.#released = true;
     clearInterval(this.#timer);
     this.#child?.stderr?.destroy();
     this.#child?.unref();

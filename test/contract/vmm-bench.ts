@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { hasReason } from "../../src/base/errors.js";
 import { newId } from "../../src/base/ids.js";
-import { isAlive } from "../../src/base/processes.js";
+import { signalProcess } from "../../src/base/processes.js";
 import { delay } from "../../src/base/runtime.js";
 import type { DiskSpec, VmmDriver, VmmHandle, VmmSpec } from "../../src/vmm/index.js";
 import { GuestShell, makeTestGuest, type TestGuest } from "../fixtures/vmm-guest.js";
@@ -86,8 +86,7 @@ export class VmmBench implements AsyncDisposable {
 
   async killAll(): Promise<void> {
     for (const handle of this.#handles.splice(0)) {
-      const { process: id } = handle.record;
-      if (await isAlive(id)) process.kill(id.pid, "SIGKILL");
+      await signalProcess(handle.record.process, "SIGKILL");
       await handle.detach();
     }
   }

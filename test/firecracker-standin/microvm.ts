@@ -5,6 +5,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { accessSync, constants, existsSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
+import { dirname } from "node:path";
 import { hostTscKhz } from "../../src/vmm/host-tsc.js";
 import { QmpClient, type QmpEvent } from "../../src/vmm/qemu/client.js";
 import type { Body, ShapeName } from "./schema.js";
@@ -171,7 +172,7 @@ export class Microvm {
     if (existsSync(uds))
       throw new ActionError("Vsock error: Error binding to the host-side Unix socket: in use");
     const sockets = { channel: `${uds}.h`, qmp: `${uds}.q`, console: `${uds}.c` };
-    const child = spawn("setpriv", await this.#arguments(source, sockets), {
+    const child = spawn("setpriv", await this.#arguments(source, dirname(uds), sockets), {
       stdio: ["ignore", "ignore", "pipe"],
     });
     let words = "";
@@ -194,9 +195,10 @@ export class Microvm {
 
   async #arguments(
     source: Body,
+    scratch: string,
     sockets: { channel: string; qmp: string; console: string },
   ): Promise<string[]> {
-    const khz = await hostTscKhz(tmpdir(), async () => undefined);
+    const khz = await hostTscKhz(scratch, async () => undefined);
     const line = `${source.boot_args ?? ""} pci=off tsc_early_khz=${khz} tsc=reliable`;
     const initrd = typeof source.initrd_path === "string" ? ["-initrd", source.initrd_path] : [];
     const server = (id: string, path: string) => [

@@ -1,13 +1,17 @@
 // What Firecracker is here and whether it can run: the binary, a version that has what kiln needs, a working KVM.
 
-import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { access, constants, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { SingleFlight } from "../../base/lock.js";
 import { judgeKvm, type KvmVerdict, type ProbeKernel } from "../kvm-verdict.js";
 import { atLeast, findProgram, versionText } from "../programs.js";
 import { testBoot } from "../test-boot.js";
 import type { Accelerator } from "../types.js";
 import { NETWORK_PROGRAMS } from "./user-network.js";
+
+const run = promisify(execFile);
 
 export interface FirecrackerProbeOptions {
   /** Existing directory of the daemon for verdicts that cost time. */
@@ -42,6 +46,7 @@ export class FirecrackerProber {
   readonly #running = new SingleFlight<FirecrackerVerdict>();
   #program: FoundProgram | undefined;
   #kvm: KvmVerdict | undefined;
+  #slirp: Promise<string | undefined> | undefined;
 
   constructor(options: FirecrackerProbeOptions) {
     this.#options = options;
@@ -68,7 +73,8 @@ export class FirecrackerProber {
     }
     const kvm = await this.#judge(path, version);
     const found = { why: `Firecracker ${version}: ${kvm.why}`, path, version };
-    return { usable: kvm.works, found, slirp: kvm.works ? await findNetwork() : undefined };
+    if (kvm.works) this.#slirp ??= findNetwork();
+    return { usable: kvm.works, found, slirp: await this.#slirp };
   }
 
   async #inspect(path: string): Promise<FoundProgram> {
@@ -97,10 +103,19 @@ export class FirecrackerProber {
   }
 }
 
-/** Every program or none: half a network is none. */
+/** Everything or nothing: programs, the right to open taps, and to make namespaces where the daemon is not root. */
 async function findNetwork(): Promise<string | undefined> {
   const found = await Promise.all(NETWORK_PROGRAMS.map((program) => findProgram(program)));
-  return found.includes(undefined) ? undefined : found[0];
+  if (found.includes(undefined)) return undefined;
+  try {
+    await access("/dev/net/tun", constants.R_OK | constants.W_OK);
+    if (process.getuid?.() !== 0) await run("unshare", ["--user", "--map-root-user", "--net", "true"]);
+    return found[0];
+  } catch {
+    // Why it is closed (a node of mode 0600, namespaces forbidden by sysctl) is the host's affair; the VM says
+    // `no-user-network` where it is asked for.
+    return undefined;
+  }
 }
 
 /** No disk, no init: the kernel speaks, finds no root, panics, resets; Firecracker ends. */
