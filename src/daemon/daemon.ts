@@ -20,7 +20,7 @@ import {
   readHost,
 } from "../engine/index.js";
 import type { Config } from "./config.js";
-import { settingOf, toEngineSettings } from "./engine-settings.js";
+import { settingOf, toEngineSettings, toPullLimits } from "./engine-settings.js";
 import { listenAt } from "./listen.js";
 import { packageFile, packageVersion } from "./package-files.js";
 import { createProtocolServer } from "./protocol-server.js";
@@ -57,14 +57,19 @@ async function start(config: Config, env: NodeJS.ProcessEnv, log: Logger, steps:
 
   const host = await readHost();
   const facts = factsOf(config, paths);
+  const settings = toEngineSettings(config, host.facts.cpus);
   const engine = new Engine({
     dataRoot: paths.data,
     runRoot: paths.run,
     host,
     log,
-    settings: toEngineSettings(config, host.facts.cpus),
+    settings,
     ownership: await ownershipOf(config, paths, env),
-    rooms: createRooms(roomOptions(config, paths, env, log)),
+    rooms: createRooms({
+      ...roomOptions(config, paths, env, log),
+      pullLimits: toPullLimits(config, settings.diskReserveBytes),
+      layerLimits: settings.buildLimits,
+    }),
   });
   // Reading the state must not keep a client waiting for the socket: calls wait for it one by one.
   const opened = engine.open();
@@ -120,7 +125,12 @@ function cacheOf(paths: KilnPaths): string {
   return join(paths.data, "cache");
 }
 
-function roomOptions(config: Config, paths: KilnPaths, env: NodeJS.ProcessEnv, log: Logger): RoomOptions {
+function roomOptions(
+  config: Config,
+  paths: KilnPaths,
+  env: NodeJS.ProcessEnv,
+  log: Logger,
+): Omit<RoomOptions, "pullLimits" | "layerLimits"> {
   return {
     dataRoot: paths.data,
     configRoot: paths.config,

@@ -1,7 +1,7 @@
 // From kilnd's settings to the engine's.
 
 import { parseDuration, parseSize } from "../base/units.js";
-import { defaultSettings, type EngineSettings } from "../engine/index.js";
+import { defaultSettings, type EngineSettings, type RoomOptions } from "../engine/index.js";
 import type { Config } from "./config.js";
 import { parseCount, type SettingName } from "./settings-table.js";
 
@@ -37,6 +37,23 @@ export function toEngineSettings(config: Config, cpus: number): EngineSettings {
       maxMetadataBytes: size("layers.max-metadata"),
     }),
   };
+}
+
+/**
+ * The image room's limits that were set.
+ *
+ * @param diskReserveBytes the engine's: what stays free before a pull stays free after it
+ */
+export function toPullLimits(config: Config, diskReserveBytes: number): RoomOptions["pullLimits"] {
+  const time = (name: SettingName) => convert(config, name, (text) => parseDuration(text, name));
+  const count = (name: SettingName) => convert(config, name, (text) => parseCount(name, text));
+  return defined({
+    answerMs: time("pull.answer-timeout"),
+    stallMs: time("pull.stall-timeout"),
+    attempts: count("pull.attempts"),
+    concurrentLayers: count("pull.concurrent-layers"),
+    diskReserveBytes,
+  });
 }
 
 function convert(config: Config, name: SettingName, parse: (text: string) => number): number | undefined {

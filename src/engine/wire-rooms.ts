@@ -3,12 +3,13 @@
 import { dialGuest, openSession, pumpLogs } from "../agent/index.js";
 import type { Logger } from "../base/log.js";
 import { buildDiskFromDirectory, checkCow, createCow } from "../disk/index.js";
-import { createImageStore, mergeLayers, parseImageSource } from "../image/index.js";
+import { createImageStore, type ImageLimits, mergeLayers, parseImageSource } from "../image/index.js";
 import { createKernelCatalogue } from "../kernel/index.js";
 import type { KernelCatalogue } from "../kernel/types.js";
 import { planUserNetwork, publishPort, readHostDns } from "../net/index.js";
 import { createVmms, type ProbeKernel } from "../vmm/index.js";
 import { createBaseBuilder } from "./base-builder.js";
+import type { BuildLimits } from "./base-protocol.js";
 import type { AgentRoom, NetworkRoom, Rooms } from "./rooms.js";
 
 export interface RoomOptions {
@@ -23,13 +24,16 @@ export interface RoomOptions {
   readonly qemu: string | undefined;
   readonly firecracker: string | undefined;
   readonly trustFirecracker: boolean;
+  /** Limits that are left out have the image room's defaults. */
+  readonly pullLimits: Partial<ImageLimits>;
+  readonly layerLimits: BuildLimits;
 }
 
 export function createRooms(options: RoomOptions): Rooms {
-  const { dataRoot, configRoot, env, log, agentPath } = options;
+  const { dataRoot, configRoot, env, log, agentPath, pullLimits, layerLimits } = options;
   const kernels = createKernelCatalogue({ dataRoot, log });
   return {
-    images: createImageStore({ dataRoot, configRoot, env, log }),
+    images: createImageStore({ dataRoot, configRoot, env, log, limits: pullLimits, layerLimits }),
     registryOf,
     kernels,
     vmms: createVmms({

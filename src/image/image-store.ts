@@ -9,6 +9,7 @@ import { pullLayoutDirectory } from "./archive/layout-directory.js";
 import { pullOciArchive } from "./archive/oci-archive.js";
 import { createCredentialSource } from "./auth/credentials.js";
 import { importTar } from "./import/import-tar.js";
+import { type LayerLimits, layerLimits } from "./layers/index.js";
 import { DEFAULT_LIMITS, type ImageLimits } from "./limits.js";
 import { lookUp, planRemoval } from "./lookup.js";
 import { hostPlatform, normalisePlatform } from "./platform.js";
@@ -30,6 +31,8 @@ export interface ImageStoreOptions {
   readonly uid?: number;
   readonly log?: Logger;
   readonly limits?: Partial<ImageLimits>;
+  /** For tars that become images. Layers that come from elsewhere are not unpacked here. */
+  readonly layerLimits?: Partial<LayerLimits>;
   /** certs.d directories, most specific first; default kiln's, then containerd's. */
   readonly hostsDirectories?: readonly string[];
 }
@@ -78,7 +81,7 @@ class DiskImageStore implements ImageStore {
 
   async importTar(tar: AsyncIterable<Uint8Array>, options: ImportOptions): Promise<StoredImage> {
     try {
-      return await importTar(this.#context, tar, options);
+      return await importTar(this.#context, tar, options, layerLimits(this.#options.layerLimits));
     } catch (error) {
       throw KilnError.from(error, error instanceof KilnError ? undefined : `import ${options.name}`);
     }

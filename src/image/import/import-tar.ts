@@ -3,9 +3,17 @@
 
 import { createHash } from "node:crypto";
 import { Code, KilnError } from "../../base/errors.js";
+import { formatMemory } from "../../base/units.js";
 import { parseImageConfig } from "../config.js";
 import { digestOf } from "../digest.js";
-import { type Compression, DEFAULT_LAYER_LIMITS, decompress, readTarEntries } from "../layers/index.js";
+import { splitEntryPath } from "../layers/entry-path.js";
+import {
+  type Compression,
+  DEFAULT_LAYER_LIMITS,
+  decompress,
+  type LayerLimits,
+  readTarEntries,
+} from "../layers/index.js";
 import { expansionLimit, limitExceeded } from "../layers/limits.js";
 import { makeManifest } from "../manifest.js";
 import { OCI_LAYER } from "../media-types.js";
@@ -37,13 +45,14 @@ export async function importTar(
   context: StoreContext,
   tar: AsyncIterable<Uint8Array>,
   options: ImportOptions,
+  layerLimits: LayerLimits = DEFAULT_LAYER_LIMITS,
 ): Promise<StoredImage> {
   const name = nameFor(options.name);
   const config = applyChanges(options.changes ?? []);
   const platform = normalisePlatform(options.platform ?? hostPlatform());
   const lease = context.blobs.lease();
   try {
-    const layer = await storeLayer(context, tar, lease, options);
+    const layer = await storeLayer(context, tar, lease, options, layerLimits);
     const document = configDocument(config, platform, layer.diffId);
     const record = await storeDocuments(context, document, layer, platform, lease);
     return await context.commit(record, [name], []);
@@ -58,6 +67,7 @@ async function storeLayer(
   tar: AsyncIterable<Uint8Array>,
   lease: Lease,
   options: ImportOptions,
+  layerLimits: LayerLimits,
 ): Promise<Layer> {
   const { blobs, limits } = context;
   const ingest = await Ingest.create(blobs.temporaryPath("import"));
@@ -69,7 +79,7 @@ async function storeLayer(
     const compression = await compressionOf(ingest.path, `import ${options.name}`);
     await lease.pin(digest);
     if ((await blobs.sizeOf(digest)) === undefined) await blobs.publish(ingest, digest);
-    const diffId = await checkTar(context, { digest, size, compression }, options);
+    const diffId = await checkTar(context, { digest, size, compression }, options, layerLimits);
     return { digest, size, diffId, compression };
   } finally {
     await ingest.discard(); // after publishing there is nothing of that name any more
@@ -102,16 +112,17 @@ async function checkTar(
   context: StoreContext,
   layer: Omit<Layer, "diffId">,
   { name, signal, onProgress }: ImportOptions,
+  limits: LayerLimits,
 ): Promise<string> {
   onProgress?.({ id: name, status: "verifying" });
   const stream = decompress(context.blobs.stream(layer.digest), layer.compression);
   const hash = createHash("sha256");
   async function* hashed(): AsyncGenerator<Uint8Array> {
-    let left = expansionLimit(layer.size, DEFAULT_LAYER_LIMITS);
+    let left = expansionLimit(layer.size, limits);
     for await (const chunk of stream) {
       signal?.throwIfAborted();
       left -= chunk.length;
-      if (left < 0) throw tooLarge(name);
+      if (left < 0) throw tooLarge(layer.size, limits);
       hash.update(chunk);
       yield chunk;
     }
@@ -119,10 +130,14 @@ async function checkTar(
   const chunks = hashed();
   try {
     let members = 0;
-    for await (const _member of readTarEntries(chunks)) members++;
+    for await (const { entry } of readTarEntries(chunks, limits)) {
+      members++;
+      if (members > limits.maxEntries) throw tooManyEntries(limits);
+      splitEntryPath(entry.path, "entry", limits);
+    }
     // The reader stops at the end mark; the diff id is of all bytes.
     for await (const _rest of chunks);
-    if (members === 0) throw notATar(name);
+    if (members === 0) throw notATar();
   } catch (error) {
     throw KilnError.from(error, `import ${name}`);
   } finally {
@@ -181,16 +196,21 @@ function nameFor(text: string): string {
   });
 }
 
-function tooLarge(name: string): KilnError {
+function tooLarge(size: number, limits: LayerLimits): KilnError {
+  const limit = expansionLimit(size, limits);
   return limitExceeded(
     ImageReason.ImageTooLarge,
-    `import ${name}: the tar unpacks to far more than it is`,
-    "maxRatio",
+    `uncompressed the tar is larger than ${formatMemory(limit)}`,
+    limit < limits.maxLayerBytes ? "maxRatio" : "maxLayerBytes",
   );
 }
 
-function notATar(name: string): KilnError {
-  return new KilnError(Code.InvalidArgument, `import ${name}: there is nothing in the tar`, {
+function tooManyEntries({ maxEntries }: LayerLimits): KilnError {
+  return limitExceeded("too-many-entries", `there are more than ${maxEntries} entries`, "maxEntries");
+}
+
+function notATar(): KilnError {
+  return new KilnError(Code.InvalidArgument, "there is nothing in the tar", {
     reason: ImageReason.InvalidArchive,
     hint: "give a tar of a root file system: plain, gzip or zstd",
   });
