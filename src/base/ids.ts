@@ -46,6 +46,12 @@ export interface Named {
   readonly name: string;
 }
 
+/** Where a user looks for the right name. */
+const LISTED_BY: Readonly<Record<string, string>> = {
+  VM: "`kiln ps -a` lists all VMs",
+  kernel: "`kiln kernel ls` lists what is there, `kiln kernel import` brings more",
+};
+
 /**
  * Finds by full id, name, or unique id prefix, in that order.
  *
@@ -65,6 +71,7 @@ export function resolveNamed<T extends Named>(kind: string, key: string, all: It
   if (first === undefined) {
     throw new KilnError(Code.NotFound, `no such ${kind}: ${key}`, {
       reason: `${kind.toLowerCase()}-not-found`,
+      hint: LISTED_BY[kind],
     });
   }
   if (matches.length > 1) {

@@ -24,6 +24,7 @@ import { type Host, requireDisk } from "./host.js";
 import type { Ownership } from "./ownership.js";
 import type { CowBase } from "./rooms.js";
 import { SharedWork, type WorkOptions } from "./shared-work.js";
+import { explainUnusable } from "./unusable-image.js";
 import { parseRecord } from "./vm-record.js";
 
 /** Part of every key: a new writer makes new bases beside the old, which their VMs keep. */
@@ -191,7 +192,7 @@ export class Bases {
     const output = join(directory, "base.ext4");
     const request = this.#request(key, image, diskBytes, output);
     const result = await builder(request, definedOptions(options)).catch((error: unknown) => {
-      throw KilnError.from(error, what);
+      throw explainUnusable(error, what);
     });
     const createdAt = new Date().toISOString();
     const base: Base = { version: 1, key, diskBytes, ...result, imageId: image.id, createdAt };

@@ -6,6 +6,7 @@ import type { ImportOptions, PullOptions, StoredImage } from "../image/types.js"
 import type { EngineContext } from "./context.js";
 import { IMAGE_FILTERS, matchesImage, parseFilters } from "./filters.js";
 import { requireDisk } from "./host.js";
+import { explainUnusable } from "./unusable-image.js";
 import { basesInUse } from "./usage.js";
 
 export class ImageVerbs {
@@ -50,7 +51,9 @@ export class ImageVerbs {
 
   async import(tar: AsyncIterable<Uint8Array>, options: ImportOptions): Promise<StoredImage> {
     await this.#requireDisk(`import ${options.name}`);
-    const image = await this.#ctx.rooms.images.importTar(tar, options);
+    const image = await this.#ctx.rooms.images.importTar(tar, options).catch((error: unknown) => {
+      throw explainUnusable(error);
+    });
     this.#emit("import", image.id, options.name);
     return image;
   }

@@ -84,6 +84,7 @@ export class KernelVerbs {
     };
     if (spec.source === "debian") return kernels.importDebian(how);
     if (await isFile(spec.source)) return kernels.importFile(spec.source, how);
+    if (spec.source.startsWith("/")) throw noKernelFile(spec.source);
     return this.#importImage(spec.source, how, options);
   }
 
@@ -140,6 +141,13 @@ function noKernelIn(reference: string): KilnError {
   return new KilnError(Code.InvalidArgument, `image ${reference} holds no /boot/vmlinux`, {
     reason: "no-kernel-in-image",
     hint: "a kernel image holds /boot/vmlinux and /lib/modules, as Ignite's do",
+  });
+}
+
+function noKernelFile(path: string): KilnError {
+  return new KilnError(Code.NotFound, `import the kernel ${path}: there is no file of that name`, {
+    reason: "no-such-file",
+    hint: "give a vmlinux, a bzImage, a Debian linux-image package, `debian`, or an image reference",
   });
 }
 

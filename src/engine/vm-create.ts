@@ -10,6 +10,7 @@ import { cowBase } from "./bases.js";
 import { type EngineContext, emitVmEvent, isoNow } from "./context.js";
 import { requireDisk } from "./host.js";
 import type { WorkOptions } from "./shared-work.js";
+import { dropImage, isImagesFault } from "./unusable-image.js";
 import type { VmConfig } from "./vm-config.js";
 import { VmEntry } from "./vm-entry.js";
 import { VmLog } from "./vm-log.js";
@@ -37,18 +38,24 @@ export async function createVm(
 ): Promise<VmEntry> {
   const config = validateConfig(request.config, ctx.host.facts);
   await checkVmm(ctx, config);
+  // A kernel that is not there is refused before an image is fetched.
+  if (config.kernel !== "") await ctx.kernels.choose(config.kernel, options);
   const id = newId();
   await using undo = new UndoStack();
   const { name, release } = ctx.vms.takeName(config.name, id);
   undo.push("give the name back", release);
   await requireDisk(ctx.host, `create VM ${name}`, ctx.dataRoot, 0, ctx.settings.diskReserveBytes);
 
-  const image = await findImage(ctx, config, request, options);
+  const { image, isNew } = await findImage(ctx, config, request, options);
   const releaseImage = ctx.imageHolds.hold(image.id);
   try {
     requirePlatform(image, config);
     const [base, kernel] = await Promise.all([
-      ctx.bases.ensure(image, config.diskBytes, options),
+      ctx.bases.ensure(image, config.diskBytes, options).catch((error: unknown) => {
+        // A user who only wanted to run it has no use for an image that can't be.
+        if (isNew && isImagesFault(error)) undo.push("remove the image", () => dropImage(ctx, image));
+        throw error;
+      }),
       ctx.kernels.choose(config.kernel, options),
     ]);
     const releaseBase = ctx.bases.hold(base.key);
@@ -114,11 +121,11 @@ async function findImage(
   config: VmConfig,
   request: CreateRequest,
   options: WorkOptions,
-): Promise<StoredImage> {
+): Promise<{ image: StoredImage; isNew: boolean }> {
   const { images } = ctx.rooms;
   if (request.pull !== "always") {
     const found = images.find(config.image);
-    if (found !== undefined) return found;
+    if (found !== undefined) return { image: found, isNew: false };
     if (request.pull === "never") {
       throw new KilnError(Code.NotFound, `no image ${config.image} here, and --pull=never was given`, {
         reason: "image-not-found",
@@ -127,6 +134,7 @@ async function findImage(
     }
   }
   await requireDisk(ctx.host, `pull ${config.image}`, ctx.dataRoot, 0, ctx.settings.diskReserveBytes);
+  const known = new Set(images.list().map(({ id }) => id));
   const image = await images.pull(config.image, {
     platform: parsePlatform(config.platform),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
@@ -134,7 +142,7 @@ async function findImage(
     ...(request.credentials === undefined ? {} : { credentials: request.credentials }),
   });
   ctx.events.emit({ type: "image", action: "pull", id: image.id, attributes: { name: config.image } });
-  return image;
+  return { image, isNew: !known.has(image.id) };
 }
 
 /**

@@ -70,7 +70,11 @@ function checkResources(config: VmConfig, host: HostFacts): void {
   if (!(config.cpus >= 1))
     throw invalid("bad-cpus", `${config.cpus} is not a number of CPUs`, "give 1 or more");
   if (config.cpus > host.cpus) {
-    throw exhausted("too-many-cpus", `${config.cpus} CPUs were asked for, the host has ${host.cpus}`);
+    throw exhausted(
+      "too-many-cpus",
+      `create a VM: ${config.cpus} CPUs were asked for, the host has ${host.cpus}`,
+      "give fewer with --cpus",
+    );
   }
   if (config.memoryBytes < LEAST_MEMORY) {
     const asked = formatMemory(config.memoryBytes);
@@ -78,7 +82,11 @@ function checkResources(config: VmConfig, host: HostFacts): void {
   }
   if (config.memoryBytes > host.memoryBytes) {
     const [asked, all] = [formatMemory(config.memoryBytes), formatMemory(host.memoryBytes)];
-    throw exhausted("memory-too-large", `${asked} of memory were asked for, the host has ${all}`);
+    throw exhausted(
+      "memory-too-large",
+      `create a VM: ${asked} of memory were asked for, the host has ${all}`,
+      "give less with --memory",
+    );
   }
   if (config.diskBytes < LEAST_DISK || config.diskBytes > MOST_DISK) {
     const asked = formatSize(config.diskBytes);
@@ -185,6 +193,6 @@ function invalid(reason: string, message: string, hint?: string): KilnError {
   return new KilnError(Code.InvalidArgument, message, { reason, hint });
 }
 
-function exhausted(reason: string, message: string): KilnError {
-  return new KilnError(Code.ResourceExhausted, message, { reason });
+function exhausted(reason: string, message: string, hint: string): KilnError {
+  return new KilnError(Code.ResourceExhausted, message, { reason, hint });
 }
