@@ -2,7 +2,7 @@
 
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { Code, KilnError } from "../../base/errors.js";
+import { Code, errnoOf, KilnError } from "../../base/errors.js";
 import { ImageReason } from "../reasons.js";
 
 const READ_BYTES = 1024 * 1024;
@@ -28,7 +28,11 @@ export async function openRegular(path: string, what: string): Promise<LocalFile
     return { handle: opened, size: stat.size, [Symbol.asyncDispose]: () => opened.close() };
   } catch (error) {
     await handle?.close();
-    throw KilnError.from(error, what);
+    if (errnoOf(error) !== "ENOENT") throw KilnError.from(error, what);
+    throw new KilnError(Code.NotFound, `${what}: there is no file ${path}`, {
+      reason: "no-such-file",
+      cause: error,
+    });
   }
 }
 

@@ -44,7 +44,8 @@ function classify(status: number, message: string, details: Record<string, strin
   }
   const transient = status >= 500 || status === 408 || status === 425;
   const code = transient ? Code.Unavailable : Code.FailedPrecondition;
-  return [code, message, { reason: ImageReason.RegistryError, details }];
+  const hint = transient ? "the registry is in trouble, not the image: try again later" : undefined;
+  return [code, message, { reason: ImageReason.RegistryError, hint, details }];
 }
 
 export const LOGIN_HINT =

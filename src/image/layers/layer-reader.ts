@@ -4,6 +4,7 @@
 import { createHash, type Hash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
 import { Code, KilnError } from "../../base/errors.js";
+import { formatMemory } from "../../base/units.js";
 import type { LayerInfo } from "../types.js";
 import type { ByteStream } from "./byte-stream.js";
 import { COMPRESSION_MAGIC_BYTES, type Compression, detectCompression } from "./compression.js";
@@ -191,6 +192,6 @@ function truncatedBlob(blob: LayerBlob, got: number): KilnError {
 function tooLarge(blob: LayerBlob, limit: number, limits: LayerLimits): KilnError {
   const byRatio = limit < limits.maxLayerBytes;
   const why = byRatio ? ` (${limits.maxRatio} times its compressed size)` : "";
-  const message = `layer ${blob.digest}: uncompressed it has more than ${limit} bytes${why}`;
+  const message = `layer ${blob.digest}: uncompressed it is larger than ${formatMemory(limit)}${why}`;
   return limitExceeded("layer-too-large", message, byRatio ? "maxRatio" : "maxLayerBytes");
 }

@@ -5,6 +5,7 @@
 import type { KilnError } from "../../base/errors.js";
 import type { Abortable, OnProgress } from "../../base/progress.js";
 import type { DirectoryInode, FileSink } from "../../base/tree.js";
+import { formatMemory } from "../../base/units.js";
 import { LayerApplier } from "./layer-applier.js";
 import { explainLayerError, type LayerBlob, LayerReader } from "./layer-reader.js";
 import { type LayerLimits, layerLimits, limitExceeded } from "./limits.js";
@@ -93,6 +94,6 @@ async function applyLayer(
 }
 
 function imageTooLarge(limits: LayerLimits): KilnError {
-  const message = `the image's layers have more than ${limits.maxImageBytes} bytes uncompressed`;
+  const message = `the image's layers are larger than ${formatMemory(limits.maxImageBytes)} uncompressed`;
   return limitExceeded("image-too-large", message, "maxImageBytes");
 }

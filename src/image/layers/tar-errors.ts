@@ -27,6 +27,14 @@ export function badTar(offset: number, problem: string, reason = "bad-tar"): Kil
   });
 }
 
+/** Something that does not even begin like an archive: invalid_argument. */
+export function notTar(): KilnError {
+  return new KilnError(Code.InvalidArgument, "it is no tar archive", {
+    reason: "bad-tar",
+    hint: "check what the file really holds: it begins with no tar header",
+  });
+}
+
 /** An archive whose bytes were damaged on the way: data_loss. */
 export function corruptTar(offset: number, problem: string, reason = "tar-corrupt"): KilnError {
   return new KilnError(Code.DataLoss, `tar entry at byte ${offset}: ${problem}`, {

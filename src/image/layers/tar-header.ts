@@ -1,7 +1,7 @@
 // One 512-byte header block: checksum, dialect, fields. Knows nothing of what came before it (PAX, long names).
 // Layout: POSIX pax(1) "ustar Interchange Format"; GNU tar manual, "Basic Tar Format".
 
-import { badTar, corruptTar } from "./tar-errors.js";
+import { badTar, corruptTar, notTar } from "./tar-errors.js";
 import { parseNumber } from "./tar-number.js";
 
 export const BLOCK = 512;
@@ -68,6 +68,8 @@ export function parseHeader(block: Buffer, at: number): TarHeader {
 
 /** Old tars summed signed bytes (pax(1) wants unsigned): either is right. */
 function checkSum(block: Buffer, at: number): void {
+  if (at === 0 && !/^[ 0]*[0-7]+[ \0]/.test(block.toString("latin1", CHECKSUM_START, CHECKSUM_END)))
+    throw notTar();
   const expected = parseNumber(block, CHECKSUM_START, CHECKSUM_END - CHECKSUM_START, "checksum", at);
   let unsigned = 8 * 0x20;
   let high = 0;

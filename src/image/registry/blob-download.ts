@@ -56,7 +56,7 @@ export async function downloadBlob(
     const actual = sink.digest();
     await sink.restart();
     if (inherited) continue;
-    throw new KilnError(Code.DataLoss, `blob ${digest}: ${session.host} sent ${actual}`, {
+    throw new KilnError(Code.DataLoss, `blob ${digest}: ${session.host} sent ${actual} instead`, {
       reason: ImageReason.DigestMismatch,
       hint: "the registry's copy is damaged, or something on the way to it changes content",
     });

@@ -5,6 +5,7 @@ import { Code, KilnError } from "../../base/errors.js";
 import { freeBytes, makeDirectory } from "../../base/files.js";
 import { KeyedLock } from "../../base/lock.js";
 import type { Logger } from "../../base/log.js";
+import { formatSize } from "../../base/units.js";
 import type { ImageLimits } from "../limits.js";
 import type { StoredImage } from "../types.js";
 import { BlobStore } from "./blobs.js";
@@ -89,13 +90,15 @@ export class StoreContext {
    */
   async reserveSpace(bytes: number, what: string): Promise<void> {
     const free = await freeBytes(this.root);
-    if (bytes + this.limits.diskReserveBytes <= free) return;
+    const needed = bytes + this.limits.diskReserveBytes;
+    if (needed <= free) return;
     throw new KilnError(
       Code.ResourceExhausted,
-      `${what} needs ${bytes} bytes in ${this.root}, ${free} are free`,
+      `${what}: only ${formatSize(free)} are free at ${this.root}, ${formatSize(needed)} are needed`,
       {
         reason: "host-disk-full",
-        hint: "free space there, for example with `kiln system prune`",
+        hint: "free space, for example with `kiln system prune`, or lower disk.reserve in config.toml",
+        details: { freeBytes: String(free), neededBytes: String(needed) },
       },
     );
   }
