@@ -35,7 +35,16 @@ export const DEBIAN_IMAGES = {
         "PATH=/usr/lib/postgresql/15/bin:/usr/local/bin:/usr/bin:/bin",
         "PGDATA=/var/lib/postgresql/15/main",
       ],
-      Cmd: ["postgres", "-D", "/etc/postgresql/15/main", "-c", "listen_addresses=*"],
+      // Debian's socket directory is below /run, which is made at boot and which mmdebstrap leaves empty.
+      Cmd: [
+        "postgres",
+        "-D",
+        "/etc/postgresql/15/main",
+        "-c",
+        "listen_addresses=*",
+        "-c",
+        "unix_socket_directories=/tmp",
+      ],
       ExposedPorts: { "5432/tcp": {} },
       StopSignal: "SIGINT",
     },
@@ -44,8 +53,6 @@ export const DEBIAN_IMAGES = {
       'sed -i "1i host all all all trust" "$1"/etc/postgresql/15/main/pg_hba.conf',
       // In fakechroot mode, what the package's script makes as the user postgres counts as root's.
       'chroot "$1" chown -R postgres:postgres /var/lib/postgresql',
-      // Debian makes it at boot (tmpfiles.d); the official image has it, and in app mode nobody else would make it.
-      'chroot "$1" install -d -o postgres -g postgres -m 2775 /run/postgresql',
     ],
   },
   node: { include: ["nodejs"], config: { Entrypoint: ["node"] } },
