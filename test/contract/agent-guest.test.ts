@@ -1,0 +1,229 @@
+// The agent as PID 1 of a real guest: the root it builds, the machine it sets up, the ends it comes to.
+
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { pumpLogs } from "../../src/agent/index.js";
+import { deferred } from "../../src/base/runtime.js";
+import { EndAction, GuestRequest, Mode } from "../../src/gen/kiln/agent/v1/agent_pb.js";
+import { run, until } from "./agent-bench.js";
+import { GUEST_ENV, type Guest, GuestBench } from "./agent-guest-bench.js";
+
+const SPEC = { env: GUEST_ENV };
+
+async function output(guest: Guest, script: string, spec: object = {}): Promise<string> {
+  const { stdout, stderr, exit } = await run(guest.session, ["sh", "-c", script], {
+    spec: { ...SPEC, ...spec },
+  });
+  assert.equal(exit?.code, 0, `${script}: ${stderr} ${exit?.error}`);
+  return stdout.trimEnd();
+}
+
+/** Acknowledges the exit and waits for the machine's end. */
+async function finish(guest: Guest) {
+  const { exit } = await guest.session.client.wait({});
+  // The answer may be lost: the machine ends behind it.
+  await guest.session.client.ackExit({}).catch(() => undefined);
+  return { exit, machine: await guest.handle.exited };
+}
+
+describe("agent: guest", { timeout: 600_000 }, () => {
+  let bench: GuestBench;
+  before(async () => {
+    bench = await GuestBench.open();
+  });
+  after(() => bench[Symbol.asyncDispose]());
+
+  describe("in app mode", () => {
+    let guest: Guest;
+    const now = Date.now();
+    before(async () => {
+      guest = await bench.start(await bench.cow());
+      const counter = "i=0; while :; do i=$((i+1)); echo $i; done";
+      const { pid, timings } = await guest.boot(
+        { args: ["sh", "-c", counter] },
+        {
+          hosts: [{ address: "10.1.2.3", names: ["db", "db.local"] }],
+          dns: { servers: ["10.0.2.3"], search: ["example"] },
+          sysctls: { "net.ipv4.ip_forward": "1" },
+          clockUnixNs: BigInt(now) * 1_000_000n,
+          entropy: new Uint8Array(64),
+        },
+      );
+      assert.ok(pid > 1);
+      const { initUs = 0n, modulesUs = 0n, helloUs = 0n, rootUs = 0n, startedUs = 0n } = timings ?? {};
+      assert.ok(0n < initUs && initUs < modulesUs && modulesUs < helloUs);
+      assert.ok(helloUs < rootUs && rootUs < startedUs);
+    });
+
+    it("mounts what programs expect", async () => {
+      const mounts = await output(guest, "cat /proc/mounts");
+      for (const line of [
+        /^\/dev\/dm-0 \/ ext4 rw/m,
+        /^proc \/proc /m,
+        /^devpts \/dev\/pts /m,
+        / \/dev\/shm /,
+        /cgroup2/,
+      ]) {
+        assert.match(mounts, line);
+      }
+      assert.equal(await output(guest, "readlink /dev/fd; test -w /dev/shm && echo ok"), "/proc/self/fd\nok");
+    });
+
+    it("leaves the image's /run as it is", async () => {
+      assert.equal(await output(guest, "test -d /run/kept && ls /var/run"), "kept");
+    });
+
+    it("lays hosts, host name and resolver over the image's", async () => {
+      assert.equal(await output(guest, "hostname; cat /etc/hostname"), "guest\nguest");
+      const hosts = await output(guest, "cat /etc/hosts");
+      assert.match(hosts, /^127\.0\.0\.1\tlocalhost$/m);
+      assert.match(hosts, /^127\.0\.1\.1\tguest$/m);
+      assert.match(hosts, /^10\.1\.2\.3\tdb db\.local$/m);
+      assert.equal(await output(guest, "cat /etc/resolv.conf"), "nameserver 10.0.2.3\nsearch example");
+    });
+
+    it("changes the resolver of a running guest", async () => {
+      await guest.session.client.configureNetwork({ dns: { servers: ["10.9.9.9"] } });
+      assert.equal(await output(guest, "cat /etc/resolv.conf"), "nameserver 10.9.9.9");
+    });
+
+    it("sets kernel settings, loopback and the clock", async () => {
+      assert.equal(await output(guest, "cat /proc/sys/net/ipv4/ip_forward"), "1");
+      assert.equal(await output(guest, "cat /proc/sys/net/ipv4/ip_unprivileged_port_start"), "0");
+      assert.match(await output(guest, "ip addr show lo"), /inet 127\.0\.0\.1\/8/);
+      const guestMs = Number(await output(guest, "date +%s")) * 1000;
+      assert.ok(guestMs >= now - 1000 && guestMs <= Date.now() + 60_000, `guest ${guestMs}, host ${now}`);
+    });
+
+    it("runs the program beside PID 1, in a cgroup of its own", async () => {
+      assert.equal(await output(guest, "cat /proc/1/comm"), "init");
+      assert.match(await output(guest, "cat /sys/fs/cgroup/main/cgroup.procs"), /^\d+$/);
+      assert.equal(await output(guest, "cat /proc/self/cgroup"), "0::/exec");
+      assert.match(await output(guest, "cat /sys/fs/cgroup/main/cgroup.controllers"), /memory/);
+    });
+
+    it("runs execs as the user asked for", async () => {
+      assert.match(
+        await output(guest, "id; echo $HOME", { user: "app" }),
+        /^uid=1000\(app\) gid=1000\(app\) groups=.*2000.*\n\/home\/app$/,
+      );
+      assert.match(await output(guest, "id", { user: "4000:5000" }), /^uid=4000 gid=5000/);
+      assert.equal(await output(guest, "echo ok > /dev/stdout", { user: "app" }), "ok");
+    });
+
+    it("gives programs ordinary limits and no protection from the OOM killer", async () => {
+      assert.equal(await output(guest, "ulimit -n; cat /proc/self/oom_score_adj"), "1024\n0");
+    });
+
+    it("reports what the guest uses", async () => {
+      const stats = await guest.session.client.stats({});
+      assert.ok(stats.memoryTotalBytes > 100n << 20n && stats.memoryAvailableBytes < stats.memoryTotalBytes);
+      assert.ok(stats.cpuUserUs > 0n && stats.blockReadBytes > 0n && stats.rootTotalBytes > 0n);
+      assert.ok(stats.processes >= 2);
+    });
+
+    it("goes on counting without gap or repeat while hosts come and go", async () => {
+      let stored = Buffer.alloc(0);
+      for (let round = 1; round <= 5; round++) {
+        const enough = deferred<void>();
+        const pumped = pumpLogs(guest.session, BigInt(stored.length), async (chunks) => {
+          stored = Buffer.concat([stored, ...chunks.map((chunk) => chunk.data)]);
+          if (stored.length > round * 200_000) enough.resolve();
+        }).catch(() => undefined);
+        await enough.promise;
+        await guest.connect();
+        await pumped;
+      }
+      const lines = stored.toString().split("\n").slice(0, -1);
+      for (const [index, line] of lines.entries()) assert.equal(line, String(index + 1));
+    });
+
+    it("survives a pause, sessions and all", async () => {
+      await guest.handle.pause();
+      await guest.handle.resume();
+      assert.equal(await output(guest, "echo awake"), "awake");
+    });
+
+    it("finds its new host when the old one vanished while the guest was paused", async () => {
+      await guest.handle.pause();
+      const connecting = guest.connect();
+      await guest.handle.resume();
+      await connecting;
+      assert.equal(await output(guest, "echo back"), "back");
+    });
+
+    it("ends the machine once the exit is acknowledged", async () => {
+      await guest.session.client.stop({ signal: 9, timeoutMs: 60_000 });
+      const { exit, machine } = await finish(guest);
+      assert.deepEqual([exit?.code, exit?.signal, exit?.oomKilled], [137, 9, false]);
+      assert.equal(machine.cause, "guest-shutdown");
+    });
+  });
+
+  it("keeps what was written on a persistent cow, and only there", async () => {
+    const cow = await bench.cow();
+    const boot = async (persistent: boolean, script: string) => {
+      const guest = await bench.start(cow);
+      const root = { baseDevice: "/dev/vda", cowDevice: "/dev/vdb", persistent, chunkSectors: 128 };
+      await guest.boot({ args: ["sh", "-c", script] }, { root });
+      return (await finish(guest)).exit?.code;
+    };
+    assert.equal(await boot(true, "echo kept > /etc/kept"), 0);
+    assert.equal(await boot(true, 'test "$(cat /etc/kept)" = kept'), 0);
+    assert.equal(await boot(false, "test ! -e /etc/kept && touch /etc/lost"), 0);
+  });
+
+  it("tells a kill for want of memory from any other", async () => {
+    const guest = await bench.start(await bench.cow(), 128 << 20);
+    await guest.boot({ args: ["sh", "-c", "tail /dev/zero"] });
+    const { exit } = await finish(guest);
+    assert.equal(exit?.oomKilled, true, JSON.stringify(exit?.error));
+  });
+
+  it("takes a reboot inside for an orderly end that asks for another start", async () => {
+    const guest = await bench.start(await bench.cow());
+    const script = "trap 'exit 3' QUIT; (sleep 0.2; reboot) & while :; do sleep 0.05; done";
+    await guest.boot(
+      { args: ["sh", "-c", script] },
+      { stopSignal: 3, stopTimeoutMs: 60_000, endAction: EndAction.RESTART },
+    );
+    const { exit, machine } = await finish(guest);
+    assert.deepEqual([exit?.code, exit?.request], [3, GuestRequest.REBOOT]);
+    assert.equal(machine.cause, "guest-reset");
+  });
+
+  it("takes a poweroff inside for an end", async () => {
+    const guest = await bench.start(await bench.cow());
+    await guest.boot({ args: ["sh", "-c", "trap 'exit 0' TERM; poweroff; while :; do sleep 0.05; done"] });
+    const { exit, machine } = await finish(guest);
+    assert.deepEqual([exit?.code, exit?.request], [0, GuestRequest.POWEROFF]);
+    assert.equal(machine.cause, "guest-shutdown");
+  });
+
+  it("ends in order where the program is not there", async () => {
+    const guest = await bench.start(await bench.cow());
+    assert.equal((await guest.boot({ args: ["nothing"] })).pid, 0);
+    const { exit, machine } = await finish(guest);
+    assert.equal(exit?.code, 127);
+    assert.equal(machine.cause, "guest-shutdown");
+  });
+
+  it("says what is wrong with a root, and ends when told", async () => {
+    const guest = await bench.start(await bench.cow());
+    const root = { baseDevice: "/dev/vdb", cowDevice: "" };
+    await assert.rejects(guest.boot({ args: ["true"] }, { root }), /mount the root from \/dev\/vdb/);
+    const { exit } = await finish(guest);
+    assert.equal(exit?.code, 125);
+  });
+
+  it("hands over to an init that knows nothing of kiln, and learns of its end", async () => {
+    const guest = await bench.start(await bench.cow());
+    assert.equal((await guest.boot({ args: ["/sbin/init"] }, { mode: Mode.SYSTEM })).pid, 1);
+    await until(async () => (await output(guest, "cat /proc/1/cmdline | tr '\\0' ' '")).includes("init"));
+    assert.match(await output(guest, "cat /proc/mounts"), / \/run tmpfs /);
+    await guest.session.client.stop({ timeoutMs: 60_000 });
+    const { exit, machine } = await finish(guest);
+    assert.equal(exit?.code, 0);
+    assert.equal(machine.cause, "guest-shutdown");
+  });
+});
