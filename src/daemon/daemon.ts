@@ -83,8 +83,10 @@ async function start(config: Config, env: NodeJS.ProcessEnv, log: Logger, steps:
   const unlink = await listenAt(server.socket, { path: paths.socket, group, log });
   steps.push("remove the socket", unlink);
   steps.push("close the connections", () => server.close());
-  log.info("kilnd listens", { socket: paths.socket, data: paths.data, version: facts.version });
-  return paths.socket;
+  const address = server.socket.address(); // systemd may have passed another
+  const socket = typeof address === "string" ? address : paths.socket;
+  log.info("kilnd listens", { socket, data: paths.data, version: facts.version });
+  return socket;
 }
 
 function pathsOf(config: Config, env: NodeJS.ProcessEnv): KilnPaths {

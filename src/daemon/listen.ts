@@ -1,7 +1,7 @@
 // Where kilnd listens: the socket that systemd hands over, or one of its own.
 
 import { spawnSync } from "node:child_process";
-import { chmod, chown, rm, stat } from "node:fs/promises";
+import { chown, rm, stat } from "node:fs/promises";
 import { connect, type Server } from "node:net";
 import { dirname } from "node:path";
 import { Code, errnoOf, KilnError } from "../base/errors.js";
@@ -54,15 +54,14 @@ export async function listenAt(server: Server, options: ListenOptions): Promise<
   }
   await makeDirectory(dirname(path));
   await removeStale(path);
-  // The socket must never be open to more than it is meant for, not even for a moment.
-  const umask = process.umask(0o177);
+  // With its final mode from the start: never open to more than it is meant for, and never closed to a first client.
+  const umask = process.umask(0o777 & ~SOCKET_MODE);
   try {
     await listening(server, { path });
   } finally {
     process.umask(umask);
   }
   await giveToGroup(path, options);
-  await chmod(path, SOCKET_MODE);
   return () => rm(path, { force: true });
 }
 

@@ -1,0 +1,297 @@
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import { type Client, Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
+import { createWorld, destroyWorld, startEngine, type World } from "../../test/fixtures/fake-rooms.js";
+import { silentLogger } from "../base/log.js";
+import { deferred } from "../base/runtime.js";
+import type { Engine } from "../engine/index.js";
+import { ImageService } from "../gen/kiln/v1/image_pb.js";
+import { KernelService, SystemService } from "../gen/kiln/v1/system_pb.js";
+import { ErrorInfoSchema, type Vm, VmState } from "../gen/kiln/v1/types_pb.js";
+import {
+  type AttachRequest,
+  AttachRequestSchema,
+  type ExecRequest,
+  ExecRequestSchema,
+  OutputStream,
+  VmService,
+} from "../gen/kiln/v1/vm_pb.js";
+import { createApi } from "./router.js";
+
+let world: World;
+let engine: Engine;
+let ready: Promise<void>;
+let vms: Client<typeof VmService>;
+let images: Client<typeof ImageService>;
+let kernels: Client<typeof KernelService>;
+let system: Client<typeof SystemService>;
+beforeEach(async () => {
+  world = await createWorld();
+  engine = await startEngine(world);
+  ready = Promise.resolve();
+  const facts = {
+    version: "1.2.3",
+    agentVersion: "1.2.3",
+    dataRoot: "/data",
+    runRoot: "/run",
+    socket: "/run/kiln.sock",
+    rootless: false,
+    settings: [{ name: "vmm", value: "qemu", origin: "flag" }],
+    warnings: ["mind the gap"],
+  };
+  const api = createApi({ engine, facts, ready: () => ready, log: silentLogger });
+  const transport = createRouterTransport(api.routes, { router: { interceptors: api.interceptors } });
+  vms = createClient(VmService, transport);
+  images = createClient(ImageService, transport);
+  kernels = createClient(KernelService, transport);
+  system = createClient(SystemService, transport);
+});
+afterEach(async () => {
+  await engine.close();
+  await destroyWorld(world);
+});
+
+type Config = Parameters<typeof vms.createVm>[0]["config"];
+
+async function createVm(config: NonNullable<Config> = {}): Promise<Vm> {
+  let vm: Vm | undefined;
+  for await (const { message } of vms.createVm({ config: { image: "app", network: "none", ...config } })) {
+    if (message.case === "vm") vm = message.value;
+  }
+  assert.ok(vm);
+  return vm;
+}
+
+function failsWith(code: Code, reason: string) {
+  return (error: unknown) => {
+    assert.ok(error instanceof ConnectError);
+    assert.equal(error.code, code);
+    assert.equal(error.findDetails(ErrorInfoSchema)[0]?.reason, reason);
+    return true;
+  };
+}
+
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
+
+describe("VmService", () => {
+  it("creates with progress first and the VM last, with its defaults filled in", async () => {
+    const messages = await collect(vms.createVm({ config: { image: "app", network: "none", name: "urn" } }));
+    assert.deepEqual(
+      messages.map(({ message }) => message.case),
+      ["progress", "progress", "progress", "vm"],
+    );
+    const last = messages.at(-1)?.message;
+    const vm = last?.case === "vm" ? last.value : undefined;
+    assert.equal(vm?.name, "urn");
+    assert.equal(vm?.status?.state, VmState.CREATED);
+    assert.equal(vm?.config?.memoryBytes, 512n * 1024n ** 2n);
+    assert.equal(vm?.config?.restart?.name, "no");
+    assert.equal(vm?.config?.init, "auto");
+    assert.ok((vm?.createdAt?.seconds ?? 0n) > 1_700_000_000n);
+  });
+
+  it("starts, lists, stops, waits and removes", async () => {
+    const { id, name } = await createVm();
+    assert.equal((await vms.startVm({ vm: name })).vm?.status?.state, VmState.RUNNING);
+    assert.deepEqual(
+      (await vms.listVms({})).vms.map((vm) => vm.id),
+      [id],
+    );
+    assert.equal((await vms.stopVm({ vm: id.slice(0, 10) })).vm?.status?.state, VmState.EXITED);
+    assert.equal((await vms.waitVm({ vm: id })).exitCode, 143);
+    assert.deepEqual((await vms.listVms({})).vms, []);
+    assert.equal((await vms.listVms({ all: true })).vms.length, 1);
+    assert.equal((await vms.removeVm({ vm: id })).id, id);
+    await assert.rejects(vms.getVm({ vm: id }), failsWith(Code.NotFound, "vm-not-found"));
+  });
+
+  it("answers a stop with its time-out of zero as such", async () => {
+    const { id } = await createVm();
+    await vms.startVm({ vm: id });
+    await vms.stopVm({ vm: id, timeoutMs: 0 });
+    assert.ok(world.vmms[0]?.guest.calls.includes("stop 15 0"));
+  });
+
+  it("pauses and unpauses", async () => {
+    const { id } = await createVm();
+    await vms.startVm({ vm: id });
+    assert.equal((await vms.pauseVm({ vm: id })).vm?.status?.state, VmState.PAUSED);
+    assert.equal((await vms.unpauseVm({ vm: id })).vm?.status?.state, VmState.RUNNING);
+  });
+
+  it("gives logs as they are, with the stream's name and a time", async () => {
+    const { id } = await createVm();
+    await vms.startVm({ vm: id });
+    world.vmms[0]?.guest.print("hello\n");
+    world.vmms[0]?.guest.exit(0);
+    const chunks = await collect(vms.logs({ vm: id, follow: true }));
+    assert.equal(chunks.map(({ data }) => Buffer.from(data).toString()).join(""), "hello\n");
+    assert.equal(chunks[0]?.stream, OutputStream.STDOUT);
+    assert.ok(chunks[0]?.time);
+  });
+
+  it("runs exec over one stream", async () => {
+    const { id } = await createVm();
+    await vms.startVm({ vm: id });
+    async function* requests(): AsyncGenerator<ExecRequest> {
+      yield create(ExecRequestSchema, {
+        message: { case: "start", value: { vm: id, config: { args: ["ls"], stdin: true } } },
+      });
+      yield create(ExecRequestSchema, { message: { case: "stdin", value: Buffer.from("in") } });
+      yield create(ExecRequestSchema, { message: { case: "stdinEof", value: true } });
+    }
+    const responses = await collect(vms.exec(requests()));
+    assert.deepEqual(
+      responses.map(({ message }) => message.case),
+      ["started", "output", "output", "exit"],
+    );
+    const exit = responses.at(-1)?.message;
+    assert.equal(exit?.case === "exit" ? exit.value.code : undefined, 3);
+  });
+
+  it("refuses a stream that does not begin with start", async () => {
+    async function* requests(): AsyncGenerator<ExecRequest> {
+      yield create(ExecRequestSchema, { message: { case: "stdinEof", value: true } });
+    }
+    await assert.rejects(collect(vms.exec(requests())), failsWith(Code.InvalidArgument, "bad-request"));
+  });
+
+  it("attaches, starts, and ends with exit and status", async () => {
+    world.behaviours = [{ exitsWith: 5 }];
+    const { id } = await createVm();
+    async function* requests(): AsyncGenerator<AttachRequest> {
+      yield create(AttachRequestSchema, { message: { case: "start", value: { vm: id, start: true } } });
+    }
+    const responses = await collect(vms.attach(requests()));
+    assert.equal(responses[0]?.message.case, "attached");
+    const exit = responses.at(-1)?.message;
+    assert.ok(exit?.case === "exit");
+    assert.deepEqual([exit.value.code, exit.value.status?.state], [5, VmState.EXITED]);
+  });
+
+  it("carries archives both ways", async () => {
+    const { id } = await createVm();
+    await vms.startVm({ vm: id });
+    const out = await collect(vms.readArchive({ vm: id, path: "/etc" }));
+    assert.equal(Buffer.concat(out.map(({ data }) => data)).toString(), "tar of /etc");
+    const written = await vms.writeArchive(
+      (async function* () {
+        yield { message: { case: "start" as const, value: { vm: id, directory: "/" } } };
+        yield { message: { case: "data" as const, value: Buffer.from("123") } };
+      })(),
+    );
+    assert.equal(written.bytes, 3n);
+    assert.equal((await vms.statPath({ vm: id, path: "/x" })).mode, 0o100644);
+  });
+
+  it("adds and removes ports", async () => {
+    const { id } = await createVm();
+    await vms.startVm({ vm: id });
+    const { port } = await vms.addPort({ vm: id, port: { vmPort: 80 } });
+    assert.equal(port?.hostPort, 49_000);
+    await vms.removePort({ vm: id, port: { vmPort: 80, hostPort: 49_000 } });
+    assert.equal(world.ports.size, 0);
+    await assert.rejects(vms.addPort({ vm: id }), failsWith(Code.InvalidArgument, "bad-request"));
+  });
+
+  const refused: [string, NonNullable<Config>, string][] = [
+    ["network", { network: "bridge" }, "bad-network"],
+    ["restart policy", { restart: { name: "sometimes" } }, "bad-restart-policy"],
+    ["init", { init: "maybe" }, "bad-init"],
+    ["protocol", { publish: [{ vmPort: 1, protocol: "sctp" }] }, "bad-port"],
+  ];
+  for (const [what, config, reason] of refused) {
+    it(`refuses a ${what} that is none`, async () => {
+      await assert.rejects(createVm(config), failsWith(Code.InvalidArgument, reason));
+    });
+  }
+
+  it("refuses unknown words of waits and pulls", async () => {
+    const { id } = await createVm();
+    await assert.rejects(
+      vms.waitVm({ vm: id, condition: "born" }),
+      failsWith(Code.InvalidArgument, "bad-condition"),
+    );
+    await assert.rejects(
+      collect(vms.createVm({ config: { image: "app" }, pull: "maybe" })),
+      failsWith(Code.InvalidArgument, "bad-pull-policy"),
+    );
+    await assert.rejects(collect(vms.createVm({})), failsWith(Code.InvalidArgument, "bad-config"));
+  });
+
+  it("gives a wait up when its caller leaves", async () => {
+    const { id } = await createVm();
+    const abort = new AbortController();
+    const waiting = vms.waitVm({ vm: id }, { signal: abort.signal });
+    abort.abort();
+    await assert.rejects(waiting, (error) => error instanceof ConnectError && error.code === Code.Canceled);
+  });
+});
+
+describe("every call", () => {
+  it("waits until the state has been read", async () => {
+    const gate = deferred<void>();
+    ready = gate.promise;
+    let answered = false;
+    const call = vms.listVms({}).then(() => {
+      answered = true;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(answered, false);
+    gate.resolve();
+    await call;
+  });
+});
+
+describe("ImageService", () => {
+  it("lists, shows and pulls", async () => {
+    assert.equal((await images.listImages({})).images[0]?.platform, "linux/amd64");
+    const shown = await images.getImage({ image: "app" });
+    assert.deepEqual([shown.image?.config?.cmd, shown.configJson], [["/app"], "{}"]);
+    const messages = await collect(images.pullImage({ reference: "app", quiet: true }));
+    assert.deepEqual(
+      messages.map(({ message }) => message.case),
+      ["image"],
+    );
+  });
+
+  it("says what is not there", async () => {
+    await assert.rejects(images.getImage({ image: "other" }), failsWith(Code.NotFound, "image-not-found"));
+    await assert.rejects(
+      collect(images.pullImage({ reference: "other" })),
+      failsWith(Code.NotFound, "image-not-found"),
+    );
+  });
+});
+
+describe("KernelService and SystemService", () => {
+  it("show kernels, the version, the host and settings with their origin", async () => {
+    assert.equal((await kernels.listKernels({})).kernels[0]?.isDefault, true);
+    assert.equal((await system.version({})).apiVersion, "kiln.v1");
+    const info = await system.info({});
+    assert.deepEqual([info.cpus, info.vmms[0]?.chosen, info.kernel?.name], [4, true, "debian"]);
+    assert.equal(info.settings[0]?.origin, "flag");
+    assert.ok(info.warnings.includes("mind the gap"));
+  });
+
+  it("count and prune", async () => {
+    const { id } = await createVm();
+    const usage = await system.diskUsage({});
+    assert.equal(usage.rows.find(({ type }) => type === "vms")?.total, 1);
+    assert.deepEqual((await system.prune({})).vms, [id]);
+    await assert.rejects(system.prune({ filters: ["x=y"] }), failsWith(Code.InvalidArgument, "bad-filter"));
+  });
+
+  it("refuse to remove a kernel that a VM boots", async () => {
+    await createVm();
+    await assert.rejects(
+      kernels.removeKernel({ kernel: "debian" }),
+      failsWith(Code.FailedPrecondition, "kernel-in-use"),
+    );
+  });
+});

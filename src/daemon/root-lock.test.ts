@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import { hasReason } from "../base/errors.js";
+import { lockRoot } from "./root-lock.js";
+
+let root: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), "kiln-lock-"));
+});
+afterEach(() => rm(root, { recursive: true, force: true }));
+
+describe("lockRoot", () => {
+  it("lets one in and names it to the next", async () => {
+    const lock = await lockRoot(root);
+    await assert.rejects(lockRoot(root), (error) => {
+      return hasReason(error, "data-root-in-use") && (error as Error).message.includes(`pid ${process.pid}`);
+    });
+    await lock.release();
+    await (await lockRoot(root)).release();
+    assert.deepEqual(await readdir(root), []);
+  });
+
+  it("takes over from a holder that is dead, whatever its pid is now", async () => {
+    await writeFile(join(root, "kilnd.lock"), JSON.stringify({ pid: process.pid, startTime: "1" }));
+    await (await lockRoot(root)).release();
+  });
+
+  it("takes over a lock that is damaged", async () => {
+    await writeFile(join(root, "kilnd.lock"), "{ torn");
+    await (await lockRoot(root)).release();
+  });
+
+  it("lets exactly one of many in that come upon a dead holder at once", async () => {
+    await writeFile(join(root, "kilnd.lock"), JSON.stringify({ pid: 1, startTime: "none" }));
+    const tries = await Promise.allSettled(Array.from({ length: 8 }, () => lockRoot(root)));
+    assert.equal(tries.filter(({ status }) => status === "fulfilled").length, 1);
+    assert.deepEqual(await readdir(root), ["kilnd.lock"]);
+  });
+
+  it("does not release what somebody else holds", async () => {
+    const lock = await lockRoot(root);
+    const other = JSON.stringify({ pid: 1, startTime: "7" });
+    await writeFile(join(root, "kilnd.lock"), other);
+    await lock.release();
+    assert.deepEqual(await readdir(root), ["kilnd.lock"]);
+  });
+});

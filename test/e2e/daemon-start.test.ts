@@ -1,0 +1,108 @@
+// How kilnd starts and ends: one per data root, its socket's mode, systemd's socket, signals, flags.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rename, rm, stat } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { busyboxImage } from "../fixtures/busybox-image.js";
+import { CLI, DAEMON, run, TestKiln } from "./harness.js";
+
+let kiln: TestKiln;
+before(async () => {
+  kiln = await TestKiln.start();
+});
+after(() => kiln.dispose());
+
+describe("kilnd", () => {
+  it("listens on a socket for its user and group only", async () => {
+    assert.equal((await stat(kiln.socket)).mode & 0o777, 0o660);
+  });
+
+  it("refuses a data root that another kilnd uses, and names that one", async () => {
+    const { code, stderr } = await run([process.execPath, DAEMON, `--socket=${kiln.root}/other.sock`], {
+      env: kiln.env,
+    });
+    assert.equal(code, 1);
+    assert.match(stderr, new RegExp(`data is used by another kilnd \\(pid ${kiln.daemonPid}\\)`));
+    assert.match(stderr, /^hint: .*KILN_ROOT/m);
+  });
+
+  it("explains itself", async () => {
+    const help = await run([process.execPath, DAEMON, "--help"]);
+    assert.deepEqual([help.code, /--disk-reserve/.test(help.stdout)], [0, true]);
+    const version = await run([process.execPath, DAEMON, "--version"]);
+    assert.match(version.stdout, /^kilnd \d+\.\d+\.\d+\n$/);
+    const wrong = await run([process.execPath, DAEMON, "--nothere"]);
+    assert.equal(wrong.code, 2);
+  });
+
+  it("says where a setting came from", async () => {
+    await kiln.stopDaemon();
+    const other = await TestKiln.start({
+      env: { KILN_BOOT_CONCURRENT: "7" },
+      daemonArgs: ["--log-level=debug"],
+    });
+    try {
+      const { daemon, settings = daemon?.settings } = JSON.parse(
+        await other.ok(["info", "--format", "json"]),
+      );
+      const origins = Object.fromEntries(
+        settings.map(({ name, origin }: { name: string; origin: string }) => [name, origin]),
+      );
+      assert.equal(origins["boot.concurrent"], "environment");
+      assert.equal(origins["log.level"], "flag");
+      assert.equal(origins.vmm, "default");
+    } finally {
+      await other.dispose();
+      await kiln.startDaemon();
+    }
+  });
+
+  it("ends on SIGTERM, removes its socket, and leaves its VMs running", async () => {
+    const image = await busyboxImage(join(kiln.root, "busybox"));
+    await kiln.ok(["run", "-d", "--name", "stays", "-m", "128m", image, "sleep", "100000"]);
+    const pid = JSON.parse(await kiln.ok(["inspect", "stays"]))[0].status.pid as number;
+    await kiln.stopDaemon("SIGTERM");
+    await assert.rejects(stat(kiln.socket));
+    process.kill(pid, 0);
+    await kiln.startDaemon();
+    assert.equal(await kiln.ok(["exec", "stays", "echo", "here"]), "here\n");
+    await kiln.ok(["rm", "-f", "stays"]);
+  });
+});
+
+describe("socket activation", () => {
+  it("serves the socket that systemd passes and leaves its file alone", async () => {
+    const root = await mkdtemp(join(tmpdir(), "kt-"));
+    const path = join(root, "passed.sock");
+    const listener = createServer();
+    listener.listen(path);
+    await once(listener, "listening");
+    // As systemd does it: the socket is descriptor 3, and LISTEN_PID names the process that it is for.
+    const { fd } = (listener as unknown as { _handle: { fd: number } })._handle;
+    const daemon = spawn("sh", ["-c", `LISTEN_FDS=1 LISTEN_PID=$$ exec "${process.execPath}" "${DAEMON}"`], {
+      env: { ...process.env, KILN_ROOT: root },
+      stdio: ["ignore", "ignore", "inherit", fd],
+    });
+    try {
+      // We must not take its clients; Node would remove the file with the listener.
+      await rename(path, `${path}.kept`);
+      await new Promise((resolve) => listener.close(resolve));
+      await rename(`${path}.kept`, path);
+      const env = { ...process.env, KILN_ROOT: root, KILN_HOST: `unix://${path}` };
+      const version = await run([process.execPath, CLI, "version", "--format", "json"], { env });
+      assert.equal(version.code, 0, version.stderr);
+      const ended = once(daemon, "exit");
+      daemon.kill("SIGTERM");
+      await ended;
+      assert.ok((await stat(path)).isSocket());
+    } finally {
+      daemon.kill("SIGKILL");
+      await rm(root, { recursive: true, force: true });
+    }
+  });
+});
