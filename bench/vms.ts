@@ -24,8 +24,9 @@ export interface Bench {
 /** The image is in the store under a name, as it is for users: no row pays for reading a layout. */
 export async function prepareImage(kiln: TestKiln, scratch: string): Promise<string> {
   await kiln.ok(["pull", await busyboxImage(join(scratch, "busybox"))]);
-  const [listed] = JSON.parse(await kiln.ok(["images", "--format", "json"])) as { id: string }[];
-  if (listed === undefined) throw new Error("the image did not arrive");
+  // Lists are one object per line.
+  const [line = ""] = (await kiln.ok(["images", "--format", "json"])).split("\n");
+  const listed = JSON.parse(line) as { id: string };
   await kiln.ok(["run", "--rm", listed.id, "true"]);
   return listed.id;
 }
