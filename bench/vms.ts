@@ -24,11 +24,9 @@ export interface Bench {
 /** The image is in the store under a name, as it is for users: no row pays for reading a layout. */
 export async function prepareImage(kiln: TestKiln, scratch: string): Promise<string> {
   await kiln.ok(["pull", await busyboxImage(join(scratch, "busybox"))]);
-  // Lists are one object per line.
-  const [line = ""] = (await kiln.ok(["images", "--format", "json"])).split("\n");
-  const listed = JSON.parse(line) as { id: string };
-  await kiln.ok(["run", "--rm", listed.id, "true"]);
-  return listed.id;
+  const id = (await kiln.ok(["images", "-q"])).trim();
+  await kiln.ok(["run", "--rm", id, "true"]);
+  return id;
 }
 
 export async function benchRun({ kiln, scratch, image }: Bench): Promise<Row[]> {
