@@ -59,9 +59,11 @@ export interface BasesOptions {
 }
 
 /** The key of the base that this image needs at this disk size. */
-export function baseKey(diffIds: readonly string[], diskBytes: number): string {
-  const text = JSON.stringify({ writer: WRITER_VERSION, diskBytes, layers: diffIds });
-  return createHash("sha256").update(text).digest("hex");
+export function baseKeyOf(image: StoredImage, diskBytes: number): string {
+  const layers = image.layers.map((layer) => layer.diffId);
+  return createHash("sha256")
+    .update(JSON.stringify({ writer: WRITER_VERSION, diskBytes, layers }))
+    .digest("hex");
 }
 
 export class Bases {
@@ -112,10 +114,7 @@ export class Bases {
    * @throws KilnError as the image room and the ext4 writer say; `host-disk-full` before anything is written
    */
   async ensure(image: StoredImage, diskBytes: number, options: WorkOptions): Promise<Base> {
-    const key = baseKey(
-      image.layers.map((layer) => layer.diffId),
-      diskBytes,
-    );
+    const key = baseKeyOf(image, diskBytes);
     const ready = this.#bases.get(key);
     if (ready !== undefined) return ready;
     return this.#building.run(key, options, (signal, onProgress) =>

@@ -6,7 +6,7 @@ import { Code, KilnError } from "../base/errors.js";
 import { newId } from "../base/ids.js";
 import { UndoStack } from "../base/undo.js";
 import type { Platform, RegistryCredentials, StoredImage } from "../image/types.js";
-import { cowBase } from "./bases.js";
+import { type Base, baseKeyOf, cowBase } from "./bases.js";
 import { type EngineContext, emitVmEvent, isoNow } from "./context.js";
 import { requireDisk } from "./host.js";
 import type { WorkOptions } from "./shared-work.js";
@@ -47,48 +47,46 @@ export async function createVm(
   await requireDisk(ctx.host, `create VM ${name}`, ctx.dataRoot, 0, ctx.settings.diskReserveBytes);
 
   const { image, isNew } = await findImage(ctx, config, request, options);
-  const releaseImage = ctx.imageHolds.hold(image.id);
-  try {
-    requirePlatform(image, config);
-    const [base, kernel] = await Promise.all([
-      ctx.bases.ensure(image, config.diskBytes, options).catch((error: unknown) => {
-        // A user who only wanted to run it has no use for an image that can't be.
-        if (isNew && isImagesFault(error)) undo.push("remove the image", () => dropImage(ctx, image));
-        throw error;
-      }),
-      ctx.kernels.choose(config.kernel, options),
-    ]);
-    const releaseBase = ctx.bases.hold(base.key);
-    try {
-      const program = planProgram(config, image.run, base.hasInit);
-      const record: VmRecord = {
-        version: 1,
-        id,
-        createdAt: isoNow(ctx),
-        config: { ...config, name, imageId: image.id, labels: { ...image.run.labels, ...config.labels } },
-        program: { ...program, args: [...program.args], env: [...program.env], ports: [...program.ports] },
-        base: base.key,
-        kernelId: kernel.id,
-        ...allocateUser(ctx),
-      };
-      options.signal?.throwIfAborted();
-      const status = await ctx.store.create(record, async (directory) => {
-        await ctx.ownership.openPassage(directory);
-        const cow = join(directory, "cow");
-        await ctx.rooms.disks.createCow(cow, cowBase(base));
-        await ctx.ownership.give(cow, record.uid);
-      });
-      const entry = makeEntry(ctx, record, status);
-      ctx.vms.add(entry);
-      undo.commit();
-      emitVmEvent(ctx, entry, "create");
-      return entry;
-    } finally {
-      releaseBase();
-    }
-  } finally {
-    releaseImage();
-  }
+  requirePlatform(image, config);
+  await using holds = new UndoStack();
+  holds.push("let go of the image", ctx.imageHolds.hold(image.id));
+  holds.push("let go of the base", ctx.bases.hold(baseKeyOf(image, config.diskBytes)));
+  const [base, kernel] = await Promise.all([
+    ctx.bases.ensure(image, config.diskBytes, options).catch((error: unknown) => {
+      // A user who only wanted to run it has no use for an image that can't be.
+      if (isNew && isImagesFault(error)) undo.push("remove the image", () => dropImage(ctx, image));
+      throw error;
+    }),
+    ctx.kernels.choose(config.kernel, options),
+  ]);
+  options.signal?.throwIfAborted();
+  const labels = { ...image.run.labels, ...config.labels };
+  const { args, env, ports, ...program } = planProgram(config, image.run, base.hasInit);
+  const record: VmRecord = {
+    version: 1,
+    id,
+    createdAt: isoNow(ctx),
+    config: { ...config, name, imageId: image.id, labels },
+    program: { ...program, args: [...args], env: [...env], ports: [...ports] },
+    base: base.key,
+    kernelId: kernel.id,
+    ...allocateUser(ctx),
+  };
+  const entry = makeEntry(ctx, record, await makeDirectory(ctx, record, base));
+  ctx.vms.add(entry);
+  undo.commit();
+  emitVmEvent(ctx, entry, "create");
+  return entry;
+}
+
+/** Whatever is made of the VM on disk: its directory with the cow and both records. */
+function makeDirectory(ctx: EngineContext, record: VmRecord, base: Base): Promise<VmStatus> {
+  return ctx.store.create(record, async (directory) => {
+    await ctx.ownership.openPassage(directory);
+    const cow = join(directory, "cow");
+    await ctx.rooms.disks.createCow(cow, cowBase(base));
+    await ctx.ownership.give(cow, record.uid);
+  });
 }
 
 /** The in-memory side of a VM on disk. */

@@ -7,10 +7,21 @@ import type { LogRecord } from "./log-format.js";
 import { type ReadLogOptions, VmLog } from "./vm-log.js";
 
 let directory: string;
+let logs: VmLog[];
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), "kiln-log-"));
+  logs = [];
 });
-afterEach(() => rm(directory, { recursive: true, force: true }));
+afterEach(async () => {
+  for (const log of logs) await log.detach();
+  await rm(directory, { recursive: true, force: true });
+});
+
+function makeLog(...args: ConstructorParameters<typeof VmLog>): VmLog {
+  const log = new VmLog(...args);
+  logs.push(log);
+  return log;
+}
 
 function record(sequence: number, text: string, over: Partial<LogRecord> = {}): LogRecord {
   return {
@@ -29,7 +40,7 @@ async function textOf(log: VmLog, options: ReadLogOptions = {}): Promise<string>
 }
 
 async function written(...texts: string[]): Promise<VmLog> {
-  const log = new VmLog(directory);
+  const log = makeLog(directory);
   await log.begin(1);
   let sequence = 0;
   for (const text of texts) {
@@ -44,7 +55,7 @@ describe("VmLog", () => {
     const log = await written("one\n", "two\n");
     assert.equal(await textOf(log), "one\ntwo\n");
     await log.end();
-    assert.equal(await textOf(new VmLog(directory)), "one\ntwo\n");
+    assert.equal(await textOf(makeLog(directory)), "one\ntwo\n");
   });
 
   it("goes on after the last whole record when a kill tore the next one", async () => {
@@ -57,7 +68,7 @@ describe("VmLog", () => {
     await file.close();
     await truncate(path, size - 3);
 
-    const again = new VmLog(directory);
+    const again = makeLog(directory);
     assert.equal(await again.begin(1), 6n);
     await again.append([record(6, "second\n")]);
     assert.equal(await textOf(again), "first\nsecond\n");
@@ -78,7 +89,7 @@ describe("VmLog", () => {
   });
 
   it("starts a new segment at the size limit and drops the oldest beyond the total", async () => {
-    const log = new VmLog(directory, { segmentBytes: 200, keepBytes: 700 });
+    const log = makeLog(directory, { segmentBytes: 200, keepBytes: 700 });
     await log.begin(1);
     for (let n = 0; n < 40; n++) await log.append([record(n * 10, `line ${String(n).padStart(4, "0")}\n`)]);
     const text = await textOf(log);
@@ -89,11 +100,11 @@ describe("VmLog", () => {
   });
 
   it("resumes in the newest of several segments", async () => {
-    const log = new VmLog(directory, { segmentBytes: 50, keepBytes: 10_000 });
+    const log = makeLog(directory, { segmentBytes: 50, keepBytes: 10_000 });
     await log.begin(1);
     for (let n = 0; n < 5; n++) await log.append([record(n * 10, `line ${String(n).padStart(4, "0")}\n`)]);
     await log.end();
-    assert.equal(await new VmLog(directory).begin(1), 50n);
+    assert.equal(await makeLog(directory).begin(1), 50n);
   });
 
   for (const [lines, expected] of [
@@ -116,7 +127,7 @@ describe("VmLog", () => {
   });
 
   it("selects by time, both ends included", async () => {
-    const log = new VmLog(directory);
+    const log = makeLog(directory);
     await log.begin(1);
     await log.append([1, 2, 3, 4].map((n) => record(n - 1, String(n), { timeNs: BigInt(n) })));
     assert.equal(await textOf(log, { since: 2n }), "234");
@@ -125,7 +136,7 @@ describe("VmLog", () => {
   });
 
   it("makes a guest's wild clock monotonic and never later than the host's", async () => {
-    const log = new VmLog(directory, undefined, () => 5);
+    const log = makeLog(directory, undefined, () => 5);
     await log.begin(1);
     const times = [1_000_000n, 900n, 2n ** 62n];
     await log.append(times.map((timeNs, n) => record(n, "x", { timeNs })));
@@ -135,7 +146,7 @@ describe("VmLog", () => {
   });
 
   it("follows until the end, across a rotation, without losing a byte", async () => {
-    const log = new VmLog(directory, { segmentBytes: 100, keepBytes: 1_000_000 });
+    const log = makeLog(directory, { segmentBytes: 100, keepBytes: 1_000_000 });
     await log.begin(1);
     const reader = textOf(log, { follow: true });
     let expected = "";
@@ -179,8 +190,8 @@ describe("VmLog", () => {
   });
 
   it("reads nothing of a VM that never wrote", async () => {
-    assert.equal(await textOf(new VmLog(join(directory, "none"))), "");
-    assert.equal(await textOf(new VmLog(join(directory, "none")), { tail: 5 }), "");
+    assert.equal(await textOf(makeLog(join(directory, "none"))), "");
+    assert.equal(await textOf(makeLog(join(directory, "none")), { tail: 5 }), "");
   });
 
   it("ignores files that are not its own", async () => {
