@@ -40,7 +40,10 @@ export class SingleSession implements SessionManager {
       maxSessionMemory: MOST_SESSION_MEMORY,
       peerMaxConcurrentStreams: 1000,
     });
-    this.#session.once("connect", () => this.#session.setLocalWindowSize(SESSION_WINDOW));
+    this.#session.once("connect", () => {
+      // The event is told a tick later: a session that was closed at once would throw here, with nobody to catch it.
+      if (!this.#session.destroyed) this.#session.setLocalWindowSize(SESSION_WINDOW);
+    });
     this.closed = this.#watch();
   }
 

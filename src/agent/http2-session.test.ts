@@ -1,0 +1,23 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http2";
+import { type AddressInfo, connect } from "node:net";
+import { describe, it } from "node:test";
+import { SingleSession } from "./http2-session.js";
+
+describe("SingleSession", () => {
+  it("may be closed before its connection is announced", async () => {
+    const server = createServer().listen(0, "127.0.0.1");
+    try {
+      await once(server, "listening");
+      const socket = connect((server.address() as AddressInfo).port, "127.0.0.1");
+      await once(socket, "connect");
+      const session = new SingleSession(socket);
+      await session.close();
+      await assert.rejects(session.request("POST", "/x", {}), /has ended/);
+      assert.equal(typeof (await session.closed), "string");
+    } finally {
+      server.close();
+    }
+  });
+});
