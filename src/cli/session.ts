@@ -48,7 +48,7 @@ export async function runSession(
   };
   try {
     const onTerminal = options.tty && options.stdin && context.stdin.isTTY === true;
-    if (onTerminal) undo.push(enterRawMode(context.stdin));
+    if (onTerminal) undo.push(await enterRawMode(context.stdin));
     if (options.tty) undo.push(followSize(context, program));
     if (options.stdin) undo.push(forwardStdin(context, program, options, onTerminal, detach));
     if (options.signals && !onTerminal) undo.push(forwardSignals(program));

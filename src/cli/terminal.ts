@@ -8,16 +8,21 @@ import type { Context, Sink } from "./context.js";
  * Puts the terminal into raw mode; gives the function that restores it. An exit by any way (an uncaught error, a
  * signal's default action) restores it too: node resets terminals when it ends, this only does so earlier.
  */
-export function enterRawMode(stdin: NodeJS.ReadStream): () => void {
+export async function enterRawMode(stdin: NodeJS.ReadStream): Promise<() => void> {
   if (!stdin.isTTY || typeof stdin.setRawMode !== "function") return () => undefined;
   const before = stdin.isRaw;
   stdin.setRawMode(true);
-  const restore = () => {
-    process.off("exit", restore);
-    stdin.setRawMode(before);
-  };
-  process.once("exit", restore);
-  return restore;
+  await leaveOutputAlone();
+  return () => void stdin.setRawMode(before);
+}
+
+/**
+ * node's raw mode still turns LF into CR LF. The guest's terminal has done that already, and an editor that moves
+ * down with a bare LF would find itself at the left edge. Leaving raw mode restores this too.
+ */
+async function leaveOutputAlone(): Promise<void> {
+  const { spawnSync } = await import("node:child_process");
+  spawnSync("stty", ["-opost"], { stdio: ["inherit", "ignore", "ignore"] });
 }
 
 /** Size of the terminal behind a sink; undefined where there is none. */

@@ -1,0 +1,144 @@
+// `kiln cp` with docker's rules, on real trees.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { lstat, mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { busyboxImage } from "../fixtures/busybox-image.js";
+import { TestKiln } from "./harness.js";
+
+let kiln: TestKiln;
+let image = "";
+let scratch = "";
+before(async () => {
+  kiln = await TestKiln.start();
+  image = await busyboxImage(join(kiln.root, "busybox"));
+  scratch = join(kiln.root, "scratch");
+  await mkdir(join(scratch, "tree/sub"), { recursive: true });
+  await writeFile(join(scratch, "tree/a.txt"), "A");
+  await writeFile(join(scratch, "tree/run.sh"), "#!/bin/sh\n", { mode: 0o755 });
+  await writeFile(join(scratch, "tree/sub/b.txt"), "B");
+  await symlink("../a.txt", join(scratch, "tree/sub/link"));
+  await kiln.ok(["run", "-q", "-d", "--name", "one", image, "sleep", "100000"]);
+});
+after(() => kiln.dispose());
+
+const sh = (script: string, vm = "one") => kiln.ok(["exec", vm, "sh", "-c", script]);
+const cp = (...args: string[]) => kiln.kiln(["cp", ...args], { cwd: scratch });
+const cpOk = (...args: string[]) => kiln.ok(["cp", ...args], { cwd: scratch });
+
+describe("kiln cp into a VM", () => {
+  it("names a file as the target, or keeps its name in a directory", async () => {
+    await cpOk("tree/a.txt", "one:/tmp/new.txt");
+    await cpOk("tree/a.txt", "one:/tmp");
+    assert.equal(await sh("cat /tmp/new.txt /tmp/a.txt"), "AA");
+  });
+
+  it("puts a directory into an existing one, and only its contents with /.", async () => {
+    await sh("mkdir /tmp/in /tmp/flat");
+    await cpOk("tree", "one:/tmp/in");
+    await cpOk("tree/.", "one:/tmp/flat");
+    assert.equal(await sh("cat /tmp/in/tree/sub/b.txt; cat /tmp/flat/sub/link"), "BA");
+    assert.equal(await sh("ls /tmp/flat"), "a.txt\nrun.sh\nsub\n");
+  });
+
+  it("gives a directory a free name", async () => {
+    await cpOk("tree", "one:/tmp/renamed");
+    assert.equal(
+      await sh("ls /tmp/renamed; stat -c %a:%u /tmp/renamed/run.sh"),
+      "a.txt\nrun.sh\nsub\n755:0\n",
+    );
+  });
+
+  it("overwrites a file, also through a link", async () => {
+    await sh("echo old > /tmp/real; ln -s real /tmp/alias");
+    await cpOk("tree/a.txt", "one:/tmp/alias");
+    assert.equal(await sh("cat /tmp/real; test -L /tmp/alias && echo link"), "Alink\n");
+  });
+
+  it("refuses what docker refuses, and says why", async () => {
+    assert.match((await cp("tree", "one:/etc/passwd")).stderr, /not a directory/);
+    assert.match((await cp("tree/a.txt", "one:/tmp/none/")).stderr, /no such directory/);
+    assert.match((await cp("missing", "one:/tmp")).stderr, /copy missing: .*no such file/i);
+    assert.equal((await cp("tree/a.txt", "one:/none/x")).code, 1);
+  });
+
+  it("unpacks a tar stream from stdin", async () => {
+    const tar = execFileSync("tar", ["-C", join(scratch, "tree"), "-cf", "-", "."]);
+    await sh("mkdir /tmp/piped");
+    await kiln.ok(["cp", "-", "one:/tmp/piped"], { stdin: tar });
+    assert.equal(await sh("cat /tmp/piped/sub/b.txt"), "B");
+  });
+});
+
+describe("kiln cp out of a VM", () => {
+  it("copies files and directories with docker's rules", async () => {
+    await sh(
+      "mkdir -p /srv/out/deep; echo hi > /srv/out/deep/f; chmod 600 /srv/out/deep/f; ln -s deep/f /srv/out/l",
+    );
+    await cpOk("one:/srv/out", "fresh");
+    assert.equal(await readFile(join(scratch, "fresh/deep/f"), "utf8"), "hi\n");
+    assert.equal((await stat(join(scratch, "fresh/deep/f"))).mode & 0o777, 0o600);
+    assert.equal(await readlink(join(scratch, "fresh/l")), "deep/f");
+    await cpOk("one:/srv/out", "fresh");
+    assert.ok(
+      (await readdir(join(scratch, "fresh"))).includes("out"),
+      "an existing directory takes it inside",
+    );
+    await mkdir(join(scratch, "contents"));
+    await cpOk("one:/srv/out/.", "contents");
+    assert.deepEqual((await readdir(join(scratch, "contents"))).sort(), ["deep", "l"]);
+  });
+
+  it("copies a link as a link, and with -L what it names", async () => {
+    await sh("echo target > /tmp/t; ln -sf t /tmp/tl");
+    await cpOk("one:/tmp/tl", "as-link");
+    assert.ok((await lstat(join(scratch, "as-link"))).isSymbolicLink());
+    await cpOk("-L", "one:/tmp/tl", "as-file");
+    assert.equal(await readFile(join(scratch, "as-file"), "utf8"), "target\n");
+  });
+
+  it("does not bring set-user-id programs to the host", async () => {
+    await sh("cp /bin/busybox /tmp/su; chmod 4755 /tmp/su");
+    await cpOk("one:/tmp/su", "su");
+    assert.equal((await stat(join(scratch, "su"))).mode & 0o7777, 0o755);
+  });
+
+  it("writes a tar stream to stdout that tar reads", async () => {
+    const file = join(scratch, "out.tar");
+    const script = `"$0" "$1" cp one:/srv/out - > ${file}`;
+    const { CLI, run } = await import("./harness.js");
+    const result = await run(["sh", "-c", script, process.execPath, CLI], { env: kiln.env });
+    assert.equal(result.code, 0, result.stderr);
+    const names = execFileSync("tar", ["-tf", file], { encoding: "utf8" }).trim().split("\n").sort();
+    assert.deepEqual(names, ["out/", "out/deep/", "out/deep/f", "out/l"]);
+  });
+
+  it("says that a path is not there", async () => {
+    const result = await cp("one:/no/such", ".");
+    assert.equal(result.code, 1);
+    assert.match(result.stderr, /\/no\/such/);
+  });
+});
+
+describe("kiln cp and other VMs", () => {
+  it("copies from one to another under a new name", async () => {
+    await kiln.ok(["run", "-q", "-d", "--name", "two", image, "sleep", "100000"]);
+    await sh("mkdir -p /srv/data; echo shared > /srv/data/f; ln /srv/data/f /srv/data/g");
+    await cpOk("one:/srv/data", "two:/tmp/copied");
+    assert.equal(await sh("cat /tmp/copied/f; stat -c %h /tmp/copied/g", "two"), "shared\n2\n");
+  });
+
+  it("refuses a stopped VM with a clear word", async () => {
+    await kiln.ok(["create", "-q", "--name", "idle", image]);
+    for (const args of [
+      ["idle:/etc/passwd", "x"],
+      ["tree/a.txt", "idle:/tmp"],
+    ]) {
+      const result = await cp(...args);
+      assert.equal(result.code, 1);
+      assert.match(result.stderr, /^kiln: .*idle.*\nhint: start it/s);
+    }
+  });
+});
