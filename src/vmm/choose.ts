@@ -19,6 +19,8 @@ export interface VmmsOptions {
   readonly qemu?: string | undefined;
   /** Path or name; default firecracker. */
   readonly firecracker?: string | undefined;
+  /** Path or name; default jailer. */
+  readonly jailer?: string | undefined;
   /** True: take Firecracker without KVM's test boot (the stand-in of the tests brings no KVM). */
   readonly trustFirecracker?: boolean | undefined;
 }

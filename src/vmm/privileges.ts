@@ -1,7 +1,8 @@
-// How a VMM process is started: as whom, with which capabilities (none), in which environment. Pure: the argv of
+// How a VMM process is started: as whom, with which capabilities (none), in which environment: the argv of
 // setpriv(1) in front of the VMM's own. setpriv and not QEMU's -runas: that needs system calls which QEMU's own
 // sandbox then has to allow.
 
+import { stat } from "node:fs/promises";
 import type { VmmSpec } from "./types.js";
 
 export interface PrivilegeRequest {
@@ -23,6 +24,16 @@ export function planPrivileges(request: PrivilegeRequest): string[] {
     }
   }
   return [...words, "--"];
+}
+
+/**
+ * The group that opens /dev/kvm, where there is one to give: root's own group would open far more than that, and a
+ * node that everybody may open needs none.
+ */
+export async function kvmGroup(): Promise<number | undefined> {
+  const node = await stat("/dev/kvm").catch(() => undefined);
+  if (node === undefined || node.gid === 0 || (node.mode & 0o006) === 0o006) return undefined;
+  return node.gid;
 }
 
 /** What a VMM gets of the daemon's environment: nothing that could hold a secret. */

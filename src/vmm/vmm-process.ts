@@ -17,8 +17,6 @@ export interface SpawnRequest {
   readonly env: Readonly<Record<string, string>>;
   /** File descriptor for stdout; default /dev/null. */
   readonly stdout?: number;
-  /** File descriptors that the process has from its start, as 3, 4, ... */
-  readonly inherited?: readonly number[];
 }
 
 const MAX_STDERR_BYTES = 8 * 1024;
@@ -59,7 +57,7 @@ export class VmmProcess {
       cwd: "/",
       detached: true,
       env: { ...request.env },
-      stdio: ["ignore", request.stdout ?? "ignore", "pipe", ...(request.inherited ?? [])],
+      stdio: ["ignore", request.stdout ?? "ignore", "pipe"],
     });
     const early = deferred<ProcessEnd>();
     child.once("exit", (code, signal) => early.resolve(toEnd(code, signal)));

@@ -1,19 +1,33 @@
 // The VMM contract on Firecracker: the real one where it is installed and KVM works, else the stand-in of
 // test/firecracker-standin.
 
-import { mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after } from "node:test";
+import { after, describe } from "node:test";
 import { createFirecrackerDriver } from "../../src/vmm/index.js";
-import { installStandin } from "../firecracker-standin/install.js";
+import { installJailer, installStandin } from "../firecracker-standin/install.js";
 import { netguardPath } from "../fixtures/assets.js";
 import { vmmContract } from "./vmm.js";
+import type { DriverFactory } from "./vmm-bench.js";
+import { privilegesContract } from "./vmm-privileges.js";
 
 const directory = mkdtempSync(join(tmpdir(), "kf-"));
+// VMs with a user of their own run the stand-in too.
+chmodSync(directory, 0o755);
 after(() => rmSync(directory, { recursive: true, force: true }));
 const firecracker = await installStandin(directory);
 
-vmmContract("firecracker (stand-in)", (cacheDirectory, netguard = netguardPath()) =>
-  createFirecrackerDriver({ cacheDirectory, firecracker, trustFirecracker: true, netguard }),
-);
+const jailer = await installJailer(directory);
+
+/** @param jailer a path where there is none, for a Firecracker without */
+function standin(jailer: string): DriverFactory {
+  return (cacheDirectory, netguard = netguardPath()) =>
+    createFirecrackerDriver({ cacheDirectory, firecracker, jailer, trustFirecracker: true, netguard });
+}
+
+vmmContract("firecracker (stand-in)", standin("/nonexistent/jailer"));
+
+describe("VMM contract: firecracker in its jailer (stand-ins)", () => {
+  privilegesContract(standin(jailer));
+});

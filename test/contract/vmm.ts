@@ -9,6 +9,7 @@ import { consoleContract } from "./vmm-console.js";
 import { endContract } from "./vmm-end.js";
 import { machineContract } from "./vmm-machine.js";
 import { networkContract } from "./vmm-network.js";
+import { privilegesContract } from "./vmm-privileges.js";
 import { reattachContract } from "./vmm-reattach.js";
 
 export function vmmContract(name: string, makeDriver: DriverFactory): void {
@@ -18,6 +19,7 @@ export function vmmContract(name: string, makeDriver: DriverFactory): void {
     consoleContract(makeDriver);
     endContract(makeDriver);
     reattachContract(makeDriver);
+    privilegesContract(makeDriver);
     networkContract(makeDriver, (directory) => makeDriver(directory, join(directory, "no-such-library.so")));
   });
 }

@@ -1,4 +1,4 @@
-// Makes the stand-in a program: `firecracker` in a directory of the test's.
+// Makes the stand-ins programs: `firecracker` and `jailer` in a directory of the test's.
 
 import { chmod, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -10,6 +10,45 @@ export async function installStandin(directory: string): Promise<string> {
   const path = join(directory, "firecracker");
   // Node's own path: the driver gives its VMM a PATH of its own.
   await writeFile(path, `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`);
+  await chmod(path, 0o755);
+  return path;
+}
+
+/**
+ * A jailer as strict about its words as the real one. It changes the user, and tells the stand-in which directory it is
+ * to take for its root: a real change of root would hide Node and QEMU from it.
+ */
+const JAILER = `#!/bin/sh
+set -eu
+die() { echo "jailer: $1" >&2; exit 1; }
+while [ $# -gt 0 ]; do
+  case $1 in
+    --id) id=$2 ;;
+    --exec-file) file=$2 ;;
+    --uid) uid=$2 ;;
+    --gid) gid=$2 ;;
+    --chroot-base-dir) base=$2 ;;
+    --cgroup-version) [ "$2" = 1 ] || [ "$2" = 2 ] || die "bad cgroup version" ;;
+    --netns|--cgroup|--resource-limit|--parent-cgroup) : ;;
+    --) shift; break ;;
+    *) die "Found argument '$1' which wasn't expected" ;;
+  esac
+  shift 2
+done
+[ "$(id -u)" = 0 ] || die "not root"
+case $id in *[!A-Za-z0-9-]*) die "Invalid instance ID" ;; esac
+[ -f "$file" ] || die "$file is no file"
+root=$base/$(basename "$file")/$id/root
+mkdir -p "$root"
+chown "$uid:$gid" "$root"
+cd "$root"
+exec setpriv --reuid="$uid" --regid="$gid" --clear-groups env FC_STANDIN_ROOT="$root" "$file" --id "$id" "$@"
+`;
+
+/** @returns its path */
+export async function installJailer(directory: string): Promise<string> {
+  const path = join(directory, "jailer");
+  await writeFile(path, JAILER);
   await chmod(path, 0o755);
   return path;
 }

@@ -6,7 +6,7 @@ import { constants, existsSync, openSync, readFileSync, writeSync } from "node:f
 import { createApi } from "./api.js";
 import { ArgumentError, parseArguments, type StandinArguments } from "./arguments.js";
 import { ActionError, Microvm } from "./microvm.js";
-import { BodyError, readConfigFile } from "./schema.js";
+import { type Body, BodyError, readConfigFile } from "./schema.js";
 
 const VERSION = "1.16.1";
 const EXIT = { ok: 0, generic: 1, badConfiguration: 152, badArguments: 153 } as const;
@@ -31,6 +31,21 @@ class Sink {
   }
 }
 
+/** In a jail, absolute paths are below the jail's root, which is also the working directory. */
+function inJail(path: string): string {
+  return process.env.FC_STANDIN_ROOT === undefined ? path : path.replace(/^\//, "./");
+}
+
+/** The fields of bodies that hold paths. */
+function withPathsInJail(body: Body): Body {
+  const paths = ["kernel_image_path", "initrd_path", "path_on_host", "uds_path"];
+  const inner = Object.entries(body).map(([name, value]) => [
+    name,
+    paths.includes(name) ? inJail(String(value)) : value,
+  ]);
+  return Object.fromEntries(inner);
+}
+
 class Standin {
   readonly #id: string;
   readonly #log: Sink | undefined;
@@ -41,8 +56,8 @@ class Standin {
   constructor({ values }: StandinArguments) {
     this.#id = values.get("id") ?? "anonymous-instance";
     const [log, metrics] = [values.get("log-path"), values.get("metrics-path")];
-    this.#log = log === undefined ? undefined : new Sink(log);
-    this.#metrics = metrics === undefined ? undefined : new Sink(metrics);
+    this.#log = log === undefined ? undefined : new Sink(inJail(log));
+    this.#metrics = metrics === undefined ? undefined : new Sink(inJail(metrics));
     this.#console = new Sink("/proc/self/fd/1");
     this.vm = new Microvm({
       onConsole: (chunk) => this.#console.write(chunk),
@@ -76,14 +91,16 @@ class Standin {
   async run({ flags, values }: StandinArguments): Promise<void> {
     this.say(`Running Firecracker v${VERSION}`);
     const config = values.get("config-file");
-    const started = config === undefined ? Promise.resolve() : this.#boot(config);
-    if (!flags.has("no-api")) await this.#serve(values.get("api-sock") ?? "/run/firecracker.socket", started);
+    const started = config === undefined ? Promise.resolve() : this.#boot(inJail(config));
+    if (!flags.has("no-api"))
+      await this.#serve(inJail(values.get("api-sock") ?? "/run/firecracker.socket"), started);
     await started;
   }
 
   async #boot(path: string): Promise<void> {
     try {
-      for (const [shape, body] of readConfigFile(readFileSync(path, "utf8"))) this.vm.configure(shape, body);
+      for (const [shape, body] of readConfigFile(readFileSync(path, "utf8")))
+        this.vm.configure(shape, withPathsInJail(body));
       await this.vm.start();
       this.say("Successfully started microvm that was configured from one single json");
       this.flushMetrics();

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { hasReason } from "../../base/errors.js";
 import type { VmmSpec } from "../types.js";
-import { planConfig, planFirecracker, planPaths } from "./config.js";
+import { planConfig, planFirecracker } from "./config.js";
 import { LogWatch } from "./log-watch.js";
 import { MetricsReader } from "./metrics.js";
+import { planPaths } from "./paths.js";
 
 const SPEC: VmmSpec = {
   vmId: "ab".repeat(32),
@@ -20,7 +21,13 @@ const SPEC: VmmSpec = {
     { id: "cow", path: "/d/cow", readOnly: false },
   ],
 };
-const HOST = { program: "/usr/bin/firecracker", version: "1.16.1", uid: 1000, kvmGroup: undefined };
+const HOST = {
+  program: "/usr/bin/firecracker",
+  version: "1.16.1",
+  uid: 1000,
+  kvmGroup: undefined,
+  jailer: undefined,
+};
 
 describe("planConfig", () => {
   const plan = (version: string) => planConfig(SPEC, version, planPaths(SPEC.runDirectory));
@@ -96,6 +103,42 @@ describe("planFirecracker", () => {
     const root = planFirecracker({ ...spec, runAs: { uid: 5000, gid: 5000 } }, { ...HOST, uid: 0 });
     assert.deepEqual(root.argv.slice(0, 2), ["unshare", "--net"]);
     assert.match(root.argv.join(" "), /ip tuntap add dev tap0 mode tap user 5000/);
+  });
+});
+
+describe("planFirecracker with a jailer", () => {
+  const jailed = planFirecracker(
+    { ...SPEC, runAs: { uid: 5000, gid: 5001 } },
+    { ...HOST, uid: 0, jailer: "/usr/bin/jailer" },
+  );
+
+  it("lets the jailer change root and user, and speaks of files as they are in the jail", () => {
+    const words = jailed.argv.join(" ");
+    assert.match(
+      words,
+      /^\/usr\/bin\/jailer --id (ab){32} --exec-file \/usr\/bin\/firecracker --uid 5000 --gid 5001/,
+    );
+    assert.match(words, / -- --api-sock \/api\.sock --config-file \/config\.json --log-path \/log /);
+    assert.equal((jailed.config["boot-source"] as { initrd_path: string }).initrd_path, "/initrd");
+    assert.deepEqual(
+      (jailed.config.drives as { path_on_host: string }[]).map((drive) => drive.path_on_host),
+      ["/disk-base", "/disk-cow"],
+    );
+    assert.deepEqual(jailed.config.vsock, { guest_cid: 3, uds_path: "/vsock.sock" });
+  });
+
+  it("reaches the jail by a path short enough for sockets", () => {
+    assert.equal(jailed.paths.api, "/run/kiln/v/0123456789abcdef/j/api.sock");
+    assert.equal(jailed.jail?.root, `/var/lib/kiln/vms/x/vmm/jail/firecracker/${SPEC.vmId}/root`);
+  });
+
+  it("is for a root daemon and a VM with a user of its own", () => {
+    const ordinary = planFirecracker(
+      { ...SPEC, runAs: { uid: 1, gid: 1 } },
+      { ...HOST, jailer: "/usr/bin/jailer" },
+    );
+    assert.equal(ordinary.jail, undefined);
+    assert.equal(planFirecracker(SPEC, { ...HOST, uid: 0, jailer: "/usr/bin/jailer" }).jail, undefined);
   });
 });
 

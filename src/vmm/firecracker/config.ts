@@ -1,12 +1,12 @@
 // Firecracker's command line and configuration file for one VM. Pure. Fields that a version does not know are refused
 // by it, so every newer one is gated; the versions are in docs/design/0006-vmm-drivers.md.
 
-import { join } from "node:path";
 import { joinCommandLine } from "../kernel-command-line.js";
 import { planEnvironment, planPrivileges } from "../privileges.js";
 import { atLeast } from "../programs.js";
-import { socketPath } from "../socket-path.js";
 import type { VmmSpec } from "../types.js";
+import { type JailPlan, planJail } from "./jail.js";
+import { type FirecrackerPaths, planArguments, planPaths } from "./paths.js";
 import { planNetworkWrapper, TAP } from "./user-network.js";
 
 /** The port that the guest's agent listens on (proto: docs/design/0005-channel.md). */
@@ -29,22 +29,13 @@ export interface FirecrackerHost {
   readonly version: string;
   readonly uid: number;
   readonly kvmGroup: number | undefined;
-}
-
-/** Everything of a VM that has a place in its run directory. */
-export interface FirecrackerPaths {
-  readonly api: string;
-  readonly vsock: string;
-  /** FIFOs: bounded by the kernel, whatever a guest makes Firecracker write. */
-  readonly console: string;
-  readonly log: string;
-  readonly metrics: string;
-  /** Held open by Firecracker, read by nobody: its end tells slirp4netns of Firecracker's end. */
-  readonly alive: string;
-  readonly config: string;
+  /** Path of Firecracker's jailer, where it is to be used. */
+  readonly jailer: string | undefined;
 }
 
 export interface FirecrackerPlan {
+  /** Where a root daemon uses Firecracker's jailer. */
+  readonly jail: JailPlan | undefined;
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly paths: FirecrackerPaths;
@@ -54,51 +45,39 @@ export interface FirecrackerPlan {
 
 /** @throws KilnError invalid_argument for a spec that this machine cannot have */
 export function planFirecracker(spec: VmmSpec, host: FirecrackerHost): FirecrackerPlan {
-  const paths = planPaths(spec.runDirectory);
+  const { jailer, uid, program, version } = host;
+  const jail =
+    jailer === undefined || uid !== 0 || spec.runAs === undefined
+      ? undefined
+      : planJail(spec, spec.runAs, jailer, program);
+  const paths = planPaths(jail?.link ?? spec.runDirectory);
+  const argv = jail?.argv ?? planUnjailed(spec, host, paths);
+  return {
+    jail,
+    argv: spec.network === undefined ? argv : planNetworkWrapper(argv, uid, spec.runAs?.uid),
+    env: planEnvironment(),
+    paths,
+    config: planConfig(jail?.spec ?? spec, version, jail === undefined ? paths : planPaths("/")),
+  };
+}
+
+function planUnjailed(spec: VmmSpec, host: FirecrackerHost, paths: FirecrackerPaths): string[] {
   const groups = host.kvmGroup === undefined ? [] : [host.kvmGroup];
-  const argv = [
+  return [
     ...planPrivileges({ runAs: spec.runAs, uid: host.uid, groups }),
     ...spec.disks.filter((disk) => !disk.readOnly).flatMap((disk) => lockWords(disk.path)),
     host.program,
     ...planArguments(spec.vmId, paths),
   ];
-  return {
-    argv: spec.network === undefined ? argv : planNetworkWrapper(argv, host.uid, spec.runAs?.uid),
-    env: planEnvironment(),
-    paths,
-    config: planConfig(spec, host.version, paths),
-  };
 }
 
 /**
  * Firecracker does not lock its disks, and two writers ruin a file system. flock(1) takes the lock and becomes the
- * command, which keeps the descriptor, and with it the lock, to its end.
+ * command, which keeps the descriptor, and with it the lock, to its end. (The jailer closes all descriptors: in a jail
+ * the daemon alone sees to it that a VM is started once.)
  */
 function lockWords(path: string): string[] {
   return ["flock", "--nonblock", "--no-fork", "--conflict-exit-code", String(DISK_IN_USE), path];
-}
-
-export function planPaths(runDirectory: string): FirecrackerPaths {
-  return {
-    api: socketPath(runDirectory, "api.sock"),
-    vsock: socketPath(runDirectory, "vsock.sock"),
-    console: join(runDirectory, "console"),
-    log: join(runDirectory, "log"),
-    metrics: join(runDirectory, "metrics"),
-    alive: join(runDirectory, "alive"),
-    config: join(runDirectory, "config.json"),
-  };
-}
-
-/** Info is the level at which Firecracker says that it ends because its guest has. */
-export function planArguments(vmId: string, paths: FirecrackerPaths): string[] {
-  return [
-    ...["--id", vmId],
-    ...["--api-sock", paths.api],
-    ...["--config-file", paths.config],
-    ...["--log-path", paths.log, "--level", "Info"],
-    ...["--metrics-path", paths.metrics],
-  ];
 }
 
 export function planConfig(spec: VmmSpec, version: string, paths: FirecrackerPaths): Record<string, unknown> {

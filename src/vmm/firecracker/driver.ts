@@ -1,7 +1,7 @@
 // The Firecracker driver: finds Firecracker, launches VMs by configuration file and finds them again. What goes into
 // the file is config.ts's; what a running VM can do is handle.ts's.
 
-import { rm, stat } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, KilnError } from "../../base/errors.js";
 import { writeJsonAtomic } from "../../base/files.js";
@@ -12,27 +12,31 @@ import { UndoStack } from "../../base/undo.js";
 import { ConsoleLog } from "../console-log.js";
 import { FifoHolder, makeFifos } from "../fifo.js";
 import { assertNetguardLoaded, netguardEnvironment, prepareNetguard } from "../netguard.js";
+import { kvmGroup } from "../privileges.js";
+import { findProgram } from "../programs.js";
 import { checkFiles, checkReattach, checkSpec } from "../spec-check.js";
 import type { VmmCapabilities, VmmDriver, VmmHandle, VmmProbe, VmmRecord, VmmSpec } from "../types.js";
 import { describeEnd, type ProcessEnd, VmmProcess } from "../vmm-process.js";
 import {
   DISK_IN_USE,
   type FirecrackerHost,
-  type FirecrackerPaths,
   type FirecrackerPlan,
   hasFreePageReporting,
   MAX_DISKS,
   MAX_VCPUS,
   planFirecracker,
-  planPaths,
 } from "./config.js";
 import { FirecrackerHandle } from "./handle.js";
+import { makeJail, removeJail } from "./jail.js";
+import { type FirecrackerPaths, planPaths } from "./paths.js";
 import { type FirecrackerProbeOptions, FirecrackerProber, type FirecrackerVerdict } from "./probe.js";
 import { planSlirp, startSlirp } from "./user-network.js";
 
 export interface FirecrackerDriverOptions extends FirecrackerProbeOptions {
   /** The built library of agent/netguard; VMs with a network card are refused without it. */
   readonly netguard?: string | undefined;
+  /** Firecracker's jailer, path or name; default "jailer". Used by a root daemon for VMs with a user of their own. */
+  readonly jailer?: string | undefined;
 }
 
 const CONSOLE_LOG = "console.log";
@@ -80,7 +84,7 @@ class FirecrackerDriver implements VmmDriver {
     const capabilities = capabilitiesOf(verdict);
     checkSpec(spec, capabilities);
     await checkFiles(spec);
-    const plan = planFirecracker(spec, await hostFacts(path, version));
+    const plan = planFirecracker(spec, await this.#host(path, version));
 
     await using undo = new UndoStack();
     undo.push("remove Firecracker's files", () => removeFiles(plan));
@@ -89,9 +93,12 @@ class FirecrackerDriver implements VmmDriver {
     undo.push("close the console log", () => log.close());
     const held = new FifoHolders(plan.paths);
     undo.push("let go of the FIFOs", () => held.release());
-    const vmm = await VmmProcess.spawn({ ...plan, stdout: held.console, inherited: [held.alive] });
+    const vmm = await VmmProcess.spawn({ ...plan, stdout: held.console });
     undo.push("kill Firecracker", () => vmm.kill());
-    const facts = { ...plan.paths, consoleLog: log.path };
+    const facts = {
+      consoleLog: log.path,
+      ...(plan.jail === undefined ? {} : { jail: plan.jail.base, jailLink: plan.jail.link }),
+    };
     const record: VmmRecord = { driver: this.kind, process: vmm.id, capabilities, facts };
     const handle = new FirecrackerHandle({ record, paths: plan.paths, process: vmm, log });
     undo.push("let go of Firecracker", () => handle.detach());
@@ -106,11 +113,16 @@ class FirecrackerDriver implements VmmDriver {
     return handle;
   }
 
+  async #host(program: string, version: string): Promise<FirecrackerHost> {
+    const jailer = await findProgram(this.#options.jailer ?? "jailer");
+    return { program, version, uid: process.getuid?.() ?? 0, kvmGroup: await kvmGroup(), jailer };
+  }
+
   /** The guest is still booting: its network is there long before it looks. It ends with Firecracker. */
   async #connect(plan: FirecrackerPlan, vmm: VmmProcess, verdict: FirecrackerVerdict): Promise<void> {
     const guard = await prepareNetguard(this.#options.netguard);
     const argv = planSlirp(vmm.id.pid, process.getuid?.() ?? 0, verdict.slirp ?? "");
-    const slirp = await startSlirp(argv, netguardEnvironment(guard), plan.paths.alive);
+    const slirp = await startSlirp(argv, netguardEnvironment(guard), plan.paths.log);
     try {
       await assertNetguardLoaded(slirp.pid, guard.library);
     } catch (error) {
@@ -125,7 +137,7 @@ class FirecrackerDriver implements VmmDriver {
     if (vmm === undefined) throw gone(spec);
     await using undo = new UndoStack();
     undo.push("stop watching Firecracker", () => vmm.release());
-    const paths = planPaths(spec.runDirectory);
+    const paths = planPaths(record.facts.jailLink ?? spec.runDirectory);
     const log = await ConsoleLog.resume(record.facts.consoleLog ?? join(spec.stateDirectory, CONSOLE_LOG));
     const handle = new FirecrackerHandle({ record, paths, process: vmm, log });
     undo.push("let go of Firecracker", () => handle.detach());
@@ -148,12 +160,10 @@ class FirecrackerDriver implements VmmDriver {
 /** The FIFOs of a VM, held until Firecracker holds them. */
 class FifoHolders {
   readonly #console: FifoHolder;
-  readonly #alive: FifoHolder;
   readonly #others: readonly FifoHolder[];
 
   constructor(paths: FirecrackerPaths) {
     this.#console = new FifoHolder(paths.console);
-    this.#alive = new FifoHolder(paths.alive);
     this.#others = [new FifoHolder(paths.log), new FifoHolder(paths.metrics)];
   }
 
@@ -161,12 +171,8 @@ class FifoHolders {
     return this.#console.fd;
   }
 
-  get alive(): number {
-    return this.#alive.fd;
-  }
-
   release(): void {
-    for (const holder of [this.#console, this.#alive, ...this.#others]) holder.release();
+    for (const holder of [this.#console, ...this.#others]) holder.release();
   }
 }
 
@@ -184,21 +190,18 @@ function capabilitiesOf(verdict: FirecrackerVerdict): VmmCapabilities {
   };
 }
 
-async function hostFacts(program: string, version: string): Promise<FirecrackerHost> {
-  const kvm = await stat("/dev/kvm").catch(() => undefined);
-  return { program, version, uid: process.getuid?.() ?? 0, kvmGroup: kvm?.gid };
-}
-
 /** Firecracker refuses sockets that exist already. */
 async function prepareFiles(plan: FirecrackerPlan, spec: VmmSpec): Promise<void> {
   await removeFiles(plan);
-  const { console, log, metrics, alive, config } = plan.paths;
-  await makeFifos([console, log, metrics, alive], spec.runAs);
+  if (plan.jail !== undefined) await makeJail(plan.jail);
+  const { console, log, metrics, config } = plan.paths;
+  await makeFifos([console, log, metrics], spec.runAs);
   await writeJsonAtomic(config, plan.config, { mode: spec.runAs === undefined ? 0o600 : 0o644 });
 }
 
-async function removeFiles(plan: FirecrackerPlan): Promise<void> {
+async function removeFiles(plan: Pick<FirecrackerPlan, "paths" | "jail">): Promise<void> {
   for (const path of Object.values(plan.paths)) await rm(path, { force: true });
+  if (plan.jail !== undefined) await removeJail(plan.jail);
 }
 
 /** Returns once the API answers that the guest runs (or is paused: a VM found again). */

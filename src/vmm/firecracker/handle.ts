@@ -10,10 +10,12 @@ import { FifoReader } from "../fifo.js";
 import type { VmmExit, VmmHandle, VmmRecord, VmmStats } from "../types.js";
 import type { ProcessEnd, VmmProcess } from "../vmm-process.js";
 import { callApi, connectSocket, dialVsock } from "./client.js";
-import { CHANNEL_PORT, type FirecrackerPaths } from "./config.js";
+import { CHANNEL_PORT } from "./config.js";
 import { judgeExit } from "./exit-cause.js";
+import { removeJail } from "./jail.js";
 import { LogWatch } from "./log-watch.js";
 import { MetricsReader } from "./metrics.js";
+import type { FirecrackerPaths } from "./paths.js";
 
 const MIB = 1024 * 1024;
 
@@ -148,7 +150,10 @@ export class FirecrackerHandle implements VmmHandle {
     this.#gone = true;
     // The last words may still be in the FIFOs; with Firecracker gone they end.
     await Promise.all(this.#readers.map((reader) => reader.ended));
-    if (!this.#detached) await this.#letGo();
+    if (!this.#detached) {
+      await this.#letGo();
+      await this.#removeJail();
+    }
     return judgeExit({
       end,
       killed: this.#killed,
@@ -156,6 +161,13 @@ export class FirecrackerHandle implements VmmHandle {
       watched: this.#readers.length > 0,
       words: this.lastWords,
     });
+  }
+
+  /** Its links would keep the space of files that are removed meanwhile. What cannot go now goes at the next start. */
+  async #removeJail(): Promise<void> {
+    const { jail, jailLink } = this.record.facts;
+    if (jail === undefined || jailLink === undefined) return;
+    await removeJail({ base: jail, link: jailLink }).catch(() => undefined);
   }
 
   async #letGo(): Promise<void> {

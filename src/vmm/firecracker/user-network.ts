@@ -73,7 +73,7 @@ const EXIT_FD = 4;
 /**
  * Starts slirp4netns beside a VMM; like the VMM it outlives kilnd, and it ends with the VMM. Resolves once it works.
  *
- * @param alive FIFO that the VMM holds open
+ * @param alive FIFO that the VMM holds open (its log): when the last writer has gone, slirp4netns goes
  * @throws KilnError unavailable `user-network-failed`
  */
 export async function startSlirp(

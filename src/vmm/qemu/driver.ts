@@ -1,7 +1,7 @@
 // The QEMU driver: finds QEMU, decides between KVM and TCG, launches and finds VMs again. What goes on the command
 // line is config.ts's; what a running VM can do is handle.ts's.
 
-import { rm, stat } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, KilnError } from "../../base/errors.js";
 import type { Abortable } from "../../base/progress.js";
@@ -10,6 +10,7 @@ import { UndoStack } from "../../base/undo.js";
 import { ConsoleLog } from "../console-log.js";
 import { hostTscKhz } from "../host-tsc.js";
 import { assertNetguardLoaded, findNetguard, prepareNetguard } from "../netguard.js";
+import { kvmGroup } from "../privileges.js";
 import { checkFiles, checkReattach, checkSpec } from "../spec-check.js";
 import type {
   Accelerator,
@@ -161,7 +162,7 @@ class QemuDriver implements VmmDriver {
       accelerator,
       uid,
       tscKhz: accelerator === "tcg" ? await this.#tscKhz(program) : undefined,
-      kvmGroup: accelerator === "kvm" ? (await stat("/dev/kvm")).gid : undefined,
+      kvmGroup: accelerator === "kvm" ? await kvmGroup() : undefined,
       netguard: spec.network === undefined ? undefined : await prepareNetguard(this.#options.netguard),
     };
   }

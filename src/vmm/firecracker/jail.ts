@@ -1,0 +1,97 @@
+// Firecracker's jailer, for a root daemon: a directory that becomes Firecracker's root, with hard links of the few
+// files it needs. Plan and preparation; the jailer itself does chroot, mount namespace, device nodes and the change of
+// user. Sockets in the jail are reached through a short link: its own path is longer than a socket's may be.
+
+import { chown, link, mkdir, rm, symlink } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { Code, errnoOf, KilnError } from "../../base/errors.js";
+import type { VmmSpec } from "../types.js";
+import { planArguments, planPaths } from "./paths.js";
+
+export interface JailPlan {
+  /** --chroot-base-dir; all of the jail is below it. */
+  readonly base: string;
+  /** Firecracker's root directory. */
+  readonly root: string;
+  /** Short way to it. */
+  readonly link: string;
+  readonly owner: { readonly uid: number; readonly gid: number };
+  /** Files of the host that Firecracker needs, and their names in the jail. */
+  readonly files: readonly { readonly from: string; readonly name: string }[];
+  /** The spec as Firecracker sees it. */
+  readonly spec: VmmSpec;
+  readonly argv: readonly string[];
+}
+
+/** @param runAs the VM's own user: the jailer changes to it */
+export function planJail(
+  spec: VmmSpec,
+  runAs: NonNullable<VmmSpec["runAs"]>,
+  jailer: string,
+  program: string,
+): JailPlan {
+  const base = join(spec.stateDirectory, "jail");
+  const disks = spec.disks.map((disk) => ({ disk, name: `disk-${disk.id}` }));
+  return {
+    base,
+    root: join(base, basename(program), spec.vmId, "root"),
+    link: join(spec.runDirectory, "j"),
+    owner: runAs,
+    files: [
+      { from: spec.kernel, name: "vmlinux" },
+      { from: spec.initrd, name: "initrd" },
+      ...disks.map(({ disk, name }) => ({ from: disk.path, name })),
+    ],
+    spec: {
+      ...spec,
+      kernel: "/vmlinux",
+      initrd: "/initrd",
+      disks: disks.map(({ disk, name }) => ({ ...disk, path: `/${name}` })),
+    },
+    argv: [
+      jailer,
+      ...["--id", spec.vmId, "--exec-file", program],
+      ...["--uid", String(runAs.uid), "--gid", String(runAs.gid)],
+      ...["--chroot-base-dir", base, "--cgroup-version", "2"],
+      "--",
+      // The jailer hands --id on by itself.
+      ...planArguments(spec.vmId, planPaths("/")).slice(2),
+    ],
+  };
+}
+
+/**
+ * Makes the jail anew with all its files.
+ *
+ * @throws KilnError failed_precondition `jail-other-file-system` where a file cannot be linked into it
+ */
+export async function makeJail(plan: JailPlan): Promise<void> {
+  await removeJail(plan);
+  await mkdir(plan.root, { recursive: true, mode: 0o700 });
+  await chown(plan.root, plan.owner.uid, plan.owner.gid);
+  for (const { from, name } of plan.files) await linkInto(plan.root, from, name);
+  await symlink(plan.root, plan.link);
+}
+
+/** What is in it are links: the files themselves stay. */
+export async function removeJail(plan: Pick<JailPlan, "base" | "link">): Promise<void> {
+  await rm(plan.base, { recursive: true, force: true });
+  await rm(plan.link, { force: true });
+}
+
+async function linkInto(root: string, from: string, name: string): Promise<void> {
+  try {
+    await link(from, join(root, name));
+  } catch (error) {
+    if (errnoOf(error) !== "EXDEV") throw error;
+    throw new KilnError(
+      Code.FailedPrecondition,
+      `put ${from} into the VM's jail: it is on another file system`,
+      {
+        reason: "jail-other-file-system",
+        hint: "keep kernels, images and VMs below one data root",
+        cause: error,
+      },
+    );
+  }
+}
