@@ -46,7 +46,7 @@ fn main() {
     let name = args.next().unwrap_or_default();
     if std::process::id() == 1 {
         if name.ends_with("/shutdown") {
-            guest::system::shutdown_hook(&args.next().unwrap_or_default());
+            guest::exitrd::run_hook(&args.next().unwrap_or_default());
         }
         run_as_init(started_us);
     }

@@ -14,7 +14,8 @@ use crate::guest::cgroup::{self, Cgroup};
 use crate::logring::MAX_PIECE;
 use crate::process::io::FdStream;
 use crate::process::plan::{self, StartFailure};
-use crate::process::spawn::{self, Child, Stdio};
+use crate::process::spawn::{self, Child};
+use crate::process::stdio::{self, Stdio};
 use crate::process::{self, reaper::Ended};
 use crate::proto::{ExitStatus, ProcessSpec, Stream};
 
@@ -45,7 +46,7 @@ impl Program {
             .terminal
             .as_ref()
             .ok_or_else(|| Status::precondition("the program has no terminal"))?;
-        spawn::resize(terminal.as_ref(), plan::clamp(columns), plan::clamp(rows))
+        stdio::resize(terminal.as_ref(), plan::clamp(columns), plan::clamp(rows))
             .map_err(|error| Status::from_io("resize the terminal", error))
     }
 

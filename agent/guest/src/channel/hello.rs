@@ -40,11 +40,7 @@ impl Hello {
 
 /// True where `bytes` is one or more hellos and nothing else: what a host sends that waits for an echo.
 pub fn is_only_hellos(bytes: &[u8]) -> bool {
-    !bytes.is_empty()
-        && bytes.len().is_multiple_of(LENGTH)
-        && bytes
-            .chunks(LENGTH)
-            .all(|one| one.starts_with(&MAGIC) && one == &bytes[..LENGTH])
+    !bytes.is_empty() && bytes.len().is_multiple_of(LENGTH) && bytes.chunks(LENGTH).all(starts_like_hello)
 }
 
 /// True where `bytes` begin like a hello.

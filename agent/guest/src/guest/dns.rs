@@ -15,13 +15,24 @@ use crate::grpc::status::{Result, Status};
 use crate::proto::{Dns, HostEntry};
 
 const HIDDEN: &str = "/placed";
+const HOSTS: &str = "/etc/hosts";
+const HOSTNAME: &str = "/etc/hostname";
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+/// linux/magic.h
+const TMPFS: i64 = 0x0102_1994;
 /// The kernel's limit on symlinks in one path.
 const MAX_LINKS: usize = 40;
 
-/// Handles on the files, for later changes.
+/// What may be changed later. Empty until the root is there.
 #[derive(Default)]
 pub struct Placed {
-    resolv: Option<File>,
+    resolv: Option<Resolv>,
+}
+
+enum Resolv {
+    /// The image's own is in force.
+    Ready(File),
+    Laid(File),
 }
 
 /// The files, made before the root is entered (afterwards there is no place that the root cannot see).
@@ -58,21 +69,16 @@ impl Prepared {
     }
 
     /// Lays the files over the root's. To be called inside the root, where symlinks lead nowhere else.
-    pub fn place(mut self, hostname: &str, hosts: &str, dns: Option<&Dns>) -> Result<Placed> {
-        let place = |file: &mut File, text: &str, target: &str| {
-            rewrite(file, text)
-                .and_then(|()| cover(file, text, target))
-                .map_err(|error| Status::from_io(format_args!("lay {target} over the image's"), error))
-        };
-        place(&mut self.hosts, hosts, "/etc/hosts")?;
+    pub fn place(self, hostname: &str, hosts: &str, dns: Option<&Dns>) -> Result<Placed> {
+        lay(self.hosts, hosts, HOSTS)?;
         if !hostname.is_empty() {
-            place(&mut self.hostname, &format!("{hostname}\n"), "/etc/hostname")?;
-        }
-        if let Some(dns) = dns {
-            place(&mut self.resolv, &resolv_conf(dns)?, "/etc/resolv.conf")?;
+            lay(self.hostname, &format!("{hostname}\n"), HOSTNAME)?;
         }
         Ok(Placed {
-            resolv: dns.is_some().then_some(self.resolv),
+            resolv: Some(match dns {
+                Some(dns) => Resolv::Laid(lay(self.resolv, &resolv_conf(dns)?, RESOLV_CONF)?),
+                None => Resolv::Ready(self.resolv),
+            }),
         })
     }
 }
@@ -81,12 +87,23 @@ impl Placed {
     /// Changes the resolver of a running guest.
     pub fn change_dns(&mut self, dns: &Dns) -> Result<()> {
         let text = resolv_conf(dns)?;
-        let file = self
-            .resolv
-            .as_mut()
-            .ok_or_else(|| Status::precondition("the guest was booted without a resolver to change"))?;
-        rewrite(file, &text).map_err(|error| Status::from_io("change /etc/resolv.conf", error))
+        let file = match self.resolv.take() {
+            Some(Resolv::Laid(mut file)) => rewrite(&mut file, &text)
+                .map(|()| file)
+                .map_err(|error| Status::from_io(format_args!("change {RESOLV_CONF}"), error))?,
+            Some(Resolv::Ready(file)) => lay(file, &text, RESOLV_CONF)?,
+            None => return Err(Status::precondition("the guest has no root yet")),
+        };
+        self.resolv = Some(Resolv::Laid(file));
+        Ok(())
     }
+}
+
+/// Writes `text` where a reader of `target` finds it; gives the file to change later.
+fn lay(mut file: File, text: &str, target: &str) -> Result<File> {
+    rewrite(&mut file, text)
+        .and_then(|()| cover(file, text, target))
+        .map_err(|error| Status::from_io(format_args!("lay {target} over the image's"), error))
 }
 
 fn rewrite(file: &mut File, text: &str) -> io::Result<()> {
@@ -96,7 +113,7 @@ fn rewrite(file: &mut File, text: &str) -> io::Result<()> {
 }
 
 /// Binds `file` over what `target` leads to; makes an empty file to bind over where there is none, as Docker does.
-fn cover(file: &File, text: &str, target: &str) -> io::Result<()> {
+fn cover(file: File, text: &str, target: &str) -> io::Result<File> {
     let target = follow(Path::new(target))?;
     if !target.exists() {
         let made = target
@@ -104,19 +121,24 @@ fn cover(file: &File, text: &str, target: &str) -> io::Result<()> {
             .map_or(Ok(()), fs::create_dir_all)
             .and_then(|()| File::create(&target));
         match made {
-            // A file that lies on a tmpfs is as short-lived as ours: writing it leaves its owner (systemd-resolved)
-            // free to replace it, which a mount point is not.
-            Ok(mut made) if target.starts_with("/run") => return made.write_all(text.as_bytes()),
+            // As short-lived as ours: writing it leaves its owner (systemd-resolved) free to replace it, which a mount
+            // point is not.
+            Ok(mut made) if is_tmpfs(&made) => return made.write_all(text.as_bytes()).map(|()| made),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
                 console::error(format_args!("the read-only root has no {}", target.display()));
-                return Ok(());
+                return Ok(file);
             }
             Err(error) => return Err(error),
         }
     }
     let source = format!("/proc/self/fd/{}", file.as_raw_fd());
-    Ok(mount_bind(source.as_str(), &target)?)
+    mount_bind(source.as_str(), &target)?;
+    Ok(file)
+}
+
+fn is_tmpfs(file: &File) -> bool {
+    rustix::fs::fstatfs(file).is_ok_and(|system| system.f_type == TMPFS)
 }
 
 /// Where a chain of symlinks ends, also where nothing is there.

@@ -6,11 +6,10 @@
 
 use std::ffi::CString;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::OwnedFd;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::{FileExt, PermissionsExt};
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixListener;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use tokio::io::AsyncReadExt;
 use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
+use super::exitrd;
 use super::signals::RTMIN;
 use crate::agent::{Agent, Role};
 use crate::console;
@@ -28,24 +28,18 @@ use crate::process::io::FdStream;
 use crate::process::plan::{Plan, StartFailure};
 use crate::process::{self};
 use crate::program::Program;
-use crate::proto::{EndAction, ExitStatus, GuestRequest};
+use crate::proto::{ExitStatus, GuestRequest};
 
-const EXITRD: &str = "/run/initramfs";
-const END_FILE: &str = "/run/initramfs/end";
-/// Abstract: there is no file system left to hold it when it is needed. Only PID 1 is heard on it.
-const SOCKET: &[u8] = b"dev.kiln.end";
 /// With no host to acknowledge, a machine that has shut down ends after this.
 const UNHEARD: Duration = Duration::from_secs(5);
-/// How long a hand-over that failed may take to say so.
-const EXITRD_PATIENCE: Duration = Duration::from_secs(120);
 /// An init that ends everybody gives others this long to write their last.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Forks: the parent becomes the image's init, the child goes on as the agent. Returns in the child.
 pub async fn hand_over(agent: &Rc<Agent>, plan: &Plan) -> Result<std::result::Result<(), StartFailure>> {
     let failed = |what: &'static str| move |error: io::Error| Status::from_io(what, error);
-    install_exitrd(agent.end_action.get()).map_err(failed("install the shutdown hook"))?;
-    let listener = bind_end().map_err(failed("listen for the end"))?;
+    exitrd::install(agent.end_action.get()).map_err(failed("install the shutdown hook"))?;
+    let listener = exitrd::bind().map_err(failed("listen for the end"))?;
     let (report, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .map_err(|error| Status::from_io("make a pipe", error))?;
     let report = FdStream::new(report).map_err(failed("watch the hand-over"))?;
@@ -147,30 +141,6 @@ fn arg_start(stat: &str) -> Option<u64> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(45)?.parse().ok()
 }
 
-/// Puts this binary where systemd looks for its way back.
-fn install_exitrd(end_action: EndAction) -> io::Result<()> {
-    for directory in ["", "/oldroot", "/proc", "/sys", "/dev", "/run"] {
-        fs::create_dir_all(format!("{EXITRD}{directory}"))?;
-    }
-    let hook = format!("{EXITRD}/shutdown");
-    fs::copy("/proc/self/exe", &hook)?;
-    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755))?;
-    fs::write(
-        END_FILE,
-        if end_action == EndAction::Restart {
-            "restart"
-        } else {
-            "poweroff"
-        },
-    )
-}
-
-fn bind_end() -> io::Result<UnixListener> {
-    let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(SOCKET)?)?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
 fn listen_for_end(agent: &Rc<Agent>, listener: UnixListener) -> io::Result<()> {
     let listener = tokio::net::UnixListener::from_std(listener)?;
     let agent = agent.clone();
@@ -184,7 +154,7 @@ fn listen_for_end(agent: &Rc<Agent>, listener: UnixListener) -> io::Result<()> {
                 let mut verb = [0; 32];
                 let count = timeout(UNHEARD, stream.read(&mut verb)).await;
                 let count = count.ok().and_then(std::result::Result::ok).unwrap_or(0);
-                let request = request_of(&String::from_utf8_lossy(&verb[..count]));
+                let request = exitrd::request_of(&String::from_utf8_lossy(&verb[..count]));
                 on_shut_down(&agent, request);
                 // Held open: the hook waits for our end.
                 std::mem::forget(stream);
@@ -192,13 +162,6 @@ fn listen_for_end(agent: &Rc<Agent>, listener: UnixListener) -> io::Result<()> {
         }
     });
     Ok(())
-}
-
-fn request_of(verb: &str) -> GuestRequest {
-    match verb.trim() {
-        "reboot" | "kexec" => GuestRequest::Reboot,
-        _ => GuestRequest::Poweroff,
-    }
 }
 
 /// Everything is stopped: tell the host, and end the machine once it has acknowledged or is not there.
@@ -298,29 +261,6 @@ fn ask_for_end() -> io::Result<()> {
     std::process::Command::new(program).spawn().map(drop)
 }
 
-/// /run/initramfs/shutdown VERB: PID 1 again, in what is left of /run.
-pub fn shutdown_hook(verb: &str) -> ! {
-    let told = SocketAddr::from_abstract_name(SOCKET).and_then(|address| {
-        let mut agent = UnixStream::connect_addr(&address)?;
-        agent.write_all(verb.as_bytes())?;
-        agent.set_read_timeout(Some(EXITRD_PATIENCE))?;
-        // The agent ends the machine; its own end is the only other news.
-        agent.read(&mut [0]).map(drop)
-    });
-    if let Err(error) = told {
-        console::error(format_args!("the agent does not end the machine: {error}"));
-    }
-    rustix::fs::sync();
-    // `end` as seen from here, where /run/initramfs is the root.
-    let restart = fs::read_to_string("/end").is_ok_and(|text| text == "restart");
-    let _ = reboot(if restart {
-        RebootCommand::Restart
-    } else {
-        RebootCommand::PowerOff
-    });
-    panic!("the machine does not end");
-}
-
 /// Ctrl-Alt-Del becomes a signal to PID 1 instead of an immediate reset.
 pub fn claim_ctrl_alt_del() {
     let _ = reboot(RebootCommand::CadOff);
@@ -340,14 +280,6 @@ mod tests {
         assert_eq!(arg_start("7 (a) S 1 2"), None);
         let own = fs::read_to_string("/proc/self/stat").unwrap();
         assert!(arg_start(&own).is_some_and(|start| start > 4096));
-    }
-
-    #[test]
-    fn understands_systemds_verbs() {
-        assert_eq!(request_of("reboot\n"), GuestRequest::Reboot);
-        assert_eq!(request_of("kexec"), GuestRequest::Reboot);
-        assert_eq!(request_of("poweroff"), GuestRequest::Poweroff);
-        assert_eq!(request_of("halt"), GuestRequest::Poweroff);
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod io;
 pub mod plan;
 pub mod reaper;
 pub mod spawn;
+pub mod stdio;
 mod user;
 
 /// Sends a signal by number (real-time ones too) to a process, or with a negative pid to a group.

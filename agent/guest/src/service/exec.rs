@@ -14,7 +14,8 @@ use crate::guest::cgroup::Cgroup;
 use crate::process::io::FdStream;
 use crate::process::plan::{self, StartFailure};
 use crate::process::reaper::Ended;
-use crate::process::spawn::{self, Child, Stdio};
+use crate::process::spawn::{self, Child};
+use crate::process::stdio::{self, Stdio};
 use crate::process::{self};
 use crate::program::END_OF_TRANSMISSION;
 use crate::proto::exec_request::Message as Ask;
@@ -181,7 +182,7 @@ async fn feed(
             Some(Ask::StdinEof(true)) => end(&mut input, tty).await?,
             Some(Ask::Resize(window)) => {
                 if let Some(terminal) = &terminal {
-                    spawn::resize(
+                    stdio::resize(
                         terminal.as_ref(),
                         plan::clamp(window.columns),
                         plan::clamp(window.rows),
