@@ -32,12 +32,19 @@ const parentOf = (path: string) => path.slice(0, path.lastIndexOf("/"));
 
 /** Both listings without what kiln mounts; the mtime of a directory that got a mount point made is left out. */
 function comparable(guest: Listing, host: Listing, withoutTimes: readonly string[]): [Listing, Listing] {
-  const made = [...guest.keys()].filter((path) => OURS.test(path) && !host.has(path)).map(parentOf);
-  const untimed = new Set([...made, ...withoutTimes.map((path) => (path === "" ? "." : `./${path}`))]);
+  const made = (isOurs: (path: string) => boolean) =>
+    [...guest.keys()].filter((path) => isOurs(path) && !host.has(path)).map(parentOf);
+  // An image without /etc gets one, to hold what is mounted there.
+  const holders = new Set(made((path) => OURS.test(path)).filter((path) => !host.has(path)));
+  const isOurs = (path: string) => OURS.test(path) || holders.has(path);
+  const untimed = new Set([
+    ...made(isOurs),
+    ...withoutTimes.map((path) => (path === "" ? "." : `./${path}`)),
+  ]);
   const strip = (listing: Listing): Listing => {
     const kept: Listing = new Map();
     for (const [path, node] of listing) {
-      if (OURS.test(path)) continue;
+      if (isOurs(path)) continue;
       kept.set(path, untimed.has(path) ? { ...node, mtimeNs: "" } : node);
     }
     return kept;
@@ -76,8 +83,8 @@ export async function guestTree(kiln: TestKiln, image: string, command: readonly
   const vm = (
     await kiln.ok(["run", "-d", "--network", "none", "--entrypoint", "", image, ...command])
   ).trim();
-  await kiln.ok(["cp", TREEWALK, `${vm}:/run/treewalk`]);
-  const listing = parseListing(await kiln.ok(["exec", vm, "/run/treewalk", "/"], { timeoutMs: 600_000 }));
+  await kiln.ok(["cp", TREEWALK, `${vm}:/dev/treewalk`]);
+  const listing = parseListing(await kiln.ok(["exec", vm, "/dev/treewalk", "/"], { timeoutMs: 600_000 }));
   await kiln.ok(["rm", "-f", vm]);
   return listing;
 }
