@@ -102,7 +102,8 @@ async function writePieces(path: string, pieces: readonly Uint8Array[]): Promise
     const file = await open(temp, "wx", 0o644);
     try {
       await file.chmod(0o644); // whatever the umask
-      await file.writev([...pieces]);
+      // Not writev: it may write less than all, and say so only in its result.
+      await file.writeFile(Buffer.concat(pieces));
       await file.sync();
     } finally {
       await file.close();

@@ -1,10 +1,10 @@
-// Unpacks what kernels and modules are packed with: LZ4 and gzip here, zstd by Node or fzstd, xz and lzma by the xz
+// Unpacks what kernels and modules are packed with: LZ4 and gzip here, zstd by Node, the zstd program or fzstd, xz and lzma by the xz
 // program. The size is known beforehand or bounded, so a bomb costs at most that.
 
 import { promisify } from "node:util";
 import * as zlib from "node:zlib";
 import { Decompress as ZstdDecompress } from "fzstd";
-import { Code, KilnError } from "../base/errors.js";
+import { hasReason, isAbortError } from "../base/errors.js";
 import type { Abortable } from "../base/progress.js";
 import { describeBytes, invalidKernel } from "./invalid-kernel.js";
 import { decodeLz4Legacy } from "./lz4-legacy.js";
@@ -71,13 +71,13 @@ export async function unpack(
       case "gzip":
         return await promisify(zlib.gunzip)(data, { maxOutputLength: limit });
       case "zstd":
-        return await unpackZstd(data, limit);
+        return await unpackZstd(data, limit, options);
       case "xz":
       case "lzma":
         return await unpackXz(data, compression, limit, options);
     }
   } catch (error) {
-    if (error instanceof KilnError && error.code !== Code.Internal) throw error;
+    if (isAbortError(error) || PASSED_ON.some((reason) => hasReason(error, reason))) throw error;
     throw invalidKernel(`its ${compression} data are damaged or larger than ${limit} bytes`, error);
   }
   throw invalidKernel(`it is packed with ${compression}, which kiln does not unpack`);
@@ -99,20 +99,33 @@ async function unpackXz(
   return result.stdout;
 }
 
+/** Failures of unpacking that say nothing about the data. */
+const PASSED_ON = ["invalid-kernel", "program-missing", "cancelled", "permission-denied"];
+
 type ZstdFunction = (
   data: Buffer,
   options: { maxOutputLength: number },
   done: (error: Error | null, result: Buffer) => void,
 ) => void;
 
-async function unpackZstd(data: Buffer, limit: number): Promise<Buffer> {
+async function unpackZstd(data: Buffer, limit: number, options: Abortable): Promise<Buffer> {
   const native = (zlib as { zstdDecompress?: ZstdFunction }).zstdDecompress; // Node 22.15 and later
   if (native !== undefined) return promisify(native)(data, { maxOutputLength: limit });
-  return unpackZstdInSteps(data, limit);
+  try {
+    const args = ["--decompress", "--stdout", "--quiet", "--long=31"];
+    const result = await runProgram("zstd", args, { input: data, maxOutput: limit, signal: options.signal });
+    return result.stdout;
+  } catch (error) {
+    if (!hasReason(error, "program-missing")) throw error;
+    return unpackZstdInSteps(data, limit);
+  }
 }
 
-/** Steps, with a turn for the event loop after each: fzstd is synchronous and a kernel takes it a second or two. */
-async function unpackZstdInSteps(data: Buffer, limit: number): Promise<Buffer> {
+/**
+ * The last resort, where neither Node nor the host can: a kernel takes it ten seconds, in steps that give the event
+ * loop a turn, because fzstd is synchronous.
+ */
+export async function unpackZstdInSteps(data: Buffer, limit: number): Promise<Buffer> {
   const step = 256 * 1024;
   const chunks: Uint8Array[] = [];
   let size = 0;
