@@ -3,7 +3,7 @@
 
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { Code, errnoOf, KilnError } from "../base/errors.js";
+import { Code, errnoOf, hasReason, KilnError } from "../base/errors.js";
 import type { Abortable } from "../base/progress.js";
 import { type ModuleInfo, moduleName, readModuleInfo } from "./modinfo.js";
 import { detectCompression, unpack } from "./payload.js";
@@ -131,7 +131,7 @@ async function readModuleFile(name: string, path: string, options: Abortable): P
   try {
     return await unpack(file, compression, MAX_MODULE, options);
   } catch (error) {
-    if (error instanceof KilnError && error.reason !== "invalid-kernel") throw error;
+    if (!hasReason(error, "invalid-kernel")) throw error;
     throw brokenModule(name, `its ${compression} data are damaged`, error);
   }
 }
