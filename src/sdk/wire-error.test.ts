@@ -65,6 +65,11 @@ describe("errorFromWire", () => {
     assert.equal(error.reason, "resource-exhausted");
   });
 
+  it("knows Connect's own words for cancelled and timed out", () => {
+    assert.equal(errorFromWire({ code: "canceled" }).code, Code.Cancelled);
+    assert.equal(errorFromWire({ code: "deadline_exceeded" }).reason, "timeout");
+  });
+
   it("takes any JSON", () => {
     fc.assert(fc.property(fc.jsonValue(), (value) => assert.ok(errorFromWire(value).message.length > 0)));
   });

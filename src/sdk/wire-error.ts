@@ -1,6 +1,6 @@
 // Connect's errors (https://connectrpc.com/docs/protocol/#error-end-stream) back to the KilnError they were at kilnd.
 
-import { Code, codeFromString, KilnError } from "../base/errors.js";
+import { Code, codeFromString, codeToString, KilnError } from "../base/errors.js";
 import { decodeErrorInfo, type ErrorInfo } from "./error-info.js";
 
 const ERROR_INFO = "kiln.v1.ErrorInfo";
@@ -15,11 +15,11 @@ interface WireError {
 /** @param value the parsed `error` member of an end-of-stream message, or the body of a failed unary call */
 export function errorFromWire(value: unknown): KilnError {
   const wire: WireError = typeof value === "object" && value !== null ? value : {};
-  const code = codeFromString(typeof wire.code === "string" ? wire.code : "") ?? Code.Unknown;
+  const code = codeOf(wire.code);
   const message = typeof wire.message === "string" && wire.message !== "" ? wire.message : "the call failed";
   const info = findErrorInfo(wire.details);
   return new KilnError(code, message, {
-    reason: info?.reason || reasonOfCode(wire.code),
+    reason: info?.reason || reasonOfCode(code),
     hint: info?.hint || undefined,
     details: info?.details,
   });
@@ -35,8 +35,15 @@ function findErrorInfo(details: unknown): ErrorInfo | undefined {
   return undefined;
 }
 
-function reasonOfCode(code: unknown): string {
-  return typeof code === "string" && code !== "" ? code.replaceAll("_", "-") : "unknown";
+function codeOf(name: unknown): Code {
+  if (typeof name !== "string") return Code.Unknown;
+  // Connect writes one l.
+  return name === "canceled" ? Code.Cancelled : (codeFromString(name) ?? Code.Unknown);
+}
+
+/** Connect's own refusals bring no reason. A deadline that kilnd saw first must look like one that we saw first. */
+function reasonOfCode(code: Code): string {
+  return code === Code.DeadlineExceeded ? "timeout" : codeToString(code).replaceAll("_", "-");
 }
 
 /** The error of a response that is not Connect's: a proxy, another program on the socket, an older kilnd. */
