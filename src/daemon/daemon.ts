@@ -80,13 +80,11 @@ async function start(config: Config, env: NodeJS.ProcessEnv, log: Logger, steps:
 
   const server = createProtocolServer({ ...createApi({ engine, facts, ready: () => opened, log }), log });
   const group = settingOf(config, "group") ?? "kiln";
-  const unlink = await listenAt(server.socket, { path: paths.socket, group, log });
-  steps.push("remove the socket", unlink);
+  const listening = await listenAt(server.socket, { path: paths.socket, group, log });
+  steps.push("remove the socket", () => listening.unlink());
   steps.push("close the connections", () => server.close());
-  const address = server.socket.address(); // systemd may have passed another
-  const socket = typeof address === "string" ? address : paths.socket;
-  log.info("kilnd listens", { socket, data: paths.data, version: facts.version });
-  return socket;
+  log.info("kilnd listens", { socket: listening.path, data: paths.data, version: facts.version });
+  return listening.path;
 }
 
 function pathsOf(config: Config, env: NodeJS.ProcessEnv): KilnPaths {
@@ -143,6 +141,7 @@ function roomOptions(
     netguard: settingOf(config, "netguard") ?? packageFile("libkiln_netguard.so"),
     qemu: settingOf(config, "qemu"),
     firecracker: settingOf(config, "firecracker"),
+    jailer: settingOf(config, "jailer"),
     trustFirecracker: settingOf(config, "trust-firecracker") === "yes",
   };
 }

@@ -30,7 +30,7 @@ const options = (path: string) => ({ path, group: "no-such-group-of-kiln", log: 
 describe("listenAt", () => {
   it("makes the directory and a socket for owner and group only", async () => {
     const path = join(directory, "run", "kiln.sock");
-    const unlink = await listenAt(newServer(), options(path));
+    const { unlink } = await listenAt(newServer(), options(path));
     assert.equal((await stat(path)).mode & 0o777, 0o660);
     await unlink();
     await assert.rejects(stat(path));

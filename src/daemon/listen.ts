@@ -1,7 +1,7 @@
 // Where kilnd listens: the socket that systemd hands over, or one of its own.
 
 import { spawnSync } from "node:child_process";
-import { chown, rm, stat } from "node:fs/promises";
+import { chmod, chown, rename, rm, stat } from "node:fs/promises";
 import { connect, type Server } from "node:net";
 import { dirname } from "node:path";
 import { Code, errnoOf, KilnError } from "../base/errors.js";
@@ -34,35 +34,41 @@ export interface ListenOptions {
   readonly log: Logger;
 }
 
-/** @returns how to remove what was made */
-export async function listenAt(server: Server, options: ListenOptions): Promise<() => Promise<void>> {
+export interface Listening {
+  readonly path: string;
+  /** Removes the socket's file, unless it is systemd's. */
+  unlink(): Promise<void>;
+}
+
+/** @throws KilnError already_exists `socket-in-use`, invalid_argument `socket-path-too-long` */
+export async function listenAt(server: Server, options: ListenOptions): Promise<Listening> {
   const fd = inheritedSocket(process.env, process.pid);
   if (fd !== undefined) {
     await listening(server, { fd });
-    return async () => undefined; // systemd's socket stays
+    const address = server.address();
+    return { path: typeof address === "string" ? address : "systemd's", unlink: async () => undefined };
   }
   const { path } = options;
-  if (Buffer.byteLength(path) > MAX_SOCKET_PATH) {
-    throw new KilnError(
-      Code.InvalidArgument,
-      `the socket path ${path} is longer than ${MAX_SOCKET_PATH} bytes`,
-      {
-        reason: "socket-path-too-long",
-        hint: "choose a shorter KILN_ROOT or --socket",
-      },
-    );
-  }
+  const making = `${path}.new`;
+  if (Buffer.byteLength(making) > MAX_SOCKET_PATH) throw tooLong(path);
   await makeDirectory(dirname(path));
   await removeStale(path);
-  // With its final mode from the start: never open to more than it is meant for, and never closed to a first client.
-  const umask = process.umask(0o777 & ~SOCKET_MODE);
-  try {
-    await listening(server, { path });
-  } finally {
-    process.umask(umask);
-  }
-  await giveToGroup(path, options);
-  return () => rm(path, { force: true });
+  await rm(making, { force: true });
+  // Under another name until it has its mode and group: never open to more than it is meant for, and never closed to a
+  // first client. (The umask would do it too, but it belongs to all threads at once.)
+  await listening(server, { path: making });
+  await chmod(making, SOCKET_MODE);
+  await giveToGroup(making, options);
+  await rename(making, path);
+  return { path, unlink: () => rm(path, { force: true }) };
+}
+
+function tooLong(path: string): KilnError {
+  return new KilnError(
+    Code.InvalidArgument,
+    `the socket path ${path} is longer than the ${MAX_SOCKET_PATH - 4} bytes that a socket may have`,
+    { reason: "socket-path-too-long", hint: "choose a shorter KILN_ROOT or --socket" },
+  );
 }
 
 function listening(server: Server, where: { fd: number } | { path: string }): Promise<void> {

@@ -26,8 +26,9 @@ async function main(): Promise<void> {
   if (commandLine.version) return void process.stdout.write(`kilnd ${packageVersion()}\n`);
   const config = await readConfig(commandLine);
   const log = loggerOf(config);
-  // Sockets and files of ours are private unless said otherwise.
-  process.umask(0o077);
+  // Every room says the mode of what it makes: private, or readable for VMMs that run as users of their own. A umask of
+  // 077 (systemd's, a careful user's) would close the latter.
+  process.umask(0o022);
   const daemon = await startDaemon(config, process.env, log);
   endOnSignals(daemon.close, log);
 }

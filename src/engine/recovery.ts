@@ -39,23 +39,26 @@ export async function loadVms(ctx: EngineContext, runner: VmRunner): Promise<Loa
   for (const { id, error, movedTo } of damaged) {
     ctx.log.error("a VM's record is damaged and was put aside", { vm: id, movedTo, why: error.message });
   }
-  await removeOrphans(ctx);
+  const living = new Set<VmEntry>();
   for (const entry of ctx.vms.list()) {
-    const vmm = entry.status.vmm;
-    if (isLive(entry.state) && (vmm === undefined || !(await isAlive(vmm.process))))
-      await settleGone(ctx, runner, entry);
+    const { vmm } = entry.status;
+    if (isLive(entry.state) && vmm !== undefined && (await isAlive(vmm.process))) living.add(entry);
+  }
+  await removeOrphans(ctx, living);
+  for (const entry of ctx.vms.list()) {
+    if (isLive(entry.state) && !living.has(entry)) await settleGone(ctx, runner, entry);
   }
   return { damaged };
 }
 
-/** VMMs, and run directories, that belong to no VM that was live. */
-async function removeOrphans(ctx: EngineContext): Promise<void> {
-  const known = new Set<string>();
-  for (const { status, state } of ctx.vms.list()) {
-    if (isLive(state) && status.vmm !== undefined && status.launch !== undefined)
-      known.add(status.launch.runDirectory);
-  }
-  const orphans = (await findVmms(ctx.runRoot)).filter(({ runDirectory }) => !known.has(runDirectory));
+/**
+ * VMMs and run directories that belong to no living VM. A VMM whose record was not written any more is one: it was
+ * spawned for a boot, or a second try of one, that its kilnd did not live to see.
+ */
+async function removeOrphans(ctx: EngineContext, living: ReadonlySet<VmEntry>): Promise<void> {
+  const known = new Set([...living].flatMap(({ status }) => status.launch?.runDirectory ?? []));
+  const found = await findVmms(ctx.runRoot, ctx.dataRoot);
+  const orphans = found.filter(({ runDirectory }) => !known.has(runDirectory));
   for (const { process, runDirectory } of orphans) {
     ctx.log.warn("ending a VMM that no VM knows", { pid: process.pid, runDirectory });
   }

@@ -127,7 +127,9 @@ async function findLeaks(ctx: EngineContext): Promise<string[]> {
   const entries = ctx.vms.list();
   const known = new Set(entries.map((entry) => entry.id));
   const live = new Set(entries.flatMap(({ status }) => status.launch?.runDirectory ?? []));
-  const vmms = (await findVmms(ctx.runRoot)).filter(({ runDirectory }) => !live.has(runDirectory));
+  const vmms = (await findVmms(ctx.runRoot, ctx.dataRoot)).filter(
+    ({ runDirectory }) => !live.has(runDirectory),
+  );
   const runs = (await readdir(join(ctx.runRoot, "v")).catch(() => [])).map((name) =>
     join(ctx.runRoot, "v", name),
   );

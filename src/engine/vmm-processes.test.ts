@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { describe, it } from "node:test";
-import { findVmms, killVmms, runDirectoryIn } from "./vmm-processes.js";
+import { findVmms, jailedVm, killVmms, runDirectoryIn } from "./vmm-processes.js";
 
 const HASH = "0123456789abcdef";
 
@@ -22,6 +22,20 @@ describe("runDirectoryIn", () => {
   }
 });
 
+describe("jailedVm", () => {
+  const id = "ab".repeat(32);
+
+  it("finds the VM by the root that its jail gave the process", () => {
+    assert.equal(jailedVm(`/data/vms/${id}/vmm/jail/firecracker/${id}/root`, "/data"), id);
+  });
+
+  it("finds none elsewhere", () => {
+    for (const root of ["/", "/data", `/other/vms/${id}/x`, `/data/vms/${id}0/x`, "/data/vms/short/x"]) {
+      assert.equal(jailedVm(root, "/data"), undefined, root);
+    }
+  });
+});
+
 describe("findVmms and killVmms", () => {
   it("find a process by its run directory, and end it and no other", async () => {
     const root = `/tmp/kiln-no-such-root-${process.pid}`;
@@ -29,7 +43,7 @@ describe("findVmms and killVmms", () => {
     const [mine, other] = [sleeper(`${root}/v/${HASH}/sock`), sleeper(`${root}-other/v/${HASH}/sock`)];
     try {
       await Promise.all([once(mine, "spawn"), once(other, "spawn")]);
-      const found = await findVmms(root);
+      const found = await findVmms(root, `${root}-data`);
       assert.deepEqual(
         found.map(({ process: { pid }, runDirectory }) => [pid, runDirectory]),
         [[mine.pid, `${root}/v/${HASH}`]],
@@ -37,7 +51,7 @@ describe("findVmms and killVmms", () => {
       const ended = once(mine, "exit");
       await killVmms(found);
       await ended;
-      assert.deepEqual(await findVmms(root), []);
+      assert.deepEqual(await findVmms(root, `${root}-data`), []);
       assert.equal(other.exitCode ?? other.signalCode, null);
     } finally {
       mine.kill("SIGKILL");

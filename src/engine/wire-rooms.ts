@@ -23,6 +23,7 @@ export interface RoomOptions {
   readonly netguard: string;
   readonly qemu: string | undefined;
   readonly firecracker: string | undefined;
+  readonly jailer: string | undefined;
   readonly trustFirecracker: boolean;
   /** Limits that are left out have the image room's defaults. */
   readonly pullLimits: Partial<ImageLimits>;
@@ -41,6 +42,7 @@ export function createRooms(options: RoomOptions): Rooms {
       netguard: options.netguard,
       qemu: options.qemu,
       firecracker: options.firecracker,
+      jailer: options.jailer,
       trustFirecracker: options.trustFirecracker,
       probeKernel: () => probeKernel(kernels, agentPath),
     }),
