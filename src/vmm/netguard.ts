@@ -1,8 +1,10 @@
 // The preloaded library that keeps a guest's user network away from the host's loopback (agent/netguard): which
 // resolvers it lets through, and the proof that a process really runs with it. No library, no network card.
 
-import { readFile, realpath } from "node:fs/promises";
+import { chmod, constants, copyFile, readFile, realpath, rename } from "node:fs/promises";
+import { join } from "node:path";
 import { Code, KilnError } from "../base/errors.js";
+import { tempNameFor } from "../base/files.js";
 
 export interface Netguard {
   /** Real path. */
@@ -46,6 +48,21 @@ export async function prepareNetguard(path: string | undefined): Promise<Netguar
   // Without the file slirp asks 127.0.0.1, which the guard refuses: no resolver, no hole.
   const resolvConf = await readFile("/etc/resolv.conf", "utf8").catch(() => "");
   return { library, allow: planNetguardAllow(resolvConf) };
+}
+
+/**
+ * The same with a copy of the library where a VMM of another user can read it: a checkout in root's home is closed to
+ * it. Made anew at every start, so that what a VMM did to its copy does not last.
+ *
+ * @param directory of the VM's state; not below /run, which Debian mounts noexec
+ */
+export async function copyNetguard(guard: Netguard, directory: string): Promise<Netguard> {
+  const copy = join(await realpath(directory), "netguard.so");
+  const temp = tempNameFor(copy);
+  await copyFile(guard.library, temp, constants.COPYFILE_FICLONE);
+  await chmod(temp, 0o755);
+  await rename(temp, copy);
+  return { ...guard, library: copy };
 }
 
 /** What a process needs in its environment to run guarded. */

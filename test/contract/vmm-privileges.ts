@@ -6,6 +6,7 @@ import { after, before, describe, it } from "node:test";
 import type { VmmHandle, VmmSpec } from "../../src/vmm/index.js";
 import { type DriverFactory, MIB, shellOf, VmmBench } from "./vmm-bench.js";
 
+const CARD = { mac: "02:00:00:00:00:02", mode: "user" } as const;
 const USER = { uid: 54321, gid: 54321 };
 
 export function privilegesContract(makeDriver: DriverFactory): void {
@@ -37,6 +38,12 @@ export function privilegesContract(makeDriver: DriverFactory): void {
       assert.doesNotMatch(status.get("Groups") ?? "", /\b0\b/);
       const shell = await shellOf(handle);
       await shell.output("echo written > /dev/vda && sync");
+      if (spec.network !== undefined) {
+        assert.equal(await shell.output("cat /sys/class/net/eth0/address"), spec.network.mac);
+        await shell.output(
+          "ip link set eth0 up && ip addr add 10.0.2.15/24 dev eth0 && ping -c 1 -W 10 10.0.2.2",
+        );
+      }
       await shell.close();
       await handle.detach();
 
@@ -53,7 +60,9 @@ export function privilegesContract(makeDriver: DriverFactory): void {
 async function specOfUser(bench: VmmBench): Promise<VmmSpec> {
   await chmod(bench.root, 0o711);
   const disk = await bench.disk("cow", MIB, false);
-  const spec = await bench.spec({ runAs: USER, disks: [disk] });
+  const { capabilities } = await bench.newDriver().probe();
+  const network = capabilities?.userNetwork === true ? { network: CARD } : {};
+  const spec = await bench.spec({ runAs: USER, disks: [disk], ...network });
   for (const path of [spec.runDirectory, spec.stateDirectory, disk.path])
     await chown(path, USER.uid, USER.gid);
   return spec;

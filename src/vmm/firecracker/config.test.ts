@@ -101,7 +101,8 @@ describe("planFirecracker", () => {
       { iface_id: "eth0", host_dev_name: "tap0", guest_mac: "02:00:00:00:00:01" },
     ]);
     const root = planFirecracker({ ...spec, runAs: { uid: 5000, gid: 5000 } }, { ...HOST, uid: 0 });
-    assert.deepEqual(root.argv.slice(0, 2), ["unshare", "--net"]);
+    assert.deepEqual(root.argv.slice(0, 3), ["unshare", "--net", "--mount"]);
+    assert.match(root.argv.join(" "), /chown 5000 \/dev\/net\/tun/);
     assert.match(root.argv.join(" "), /ip tuntap add dev tap0 mode tap user 5000/);
   });
 });

@@ -28,6 +28,7 @@ export function planNetworkWrapper(
   owner: number | undefined,
 ): string[] {
   const script = [
+    ...(owner === undefined ? [] : ownTun(owner)),
     // Its owner may open it without any capability: Firecracker has none.
     `ip tuntap add dev ${TAP} mode tap user ${owner ?? 0}`,
     `ip tuntap add dev ${SLIRP_TAP} mode tap`,
@@ -38,8 +39,26 @@ export function planNetworkWrapper(
     // Root's own wrapper drops its capabilities further in, with its uid; the namespace's root has only these to lose.
     uid === 0 ? 'exec "$@"' : 'exec setpriv --bounding-set=-all --inh-caps=-all -- "$@"',
   ].join(" && ");
-  const unshare = uid === 0 ? ["unshare", "--net"] : ["unshare", "--user", "--map-root-user", "--net"];
+  const unshare = uid === 0 ? rootUnshare(owner) : ["unshare", "--user", "--map-root-user", "--net"];
   return [...unshare, "--", "sh", "-c", script, "sh", ...argv];
+}
+
+/**
+ * A /dev/net/tun of the VM's user, seen by its VMM alone: the host's may be root's only. slave: what the host unmounts
+ * goes here too.
+ */
+function ownTun(owner: number): string[] {
+  return [
+    "mount -t tmpfs -o mode=0755,size=64k kiln /dev/net",
+    "mknod -m 600 /dev/net/tun c 10 200",
+    `chown ${owner} /dev/net/tun`,
+  ];
+}
+
+function rootUnshare(owner: number | undefined): string[] {
+  return owner === undefined
+    ? ["unshare", "--net"]
+    : ["unshare", "--net", "--mount", "--propagation", "slave"];
 }
 
 /**

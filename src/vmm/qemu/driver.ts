@@ -9,7 +9,7 @@ import { delay } from "../../base/runtime.js";
 import { UndoStack } from "../../base/undo.js";
 import { ConsoleLog } from "../console-log.js";
 import { hostTscKhz } from "../host-tsc.js";
-import { assertNetguardLoaded, findNetguard, prepareNetguard } from "../netguard.js";
+import { assertNetguardLoaded, copyNetguard, type Netguard, prepareNetguard } from "../netguard.js";
 import { kvmGroup } from "../privileges.js";
 import { checkFiles, checkReattach, checkSpec } from "../spec-check.js";
 import type {
@@ -99,7 +99,11 @@ class QemuDriver implements VmmDriver {
       driver: this.kind,
       process: vmm.id,
       capabilities: probe.capabilities,
-      facts: { ...plan.sockets, consoleLog: log.path },
+      facts: {
+        ...plan.sockets,
+        consoleLog: log.path,
+        ...(host.netguard === undefined ? {} : { netguard: host.netguard.library }),
+      },
     };
     const handle = new QemuHandle({
       record,
@@ -133,26 +137,13 @@ class QemuDriver implements VmmDriver {
     });
     try {
       await handle.connect(options);
-      await this.#goOn(handle, vmm, spec);
+      await goOn(handle, vmm, record);
     } catch (error) {
       if (ended) throw gone(spec);
       throw KilnError.from(error, `find QEMU of VM ${spec.vmId.slice(0, 12)} again`);
     }
     undo.commit();
     return handle;
-  }
-
-  /** A kilnd that died between spawn and `cont` left a guest that never ran; one that stalled needs its watch. */
-  async #goOn(handle: QemuHandle, vmm: VmmProcess, spec: VmmSpec): Promise<void> {
-    const status = await handle.status();
-    if (status === "prelaunch") {
-      if (spec.network !== undefined) {
-        await assertNetguardLoaded(vmm.id.pid, await findNetguard(this.#options.netguard));
-      }
-      await handle.begin();
-    } else if (status === "io-error") {
-      handle.beginStalled();
-    }
   }
 
   async #host(spec: VmmSpec, program: string, accelerator: Accelerator): Promise<QemuHost> {
@@ -163,8 +154,13 @@ class QemuDriver implements VmmDriver {
       uid,
       tscKhz: accelerator === "tcg" ? await this.#tscKhz(program) : undefined,
       kvmGroup: accelerator === "kvm" ? await kvmGroup() : undefined,
-      netguard: spec.network === undefined ? undefined : await prepareNetguard(this.#options.netguard),
+      netguard: spec.network === undefined ? undefined : await this.#netguard(spec),
     };
+  }
+
+  async #netguard(spec: VmmSpec): Promise<Netguard> {
+    const guard = await prepareNetguard(this.#options.netguard);
+    return spec.runAs === undefined ? guard : copyNetguard(guard, spec.stateDirectory);
   }
 
   #tscKhz(program: string): Promise<number | undefined> {
@@ -194,6 +190,18 @@ async function connectToNew(handle: QemuHandle, vmm: VmmProcess, options: Aborta
         cause: error,
       },
     );
+  }
+}
+
+/** A kilnd that died between spawn and `cont` left a guest that never ran; one that stalled needs its watch. */
+async function goOn(handle: QemuHandle, vmm: VmmProcess, record: VmmRecord): Promise<void> {
+  const status = await handle.status();
+  if (status === "prelaunch") {
+    const { netguard } = record.facts;
+    if (netguard !== undefined) await assertNetguardLoaded(vmm.id.pid, netguard);
+    await handle.begin();
+  } else if (status === "io-error") {
+    handle.beginStalled();
   }
 }
 
