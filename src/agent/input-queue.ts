@@ -28,8 +28,12 @@ export class InputQueue<T> implements AsyncIterable<T> {
       for (;;) {
         const next = this.#waiting.shift();
         if (next !== undefined) {
-          yield next.item;
-          next.taken.resolve();
+          // Also when the reader leaves at this very item: nobody must wait for it any longer.
+          try {
+            yield next.item;
+          } finally {
+            next.taken.resolve();
+          }
         } else if (this.#ended) return;
         else {
           this.#wake = deferred();

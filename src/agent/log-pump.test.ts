@@ -1,0 +1,106 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { hasReason } from "../base/errors.js";
+import { deferred } from "../base/runtime.js";
+import { Stream } from "../gen/kiln/agent/v1/agent_pb.js";
+import { pumpLogs } from "./log-pump.js";
+import type { AgentSession } from "./types.js";
+
+interface Response {
+  sequence: bigint;
+  stream: Stream;
+  timeUnixNs: bigint;
+  data: Uint8Array;
+}
+
+const response = (sequence: bigint, text: string, stream = Stream.STDOUT): Response => ({
+  sequence,
+  stream,
+  timeUnixNs: 5n,
+  data: Buffer.from(text),
+});
+
+/** A session that gives these responses and notes what is acknowledged. */
+function sessionOf(responses: AsyncIterable<Response> | Iterable<Response>) {
+  const acknowledged: bigint[] = [];
+  const client = {
+    async *logs() {
+      yield* responses;
+    },
+    ackLogs: async ({ nextSequence }: { nextSequence: bigint }) => {
+      acknowledged.push(nextSequence);
+    },
+  };
+  return { session: { client } as unknown as AgentSession, acknowledged };
+}
+
+describe("log pump", () => {
+  it("stores every chunk and acknowledges the last", async () => {
+    const { session, acknowledged } = sessionOf([response(3n, "out"), response(6n, "err", Stream.STDERR)]);
+    const stored: string[] = [];
+    await pumpLogs(session, 3n, async (chunks) => {
+      for (const { stream, data } of chunks) stored.push(`${stream}: ${Buffer.from(data)}`);
+    });
+    assert.deepEqual(stored, ["stdout: out", "stderr: err"]);
+    assert.equal(acknowledged.at(-1), 9n);
+  });
+
+  it("acknowledges nothing before it is stored", async () => {
+    const { session, acknowledged } = sessionOf([response(0n, "x")]);
+    const storing = deferred<void>();
+    const pumped = pumpLogs(session, 0n, () => storing.promise);
+    await Promise.resolve();
+    assert.deepEqual(acknowledged, []);
+    storing.resolve();
+    await pumped;
+    assert.deepEqual(acknowledged, [1n]);
+  });
+
+  it("refuses a gap, a repeat, nothing, and too much at once", async () => {
+    const wrong = [
+      [response(1n, "x")],
+      [response(0n, "xy"), response(1n, "y")],
+      [response(0n, "")],
+      [response(0n, "x".repeat(70_000))],
+    ];
+    for (const responses of wrong) {
+      const { session } = sessionOf(responses);
+      await assert.rejects(
+        pumpLogs(session, 0n, async () => undefined),
+        (error) => hasReason(error, "log-gap"),
+      );
+    }
+  });
+
+  it("ends with the failure of the store, and acknowledges no more", async () => {
+    const { session, acknowledged } = sessionOf([response(0n, "x"), response(1n, "y")]);
+    const full = new Error("disk full");
+    await assert.rejects(
+      pumpLogs(session, 0n, async () => {
+        throw full;
+      }),
+      full,
+    );
+    assert.deepEqual(acknowledged, []);
+  });
+
+  it("reads no further than the store can follow", async () => {
+    let given = 0;
+    async function* endless(): AsyncGenerator<Response> {
+      for (let sequence = 0n; ; sequence += 65_536n) {
+        given++;
+        yield response(sequence, "x".repeat(65_536));
+      }
+    }
+    const { session } = sessionOf(endless());
+    const storing = deferred<void>();
+    const pumped = pumpLogs(session, 0n, () => storing.promise);
+    for (let turn = 0; turn < 1000; turn++) await Promise.resolve();
+    assert.ok(given <= 10, `${given} chunks were read`);
+    storing.resolve();
+    const failed = assert.rejects(pumped);
+    // The store follows again; end it by a gap.
+    session.client.ackLogs = () => Promise.reject(new Error("gone"));
+    await failed;
+  });
+});
