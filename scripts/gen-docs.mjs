@@ -1,15 +1,12 @@
 // npm run docs [-- --check]: writes the reference pages; --check only says which have drifted, and fails where one has.
 
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { ensureCompiled, ensureNodeModules } from "./lib/build.mjs";
+import { KILND_PAGE, kilndPage } from "./lib/kilnd-page.mjs";
 import { withSetupLock } from "./lib/lock.mjs";
 import { ROOT } from "./lib/paths.mjs";
-import { referencePages } from "./lib/reference-pages.mjs";
-import { main, SetupError } from "./lib/run.mjs";
-
-const PAGES = "docs/reference/cli";
+import { main, run, SetupError } from "./lib/run.mjs";
 
 await main(async () => {
   const { values } = parseArgs({ options: { check: { type: "boolean", default: false } } });
@@ -17,26 +14,11 @@ await main(async () => {
     await ensureNodeModules();
     await ensureCompiled();
   });
-  const pages = await referencePages();
-  const drifted = [...pages].filter(([path, text]) => read(path) !== text).map(([path]) => path);
-  const orphans = listPages().filter((path) => !pages.has(path));
-  if (values.check) {
-    if (drifted.length + orphans.length === 0) return;
-    throw new SetupError(`run \`npm run docs\`; these have drifted: ${[...drifted, ...orphans].join(", ")}`);
-  }
-  for (const path of orphans) rmSync(`${ROOT}/${path}`);
-  for (const path of drifted) {
-    mkdirSync(dirname(`${ROOT}/${path}`), { recursive: true });
-    writeFileSync(`${ROOT}/${path}`, pages.get(path) ?? "");
+  // The command line's own pages: the CLI knows its table best.
+  await run(process.execPath, [`${ROOT}/dist/src/cli/gen-docs.js`, ...(values.check ? ["--check"] : [])]);
+  const page = await kilndPage();
+  if (!values.check) writeFileSync(`${ROOT}/${KILND_PAGE}`, page);
+  else if (readFileSync(`${ROOT}/${KILND_PAGE}`, "utf8") !== page) {
+    throw new SetupError(`${KILND_PAGE} differs: run \`npm run docs\``);
   }
 });
-
-function read(path) {
-  return existsSync(`${ROOT}/${path}`) ? readFileSync(`${ROOT}/${path}`, "utf8") : undefined;
-}
-
-/** Pages of verbs that are no more are drift too. */
-function listPages() {
-  if (!existsSync(`${ROOT}/${PAGES}`)) return [];
-  return readdirSync(`${ROOT}/${PAGES}`).map((name) => `${PAGES}/${name}`);
-}
