@@ -40,6 +40,7 @@ describe("create", () => {
     assert.equal(config.imageId, world.image.id);
     assert.deepEqual(config.labels, { tier: "image" });
     assert.deepEqual([program.args, program.user, program.workdir], [["/app"], "app", "/srv"]);
+    assert.equal(config.stopTimeoutMs, 10_000);
     assert.equal(entry.state, "created");
     assert.deepEqual(await directories(), [entry.id]);
   });
@@ -76,8 +77,9 @@ describe("create", () => {
   it("boots an image without a command as a system where it has an init", async () => {
     world.image = { ...world.image, run: { ...world.image.run, cmd: [] } };
     world.hasInit = true;
-    const { program } = (await create()).record;
+    const { program, config } = (await create()).record;
     assert.deepEqual([program.mode, program.args], ["system", ["/sbin/init"]]);
+    assert.equal(config.stopTimeoutMs, 90_000);
   });
 
   it("leaves nothing when it is cancelled while the base is built", async () => {

@@ -64,7 +64,8 @@ export const DEFAULTS = {
   cpus: 1,
   memoryBytes: 512 * MIB,
   diskBytes: 64 * 1024 * MIB,
-  stopTimeoutMs: 10_000,
+  /** Docker's for a program; systemd's own for a whole system, which has many to stop. */
+  stopTimeoutMs: { app: 10_000, system: 90_000 },
 } as const;
 
 /** A configuration with every default but the image: tests and `create` start from it. */

@@ -11,7 +11,7 @@ import { type EngineContext, emitVmEvent, isoNow } from "./context.js";
 import { requireDisk } from "./host.js";
 import type { WorkOptions } from "./shared-work.js";
 import { dropImage, isImagesFault } from "./unusable-image.js";
-import type { VmConfig } from "./vm-config.js";
+import { DEFAULTS, type VmConfig } from "./vm-config.js";
 import { VmEntry } from "./vm-entry.js";
 import { VmLog } from "./vm-log.js";
 import { planProgram } from "./vm-plan.js";
@@ -60,13 +60,14 @@ export async function createVm(
     ctx.kernels.choose(config.kernel, options),
   ]);
   options.signal?.throwIfAborted();
-  const labels = { ...image.run.labels, ...config.labels };
   const { args, env, ports, ...program } = planProgram(config, image.run, base.hasInit);
+  const labels = { ...image.run.labels, ...config.labels };
+  const stopTimeoutMs = config.stopTimeoutMs || DEFAULTS.stopTimeoutMs[program.mode];
   const record: VmRecord = {
     version: 1,
     id,
     createdAt: isoNow(ctx),
-    config: { ...config, name, imageId: image.id, labels },
+    config: { ...config, name, imageId: image.id, labels, stopTimeoutMs },
     program: { ...program, args: [...args], env: [...env], ports: [...ports] },
     base: base.key,
     kernelId: kernel.id,

@@ -14,10 +14,10 @@ function validate(changes: Partial<VmConfig>): VmConfig {
 
 describe("validateConfig", () => {
   it("fills the defaults in", () => {
-    const { cpus, memoryBytes, diskBytes, stopTimeoutMs, platform } = validate({});
+    const { cpus, memoryBytes, diskBytes, platform } = validate({});
     assert.deepEqual(
-      [cpus, memoryBytes, diskBytes, stopTimeoutMs, platform],
-      [1, 512 * MIB, 65_536 * MIB, 10_000, "linux/amd64"],
+      [cpus, memoryBytes, diskBytes, platform],
+      [1, 512 * MIB, 65_536 * MIB, "linux/amd64"],
     );
   });
 

@@ -18,7 +18,7 @@ const MOST_DISK = 16 * 1024 ** 4;
 const MOST_TEXT_BYTES = 1024 ** 2;
 
 /**
- * The configuration with every default filled in.
+ * The configuration with every default filled in that does not depend on the image.
  *
  * @throws KilnError invalid_argument (`bad-*`), resource_exhausted (`too-many-cpus`, `memory-too-large`)
  */
@@ -28,7 +28,6 @@ export function validateConfig(config: VmConfig, host: HostFacts): VmConfig {
     cpus: Math.ceil(config.cpus === 0 ? DEFAULTS.cpus : config.cpus),
     memoryBytes: roundUp(config.memoryBytes || DEFAULTS.memoryBytes, MIB),
     diskBytes: roundUp(config.diskBytes || DEFAULTS.diskBytes, MIB),
-    stopTimeoutMs: config.stopTimeoutMs || DEFAULTS.stopTimeoutMs,
     platform: config.platform || host.platform,
     publish: config.publish.map((port) => ({
       ...port,

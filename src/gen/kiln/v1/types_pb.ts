@@ -510,7 +510,7 @@ export type VmConfig = Message<"kiln.v1.VmConfig"> & {
   stopSignal: string;
 
   /**
-   * 0: 10 s
+   * 0: 10 s for a program, 90 s for a system
    *
    * @generated from field: uint32 stop_timeout_ms = 27;
    */
@@ -705,7 +705,7 @@ export type VmConfigJson = {
   stopSignal?: string;
 
   /**
-   * 0: 10 s
+   * 0: 10 s for a program, 90 s for a system
    *
    * @generated from field: uint32 stop_timeout_ms = 27;
    */
