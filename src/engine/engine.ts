@@ -25,6 +25,7 @@ import type { Rooms } from "./rooms.js";
 import type { EngineSettings } from "./settings.js";
 import type { WorkOptions } from "./shared-work.js";
 import { SystemVerbs } from "./system-verbs.js";
+import { waitForLive } from "./vm-access.js";
 import { type AttachOutput, type AttachSpec, attachToVm } from "./vm-attach.js";
 import { type CreateRequest, createVm } from "./vm-create.js";
 import type { VmEntry } from "./vm-entry.js";
@@ -155,8 +156,11 @@ export class Engine {
   }
 
   /** The program's output, also of a VM that has ended. */
-  logs(key: string, options: ReadLogOptions): AsyncGenerator<LogChunk> {
-    return this.find(key).log.read(options);
+  async *logs(key: string, options: ReadLogOptions): AsyncGenerator<LogChunk> {
+    const entry = this.find(key);
+    // To follow a VM that a new kilnd is still taking over is to wait for it.
+    if (options.follow === true && !entry.log.live) await waitForLive(entry, options.signal);
+    yield* entry.log.read(options);
   }
 
   /** The kernel's console. */

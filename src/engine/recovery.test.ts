@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import {
   configOf,
+  createEngine,
   createWorld,
   destroyWorld,
   type FakeVmm,
@@ -204,6 +205,45 @@ describe("a new kilnd", () => {
     assert.deepEqual([entry.state, entry.status.reason], ["failed", "status-lost"]);
     await next.verbs.start(entry);
     assert.equal(entry.state, "running");
+  });
+
+  it("stops a VM although it is still being taken over", async () => {
+    const { engine } = await running();
+    await engine.close();
+    const next = createEngine(world);
+    engines.push(next);
+    await next.open();
+    const [entry] = next.list(true);
+    assert.ok(entry);
+    await next.verbs.stop(entry);
+    assert.deepEqual([entry.state, world.vmms[0]?.alive], ["exited", false]);
+  });
+
+  it("kills a VM although it is still being taken over", async () => {
+    const { engine } = await running();
+    await engine.close();
+    const next = createEngine(world);
+    engines.push(next);
+    await next.open();
+    const [entry] = next.list(true);
+    assert.ok(entry);
+    await next.verbs.kill(entry);
+    assert.deepEqual([entry.state, entry.status.reason], ["exited", "killed"]);
+  });
+
+  it("never continues an old boot's output with a new one's", async () => {
+    const { engine, entry, vmm } = await running();
+    vmm.guest.print("first boot\n");
+    vmm.guest.exit(0);
+    await engine.verbs.wait(entry, "exited");
+    await engine.close();
+    await writeFile(join(world.root, "data/vms", entry.id, "status.json"), "");
+    const next = await restarted(engine);
+    await next.engine.verbs.start(next.entry);
+    world.vmms.at(-1)?.guest.print("second\n");
+    world.vmms.at(-1)?.guest.exit(0);
+    await next.engine.verbs.wait(next.entry, "exited");
+    assert.equal(await textOf(next.entry), "first boot\nsecond\n");
   });
 
   it("keeps bases that are whole and names taken", async () => {

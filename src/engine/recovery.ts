@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { AgentSession } from "../agent/types.js";
 import { hasReason, KilnError } from "../base/errors.js";
 import { makeDirectory } from "../base/files.js";
 import { vmRunDirectory } from "../base/paths.js";
@@ -102,21 +103,34 @@ export async function resumeVms(ctx: EngineContext, runner: VmRunner): Promise<v
   await Promise.all(
     ctx.vms.list().map(async (entry) => {
       try {
-        if (isLive(entry.state)) await takeOver(ctx, runner, entry);
-        else if (isEnded(entry.state)) await followUp(runner, entry);
+        // Verbs wait until the VM is ours: a stop that came in between would find nothing to stop.
+        await ctx.lock.run(entry.id, () => takeOver(ctx, runner, entry));
+        if (isEnded(entry.state)) await followUp(runner, entry);
       } catch (error) {
         vmLogger(ctx, entry).error("the VM can't be taken up again", { why: KilnError.from(error).message });
+        await giveUp(ctx, runner, entry);
       }
     }),
   );
 }
 
-async function takeOver(ctx: EngineContext, runner: VmRunner, entry: VmEntry): Promise<void> {
-  const handle = await reattach(ctx, entry);
-  if (handle === undefined) {
+/** A VM that can't be managed must neither live on unseen nor be shown as running. */
+async function giveUp(ctx: EngineContext, runner: VmRunner, entry: VmEntry): Promise<void> {
+  const { vmm, launch } = entry.status;
+  if (!isLive(entry.state) || entry.live !== undefined) return;
+  try {
+    if (vmm !== undefined)
+      await killVmms([{ process: vmm.process, runDirectory: launch?.runDirectory ?? "" }]);
     await settleGone(ctx, runner, entry);
-    return followUp(runner, entry);
+  } catch (error) {
+    vmLogger(ctx, entry).error("the end of the VM can't be written", { why: KilnError.from(error).message });
   }
+}
+
+async function takeOver(ctx: EngineContext, runner: VmRunner, entry: VmEntry): Promise<void> {
+  if (!isLive(entry.state) || entry.live !== undefined) return;
+  const handle = await reattach(ctx, entry);
+  if (handle === undefined) return settleGone(ctx, runner, entry);
   await entry.log.begin(entry.status.boot);
   const live = createLive(ctx, entry, handle);
   if (entry.status.stoppedByUser) live.asked = "stop";
@@ -145,21 +159,12 @@ async function reattach(ctx: EngineContext, entry: VmEntry): Promise<VmmHandle |
   }
 }
 
-/** kilnd was killed between launch and the program's start: the rest of the boot is done now. */
+/** kilnd was killed between launch and the program's start: the rest of the boot is done now, as a start is. */
 async function finishBoot(ctx: EngineContext, runner: VmRunner, entry: VmEntry, live: LiveVm): Promise<void> {
-  const { capabilities } = live.handle.record;
-  const signal = AbortSignal.timeout(2 * ctx.settings.helloTimeoutMs[capabilities.accelerator]);
+  const abort = new AbortController();
+  entry.starting = abort;
   try {
-    const session = await live.open(signal, ctx.settings.helloTimeoutMs[capabilities.accelerator]);
-    const { phase } = await session.client.state({}, { signal });
-    let runs = true;
-    if (phase === Phase.WAITING) {
-      const assets = await ctx.kernels.prepare(entry.record.kernelId);
-      const directory = entry.status.launch?.runDirectory ?? "";
-      const facts = await specFacts(ctx, entry, directory, assets, capabilities.userNetwork);
-      const more = { capabilities, nowMs: ctx.now(), entropy: randomBytes(64) };
-      runs = (await callBoot(ctx, live, session, { ...facts, ...more }, signal)) !== 0;
-    }
+    const { session, runs } = await bootRest(ctx, entry, live, abort.signal);
     await live.ports.addAll(entry.record.program.ports);
     if (runs) await entry.change({ to: "running", at: isoNow(ctx) }, { ports: live.ports.bindings });
     runner.adopt(entry, live, session);
@@ -169,8 +174,27 @@ async function finishBoot(ctx: EngineContext, runner: VmRunner, entry: VmEntry, 
     await entry.log.end();
     const { reason, message } = KilnError.from(error, `go on with the start of VM ${entry.name}`);
     await runner.end(entry, { to: "failed", at: isoNow(ctx), reason, message }, 0);
-    await followUp(runner, entry);
+  } finally {
+    entry.starting = undefined;
   }
+}
+
+async function bootRest(
+  ctx: EngineContext,
+  entry: VmEntry,
+  live: LiveVm,
+  signal: AbortSignal,
+): Promise<{ session: AgentSession; runs: boolean }> {
+  const { capabilities } = live.handle.record;
+  const session = await live.open(signal, ctx.settings.helloTimeoutMs[capabilities.accelerator]);
+  const { phase } = await session.client.state({}, { signal });
+  if (phase !== Phase.WAITING) return { session, runs: true };
+  const assets = await ctx.kernels.prepare(entry.record.kernelId);
+  const directory = entry.status.launch?.runDirectory ?? "";
+  const facts = await specFacts(ctx, entry, directory, assets, capabilities.userNetwork);
+  const more = { capabilities, nowMs: ctx.now(), entropy: randomBytes(64) };
+  const pid = await callBoot(ctx, live, session, { ...facts, ...more }, signal);
+  return { session, runs: pid !== 0 };
 }
 
 /** A port that somebody else has taken meanwhile must not cost the VM. */

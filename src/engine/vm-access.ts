@@ -36,11 +36,13 @@ export async function runningSession(
 ): Promise<AgentSession> {
   const states: readonly VmState[] = ["running", "stopping"];
   requireState(verb, entry.name, entry.state, states);
-  if (entry.live === undefined) await waitForLive(entry, signal);
+  await waitForLive(entry, signal);
   return requireLive(entry, verb, states).link.session({ signal });
 }
 
-async function waitForLive(entry: VmEntry, signal: AbortSignal | undefined): Promise<void> {
+/** Waits a while for a VM whose state is live to be ours. */
+export async function waitForLive(entry: VmEntry, signal: AbortSignal | undefined): Promise<void> {
+  if (entry.live !== undefined || !isLive(entry.state)) return;
   const timeout = AbortSignal.timeout(TAKEOVER_MS);
   const settled = () => (entry.live !== undefined || !isLive(entry.state) ? true : undefined);
   const either = signal === undefined ? timeout : AbortSignal.any([timeout, signal]);

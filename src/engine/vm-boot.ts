@@ -52,7 +52,11 @@ export async function prepareBoot(
   await rooms.disks.checkCow(store.cowPath(entry.id), cowBase(base));
   const { driver, probe } = await rooms.vmms.choose(record.config.vmm || settings.vmm);
   const assets = await ctx.kernels.prepare(record.kernelId);
-  const facts = await specFacts(ctx, entry, runDirectory, assets, probe.capabilities?.userNetwork ?? false);
+  const userNetwork = probe.capabilities?.userNetwork ?? false;
+  if (record.config.network === "user" && !userNetwork) {
+    vmLogger(ctx, entry).warn("the VM gets no network card; its published ports work", { why: probe.why });
+  }
+  const facts = await specFacts(ctx, entry, runDirectory, assets, userNetwork);
   return { driver, probe, assets, facts, spec: planSpec(facts) };
 }
 

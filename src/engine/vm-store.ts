@@ -7,7 +7,9 @@ import type { GenericSchema, InferOutput } from "valibot";
 import { errnoOf, KilnError } from "../base/errors.js";
 import { makeDirectory, readJson, syncDirectory, writeJsonAtomic } from "../base/files.js";
 import { UndoStack } from "../base/undo.js";
+import { listSegments } from "./log-segments.js";
 import { parseRecord, type VmRecord, VmRecordSchema } from "./vm-record.js";
+import { FAILED_EXIT_CODE } from "./vm-state.js";
 import { createdStatus, type VmStatus, VmStatusSchema } from "./vm-status.js";
 
 const CREATING = ".creating-";
@@ -135,8 +137,17 @@ export class VmStore {
     try {
       return await this.#read(VmStatusSchema, join(directory, "status.json"));
     } catch (error) {
-      const why = KilnError.from(error).message;
-      return { ...createdStatus(), state: "failed", reason: "status-lost", message: why, exitCode: 125 };
+      const message = KilnError.from(error).message;
+      // Output of the next boot must not be taken for the continuation of an earlier one.
+      const boot = (await listSegments(join(directory, "log"))).at(-1)?.boot ?? 0;
+      return {
+        ...createdStatus(),
+        state: "failed",
+        reason: "status-lost",
+        message,
+        exitCode: FAILED_EXIT_CODE,
+        boot,
+      };
     }
   }
 

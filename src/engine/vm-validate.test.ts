@@ -15,10 +15,7 @@ function validate(changes: Partial<VmConfig>): VmConfig {
 describe("validateConfig", () => {
   it("fills the defaults in", () => {
     const { cpus, memoryBytes, diskBytes, platform } = validate({});
-    assert.deepEqual(
-      [cpus, memoryBytes, diskBytes, platform],
-      [1, 512 * MIB, 65_536 * MIB, "linux/amd64"],
-    );
+    assert.deepEqual([cpus, memoryBytes, diskBytes, platform], [1, 512 * MIB, 65_536 * MIB, "linux/amd64"]);
   });
 
   it("rounds CPUs, memory and disk up", () => {

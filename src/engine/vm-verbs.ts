@@ -69,16 +69,20 @@ export class VmVerbs {
   async kill(entry: VmEntry): Promise<void> {
     if (!isLive(entry.state)) requireState("kill", entry.name, entry.state, ["running"]);
     await entry.note({ stoppedByUser: true });
-    entry.starting?.abort(killed(entry));
-    const { live } = entry;
-    if (live !== undefined) {
-      live.asked = "kill";
-      await live.handle.kill();
-      await live.ended.promise;
+    while (isLive(entry.state)) {
+      entry.starting?.abort(killed(entry));
+      const { live } = entry;
+      if (live !== undefined) {
+        live.asked = "kill";
+        await live.handle.kill();
+        await live.ended.promise;
+      } else if (entry.starting !== undefined) {
+        await until(entry.changed, () => (entry.starting === undefined ? true : undefined));
+      } else {
+        // A new kilnd is taking it over, holding its lock.
+        await this.#ctx.lock.run(entry.id, async () => undefined);
+      }
     }
-    await until(entry.changed, () =>
-      isLive(entry.state) && entry.starting !== undefined ? undefined : true,
-    );
   }
 
   /** Sends a signal to the program. KILL ends the VM. */
