@@ -116,7 +116,8 @@ export class KernelVerbs {
     await sink.finish(root);
     const tree = join(temp, "tree");
     if (!(await extractKernel(sink, tree))) throw noKernelIn(reference);
-    return rooms.kernels.importTree(tree, how);
+    // Awaited here: what it reads is removed when this function returns.
+    return await rooms.kernels.importTree(tree, how);
   }
 
   #listed(kernel: StoredKernel, chosen: { kernel: StoredKernel; why: string } | undefined): ListedKernel {
