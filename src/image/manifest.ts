@@ -91,7 +91,7 @@ export function parseManifest(
   what: string,
 ): ImageIndex | ImageManifest {
   const document = parseJsonObject(bytes);
-  if (document === undefined) throw invalid(what, "it is not a JSON object");
+  if (document === undefined) throw notJson(what, contentType);
   const mediaType = decideMediaType(document, contentType, what);
   const kind = manifestKind(mediaType);
   if (kind === "schema1") {
@@ -272,10 +272,18 @@ function check<T extends v.GenericSchema>(schema: T, document: unknown, what: st
   throw invalid(what, quoteServer(`${v.getDotPath(issue) ?? "document"}: ${issue.message}`));
 }
 
-function invalid(what: string, why: string): KilnError {
+function invalid(what: string, why: string, hint?: string): KilnError {
   return new KilnError(Code.InvalidArgument, `manifest of ${what}: ${why}`, {
     reason: ImageReason.InvalidManifest,
+    hint,
   });
+}
+
+/** What a server calls something else than JSON is seldom a manifest that went wrong: something else answered. */
+function notJson(what: string, contentType: string | undefined): KilnError {
+  if (contentType === undefined || /json/i.test(contentType)) return invalid(what, "it is not a JSON object");
+  const why = `it is not a JSON object but ${quoteServer(contentType).slice(0, 80)}`;
+  return invalid(what, why, "a proxy or a login page seems to answer in the registry's place");
 }
 
 function unknownType(what: string, mediaType: string, isWhat: string, hint?: string): KilnError {
