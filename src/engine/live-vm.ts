@@ -4,10 +4,11 @@
 import type { AgentSession } from "../agent/types.js";
 import { KilnError } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
-import { type Deferred, deferred } from "../base/runtime.js";
+import { type Deferred, deferred, delay } from "../base/runtime.js";
 import { type ExitStatus, GuestRequest } from "../gen/kiln/agent/v1/agent_pb.js";
 import type { VmmHandle } from "../vmm/types.js";
 import { AgentLink } from "./agent-link.js";
+import type { LogRecord } from "./log-format.js";
 import { PortSet } from "./ports.js";
 import type { Rooms } from "./rooms.js";
 import type { VmLog } from "./vm-log.js";
@@ -75,18 +76,29 @@ export class LiveVm {
     void this.#awaitExit(session);
   }
 
+  /**
+   * Until the session or the VM ends. Where storing fails (a full disk, an agent that lies) it begins again after a
+   * pause on the same session: execs and published ports must not suffer for it.
+   */
   async #carryLogs(session: AgentSession): Promise<void> {
     const { rooms, vmLog, log } = this.#options;
     const signal = this.#abort.signal;
-    try {
-      await vmLog.settled();
-      await rooms.agent.pumpLogs(session, vmLog.nextSequence, (records) => vmLog.append(records), { signal });
-      this.logsDone.resolve();
-    } catch (error) {
-      if (signal.aborted || this.link.current !== session) return;
-      // A pump that fails on a session that lives (a full disk, an agent that lies) begins again on a new one.
-      log.warn("the output of the VM can't be stored", { why: KilnError.from(error).message });
-      await session.close();
+    for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
+      const from = vmLog.nextSequence;
+      try {
+        await vmLog.settled();
+        const store = (records: readonly LogRecord[]) => vmLog.append(records);
+        await rooms.agent.pumpLogs(session, vmLog.nextSequence, store, { signal });
+        return this.logsDone.resolve();
+      } catch (error) {
+        if (signal.aborted || this.link.current !== session) return;
+        if (vmLog.nextSequence > from) pause = FIRST_PAUSE_MS;
+        // Once for each shortage, not once for each try.
+        if (pause === FIRST_PAUSE_MS) {
+          log.warn("the output of the VM can't be stored", { why: KilnError.from(error).message });
+        }
+      }
+      await delay(pause, signal).catch(() => undefined);
     }
   }
 
@@ -102,6 +114,9 @@ export class LiveVm {
     }
   }
 }
+
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 2_000;
 
 const MOST_ERROR = 4096;
 

@@ -67,7 +67,7 @@ class DiskImageStore implements ImageStore {
     try {
       return await this.#pull(source, options);
     } catch (error) {
-      throw KilnError.from(error, error instanceof KilnError ? undefined : `pull ${describeSource(source)}`);
+      throw named(error, describeSource(source), `pull ${describeSource(source)}`);
     }
   }
 
@@ -83,7 +83,7 @@ class DiskImageStore implements ImageStore {
     try {
       return await importTar(this.#context, tar, options, layerLimits(this.#options.layerLimits));
     } catch (error) {
-      throw KilnError.from(error, error instanceof KilnError ? undefined : `import ${options.name}`);
+      throw named(error, `import ${options.name}`, `import ${options.name}`);
     }
   }
 
@@ -180,4 +180,10 @@ class DiskImageStore implements ImageStore {
       hint: "`kiln images` lists what is there",
     });
   }
+}
+
+/** A host, a path or a digest alone does not tell a user which image it was: the error says so unless it does already. */
+function named(error: unknown, name: string, context: string): KilnError {
+  const failure = KilnError.from(error);
+  return failure.message.includes(name) ? failure : KilnError.from(failure, context);
 }

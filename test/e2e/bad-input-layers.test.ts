@@ -180,7 +180,7 @@ describe("layers that are not what they should be", () => {
 
   it("are refused where the compressed stream ends early", async () => {
     const whole = gzipSync(archiveBytes([{ path: "noise", data: randomBytes(100_000) }]));
-    await assertLayerRefused(withLayer(whole.subarray(0, 50_000)), ".*ends.*", /again/);
+    await assertLayerRefused(withLayer(whole.subarray(0, 50_000)), "the gzip data ends too early", /again/);
   });
 
   it("are refused where the tar ends in the middle of a file", async () => {

@@ -31,7 +31,8 @@ export function statusText(vm: VmInfo, now: Date): string {
     case "running":
       return `Up${up}`;
     case "paused":
-      return `Up${up} (Paused)`;
+      // The user's own pause has no reason; a full disk is one.
+      return `Up${up} (Paused${status.reason === "" ? "" : `: ${status.reason}`})`;
     case "exited":
       return `Exited (${status.exitCode}) ${ago(status.finishedAt, now)}`.trim();
     case "failed":

@@ -20,30 +20,15 @@ export interface RegistryPullOptions {
   readonly signal: AbortSignal;
 }
 
-/** @throws KilnError of every kind of ImageReason, each with the image's name in its message */
+/** @throws KilnError of every kind of ImageReason */
 export async function pullFromRegistry(
   context: StoreContext,
   reference: Reference,
   options: RegistryPullOptions,
 ): Promise<StoredImage> {
-  const what = formatReference(reference);
-  try {
-    return await pull(context, reference, what, options);
-  } catch (error) {
-    const failure = KilnError.from(error);
-    // A host or a digest alone does not tell a user which of his images it was.
-    throw failure.message.includes(what) ? failure : KilnError.from(failure, `pull ${what}`);
-  }
-}
-
-async function pull(
-  context: StoreContext,
-  reference: Reference,
-  what: string,
-  options: RegistryPullOptions,
-): Promise<StoredImage> {
   const { platform, onProgress, signal } = options;
   const { limits, log } = context;
+  const what = formatReference(reference);
   onProgress({ id: what, status: "resolving" });
   using remote = await RemoteRepository.open({ ...options.remote, reference, limits, log, signal });
   const source = remoteSource(remote, what, context);
