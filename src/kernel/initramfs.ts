@@ -71,7 +71,8 @@ export async function buildInitramfs(
 ): Promise<string> {
   const path = join(directory, `initramfs-${cacheKey(kernel, agent.sha256)}.cpio`);
   if (await exists(path)) {
-    await utimes(path, new Date(), new Date()); // used now: the oldest go first
+    // Used now: the oldest go first. A file that is another user's (a cache shared by hard links) stays as old as it is.
+    await utimes(path, new Date(), new Date()).catch(() => undefined);
     return path;
   }
   const modules =
