@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -35,9 +36,19 @@ describe("lockRoot", () => {
 
   it("lets exactly one of many in that come upon a dead holder at once", async () => {
     await writeFile(join(root, "kilnd.lock"), JSON.stringify({ pid: 1, startTime: "none" }));
-    const tries = await Promise.allSettled(Array.from({ length: 8 }, () => lockRoot(root)));
+    const tries = await Promise.allSettled(Array.from({ length: 16 }, () => lockRoot(root)));
     assert.equal(tries.filter(({ status }) => status === "fulfilled").length, 1);
     assert.deepEqual(await readdir(root), ["kilnd.lock"]);
+  });
+
+  it("takes over from one that was killed while it took over", async () => {
+    const dead = JSON.stringify({ pid: 1, startTime: "none" });
+    const gate = createHash("sha256").update(dead).digest("hex").slice(0, 16);
+    await writeFile(join(root, "kilnd.lock"), dead);
+    await writeFile(join(root, `kilnd.lock.after-${gate}`), JSON.stringify({ pid: 1, startTime: "other" }));
+    const lock = await lockRoot(root);
+    assert.deepEqual(await readdir(root), ["kilnd.lock"]);
+    await lock.release();
   });
 
   it("does not release what somebody else holds", async () => {

@@ -1,6 +1,7 @@
 // One kilnd for each data root: a lock file that names its holder by pid and start time, so that a dead holder is
 // told from a living one whatever pid was used again.
 
+import { createHash } from "node:crypto";
 import { link, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, errnoOf, KilnError } from "../base/errors.js";
@@ -13,6 +14,8 @@ export interface RootLock {
 
 const FILE = "kilnd.lock";
 const ATTEMPTS = 5;
+/** Take-overs of take-overs that died half way; each needs a kill at just that moment. */
+const MOST_DEPTH = 8;
 
 /**
  * @param self default: this process
@@ -25,17 +28,50 @@ export async function lockRoot(dataRoot: string, self?: ProcessId): Promise<Root
   const mine = tempNameFor(path);
   await writeFileAtomic(mine, `${JSON.stringify(me)}\n`, { durable: false });
   try {
-    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      // link(2) is the atomic step: it never replaces what is there.
-      if (await linked(mine, path)) return { release: () => releaseLock(path, me) };
-      const holder = await readHolder(path);
-      if (holder !== undefined && (await isAlive(holder))) throw inUse(dataRoot, holder);
-      await takeAway(path);
-    }
+    await acquire(path, { dataRoot, mine }, 0);
+    return { release: () => releaseLock(path, me) };
   } finally {
     await rm(mine, { force: true });
   }
-  throw inUse(dataRoot, undefined);
+}
+
+interface Claim {
+  readonly dataRoot: string;
+  /** A file that names us, to be linked into place. */
+  readonly mine: string;
+}
+
+async function acquire(path: string, claim: Claim, depth: number): Promise<void> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    // link(2) is the atomic step: it never replaces what is there.
+    if (await linked(claim.mine, path)) return;
+    const seen = await readText(path);
+    if (seen === undefined) continue;
+    const holder = parseHolder(seen);
+    if (holder !== undefined && (await isAlive(holder))) throw inUse(claim.dataRoot, holder);
+    if (depth < MOST_DEPTH && (await takeOver(path, seen, claim, depth))) return;
+  }
+  throw inUse(claim.dataRoot, undefined);
+}
+
+/**
+ * Replaces a dead holder's lock. Many may come upon it at once, and one who is late must not replace the lock of the
+ * first: so the right to replace just this content is a lock of its own, and the content is looked at again under it.
+ *
+ * @returns false where somebody else has replaced it
+ */
+async function takeOver(path: string, seen: string, claim: Claim, depth: number): Promise<boolean> {
+  const gate = `${path}.after-${createHash("sha256").update(seen).digest("hex").slice(0, 16)}`;
+  await acquire(gate, claim, depth + 1);
+  try {
+    if ((await readText(path)) !== seen) return false;
+    const replacement = tempNameFor(path);
+    await link(claim.mine, replacement);
+    await rename(replacement, path);
+    return true;
+  } finally {
+    await rm(gate, { force: true });
+  }
 }
 
 async function linked(from: string, to: string): Promise<boolean> {
@@ -48,36 +84,29 @@ async function linked(from: string, to: string): Promise<boolean> {
   }
 }
 
-async function readHolder(path: string): Promise<ProcessId | undefined> {
+async function readText(path: string): Promise<string | undefined> {
   try {
-    const value: unknown = JSON.parse(await readFile(path, "utf8"));
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw KilnError.from(error, `read the lock ${path}`);
+  }
+}
+
+/** Undefined where it is damaged: then nobody holds it. */
+function parseHolder(text: string): ProcessId | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
     if (typeof value !== "object" || value === null) return undefined;
     const { pid, startTime } = value as Record<string, unknown>;
     return typeof pid === "number" && typeof startTime === "string" ? { pid, startTime } : undefined;
   } catch {
-    return undefined; // gone meanwhile, or damaged: nobody holds it
+    return undefined;
   }
-}
-
-/**
- * Takes a dead holder's lock away. Two may do so at once: whoever has moved a living one's lock by mistake sees that
- * and puts it back.
- */
-async function takeAway(path: string): Promise<void> {
-  const aside = tempNameFor(path);
-  try {
-    await rename(path, aside);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return;
-    throw KilnError.from(error, `take over ${path}`);
-  }
-  const holder = await readHolder(aside);
-  if (holder !== undefined && (await isAlive(holder))) await linked(aside, path);
-  await rm(aside, { force: true });
 }
 
 async function releaseLock(path: string, me: ProcessId): Promise<void> {
-  const holder = await readHolder(path);
+  const holder = parseHolder((await readText(path)) ?? "");
   if (holder?.pid === me.pid && holder.startTime === me.startTime) await rm(path, { force: true });
 }
 
