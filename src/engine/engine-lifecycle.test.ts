@@ -339,6 +339,25 @@ describe("pause", () => {
   });
 });
 
+describe("a host's disk that fills", () => {
+  it("stops running guests before their writes fail, and lets them go on, but not those that a user paused", async () => {
+    await engine.close();
+    engine = await startEngine(world, { hostWatchMs: 5 });
+    // The watch does not keep a process alive by itself.
+    const alive = setInterval(() => undefined, 1000);
+    const { entry } = await started();
+    const other = await started();
+    await engine.verbs.pause(other.entry);
+    world.freeDisk = 1000;
+    await until(entry.changed, () => entry.state === "paused" || undefined);
+    assert.equal(entry.status.reason, "host-disk-full");
+    world.freeDisk = 1e12;
+    await until(entry.changed, () => entry.state === "running" || undefined);
+    clearInterval(alive);
+    assert.deepEqual([other.entry.state, other.entry.status.reason], ["paused", ""]);
+  });
+});
+
 describe("rm", () => {
   it("refuses a running VM unless forced", async () => {
     const { entry, vmm } = await started();

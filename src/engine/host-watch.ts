@@ -1,5 +1,5 @@
-// Looks after the host while VMs run: tells of a disk or memory that runs short before it hurts, and lets VMs go on
-// that their VMM had stopped at a full disk once there is room again.
+// Looks after the host while VMs run: tells of a disk or memory that runs short before it hurts, stops guests before
+// their writes fail on a full disk, and lets them go on once there is room again.
 
 import { KilnError } from "../base/errors.js";
 import { formatMemory, formatSize } from "../base/units.js";
@@ -21,6 +21,18 @@ export function shortagesOf(look: HostLook, diskReserve: number, memoryReserve: 
   return short;
 }
 
+/** Part of the disk reserve below which guests are stopped: not every VMM stops at a failed write by itself. */
+const CRITICAL_PART = 0.25;
+
+/** What to do with running guests. Pure. */
+export function verdictOnGuests(freeDisk: number, diskReserve: number): "stop" | "go-on" | "leave" {
+  if (freeDisk < diskReserve * CRITICAL_PART) return "stop";
+  return freeDisk >= diskReserve ? "go-on" : "leave";
+}
+
+/** How much more often to look while the disk is short. */
+const HURRY = 10;
+
 export class HostWatch {
   readonly #ctx: EngineContext;
   readonly #verbs: VmVerbs;
@@ -33,12 +45,20 @@ export class HostWatch {
   }
 
   start(): void {
-    this.#timer = setInterval(() => void this.look(), this.#ctx.settings.hostWatchMs);
+    const { hostWatchMs } = this.#ctx.settings;
+    const wait = this.#short.includes("disk") ? hostWatchMs / HURRY : hostWatchMs;
+    this.#timer = setTimeout(() => void this.#again(), wait);
     this.#timer.unref();
   }
 
   close(): void {
-    clearInterval(this.#timer);
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  async #again(): Promise<void> {
+    await this.look();
+    if (this.#timer !== undefined) this.start();
   }
 
   /** What is short now, in words, for `kiln info`. */
@@ -62,9 +82,24 @@ export class HostWatch {
         events.emit({ type: "system", action: `${what}-ok`, id: "", attributes: {} });
       }
       this.#short = short;
-      if (!short.includes("disk")) await this.#letGoOn();
+      const verdict = verdictOnGuests(look.freeDisk, this.#ctx.settings.diskReserveBytes);
+      if (verdict === "stop") await this.#stopGuests(look.freeDisk);
+      else if (verdict === "go-on") await this.#letGoOn();
     } catch (error) {
       log.warn("the host can't be looked at", { why: KilnError.from(error).message });
+    }
+  }
+
+  async #stopGuests(freeDisk: number): Promise<void> {
+    const message = `only ${formatSize(freeDisk)} of the host's disk are free; the VM goes on when there is room`;
+    for (const entry of this.#ctx.vms.list()) {
+      if (entry.state !== "running") continue;
+      await this.#verbs.pause(entry, { reason: "host-disk-full", message }).catch((error: unknown) => {
+        this.#ctx.log.warn("a VM can't be stopped before the disk is full", {
+          vm: entry.shortId,
+          why: KilnError.from(error).message,
+        });
+      });
     }
   }
 

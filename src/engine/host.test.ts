@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { hasReason } from "../base/errors.js";
 import { type Host, meminfoField, readHost, requireDisk, requireMemory } from "./host.js";
-import { shortagesOf } from "./host-watch.js";
+import { shortagesOf, verdictOnGuests } from "./host-watch.js";
 
 const MIB = 1024 ** 2;
 
@@ -58,5 +58,12 @@ describe("shortagesOf", () => {
   it("names what is below its reserve", () => {
     assert.deepEqual(shortagesOf({ freeDisk: 10, availableMemory: 10 }, 10, 10), []);
     assert.deepEqual(shortagesOf({ freeDisk: 9, availableMemory: 9 }, 10, 10), ["disk", "memory"]);
+  });
+});
+
+describe("verdictOnGuests", () => {
+  it("stops them well before the disk is full, and lets them go on only with the reserve back", () => {
+    const verdicts = [24, 25, 99, 100].map((free) => verdictOnGuests(free, 100));
+    assert.deepEqual(verdicts, ["stop", "leave", "leave", "go-on"]);
   });
 });

@@ -98,14 +98,18 @@ export class VmVerbs {
     }
   }
 
-  async pause(entry: VmEntry): Promise<void> {
+  /** @param why where it is not the user who pauses */
+  async pause(
+    entry: VmEntry,
+    why: { reason: string; message: string } = { reason: "", message: "" },
+  ): Promise<void> {
     await this.#ctx.lock.run(entry.id, async () => {
       const live = requireLive(entry, "pause", ["running"]);
       await live.handle.pause();
       if (entry.live !== live || entry.state !== "running") return; // it ended meanwhile
       live.link.hold();
-      await entry.change({ to: "paused", reason: "" });
-      emitVmEvent(this.#ctx, entry, "pause");
+      await entry.change({ to: "paused", reason: why.reason }, { message: why.message });
+      emitVmEvent(this.#ctx, entry, "pause", why.reason === "" ? {} : { reason: why.reason });
     });
   }
 
