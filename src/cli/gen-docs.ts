@@ -19,7 +19,7 @@ async function renderPages(): Promise<Map<string, string>> {
   const pages = new Map<string, string>();
   const shown = VERBS.filter((verb) => verb.hidden !== true);
   for (const verb of shown) pages.set(fileName(verb), renderVerb(verb, await verb.load()));
-  pages.set("README.md", renderIndex(shown));
+  pages.set("kiln.md", renderIndex(shown));
   return pages;
 }
 
