@@ -40,11 +40,13 @@ async function countedTo(): Promise<number> {
 }
 
 describe("after kill -9 of kilnd", () => {
-  it("shows every VM as it is, at the first look", async () => {
+  it("shows every VM as it is, at the first look", async (test) => {
     const before = await countedTo();
     await kiln.stopDaemon("SIGKILL");
+    const killed = performance.now();
     await kiln.startDaemon();
     const listed = (await kiln.ok(["ps", "--format", "{{.Names}}"])).trim().split("\n").sort();
+    test.diagnostic(`kilnd started and listed after ${Math.round(performance.now() - killed)} ms`);
     assert.deepEqual(listed, [...VMS].sort());
     assert.equal(await stateOf("paused"), "paused");
     assert.equal(await stateOf("counter"), "running");
