@@ -25,7 +25,7 @@ const CHECKS = [
   { what: "Rust format", ...cargo("fmt", "--check"), when: hasCargo },
   {
     what: "Rust lint",
-    ...cargo("clippy", "--quiet", "--release", "--locked", "--all-targets", "--", "-D", "warnings"),
+    ...cargo("clippy", "--quiet", "--locked", "--all-targets", "--", "-D", "warnings"),
     when: hasCargo,
   },
 ];
