@@ -10,8 +10,8 @@ const PIPE_CLOSED = 141;
 /** A sink on one of the process's streams. Where the reader has gone (`kiln logs | head`), the process ends. */
 export function sinkOf(stream: NodeJS.WriteStream): Sink & { readonly rows: number } {
   stream.on("error", (error: Error) => {
-    if (errnoOf(error) === "EPIPE") process.exit(PIPE_CLOSED);
-    throw error;
+    // Anything else (EIO: the terminal is gone) leaves nobody to tell.
+    process.exit(errnoOf(error) === "EPIPE" ? PIPE_CLOSED : 1);
   });
   const terminal = stream as Partial<WriteStream>;
   return {

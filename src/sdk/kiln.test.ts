@@ -176,6 +176,9 @@ describe("handles", () => {
     assert.equal(vm.url(81), "http://127.0.0.1:49153");
     await vm.ports.remove("81");
     assert.throws(() => vm.url(81));
+    await assert.rejects(vm.ports.remove("9999:80"), (error) => hasReason(error, "port-not-published"));
+    await vm.ports.remove("8080:80");
+    assert.deepEqual(await vm.ports.list(), []);
   });
 
   it("give back the ports of a range when one of them is refused", async () => {

@@ -1,5 +1,7 @@
 // `vm.ports`: ports published at create, or later on a running VM.
 
+import { Code, KilnError } from "../base/errors.js";
+import { DEFAULT_HOST_IP } from "../base/ports.js";
 import { portFromJson, vmFromJson } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
 import type { Transport } from "./transport.js";
@@ -46,13 +48,41 @@ export class VmPorts {
     return bound;
   }
 
-  /** Ends a publication. */
+  /**
+   * Ends publications: of "8080:80" that one, of "80" every one of the VM's port 80.
+   *
+   * @throws KilnError not_found `port-not-published`
+   */
   async remove(port: string | Partial<PortBinding>, options: CallOptions = {}): Promise<void> {
-    for (const each of planPorts(port)) await this.#remove(each, options);
+    const bound = await this.list(options);
+    for (const wanted of planPorts(port)) {
+      const matching = bound.filter((each) => isMeant(each, wanted));
+      if (matching.length === 0) throw notPublished(this.#vm, wanted);
+      for (const each of matching) await this.#remove(each, options);
+    }
     await this.list(options);
   }
 
   async #remove(port: PortBinding, options: CallOptions): Promise<void> {
     await this.#transport.unary("VmService/RemovePort", { vm: this.#vm, port }, options);
   }
+}
+
+/** An address or a host port that was not named may be any. */
+function isMeant(bound: PortBinding, wanted: PortBinding): boolean {
+  const anyIp = wanted.hostIp === "" || wanted.hostIp === DEFAULT_HOST_IP;
+  return (
+    bound.vmPort === wanted.vmPort &&
+    bound.protocol === wanted.protocol &&
+    (wanted.hostPort === 0 || bound.hostPort === wanted.hostPort) &&
+    (anyIp || bound.hostIp === wanted.hostIp)
+  );
+}
+
+function notPublished(vm: string, { vmPort, hostPort, protocol }: PortBinding): KilnError {
+  const shown = `${hostPort === 0 ? "" : `${hostPort}:`}${vmPort}/${protocol}`;
+  return new KilnError(Code.NotFound, `unpublish ${shown} of VM ${vm}: it is not published`, {
+    reason: "port-not-published",
+    hint: `see what is: kiln port ${vm}`,
+  });
 }

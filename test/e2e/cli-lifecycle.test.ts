@@ -103,6 +103,10 @@ describe("ports and stats of a running VM", () => {
     await kiln.ok(["port", "rm", "web", `${second}:80`]);
     await assert.rejects(fetchText(second), /ECONNREFUSED/);
     assert.equal(await answerOf(address), "hello", "the other one stays");
+    await kiln.ok(["port", "rm", "web", "80"]);
+    assert.equal(await kiln.ok(["port", "web"]), "");
+    const none = await kiln.kiln(["port", "rm", "web", "80"]);
+    assert.match(none.stderr, /^kiln: unpublish 80\/tcp of VM web: it is not published/);
   });
 
   it("samples what it uses", async () => {
