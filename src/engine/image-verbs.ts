@@ -87,19 +87,24 @@ export class ImageVerbs {
    * Removes images that no VM was made from: those without a name, or with `all` every one.
    */
   async prune(all: boolean): Promise<{ deleted: string[]; bytes: number }> {
+    const { images } = this.#ctx.rooms;
+    const before = await this.#storedBytes();
     const used = new Set(this.#ctx.vms.list().map((entry) => entry.record.config.imageId));
     const deleted: string[] = [];
     for (const image of this.list()) {
       const wanted = all || image.names.length === 0;
       if (!wanted || used.has(image.id) || this.#ctx.imageHolds.has(image.id)) continue;
-      await this.#ctx.rooms.images.remove(image.id);
+      await images.remove(image.id);
       this.#emit("delete", image.id, image.names[0] ?? "");
       deleted.push(image.id);
     }
-    const before = await this.#ctx.rooms.images.usage();
-    const { bytes } = await this.#ctx.rooms.images.collectGarbage();
-    const after = await this.#ctx.rooms.images.usage();
-    return { deleted, bytes: Math.max(bytes, before.bytes - after.bytes) };
+    await images.collectGarbage();
+    return { deleted, bytes: Math.max(0, before - (await this.#storedBytes())) };
+  }
+
+  async #storedBytes(): Promise<number> {
+    const { bytes, ingestBytes } = await this.#ctx.rooms.images.usage();
+    return bytes + ingestBytes;
   }
 
   /** Removes bases that neither a VM nor an image that is here needs. */
