@@ -11,11 +11,13 @@ export interface Operand {
   readonly choices?: readonly string[];
 }
 
+/** A line for help and the reference page. */
 export interface Example {
   readonly does: string;
   readonly line: string;
 }
 
+/** What the command line gave, typed by the flags. */
 export interface Input<F extends FlagTable> {
   readonly flags: FlagValues<F>;
   readonly operands: readonly string[];

@@ -5,11 +5,13 @@ import type { Completion, Flag, FlagTable } from "./flags.js";
 import { GLOBAL_FLAGS } from "./global-flags.js";
 import { FAMILIES, familyVerbs, findVerb, VERBS } from "./verbs.js";
 
+/** One thing that may stand at the cursor; `text` describes it. */
 export interface Candidate {
   readonly value: string;
   readonly text: string;
 }
 
+/** What the shell is told. */
 export interface CompletionAnswer {
   readonly candidates: readonly Candidate[];
   /** The shell adds file names of its own. */

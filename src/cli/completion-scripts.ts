@@ -1,7 +1,9 @@
 // The shells' side of completion: each script asks the hidden `kiln __complete` for candidates. Only that verb knows
 // anything, so a script need not change when a verb does.
 
+/** Shells with a script. */
 export const SHELLS = ["bash", "zsh", "fish", "powershell"] as const;
+/** One of SHELLS. */
 export type Shell = (typeof SHELLS)[number];
 
 /**

@@ -12,11 +12,13 @@ export interface Sink {
   write(data: string | Uint8Array): Promise<void>;
 }
 
+/** How a verb wants to be connected. */
 export interface ConnectWish {
   /** false: never starts kilnd. Default true. */
   readonly start?: boolean;
 }
 
+/** The world of one run. */
 export interface Context {
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;

@@ -2,6 +2,7 @@
 
 import { usageError } from "./usage-error.js";
 
+/** One side of a copy. */
 export type CopySide =
   | { readonly kind: "stream" }
   | { readonly kind: "local"; readonly path: string }

@@ -2,6 +2,7 @@
 
 import { usageError } from "./usage-error.js";
 
+/** Docker's. */
 export const DEFAULT_DETACH_KEYS = "ctrl-p,ctrl-q";
 
 const CONTROL = "@abcdefghijklmnopqrstuvwxyz[\\]^_";

@@ -7,6 +7,7 @@ import { isUsageError } from "./usage-error.js";
 export const KILN_FAILED = 125;
 /** The program is there but cannot be executed. */
 export const NOT_EXECUTABLE = 126;
+/** There is no such program. */
 export const NOT_FOUND = 127;
 /** @param failureCode of the verb: 1 for most, 125 for run and exec */
 export function exitCodeOf(error: unknown, failureCode: number): number {

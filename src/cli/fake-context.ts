@@ -6,6 +6,7 @@ import type { Context, Sink } from "./context.js";
 import { createStyle } from "./render/style.js";
 import { formatError } from "./report.js";
 
+/** A context and what was done to it. */
 export interface FakeWorld {
   readonly context: Context;
   readonly stdout: string;
@@ -15,6 +16,7 @@ export interface FakeWorld {
   close(): Promise<void>;
 }
 
+/** How the world is; default: no terminal, no kilnd. */
 export interface FakeWorldOptions {
   readonly host?: string;
   readonly env?: NodeJS.ProcessEnv;
@@ -22,6 +24,7 @@ export interface FakeWorldOptions {
   readonly now?: Date;
 }
 
+/** Makes a world. Close it when a test has connected. */
 export function fakeContext(options: FakeWorldOptions = {}): FakeWorld {
   const out: Uint8Array[] = [];
   const err: Uint8Array[] = [];

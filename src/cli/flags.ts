@@ -3,6 +3,7 @@
 /** What a name on the command line may be completed with. */
 export type Completion = "vm" | "running-vm" | "image" | "kernel" | "file" | "none";
 
+/** What every flag has. */
 export interface FlagText {
   /** One letter. */
   readonly short?: string;
@@ -12,11 +13,13 @@ export interface FlagText {
   readonly hidden?: boolean;
 }
 
+/** A switch. */
 export interface BooleanFlag extends FlagText {
   readonly kind: "boolean";
   readonly fallback: boolean;
 }
 
+/** A flag with a value, or with several. */
 export interface ValueFlag extends FlagText {
   /** "list" may be given again and again. */
   readonly kind: "string" | "list";
@@ -29,7 +32,9 @@ export interface ValueFlag extends FlagText {
   readonly complete?: Completion;
 }
 
+/** Any flag. */
 export type Flag = BooleanFlag | ValueFlag;
+/** Flags by their long names. */
 export type FlagTable = Readonly<Record<string, Flag>>;
 
 /** What parsing gives for a table of flags. A string flag that was not given is absent. */

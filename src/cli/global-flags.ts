@@ -2,6 +2,7 @@
 
 import type { FlagTable } from "./flags.js";
 
+/** They end at the verb. */
 export const GLOBAL_FLAGS = {
   host: {
     kind: "string",

@@ -11,6 +11,7 @@ import { FAMILIES, type FoundVerb, findVerb, VERBS } from "./verbs.js";
 /** Makes the context once the global flags are known. */
 export type MakeContext = (globals: Globals) => Context;
 
+/** What the flags before the verb say. */
 export interface Globals {
   readonly host: string | undefined;
   readonly debug: boolean;

@@ -9,6 +9,7 @@ import { progressFlag } from "./render/progress.js";
 import { terminalSize } from "./terminal.js";
 import { usageError } from "./usage-error.js";
 
+/** Docker's names and letters where Docker has the thing. */
 export const runFlags = {
   "add-host": list("NAME:ADDRESS", "Add a line to the guest's /etc/hosts"),
   cidfile: text("FILE", "Write the VM's id to a new file", { complete: "file" }),
@@ -60,6 +61,7 @@ export const runFlags = {
   workdir: text("DIR", "Working directory of the program", { short: "w", fallback: "the image's" }),
 } as const;
 
+/** What parsing them gives. */
 export type RunFlagValues = FlagValues<typeof runFlags>;
 
 /** The SDK's options of these flags. @throws KilnError invalid_argument */

@@ -14,6 +14,7 @@ export interface Program extends AsyncIterable<OutputChunk> {
   close(): Promise<void>;
 }
 
+/** What of this process the program gets. */
 export interface SessionOptions {
   /** The program runs on a terminal. */
   readonly tty: boolean;

@@ -13,6 +13,7 @@ export function usageError(verb: string, message: string, suggestion?: string): 
   });
 }
 
+/** True for an error of usageError(). */
 export function isUsageError(error: unknown): boolean {
   return hasReason(error, REASON);
 }

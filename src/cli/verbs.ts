@@ -2,8 +2,10 @@
 
 import type { Command } from "./command.js";
 
+/** Headings of `kiln --help`. */
 export type VerbGroup = "Run" | "VMs" | "Files and output" | "Images" | "Kernels" | "System";
 
+/** One line of the table. */
 export interface Verb {
   /** "run", "image ls". */
   readonly name: string;
@@ -15,6 +17,7 @@ export interface Verb {
   load(): Promise<Command>;
 }
 
+/** All verbs, in the order of help. */
 export const VERBS: readonly Verb[] = [
   verb("run", "Run", "Create a VM from an image and start it", () => import("./verbs/run.js")),
   verb("create", "Run", "Create a VM without starting it", () => import("./verbs/create.js")),
@@ -104,6 +107,7 @@ function hidden(name: string, load: () => Promise<Loaded>): Verb {
 /** Words that begin longer verbs: "image", "kernel", "port", "system", "vm". */
 export const FAMILIES: readonly string[] = ["image", "kernel", "port", "system", "vm"];
 
+/** A verb found at the start of the words. */
 export interface FoundVerb {
   readonly verb: Verb;
   /** How many of the words it took. */

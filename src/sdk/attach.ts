@@ -7,6 +7,7 @@ import { type ProcessEvent, ProcessStream } from "./process-stream.js";
 import type { VmInfo, VmStatus } from "./types.js";
 import type { WireStream } from "./wire-stream.js";
 
+/** Options of `vm.attach()`. */
 export interface AttachOptions extends CallOptions {
   /** Sends what is written to the program. The VM must have been made with `openStdin`. */
   readonly stdin?: boolean | undefined;
@@ -16,6 +17,7 @@ export interface AttachOptions extends CallOptions {
   readonly start?: boolean | undefined;
 }
 
+/** How the main program ended. */
 export interface AttachExit {
   readonly exitCode: number;
   readonly status: VmStatus;

@@ -125,5 +125,7 @@ export interface StreamCalls {
   "SystemService/Events": Call<EventsRequestJson, EventsResponseJson>;
 }
 
+/** Name of a unary call. */
 export type UnaryName = keyof UnaryCalls;
+/** Name of a streaming call. */
 export type StreamName = keyof StreamCalls;

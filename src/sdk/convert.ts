@@ -28,10 +28,12 @@ export function numberOf(value: number | string | undefined): number {
   return value === undefined ? 0 : Number(value);
 }
 
+/** A time of the wire (RFC 3339). */
 export function dateOf(value: string | undefined): Date | undefined {
   return value === undefined ? undefined : new Date(value);
 }
 
+/** A Vm message. */
 export function vmFromJson(json: VmJson | undefined): VmInfo {
   return {
     id: json?.id ?? "",
@@ -101,6 +103,7 @@ function machineFromJson(json: VmConfigJson): Omit<VmConfig, ProgramField | Prog
   };
 }
 
+/** A VmStatus message. */
 export function statusFromJson(json: VmStatusJson = {}): VmStatus {
   return {
     state: stateFromJson(json.state),
@@ -131,6 +134,7 @@ function stateFromJson(state: string | undefined): VmState {
   return word === "" ? "unspecified" : (word as VmState);
 }
 
+/** A PortBinding message. */
 export function portFromJson(json: PortBindingJson | undefined): PortBinding {
   return {
     hostIp: json?.hostIp ?? "",
@@ -140,6 +144,7 @@ export function portFromJson(json: PortBindingJson | undefined): PortBinding {
   };
 }
 
+/** An Image message. */
 export function imageFromJson(json: ImageJson = {}): ImageInfo {
   return {
     id: json.id ?? "",
@@ -167,6 +172,7 @@ function imageConfigFromJson(json: ImageConfigJson = {}): ImageConfig {
   };
 }
 
+/** A Kernel message. */
 export function kernelFromJson(json: KernelJson): KernelInfo {
   return {
     id: json.id ?? "",
@@ -181,6 +187,7 @@ export function kernelFromJson(json: KernelJson): KernelInfo {
   };
 }
 
+/** A Progress message. */
 export function progressFromJson(json: ProgressJson): Progress {
   return {
     id: json.id ?? "",

@@ -2,18 +2,21 @@
 
 import { Code, KilnError } from "../base/errors.js";
 
+/** What is copied. */
 export interface CopySource {
   /** As the user wrote it, for messages. */
   readonly path: string;
   readonly isDirectory: boolean;
 }
 
+/** What is at the place it goes to. */
 export interface CopyTarget {
   /** As the user wrote it. */
   readonly path: string;
   readonly kind: "missing" | "file" | "directory";
 }
 
+/** Where the copy lands. */
 export interface CopyPlan {
   /** Directory to unpack in; it must exist. */
   readonly directory: string;

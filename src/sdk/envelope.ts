@@ -10,6 +10,7 @@ export const FLAG_END_STREAM = 0x02;
 
 const HEADER_BYTES = 5;
 
+/** One framed message. */
 export interface Envelope {
   readonly flags: number;
   readonly payload: Buffer;

@@ -5,6 +5,7 @@ import type { CallOptions } from "./deadline.js";
 import type { Transport } from "./transport.js";
 import type { KilnEvent } from "./types.js";
 
+/** Options of `kiln.events()`. Without `after` and `since`: what happens from now on. */
 export interface EventOptions extends CallOptions {
   /** Goes on after the event with this cursor, without a gap. */
   readonly after?: number | undefined;
@@ -15,6 +16,7 @@ export interface EventOptions extends CallOptions {
   readonly filter?: readonly string[] | undefined;
 }
 
+/** Follows events. Errors: unavailable `connection-lost`; go on with `after`. */
 export async function* readEvents(
   transport: Transport,
   options: EventOptions,

@@ -8,6 +8,7 @@ import { type ProcessEvent, ProcessStream } from "./process-stream.js";
 import { pairs, type TerminalSize, withoutUndefined } from "./vm-options.js";
 import type { WireStream } from "./wire-stream.js";
 
+/** Options of `vm.exec()`. */
 export interface ExecOptions extends CallOptions {
   /** Added to the VM's own. */
   readonly env?: Readonly<Record<string, string>> | readonly string[] | undefined;

@@ -4,6 +4,7 @@ import { connect, type Socket } from "node:net";
 import { Code, errnoOf, KilnError } from "../base/errors.js";
 import { kilnPaths, MAX_SOCKET_PATH } from "../base/paths.js";
 
+/** A kilnd to talk to. */
 export interface HostAddress {
   /** Path of kilnd's unix socket. */
   readonly socket: string;

@@ -8,12 +8,14 @@ import { sendSource } from "./send-source.js";
 import type { Transport } from "./transport.js";
 import type { ImageInfo, Progress } from "./types.js";
 
+/** Credentials for a registry: name and password, or an identity token. */
 export interface RegistryAuth {
   readonly username?: string;
   readonly password?: string;
   readonly identityToken?: string;
 }
 
+/** Options of `kiln.images.pull()`. */
 export interface PullOptions extends CallOptions {
   /** "linux/amd64". Default: the host's. */
   readonly platform?: string | undefined;
@@ -26,12 +28,14 @@ export interface PullOptions extends CallOptions {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
+/** Options of `kiln.images.list()`. */
 export interface ListImagesOptions extends CallOptions {
   readonly all?: boolean | undefined;
   /** "reference=nginx*", "dangling=true", "label=k=v". */
   readonly filter?: readonly string[] | undefined;
 }
 
+/** Options of `kiln.images.import()`. */
 export interface ImportOptions extends CallOptions {
   /** Dockerfile lines: `CMD ["/bin/sh"]`, `ENV A=b`. */
   readonly changes?: readonly string[] | undefined;
@@ -39,12 +43,14 @@ export interface ImportOptions extends CallOptions {
   readonly platform?: string | undefined;
 }
 
+/** An image with its documents. */
 export interface ImageDetails extends ImageInfo {
   /** As the registry had them. */
   readonly manifestJson: string;
   readonly configJson: string;
 }
 
+/** What a removal took: names, and images that lost their last one. */
 export interface RemovedImage {
   readonly untagged: readonly string[];
   readonly deleted: readonly string[];
@@ -102,7 +108,13 @@ export class Images {
     };
   }
 
-  /** Makes an image of a root file system: a tar stream, plain, gzip or zstd. */
+  /**
+   * Makes an image of a root file system: a tar stream, plain, gzip or zstd.
+   *
+   * ```ts
+   * await kiln.images.import(createReadStream("rootfs.tar"), "mine:1", { changes: ['CMD ["/bin/sh"]'] });
+   * ```
+   */
   async import(
     source: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
     name: string,

@@ -7,6 +7,7 @@ import { Listing } from "./listing.js";
 import type { Transport } from "./transport.js";
 import type { KernelInfo, Progress } from "./types.js";
 
+/** Options of `kiln.kernels.import()`. */
 export interface ImportKernelOptions extends CallOptions {
   readonly name?: string | undefined;
   readonly makeDefault?: boolean | undefined;

@@ -14,6 +14,7 @@ import type { Vm } from "./vm.js";
 import type { VmOptions } from "./vm-options.js";
 import { Vms } from "./vms.js";
 
+/** Options of `Kiln.connect()`. */
 export interface ConnectOptions extends CallOptions {
   /** "unix:///run/kiln/kiln.sock". Default: KILN_HOST, else the socket of this user's kilnd. */
   readonly host?: string | undefined;

@@ -4,6 +4,7 @@ import { dateOf } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
 import type { Transport } from "./transport.js";
 
+/** Options of `vm.logs()`. Without any: all that is there, then the end. */
 export interface LogOptions extends CallOptions {
   /** Goes on until the VM ends. */
   readonly follow?: boolean | undefined;
@@ -22,6 +23,7 @@ export interface LogChunk {
   readonly data: Uint8Array;
 }
 
+/** Reads a log. Not reading on stops kilnd from sending. */
 export async function* readLogs(
   transport: Transport,
   vm: string,

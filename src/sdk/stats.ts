@@ -6,11 +6,13 @@ import type { CallOptions } from "./deadline.js";
 import type { Transport } from "./transport.js";
 import type { VmStats } from "./types.js";
 
+/** Options of `vm.stats()` and `kiln.vms.stats()`. */
 export interface StatsOptions extends CallOptions {
   /** One sample instead of one a second. */
   readonly once?: boolean | undefined;
 }
 
+/** What the VMs used at one moment. */
 export interface StatsSample {
   readonly time: Date;
   readonly stats: readonly VmStats[];

@@ -9,6 +9,7 @@ import type {
 import { kernelFromJson, numberOf } from "./convert.js";
 import type { DiskUsage, PruneResult, SystemInfo, VersionInfo } from "./types.js";
 
+/** A VersionResponse message. */
 export function versionFromJson(json: VersionResponseJson = {}): VersionInfo {
   return {
     version: json.version ?? "",
@@ -19,6 +20,7 @@ export function versionFromJson(json: VersionResponseJson = {}): VersionInfo {
   };
 }
 
+/** An InfoResponse message. */
 export function infoFromJson(json: InfoResponseJson): SystemInfo {
   return {
     version: versionFromJson(json.version),
@@ -51,6 +53,7 @@ export function infoFromJson(json: InfoResponseJson): SystemInfo {
   };
 }
 
+/** A DiskUsageResponse message. */
 export function usageFromJson(json: DiskUsageResponseJson): DiskUsage {
   return {
     rows: (json.rows ?? []).map((row) => ({
@@ -64,6 +67,7 @@ export function usageFromJson(json: DiskUsageResponseJson): DiskUsage {
   };
 }
 
+/** A PruneResponse message. */
 export function pruneFromJson(json: PruneResponseJson): PruneResult {
   return {
     vms: json.vms ?? [],

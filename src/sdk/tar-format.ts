@@ -3,12 +3,15 @@
 
 import { Code, KilnError } from "../base/errors.js";
 
+/** Everything in a tar comes in blocks of this size. */
 export const BLOCK_BYTES = 512;
 /** Longest PAX or GNU extension taken. */
 export const MAX_EXTENSION_BYTES = 1024 * 1024;
 
+/** Kinds of entries that are read and written. */
 export type TarType = "file" | "directory" | "symlink" | "hardlink" | "char" | "block" | "fifo";
 
+/** One entry, extensions applied. */
 export interface TarEntry {
   /** Bytes as latin1, without a trailing slash. */
   readonly name: string;

@@ -19,6 +19,7 @@ import { Code, errnoOf, KilnError } from "../base/errors.js";
 import type { TarEntry } from "./tar-format.js";
 import { readTar, type TarMember } from "./tar-stream.js";
 
+/** Options of extractTree(). */
 export interface ExtractOptions {
   /** Gives the path below the directory, bytes as latin1; undefined leaves the entry out. Default: its own name. */
   readonly rename?: ((name: string) => string | undefined) | undefined;
@@ -28,6 +29,7 @@ export interface ExtractOptions {
   readonly onSkip?: ((path: string, why: string) => void) | undefined;
 }
 
+/** What was written. */
 export interface ExtractResult {
   readonly entries: number;
   readonly bytes: number;

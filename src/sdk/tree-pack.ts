@@ -8,6 +8,7 @@ import { TAR_END } from "./tar-stream.js";
 
 const READ_BYTES = 256 * 1024;
 
+/** Options of packTree(). */
 export interface PackOptions {
   /** Name of the root entry, bytes as latin1; undefined: the contents of the directory, without it. */
   readonly name: string | undefined;

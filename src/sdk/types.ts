@@ -5,6 +5,7 @@
 export type Size = number | `${number}${"" | "B" | "b" | SizeUnit | Lowercase<SizeUnit>}`;
 type SizeUnit = "K" | "M" | "G" | "T" | "KB" | "MB" | "GB" | "TB" | "KiB" | "MiB" | "GiB" | "TiB";
 
+/** States of a VM. `exited`: its program ended and said so; `failed`: anything else. */
 export type VmState =
   | "unspecified"
   | "created"
@@ -25,6 +26,7 @@ export interface PortBinding {
   readonly protocol: "tcp" | "udp";
 }
 
+/** What is done when the program ends. */
 export interface RestartPolicy {
   readonly name: "no" | "on-failure" | "always" | "unless-stopped";
   /** `on-failure` only; 0: no limit. */
@@ -91,6 +93,7 @@ export interface VmStatus {
   readonly timings: { readonly spawnedMs: number; readonly helloMs: number; readonly startedMs: number };
 }
 
+/** A VM as kilnd knows it. */
 export interface VmInfo {
   /** 64 hex characters. */
   readonly id: string;
@@ -100,6 +103,7 @@ export interface VmInfo {
   readonly status: VmStatus;
 }
 
+/** How an image runs (OCI image config). */
 export interface ImageConfig {
   readonly env: readonly string[];
   readonly entrypoint: readonly string[];
@@ -113,6 +117,7 @@ export interface ImageConfig {
   readonly volumes: readonly string[];
 }
 
+/** An image of the store. */
 export interface ImageInfo {
   /** "sha256:...", of the config. */
   readonly id: string;
@@ -127,6 +132,7 @@ export interface ImageInfo {
   readonly layers: readonly string[];
 }
 
+/** A guest kernel of the store. */
 export interface KernelInfo {
   readonly id: string;
   readonly name: string;
@@ -151,6 +157,7 @@ export interface Progress {
   readonly message: string;
 }
 
+/** Something that happened. */
 export interface KilnEvent {
   /** Give it to `kiln.events({ after })` to go on from here. */
   readonly cursor: number;
@@ -161,6 +168,7 @@ export interface KilnEvent {
   readonly attributes: Readonly<Record<string, string>>;
 }
 
+/** What one VM uses. */
 export interface VmStats {
   readonly id: string;
   readonly name: string;
@@ -176,6 +184,7 @@ export interface VmStats {
   readonly processes: number;
 }
 
+/** Versions of kilnd and its parts. */
 export interface VersionInfo {
   readonly version: string;
   readonly apiVersion: string;
@@ -184,6 +193,7 @@ export interface VersionInfo {
   readonly platform: string;
 }
 
+/** A VMM of this host, and why it is, or is not, the one used. */
 export interface VmmChoice {
   readonly vmm: string;
   readonly accelerator: string;
@@ -194,6 +204,7 @@ export interface VmmChoice {
   readonly capabilities: Readonly<Record<string, string>>;
 }
 
+/** A setting of kilnd, and where it comes from. */
 export interface Setting {
   readonly name: string;
   readonly value: string;
@@ -201,6 +212,7 @@ export interface Setting {
   readonly origin: string;
 }
 
+/** kilnd and its host. */
 export interface SystemInfo {
   readonly version: VersionInfo;
   readonly vmms: readonly VmmChoice[];
@@ -219,6 +231,7 @@ export interface SystemInfo {
   readonly warnings: readonly string[];
 }
 
+/** Disk taken by one kind of object. */
 export interface UsageRow {
   readonly type: string;
   readonly total: number;
@@ -228,12 +241,14 @@ export interface UsageRow {
   readonly reclaimableBytes: number;
 }
 
+/** Disk taken, and whether all of it is owned. */
 export interface DiskUsage {
   readonly rows: readonly UsageRow[];
   /** Files that no object owns. */
   readonly leaks: readonly string[];
 }
 
+/** What a prune removed: ids, and the disk given back. */
 export interface PruneResult {
   readonly vms: readonly string[];
   readonly images: readonly string[];

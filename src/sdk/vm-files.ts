@@ -15,11 +15,13 @@ const S_IFLNK = 0o120000;
 const MAX_LINKS = 40;
 const DEFAULT_MAX_READ_BYTES = 256 * 1024 * 1024;
 
+/** Options of `vm.fs.read()`. */
 export interface ReadOptions extends CallOptions {
   /** A longer file is refused. Default 256 MiB. */
   readonly maxBytes?: number | undefined;
 }
 
+/** Options of `vm.fs.write()`. */
 export interface WriteOptions extends CallOptions {
   /** Permission bits. Default 0644. */
   readonly mode?: number | undefined;
@@ -28,6 +30,7 @@ export interface WriteOptions extends CallOptions {
   readonly gid?: number | undefined;
 }
 
+/** Options of copies and archives. */
 export interface CopyOptions extends CallOptions {
   /** Follows the source itself where it is a symbolic link. */
   readonly followLink?: boolean | undefined;
@@ -37,6 +40,7 @@ export interface CopyOptions extends CallOptions {
   readonly onSkip?: ((path: string, why: string) => void) | undefined;
 }
 
+/** What was unpacked. */
 export interface ArchiveResult {
   readonly entries: number;
   readonly bytes: number;
@@ -111,6 +115,10 @@ export class VmFiles {
   /**
    * Copies a local file or directory into the VM, with the rules of `docker cp`: `dir` goes into an existing
    * directory, `dir/.` means its contents.
+   *
+   * ```ts
+   * await vm.fs.copyIn("./site/.", "/usr/share/nginx/html");
+   * ```
    */
   async copyIn(localPath: string, vmPath: string, options: CopyOptions = {}): Promise<ArchiveResult> {
     const { planCopyIn } = await import("./copy-local.js");
@@ -122,7 +130,14 @@ export class VmFiles {
     return this.writeArchive(plan.directory, source, options);
   }
 
-  /** Copies a file or directory of the VM to the local file system, with the rules of `docker cp`. */
+  /**
+   * Copies a file or directory of the VM to the local file system, with the rules of `docker cp`. Nothing is written
+   * outside of `localPath`, whatever the guest sends.
+   *
+   * ```ts
+   * await vm.fs.copyOut("/var/log/nginx", "./logs");
+   * ```
+   */
   async copyOut(vmPath: string, localPath: string, options: CopyOptions = {}): Promise<ArchiveResult> {
     const { planCopyOut } = await import("./copy-local.js");
     const { renameRoot } = await import("./copy-plan.js");

@@ -32,6 +32,10 @@ export class VmPorts {
   /**
    * Publishes "8080:80", or every port of a range; gives the bindings with the ports that were chosen.
    * Where one port of several cannot be bound, those before it are given back.
+   *
+   * ```ts
+   * const [{ hostPort }] = await vm.ports.add("127.0.0.1::80");
+   * ```
    */
   async add(port: string | Partial<PortBinding>, options: CallOptions = {}): Promise<readonly PortBinding[]> {
     const bound: PortBinding[] = [];

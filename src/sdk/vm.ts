@@ -13,6 +13,7 @@ import type { VmInfo, VmStatus } from "./types.js";
 import { VmFiles } from "./vm-files.js";
 import { VmPorts } from "./vm-ports.js";
 
+/** Options of `vm.stop()`. */
 export interface StopOptions extends CallOptions {
   /** Time for the program to end by itself, milliseconds; default: the VM's own. Then it is killed. */
   readonly graceMs?: number | undefined;
@@ -20,11 +21,13 @@ export interface StopOptions extends CallOptions {
   readonly stopSignal?: string | undefined;
 }
 
+/** Options of `vm.remove()`. */
 export interface RemoveOptions extends CallOptions {
   /** Kills a VM that runs. */
   readonly force?: boolean | undefined;
 }
 
+/** Options of `vm.wait()`. */
 export interface WaitOptions extends CallOptions {
   /** Default "exited". */
   readonly condition?: "exited" | "running" | "removed" | undefined;

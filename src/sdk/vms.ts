@@ -11,6 +11,7 @@ import type { Progress, VmInfo } from "./types.js";
 import { Vm } from "./vm.js";
 import { planVmConfig, type VmOptions } from "./vm-options.js";
 
+/** Options of `kiln.vms.list()`. */
 export interface ListVmsOptions extends CallOptions {
   /** Also those that do not run. */
   readonly all?: boolean | undefined;
@@ -30,6 +31,11 @@ export class Vms {
   /**
    * A handle on a VM by id, unique id prefix, or name.
    *
+   * ```ts
+   * const vm = await kiln.vms.get("web");
+   * await vm.stop({ graceMs: 30_000 });
+   * ```
+   *
    * @throws KilnError not_found `vm-not-found`, invalid_argument `ambiguous-id`
    */
   async get(key: string, options: CallOptions = {}): Promise<Vm> {
@@ -42,7 +48,13 @@ export class Vms {
     return new Vm(this.#transport, vmFromJson({ id: key, name: key }), false);
   }
 
-  /** What the VMs are now. Await it for an array, or iterate it. */
+  /**
+   * What the VMs are now. Await it for an array, or iterate it.
+   *
+   * ```ts
+   * for await (const { name, status } of kiln.vms.list({ all: true })) console.log(name, status.state);
+   * ```
+   */
   list(options: ListVmsOptions = {}): Listing<VmInfo> {
     const { all = false, filter = [], limit = 0 } = options;
     const request = { all, filters: filter.slice(), limit };

@@ -7,6 +7,7 @@ import { delimiter, join } from "node:path";
 /** ok: as needed. warning: kiln works, but worse or without something. error: kiln cannot work. */
 export type Verdict = "ok" | "warning" | "error";
 
+/** What one check found. */
 export interface Finding {
   readonly name: string;
   readonly verdict: Verdict;
@@ -16,14 +17,17 @@ export interface Finding {
   readonly hint?: string;
 }
 
+/** All is well. */
 export function ok(name: string, found: string): Finding {
   return { name, verdict: "ok", found };
 }
 
+/** kiln works, but worse or without something. */
 export function warning(name: string, found: string, hint: string): Finding {
   return { name, verdict: "warning", found, hint };
 }
 
+/** kiln cannot work. */
 export function failure(name: string, found: string, hint: string): Finding {
   return { name, verdict: "error", found, hint };
 }

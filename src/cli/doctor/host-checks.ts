@@ -10,6 +10,7 @@ import { type Finding, failure, ok, warning } from "./check.js";
 const GIB = 1024 ** 3;
 const LEAST_NODE = [20, 19] as const;
 
+/** Operating system and processor. */
 export function checkPlatform(platform: string, arch: string): Finding {
   const found = `${platform}/${arch}`;
   if (platform === "linux" && arch === "x64") return ok("platform", found);
@@ -19,6 +20,7 @@ export function checkPlatform(platform: string, arch: string): Finding {
   return failure("platform", found, "kiln runs on Linux on x86-64");
 }
 
+/** The Node that runs this. */
 export function checkNode(version: string): Finding {
   const [major = 0, minor = 0] = version.replace(/^v/, "").split(".").map(Number);
   const fine = major > LEAST_NODE[0] || (major === LEAST_NODE[0] && minor >= LEAST_NODE[1]);
@@ -27,6 +29,7 @@ export function checkNode(version: string): Finding {
     : failure("node", version, `install Node ${LEAST_NODE.join(".")} or newer`);
 }
 
+/** Memory that VMs can be given. */
 export async function checkMemory(): Promise<Finding> {
   const text = await readFile("/proc/meminfo", "utf8").catch(() => "");
   const available = Number(/^MemAvailable:\s+(\d+) kB$/m.exec(text)?.[1] ?? Number.NaN) * 1024;
@@ -37,6 +40,7 @@ export async function checkMemory(): Promise<Finding> {
   return available < GIB / 4 ? failure("memory", found, few) : warning("memory", found, few);
 }
 
+/** Room for images and disks, and the right to use it. */
 export async function checkDisk(env: NodeJS.ProcessEnv, uid: number): Promise<Finding> {
   const { data } = kilnPaths(env, uid);
   const place = existingParent(data);
@@ -64,6 +68,7 @@ function existingParent(path: string): string {
   return at;
 }
 
+/** Where kilnd's socket goes: short enough, and ours to make. */
 export async function checkSocket(socket: string): Promise<Finding> {
   const length = Buffer.byteLength(socket);
   if (length > MAX_SOCKET_PATH) {
@@ -87,6 +92,7 @@ export async function checkSocket(socket: string): Promise<Finding> {
   }
 }
 
+/** Name servers that guests can be given. */
 export async function checkDns(): Promise<Finding> {
   const servers = nameServers(await readFile("/etc/resolv.conf", "utf8").catch(() => ""));
   if (servers.length === 0) {

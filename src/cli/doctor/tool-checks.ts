@@ -10,6 +10,7 @@ import { type Finding, failure, findProgram, ok, versionOf, warning } from "./ch
 
 const LEAST_QEMU = [7, 2] as const;
 
+/** QEMU, new enough. */
 export async function checkQemu(env: NodeJS.ProcessEnv): Promise<Finding> {
   const path = await findProgram("qemu-system-x86_64", env);
   const hint = "apt-get install --no-install-recommends qemu-system-x86";
@@ -28,6 +29,7 @@ export function judgeQemu(versionLine: string, path: string, hint: string): Find
   return fine ? ok("qemu", found) : failure("qemu", found, `QEMU ${LEAST_QEMU.join(".")} or newer is needed`);
 }
 
+/** Firecracker, which is optional. */
 export async function checkFirecracker(env: NodeJS.ProcessEnv): Promise<Finding> {
   const path = await findProgram("firecracker", env);
   // Not a fault: QEMU does all that kiln needs.
@@ -57,6 +59,7 @@ export async function checkKvm(device = "/dev/kvm"): Promise<Finding> {
   }
 }
 
+/** setpriv(1), which takes rights from VMMs. */
 export async function checkSetpriv(env: NodeJS.ProcessEnv): Promise<Finding> {
   const path = await findProgram("setpriv", env);
   if (path !== undefined) return ok("setpriv", path);
@@ -71,12 +74,14 @@ export async function checkSetpriv(env: NodeJS.ProcessEnv): Promise<Finding> {
 const PACKAGE = fileURLToPath(new URL("../../../../", import.meta.url));
 const OWN_PLACES = ["libexec", "agent/target/release"];
 
+/** The program that is PID 1 of guests. */
 export function checkAgent(): Finding {
   const path = ownFile("kiln-agent");
   if (path !== undefined) return ok("agent", path);
   return failure("agent", "the guest agent is not built", "npm run setup builds it (it needs cargo)");
 }
 
+/** The library that keeps guests off the host's loopback. */
 export function checkNetguard(): Finding {
   const path = ownFile("libkiln_netguard.so");
   if (path !== undefined) return ok("netguard", path);
@@ -91,6 +96,7 @@ function ownFile(name: string): string | undefined {
   return OWN_PLACES.map((place) => join(PACKAGE, place, name)).find((path) => existsSync(path));
 }
 
+/** A guest kernel, or a way to get one. */
 export async function checkKernel(env: NodeJS.ProcessEnv, uid: number): Promise<Finding> {
   const releases = await storedReleases(join(kilnPaths(env, uid).data, "kernels"));
   if (releases.length > 0) return ok("kernel", releases.join(", "));

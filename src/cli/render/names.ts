@@ -13,6 +13,7 @@ export function familiarImage(name: string): string {
   return short.includes("/") && /[.:]|^localhost$/.test(first) ? name : short;
 }
 
+/** The id as a list shows it: whole, or its first twelve characters. */
 export function idOf(id: string, full: boolean): string {
   return full ? id : shortId(id);
 }

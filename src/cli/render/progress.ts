@@ -8,6 +8,7 @@ import { text } from "../flags.js";
 import { safeLine } from "./safe-text.js";
 import { truncate } from "./table.js";
 
+/** What `--progress` takes. */
 export type ProgressMode = "auto" | "plain" | "json" | "none";
 
 /** The flag of every verb that takes long. */

@@ -8,6 +8,7 @@ import { renderTable } from "./table.js";
 /** One line of a list. Field names are API: templates and `--format json` use them. */
 export type Row = Readonly<Record<string, unknown>>;
 
+/** A column of the table without `--format`. */
 export interface Column {
   readonly header: string;
   readonly field: string;

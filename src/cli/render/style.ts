@@ -19,6 +19,7 @@ export function wantsColour(env: NodeJS.ProcessEnv, isTTY: boolean): boolean {
   return isTTY && env.TERM !== "dumb";
 }
 
+/** SGR sequences (ECMA-48), or none. */
 export function createStyle(enabled: boolean): Style {
   const wrap = (open: number, close: number) => (text: string) =>
     enabled ? `\x1b[${open}m${text}\x1b[${close}m` : text;

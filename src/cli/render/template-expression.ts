@@ -2,6 +2,7 @@
 
 import { usageError } from "../usage-error.js";
 
+/** An action, parsed. */
 export type Expression =
   | { readonly kind: "path"; readonly path: readonly string[] }
   | { readonly kind: "literal"; readonly value: string | number | boolean }
