@@ -14,7 +14,7 @@ const MOST_MESSAGE = 1024;
  */
 export function fromAgent(error: unknown, context: string, reason?: string): KilnError {
   if (!(error instanceof ConnectError)) return KilnError.from(error, context);
-  const code = KNOWN.has(error.code) ? (error.code as number as Code) : Code.Unknown;
+  const code = codeOf(error);
   if (code === Code.Cancelled)
     return new KilnError(code, `${context}: cancelled`, { reason: "cancelled", cause: error });
   if (code === Code.DeadlineExceeded) {
@@ -30,3 +30,10 @@ export function fromAgent(error: unknown, context: string, reason?: string): Kil
 }
 
 const KNOWN: ReadonlySet<number> = new Set(Object.values(Code));
+
+/** "Internal" is kiln's own word for its bugs: a guest that fails, or that breaks HTTP/2, is none of them. */
+function codeOf(error: ConnectError): Code {
+  const code = error.code as number as Code;
+  const theirs = code === Code.Internal || code === Code.Unknown || !KNOWN.has(code);
+  return theirs ? Code.FailedPrecondition : code;
+}

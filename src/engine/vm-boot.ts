@@ -195,9 +195,14 @@ async function waitForHello(ctx: EngineContext, live: LiveVm, signal: AbortSigna
 function hung(why: string): KilnError {
   return new KilnError(Code.DeadlineExceeded, `the guest's agent did not say hello: ${why}`, {
     reason: "no-hello",
-    hint: "is the kernel one that kiln can boot? See `kiln logs --console`",
   });
 }
+
+/** By reason. */
+const HINTS: Readonly<Record<string, string>> = {
+  "no-hello": "is the kernel one that kiln can boot? `kiln logs --console` shows what a VM without --rm said",
+  "channel-garbage": "something else than kiln's agent runs in the guest: see kilnd's setting `agent`",
+};
 
 function vmmDied(detail: string): KilnError {
   return new KilnError(Code.Unavailable, `the VMM ended while the guest booted: ${detail}`, {
@@ -208,9 +213,10 @@ function vmmDied(detail: string): KilnError {
 /** The error with the console's last lines; a lost session while booting is a hang too. */
 async function explain(handle: VmmHandle, error: KilnError): Promise<KilnError> {
   const tail = await handle.consoleTail().catch(() => "");
+  const reason = error.reason === "timeout" ? "no-hello" : error.reason;
   return new KilnError(error.code, withConsole(error.message, tail), {
-    reason: error.reason === "timeout" ? "no-hello" : error.reason,
-    hint: error.hint,
+    reason,
+    hint: error.hint ?? HINTS[reason],
     cause: error,
   });
 }

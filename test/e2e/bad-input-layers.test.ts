@@ -211,6 +211,37 @@ describe("layers that are not what they should be", () => {
   });
 });
 
+describe("images on disk that were damaged", () => {
+  it("are refused where a layout's blob is not what its name says", async () => {
+    const image = tinyImage({ tars: [archiveBytes([{ path: "file", data: randomBytes(1000) }])] });
+    const source = await layoutOf(image);
+    const [layer] = image.layers;
+    assert.ok(layer);
+    const [, directory = ""] = source.split(":");
+    const changed = Buffer.from(layer.bytes);
+    changed.writeUInt8(changed.readUInt8(100) ^ 1, 100);
+    await writeFile(join(directory, "blobs/sha256", layer.digest.slice("sha256:".length)), changed);
+    const message = new RegExp(
+      `^${literally(source)}: blob ${layer.digest} has the digest ${sha256(changed)}$`,
+    );
+    assertRefused(await kiln.kiln(["run", "--rm", source, "true"]), { message, hint: /damaged/ });
+    await assertNothingLeft(kiln);
+  });
+
+  it("are refused where an archive ends in the middle", async () => {
+    const file = join(scratch, "cut.tar");
+    const whole = archiveBytes([
+      { path: "oci-layout", data: '{"imageLayoutVersion":"1.0.0"}' },
+      { path: "blobs/sha256/00", data: randomBytes(100_000) },
+    ]);
+    await writeFile(file, whole.subarray(0, 50_000));
+    const source = `oci-archive:${file}`;
+    const message = new RegExp(`^${literally(source)}: .*the archive ends in the middle of an entry$`);
+    assertRefused(await kiln.kiln(["run", "--rm", source, "true"]), { message, hint: /again/ });
+    await assertNothingLeft(kiln);
+  });
+});
+
 describe("files that are no images", () => {
   for (const [what, source, message] of [
     [
