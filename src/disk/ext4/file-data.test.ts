@@ -118,10 +118,11 @@ describe("BlockWriter", () => {
   });
 });
 
+/** Room for the longest sequence that is generated (12 × 200,000 bytes), in ranges of at most 100 blocks. */
 const RANGES = [
   { start: 3, count: 60 },
   { start: 70, count: 40 },
-  { start: 200, count: 100 },
+  ...[200, 400, 600, 800, 1000, 1200].map((start) => ({ start, count: 100 })),
 ];
 
 function writerFor(size: number) {
