@@ -1,6 +1,8 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --
 
 // The `kiln` command. Makes the real context and ends the process with the verb's exit code.
+// The `--` above is for node 20, which takes `--env-file` for its own wherever it stands: it would load the file of
+// `kiln run --env-file FILE` into this process.
 
 import type { Kiln } from "../sdk/index.js";
 import type { ConnectWish, Context } from "./context.js";

@@ -2,11 +2,11 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { busyboxImage } from "../fixtures/busybox-image.js";
-import { eventually, TestKiln } from "./harness.js";
+import { CLI, eventually, run, TestKiln } from "./harness.js";
 
 let kiln: TestKiln;
 let image = "";
@@ -16,26 +16,26 @@ before(async () => {
 });
 after(() => kiln.dispose());
 
-const run = (...args: string[]) => kiln.kiln(["run", "-q", "--rm", image, ...args]);
+const runRm = (...args: string[]) => kiln.kiln(["run", "-q", "--rm", image, ...args]);
 
 describe("exit code of kiln run", () => {
   it("is the program's", async () => {
-    assert.equal((await run("true")).code, 0);
-    assert.equal((await run("sh", "-c", "exit 42")).code, 42);
+    assert.equal((await runRm("true")).code, 0);
+    assert.equal((await runRm("sh", "-c", "exit 42")).code, 42);
   });
 
   it("is 128 + n where a signal ended the program", async () => {
-    assert.equal((await run("sh", "-c", "kill -TERM $$; sleep 9")).code, 143);
+    assert.equal((await runRm("sh", "-c", "kill -TERM $$; sleep 9")).code, 143);
   });
 
   it("is 127 where the program is not found, and the error names it", async () => {
-    const result = await run("no-such-program");
+    const result = await runRm("no-such-program");
     assert.equal(result.code, 127);
     assert.match(result.stderr, /^kiln: .*no-such-program/m);
   });
 
   it("is 126 where it cannot be executed", async () => {
-    const result = await run("/etc/passwd");
+    const result = await runRm("/etc/passwd");
     assert.equal(result.code, 126);
     assert.match(result.stderr, /^kiln: .*\/etc\/passwd/m);
   });
@@ -50,7 +50,7 @@ describe("exit code of kiln run", () => {
 
 describe("streams of kiln run", () => {
   it("keeps stdout and stderr apart", async () => {
-    const { stdout, stderr } = await run("sh", "-c", "echo out; echo err >&2");
+    const { stdout, stderr } = await runRm("sh", "-c", "echo out; echo err >&2");
     assert.deepEqual([stdout, stderr], ["out\n", "err\n"]);
   });
 
@@ -62,7 +62,7 @@ describe("streams of kiln run", () => {
   });
 
   it("misses no output, from the first byte to the last", async () => {
-    const { stdout } = await run("seq", "1", "20000");
+    const { stdout } = await runRm("seq", "1", "20000");
     assert.equal(stdout, Array.from({ length: 20_000 }, (_, index) => `${index + 1}\n`).join(""));
   });
 });
@@ -77,6 +77,30 @@ describe("what the program finds", () => {
     assert.deepEqual([env, cwd, uid, gid, host], ["1 two words", "/tmp", "1000", "1000", "kiln-host"]);
     assert.match(rest.join("\n"), /10\.9\.8\.7\s+db/);
     assert.match(rest.join("\n"), /kiln\.test=1/);
+  });
+
+  it("has the variables of --env-file, which node itself must not take", async () => {
+    const [shebang] = (await readFile(CLI, "utf8")).split("\n");
+    assert.equal(shebang, "#!/usr/bin/env -S node --");
+    const file = join(kiln.root, "vars.env");
+    await writeFile(file, "# comment\nA=from file\nHOME\nKILN_HOST=unix:///nonexistent\n");
+    const args = [
+      "run",
+      "-q",
+      "--rm",
+      "--env-file",
+      file,
+      "-e",
+      "B=2",
+      image,
+      "sh",
+      "-c",
+      "echo $A $B $HOME $KILN_HOST",
+    ];
+    const result = await run(["env", "-S", "node --", CLI, ...args], {
+      env: { ...kiln.env, HOME: "/home/me" },
+    });
+    assert.equal(result.stdout, "from file 2 /home/me unix:///nonexistent\n", result.stderr);
   });
 
   it("is of the size asked for", async () => {
