@@ -4,13 +4,14 @@
 // (src/kernel/cpio.test.ts). e2e runs on the VMM that kiln chooses here; e2e-firecracker on the Firecracker driver: a
 // real one where KILN_FIRECRACKER names it, the stand-in of test/firecracker-standin otherwise.
 
-import { mkdirSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
 import { run as runNodeTests } from "node:test";
 import { spec } from "node:test/reporters";
 import { parseArgs } from "node:util";
-import { BUILD, ROOT } from "./lib/paths.mjs";
-import { findProgram, main, run } from "./lib/run.mjs";
+import { ROOT } from "./lib/paths.mjs";
+import { findProgram, main, run, SEARCH_PATH } from "./lib/run.mjs";
 import { setup } from "./lib/setup.mjs";
 import { say } from "./lib/step.mjs";
 import { selectTests } from "./lib/suites.mjs";
@@ -22,6 +23,8 @@ await main(async () => {
   const started = Date.now();
   await setup({ tests: true });
   const { suites, agent } = selectTests(positionals);
+  // Tests find cargo, e2fsck and depmod where set-up found them.
+  process.env.PATH = SEARCH_PATH.join(":");
   const total = Object.fromEntries(COUNTS.map((name) => [name, 0]));
   const failures = [];
 
@@ -53,8 +56,10 @@ async function environmentOf({ vmm }) {
   if (vmm !== "firecracker") return {};
   if (process.env.KILN_FIRECRACKER !== undefined) return { KILN_VMM: vmm };
   const { installStandin } = await import(`${ROOT}/dist/test/firecracker-standin/install.js`);
-  const directory = `${BUILD}/test`;
-  mkdirSync(directory, { recursive: true });
+  // Not below the checkout: VMMs with a user of their own run it too.
+  const directory = mkdtempSync(join(tmpdir(), "kiln-standin-"));
+  chmodSync(directory, 0o755);
+  process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
   const program = await installStandin(directory);
   // The stand-in says nothing about KVM, so there is nothing to try out.
   return { KILN_VMM: vmm, KILN_FIRECRACKER: program, KILN_TRUST_FIRECRACKER: "yes" };

@@ -1,12 +1,21 @@
 // Makes the stand-ins programs: `firecracker` and `jailer` in a directory of the test's.
 
-import { chmod, writeFile } from "node:fs/promises";
+import { chmod, cp, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+/** dist/, and what of it the stand-in imports. */
+const DIST = fileURLToPath(new URL("../../", import.meta.url));
+const PARTS = ["test/firecracker-standin", "src/vmm", "src/base"];
+
 /** @returns its path */
 export async function installStandin(directory: string): Promise<string> {
-  const main = fileURLToPath(new URL("main.js", import.meta.url));
+  // A copy: VMMs with a user of their own can't look into a checkout in root's home.
+  const copy = join(directory, "standin");
+  await mkdir(copy, { mode: 0o755 });
+  for (const part of PARTS) await cp(join(DIST, part), join(copy, part), { recursive: true });
+  await writeFile(join(copy, "package.json"), '{"type":"module"}');
+  const main = join(copy, "test/firecracker-standin/main.js");
   const path = join(directory, "firecracker");
   // Node's own path: the driver gives its VMM a PATH of its own.
   await writeFile(path, `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`);
