@@ -69,6 +69,11 @@ export class AgentLink {
     }
   }
 
+  /** True between `hold` and `resume`. */
+  get held(): boolean {
+    return this.#held !== undefined;
+  }
+
   /** No attempt to open a session until `resume`: a paused guest answers no hello. */
   hold(): void {
     if (this.#held !== undefined) return;

@@ -152,6 +152,33 @@ describe("a run", () => {
   });
 });
 
+describe("a guest that halts without its VMM noticing", () => {
+  it("has exited with 0 once it is silent and its console says so", async () => {
+    await engine.close();
+    engine = await startEngine(world, { pulseMs: 5 });
+    const { entry, vmm } = await started();
+    vmm.console = "[   12.3] reboot: System halted\n";
+    vmm.guest.silent = true;
+    await ended(entry);
+    assert.deepEqual(
+      [entry.state, entry.status.exitCode, entry.status.reason],
+      ["exited", 0, "guest-poweroff"],
+    );
+    assert.equal(vmm.alive, false);
+  });
+
+  it("goes on while it answers, whatever its console says, and while it is only silent", async () => {
+    await engine.close();
+    engine = await startEngine(world, { pulseMs: 5 });
+    const [talker, mute] = [await started(), await started()];
+    talker.vmm.console = "reboot: Power down";
+    mute.vmm.guest.silent = true;
+    while (talker.vmm.guest.pings < 5 || mute.vmm.guest.pings < 5)
+      await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual([talker.entry.state, mute.entry.state], ["running", "running"]);
+  });
+});
+
 describe("a start that fails", () => {
   it("says what could not be executed and keeps its code", async () => {
     world.behaviours = [{ notFound: true }];

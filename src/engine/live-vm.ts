@@ -8,6 +8,7 @@ import { type Deferred, deferred, delay } from "../base/runtime.js";
 import { type ExitStatus, GuestRequest } from "../gen/kiln/agent/v1/agent_pb.js";
 import type { VmmHandle } from "../vmm/types.js";
 import { AgentLink } from "./agent-link.js";
+import { guestHalted } from "./guest-pulse.js";
 import type { LogRecord } from "./log-format.js";
 import { PortSet } from "./ports.js";
 import type { Rooms } from "./rooms.js";
@@ -35,8 +36,8 @@ export class LiveVm {
   readonly logsDone: Deferred<void> = deferred();
   /** Everything about this run is over and written down. */
   readonly ended: Deferred<void> = deferred();
-  /** What the user asked for. */
-  asked: "nothing" | "stop" | "kill" = "nothing";
+  /** What the user asked for; or that the guest has halted, and its VMM must be ended for it. */
+  asked: "nothing" | "stop" | "kill" | "halted" = "nothing";
   readonly #options: LiveVmOptions;
   readonly #abort = new AbortController();
   #pump: Promise<void> = Promise.resolve();
@@ -63,6 +64,20 @@ export class LiveVm {
   /** Resolves when what the present session has brought is stored. */
   outputStored(): Promise<void> {
     return this.#pump;
+  }
+
+  /** Ends the VMM of a guest that has halted, for as long as this VM is held. */
+  async watchPulse(everyMs: number, patienceMs: number): Promise<void> {
+    const { signal } = this.#abort;
+    // A paused guest is not asked: the questions would wait in its channel.
+    const session = () => (this.link.held ? undefined : this.link.current);
+    try {
+      await guestHalted(this.handle, session, { everyMs, patienceMs, signal });
+    } catch {
+      return; // released
+    }
+    if (this.asked === "nothing") this.asked = "halted";
+    await this.handle.kill();
   }
 
   /** Lets go of everything on the host's side; the VMM is left as it is. */

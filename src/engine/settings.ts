@@ -21,6 +21,8 @@ export interface EngineSettings {
   readonly concurrentBoots: number;
   /** How often disk and memory of the host are looked at. */
   readonly hostWatchMs: number;
+  /** How often a running guest is asked for a sign of life, and how long it may take. */
+  readonly pulseMs: number;
   /** What a guest may take to end after its exit was acknowledged, before its VMM is killed. */
   readonly endGraceMs: number;
 }
@@ -38,6 +40,7 @@ export function defaultSettings(cpus: number): EngineSettings {
     silenceTimeoutMs: { kvm: 5_000, tcg: 15_000 },
     concurrentBoots: Math.max(2, cpus),
     hostWatchMs: 10_000,
+    pulseMs: 10_000,
     endGraceMs: 15_000,
   };
 }

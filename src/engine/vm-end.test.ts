@@ -50,6 +50,11 @@ describe("judgeEnd", () => {
       facts({ cause: "killed", asked: "kill" }),
       { kind: "exited", exitCode: 137, reason: "killed" },
     ],
+    [
+      "a guest that halted and whose VMM was ended for it",
+      facts({ cause: "killed", asked: "halted" }),
+      { kind: "exited", exitCode: 0, reason: "guest-poweroff" },
+    ],
     ["a reset without a word", facts({ cause: "guest-reset" }), { kind: "reboot" }],
     [
       "a shutdown without a word",

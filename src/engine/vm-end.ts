@@ -8,8 +8,8 @@ import type { ReportedExit } from "./vm-status.js";
 export interface EndFacts {
   readonly report: ReportedExit | undefined;
   readonly vmm: VmmExit;
-  /** What the user had asked for: nothing, a stop, a kill. */
-  readonly asked: "nothing" | "stop" | "kill";
+  /** What the user had asked for; or that the guest had halted, and its VMM was ended for it. */
+  readonly asked: "nothing" | "stop" | "kill" | "halted";
   /** The last lines of the guest's console. */
   readonly consoleTail: string;
 }
@@ -23,6 +23,7 @@ export type Verdict =
 export function judgeEnd(facts: EndFacts): Verdict {
   const { report, asked } = facts;
   if (report !== undefined) return judgeReport(report, asked);
+  if (asked === "halted") return exited(0, "guest-poweroff", "the guest halted");
   if (asked !== "nothing") return exited(KILLED_EXIT_CODE, "killed", "the VM was killed");
   return judgeSilence(facts);
 }

@@ -50,6 +50,8 @@ export class VmRunner {
     live.link.start(session);
     this.#watchStalls(entry, live);
     this.#inBackground(entry, () => this.#supervise(entry, live));
+    const { pulseMs } = this.#ctx.settings;
+    this.#inBackground(entry, () => live.watchPulse(pulseMs, pulseMs));
   }
 
   /**
