@@ -120,7 +120,14 @@ export class TestKiln {
   /** Starts kilnd and returns once its socket accepts. */
   async startDaemon(): Promise<void> {
     const { prefix = [], daemonPrefix = [], daemonArgs = [], programs } = this.#options;
-    const argv = [...prefix, ...daemonPrefix, process.execPath, programs?.daemon ?? DAEMON, ...daemonArgs];
+    const argv = [
+      ...prefix,
+      ...daemonPrefix,
+      process.execPath,
+      "--",
+      programs?.daemon ?? DAEMON,
+      ...daemonArgs,
+    ];
     const child = spawn(argv[0] ?? "", argv.slice(1), {
       env: this.env,
       stdio: ["ignore", "pipe", "pipe"],
@@ -170,7 +177,7 @@ export class TestKiln {
 
   #command(args: readonly string[]): string[] {
     const { prefix = [], programs } = this.#options;
-    return [...prefix, process.execPath, programs?.cli ?? CLI, ...args];
+    return [...prefix, process.execPath, "--", programs?.cli ?? CLI, ...args];
   }
 
   /** Processes of this root (VMMs, builders, kilnd): their command line names it. */
