@@ -96,6 +96,12 @@ describe("a guest that ends its machine", () => {
     assert.equal((await statusOf("off")).reason, "guest-poweroff");
   });
 
+  it("has exited with 0 when it halts, although its VMM goes on", async () => {
+    await run("halts", [], "sh", "-c", "sync; busybox halt -f");
+    assert.equal((await kiln.ok(["wait", "halts"])).trim(), "0");
+    assert.equal((await statusOf("halts")).reason, "guest-poweroff");
+  });
+
   it("has failed on a panic, with the kernel's words", async () => {
     await run("panics", [], "sh", "-c", "echo c > /proc/sysrq-trigger");
     await kiln.ok(["wait", "panics"]);

@@ -84,7 +84,10 @@ export async function guestTree(kiln: TestKiln, image: string, command: readonly
     await kiln.ok(["run", "-d", "--network", "none", "--entrypoint", "", image, ...command])
   ).trim();
   await kiln.ok(["cp", TREEWALK, `${vm}:/dev/treewalk`]);
-  const listing = parseListing(await kiln.ok(["exec", vm, "/dev/treewalk", "/"], { timeoutMs: 600_000 }));
+  // As root also where the image has another user: it must see everything.
+  const listing = parseListing(
+    await kiln.ok(["exec", "--user", "0", vm, "/dev/treewalk", "/"], { timeoutMs: 600_000 }),
+  );
   await kiln.ok(["rm", "-f", vm]);
   return listing;
 }
