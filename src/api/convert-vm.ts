@@ -6,7 +6,6 @@ import { Code, KilnError } from "../base/errors.js";
 import {
   defaultConfig,
   type PortBinding,
-  type Timings,
   type VmConfig,
   type VmEntry,
   type VmState,
@@ -59,12 +58,8 @@ export function toStatus(entry: VmEntry): MessageInitShape<typeof VmStatusSchema
     ports: status.ports,
     ipAddress: status.ipAddress,
     oomKilled: status.oomKilled,
-    ...(status.timings === undefined ? {} : { timings: toTimings(status.timings) }),
+    ...(status.timings === undefined ? {} : { timings: status.timings }),
   };
-}
-
-function toTimings({ spawnedMs, helloMs, startedMs }: Timings) {
-  return { spawnedMs, helloMs, startedMs };
 }
 
 function toConfig(config: VmConfig): MessageInitShape<typeof VmConfigSchema> {

@@ -193,7 +193,7 @@ async function bootRest(
   const directory = entry.status.launch?.runDirectory ?? "";
   const facts = await specFacts(ctx, entry, directory, assets, capabilities.userNetwork);
   const more = { capabilities, nowMs: ctx.now(), entropy: randomBytes(64) };
-  const pid = await callBoot(ctx, live, session, { ...facts, ...more }, signal);
+  const { pid } = await callBoot(ctx, live, session, { ...facts, ...more }, signal);
   return { session, runs: pid !== 0 };
 }
 

@@ -8,6 +8,7 @@ import type { AgentSession } from "../agent/types.js";
 import { Code, KilnError } from "../base/errors.js";
 import { makeDirectory } from "../base/files.js";
 import { UndoStack } from "../base/undo.js";
+import type { BootResponse, BootTimings } from "../gen/kiln/agent/v1/agent_pb.js";
 import type { VmmDriver, VmmHandle, VmmProbe, VmmSpec } from "../vmm/types.js";
 import { fromAgent } from "./agent-errors.js";
 import { cowBase, requireBase } from "./bases.js";
@@ -19,7 +20,7 @@ import { LiveVm } from "./live-vm.js";
 import { orAborted } from "./shared-work.js";
 import { withConsole } from "./vm-end.js";
 import type { VmEntry } from "./vm-entry.js";
-import type { Timings } from "./vm-status.js";
+import type { GuestTimings, Timings } from "./vm-status.js";
 
 export interface Booted {
   readonly live: LiveVm;
@@ -97,11 +98,12 @@ export async function bootVm(
   runDirectory: string,
   signal: AbortSignal,
 ): Promise<Booted> {
-  const asked = performance.now();
+  const clock = stopwatch();
   const prepared = await prepareBoot(ctx, entry, runDirectory);
+  const preparedMs = clock();
   for (let attempt = 1; ; attempt++) {
     try {
-      return await bootOnce(ctx, entry, prepared, asked, signal);
+      return await bootOnce(ctx, entry, prepared, { clock, preparedMs }, signal);
     } catch (error) {
       const hung = error instanceof KilnError && error.reason === "no-hello";
       if (!hung || attempt === ATTEMPTS || signal.aborted) throw error;
@@ -116,7 +118,7 @@ async function bootOnce(
   ctx: EngineContext,
   entry: VmEntry,
   prepared: Prepared,
-  asked: number,
+  { clock, preparedMs }: { clock: () => number; preparedMs: number },
   signal: AbortSignal,
 ): Promise<Booted> {
   await using undo = new UndoStack((what, error) => vmLogger(ctx, entry).warn(what, { why: error.message }));
@@ -125,7 +127,7 @@ async function bootOnce(
   undo.push("remove the run directory", () => rm(spec.runDirectory, { recursive: true, force: true }));
   const handle = await driver.launch(spec, { signal });
   undo.push("end the VMM", () => handle.kill());
-  const spawnedMs = performance.now() - asked;
+  const spawnedMs = clock();
   const { capabilities } = handle.record;
   await entry.note({
     vmm: handle.record,
@@ -140,13 +142,37 @@ async function bootOnce(
   await live.ports.addAll(entry.record.program.ports);
   const session = await waitForHello(ctx, live, signal);
   undo.push("close the agent's session", () => session.close());
-  const helloMs = performance.now() - asked;
+  const helloMs = clock();
   const facts = { ...prepared.facts, capabilities, nowMs: ctx.now(), entropy: randomBytes(64) };
-  const pid = await callBoot(ctx, live, session, facts, signal);
+  const { pid, timings: guest } = await callBoot(ctx, live, session, facts, signal);
   undo.commit();
-  const timings = { spawnedMs, helloMs, startedMs: performance.now() - asked };
+  const timings = {
+    preparedMs,
+    spawnedMs,
+    helloMs,
+    startedMs: clock(),
+    ...(guest === undefined ? {} : { guest: guestTimings(guest) }),
+  };
   return { live, session, programRuns: pid !== 0, timings };
 }
+
+/** Milliseconds since it was made. */
+function stopwatch(): () => number {
+  const start = performance.now();
+  return () => performance.now() - start;
+}
+
+function guestTimings(wire: BootTimings): GuestTimings {
+  return {
+    initMs: milliseconds(wire.initUs),
+    modulesMs: milliseconds(wire.modulesUs),
+    helloMs: milliseconds(wire.helloUs),
+    rootMs: milliseconds(wire.rootUs),
+    startedMs: milliseconds(wire.startedUs),
+  };
+}
+
+const milliseconds = (microseconds: bigint): number => Number(microseconds) / 1000;
 
 /** The live side of a VM whose VMM exists. */
 export function createLive(ctx: EngineContext, entry: VmEntry, handle: VmmHandle): LiveVm {
@@ -221,21 +247,21 @@ async function explain(handle: VmmHandle, error: KilnError): Promise<KilnError> 
   });
 }
 
-/** @returns the main program's pid; 0 where it could not be started */
+/** Where the answer's pid is 0, the program could not be started. */
 export async function callBoot(
   ctx: EngineContext,
   live: LiveVm,
   session: AgentSession,
   facts: BootFacts,
   signal: AbortSignal,
-): Promise<number> {
+): Promise<BootResponse> {
   const { accelerator } = live.handle.record.capabilities;
   const timeoutMs = ctx.settings.helloTimeoutMs[accelerator];
   const died = live.handle.exited.then(({ detail }) => Promise.reject(vmmDied(detail)));
   died.catch(() => undefined);
   try {
     const call = session.client.boot(planBoot(facts), { timeoutMs, signal });
-    return (await orAborted(Promise.race([call, died]), signal)).pid;
+    return await orAborted(Promise.race([call, died]), signal);
   } catch (error) {
     signal.throwIfAborted();
     throw await explain(live.handle, fromAgent(error, "set the guest up", "guest-setup-failed"));

@@ -36,10 +36,23 @@ export const ReportedExitSchema = v.strictObject({
 });
 export type ReportedExit = v.InferOutput<typeof ReportedExitSchema>;
 
+/** Milliseconds of the guest's own clock. */
+const GuestTimingsSchema = v.strictObject({
+  initMs: v.number(),
+  modulesMs: v.number(),
+  helloMs: v.number(),
+  rootMs: v.number(),
+  startedMs: v.number(),
+});
+export type GuestTimings = v.InferOutput<typeof GuestTimingsSchema>;
+
+/** Milliseconds after the request to start. */
 export const TimingsSchema = v.strictObject({
+  preparedMs: v.number(),
   spawnedMs: v.number(),
   helloMs: v.number(),
   startedMs: v.number(),
+  guest: v.exactOptional(GuestTimingsSchema),
 });
 export type Timings = v.InferOutput<typeof TimingsSchema>;
 

@@ -1,6 +1,7 @@
 // JSON of the wire to the SDK's nouns: absent fields get their defaults, int64 strings become numbers, times Dates.
 
 import type {
+  BootTimingsJson,
   ImageConfigJson,
   ImageJson,
   KernelJson,
@@ -11,6 +12,7 @@ import type {
   VmStatusJson,
 } from "../gen/kiln/v1/types_pb.js";
 import type {
+  BootTimings,
   ImageConfig,
   ImageInfo,
   KernelInfo,
@@ -121,10 +123,23 @@ export function statusFromJson(json: VmStatusJson = {}): VmStatus {
     ports: (json.ports ?? []).map(portFromJson),
     ipAddress: json.ipAddress ?? "",
     oomKilled: json.oomKilled ?? false,
-    timings: {
-      spawnedMs: numberOf(json.timings?.spawnedMs),
-      helloMs: numberOf(json.timings?.helloMs),
-      startedMs: numberOf(json.timings?.startedMs),
+    timings: timingsFromJson(json.timings),
+  };
+}
+
+function timingsFromJson(json: BootTimingsJson = {}): BootTimings {
+  const { guest = {} } = json;
+  return {
+    preparedMs: numberOf(json.preparedMs),
+    spawnedMs: numberOf(json.spawnedMs),
+    helloMs: numberOf(json.helloMs),
+    startedMs: numberOf(json.startedMs),
+    guest: {
+      initMs: numberOf(guest.initMs),
+      modulesMs: numberOf(guest.modulesMs),
+      helloMs: numberOf(guest.helloMs),
+      rootMs: numberOf(guest.rootMs),
+      startedMs: numberOf(guest.startedMs),
     },
   };
 }

@@ -28,7 +28,9 @@ export type { LogChunk, LogOptions } from "./logs.js";
 export type { OutputChunk } from "./process-stream.js";
 export type { StatsOptions, StatsSample } from "./stats.js";
 export type {
+  BootTimings,
   DiskUsage,
+  GuestTimings,
   ImageConfig,
   ImageInfo,
   KernelInfo,

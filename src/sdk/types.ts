@@ -89,8 +89,29 @@ export interface VmStatus {
   readonly ports: readonly PortBinding[];
   readonly ipAddress: string;
   readonly oomKilled: boolean;
-  /** Milliseconds after the request to start. */
-  readonly timings: { readonly spawnedMs: number; readonly helloMs: number; readonly startedMs: number };
+  readonly timings: BootTimings;
+}
+
+/** Milliseconds after the request to start; 0 where it has not come to that. */
+export interface BootTimings {
+  /** All is checked; kernel, base and disk are there. */
+  readonly preparedMs: number;
+  readonly spawnedMs: number;
+  readonly helloMs: number;
+  readonly startedMs: number;
+  /** By the guest's own clock, which begins with its kernel. */
+  readonly guest: GuestTimings;
+}
+
+/** When each step of the guest's agent was done, milliseconds of the guest's clock. */
+export interface GuestTimings {
+  /** The kernel has started the agent. */
+  readonly initMs: number;
+  readonly modulesMs: number;
+  readonly helloMs: number;
+  /** The root is mounted, the network set up. */
+  readonly rootMs: number;
+  readonly startedMs: number;
 }
 
 /** A VM as kilnd knows it. */

@@ -1,7 +1,9 @@
 // `kiln run`: create, start, attach, and the program's exit code.
 
-import type { Vm } from "../../sdk/index.js";
+import type { Vm, VmStatus } from "../../sdk/index.js";
+import { type ClientMoments, processAgeMs, renderTiming } from "../boot-timing.js";
 import { defineCommand } from "../command.js";
+import type { Context } from "../context.js";
 import { printLine } from "../context.js";
 import { createVm } from "../create-vm.js";
 import { DEFAULT_DETACH_KEYS, parseDetachKeys } from "../detach-keys.js";
@@ -34,6 +36,7 @@ Without a terminal, signals that kiln gets go to the program. With -it, ctrl-p c
     detach: bool("Leave the VM running and print its id", { short: "d" }),
     "detach-keys": text("KEYS", "Keys that leave the program running", { fallback: DEFAULT_DETACH_KEYS }),
     "sig-proxy": bool("Do not pass signals on to the program", { fallback: true }),
+    timing: bool("Print on stderr where the time of the start went"),
   },
   examples: [
     { does: "a shell in a VM that is gone afterwards", line: "kiln run --rm -it debian:bookworm bash" },
@@ -46,17 +49,23 @@ Without a terminal, signals that kiln gets go to the program. With -it, ctrl-p c
       does: "an image with systemd, as a whole machine",
       line: "kiln run -d --init system --name box oci:./debian-systemd",
     },
+    { does: "where the time goes", line: "kiln run --rm --timing alpine true" },
     { does: "a filter", line: "echo hello | kiln run --rm -i debian:bookworm tr a-z A-Z" },
   ],
   async run(context, { flags, operands }) {
     const keys = parseDetachKeys(flags["detach-keys"] ?? DEFAULT_DETACH_KEYS);
     if (!flags.detach) requireTerminal(context, "run", flags.tty && flags.interactive);
+    const loadedMs = processAgeMs();
     const vm = await createVm(context, "run", flags, operands);
+    const createdMs = processAgeMs();
     if (flags.detach) {
-      await orRemove(vm, flags.rm, () => vm.start());
+      const askedMs = processAgeMs();
+      const started = await orRemove(vm, flags.rm, () => vm.start());
       await printLine(context, vm.id);
+      if (flags.timing) await printTiming(context, started.status, { loadedMs, createdMs, askedMs });
       return 0;
     }
+    const askedMs = processAgeMs();
     const program = vm.attach({ stdin: flags.interactive, start: true });
     const session = {
       tty: flags.tty,
@@ -66,9 +75,18 @@ Without a terminal, signals that kiln gets go to the program. With -it, ctrl-p c
       signals: flags["sig-proxy"],
     };
     const end = await orRemove(vm, flags.rm, () => runSession(context, program, session));
-    return end === "detached" ? 0 : endOf(context, vm.name, await program.exit());
+    if (end === "detached") return 0;
+    const exit = await program.exit();
+    const moments = { loadedMs, createdMs, askedMs, endedMs: processAgeMs() };
+    if (flags.timing) await printTiming(context, exit.status, moments);
+    return endOf(context, vm.name, exit);
   },
 });
+
+async function printTiming(context: Context, status: VmStatus, moments: ClientMoments): Promise<void> {
+  // A VM whose program never ran has no stages to show; its error says more.
+  if (status.timings.startedMs > 0) await context.stderr.write(renderTiming(moments, status.timings));
+}
 
 /** With --rm a VM that could not even start is not left behind. */
 async function orRemove<T>(vm: Vm, remove: boolean, body: () => Promise<T>): Promise<T> {

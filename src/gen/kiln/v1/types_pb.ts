@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiln/v1/types.proto.
  */
 export const file_kiln_v1_types: GenFile = /*@__PURE__*/
-  fileDesc("ChNraWxuL3YxL3R5cGVzLnByb3RvEgdraWxuLnYxIpQBCgJWbRIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEiEKBmNvbmZpZxgDIAEoCzIRLmtpbG4udjEuVm1Db25maWcSIQoGc3RhdHVzGAQgASgLMhEua2lsbi52MS5WbVN0YXR1cxIuCgpjcmVhdGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKgAwoIVm1TdGF0dXMSHwoFc3RhdGUYASABKA4yEC5raWxuLnYxLlZtU3RhdGUSEQoJZXhpdF9jb2RlGAIgASgFEg4KBnJlYXNvbhgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEi4KCnN0YXJ0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2ZpbmlzaGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBILCgNwaWQYByABKAUSCwoDdm1tGAggASgJEhMKC2FjY2VsZXJhdG9yGAkgASgJEhYKDmtlcm5lbF9yZWxlYXNlGAogASgJEhUKDXJlc3RhcnRfY291bnQYCyABKA0SDAoEbW9kZRgMIAEoCRIjCgVwb3J0cxgNIAMoCzIULmtpbG4udjEuUG9ydEJpbmRpbmcSEgoKaXBfYWRkcmVzcxgOIAEoCRISCgpvb21fa2lsbGVkGA8gASgIEiUKB3RpbWluZ3MYECABKAsyFC5raWxuLnYxLkJvb3RUaW1pbmdzIkcKC0Jvb3RUaW1pbmdzEhIKCnNwYXduZWRfbXMYASABKAESEAoIaGVsbG9fbXMYAiABKAESEgoKc3RhcnRlZF9tcxgDIAEoASK9BQoIVm1Db25maWcSDQoFaW1hZ2UYASABKAkSEAoIaW1hZ2VfaWQYAiABKAkSDAoEbmFtZRgDIAEoCRIPCgdjb21tYW5kGAQgAygJEhIKCmVudHJ5cG9pbnQYBSADKAkSFgoOZW50cnlwb2ludF9zZXQYBiABKAgSCwoDZW52GAcgAygJEg8KB3dvcmtkaXIYCCABKAkSDAoEdXNlchgJIAEoCRIQCghob3N0bmFtZRgKIAEoCRItCgZsYWJlbHMYCyADKAsyHS5raWxuLnYxLlZtQ29uZmlnLkxhYmVsc0VudHJ5EiUKB3B1Ymxpc2gYDCADKAsyFC5raWxuLnYxLlBvcnRCaW5kaW5nEhMKC3B1Ymxpc2hfYWxsGA0gASgIEgwKBGNwdXMYDiABKAESFAoMbWVtb3J5X2J5dGVzGA8gASgEEhIKCmRpc2tfYnl0ZXMYECABKAQSDgoGa2VybmVsGBEgASgJEhMKC2tlcm5lbF9hcmdzGBIgAygJEgwKBGluaXQYEyABKAkSJwoHcmVzdGFydBgUIAEoCzIWLmtpbG4udjEuUmVzdGFydFBvbGljeRIPCgduZXR3b3JrGBUgASgJEgsKA2RucxgWIAMoCRIRCglhZGRfaG9zdHMYFyADKAkSEAoIcGxhdGZvcm0YGCABKAkSCwoDdm1tGBkgASgJEhMKC3N0b3Bfc2lnbmFsGBogASgJEhcKD3N0b3BfdGltZW91dF9tcxgbIAEoDRILCgN0dHkYHCABKAgSEgoKb3Blbl9zdGRpbhgdIAEoCBITCgthdXRvX3JlbW92ZRgeIAEoCBITCgt0dHlfY29sdW1ucxgfIAEoDRIQCgh0dHlfcm93cxggIAEoDRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIjoKDVJlc3RhcnRQb2xpY3kSDAoEbmFtZRgBIAEoCRIbChNtYXhpbXVtX3JldHJ5X2NvdW50GAIgASgNIlQKC1BvcnRCaW5kaW5nEg8KB2hvc3RfaXAYASABKAkSEQoJaG9zdF9wb3J0GAIgASgNEg8KB3ZtX3BvcnQYAyABKA0SEAoIcHJvdG9jb2wYBCABKAkivwEKBUltYWdlEgoKAmlkGAEgASgJEg0KBW5hbWVzGAIgAygJEg8KB2RpZ2VzdHMYAyADKAkSEgoKc2l6ZV9ieXRlcxgEIAEoBBIuCgpjcmVhdGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghwbGF0Zm9ybRgGIAEoCRIkCgZjb25maWcYByABKAsyFC5raWxuLnYxLkltYWdlQ29uZmlnEg4KBmxheWVycxgIIAMoCSL4AQoLSW1hZ2VDb25maWcSCwoDZW52GAEgAygJEhIKCmVudHJ5cG9pbnQYAiADKAkSCwoDY21kGAMgAygJEg8KB3dvcmtkaXIYBCABKAkSDAoEdXNlchgFIAEoCRIwCgZsYWJlbHMYBiADKAsyIC5raWxuLnYxLkltYWdlQ29uZmlnLkxhYmVsc0VudHJ5EhUKDWV4cG9zZWRfcG9ydHMYByADKAkSEwoLc3RvcF9zaWduYWwYCCABKAkSDwoHdm9sdW1lcxgJIAMoCRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIr0BCgZLZXJuZWwSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRIPCgdyZWxlYXNlGAMgASgJEg4KBnNvdXJjZRgEIAEoCRISCgpzaXplX2J5dGVzGAUgASgEEhMKC2hhc19tb2R1bGVzGAYgASgIEhIKCmlzX2RlZmF1bHQYByABKAgSCwoDd2h5GAggASgJEi4KCmNyZWF0ZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlcKCFByb2dyZXNzEgoKAmlkGAEgASgJEg4KBnN0YXR1cxgCIAEoCRIPCgdjdXJyZW50GAMgASgEEg0KBXRvdGFsGAQgASgEEg8KB21lc3NhZ2UYBSABKAki0gEKBUV2ZW50Eg4KBmN1cnNvchgBIAEoBBIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgR0eXBlGAMgASgJEg4KBmFjdGlvbhgEIAEoCRIKCgJpZBgFIAEoCRIyCgphdHRyaWJ1dGVzGAYgAygLMh4ua2lsbi52MS5FdmVudC5BdHRyaWJ1dGVzRW50cnkaMQoPQXR0cmlidXRlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiiwEKCUVycm9ySW5mbxIOCgZyZWFzb24YASABKAkSDAoEaGludBgCIAEoCRIwCgdkZXRhaWxzGAMgAygLMh8ua2lsbi52MS5FcnJvckluZm8uRGV0YWlsc0VudHJ5Gi4KDERldGFpbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBKrwBCgdWbVN0YXRlEhgKFFZNX1NUQVRFX1VOU1BFQ0lGSUVEEAASFAoQVk1fU1RBVEVfQ1JFQVRFRBABEhUKEVZNX1NUQVRFX1NUQVJUSU5HEAISFAoQVk1fU1RBVEVfUlVOTklORxADEhMKD1ZNX1NUQVRFX1BBVVNFRBAEEhUKEVZNX1NUQVRFX1NUT1BQSU5HEAUSEwoPVk1fU1RBVEVfRVhJVEVEEAYSEwoPVk1fU1RBVEVfRkFJTEVEEAdiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("ChNraWxuL3YxL3R5cGVzLnByb3RvEgdraWxuLnYxIpQBCgJWbRIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEiEKBmNvbmZpZxgDIAEoCzIRLmtpbG4udjEuVm1Db25maWcSIQoGc3RhdHVzGAQgASgLMhEua2lsbi52MS5WbVN0YXR1cxIuCgpjcmVhdGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKgAwoIVm1TdGF0dXMSHwoFc3RhdGUYASABKA4yEC5raWxuLnYxLlZtU3RhdGUSEQoJZXhpdF9jb2RlGAIgASgFEg4KBnJlYXNvbhgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEi4KCnN0YXJ0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2ZpbmlzaGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBILCgNwaWQYByABKAUSCwoDdm1tGAggASgJEhMKC2FjY2VsZXJhdG9yGAkgASgJEhYKDmtlcm5lbF9yZWxlYXNlGAogASgJEhUKDXJlc3RhcnRfY291bnQYCyABKA0SDAoEbW9kZRgMIAEoCRIjCgVwb3J0cxgNIAMoCzIULmtpbG4udjEuUG9ydEJpbmRpbmcSEgoKaXBfYWRkcmVzcxgOIAEoCRISCgpvb21fa2lsbGVkGA8gASgIEiUKB3RpbWluZ3MYECABKAsyFC5raWxuLnYxLkJvb3RUaW1pbmdzIoIBCgtCb290VGltaW5ncxISCgpzcGF3bmVkX21zGAEgASgBEhAKCGhlbGxvX21zGAIgASgBEhIKCnN0YXJ0ZWRfbXMYAyABKAESEwoLcHJlcGFyZWRfbXMYBCABKAESJAoFZ3Vlc3QYBSABKAsyFS5raWxuLnYxLkd1ZXN0VGltaW5ncyJqCgxHdWVzdFRpbWluZ3MSDwoHaW5pdF9tcxgBIAEoARISCgptb2R1bGVzX21zGAIgASgBEhAKCGhlbGxvX21zGAMgASgBEg8KB3Jvb3RfbXMYBCABKAESEgoKc3RhcnRlZF9tcxgFIAEoASK9BQoIVm1Db25maWcSDQoFaW1hZ2UYASABKAkSEAoIaW1hZ2VfaWQYAiABKAkSDAoEbmFtZRgDIAEoCRIPCgdjb21tYW5kGAQgAygJEhIKCmVudHJ5cG9pbnQYBSADKAkSFgoOZW50cnlwb2ludF9zZXQYBiABKAgSCwoDZW52GAcgAygJEg8KB3dvcmtkaXIYCCABKAkSDAoEdXNlchgJIAEoCRIQCghob3N0bmFtZRgKIAEoCRItCgZsYWJlbHMYCyADKAsyHS5raWxuLnYxLlZtQ29uZmlnLkxhYmVsc0VudHJ5EiUKB3B1Ymxpc2gYDCADKAsyFC5raWxuLnYxLlBvcnRCaW5kaW5nEhMKC3B1Ymxpc2hfYWxsGA0gASgIEgwKBGNwdXMYDiABKAESFAoMbWVtb3J5X2J5dGVzGA8gASgEEhIKCmRpc2tfYnl0ZXMYECABKAQSDgoGa2VybmVsGBEgASgJEhMKC2tlcm5lbF9hcmdzGBIgAygJEgwKBGluaXQYEyABKAkSJwoHcmVzdGFydBgUIAEoCzIWLmtpbG4udjEuUmVzdGFydFBvbGljeRIPCgduZXR3b3JrGBUgASgJEgsKA2RucxgWIAMoCRIRCglhZGRfaG9zdHMYFyADKAkSEAoIcGxhdGZvcm0YGCABKAkSCwoDdm1tGBkgASgJEhMKC3N0b3Bfc2lnbmFsGBogASgJEhcKD3N0b3BfdGltZW91dF9tcxgbIAEoDRILCgN0dHkYHCABKAgSEgoKb3Blbl9zdGRpbhgdIAEoCBITCgthdXRvX3JlbW92ZRgeIAEoCBITCgt0dHlfY29sdW1ucxgfIAEoDRIQCgh0dHlfcm93cxggIAEoDRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIjoKDVJlc3RhcnRQb2xpY3kSDAoEbmFtZRgBIAEoCRIbChNtYXhpbXVtX3JldHJ5X2NvdW50GAIgASgNIlQKC1BvcnRCaW5kaW5nEg8KB2hvc3RfaXAYASABKAkSEQoJaG9zdF9wb3J0GAIgASgNEg8KB3ZtX3BvcnQYAyABKA0SEAoIcHJvdG9jb2wYBCABKAkivwEKBUltYWdlEgoKAmlkGAEgASgJEg0KBW5hbWVzGAIgAygJEg8KB2RpZ2VzdHMYAyADKAkSEgoKc2l6ZV9ieXRlcxgEIAEoBBIuCgpjcmVhdGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghwbGF0Zm9ybRgGIAEoCRIkCgZjb25maWcYByABKAsyFC5raWxuLnYxLkltYWdlQ29uZmlnEg4KBmxheWVycxgIIAMoCSL4AQoLSW1hZ2VDb25maWcSCwoDZW52GAEgAygJEhIKCmVudHJ5cG9pbnQYAiADKAkSCwoDY21kGAMgAygJEg8KB3dvcmtkaXIYBCABKAkSDAoEdXNlchgFIAEoCRIwCgZsYWJlbHMYBiADKAsyIC5raWxuLnYxLkltYWdlQ29uZmlnLkxhYmVsc0VudHJ5EhUKDWV4cG9zZWRfcG9ydHMYByADKAkSEwoLc3RvcF9zaWduYWwYCCABKAkSDwoHdm9sdW1lcxgJIAMoCRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIr0BCgZLZXJuZWwSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRIPCgdyZWxlYXNlGAMgASgJEg4KBnNvdXJjZRgEIAEoCRISCgpzaXplX2J5dGVzGAUgASgEEhMKC2hhc19tb2R1bGVzGAYgASgIEhIKCmlzX2RlZmF1bHQYByABKAgSCwoDd2h5GAggASgJEi4KCmNyZWF0ZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlcKCFByb2dyZXNzEgoKAmlkGAEgASgJEg4KBnN0YXR1cxgCIAEoCRIPCgdjdXJyZW50GAMgASgEEg0KBXRvdGFsGAQgASgEEg8KB21lc3NhZ2UYBSABKAki0gEKBUV2ZW50Eg4KBmN1cnNvchgBIAEoBBIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgR0eXBlGAMgASgJEg4KBmFjdGlvbhgEIAEoCRIKCgJpZBgFIAEoCRIyCgphdHRyaWJ1dGVzGAYgAygLMh4ua2lsbi52MS5FdmVudC5BdHRyaWJ1dGVzRW50cnkaMQoPQXR0cmlidXRlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiiwEKCUVycm9ySW5mbxIOCgZyZWFzb24YASABKAkSDAoEaGludBgCIAEoCRIwCgdkZXRhaWxzGAMgAygLMh8ua2lsbi52MS5FcnJvckluZm8uRGV0YWlsc0VudHJ5Gi4KDERldGFpbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBKrwBCgdWbVN0YXRlEhgKFFZNX1NUQVRFX1VOU1BFQ0lGSUVEEAASFAoQVk1fU1RBVEVfQ1JFQVRFRBABEhUKEVZNX1NUQVRFX1NUQVJUSU5HEAISFAoQVk1fU1RBVEVfUlVOTklORxADEhMKD1ZNX1NUQVRFX1BBVVNFRBAEEhUKEVZNX1NUQVRFX1NUT1BQSU5HEAUSEwoPVk1fU1RBVEVfRVhJVEVEEAYSEwoPVk1fU1RBVEVfRkFJTEVEEAdiBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message kiln.v1.Vm
@@ -303,19 +303,37 @@ export const VmStatusSchema: GenMessage<VmStatus, {jsonType: VmStatusJson}> = /*
  */
 export type BootTimings = Message<"kiln.v1.BootTimings"> & {
   /**
+   * the VMM runs
+   *
    * @generated from field: double spawned_ms = 1;
    */
   spawnedMs: number;
 
   /**
+   * the agent has answered
+   *
    * @generated from field: double hello_ms = 2;
    */
   helloMs: number;
 
   /**
+   * the program runs
+   *
    * @generated from field: double started_ms = 3;
    */
   startedMs: number;
+
+  /**
+   * all is checked; kernel, base and disk are there
+   *
+   * @generated from field: double prepared_ms = 4;
+   */
+  preparedMs: number;
+
+  /**
+   * @generated from field: kiln.v1.GuestTimings guest = 5;
+   */
+  guest?: GuestTimings | undefined;
 };
 
 /**
@@ -325,19 +343,37 @@ export type BootTimings = Message<"kiln.v1.BootTimings"> & {
  */
 export type BootTimingsJson = {
   /**
+   * the VMM runs
+   *
    * @generated from field: double spawned_ms = 1;
    */
   spawnedMs?: number | "NaN" | "Infinity" | "-Infinity";
 
   /**
+   * the agent has answered
+   *
    * @generated from field: double hello_ms = 2;
    */
   helloMs?: number | "NaN" | "Infinity" | "-Infinity";
 
   /**
+   * the program runs
+   *
    * @generated from field: double started_ms = 3;
    */
   startedMs?: number | "NaN" | "Infinity" | "-Infinity";
+
+  /**
+   * all is checked; kernel, base and disk are there
+   *
+   * @generated from field: double prepared_ms = 4;
+   */
+  preparedMs?: number | "NaN" | "Infinity" | "-Infinity";
+
+  /**
+   * @generated from field: kiln.v1.GuestTimings guest = 5;
+   */
+  guest?: GuestTimingsJson;
 };
 
 /**
@@ -346,6 +382,89 @@ export type BootTimingsJson = {
  */
 export const BootTimingsSchema: GenMessage<BootTimings, {jsonType: BootTimingsJson}> = /*@__PURE__*/
   messageDesc(file_kiln_v1_types, 2);
+
+/**
+ * Milliseconds of the guest's own clock, which begins with its kernel: when each step of the agent was done.
+ *
+ * @generated from message kiln.v1.GuestTimings
+ */
+export type GuestTimings = Message<"kiln.v1.GuestTimings"> & {
+  /**
+   * the kernel has started the agent
+   *
+   * @generated from field: double init_ms = 1;
+   */
+  initMs: number;
+
+  /**
+   * modules are loaded
+   *
+   * @generated from field: double modules_ms = 2;
+   */
+  modulesMs: number;
+
+  /**
+   * @generated from field: double hello_ms = 3;
+   */
+  helloMs: number;
+
+  /**
+   * the root is mounted, the network set up
+   *
+   * @generated from field: double root_ms = 4;
+   */
+  rootMs: number;
+
+  /**
+   * @generated from field: double started_ms = 5;
+   */
+  startedMs: number;
+};
+
+/**
+ * Milliseconds of the guest's own clock, which begins with its kernel: when each step of the agent was done.
+ *
+ * @generated from message kiln.v1.GuestTimings
+ */
+export type GuestTimingsJson = {
+  /**
+   * the kernel has started the agent
+   *
+   * @generated from field: double init_ms = 1;
+   */
+  initMs?: number | "NaN" | "Infinity" | "-Infinity";
+
+  /**
+   * modules are loaded
+   *
+   * @generated from field: double modules_ms = 2;
+   */
+  modulesMs?: number | "NaN" | "Infinity" | "-Infinity";
+
+  /**
+   * @generated from field: double hello_ms = 3;
+   */
+  helloMs?: number | "NaN" | "Infinity" | "-Infinity";
+
+  /**
+   * the root is mounted, the network set up
+   *
+   * @generated from field: double root_ms = 4;
+   */
+  rootMs?: number | "NaN" | "Infinity" | "-Infinity";
+
+  /**
+   * @generated from field: double started_ms = 5;
+   */
+  startedMs?: number | "NaN" | "Infinity" | "-Infinity";
+};
+
+/**
+ * Describes the message kiln.v1.GuestTimings.
+ * Use `create(GuestTimingsSchema)` to create a new message.
+ */
+export const GuestTimingsSchema: GenMessage<GuestTimings, {jsonType: GuestTimingsJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_types, 3);
 
 /**
  * @generated from message kiln.v1.VmConfig
@@ -742,7 +861,7 @@ export type VmConfigJson = {
  * Use `create(VmConfigSchema)` to create a new message.
  */
 export const VmConfigSchema: GenMessage<VmConfig, {jsonType: VmConfigJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 3);
+  messageDesc(file_kiln_v1_types, 4);
 
 /**
  * @generated from message kiln.v1.RestartPolicy
@@ -787,7 +906,7 @@ export type RestartPolicyJson = {
  * Use `create(RestartPolicySchema)` to create a new message.
  */
 export const RestartPolicySchema: GenMessage<RestartPolicy, {jsonType: RestartPolicyJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 4);
+  messageDesc(file_kiln_v1_types, 5);
 
 /**
  * @generated from message kiln.v1.PortBinding
@@ -856,7 +975,7 @@ export type PortBindingJson = {
  * Use `create(PortBindingSchema)` to create a new message.
  */
 export const PortBindingSchema: GenMessage<PortBinding, {jsonType: PortBindingJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 5);
+  messageDesc(file_kiln_v1_types, 6);
 
 /**
  * @generated from message kiln.v1.Image
@@ -977,7 +1096,7 @@ export type ImageJson = {
  * Use `create(ImageSchema)` to create a new message.
  */
 export const ImageSchema: GenMessage<Image, {jsonType: ImageJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 6);
+  messageDesc(file_kiln_v1_types, 7);
 
 /**
  * @generated from message kiln.v1.ImageConfig
@@ -1088,7 +1207,7 @@ export type ImageConfigJson = {
  * Use `create(ImageConfigSchema)` to create a new message.
  */
 export const ImageConfigSchema: GenMessage<ImageConfig, {jsonType: ImageConfigJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 7);
+  messageDesc(file_kiln_v1_types, 8);
 
 /**
  * @generated from message kiln.v1.Kernel
@@ -1211,7 +1330,7 @@ export type KernelJson = {
  * Use `create(KernelSchema)` to create a new message.
  */
 export const KernelSchema: GenMessage<Kernel, {jsonType: KernelJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 8);
+  messageDesc(file_kiln_v1_types, 9);
 
 /**
  * One step of long work: a layer, a base, a kernel.
@@ -1298,7 +1417,7 @@ export type ProgressJson = {
  * Use `create(ProgressSchema)` to create a new message.
  */
 export const ProgressSchema: GenMessage<Progress, {jsonType: ProgressJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 9);
+  messageDesc(file_kiln_v1_types, 10);
 
 /**
  * @generated from message kiln.v1.Event
@@ -1383,7 +1502,7 @@ export type EventJson = {
  * Use `create(EventSchema)` to create a new message.
  */
 export const EventSchema: GenMessage<Event, {jsonType: EventJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 10);
+  messageDesc(file_kiln_v1_types, 11);
 
 /**
  * Travels as the detail of every error of this API.
@@ -1438,7 +1557,7 @@ export type ErrorInfoJson = {
  * Use `create(ErrorInfoSchema)` to create a new message.
  */
 export const ErrorInfoSchema: GenMessage<ErrorInfo, {jsonType: ErrorInfoJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 11);
+  messageDesc(file_kiln_v1_types, 12);
 
 /**
  * @generated from enum kiln.v1.VmState
