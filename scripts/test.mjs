@@ -14,7 +14,7 @@ import { ROOT } from "./lib/paths.mjs";
 import { findProgram, main, run, SEARCH_PATH } from "./lib/run.mjs";
 import { setup } from "./lib/setup.mjs";
 import { say } from "./lib/step.mjs";
-import { selectTests } from "./lib/suites.mjs";
+import { planWaves, selectTests } from "./lib/suites.mjs";
 
 const COUNTS = ["tests", "suites", "pass", "fail", "cancelled", "skipped", "todo"];
 
@@ -35,9 +35,12 @@ await main(async () => {
   }
   for (const { suite, files } of suites) {
     say(`\n==> ${suite.name}: ${files.length} files`);
-    const result = await withEnvironment(await environmentOf(suite), () => runSuite(suite, files));
-    for (const name of COUNTS) total[name] += result.counts[name];
-    failures.push(...result.failures.map((name) => `${suite.name}: ${name}`));
+    const environment = await environmentOf(suite);
+    for (const wave of planWaves(suite, files)) {
+      const result = await withEnvironment(environment, () => runWave(suite, wave));
+      for (const name of COUNTS) total[name] += result.counts[name];
+      failures.push(...result.failures.map((name) => `${suite.name}: ${name}`));
+    }
   }
 
   if (failures.length > 0) {
@@ -79,12 +82,12 @@ async function withEnvironment(variables, body) {
   }
 }
 
-async function runSuite(suite, files) {
+async function runWave(suite, { files, shared }) {
   const counts = Object.fromEntries(COUNTS.map((name) => [name, 0]));
   const failures = [];
   const stream = runNodeTests({
     files,
-    concurrency: suite.serial ? 1 : availableParallelism(),
+    concurrency: shared ? availableParallelism() : 1,
     timeout: suite.timeoutMs,
   });
   stream.on("test:diagnostic", ({ message, nesting }) => {

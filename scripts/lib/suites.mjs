@@ -4,23 +4,34 @@ import { ROOT } from "./paths.mjs";
 import { SetupError } from "./run.mjs";
 import { listFiles } from "./stamps.mjs";
 
+const HEAVY = /(daemon-recovery|daemon-vmm-death|hostile-guest-\w+|many)\.test\.ts$/;
+
 /**
- * In the order in which they run. Real guests under software emulation take a core each, so those suites run one file
- * at a time; unit tests take all cores.
+ * In the order in which they run. `serial`: one file at a time. Else files share the machine, but for those that
+ * `alone` names: they load it fully by themselves, or look at what a loaded one would blur. `first` are the longest,
+ * so that none of them is left over at the end.
  */
 export const SUITES = [
   { name: "scripts", place: "scripts", serial: false, timeoutMs: 5 * 60_000 },
   { name: "unit", place: "src", serial: false, timeoutMs: 5 * 60_000 },
   { name: "contract", place: "test/contract", serial: true, timeoutMs: 15 * 60_000 },
   { name: "conformance", place: "test/conformance", serial: true, timeoutMs: 15 * 60_000 },
-  { name: "e2e", place: "test/e2e", serial: true, timeoutMs: 20 * 60_000 },
+  {
+    name: "e2e",
+    place: "test/e2e",
+    serial: false,
+    timeoutMs: 20 * 60_000,
+    first: /(tree|many-in-a-row)\.test\.ts$/,
+    alone: HEAVY,
+  },
   // The same files again on the Firecracker driver. Only asked for by its own name, not by a file's. Without a name
   // those run that are about VMs; by name all do (`npm test -- e2e-firecracker`).
   {
     name: "e2e-firecracker",
     place: "test/e2e",
-    serial: true,
+    serial: false,
     timeoutMs: 20 * 60_000,
+    alone: HEAVY,
     vmm: "firecracker",
     unlessNamed: /(apps|daemon-recovery|daemon-vmm-death|cli-run|cli-exec)\.test\.ts$/,
   },
@@ -56,6 +67,24 @@ export function selectTests(selectors, suites = listSuites()) {
       .filter(({ files }) => files.length > 0)
       .map(({ suite, files }) => ({ suite, files: files.map(compiled) })),
   };
+}
+
+/**
+ * The files of a suite in the waves in which they run.
+ *
+ * @returns {{ files: string[], shared: boolean }[]} shared: several files at a time
+ */
+export function planWaves(suite, files) {
+  if (suite.serial) return [{ files, shared: false }];
+  const source = (file) => file.replace(/\.js$/, ".ts");
+  const isFirst = (file) => suite.first?.test(source(file)) ?? false;
+  const isAlone = (file) => suite.alone?.test(source(file)) ?? false;
+  const shared = files.filter((file) => !isAlone(file));
+  const ordered = [...shared.filter(isFirst), ...shared.filter((file) => !isFirst(file))];
+  return [
+    { files: ordered, shared: true },
+    { files: files.filter(isAlone), shared: false },
+  ].filter((wave) => wave.files.length > 0);
 }
 
 function suiteNames() {

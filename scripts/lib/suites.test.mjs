@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { selectTests } from "./suites.mjs";
+import { planWaves, selectTests } from "./suites.mjs";
 
 const UNIT = { name: "unit", place: "src" };
 const E2E = { name: "e2e", place: "test/e2e" };
@@ -52,5 +52,21 @@ describe("selecting tests", () => {
 
   it("refuses a selector that selects nothing", () => {
     assert.throws(() => select("e2e/nothing"), /no test is called e2e\/nothing/);
+  });
+});
+
+describe("the waves of a suite", () => {
+  const suite = { serial: false, first: /long\.test\.ts$/, alone: /heavy\.test\.ts$/ };
+
+  it("begin with the longest files and keep the heavy ones to themselves", () => {
+    assert.deepEqual(planWaves(suite, ["/a.test.js", "/heavy.test.js", "/long.test.js"]), [
+      { files: ["/long.test.js", "/a.test.js"], shared: true },
+      { files: ["/heavy.test.js"], shared: false },
+    ]);
+  });
+
+  it("are one where nothing is named or shared", () => {
+    assert.deepEqual(planWaves({ serial: true }, ["/a.test.js"]), [{ files: ["/a.test.js"], shared: false }]);
+    assert.deepEqual(planWaves({ serial: false }, ["/a.test.js"]), [{ files: ["/a.test.js"], shared: true }]);
   });
 });

@@ -1,0 +1,36 @@
+// Two hundred VMs one after the other: none fails, none leaves anything behind.
+
+import assert from "node:assert/strict";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { busyboxImage } from "../fixtures/busybox-image.js";
+import { TestKiln } from "./harness.js";
+
+const IN_A_ROW = 200;
+
+let kiln: TestKiln;
+let image = "";
+before(async () => {
+  kiln = await TestKiln.start();
+  image = await busyboxImage(join(kiln.root, "busybox"));
+});
+after(() => kiln.dispose());
+
+const openFiles = async () => (await readdir(`/proc/${kiln.daemonPid}/fd`)).length;
+
+describe("many VMs in a row", () => {
+  it("runs two hundred in a row and leaves no process, file or descriptor", async () => {
+    await kiln.ok(["run", "--rm", image, "true"]);
+    const filesBefore = await openFiles();
+    for (let round = 0; round < IN_A_ROW; round++) {
+      const result = await kiln.kiln(["run", "--rm", image, "true"]);
+      assert.equal(result.code, 0, `round ${round}: ${result.stderr}\n${kiln.daemonLog.slice(-3000)}`);
+    }
+    assert.ok((await openFiles()) <= filesBefore, "kilnd holds no more descriptors than before");
+    const others = (await kiln.processes()).filter(({ pid }) => pid !== kiln.daemonPid);
+    assert.deepEqual(others, []);
+    assert.deepEqual(await readdir(join(kiln.root, "data", "vms")), []);
+    assert.deepEqual(await readdir(join(kiln.root, "run", "v")), []);
+  });
+});
