@@ -28,37 +28,40 @@ export interface KvmProbe {
   readonly kernel: ProbeKernel | undefined;
   /** Boots the kernel under KVM. Resolves to undefined where it ran, else to why not. */
   readonly boot: (kernel: ProbeKernel) => Promise<string | undefined>;
+  /** Default: /dev/kvm. */
+  readonly device?: string | undefined;
 }
 
 const DEVICE = "/dev/kvm";
 
 /** Cheap but for the one boot per host kernel and VMM version. */
 export async function judgeKvm(probe: KvmProbe): Promise<KvmVerdict> {
-  const closed = await whyClosed();
+  const { device = DEVICE } = probe;
+  const closed = await whyClosed(device);
   if (closed !== undefined) return { works: false, why: closed, final: true };
   const path = join(probe.cacheDirectory, `kvm-${probe.kind}.json`);
   const key = `${release()} ${probe.version}`;
   const cached = await readVerdict(path, key);
   if (cached !== undefined) return cached;
   if (probe.kernel === undefined) {
-    return { works: false, why: `${DEVICE} is there, not probed yet (no kernel to boot)`, final: false };
+    return { works: false, why: `${device} is there, not probed yet (no kernel to boot)`, final: false };
   }
   const failure = await probe.boot(probe.kernel);
   const verdict: KvmVerdict =
     failure === undefined
       ? { works: true, why: "a test boot under KVM succeeded", final: true }
-      : { works: false, why: `${DEVICE} is there but a test boot under KVM failed: ${failure}`, final: true };
+      : { works: false, why: `${device} is there but a test boot under KVM failed: ${failure}`, final: true };
   await writeJsonAtomic(path, { key, works: verdict.works, why: verdict.why }, { durable: false });
   return verdict;
 }
 
-async function whyClosed(): Promise<string | undefined> {
+async function whyClosed(device: string): Promise<string | undefined> {
   try {
-    await access(DEVICE, constants.R_OK | constants.W_OK);
+    await access(device, constants.R_OK | constants.W_OK);
     return undefined;
   } catch (error) {
-    if (errnoOf(error) === "ENOENT") return `no ${DEVICE}`;
-    return `no right to open ${DEVICE} (join its group, usually "kvm")`;
+    if (errnoOf(error) === "ENOENT") return `no ${device}`;
+    return `no right to open ${device} (join its group, usually "kvm")`;
   }
 }
 
