@@ -8,7 +8,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { kernelPackages } from "./lib/kernel.mjs";
+import { kernelPackages, ownKernel } from "./lib/kernel.mjs";
 import { PATHS, ROOT } from "./lib/paths.mjs";
 import { capture, main, run, SetupError } from "./lib/run.mjs";
 import { setup } from "./lib/setup.mjs";
@@ -33,9 +33,7 @@ await main(async () => {
   };
   const daemon = await startDaemon(root, env);
   try {
-    if (kiln("kernel", "ls", "-q").stdout.trim() === "") {
-      await step("give kiln the kernel", () => must("kernel", "import", ...kernelPackages()));
-    }
+    await giveKernels(kiln, must);
     if (kiln("image", "inspect", IMAGE).code !== 0) {
       await step("give kiln the image", () => must("pull", "--quiet", LAYOUT));
     }
@@ -50,6 +48,19 @@ await main(async () => {
     await stopDaemon(daemon);
   }
 });
+
+/** Debian's, and kiln's own where it was built for this configuration: kiln itself then chooses. */
+async function giveKernels(kiln, must) {
+  const there = kiln("kernel", "ls", "-q", "--no-trunc").stdout.split("\n");
+  if (there.length < 2) {
+    await step("give kiln Debian's kernel", () => must("kernel", "import", ...kernelPackages()));
+  }
+  const own = await ownKernel();
+  if (own === undefined || there.includes(own.image)) return;
+  await step("give kiln its own kernel", () =>
+    must("kernel", "import", "--default", `${own.tree}/boot/vmlinux`),
+  );
+}
 
 function seconds(since) {
   return ((Date.now() - since) / 1000).toFixed(1);

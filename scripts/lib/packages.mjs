@@ -46,14 +46,23 @@ const TEST = {
   strace: program("strace"),
   umoci: program("umoci"),
 };
+/** What compiles kiln's own kernel: src/kernel/build/toolchain.ts knows the same list. */
+const KERNEL = {
+  bc: program("bc"),
+  bison: program("bison"),
+  flex: program("flex"),
+  "libelf-dev": file("/usr/include/gelf.h"),
+  make: program("make"),
+  perl: program("perl"),
+};
 
 /**
  * Installs what is missing, as root; otherwise throws with the one line that does.
  *
- * @param {{ tests: boolean }} options
+ * @param {{ tests?: boolean, kernel?: boolean }} options also what only tests need, or building a kernel
  */
-export async function ensurePackages({ tests }) {
-  const wanted = { ...RUN, ...BUILD, ...IMAGE, ...(tests ? TEST : {}) };
+export async function ensurePackages({ tests = false, kernel = false }) {
+  const wanted = { ...RUN, ...BUILD, ...IMAGE, ...(tests ? TEST : {}), ...(kernel ? KERNEL : {}) };
   const missing = Object.keys(wanted).filter((name) => !wanted[name]());
   if (missing.length === 0) return;
   if (process.getuid() !== 0 || findProgram("apt-get") === undefined) {

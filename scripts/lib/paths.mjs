@@ -13,9 +13,11 @@ export const PATHS = {
   /** Lists trees inside test guests. */
   treewalk: `${ROOT}/agent/target/release/kiln-treewalk`,
   stamps: `${BUILD}/stamps`,
+  /** Kernels: Debian's packages, kiln's own builds, and the data root of both. */
+  kernels: `${BUILD}/kernel`,
   /** Debian's kernel packages as apt brought them. */
   kernelDebs: `${BUILD}/kernel/debs`,
-  /** A data root that holds nothing but that kernel, imported. */
+  /** A data root that holds nothing but those kernels, imported. */
   kernelData: `${BUILD}/kernel/data`,
   /** OCI layouts, one directory per image. */
   images: `${BUILD}/images`,

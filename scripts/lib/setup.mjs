@@ -11,12 +11,12 @@ import { ensurePackages } from "./packages.mjs";
 export async function setup({ tests = false, bench = false } = {}) {
   checkNode();
   await withSetupLock(async () => {
-    await ensurePackages({ tests });
+    await ensurePackages({ tests, kernel: tests });
     await ensureNodeModules();
     await ensureAgent();
     await ensureCompiled();
     linkCommands();
-    await ensureKernel();
+    await ensureKernel({ own: tests });
     await ensureDebianImages([...(tests ? TEST_IMAGES : ["debian"]), ...(bench ? ["bench"] : [])]);
   });
 }

@@ -1,7 +1,7 @@
 // State on disk: JSON written as temp + fsync + rename, so that a kill at any point leaves the old or the new file.
 
 import { randomBytes } from "node:crypto";
-import { type FileHandle, mkdir, open, readFile, rename, rm, stat, statfs } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, statfs } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { errnoOf } from "./errors.js";
 
@@ -98,4 +98,15 @@ export async function allocatedBytes(path: string): Promise<number> {
     if (errnoOf(error) === "ENOENT") return 0;
     throw error;
   }
+}
+
+/** Bytes really taken below a directory; what vanishes meanwhile counts as nothing. */
+export async function directoryBytes(path: string): Promise<number> {
+  let bytes = 0;
+  const entries = await readdir(path, { withFileTypes: true }).catch(() => []);
+  for (const entry of entries) {
+    const child = join(path, entry.name);
+    bytes += entry.isDirectory() ? await directoryBytes(child) : await allocatedBytes(child);
+  }
+  return bytes;
 }

@@ -13,10 +13,12 @@ export interface ProgressUpdate {
     | "building"
     | "extracting"
     | "done";
-  /** Bytes. */
+  /** Bytes, unless `unit` says what else. */
   readonly current?: number;
-  /** Bytes; absent where unknown. */
+  /** Absent where unknown. */
   readonly total?: number;
+  /** What is counted: "objects". */
+  readonly unit?: string;
   readonly message?: string;
 }
 

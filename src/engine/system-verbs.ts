@@ -1,13 +1,14 @@
 // About the whole of kiln: what the host offers, what is used, what may go.
 
 import type { KilnError } from "../base/errors.js";
+import { directoryBytes } from "../base/files.js";
 import type { VmmProbe } from "../vmm/types.js";
 import type { EngineContext } from "./context.js";
 import { type Filters, matchesPrune } from "./filters.js";
 import type { HostWatch } from "./host-watch.js";
 import type { ImageVerbs } from "./image-verbs.js";
 import type { KernelVerbs, ListedKernel } from "./kernel-verbs.js";
-import { type DiskUsage, directoryBytes, diskUsage } from "./usage.js";
+import { type DiskUsage, diskUsage } from "./usage.js";
 import { isLive } from "./vm-state.js";
 import type { DamagedVm } from "./vm-store.js";
 import type { VmVerbs } from "./vm-verbs.js";

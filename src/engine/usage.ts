@@ -2,7 +2,7 @@
 
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { allocatedBytes } from "../base/files.js";
+import { directoryBytes } from "../base/files.js";
 import type { EngineContext } from "./context.js";
 import { isLive } from "./vm-state.js";
 import { findVmms } from "./vmm-processes.js";
@@ -30,17 +30,6 @@ export async function diskUsage(ctx: EngineContext): Promise<DiskUsage> {
     kernelRow(ctx),
   ]);
   return { rows: [...images, bases, vms, kernels], leaks: await findLeaks(ctx) };
-}
-
-/** Bytes really taken below a directory; what vanishes meanwhile counts as nothing. */
-export async function directoryBytes(path: string): Promise<number> {
-  let bytes = 0;
-  const entries = await readdir(path, { withFileTypes: true }).catch(() => []);
-  for (const entry of entries) {
-    const child = join(path, entry.name);
-    bytes += entry.isDirectory() ? await directoryBytes(child) : await allocatedBytes(child);
-  }
-  return bytes;
 }
 
 async function imageRows(ctx: EngineContext): Promise<UsageRow[]> {

@@ -189,6 +189,34 @@ describe("a kernel with modules", () => {
   });
 });
 
+describe("a kernel that kiln has built", () => {
+  const own = { source: "linux-source-6.1 6.1.192-2", configuration: "c".repeat(64) };
+  async function treeOf(salt: string): Promise<string> {
+    const root = join(scratch, salt);
+    await mkdir(join(root, "boot"), { recursive: true });
+    await writeFile(join(root, "boot/vmlinux"), makeVmlinux({ release: "6.1.192-kiln", salt }));
+    return root;
+  }
+
+  it("keeps what it was made of and where it came from, also when the file is imported again", async () => {
+    const root = await treeOf("a");
+    const kernel = await kernels.importTree(root, { own, source: "localhost/kiln-kernel:6.1.192" });
+    await kernels.importFile(join(root, "boot/vmlinux"), {});
+    await reopen();
+    assert.deepEqual(kernels.find("kiln"), kernel);
+    assert.deepEqual([kernel.own, kernel.source], [own, "localhost/kiln-kernel:6.1.192"]);
+  });
+
+  it("is the default before the first import, the one built last before others", async () => {
+    await kernels.importFile(await kernelFile("plain"), {});
+    const [first, second] = [await treeOf("a"), await treeOf("b")];
+    const built = await kernels.importTree(first, { own });
+    await kernels.importTree(second, { own });
+    await kernels.importTree(first, { own });
+    assert.equal(kernels.default()?.kernel.id, built.id);
+  });
+});
+
 describe("the default kernel", () => {
   it("is none where there is no kernel", () => {
     assert.equal(kernels.default(), undefined);

@@ -5,10 +5,11 @@ import { mkdir, rename, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { Code, KilnError } from "../base/errors.js";
 import { exists, tempNameFor } from "../base/files.js";
-import { resolveNamed, shortId } from "../base/ids.js";
+import { shortId } from "../base/ids.js";
 import { KeyedLock, SingleFlight } from "../base/lock.js";
 import { type Logger, silentLogger } from "../base/log.js";
 import { UndoStack } from "../base/undo.js";
+import { type ChosenKernel, chooseDefault, findKernel } from "./choice.js";
 import { isDeb, unpackDeb } from "./deb.js";
 import { fetchDebianKernel } from "./debian.js";
 import { AgentHashes, buildInitramfs } from "./initramfs.js";
@@ -26,34 +27,44 @@ import {
   writeRecord,
 } from "./store.js";
 import { findImage, findModules } from "./tree.js";
-import type { KernelCatalogue, KernelImportOptions, StoredKernel } from "./types.js";
+import type {
+  KernelCatalogue,
+  KernelImportOptions,
+  OwnKernel,
+  StoredKernel,
+  TreeImportOptions,
+} from "./types.js";
 
 export interface CatalogueOptions {
   /** kiln's data root; kernels live in its `kernels` directory. */
   readonly dataRoot: string;
   readonly log?: Logger;
+  /** Of this host; default this process's. */
+  readonly architecture?: "amd64" | "arm64";
 }
 
 /** Call `open()` before anything else. */
 export function createKernelCatalogue(options: CatalogueOptions): KernelCatalogue {
-  return new Catalogue(join(options.dataRoot, "kernels"), options.log ?? silentLogger);
+  return new Catalogue(options);
 }
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._+~-]{0,127}$/;
-const DEBIAN = "debian";
+const HOST = process.arch === "arm64" ? "arm64" : "amd64";
 
 class Catalogue implements KernelCatalogue {
   readonly #root: string;
   readonly #log: Logger;
+  readonly #architecture: string;
   readonly #records = new Map<string, KernelRecord>();
   readonly #lock = new KeyedLock();
   readonly #builds = new SingleFlight<string>();
   readonly #agents = new AgentHashes();
   #default: string | undefined;
 
-  constructor(root: string, log: Logger) {
-    this.#root = root;
+  constructor({ dataRoot, log = silentLogger, architecture = HOST }: CatalogueOptions) {
+    this.#root = join(dataRoot, "kernels");
     this.#log = log;
+    this.#architecture = architecture;
   }
 
   async open(): Promise<void> {
@@ -70,18 +81,11 @@ class Catalogue implements KernelCatalogue {
   }
 
   find(key: string): StoredKernel {
-    return resolveNamed("kernel", key, this.list());
+    return findKernel(key, this.list(), this.#architecture);
   }
 
-  default(): { kernel: StoredKernel; why: string } | undefined {
-    const all = this.list();
-    const chosen = all.find((kernel) => kernel.id === this.#default);
-    if (chosen !== undefined) return { kernel: chosen, why: "set as the default" };
-    const debian = all.filter((kernel) => kernel.source.startsWith(DEBIAN)).at(-1);
-    if (debian !== undefined)
-      return { kernel: debian, why: "the newest of Debian's kernels; no default is set" };
-    const [first] = all;
-    return first && { kernel: first, why: "the first that was imported; no default is set" };
+  default(): ChosenKernel | undefined {
+    return chooseDefault(this.list(), this.#default, this.#architecture);
   }
 
   async setDefault(key: string): Promise<void> {
@@ -108,9 +112,10 @@ class Catalogue implements KernelCatalogue {
     );
   }
 
-  async importTree(root: string, options: KernelImportOptions): Promise<StoredKernel> {
-    return attempt(`import the kernel in ${root}`, () =>
-      this.#import(options, async () => treeSource(root, resolve(root))),
+  async importTree(root: string, options: TreeImportOptions): Promise<StoredKernel> {
+    const source = options.source ?? resolve(root);
+    return attempt(`import the kernel of ${source}`, () =>
+      this.#import(options, async () => ({ ...(await treeSource(root, source)), own: options.own })),
     );
   }
 
@@ -119,7 +124,7 @@ class Catalogue implements KernelCatalogue {
       this.#import(options, async (staging) => {
         const debs = await fetchDebianKernel(join(staging, "debs"), join(staging, "apt"), options);
         const names = debs.map((deb) => deb.split("/").pop() ?? "");
-        return this.#unpackDebs(debs, `${DEBIAN}: ${names.join(", ")}`, staging, options);
+        return this.#unpackDebs(debs, `debian: ${names.join(", ")}`, staging, options);
       }),
     );
   }
@@ -172,7 +177,7 @@ class Catalogue implements KernelCatalogue {
       const prepared = await prepareImport(source, staging, this.#log, options);
       // One commit at a time: names are unique over all kernels.
       const record = await this.#lock.run("commit", () =>
-        this.#lock.run(prepared.id, () => this.#commit(prepared, source.description, options.name)),
+        this.#lock.run(prepared.id, () => this.#commit(prepared, source, options.name)),
       );
       options.onProgress?.({ id: "kernel", status: "done" });
       return storedKernel(this.#root, record);
@@ -181,7 +186,11 @@ class Catalogue implements KernelCatalogue {
     }
   }
 
-  async #commit(prepared: PreparedKernel, source: string, name: string | undefined): Promise<KernelRecord> {
+  async #commit(
+    prepared: PreparedKernel,
+    source: KernelSource,
+    name: string | undefined,
+  ): Promise<KernelRecord> {
     const { id, staging, boot, modules } = prepared;
     const before = this.#records.get(id);
     const directory = kernelDirectory(this.#root, id);
@@ -194,10 +203,12 @@ class Catalogue implements KernelCatalogue {
       id,
       name: this.#chooseName(id, boot.release, name, before),
       ...boot,
-      source: before?.source ?? source,
+      source: before?.source ?? source.description,
       sizeBytes: prepared.imageBytes + (modules?.bytes ?? 0),
-      createdAt: before?.createdAt ?? new Date().toISOString(),
+      // One that kiln builds again is its newest again.
+      createdAt: (source.own ? undefined : before?.createdAt) ?? new Date().toISOString(),
       ...moduleName(modules, before),
+      ...ownKernel(source.own ?? before?.own),
     };
     await makeOpenDirectory(directory);
     await rename(join(staging, "vmlinux"), join(directory, "vmlinux"));
@@ -240,6 +251,10 @@ function treeSource(root: string, description: string): Promise<KernelSource> {
 function moduleName(modules: CopiedModules | undefined, before?: KernelRecord): { modules?: string } {
   if (modules !== undefined) return { modules: `modules-${modules.fingerprint.slice(0, 16)}` };
   return before?.modules === undefined ? {} : { modules: before.modules };
+}
+
+function ownKernel(own: OwnKernel | undefined): { own?: OwnKernel } {
+  return own === undefined ? {} : { own };
 }
 
 function checkName(name: string): void {

@@ -11,13 +11,14 @@ import { invalidKernel } from "./invalid-kernel.js";
 import { type CopiedModules, checkRelease, copyModules, indexModules } from "./modules-directory.js";
 import { MAX_VMLINUX } from "./payload.js";
 import { runProgram } from "./program.js";
-import type { KernelImportOptions } from "./types.js";
+import type { KernelImportOptions, OwnKernel } from "./types.js";
 import { type BootImage, readBootImage } from "./vmlinux.js";
 
 /** What an import has found: a file to boot from, and where the modules of a release are. */
 export interface KernelSource {
   readonly image: string;
   readonly description: string;
+  readonly own?: OwnKernel | undefined;
   modules(release: string): Promise<string | undefined>;
 }
 

@@ -23,6 +23,7 @@ const Record = v.object({
   pvh: v.boolean(),
   sizeBytes: v.number(),
   createdAt: v.string(),
+  own: v.optional(v.object({ source: v.string(), configuration: v.pipe(v.string(), v.regex(ID)) })),
   modules: v.optional(v.pipe(v.string(), v.regex(/^modules-[0-9a-f]{16}$/))),
 });
 
@@ -49,6 +50,7 @@ export function storedKernel(root: string, record: KernelRecord): StoredKernel {
     ...(record.modules === undefined ? {} : { modulesDirectory: join(directory, record.modules) }),
     sizeBytes: record.sizeBytes,
     createdAt: record.createdAt,
+    ...(record.own === undefined ? {} : { own: record.own }),
   };
 }
 

@@ -18,12 +18,22 @@ export interface StoredKernel {
   readonly modulesDirectory?: string;
   readonly sizeBytes: number;
   readonly createdAt: string;
+  /** What one of kiln's own was made of; absent for all others. */
+  readonly own?: OwnKernel;
+}
+
+/** What a kernel that kiln has built was made of. */
+export interface OwnKernel {
+  /** "linux-source-6.1 6.1.192-2" */
+  readonly source: string;
+  /** sha256 of the configuration's fragments. */
+  readonly configuration: string;
 }
 
 export interface KernelCatalogue {
   open(): Promise<void>;
   list(): readonly StoredKernel[];
-  /** By id, prefix or name. Throws not_found. */
+  /** By id, prefix or name; "kiln" and "debian" are the newest of each. Throws not_found. */
   find(key: string): StoredKernel;
   /** The one to boot and why; undefined where none has been brought yet. */
   default(): { kernel: StoredKernel; why: string } | undefined;
@@ -31,7 +41,7 @@ export interface KernelCatalogue {
   importFile(path: string, options: KernelImportOptions): Promise<StoredKernel>;
   importDeb(path: string, options: KernelImportOptions): Promise<StoredKernel>;
   /** A directory that holds boot/vmlinux and lib/modules (what an OCI kernel image unpacks to). */
-  importTree(root: string, options: KernelImportOptions): Promise<StoredKernel>;
+  importTree(root: string, options: TreeImportOptions): Promise<StoredKernel>;
   /** Debian's packaged cloud kernel through apt. */
   importDebian(options: KernelImportOptions): Promise<StoredKernel>;
   remove(key: string): Promise<void>;
@@ -47,4 +57,11 @@ export interface KernelImportOptions extends Abortable {
   /** Directory with this kernel's modules, for a bare vmlinux. */
   readonly modulesDirectory?: string;
   readonly onProgress?: OnProgress;
+}
+
+export interface TreeImportOptions extends KernelImportOptions {
+  /** Where it comes from, for people; default the directory. */
+  readonly source?: string;
+  /** It is one that kiln has built. */
+  readonly own?: OwnKernel | undefined;
 }

@@ -63,7 +63,7 @@ describe("Debian's cloud kernel", () => {
   it("is the same when it is imported again", async () => {
     const again = await kernels.importDeb(kernelDeb(), {});
     assert.deepEqual(again, kernel);
-    assert.equal((await defaultKernel()).id, kernel.id);
+    assert.equal((await defaultKernel("debian")).id, kernel.id);
   });
 
   it("is the same when it comes from the kernel image alone, without modules", async () => {

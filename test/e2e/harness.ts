@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { delay } from "../../src/base/runtime.js";
-import { seedKernel } from "../fixtures/assets.js";
+import { seedKernel, type TestKernel } from "../fixtures/assets.js";
 
 const DIST = fileURLToPath(new URL("../../src/", import.meta.url));
 export const CLI = join(DIST, "cli/main.js");
@@ -68,6 +68,8 @@ function collect(child: ChildProcess, stdin?: string | Uint8Array): Promise<RunR
 
 export interface TestKilnOptions {
   env?: NodeJS.ProcessEnv;
+  /** Default: see `defaultKernel`. */
+  kernel?: TestKernel;
   /** Arguments of kilnd. */
   daemonArgs?: readonly string[];
   /** Words before every command: setpriv, strace. */
@@ -97,7 +99,7 @@ export class TestKiln {
   static async start(options: TestKilnOptions = {}): Promise<TestKiln> {
     const root = await mkdtemp(join(tmpdir(), "kt-"));
     const kiln = new TestKiln(root, options);
-    await seedKernel(join(root, "data"));
+    await seedKernel(join(root, "data"), options.kernel);
     if (options.owner !== undefined) await giveTo(root, options.owner);
     await kiln.startDaemon();
     return kiln;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { hasReason } from "../base/errors.js";
-import { parseShow, parseStatusLine, parseUris } from "./debian.js";
+import { parseMadison, parseShow, parseStatusLine, parseUris } from "./apt.js";
 
 describe("apt's output", () => {
   it("gives a package's version and the first of each alternative it depends on", () => {
@@ -20,6 +20,24 @@ describe("apt's output", () => {
   it("is refused where apt knows no such package", () => {
     assert.throws(
       () => parseShow("linux-image-x", "N: Unable to locate package\n"),
+      (error) => hasReason(error, "no-such-package"),
+    );
+  });
+
+  it("gives a package's versions, newest first and each once", () => {
+    const text = [
+      "linux-source-6.1 |  6.1.192-2 | http://security.debian.org bookworm-security/main amd64 Packages",
+      "linux-source-6.1 |  6.1.192-2 | http://other.mirror bookworm-security/main amd64 Packages",
+      "linux-source-6.1 |  6.1.176-1 | http://deb.debian.org/debian bookworm/main amd64 Packages",
+      "     linux | 6.1.176-1 | http://deb.debian.org/debian bookworm/main Sources",
+      "",
+    ].join("\n");
+    assert.deepEqual(parseMadison("linux-source-6.1", text), ["6.1.192-2", "6.1.176-1"]);
+  });
+
+  it("with no version at all is refused", () => {
+    assert.throws(
+      () => parseMadison("linux-source-9.9", ""),
       (error) => hasReason(error, "no-such-package"),
     );
   });
