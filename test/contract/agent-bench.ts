@@ -45,6 +45,13 @@ export function skipWithoutCargo(): string | false {
   }
 }
 
+/** Also not where the agent is not root, as it is in its guest: it gives every process its user and groups. */
+export function skipWithoutRoot(): string | false {
+  return process.getuid?.() === 0
+    ? skipWithoutCargo()
+    : "the agent's processes get their users from root only";
+}
+
 export class AgentBench implements AsyncDisposable {
   /** Private; gone at the end. */
   readonly root: string;

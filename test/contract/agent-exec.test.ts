@@ -7,14 +7,14 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import type { AgentSession } from "../../src/agent/index.js";
 import { deferred } from "../../src/base/runtime.js";
-import { AgentBench, type ExecRequest, run, runs, skipWithoutCargo, until } from "./agent-bench.js";
+import { AgentBench, type ExecRequest, run, runs, skipWithoutRoot, until } from "./agent-bench.js";
 
 const stdin = (text: string | Uint8Array): ExecRequest => ({
   message: { case: "stdin", value: typeof text === "string" ? Buffer.from(text) : text },
 });
 const eof: ExecRequest = { message: { case: "stdinEof", value: true } };
 
-describe("agent: exec", { skip: skipWithoutCargo(), timeout: 240_000 }, () => {
+describe("agent: exec", { skip: skipWithoutRoot(), timeout: 240_000 }, () => {
   let bench: AgentBench;
   let session: AgentSession;
   before(async () => {

@@ -6,9 +6,9 @@ import { lstat, mkdir, readdir, readFile, readlink, symlink, utimes, writeFile }
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import type { AgentSession } from "../../src/agent/index.js";
-import { AgentBench, skipWithoutCargo } from "./agent-bench.js";
+import { AgentBench, skipWithoutRoot } from "./agent-bench.js";
 
-describe("agent: files", { skip: skipWithoutCargo(), timeout: 120_000 }, () => {
+describe("agent: files", { skip: skipWithoutRoot(), timeout: 120_000 }, () => {
   let bench: AgentBench;
   let session: AgentSession;
   before(async () => {

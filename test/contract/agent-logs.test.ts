@@ -7,9 +7,9 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import type { AgentSession, LogChunk } from "../../src/agent/index.js";
 import { pumpLogs } from "../../src/agent/index.js";
 import { Mode, Phase } from "../../src/gen/kiln/agent/v1/agent_pb.js";
-import { AgentBench, ENV, type ProcessSpec, run, runs, skipWithoutCargo, until } from "./agent-bench.js";
+import { AgentBench, ENV, type ProcessSpec, run, runs, skipWithoutRoot, until } from "./agent-bench.js";
 
-describe("agent: main program", { skip: skipWithoutCargo(), timeout: 120_000 }, () => {
+describe("agent: main program", { skip: skipWithoutRoot(), timeout: 120_000 }, () => {
   let bench: AgentBench;
   let session: AgentSession;
   beforeEach(async () => {

@@ -10,9 +10,9 @@ import { openSession } from "../../src/agent/index.js";
 import { hasReason } from "../../src/base/errors.js";
 import { deferred } from "../../src/base/runtime.js";
 import { Phase } from "../../src/gen/kiln/agent/v1/agent_pb.js";
-import { AgentBench, run, runs, skipWithoutCargo, until } from "./agent-bench.js";
+import { AgentBench, run, runs, skipWithoutRoot, until } from "./agent-bench.js";
 
-describe("agent: sessions", { skip: skipWithoutCargo(), timeout: 120_000 }, () => {
+describe("agent: sessions", { skip: skipWithoutRoot(), timeout: 120_000 }, () => {
   let bench: AgentBench;
   beforeEach(async () => {
     bench = await AgentBench.open();
