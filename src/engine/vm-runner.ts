@@ -162,10 +162,13 @@ export class VmRunner {
     await this.#written(entry, entry.note({ exit: report }, !autoRemove));
     await within(endGraceMs, live.logsDone.promise, gone);
     log.debug("its output is stored", { bytes: String(entry.log.nextSequence) });
-    const settled = await acknowledged(live, autoRemove, endGraceMs);
-    log.debug("its end is acknowledged", { settled });
-    // Disks that are settled, or thrown away, need no tidy end of the machine.
-    if (!settled) await within(endGraceMs, gone);
+    // Disks that are thrown away need no tidy end, but a VM that reboots goes on with them.
+    const thrownAway = autoRemove && report.request !== "reboot";
+    if (!thrownAway) {
+      const settled = await acknowledged(live, endGraceMs);
+      log.debug("its end is acknowledged", { settled });
+      if (!settled) await within(endGraceMs, gone);
+    }
     await live.handle.kill();
   }
 
@@ -298,13 +301,13 @@ async function abandon(entry: VmEntry, live: LiveVm): Promise<void> {
   await entry.log.detach();
 }
 
-/** @returns true where the guest has brought its disks to rest, or its disks don't matter */
-async function acknowledged(live: LiveVm, skipSync: boolean, timeoutMs: number): Promise<boolean> {
+/** @returns true where the guest has brought its disks to rest */
+async function acknowledged(live: LiveVm, timeoutMs: number): Promise<boolean> {
   try {
-    await live.link.current?.client.ackExit({ skipSync }, { timeoutMs });
-    return live.link.current !== undefined || skipSync;
+    await live.link.current?.client.ackExit({}, { timeoutMs });
+    return live.link.current !== undefined;
   } catch {
-    return skipSync; // a guest that is already gone can't answer
+    return false; // a guest that is already gone can't answer
   }
 }
 

@@ -290,11 +290,8 @@ pub struct WaitResponse {
     #[prost(uint64, tag = "2")]
     pub next_sequence: u64,
 }
-/// skip_sync: the disks are thrown away anyway (--rm).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AckExitRequest {
-    #[prost(bool, tag = "1")]
-    pub skip_sync: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AckExitResponse {

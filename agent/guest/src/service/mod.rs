@@ -185,7 +185,7 @@ fn stop(agent: &Rc<Agent>, request: StopRequest) -> Result<StopResponse> {
 }
 
 /// The host has what it needs: settle the disks, answer, end.
-async fn acknowledge_exit(agent: &Rc<Agent>, request: AckExitRequest) -> Result<AckExitResponse> {
+async fn acknowledge_exit(agent: &Rc<Agent>, _: AckExitRequest) -> Result<AckExitResponse> {
     if agent.exit().is_none() {
         return Err(Status::precondition("the program has not ended"));
     }
@@ -193,7 +193,7 @@ async fn acknowledge_exit(agent: &Rc<Agent>, request: AckExitRequest) -> Result<
     if agent.role() == Role::Init {
         program::kill_the_rest(agent, 0).await;
     }
-    if !request.skip_sync && agent.role() != Role::Host {
+    if agent.role() != Role::Host {
         end::settle_disks();
     }
     let agent = agent.clone();
