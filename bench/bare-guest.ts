@@ -8,7 +8,7 @@ import { newId } from "../src/base/ids.js";
 import { createCow } from "../src/disk/index.js";
 import { EndAction, Mode } from "../src/gen/kiln/agent/v1/agent_pb.js";
 import { createQemuDriver, type DiskSpec, type VmmHandle } from "../src/vmm/index.js";
-import { defaultInitramfs, defaultKernel, netguardPath } from "../test/fixtures/assets.js";
+import { defaultInitramfs, defaultKernel, netguardPath, type TestKernel } from "../test/fixtures/assets.js";
 
 const MEMORY = 512 * 1024 ** 2;
 const HELLO_MS = 120_000;
@@ -18,34 +18,77 @@ export interface BareGuest {
   end(): Promise<void>;
 }
 
-/** Spawns the VMM and returns at the agent's hello. */
-export async function bootBare(scratch: string, disks: readonly DiskSpec[] = []): Promise<BareGuest> {
+/** What a guest is booted with. */
+export interface BootFiles {
+  readonly kernel: string;
+  readonly initrd: string;
+}
+
+/** A kernel and its initramfs with the agent; by default what tests boot. */
+export async function bootFiles(which?: TestKernel): Promise<BootFiles> {
+  return { kernel: (await defaultKernel(which)).vmlinux, initrd: await defaultInitramfs(undefined, which) };
+}
+
+/** A VMM alone. */
+interface BareMachine {
+  readonly handle: VmmHandle;
+  end(): Promise<void>;
+}
+
+async function launchBare(
+  scratch: string,
+  boot: BootFiles,
+  disks: readonly DiskSpec[],
+): Promise<BareMachine> {
   const directory = await mkdtemp(join(scratch, "b"));
   const [runDirectory, stateDirectory] = [join(directory, "r"), join(directory, "s")];
   await mkdir(runDirectory);
   await mkdir(stateDirectory);
   const driver = createQemuDriver({ cacheDirectory: scratch, netguard: netguardPath() });
-  const handle: VmmHandle = await driver.launch({
+  const handle = await driver.launch({
     vmId: newId(),
     runDirectory,
     stateDirectory,
-    kernel: (await defaultKernel()).vmlinux,
-    initrd: await defaultInitramfs(),
+    ...boot,
     kernelArgs: [],
     vcpus: 1,
     memoryBytes: MEMORY,
     disks,
   });
-  const dial = (options: { signal?: AbortSignal | undefined }) => handle.dialChannel(options);
+  return {
+    handle,
+    async end() {
+      await handle.kill();
+      await rm(directory, { recursive: true });
+    },
+  };
+}
+
+/** Spawns the VMM and returns at the agent's hello. */
+export async function bootBare(
+  scratch: string,
+  disks: readonly DiskSpec[] = [],
+  boot?: BootFiles,
+): Promise<BareGuest> {
+  const machine = await launchBare(scratch, boot ?? (await bootFiles()), disks);
+  const dial = (options: { signal?: AbortSignal | undefined }) => machine.handle.dialChannel(options);
   const session = await openSession(dial, { helloTimeoutMs: HELLO_MS });
   return {
     session,
     async end() {
       await session.close();
-      await handle.kill();
-      await rm(directory, { recursive: true });
+      await machine.end();
     },
   };
+}
+
+/** Spawns the VMM and returns at the first byte on the console, which a quiet kernel leaves to its init. */
+export async function bootToConsole(scratch: string, boot: BootFiles): Promise<{ end(): Promise<void> }> {
+  const machine = await launchBare(scratch, boot, []);
+  await machine.handle.firstOutput;
+  const words = await machine.handle.consoleTail();
+  if (!words.startsWith("up")) throw new Error(`the kernel spoke before its init: ${words}`);
+  return machine;
 }
 
 /** A bare guest on a base that kiln has made below `dataRoot`, with a program that sleeps. */

@@ -7,11 +7,13 @@ import { join } from "node:path";
 import { TestKiln } from "../test/e2e/harness.js";
 import { CHECKOUT } from "../test/fixtures/assets.js";
 import { benchBase } from "./base.js";
+import { benchBoot } from "./boot.js";
 import type { Row } from "./measure.js";
 import { type Bench, benchCreate, benchExec, benchMany, benchRun, prepareImage } from "./vms.js";
 
 const ROWS: Readonly<Record<string, (bench: Bench) => Promise<Row[]>>> = {
   base: ({ scratch }) => benchBase(scratch),
+  boot: ({ scratch }) => benchBoot(scratch),
   run: benchRun,
   create: benchCreate,
   exec: benchExec,
@@ -21,7 +23,7 @@ const ROWS: Readonly<Record<string, (bench: Bench) => Promise<Row[]>>> = {
 function machine(): string {
   const [first] = cpus();
   const memory = Math.round(totalmem() / 1024 ** 3);
-  return `${cpus().length} × ${first?.model.trim() ?? "unknown CPU"}, ${memory} GiB, Linux ${release()}, Node ${process.version}, QEMU with software emulation (TCG), Debian's cloud kernel`;
+  return `${cpus().length} × ${first?.model.trim() ?? "unknown CPU"}, ${memory} GiB, Linux ${release()}, Node ${process.version}, QEMU with software emulation (TCG)`;
 }
 
 function render(rows: readonly Row[]): string {
@@ -34,7 +36,7 @@ function render(rows: readonly Row[]): string {
 
 async function measure(names: readonly string[]): Promise<Row[]> {
   const scratch = await mkdtemp(join(tmpdir(), "kb-"));
-  const kiln = await TestKiln.start();
+  const kiln = await TestKiln.start({ kernel: "kiln", moreKernels: ["debian"] });
   try {
     const bench = { kiln, scratch, image: await prepareImage(kiln, scratch) };
     const rows: Row[] = [];

@@ -6,11 +6,11 @@ import { allocatedBytes } from "../src/base/files.js";
 import { Kiln } from "../src/sdk/index.js";
 import type { TestKiln } from "../test/e2e/harness.js";
 import { busyboxImage } from "../test/fixtures/busybox-image.js";
-import { bootBare, bootBareOnBase, execTrue, residentBytes } from "./bare-guest.js";
+import { bootBare, bootBareOnBase, bootFiles, execTrue, residentBytes } from "./bare-guest.js";
 import { inTurn, limitRow, median, type Row, ratioRow, timed } from "./measure.js";
 
 const MANY = 20;
-const RUN_ROUNDS = 7;
+const RUN_ROUNDS = 9;
 const EXEC_ROUNDS = 31;
 const MIB = 1024 ** 2;
 
@@ -29,20 +29,22 @@ export async function prepareImage(kiln: TestKiln, scratch: string): Promise<str
   return id;
 }
 
+/** The same kernel on both sides, for each of the two. */
 export async function benchRun({ kiln, scratch, image }: Bench): Promise<Row[]> {
-  const [ours = 0, bare = 0] = await inTurn(RUN_ROUNDS, [
-    () => kiln.ok(["run", "--rm", image, "true"]),
-    async () => (await bootBare(scratch)).end(),
-  ]);
-  return [
-    ratioRow(
-      "`kiln run --rm IMAGE true`, against bare QEMU to the agent's hello",
-      1.25,
-      ours,
-      bare,
-      "medians",
-    ),
-  ];
+  const rows: Row[] = [];
+  for (const [which, whose] of [
+    ["debian", "Debian's kernel"],
+    ["kiln", "kiln's"],
+  ] as const) {
+    const boot = await bootFiles(which);
+    const [ours = 0, bare = 0] = await inTurn(RUN_ROUNDS, [
+      () => kiln.ok(["run", "--rm", "--kernel", which, image, "true"]),
+      async () => (await bootBare(scratch, [], boot)).end(),
+    ]);
+    const name = `\`kiln run --rm IMAGE true\`, against bare QEMU to the agent's hello, ${whose}`;
+    rows.push(ratioRow(name, 1.25, ours, bare, `medians of ${RUN_ROUNDS}`));
+  }
+  return rows;
 }
 
 export async function benchCreate({ kiln, image }: Bench): Promise<Row[]> {

@@ -70,6 +70,8 @@ export interface TestKilnOptions {
   env?: NodeJS.ProcessEnv;
   /** Default: see `defaultKernel`. */
   kernel?: TestKernel;
+  /** Others that the root has besides, for `--kernel`. */
+  moreKernels?: readonly TestKernel[];
   /** Arguments of kilnd. */
   daemonArgs?: readonly string[];
   /** Words before every command: setpriv, strace. */
@@ -100,6 +102,7 @@ export class TestKiln {
     const root = await mkdtemp(join(tmpdir(), "kt-"));
     const kiln = new TestKiln(root, options);
     await seedKernel(join(root, "data"), options.kernel);
+    for (const which of options.moreKernels ?? []) await seedKernel(join(root, "data"), which);
     if (options.owner !== undefined) await giveTo(root, options.owner);
     await kiln.startDaemon();
     return kiln;
