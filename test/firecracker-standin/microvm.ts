@@ -207,7 +207,7 @@ export class Microvm {
     ];
     return [
       ...["--pdeathsig", "KILL", "--", "qemu-system-x86_64"],
-      ...["-M", "microvm,acpi=on", "-accel", "tcg,tb-size=64", "-cpu", "max"],
+      ...["-M", "microvm,acpi=on", "-accel", "tcg,tb-size=64", "-cpu", "max,erms=off,fsrm=off"],
       ...["-smp", String(this.#machine.vcpu_count), "-m", `${this.#machine.mem_size_mib}M`],
       ...["-no-user-config", "-nodefaults", "-display", "none", "-no-reboot", "-S"],
       ...["-kernel", String(source.kernel_image_path), ...initrd, "-append", line],

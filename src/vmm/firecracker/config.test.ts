@@ -53,7 +53,7 @@ describe("planConfig", () => {
 
   it("ends by the keyboard controller and lets modules load", () => {
     const { boot_args } = plan("1.16.1")["boot-source"] as { boot_args: string };
-    assert.match(boot_args, /reboot=k panic=-1/);
+    assert.match(boot_args, /reboot=k quiet panic=-1/);
     assert.doesNotMatch(boot_args, /nomodule|root=|tsc/);
     assert.match(boot_args, / loglevel=7$/);
   });

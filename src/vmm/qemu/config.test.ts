@@ -49,7 +49,7 @@ describe("planQemu", () => {
 
   it("appends the user's kernel arguments after its own, so that they win", () => {
     const [line] = values(planQemu({ ...SPEC, kernelArgs: ["loglevel=7"] }, HOST).argv, "-append");
-    assert.match(line ?? "", /^console=ttyS0 quiet .* loglevel=7$/);
+    assert.match(line ?? "", /^console=ttyS0 .* quiet .* loglevel=7$/);
   });
 
   it("keeps the order of the disks, shares what is read-only, and stops the guest on a full host disk", () => {
@@ -118,6 +118,11 @@ describe("planQemu", () => {
 
   it("hands nothing of the daemon's environment on", () => {
     assert.deepEqual(Object.keys(planQemu(SPEC, HOST).env).sort(), ["LANG", "PATH"]);
+  });
+
+  it("hides fast strings from a guest under software emulation only", () => {
+    assert.deepEqual(values(planQemu(SPEC, HOST).argv, "-cpu"), ["max,erms=off,fsrm=off"]);
+    assert.deepEqual(values(planQemu(SPEC, { ...HOST, accelerator: "kvm" }).argv, "-cpu"), ["host"]);
   });
 
   it("gives the translation cache a bound that grows with the vCPUs", () => {
