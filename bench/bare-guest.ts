@@ -5,6 +5,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type AgentSession, openSession } from "../src/agent/index.js";
 import { newId } from "../src/base/ids.js";
+import { delay } from "../src/base/runtime.js";
 import { createCow } from "../src/disk/index.js";
 import { EndAction, Mode } from "../src/gen/kiln/agent/v1/agent_pb.js";
 import { createQemuDriver, type DiskSpec, type VmmHandle } from "../src/vmm/index.js";
@@ -82,12 +83,12 @@ export async function bootBare(
   };
 }
 
-/** Spawns the VMM and returns at the first byte on the console, which a quiet kernel leaves to its init. */
+/** Spawns the VMM and returns when its init has said "up" on the console (`static-init.c`). */
 export async function bootToConsole(scratch: string, boot: BootFiles): Promise<{ end(): Promise<void> }> {
   const machine = await launchBare(scratch, boot, []);
   await machine.handle.firstOutput;
-  const words = await machine.handle.consoleTail();
-  if (!words.startsWith("up")) throw new Error(`the kernel spoke before its init: ${words}`);
+  // A kernel may have a word of its own first.
+  while (!/^up\r?$/m.test(await machine.handle.consoleTail())) await delay(1);
   return machine;
 }
 
