@@ -24,7 +24,7 @@ mod process;
 mod program;
 mod service;
 
-/// Messages of `proto/kiln/agent/v1/agent.proto`, generated (see `codegen/`).
+/// Messages of `proto/kiln/agent/v1/agent.proto`, generated (see `agent/codegen/`).
 #[allow(clippy::all, clippy::pedantic, missing_docs)]
 mod proto {
     include!("gen/kiln.agent.v1.rs");
