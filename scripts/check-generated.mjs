@@ -1,15 +1,17 @@
-// Fails when src/gen is not what proto/ generates.
+// Fails when src/gen is not what proto/ generates, or the front end's flags are not those of the table of verbs.
 
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
+import { ensureCompiled } from "./lib/build.mjs";
+import { withSetupLock } from "./lib/lock.mjs";
 import { ROOT } from "./lib/paths.mjs";
-import { capture, main, SetupError } from "./lib/run.mjs";
+import { capture, main, run, SetupError } from "./lib/run.mjs";
 import { listFiles } from "./lib/stamps.mjs";
 
 const GENERATED = "src/gen";
 
-await main(() => {
+await main(async () => {
   const temp = mkdtempSync(join(tmpdir(), "kiln-gen-"));
   try {
     const buf = capture(`${ROOT}/node_modules/.bin/buf`, ["generate", "-o", temp], { cwd: ROOT });
@@ -24,6 +26,8 @@ await main(() => {
   } finally {
     rmSync(temp, { recursive: true, force: true });
   }
+  await withSetupLock(ensureCompiled);
+  await run(process.execPath, [`${ROOT}/dist/src/cli/gen-front.js`, "--check"]);
 });
 
 /** Text by name below a directory. */

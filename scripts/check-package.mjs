@@ -1,5 +1,5 @@
 // Fails when the package grows what it should not: runtime dependencies beyond ten, a licence that does not go with
-// Apache-2.0, versions that are not pinned.
+// Apache-2.0, versions that are not pinned; or lacks what it should have: its own commands.
 
 import { readFileSync } from "node:fs";
 import { ROOT } from "./lib/paths.mjs";
@@ -12,6 +12,7 @@ await main(() => {
   const problems = [
     ...checkDependencies(readJson("package.json")),
     ...checkLicences(readJson("package-lock.json")),
+    ...checkCommands(readJson("package.json")),
   ];
   if (problems.length > 0) throw new SetupError(problems.join("\n"));
 });
@@ -35,6 +36,13 @@ function checkLicences({ packages }) {
     .filter(([path, entry]) => path !== "" && entry.dev !== true && entry.optional !== true)
     .filter(([, entry]) => !LICENCES.test(entry.license ?? ""))
     .map(([path, entry]) => `${path}: its licence is ${entry.license ?? "not given"}`);
+}
+
+/** A command that `files` leaves out is missing from what npm packs, and from nothing else. */
+function checkCommands({ bin, files }) {
+  return Object.entries(bin)
+    .filter(([, path]) => !files.some((entry) => path === entry || path.startsWith(`${entry}/`)))
+    .map(([name, path]) => `package.json: ${path} of the command ${name} is not among the files`);
 }
 
 function readJson(name) {

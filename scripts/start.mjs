@@ -25,8 +25,9 @@ await main(async () => {
   const started = Date.now();
   await setup();
   const root = chooseRoot();
-  const env = { KILN_ROOT: root };
-  const kiln = (...args) => capture(process.execPath, [PATHS.cli, ...args], { env });
+  // The very node of this script: another one on PATH may be too old.
+  const env = { KILN_ROOT: root, KILN_NODE: process.execPath };
+  const kiln = (...args) => capture(PATHS.kiln, args, { env });
   const must = (...args) => {
     const { code, stderr } = kiln(...args);
     if (code !== 0) throw new SetupError(`kiln ${args.join(" ")} failed:\n${stderr}`);
@@ -39,7 +40,7 @@ await main(async () => {
     }
     say(`==> kiln run --rm ${IMAGE} sh -c '${SHOW}'`);
     const booted = Date.now();
-    await run(process.execPath, [PATHS.cli, "run", "--rm", IMAGE, "sh", "-c", SHOW], { env });
+    await run(PATHS.kiln, ["run", "--rm", IMAGE, "sh", "-c", SHOW], { env });
     process.stdout.write(
       `\nA microVM booted, ran this and ended in ${seconds(booted)} s; all of npm start took ${seconds(started)} s.\n`,
     );

@@ -1,7 +1,16 @@
-// Builds what runs: node_modules, dist/ (tsc), agent/target (cargo), the commands in node_modules/.bin. Each step is
+// Builds what runs: node_modules, dist/ (tsc), agent/target and dist/bin (cargo), the commands in node_modules/.bin. Each step is
 // skipped while its inputs are unchanged.
 
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { PATHS, ROOT } from "./paths.mjs";
 import { findProgram, run, SetupError } from "./run.mjs";
@@ -9,7 +18,7 @@ import { hashInputs, isFresh, listFiles, removeStamp, writeStamp } from "./stamp
 import { step } from "./step.mjs";
 
 const MIN_NODE = [20, 19];
-const COMMANDS = { kiln: PATHS.cli, kilnd: PATHS.daemon };
+const COMMANDS = { kiln: PATHS.kiln, kilnd: PATHS.daemon };
 const RUSTUP =
   "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal && . ~/.cargo/env";
 
@@ -68,36 +77,58 @@ function removeOrphans(sources) {
   }
 }
 
-const RUST_OUTPUTS = [PATHS.agent, PATHS.netguard, PATHS.treewalk];
+const RUST_OUTPUTS = [PATHS.agent, PATHS.netguard, PATHS.treewalk, PATHS.front];
 const STATIC = ["--", "-C", "target-feature=+crt-static"];
-/** The agent's own alias (agent/.cargo/config.toml), the guard that is preloaded into QEMU, the tests' tree lister. */
+const staticProgram = (crate, bin) => [
+  "rustc",
+  "--quiet",
+  "--release",
+  "--locked",
+  "-p",
+  crate,
+  "--bin",
+  bin,
+  ...STATIC,
+];
+/** The agent's own alias (agent/.cargo/config.toml), the guard that is preloaded into QEMU, the tests' tree lister, the
+ * `kiln` command. */
 const CARGO = [
   ["--quiet", "agent"],
   ["build", "--quiet", "--release", "--locked", "-p", "kiln-netguard"],
-  ["rustc", "--quiet", "--release", "--locked", "-p", "kiln-treewalk", "--bin", "kiln-treewalk", ...STATIC],
+  staticProgram("kiln-treewalk", "kiln-treewalk"),
+  staticProgram("kiln-front", "kiln"),
 ];
 
 /** Builds all that is Rust. */
-export async function ensureAgent() {
+export async function ensureRust() {
   const isInput = (path) => /\.(rs|toml|lock|proto)$/.test(path);
   const sources = listFiles(["agent", "proto/kiln/agent"], isInput, (path) => path === "agent/target");
   const hash = hashInputs(sources);
-  if (isFresh("cargo", hash, RUST_OUTPUTS)) return;
+  if (isFresh("cargo", hash, [...RUST_OUTPUTS, PATHS.kiln])) return;
   requireCargo();
-  await step("build the guest agent (cargo)", async () => {
+  await step("build the guest agent and the kiln command (cargo)", async () => {
     removeStamp("cargo");
     for (const args of CARGO) await run("cargo", args, { cwd: `${ROOT}/agent` });
     for (const output of RUST_OUTPUTS) {
       if (!existsSync(output)) throw new SetupError(`cargo ended well but did not make ${output}`);
     }
+    install(PATHS.front, PATHS.kiln);
     writeStamp("cargo", hash);
   });
+}
+
+/** By rename: the old one may be running, and then cannot be written to. */
+function install(from, to) {
+  mkdirSync(dirname(to), { recursive: true });
+  copyFileSync(from, `${to}.new`);
+  chmodSync(`${to}.new`, 0o755);
+  renameSync(`${to}.new`, to);
 }
 
 function requireCargo() {
   if (findProgram("cargo") !== undefined) return;
   throw new SetupError(
-    `The guest agent is written in Rust, and there is no cargo (Debian 12's own is too old). Bring it, then run this again:\n\n  ${RUSTUP}\n`,
+    `The guest agent and the kiln command are written in Rust, and there is no cargo (Debian 12's own is too old). Bring it, then run this again:\n\n  ${RUSTUP}\n`,
   );
 }
 

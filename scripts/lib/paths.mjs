@@ -6,9 +6,12 @@ export const ROOT = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/
 export const BUILD = `${ROOT}/.build`;
 
 export const PATHS = {
+  /** The command: a native program that does exec itself and becomes `cli` for the rest. */
+  kiln: `${ROOT}/dist/bin/kiln`,
   cli: `${ROOT}/dist/src/cli/main.js`,
   daemon: `${ROOT}/dist/src/daemon/main.js`,
   agent: `${ROOT}/agent/target/release/kiln-agent`,
+  front: `${ROOT}/agent/target/release/kiln`,
   netguard: `${ROOT}/agent/target/release/libkiln_netguard.so`,
   /** Lists trees inside test guests. */
   treewalk: `${ROOT}/agent/target/release/kiln-treewalk`,

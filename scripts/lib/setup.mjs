@@ -1,7 +1,7 @@
 // Everything that has to be there before kiln runs in the checkout, in order. Each step looks first whether it is
 // done: the second time, all of it takes a fraction of a second.
 
-import { checkNode, ensureAgent, ensureCompiled, ensureNodeModules, linkCommands } from "./build.mjs";
+import { checkNode, ensureCompiled, ensureNodeModules, ensureRust, linkCommands } from "./build.mjs";
 import { ensureDebianImages, TEST_IMAGES } from "./debian-image.mjs";
 import { ensureKernel } from "./kernel.mjs";
 import { withSetupLock } from "./lock.mjs";
@@ -13,7 +13,7 @@ export async function setup({ tests = false, bench = false } = {}) {
   await withSetupLock(async () => {
     await ensurePackages({ tests, kernel: tests });
     await ensureNodeModules();
-    await ensureAgent();
+    await ensureRust();
     await ensureCompiled();
     linkCommands();
     await ensureKernel({ own: tests });

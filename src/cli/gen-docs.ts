@@ -54,7 +54,8 @@ const EVERYWHERE = [
   "  templates have is refused by name. The fields' names are API.",
   "- **Names.** A VM is its name, its id, or any prefix of the id that only it has.",
   "- **Environment.** `KILN_HOST` (`unix://PATH`) names the socket; `KILN_ROOT` moves data, run directory and socket;",
-  "  `NO_COLOR`, `FORCE_COLOR` and `TERM=dumb` are honoured.",
+  "  `KILN_NODE` is the node to run, where it is not the one on PATH; `NO_COLOR`, `FORCE_COLOR` and `TERM=dumb` are",
+  "  honoured.",
   "",
 ];
 

@@ -9,6 +9,7 @@ export type { CallOptions } from "./deadline.js";
 export type { EventOptions } from "./events.js";
 export type { ExecOptions, ExecResult } from "./exec.js";
 export { Exec } from "./exec.js";
+export { execFailure } from "./exec-failure.js";
 export { resolveHost } from "./host.js";
 export type {
   ImageDetails,

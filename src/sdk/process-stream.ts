@@ -4,6 +4,7 @@
 import { Code, KilnError } from "../base/errors.js";
 import { type Deferred, deferred } from "../base/runtime.js";
 import type { OutputJson } from "../gen/kiln/v1/vm_pb.js";
+import { noExitCode } from "./exec-failure.js";
 import type { TerminalSize } from "./vm-options.js";
 
 /** Bytes of stdin in one message. */
@@ -142,9 +143,7 @@ export class ProcessStream<Message, Started, Exit> implements AsyncIterable<Outp
           return;
         }
       }
-      throw new KilnError(Code.Unavailable, "kilnd ended the call without the program's exit code", {
-        reason: "no-exit-code",
-      });
+      throw noExitCode();
     } catch (error) {
       this.#started.reject(error);
       this.#exit.reject(error);

@@ -46,6 +46,15 @@ function reasonOfCode(code: Code): string {
   return code === Code.DeadlineExceeded ? "timeout" : codeToString(code).replaceAll("_", "-");
 }
 
+/** The error of a response that refuses the whole call: Connect's own where its body is one, else by its status. */
+export function errorFromRefusal(status: number, method: string, body: string): KilnError {
+  try {
+    return errorFromWire(JSON.parse(body));
+  } catch {
+    return errorFromHttpStatus(status, method);
+  }
+}
+
 /** The error of a response that is not Connect's: a proxy, another program on the socket, an older kilnd. */
 export function errorFromHttpStatus(status: number, method: string): KilnError {
   if (status === 404) {

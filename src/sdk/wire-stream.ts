@@ -5,7 +5,7 @@ import { Code, KilnError } from "../base/errors.js";
 import { endedError } from "./deadline.js";
 import { EnvelopeReader, encodeEnvelope, FLAG_COMPRESSED, FLAG_END_STREAM } from "./envelope.js";
 import { cancelOn, readBody, resetStream, responseStatus } from "./http-exchange.js";
-import { connectionLost, errorFromHttpStatus, errorFromWire } from "./wire-error.js";
+import { connectionLost, errorFromRefusal, errorFromWire } from "./wire-error.js";
 
 /** Longest streamed message taken: data travels in pieces of 64 KiB, base64 makes them 88. */
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
@@ -84,12 +84,8 @@ export class WireStream<Request, Response> {
   }
 
   async #refused(stream: ClientHttp2Stream, status: number): Promise<KilnError> {
-    try {
-      const body = await readBody(stream, MAX_MESSAGE_BYTES);
-      return errorFromWire(JSON.parse(body.toString("utf8")));
-    } catch {
-      return errorFromHttpStatus(status, this.#method);
-    }
+    const body = await readBody(stream, MAX_MESSAGE_BYTES).catch(() => "");
+    return errorFromRefusal(status, this.#method, body.toString());
   }
 
   #lost(): KilnError {

@@ -2,11 +2,10 @@
 // same `kiln __complete`.
 
 import assert from "node:assert/strict";
-import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { busyboxImage } from "../fixtures/busybox-image.js";
-import { CLI, run, TestKiln } from "./harness.js";
+import { installKiln, run, TestKiln } from "./harness.js";
 
 let kiln: TestKiln;
 let path = "";
@@ -14,10 +13,7 @@ before(async () => {
   kiln = await TestKiln.start();
   const image = await busyboxImage(join(kiln.root, "busybox"));
   await kiln.ok(["create", "-q", "--name", "idle-one", image]);
-  await mkdir(join(kiln.root, "bin"));
-  await writeFile(join(kiln.root, "bin/kiln"), `#!/bin/sh\nexec "${process.execPath}" "${CLI}" "$@"\n`, {
-    mode: 0o755,
-  });
+  await installKiln(join(kiln.root, "bin"));
   path = `${join(kiln.root, "bin")}:${process.env.PATH}`;
 });
 after(() => kiln.dispose());

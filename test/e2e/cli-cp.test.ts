@@ -107,9 +107,9 @@ describe("kiln cp out of a VM", () => {
 
   it("writes a tar stream to stdout that tar reads", async () => {
     const file = join(scratch, "out.tar");
-    const script = `"$0" "$1" cp one:/srv/out - > ${file}`;
-    const { CLI, run } = await import("./harness.js");
-    const result = await run(["sh", "-c", script, process.execPath, CLI], { env: kiln.env });
+    const script = `"$@" cp one:/srv/out - > ${file}`;
+    const { run } = await import("./harness.js");
+    const result = await run(["sh", "-c", script, "sh", ...kiln.command], { env: kiln.env });
     assert.equal(result.code, 0, result.stderr);
     const names = execFileSync("tar", ["-tf", file], { encoding: "utf8" }).trim().split("\n").sort();
     assert.deepEqual(names, ["out/", "out/deep/", "out/deep/f", "out/l"]);

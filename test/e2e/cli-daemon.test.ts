@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { identifyProcess } from "../../src/base/processes.js";
-import { CLI, eventually, run } from "./harness.js";
+import { eventually, KILN, run } from "./harness.js";
 
 let root = "";
 beforeEach(async () => {
@@ -18,7 +18,7 @@ afterEach(async () => {
 });
 
 const kiln = (args: readonly string[], env: NodeJS.ProcessEnv = {}) =>
-  run([process.execPath, CLI, ...args], { env: { ...process.env, KILN_ROOT: root, NO_COLOR: "1", ...env } });
+  run([...KILN, ...args], { env: { ...process.env, KILN_ROOT: root, NO_COLOR: "1", ...env } });
 
 /** Pids of the kilnds of this root, as their log tells. */
 async function daemons(): Promise<number[]> {
@@ -49,6 +49,13 @@ describe("kilnd on demand", () => {
     assert.equal((await kiln(["ps", "-q"])).code, 0);
     assert.deepEqual(await daemons(), [pid]);
     assert.match(await readFile(join(root, "run/kilnd.log"), "utf8"), /kilnd listens/);
+  });
+
+  it("is started by exec too, which then says that there is no such VM", async () => {
+    const { code, stdout, stderr } = await kiln(["exec", "nobody", "true"]);
+    assert.deepEqual([code, stdout], [125, ""]);
+    assert.match(stderr, /^kiln: .*nobody/);
+    assert.equal((await daemons()).length, 1);
   });
 
   it("is started once by many at the same moment", async () => {

@@ -1,12 +1,12 @@
 // The guide's commands, run as they stand: every `sh` block of a page, in order, in one shell.
 
 import assert from "node:assert/strict";
-import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readFile, symlink } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { CHECKOUT, debianLayout, debianLayoutDirectory } from "../fixtures/assets.js";
-import { CLI, run, TestKiln } from "./harness.js";
+import { installKiln, run, TestKiln } from "./harness.js";
 
 const PAGES = [
   "getting-started",
@@ -22,10 +22,7 @@ let bin = "";
 before(async () => {
   kiln = await TestKiln.start();
   bin = join(kiln.root, "bin");
-  await mkdir(bin);
-  await writeFile(join(bin, "kiln"), `#!/bin/sh\nexec "${process.execPath}" "${CLI}" "$@"\n`, {
-    mode: 0o755,
-  });
+  await installKiln(bin);
 });
 after(() => kiln.dispose());
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { deferred } from "../../src/base/runtime.js";
-import { CLI, type TestKiln } from "./harness.js";
+import type { TestKiln } from "./harness.js";
 
 const DEADLINE_MS = 120_000;
 
@@ -16,8 +16,8 @@ export class Terminal {
   #wake: () => void = () => undefined;
 
   /** Runs `kiln ARGS` on a terminal of 100 columns and 30 rows. */
-  constructor(kiln: TestKiln, args: readonly string[]) {
-    const words = [process.execPath, CLI, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`);
+  constructor(kiln: Pick<TestKiln, "command" | "env">, args: readonly string[]) {
+    const words = [...kiln.command, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`);
     const line = `stty cols 100 rows 30; ${words.join(" ")}; code=$?; stty -a | grep -o '[-]*icanon'; exit $code`;
     this.#child = spawn("script", ["-qfec", line, "/dev/null"], {
       env: { ...kiln.env, TERM: "xterm", SHELL: "/bin/sh" },

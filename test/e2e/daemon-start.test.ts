@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { busyboxImage } from "../fixtures/busybox-image.js";
-import { CLI, DAEMON, run, TestKiln } from "./harness.js";
+import { DAEMON, KILN, run, TestKiln } from "./harness.js";
 
 let kiln: TestKiln;
 before(async () => {
@@ -94,7 +94,7 @@ describe("socket activation", () => {
       await new Promise((resolve) => listener.close(resolve));
       await rename(`${path}.kept`, path);
       const env = { ...process.env, KILN_ROOT: root, KILN_HOST: `unix://${path}` };
-      const version = await run([process.execPath, CLI, "version", "--format", "json"], { env });
+      const version = await run([...KILN, "version", "--format", "json"], { env });
       assert.equal(version.code, 0, version.stderr);
       const ended = once(daemon, "exit");
       daemon.kill("SIGTERM");

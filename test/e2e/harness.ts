@@ -3,17 +3,25 @@
 
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { chown, mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
+import { chown, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { delay } from "../../src/base/runtime.js";
-import { seedKernel, type TestKernel } from "../fixtures/assets.js";
+import { commandPath, seedKernel, type TestKernel } from "../fixtures/assets.js";
 
 const DIST = fileURLToPath(new URL("../../src/", import.meta.url));
 export const CLI = join(DIST, "cli/main.js");
 export const DAEMON = join(DIST, "daemon/main.js");
+/** The command as users have it: native, and on to the TypeScript CLI for all but the plain path of exec. */
+export const FRONT: readonly string[] = [commandPath()];
+/** That CLI alone. */
+export const TYPESCRIPT: readonly string[] = [process.execPath, "--", CLI];
+/** What the tests run as `kiln`: KILN_TEST_CLI=typescript leaves the native part out. */
+export const KILN = process.env.KILN_TEST_CLI === "typescript" ? TYPESCRIPT : FRONT;
+/** This very node, whatever PATH has. */
+const KILN_NODE = { KILN_NODE: process.execPath };
 
 export interface RunResult {
   readonly code: number | null;
@@ -35,7 +43,7 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
   const [program = "", ...args] = argv;
   return collect(
     spawn(program, args, {
-      env: options.env ?? process.env,
+      env: { ...KILN_NODE, ...(options.env ?? process.env) },
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       stdio: ["pipe", "pipe", "pipe"],
       timeout: options.timeoutMs ?? 180_000,
@@ -43,6 +51,16 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
     }),
     options.stdin,
   );
+}
+
+/** Makes `kiln` a command of this directory, as packages do: by a link. */
+export async function installKiln(directory: string): Promise<void> {
+  await mkdir(directory, { recursive: true });
+  const path = join(directory, "kiln");
+  const [program = "", ...words] = KILN;
+  if (words.length === 0) return symlink(program, path);
+  const quoted = KILN.map((word) => `"${word}"`).join(" ");
+  await writeFile(path, `#!/bin/sh\nexec ${quoted} "$@"\n`, { mode: 0o755 });
 }
 
 function collect(child: ChildProcess, stdin?: string | Uint8Array): Promise<RunResult> {
@@ -79,7 +97,7 @@ export interface TestKilnOptions {
   /** Words before kilnd only. */
   daemonPrefix?: readonly string[];
   /** Another checkout's programs; default: this one's. */
-  programs?: { readonly cli: string; readonly daemon: string };
+  programs?: { readonly kiln: string; readonly daemon: string };
   /** Gives the root to another user. */
   owner?: { readonly uid: number; readonly gid: number };
 }
@@ -87,13 +105,16 @@ export interface TestKilnOptions {
 export class TestKiln {
   readonly root: string;
   readonly env: NodeJS.ProcessEnv;
+  /** The words that every verb follows. */
+  command: readonly string[];
   readonly #options: TestKilnOptions;
   #daemon: ChildProcess | undefined;
   #daemonLog = "";
 
   private constructor(root: string, options: TestKilnOptions) {
     this.root = root;
-    this.env = { ...process.env, NO_COLOR: "1", ...options.env, KILN_ROOT: root };
+    this.env = { ...process.env, ...KILN_NODE, NO_COLOR: "1", ...options.env, KILN_ROOT: root };
+    this.command = options.programs === undefined ? KILN : [options.programs.kiln];
     this.#options = options;
   }
 
@@ -181,8 +202,7 @@ export class TestKiln {
   }
 
   #command(args: readonly string[]): string[] {
-    const { prefix = [], programs } = this.#options;
-    return [...prefix, process.execPath, "--", programs?.cli ?? CLI, ...args];
+    return [...(this.#options.prefix ?? []), ...this.command, ...args];
   }
 
   /** Processes of this root (VMMs, builders, kilnd): their command line names it. */

@@ -48,7 +48,7 @@ describe("an ordinary user without any capability", { skip }, () => {
     // This checkout may lie where that user can't look (/root): what runs is copied.
     const copy = join(scratch, "kiln");
     await mkdir(join(copy, "agent/target/release"), { recursive: true });
-    for (const path of ["dist/src", "node_modules", "package.json"]) {
+    for (const path of ["dist/bin", "dist/src", "node_modules", "package.json"]) {
       await cp(join(CHECKOUT, path), join(copy, path), { recursive: true, verbatimSymlinks: true });
     }
     for (const path of [agentPath(), netguardPath()]) {
@@ -73,7 +73,7 @@ describe("an ordinary user without any capability", { skip }, () => {
         "-e",
         `trace=${TRACED.join(",")}`,
       ],
-      programs: { cli: join(copy, "dist/src/cli/main.js"), daemon: join(copy, "dist/src/daemon/main.js") },
+      programs: { kiln: join(copy, "dist/bin/kiln"), daemon: join(copy, "dist/src/daemon/main.js") },
       env: { HOME: join(scratch, "home"), USER: "stranger" },
     });
   });

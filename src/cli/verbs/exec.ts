@@ -1,4 +1,5 @@
-// `kiln exec`: one more program in a running VM.
+// `kiln exec`: one more program in a running VM. The reference for agent/front, which does the plain cases without
+// starting Node: what changes here or in session.ts changes there (test/contract/front-*.test.ts hold both to it).
 
 import { defineCommand } from "../command.js";
 import { collectEnv } from "../env-file.js";
