@@ -2,14 +2,15 @@
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ProgressUpdate } from "../base/progress.js";
-import type { ListedKernel, RegistryCredentials, StoredImage } from "../engine/index.js";
+import type { ListedBuild, ListedKernel, RegistryCredentials, StoredImage } from "../engine/index.js";
 import type { RegistryAuth } from "../gen/kiln/v1/image_pb.js";
+import type { BuiltKernelSchema } from "../gen/kiln/v1/system_pb.js";
 import type { ImageSchema, KernelSchema, ProgressSchema } from "../gen/kiln/v1/types_pb.js";
 import { toTimestamp } from "./convert-vm.js";
 
 export function toProgress(update: ProgressUpdate): MessageInitShape<typeof ProgressSchema> {
-  const { id, status, current, total, message } = update;
-  return { id, status, current: BigInt(current ?? 0), total: BigInt(total ?? 0), message: message ?? "" };
+  const { id, status, current = 0, total = 0, message = "", unit = "" } = update;
+  return { id, status, current: BigInt(current), total: BigInt(total), message, unit };
 }
 
 export function toImage(image: StoredImage): MessageInitShape<typeof ImageSchema> {
@@ -48,6 +49,16 @@ export function toKernel({ kernel, isDefault, why }: ListedKernel): MessageInitS
     isDefault,
     why,
     createdAt: toTimestamp(kernel.createdAt),
+  };
+}
+
+export function toBuiltKernel(built: ListedBuild): MessageInitShape<typeof BuiltKernelSchema> {
+  const { image, imageName, kernel, cached } = built;
+  return {
+    image: toImage(image),
+    imageName,
+    cached,
+    ...(kernel === undefined ? {} : { kernel: toKernel(kernel) }),
   };
 }
 

@@ -3,7 +3,7 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { Engine } from "../engine/index.js";
 import type { KernelService } from "../gen/kiln/v1/system_pb.js";
-import { toKernel, toProgress } from "./convert-image.js";
+import { toBuiltKernel, toKernel, toProgress } from "./convert-image.js";
 import { withProgress } from "./progress-stream.js";
 
 export function createKernelService(engine: Engine): ServiceImpl<typeof KernelService> {
@@ -14,6 +14,14 @@ export function createKernelService(engine: Engine): ServiceImpl<typeof KernelSe
       const work = withProgress((onProgress) => engine.kernels.import(spec, { signal, onProgress }));
       for await (const item of work) {
         if (item.kind === "result") yield { message: { case: "kernel", value: toKernel(item.value) } };
+        else yield { message: { case: "progress", value: toProgress(item.update) } };
+      }
+    },
+    async *buildKernel({ version, architecture, noCache, jobs, name, makeDefault }, { signal }) {
+      const spec = { version, architecture, cache: !noCache, jobs, name, makeDefault };
+      const work = withProgress((onProgress) => engine.kernels.build(spec, { signal, onProgress }));
+      for await (const item of work) {
+        if (item.kind === "result") yield { message: { case: "built", value: toBuiltKernel(item.value) } };
         else yield { message: { case: "progress", value: toProgress(item.update) } };
       }
     },

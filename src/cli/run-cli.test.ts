@@ -315,6 +315,28 @@ describe("lists and objects", () => {
   });
 });
 
+describe("kiln kernel build", () => {
+  it("sends its flags, shows how far it is, and prints the kernel's id", async () => {
+    const line = "kernel build --version 6.1 --arch amd64 --no-cache -j 3 --name k --default";
+    const { code, stdout, stderr } = await kiln(line.split(" "));
+    assert.equal(code, 0);
+    assert.equal(stdout, `${"ef".repeat(32)}\n`);
+    assert.match(stderr, /^compile: Building 2 of about 2 objects$/m);
+    assert.deepEqual(kilnd.calls, ['BuildKernel ["6.1","amd64",true,3,"k",true]']);
+  });
+
+  it("prints the image's name for another architecture", async () => {
+    const { stdout } = await kiln(["kernel", "build", "-q", "--arch", "arm64"]);
+    assert.equal(stdout, "localhost/kiln-kernel:6.1.192-arm64\n");
+  });
+
+  it("refuses architectures and numbers that are none", async () => {
+    assert.equal((await kiln(["kernel", "build", "--arch", "riscv64"])).code, 2);
+    assert.equal((await kiln(["kernel", "build", "-j", "0"])).code, 2);
+    assert.deepEqual(kilnd.calls, []);
+  });
+});
+
 describe("kiln pull and import", () => {
   it("print the name on stdout and the progress on stderr", async () => {
     const { stdout, stderr } = await kiln(["pull", "debian:bookworm"]);

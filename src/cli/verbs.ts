@@ -73,6 +73,7 @@ export const VERBS: readonly Verb[] = [
   verb("image prune", "Images", "Remove images that nobody uses", () => import("./verbs/image-prune.js")),
   verb("kernel ls", "Kernels", "List kernels", () => import("./verbs/kernel-ls.js"), ["kernel list"]),
   verb("kernel import", "Kernels", "Bring a kernel into the store", () => import("./verbs/kernel-import.js")),
+  verb("kernel build", "Kernels", "Build kiln's own kernel", () => import("./verbs/kernel-build.js")),
   verb("kernel rm", "Kernels", "Remove kernels", () => import("./verbs/kernel-rm.js"), ["kernel remove"]),
   verb("info", "System", "Show the host, the VMM chosen, and why", () => import("./verbs/info.js"), [
     "system info",

@@ -22,7 +22,7 @@ import {
 import type { Config } from "./config.js";
 import { settingOf, toEngineSettings, toPullLimits } from "./engine-settings.js";
 import { listenAt } from "./listen.js";
-import { packageFile, packageVersion } from "./package-files.js";
+import { kernelFragments, packageFile, packageVersion } from "./package-files.js";
 import { createProtocolServer } from "./protocol-server.js";
 import { lockRoot } from "./root-lock.js";
 import { SETTINGS } from "./settings-table.js";
@@ -52,6 +52,8 @@ export async function startDaemon(
 async function start(config: Config, env: NodeJS.ProcessEnv, log: Logger, steps: UndoStack): Promise<string> {
   const paths = pathsOf(config, env);
   await makeDirectory(cacheOf(paths));
+  // Kernels are built below it by a user without privileges.
+  if (process.getuid?.() === 0) await chmod(cacheOf(paths), 0o711);
   const lock = await lockRoot(paths.data);
   steps.push("unlock the data root", () => lock.release());
 
@@ -138,6 +140,7 @@ function roomOptions(
     env,
     log,
     agentPath: settingOf(config, "agent") ?? packageFile("kiln-agent"),
+    kernelFragments: kernelFragments(),
     netguard: settingOf(config, "netguard") ?? packageFile("libkiln_netguard.so"),
     qemu: settingOf(config, "qemu"),
     firecracker: settingOf(config, "firecracker"),

@@ -14,6 +14,11 @@ export function packageVersion(): string {
   return version;
 }
 
+/** The guest kernel's configuration: in a checkout and installed it is at the same place. */
+export function kernelFragments(): string {
+  return join(ROOT, "kernel");
+}
+
 /** The first place that has the file; the first of all where none has, so that errors name it. */
 export function packageFile(name: string): string {
   const paths = PLACES.map((place) => join(ROOT, place, name));

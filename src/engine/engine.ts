@@ -89,6 +89,10 @@ export class Engine {
       await ownership.openPassage(root);
     }
     await removeTemporary(dataRoot);
+    // A tree that a kill left takes seconds to remove, and nobody waits for it.
+    rooms.kernelBuilder.open().catch((error: unknown) => {
+      this.#ctx.log.warn("could not tidy up after kernel builds", { why: KilnError.from(error).message });
+    });
     await Promise.all([rooms.images.open(), rooms.kernels.open(), bases.open(), kernels.open()]);
     const { damaged } = await loadVms(this.#ctx, this.#runner);
     this.#damaged = damaged;

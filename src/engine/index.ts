@@ -8,7 +8,7 @@ export { Engine, type EngineOptions } from "./engine.js";
 export type { KilnEvent } from "./events.js";
 export { PRUNE_FILTERS, parseFilters } from "./filters.js";
 export { type Host, readHost } from "./host.js";
-export type { ListedKernel } from "./kernel-verbs.js";
+export type { ListedBuild, ListedKernel } from "./kernel-verbs.js";
 export type { LogStream } from "./log-format.js";
 export { closedParents, createUserPerVm, OWN_USER, type Ownership } from "./ownership.js";
 // For the daemon, and for tests that bring their own rooms.

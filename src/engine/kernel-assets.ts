@@ -3,7 +3,7 @@
 
 import { readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { Code, KilnError } from "../base/errors.js";
+import { Code, hasReason, KilnError } from "../base/errors.js";
 import { allocatedBytes, exists, makeDirectory, TEMP_MARK, tempNameFor } from "../base/files.js";
 import type { KernelCatalogue, StoredKernel } from "../kernel/types.js";
 import type { Ownership } from "./ownership.js";
@@ -45,14 +45,17 @@ export class KernelAssets {
   }
 
   /**
-   * The kernel for a new VM. Without a name the default, fetched from Debian where there is none yet.
+   * The kernel for a new VM. Without a name the default; Debian's is fetched where it is meant and not there yet.
    *
    * @throws KilnError not_found `kernel-not-found`, or what the import says
    */
   async choose(name: string, options: WorkOptions): Promise<StoredKernel> {
     const { catalogue } = this.#options;
-    if (name !== "") return catalogue.find(name);
-    const ready = catalogue.default();
+    if (name !== "") {
+      const found = this.#find(name);
+      if (found !== undefined) return found;
+    }
+    const ready = name === "" ? catalogue.default() : undefined;
     if (ready !== undefined) return ready.kernel;
     return this.#imports.run("debian", options, async (signal, onProgress) => {
       onProgress({ id: "kernel", status: "resolving", message: "fetching Debian's kernel" });
@@ -64,6 +67,16 @@ export class KernelAssets {
         throw noKernel(error);
       }
     });
+  }
+
+  /** undefined for Debian's where it has not been brought yet: that can be done. */
+  #find(name: string): StoredKernel | undefined {
+    try {
+      return this.#options.catalogue.find(name);
+    } catch (error) {
+      if (name === "debian" && hasReason(error, "kernel-not-found")) return undefined;
+      throw error;
+    }
   }
 
   /**

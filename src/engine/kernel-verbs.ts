@@ -4,10 +4,13 @@ import { mkdir, mkdtemp, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, KilnError } from "../base/errors.js";
 import { UndoStack } from "../base/undo.js";
+import type { StoredImage } from "../image/types.js";
+import type { BuiltKernel, KernelArchitecture } from "../kernel/index.js";
 import type { KernelImportOptions, StoredKernel } from "../kernel/types.js";
 import type { EngineContext } from "./context.js";
 import { requireDisk } from "./host.js";
-import type { WorkOptions } from "./shared-work.js";
+import { kernelLayer, ownKernelOf, planKernelImage } from "./kernel-image.js";
+import { SharedWork, type WorkOptions } from "./shared-work.js";
 import { SpoolSink } from "./spool-sink.js";
 import { parsePlatform } from "./vm-create.js";
 
@@ -25,8 +28,29 @@ export interface ListedKernel {
   readonly why: string;
 }
 
+export interface BuildKernelSpec {
+  readonly version: string;
+  /** "" for the host's. */
+  readonly architecture: string;
+  readonly cache: boolean;
+  /** 0: one per CPU. */
+  readonly jobs: number;
+  readonly name: string;
+  readonly makeDefault: boolean;
+}
+
+/** What a build gave. */
+export interface ListedBuild {
+  readonly image: StoredImage;
+  readonly imageName: string;
+  /** undefined where it is for another architecture than the host's. */
+  readonly kernel: ListedKernel | undefined;
+  readonly cached: boolean;
+}
+
 export class KernelVerbs {
   readonly #ctx: EngineContext;
+  readonly #builds = new SharedWork<BuiltKernel>();
 
   constructor(ctx: EngineContext) {
     this.#ctx = ctx;
@@ -49,6 +73,32 @@ export class KernelVerbs {
     if (spec.makeDefault) await rooms.kernels.setDefault(kernel.id);
     this.#emit("import", kernel);
     return this.describe(kernel);
+  }
+
+  /**
+   * Builds a kernel (once for all who ask for the same), makes an image of it and imports that as any other.
+   *
+   * @throws KilnError what the builder says, `bad-architecture`
+   */
+  async build(spec: BuildKernelSpec, options: WorkOptions): Promise<ListedBuild> {
+    const { host, dataRoot, settings, rooms } = this.#ctx;
+    const { version, cache, jobs } = spec;
+    const architecture = parseArchitecture(spec.architecture);
+    await requireDisk(host, "build a kernel", dataRoot, 0, settings.diskReserveBytes);
+    const request = { version, architecture, cache, ...(jobs === 0 ? {} : { jobs }) };
+    const built = await this.#builds.run(JSON.stringify(request), options, (signal, onProgress) =>
+      rooms.kernelBuilder.build(request, { signal, onProgress }),
+    );
+    const plan = planKernelImage(built);
+    const image = await rooms.images.importTar(kernelLayer(built), {
+      ...plan,
+      createdBy: "kiln kernel build",
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    });
+    const result = { image, imageName: plan.name, cached: built.cached };
+    if (host.facts.platform !== `linux/${built.architecture}`) return { ...result, kernel: undefined };
+    const { name, makeDefault } = spec;
+    return { ...result, kernel: await this.import({ source: plan.name, name, makeDefault }, options) };
   }
 
   /**
@@ -117,7 +167,7 @@ export class KernelVerbs {
     const tree = join(temp, "tree");
     if (!(await extractKernel(sink, tree))) throw noKernelIn(reference);
     // Awaited here: what it reads is removed when this function returns.
-    return await rooms.kernels.importTree(tree, how);
+    return await rooms.kernels.importTree(tree, { ...how, source: reference, own: ownKernelOf(image) });
   }
 
   #listed(kernel: StoredKernel, chosen: { kernel: StoredKernel; why: string } | undefined): ListedKernel {
@@ -128,6 +178,15 @@ export class KernelVerbs {
   #emit(action: string, { id, name, release }: StoredKernel): void {
     this.#ctx.events.emit({ type: "kernel", action, id, attributes: { name, release } });
   }
+}
+
+function parseArchitecture(text: string): KernelArchitecture | undefined {
+  if (text === "") return undefined;
+  if (text === "amd64" || text === "arm64") return text;
+  throw new KilnError(Code.InvalidArgument, `kiln builds no kernels for "${text}"`, {
+    reason: "bad-architecture",
+    hint: "choose amd64 or arm64",
+  });
 }
 
 async function extractKernel(sink: SpoolSink, tree: string): Promise<boolean> {

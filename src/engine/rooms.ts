@@ -5,6 +5,7 @@ import type { AgentSession, DialChannel, OpenSessionOptions } from "../agent/typ
 import type { Abortable } from "../base/progress.js";
 import type { MergeOptions, MergeResult } from "../image/index.js";
 import type { ImageStore } from "../image/types.js";
+import type { KernelBuilder } from "../kernel/index.js";
 import type { KernelCatalogue } from "../kernel/types.js";
 import type { NetworkCardSpec, VmmDriver, VmmKind, VmmProbe } from "../vmm/types.js";
 import type { BaseBuilder } from "./base-builder.js";
@@ -92,6 +93,7 @@ export interface Rooms {
   /** The registry host that a reference names. */
   readonly registryOf: (reference: string) => string;
   readonly kernels: KernelCatalogue;
+  readonly kernelBuilder: KernelBuilder;
   readonly vmms: VmmRoom;
   readonly agent: AgentRoom;
   readonly network: NetworkRoom;

@@ -81,7 +81,8 @@ export class SystemVerbs {
 
   /**
    * Removes VMs that have ended (and those never started), images without a name (with `all` every unused one),
-   * bases and modules disks that nothing needs, and downloads nobody finished.
+   * bases and modules disks that nothing needs, and downloads nobody finished; with `all` also what kernel builds keep
+   * so as not to build again.
    */
   async prune(all: boolean, filters: Filters): Promise<Pruned> {
     const vms: string[] = [];
@@ -95,6 +96,7 @@ export class SystemVerbs {
     const images = await this.#images.prune(all);
     const bases = all ? await this.#ctx.bases.collect(this.#basesOfVms()) : await this.#images.collectBases();
     bytes += images.bytes + bases.bytes + (await this.#ctx.kernels.collect());
+    if (all) bytes += await this.#ctx.rooms.kernelBuilder.clear();
     return { vms, images: images.deleted, bases: bases.keys, bytes };
   }
 

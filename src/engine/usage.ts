@@ -103,12 +103,13 @@ async function kernelRow(ctx: EngineContext): Promise<UsageRow> {
   const chosen = kernels.default()?.kernel.id;
   const all = kernels.list();
   const idle = all.filter(({ id }) => !used.has(id) && id !== chosen);
+  const builds = await ctx.rooms.kernelBuilder.usage();
   return {
     type: "kernels",
     total: all.length,
     active: all.length - idle.length,
-    sizeBytes: (await directoryBytes(join(ctx.dataRoot, "kernels"))) + (await ctx.kernels.usage()),
-    reclaimableBytes: sum(idle.map(({ sizeBytes }) => sizeBytes)),
+    sizeBytes: (await directoryBytes(join(ctx.dataRoot, "kernels"))) + (await ctx.kernels.usage()) + builds,
+    reclaimableBytes: sum(idle.map(({ sizeBytes }) => sizeBytes)) + builds,
   };
 }
 

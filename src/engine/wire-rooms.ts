@@ -1,10 +1,11 @@
 // The real rooms, wired for the engine. The only place that knows how each room's door is called.
 
+import { join } from "node:path";
 import { dialGuest, openSession, pumpLogs } from "../agent/index.js";
 import type { Logger } from "../base/log.js";
 import { buildDiskFromDirectory, checkCow, createCow } from "../disk/index.js";
 import { createImageStore, type ImageLimits, mergeLayers, parseImageSource } from "../image/index.js";
-import { createKernelCatalogue } from "../kernel/index.js";
+import { createKernelBuilder, createKernelCatalogue } from "../kernel/index.js";
 import type { KernelCatalogue } from "../kernel/types.js";
 import { planUserNetwork, publishPort, readHostDns } from "../net/index.js";
 import { createVmms, type ProbeKernel } from "../vmm/index.js";
@@ -20,6 +21,8 @@ export interface RoomOptions {
   readonly env: NodeJS.ProcessEnv;
   readonly log: Logger;
   readonly agentPath: string;
+  /** Directory of the kernel's configuration. */
+  readonly kernelFragments: string;
   readonly netguard: string;
   readonly qemu: string | undefined;
   readonly firecracker: string | undefined;
@@ -37,6 +40,11 @@ export function createRooms(options: RoomOptions): Rooms {
     images: createImageStore({ dataRoot, configRoot, env, log, limits: pullLimits, layerLimits }),
     registryOf,
     kernels,
+    kernelBuilder: createKernelBuilder({
+      directory: join(options.cacheDirectory, "kernel-build"),
+      fragments: options.kernelFragments,
+      log,
+    }),
     vmms: createVmms({
       cacheDirectory: options.cacheDirectory,
       netguard: options.netguard,

@@ -66,6 +66,10 @@ export interface ImportOptions extends Abortable {
   readonly changes?: readonly string[];
   readonly platform?: Platform;
   readonly onProgress?: OnProgress;
+  /** Default now; fixed, the same tar gives the same image. */
+  readonly createdAt?: Date;
+  /** What the image's history says; default "kiln image import". */
+  readonly createdBy?: string;
 }
 
 /**

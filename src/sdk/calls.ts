@@ -17,6 +17,8 @@ import type {
   TagImageResponseJson,
 } from "../gen/kiln/v1/image_pb.js";
 import type {
+  BuildKernelRequestJson,
+  BuildKernelResponseJson,
   DiskUsageRequestJson,
   DiskUsageResponseJson,
   EventsRequestJson,
@@ -121,6 +123,7 @@ export interface StreamCalls {
   "VmService/Stats": Call<StatsRequestJson, StatsResponseJson>;
   "ImageService/PullImage": Call<PullImageRequestJson, PullImageResponseJson>;
   "ImageService/ImportImage": Call<ImportImageRequestJson, ImportImageResponseJson>;
+  "KernelService/BuildKernel": Call<BuildKernelRequestJson, BuildKernelResponseJson>;
   "KernelService/ImportKernel": Call<ImportKernelRequestJson, ImportKernelResponseJson>;
   "SystemService/Events": Call<EventsRequestJson, EventsResponseJson>;
 }

@@ -1,5 +1,6 @@
 // JSON of the wire to the SDK's nouns: absent fields get their defaults, int64 strings become numbers, times Dates.
 
+import type { BuiltKernelJson } from "../gen/kiln/v1/system_pb.js";
 import type {
   BootTimingsJson,
   ImageConfigJson,
@@ -13,6 +14,7 @@ import type {
 } from "../gen/kiln/v1/types_pb.js";
 import type {
   BootTimings,
+  BuiltKernel,
   ImageConfig,
   ImageInfo,
   KernelInfo,
@@ -202,6 +204,16 @@ export function kernelFromJson(json: KernelJson): KernelInfo {
   };
 }
 
+/** A BuiltKernel message. */
+export function builtKernelFromJson(json: BuiltKernelJson): BuiltKernel {
+  return {
+    image: imageFromJson(json.image),
+    imageName: json.imageName ?? "",
+    kernel: json.kernel === undefined ? undefined : kernelFromJson(json.kernel),
+    cached: json.cached ?? false,
+  };
+}
+
 /** A Progress message. */
 export function progressFromJson(json: ProgressJson): Progress {
   return {
@@ -210,5 +222,6 @@ export function progressFromJson(json: ProgressJson): Progress {
     current: numberOf(json.current),
     total: numberOf(json.total),
     message: json.message ?? "",
+    unit: json.unit ?? "",
   };
 }

@@ -20,7 +20,7 @@ export type {
   RemovedImage,
 } from "./images.js";
 export { Images } from "./images.js";
-export type { ImportKernelOptions } from "./kernels.js";
+export type { BuildKernelOptions, ImportKernelOptions } from "./kernels.js";
 export { Kernels } from "./kernels.js";
 export type { ConnectOptions } from "./kiln.js";
 export { Kiln } from "./kiln.js";
@@ -30,6 +30,7 @@ export type { OutputChunk } from "./process-stream.js";
 export type { StatsOptions, StatsSample } from "./stats.js";
 export type {
   BootTimings,
+  BuiltKernel,
   DiskUsage,
   GuestTimings,
   ImageConfig,

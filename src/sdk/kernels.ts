@@ -1,11 +1,11 @@
 // `kiln.kernels`: guest kernels.
 
 import { Code, KilnError } from "../base/errors.js";
-import { kernelFromJson, progressFromJson } from "./convert.js";
+import { builtKernelFromJson, kernelFromJson, progressFromJson } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
 import { Listing } from "./listing.js";
 import type { Transport } from "./transport.js";
-import type { KernelInfo, Progress } from "./types.js";
+import type { BuiltKernel, KernelInfo, Progress } from "./types.js";
 
 /** Options of `kiln.kernels.import()`. */
 export interface ImportKernelOptions extends CallOptions {
@@ -13,6 +13,21 @@ export interface ImportKernelOptions extends CallOptions {
   readonly makeDefault?: boolean | undefined;
   /** Modules that belong to a plain vmlinux: the directory that holds `kernel/` and `modules.dep`. */
   readonly modulesDirectory?: string | undefined;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+/** Options of `kiln.kernels.build()`. */
+export interface BuildKernelOptions extends CallOptions {
+  /** "6.1", "6.1.192", "6.1.192-2"; default Debian's current one. */
+  readonly version?: string | undefined;
+  /** Default the host's. */
+  readonly architecture?: "amd64" | "arm64" | undefined;
+  /** false: builds again what was built before. */
+  readonly cache?: boolean | undefined;
+  /** How many compilers run at once; default one per CPU. */
+  readonly jobs?: number | undefined;
+  readonly name?: string | undefined;
+  readonly makeDefault?: boolean | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
@@ -46,6 +61,24 @@ export class Kernels {
     }
     if (kernel !== undefined) return kernel;
     throw new KilnError(Code.Internal, `import the kernel ${source}: kilnd ended the call without one`, {
+      reason: "unexpected-answer",
+    });
+  }
+
+  /**
+   * Builds kiln's own kernel from Debian's sources, once for each version and configuration: a quarter of an hour on two
+   * cores. Given up when the call is.
+   */
+  async build(options: BuildKernelOptions = {}): Promise<BuiltKernel> {
+    const { version = "", architecture = "", jobs = 0, name = "", makeDefault = false } = options;
+    const request = { version, architecture, noCache: options.cache === false, jobs, name, makeDefault };
+    let built: BuiltKernel | undefined;
+    for await (const message of this.#transport.serverStream("KernelService/BuildKernel", request, options)) {
+      if (message.progress !== undefined) options.onProgress?.(progressFromJson(message.progress));
+      if (message.built !== undefined) built = builtKernelFromJson(message.built);
+    }
+    if (built !== undefined) return built;
+    throw new KilnError(Code.Internal, "build a kernel: kilnd ended the call without one", {
       reason: "unexpected-answer",
     });
   }

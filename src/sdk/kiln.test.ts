@@ -273,6 +273,17 @@ describe("images, kernels and kilnd", () => {
     assert.equal(await kiln.kernels.remove("debian"), "debian");
   });
 
+  it("build kernels, with progress in objects", async () => {
+    const seen: string[] = [];
+    const built = await kiln.kernels.build({
+      onProgress: ({ current, total, unit }) => seen.push(`${current}/${total} ${unit}`),
+    });
+    assert.equal(seen.at(-1), "2/2 objects");
+    assert.equal(built.kernel?.name, "debian");
+    const foreign = await kiln.kernels.build({ architecture: "arm64" });
+    assert.deepEqual([foreign.kernel, foreign.imageName], [undefined, "localhost/kiln-kernel:6.1.192-arm64"]);
+  });
+
   it("answer about kilnd", async () => {
     assert.equal((await kiln.version()).apiVersion, "kiln.v1");
     assert.equal((await kiln.info()).cpus, 2);

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { hasReason, KilnError } from "../base/errors.js";
-import { encodeTarHeader, paddingOf, type TarEntry } from "./tar-format.js";
+import { encodeTarHeader, paddingOf, type TarEntry } from "../base/tar-format.js";
 import { readTar, renameTar, TAR_END } from "./tar-stream.js";
 
 function archiveOf(members: readonly (Partial<TarEntry> & { name: string; content?: Uint8Array })[]): Buffer {

@@ -11,7 +11,7 @@ import {
   parseTarHeader,
   type RawHeader,
   type TarEntry,
-} from "./tar-format.js";
+} from "../base/tar-format.js";
 
 /** An entry and its data. The data must be read, or left, before the next entry is asked for. */
 export interface TarMember {

@@ -17,7 +17,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import fc from "fast-check";
 import { hasReason } from "../base/errors.js";
-import { encodeTarHeader, paddingOf, type TarEntry } from "./tar-format.js";
+import { encodeTarHeader, paddingOf, type TarEntry } from "../base/tar-format.js";
 import { TAR_END } from "./tar-stream.js";
 import { type ExtractOptions, extractTree } from "./tree-extract.js";
 import { packTree } from "./tree-pack.js";

@@ -16,7 +16,7 @@ import {
   utimes,
 } from "node:fs/promises";
 import { Code, errnoOf, KilnError } from "../base/errors.js";
-import type { TarEntry } from "./tar-format.js";
+import type { TarEntry } from "../base/tar-format.js";
 import { readTar, type TarMember } from "./tar-stream.js";
 
 /** Options of extractTree(). */

@@ -3,7 +3,7 @@
 import type { BigIntStats } from "node:fs";
 import { lstat, open, readdir, readlink, stat } from "node:fs/promises";
 import { Code, KilnError } from "../base/errors.js";
-import { encodeTarHeader, paddingOf, type TarEntry, type TarType } from "./tar-format.js";
+import { encodeTarHeader, paddingOf, type TarEntry, type TarType } from "../base/tar-format.js";
 import { TAR_END } from "./tar-stream.js";
 
 const READ_BYTES = 256 * 1024;

@@ -172,10 +172,25 @@ export interface KernelInfo {
 export interface Progress {
   readonly id: string;
   readonly status: string;
+  /** Bytes, unless `unit` says what else. */
   readonly current: number;
   /** 0: unknown. */
   readonly total: number;
   readonly message: string;
+  /** "objects"; "" for bytes. */
+  readonly unit: string;
+}
+
+/** What building a kernel gave. */
+export interface BuiltKernel {
+  /** As an image of the store, which can be tagged and inspected like any. */
+  readonly image: ImageInfo;
+  /** "localhost/kiln-kernel:6.1.192-amd64". */
+  readonly imageName: string;
+  /** undefined where it is for another architecture than the host's. */
+  readonly kernel: KernelInfo | undefined;
+  /** It was there: nothing was compiled. */
+  readonly cached: boolean;
 }
 
 /** Something that happened. */

@@ -95,7 +95,7 @@ export class VmFiles {
    * ```
    */
   async write(path: string, data: string | Uint8Array, options: WriteOptions = {}): Promise<void> {
-    const { encodeTarHeader, paddingOf } = await import("./tar-format.js");
+    const { encodeTarHeader, paddingOf } = await import("../base/tar-format.js");
     const { TAR_END } = await import("./tar-stream.js");
     const content = typeof data === "string" ? Buffer.from(data) : data;
     const header = encodeTarHeader({

@@ -2,12 +2,12 @@
 // no_new_privs (no setuid helper can help), under strace, which sees no mount, no namespace and no loop device.
 
 import assert from "node:assert/strict";
-import { chmod, cp, mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { agentPath, CHECKOUT, netguardPath } from "../fixtures/assets.js";
 import { busyboxImage } from "../fixtures/busybox-image.js";
+import { copyCheckout } from "../fixtures/checkout-copy.js";
 import { archiveBytes } from "../fixtures/images/tar-writer.js";
 import { run, TestKiln } from "./harness.js";
 
@@ -46,14 +46,7 @@ describe("an ordinary user without any capability", { skip }, () => {
     scratch = await mkdtemp(join(tmpdir(), "kiln-user-"));
     await chmod(scratch, 0o755);
     // This checkout may lie where that user can't look (/root): what runs is copied.
-    const copy = join(scratch, "kiln");
-    await mkdir(join(copy, "agent/target/release"), { recursive: true });
-    for (const path of ["dist/bin", "dist/src", "node_modules", "package.json"]) {
-      await cp(join(CHECKOUT, path), join(copy, path), { recursive: true, verbatimSymlinks: true });
-    }
-    for (const path of [agentPath(), netguardPath()]) {
-      await cp(path, path.replace(CHECKOUT, copy));
-    }
+    const programs = await copyCheckout(join(scratch, "kiln"));
     await mkdir(join(scratch, "home"));
     await run(["chown", "-R", `${USER.uid}:${USER.gid}`, join(scratch, "home")]);
     trace = join(scratch, "home", "trace");
@@ -73,7 +66,7 @@ describe("an ordinary user without any capability", { skip }, () => {
         "-e",
         `trace=${TRACED.join(",")}`,
       ],
-      programs: { kiln: join(copy, "dist/bin/kiln"), daemon: join(copy, "dist/src/daemon/main.js") },
+      programs,
       env: { HOME: join(scratch, "home"), USER: "stranger" },
     });
   });

@@ -7,7 +7,7 @@ import { openProgress, renderRows } from "./progress.js";
 const layer = `sha256:${"ab".repeat(32)}`;
 
 function step(more: Partial<Progress>): Progress {
-  return { id: layer, status: "downloading", current: 0, total: 0, message: "", ...more };
+  return { id: layer, status: "downloading", current: 0, total: 0, message: "", unit: "", ...more };
 }
 
 describe("renderRows", () => {
@@ -16,6 +16,17 @@ describe("renderRows", () => {
     assert.equal(row, "abababababab: Downloading [===================>                   ] 50MB/100MB");
     const [narrow] = renderRows([step({ current: 5, total: 10 })], 40);
     assert.equal(narrow, "abababababab: Downloading 5B/10B");
+  });
+
+  it("counts in the step's own unit, of about so many", () => {
+    const counted = { id: "compile", unit: "objects", total: 2140 };
+    assert.deepEqual(
+      renderRows(
+        [step({ ...counted, status: "building", current: 107 }), step({ ...counted, status: "done" })],
+        48,
+      ),
+      ["compile: Building 107 of about 2140 objects", "compile: Done 2140 objects"],
+    );
   });
 
   it("draws no bar where the size is unknown or reached", () => {
@@ -50,6 +61,17 @@ describe("openProgress", () => {
     await view.close();
     assert.equal(world.stderr, "abababababab: Downloading\nabababababab: Done 3B\n");
     assert.equal(world.stdout, "");
+  });
+
+  it("writes a line at each tenth of what is counted and takes long", async () => {
+    const world = fakeContext();
+    const view = openProgress(world.context, "plain", false);
+    for (let current = 0; current <= 50; current++) {
+      view.update(step({ id: "compile", status: "building", current, total: 200, unit: "objects" }));
+    }
+    await view.close();
+    const counts = [0, 20, 40].map((current) => `compile: Building ${current} of about 200 objects\n`);
+    assert.equal(world.stderr, counts.join(""));
   });
 
   it("writes JSON lines when asked", async () => {

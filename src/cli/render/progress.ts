@@ -44,19 +44,24 @@ function jsonView(sink: Sink): ProgressView {
   };
 }
 
-/** A line whenever a step changes what it does: a log must not fill with percentages. */
+/** A line whenever a step changes what it does, and for what is counted each tenth: a log must not fill. */
 function plainView(sink: Sink): ProgressView {
   const seen = new Map<string, string>();
   let last: Promise<void> = Promise.resolve();
   return {
     update: (step) => {
-      const state = `${step.status} ${step.message}`;
+      const state = `${step.status} ${step.message} ${tenthOf(step)}`;
       if (seen.get(step.id) === state) return;
       seen.set(step.id, state);
       last = sink.write(`${stepName(step.id)}: ${describe(step)}\n`);
     },
     close: () => last,
   };
+}
+
+/** Of bytes nobody wants to know: they take seconds. What has a unit of its own takes minutes. */
+function tenthOf({ unit, current, total }: Progress): number {
+  return unit === "" || total <= 0 ? 0 : Math.floor((10 * current) / total);
 }
 
 const FRAME_MS = 100;
@@ -110,7 +115,7 @@ const MOST_BAR = 40;
 
 function describeWithBar(step: Progress, columns: number): string {
   if (step.total <= 0 || step.current >= step.total || FINAL.includes(step.status)) return describe(step);
-  const sizes = `${formatSize(step.current)}/${formatSize(step.total)}`;
+  const sizes = amounts(step);
   const word = capital(step.status);
   const width = Math.min(MOST_BAR, columns - 14 - word.length - sizes.length - 6);
   if (width < LEAST_BAR) return `${word} ${sizes}`;
@@ -119,9 +124,18 @@ function describeWithBar(step: Progress, columns: number): string {
   return `${word} [${bar}] ${sizes}`;
 }
 
+/** "3.1MB/28MB", or "120 of about 2140 objects". */
+function amounts({ current, total, unit }: Progress): string {
+  if (unit === "") return `${formatSize(current)}/${formatSize(total)}`;
+  return `${current} of about ${total} ${safeLine(unit)}`;
+}
+
 function describe(step: Progress): string {
   const message = step.message === "" ? "" : ` ${safeLine(step.message)}`;
-  const size = step.status === "done" && step.total > 0 ? ` ${formatSize(step.total)}` : "";
+  const done = step.status === "done" && step.total > 0;
+  const counted = step.unit !== "" && step.total > 0;
+  const all = counted ? ` ${step.total} ${safeLine(step.unit)}` : ` ${formatSize(step.total)}`;
+  const size = done ? all : counted ? ` ${amounts(step)}` : "";
   return `${capital(safeLine(step.status))}${size}${message}`;
 }
 

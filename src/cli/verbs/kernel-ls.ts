@@ -14,12 +14,13 @@ const COLUMNS: readonly Column[] = [
   { header: "SIZE", field: "Size" },
   { header: "VERSION", field: "Release" },
   { header: "SOURCE", field: "Source" },
-  { header: "DEFAULT", field: "Default" },
+  { header: "DEFAULT", field: "Why" },
 ];
 
 export const command = defineCommand({
   description: `
-Lists kernels. The default is used by VMs that name none.
+Lists kernels. The default is used by VMs that name none; its last column says why it is the default: it was set, or it is
+kiln's own, or Debian's as long as kiln's own was not built.
 
 Fields for --format: .ID .Name .CreatedAt .CreatedSince .Size .SizeBytes .Release .Source .Modules .Default .Why.
 `,

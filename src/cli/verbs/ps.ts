@@ -4,10 +4,10 @@ import type { VmInfo } from "../../sdk/index.js";
 import { defineCommand } from "../command.js";
 import { printLine } from "../context.js";
 import { bool, list, text } from "../flags.js";
+import { parseCount } from "../parse-count.js";
 import { ago, commandText, familiarImage, idOf, portsText, statusText } from "../render/names.js";
 import { type Column, formatFlag, printRows, type Row } from "../render/rows.js";
 import { truncate } from "../render/table.js";
-import { usageError } from "../usage-error.js";
 
 const COMMAND_WIDTH = 20;
 
@@ -45,7 +45,7 @@ Filters: id=PREFIX, name=PART, status=STATE, label=NAME[=VALUE], ancestor=IMAGE.
     { does: "for programs", line: "kiln ps -a --format json" },
   ],
   async run(context, { flags }) {
-    const limit = flags.last === undefined ? undefined : parseCount(flags.last);
+    const limit = flags.last === undefined ? undefined : parseCount("ps", "-n", flags.last);
     const all =
       flags.all || limit !== undefined || flags.filter.some((filter) => filter.startsWith("status="));
     const kiln = await context.connect();
@@ -60,11 +60,6 @@ Filters: id=PREFIX, name=PART, status=STATE, label=NAME[=VALUE], ancestor=IMAGE.
     return 0;
   },
 });
-
-function parseCount(text: string): number {
-  if (/^[1-9][0-9]{0,6}$/.test(text)) return Number(text);
-  throw usageError("ps", `-n takes a number above 0, not "${text}"`);
-}
 
 function rowOf(vm: VmInfo, now: Date, full: boolean): Row {
   const { config, status } = vm;

@@ -62,6 +62,13 @@ describe("importTar", () => {
     const [layer] = (await importTar(gzipSync(padded))).layers;
     assert.equal(layer?.diffId, sha256(padded));
   });
+  it("makes the same image of the same tar where its date is fixed", async () => {
+    const createdAt = new Date("2026-11-16T10:17:40Z");
+    const image = await importTar(tar, { createdAt, createdBy: "a test" });
+    assert.equal(image.createdAt, "2026-11-16T10:17:40.000Z");
+    assert.equal((await importTar(tar, { name: "other", createdAt, createdBy: "a test" })).id, image.id);
+    assert.notEqual((await importTar(tar, { createdAt })).id, image.id);
+  });
   it("makes an image that is found again after a restart", async () => {
     const image = await importTar(tar);
     assert.deepEqual((await lab.restart()).find("mine"), image);

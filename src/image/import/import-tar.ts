@@ -53,7 +53,7 @@ export async function importTar(
   const lease = context.blobs.lease();
   try {
     const layer = await storeLayer(context, tar, lease, options, layerLimits);
-    const document = configDocument(config, platform, layer.diffId);
+    const document = configDocument(config, platform, layer.diffId, options);
     const record = await storeDocuments(context, document, layer, platform, lease);
     return await context.commit(record, [name], []);
   } finally {
@@ -146,14 +146,19 @@ async function checkTar(
   return `sha256:${hash.digest("hex")}`;
 }
 
-function configDocument(config: object, platform: Platform, diffId: string): Buffer {
-  const created = new Date().toISOString();
+function configDocument(
+  config: object,
+  platform: Platform,
+  diffId: string,
+  { createdAt = new Date(), createdBy = "kiln image import" }: ImportOptions,
+): Buffer {
+  const created = createdAt.toISOString();
   const document = {
     created,
     ...platform,
     config,
     rootfs: { type: "layers", diff_ids: [diffId] },
-    history: [{ created, created_by: "kiln image import" }],
+    history: [{ created, created_by: createdBy }],
   };
   return Buffer.from(JSON.stringify(document));
 }

@@ -12,15 +12,15 @@ beforeEach(async () => {
 });
 afterEach(() => rm(directory, { recursive: true, force: true }));
 
-const failing = (name: string, reason: string) =>
-  withBuildLog(directory, name, async (log) => {
+const failing = (name: string, reason: string, signal?: AbortSignal) =>
+  withBuildLog(directory, name, signal, async (log) => {
     log.write(`what ${name} said\n`);
     throw new KilnError(Code.Internal, "it failed", { reason });
   });
 
 describe("a build's log", () => {
   it("is gone where all went well", async () => {
-    const result = await withBuildLog(directory, "good", async (log) => log.write("fine\n"));
+    const result = await withBuildLog(directory, "good", undefined, async (log) => log.write("fine\n"));
     assert.equal(result, true);
     assert.deepEqual(await readdir(directory), []);
   });
@@ -38,7 +38,7 @@ describe("a build's log", () => {
   });
 
   it("is gone where the build was given up", async () => {
-    await assert.rejects(failing("cancelled", "cancelled"));
+    await assert.rejects(failing("given-up", "whatever", AbortSignal.abort()));
     assert.deepEqual(await readdir(directory), []);
   });
 

@@ -1,10 +1,11 @@
 // The log of one build: kept where it failed and named in the error, removed where all went well.
 
 import { createWriteStream, type WriteStream } from "node:fs";
-import { chmod, mkdir, readdir, rm, stat } from "node:fs/promises";
+import { readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { finished } from "node:stream/promises";
 import { KilnError } from "../../base/errors.js";
+import { makePassage } from "./work-place.js";
 
 /** Logs of failures that are kept. */
 const KEPT = 5;
@@ -12,15 +13,15 @@ const KEPT = 5;
 /**
  * Runs `body` with an open log.
  *
- * @throws KilnError what `body` throws, with the log's path in hint and details unless it was cancelled
+ * @throws KilnError what `body` throws, with the log's path in hint and details unless the signal has aborted
  */
 export async function withBuildLog<T>(
   directory: string,
   name: string,
+  signal: AbortSignal | undefined,
   body: (log: WriteStream) => Promise<T>,
 ): Promise<T> {
-  await mkdir(directory, { recursive: true });
-  await chmod(directory, 0o711); // who built it may read the log that the error names, also where kilnd is root
+  await makePassage(directory); // who built it may read the log that the error names, also where kilnd is root
   const path = join(directory, `${name}.log`);
   const log = createWriteStream(path, { mode: 0o644 });
   const closed = finished(log);
@@ -33,17 +34,18 @@ export async function withBuildLog<T>(
     await rm(path, { force: true });
     return result;
   } catch (error) {
-    throw await explain(error, path, directory);
+    // Whatever the abort's reason was, nobody wants to read how far it came.
+    if (signal?.aborted === true) {
+      await rm(path, { force: true });
+      throw error;
+    }
+    await removeOldest(directory);
+    throw withLog(error, path);
   }
 }
 
-async function explain(error: unknown, path: string, directory: string): Promise<KilnError> {
+function withLog(error: unknown, path: string): KilnError {
   const failure = KilnError.from(error);
-  if (failure.reason === "cancelled") {
-    await rm(path, { force: true });
-    return failure;
-  }
-  await removeOldest(directory);
   return new KilnError(failure.code, failure.message, {
     reason: failure.reason,
     hint: failure.hint === undefined ? `the whole log: ${path}` : `${failure.hint}; the whole log: ${path}`,

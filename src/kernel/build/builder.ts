@@ -21,7 +21,7 @@ import { removeAbandoned } from "./scratch.js";
 import { fetchSources, resolveSources } from "./source.js";
 import { findToolchain, hostArchitecture, isCross } from "./toolchain.js";
 import type { KernelBuilder, KernelBuildOptions, KernelBuildPlan, KernelBuildRequest } from "./types.js";
-import { giveTo, makeWorkPlace, removeWorkPlace, type WorkPlace } from "./work-place.js";
+import { giveTo, makePassage, makeWorkPlace, removeWorkPlace, type WorkPlace } from "./work-place.js";
 
 export interface KernelBuilderOptions {
   /** Where results, packages and logs are kept. */
@@ -49,6 +49,7 @@ interface Prepared {
 }
 
 class Builder implements KernelBuilder {
+  readonly #directory: string;
   readonly #fragments: string;
   readonly #log: Logger;
   readonly #built: string;
@@ -57,6 +58,7 @@ class Builder implements KernelBuilder {
   readonly #work: string;
 
   constructor({ directory, fragments, workDirectory, log = silentLogger }: KernelBuilderOptions) {
+    this.#directory = directory;
     this.#fragments = fragments;
     this.#log = log;
     this.#built = join(directory, "built");
@@ -66,6 +68,7 @@ class Builder implements KernelBuilder {
   }
 
   async open(): Promise<void> {
+    await makePassage(this.#directory);
     for (const directory of [this.#built, this.#sources, this.#work]) await removeAbandoned(directory);
   }
 
@@ -192,7 +195,7 @@ class Builder implements KernelBuilder {
     try {
       await requireSpace(this.#work);
       const name = `${plan.architecture}-${plan.source.version}-${plan.key.slice(0, 12)}`;
-      return await withBuildLog(this.#logs, name, async (log) => {
+      return await withBuildLog(this.#logs, name, options.signal, async (log) => {
         const place = await makeWorkPlace(this.#work);
         try {
           options.signal?.throwIfAborted();

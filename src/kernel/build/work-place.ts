@@ -2,7 +2,7 @@
 // writes in the parts that are given away, so what comes out of them is looked at twice.
 
 import { constants, createWriteStream } from "node:fs";
-import { chmod, chown, mkdir, open, rm } from "node:fs/promises";
+import { chmod, chown, mkdir, open, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { Code, KilnError } from "../../base/errors.js";
@@ -19,13 +19,18 @@ export interface WorkPlace extends BuildPlaces {
   readonly output: string;
 }
 
+/** A directory (made where missing) that the build's user passes through, whatever the umask. */
+export async function makePassage(path: string): Promise<void> {
+  await mkdir(path, { recursive: true, mode: 0o711 });
+  const mode = (await stat(path)).mode & 0o777;
+  if ((mode & 0o011) !== 0o011) await chmod(path, mode | 0o011);
+}
+
 /** Makes the directories; those of the build belong to nobody in particular until `giveTo`. */
 export async function makeWorkPlace(parent: string): Promise<WorkPlace> {
-  await mkdir(parent, { recursive: true });
-  await chmod(parent, 0o711); // the build's user passes through, whatever the umask
+  await makePassage(parent);
   const root = await scratchPath(parent, "build");
-  await mkdir(root, { mode: 0o711 });
-  await chmod(root, 0o711);
+  await makePassage(root);
   const place = {
     root,
     input: join(root, "in"),

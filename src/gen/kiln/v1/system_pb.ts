@@ -6,7 +6,7 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp, TimestampJson } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Event, EventJson, Kernel, KernelJson, Progress, ProgressJson } from "./types_pb.js";
+import type { Event, EventJson, Image, ImageJson, Kernel, KernelJson, Progress, ProgressJson } from "./types_pb.js";
 import { file_kiln_v1_types } from "./types_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiln/v1/system.proto.
  */
 export const file_kiln_v1_system: GenFile = /*@__PURE__*/
-  fileDesc("ChRraWxuL3YxL3N5c3RlbS5wcm90bxIHa2lsbi52MSIUChJMaXN0S2VybmVsc1JlcXVlc3QiNwoTTGlzdEtlcm5lbHNSZXNwb25zZRIgCgdrZXJuZWxzGAEgAygLMg8ua2lsbi52MS5LZXJuZWwiZAoTSW1wb3J0S2VybmVsUmVxdWVzdBIOCgZzb3VyY2UYASABKAkSDAoEbmFtZRgCIAEoCRIUCgxtYWtlX2RlZmF1bHQYAyABKAgSGQoRbW9kdWxlc19kaXJlY3RvcnkYBCABKAkiawoUSW1wb3J0S2VybmVsUmVzcG9uc2USJQoIcHJvZ3Jlc3MYASABKAsyES5raWxuLnYxLlByb2dyZXNzSAASIQoGa2VybmVsGAIgASgLMg8ua2lsbi52MS5LZXJuZWxIAEIJCgdtZXNzYWdlIjQKE1JlbW92ZUtlcm5lbFJlcXVlc3QSDgoGa2VybmVsGAEgASgJEg0KBWZvcmNlGAIgASgIIiIKFFJlbW92ZUtlcm5lbFJlc3BvbnNlEgoKAmlkGAEgASgJIhAKDlZlcnNpb25SZXF1ZXN0InYKD1ZlcnNpb25SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEhMKC2FwaV92ZXJzaW9uGAIgASgJEhUKDWFnZW50X3ZlcnNpb24YAyABKAkSFAoMbm9kZV92ZXJzaW9uGAQgASgJEhAKCHBsYXRmb3JtGAUgASgJIg0KC0luZm9SZXF1ZXN0ItoBCglWbW1DaG9pY2USCwoDdm1tGAEgASgJEhMKC2FjY2VsZXJhdG9yGAIgASgJEg8KB3ZlcnNpb24YAyABKAkSDgoGY2hvc2VuGAQgASgIEgsKA3doeRgFIAEoCRIMCgRwYXRoGAYgASgJEjoKDGNhcGFiaWxpdGllcxgHIAMoCzIkLmtpbG4udjEuVm1tQ2hvaWNlLkNhcGFiaWxpdGllc0VudHJ5GjMKEUNhcGFiaWxpdGllc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiNgoHU2V0dGluZxIMCgRuYW1lGAEgASgJEg0KBXZhbHVlGAIgASgJEg4KBm9yaWdpbhgDIAEoCSLoAgoMSW5mb1Jlc3BvbnNlEikKB3ZlcnNpb24YASABKAsyGC5raWxuLnYxLlZlcnNpb25SZXNwb25zZRIgCgR2bW1zGAIgAygLMhIua2lsbi52MS5WbW1DaG9pY2USHwoGa2VybmVsGAMgASgLMg8ua2lsbi52MS5LZXJuZWwSEQoJZGF0YV9yb290GAQgASgJEhAKCHJ1bl9yb290GAUgASgJEg4KBnNvY2tldBgGIAEoCRIMCgRjcHVzGAcgASgNEhQKDG1lbW9yeV9ieXRlcxgIIAEoBBIXCg9kaXNrX2ZyZWVfYnl0ZXMYCSABKAQSEAoIcm9vdGxlc3MYCiABKAgSCwoDdm1zGAsgASgNEhMKC3Ztc19ydW5uaW5nGAwgASgNEg4KBmltYWdlcxgNIAEoDRIiCghzZXR0aW5ncxgOIAMoCzIQLmtpbG4udjEuU2V0dGluZxIQCgh3YXJuaW5ncxgPIAMoCSISChBEaXNrVXNhZ2VSZXF1ZXN0ImYKCFVzYWdlUm93EgwKBHR5cGUYASABKAkSDQoFdG90YWwYAiABKA0SDgoGYWN0aXZlGAMgASgNEhIKCnNpemVfYnl0ZXMYBCABKAQSGQoRcmVjbGFpbWFibGVfYnl0ZXMYBSABKAQiQwoRRGlza1VzYWdlUmVzcG9uc2USHwoEcm93cxgBIAMoCzIRLmtpbG4udjEuVXNhZ2VSb3cSDQoFbGVha3MYAiADKAkiLAoMUHJ1bmVSZXF1ZXN0EgsKA2FsbBgBIAEoCBIPCgdmaWx0ZXJzGAIgAygJIlQKDVBydW5lUmVzcG9uc2USCwoDdm1zGAEgAygJEg4KBmltYWdlcxgCIAMoCRINCgViYXNlcxgDIAMoCRIXCg9yZWNsYWltZWRfYnl0ZXMYBCABKAQijAEKDUV2ZW50c1JlcXVlc3QSFAoMYWZ0ZXJfY3Vyc29yGAEgASgEEikKBXNpbmNlGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHZmlsdGVycxgEIAMoCSIvCg5FdmVudHNSZXNwb25zZRIdCgVldmVudBgBIAEoCzIOLmtpbG4udjEuRXZlbnQy9QEKDUtlcm5lbFNlcnZpY2USSAoLTGlzdEtlcm5lbHMSGy5raWxuLnYxLkxpc3RLZXJuZWxzUmVxdWVzdBocLmtpbG4udjEuTGlzdEtlcm5lbHNSZXNwb25zZRJNCgxJbXBvcnRLZXJuZWwSHC5raWxuLnYxLkltcG9ydEtlcm5lbFJlcXVlc3QaHS5raWxuLnYxLkltcG9ydEtlcm5lbFJlc3BvbnNlMAESSwoMUmVtb3ZlS2VybmVsEhwua2lsbi52MS5SZW1vdmVLZXJuZWxSZXF1ZXN0Gh0ua2lsbi52MS5SZW1vdmVLZXJuZWxSZXNwb25zZTK7AgoNU3lzdGVtU2VydmljZRI8CgdWZXJzaW9uEhcua2lsbi52MS5WZXJzaW9uUmVxdWVzdBoYLmtpbG4udjEuVmVyc2lvblJlc3BvbnNlEjMKBEluZm8SFC5raWxuLnYxLkluZm9SZXF1ZXN0GhUua2lsbi52MS5JbmZvUmVzcG9uc2USQgoJRGlza1VzYWdlEhkua2lsbi52MS5EaXNrVXNhZ2VSZXF1ZXN0Ghoua2lsbi52MS5EaXNrVXNhZ2VSZXNwb25zZRI2CgVQcnVuZRIVLmtpbG4udjEuUHJ1bmVSZXF1ZXN0GhYua2lsbi52MS5QcnVuZVJlc3BvbnNlEjsKBkV2ZW50cxIWLmtpbG4udjEuRXZlbnRzUmVxdWVzdBoXLmtpbG4udjEuRXZlbnRzUmVzcG9uc2UwAWIGcHJvdG8z", [file_google_protobuf_timestamp, file_kiln_v1_types]);
+  fileDesc("ChRraWxuL3YxL3N5c3RlbS5wcm90bxIHa2lsbi52MSIUChJMaXN0S2VybmVsc1JlcXVlc3QiNwoTTGlzdEtlcm5lbHNSZXNwb25zZRIgCgdrZXJuZWxzGAEgAygLMg8ua2lsbi52MS5LZXJuZWwiZAoTSW1wb3J0S2VybmVsUmVxdWVzdBIOCgZzb3VyY2UYASABKAkSDAoEbmFtZRgCIAEoCRIUCgxtYWtlX2RlZmF1bHQYAyABKAgSGQoRbW9kdWxlc19kaXJlY3RvcnkYBCABKAkiawoUSW1wb3J0S2VybmVsUmVzcG9uc2USJQoIcHJvZ3Jlc3MYASABKAsyES5raWxuLnYxLlByb2dyZXNzSAASIQoGa2VybmVsGAIgASgLMg8ua2lsbi52MS5LZXJuZWxIAEIJCgdtZXNzYWdlIn8KEkJ1aWxkS2VybmVsUmVxdWVzdBIPCgd2ZXJzaW9uGAEgASgJEhQKDGFyY2hpdGVjdHVyZRgCIAEoCRIQCghub19jYWNoZRgDIAEoCBIMCgRqb2JzGAQgASgNEgwKBG5hbWUYBSABKAkSFAoMbWFrZV9kZWZhdWx0GAYgASgIIm4KE0J1aWxkS2VybmVsUmVzcG9uc2USJQoIcHJvZ3Jlc3MYASABKAsyES5raWxuLnYxLlByb2dyZXNzSAASJQoFYnVpbHQYAiABKAsyFC5raWxuLnYxLkJ1aWx0S2VybmVsSABCCQoHbWVzc2FnZSJxCgtCdWlsdEtlcm5lbBIdCgVpbWFnZRgBIAEoCzIOLmtpbG4udjEuSW1hZ2USEgoKaW1hZ2VfbmFtZRgCIAEoCRIfCgZrZXJuZWwYAyABKAsyDy5raWxuLnYxLktlcm5lbBIOCgZjYWNoZWQYBCABKAgiNAoTUmVtb3ZlS2VybmVsUmVxdWVzdBIOCgZrZXJuZWwYASABKAkSDQoFZm9yY2UYAiABKAgiIgoUUmVtb3ZlS2VybmVsUmVzcG9uc2USCgoCaWQYASABKAkiEAoOVmVyc2lvblJlcXVlc3QidgoPVmVyc2lvblJlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSEwoLYXBpX3ZlcnNpb24YAiABKAkSFQoNYWdlbnRfdmVyc2lvbhgDIAEoCRIUCgxub2RlX3ZlcnNpb24YBCABKAkSEAoIcGxhdGZvcm0YBSABKAkiDQoLSW5mb1JlcXVlc3Qi2gEKCVZtbUNob2ljZRILCgN2bW0YASABKAkSEwoLYWNjZWxlcmF0b3IYAiABKAkSDwoHdmVyc2lvbhgDIAEoCRIOCgZjaG9zZW4YBCABKAgSCwoDd2h5GAUgASgJEgwKBHBhdGgYBiABKAkSOgoMY2FwYWJpbGl0aWVzGAcgAygLMiQua2lsbi52MS5WbW1DaG9pY2UuQ2FwYWJpbGl0aWVzRW50cnkaMwoRQ2FwYWJpbGl0aWVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASI2CgdTZXR0aW5nEgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAkSDgoGb3JpZ2luGAMgASgJIugCCgxJbmZvUmVzcG9uc2USKQoHdmVyc2lvbhgBIAEoCzIYLmtpbG4udjEuVmVyc2lvblJlc3BvbnNlEiAKBHZtbXMYAiADKAsyEi5raWxuLnYxLlZtbUNob2ljZRIfCgZrZXJuZWwYAyABKAsyDy5raWxuLnYxLktlcm5lbBIRCglkYXRhX3Jvb3QYBCABKAkSEAoIcnVuX3Jvb3QYBSABKAkSDgoGc29ja2V0GAYgASgJEgwKBGNwdXMYByABKA0SFAoMbWVtb3J5X2J5dGVzGAggASgEEhcKD2Rpc2tfZnJlZV9ieXRlcxgJIAEoBBIQCghyb290bGVzcxgKIAEoCBILCgN2bXMYCyABKA0SEwoLdm1zX3J1bm5pbmcYDCABKA0SDgoGaW1hZ2VzGA0gASgNEiIKCHNldHRpbmdzGA4gAygLMhAua2lsbi52MS5TZXR0aW5nEhAKCHdhcm5pbmdzGA8gAygJIhIKEERpc2tVc2FnZVJlcXVlc3QiZgoIVXNhZ2VSb3cSDAoEdHlwZRgBIAEoCRINCgV0b3RhbBgCIAEoDRIOCgZhY3RpdmUYAyABKA0SEgoKc2l6ZV9ieXRlcxgEIAEoBBIZChFyZWNsYWltYWJsZV9ieXRlcxgFIAEoBCJDChFEaXNrVXNhZ2VSZXNwb25zZRIfCgRyb3dzGAEgAygLMhEua2lsbi52MS5Vc2FnZVJvdxINCgVsZWFrcxgCIAMoCSIsCgxQcnVuZVJlcXVlc3QSCwoDYWxsGAEgASgIEg8KB2ZpbHRlcnMYAiADKAkiVAoNUHJ1bmVSZXNwb25zZRILCgN2bXMYASADKAkSDgoGaW1hZ2VzGAIgAygJEg0KBWJhc2VzGAMgAygJEhcKD3JlY2xhaW1lZF9ieXRlcxgEIAEoBCKMAQoNRXZlbnRzUmVxdWVzdBIUCgxhZnRlcl9jdXJzb3IYASABKAQSKQoFc2luY2UYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKBXVudGlsGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdmaWx0ZXJzGAQgAygJIi8KDkV2ZW50c1Jlc3BvbnNlEh0KBWV2ZW50GAEgASgLMg4ua2lsbi52MS5FdmVudDLBAgoNS2VybmVsU2VydmljZRJICgtMaXN0S2VybmVscxIbLmtpbG4udjEuTGlzdEtlcm5lbHNSZXF1ZXN0Ghwua2lsbi52MS5MaXN0S2VybmVsc1Jlc3BvbnNlEk0KDEltcG9ydEtlcm5lbBIcLmtpbG4udjEuSW1wb3J0S2VybmVsUmVxdWVzdBodLmtpbG4udjEuSW1wb3J0S2VybmVsUmVzcG9uc2UwARJKCgtCdWlsZEtlcm5lbBIbLmtpbG4udjEuQnVpbGRLZXJuZWxSZXF1ZXN0Ghwua2lsbi52MS5CdWlsZEtlcm5lbFJlc3BvbnNlMAESSwoMUmVtb3ZlS2VybmVsEhwua2lsbi52MS5SZW1vdmVLZXJuZWxSZXF1ZXN0Gh0ua2lsbi52MS5SZW1vdmVLZXJuZWxSZXNwb25zZTK7AgoNU3lzdGVtU2VydmljZRI8CgdWZXJzaW9uEhcua2lsbi52MS5WZXJzaW9uUmVxdWVzdBoYLmtpbG4udjEuVmVyc2lvblJlc3BvbnNlEjMKBEluZm8SFC5raWxuLnYxLkluZm9SZXF1ZXN0GhUua2lsbi52MS5JbmZvUmVzcG9uc2USQgoJRGlza1VzYWdlEhkua2lsbi52MS5EaXNrVXNhZ2VSZXF1ZXN0Ghoua2lsbi52MS5EaXNrVXNhZ2VSZXNwb25zZRI2CgVQcnVuZRIVLmtpbG4udjEuUHJ1bmVSZXF1ZXN0GhYua2lsbi52MS5QcnVuZVJlc3BvbnNlEjsKBkV2ZW50cxIWLmtpbG4udjEuRXZlbnRzUmVxdWVzdBoXLmtpbG4udjEuRXZlbnRzUmVzcG9uc2UwAWIGcHJvdG8z", [file_google_protobuf_timestamp, file_kiln_v1_types]);
 
 /**
  * @generated from message kiln.v1.ListKernelsRequest
@@ -164,6 +164,220 @@ export const ImportKernelResponseSchema: GenMessage<ImportKernelResponse, {jsonT
   messageDesc(file_kiln_v1_system, 3);
 
 /**
+ * @generated from message kiln.v1.BuildKernelRequest
+ */
+export type BuildKernelRequest = Message<"kiln.v1.BuildKernelRequest"> & {
+  /**
+   * "6.1", "6.1.192", "6.1.192-2"; empty: Debian's current one
+   *
+   * @generated from field: string version = 1;
+   */
+  version: string;
+
+  /**
+   * "amd64" | "arm64"; empty: the host's
+   *
+   * @generated from field: string architecture = 2;
+   */
+  architecture: string;
+
+  /**
+   * build again what was built before
+   *
+   * @generated from field: bool no_cache = 3;
+   */
+  noCache: boolean;
+
+  /**
+   * compilers at once; 0: one per CPU
+   *
+   * @generated from field: uint32 jobs = 4;
+   */
+  jobs: number;
+
+  /**
+   * of the kernel; empty: its release
+   *
+   * @generated from field: string name = 5;
+   */
+  name: string;
+
+  /**
+   * @generated from field: bool make_default = 6;
+   */
+  makeDefault: boolean;
+};
+
+/**
+ * @generated from message kiln.v1.BuildKernelRequest
+ */
+export type BuildKernelRequestJson = {
+  /**
+   * "6.1", "6.1.192", "6.1.192-2"; empty: Debian's current one
+   *
+   * @generated from field: string version = 1;
+   */
+  version?: string;
+
+  /**
+   * "amd64" | "arm64"; empty: the host's
+   *
+   * @generated from field: string architecture = 2;
+   */
+  architecture?: string;
+
+  /**
+   * build again what was built before
+   *
+   * @generated from field: bool no_cache = 3;
+   */
+  noCache?: boolean;
+
+  /**
+   * compilers at once; 0: one per CPU
+   *
+   * @generated from field: uint32 jobs = 4;
+   */
+  jobs?: number;
+
+  /**
+   * of the kernel; empty: its release
+   *
+   * @generated from field: string name = 5;
+   */
+  name?: string;
+
+  /**
+   * @generated from field: bool make_default = 6;
+   */
+  makeDefault?: boolean;
+};
+
+/**
+ * Describes the message kiln.v1.BuildKernelRequest.
+ * Use `create(BuildKernelRequestSchema)` to create a new message.
+ */
+export const BuildKernelRequestSchema: GenMessage<BuildKernelRequest, {jsonType: BuildKernelRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_system, 4);
+
+/**
+ * @generated from message kiln.v1.BuildKernelResponse
+ */
+export type BuildKernelResponse = Message<"kiln.v1.BuildKernelResponse"> & {
+  /**
+   * @generated from oneof kiln.v1.BuildKernelResponse.message
+   */
+  message: {
+    /**
+     * @generated from field: kiln.v1.Progress progress = 1;
+     */
+    value: Progress;
+    case: "progress";
+  } | {
+    /**
+     * @generated from field: kiln.v1.BuiltKernel built = 2;
+     */
+    value: BuiltKernel;
+    case: "built";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * @generated from message kiln.v1.BuildKernelResponse
+ */
+export type BuildKernelResponseJson = {
+  /**
+   * @generated from field: kiln.v1.Progress progress = 1;
+   */
+  progress?: ProgressJson;
+
+  /**
+   * @generated from field: kiln.v1.BuiltKernel built = 2;
+   */
+  built?: BuiltKernelJson;
+};
+
+/**
+ * Describes the message kiln.v1.BuildKernelResponse.
+ * Use `create(BuildKernelResponseSchema)` to create a new message.
+ */
+export const BuildKernelResponseSchema: GenMessage<BuildKernelResponse, {jsonType: BuildKernelResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_system, 5);
+
+/**
+ * @generated from message kiln.v1.BuiltKernel
+ */
+export type BuiltKernel = Message<"kiln.v1.BuiltKernel"> & {
+  /**
+   * what was built, as an image of the store
+   *
+   * @generated from field: kiln.v1.Image image = 1;
+   */
+  image?: Image | undefined;
+
+  /**
+   * "localhost/kiln-kernel:6.1.192-amd64"
+   *
+   * @generated from field: string image_name = 2;
+   */
+  imageName: string;
+
+  /**
+   * absent where it is for another architecture than the host's
+   *
+   * @generated from field: kiln.v1.Kernel kernel = 3;
+   */
+  kernel?: Kernel | undefined;
+
+  /**
+   * it was there: nothing was compiled
+   *
+   * @generated from field: bool cached = 4;
+   */
+  cached: boolean;
+};
+
+/**
+ * @generated from message kiln.v1.BuiltKernel
+ */
+export type BuiltKernelJson = {
+  /**
+   * what was built, as an image of the store
+   *
+   * @generated from field: kiln.v1.Image image = 1;
+   */
+  image?: ImageJson;
+
+  /**
+   * "localhost/kiln-kernel:6.1.192-amd64"
+   *
+   * @generated from field: string image_name = 2;
+   */
+  imageName?: string;
+
+  /**
+   * absent where it is for another architecture than the host's
+   *
+   * @generated from field: kiln.v1.Kernel kernel = 3;
+   */
+  kernel?: KernelJson;
+
+  /**
+   * it was there: nothing was compiled
+   *
+   * @generated from field: bool cached = 4;
+   */
+  cached?: boolean;
+};
+
+/**
+ * Describes the message kiln.v1.BuiltKernel.
+ * Use `create(BuiltKernelSchema)` to create a new message.
+ */
+export const BuiltKernelSchema: GenMessage<BuiltKernel, {jsonType: BuiltKernelJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_system, 6);
+
+/**
  * @generated from message kiln.v1.RemoveKernelRequest
  */
 export type RemoveKernelRequest = Message<"kiln.v1.RemoveKernelRequest"> & {
@@ -198,7 +412,7 @@ export type RemoveKernelRequestJson = {
  * Use `create(RemoveKernelRequestSchema)` to create a new message.
  */
 export const RemoveKernelRequestSchema: GenMessage<RemoveKernelRequest, {jsonType: RemoveKernelRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 4);
+  messageDesc(file_kiln_v1_system, 7);
 
 /**
  * @generated from message kiln.v1.RemoveKernelResponse
@@ -225,7 +439,7 @@ export type RemoveKernelResponseJson = {
  * Use `create(RemoveKernelResponseSchema)` to create a new message.
  */
 export const RemoveKernelResponseSchema: GenMessage<RemoveKernelResponse, {jsonType: RemoveKernelResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 5);
+  messageDesc(file_kiln_v1_system, 8);
 
 /**
  * @generated from message kiln.v1.VersionRequest
@@ -244,7 +458,7 @@ export type VersionRequestJson = {
  * Use `create(VersionRequestSchema)` to create a new message.
  */
 export const VersionRequestSchema: GenMessage<VersionRequest, {jsonType: VersionRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 6);
+  messageDesc(file_kiln_v1_system, 9);
 
 /**
  * @generated from message kiln.v1.VersionResponse
@@ -315,7 +529,7 @@ export type VersionResponseJson = {
  * Use `create(VersionResponseSchema)` to create a new message.
  */
 export const VersionResponseSchema: GenMessage<VersionResponse, {jsonType: VersionResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 7);
+  messageDesc(file_kiln_v1_system, 10);
 
 /**
  * @generated from message kiln.v1.InfoRequest
@@ -334,7 +548,7 @@ export type InfoRequestJson = {
  * Use `create(InfoRequestSchema)` to create a new message.
  */
 export const InfoRequestSchema: GenMessage<InfoRequest, {jsonType: InfoRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 8);
+  messageDesc(file_kiln_v1_system, 11);
 
 /**
  * @generated from message kiln.v1.VmmChoice
@@ -421,7 +635,7 @@ export type VmmChoiceJson = {
  * Use `create(VmmChoiceSchema)` to create a new message.
  */
 export const VmmChoiceSchema: GenMessage<VmmChoice, {jsonType: VmmChoiceJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 9);
+  messageDesc(file_kiln_v1_system, 12);
 
 /**
  * @generated from message kiln.v1.Setting
@@ -468,7 +682,7 @@ export type SettingJson = {
  * Use `create(SettingSchema)` to create a new message.
  */
 export const SettingSchema: GenMessage<Setting, {jsonType: SettingJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 10);
+  messageDesc(file_kiln_v1_system, 13);
 
 /**
  * @generated from message kiln.v1.InfoResponse
@@ -635,7 +849,7 @@ export type InfoResponseJson = {
  * Use `create(InfoResponseSchema)` to create a new message.
  */
 export const InfoResponseSchema: GenMessage<InfoResponse, {jsonType: InfoResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 11);
+  messageDesc(file_kiln_v1_system, 14);
 
 /**
  * @generated from message kiln.v1.DiskUsageRequest
@@ -654,7 +868,7 @@ export type DiskUsageRequestJson = {
  * Use `create(DiskUsageRequestSchema)` to create a new message.
  */
 export const DiskUsageRequestSchema: GenMessage<DiskUsageRequest, {jsonType: DiskUsageRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 12);
+  messageDesc(file_kiln_v1_system, 15);
 
 /**
  * @generated from message kiln.v1.UsageRow
@@ -729,7 +943,7 @@ export type UsageRowJson = {
  * Use `create(UsageRowSchema)` to create a new message.
  */
 export const UsageRowSchema: GenMessage<UsageRow, {jsonType: UsageRowJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 13);
+  messageDesc(file_kiln_v1_system, 16);
 
 /**
  * @generated from message kiln.v1.DiskUsageResponse
@@ -766,7 +980,7 @@ export type DiskUsageResponseJson = {
  * Use `create(DiskUsageResponseSchema)` to create a new message.
  */
 export const DiskUsageResponseSchema: GenMessage<DiskUsageResponse, {jsonType: DiskUsageResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 14);
+  messageDesc(file_kiln_v1_system, 17);
 
 /**
  * @generated from message kiln.v1.PruneRequest
@@ -803,7 +1017,7 @@ export type PruneRequestJson = {
  * Use `create(PruneRequestSchema)` to create a new message.
  */
 export const PruneRequestSchema: GenMessage<PruneRequest, {jsonType: PruneRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 15);
+  messageDesc(file_kiln_v1_system, 18);
 
 /**
  * @generated from message kiln.v1.PruneResponse
@@ -860,7 +1074,7 @@ export type PruneResponseJson = {
  * Use `create(PruneResponseSchema)` to create a new message.
  */
 export const PruneResponseSchema: GenMessage<PruneResponse, {jsonType: PruneResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 16);
+  messageDesc(file_kiln_v1_system, 19);
 
 /**
  * @generated from message kiln.v1.EventsRequest
@@ -917,7 +1131,7 @@ export type EventsRequestJson = {
  * Use `create(EventsRequestSchema)` to create a new message.
  */
 export const EventsRequestSchema: GenMessage<EventsRequest, {jsonType: EventsRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 17);
+  messageDesc(file_kiln_v1_system, 20);
 
 /**
  * @generated from message kiln.v1.EventsResponse
@@ -944,7 +1158,7 @@ export type EventsResponseJson = {
  * Use `create(EventsResponseSchema)` to create a new message.
  */
 export const EventsResponseSchema: GenMessage<EventsResponse, {jsonType: EventsResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 18);
+  messageDesc(file_kiln_v1_system, 21);
 
 /**
  * @generated from service kiln.v1.KernelService
@@ -967,6 +1181,17 @@ export const KernelService: GenService<{
     methodKind: "server_streaming";
     input: typeof ImportKernelRequestSchema;
     output: typeof ImportKernelResponseSchema;
+  },
+  /**
+   * Builds kiln's own kernel from Debian's sources, once for each source version and configuration, as an OCI image in
+   * Weave Ignite's form, and imports that. Given up when the caller goes.
+   *
+   * @generated from rpc kiln.v1.KernelService.BuildKernel
+   */
+  buildKernel: {
+    methodKind: "server_streaming";
+    input: typeof BuildKernelRequestSchema;
+    output: typeof BuildKernelResponseSchema;
   },
   /**
    * @generated from rpc kiln.v1.KernelService.RemoveKernel

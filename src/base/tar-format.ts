@@ -1,7 +1,7 @@
 // One tar entry's header, both ways: ustar with PAX records (pax(1)), GNU long names and base-256 numbers read too.
 // Names are bytes, carried as latin1 strings: a guest may hold names that are not UTF-8.
 
-import { Code, KilnError } from "../base/errors.js";
+import { Code, KilnError } from "./errors.js";
 
 /** Everything in a tar comes in blocks of this size. */
 export const BLOCK_BYTES = 512;
