@@ -13,6 +13,11 @@ describe("the arrows between rooms", () => {
     assert.deepEqual(check("src/sdk/client.ts", "../gen/kiln/v1/vm_pb.js"), []);
   });
 
+  it("let the base builder enter where the layers have a door of their own", () => {
+    assert.deepEqual(check("src/engine/build-base-main.ts", "../image/layers/index.js"), []);
+    assert.match(check("src/disk/cow.ts", "../image/layers/index.js")[0] ?? "", /must not import/);
+  });
+
   for (const [file, specifier] of [
     ["src/kernel/cpio.ts", "../disk/index.js"],
     ["src/base/files.ts", "../kernel/index.js"],

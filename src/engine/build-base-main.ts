@@ -1,5 +1,6 @@
 // The program that builds one base: reads a request from stdin, merges the layers into an ext4 file, answers on
-// stdout. A process of its own, because it reads hostile images. It ends with kilnd: when stdin closes, it goes.
+// stdout. A process of its own, because it reads hostile images. It ends with kilnd: when stdin closes, it goes. It
+// loads what it needs and no more: nothing of registries and credentials, and each build waits for what is loaded.
 
 import "../base/runtime.js";
 import { rm } from "node:fs/promises";
@@ -8,7 +9,7 @@ import * as v from "valibot";
 import { Code, KilnError } from "../base/errors.js";
 import type { OnProgress } from "../base/progress.js";
 import { createExt4Sink } from "../disk/index.js";
-import { mergeLayers } from "../image/index.js";
+import { mergeLayers } from "../image/layers/index.js";
 import {
   type BuildMessage,
   type BuildRequest,
