@@ -3,8 +3,9 @@
 
 import type { Readable, Writable } from "node:stream";
 import { Code, errnoOf, KilnError } from "../../base/errors.js";
+import { freeSpentChunk } from "./spent-chunk.js";
 
-/** Chunks that end by themselves or by close(). One loop may read it. */
+/** Chunks that end by themselves or by close(); each is valid until the next one is asked for. One loop may read it. */
 export interface ByteStream extends AsyncIterable<Uint8Array> {
   /** Stops the work behind it and gives everything back; safe at any time and more than once. */
   close(): Promise<void>;
@@ -19,6 +20,25 @@ export function passThrough(source: AsyncIterable<Uint8Array>): ByteStream {
       await iterator.return?.();
     },
   };
+}
+
+/** The source's chunks as they are, the next one fetched while one is used. */
+export async function* oneAhead(
+  source: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const iterator = source[Symbol.asyncIterator]();
+  try {
+    for (let next = iterator.next(); ; ) {
+      const { done, value } = await next;
+      if (done === true) return;
+      next = iterator.next();
+      // Awaited one turn later: until then a failure must not count as unhandled.
+      next.catch(() => undefined);
+      yield value;
+    }
+  } finally {
+    await iterator.return?.();
+  }
 }
 
 export interface PipeOptions {
@@ -103,6 +123,7 @@ class PipedStream implements ByteStream {
         this.#queued -= chunk.length;
         if (this.#queued < this.#options.ahead && !this.#ended) this.#output.resume();
         yield chunk;
+        freeSpentChunk(chunk);
       } else if (this.#closed) {
         return;
       } else if (this.#ended) {

@@ -2,7 +2,7 @@
 // ahead of the consumer by a bounded amount, so that it overlaps with hashing, parsing and writing.
 
 import { createGunzip } from "node:zlib";
-import { type ByteStream, passThrough, pipeThrough } from "./byte-stream.js";
+import { type ByteStream, oneAhead, passThrough, pipeThrough } from "./byte-stream.js";
 import type { Compression } from "./compression.js";
 import { openZstd } from "./zstd.js";
 
@@ -20,8 +20,8 @@ const AHEAD_BYTES = 4 * 1024 * 1024;
  * Decompresses a stream; several gzip members or zstd frames in a row are one. Work starts at once: always close it.
  *
  * @param source a chunk must stay as it is until the next but one is asked for
- * @returns chunks of up to 1 MiB, valid until closed, or, for "none", as long as those of `source`. Iterating throws
- *   KilnError data_loss `compression-truncated` or `compression-corrupt`
+ * @returns chunks of up to 1 MiB, each valid until the next one is asked for. Iterating throws KilnError data_loss
+ *   `compression-truncated` or `compression-corrupt`
  */
 export function decompress(
   source: AsyncIterable<Uint8Array>,
@@ -31,7 +31,7 @@ export function decompress(
   const ahead = options.aheadBytes ?? AHEAD_BYTES;
   switch (compression) {
     case "none":
-      return passThrough(source);
+      return passThrough(oneAhead(source));
     case "zstd":
       return openZstd(source, ahead);
     case "gzip": {

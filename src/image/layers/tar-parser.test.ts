@@ -124,6 +124,22 @@ describe("the tar parser", () => {
     for (const size of [1, 7, 511, 512, 513, 1024, 4096]) assert.deepEqual(readTar(bytes, {}, size), whole);
   });
 
+  it("says where an entry lies also when the chunks before are gone", () => {
+    const bytes = archiveBytes([one, { path: "b" }, { path: "c" }]);
+    const parser = new TarParser();
+    const offsets: number[] = [];
+    for (let at = 0; at < bytes.length; at += 512) {
+      const chunk = Buffer.alloc(512);
+      bytes.copy(chunk, 0, at);
+      parser.push(chunk);
+      for (let event = parser.next(); event !== undefined; event = parser.next()) {
+        if (event.type === "entry") offsets.push(event.entry.offset);
+      }
+      structuredClone(chunk.buffer, { transfer: [chunk.buffer] });
+    }
+    assert.deepEqual(offsets, [0, 512, 1024]);
+  });
+
   it("gives file data as views on what it was given", () => {
     const bytes = archiveBytes([{ path: "a", data: "x".repeat(2000) }]);
     const parser = new TarParser();

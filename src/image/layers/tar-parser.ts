@@ -53,7 +53,8 @@ export class TarParser {
 
   /** Gives the next bytes; only after next() gave undefined. They must stay as they are until it does so again. */
   push(chunk: Uint8Array): void {
-    this.#base += this.#chunk.length;
+    // All of the chunk before was taken; its buffer may have been given back, and has no length any more.
+    this.#base += this.#position;
     this.#chunk = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     this.#position = 0;
   }
