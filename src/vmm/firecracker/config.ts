@@ -1,7 +1,7 @@
 // Firecracker's command line and configuration file for one VM. Pure. Fields that a version does not know are refused
 // by it, so every newer one is gated; the versions are in docs/design/0006-vmm-drivers.md.
 
-import { joinCommandLine, QUICK_BOOT } from "../kernel-command-line.js";
+import { GUEST_WORDS, joinCommandLine } from "../kernel-command-line.js";
 import { planEnvironment, planPrivileges } from "../privileges.js";
 import { atLeast } from "../programs.js";
 import type { VmmSpec } from "../types.js";
@@ -124,7 +124,7 @@ export function hasFreePageReporting(version: string): boolean {
  * Firecracker's own line: Debian's kernel needs its modules. Not probing the other i8042 ports saves half a second.
  */
 function bootArguments(spec: VmmSpec): string {
-  const words = ["console=ttyS0", "reboot=k", ...QUICK_BOOT];
+  const words = ["console=ttyS0", "reboot=k", ...GUEST_WORDS];
   words.push("i8042.noaux", "i8042.nomux", "i8042.dumbkbd", "random.trust_cpu=on", "swiotlb=noforce");
   return joinCommandLine(words, spec.kernelArgs, reservedBytes(spec));
 }

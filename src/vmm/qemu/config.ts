@@ -1,7 +1,7 @@
 // QEMU's command line for one VM. Pure: host facts in, argv out. Every choice that is not obvious says which failure
 // it prevents; the figures are in docs/design/0006-vmm-drivers.md.
 
-import { joinCommandLine, QUICK_BOOT } from "../kernel-command-line.js";
+import { GUEST_WORDS, joinCommandLine } from "../kernel-command-line.js";
 import { type Netguard, netguardEnvironment } from "../netguard.js";
 import { planEnvironment, planPrivileges } from "../privileges.js";
 import { socketPath } from "../socket-path.js";
@@ -99,7 +99,7 @@ function acceleratorOption(spec: VmmSpec, accelerator: Accelerator): string {
 }
 
 function bootArguments(spec: VmmSpec, host: QemuHost): string[] {
-  const words = ["console=ttyS0", "reboot=t", ...QUICK_BOOT];
+  const words = ["console=ttyS0", "reboot=t", ...GUEST_WORDS];
   if (host.accelerator === "tcg" && host.tscKhz !== undefined) {
     // microvm has neither PM timer nor HPET: a guest that misses the PIT calibration on a busy host hangs for ever.
     words.push(`tsc_early_khz=${host.tscKhz}`, "tsc=reliable");

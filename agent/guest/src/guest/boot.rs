@@ -122,6 +122,9 @@ async fn enter_root(agent: &Rc<Agent>, request: &BootRequest) -> Result<()> {
     agent
         .placed
         .replace(prepared.place(&request.hostname, &hosts, request.dns.as_ref())?);
+    if request.mode() == Mode::App {
+        mounts::share_all().map_err(|error| Status::from_io("share the mounts", error))?;
+    }
     Ok(())
 }
 

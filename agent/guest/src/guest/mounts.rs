@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use rustix::mount::{MountFlags, mount, mount_move};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change, mount_move};
 
 use crate::grpc::status::{Result, Status};
 
@@ -18,6 +18,9 @@ fn mount_at(kind: &str, target: &str, flags: MountFlags, data: &std::ffi::CStr) 
     mount(kind, target, kind, flags, data)?;
     Ok(())
 }
+
+/// Devices that udev's rules open to every user, where there is a udev: each open of them is a thing of its own.
+const FOR_EVERYBODY: [&str; 2] = ["/dev/fuse", "/dev/net/tun"];
 
 /// What the agent needs to look around: /proc, /sys and /dev of the initramfs.
 pub fn mount_first() -> io::Result<()> {
@@ -57,6 +60,17 @@ pub fn mount_rest() -> io::Result<()> {
     ] {
         let _ = symlink(target, link);
     }
+    for device in FOR_EVERYBODY {
+        // A kernel without it, or with it in a module, has no such device.
+        let _ = fs::set_permissions(device, fs::Permissions::from_mode(0o666));
+    }
+    Ok(())
+}
+
+/// Lets what is mounted later be seen in mount namespaces made before, as systemd does: the kubelet and podman without
+/// root ask for it. Nothing can be moved out of a shared mount, so this comes after every move.
+pub fn share_all() -> io::Result<()> {
+    mount_change("/", MountPropagationFlags::SHARED | MountPropagationFlags::REC)?;
     Ok(())
 }
 
