@@ -45,6 +45,9 @@ export function createImageService(engine: Engine): ServiceImpl<typeof ImageServ
       };
       return { image: toImage(await engine.images.import(bytesOf(iterator), options)) };
     },
+    async *saveImages({ images }, { signal }) {
+      for await (const data of engine.images.save(images, signal)) yield { data };
+    },
     async tagImage({ image, name }) {
       await engine.images.tag(image, name);
       return {};

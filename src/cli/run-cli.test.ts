@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, it } from "node:test";
@@ -312,6 +312,26 @@ describe("lists and objects", () => {
 
   it("print one sample of statistics", async () => {
     assert.match((await kiln(["stats", "--no-stream"])).stdout, /^aaaaaaaaaaaa +web +12\.50% +1MiB \/ 0B/m);
+  });
+});
+
+describe("kiln image save", () => {
+  it("writes to stdout, or to a file that appears whole or not at all", async () => {
+    assert.equal((await kiln(["image", "save", "a", "b"])).stdout, "saved a\nsaved b\n");
+    const directory = await mkdtemp(join(tmpdir(), "kiln-save-"));
+    try {
+      assert.equal((await kiln(["save", "-o", join(directory, "a.tar"), "a"])).code, 0);
+      const failed = await kiln(["save", "-o", join(directory, "b.tar"), "missing"]);
+      assert.match(failed.stderr, /^kiln: no such image: missing/);
+      assert.deepEqual(await readdir(directory), ["a.tar"]);
+      assert.equal(await readFile(join(directory, "a.tar"), "utf8"), "saved a\n");
+    } finally {
+      await rm(directory, { recursive: true });
+    }
+  });
+
+  it("refuses to write to a terminal", async () => {
+    assert.equal((await kiln(["image", "save", "a"], { isTTY: true })).code, 2);
   });
 });
 

@@ -69,6 +69,7 @@ export const VERBS: readonly Verb[] = [
     "Show all that is known of images",
     () => import("./verbs/image-inspect.js"),
   ),
+  verb("image save", "Images", "Write images to a tar", () => import("./verbs/image-save.js"), ["save"]),
   verb("image tag", "Images", "Give an image another name", () => import("./verbs/image-tag.js"), ["tag"]),
   verb("image prune", "Images", "Remove images that nobody uses", () => import("./verbs/image-prune.js")),
   verb("kernel ls", "Kernels", "List kernels", () => import("./verbs/kernel-ls.js"), ["kernel list"]),

@@ -58,6 +58,11 @@ export class ImageVerbs {
     return image;
   }
 
+  /** @throws KilnError not_found `image-not-found`, before the first byte */
+  save(keys: readonly string[], signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+    return this.#ctx.rooms.images.save(keys, { signal });
+  }
+
   async tag(key: string, name: string): Promise<void> {
     await this.#ctx.rooms.images.tag(key, name);
     this.#emit("tag", this.find(key).id, name);

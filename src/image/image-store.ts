@@ -4,9 +4,11 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Code, KilnError } from "../base/errors.js";
 import { type Logger, silentLogger } from "../base/log.js";
+import type { Abortable } from "../base/progress.js";
 import { pullDockerArchive } from "./archive/docker-archive.js";
 import { pullLayoutDirectory } from "./archive/layout-directory.js";
 import { pullOciArchive } from "./archive/oci-archive.js";
+import { saveImages } from "./archive/save.js";
 import { createCredentialSource } from "./auth/credentials.js";
 import { importTar } from "./import/import-tar.js";
 import { type LayerLimits, layerLimits } from "./layers/index.js";
@@ -85,6 +87,10 @@ class DiskImageStore implements ImageStore {
     } catch (error) {
       throw named(error, `import ${options.name}`, `import ${options.name}`);
     }
+  }
+
+  save(keys: readonly string[], { signal }: Abortable): AsyncGenerator<Uint8Array> {
+    return saveImages(this.#context, keys, signal);
   }
 
   async tag(key: string, name: string): Promise<void> {

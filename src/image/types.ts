@@ -88,6 +88,8 @@ export interface ImageStore {
   find(key: string): StoredImage | undefined;
   list(): readonly StoredImage[];
   importTar(tar: AsyncIterable<Uint8Array>, options: ImportOptions): Promise<StoredImage>;
+  /** Images as one tar: an OCI layout, which docker load takes too. Nothing is removed from under it. */
+  save(keys: readonly string[], options: Abortable): AsyncGenerator<Uint8Array>;
   tag(key: string, name: string): Promise<void>;
   /** Removes a name, or all of an image by id; blobs nobody else uses go with the last name. */
   remove(key: string): Promise<{ untagged: string[]; deleted: string[] }>;

@@ -13,6 +13,8 @@ import type {
   PullImageResponseJson,
   RemoveImageRequestJson,
   RemoveImageResponseJson,
+  SaveImagesRequestJson,
+  SaveImagesResponseJson,
   TagImageRequestJson,
   TagImageResponseJson,
 } from "../gen/kiln/v1/image_pb.js";
@@ -122,6 +124,7 @@ export interface StreamCalls {
   "VmService/WriteArchive": Call<WriteArchiveRequestJson, WriteArchiveResponseJson>;
   "VmService/Stats": Call<StatsRequestJson, StatsResponseJson>;
   "ImageService/PullImage": Call<PullImageRequestJson, PullImageResponseJson>;
+  "ImageService/SaveImages": Call<SaveImagesRequestJson, SaveImagesResponseJson>;
   "ImageService/ImportImage": Call<ImportImageRequestJson, ImportImageResponseJson>;
   "KernelService/BuildKernel": Call<BuildKernelRequestJson, BuildKernelResponseJson>;
   "KernelService/ImportKernel": Call<ImportKernelRequestJson, ImportKernelResponseJson>;

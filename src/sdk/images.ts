@@ -127,6 +127,20 @@ export class Images {
     return imageFromJson(answer?.image);
   }
 
+  /**
+   * Images as one tar stream, which kiln, skopeo, podman and docker read.
+   *
+   * ```ts
+   * await pipeline(kiln.images.save(["mine:1"]), createWriteStream("mine.tar"));
+   * ```
+   */
+  async *save(images: readonly string[], options: CallOptions = {}): AsyncGenerator<Uint8Array, void> {
+    const request = { images: [...images] };
+    for await (const message of this.#transport.serverStream("ImageService/SaveImages", request, options)) {
+      if (message.data !== undefined) yield Buffer.from(message.data, "base64");
+    }
+  }
+
   /** Gives an image another name. */
   async tag(image: string, name: string, options: CallOptions = {}): Promise<void> {
     await this.#transport.unary("ImageService/TagImage", { image, name }, options);

@@ -9,6 +9,7 @@ import type { BuiltKernel } from "../../src/kernel/index.js";
 import { seedKernelBuild } from "../fixtures/assets.js";
 import { busyboxImage } from "../fixtures/busybox-image.js";
 import { copyCheckout } from "../fixtures/checkout-copy.js";
+import { cannotRunRegistry, startRegistry } from "../fixtures/registry/index.js";
 import { eventually, TestKiln } from "./harness.js";
 
 interface KernelRow {
@@ -67,18 +68,23 @@ describe("kiln kernel build", () => {
     assert.equal(await release("--kernel", built.image.slice(0, 12)), built.release);
   });
 
-  it("gives an image that can be tagged and imported like any kernel image", async () => {
+  it("gives an image that can be saved, pushed, pulled and imported like any", async (test) => {
+    const missing = cannotRunRegistry();
+    if (missing !== undefined) return test.skip(missing);
     const { Source: name } = (await rows()).find(({ Default }) => Default === "yes") ?? { Source: "" };
-    await kiln.ok(["image", "tag", name, "registry.example/kernels/mine:1"]);
-    const [inspected] = JSON.parse(
-      await kiln.ok(["image", "inspect", "registry.example/kernels/mine:1"]),
-    ) as {
-      config: { labels: Record<string, string> };
-    }[];
-    assert.equal(inspected?.config.labels["dev.kiln.kernel.configuration"], built.configuration);
+    const file = join(kiln.root, "kernel.tar");
+    await kiln.ok(["image", "save", "-o", file, name]);
+    await using registry = await startRegistry();
+    // Pushed with gzip: another manifest, the same kernel.
+    await registry.push(`oci-archive:${file}`, "kernels/mine:1", { compression: "gzip" });
+    const pushed = `${registry.host}/kernels/mine:1`;
     await kiln.ok(["kernel", "rm", "kiln"]);
-    assert.equal(await kiln.ok(["kernel", "import", "registry.example/kernels/mine:1"]), `${built.image}\n`);
-    assert.equal((await rows()).find(({ Default }) => Default === "yes")?.Why, "kiln's own");
+    await kiln.ok(["rmi", name]);
+    assert.equal(await kiln.ok(["kernel", "import", pushed]), `${built.image}\n`);
+    const own = (await rows()).find(({ Default }) => Default === "yes");
+    assert.deepEqual([own?.Why, own?.Source], ["kiln's own", pushed]);
+    const labels = await kiln.ok(["image", "inspect", "-f", "{{json .config.labels}}", pushed]);
+    assert.equal((JSON.parse(labels) as Record<string, string>)["dev.kiln.kernel.key"], built.key);
   });
 
   it("says which versions there are where there is none of that name", async () => {

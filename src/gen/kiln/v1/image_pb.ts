@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiln/v1/image.proto.
  */
 export const file_kiln_v1_image: GenFile = /*@__PURE__*/
-  fileDesc("ChNraWxuL3YxL2ltYWdlLnByb3RvEgdraWxuLnYxIvkBChBQdWxsSW1hZ2VSZXF1ZXN0EhEKCXJlZmVyZW5jZRgBIAEoCRIQCghwbGF0Zm9ybRgCIAEoCRIjCgRhdXRoGAMgASgLMhUua2lsbi52MS5SZWdpc3RyeUF1dGgSEgoKcGxhaW5faHR0cBgEIAEoCBINCgVxdWlldBgFIAEoCBIzCgVhdXRocxgGIAMoCzIkLmtpbG4udjEuUHVsbEltYWdlUmVxdWVzdC5BdXRoc0VudHJ5GkMKCkF1dGhzRW50cnkSCwoDa2V5GAEgASgJEiQKBXZhbHVlGAIgASgLMhUua2lsbi52MS5SZWdpc3RyeUF1dGg6AjgBIkoKDFJlZ2lzdHJ5QXV0aBIQCgh1c2VybmFtZRgBIAEoCRIQCghwYXNzd29yZBgCIAEoCRIWCg5pZGVudGl0eV90b2tlbhgDIAEoCSJmChFQdWxsSW1hZ2VSZXNwb25zZRIlCghwcm9ncmVzcxgBIAEoCzIRLmtpbG4udjEuUHJvZ3Jlc3NIABIfCgVpbWFnZRgCIAEoCzIOLmtpbG4udjEuSW1hZ2VIAEIJCgdtZXNzYWdlIjEKEUxpc3RJbWFnZXNSZXF1ZXN0Eg8KB2ZpbHRlcnMYASADKAkSCwoDYWxsGAIgASgIIjQKEkxpc3RJbWFnZXNSZXNwb25zZRIeCgZpbWFnZXMYASADKAsyDi5raWxuLnYxLkltYWdlIiAKD0dldEltYWdlUmVxdWVzdBINCgVpbWFnZRgBIAEoCSJdChBHZXRJbWFnZVJlc3BvbnNlEh0KBWltYWdlGAEgASgLMg4ua2lsbi52MS5JbWFnZRIVCg1tYW5pZmVzdF9qc29uGAIgASgJEhMKC2NvbmZpZ19qc29uGAMgASgJIlQKEEltcG9ydEltYWdlU3RhcnQSDAoEbmFtZRgBIAEoCRIPCgdjaGFuZ2VzGAIgAygJEg8KB21lc3NhZ2UYAyABKAkSEAoIcGxhdGZvcm0YBCABKAkiWwoSSW1wb3J0SW1hZ2VSZXF1ZXN0EioKBXN0YXJ0GAEgASgLMhkua2lsbi52MS5JbXBvcnRJbWFnZVN0YXJ0SAASDgoEZGF0YRgCIAEoDEgAQgkKB21lc3NhZ2UiNAoTSW1wb3J0SW1hZ2VSZXNwb25zZRIdCgVpbWFnZRgBIAEoCzIOLmtpbG4udjEuSW1hZ2UiLgoPVGFnSW1hZ2VSZXF1ZXN0Eg0KBWltYWdlGAEgASgJEgwKBG5hbWUYAiABKAkiEgoQVGFnSW1hZ2VSZXNwb25zZSIyChJSZW1vdmVJbWFnZVJlcXVlc3QSDQoFaW1hZ2UYASABKAkSDQoFZm9yY2UYAiABKAgiOAoTUmVtb3ZlSW1hZ2VSZXNwb25zZRIQCgh1bnRhZ2dlZBgBIAMoCRIPCgdkZWxldGVkGAIgAygJIjIKElBydW5lSW1hZ2VzUmVxdWVzdBILCgNhbGwYASABKAgSDwoHZmlsdGVycxgCIAMoCSI/ChNQcnVuZUltYWdlc1Jlc3BvbnNlEg8KB2RlbGV0ZWQYASADKAkSFwoPcmVjbGFpbWVkX2J5dGVzGAIgASgEMv0DCgxJbWFnZVNlcnZpY2USRAoJUHVsbEltYWdlEhkua2lsbi52MS5QdWxsSW1hZ2VSZXF1ZXN0Ghoua2lsbi52MS5QdWxsSW1hZ2VSZXNwb25zZTABEkUKCkxpc3RJbWFnZXMSGi5raWxuLnYxLkxpc3RJbWFnZXNSZXF1ZXN0Ghsua2lsbi52MS5MaXN0SW1hZ2VzUmVzcG9uc2USPwoIR2V0SW1hZ2USGC5raWxuLnYxLkdldEltYWdlUmVxdWVzdBoZLmtpbG4udjEuR2V0SW1hZ2VSZXNwb25zZRJKCgtJbXBvcnRJbWFnZRIbLmtpbG4udjEuSW1wb3J0SW1hZ2VSZXF1ZXN0Ghwua2lsbi52MS5JbXBvcnRJbWFnZVJlc3BvbnNlKAESPwoIVGFnSW1hZ2USGC5raWxuLnYxLlRhZ0ltYWdlUmVxdWVzdBoZLmtpbG4udjEuVGFnSW1hZ2VSZXNwb25zZRJICgtSZW1vdmVJbWFnZRIbLmtpbG4udjEuUmVtb3ZlSW1hZ2VSZXF1ZXN0Ghwua2lsbi52MS5SZW1vdmVJbWFnZVJlc3BvbnNlEkgKC1BydW5lSW1hZ2VzEhsua2lsbi52MS5QcnVuZUltYWdlc1JlcXVlc3QaHC5raWxuLnYxLlBydW5lSW1hZ2VzUmVzcG9uc2ViBnByb3RvMw", [file_kiln_v1_types]);
+  fileDesc("ChNraWxuL3YxL2ltYWdlLnByb3RvEgdraWxuLnYxIvkBChBQdWxsSW1hZ2VSZXF1ZXN0EhEKCXJlZmVyZW5jZRgBIAEoCRIQCghwbGF0Zm9ybRgCIAEoCRIjCgRhdXRoGAMgASgLMhUua2lsbi52MS5SZWdpc3RyeUF1dGgSEgoKcGxhaW5faHR0cBgEIAEoCBINCgVxdWlldBgFIAEoCBIzCgVhdXRocxgGIAMoCzIkLmtpbG4udjEuUHVsbEltYWdlUmVxdWVzdC5BdXRoc0VudHJ5GkMKCkF1dGhzRW50cnkSCwoDa2V5GAEgASgJEiQKBXZhbHVlGAIgASgLMhUua2lsbi52MS5SZWdpc3RyeUF1dGg6AjgBIkoKDFJlZ2lzdHJ5QXV0aBIQCgh1c2VybmFtZRgBIAEoCRIQCghwYXNzd29yZBgCIAEoCRIWCg5pZGVudGl0eV90b2tlbhgDIAEoCSJmChFQdWxsSW1hZ2VSZXNwb25zZRIlCghwcm9ncmVzcxgBIAEoCzIRLmtpbG4udjEuUHJvZ3Jlc3NIABIfCgVpbWFnZRgCIAEoCzIOLmtpbG4udjEuSW1hZ2VIAEIJCgdtZXNzYWdlIjEKEUxpc3RJbWFnZXNSZXF1ZXN0Eg8KB2ZpbHRlcnMYASADKAkSCwoDYWxsGAIgASgIIjQKEkxpc3RJbWFnZXNSZXNwb25zZRIeCgZpbWFnZXMYASADKAsyDi5raWxuLnYxLkltYWdlIiAKD0dldEltYWdlUmVxdWVzdBINCgVpbWFnZRgBIAEoCSJdChBHZXRJbWFnZVJlc3BvbnNlEh0KBWltYWdlGAEgASgLMg4ua2lsbi52MS5JbWFnZRIVCg1tYW5pZmVzdF9qc29uGAIgASgJEhMKC2NvbmZpZ19qc29uGAMgASgJIlQKEEltcG9ydEltYWdlU3RhcnQSDAoEbmFtZRgBIAEoCRIPCgdjaGFuZ2VzGAIgAygJEg8KB21lc3NhZ2UYAyABKAkSEAoIcGxhdGZvcm0YBCABKAkiWwoSSW1wb3J0SW1hZ2VSZXF1ZXN0EioKBXN0YXJ0GAEgASgLMhkua2lsbi52MS5JbXBvcnRJbWFnZVN0YXJ0SAASDgoEZGF0YRgCIAEoDEgAQgkKB21lc3NhZ2UiNAoTSW1wb3J0SW1hZ2VSZXNwb25zZRIdCgVpbWFnZRgBIAEoCzIOLmtpbG4udjEuSW1hZ2UiIwoRU2F2ZUltYWdlc1JlcXVlc3QSDgoGaW1hZ2VzGAEgAygJIiIKElNhdmVJbWFnZXNSZXNwb25zZRIMCgRkYXRhGAEgASgMIi4KD1RhZ0ltYWdlUmVxdWVzdBINCgVpbWFnZRgBIAEoCRIMCgRuYW1lGAIgASgJIhIKEFRhZ0ltYWdlUmVzcG9uc2UiMgoSUmVtb3ZlSW1hZ2VSZXF1ZXN0Eg0KBWltYWdlGAEgASgJEg0KBWZvcmNlGAIgASgIIjgKE1JlbW92ZUltYWdlUmVzcG9uc2USEAoIdW50YWdnZWQYASADKAkSDwoHZGVsZXRlZBgCIAMoCSIyChJQcnVuZUltYWdlc1JlcXVlc3QSCwoDYWxsGAEgASgIEg8KB2ZpbHRlcnMYAiADKAkiPwoTUHJ1bmVJbWFnZXNSZXNwb25zZRIPCgdkZWxldGVkGAEgAygJEhcKD3JlY2xhaW1lZF9ieXRlcxgCIAEoBDLGBAoMSW1hZ2VTZXJ2aWNlEkQKCVB1bGxJbWFnZRIZLmtpbG4udjEuUHVsbEltYWdlUmVxdWVzdBoaLmtpbG4udjEuUHVsbEltYWdlUmVzcG9uc2UwARJFCgpMaXN0SW1hZ2VzEhoua2lsbi52MS5MaXN0SW1hZ2VzUmVxdWVzdBobLmtpbG4udjEuTGlzdEltYWdlc1Jlc3BvbnNlEj8KCEdldEltYWdlEhgua2lsbi52MS5HZXRJbWFnZVJlcXVlc3QaGS5raWxuLnYxLkdldEltYWdlUmVzcG9uc2USSgoLSW1wb3J0SW1hZ2USGy5raWxuLnYxLkltcG9ydEltYWdlUmVxdWVzdBocLmtpbG4udjEuSW1wb3J0SW1hZ2VSZXNwb25zZSgBEkcKClNhdmVJbWFnZXMSGi5raWxuLnYxLlNhdmVJbWFnZXNSZXF1ZXN0Ghsua2lsbi52MS5TYXZlSW1hZ2VzUmVzcG9uc2UwARI/CghUYWdJbWFnZRIYLmtpbG4udjEuVGFnSW1hZ2VSZXF1ZXN0Ghkua2lsbi52MS5UYWdJbWFnZVJlc3BvbnNlEkgKC1JlbW92ZUltYWdlEhsua2lsbi52MS5SZW1vdmVJbWFnZVJlcXVlc3QaHC5raWxuLnYxLlJlbW92ZUltYWdlUmVzcG9uc2USSAoLUHJ1bmVJbWFnZXMSGy5raWxuLnYxLlBydW5lSW1hZ2VzUmVxdWVzdBocLmtpbG4udjEuUHJ1bmVJbWFnZXNSZXNwb25zZWIGcHJvdG8z", [file_kiln_v1_types]);
 
 /**
  * @generated from message kiln.v1.PullImageRequest
@@ -469,6 +469,60 @@ export const ImportImageResponseSchema: GenMessage<ImportImageResponse, {jsonTyp
   messageDesc(file_kiln_v1_image, 9);
 
 /**
+ * @generated from message kiln.v1.SaveImagesRequest
+ */
+export type SaveImagesRequest = Message<"kiln.v1.SaveImagesRequest"> & {
+  /**
+   * @generated from field: repeated string images = 1;
+   */
+  images: string[];
+};
+
+/**
+ * @generated from message kiln.v1.SaveImagesRequest
+ */
+export type SaveImagesRequestJson = {
+  /**
+   * @generated from field: repeated string images = 1;
+   */
+  images?: string[];
+};
+
+/**
+ * Describes the message kiln.v1.SaveImagesRequest.
+ * Use `create(SaveImagesRequestSchema)` to create a new message.
+ */
+export const SaveImagesRequestSchema: GenMessage<SaveImagesRequest, {jsonType: SaveImagesRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_image, 10);
+
+/**
+ * @generated from message kiln.v1.SaveImagesResponse
+ */
+export type SaveImagesResponse = Message<"kiln.v1.SaveImagesResponse"> & {
+  /**
+   * @generated from field: bytes data = 1;
+   */
+  data: Uint8Array;
+};
+
+/**
+ * @generated from message kiln.v1.SaveImagesResponse
+ */
+export type SaveImagesResponseJson = {
+  /**
+   * @generated from field: bytes data = 1;
+   */
+  data?: string;
+};
+
+/**
+ * Describes the message kiln.v1.SaveImagesResponse.
+ * Use `create(SaveImagesResponseSchema)` to create a new message.
+ */
+export const SaveImagesResponseSchema: GenMessage<SaveImagesResponse, {jsonType: SaveImagesResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_image, 11);
+
+/**
  * @generated from message kiln.v1.TagImageRequest
  */
 export type TagImageRequest = Message<"kiln.v1.TagImageRequest"> & {
@@ -503,7 +557,7 @@ export type TagImageRequestJson = {
  * Use `create(TagImageRequestSchema)` to create a new message.
  */
 export const TagImageRequestSchema: GenMessage<TagImageRequest, {jsonType: TagImageRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_image, 10);
+  messageDesc(file_kiln_v1_image, 12);
 
 /**
  * @generated from message kiln.v1.TagImageResponse
@@ -522,7 +576,7 @@ export type TagImageResponseJson = {
  * Use `create(TagImageResponseSchema)` to create a new message.
  */
 export const TagImageResponseSchema: GenMessage<TagImageResponse, {jsonType: TagImageResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_image, 11);
+  messageDesc(file_kiln_v1_image, 13);
 
 /**
  * @generated from message kiln.v1.RemoveImageRequest
@@ -559,7 +613,7 @@ export type RemoveImageRequestJson = {
  * Use `create(RemoveImageRequestSchema)` to create a new message.
  */
 export const RemoveImageRequestSchema: GenMessage<RemoveImageRequest, {jsonType: RemoveImageRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_image, 12);
+  messageDesc(file_kiln_v1_image, 14);
 
 /**
  * @generated from message kiln.v1.RemoveImageResponse
@@ -596,7 +650,7 @@ export type RemoveImageResponseJson = {
  * Use `create(RemoveImageResponseSchema)` to create a new message.
  */
 export const RemoveImageResponseSchema: GenMessage<RemoveImageResponse, {jsonType: RemoveImageResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_image, 13);
+  messageDesc(file_kiln_v1_image, 15);
 
 /**
  * @generated from message kiln.v1.PruneImagesRequest
@@ -633,7 +687,7 @@ export type PruneImagesRequestJson = {
  * Use `create(PruneImagesRequestSchema)` to create a new message.
  */
 export const PruneImagesRequestSchema: GenMessage<PruneImagesRequest, {jsonType: PruneImagesRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_image, 14);
+  messageDesc(file_kiln_v1_image, 16);
 
 /**
  * @generated from message kiln.v1.PruneImagesResponse
@@ -670,7 +724,7 @@ export type PruneImagesResponseJson = {
  * Use `create(PruneImagesResponseSchema)` to create a new message.
  */
 export const PruneImagesResponseSchema: GenMessage<PruneImagesResponse, {jsonType: PruneImagesResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_image, 15);
+  messageDesc(file_kiln_v1_image, 17);
 
 /**
  * @generated from service kiln.v1.ImageService
@@ -711,6 +765,16 @@ export const ImageService: GenService<{
     methodKind: "client_streaming";
     input: typeof ImportImageRequestSchema;
     output: typeof ImportImageResponseSchema;
+  },
+  /**
+   * Images as one tar: an OCI layout that is a docker-archive as well.
+   *
+   * @generated from rpc kiln.v1.ImageService.SaveImages
+   */
+  saveImages: {
+    methodKind: "server_streaming";
+    input: typeof SaveImagesRequestSchema;
+    output: typeof SaveImagesResponseSchema;
   },
   /**
    * @generated from rpc kiln.v1.ImageService.TagImage
