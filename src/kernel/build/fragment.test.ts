@@ -53,11 +53,21 @@ describe("a fragment", () => {
 });
 
 describe("joinFragments", () => {
-  it("refuses an option that two lines set, and names both places", () => {
-    assert.throws(
-      () => joinFragments([parseFragment("CONFIG_A=y\n", "common"), parseFragment("CONFIG_A=n\n", "arch")]),
-      /arch:1: CONFIG_A is set in common:1 already/,
+  const join = (...texts: string[]) =>
+    joinFragments(texts.map((text, index) => parseFragment(text, `f${index}`))).map(
+      ({ name, value, place }) => `${name}=${value} ${place}`,
     );
+
+  it("gives a later fragment the last word", () => {
+    assert.deepEqual(join("CONFIG_A=y\nCONFIG_B=y\n", "CONFIG_A=n\nCONFIG_C=y\n"), [
+      "CONFIG_A=n f1:1",
+      "CONFIG_B=y f0:2",
+      "CONFIG_C=y f1:2",
+    ]);
+  });
+
+  it("refuses an option that one fragment sets twice, and names both places", () => {
+    assert.throws(() => join("CONFIG_A=y\n# why\nCONFIG_A=n\n"), /f0:3: CONFIG_A is set in f0:1 already/);
   });
 });
 

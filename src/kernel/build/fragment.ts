@@ -43,18 +43,23 @@ export function parseFragment(text: string, file: string): FragmentLine[] {
 }
 
 /**
- * The lines of several fragments as one.
+ * The lines of several fragments as one: a later fragment has the last word, as an architecture has about what all
+ * share.
  *
- * @throws KilnError invalid_argument `bad-kernel-config` where two lines set the same option
+ * @throws KilnError invalid_argument `bad-kernel-config` where one fragment sets an option twice
  */
 export function joinFragments(fragments: readonly (readonly FragmentLine[])[]): FragmentLine[] {
-  const byName = new Map<string, FragmentLine>();
-  for (const line of fragments.flat()) {
-    const before = byName.get(line.name);
-    if (before !== undefined) throw badConfig(line.place, `${line.name} is set in ${before.place} already`);
-    byName.set(line.name, line);
+  const joined = new Map<string, FragmentLine>();
+  for (const lines of fragments) {
+    const own = new Map<string, FragmentLine>();
+    for (const line of lines) {
+      const before = own.get(line.name);
+      if (before !== undefined) throw badConfig(line.place, `${line.name} is set in ${before.place} already`);
+      own.set(line.name, line);
+      joined.set(line.name, line);
+    }
   }
-  return [...byName.values()];
+  return [...joined.values()];
 }
 
 /** The base configuration with the fragment's options in place of its own: what `make olddefconfig` then completes. */
