@@ -5,6 +5,9 @@ import type { Readable, Writable } from "node:stream";
 import { Code, errnoOf, KilnError } from "../../base/errors.js";
 import { freeSpentChunk } from "./spent-chunk.js";
 
+/** What zlib gives at a time. Each trip to its thread and back wakes two sleepers, which virtual CPUs pay dearly. */
+export const OUTPUT_CHUNK = 4 * 1024 * 1024;
+
 /** Chunks that end by themselves or by close(); each is valid until the next one is asked for. One loop may read it. */
 export interface ByteStream extends AsyncIterable<Uint8Array> {
   /** Stops the work behind it and gives everything back; safe at any time and more than once. */

@@ -2,12 +2,9 @@
 // ahead of the consumer by a bounded amount, so that it overlaps with hashing, parsing and writing.
 
 import { createGunzip } from "node:zlib";
-import { type ByteStream, oneAhead, passThrough, pipeThrough } from "./byte-stream.js";
+import { type ByteStream, OUTPUT_CHUNK, oneAhead, passThrough, pipeThrough } from "./byte-stream.js";
 import type { Compression } from "./compression.js";
 import { openZstd } from "./zstd.js";
-
-/** 1 MiB of output for one trip to the thread pool: a trip costs about as much as inflating 16 KiB. */
-const OUTPUT_CHUNK = 1024 * 1024;
 
 export interface DecompressOptions {
   /** Output that may wait for the consumer. Default 4 MiB. */
@@ -20,7 +17,7 @@ const AHEAD_BYTES = 4 * 1024 * 1024;
  * Decompresses a stream; several gzip members or zstd frames in a row are one. Work starts at once: always close it.
  *
  * @param source a chunk must stay as it is until the next but one is asked for
- * @returns chunks of up to 1 MiB, each valid until the next one is asked for. Iterating throws KilnError data_loss
+ * @returns chunks of up to 4 MiB, each valid until the next one is asked for. Iterating throws KilnError data_loss
  *   `compression-truncated` or `compression-corrupt`
  */
 export function decompress(

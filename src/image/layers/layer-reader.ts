@@ -23,7 +23,7 @@ export interface LayerReaderOptions {
   readonly aheadBytes?: number;
 }
 
-const READ_SIZE = 1024 * 1024;
+const READ_SIZE = 2 * 1024 * 1024;
 
 export class LayerReader {
   readonly #blob: LayerBlob;
@@ -114,10 +114,11 @@ export class LayerReader {
   /** Two buffers in turns: the one given stays as it is until the next but one is read. */
   async *#readBlob(): AsyncGenerator<Uint8Array, void, undefined> {
     const size = this.#blob.sizeBytes;
-    const buffers = [Buffer.allocUnsafe(READ_SIZE), Buffer.allocUnsafe(READ_SIZE)] as const;
+    const most = Math.min(READ_SIZE, size);
+    const buffers = [Buffer.allocUnsafe(most), Buffer.allocUnsafe(most)] as const;
     for (let position = 0, turn = 0; position < size; turn ^= 1) {
       const buffer = turn === 0 ? buffers[0] : buffers[1];
-      const { bytesRead } = await this.#file.read(buffer, 0, Math.min(READ_SIZE, size - position), position);
+      const { bytesRead } = await this.#file.read(buffer, 0, Math.min(most, size - position), position);
       if (bytesRead === 0) throw truncatedBlob(this.#blob, position);
       const chunk = buffer.subarray(0, bytesRead);
       this.#blobHash.update(chunk);

@@ -8,13 +8,19 @@ import type { Transform } from "node:stream";
 import * as zlib from "node:zlib";
 import { Decompress } from "fzstd";
 import { Code, KilnError } from "../../base/errors.js";
-import { type ByteStream, corrupt, passThrough, pipeThrough, truncated } from "./byte-stream.js";
+import {
+  type ByteStream,
+  corrupt,
+  OUTPUT_CHUNK,
+  passThrough,
+  pipeThrough,
+  truncated,
+} from "./byte-stream.js";
 import { windowTooLarge, ZstdFrames } from "./zstd-frames.js";
 
 export type ZstdDecoder = "native" | "program" | "script";
 
 const NAME = "zstd";
-const OUTPUT_CHUNK = 1024 * 1024;
 
 // Node >= 22.15; the types are those of Node 20.
 type CreateZstdDecompress = (options: { chunkSize: number }) => Transform;
