@@ -2,7 +2,8 @@
 //
 // Selectors: scripts, unit, contract, conformance, e2e, e2e-firecracker, agent; part of one (e2e/ports); a file
 // (src/kernel/cpio.test.ts). e2e runs on the VMM that kiln chooses here; e2e-firecracker on the Firecracker driver: a
-// real one where KILN_FIRECRACKER names it, the stand-in of test/firecracker-standin otherwise.
+// real one where KILN_FIRECRACKER names it, the stand-in of test/firecracker-standin otherwise. Both boot Debian's
+// kernel, or with KILN_TEST_KERNEL=kiln kiln's own.
 
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
@@ -54,9 +55,16 @@ await main(async () => {
   process.exit(bad === 0 && total.tests > 0 ? 0 : 1);
 });
 
-/** Settings of every kilnd that the suite's tests start. */
-async function environmentOf({ vmm }) {
-  if (vmm !== "firecracker") return {};
+/** Settings of every kilnd that the suite's tests start, and the kernel of their VMs where a test names none. */
+async function environmentOf({ place, vmm }) {
+  if (place !== "test/e2e") return {};
+  // Every guest test passes on Debian's kernel; those about kiln's own ask for that one.
+  const kernel = { KILN_TEST_KERNEL: process.env.KILN_TEST_KERNEL ?? "debian" };
+  return vmm === "firecracker" ? { ...kernel, ...(await firecrackerEnvironment()) } : kernel;
+}
+
+async function firecrackerEnvironment() {
+  const vmm = "firecracker";
   if (process.env.KILN_FIRECRACKER !== undefined) return { KILN_VMM: vmm };
   const { installStandin } = await import(`${ROOT}/dist/test/firecracker-standin/install.js`);
   // Not below the checkout: VMMs with a user of their own run it too.
