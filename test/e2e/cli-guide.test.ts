@@ -11,6 +11,7 @@ import { installKiln, run, TestKiln } from "./harness.js";
 const PAGES = [
   "getting-started",
   "images",
+  "kernels",
   "networking",
   "files-and-logs",
   "sdk",
