@@ -9,8 +9,9 @@ export interface ProcessId {
   readonly startTime: string;
 }
 
-interface ProcStat {
+export interface ProcStat {
   state: string;
+  threads: number;
   startTime: string;
   cpuTicks: number;
   rssPages: number;
@@ -26,10 +27,15 @@ export async function readProcStat(pid: number): Promise<ProcStat | undefined> {
     if (errno === "ENOENT" || errno === "ESRCH") return undefined;
     throw error;
   }
+  return parseProcStat(text);
+}
+
+export function parseProcStat(text: string): ProcStat {
   // The command name may hold spaces and parentheses: count from the last one.
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
   return {
     state: fields[0] ?? "",
+    threads: Number(fields[17]),
     startTime: fields[19] ?? "",
     cpuTicks: Number(fields[11]) + Number(fields[12]),
     rssPages: Number(fields[21]),
@@ -39,8 +45,16 @@ export async function readProcStat(pid: number): Promise<ProcStat | undefined> {
 /** The identity of a live process; undefined where it has ended (a zombie has). */
 export async function identifyProcess(pid: number): Promise<ProcessId | undefined> {
   const stat = await readProcStat(pid);
-  if (stat === undefined || stat.state === "Z" || stat.state === "X") return undefined;
+  if (stat === undefined || hasEnded(stat)) return undefined;
   return { pid, startTime: stat.startTime };
+}
+
+/**
+ * A zombie has ended, unless it is only the first thread that did: the others of a killed process hold its files, locks
+ * and mounts until they have gone as well.
+ */
+export function hasEnded({ state, threads }: ProcStat): boolean {
+  return state === "X" || (state === "Z" && threads <= 1);
 }
 
 /** True while that very process lives. */

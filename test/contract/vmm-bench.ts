@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { hasReason } from "../../src/base/errors.js";
 import { newId } from "../../src/base/ids.js";
-import { signalProcess } from "../../src/base/processes.js";
+import { isAlive, signalProcess } from "../../src/base/processes.js";
 import { delay } from "../../src/base/runtime.js";
 import type { DiskSpec, VmmDriver, VmmHandle, VmmSpec } from "../../src/vmm/index.js";
 import { GuestShell, makeTestGuest, type TestGuest } from "../fixtures/vmm-guest.js";
@@ -84,10 +84,12 @@ export class VmmBench implements AsyncDisposable {
     return handle;
   }
 
+  /** Returns when the processes are gone, and with them their hold on disks and file systems. */
   async killAll(): Promise<void> {
     for (const handle of this.#handles.splice(0)) {
       await signalProcess(handle.record.process, "SIGKILL");
       await handle.detach();
+      while (await isAlive(handle.record.process)) await delay(5);
     }
   }
 
