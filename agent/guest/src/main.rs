@@ -33,12 +33,11 @@ mod proto {
 use std::io;
 use std::rc::Rc;
 
-use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::runtime::Builder;
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::agent::{Agent, Role};
-use crate::guest::devices::{Uevents, find_channel};
+use crate::guest::devices::find_channel;
 
 fn main() {
     let started_us = clock::boottime_us();
@@ -76,27 +75,12 @@ fn run_as_init(started_us: u64) -> ! {
     let agent = Agent::new(Role::Init);
     agent.timings.mark_init(started_us);
     agent.timings.mark_modules();
-    prepare_process();
     let error = run(&agent, async {
         guest::signals::listen(&agent)?;
-        let mut channel = find_channel(&Uevents::open()?).await?;
+        let mut channel = find_channel().await?;
         channel.serve(&agent).await
     });
     panic!("the channel to the host is gone: {error:?}");
-}
-
-/// Limits and protection of the agent itself; programs get their own.
-fn prepare_process() {
-    rustix::process::umask(rustix::fs::Mode::from(0o022));
-    // Each exec takes some descriptors and each published connection one.
-    let _ = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: Some(65_536),
-            maximum: Some(524_288),
-        },
-    );
-    let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
 }
 
 /// Runs `body` and the reaper on this one thread until either ends.

@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use rustix::process::{Resource, Rlimit, setrlimit};
+
 use super::dns::{self, Prepared};
 use super::{cgroup, mounts, net, root, sysctl, system};
 use crate::agent::{Agent, Role};
@@ -79,6 +81,7 @@ async fn run(agent: &Rc<Agent>, request: BootRequest) -> Result<i32> {
         return Ok(program::start(agent, &process).await);
     }
 
+    protect_agent();
     // Randomness and time first: everything after may draw on them.
     if !request.entropy.is_empty() {
         clock::add_entropy(&request.entropy)
@@ -95,6 +98,21 @@ async fn run(agent: &Rc<Agent>, request: BootRequest) -> Result<i32> {
         Mode::System => start_init(agent, &process).await,
         _ => Ok(program::start(agent, &process).await),
     }
+}
+
+/// Limits and protection of the agent itself; programs get their own. Not before the hello: nothing runs till now that
+/// could take memory, and looking up /proc/self takes a guest under software emulation milliseconds.
+fn protect_agent() {
+    rustix::process::umask(rustix::fs::Mode::from(0o022));
+    // Each exec takes some descriptors and each published connection one.
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(65_536),
+            maximum: Some(524_288),
+        },
+    );
+    let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
 }
 
 async fn enter_root(agent: &Rc<Agent>, request: &BootRequest) -> Result<()> {

@@ -73,17 +73,29 @@ pub async fn wait_for_block(events: &Uevents, path: &str, patience: Duration) ->
 }
 
 /// Finds the channel: the named virtio-serial port, or vsock where the machine has no virtio console.
-pub async fn find_channel(events: &Uevents) -> io::Result<Channel> {
+pub async fn find_channel() -> io::Result<Channel> {
+    // With drivers built in it is there before the agent is: no socket is made for nothing while the host waits.
+    if let Some(channel) = look_for_channel()? {
+        return Ok(channel);
+    }
+    let events = Uevents::open()?;
     loop {
-        if let Some(device) = named_port(PORT_NAME) {
-            return Channel::open_port(&device);
-        }
-        let ids = virtio_ids();
-        if ids.iter().any(|id| id == VSOCK) && !ids.iter().any(|id| id == CONSOLE) {
-            return Channel::listen_vsock();
+        if let Some(channel) = look_for_channel()? {
+            return Ok(channel);
         }
         events.changed().await;
     }
+}
+
+fn look_for_channel() -> io::Result<Option<Channel>> {
+    if let Some(device) = named_port(PORT_NAME) {
+        return Channel::open_port(&device).map(Some);
+    }
+    let ids = virtio_ids();
+    if ids.iter().any(|id| id == VSOCK) && !ids.iter().any(|id| id == CONSOLE) {
+        return Channel::listen_vsock().map(Some);
+    }
+    Ok(None)
 }
 
 fn named_port(name: &str) -> Option<String> {
