@@ -57,6 +57,16 @@ export const DEBIAN_IMAGES = {
   },
   node: { include: ["nodejs"], config: { Entrypoint: ["node"] } },
   systemd: { include: ["systemd", "systemd-sysv", "dbus", "udev", "kmod"], config: {} },
+  // What uses most of a kernel: containers, packet filters, tunnels, file systems. Every program of the tests that ask
+  // whether guests have the kernel that they need.
+  containers: {
+    include: [
+      ...["podman", "crun", "netavark"],
+      ...["iproute2", "iputils-ping", "iptables", "nftables", "wireguard-tools"],
+      ...["busybox-static", "diod", "erofs-utils", "kmod", "squashfs-tools", "squashfuse"],
+    ],
+    config: { Cmd: ["sleep", "infinity"] },
+  },
   // Some 500 MB of programs, libraries, headers and small files: what the base's bench turns into a disk.
   bench: { include: ["build-essential", "python3", "git"], config: { Cmd: ["bash"] } },
 };

@@ -14,6 +14,7 @@ const PAGES = [
   "kernels",
   "networking",
   "files-and-logs",
+  "containers",
   "sdk",
   "troubleshooting",
 ] as const;
@@ -32,6 +33,7 @@ async function nameImages(): Promise<void> {
   for (const [image, name] of [
     ["debian", "debian:bookworm"],
     ["nginx", "nginx"],
+    ["containers", "containers:bookworm"],
   ] as const) {
     const pulled = (await kiln.ok(["pull", "-q", debianLayout(image)])).trim();
     await kiln.ok(["image", "tag", pulled, name]);
