@@ -211,6 +211,17 @@ describe("VmService", () => {
     });
   }
 
+  it("refuses to build where only what is ready is wanted", async () => {
+    const config = { image: "app", network: "none" };
+    const whatIsReady = () => collect(vms.createVm({ config, readyOnly: true }));
+    await assert.rejects(whatIsReady(), failsWith(Code.FailedPrecondition, "not-ready"));
+    await createVm();
+    assert.deepEqual(
+      (await whatIsReady()).map(({ message }) => message.case),
+      ["vm"],
+    );
+  });
+
   it("refuses unknown words of waits and pulls", async () => {
     const { id } = await createVm();
     await assert.rejects(

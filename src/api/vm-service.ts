@@ -89,7 +89,10 @@ async function* createVm(
 ): AsyncGenerator<MessageInitShape<typeof CreateVmResponseSchema>> {
   const config = fromConfig(request.config);
   const pull = toPullPolicy(request.pull);
-  const work = withProgress((onProgress) => engine.create({ config, pull }, { signal, onProgress }));
+  const { readyOnly } = request;
+  const work = withProgress((onProgress) =>
+    engine.create({ config, pull }, { signal, onProgress, readyOnly }),
+  );
   for await (const item of work) {
     if (item.kind === "progress") yield { message: { case: "progress", value: toProgress(item.update) } };
     else yield { message: { case: "vm", value: toVm(item.value) } };

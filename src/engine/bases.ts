@@ -177,7 +177,7 @@ export class Bases {
     key: string,
     image: StoredImage,
     diskBytes: number,
-    options: Required<WorkOptions>,
+    options: Required<Pick<WorkOptions, "signal" | "onProgress">>,
   ): Promise<Base> {
     const { host, reserveBytes, builder, ownership } = this.#options;
     const what = `build the base of image ${image.names[0] ?? image.id}`;
@@ -222,7 +222,7 @@ export class Bases {
   }
 }
 
-function definedOptions(options: Required<WorkOptions>) {
+function definedOptions(options: Required<Pick<WorkOptions, "signal" | "onProgress">>) {
   const { signal, onProgress } = options;
   return { signal, ...(onProgress === undefined ? {} : { onProgress }) };
 }

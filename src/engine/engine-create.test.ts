@@ -94,6 +94,33 @@ describe("create", () => {
       [],
     );
   });
+
+  it("leaves nothing when it is cancelled at its very end", async () => {
+    await create();
+    const before = await directories();
+    const abort = new AbortController();
+    world.onCow = () => abort.abort(new Error("changed my mind"));
+    const request = { config: configOf({ name: "urn" }), pull: "missing" } as const;
+    await assert.rejects(engine.create(request, { signal: abort.signal }), /changed my mind/);
+    assert.deepEqual(await directories(), before);
+    assert.equal(engine.list(true).length, 1);
+    assert.equal((await create({ name: "urn" })).name, "urn");
+  });
+
+  it("makes only what is ready where only that is wanted, and says nothing of progress", async () => {
+    const updates: ProgressUpdate[] = [];
+    const onProgress = (update: ProgressUpdate) => void updates.push(update);
+    const whatIsReady = (config: Partial<VmConfig> = {}, pull: "missing" | "always" | "never" = "missing") =>
+      engine.create({ config: configOf(config), pull }, { readyOnly: true, onProgress });
+    const refused = (error: unknown) => hasReason(error, "not-ready");
+    await assert.rejects(whatIsReady({ image: "nothere" }), refused);
+    await assert.rejects(whatIsReady({ name: "urn" }), refused, "its base is not there");
+    assert.deepEqual(world.bases, []);
+    await create();
+    await assert.rejects(whatIsReady({}, "always"), refused);
+    assert.equal((await whatIsReady({ name: "urn" })).name, "urn");
+    assert.deepEqual(updates, []);
+  });
 });
 
 describe("what a create refuses", () => {

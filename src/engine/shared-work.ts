@@ -1,11 +1,14 @@
 // One run of the same long work (a pull, a base, a kernel) for all who ask while it runs. Each may give up alone:
 // the work is aborted only when the last one has.
 
+import { Code, KilnError } from "../base/errors.js";
 import type { OnProgress, ProgressUpdate } from "../base/progress.js";
 
 export interface WorkOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: OnProgress | undefined;
+  /** Refuses instead of working: for who wants only what is there already. */
+  readonly readyOnly?: boolean | undefined;
 }
 
 interface Running<T> {
@@ -20,13 +23,17 @@ interface Running<T> {
 export class SharedWork<T> {
   readonly #running = new Map<string, Running<T>>();
 
-  /** @param body runs once; its own signal aborts when nobody waits any more */
+  /**
+   * @param body runs once; its own signal aborts when nobody waits any more
+   * @throws KilnError failed_precondition `not-ready` under `readyOnly`, and what the body says
+   */
   async run(
     key: string,
     options: WorkOptions,
     body: (signal: AbortSignal, onProgress: OnProgress) => Promise<T>,
   ): Promise<T> {
     options.signal?.throwIfAborted();
+    if (options.readyOnly) throw notReady("make what it needs");
     const running = this.#running.get(key) ?? this.#start(key, body);
     const { onProgress } = options;
     running.waiting++;
@@ -61,6 +68,18 @@ export class SharedWork<T> {
     this.#running.set(key, running);
     return running;
   }
+}
+
+/** @param what would have to be done first */
+export function notReady(what: string): KilnError {
+  return new KilnError(
+    Code.FailedPrecondition,
+    `${what}: that takes work, and only what is ready was asked for`,
+    {
+      reason: "not-ready",
+      hint: "ask again without ready_only",
+    },
+  );
 }
 
 /** The promise's outcome, or the signal's reason if it aborts first. */

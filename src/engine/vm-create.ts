@@ -9,7 +9,7 @@ import type { Platform, RegistryCredentials, StoredImage } from "../image/types.
 import { type Base, baseKeyOf, cowBase } from "./bases.js";
 import { type EngineContext, emitVmEvent, isoNow } from "./context.js";
 import { requireDisk } from "./host.js";
-import type { WorkOptions } from "./shared-work.js";
+import { notReady, type WorkOptions } from "./shared-work.js";
 import { dropImage, isImagesFault } from "./unusable-image.js";
 import { DEFAULTS, type VmConfig } from "./vm-config.js";
 import { VmEntry } from "./vm-entry.js";
@@ -29,7 +29,8 @@ export interface CreateRequest {
 
 /**
  * @throws KilnError invalid_argument for what can't be, already_exists `name-in-use`, not_found `image-not-found`,
- *   resource_exhausted for what the host lacks, and what pull and build say
+ *   resource_exhausted for what the host lacks, failed_precondition `not-ready` under `readyOnly`, and what pull and
+ *   build say
  */
 export async function createVm(
   ctx: EngineContext,
@@ -73,7 +74,11 @@ export async function createVm(
     kernelId: kernel.id,
     ...allocateUser(ctx),
   };
-  const entry = makeEntry(ctx, record, await makeDirectory(ctx, record, base));
+  const status = await makeDirectory(ctx, record, base);
+  undo.push("remove the VM's files", () => ctx.store.remove(id));
+  // The last look: who left while the files were made would never learn of this VM.
+  options.signal?.throwIfAborted();
+  const entry = makeEntry(ctx, record, status);
   ctx.vms.add(entry);
   undo.commit();
   emitVmEvent(ctx, entry, "create");
@@ -132,6 +137,7 @@ async function findImage(
       });
     }
   }
+  if (options.readyOnly) throw notReady(`pull ${config.image}`);
   await requireDisk(ctx.host, `pull ${config.image}`, ctx.dataRoot, 0, ctx.settings.diskReserveBytes);
   const known = new Set(images.list().map(({ id }) => id));
   const image = await images.pull(config.image, {
