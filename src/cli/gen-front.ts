@@ -1,12 +1,13 @@
 #!/usr/bin/env node
-// Writes the flags of `kiln exec` for its native front end (agent/front) from the table of verbs, or with --check fails
-// where they differ from it: what a flag takes is said once, here in the CLI.
+// Writes the flags of `kiln exec` and `kiln run` for their native front end (agent/front) from the table of verbs, or
+// with --check fails where they differ from it: what a flag takes is said once, here in the CLI.
 
 import { readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import type { Flag, FlagTable } from "./flags.js";
 import { GLOBAL_FLAGS } from "./global-flags.js";
-import { command } from "./verbs/exec.js";
+import { command as exec } from "./verbs/exec.js";
+import { command as run } from "./verbs/run.js";
 
 /** dist/src/cli/ is three below the checkout. */
 const FILE = fileURLToPath(new URL("../../../agent/front/src/gen/flags.rs", import.meta.url));
@@ -23,26 +24,26 @@ function renderTable(name: string, doc: string, flags: FlagTable): string {
 
 function renderFlag(name: string, flag: Flag): string {
   const short = flag.short === undefined ? "None" : `Some('${flag.short}')`;
-  return `Flag { name: "${name}", short: ${short}, kind: Kind::${kindOf(name, flag)} }`;
+  const choices = flag.kind === "boolean" ? [] : (flag.choices ?? []);
+  const words = choices.map((word) => `"${word}"`).join(", ");
+  return `Flag { name: "${name}", short: ${short}, kind: Kind::${kindOf(flag)}, choices: &[${words}] }`;
 }
 
-/** The front end knows these three and must not guess at others. */
-function kindOf(name: string, flag: Flag): string {
-  if (flag.kind === "boolean") {
-    if (flag.fallback) throw new Error(`--${name} is on by default: teach agent/front/src/flags.rs about it`);
-    return "Switch";
-  }
-  if (flag.choices !== undefined) {
-    throw new Error(`--${name} has choices: teach agent/front/src/flags.rs about them`);
-  }
+function kindOf(flag: Flag): string {
+  if (flag.kind === "boolean") return flag.fallback ? "On" : "Switch";
   return flag.kind === "list" ? "List" : "Text";
 }
 
 function render(): string {
-  if (command.stopAtOperand !== true) throw new Error("exec: its flags no longer end at VM");
+  const verbs = { exec, run };
+  for (const [name, { stopAtOperand }] of Object.entries(verbs)) {
+    if (stopAtOperand !== true) throw new Error(`${name}: its flags no longer end at its first operand`);
+  }
   const tables = [
     renderTable("GLOBAL", "Flags before the verb.", GLOBAL_FLAGS),
-    renderTable("EXEC", "Flags of exec.", command.flags),
+    ...Object.entries(verbs).map(([name, { flags }]) =>
+      renderTable(name.toUpperCase(), `Flags of ${name}.`, flags),
+    ),
   ];
   return `${[NOTE, ...tables].join("\n\n")}\n`;
 }

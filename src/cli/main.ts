@@ -1,7 +1,7 @@
 #!/usr/bin/env -S node --
 
-// The `kiln` command, all of it. What users call is agent/front, which does a plain `kiln exec` by itself and becomes
-// this for everything else. Makes the real context and ends the process with the verb's exit code.
+// The `kiln` command, all of it. What users call is agent/front, which does a plain `kiln exec` or `kiln run` by
+// itself and becomes this for everything else. Makes the real context and ends the process with the verb's exit code.
 // The `--` above is for node 20, which takes `--env-file` for its own wherever it stands: it would load the file of
 // `kiln run --env-file FILE` into this process.
 

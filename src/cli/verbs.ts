@@ -88,7 +88,8 @@ export const VERBS: readonly Verb[] = [
   verb("system prune", "System", "Remove what nobody uses", () => import("./verbs/system-prune.js")),
   verb("completion", "System", "Print a shell's completion script", () => import("./verbs/completion.js")),
   hidden("__complete", () => import("./verbs/complete.js")),
-  hidden("__exec-failed", () => import("./verbs/exec-failed.js")),
+  hidden("__call-failed", () => import("./verbs/call-failed.js")),
+  hidden("__run-ended", () => import("./verbs/run-ended.js")),
 ];
 
 type Loaded = { readonly command: Command };

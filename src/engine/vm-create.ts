@@ -74,8 +74,8 @@ export async function createVm(
     kernelId: kernel.id,
     ...allocateUser(ctx),
   };
-  const status = await makeDirectory(ctx, record, base);
   undo.push("remove the VM's files", () => ctx.store.remove(id));
+  const status = await makeDirectory(ctx, record, base);
   // The last look: who left while the files were made would never learn of this VM.
   options.signal?.throwIfAborted();
   const entry = makeEntry(ctx, record, status);

@@ -1,6 +1,6 @@
 // A VM's main program: its output, its stdin, its end.
 
-import type { AttachRequestJson, AttachResponseJson } from "../gen/kiln/v1/vm_pb.js";
+import type { AttachExitJson, AttachRequestJson, AttachResponseJson } from "../gen/kiln/v1/vm_pb.js";
 import { statusFromJson, vmFromJson } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
 import { type ProcessEvent, ProcessStream } from "./process-stream.js";
@@ -54,6 +54,16 @@ function decodeAttach(message: AttachResponseJson): ProcessEvent<VmInfo, AttachE
   if (message.output !== undefined) return { kind: "output", output: message.output };
   if (message.attached !== undefined) return { kind: "started", started: vmFromJson(message.attached) };
   if (message.exit === undefined) return { kind: "unknown" };
-  const { code = 0, status } = message.exit;
-  return { kind: "exit", exit: { exitCode: code, status: statusFromJson(status) } };
+  return { kind: "exit", exit: exitFromJson(message.exit) };
+}
+
+function exitFromJson({ code = 0, status }: AttachExitJson): AttachExit {
+  return { exitCode: code, status: statusFromJson(status) };
+}
+
+/** The exit as agent/front keeps it. Loads the protobuf runtime, which nothing else here needs. */
+export async function attachExitFromBinary(bytes: Uint8Array): Promise<AttachExit> {
+  const { fromBinary, toJson } = await import("@bufbuild/protobuf");
+  const { AttachExitSchema } = await import("../gen/kiln/v1/vm_pb.js");
+  return exitFromJson(toJson(AttachExitSchema, fromBinary(AttachExitSchema, bytes)));
 }

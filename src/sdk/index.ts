@@ -2,14 +2,14 @@
 
 export { Code, KilnError } from "../base/errors.js";
 export type { AttachExit, AttachOptions } from "./attach.js";
-export { Attachment } from "./attach.js";
+export { Attachment, attachExitFromBinary } from "./attach.js";
+export { callFailure } from "./call-failure.js";
 export { CapturedOutput } from "./captured-output.js";
 // Only for kiln's CLI: may change in any release.
 export type { CallOptions } from "./deadline.js";
 export type { EventOptions } from "./events.js";
 export type { ExecOptions, ExecResult } from "./exec.js";
 export { Exec } from "./exec.js";
-export { execFailure } from "./exec-failure.js";
 export { resolveHost } from "./host.js";
 export type {
   ImageDetails,

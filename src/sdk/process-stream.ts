@@ -4,7 +4,7 @@
 import { Code, KilnError } from "../base/errors.js";
 import { type Deferred, deferred } from "../base/runtime.js";
 import type { OutputJson } from "../gen/kiln/v1/vm_pb.js";
-import { noExitCode } from "./exec-failure.js";
+import { noExitCode } from "./call-failure.js";
 import type { TerminalSize } from "./vm-options.js";
 
 /** Bytes of stdin in one message. */

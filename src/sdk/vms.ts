@@ -1,7 +1,7 @@
 // `kiln.vms`: VMs that are there, as handles that do not own them.
 
-import { Code, KilnError } from "../base/errors.js";
 import type { CreateVmResponseJson } from "../gen/kiln/v1/vm_pb.js";
+import { noVm } from "./call-failure.js";
 import { progressFromJson, vmFromJson } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
 import { Listing } from "./listing.js";
@@ -94,9 +94,7 @@ export class Vms {
       if (message.vm !== undefined) made = vmFromJson(message.vm);
     }
     if (made !== undefined) return made;
-    throw new KilnError(Code.Internal, `create a VM of ${image}: kilnd ended the call without one`, {
-      reason: "unexpected-answer",
-    });
+    throw noVm(`create a VM of ${image}`);
   }
 }
 

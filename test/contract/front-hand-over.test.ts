@@ -1,5 +1,5 @@
-// What the native front end of `kiln exec` leaves to the TypeScript CLI, and that it understands the rest as that CLI
-// does. The CLI's place is taken by a script that says what it was given, so that a hand-over can be seen.
+// What the native front end leaves to the TypeScript CLI. That CLI's place is taken by a script that says what it was
+// given, so that a hand-over can be seen.
 
 import assert from "node:assert/strict";
 import { chmod, copyFile, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
@@ -8,10 +8,6 @@ import { createServer, type Http2Server, type ServerHttp2Stream } from "node:htt
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import fc from "fast-check";
-import { fakeContext } from "../../src/cli/fake-context.js";
-import { runCli } from "../../src/cli/run-cli.js";
-import type { ExecStart } from "../../src/gen/kiln/v1/vm_pb.js";
 import { CLI, FRONT, type RunResult, run } from "../e2e/harness.js";
 import { FakeKilnd } from "../fixtures/fake-kilnd.js";
 
@@ -32,6 +28,7 @@ exit ${HANDED_OVER}
   await writeFile(stub, script, { mode: 0o755 });
   kilnd = await FakeKilnd.start();
   kilnd.add("web");
+  kilnd.ready = new Set(["image"]);
 });
 after(async () => {
   await kilnd.close();
@@ -52,7 +49,14 @@ describe("the front end hands over", () => {
     [],
     ["--help"],
     ["ps", "-a"],
+    ["run"],
     ["run", "--env-file", "f", "image", "two words", ""],
+    ["run", "-it", "image"],
+    ["run", "-d", "image", "true"],
+    ["run", "--pull=always", "image", "true"],
+    ["run", "-p", "80:80", "image", "true"],
+    ["run", "--network", "bridge", "image", "true"],
+    ["run", "oci:layout", "true"],
     ["vm", "exec", "web", "true"],
     ["exec"],
     ["exec", "web"],
@@ -67,11 +71,21 @@ describe("the front end hands over", () => {
   ];
   for (const args of lines) {
     it(`kiln ${args.join(" ")}`, async () => {
-      const asked = kilnd.execs.length;
+      const asked = kilnd.execs.length + kilnd.creates.length;
       assertHandedOver(await ask(args), args);
-      assert.equal(kilnd.execs.length, asked, "nothing was asked for");
+      assert.equal(kilnd.execs.length + kilnd.creates.length, asked, "nothing was asked for");
     });
   }
+
+  it("a run that kilnd has refused, or that takes work first, and makes no VM", async () => {
+    const before = kilnd.vms.size;
+    for (const image of ["missing", "not-ready"]) {
+      const args = ["--debug", "run", "--name", "x", image, "echo", "two words"];
+      assertHandedOver(await ask(args), args);
+      assert.equal(kilnd.creates.at(-1)?.readyOnly, true);
+    }
+    assert.equal(kilnd.vms.size, before);
+  });
 
   it("words that are no text", async () => {
     const script = `"$0" exec web "$(printf 'a\\377b')" | od -An -c | tr -d ' \\n'`;
@@ -111,7 +125,7 @@ describe("the front end says with one hint", () => {
   });
 });
 
-describe("the front end gives the words of a failed exec to the TypeScript CLI", () => {
+describe("the front end gives what needs words to the TypeScript CLI", () => {
   const wordsOf = ({ code, stdout }: RunResult) => {
     assert.equal(code, HANDED_OVER);
     const [, , ...rest] = stdout.split("\n");
@@ -119,27 +133,46 @@ describe("the front end gives the words of a failed exec to the TypeScript CLI",
   };
 
   it("with kilnd's status, on a descriptor", async () => {
-    const [verb, status, descriptor, body = ""] = wordsOf(await ask(["exec", "nobody", "true"]));
-    assert.deepEqual([verb, status], ["__exec-failed", "200"]);
+    const result = await ask(["exec", "nobody", "true"]);
+    const [verb, method, status, descriptor, body = ""] = wordsOf(result);
+    assert.deepEqual([verb, method, status], ["__call-failed", "VmService/Exec", "200"]);
     assert.match(descriptor ?? "", /^[3-9]$/);
     assert.equal((JSON.parse(body) as { error: { code: string } }).error.code, "not_found");
   });
 
-  it("with --debug where it was given", async () => {
-    assert.equal(wordsOf(await ask(["--debug", "exec", "nobody", "true"]))[0], "--debug");
+  it("with the flags that stand before the verb", async () => {
+    const globals = ["--debug", "-H", kilnd.host];
+    const words = wordsOf(await ask([...globals, "exec", "nobody", "true"]));
+    assert.deepEqual(words.slice(0, 4), [...globals, "__call-failed"]);
+  });
+
+  it("with the VM that is to go, where a run with --rm fails", async () => {
+    const { id } = kilnd.add("x");
+    const words = wordsOf(await ask(["run", "--rm", "--name", "x", "image", "break"]));
+    assert.deepEqual(words.slice(0, 4), ["__call-failed", `--rm=${id}`, "VmService/Attach", "200"]);
+    const kept = wordsOf(await ask(["run", "image", "vanish"]));
+    assert.deepEqual(kept.slice(0, 3), ["__call-failed", "VmService/Attach", "200"]);
+  });
+
+  it("with the whole end of a VM, where its program's code is not all", async () => {
+    for (const program of ["hog", "panic", "nothing-like-this"]) {
+      const [verb, name, descriptor] = wordsOf(await ask(["run", "--name", "x", "image", program]));
+      assert.deepEqual([verb, name], ["__run-ended", "x"]);
+      assert.match(descriptor ?? "", /^[3-9]$/);
+    }
   });
 
   it("with the HTTP status of what is not kilnd", async () => {
     const server = createServer((_, response) => response.writeHead(404).end("who are you?"));
     const words = await withServer(server, async (host) => ask(["exec", "web", "true"], { KILN_HOST: host }));
-    const [verb, status, , body] = wordsOf(words);
-    assert.deepEqual([verb, status, body], ["__exec-failed", "404", "who are you?"]);
+    const [verb, , status, , body] = wordsOf(words);
+    assert.deepEqual([verb, status, body], ["__call-failed", "404", "who are you?"]);
   });
 
   it("as a lost connection where HTTP/2 is not spoken", async () => {
     const server = createHttp1((_, response) => response.end("no"));
     const words = await withServer(server, async (host) => ask(["exec", "web", "true"], { KILN_HOST: host }));
-    assert.equal(wordsOf(words)[1], "0");
+    assert.equal(wordsOf(words)[2], "0");
   });
 
   for (const [what, bytes] of [
@@ -158,7 +191,7 @@ describe("the front end gives the words of a failed exec to the TypeScript CLI",
       const words = await withServer(server, async (host) =>
         ask(["exec", "web", "true"], { KILN_HOST: host }),
       );
-      assert.equal(wordsOf(words)[1], "0");
+      assert.equal(wordsOf(words)[2], "0");
     });
   }
 });
@@ -190,89 +223,5 @@ describe("the front end finds kilnd's socket as the TypeScript CLI does", () => 
   it("where --host says, before KILN_HOST", async () => {
     const result = await ask(["--host", kilnd.host, "exec", "web", "echo", "x"], { KILN_HOST: "unix:///no" });
     assert.equal(result.stdout, "x\n");
-  });
-});
-
-describe("the front end understands arguments as the TypeScript CLI does", () => {
-  /** What that CLI asks kilnd for, in this process; undefined where it asks for nothing. */
-  async function reference(args: readonly string[]): Promise<ExecStart | undefined> {
-    const asked = kilnd.execs.length;
-    const worlds: ReturnType<typeof fakeContext>[] = [];
-    await runCli(args, ({ host }) => {
-      const world = fakeContext({ host: host ?? kilnd.host, env: { HOME: "/home/me" } });
-      worlds.push(world);
-      return world.context;
-    });
-    await Promise.all(worlds.map((world) => world.close()));
-    return kilnd.execs[asked];
-  }
-
-  async function native(args: readonly string[]): Promise<ExecStart | "handed over" | undefined> {
-    const asked = kilnd.execs.length;
-    const { code } = await ask(args, { HOME: "/home/me" });
-    return kilnd.execs[asked] ?? (code === HANDED_OVER ? "handed over" : undefined);
-  }
-
-  for (const args of [
-    ["exec", "web", "true"],
-    ["exec", "-t", "web", "true"],
-    ["exec", "-i", "-u", "root:0", "-w", "/tmp", "web", "true", "-it", "--", "x"],
-    ["exec", "-e", "A=1", "-eB", "-e=C=2", "-e", "HOME", "--env=D=", "web", "true"],
-    ["exec", "-ie", "A=ü", "--user=me", "--workdir", "-w", "--", "web", "true"],
-    ["--debug", "exec", "-w", "", "web", "true"],
-  ]) {
-    it(`kiln ${args.join(" ")}`, async () => {
-      assert.deepEqual(await native(args), await reference(args));
-    });
-  }
-
-  it("any others, or leaves them to it", async () => {
-    const words = [
-      ...[
-        "-i",
-        "-t",
-        "-it",
-        "-d",
-        "-itd",
-        "-x",
-        "-",
-        "--",
-        "-e",
-        "-ie",
-        "-e=",
-        "-eA=1",
-        "-e=B=2",
-        "-u",
-        "-uapp",
-      ],
-      ...[
-        "--env",
-        "--env=C=3",
-        "--env-file",
-        "--user",
-        "--user=",
-        "--workdir=/w",
-        "-w",
-        "--tty",
-        "--interactive",
-      ],
-      ...["--tty=true", "--no-tty", "--help", "-h", "--unknown", "--=", "-=", "-é", "--debug", "-v"],
-      ...["A=1", "HOME", "=", "A B=1", "", " ", "é=1", "web", "web", "true", "exit"],
-    ];
-    const word = fc.constantFrom(...words);
-    const line = fc.tuple(
-      fc.array(fc.constantFrom("--debug", "-H", "--host", kilnd.host, "-H=unix:///no", "--", "-h"), {
-        maxLength: 2,
-      }),
-      fc.array(word, { maxLength: 6 }),
-    );
-    await fc.assert(
-      fc.asyncProperty(line, async ([before, after]) => {
-        const args = [...before, "exec", ...after];
-        const ours = await native(args);
-        if (ours !== "handed over") assert.deepEqual(ours, await reference(args));
-      }),
-      { numRuns: 300 },
-    );
   });
 });

@@ -14,7 +14,7 @@ import { commandPath, seedKernel, type TestKernel } from "../fixtures/assets.js"
 const DIST = fileURLToPath(new URL("../../src/", import.meta.url));
 export const CLI = join(DIST, "cli/main.js");
 export const DAEMON = join(DIST, "daemon/main.js");
-/** The command as users have it: native, and on to the TypeScript CLI for all but the plain path of exec. */
+/** The command as users have it: native, and on to the TypeScript CLI for all but plain exec and run. */
 export const FRONT: readonly string[] = [commandPath()];
 /** That CLI alone. */
 export const TYPESCRIPT: readonly string[] = [process.execPath, "--", CLI];

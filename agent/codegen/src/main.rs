@@ -11,23 +11,39 @@ use prost_types::{FileDescriptorProto, FileDescriptorSet};
 
 /// One generated file.
 struct Target {
-    proto: &'static str,
+    /// Those of one package, the one that needs the others last.
+    protos: &'static [&'static str],
     /// Below agent/.
     output: &'static str,
     /// Only these messages and what they are made of; none: all.
     roots: &'static [&'static str],
+    /// Of these messages only these fields: what else they hold is skipped unread.
+    fields: &'static [(&'static str, &'static [&'static str])],
 }
 
 const TARGETS: [Target; 2] = [
     Target {
-        proto: "kiln/agent/v1/agent.proto",
+        protos: &["kiln/agent/v1/agent.proto"],
         output: "guest/src/gen/kiln.agent.v1.rs",
         roots: &[],
+        fields: &[],
     },
     Target {
-        proto: "kiln/v1/vm.proto",
+        protos: &["kiln/v1/types.proto", "kiln/v1/vm.proto"],
         output: "front/src/gen/kiln.v1.rs",
-        roots: &["ExecRequest", "ExecResponse"],
+        roots: &[
+            "ExecRequest",
+            "ExecResponse",
+            "CreateVmRequest",
+            "CreateVmResponse",
+            "AttachRequest",
+            "AttachResponse",
+        ],
+        fields: &[
+            ("CreateVmResponse", &["vm"]),
+            ("Vm", &["id", "name"]),
+            ("VmStatus", &["state", "exit_code", "reason", "message", "oom_killed"]),
+        ],
     },
 ];
 
@@ -50,7 +66,7 @@ fn main() -> ExitCode {
 }
 
 fn generate(agent: &Path, target: &Target) -> Vec<u8> {
-    let mut files = protox::compile([target.proto], [agent.join("../proto")]).expect("the proto compiles");
+    let mut files = protox::compile(target.protos, [agent.join("../proto")]).expect("the proto compiles");
     if !target.roots.is_empty() {
         prune(&mut files, target);
     }
@@ -65,25 +81,33 @@ fn generate(agent: &Path, target: &Target) -> Vec<u8> {
     std::fs::read(scratch.join(name)).expect("the generator made the file")
 }
 
-/// Leaves one file, with the messages and enums that the roots need: everything else would be dead code.
+/// Leaves the target's files, with the messages and enums that the roots need: everything else would be dead code.
 fn prune(files: &mut FileDescriptorSet, target: &Target) {
-    files.file.retain(|file| file.name() == target.proto);
-    let file = files.file.first_mut().expect("the proto is among its own files");
-    let wanted = reachable(file, target.roots);
-    file.dependency.clear();
-    file.service.clear();
-    file.message_type.retain(|message| wanted.contains(message.name()));
-    file.enum_type.retain(|each| wanted.contains(each.name()));
-    // It names messages by their places, which have just changed.
-    file.source_code_info = None;
+    files.file.retain(|file| target.protos.contains(&file.name()));
+    for (name, fields) in target.fields {
+        let message = files.file.iter_mut().flat_map(|file| &mut file.message_type).find(|message| message.name() == *name);
+        message.expect("the message is there").field.retain(|field| fields.contains(&field.name()));
+    }
+    let wanted = reachable(&files.file, target.roots);
+    for file in &mut files.file {
+        file.dependency.retain(|name| target.protos.contains(&name.as_str()));
+        file.service.clear();
+        file.message_type.retain(|message| wanted.contains(message.name()));
+        file.enum_type.retain(|each| wanted.contains(each.name()));
+        // It names messages by their places, which have just changed.
+        file.source_code_info = None;
+    }
 }
 
-fn reachable(file: &FileDescriptorProto, roots: &[&str]) -> BTreeSet<String> {
-    let prefix = format!(".{}.", file.package());
+fn reachable(files: &[FileDescriptorProto], roots: &[&str]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut open: Vec<String> = roots.iter().map(|&root| root.to_owned()).collect();
     while let Some(name) = open.pop() {
-        if let Some(message) = file.message_type.iter().find(|message| message.name() == name) {
+        for file in files {
+            let prefix = format!(".{}.", file.package());
+            let Some(message) = file.message_type.iter().find(|message| message.name() == name) else {
+                continue;
+            };
             let types = message.field.iter().filter_map(|field| field.type_name().strip_prefix(&prefix));
             open.extend(types.filter(|&name| !found.contains(name)).map(str::to_owned));
         }

@@ -1,26 +1,27 @@
-//! The one call: `kiln.v1.VmService/Exec` as Connect over HTTP/2 (h2c, prior knowledge), with the back-pressure of both
-//! directions. Knows nothing of terminals and signals.
+//! Calls of `kiln.v1` as Connect over HTTP/2 (h2c, prior knowledge), with the back-pressure of both directions. Knows
+//! nothing of what is asked, of terminals and signals.
 
 use std::future::poll_fn;
+use std::marker::PhantomData;
 
 use bytes::{Bytes, BytesMut};
-use h2::client::{Builder, ResponseFuture};
+use h2::client::{Builder, ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::{Request, StatusCode, Version};
+use prost::Message;
 use tokio::net::UnixStream;
 
 use crate::envelope::{Envelope, Reader, encode};
-use crate::proto::exec_request::Message as Ask;
-use crate::proto::{ExecRequest, ExecResponse};
 
-const EXEC: &str = "http://localhost/kiln.v1.VmService/Exec";
 /// What may be on its way to us before we read on: this makes a slow reader of ours pause the program in the guest.
 const WINDOW: u32 = 256 << 10;
 const MAX_HEADERS: u32 = 16 << 10;
 /// Longest refusal that is kept.
 const MAX_REFUSAL: usize = 64 << 10;
+/// The member of a call's last message that says that it failed.
+const ERROR: &[u8] = b"\"error\"";
 
-/// A call that ended without the program's exit.
+/// How a call ended: for one that should have brought more before, why it did not.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Failed {
     /// HTTP's; 0 where the connection was lost, or spoke no Connect.
@@ -30,11 +31,23 @@ pub struct Failed {
 }
 
 impl Failed {
-    fn lost() -> Self {
+    /// The connection broke, or the peer made no sense: what was asked for may have been done.
+    pub fn lost() -> Self {
         Self {
             status: 0,
             body: Bytes::new(),
         }
+    }
+
+    /// kilnd has answered to the end, and that with an error.
+    pub fn is_refusal(&self) -> bool {
+        // Unread but for this: nothing else that Connect has there is so called.
+        self.status == 200 && self.body.windows(ERROR.len()).any(|part| part == ERROR)
+    }
+
+    /// kilnd has answered to the end, and said all that it had to.
+    pub fn is_completion(&self) -> bool {
+        self.status == 200 && !self.is_refusal()
     }
 }
 
@@ -45,41 +58,57 @@ impl<E: std::error::Error> From<E> for Failed {
     }
 }
 
-/// Opens the call; nothing is asked for yet.
-pub async fn open(stream: UnixStream) -> Result<(Requests, Answers), Failed> {
-    let (client, connection) = Builder::new()
-        .enable_push(false)
-        .initial_window_size(WINDOW)
-        .initial_connection_window_size(WINDOW)
-        .max_header_list_size(MAX_HEADERS)
-        .handshake::<_, Bytes>(stream)
-        .await?;
-    // Its failures come out of the call.
-    tokio::spawn(connection);
-    let request = Request::post(EXEC)
-        .version(Version::HTTP_2)
-        .header("content-type", "application/connect+proto")
-        .header("connect-protocol-version", "1")
-        .body(())?;
-    let (response, body) = client.ready().await?.send_request(request, false)?;
-    let answers = Answers {
-        response: Some(response),
-        body: None,
-        reader: Reader::default(),
-        held: 0,
-    };
-    Ok((Requests { body }, answers))
+/// A connection to kilnd. It ends with the last of its calls, once this is dropped.
+pub struct Connection(SendRequest<Bytes>);
+
+impl Connection {
+    /// Nothing is asked for yet.
+    pub async fn open(stream: UnixStream) -> Result<Self, Failed> {
+        let (client, connection) = Builder::new()
+            .enable_push(false)
+            .initial_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .max_header_list_size(MAX_HEADERS)
+            .handshake::<_, Bytes>(stream)
+            .await?;
+        // Its failures come out of the calls.
+        tokio::spawn(connection);
+        Ok(Self(client))
+    }
+
+    /// Opens a call of "VmService/Exec" and the like; its messages are for the caller to know.
+    pub async fn call<Ask, Answer>(&self, method: &str) -> Result<(Requests<Ask>, Answers<Answer>), Failed> {
+        let request = Request::post(format!("http://localhost/kiln.v1.{method}"))
+            .version(Version::HTTP_2)
+            .header("content-type", "application/connect+proto")
+            .header("connect-protocol-version", "1")
+            .body(())?;
+        let (response, body) = self.0.clone().ready().await?.send_request(request, false)?;
+        let requests = Requests {
+            body,
+            kind: PhantomData,
+        };
+        let answers = Answers {
+            response: Some(response),
+            body: None,
+            reader: Reader::default(),
+            held: 0,
+            kind: PhantomData,
+        };
+        Ok((requests, answers))
+    }
 }
 
-/// What goes to the program.
-pub struct Requests {
+/// What goes to kilnd.
+pub struct Requests<Ask> {
     body: SendStream<Bytes>,
+    kind: PhantomData<Ask>,
 }
 
-impl Requests {
+impl<Ask: Message> Requests<Ask> {
     /// Sends one message, waiting for kilnd's window. Where it fails, `Answers` say why.
-    pub async fn send(&mut self, ask: Ask) -> Result<(), Failed> {
-        let mut bytes = encode(&ExecRequest { message: Some(ask) });
+    pub async fn send(&mut self, ask: &Ask) -> Result<(), Failed> {
+        let mut bytes = encode(ask);
         while !bytes.is_empty() {
             self.body.reserve_capacity(bytes.len());
             let mut room = self.body.capacity();
@@ -94,22 +123,28 @@ impl Requests {
         }
         Ok(())
     }
+
+    /// No more follow.
+    pub fn finish(&mut self) -> Result<(), Failed> {
+        Ok(self.body.send_data(Bytes::new(), true)?)
+    }
 }
 
-/// What comes from the program.
-pub struct Answers {
+/// What comes from kilnd.
+pub struct Answers<Answer> {
     /// Until its headers are here.
     response: Option<ResponseFuture>,
     body: Option<RecvStream>,
     reader: Reader,
     /// Bytes that kilnd has no room for again yet.
     held: usize,
+    kind: PhantomData<Answer>,
 }
 
-impl Answers {
+impl<Answer: Message + Default> Answers<Answer> {
     /// The next answer. Room for more is given to kilnd only once all that came before has been asked for, so a caller
     /// that waits makes the program wait.
-    pub async fn next(&mut self) -> Result<ExecResponse, Failed> {
+    pub async fn next(&mut self) -> Result<Answer, Failed> {
         loop {
             match self.reader.next().map_err(|_| Failed::lost())? {
                 Some(Envelope::Message(message)) => return Ok(message),
@@ -148,5 +183,25 @@ async fn refusal(status: StatusCode, mut body: RecvStream) -> Failed {
     Failed {
         status: status.as_u16(),
         body: text.freeze(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_an_answer_to_the_end_from_a_refusal_and_from_a_loss() {
+        let of = |status, body: &'static str| {
+            let failed = Failed {
+                status,
+                body: Bytes::from_static(body.as_bytes()),
+            };
+            (failed.is_refusal(), failed.is_completion())
+        };
+        assert_eq!(of(200, "{}"), (false, true));
+        assert_eq!(of(200, r#"{"error":{"code":"not_found"}}"#), (true, false));
+        assert_eq!(of(404, r#"{"error":{}}"#), (false, false));
+        assert_eq!(of(0, ""), (false, false));
     }
 }

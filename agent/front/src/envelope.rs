@@ -4,10 +4,8 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 
-use crate::proto::ExecResponse;
-
-/// Output comes in pieces of 64 KiB, and a guest's agent may send no message over 256 KiB.
-const MAX_MESSAGE: usize = 1 << 20;
+/// As `src/sdk/wire-stream.ts`: output comes in pieces of 64 KiB, but a VM has all that its command line had.
+const MAX_MESSAGE: usize = 16 << 20;
 const HEADER: usize = 5;
 /// The message is compressed, which was never asked for.
 const COMPRESSED: u8 = 0x01;
@@ -20,8 +18,8 @@ pub struct Malformed;
 
 /// One envelope, read.
 #[derive(Debug, PartialEq)]
-pub enum Envelope {
-    Message(ExecResponse),
+pub enum Envelope<M> {
+    Message(M),
     /// The status of the call, unread.
     End(Bytes),
 }
@@ -51,7 +49,7 @@ impl Reader {
     }
 
     /// The next whole envelope, if it is there.
-    pub fn next(&mut self) -> Result<Option<Envelope>, Malformed> {
+    pub fn next<M: Message + Default>(&mut self) -> Result<Option<Envelope<M>>, Malformed> {
         let Some(&[flags, a, b, c, d]) = self.buffer.first_chunk::<HEADER>() else {
             return Ok(None);
         };
@@ -67,7 +65,7 @@ impl Reader {
         if flags & END_STREAM != 0 {
             return Ok(Some(Envelope::End(payload)));
         }
-        let message = ExecResponse::decode(payload).map_err(|_| Malformed)?;
+        let message = M::decode(payload).map_err(|_| Malformed)?;
         Ok(Some(Envelope::Message(message)))
     }
 }
@@ -76,7 +74,11 @@ impl Reader {
 mod tests {
     use super::*;
     use crate::proto::exec_response::Message as Answer;
-    use crate::proto::{ExecExit, Output};
+    use crate::proto::{ExecExit, ExecResponse, Output};
+
+    fn read(reader: &mut Reader) -> Result<Option<Envelope<ExecResponse>>, Malformed> {
+        reader.next()
+    }
 
     fn answers() -> [ExecResponse; 2] {
         let output = Output {
@@ -103,7 +105,7 @@ mod tests {
             let mut seen = Vec::new();
             for chunk in wire.chunks(step) {
                 reader.feed(chunk);
-                while let Some(envelope) = reader.next().unwrap() {
+                while let Some(envelope) = read(&mut reader).unwrap() {
                     seen.push(envelope);
                 }
             }
@@ -114,8 +116,8 @@ mod tests {
     #[test]
     fn refuses_a_message_over_the_limit_before_it_is_there() {
         let mut reader = Reader::default();
-        reader.feed(&[0, 0, 0x10, 0, 1]);
-        assert_eq!(reader.next(), Err(Malformed));
+        reader.feed(&[0, 1, 0, 0, 1]);
+        assert_eq!(read(&mut reader), Err(Malformed));
     }
 
     #[test]
@@ -123,7 +125,7 @@ mod tests {
         for wire in [&[1, 0, 0, 0, 0][..], &[0, 0, 0, 0, 2, 0xff, 0xff]] {
             let mut reader = Reader::default();
             reader.feed(wire);
-            assert_eq!(reader.next(), Err(Malformed));
+            assert_eq!(read(&mut reader), Err(Malformed));
         }
     }
 }

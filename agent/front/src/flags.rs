@@ -6,6 +6,8 @@
 pub enum Kind {
     /// Nothing: a switch that is off by default.
     Switch,
+    /// Nothing: one that is on by default, so that giving it changes nothing.
+    On,
     /// A value; the last one counts.
     Text,
     /// A value each time.
@@ -18,6 +20,14 @@ pub struct Flag {
     pub name: &'static str,
     pub short: Option<char>,
     pub kind: Kind,
+    /// All that the value may be; none: anything.
+    pub choices: &'static [&'static str],
+}
+
+impl Flag {
+    fn is_switch(&self) -> bool {
+        matches!(self.kind, Kind::Switch | Kind::On)
+    }
 }
 
 include!("gen/flags.rs");
@@ -25,10 +35,23 @@ include!("gen/flags.rs");
 /// Arguments, split.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Split<'a> {
-    /// The flags in their order; "" for a switch.
+    /// The flags in their order; "" for a switch. What is on by default is not among them.
     pub flags: Vec<(&'static Flag, &'a str)>,
     /// From the first operand on, as they stand.
     pub operands: &'a [&'a str],
+}
+
+impl<'a> Split<'a> {
+    /// None where the flag may not be given so.
+    fn take(&mut self, flag: &'static Flag, value: &'a str) -> Option<()> {
+        if !flag.choices.is_empty() && !flag.choices.contains(&value) {
+            return None;
+        }
+        if flag.kind != Kind::On {
+            self.flags.push((flag, value));
+        }
+        Some(())
+    }
 }
 
 /// Flags until the first operand.
@@ -58,7 +81,7 @@ pub fn split<'a>(table: &'static [Flag], args: &'a [&'a str]) -> Option<Split<'a
             if value == "--help" || value == "-h" {
                 return None;
             }
-            out.flags.push((flag, value));
+            out.take(flag, value)?;
             at += 1;
         }
     }
@@ -77,12 +100,12 @@ fn take_long<'a>(
         None => (long, None),
     };
     let flag = table.iter().find(|flag| flag.name == name)?;
-    match (flag.kind, inline) {
-        (Kind::Switch, None) => out.flags.push((flag, "")),
+    match (flag.is_switch(), inline) {
+        (true, None) => out.take(flag, "")?,
         // "--tty=false": rare, and its words are the TypeScript CLI's business.
-        (Kind::Switch, Some(_)) => return None,
-        (_, Some(value)) => out.flags.push((flag, value)),
-        (_, None) => return Some(Some(flag)),
+        (true, Some(_)) => return None,
+        (false, Some(value)) => out.take(flag, value)?,
+        (false, None) => return Some(Some(flag)),
     }
     Some(None)
 }
@@ -95,15 +118,15 @@ fn take_shorts<'a>(
 ) -> Option<Option<&'static Flag>> {
     for (at, letter) in letters.char_indices() {
         let flag = table.iter().find(|flag| flag.short == Some(letter))?;
-        if flag.kind == Kind::Switch {
-            out.flags.push((flag, ""));
+        if flag.is_switch() {
+            out.take(flag, "")?;
             continue;
         }
         let rest = &letters[at + letter.len_utf8()..];
         if rest.is_empty() {
             return Some(Some(flag));
         }
-        out.flags.push((flag, rest.strip_prefix('=').unwrap_or(rest)));
+        out.take(flag, rest.strip_prefix('=').unwrap_or(rest))?;
         break;
     }
     Some(None)

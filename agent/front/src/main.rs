@@ -1,19 +1,22 @@
-//! `kiln`: does `kiln exec` itself, because starting Node costs more than the exec; becomes the TypeScript CLI for every
-//! other verb and for all of `exec` that is not plain. That CLI stays the reference: this program says nothing in words
-//! of its own, and never asks twice for what may have been done once (docs/design/0010-front-end.md).
+//! `kiln`: does plain `kiln exec` and `kiln run` itself, because starting Node costs more than they do; becomes the
+//! TypeScript CLI for every other verb and for all that is not plain. That CLI stays the reference: this program says
+//! nothing in words of its own, and never asks twice for what may have been done once (docs/design/0010-front-end.md).
 
 mod call;
 mod envelope;
+mod exec;
 mod flags;
 mod host;
+mod outcome;
 mod package;
 mod plan;
+mod run;
 mod session;
 mod signals;
 mod stdio;
 mod terminal;
 
-/// Messages of `proto/kiln/v1/vm.proto`, generated (see `agent/codegen/`).
+/// Messages of `proto/kiln/v1`, generated (see `agent/codegen/`).
 #[allow(clippy::all, clippy::pedantic, dead_code, missing_docs)]
 mod proto {
     include!("gen/kiln.v1.rs");
@@ -25,9 +28,10 @@ use std::os::unix::net::UnixStream;
 
 use tokio::runtime::Builder;
 
+use crate::call::Connection;
+use crate::outcome::Outcome;
 use crate::package::Package;
-use crate::plan::{Exec, World, plan};
-use crate::session::End;
+use crate::plan::{Plan, Verb, World, plan};
 use crate::signals::Signals;
 
 fn main() {
@@ -39,36 +43,45 @@ fn main() {
         terminal: terminal::is_typed_on(),
     };
     // Where nobody listens, the TypeScript CLI starts kilnd or says why not.
-    let ready = plan(&args, &world).and_then(|exec| Some((UnixStream::connect(&exec.socket).ok()?, exec)));
-    let Some((stream, exec)) = ready else {
+    let ready = plan(&args, &world).and_then(|plan| Some((UnixStream::connect(&plan.socket).ok()?, plan)));
+    let Some((stream, Plan { globals, verb, .. })) = ready else {
         package.hand_over(&args)
     };
-    let debug = exec.debug;
-    let end = carry(stream, exec);
+    // An error is one of our own surroundings, before anything was sent.
+    let outcome = carry(stream, verb).unwrap_or(Outcome::HandOver);
     terminal::restore();
-    match end {
-        Err(_) => package.hand_over(&args),
-        Ok(End::Exit(exit)) => {
-            if !exit.error.is_empty() {
-                let _ = writeln!(io::stderr(), "kiln: {}", exit.error); // its exit code says it too
+    match outcome {
+        Outcome::HandOver => package.hand_over(&args),
+        Outcome::Exit { code, note } => {
+            if !note.is_empty() {
+                let _ = writeln!(io::stderr(), "kiln: {note}"); // its exit code says it too
             }
-            std::process::exit(exit.code);
+            std::process::exit(code);
         }
-        Ok(End::Failed(failed)) => package.report(&failed, debug),
-        Ok(End::Left(code)) => std::process::exit(code),
+        Outcome::Tell(words) => package.tell(&args[..globals], &words),
     }
 }
 
-/// An error is one of our own surroundings, before anything was sent; afterwards nothing is sent again.
-fn carry(stream: UnixStream, exec: Exec) -> io::Result<End> {
+fn carry(stream: UnixStream, verb: Verb) -> io::Result<Outcome> {
     stream.set_nonblocking(true)?;
     let runtime = Builder::new_current_thread().enable_io().build()?;
-    let end = runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let stream = tokio::net::UnixStream::from_std(stream)?;
-        let signals = Signals::listen()?;
-        Ok(session::run(stream, signals, exec).await)
+        match verb {
+            Verb::Exec(start) => {
+                let signals = Signals::listen()?;
+                Ok(match Connection::open(stream).await {
+                    Ok(connection) => exec::exec(&connection, signals, start).await,
+                    Err(_) => Outcome::HandOver,
+                })
+            }
+            Verb::Run(request) => Ok(match Connection::open(stream).await {
+                Ok(connection) => run::run(&connection, Signals::listen, &request).await,
+                Err(_) => Outcome::HandOver,
+            }),
+        }
     });
     // What still reads or writes on a thread is not waited for.
     runtime.shutdown_background();
-    end
+    outcome
 }

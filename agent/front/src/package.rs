@@ -10,7 +10,7 @@ use std::process::Command;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use crate::call::Failed;
+use crate::outcome::Words;
 
 /// From bin/kiln of dist/.
 const MAIN: &str = "src/cli/main.js";
@@ -52,16 +52,12 @@ impl Package {
         );
     }
 
-    /// Becomes the TypeScript CLI for the words and the exit code of a call that failed. It does not call again: the
-    /// program may have run.
-    pub fn report(&self, failed: &Failed, debug: bool) -> ! {
-        let mut args: Vec<OsString> = Vec::new();
-        if debug {
-            args.push("--debug".into());
-        }
-        args.extend(["__exec-failed".into(), failed.status.to_string().into()]);
+    /// Becomes the TypeScript CLI for words and an exit code. `globals` are the flags before the verb.
+    pub fn tell(&self, globals: &[OsString], words: &Words) -> ! {
+        let mut args = globals.to_vec();
+        args.extend(words.verb.iter().map(OsString::from));
         // A descriptor and not an argument, which every user of this host could read.
-        let kept = keep(&failed.body);
+        let kept = keep(&words.body);
         if let Ok(file) = &kept {
             args.push(file.as_raw_fd().to_string().into());
         }
@@ -77,7 +73,7 @@ fn main_beside(exe: &Path) -> Option<PathBuf> {
 
 /// Bytes as a file that outlives execve.
 fn keep(bytes: &[u8]) -> io::Result<OwnedFd> {
-    let mut file = File::from(memfd_create(c"kiln exec", MemfdFlags::empty())?);
+    let mut file = File::from(memfd_create(c"kiln", MemfdFlags::empty())?);
     file.write_all(bytes)?;
     file.rewind()?;
     Ok(file.into())

@@ -1,10 +1,15 @@
-//! Arguments and environment to one exec, or to None: whatever is not plain is the TypeScript CLI's. Pure.
+//! Arguments and environment to one plain verb, or to None: whatever is not plain is the TypeScript CLI's. Pure.
 
 use std::ffi::OsString;
 
 use crate::flags::{self, Split, split};
 use crate::host;
-use crate::proto::ExecConfig;
+use crate::proto::{CreateVmRequest, ExecStart};
+
+mod exec;
+mod run;
+#[cfg(test)]
+mod tests;
 
 /// What of the process a plan may look at.
 pub struct World<'a> {
@@ -14,73 +19,51 @@ pub struct World<'a> {
     pub terminal: bool,
 }
 
-/// `kiln exec`, understood.
+/// A command line, understood.
 #[derive(Debug, PartialEq)]
-pub struct Exec {
+pub struct Plan {
     /// kilnd's.
     pub socket: String,
-    /// `--debug`: more words for a failure.
-    pub debug: bool,
-    pub vm: String,
-    pub config: ExecConfig,
+    /// How many of the arguments stand before the verb.
+    pub globals: usize,
+    pub verb: Verb,
 }
 
-/// The exec that the arguments ask for; None where they are not plain.
-pub fn plan(args: &[OsString], world: &World) -> Option<Exec> {
+/// What is asked of kilnd.
+#[derive(Debug, PartialEq)]
+pub enum Verb {
+    Exec(ExecStart),
+    Run(Box<CreateVmRequest>),
+}
+
+/// What the arguments ask for; None where they are not plain.
+pub fn plan(args: &[OsString], world: &World) -> Option<Plan> {
     let args: Vec<&str> = args.iter().map(|arg| arg.to_str()).collect::<Option<_>>()?;
     let globals = split(flags::GLOBAL, &args)?;
     let (&verb, rest) = globals.operands.split_first()?;
-    if verb != "exec" {
-        return None;
-    }
-    let (host, debug) = take_globals(&globals)?;
-    let given = split(flags::EXEC, rest)?;
-    let [vm, program @ ..] = given.operands else {
-        return None;
+    let verb = match verb {
+        "exec" => Verb::Exec(exec::plan(&split(flags::EXEC, rest)?, world)?),
+        "run" => Verb::Run(Box::new(run::plan(&split(flags::RUN, rest)?, world)?)),
+        _ => return None,
     };
-    if program.is_empty() {
-        return None;
-    }
-    let mut config = take_flags(&given, world)?;
-    if config.tty && config.stdin && !world.terminal {
-        return None;
-    }
-    config.args = program.iter().map(|&arg| arg.to_owned()).collect();
-    Some(Exec {
-        socket: host::socket(host, world.env, world.uid)?,
-        debug,
-        vm: (*vm).to_owned(),
-        config,
+    Some(Plan {
+        socket: host::socket(take_host(&globals)?, world.env, world.uid)?,
+        globals: args.len() - globals.operands.len(),
+        verb,
     })
 }
 
-fn take_globals<'a>(given: &Split<'a>) -> Option<(Option<&'a str>, bool)> {
+fn take_host<'a>(given: &Split<'a>) -> Option<Option<&'a str>> {
     let mut host = None;
-    let mut debug = false;
     for &(flag, value) in &given.flags {
         match flag.name {
             "host" => host = Some(value),
-            "debug" => debug = true,
+            // For words, which this program has none of.
+            "debug" => {}
             _ => return None,
         }
     }
-    Some((host, debug))
-}
-
-fn take_flags(given: &Split, world: &World) -> Option<ExecConfig> {
-    let mut config = ExecConfig::default();
-    for &(flag, value) in &given.flags {
-        match flag.name {
-            "interactive" => config.stdin = true,
-            "tty" => config.tty = true,
-            "env" => config.env.extend(variable(value, world)?),
-            "user" => value.clone_into(&mut config.user),
-            "workdir" => value.clone_into(&mut config.workdir),
-            // A flag of the table that this program was never taught, or does not care for: -d, --env-file.
-            _ => return None,
-        }
-    }
-    Some(config)
+    Some(host)
 }
 
 /// `NAME=VALUE` as it is, `NAME` with our value, nothing where we have none.
@@ -101,5 +84,6 @@ fn variable(text: &str, world: &World) -> Option<Option<String>> {
     }
 }
 
-#[cfg(test)]
-mod tests;
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
+}

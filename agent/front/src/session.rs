@@ -1,17 +1,14 @@
-//! One exec wired to this process: output out, input in, size, signals. As `src/cli/session.ts` does it.
+//! A program wired to this process: output out, input in, size, signals. As `src/cli/session.ts` does it, for exec and run.
 
 use std::future::pending;
 
 use bytes::Bytes;
+use prost::Message;
 use rustix::io::Errno;
-use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
-use crate::call::{self, Answers, Failed, Requests};
-use crate::plan::Exec;
-use crate::proto::exec_request::Message as Ask;
-use crate::proto::exec_response::Message as Answer;
-use crate::proto::{ExecExit, ExecStart, OutputStream};
+use crate::call::{Answers, Connection, Failed, Requests};
+use crate::proto::{Output, OutputStream, Resize};
 use crate::signals::{Notice, Signals, die_of};
 use crate::stdio::{self, Pieces, Stream};
 use crate::terminal;
@@ -24,33 +21,80 @@ const MAX_NOTICES: usize = 16;
 const PIPE_CLOSED: i32 = 141;
 const INTERRUPTED: i32 = 130;
 
+/// What goes to a program.
+pub enum Input {
+    Stdin(Bytes),
+    StdinEof,
+    Resize(Resize),
+    Signal(String),
+}
+
+/// What comes of it.
+pub enum Event<E> {
+    Output(Output),
+    Exit(E),
+    /// That it has started, or a word of a newer kilnd.
+    Other,
+}
+
+/// A call that carries a program.
+pub trait Program {
+    const METHOD: &'static str;
+    type Ask: Message;
+    type Answer: Message + Default;
+    type Exit;
+    fn ask(input: Input) -> Self::Ask;
+    fn read(answer: Self::Answer) -> Event<Self::Exit>;
+}
+
+/// What of this process the program gets.
+#[derive(Clone, Copy, Debug)]
+pub struct Wiring {
+    /// It runs on a terminal.
+    pub tty: bool,
+    pub stdin: bool,
+}
+
 /// How it ended.
 #[derive(Debug)]
-pub enum End {
-    /// The program did, or could not be started (`error` says why).
-    Exit(ExecExit),
-    /// The call failed, and the program with it where it ran.
+pub enum End<E> {
+    /// The program did, or could not be started.
+    Exit(E),
+    /// The call failed.
     Failed(Failed),
     /// We did: our reader has gone, or the user is out of patience.
     Left(i32),
 }
 
 /// Carries the program until its output ends, however it ends.
-pub async fn run(stream: UnixStream, signals: Signals, exec: Exec) -> End {
-    let tty = exec.config.tty;
-    let on_terminal = tty && exec.config.stdin && terminal::is_typed_on();
+pub async fn run<P: Program>(
+    connection: &Connection,
+    signals: Signals,
+    start: P::Ask,
+    wiring: Wiring,
+) -> End<P::Exit> {
+    let on_terminal = wiring.tty && wiring.stdin && terminal::is_typed_on();
     let (notices, queue) = mpsc::channel(MAX_NOTICES);
     tokio::select! {
-        end = carry(stream, exec, queue, on_terminal) => end,
-        end = listen(signals, notices, tty, on_terminal) => end,
+        end = carry::<P>(connection, start, wiring.stdin, queue, on_terminal) => end,
+        end = listen(signals, notices, wiring.tty, on_terminal) => end,
     }
 }
 
 /// The call to its end, and all of the output.
-async fn carry(stream: UnixStream, exec: Exec, notices: mpsc::Receiver<Ask>, on_terminal: bool) -> End {
+async fn carry<P: Program>(
+    connection: &Connection,
+    start: P::Ask,
+    with_stdin: bool,
+    notices: mpsc::Receiver<Input>,
+    on_terminal: bool,
+) -> End<P::Exit> {
+    if on_terminal {
+        terminal::make_raw();
+    }
     let (pieces, mut written) = stdio::write_output();
     let end = tokio::select! {
-        end = call(stream, exec, notices, on_terminal, pieces) => end,
+        end = call::<P>(connection, start, with_stdin, notices, pieces) => end,
         failed = &mut written => return End::Left(code_of(failed.unwrap_or(Ok(())))),
     };
     match written.await.unwrap_or(Ok(())) {
@@ -68,45 +112,33 @@ fn code_of(written: Result<(), Errno>) -> i32 {
     }
 }
 
-async fn call(
-    stream: UnixStream,
-    exec: Exec,
-    notices: mpsc::Receiver<Ask>,
-    on_terminal: bool,
+async fn call<P: Program>(
+    connection: &Connection,
+    start: P::Ask,
+    with_stdin: bool,
+    notices: mpsc::Receiver<Input>,
     pieces: Pieces,
-) -> End {
-    let Exec { vm, mut config, .. } = exec;
-    let (mut requests, answers) = match call::open(stream).await {
+) -> End<P::Exit> {
+    let (mut requests, answers) = match connection.call(P::METHOD).await {
         Ok(call) => call,
         Err(failed) => return End::Failed(failed),
     };
-    if on_terminal {
-        terminal::make_raw();
-    }
-    if let Some(size) = terminal::size().filter(|_| config.tty) {
-        (config.columns, config.rows) = (size.columns, size.rows);
-    }
-    let stdin = config.stdin;
-    let start = Ask::Start(ExecStart {
-        vm,
-        config: Some(config),
-    });
     let asking = async {
         // Where it fails, the answers say why.
-        let _ = ask(&mut requests, start, notices, stdin).await;
+        let _ = ask::<P>(&mut requests, start, notices, with_stdin).await;
         pending().await
     };
     tokio::select! {
-        end = pump(answers, pieces) => end.unwrap_or_else(End::Failed),
+        end = pump::<P>(answers, pieces) => end.unwrap_or_else(End::Failed),
         end = asking => end,
     }
 }
 
 /// Output, until the program's end. Nothing is read while a write waits.
-async fn pump(mut answers: Answers, pieces: Pieces) -> Result<End, Failed> {
+async fn pump<P: Program>(mut answers: Answers<P::Answer>, pieces: Pieces) -> Result<End<P::Exit>, Failed> {
     loop {
-        match answers.next().await?.message {
-            Some(Answer::Output(output)) => {
+        match P::read(answers.next().await?) {
+            Event::Output(output) => {
                 let stream = match output.stream() {
                     OutputStream::Stderr => Stream::Stderr,
                     _ => Stream::Stdout,
@@ -116,29 +148,28 @@ async fn pump(mut answers: Answers, pieces: Pieces) -> Result<End, Failed> {
                     return pending().await;
                 }
             }
-            Some(Answer::Exit(exit)) => return Ok(End::Exit(exit)),
-            // `started`, or a word of a newer kilnd.
-            Some(Answer::Started(_)) | None => {}
+            Event::Exit(exit) => return Ok(End::Exit(exit)),
+            Event::Other => {}
         }
     }
 }
 
 /// The start, then notices and stdin as they come. Returns only where the call is over.
-async fn ask(
-    requests: &mut Requests,
-    start: Ask,
-    mut notices: mpsc::Receiver<Ask>,
+async fn ask<P: Program>(
+    requests: &mut Requests<P::Ask>,
+    start: P::Ask,
+    mut notices: mpsc::Receiver<Input>,
     with_stdin: bool,
 ) -> Result<(), Failed> {
-    requests.send(start).await?;
+    requests.send(&start).await?;
     let mut stdin = with_stdin.then(stdio::read_stdin);
     loop {
         let next = tokio::select! {
             biased;
             Some(notice) = notices.recv() => notice,
-            piece = next_piece(&mut stdin) => piece.map_or(Ask::StdinEof(true), Ask::Stdin),
+            piece = next_piece(&mut stdin) => piece.map_or(Input::StdinEof, Input::Stdin),
         };
-        requests.send(next).await?;
+        requests.send(&P::ask(next)).await?;
     }
 }
 
@@ -153,7 +184,12 @@ async fn next_piece(stdin: &mut Option<mpsc::Receiver<Bytes>>) -> Option<Bytes> 
 }
 
 /// Signals and sizes. Returns where the user is out of patience.
-async fn listen(mut signals: Signals, notices: mpsc::Sender<Ask>, tty: bool, on_terminal: bool) -> End {
+async fn listen<E>(
+    mut signals: Signals,
+    notices: mpsc::Sender<Input>,
+    tty: bool,
+    on_terminal: bool,
+) -> End<E> {
     let mut interrupts = 0;
     loop {
         let notice = match signals.next().await {
@@ -167,10 +203,10 @@ async fn listen(mut signals: Signals, notices: mpsc::Sender<Ask>, tty: bool, on_
                 if interrupts >= IMPATIENCE {
                     return End::Left(INTERRUPTED);
                 }
-                Ask::Signal(name.to_owned())
+                Input::Signal(name.to_owned())
             }
             Notice::Resized => match terminal::size() {
-                Some(size) if tty => Ask::Resize(size),
+                Some(size) if tty => Input::Resize(size),
                 _ => continue,
             },
         };

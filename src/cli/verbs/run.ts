@@ -1,4 +1,6 @@
-// `kiln run`: create, start, attach, and the program's exit code.
+// `kiln run`: create, start, attach, and the program's exit code. The reference for agent/front, which does the plain
+// cases without starting Node: what changes here, in run-flags.ts or in session.ts changes there
+// (test/contract/front-*.test.ts hold both to it).
 
 import type { Vm, VmStatus } from "../../sdk/index.js";
 import { type ClientMoments, processAgeMs, renderTiming } from "../boot-timing.js";
@@ -10,6 +12,7 @@ import { DEFAULT_DETACH_KEYS, parseDetachKeys } from "../detach-keys.js";
 import { explainFlag } from "../docker-flags.js";
 import { bool, text } from "../flags.js";
 import { endOf } from "../program-end.js";
+import { removeQuietly } from "../remove-quietly.js";
 import { runFlags } from "../run-flags.js";
 import { runSession } from "../session.js";
 import { requireTerminal } from "../terminal.js";
@@ -93,7 +96,7 @@ async function orRemove<T>(vm: Vm, remove: boolean, body: () => Promise<T>): Pro
   try {
     return await body();
   } catch (error) {
-    if (remove) await vm.remove({ force: true }).catch(() => undefined); // gone already, or kilnd is
+    if (remove) await removeQuietly(() => vm);
     throw error;
   }
 }

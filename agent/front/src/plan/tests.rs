@@ -1,10 +1,13 @@
 use super::*;
+use crate::proto::ExecConfig;
 
-fn planned(args: &[&str]) -> Option<Exec> {
+mod run;
+
+fn planned(args: &[&str]) -> Option<Plan> {
     planned_in(args, &[("KILN_ROOT", "/r"), ("HOME", "/home/me")], true)
 }
 
-fn planned_in(args: &[&str], env: &[(&str, &str)], terminal: bool) -> Option<Exec> {
+fn planned_in(args: &[&str], env: &[(&str, &str)], terminal: bool) -> Option<Plan> {
     let args: Vec<OsString> = args.iter().map(OsString::from).collect();
     let lookup = |name: &str| {
         env.iter()
@@ -31,7 +34,7 @@ fn strings(texts: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn understands_what_people_write() {
+fn understands_what_people_write_to_exec() {
     let plain = config(&["ls", "-l"]);
     let terminal = |args| ExecConfig {
         tty: true,
@@ -105,15 +108,19 @@ fn understands_what_people_write() {
         ),
     ];
     for (args, wanted) in table {
-        let exec = planned(args).unwrap_or_else(|| panic!("{args:?} is plain"));
-        assert_eq!((exec.vm.as_str(), &exec.config), ("box", &wanted), "{args:?}");
-        assert_eq!(exec.socket, "/r/run/kiln.sock");
+        let start = ExecStart {
+            vm: "box".into(),
+            config: Some(wanted),
+        };
+        let plan = planned(args).unwrap_or_else(|| panic!("{args:?} is plain"));
+        assert_eq!(plan.verb, Verb::Exec(start), "{args:?}");
+        assert_eq!(plan.socket, "/r/run/kiln.sock");
     }
 }
 
 #[test]
 fn takes_the_flags_before_the_verb() {
-    let exec = planned(&[
+    let plan = planned(&[
         "--debug",
         "-H",
         "unix:///a",
@@ -123,8 +130,9 @@ fn takes_the_flags_before_the_verb() {
         "ls",
     ])
     .unwrap();
-    assert_eq!((exec.socket.as_str(), exec.debug), ("/b", true));
-    assert!(!planned(&["exec", "box", "ls", "--debug"]).unwrap().debug);
+    assert_eq!((plan.socket.as_str(), plan.globals), ("/b", 4));
+    assert_eq!(planned(&["exec", "box", "ls", "--debug"]).unwrap().globals, 0);
+    assert_eq!(planned(&["--", "run", "image"]).unwrap().globals, 1);
 }
 
 #[test]
