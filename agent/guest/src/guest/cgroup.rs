@@ -23,10 +23,10 @@ impl Cgroup {
         }
     }
 
-    /// What a process writes "0" to in order to be in the group; None on a kernel without cgroups.
-    pub fn open_procs(self) -> Option<OwnedFd> {
-        let path = format!("{ROOT}/{}/cgroup.procs", self.name());
-        rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).ok()
+    /// Its directory, for a process that is born in the group; None on a kernel without cgroups.
+    pub fn open(self) -> Option<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::open(format!("{ROOT}/{}", self.name()), flags, Mode::empty()).ok()
     }
 }
 
