@@ -82,7 +82,7 @@ function paxRecords(entry: TarEntry, name: string, seconds: number): [string, st
   if (entry.size > MAX_OCTAL_11) records.push(["size", String(entry.size)]);
   if (entry.uid > MAX_OCTAL_7) records.push(["uid", String(entry.uid)]);
   if (entry.gid > MAX_OCTAL_7) records.push(["gid", String(entry.gid)]);
-  if (seconds < 0 || entry.mtimeMs !== seconds * 1000) {
+  if (seconds < 0 || seconds > MAX_OCTAL_11 || entry.mtimeMs !== seconds * 1000) {
     records.push(["mtime", formatPaxTime(entry.mtimeMs)]);
   }
   return records;

@@ -79,6 +79,15 @@ describe("tar stream", () => {
     );
   });
 
+  it("keeps times at and beyond the ends of the header's field", async () => {
+    const times = [-1000, 0, (8 ** 11 - 1) * 1000, 8 ** 11 * 1000, 8_593_750_000_000];
+    const got = await readAll(archiveOf(times.map((mtimeMs, i) => ({ name: `f${i}`, mtimeMs }))), 512);
+    assert.deepEqual(
+      got.map(({ mtimeMs }) => mtimeMs),
+      times,
+    );
+  });
+
   it("passes over data that the reader leaves", async () => {
     const bytes = archiveOf([{ name: "big", content: Buffer.alloc(5000, 1) }, { name: "next" }]);
     const names: string[] = [];
