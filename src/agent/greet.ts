@@ -5,45 +5,37 @@ import type { Duplex } from "node:stream";
 import { Code, KilnError } from "../base/errors.js";
 import { EchoScanner, encodeHello, NONCE_BYTES } from "./hello.js";
 
-/** A hello may fall into the hands of a dying session: it is said again after this, ms. */
+/** A hello may fall into the hands of a dying session: another is said after this, ms. */
 const REPEAT_MS = 500;
+/** The same for an agent that was heard, but answers more slowly than we repeat ourselves: the last one is on its way. */
+const REPEAT_SLOWLY_MS = 5_000;
 /** What a dead session can leave is bounded by the sockets' and the port's buffers; more is a guest that floods. */
 const MOST_GARBAGE = 8 * 1024 * 1024;
 const VERSION = 1;
 
 /**
- * Returns once the agent has echoed and nothing else of the greeting is under way: HTTP/2 can begin.
+ * Returns once the agent has echoed the last hello: it answers them in their order, so nothing else of the greeting is
+ * under way, and HTTP/2 can begin.
  *
  * @throws KilnError unavailable `channel-closed`, data_loss `channel-garbage`, failed_precondition `agent-version`;
  * the signal's reason
  */
 export async function greet(stream: Duplex, signal: AbortSignal): Promise<void> {
-  const repeated = await exchange(stream, REPEAT_MS, signal);
-  // Each hello may have its echo: once a hello said a single time is answered, none of the others is under way.
-  if (repeated) await exchange(stream, undefined, signal);
-}
-
-/** One nonce; true where its hello was said more than once. */
-async function exchange(stream: Duplex, repeatMs: number | undefined, signal: AbortSignal): Promise<boolean> {
   signal.throwIfAborted();
-  const nonce = randomBytes(NONCE_BYTES);
-  const hello = encodeHello(nonce);
-  const scanner = new EchoScanner(nonce);
-  let said = 1;
-  stream.write(hello);
-  const timer =
-    repeatMs === undefined
-      ? undefined
-      : setInterval(() => {
-          said++;
-          stream.write(hello);
-        }, repeatMs);
+  const scanner = new EchoScanner();
+  let timer: NodeJS.Timeout | undefined;
+  const sayHello = () => {
+    const nonce = randomBytes(NONCE_BYTES);
+    scanner.expect(nonce);
+    stream.write(encodeHello(nonce));
+    timer = setTimeout(sayHello, scanner.heardAnother ? REPEAT_SLOWLY_MS : REPEAT_MS);
+  };
+  sayHello();
   try {
     await waitForEcho(stream, scanner, signal);
   } finally {
-    clearInterval(timer);
+    clearTimeout(timer);
   }
-  return said > 1;
 }
 
 function waitForEcho(stream: Duplex, scanner: EchoScanner, signal: AbortSignal): Promise<void> {

@@ -18,6 +18,12 @@ function feed(scanner: EchoScanner, bytes: Buffer, cuts: readonly number[]) {
   return undefined;
 }
 
+function scannerOf(nonce: Uint8Array): EchoScanner {
+  const scanner = new EchoScanner();
+  scanner.expect(nonce);
+  return scanner;
+}
+
 describe("hello", () => {
   it("begins with what no HTTP/2 frame begins with", () => {
     const hello = encodeHello(NONCE);
@@ -28,7 +34,7 @@ describe("hello", () => {
   });
 
   it("is not its own echo", () => {
-    assert.equal(new EchoScanner(NONCE).push(encodeHello(NONCE)), undefined);
+    assert.equal(scannerOf(NONCE).push(encodeHello(NONCE)), undefined);
   });
 
   it("finds the echo behind any bytes, however they are cut, and loses nothing after it", () => {
@@ -36,7 +42,7 @@ describe("hello", () => {
     fc.assert(
       fc.property(bytes, bytes, fc.array(fc.nat(), { maxLength: 20 }), (before, after, cuts) => {
         const stream = Buffer.concat([before, encodeEcho(NONCE), after]);
-        const found = feed(new EchoScanner(NONCE), stream, cuts);
+        const found = feed(scannerOf(NONCE), stream, cuts);
         assert.equal(found?.version, 1);
         assert.deepEqual(found.rest, Buffer.from(after));
       }),
@@ -46,11 +52,20 @@ describe("hello", () => {
   it("passes over echoes of other nonces and halves of echoes", () => {
     const other = encodeEcho(Buffer.alloc(NONCE_BYTES, 8));
     const stream = Buffer.concat([other, other.subarray(0, 20), encodeEcho(NONCE)]);
-    assert.deepEqual(feed(new EchoScanner(NONCE), stream, [3, 40])?.rest, Buffer.alloc(0));
+    const scanner = scannerOf(NONCE);
+    assert.deepEqual(feed(scanner, stream, [3, 40])?.rest, Buffer.alloc(0));
+    assert.equal(scanner.heardAnother, true);
+  });
+
+  it("counts the echo of the last nonce only", () => {
+    const scanner = scannerOf(Buffer.alloc(NONCE_BYTES, 8));
+    scanner.expect(NONCE);
+    assert.equal(scanner.push(encodeEcho(Buffer.alloc(NONCE_BYTES, 8))), undefined);
+    assert.deepEqual(scanner.push(encodeEcho(NONCE)), { version: 1, rest: Buffer.alloc(0) });
   });
 
   it("counts what it drops and holds less than one echo", () => {
-    const scanner = new EchoScanner(NONCE);
+    const scanner = scannerOf(NONCE);
     for (let round = 0; round < 100; round++) scanner.push(Buffer.alloc(1000, 0xff));
     assert.ok(scanner.dropped > 100_000 - HELLO_BYTES && scanner.dropped <= 100_000);
   });

@@ -36,19 +36,26 @@ export interface EchoFound {
   readonly rest: Buffer;
 }
 
-/** Finds the echo of one nonce; drops everything before it. Holds less than one echo. */
+/** Finds the echo of the nonce said last; drops everything before it. Holds less than one echo. */
 export class EchoScanner {
-  readonly #nonce: Uint8Array;
+  #nonce: Uint8Array = new Uint8Array();
   #held: Buffer = Buffer.alloc(0);
   #dropped = 0;
+  #heardAnother = false;
 
-  constructor(nonce: Uint8Array) {
+  /** From now on only the echo of this nonce counts. */
+  expect(nonce: Uint8Array): void {
     this.#nonce = nonce;
   }
 
-  /** Bytes that were no echo so far. */
+  /** Bytes that were no echo so far, or another's. */
   get dropped(): number {
     return this.#dropped;
+  }
+
+  /** An echo of another nonce has come, most likely of an earlier one of ours. */
+  get heardAnother(): boolean {
+    return this.#heardAnother;
   }
 
   /** Undefined while the echo has not come. */
@@ -57,7 +64,10 @@ export class EchoScanner {
     for (let at = bytes.indexOf(ECHO_MAGIC); at >= 0; at = bytes.indexOf(ECHO_MAGIC, at + 1)) {
       if (bytes.length - at < HELLO_BYTES) return this.#keep(bytes, at);
       const nonce = bytes.subarray(at + 16, at + HELLO_BYTES);
-      if (!nonce.equals(this.#nonce)) continue;
+      if (!nonce.equals(this.#nonce)) {
+        this.#heardAnother = true;
+        continue;
+      }
       this.#dropped += at;
       return { version: bytes.readUInt16BE(at + 8), rest: bytes.subarray(at + HELLO_BYTES) };
     }
