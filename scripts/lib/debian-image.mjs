@@ -61,7 +61,7 @@ export const DEBIAN_IMAGES = {
   // whether guests have the kernel that they need.
   containers: {
     include: [
-      ...["podman", "crun", "netavark"],
+      ...["podman", "crun", "netavark", "docker.io"],
       ...["iproute2", "iputils-ping", "iptables", "nftables", "wireguard-tools"],
       ...["busybox-static", "diod", "erofs-utils", "kmod", "squashfs-tools", "squashfuse"],
     ],

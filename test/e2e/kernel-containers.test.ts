@@ -1,4 +1,5 @@
-// What containers, systemd and other tenants of a guest need of kiln's own kernel, each by a program that uses it.
+// What containers, systemd and other tenants of a guest need of kiln's own kernel, each by a program that uses it:
+// podman and Docker among them.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -178,6 +179,38 @@ EOF
 
   it("denies it a system call by a seccomp filter, and no other", () => {
     assert.match(seen.get("seccomp") ?? "", /Operation not permitted\nallowed$/);
+  });
+});
+
+describe("Docker", () => {
+  before(() =>
+    guest.sh(`
+      dockerd > /var/log/dockerd.log 2>&1 &
+      until docker info > /dev/null 2>&1; do
+        kill -0 $! || { cat /var/log/dockerd.log >&2; exit 1; }
+        sleep 0.2
+      done
+    `),
+  );
+
+  it("keeps its layers as overlay2, limits by cgroup v2, and warns of nothing", async () => {
+    const info = await guest.sh(
+      "docker info --format '{{.Driver}} {{.CgroupVersion}} {{json .SecurityOptions}} {{json .Warnings}}'",
+    );
+    assert.equal(info, 'overlay2 2 ["name=seccomp,profile=default","name=cgroupns"] null');
+  });
+
+  it("runs a container with a limit of its own, behind its bridge", async () => {
+    const seen = await guest.sh(`
+      root=$(mktemp -d); mkdir "$root/bin"; cp /usr/bin/busybox "$root/bin/"
+      for name in cat grep ping sh; do ln -s busybox "$root/bin/$name"; done
+      tar -C "$root" -c . | docker import - tiny > /dev/null
+      docker run --rm --memory 32m tiny sh -c '
+        grep -o "^overlay / overlay" /proc/mounts
+        cat /sys/fs/cgroup/memory.max
+        ping -q -c1 -W20 172.17.0.1 | grep -o "1 packets received"'
+    `);
+    assert.equal(seen, `overlay / overlay\n${32 << 20}\n1 packets received`);
   });
 });
 
