@@ -55,7 +55,7 @@ describe("kilnd", () => {
       );
       assert.equal(origins["boot.concurrent"], "environment");
       assert.equal(origins["log.level"], "flag");
-      assert.equal(origins.vmm, "default");
+      assert.equal(origins["boot.silence-timeout"], "default");
     } finally {
       await other.dispose();
       await kiln.startDaemon();
