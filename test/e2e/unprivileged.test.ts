@@ -90,7 +90,8 @@ describe("an ordinary user without any capability", { skip }, () => {
 
   it("shows no mount, namespace or device call to strace", async () => {
     const calls = (await readFile(trace, "utf8")).split("\n").filter((line) => line !== "");
-    const others = calls.filter((line) => !line.includes(`${CONTROL}(`));
+    // A named pipe is no device, and everybody may make one (Firecracker's log and metrics).
+    const others = calls.filter((line) => !line.includes(`${CONTROL}(`) && !line.includes("S_IFIFO|"));
     assert.ok(calls.length > 0, "strace has seen the VMMs start");
     assert.deepEqual(others, [], "kilnd and all that it started made none of these calls");
   });
