@@ -19,9 +19,12 @@ before(async () => {
 });
 after(() => kiln.dispose());
 
-/** Runs a verb, kills kilnd `afterMs` later, and starts the next one. */
+/**
+ * Runs a verb, kills kilnd `afterMs` later, and starts the next one. The verb names the socket: one that came too late
+ * would start a kilnd by itself at the default one.
+ */
 async function killDuring(args: readonly string[], afterMs: number): Promise<void> {
-  const client = kiln.spawn(args);
+  const client = kiln.spawn(["--host", `unix://${kiln.socket}`, ...args]);
   const ended = once(client, "close");
   client.stdin?.end();
   await delay(afterMs);

@@ -205,13 +205,15 @@ export class TestKiln {
     return [...(this.#options.prefix ?? []), ...this.command, ...args];
   }
 
-  /** Processes of this root (VMMs, builders, kilnd): their command line names it. */
+  /** Processes of this root: VMMs and builders, whose command line names it, and any kilnd, whose environment does. */
   async processes(): Promise<{ pid: number; command: string }[]> {
     const found: { pid: number; command: string }[] = [];
     for (const entry of await readdir("/proc")) {
       if (!/^\d+$/.test(entry) || Number(entry) === process.pid) continue;
       const command = await readFile(`/proc/${entry}/cmdline`, "utf8").catch(() => "");
-      if (command.includes(this.root))
+      const kilnd = command.includes("daemon/main.js");
+      const environment = kilnd ? await readFile(`/proc/${entry}/environ`, "utf8").catch(() => "") : "";
+      if (command.includes(this.root) || environment.includes(`KILN_ROOT=${this.root}\0`))
         found.push({ pid: Number(entry), command: command.replaceAll("\0", " ") });
     }
     return found;
