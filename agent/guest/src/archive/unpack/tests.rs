@@ -151,10 +151,11 @@ fn replaces_files_and_merges_directories() {
     let old = scratch.make("d");
     fs::write(old.join("kept"), b"old").unwrap();
     symlink("kept", old.join("replaced")).unwrap();
-    let bytes = archive(&[
-        (own("d", Kind::Directory), b""),
-        (own("d/replaced", Kind::File), b"new"),
-    ]);
+    let directory = Entry {
+        mode: 0o755,
+        ..own("d", Kind::Directory)
+    };
+    let bytes = archive(&[(directory, b""), (own("d/replaced", Kind::File), b"new")]);
     unpack(&bytes[..], &scratch.0, PLAIN).unwrap();
     assert_eq!(fs::read(old.join("kept")).unwrap(), b"old");
     assert_eq!(fs::read(old.join("replaced")).unwrap(), b"new");
