@@ -24,9 +24,10 @@ describe("SharedWork", () => {
   it("goes on while one still waits, and is given up with the last", async () => {
     const work = new SharedWork<void>();
     let signal: AbortSignal | undefined;
+    const undone = deferred<void>();
     const body = (own: AbortSignal) => {
       signal = own;
-      return new Promise<void>(() => undefined);
+      return undone.promise;
     };
     const [first, second] = [new AbortController(), new AbortController()];
     const one = work.run("k", { signal: first.signal }, body);
@@ -35,17 +36,27 @@ describe("SharedWork", () => {
     await assert.rejects(one, { message: "first" });
     assert.equal(signal?.aborted, false);
     second.abort(new Error("second"));
-    await assert.rejects(two, { message: "second" });
+    let told = false;
+    const refused = assert.rejects(two, { message: "second" }).then(() => {
+      told = true;
+    });
+    await new Promise(setImmediate);
     assert.equal(signal?.aborted, true);
+    assert.equal(told, false, "the last one hears of it when all is undone");
+    undone.resolve();
+    await refused;
   });
 
   it("never joins a late-comer to work that was given up", async () => {
     const work = new SharedWork<string>();
     const abort = new AbortController();
-    const first = work.run("k", { signal: abort.signal }, () => new Promise(() => undefined));
+    const undone = deferred<string>();
+    const first = work.run("k", { signal: abort.signal }, () => undone.promise);
     abort.abort(new Error("changed my mind"));
-    await assert.rejects(first);
+    await new Promise(setImmediate);
     assert.equal(await work.run("k", {}, async () => "fresh"), "fresh");
+    undone.resolve("stale");
+    await assert.rejects(first, /changed my mind/);
   });
 
   it("shows a late-comer where the work stands", async () => {

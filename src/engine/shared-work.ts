@@ -24,7 +24,7 @@ export class SharedWork<T> {
   readonly #running = new Map<string, Running<T>>();
 
   /**
-   * @param body runs once; its own signal aborts when nobody waits any more
+   * @param body runs once; its own signal aborts when nobody waits any more, and the last one waits until it has ended
    * @throws KilnError failed_precondition `not-ready` under `readyOnly`, and what the body says
    */
   async run(
@@ -50,6 +50,8 @@ export class SharedWork<T> {
         // Nobody may join work that is being given up.
         if (this.#running.get(key) === running) this.#running.delete(key);
         running.abort.abort(options.signal?.reason);
+        // Who hears that it was given up may rely on it: what it had half made is gone.
+        await running.result.catch(() => undefined);
       }
     }
   }
