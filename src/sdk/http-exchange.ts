@@ -8,7 +8,10 @@ import {
 } from "node:http2";
 import { Code, KilnError } from "../base/errors.js";
 
-/** Opens a request to `/kiln.v1.<method>`. */
+/** The status of each stream's response: headers come when they come, and nobody may be listening yet. */
+const statuses = new WeakMap<ClientHttp2Stream, Promise<number>>();
+
+/** Opens a request to `/kiln.v1.<method>`. Its response may be asked for at any time later. */
 export function openRequest(
   session: ClientHttp2Session,
   method: string,
@@ -25,11 +28,18 @@ export function openRequest(
   });
   // Errors are read where the stream is consumed; one that fails unread must not end the process.
   stream.on("error", () => undefined);
+  const status = awaitStatus(stream);
+  status.catch(() => undefined);
+  statuses.set(stream, status);
   return stream;
 }
 
-/** The response's status. Rejects where the stream ends before it has one. */
+/** The response's status, of a stream from `openRequest`. Rejects where the stream ends before it has one. */
 export function responseStatus(stream: ClientHttp2Stream): Promise<number> {
+  return statuses.get(stream) ?? awaitStatus(stream);
+}
+
+function awaitStatus(stream: ClientHttp2Stream): Promise<number> {
   return new Promise((resolve, reject) => {
     const settle = (then: () => void) => {
       stream.off("response", onResponse);

@@ -1,0 +1,195 @@
+// Every call that gives a handle, with time passing at each of its steps: what kilnd sends while nobody listens must be
+// there when somebody does.
+
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { FakeKilnd } from "../../test/fixtures/fake-kilnd.js";
+import { hasReason } from "../base/errors.js";
+import { Kiln } from "./kiln.js";
+import type { Vm } from "./vm.js";
+
+let kilnd: FakeKilnd;
+let kiln: Kiln;
+let vm: Vm;
+
+before(async () => {
+  kilnd = await FakeKilnd.start();
+  kilnd.add("web");
+  kilnd.add("hello").config?.command.splice(0, 9, "echo", "from main");
+  kiln = await Kiln.connect({ host: kilnd.host });
+  vm = await kiln.vms.get("web");
+});
+
+after(async () => {
+  await kiln.close();
+  await kilnd.close();
+});
+
+/** Round trips on the same connection: whatever kilnd had to say before has arrived meanwhile. */
+async function meanwhile(): Promise<void> {
+  for (let trip = 0; trip < 5; trip++) await kiln.version();
+}
+
+async function* late<T>(items: AsyncIterable<T>): AsyncGenerator<T> {
+  for await (const item of items) {
+    await meanwhile();
+    yield item;
+  }
+}
+
+async function textOf(chunks: AsyncIterable<{ data: Uint8Array }>): Promise<string> {
+  const seen: Uint8Array[] = [];
+  for await (const { data } of late(chunks)) seen.push(data);
+  return Buffer.concat(seen).toString();
+}
+
+describe("exec, later", { timeout: 60_000 }, () => {
+  it("is awaited after its whole answer has come", async () => {
+    const exec = vm.exec(["echo", "hi"]);
+    await meanwhile();
+    assert.equal((await exec).stdout.text, "hi\n");
+  });
+
+  it("is awaited after another one that was started with it", async () => {
+    const [first, second] = [vm.exec(["echo", "a"]), vm.exec(["echo", "b"])];
+    assert.equal((await first).stdout.text, "a\n");
+    await meanwhile();
+    assert.equal((await second).stdout.text, "b\n");
+  });
+
+  it("is iterated, slowly", async () => {
+    const exec = vm.exec(["echo", "hi"]);
+    await meanwhile();
+    assert.equal(await textOf(exec), "hi\n");
+    await meanwhile();
+    assert.equal(await exec.wait(), 0);
+  });
+
+  it("tells its process id, then its end", async () => {
+    const exec = vm.exec(["echo", "hi"]);
+    await meanwhile();
+    assert.equal(await exec.pid(), 42);
+    await meanwhile();
+    assert.equal(await exec.wait(), 0);
+  });
+
+  it("takes its stdin before anybody reads", async () => {
+    const exec = vm.exec(["cat"], { stdin: "pipe" });
+    const writer = exec.stdin.getWriter();
+    await meanwhile();
+    await writer.write("typed");
+    await meanwhile();
+    await writer.close();
+    await meanwhile();
+    assert.equal((await exec).stdout.text, "typed");
+  });
+
+  it("is refused, which is told whenever it is asked for", async () => {
+    const exec = kiln.vms.ref("nobody").exec(["echo"]);
+    await meanwhile();
+    await assert.rejects(exec.result(), /no such VM: nobody/);
+  });
+
+  it("ends by its own deadline, whoever looks", async () => {
+    const exec = vm.exec(["sleep"], { timeoutMs: 50 });
+    await new Promise((resolve) => AbortSignal.timeout(100).addEventListener("abort", resolve));
+    await assert.rejects(exec.result(), (error) => hasReason(error, "timeout"));
+  });
+
+  it("has its input read to the end, given as an iterable", async () => {
+    async function* source() {
+      await meanwhile();
+      yield Buffer.from("one ");
+      await meanwhile();
+      yield Buffer.from("two");
+    }
+    const exec = vm.exec(["cat"], { stdin: source() });
+    await meanwhile();
+    assert.equal((await exec).stdout.text, "one two");
+  });
+});
+
+describe("attach, later", { timeout: 60_000 }, () => {
+  it("gives the VM, the output and the end", async () => {
+    const program = kiln.vms.ref("hello").attach();
+    await meanwhile();
+    assert.equal((await program.attached()).name, "hello");
+    await meanwhile();
+    assert.equal(await textOf(program), "from main\n");
+    await meanwhile();
+    assert.equal((await program.exit()).exitCode, 0);
+  });
+
+  it("gives the end alone", async () => {
+    const program = kiln.vms.ref("hello").attach();
+    await meanwhile();
+    assert.equal((await program.exit()).exitCode, 0);
+  });
+});
+
+describe("everything that is iterated, later", { timeout: 60_000 }, () => {
+  it("logs", async () => {
+    const logs = vm.logs();
+    await meanwhile();
+    assert.equal(await textOf(logs), "one\ntwerror\no\n");
+  });
+
+  it("stats", async () => {
+    const stats = vm.stats({ once: true });
+    await meanwhile();
+    const samples = [];
+    for await (const sample of late(stats)) samples.push(sample);
+    assert.equal(samples.length, 1);
+  });
+
+  it("events", async () => {
+    const events = kiln.events();
+    await meanwhile();
+    const seen: string[] = [];
+    for await (const event of late(events)) {
+      seen.push(event.action);
+      if (seen.length === 3) break;
+    }
+    assert.deepEqual(seen, ["start", "start", "start"]);
+  });
+
+  it("archives out", async () => {
+    kilnd.files.set("/srv", { mode: 0o040755, archive: Buffer.alloc(5000, "x") });
+    const archive = vm.fs.readArchive("/srv");
+    await meanwhile();
+    let bytes = 0;
+    for await (const chunk of late(archive)) bytes += chunk.byteLength;
+    assert.equal(bytes, 5000);
+  });
+
+  it("saved images", async () => {
+    const saved = kiln.images.save(["a", "b"]);
+    await meanwhile();
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of late(saved)) chunks.push(chunk);
+    assert.equal(Buffer.concat(chunks).toString(), "saved a\nsaved b\n");
+  });
+});
+
+describe("everything that is sent, slowly", { timeout: 60_000 }, () => {
+  async function* slowly(): AsyncGenerator<Uint8Array> {
+    await meanwhile();
+    yield Buffer.from("first");
+    await meanwhile();
+    yield Buffer.from("second");
+    await meanwhile();
+  }
+
+  it("archives in", async () => {
+    const writing = vm.fs.writeArchive("/srv", slowly());
+    await meanwhile();
+    assert.equal((await writing).bytes, 11);
+  });
+
+  it("a refusal comes however slow the source is", async () => {
+    const writing = vm.fs.writeArchive("/full", slowly());
+    writing.catch(() => undefined);
+    await meanwhile();
+    await assert.rejects(writing, /no space left/);
+  });
+});
