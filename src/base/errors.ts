@@ -1,6 +1,8 @@
 // The one error of kiln. Codes are gRPC's (https://grpc.io/docs/guides/status-codes/), so the API, the CLI's exit
 // codes and, later, CRI's statuses derive from it without a table each. `reason` is the stable word for machines.
 
+import type { InspectOptions, inspect as nodeInspect } from "node:util";
+
 /** gRPC status codes that kiln uses. */
 export const Code = {
   Cancelled: 1,
@@ -61,6 +63,28 @@ export class KilnError extends Error {
     this.reason = init.reason;
     this.hint = init.hint;
     this.details = init.details ?? {};
+  }
+
+  /** The code's name: "not_found". */
+  get codeName(): string {
+    return codeToString(this.code);
+  }
+
+  /** What JSON.stringify shows: an Error's own members would be left out. */
+  toJSON(): Readonly<Record<string, unknown>> {
+    const { name, codeName, reason, message, hint, details } = this;
+    return { name, code: codeName, reason, message, ...(hint === undefined ? {} : { hint }), details };
+  }
+
+  /** What console.log shows: the stack, with the code by its name. */
+  [Symbol.for("nodejs.util.inspect.custom")](
+    _depth: number,
+    options: InspectOptions,
+    inspect: typeof nodeInspect,
+  ): string {
+    const { codeName, reason, hint, details, cause } = this;
+    const members = { code: codeName, reason, hint, details, cause };
+    return `${this.stack ?? String(this)} ${inspect(members, options)}`;
   }
 
   /**

@@ -1,5 +1,7 @@
 // Output kept in memory, up to a cap.
 
+import type { InspectOptions, inspect as nodeInspect } from "node:util";
+
 /** Default cap of collected output, stdout and stderr each. */
 export const DEFAULT_MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
 
@@ -24,6 +26,20 @@ export class CapturedOutput {
     const lines = this.text.split(/\r?\n/);
     if (lines.at(-1) === "") lines.pop();
     return lines;
+  }
+
+  /** In JSON it is its text, "truncated" beside it being the result's. */
+  toJSON(): string {
+    return this.text;
+  }
+
+  /** What console.log shows: text, not numbers. */
+  [Symbol.for("nodejs.util.inspect.custom")](
+    _depth: number,
+    options: InspectOptions,
+    inspect: typeof nodeInspect,
+  ): string {
+    return `CapturedOutput ${inspect(this.text, options)}${this.truncated ? " (cut)" : ""}`;
   }
 
   /** `${result.stdout}` is its text. */

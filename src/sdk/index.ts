@@ -1,6 +1,6 @@
 // The SDK's door. The first block is for users and follows semantic versioning; the second is for kiln's own CLI.
 
-export { Code, KilnError } from "../base/errors.js";
+export { Code, hasReason, KilnError } from "../base/errors.js";
 export type { AttachExit, AttachOptions } from "./attach.js";
 export { Attachment, attachExitFromBinary } from "./attach.js";
 export { callFailure } from "./call-failure.js";
