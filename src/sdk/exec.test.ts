@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { after, before, describe, it } from "node:test";
+import { inspect } from "node:util";
 import { FakeKilnd } from "../../test/fixtures/fake-kilnd.js";
 import { Code, hasReason, KilnError } from "../base/errors.js";
 import { Kiln } from "./kiln.js";
@@ -217,4 +218,38 @@ it("an idle connection does not keep the process alive", async () => {
   const [code] = await once(child, "close");
   assert.equal(code, 0);
   assert.equal(out, "web\n");
+});
+
+describe("what a result and an error look like", () => {
+  it("shows text in JSON and on the console", async () => {
+    const result = await vm.exec(["echo", "hi"]);
+    assert.equal(JSON.parse(JSON.stringify(result)).stdout, "hi\n");
+    assert.match(inspect(result), /stdout: CapturedOutput 'hi\\n'/);
+    assert.equal(`${result.stdout}`, "hi\n");
+  });
+
+  it("names an error's code in words", async () => {
+    const refused = kiln.vms.ref("nobody").exec(["echo"]).result();
+    const error: unknown = await refused.catch((reason: unknown) => reason);
+    assert.ok(error instanceof KilnError);
+    assert.equal(error.codeName, "not_found");
+    assert.match(inspect(error), /code: 'not_found'/);
+    const { code, reason, hint } = JSON.parse(JSON.stringify(error));
+    assert.deepEqual([code, reason, hint], ["not_found", "vm-not-found", "look"]);
+  });
+
+  it("takes a string for a line of the VM's shell", async () => {
+    await vm.exec("cd /srv && ls");
+    assert.deepEqual(kilnd.execs.at(-1)?.config?.args, ["/bin/sh", "-c", "cd /srv && ls"]);
+    await vm.spawn("sleep 5");
+    assert.deepEqual(kilnd.execs.at(-1)?.config?.args, ["/bin/sh", "-c", "sleep 5"]);
+  });
+
+  it("names VM, call and limit where a limit is over", async () => {
+    await assert.rejects(vm.wait({ timeoutMs: 30 }), /WaitVm of VM web: it took longer than 30 ms/);
+    await assert.rejects(
+      vm.exec(["sleep"], { timeoutMs: 30 }).result(),
+      /Exec of VM web: it took longer than 30 ms/,
+    );
+  });
 });

@@ -93,7 +93,11 @@ describe("exec, later", { timeout: 60_000 }, () => {
   it("ends by its own deadline, whoever looks", async () => {
     const exec = vm.exec(["sleep"], { timeoutMs: 50 });
     await new Promise((resolve) => AbortSignal.timeout(100).addEventListener("abort", resolve));
-    await assert.rejects(exec.result(), (error) => hasReason(error, "timeout"));
+    await assert.rejects(exec.result(), (error: unknown) => {
+      assert.ok(hasReason(error, "timeout"));
+      assert.match(String(error), /Exec of VM web: it took longer than 50 ms/);
+      return true;
+    });
   });
 
   it("has its input read to the end, given as an iterable", async () => {

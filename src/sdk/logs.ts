@@ -2,7 +2,7 @@
 
 import { dateOf } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
-import type { Transport } from "./transport.js";
+import type { Calls } from "./scoped-calls.js";
 
 /** Options of `vm.logs()`. Without any: all that is there, then the end. */
 export interface LogOptions extends CallOptions {
@@ -25,7 +25,7 @@ export interface LogChunk {
 
 /** Reads a log. Not reading on stops kilnd from sending. */
 export async function* readLogs(
-  transport: Transport,
+  transport: Calls,
   vm: string,
   options: LogOptions,
 ): AsyncGenerator<LogChunk, void> {

@@ -3,7 +3,7 @@
 import type { VmStatsJson } from "../gen/kiln/v1/vm_pb.js";
 import { dateOf, numberOf } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
-import type { Transport } from "./transport.js";
+import type { Calls } from "./scoped-calls.js";
 import type { VmStats } from "./types.js";
 
 /** Options of `vm.stats()` and `kiln.vms.stats()`. */
@@ -20,7 +20,7 @@ export interface StatsSample {
 
 /** @param vms ids or names; none: all that run */
 export async function* readStats(
-  transport: Transport,
+  transport: Calls,
   vms: readonly string[],
   options: StatsOptions,
 ): AsyncGenerator<StatsSample, void> {

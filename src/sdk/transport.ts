@@ -3,10 +3,10 @@
 
 import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2 } from "node:http2";
 import type { Socket } from "node:net";
-import { KilnError } from "../base/errors.js";
 import type { StreamCalls, StreamName, UnaryCalls, UnaryName } from "./calls.js";
-import { type CallOptions, deadlineSignal, endedError, throwIfEnded } from "./deadline.js";
+import { type CallOptions, callError, deadlineSignal, endedError, throwIfEnded } from "./deadline.js";
 import { cancelOn, collectBody, openRequest } from "./http-exchange.js";
+import { type Calls, callName, type SubjectOptions } from "./scoped-calls.js";
 import { connectionLost, errorFromHttpStatus, errorFromWire } from "./wire-error.js";
 import { WireStream } from "./wire-stream.js";
 
@@ -23,7 +23,7 @@ const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
 export type OpenSocket = () => Promise<Socket>;
 
 /** Calls kilnd. One HTTP/2 connection, opened at the first call; idle, it does not keep the process alive. */
-export class Transport {
+export class Transport implements Calls {
   readonly #openSocket: OpenSocket;
   #session: Promise<ClientHttp2Session> | undefined;
   #active = 0;
@@ -42,19 +42,19 @@ export class Transport {
   async unary<M extends UnaryName>(
     method: M,
     request: UnaryCalls[M]["request"],
-    options: CallOptions = {},
+    options: SubjectOptions = {},
   ): Promise<UnaryCalls[M]["response"]> {
     const signal = deadlineSignal(options);
-    throwIfEnded(signal, method);
-    const stream = await this.#openStream(method, "application/json", options.timeoutMs, signal);
+    const what = callName(method, options);
+    throwIfEnded(signal, what);
+    const stream = await this.#openStream(method, "application/json", options, signal);
     const detach = cancelOn(stream, signal);
     try {
       stream.end(JSON.stringify(request));
       const { status, body } = await collectBody(stream, MAX_BODY_BYTES);
       return parseUnary(method, status, body) as UnaryCalls[M]["response"];
     } catch (error) {
-      if (signal?.aborted) throw endedError(signal, method);
-      throw error instanceof KilnError ? error : connectionLost(method, error);
+      throw callError(error, signal, what) ?? connectionLost(what, error);
     } finally {
       detach();
     }
@@ -63,18 +63,18 @@ export class Transport {
   /** A call whose requests, responses or both are streams. Opens at once; errors come out of its iteration. */
   stream<M extends StreamName>(
     method: M,
-    options: CallOptions = {},
+    options: SubjectOptions = {},
   ): WireStream<StreamCalls[M]["request"], StreamCalls[M]["response"]> {
     const signal = deadlineSignal(options);
-    const opened = this.#openStream(method, "application/connect+json", options.timeoutMs, signal);
-    return new WireStream(method, opened, signal);
+    const opened = this.#openStream(method, "application/connect+json", options, signal);
+    return new WireStream(callName(method, options), opened, signal);
   }
 
   /** A call with one request and a stream of responses. */
   serverStream<M extends StreamName>(
     method: M,
     request: StreamCalls[M]["request"],
-    options: CallOptions = {},
+    options: SubjectOptions = {},
   ): AsyncGenerator<StreamCalls[M]["response"], void> {
     const stream = this.stream(method, options);
     stream.send(request).catch(() => undefined); // the failure comes out of the iteration
@@ -93,11 +93,11 @@ export class Transport {
   async #openStream(
     method: string,
     contentType: string,
-    timeoutMs: number | undefined,
+    options: SubjectOptions,
     signal: AbortSignal | undefined,
   ): Promise<ClientHttp2Stream> {
-    const session = await this.#connected(method, signal);
-    const stream = openRequest(session, method, contentType, timeoutMs);
+    const session = await this.#connected(callName(method, options), signal);
+    const stream = openRequest(session, method, contentType, options.timeoutMs);
     this.#hold(session);
     stream.once("close", () => this.#release(session));
     return stream;

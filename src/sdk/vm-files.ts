@@ -4,8 +4,8 @@ import { Code, errnoOf, hasReason, KilnError } from "../base/errors.js";
 import { numberOf } from "./convert.js";
 import { type CopyPlan, type CopyTarget, parentName } from "./copy-plan.js";
 import type { CallOptions } from "./deadline.js";
+import type { Calls } from "./scoped-calls.js";
 import { sendSource } from "./send-source.js";
-import type { Transport } from "./transport.js";
 import type { PathInfo } from "./types.js";
 
 const S_IFMT = 0o170000;
@@ -48,10 +48,10 @@ export interface ArchiveResult {
 
 /** The files of one running VM. */
 export class VmFiles {
-  readonly #transport: Transport;
+  readonly #transport: Calls;
   readonly #vm: string;
 
-  constructor(transport: Transport, vm: string) {
+  constructor(transport: Calls, vm: string) {
     this.#transport = transport;
     this.#vm = vm;
   }

@@ -4,18 +4,18 @@ import { Code, KilnError } from "../base/errors.js";
 import { DEFAULT_HOST_IP } from "../base/ports.js";
 import { portFromJson, vmFromJson } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
-import type { Transport } from "./transport.js";
+import type { Calls } from "./scoped-calls.js";
 import type { PortBinding } from "./types.js";
 import { planPorts } from "./vm-options.js";
 
 /** The published ports of one VM. */
 export class VmPorts {
-  readonly #transport: Transport;
+  readonly #transport: Calls;
   readonly #vm: string;
   readonly #onChange: (ports: readonly PortBinding[]) => void;
 
   /** @param onChange told what is bound whenever that is known anew */
-  constructor(transport: Transport, vm: string, onChange: (ports: readonly PortBinding[]) => void) {
+  constructor(transport: Calls, vm: string, onChange: (ports: readonly PortBinding[]) => void) {
     this.#transport = transport;
     this.#vm = vm;
     this.#onChange = onChange;

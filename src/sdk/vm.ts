@@ -7,8 +7,8 @@ import { statusFromJson, vmFromJson } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
 import { Exec, type ExecOptions, planExec } from "./exec.js";
 import { type LogChunk, type LogOptions, readLogs } from "./logs.js";
+import { type Calls, callsAbout } from "./scoped-calls.js";
 import { readStats, type StatsOptions, type StatsSample } from "./stats.js";
-import type { Transport } from "./transport.js";
 import type { VmInfo, VmStatus } from "./types.js";
 import { VmFiles } from "./vm-files.js";
 import { VmPorts } from "./vm-ports.js";
@@ -48,18 +48,18 @@ export class Vm implements AsyncDisposable {
   readonly fs: VmFiles;
   /** Published ports. */
   readonly ports: VmPorts;
-  readonly #transport: Transport;
+  readonly #transport: Calls;
   readonly #owned: boolean;
   #info: VmInfo;
 
   /** For `kiln.run()` and friends; get handles from a `Kiln`. */
-  constructor(transport: Transport, info: VmInfo, owned: boolean) {
+  constructor(transport: Calls, info: VmInfo, owned: boolean) {
     this.id = info.id;
-    this.fs = new VmFiles(transport, info.id);
-    this.ports = new VmPorts(transport, info.id, (ports) => {
+    this.#transport = callsAbout(transport, () => `VM ${this.name || this.id.slice(0, 12)}`);
+    this.fs = new VmFiles(this.#transport, info.id);
+    this.ports = new VmPorts(this.#transport, info.id, (ports) => {
       this.#info = { ...this.#info, status: { ...this.#info.status, ports } };
     });
-    this.#transport = transport;
     this.#owned = owned;
     this.#info = info;
   }
@@ -139,15 +139,22 @@ export class Vm implements AsyncDisposable {
    * Starts a process in the VM: await it for its result, iterate it for its output.
    *
    * ```ts
-   * const { exitCode, stdout } = await vm.exec(["sh", "-c", "echo hi"], { timeoutMs: 5_000 });
+   * const { exitCode, stdout } = await vm.exec(["ls", "-l", dir], { timeoutMs: 5_000 });
+   * await vm.exec("apt-get update && apt-get install -y git");   // a line for the VM's /bin/sh
    * ```
+   *
+   * Put nothing into a shell line that somebody else chose: arguments of a list need no quoting.
    */
-  exec(args: readonly string[], options: ExecOptions = {}): Exec {
-    return new Exec(this.#transport.stream("VmService/Exec", options), this.id, args, options);
+  exec(args: readonly string[] | string, options: ExecOptions = {}): Exec {
+    return new Exec(this.#transport.stream("VmService/Exec", options), this.id, argumentsOf(args), options);
   }
 
   /** Starts a process and leaves it running, with nobody to read its output; gives its process id in the guest. */
-  async spawn(args: readonly string[], options: Omit<ExecOptions, "stdin" | "check"> = {}): Promise<number> {
+  async spawn(
+    command: readonly string[] | string,
+    options: Omit<ExecOptions, "stdin" | "check"> = {},
+  ): Promise<number> {
+    const args = argumentsOf(command);
     const start = { vm: this.id, config: { ...planExec(args, options), detach: true } };
     for await (const message of this.#transport.serverStream("VmService/Exec", { start }, options)) {
       if (message.started !== undefined) return message.started.pid ?? 0;
@@ -212,6 +219,11 @@ export class Vm implements AsyncDisposable {
     this.#info = vmFromJson(json);
     return this.#info;
   }
+}
+
+/** A string is a line for the shell. */
+function argumentsOf(command: readonly string[] | string): readonly string[] {
+  return typeof command === "string" ? ["/bin/sh", "-c", command] : command;
 }
 
 function reachable(hostIp: string): string {

@@ -2,7 +2,7 @@
 
 import type { ClientHttp2Stream } from "node:http2";
 import { Code, KilnError } from "../base/errors.js";
-import { endedError } from "./deadline.js";
+import { callError, endedError } from "./deadline.js";
 import { EnvelopeReader, encodeEnvelope, FLAG_COMPRESSED, FLAG_END_STREAM } from "./envelope.js";
 import { cancelOn, readBody, resetStream, responseStatus } from "./http-exchange.js";
 import { connectionLost, errorFromRefusal, errorFromWire } from "./wire-error.js";
@@ -12,13 +12,14 @@ const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
 
 /** Requests may be sent and responses read in any interleaving. Not reading stops the peer, not sending does not. */
 export class WireStream<Request, Response> {
-  readonly #method: string;
+  /** For messages: "Exec of VM web". */
+  readonly #what: string;
   readonly #opened: Promise<ClientHttp2Stream>;
   readonly #signal: AbortSignal | undefined;
   #cancelled = false;
 
-  constructor(method: string, opened: Promise<ClientHttp2Stream>, signal: AbortSignal | undefined) {
-    this.#method = method;
+  constructor(what: string, opened: Promise<ClientHttp2Stream>, signal: AbortSignal | undefined) {
+    this.#what = what;
     this.#signal = signal;
     this.#opened = opened;
     opened.then(
@@ -61,9 +62,8 @@ export class WireStream<Request, Response> {
     try {
       yield* this.#read(stream);
     } catch (error) {
-      if (this.#signal?.aborted) throw endedError(this.#signal, this.#method);
-      if (this.#cancelled) throw cancelledError(this.#method);
-      throw error instanceof KilnError ? error : connectionLost(this.#method, error);
+      if (this.#cancelled && !this.#signal?.aborted) throw cancelledError(this.#what);
+      throw callError(error, this.#signal, this.#what) ?? connectionLost(this.#what, error);
     } finally {
       resetStream(stream);
     }
@@ -75,7 +75,7 @@ export class WireStream<Request, Response> {
     const reader = new EnvelopeReader(MAX_MESSAGE_BYTES);
     for await (const chunk of stream as AsyncIterable<Buffer>) {
       for (const { flags, payload } of reader.push(chunk)) {
-        if ((flags & FLAG_COMPRESSED) !== 0) throw unexpectedFrame(this.#method);
+        if ((flags & FLAG_COMPRESSED) !== 0) throw unexpectedFrame(this.#what);
         if ((flags & FLAG_END_STREAM) !== 0) return finish(payload);
         yield JSON.parse(payload.toString("utf8")) as Response;
       }
@@ -85,13 +85,13 @@ export class WireStream<Request, Response> {
 
   async #refused(stream: ClientHttp2Stream, status: number): Promise<KilnError> {
     const body = await readBody(stream, MAX_MESSAGE_BYTES).catch(() => "");
-    return errorFromRefusal(status, this.#method, body.toString());
+    return errorFromRefusal(status, this.#what, body.toString());
   }
 
   #lost(): KilnError {
-    if (this.#signal?.aborted) return endedError(this.#signal, this.#method);
-    if (this.#cancelled) return cancelledError(this.#method);
-    return connectionLost(this.#method);
+    if (this.#signal?.aborted) return endedError(this.#signal, this.#what);
+    if (this.#cancelled) return cancelledError(this.#what);
+    return connectionLost(this.#what);
   }
 }
 
