@@ -11,17 +11,20 @@ const file = (path) => () => existsSync(path);
 const RUN = {
   "ca-certificates": file("/etc/ssl/certs/ca-certificates.crt"),
   kmod: program("depmod"),
-  passt: program("pasta"),
   "qemu-system-x86": program("qemu-system-x86_64"),
   "util-linux": program("setpriv"),
   "xz-utils": program("xz"),
   zstd: program("zstd"),
 };
-/** cargo links with them; curl brings cargo. */
+/** cargo links with them, passt is built with them; curl brings cargo. */
 const BUILD = {
   curl: program("curl"),
+  // Of deb12u2 or later: has the keys by which the sources of passt are checked.
+  "debian-archive-keyring": file("/usr/share/keyrings/debian-archive-trixie-stable.gpg"),
   gcc: program("gcc"),
   "libc6-dev": file("/usr/include/stdio.h"),
+  make: program("make"),
+  patch: program("patch"),
 };
 /** Debian images are made with them; fakechroot for users without subordinate ids. */
 const IMAGE = {
@@ -52,7 +55,6 @@ const KERNEL = {
   bison: program("bison"),
   flex: program("flex"),
   "libelf-dev": file("/usr/include/gelf.h"),
-  make: program("make"),
   perl: program("perl"),
 };
 

@@ -24,6 +24,9 @@ export const PATHS = {
   kernelData: `${BUILD}/kernel/data`,
   /** OCI layouts, one directory per image. */
   images: `${BUILD}/images`,
+  /** passt and pasta, built from Debian's newer sources, which stay beside them. */
+  passt: `${BUILD}/passt`,
+  passtSources: `${BUILD}/passt/sources`,
   /** KILN_ROOT of `npm start`. */
   startRoot: `${BUILD}/start`,
 };

@@ -6,6 +6,7 @@ import { ensureDebianImages, TEST_IMAGES } from "./debian-image.mjs";
 import { ensureKernel } from "./kernel.mjs";
 import { withSetupLock } from "./lock.mjs";
 import { ensurePackages } from "./packages.mjs";
+import { ensurePasst } from "./passt.mjs";
 
 /** @param {{ tests?: boolean, bench?: boolean }} options also what only tests need, or benches (which need both) */
 export async function setup({ tests = false, bench = false } = {}) {
@@ -16,6 +17,7 @@ export async function setup({ tests = false, bench = false } = {}) {
     await ensureRust();
     await ensureCompiled();
     linkCommands();
+    await ensurePasst({ needed: tests });
     await ensureKernel({ own: tests });
     await ensureDebianImages([...(tests ? TEST_IMAGES : ["debian"]), ...(bench ? ["bench"] : [])]);
   });
