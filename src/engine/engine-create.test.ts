@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import {
   configOf,
+  createEngine,
   createFakeRooms,
   createWorld,
   destroyWorld,
@@ -12,6 +13,8 @@ import {
 } from "../../test/fixtures/fake-rooms.js";
 import { hasReason } from "../base/errors.js";
 import type { ProgressUpdate } from "../base/progress.js";
+import { formatPlatform, parsePlatform } from "../image/index.js";
+import type { Platform } from "../image/types.js";
 import type { Engine } from "./engine.js";
 import type { VmConfig } from "./vm-config.js";
 
@@ -123,6 +126,60 @@ describe("create", () => {
   });
 });
 
+describe("platforms", () => {
+  const wanted = async (changes: Partial<VmConfig>, cpuLevel?: number) => {
+    const rooms = createFakeRooms(world);
+    const asked: unknown[] = [];
+    const { choose } = rooms.vmms;
+    const other = createEngine(
+      { ...world, root: join(world.root, "other") },
+      {},
+      {
+        ...rooms,
+        images: {
+          ...rooms.images,
+          pull: async (_, { platform }) => {
+            asked.push(platform);
+            return platform === undefined ? world.image : { ...world.image, platform };
+          },
+        },
+        vmms: {
+          ...rooms.vmms,
+          choose: async (...words) => {
+            const { driver, probe, why } = await choose(...words);
+            const { cpuLevel: _level, ...plain } = probe;
+            return { driver, why, probe: cpuLevel === undefined ? plain : { ...plain, cpuLevel } };
+          },
+        },
+      },
+    );
+    await other.open();
+    try {
+      await other.create({ config: configOf(changes), pull: "always" });
+      await other.images.pull(
+        "app",
+        changes.platform === undefined ? {} : { platform: parsePlatform(changes.platform) },
+      );
+    } finally {
+      await other.close();
+    }
+    assert.deepEqual(asked[0], asked[1], "run and pull ask for the same");
+    return formatPlatform(asked[0] as Platform);
+  };
+
+  it("are asked for as high as the VMM's guests run", async () => {
+    assert.equal(await wanted({}, 3), "linux/amd64/v3");
+    assert.equal(await wanted({}, 1), "linux/amd64");
+    assert.equal(await wanted({}), "linux/amd64");
+  });
+
+  it("are taken as named", async () => {
+    assert.equal(await wanted({ platform: "linux/amd64/v2" }, 3), "linux/amd64/v2");
+    assert.equal(await wanted({ platform: "amd64" }, 3), "linux/amd64");
+    assert.equal(await wanted({ platform: "linux/386" }, 3), "linux/386");
+  });
+});
+
 describe("what a create refuses", () => {
   it("asks no registry under --pull=never", async () => {
     await assert.rejects(create({ image: "other" }, "never"), (error) => hasReason(error, "image-not-found"));
@@ -131,6 +188,22 @@ describe("what a create refuses", () => {
   it("an image of another architecture", async () => {
     world.image = { ...world.image, platform: { os: "linux", architecture: "arm64" } };
     await assert.rejects(create(), (error) => hasReason(error, "foreign-platform"));
+  });
+
+  it("a platform above the level that the VMM's guests have", async () => {
+    for (const platform of ["linux/amd64/v4", "linux/arm64/v8", "linux/arm/v7"])
+      await assert.rejects(create({ platform }), (error) => hasReason(error, "foreign-platform"), platform);
+    world.image = { ...world.image, platform: { os: "linux", architecture: "amd64", variant: "v4" } };
+    await assert.rejects(create(), (error) => hasReason(error, "foreign-platform"));
+  });
+
+  it("an image above the level that was asked for", async () => {
+    world.image = { ...world.image, platform: { os: "linux", architecture: "amd64", variant: "v3" } };
+    assert.equal((await create()).record.config.platform, "linux/amd64/v3");
+    await assert.rejects(create({ platform: "amd64" }), (error) => hasReason(error, "foreign-platform"));
+    await assert.rejects(create({ platform: "linux/amd64/v2" }), (error) =>
+      hasReason(error, "foreign-platform"),
+    );
   });
 
   it("more CPUs than the VMM gives", async () => {

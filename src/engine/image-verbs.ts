@@ -5,6 +5,7 @@ import { Code, KilnError } from "../base/errors.js";
 import type { ImportOptions, PullOptions, StoredImage } from "../image/types.js";
 import type { EngineContext } from "./context.js";
 import { IMAGE_FILTERS, matchesImage, parseFilters } from "./filters.js";
+import { defaultPlatform } from "./guest-platform.js";
 import { requireDisk } from "./host.js";
 import { explainUnusable } from "./unusable-image.js";
 import { basesInUse } from "./usage.js";
@@ -44,7 +45,8 @@ export class ImageVerbs {
 
   async pull(reference: string, options: PullOptions): Promise<StoredImage> {
     await this.#requireDisk(`pull ${reference}`);
-    const image = await this.#ctx.rooms.images.pull(reference, options);
+    const platform = options.platform ?? (await defaultPlatform(this.#ctx, options));
+    const image = await this.#ctx.rooms.images.pull(reference, { ...options, platform });
     this.#emit("pull", image.id, reference);
     return image;
   }

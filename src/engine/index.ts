@@ -1,6 +1,7 @@
 // The door of the engine.
 
 // What the API shows of other rooms' nouns.
+export { parsePlatform } from "../image/index.js";
 export type { RegistryCredentials, StoredImage } from "../image/types.js";
 export type { StoredKernel } from "../kernel/types.js";
 // For programs that embed kiln and for the API.
@@ -18,7 +19,7 @@ export type { ListedVmm } from "./system-verbs.js";
 export type { DiskUsage } from "./usage.js";
 export type { AttachOutput, AttachSpec } from "./vm-attach.js";
 export { defaultConfig, type PortBinding, type VmConfig } from "./vm-config.js";
-export { type PullPolicy, parsePlatform } from "./vm-create.js";
+export type { PullPolicy } from "./vm-create.js";
 export type { VmEntry } from "./vm-entry.js";
 export type { ExecOutput, ExecSpec, ProcessInput } from "./vm-exec.js";
 export { isLive, type VmState } from "./vm-state.js";

@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, KilnError } from "../base/errors.js";
 import { UndoStack } from "../base/undo.js";
+import { parsePlatform } from "../image/index.js";
 import type { StoredImage } from "../image/types.js";
 import type { BuiltKernel, KernelArchitecture } from "../kernel/index.js";
 import type { KernelImportOptions, StoredKernel } from "../kernel/types.js";
@@ -12,7 +13,6 @@ import { requireDisk } from "./host.js";
 import { kernelLayer, ownKernelOf, planKernelImage } from "./kernel-image.js";
 import { SharedWork, type WorkOptions } from "./shared-work.js";
 import { SpoolSink } from "./spool-sink.js";
-import { parsePlatform } from "./vm-create.js";
 
 export interface ImportKernelSpec {
   /** A file, "debian", or an image reference. */

@@ -9,11 +9,13 @@ import { Code, KilnError } from "../base/errors.js";
 import { makeDirectory } from "../base/files.js";
 import { UndoStack } from "../base/undo.js";
 import type { BootResponse, BootTimings } from "../gen/kiln/agent/v1/agent_pb.js";
+import { parsePlatform } from "../image/index.js";
 import type { VmmDriver, VmmHandle, VmmProbe, VmmSpec } from "../vmm/types.js";
 import { fromAgent } from "./agent-errors.js";
 import { cowBase, requireBase } from "./bases.js";
 import { type BootFacts, planBoot, planSpec, type SpecFacts } from "./boot-plan.js";
 import { type EngineContext, vmLogger } from "./context.js";
+import { guestPlatform, requireRunnable } from "./guest-platform.js";
 import { requireDisk, requireMemory } from "./host.js";
 import type { BootAssets } from "./kernel-assets.js";
 import { LiveVm } from "./live-vm.js";
@@ -52,6 +54,12 @@ export async function prepareBoot(
   const base = requireBase(ctx.bases, record.base, entry.name);
   await rooms.disks.checkCow(store.cowPath(entry.id), cowBase(base));
   const { driver, probe } = await rooms.vmms.choose(record.config.vmm || settings.vmm);
+  requireRunnable(
+    guestPlatform(host.facts, probe),
+    parsePlatform(record.config.platform),
+    `start VM ${entry.name}`,
+    "another VMM may have been chosen when it was made: choose it again with --vmm or vmm= in config.toml",
+  );
   const assets = await ctx.kernels.prepare(record.kernelId);
   const userNetwork = probe.capabilities?.userNetwork ?? false;
   if (record.config.network === "user" && !userNetwork) {

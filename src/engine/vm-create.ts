@@ -5,9 +5,11 @@ import { join } from "node:path";
 import { Code, KilnError } from "../base/errors.js";
 import { newId } from "../base/ids.js";
 import { UndoStack } from "../base/undo.js";
+import { formatPlatform, parsePlatform } from "../image/index.js";
 import type { Platform, RegistryCredentials, StoredImage } from "../image/types.js";
 import { type Base, baseKeyOf, cowBase } from "./bases.js";
 import { type EngineContext, emitVmEvent, isoNow } from "./context.js";
+import { guestPlatform, requireAsked, requireRunnable } from "./guest-platform.js";
 import { requireDisk } from "./host.js";
 import { notReady, type WorkOptions } from "./shared-work.js";
 import { dropImage, isImagesFault } from "./unusable-image.js";
@@ -38,7 +40,9 @@ export async function createVm(
   options: WorkOptions,
 ): Promise<VmEntry> {
   const config = validateConfig(request.config, ctx.host.facts);
-  await checkVmm(ctx, config);
+  const guest = await checkVmm(ctx, config);
+  const wanted = config.platform === "" ? guest : parsePlatform(config.platform);
+  requireRunnable(guest, wanted, `image ${config.image}`, "microVMs run their host's architecture");
   // A kernel that is not there is refused before an image is fetched.
   if (config.kernel !== "") await ctx.kernels.choose(config.kernel, options);
   const id = newId();
@@ -47,8 +51,8 @@ export async function createVm(
   undo.push("give the name back", release);
   await requireDisk(ctx.host, `create VM ${name}`, ctx.dataRoot, 0, ctx.settings.diskReserveBytes);
 
-  const { image, isNew } = await findImage(ctx, config, request, options);
-  requirePlatform(image, config);
+  const { image, isNew } = await findImage(ctx, config, wanted, request, options);
+  requireAsked(wanted, image.platform, config.image);
   await using holds = new UndoStack();
   holds.push("let go of the image", ctx.imageHolds.hold(image.id));
   holds.push("let go of the base", ctx.bases.hold(baseKeyOf(image, config.diskBytes)));
@@ -68,7 +72,14 @@ export async function createVm(
     version: 1,
     id,
     createdAt: isoNow(ctx),
-    config: { ...config, name, imageId: image.id, labels, stopTimeoutMs },
+    config: {
+      ...config,
+      name,
+      imageId: image.id,
+      labels,
+      stopTimeoutMs,
+      platform: formatPlatform(image.platform),
+    },
     program: { ...program, args: [...args], env: [...env], ports: [...ports] },
     base: base.key,
     kernelId: kernel.id,
@@ -105,8 +116,8 @@ export function makeEntry(ctx: EngineContext, record: VmRecord, status: VmStatus
   });
 }
 
-/** A VMM that can't run this VM is a refusal now, not a failure at its start. */
-async function checkVmm(ctx: EngineContext, config: VmConfig): Promise<void> {
+/** A VMM that can't run this VM is a refusal now, not a failure at its start. @returns what its guests run */
+async function checkVmm(ctx: EngineContext, config: VmConfig): Promise<Platform> {
   const { driver, probe } = await ctx.rooms.vmms.choose(config.vmm || ctx.settings.vmm);
   const most = probe.capabilities?.maxVcpus ?? config.cpus;
   if (config.cpus > most) {
@@ -118,11 +129,13 @@ async function checkVmm(ctx: EngineContext, config: VmConfig): Promise<void> {
       },
     );
   }
+  return guestPlatform(ctx.host.facts, probe);
 }
 
 async function findImage(
   ctx: EngineContext,
   config: VmConfig,
+  platform: Platform,
   request: CreateRequest,
   options: WorkOptions,
 ): Promise<{ image: StoredImage; isNew: boolean }> {
@@ -141,43 +154,13 @@ async function findImage(
   await requireDisk(ctx.host, `pull ${config.image}`, ctx.dataRoot, 0, ctx.settings.diskReserveBytes);
   const known = new Set(images.list().map(({ id }) => id));
   const image = await images.pull(config.image, {
-    platform: parsePlatform(config.platform),
+    platform,
     ...(options.signal === undefined ? {} : { signal: options.signal }),
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
     ...(request.credentials === undefined ? {} : { credentials: request.credentials }),
   });
   ctx.events.emit({ type: "image", action: "pull", id: image.id, attributes: { name: config.image } });
   return { image, isNew: !known.has(image.id) };
-}
-
-/**
- * "linux/amd64", "linux/arm64/v8".
- *
- * @throws KilnError invalid_argument `bad-platform`
- */
-export function parsePlatform(text: string): Platform {
-  const [os = "", architecture = "", variant, ...more] = text.split("/");
-  if (os === "" || architecture === "" || more.length > 0) {
-    throw new KilnError(Code.InvalidArgument, `"${text}" is not a platform`, {
-      reason: "bad-platform",
-      hint: "write for example linux/amd64",
-    });
-  }
-  return variant === undefined ? { os, architecture } : { os, architecture, variant };
-}
-
-function requirePlatform(image: StoredImage, config: VmConfig): void {
-  const has = `${image.platform.os}/${image.platform.architecture}`;
-  const { os, architecture } = parsePlatform(config.platform);
-  if (has === `${os}/${architecture}`) return;
-  throw new KilnError(
-    Code.InvalidArgument,
-    `image ${config.image} is for ${has}, this host is ${config.platform}`,
-    {
-      reason: "foreign-platform",
-      hint: "pull the image for this host's architecture",
-    },
-  );
 }
 
 function allocateUser(ctx: EngineContext): { uid: number } | undefined {

@@ -14,8 +14,8 @@ function validate(changes: Partial<VmConfig>): VmConfig {
 
 describe("validateConfig", () => {
   it("fills the defaults in", () => {
-    const { cpus, memoryBytes, diskBytes, platform } = validate({});
-    assert.deepEqual([cpus, memoryBytes, diskBytes, platform], [1, 512 * MIB, 65_536 * MIB, "linux/amd64"]);
+    const { cpus, memoryBytes, diskBytes } = validate({});
+    assert.deepEqual([cpus, memoryBytes, diskBytes], [1, 512 * MIB, 65_536 * MIB]);
   });
 
   it("rounds CPUs, memory and disk up", () => {
@@ -40,7 +40,8 @@ describe("validateConfig", () => {
     ["more memory than the host has", { memoryBytes: 9000 * MIB }, "memory-too-large"],
     ["a disk that is too small", { diskBytes: MIB }, "bad-disk-size"],
     ["a disk that is too large", { diskBytes: 1024 ** 5 }, "bad-disk-size"],
-    ["a foreign platform", { platform: "linux/arm64" }, "foreign-platform"],
+    ["another operating system", { platform: "windows/amd64" }, "invalid-platform"],
+    ["a platform that is none", { platform: "linux/amd64/v2/x" }, "invalid-platform"],
     ["an entry that is none", { env: ["NOVALUE"] }, "bad-env"],
     ["an entry without a name", { env: ["=x"] }, "bad-env"],
     ["a NUL byte", { command: ["a\0b"] }, "bad-argument"],

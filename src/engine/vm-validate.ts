@@ -5,6 +5,7 @@ import { isIP } from "node:net";
 import { Code, KilnError } from "../base/errors.js";
 import { isValidName } from "../base/ids.js";
 import { formatMemory, formatSize } from "../base/units.js";
+import { formatPlatform, parsePlatform } from "../image/index.js";
 import type { HostFacts } from "./host.js";
 import { signalNumber } from "./signals.js";
 import { DEFAULTS, type PortBinding, type VmConfig } from "./vm-config.js";
@@ -20,7 +21,7 @@ const MOST_TEXT_BYTES = 1024 ** 2;
 /**
  * The configuration with every default filled in that does not depend on the image.
  *
- * @throws KilnError invalid_argument (`bad-*`), resource_exhausted (`too-many-cpus`, `memory-too-large`)
+ * @throws KilnError invalid_argument (`bad-*`, `invalid-platform`), resource_exhausted (`too-many-cpus`, `memory-too-large`)
  */
 export function validateConfig(config: VmConfig, host: HostFacts): VmConfig {
   const filled: VmConfig = {
@@ -28,7 +29,7 @@ export function validateConfig(config: VmConfig, host: HostFacts): VmConfig {
     cpus: Math.ceil(config.cpus === 0 ? DEFAULTS.cpus : config.cpus),
     memoryBytes: roundUp(config.memoryBytes || DEFAULTS.memoryBytes, MIB),
     diskBytes: roundUp(config.diskBytes || DEFAULTS.diskBytes, MIB),
-    platform: config.platform || host.platform,
+    platform: config.platform === "" ? "" : formatPlatform(parsePlatform(config.platform)),
     publish: config.publish.map((port) => ({
       ...port,
       hostIp: port.hostIp === "" ? "0.0.0.0" : port.hostIp,
@@ -90,13 +91,6 @@ function checkResources(config: VmConfig, host: HostFacts): void {
   if (config.diskBytes < LEAST_DISK || config.diskBytes > MOST_DISK) {
     const asked = formatSize(config.diskBytes);
     throw invalid("bad-disk-size", `a root disk of ${asked} can't be made`, "give between 64m and 16t");
-  }
-  if (config.platform !== host.platform) {
-    throw invalid(
-      "foreign-platform",
-      `platform ${config.platform} can't run on this host (${host.platform})`,
-      "kiln runs images of the host's own architecture",
-    );
   }
 }
 

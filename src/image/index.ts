@@ -15,7 +15,7 @@ export {
   type TarMember,
 } from "./layers/index.js";
 export { DEFAULT_LIMITS, type ImageLimits } from "./limits.js";
-export { formatPlatform, hostPlatform, normalisePlatform, parsePlatform } from "./platform.js";
+export { formatPlatform, hostPlatform, normalisePlatform, parsePlatform, rankPlatform } from "./platform.js";
 export { ImageReason } from "./reasons.js";
 export {
   familiarName,

@@ -36,12 +36,50 @@ describe("rankPlatform", () => {
     assert.equal(rank("linux/amd64/v1", "linux/amd64"), 0);
   });
   it("prefers the newer of the older ARM variants", () => {
-    assert.equal(rank("linux/arm/v7", "linux/arm/v6"), 1);
-    assert.equal(rank("linux/arm/v7", "linux/arm/v5"), 2);
+    assert.equal(rank("linux/arm/v7", "linux/arm/v6"), 10);
+    assert.equal(rank("linux/arm/v7", "linux/arm/v5"), 20);
+  });
+  const best = (wanted: string, ...offered: string[]) =>
+    offered
+      .filter((text) => rank(wanted, text) !== undefined)
+      .sort((a, b) => (rank(wanted, a) ?? 0) - (rank(wanted, b) ?? 0));
+  it("takes the highest level of amd64 that the machine has, and 386 last", () => {
+    const all = [
+      "linux/386",
+      "linux/amd64",
+      "linux/amd64/v4",
+      "linux/amd64/v2",
+      "linux/amd64/v3",
+      "linux/arm64",
+    ];
+    assert.deepEqual(best("linux/amd64/v3", ...all), [
+      "linux/amd64/v3",
+      "linux/amd64/v2",
+      "linux/amd64",
+      "linux/386",
+    ]);
+    assert.deepEqual(best("linux/amd64", ...all), ["linux/amd64", "linux/386"]);
+    assert.deepEqual(best("linux/386", ...all), ["linux/386"]);
+  });
+  it("runs arm64's v8 on v9, never the reverse", () => {
+    assert.deepEqual(best("linux/arm64/v9", "linux/arm64", "linux/arm64/v9", "linux/arm64/v9.2"), [
+      "linux/arm64/v9",
+      "linux/arm64",
+    ]);
+    assert.deepEqual(best("linux/arm64", "linux/arm64/v8.2", "linux/arm64/v9", "linux/arm64/v8"), [
+      "linux/arm64/v8",
+    ]);
+  });
+  it("knows nothing of a variant that it does not know", () => {
+    assert.equal(rank("linux/amd64/v3", "linux/amd64/fast"), undefined);
+    assert.equal(rank("linux/amd64/fast", "linux/amd64"), undefined);
+    assert.equal(rank("linux/amd64/fast", "linux/amd64/fast"), 0);
+    assert.equal(rank("linux/riscv64/v3", "linux/riscv64/v2"), undefined);
   });
   it("does not run what is newer than the machine", () => {
     assert.equal(rank("linux/arm/v6", "linux/arm/v7"), undefined);
     assert.equal(rank("linux/amd64", "linux/amd64/v3"), undefined);
+    assert.equal(rank("linux/amd64/v3", "linux/amd64/v4"), undefined);
   });
   it("does not run another architecture", () => assert.equal(rank("linux/amd64", "linux/arm64"), undefined));
 });

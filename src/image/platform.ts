@@ -68,27 +68,41 @@ export function normalisePlatform(platform: Platform): Platform {
 
 /**
  * How well an image for `offered` runs where `wanted` is asked for: 0 is exact, more is worse, undefined is not at all.
- * An ARM v7 machine runs v6 and v5 too; nothing else is assumed to be compatible.
+ * As containerd matches: an ARM v7 machine runs v6 and v5 too, an amd64/v3 one v2, v1 and last of all 386, an
+ * arm64/v9 one v8.
  */
 export function rankPlatform(wanted: Platform, offered: Platform): number | undefined {
   const want = normalisePlatform(wanted);
   const have = normalisePlatform(offered);
-  if (want.os !== have.os || want.architecture !== have.architecture) return undefined;
+  if (want.os !== have.os) return undefined;
+  if (want.architecture === "amd64" && have.architecture === "386") return LAST_RANK;
+  if (want.architecture !== have.architecture) return undefined;
   if (want.variant === have.variant) return 0;
-  if (want.architecture !== "arm") return undefined;
-  const gap = armLevel(want.variant) - armLevel(have.variant);
+  const gap = variantLevel(want) - variantLevel(have);
   return gap > 0 ? gap : undefined;
 }
 
-function armLevel(variant: string | undefined): number {
-  const match = /^v([5-8])$/.exec(variant ?? "");
-  return match === null ? Number.NaN : Number(match[1]);
+/** Behind every level of the wanted architecture itself. */
+const LAST_RANK = 100;
+
+const LEVELS: Readonly<Record<string, { readonly plain: string; readonly known: RegExp }>> = {
+  amd64: { plain: "v1", known: /^v([1-4])$/ },
+  arm: { plain: "v7", known: /^v([5-8])$/ },
+  arm64: { plain: "v8", known: /^v([89])(?:\.([0-9]))?$/ },
+};
+
+/** NaN for a variant that nothing is known of: it matches itself only. */
+function variantLevel({ architecture, variant }: Platform): number {
+  const levels = LEVELS[architecture];
+  const [, major, minor = "0"] = levels?.known.exec(variant ?? levels.plain) ?? [];
+  return major === undefined ? Number.NaN : Number(major) * 10 + Number(minor);
 }
 
 function normaliseVariant(architecture: string, variant: string | undefined): string | undefined {
   const versioned = variant !== undefined && /^[0-9]/.test(variant) ? `v${variant}` : variant;
   if (architecture === "arm") return versioned ?? "v7";
-  if (architecture === "arm64" && versioned === "v8") return undefined;
+  if (architecture === "arm64" && (versioned === "v8" || versioned === "v8.0")) return undefined;
+  if (architecture === "arm64" && versioned === "v9.0") return "v9";
   if (architecture === "amd64" && versioned === "v1") return undefined;
   return versioned;
 }

@@ -38,6 +38,8 @@ export interface VmmProbe {
   readonly path?: string;
   readonly version?: string;
   readonly capabilities?: VmmCapabilities;
+  /** The level of x86-64 (1 to 4) that its guests' processors have. */
+  readonly cpuLevel?: number;
 }
 
 export interface DiskSpec {

@@ -5,6 +5,7 @@ import { readdir } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import { hasReason, KilnError } from "../../src/base/errors.js";
 import { delay } from "../../src/base/runtime.js";
+import { x86Level } from "../../src/vmm/cpu-level.js";
 import type { VmmHandle } from "../../src/vmm/index.js";
 import type { GuestShell } from "../fixtures/vmm-guest.js";
 import {
@@ -50,6 +51,11 @@ export function machineContract(makeDriver: DriverFactory): void {
       const total = Number(await shell.output("sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo"));
       assert.ok(total > 150 * 1024 && total <= 256 * 1024, `MemTotal ${total} kB`);
       assert.match(await shell.output("cat /proc/cmdline"), /kiln\.test=yes/);
+    });
+
+    it("gives the processor's level that it promises", async () => {
+      const { cpuLevel } = await bench.newDriver().probe();
+      assert.equal(x86Level(await shell.output("cat /proc/cpuinfo")), cpuLevel);
     });
 
     it("keeps the guest's clock at the host's pace", async () => {

@@ -10,6 +10,7 @@ import type { Abortable } from "../../base/progress.js";
 import { delay } from "../../base/runtime.js";
 import { UndoStack } from "../../base/undo.js";
 import { ConsoleLog } from "../console-log.js";
+import { EMULATED_CPU_LEVEL, hostCpuLevel } from "../cpu-level.js";
 import { FifoHolder, makeFifos } from "../fifo.js";
 import { assertNetguardLoaded, netguardEnvironment, prepareNetguard } from "../netguard.js";
 import { kvmGroup } from "../privileges.js";
@@ -61,12 +62,9 @@ class FirecrackerDriver implements VmmDriver {
     options.signal?.throwIfAborted();
     const verdict = await this.#prober.probe();
     const { usable, found } = verdict;
-    return {
-      kind: this.kind,
-      usable,
-      ...found,
-      ...(usable ? { capabilities: capabilitiesOf(verdict) } : {}),
-    };
+    if (!usable) return { kind: this.kind, usable, ...found };
+    const cpuLevel = verdict.accelerator === "kvm" ? await hostCpuLevel() : EMULATED_CPU_LEVEL;
+    return { kind: this.kind, usable, ...found, capabilities: capabilitiesOf(verdict), cpuLevel };
   }
 
   async launch(spec: VmmSpec, options: Abortable = {}): Promise<VmmHandle> {

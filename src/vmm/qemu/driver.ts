@@ -8,6 +8,7 @@ import type { Abortable } from "../../base/progress.js";
 import { delay } from "../../base/runtime.js";
 import { UndoStack } from "../../base/undo.js";
 import { ConsoleLog } from "../console-log.js";
+import { EMULATED_CPU_LEVEL, hostCpuLevel } from "../cpu-level.js";
 import { hostTscKhz } from "../host-tsc.js";
 import { assertNetguardLoaded, copyNetguard, type Netguard, prepareNetguard } from "../netguard.js";
 import { kvmGroup } from "../privileges.js";
@@ -69,7 +70,8 @@ class QemuDriver implements VmmDriver {
     const verdict = await this.#prober.probe();
     if (verdict.accelerator === undefined) return { kind: this.kind, usable: false, ...verdict.found };
     const capabilities = qemuCapabilities(verdict.accelerator);
-    return { kind: this.kind, usable: true, ...verdict.found, capabilities };
+    const cpuLevel = verdict.accelerator === "kvm" ? await hostCpuLevel() : EMULATED_CPU_LEVEL;
+    return { kind: this.kind, usable: true, ...verdict.found, capabilities, cpuLevel };
   }
 
   async launch(spec: VmmSpec, options: Abortable = {}): Promise<VmmHandle> {
