@@ -11,6 +11,7 @@ export {
 export { removeConsoleLog } from "./console-log.js";
 export { createFirecrackerDriver, type FirecrackerDriverOptions } from "./firecracker/driver.js";
 export type { ProbeKernel } from "./kvm-verdict.js";
+export { type ProcessRecord, readProcessRecord, writeProcessRecord } from "./process-record.js";
 export { createQemuDriver, type QemuDriverOptions, qemuCapabilities } from "./qemu/driver.js";
 export type {
   Accelerator,
