@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { stat } from "node:fs/promises";
 import { describe, it } from "node:test";
-import { hasEnded, identifyProcess, isAlive, parseProcStat, signalProcess } from "./processes.js";
+import { hasEnded, identifyProcess, isAlive, parseProcStat, readTraits, signalProcess } from "./processes.js";
 
 const line = (comm: string, state: string, threads: number): string =>
   `4242 (${comm}) ${state} 1 4242 4242 0 -1 4194560 9 0 0 0 11 7 0 0 20 0 ${threads} 0 987654 1048576 321 18446744073709551615`;
@@ -27,8 +28,14 @@ describe("processes", () => {
     assert.ok(child.pid !== undefined);
     const id = await identifyProcess(child.pid);
     assert.ok(id !== undefined);
-    assert.equal(await isAlive({ ...id, startTime: `${Number(id.startTime) - 1}` }), false, "another's pid");
+    const [ticks = "", boot = ""] = id.startTime.split("b", 1).concat(id.startTime.replace(/^\d+b/, ""));
+    assert.equal(await isAlive({ ...id, startTime: `${Number(ticks) - 1}b${boot}` }), false, "another's pid");
+    const earlier = boot === "00000000" ? "11111111" : "00000000";
+    assert.equal(await isAlive({ ...id, startTime: `${ticks}b${earlier}` }), false, "of an earlier boot");
+    assert.equal(await isAlive({ ...id, startTime: ticks }), true, "as the first release wrote it");
     assert.equal(await isAlive(id), true);
+    const { dev, ino } = await stat(`/proc/${child.pid}/exe`, { bigint: true });
+    assert.deepEqual(await readTraits(child.pid), { uid: process.getuid?.(), executable: `${dev}:${ino}` });
     assert.equal(await signalProcess(id, "SIGKILL"), true);
     await ended;
     assert.equal(await isAlive(id), false);

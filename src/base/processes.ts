@@ -1,12 +1,23 @@
 // Processes that outlive us: known by pid and start time, because pids are used again.
 
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { errnoOf } from "./errors.js";
 
 export interface ProcessId {
   readonly pid: number;
-  /** Field 22 of /proc/<pid>/stat: clock ticks after boot. */
+  /**
+   * Field 22 of /proc/<pid>/stat, clock ticks after boot, then "b" and the boot's own id: hosts start their daemons in
+   * the same order at every boot, so the same pid and tick come back with another program behind them.
+   */
   readonly startTime: string;
+}
+
+/** What a process is beyond its id. */
+export interface ProcessTraits {
+  /** Real user id. */
+  readonly uid: number;
+  /** Device and inode of the file that it runs; "" where this user may not look. */
+  readonly executable: string;
 }
 
 export interface ProcStat {
@@ -46,7 +57,30 @@ export function parseProcStat(text: string): ProcStat {
 export async function identifyProcess(pid: number): Promise<ProcessId | undefined> {
   const stat = await readProcStat(pid);
   if (stat === undefined || hasEnded(stat)) return undefined;
-  return { pid, startTime: stat.startTime };
+  return { pid, startTime: `${stat.startTime}b${await bootId()}` };
+}
+
+let knownBoot: Promise<string> | undefined;
+
+/** Short name of the host's present boot; the same for as long as the kernel runs. */
+function bootId(): Promise<string> {
+  knownBoot ??= readFile("/proc/sys/kernel/random/boot_id", "utf8").then((text) => text.slice(0, 8));
+  return knownBoot;
+}
+
+/** True where both name the same moment; what releases without boot ids wrote is compared by its ticks alone. */
+function isSameStart(recorded: string, now: string): boolean {
+  return recorded.includes("b") ? recorded === now : recorded === now.replace(/b.*/, "");
+}
+
+/** Undefined where it has ended. */
+export async function readTraits(pid: number): Promise<ProcessTraits | undefined> {
+  const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
+  const uid = /^Uid:\t(\d+)/m.exec(status)?.[1];
+  if (uid === undefined) return undefined;
+  // The file and not its name: a name may be another file's by now, or one in the process's own mount namespace.
+  const file = await stat(`/proc/${pid}/exe`, { bigint: true }).catch(() => undefined);
+  return { uid: Number(uid), executable: file === undefined ? "" : `${file.dev}:${file.ino}` };
 }
 
 /**
@@ -60,7 +94,7 @@ export function hasEnded({ state, threads }: ProcStat): boolean {
 /** True while that very process lives. */
 export async function isAlive(id: ProcessId): Promise<boolean> {
   const now = await identifyProcess(id.pid);
-  return now !== undefined && now.startTime === id.startTime;
+  return now !== undefined && isSameStart(id.startTime, now.startTime);
 }
 
 /** Sends a signal to that very process; false where it has ended. */

@@ -21,6 +21,8 @@ export interface SpecFacts {
   /** Absent for `--network none`, and where the VMM has no network for the rootless. */
   readonly network?: UserNetworkPlan | undefined;
   readonly runAs?: RunAs | undefined;
+  /** For every process that is started for the VM. */
+  readonly environment?: Readonly<Record<string, string>> | undefined;
 }
 
 /** The disks in the order in which the guest sees them: /dev/vda, /dev/vdb, /dev/vdc. */
@@ -52,6 +54,7 @@ export function planSpec(facts: SpecFacts): VmmSpec {
     disks: disksOf(facts),
     ...(facts.network === undefined ? {} : { network: facts.network.card }),
     ...(facts.runAs === undefined ? {} : { runAs: facts.runAs }),
+    ...(facts.environment === undefined ? {} : { environment: facts.environment }),
   };
 }
 

@@ -7,6 +7,7 @@ import type { EventLog } from "./events.js";
 import type { Holds } from "./holds.js";
 import type { Host } from "./host.js";
 import type { KernelAssets } from "./kernel-assets.js";
+import type { OwnerMark } from "./owner-mark.js";
 import type { Ownership } from "./ownership.js";
 import type { Rooms } from "./rooms.js";
 import type { EngineSettings } from "./settings.js";
@@ -21,6 +22,8 @@ export interface EngineContext {
   readonly settings: EngineSettings;
   readonly host: Host;
   readonly ownership: Ownership;
+  /** Of all processes that are started for VMs. */
+  readonly mark: OwnerMark;
   readonly log: Logger;
   readonly events: EventLog;
   readonly store: VmStore;

@@ -19,6 +19,7 @@ import { HostWatch } from "./host-watch.js";
 import { ImageVerbs } from "./image-verbs.js";
 import { KernelAssets } from "./kernel-assets.js";
 import { KernelVerbs } from "./kernel-verbs.js";
+import { OwnerMark } from "./owner-mark.js";
 import type { Ownership } from "./ownership.js";
 import { loadVms, resumeVms } from "./recovery.js";
 import type { Rooms } from "./rooms.js";
@@ -83,11 +84,12 @@ export class Engine {
    * taken over, which `recovered` waits for.
    */
   async open(): Promise<void> {
-    const { dataRoot, runRoot, ownership, rooms, bases, kernels } = this.#ctx;
+    const { dataRoot, runRoot, ownership, mark, rooms, bases, kernels } = this.#ctx;
     for (const root of [dataRoot, runRoot]) {
       await makeDirectory(root);
       await ownership.openPassage(root);
     }
+    await mark.open(dataRoot, this.#ctx.log);
     await removeTemporary(dataRoot);
     // A tree that a kill left takes seconds to remove, and nobody waits for it.
     rooms.kernelBuilder.open().catch((error: unknown) => {
@@ -227,6 +229,7 @@ function createContext(options: EngineOptions): EngineContext {
     settings,
     host,
     ownership,
+    mark: new OwnerMark(),
     log: options.log,
     events: new EventLog(now),
     store: new VmStore(dataRoot),

@@ -15,6 +15,8 @@ export interface Ownership {
   /** A user for a new VM that none of `taken` has; undefined where kilnd is no root. */
   allocate(taken: ReadonlySet<number>): number | undefined;
   runAs(uid: number | undefined): RunAs | undefined;
+  /** True for the users that processes of ours run as. */
+  owns(uid: number): boolean;
   /** A directory that VMMs pass through but can't list. */
   openPassage(path: string): Promise<void>;
   /** A file that all VMMs read and nobody writes: bases, disks of modules. */
@@ -27,6 +29,7 @@ export interface Ownership {
 export const OWN_USER: Ownership = {
   allocate: () => undefined,
   runAs: () => undefined,
+  owns: (uid) => uid === process.getuid?.(),
   openPassage: async () => undefined,
   shareReadOnly: (path) => chmod(path, 0o400),
   give: async () => undefined,
@@ -60,6 +63,8 @@ export function createUserPerVm(range: UserRange = DEFAULT_USER_RANGE): Ownershi
         reason: "no-user-id-left",
       });
     },
+    owns: (uid) =>
+      uid === process.getuid?.() || (uid >= range.firstUid && uid < range.firstUid + range.count),
     runAs: (uid) => (uid === undefined ? undefined : { uid, gid: range.gid }),
     // chmod and not mkdir's mode: a umask of 077 would close it.
     openPassage: (path) => chmod(path, 0o711),

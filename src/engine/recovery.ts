@@ -4,12 +4,11 @@
 
 import { randomBytes } from "node:crypto";
 import { readdir, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { AgentSession } from "../agent/types.js";
 import { hasReason, KilnError } from "../base/errors.js";
 import { makeDirectory } from "../base/files.js";
 import { vmRunDirectory } from "../base/paths.js";
-import { isAlive } from "../base/processes.js";
 import { Phase } from "../gen/kiln/agent/v1/agent_pb.js";
 import type { VmmExit, VmmHandle } from "../vmm/types.js";
 import { planSpec } from "./boot-plan.js";
@@ -23,7 +22,7 @@ import type { VmEntry } from "./vm-entry.js";
 import type { VmRunner } from "./vm-runner.js";
 import { changeOf, isEnded, isLive } from "./vm-state.js";
 import type { DamagedVm } from "./vm-store.js";
-import { findVmms, killVmms } from "./vmm-processes.js";
+import { findVmms, isRecorded, killRecorded, killVmms } from "./vmm-processes.js";
 
 export interface LoadReport {
   readonly damaged: readonly DamagedVm[];
@@ -43,7 +42,7 @@ export async function loadVms(ctx: EngineContext, runner: VmRunner): Promise<Loa
   const living = new Set<VmEntry>();
   for (const entry of ctx.vms.list()) {
     const { vmm } = entry.status;
-    if (isLive(entry.state) && vmm !== undefined && (await isAlive(vmm.process))) living.add(entry);
+    if (isLive(entry.state) && vmm !== undefined && (await isRecorded(vmm, ctx.ownership))) living.add(entry);
   }
   await removeOrphans(ctx, living);
   for (const entry of ctx.vms.list()) {
@@ -58,8 +57,10 @@ export async function loadVms(ctx: EngineContext, runner: VmRunner): Promise<Loa
  */
 async function removeOrphans(ctx: EngineContext, living: ReadonlySet<VmEntry>): Promise<void> {
   const known = new Set([...living].flatMap(({ status }) => status.launch?.runDirectory ?? []));
-  const found = await findVmms(ctx.runRoot, ctx.dataRoot);
-  const orphans = found.filter(({ runDirectory }) => !known.has(runDirectory));
+  // By name: the run root may have been moved while VMs run.
+  const names = new Set([...known].map((directory) => basename(directory)));
+  const found = await findVmms(ctx);
+  const orphans = found.filter(({ runDirectory }) => !names.has(basename(runDirectory)));
   for (const { process, runDirectory } of orphans) {
     ctx.log.warn("ending a VMM that no VM knows", { pid: process.pid, runDirectory });
   }
@@ -116,11 +117,10 @@ export async function resumeVms(ctx: EngineContext, runner: VmRunner): Promise<v
 
 /** A VM that can't be managed must neither live on unseen nor be shown as running. */
 async function giveUp(ctx: EngineContext, runner: VmRunner, entry: VmEntry): Promise<void> {
-  const { vmm, launch } = entry.status;
+  const { vmm } = entry.status;
   if (!isLive(entry.state) || entry.live !== undefined) return;
   try {
-    if (vmm !== undefined)
-      await killVmms([{ process: vmm.process, runDirectory: launch?.runDirectory ?? "" }]);
+    if (vmm !== undefined) await killRecorded(vmm, ctx.ownership);
     await settleGone(ctx, runner, entry);
   } catch (error) {
     vmLogger(ctx, entry).error("the end of the VM can't be written", { why: KilnError.from(error).message });
@@ -154,7 +154,7 @@ async function reattach(ctx: EngineContext, entry: VmEntry): Promise<VmmHandle |
     vmLogger(ctx, entry).error("the VMM can't be taken over, so it is ended", {
       why: KilnError.from(error).message,
     });
-    await killVmms([{ process: vmm.process, runDirectory: launch.runDirectory }]);
+    await killRecorded(vmm, ctx.ownership);
     return undefined;
   }
 }

@@ -1,7 +1,7 @@
 // What kiln takes on disk, what of it could go, and what belongs to nothing (leaks).
 
 import { readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { directoryBytes } from "../base/files.js";
 import type { EngineContext } from "./context.js";
 import { isLive } from "./vm-state.js";
@@ -117,9 +117,8 @@ async function findLeaks(ctx: EngineContext): Promise<string[]> {
   const entries = ctx.vms.list();
   const known = new Set(entries.map((entry) => entry.id));
   const live = new Set(entries.flatMap(({ status }) => status.launch?.runDirectory ?? []));
-  const vmms = (await findVmms(ctx.runRoot, ctx.dataRoot)).filter(
-    ({ runDirectory }) => !live.has(runDirectory),
-  );
+  const names = new Set([...live].map((directory) => basename(directory)));
+  const vmms = (await findVmms(ctx)).filter(({ runDirectory }) => !names.has(basename(runDirectory)));
   const runs = (await readdir(join(ctx.runRoot, "v")).catch(() => [])).map((name) =>
     join(ctx.runRoot, "v", name),
   );

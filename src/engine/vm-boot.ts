@@ -23,6 +23,7 @@ import { orAborted } from "./shared-work.js";
 import { withConsole } from "./vm-end.js";
 import type { VmEntry } from "./vm-entry.js";
 import type { GuestTimings, Timings } from "./vm-status.js";
+import { withProof } from "./vmm-processes.js";
 
 export interface Booted {
   readonly live: LiveVm;
@@ -89,6 +90,7 @@ export async function specFacts(
     cow: ctx.store.cowPath(entry.id),
     network: networked ? await ctx.rooms.network.planUser(entry.id, record.config.dns) : undefined,
     runAs: ctx.ownership.runAs(record.uid),
+    environment: ctx.mark.environment(runDirectory),
   };
 }
 
@@ -138,7 +140,7 @@ async function bootOnce(
   const spawnedMs = clock();
   const { capabilities } = handle.record;
   await entry.note({
-    vmm: handle.record,
+    vmm: await withProof(handle.record),
     vmmKind: driver.kind,
     accelerator: capabilities.accelerator,
     consoleLog: handle.consoleLog,

@@ -1,25 +1,34 @@
-// Finds VMM processes of this kiln in /proc, whatever their driver: each is given a run directory of its own, which
-// nobody else has reason to name, or is jailed below its VM's directory. Used after a kill -9 of kilnd between a spawn
-// and its record.
+// Which processes of this host are this kiln's own, whatever their driver. Proof is what nobody else can make: a record
+// of pid, start time, user and executable; the root's mark in the environment (owner-mark.ts); a jail below a VM's
+// directory. Never the words of a command line: those name whatever their user likes.
 
-import { readdir, readFile, readlink } from "node:fs/promises";
+import { readdir, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { vmRunDirectory } from "../base/paths.js";
-import { identifyProcess, isAlive, type ProcessId, signalProcess } from "../base/processes.js";
+import {
+  identifyProcess,
+  isAlive,
+  type ProcessId,
+  type ProcessTraits,
+  readTraits,
+  signalProcess,
+} from "../base/processes.js";
 import { delay } from "../base/runtime.js";
+import type { VmmRecord } from "../vmm/types.js";
+import type { OwnerMark } from "./owner-mark.js";
+import type { Ownership } from "./ownership.js";
 
 export interface FoundVmm {
   readonly process: ProcessId;
   readonly runDirectory: string;
 }
 
-/** The run directory that a command line names; undefined where it names none of this root. Pure. */
-export function runDirectoryIn(cmdline: string, runRoot: string): string | undefined {
-  const prefix = join(runRoot, "v/");
-  const at = cmdline.indexOf(prefix);
-  if (at < 0) return undefined;
-  const name = /^[0-9a-f]{16}(?![0-9a-f])/.exec(cmdline.slice(at + prefix.length))?.[0];
-  return name === undefined ? undefined : prefix + name;
+/** Where to look and what counts as ours: an EngineContext has all of it. */
+export interface SearchContext {
+  readonly runRoot: string;
+  readonly dataRoot: string;
+  readonly mark: OwnerMark;
+  readonly ownership: Pick<Ownership, "owns">;
 }
 
 /** The VM in whose directory a process is jailed, by its root; undefined where it is none of ours. Pure. */
@@ -29,38 +38,67 @@ export function jailedVm(root: string, dataRoot: string): string | undefined {
   return /^([0-9a-f]{64})\//.exec(root.slice(prefix.length))?.[1];
 }
 
-/** All processes that name a VM's run directory or are jailed in a VM's directory; never this one. */
-export async function findVmms(runRoot: string, dataRoot: string): Promise<FoundVmm[]> {
+/** All processes that were started for VMs of this root; never this one. */
+export async function findVmms(ctx: SearchContext): Promise<FoundVmm[]> {
   const found: FoundVmm[] = [];
   for (const name of await readdir("/proc")) {
     const pid = Number(name);
     if (!Number.isInteger(pid) || pid === process.pid) continue;
-    // Processes come and go, and kernel threads have no command line: both read as empty.
-    const cmdline = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
-    if (cmdline === "") continue;
-    const runDirectory = runDirectoryIn(cmdline, runRoot) ?? (await jailDirectory(pid, runRoot, dataRoot));
+    // First who it is, then whether it is ours: a pid that changes hands in between has another start time.
+    const identity = await identifyProcess(pid).catch(() => undefined);
+    if (identity === undefined) continue;
+    const runDirectory = await runDirectoryOf(pid, ctx);
     if (runDirectory === undefined) continue;
-    const identity = await identifyProcess(pid);
-    if (identity !== undefined) found.push({ process: identity, runDirectory });
+    const traits = await readTraits(pid);
+    if (traits !== undefined && ctx.ownership.owns(traits.uid) && (await isAlive(identity))) {
+      found.push({ process: identity, runDirectory });
+    }
   }
   return found;
 }
 
-async function jailDirectory(pid: number, runRoot: string, dataRoot: string): Promise<string | undefined> {
-  // Readable for our own processes and for root; the others' VMMs are none of ours.
+async function runDirectoryOf(pid: number, ctx: SearchContext): Promise<string | undefined> {
+  const marked = await ctx.mark.read(pid);
+  if (marked !== undefined) return join(ctx.runRoot, "v", marked);
+  // Firecracker's jailer clears the environment. Readable for our own processes and for root.
   const root = await readlink(`/proc/${pid}/root`).catch(() => "");
-  const id = jailedVm(root, dataRoot);
-  return id === undefined ? undefined : vmRunDirectory(runRoot, id);
+  const id = jailedVm(root, ctx.dataRoot);
+  return id === undefined ? undefined : vmRunDirectory(ctx.runRoot, id);
+}
+
+/** The record with what proves later that a process is the one that it names. */
+export async function withProof(record: VmmRecord): Promise<VmmRecord> {
+  const { executable } = (await readTraits(record.process.pid)) ?? { executable: "" };
+  return executable === "" ? record : { ...record, facts: { ...record.facts, executable } };
+}
+
+/** The process of a record, while it lives and is the one that was recorded. */
+export async function isRecorded(record: VmmRecord, ownership: Pick<Ownership, "owns">): Promise<boolean> {
+  if (!(await isAlive(record.process))) return false;
+  const traits = await readTraits(record.process.pid);
+  return traits !== undefined && isOf(record, traits, ownership);
+}
+
+/** Pure. Records of the first release name no executable, and a process may forbid the look at its own. */
+export function isOf(record: VmmRecord, traits: ProcessTraits, ownership: Pick<Ownership, "owns">): boolean {
+  const { executable = "" } = record.facts;
+  const unknown = executable === "" || traits.executable === "";
+  return ownership.owns(traits.uid) && (unknown || executable === traits.executable);
 }
 
 const LOOK_MS = 10;
 const PATIENCE_MS = 5_000;
 
-/** Kills those processes and waits until they are gone. */
+/** Kills processes that were found, and waits until they are gone. */
 export async function killVmms(vmms: readonly FoundVmm[]): Promise<void> {
   for (const { process: vmm } of vmms) await signalProcess(vmm, "SIGKILL");
   const until = Date.now() + PATIENCE_MS;
   for (const { process: vmm } of vmms) {
     while ((await isAlive(vmm)) && Date.now() < until) await delay(LOOK_MS);
   }
+}
+
+/** Kills the process of a record, where it still is that one. */
+export async function killRecorded(record: VmmRecord, ownership: Pick<Ownership, "owns">): Promise<void> {
+  if (await isRecorded(record, ownership)) await killVmms([{ process: record.process, runDirectory: "" }]);
 }

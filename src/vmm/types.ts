@@ -76,6 +76,11 @@ export interface VmmSpec {
    * own user, with no_new_privs.
    */
   readonly runAs?: { readonly uid: number; readonly gid: number };
+  /**
+   * Variables that every process started for this VM carries, the VMM and its helpers, inside a jail and out: a later
+   * kilnd finds by them what no record names.
+   */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** What a later kilnd needs to find the VM again. Plain JSON; versioned by `driver`. */

@@ -104,7 +104,7 @@ export class VmmProcess {
 
   async stats(): Promise<VmmStats> {
     const stat = await readProcStat(this.id.pid);
-    if (stat === undefined || stat.startTime !== this.id.startTime) {
+    if (stat === undefined || !(await isAlive(this.id))) {
       throw new KilnError(Code.NotFound, `read the use of VMM process ${this.id.pid}: it has ended`, {
         reason: "vmm-gone",
       });

@@ -1,10 +1,13 @@
 // kill -9 of kilnd: its VMs go on, and the next kilnd takes them over without losing a byte, a port or an exit code.
 
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { busyboxImage } from "../fixtures/busybox-image.js";
-import { TestKiln } from "./harness.js";
+import { eventually, TestKiln } from "./harness.js";
 
 const VMS = ["counter", "web", "idle", "paused", "short"];
 const COUNTER = "i=0; while true; do echo $i; i=$((i+1)); sleep 0.01; done";
@@ -51,6 +54,21 @@ describe("after kill -9 of kilnd", () => {
     assert.equal(await stateOf("paused"), "paused");
     assert.equal(await stateOf("counter"), "running");
     assert.ok((await countedTo()) >= before);
+  });
+
+  it("leaves alone what only names a run directory: a user's tail, an editor", async () => {
+    const orphan = join(kiln.root, "run", "v", "0123456789abcdef");
+    await mkdir(orphan);
+    const tail = spawn("tail", ["-F", join(orphan, "qmp.sock"), "/dev/null"], { stdio: "ignore" });
+    try {
+      await kiln.stopDaemon("SIGKILL");
+      await kiln.startDaemon();
+      await kiln.ok(["ps"]);
+      await eventually("the directory of no VM is gone", async () => !existsSync(orphan) || undefined);
+      assert.equal(tail.exitCode ?? tail.signalCode, null);
+    } finally {
+      tail.kill("SIGKILL");
+    }
   });
 
   it("runs commands in them", async () => {

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { errnoOf } from "../../base/errors.js";
 import { identifyProcess, isAlive } from "../../base/processes.js";
 
-const SCRATCH = /^[a-z0-9]+\.part-([0-9]+)-([0-9]+)-[0-9a-f]{12}$/;
+const SCRATCH = /^[a-z0-9]+\.part-([0-9]+)-([0-9]+(?:b[0-9a-f]{8})?)-[0-9a-f]{12}$/;
 
 /** A path of this process's own, for something that will be renamed or removed. @param prefix lower case */
 export async function scratchPath(directory: string, prefix: string): Promise<string> {

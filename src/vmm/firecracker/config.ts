@@ -55,7 +55,7 @@ export function planFirecracker(spec: VmmSpec, host: FirecrackerHost): Firecrack
   return {
     jail,
     argv: spec.network === undefined ? argv : planNetworkWrapper(argv, uid, spec.runAs?.uid),
-    env: planEnvironment(),
+    env: planEnvironment(spec.environment),
     paths,
     config: planConfig(jail?.spec ?? spec, version, jail === undefined ? paths : planPaths("/")),
   };

@@ -104,7 +104,7 @@ class FirecrackerDriver implements VmmDriver {
     // A start that failed must end the readers too, or its last words would be waited for without end.
     void vmm.ended.then(() => held.release());
     await untilRunning(handle, vmm, options);
-    if (spec.network !== undefined) await this.#connect(plan, vmm, verdict);
+    if (spec.network !== undefined) await this.#connect(plan, vmm, verdict, spec.environment);
     held.release();
     options.signal?.throwIfAborted();
     undo.commit();
@@ -117,10 +117,15 @@ class FirecrackerDriver implements VmmDriver {
   }
 
   /** The guest is still booting: its network is there long before it looks. It ends with Firecracker. */
-  async #connect(plan: FirecrackerPlan, vmm: VmmProcess, verdict: FirecrackerVerdict): Promise<void> {
+  async #connect(
+    plan: FirecrackerPlan,
+    vmm: VmmProcess,
+    verdict: FirecrackerVerdict,
+    environment: VmmSpec["environment"],
+  ): Promise<void> {
     const guard = await prepareNetguard(this.#options.netguard);
     const argv = planSlirp(vmm.id.pid, process.getuid?.() ?? 0, verdict.slirp ?? "");
-    const slirp = await startSlirp(argv, netguardEnvironment(guard), plan.paths.log);
+    const slirp = await startSlirp(argv, { ...netguardEnvironment(guard), ...environment }, plan.paths.log);
     try {
       await assertNetguardLoaded(slirp.pid, guard.library);
     } catch (error) {

@@ -175,8 +175,8 @@ function networkArguments(spec: VmmSpec): string[] {
 }
 
 function guardEnvironment(spec: VmmSpec, host: QemuHost): Record<string, string> {
-  if (spec.network === undefined || host.netguard === undefined) return {};
-  return netguardEnvironment(host.netguard);
+  if (spec.network === undefined || host.netguard === undefined) return { ...spec.environment };
+  return { ...netguardEnvironment(host.netguard), ...spec.environment };
 }
 
 /** QEMU's option syntax doubles a comma that is part of a value. */
