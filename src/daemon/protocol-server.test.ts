@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
+import { runWatched } from "../../test/fixtures/watchdog.js";
 import { silentLogger } from "../base/log.js";
 import { SystemService } from "../gen/kiln/v1/system_pb.js";
 import { createProtocolServer, type ProtocolServer } from "./protocol-server.js";
@@ -137,5 +138,11 @@ describe("one socket", () => {
       await new Promise((resolve) => socket.once("close", resolve));
     }
     assert.equal((await post("/kiln.v1.SystemService/Version", "{}")).status, 200);
+  });
+
+  it("neither spins nor stops at any prefix of any opening", async () => {
+    const [prefixes, answer] = await runWatched("watched/protocol-openings.js");
+    assert.match(prefixes ?? "", /^1\d\d prefixes$|^2\d\d prefixes$/);
+    assert.equal(answer, '{"version":"1"}');
   });
 });

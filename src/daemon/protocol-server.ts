@@ -79,18 +79,20 @@ function listener(handOver: (http2Speaker: boolean, connection: net.Socket) => v
   };
 }
 
-/** Calls back with the first bytes, which the connection gives again to whoever reads it next. */
+/**
+ * Calls back with the first bytes, which the connection gives again to whoever reads it next. They are held here until
+ * there are enough: what is given back to a stream is told as news at once, and asking again would never end.
+ */
 function peek(connection: net.Socket, count: number, found: (first: Buffer) => void): void {
+  let held = Buffer.alloc(0);
   const look = () => {
     const bytes: Buffer | null = connection.read();
     if (bytes === null) return;
-    connection.unshift(bytes);
-    if (bytes.length < count && !PREFACE.startsWith(bytes.toString("latin1"))) return done(bytes);
-    if (bytes.length >= count) done(bytes.subarray(0, count));
-  };
-  const done = (first: Buffer) => {
+    held = Buffer.concat([held, bytes]);
+    if (held.length < count && PREFACE.startsWith(held.toString("latin1"))) return;
     connection.off("readable", look);
-    found(first);
+    connection.unshift(held);
+    found(held.subarray(0, count));
   };
   connection.on("readable", look);
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { runWatched } from "../../test/fixtures/watchdog.js";
 import { EventLog, type KilnEvent, type ReadEventsOptions } from "./events.js";
 
 function emit(log: EventLog, ...actions: string[]): void {
@@ -73,5 +74,29 @@ describe("EventLog", () => {
     const reading = take(log, 1, { signal: abort.signal });
     abort.abort(new Error("gone"));
     await assert.rejects(reading, { message: "gone" });
+  });
+
+  it("ends at `until` where nothing has happened yet", async () => {
+    const log = new EventLog(() => 1000);
+    assert.deepEqual(await take(log, 1, { untilMs: 1000 }), []);
+    const [lost] = await take(log, 2, { after: 5n, untilMs: 1000 });
+    assert.equal(lost?.action, "events-lost");
+  });
+
+  it("tells a reader that was too slow that events are gone", async () => {
+    const log = new EventLog();
+    emit(log, "one");
+    const reading = log.read({ sinceMs: 0 });
+    await reading.next();
+    for (let n = 0; n < 5000; n++) emit(log, `n${n}`);
+    const next = await reading.next();
+    await reading.return(undefined);
+    assert.equal(next.value?.action, "events-lost");
+  });
+
+  it("spins at no cursor and no time", async () => {
+    const [readers, waiting] = await runWatched("watched/event-cursors.js");
+    assert.match(readers ?? "", /^\d{4} readers$/);
+    assert.equal(waiting, "some wait");
   });
 });

@@ -1,6 +1,7 @@
 // What has happened, for `kiln events`: a bounded ring with cursors. Subscribers hold a cursor, not a queue, so a slow
 // one loses old events and is told so; it never costs memory.
 
+import { LONGEST_TIMER_MS } from "../base/runtime.js";
 import { Notifier } from "./notifier.js";
 
 export interface KilnEvent {
@@ -49,13 +50,15 @@ export class EventLog {
   /** Events in order; ends at `untilMs`, or when the signal aborts. */
   async *read(options: ReadEventsOptions): AsyncGenerator<KilnEvent> {
     let next = this.#firstCursor(options);
-    const first = this.#ring[0]?.cursor ?? this.#next;
-    if (options.after !== undefined && options.after + 1n < first && options.after > 0n) {
-      yield lost(first - 1n, this.#now());
-    }
     const end = options.untilMs === undefined ? undefined : this.#stopAt(options.untilMs, options.signal);
     try {
       for (;;) {
+        const first = this.#oldest;
+        if (next < first) {
+          // Also on a fresh log, which holds none: what a cursor of old asks for will not come.
+          yield lost(first - 1n, this.#now());
+          next = first;
+        }
         for (const event of this.#from(next)) {
           if (options.untilMs !== undefined && event.timeMs > options.untilMs) return;
           next = event.cursor + 1n;
@@ -73,22 +76,26 @@ export class EventLog {
     }
   }
 
-  #firstCursor(options: ReadEventsOptions): bigint {
-    if (options.after !== undefined) return options.after + 1n;
-    const { sinceMs } = options;
-    if (sinceMs === undefined) return options.untilMs === undefined ? this.#next : 0n;
+  /** Cursor of the oldest event that is kept; of the next one where none is. */
+  get #oldest(): bigint {
+    return this.#ring[0]?.cursor ?? this.#next;
+  }
+
+  #firstCursor({ after, sinceMs, untilMs }: ReadEventsOptions): bigint {
+    // 0 and below: from the oldest on, whatever has gone before.
+    if (after !== undefined) return after > 0n ? after + 1n : this.#oldest;
+    if (sinceMs === undefined) return untilMs === undefined ? this.#next : this.#oldest;
     return this.#ring.find((event) => event.timeMs >= sinceMs)?.cursor ?? this.#next;
   }
 
   #from(cursor: bigint): KilnEvent[] {
-    const first = this.#ring[0]?.cursor;
-    if (first === undefined || cursor >= this.#next) return [];
-    return this.#ring.slice(cursor <= first ? 0 : Number(cursor - first));
+    return cursor >= this.#next ? [] : this.#ring.slice(Number(cursor - this.#oldest));
   }
 
   #stopAt(untilMs: number, signal: AbortSignal | undefined): { signal: AbortSignal; dispose: () => void } {
     const stop = new AbortController();
-    const timer = setTimeout(() => stop.abort(), Math.max(0, untilMs - this.#now()));
+    const wait = Math.min(Math.max(0, untilMs - this.#now()), LONGEST_TIMER_MS);
+    const timer = setTimeout(() => stop.abort(), wait);
     const onAbort = () => stop.abort(signal?.reason);
     signal?.addEventListener("abort", onAbort, { once: true });
     return {

@@ -2,6 +2,7 @@
 // their writes fail on a full disk, and lets them go on once there is room again.
 
 import { KilnError } from "../base/errors.js";
+import { LONGEST_TIMER_MS } from "../base/runtime.js";
 import { formatMemory, formatSize } from "../base/units.js";
 import type { EngineContext } from "./context.js";
 import type { VmVerbs } from "./vm-verbs.js";
@@ -47,7 +48,7 @@ export class HostWatch {
   start(): void {
     const { hostWatchMs } = this.#ctx.settings;
     const wait = this.#short.includes("disk") ? hostWatchMs / HURRY : hostWatchMs;
-    this.#timer = setTimeout(() => void this.#again(), wait);
+    this.#timer = setTimeout(() => void this.#again(), Math.min(wait, LONGEST_TIMER_MS));
     this.#timer.unref();
   }
 

@@ -5,7 +5,7 @@ import { rm } from "node:fs/promises";
 import type { AgentSession } from "../agent/types.js";
 import { Code, KilnError } from "../base/errors.js";
 import { vmRunDirectory } from "../base/paths.js";
-import { delay } from "../base/runtime.js";
+import { delay, LONGEST_TIMER_MS } from "../base/runtime.js";
 import type { VmmExit } from "../vmm/types.js";
 import { type EngineContext, emitVmEvent, isoNow, vmLogger } from "./context.js";
 import type { LiveVm } from "./live-vm.js";
@@ -245,7 +245,7 @@ export class VmRunner {
   #armRestart(entry: VmEntry, delayMs: number): void {
     clearTimeout(entry.restartTimer);
     const fire = () => this.#inBackground(entry, () => this.#restart(entry));
-    entry.restartTimer = setTimeout(fire, Math.max(0, delayMs));
+    entry.restartTimer = setTimeout(fire, Math.min(Math.max(0, delayMs), LONGEST_TIMER_MS));
   }
 
   async #restart(entry: VmEntry): Promise<void> {

@@ -12,6 +12,9 @@ export interface CallOptions {
 /** Of signals made here: which limit they keep, to be named when it is over. */
 const limits = new WeakMap<AbortSignal, { timeout: AbortSignal; timeoutMs: number }>();
 
+/** What Node's timers can wait, 24 days: longer ones would fire at once. */
+const LONGEST_MS = 2 ** 31 - 1;
+
 /** The signal that ends the call; undefined where nothing does. */
 export function deadlineSignal(options: CallOptions): AbortSignal | undefined {
   const { signal, timeoutMs } = options;
@@ -21,7 +24,7 @@ export function deadlineSignal(options: CallOptions): AbortSignal | undefined {
       reason: "bad-timeout",
     });
   }
-  const timeout = AbortSignal.timeout(Math.ceil(timeoutMs));
+  const timeout = AbortSignal.timeout(Math.min(Math.ceil(timeoutMs), LONGEST_MS));
   const both = signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
   limits.set(both, { timeout, timeoutMs });
   return both;
