@@ -17,8 +17,10 @@ export function createImageService(engine: Engine): ServiceImpl<typeof ImageServ
         engine.images.pull(request.reference, { ...options, onProgress, signal }),
       );
       for await (const item of work) {
-        if (item.kind === "result") yield { message: { case: "image", value: toImage(item.value) } };
-        else if (!request.quiet) yield { message: { case: "progress", value: toProgress(item.update) } };
+        if (item.kind === "result") {
+          const { pulledAs, ...image } = item.value;
+          yield { message: { case: "image", value: toImage(image) }, name: pulledAs };
+        } else if (!request.quiet) yield { message: { case: "progress", value: toProgress(item.update) } };
       }
     },
     listImages({ filters }) {

@@ -140,7 +140,7 @@ describe("platforms", () => {
           ...rooms.images,
           pull: async (_, { platform }) => {
             asked.push(platform);
-            return platform === undefined ? world.image : { ...world.image, platform };
+            return { ...world.image, pulledAs: "app", ...(platform === undefined ? {} : { platform }) };
           },
         },
         vmms: {

@@ -2,7 +2,7 @@
 // an image that a VM was made from is not removed by accident, and its base goes with it.
 
 import { Code, KilnError } from "../base/errors.js";
-import type { ImportOptions, PullOptions, StoredImage } from "../image/types.js";
+import type { ImportOptions, PulledImage, PullOptions, StoredImage } from "../image/types.js";
 import type { EngineContext } from "./context.js";
 import { IMAGE_FILTERS, matchesImage, parseFilters } from "./filters.js";
 import { defaultPlatform } from "./guest-platform.js";
@@ -43,7 +43,7 @@ export class ImageVerbs {
     });
   }
 
-  async pull(reference: string, options: PullOptions): Promise<StoredImage> {
+  async pull(reference: string, options: PullOptions): Promise<PulledImage> {
     await this.#requireDisk(`pull ${reference}`);
     const platform = options.platform ?? (await defaultPlatform(this.#ctx, options));
     const image = await this.#ctx.rooms.images.pull(reference, { ...options, platform });

@@ -20,7 +20,7 @@ import { ImageReason } from "./reasons.js";
 import { formatReference, parseReference } from "./reference.js";
 import { describeSource, type ImageSource, parseImageSource } from "./source.js";
 import { StoreContext } from "./store/context.js";
-import type { ImageStore, ImportOptions, PullOptions, StoredImage } from "./types.js";
+import type { ImageStore, ImportOptions, PulledImage, PullOptions, StoredImage } from "./types.js";
 
 export interface ImageStoreOptions {
   /** Where images live: kiln's data directory. */
@@ -64,7 +64,7 @@ class DiskImageStore implements ImageStore {
     }
   }
 
-  async pull(text: string, options: PullOptions): Promise<StoredImage> {
+  async pull(text: string, options: PullOptions): Promise<PulledImage> {
     const source = parseImageSource(text);
     try {
       return await this.#pull(source, options);
@@ -147,7 +147,7 @@ class DiskImageStore implements ImageStore {
     return total;
   }
 
-  async #pull(source: ImageSource, options: PullOptions): Promise<StoredImage> {
+  async #pull(source: ImageSource, options: PullOptions): Promise<PulledImage> {
     const { env, uid, configRoot } = this.#options;
     const onProgress = options.onProgress ?? (() => undefined);
     const platform = normalisePlatform(options.platform ?? hostPlatform());

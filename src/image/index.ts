@@ -32,6 +32,7 @@ export type {
   ImportOptions,
   LayerInfo,
   Platform,
+  PulledImage,
   PullOptions,
   RegistryCredentials,
   StoredImage,

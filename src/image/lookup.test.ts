@@ -40,6 +40,21 @@ const all = [nginx, other, dangling];
 const find = (key: string) => lookUp(key, all)?.image.id;
 
 describe("lookUp", () => {
+  it("finds what a layout brought by its short name, after a registry's of that name", () => {
+    const local = image("abc3", ["localhost/debian:bookworm", "localhost/nginx:latest"]);
+    const inAll = (key: string) => lookUp(key, [...all, local])?.image.id;
+    assert.equal(inAll("debian:bookworm"), local.id);
+    assert.equal(inAll("nginx"), nginx.id);
+    for (const key of [
+      "debian",
+      "docker.io/debian:bookworm",
+      "ghcr.io/debian:bookworm",
+      "library/debian:bookworm",
+    ])
+      assert.equal(inAll(key), undefined, key);
+    const found = lookUp("debian:bookworm", [local]);
+    assert.equal(found?.by === "name" ? found.name : "", "localhost/debian:bookworm");
+  });
   it("finds by every spelling of a name", () => {
     for (const key of [
       "nginx",

@@ -3,7 +3,13 @@
 import { Code, KilnError } from "../base/errors.js";
 import { shortId } from "../base/ids.js";
 import { ImageReason } from "./reasons.js";
-import { formatReference, parseReference, type Reference, repositoryName } from "./reference.js";
+import {
+  DEFAULT_REGISTRY,
+  formatReference,
+  parseReference,
+  type Reference,
+  repositoryName,
+} from "./reference.js";
 import type { StoredImage } from "./types.js";
 
 export type Lookup =
@@ -25,7 +31,16 @@ export function lookUp(key: string, images: readonly StoredImage[]): Lookup | un
   const reference = tryParse(key);
   const named = reference === undefined ? undefined : byReference(reference, images);
   if (named !== undefined) return named;
+  const local = reference === undefined ? undefined : localReference(key, reference);
+  const made = local === undefined ? undefined : byReference(local, images);
+  if (made !== undefined) return made;
   return BARE_ID.test(key) ? byId(key, key, images) : undefined;
+}
+
+/** What a layout brought is called localhost/NAME: found by NAME too while no registry's image is called so here. */
+function localReference(key: string, reference: Reference): Reference | undefined {
+  if (reference.registry !== DEFAULT_REGISTRY || key.startsWith(`${DEFAULT_REGISTRY}/`)) return undefined;
+  return tryParse(`localhost/${key}`);
 }
 
 function byReference(reference: Reference, images: readonly StoredImage[]): Lookup | undefined {

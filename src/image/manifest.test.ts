@@ -144,14 +144,12 @@ describe("checkRunnable", () => {
     const config = { mediaType: "application/vnd.cncf.helm.config.v1+json", digest, size: 2 };
     assert.throws(() => check({ config }), failsWith("not-an-image", /helm/));
   });
-  it("refuses non-distributable layers: their host was not named", () => {
-    const layer = {
-      mediaType: "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
-      digest,
-      size: 1,
-      urls: ["https://elsewhere.example/layer"],
-    };
-    assert.throws(() => check({ layers: [layer] }), failsWith("foreign-layer", /non-distributable/));
+  it("lets non-distributable layers through: who has them may run them", () => {
+    for (const mediaType of [
+      "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+      "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
+    ])
+      assert.doesNotThrow(() => check({ layers: [{ mediaType, digest, size: 1 }] }));
   });
   for (const mediaType of [
     "application/vnd.oci.image.layer.v1.tar+gzip+encrypted",

@@ -148,7 +148,7 @@ export function noSuchPlatform(what: string, wanted: Platform, offered: readonly
 /**
  * Checks that a manifest is of an image that kiln can run, within limits.
  *
- * @throws KilnError `not-an-image`, `foreign-layer`, `unknown-media-type`, `image-too-large`
+ * @throws KilnError `not-an-image`, `unknown-media-type`, `image-too-large`
  */
 export function checkRunnable(manifest: ImageManifest, limits: ManifestLimits, what: string): void {
   if (!isConfigType(manifest.config.mediaType)) {
@@ -166,7 +166,7 @@ export function checkRunnable(manifest: ImageManifest, limits: ManifestLimits, w
   if (manifest.layers.length > limits.layers) throw tooLarge(what, "its number of layers", limits.layers);
   let total = 0;
   for (const layer of manifest.layers) {
-    checkLayerType(layer, what);
+    if (!isForeignLayerType(layer.mediaType)) checkLayerType(layer, what);
     if (layer.size > limits.layerBytes) throw tooLarge(what, `layer ${layer.digest}`, limits.layerBytes);
     total += layer.size;
   }
@@ -184,18 +184,26 @@ export function makeManifest(config: Omit<Descriptor, "mediaType">, layers: read
   return Buffer.from(JSON.stringify(document));
 }
 
-function checkLayerType(layer: Descriptor, what: string): void {
+/**
+ * What to say where a layer's content is not there. A non-distributable one may be there, in a layout or a registry of
+ * those who may have it; elsewhere it lies at addresses that its manifest names.
+ */
+export function explainMissing(error: unknown, layer: Descriptor, what: string): KilnError {
+  const failure = KilnError.from(error);
+  if (failure.code !== Code.NotFound || !isForeignLayerType(layer.mediaType)) return failure;
   const type = quoteServer(layer.mediaType);
-  if (isForeignLayerType(layer.mediaType)) {
-    throw new KilnError(
-      Code.FailedPrecondition,
-      `${what}: layer ${layer.digest} is non-distributable (${type})`,
-      {
-        reason: ImageReason.ForeignLayer,
-        hint: "such layers lie at addresses that the image names, and kiln asks no host but the registry",
-      },
-    );
-  }
+  return new KilnError(
+    Code.FailedPrecondition,
+    `${what}: layer ${layer.digest} is non-distributable (${type}) and not there`,
+    {
+      reason: ImageReason.ForeignLayer,
+      hint: "such layers lie at addresses that the image names, and kiln asks no host but the registry: copy the image with its layers",
+      cause: error,
+    },
+  );
+}
+
+function checkLayerType(layer: Descriptor, what: string): void {
   if (!isLayerType(layer.mediaType)) {
     const hint = /\+encrypted$/.test(layer.mediaType) ? "kiln can't decrypt layers" : undefined;
     throw unknownType(`${what}: layer ${layer.digest}`, layer.mediaType, "no layer that kiln can read", hint);

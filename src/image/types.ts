@@ -45,6 +45,11 @@ export interface StoredImage {
   readonly createdAt: string;
 }
 
+export interface PulledImage extends StoredImage {
+  /** What this pull has called it: a name, a digest name, or its id. */
+  readonly pulledAs: string;
+}
+
 export interface RegistryCredentials {
   readonly username?: string;
   readonly password?: string;
@@ -83,7 +88,7 @@ export interface ImageStore {
    * Any image name a user may write: a registry reference, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
    * `docker-archive:FILE[:REF]`. An interrupted pull resumes.
    */
-  pull(source: string, options: PullOptions): Promise<StoredImage>;
+  pull(source: string, options: PullOptions): Promise<PulledImage>;
   /** Looks up by id, id prefix or name (normalised); undefined where there is none. Never asks a registry. */
   find(key: string): StoredImage | undefined;
   list(): readonly StoredImage[];

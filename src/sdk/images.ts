@@ -6,7 +6,7 @@ import type { CallOptions } from "./deadline.js";
 import { Listing } from "./listing.js";
 import { sendSource } from "./send-source.js";
 import type { Transport } from "./transport.js";
-import type { ImageInfo, Progress } from "./types.js";
+import type { ImageInfo, Progress, PulledImage } from "./types.js";
 
 /** Credentials for a registry: name and password, or an identity token. */
 export interface RegistryAuth {
@@ -71,7 +71,7 @@ export class Images {
    * await kiln.images.pull("nginx:1.27", { onProgress: ({ id, status }) => console.log(id, status) });
    * ```
    */
-  async pull(reference: string, options: PullOptions = {}): Promise<ImageInfo> {
+  async pull(reference: string, options: PullOptions = {}): Promise<PulledImage> {
     const request = {
       reference,
       platform: options.platform ?? "",
@@ -79,10 +79,13 @@ export class Images {
       ...(options.auth === undefined ? {} : { auth: options.auth }),
       ...(options.auths === undefined ? {} : { auths: { ...options.auths } }),
     };
-    let image: ImageInfo | undefined;
+    let image: PulledImage | undefined;
     for await (const message of this.#transport.serverStream("ImageService/PullImage", request, options)) {
       if (message.progress !== undefined) options.onProgress?.(progressFromJson(message.progress));
-      if (message.image !== undefined) image = imageFromJson(message.image);
+      if (message.image !== undefined) {
+        const pulled = imageFromJson(message.image);
+        image = { ...pulled, name: message.name || pulled.names[0] || pulled.id };
+      }
     }
     if (image !== undefined) return image;
     throw new KilnError(Code.Internal, `pull ${reference}: kilnd ended the call without an image`, {

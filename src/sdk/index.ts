@@ -41,6 +41,7 @@ export type {
   PortBinding,
   Progress,
   PruneResult,
+  PulledImage,
   RestartPolicy,
   Setting,
   Size,

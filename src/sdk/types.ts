@@ -153,6 +153,12 @@ export interface ImageInfo {
   readonly layers: readonly string[];
 }
 
+/** What a pull has brought. */
+export interface PulledImage extends ImageInfo {
+  /** What this pull has called it: its name, its digest name, or its id where it has neither. */
+  readonly name: string;
+}
+
 /** A guest kernel of the store. */
 export interface KernelInfo {
   readonly id: string;

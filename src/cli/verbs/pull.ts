@@ -41,7 +41,7 @@ Credentials come from the auth files and credential helpers of Docker and Podman
         onProgress: (step) => progress.update(step),
       });
       await progress.close();
-      await printLine(context, pulled.names[0] ?? pulled.id);
+      await printLine(context, pulled.name);
       return 0;
     } finally {
       await progress.close();

@@ -13,7 +13,7 @@ import { ImageReason } from "../reasons.js";
 import { formatReference, parseReference } from "../reference.js";
 import type { ImageSource } from "../source.js";
 import type { StoreContext } from "../store/context.js";
-import type { StoredImage } from "../types.js";
+import type { PulledImage } from "../types.js";
 import { type ArchiveContents, type ArchivedFile, absorbArchive, absorbedSource } from "./absorb.js";
 import type { LocalPullOptions } from "./options.js";
 
@@ -33,7 +33,7 @@ export async function pullDockerArchive(
   context: StoreContext,
   archive: DockerArchive,
   options: LocalPullOptions,
-): Promise<StoredImage> {
+): Promise<PulledImage> {
   const { what } = options;
   const lease = context.blobs.lease();
   try {

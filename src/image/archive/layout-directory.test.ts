@@ -10,6 +10,7 @@ import {
   indexOf,
   OCI_INDEX,
   type TinyImage,
+  tarOf,
   tinyImage,
 } from "../../../test/fixtures/registry/tiny-image.js";
 
@@ -49,6 +50,30 @@ describe("oci:DIR", () => {
     assert.equal(stored.manifestDigest, image.manifest.digest);
     assert.deepEqual(stored.names, ["localhost/my-layout:v1"]);
   });
+  for (const mediaType of [
+    "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+    "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+  ])
+    it(`takes a layer of type ${mediaType} that lies in it, and asks no address for one that does not`, async () => {
+      const tars = [tarOf({ a: "1" })];
+      const { layers } = tinyImage({ tars });
+      const image = tinyImage({
+        tars,
+        manifest: {
+          layers: layers.map(({ digest, bytes }) => ({
+            mediaType,
+            digest,
+            size: bytes.length,
+            urls: ["http://127.0.0.1:1/layer"],
+          })),
+        },
+      });
+      await writeLayout([{ image }]);
+      for (const { digest } of layers) await rm(blobPath(digest), { force: true });
+      await rejects(`oci:${directory}`, "foreign-layer", /non-distributable .* not there/);
+      await writeBlobs(...layers);
+      assert.equal((await lab.pull(`oci:${directory}`)).id, image.config.digest);
+    });
   it("takes the image that is named", async () => {
     const [one, two] = [tinyImage(), tinyImage()];
     await writeLayout([

@@ -8,7 +8,7 @@ import type { ContentSource } from "../pull/content.js";
 import { resolveManifest } from "../pull/resolve.js";
 import { ImageReason } from "../reasons.js";
 import type { StoreContext } from "../store/context.js";
-import type { StoredImage } from "../types.js";
+import type { PulledImage } from "../types.js";
 import { checkLayoutVersion, chooseEntry, nameForEntry } from "./layout.js";
 import { openRegular, readRegular, readSmall } from "./local-file.js";
 import type { LocalPullOptions } from "./options.js";
@@ -21,7 +21,7 @@ export async function pullLayoutDirectory(
   path: string,
   tag: string | undefined,
   options: LocalPullOptions,
-): Promise<StoredImage> {
+): Promise<PulledImage> {
   const { what, platform } = options;
   checkLayoutVersion(await readSmall(join(path, "oci-layout"), VERSION_FILE_BYTES, what), what);
   const index = await readSmall(join(path, "index.json"), context.limits.manifestBytes, what);

@@ -5,7 +5,7 @@ import { assembleImage } from "../pull/assemble.js";
 import { resolveManifest } from "../pull/resolve.js";
 import { ImageReason } from "../reasons.js";
 import type { StoreContext } from "../store/context.js";
-import type { StoredImage } from "../types.js";
+import type { PulledImage } from "../types.js";
 import { absorbArchive, absorbedSource } from "./absorb.js";
 import { checkLayoutVersion, chooseEntry, nameForEntry } from "./layout.js";
 import type { LocalPullOptions } from "./options.js";
@@ -16,7 +16,7 @@ export async function pullOciArchive(
   path: string,
   tag: string | undefined,
   options: LocalPullOptions,
-): Promise<StoredImage> {
+): Promise<PulledImage> {
   const { what, platform } = options;
   const lease = context.blobs.lease();
   try {

@@ -1,9 +1,11 @@
 // Reading answers: small ones whole and bounded, large ones as chunks with a watch for stalls.
 
 import type { IncomingMessage } from "node:http";
-import { Code, KilnError } from "../../base/errors.js";
+import { promisify } from "node:util";
+import { brotliDecompress, gunzip, inflate } from "node:zlib";
+import { Code, errnoOf, KilnError } from "../../base/errors.js";
 import { ImageReason } from "../reasons.js";
-import { networkError, timeoutError } from "./failures.js";
+import { networkError, quoteServer, timeoutError } from "./failures.js";
 
 /** Fewer bytes than this within `stallMs` is a stall: a server that drips must not hold a pull for ever. */
 const STALL_BYTES = 1024;
@@ -53,9 +55,10 @@ export interface WholeOptions extends ReadOptions {
 }
 
 /**
- * The whole of a small body.
+ * The whole of a small body, out of its content encoding: we ask for none, but some servers encode whatever is asked.
  *
- * @throws KilnError resource_exhausted `image-too-large` above the limit, deadline_exceeded `registry-timeout`
+ * @throws KilnError resource_exhausted `image-too-large` above the limit, encoded or not, deadline_exceeded
+ *   `registry-timeout`, failed_precondition `registry-error` for an encoding that can't be read
  */
 export async function readWhole(body: IncomingMessage, options: WholeOptions): Promise<Buffer> {
   const announced = Number(body.headers["content-length"] ?? 0);
@@ -78,7 +81,36 @@ export async function readWhole(body: IncomingMessage, options: WholeOptions): P
   } finally {
     clearTimeout(clock);
   }
-  return Buffer.concat(chunks);
+  return await decode(Buffer.concat(chunks), body.headers["content-encoding"], options);
+}
+
+const DECODERS: Readonly<Record<string, (data: Buffer, limit: number) => Promise<Buffer>>> = {
+  gzip: decoder(promisify(gunzip)),
+  "x-gzip": decoder(promisify(gunzip)),
+  deflate: decoder(promisify(inflate)),
+  br: decoder(promisify(brotliDecompress)),
+};
+
+function decoder(run: (data: Buffer, options: { maxOutputLength: number }) => Promise<Buffer>) {
+  return (data: Buffer, limit: number) => run(data, { maxOutputLength: limit });
+}
+
+async function decode(data: Buffer, encoding: string | undefined, options: WholeOptions): Promise<Buffer> {
+  const name = encoding?.trim().toLowerCase() ?? "";
+  if (name === "" || name === "identity" || data.length === 0) return data;
+  const run = Object.hasOwn(DECODERS, name) ? DECODERS[name] : undefined;
+  if (run === undefined) throw undecodable(options.what, name, "kiln can't read that");
+  try {
+    return await run(data, options.limit);
+  } catch (error) {
+    if (errnoOf(error) === "ERR_BUFFER_TOO_LARGE") throw tooLarge(options.what, options.limit);
+    throw undecodable(options.what, name, "but it is not");
+  }
+}
+
+function undecodable(what: string, encoding: string, why: string): KilnError {
+  const message = `${what}: the answer is said to be in the content encoding ${quoteServer(encoding)}, ${why}`;
+  return new KilnError(Code.FailedPrecondition, message, { reason: ImageReason.RegistryError });
 }
 
 /** A body that is only quoted in an error: empty where it is too long or does not come. Never throws. */

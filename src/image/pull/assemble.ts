@@ -8,14 +8,14 @@ import { Semaphore } from "../../base/lock.js";
 import type { OnProgress } from "../../base/progress.js";
 import { type ImageConfig, parseImageConfig } from "../config.js";
 import { COMPRESSION_MAGIC_BYTES, detectCompression } from "../layers/index.js";
-import { checkRunnable, type Descriptor, noSuchPlatform } from "../manifest.js";
+import { checkRunnable, type Descriptor, explainMissing, noSuchPlatform } from "../manifest.js";
 import { normalisePlatform, rankPlatform } from "../platform.js";
 import { ImageReason } from "../reasons.js";
 import { isResumable } from "../registry/blob-download.js";
 import type { Lease } from "../store/blobs.js";
 import type { StoreContext } from "../store/context.js";
 import { blobsOf, type ImageRecord } from "../store/records.js";
-import type { LayerInfo, Platform, StoredImage } from "../types.js";
+import type { LayerInfo, Platform, PulledImage, StoredImage } from "../types.js";
 import type { ContentSource } from "./content.js";
 import { ensureBlob } from "./ensure-blob.js";
 import type { ResolvedManifest } from "./resolve.js";
@@ -34,13 +34,19 @@ export interface AssembleOptions {
 }
 
 /** @throws KilnError of every kind of ImageReason, `host-disk-full`, `cancelled` */
-export async function assembleImage(context: StoreContext, options: AssembleOptions): Promise<StoredImage> {
+export async function assembleImage(context: StoreContext, options: AssembleOptions): Promise<PulledImage> {
+  const image = await assemble(context, options);
+  return { ...image, pulledAs: options.names[0] ?? options.digests[0] ?? image.id };
+}
+
+async function assemble(context: StoreContext, options: AssembleOptions): Promise<StoredImage> {
   const { manifest, bytes, digest } = options.resolved;
   checkRunnable(manifest, context.limits, options.source.what);
   const lease = context.blobs.lease();
   try {
     const known = await findKnown(context, manifest.config.digest, lease);
     if (known !== undefined) {
+      checkPlatform(known, options.platform, options.source.what);
       reportKnown(known, options.onProgress);
       return await context.commit(known, options.names, options.digests);
     }
@@ -136,8 +142,9 @@ async function fetchLayers(
       try {
         await slots.run(() => ensureBlob(context, layer, { source, onProgress, signal: stop }), stop);
       } catch (error) {
-        first ??= error;
-        failed.abort(error);
+        const failure = explainMissing(error, layer, source.what);
+        first ??= failure;
+        failed.abort(failure);
       }
     }),
   );
@@ -181,7 +188,7 @@ export async function compressionOf(path: string, what: string): Promise<LayerIn
   }
 }
 
-function checkPlatform(config: ImageConfig, wanted: Platform, what: string): void {
+function checkPlatform(config: Pick<ImageConfig, "platform">, wanted: Platform, what: string): void {
   if (config.platform === undefined || rankPlatform(wanted, config.platform) !== undefined) return;
   throw noSuchPlatform(what, wanted, [config.platform]);
 }

@@ -39,7 +39,9 @@ describe("pulling from a registry", () => {
       image.layers.map(({ digest }) => [digest, "gzip"]),
     );
     assert.equal(await lab.store.readBlobText(stored.id, 10_000), image.config.bytes.toString());
-    assert.deepEqual(lab.store.find(`${registry.host}/team/app:v1`), stored);
+    const { pulledAs, ...found } = stored;
+    assert.deepEqual(lab.store.find(`${registry.host}/team/app:v1`), found);
+    assert.equal(pulledAs, `${registry.host}/team/app:v1`);
   });
 
   it("finds the platform in an index and remembers what the tag led to", async () => {
@@ -59,6 +61,52 @@ describe("pulling from a registry", () => {
       platform: { os: "linux", architecture: "arm64" },
     });
     assert.equal(other.id, arm.config.digest);
+  });
+
+  it("says what it was pulled as, whatever else the same content is called", async () => {
+    const image = tinyImage();
+    for (const name of ["first", "second"]) registry.addImage(name, "t", image);
+    const pulledAs = async (reference: string) => (await lab.pull(`${registry.host}/${reference}`)).pulledAs;
+    const names = ["first:t", "second:t", `second@${image.manifest.digest}`, "first:t"];
+    for (const name of names) assert.equal(await pulledAs(name), `${registry.host}/${name}`);
+  });
+
+  it("takes a non-distributable layer that the registry has", async () => {
+    const tars = [tarOf({ a: "1" })];
+    const { layers } = tinyImage({ tars });
+    const mediaType = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
+    const described = layers.map(({ digest, bytes }) => ({ mediaType, digest, size: bytes.length }));
+    const image = tinyImage({ tars, manifest: { layers: described } });
+    registry.addImage("a", "v1", { ...image, layers: [] });
+    await assert.rejects(lab.pull(`${registry.host}/a:v1`), { reason: "foreign-layer" });
+    registry.addImage("a", "v1", image);
+    assert.equal((await lab.pull(`${registry.host}/a:v1`)).id, image.config.digest);
+  });
+
+  it("takes the highest level of amd64 that runs, in an index and alone", async () => {
+    const [v1, v3, v4] = [
+      tinyImage(),
+      tinyImage({ config: { variant: "v3" } }),
+      tinyImage({ config: { variant: "v4" } }),
+    ];
+    const index = indexOf([
+      { image: v1, platform: "linux/amd64" },
+      { image: v4, platform: "linux/amd64/v4" },
+      { image: v3, platform: "linux/amd64/v3" },
+    ]);
+    for (const image of [v1, v3, v4]) registry.addImage("a", "inner", image);
+    registry.addManifest("a", "v1", index);
+    const idOf = async (variant: string, tag: string) =>
+      (
+        await lab.pull(`${registry.host}/a:${tag}`, {
+          platform: { os: "linux", architecture: "amd64", variant },
+        })
+      ).id;
+    assert.equal(await idOf("v3", "v1"), v3.config.digest);
+    assert.equal(await idOf("v2", "v1"), v1.config.digest);
+    assert.equal(await idOf("v4", "v1"), v4.config.digest);
+    assert.equal(await idOf("v4", "inner"), v4.config.digest);
+    await assert.rejects(idOf("v2", "inner"), { reason: "no-such-platform" });
   });
 
   it("gives no tag to what was pulled by digest, even with a tag beside it", async () => {

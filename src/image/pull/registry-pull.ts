@@ -8,7 +8,7 @@ import { ImageReason } from "../reasons.js";
 import { formatReference, type Reference, repositoryName } from "../reference.js";
 import { type RemoteOptions, RemoteRepository } from "../registry/remote-repository.js";
 import type { StoreContext } from "../store/context.js";
-import type { Platform, StoredImage } from "../types.js";
+import type { Platform, PulledImage } from "../types.js";
 import { assembleImage } from "./assemble.js";
 import type { ContentSource } from "./content.js";
 import { resolveManifest } from "./resolve.js";
@@ -25,7 +25,7 @@ export async function pullFromRegistry(
   context: StoreContext,
   reference: Reference,
   options: RegistryPullOptions,
-): Promise<StoredImage> {
+): Promise<PulledImage> {
   const { platform, onProgress, signal } = options;
   const { limits, log } = context;
   const what = formatReference(reference);

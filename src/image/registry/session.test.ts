@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { inspect } from "node:util";
+import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
 import { makeCertificate } from "../../../test/fixtures/registry/certificate.js";
 import {
   type FakeRegistry,
@@ -114,6 +115,44 @@ describe("Bearer", () => {
     assert.equal(tokens.requests[0]?.path, "/token?service=svc&scope=repository%3Aa%3Apull");
     assert.equal(tokens.requests.length, 1);
   });
+  for (const [encoding, encode] of [
+    ["gzip", gzipSync],
+    ["x-gzip", gzipSync],
+    ["deflate", deflateSync],
+    ["br", brotliCompressSync],
+    ["identity", Buffer.from],
+  ] as const)
+    it(`reads an answer in the content encoding ${encoding}, token and manifest`, async () => {
+      answerTokens((_request, response) => {
+        response.setHeader("content-encoding", encoding);
+        response.end(encode(Buffer.from('{"token":"","access_token":"good"}')));
+      });
+      registry.intercept = (request, response) => {
+        if (request.headers.authorization !== "Bearer good") {
+          response.setHeader("www-authenticate", challenge());
+          sendError(response, 401, "UNAUTHORIZED", "authentication required");
+          return true;
+        }
+        if (!request.url?.endsWith("/manifests/v1")) return false;
+        response.setHeader("content-type", image.manifest.mediaType);
+        response.setHeader("content-encoding", encoding);
+        response.end(encode(image.manifest.bytes));
+        return true;
+      };
+      assert.equal((await pull()).id, image.config.digest);
+    });
+  for (const [what, encoding, body, reason] of [
+    ["that is a bomb", "gzip", gzipSync(Buffer.alloc(2 ** 22, "SECRET")), "image-too-large"],
+    ["in an encoding that it is not in", "gzip", Buffer.from('{"token":"SECRET"}'), "registry-error"],
+    ["in an encoding of its own", "own", Buffer.from("x"), "registry-error"],
+  ] as const)
+    it(`refuses an answer ${what}`, async () => {
+      answerTokens((_request, response) => {
+        response.setHeader("content-encoding", encoding);
+        response.end(body);
+      });
+      await assert.rejects(pull(), { reason });
+    });
   it("shows the password to the token server only", async () => {
     answerTokens((_request, response) => response.end('{"access_token":"good"}'));
     await pull(ME);

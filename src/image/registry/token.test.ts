@@ -72,13 +72,34 @@ describe("parseTokenAnswer", () => {
   it("takes either spelling", () => {
     assert.equal(parseTokenAnswer('{"token":"t"}', "x").value, "t");
     assert.equal(parseTokenAnswer('{"access_token":"a","token":null}', "x").value, "a");
+    assert.equal(parseTokenAnswer('{"token":"t","access_token":"a"}', "x").value, "t");
+  });
+  it("takes the one that is not empty", () => {
+    assert.equal(parseTokenAnswer('{"token":"","access_token":"a"}', "x").value, "a");
+    assert.equal(parseTokenAnswer('{"token":"t","access_token":""}', "x").value, "t");
+  });
+  it("reads a life in any form, and believes the least of one that is none", () => {
+    const life = (expires: unknown) =>
+      parseTokenAnswer(JSON.stringify({ token: "t", refresh_token: "r", expires_in: expires }), "x").lifeMs;
+    assert.deepEqual(
+      [life("300"), life(300.5), life("soon"), life(null), life([1]), life({})],
+      [240_000, 240_400, 48_000, 48_000, 48_000, 48_000],
+    );
   });
   it("believes no life below a minute or above a day", () => {
     const life = (seconds: number) =>
       parseTokenAnswer(JSON.stringify({ token: "t", expires_in: seconds }), "x").lifeMs;
     assert.deepEqual([life(-5), life(300), life(1e12)], [48_000, 240_000, 69_120_000]);
   });
-  for (const text of ["", "SECRET", '{"token":""}', '{"token":"SECRET\\r\\nx: y"}', '{"token":["SECRET"]}']) {
+  for (const text of [
+    "",
+    "SECRET",
+    '{"token":""}',
+    '{"token":"","access_token":""}',
+    "{}",
+    '{"token":"SECRET\\r\\nx: y"}',
+    '{"token":["SECRET"]}',
+  ]) {
     it(`refuses ${JSON.stringify(text)} without showing it`, () => {
       assert.throws(
         () => parseTokenAnswer(text, "log in to x"),

@@ -19,12 +19,11 @@ const CLIENT_ID = "kiln";
 const MIN_LIFE_MS = 60_000;
 const MAX_LIFE_MS = 24 * 3_600_000;
 
-const Token = v.pipe(v.string(), v.maxLength(262_144), v.regex(/^[\x21-\x7e]+$/));
-const TokenAnswer = v.looseObject({
-  token: v.nullish(Token),
-  access_token: v.nullish(Token),
-  expires_in: v.nullish(v.number()),
-});
+/** Either of the two names may hold nothing beside the other. */
+const Token = v.nullish(v.pipe(v.string(), v.maxLength(262_144), v.regex(/^[\x21-\x7e]*$/)));
+/** A number; some write it as a string. Whatever else it is, the least is believed. */
+const Seconds = v.fallback(v.pipe(v.union([v.number(), v.string()]), v.transform(Number)), 0);
+const TokenAnswer = v.looseObject({ token: Token, access_token: Token, expires_in: v.optional(Seconds, 0) });
 
 export interface BearerToken {
   readonly value: string;
@@ -117,20 +116,20 @@ export function parseTokenAnswer(text: string, what: string): BearerToken {
     json = undefined; // reported below, without quoting what may be a token
   }
   const parsed = v.safeParse(TokenAnswer, json);
-  const value = parsed.success ? (parsed.output.token ?? parsed.output.access_token) : undefined;
-  if (!parsed.success || value === null || value === undefined) {
+  const value = parsed.success ? parsed.output.token || parsed.output.access_token : undefined;
+  if (!parsed.success || !value) {
     throw new KilnError(Code.FailedPrecondition, `${what}: the token server's answer holds no usable token`, {
       reason: ImageReason.RegistryError,
     });
   }
-  const seconds = parsed.output.expires_in ?? 0;
+  const seconds = parsed.output.expires_in;
   const lifeMs = Math.min(MAX_LIFE_MS, Math.max(MIN_LIFE_MS, Number.isFinite(seconds) ? seconds * 1000 : 0));
   return { value, lifeMs: lifeMs * 0.8 };
 }
 
 async function sendTokenRequest(options: FetchTokenOptions): Promise<HttpAnswer> {
   const { client, request, signal } = options;
-  const headers = { accept: "application/json", "user-agent": CLIENT_ID };
+  const headers = { accept: "application/json", "accept-encoding": "identity", "user-agent": CLIENT_ID };
   if (request.method === "POST") {
     // Not followed: a redirected POST would carry the identity token to another host.
     return await client.send({
