@@ -239,6 +239,17 @@ describe("paths", () => {
     assert.equal(user.socket, "/run/user/7/kiln/kiln.sock");
   });
 
+  it("puts a user's sockets where no neighbour can be first", () => {
+    const home = { HOME: "/home/u" };
+    const run = (env: NodeJS.ProcessEnv, runtime?: string) => kilnPaths(env, 7, () => runtime).run;
+    assert.equal(run(home, "/run/user/7"), "/run/user/7/kiln");
+    assert.equal(run({ ...home, XDG_RUNTIME_DIR: "/x" }, "/run/user/7"), "/x/kiln");
+    assert.equal(run({ ...home, XDG_RUNTIME_DIR: "" }, "/run/user/7"), "/run/user/7/kiln");
+    assert.equal(run(home), "/home/u/.local/state/kiln/run");
+    assert.equal(run({ ...home, XDG_STATE_HOME: "/s" }), "/s/kiln/run");
+    assert.equal(run({ ...home, XDG_STATE_HOME: "relative" }), "/home/u/.local/state/kiln/run");
+  });
+
   it("keeps VM sockets below the limit of sun_path", () => {
     const socket = join(vmRunDirectory("/run/user/1000/kiln", newId()), "channel.sock");
     assert.ok(socket.length <= MAX_SOCKET_PATH);

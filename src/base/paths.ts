@@ -1,7 +1,8 @@
 // Where kiln keeps things. KILN_ROOT moves data, run directory and socket together, so that daemons live side by side.
 
 import { createHash } from "node:crypto";
-import { join } from "node:path";
+import { lstatSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
 
 export interface KilnPaths {
   /** Images, bases, VMs, kernels. */
@@ -16,8 +17,13 @@ export interface KilnPaths {
 /**
  * @param env the process environment
  * @param uid the caller's user id; 0 uses the system's places (ecosystem: FHS), others XDG's
+ * @param runtime a user's runtime directory where XDG_RUNTIME_DIR does not name it
  */
-export function kilnPaths(env: NodeJS.ProcessEnv, uid: number): KilnPaths {
+export function kilnPaths(
+  env: NodeJS.ProcessEnv,
+  uid: number,
+  runtime: (uid: number) => string | undefined = runtimeDirectory,
+): KilnPaths {
   const root = env.KILN_ROOT;
   if (root !== undefined && root !== "") {
     const run = join(root, "run");
@@ -32,13 +38,30 @@ export function kilnPaths(env: NodeJS.ProcessEnv, uid: number): KilnPaths {
     };
   }
   const home = env.HOME ?? "/";
-  const run = join(env.XDG_RUNTIME_DIR ?? join("/tmp", `kiln-${uid}`), "kiln");
+  const short = absolute(env.XDG_RUNTIME_DIR) ?? runtime(uid);
+  // Never a name below /tmp, which anybody may take first.
+  const run =
+    short === undefined
+      ? join(absolute(env.XDG_STATE_HOME) ?? join(home, ".local/state"), "kiln/run")
+      : join(short, "kiln");
   return {
-    data: join(env.XDG_DATA_HOME ?? join(home, ".local/share"), "kiln"),
+    data: join(absolute(env.XDG_DATA_HOME) ?? join(home, ".local/share"), "kiln"),
     run,
-    config: join(env.XDG_CONFIG_HOME ?? join(home, ".config"), "kiln"),
+    config: join(absolute(env.XDG_CONFIG_HOME) ?? join(home, ".config"), "kiln"),
     socket: socketFromEnv(env, run),
   };
+}
+
+/** The XDG base directory specification: what is not absolute is to be ignored. */
+function absolute(path: string | undefined): string | undefined {
+  return path !== undefined && isAbsolute(path) ? path : undefined;
+}
+
+/** The runtime directory that a login gives a user, where it is that user's alone. */
+function runtimeDirectory(uid: number): string | undefined {
+  const path = `/run/user/${uid}`;
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  return found?.isDirectory() && found.uid === uid && (found.mode & 0o077) === 0 ? path : undefined;
 }
 
 function socketFromEnv(env: NodeJS.ProcessEnv, run: string): string {

@@ -4,6 +4,7 @@
 import { readFile } from "node:fs/promises";
 import { parse, type TomlTable } from "smol-toml";
 import { Code, errnoOf, KilnError } from "../base/errors.js";
+import { requireTrusted } from "../base/trusted-path.js";
 import { flagOf, SETTINGS, type SettingName, variableOf } from "./settings-table.js";
 
 export type Origin = "flag" | "environment" | "file" | "default";
@@ -116,6 +117,9 @@ function describeOrigin(name: SettingName, origin: Origin): string {
 /** Reads config.toml; nothing where there is none, unless it was named. */
 export async function readConfigFile(path: string, named: boolean): Promise<Map<SettingName, string>> {
   try {
+    // It names programs that kilnd runs.
+    if (await requireTrusted(path)) return parseConfigFile(await readFile(path, "utf8"), path);
+    if (!named) return new Map();
     return parseConfigFile(await readFile(path, "utf8"), path);
   } catch (error) {
     if (!named && errnoOf(error) === "ENOENT") return new Map();

@@ -2,12 +2,13 @@
 // when it ends, however it ends.
 
 import { chmod, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { createApi, type DaemonFacts } from "../api/index.js";
 import { Code, KilnError } from "../base/errors.js";
 import { makeDirectory } from "../base/files.js";
 import type { Logger } from "../base/log.js";
 import { type KilnPaths, kilnPaths } from "../base/paths.js";
+import { makeTrustedDirectory } from "../base/trusted-path.js";
 import { UndoStack } from "../base/undo.js";
 import {
   closedParents,
@@ -51,6 +52,8 @@ export async function startDaemon(
 
 async function start(config: Config, env: NodeJS.ProcessEnv, log: Logger, steps: UndoStack): Promise<string> {
   const paths = pathsOf(config, env);
+  // Whoever can change one of these can be kilnd.
+  for (const path of [paths.data, paths.run, dirname(paths.socket)]) await makeTrustedDirectory(path);
   await makeDirectory(cacheOf(paths));
   // Kernels are built below it by a user without privileges.
   if (process.getuid?.() === 0) await chmod(cacheOf(paths), 0o711);
@@ -108,7 +111,6 @@ function pathsOf(config: Config, env: NodeJS.ProcessEnv): KilnPaths {
  */
 async function ownershipOf(config: Config, paths: KilnPaths, env: NodeJS.ProcessEnv): Promise<Ownership> {
   if (process.getuid?.() !== 0 || settingOf(config, "vm.users") === "root") return OWN_USER;
-  await makeDirectory(paths.run);
   const ours = [paths.data, paths.run, ...(env.KILN_ROOT === undefined ? [] : [env.KILN_ROOT])];
   for (const path of ours) await chmod(path, ((await stat(path)).mode & 0o777) | 0o011);
   const closed = [...(await closedParents(paths.data)), ...(await closedParents(paths.run))];

@@ -1,14 +1,15 @@
 // Starts kilnd for a user who has none running, and waits until it accepts. Only ever for the default socket.
 
 import { spawn } from "node:child_process";
-import { close, open } from "node:fs";
-import { mkdir, readFile, rename, stat } from "node:fs/promises";
+import { close, constants, open } from "node:fs";
+import { readFile, rename, stat } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Code, KilnError } from "../base/errors.js";
 import { delay } from "../base/runtime.js";
+import { makeTrustedDirectory } from "../base/trusted-path.js";
 import { dial, isNobodyListening, unreachable } from "./host.js";
 
 const START_DEADLINE_MS = 30_000;
@@ -18,6 +19,8 @@ const LONGEST_RETRY_MS = 100;
 const RIVAL_GRACE_MS = 2_000;
 const MAX_LOG_BYTES = 4 * 1024 * 1024;
 const TAIL_BYTES = 2_000;
+/** Never through a link, whoever put it there. */
+const LOG_FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
 
 interface StartedDaemon {
   readonly log: string;
@@ -51,11 +54,13 @@ export async function startDaemon(socketPath: string): Promise<Socket> {
 }
 
 async function spawnDaemon(runDirectory: string): Promise<StartedDaemon> {
-  await mkdir(runDirectory, { recursive: true, mode: 0o700 });
+  await makeTrustedDirectory(runDirectory);
   const log = join(runDirectory, "kilnd.log");
   const logOffset = await rotate(log);
   // A file, not a pipe: kilnd outlives us, and a pipe without a reader would end it at its first line.
-  const fd = await promisify(open)(log, "a", 0o600);
+  const fd = await promisify(open)(log, LOG_FLAGS, 0o600).catch((error: unknown) => {
+    throw KilnError.from(error, "open kilnd's log");
+  });
   try {
     const child = spawn(process.execPath, [daemonProgram()], {
       detached: true,

@@ -3,6 +3,7 @@
 import { connect, type Socket } from "node:net";
 import { Code, errnoOf, KilnError } from "../base/errors.js";
 import { kilnPaths, MAX_SOCKET_PATH } from "../base/paths.js";
+import { requireTrusted } from "../base/trusted-path.js";
 
 /** A kilnd to talk to. */
 export interface HostAddress {
@@ -44,8 +45,13 @@ function badHost(message: string): KilnError {
   });
 }
 
-/** Connects; a Node system error where nobody listens. */
-export function dial(socketPath: string): Promise<Socket> {
+/**
+ * Connects; a Node system error where nobody listens. Whoever listens is root or this very user: secrets go there.
+ *
+ * @throws KilnError permission_denied `unsafe-path`
+ */
+export async function dial(socketPath: string): Promise<Socket> {
+  await requireTrusted(socketPath);
   return new Promise((resolve, reject) => {
     const socket = connect(socketPath);
     socket.once("error", reject);
@@ -64,6 +70,7 @@ export function isNobodyListening(error: unknown): boolean {
 
 /** The error of a failed `dial`, for people. */
 export function unreachable(socketPath: string, cause: unknown): KilnError {
+  if (cause instanceof KilnError) return KilnError.from(cause, "connect to kilnd");
   const denied = errnoOf(cause) === "EACCES";
   return new KilnError(
     denied ? Code.PermissionDenied : Code.Unavailable,

@@ -6,8 +6,14 @@ use std::ffi::OsString;
 const MAX_SOCKET_PATH: usize = 107;
 
 /// The socket of `--host`, of KILN_HOST, or of this user's (or KILN_ROOT's) kilnd, in that order. None where a name is
-/// wrong, or where the TypeScript CLI might read it otherwise than the kernel.
-pub fn socket(host: Option<&str>, env: &dyn Fn(&str) -> Option<OsString>, uid: u32) -> Option<String> {
+/// wrong, or where the TypeScript CLI might read it otherwise than the kernel. `runtime` is a user's runtime directory
+/// where XDG_RUNTIME_DIR does not name it.
+pub fn socket(
+    host: Option<&str>,
+    env: &dyn Fn(&str) -> Option<OsString>,
+    uid: u32,
+    runtime: &dyn Fn(u32) -> Option<String>,
+) -> Option<String> {
     let text = |name| match env(name) {
         None => Some(None),
         Some(value) => value.into_string().ok().map(Some),
@@ -25,9 +31,15 @@ pub fn socket(host: Option<&str>, env: &dyn Fn(&str) -> Option<OsString>, uid: u
     } else if uid == 0 {
         "/run/kiln/kiln.sock".to_owned()
     } else {
-        let run = text("XDG_RUNTIME_DIR")?.unwrap_or_else(|| format!("/tmp/kiln-{uid}"));
-        // An empty one is a relative path there, and would be the root here.
-        (!run.is_empty()).then(|| format!("{run}/kiln/kiln.sock"))?
+        // What is not absolute is to be ignored.
+        let absolute = |name| text(name).map(|value| value.filter(|path| path.starts_with('/')));
+        if let Some(run) = absolute("XDG_RUNTIME_DIR")?.or_else(|| runtime(uid)) {
+            format!("{run}/kiln/kiln.sock")
+        } else if let Some(state) = absolute("XDG_STATE_HOME")? {
+            format!("{state}/kiln/run/kiln.sock")
+        } else {
+            format!("{}/.local/state/kiln/run/kiln.sock", text("HOME")??)
+        }
     };
     // That CLI resolves ".." by its text, the kernel by the links on the way.
     let plain = path.len() <= MAX_SOCKET_PATH
@@ -41,12 +53,21 @@ mod tests {
     use super::*;
 
     fn found(host: Option<&str>, env: &[(&str, &str)], uid: u32) -> Option<String> {
+        found_with(host, env, uid, None)
+    }
+
+    fn found_with(
+        host: Option<&str>,
+        env: &[(&str, &str)],
+        uid: u32,
+        runtime: Option<&str>,
+    ) -> Option<String> {
         let lookup = |name: &str| {
             env.iter()
                 .find(|(key, _)| *key == name)
                 .map(|(_, value)| OsString::from(value))
         };
-        socket(host, &lookup, uid)
+        socket(host, &lookup, uid, &|_| runtime.map(str::to_owned))
     }
 
     #[test]
@@ -61,10 +82,25 @@ mod tests {
         assert_eq!(found(None, &env[1..], 0).as_deref(), Some("/r/run/kiln.sock"));
         assert_eq!(found(None, &env[2..], 1000).as_deref(), Some("/x/kiln/kiln.sock"));
         assert_eq!(found(None, &env[2..], 0).as_deref(), Some("/run/kiln/kiln.sock"));
+    }
+
+    #[test]
+    fn takes_no_name_below_tmp_where_a_user_has_no_runtime_directory() {
+        let home = [("HOME", "/home/u"), ("XDG_RUNTIME_DIR", "")];
         assert_eq!(
-            found(None, &[], 1000).as_deref(),
-            Some("/tmp/kiln-1000/kiln/kiln.sock")
+            found_with(None, &home, 1000, Some("/run/user/1000")).as_deref(),
+            Some("/run/user/1000/kiln/kiln.sock")
         );
+        assert_eq!(
+            found(None, &home, 1000).as_deref(),
+            Some("/home/u/.local/state/kiln/run/kiln.sock")
+        );
+        let state = [("XDG_STATE_HOME", "/s"), ("XDG_RUNTIME_DIR", "relative")];
+        assert_eq!(
+            found(None, &state, 1000).as_deref(),
+            Some("/s/kiln/run/kiln.sock")
+        );
+        assert_eq!(found(None, &[], 1000), None);
     }
 
     #[test]
@@ -88,7 +124,6 @@ mod tests {
         ] {
             assert_eq!(found(Some(host), &[], 0), None, "{host}");
         }
-        assert_eq!(found(None, &[("XDG_RUNTIME_DIR", "")], 1000), None);
         assert_eq!(found(None, &[("KILN_ROOT", "a/../b")], 0), None);
         assert_eq!(found(None, &[("KILN_HOST", "nonsense")], 0), None);
     }

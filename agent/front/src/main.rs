@@ -15,6 +15,7 @@ mod session;
 mod signals;
 mod stdio;
 mod terminal;
+mod trust;
 
 /// Messages of `proto/kiln/v1`, generated (see `agent/codegen/`).
 #[allow(clippy::all, clippy::pedantic, dead_code, missing_docs)]
@@ -33,6 +34,7 @@ use crate::outcome::Outcome;
 use crate::package::Package;
 use crate::plan::{Plan, Verb, World, plan};
 use crate::signals::Signals;
+use crate::trust::{Me, is_trusted};
 
 fn main() {
     let package = Package::locate(std::env::var_os("KILN_NODE"));
@@ -42,8 +44,14 @@ fn main() {
         uid: rustix::process::getuid().as_raw(),
         terminal: terminal::is_typed_on(),
     };
-    // Where nobody listens, the TypeScript CLI starts kilnd or says why not.
-    let ready = plan(&args, &world).and_then(|plan| Some((UnixStream::connect(&plan.socket).ok()?, plan)));
+    // Where nobody listens, the TypeScript CLI starts kilnd or says why not; where somebody else might, it refuses.
+    let me = Me {
+        uid: world.uid,
+        gid: rustix::process::getgid().as_raw(),
+    };
+    let ready = plan(&args, &world)
+        .filter(|plan| is_trusted(&plan.socket, me))
+        .and_then(|plan| Some((UnixStream::connect(&plan.socket).ok()?, plan)));
     let Some((stream, Plan { globals, verb, .. })) = ready else {
         package.hand_over(&args)
     };

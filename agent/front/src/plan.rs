@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use crate::flags::{self, Split, split};
 use crate::host;
 use crate::proto::{CreateVmRequest, ExecStart};
+use crate::trust;
 
 mod exec;
 mod run;
@@ -47,7 +48,12 @@ pub fn plan(args: &[OsString], world: &World) -> Option<Plan> {
         _ => return None,
     };
     Some(Plan {
-        socket: host::socket(take_host(&globals)?, world.env, world.uid)?,
+        socket: host::socket(
+            take_host(&globals)?,
+            world.env,
+            world.uid,
+            &trust::runtime_directory,
+        )?,
         globals: args.len() - globals.operands.len(),
         verb,
     })

@@ -1,9 +1,11 @@
 // The host: processor, Node, memory, disk, and the places where kiln keeps things.
 
 import { existsSync } from "node:fs";
-import { access, constants, mkdir, readFile, statfs } from "node:fs/promises";
+import { access, constants, readFile, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
+import { KilnError } from "../../base/errors.js";
 import { kilnPaths, MAX_SOCKET_PATH } from "../../base/paths.js";
+import { makeTrustedDirectory } from "../../base/trusted-path.js";
 import { formatMemory, formatSize } from "../../base/units.js";
 import { type Finding, failure, ok, warning } from "./check.js";
 
@@ -80,10 +82,11 @@ export async function checkSocket(socket: string): Promise<Finding> {
   }
   const directory = dirname(socket);
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await makeTrustedDirectory(directory);
     await access(directory, constants.W_OK);
     return ok("socket", socket);
-  } catch {
+  } catch (error) {
+    if (error instanceof KilnError) return failure("socket", error.message, error.hint ?? "");
     return failure(
       "socket",
       `${directory} cannot be written`,

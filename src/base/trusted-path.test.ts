@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { chmod, mkdir, mkdtemp, rm, stat, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { hasReason } from "./errors.js";
+import { type Facts, faultOf, makeTrustedDirectory, requireTrusted } from "./trusted-path.js";
+
+const SOCKET = 0o140000;
+const ALICE = { uid: 1000, gid: 1000 };
+const ROOT = { uid: 0, gid: 0 };
+
+describe("faultOf", () => {
+  const directory = (uid: number, gid: number, mode: number): Facts => ({
+    uid,
+    gid,
+    mode,
+    kind: "directory",
+  });
+  const rows: [string, Facts, typeof ALICE, RegExp | undefined][] = [
+    ["her own", directory(1000, 1000, 0o755), ALICE, undefined],
+    ["root's", directory(0, 0, 0o755), ALICE, undefined],
+    ["a neighbour's", directory(1001, 1001, 0o700), ALICE, /user 1001/],
+    ["hers, asked by root", directory(1000, 1000, 0o700), ROOT, /user 1000/],
+    ["open to all", directory(1000, 1000, 0o777), ALICE, /every user/],
+    ["open to all but sticky", directory(0, 0, 0o1777), ALICE, undefined],
+    ["a neighbour's sticky one", directory(1001, 0, 0o1777), ALICE, /user 1001/],
+    ["open to a group", directory(0, 50, 0o775), ALICE, /group 50/],
+    ["open to the group of her own", directory(1000, 1000, 0o775), ALICE, undefined],
+    [
+      "open to her group, which is no group of her own",
+      directory(1000, 100, 0o775),
+      { uid: 1000, gid: 100 },
+      /100/,
+    ],
+    ["open to root's group, for root", directory(0, 0, 0o775), ROOT, /group 0/],
+    ["a file open to all", { uid: 1000, gid: 1000, mode: 0o100666, kind: "other" }, ALICE, /every user/],
+    [
+      "a sticky file open to all",
+      { uid: 1000, gid: 1000, mode: 0o101666, kind: "other" },
+      ALICE,
+      /every user/,
+    ],
+    ["a socket for a group", { uid: 0, gid: 50, mode: SOCKET | 0o660, kind: "other" }, ALICE, undefined],
+    ["a neighbour's socket", { uid: 1001, gid: 50, mode: SOCKET | 0o600, kind: "other" }, ALICE, /user 1001/],
+    ["her link", { uid: 1000, gid: 1000, mode: 0o120777, kind: "link" }, ALICE, undefined],
+    ["a neighbour's link", { uid: 1001, gid: 1001, mode: 0o120777, kind: "link" }, ALICE, /user 1001/],
+  ];
+  for (const [what, facts, self, expected] of rows) {
+    it(`of what is ${what}: ${expected ?? "none"}`, () => {
+      const fault = faultOf(facts, self);
+      if (expected === undefined) assert.equal(fault, undefined);
+      else assert.match(fault ?? "", expected);
+    });
+  }
+});
+
+describe("trusted paths", () => {
+  let root = "";
+  before(async () => {
+    root = await mkdtemp(join(tmpdir(), "kiln-trust-"));
+  });
+  after(() => rm(root, { recursive: true, force: true }));
+
+  it("are made for us alone where they are missing", async () => {
+    const path = join(root, "a/b");
+    assert.equal(await requireTrusted(path), false);
+    await makeTrustedDirectory(path);
+    assert.equal((await stat(path)).mode & 0o777, 0o700);
+    assert.equal(await requireTrusted(path), true);
+  });
+
+  it("are not made below a directory that others may write", async () => {
+    const open = join(root, "open");
+    await mkdir(open);
+    await chmod(open, 0o777);
+    const refused = (error: unknown) =>
+      hasReason(error, "unsafe-path") && (error as Error).message.includes(`${open} can't be trusted`);
+    await assert.rejects(makeTrustedDirectory(join(open, "x")), refused);
+    await assert.rejects(stat(join(open, "x")));
+  });
+
+  it("follow .. after a link as the kernel does", async () => {
+    await mkdir(join(root, "deep/real"), { recursive: true });
+    await mkdir(join(root, "deep/beside"));
+    await chmod(join(root, "deep/beside"), 0o777);
+    await symlink("deep/real", join(root, "short"));
+    await assert.rejects(requireTrusted(`${join(root, "short")}/../beside`), (error) =>
+      hasReason(error, "unsafe-path"),
+    );
+  });
+});

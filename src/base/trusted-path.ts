@@ -1,0 +1,119 @@
+// Paths that a neighbour on this host could have planted or could change. A path is trusted where every component, the
+// targets of links included, belongs to root or to us and can be replaced by nobody else. agent/front/src/trust.rs is
+// the same for the native part of the client; test/contract/front-trust.test.ts holds both to one table.
+
+import type { Stats } from "node:fs";
+import { lstat, mkdir, readlink } from "node:fs/promises";
+import { dirname } from "node:path";
+import { Code, errnoOf, KilnError } from "./errors.js";
+
+/** As the kernel's own limit (path_resolution(7)). */
+const MOST_LINKS = 40;
+const OTHERS_WRITE = 0o022;
+const STICKY = 0o1000;
+
+/** Who asks. */
+export interface Self {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export function thisUser(): Self {
+  return { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+}
+
+/** The facts of lstat(2) that trust hangs on. */
+export type Facts = Pick<Stats, "uid" | "gid" | "mode"> & { readonly kind: "directory" | "link" | "other" };
+
+/** Why a component can't be relied on; undefined where it can. Pure. */
+export function faultOf(facts: Facts, self: Self): string | undefined {
+  const { uid, mode } = facts;
+  if (uid !== 0 && uid !== self.uid) return `it belongs to user ${uid}`;
+  // What is written to a link or a socket changes nothing of it.
+  if (facts.kind === "link" || (mode & 0o170000) === 0o140000) return undefined;
+  // Nobody but its owner renames or removes what lies in a sticky directory, and owners are looked at one by one.
+  if (facts.kind === "directory" && (mode & STICKY) !== 0) return undefined;
+  const writers = mode & OTHERS_WRITE & (isOwnGroup(facts, self) ? 0o002 : OTHERS_WRITE);
+  if (writers === 0) return undefined;
+  return (writers & 0o002) !== 0 ? "every user may change it" : `group ${facts.gid} may change it`;
+}
+
+/** A group of the user's own, which goes with a umask of 002 on many distributions: it has the user's number. */
+function isOwnGroup(facts: Facts, self: Self): boolean {
+  return self.uid !== 0 && facts.gid === self.gid && self.gid === self.uid;
+}
+
+/**
+ * Follows a path as the kernel would and judges each component.
+ *
+ * @returns false where something of it is not there (the rest is trusted)
+ * @throws KilnError permission_denied `unsafe-path`; a Node system error where the way can't be looked at
+ */
+export async function requireTrusted(path: string, self: Self = thisUser()): Promise<boolean> {
+  let at = "";
+  let links = 0;
+  const pending = (path.startsWith("/") ? path : `${process.cwd()}/${path}`).split("/");
+  await judge("/", path, self);
+  for (let name = pending.shift(); name !== undefined; name = pending.shift()) {
+    if (name === "" || name === ".") continue;
+    if (name === "..") {
+      at = at === "" ? "" : dirname(at).replace(/^\/$/, "");
+      continue;
+    }
+    const here = `${at}/${name}`;
+    const found = await judge(here, path, self);
+    if (found === undefined) return false;
+    if (!found.isSymbolicLink()) {
+      at = here;
+      continue;
+    }
+    if (++links > MOST_LINKS) throw unsafe(path, here, "it is a link in a circle", found);
+    const target = await readlink(here);
+    if (target.startsWith("/")) at = "";
+    pending.unshift(...target.split("/"));
+  }
+  return true;
+}
+
+/** Undefined where it is not there. */
+async function judge(component: string, path: string, self: Self): Promise<Stats | undefined> {
+  let found: Stats;
+  try {
+    found = await lstat(component);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+  const kind = found.isSymbolicLink() ? "link" : found.isDirectory() ? "directory" : "other";
+  const why = faultOf({ uid: found.uid, gid: found.gid, mode: found.mode, kind }, self);
+  if (why !== undefined) throw unsafe(path, component, why, found);
+  return found;
+}
+
+/**
+ * A directory of ours on a trusted way, made with mode 0700 where it is missing.
+ *
+ * @throws KilnError permission_denied `unsafe-path`
+ */
+export async function makeTrustedDirectory(path: string, self: Self = thisUser()): Promise<string> {
+  if (!(await requireTrusted(path, self))) {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+    // Somebody may have been faster, in a directory that everybody may write.
+    await requireTrusted(path, self);
+  }
+  return path;
+}
+
+function unsafe(path: string, component: string, why: string, { uid, mode }: Stats): KilnError {
+  const bits = (mode & 0o7777).toString(8).padStart(4, "0");
+  const below = component === path ? "" : `, on the way to ${path}`;
+  return new KilnError(
+    Code.PermissionDenied,
+    `${component} can't be trusted: ${why} (owner ${uid}, mode ${bits})${below}`,
+    {
+      reason: "unsafe-path",
+      hint: "kiln takes only what root or you alone can change: see who made it and use `chmod go-w`, or choose another place with KILN_ROOT, XDG_RUNTIME_DIR or --host",
+      details: { path, component, owner: String(uid), mode: bits },
+    },
+  );
+}
