@@ -1,0 +1,76 @@
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import { UNREADABLE } from "../../test/fixtures/damage.js";
+import { readKept, removeKept, writeKept } from "./kept-file.js";
+
+let directory = "";
+let path = "";
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), "kiln-kept-"));
+  path = join(directory, "thing.json");
+});
+afterEach(() => rm(directory, { recursive: true, force: true }));
+
+const parse = (json: unknown): number | undefined => (json as { n?: number } | null)?.n;
+const read = () => readKept(path, parse);
+
+describe("a file that is kept twice", () => {
+  for (const { what, change } of UNREADABLE) {
+    it(`is mended from the other: ${what}`, async () => {
+      await writeKept(path, { n: 1 });
+      const text = await readFile(path, "utf8");
+      for (const name of [path, `${path}.bak`]) {
+        const after = change(text);
+        if (after === undefined) await rm(name);
+        else await writeFile(name, after);
+        assert.equal((await read()).value, 1, name);
+        assert.equal(await readFile(path, "utf8"), text, name);
+        assert.equal(await readFile(`${path}.bak`, "utf8"), text, name);
+      }
+    });
+  }
+
+  it("says what was wrong where both are damaged, and changes neither", async () => {
+    await writeFile(path, "{");
+    await writeFile(`${path}.bak`, "");
+    const { value, damage } = await read();
+    assert.equal(value, undefined);
+    assert.match(damage ?? "", /thing\.json/);
+    assert.equal(await readFile(path, "utf8"), "{");
+  });
+
+  it("is not there where neither is", async () => {
+    assert.deepEqual(await read(), { value: undefined, damage: undefined });
+  });
+
+  it("takes the file before its copy", async () => {
+    await writeFile(`${path}.bak`, '{"n": 1}');
+    await writeFile(path, '{"n": 2}');
+    assert.equal((await read()).value, 2);
+    assert.equal(await readFile(`${path}.bak`, "utf8"), '{"n": 2}');
+  });
+
+  it("survives a directory in its place", async () => {
+    await writeKept(path, { n: 3 });
+    await rm(path);
+    await mkdir(join(path, "in the way"), { recursive: true });
+    assert.equal((await read()).value, 3);
+  });
+
+  it("changes nothing where it is only to look", async () => {
+    await writeFile(path, "{");
+    await writeFile(`${path}.bak`, '{"n": 4}');
+    assert.equal((await readKept(path, parse, { mend: false })).value, 4);
+    assert.equal(await readFile(path, "utf8"), "{");
+  });
+
+  it("goes with all that is beside it", async () => {
+    await writeKept(path, { n: 1 });
+    await writeFile(`${path}.damaged`, "x");
+    await removeKept(path);
+    assert.deepEqual(await readdir(directory), []);
+  });
+});

@@ -1,0 +1,143 @@
+// A small file that is kept twice: `<path>` and `<path>.bak`. Whichever of the two can be read serves, so that a
+// torn, emptied or overwritten file costs nothing. What could not be read is put aside as `<path>.damaged`.
+
+import { open, rename, rm } from "node:fs/promises";
+import { errnoOf } from "./errors.js";
+import { type AtomicOptions, TEMP_MARK, writeFileAtomic } from "./files.js";
+
+export const COPY_SUFFIX = ".bak";
+export const DAMAGED_SUFFIX = ".damaged";
+
+/** Whether a file's name is that of a copy, of what was put aside, or of a file in the making. */
+export function isBesideKept(name: string): boolean {
+  return name.endsWith(COPY_SUFFIX) || name.endsWith(DAMAGED_SUFFIX) || name.includes(TEMP_MARK);
+}
+
+/** More than any file of ours has; a longer one is damage. */
+const MAX_BYTES = 64 * 1024 * 1024;
+
+/**
+ * Replaces both, the file itself first. The copy is never synced: after a power cut one of them is enough, and where it
+ * can't be written (a full disk) the file itself has been.
+ */
+export function writeKept(path: string, value: unknown, options: AtomicOptions = {}): Promise<void> {
+  return writeKeptText(path, `${JSON.stringify(value, null, 1)}\n`, options);
+}
+
+/** The same for what is no JSON. */
+export async function writeKeptText(path: string, text: string, options: AtomicOptions = {}): Promise<void> {
+  await writeFileAtomic(path, text, options);
+  await writeFileAtomic(path + COPY_SUFFIX, text, { ...options, durable: false }).catch(() => undefined);
+}
+
+export interface Kept<T> {
+  readonly value: T;
+  /** The file itself was missing or damaged: the copy served, and has been put in its place. */
+  readonly fromCopy: boolean;
+  /** What was wrong with the file; undefined where it was good or not there. */
+  readonly damage?: string;
+}
+
+/** Neither can be read: what was found instead; undefined where neither is there. */
+export interface Lost {
+  readonly value: undefined;
+  readonly damage: string | undefined;
+}
+
+/**
+ * Reads the file, or else its copy, and mends whichever of the two is missing or damaged. Mending that fails (a full
+ * disk) is left to the next time.
+ *
+ * @param parse undefined for what is no such record
+ */
+export function readKept<T>(
+  path: string,
+  parse: (json: unknown) => T | undefined,
+  options: ReadKeptOptions = {},
+): Promise<Kept<T> | Lost> {
+  return readKeptText(
+    path,
+    (text) => {
+      const json = parseJson(text);
+      return json === undefined ? undefined : parse(json);
+    },
+    options,
+  );
+}
+
+export interface ReadKeptOptions extends Pick<AtomicOptions, "mode"> {
+  /** false: looks only. Default true. */
+  readonly mend?: boolean;
+}
+
+/** The same for what is no JSON. */
+export async function readKeptText<T>(
+  path: string,
+  parse: (text: string) => T | undefined,
+  options: ReadKeptOptions = {},
+): Promise<Kept<T> | Lost> {
+  const main = await readOne(path, parse);
+  const copy = await readOne(path + COPY_SUFFIX, parse);
+  if (main.value !== undefined) {
+    if (copy.text !== main.text) await restore(path + COPY_SUFFIX, main.text, options);
+    return { value: main.value, fromCopy: false };
+  }
+  const damage = main.damage ?? copy.damage;
+  if (copy.value === undefined) return { value: undefined, damage };
+  // Kept for whoever edited it by hand: what an empty one says is nothing.
+  if (options.mend !== false && main.text !== undefined && main.text !== "") {
+    await rename(path, path + DAMAGED_SUFFIX).catch(() => undefined);
+  }
+  await restore(path, copy.text, options);
+  return { value: copy.value, fromCopy: true, ...(main.damage === undefined ? {} : { damage: main.damage }) };
+}
+
+/** Removes the file and what is beside it; the file itself last, because it says what the others were. */
+export async function removeKept(path: string): Promise<void> {
+  for (const suffix of [COPY_SUFFIX, DAMAGED_SUFFIX, ""]) await rm(path + suffix, { force: true });
+}
+
+interface One<T> {
+  readonly value?: T | undefined;
+  readonly text?: string;
+  readonly damage?: string;
+}
+
+async function readOne<T>(path: string, parse: (text: string) => T | undefined): Promise<One<T>> {
+  let text: string;
+  try {
+    text = await readBounded(path);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return {};
+    // A directory in its place, a bad sector: as unreadable as any other damage.
+    return { damage: `${path}: ${error instanceof Error ? error.message : String(error)}` };
+  }
+  if (text.trim() === "") return { text: "", damage: `${path} is empty` };
+  const value = parse(text);
+  return value === undefined ? { text, damage: `${path} can't be understood` } : { text, value };
+}
+
+async function readBounded(path: string): Promise<string> {
+  const file = await open(path, "r");
+  try {
+    const { size } = await file.stat();
+    if (size > MAX_BYTES) throw new RangeError(`${size} bytes are no record of kiln's`);
+    return await file.readFile("utf8");
+  } finally {
+    await file.close();
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+async function restore(path: string, text: string | undefined, options: ReadKeptOptions): Promise<void> {
+  if (text === undefined || options.mend === false) return;
+  const mode = options.mode === undefined ? {} : { mode: options.mode };
+  await writeFileAtomic(path, text, { ...mode, durable: false }).catch(() => undefined);
+}
