@@ -2,20 +2,15 @@
 // key names layers, size and writer, so the same image never needs two, and a lost one can be made again.
 
 import { createHash } from "node:crypto";
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { Code, KilnError } from "../base/errors.js";
-import {
-  allocatedBytes,
-  exists,
-  makeDirectory,
-  readJson,
-  syncDirectory,
-  writeJsonAtomic,
-} from "../base/files.js";
+import { allocatedBytes, exists, makeDirectory, syncDirectory } from "../base/files.js";
+import { readKept, writeKept } from "../base/kept-file.js";
 import { KeyedLock } from "../base/lock.js";
 import { UndoStack } from "../base/undo.js";
+import { openObject, parseVersioned, type RecordKind } from "../base/versioned.js";
 import type { StoredImage } from "../image/types.js";
 import type { BaseBuilder } from "./base-builder.js";
 import type { BuildLimits, BuildRequest } from "./base-protocol.js";
@@ -25,25 +20,29 @@ import type { Ownership } from "./ownership.js";
 import type { CowBase } from "./rooms.js";
 import { SharedWork, type WorkOptions } from "./shared-work.js";
 import { explainUnusable } from "./unusable-image.js";
-import { parseRecord } from "./vm-record.js";
 
 /** Part of every key: a new writer makes new bases beside the old, which their VMs keep. */
 export const WRITER_VERSION = 1;
 
-const BaseSchema = v.strictObject({
-  version: v.literal(1),
-  key: v.string(),
-  diskBytes: v.number(),
+const Count = v.optional(v.number(), 0);
+const BaseSchema = openObject({
+  version: v.number(),
+  key: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+  diskBytes: Count,
   /** Of the image file, sparse. */
   sizeBytes: v.number(),
-  inodes: v.number(),
-  dataBytes: v.number(),
+  inodes: Count,
+  dataBytes: Count,
   /** /sbin/init leads to an executable: `--init auto` boots an image without a command as a system. */
-  hasInit: v.boolean(),
-  imageId: v.string(),
-  createdAt: v.string(),
+  hasInit: v.optional(v.boolean(), false),
+  imageId: v.optional(v.string(), ""),
+  createdAt: v.optional(v.string(), ""),
 });
 export type Base = v.InferOutput<typeof BaseSchema>;
+
+const BASE: RecordKind<Base> = { version: 1, schema: BaseSchema, migrations: {} };
+const RECORD = "base.json";
+const KEY = /^[0-9a-f]{64}$/;
 
 const BUILDING = ".building-";
 
@@ -70,6 +69,8 @@ export class Bases {
   readonly #options: BasesOptions;
   readonly #root: string;
   readonly #bases = new Map<string, Base>();
+  /** Keys of bases whose record is lost: VMs use them, new VMs make them anew, because they must know more. */
+  readonly #guessed = new Set<string>();
   readonly #building = new SharedWork<Base>();
   readonly #lock = new KeyedLock();
   readonly #holds = new Holds();
@@ -85,7 +86,7 @@ export class Bases {
     await this.#options.ownership.openPassage(this.#root);
     for (const name of await readdir(this.#root)) {
       const base = name.startsWith(BUILDING) ? undefined : await this.#load(name);
-      // A base without its record was never finished, or is damaged: the image makes it anew.
+      // A directory without a base in it is of no use to anybody: the image makes it anew.
       if (base === undefined) await rm(join(this.#root, name), { recursive: true, force: true });
       else this.#bases.set(base.key, base);
     }
@@ -95,8 +96,10 @@ export class Bases {
     return [...this.#bases.values()];
   }
 
-  find(key: string): Base | undefined {
-    return this.#bases.get(key);
+  /** The base, if its file is there and whole now: somebody may have removed it since kilnd's start. */
+  async find(key: string): Promise<Base | undefined> {
+    const base = this.#bases.get(key);
+    return base !== undefined && (await this.#isWhole(base)) ? base : undefined;
   }
 
   path(key: string): string {
@@ -115,11 +118,11 @@ export class Bases {
    */
   async ensure(image: StoredImage, diskBytes: number, options: WorkOptions): Promise<Base> {
     const key = baseKeyOf(image, diskBytes);
-    const ready = this.#bases.get(key);
+    const ready = await this.#findKnown(key);
     if (ready !== undefined) return ready;
     return this.#building.run(key, options, (signal, onProgress) =>
       this.#lock.run(key, async () => {
-        const built = this.#bases.get(key);
+        const built = await this.#findKnown(key);
         if (built !== undefined) return built;
         onProgress({ id: "base", status: "building" });
         const base = await this.#build(key, image, diskBytes, { signal, onProgress });
@@ -137,10 +140,9 @@ export class Bases {
       await this.#lock.run(key, async () => {
         if (used.has(key) || this.#holds.has(key)) return;
         this.#bases.delete(key);
+        this.#guessed.delete(key);
         bytes += await allocatedBytes(this.path(key));
-        const dying = join(this.#root, `${BUILDING}removing-${key}`);
-        await rename(join(this.#root, key), dying);
-        await rm(dying, { recursive: true, force: true });
+        await this.#makeWay(key);
         removed.push(key);
       });
     }
@@ -162,15 +164,31 @@ export class Bases {
       .map((name) => join(this.#root, name));
   }
 
+  async #findKnown(key: string): Promise<Base | undefined> {
+    return this.#guessed.has(key) ? undefined : this.find(key);
+  }
+
+  /** That nobody has removed or cut the file: a look at its size costs microseconds, its content is QEMU's to read. */
+  async #isWhole(base: Base): Promise<boolean> {
+    const file = await stat(this.path(base.key)).catch(() => undefined);
+    return file?.isFile() === true && file.size === base.sizeBytes;
+  }
+
+  /** A base whose record is lost is still a base: it got its name when it was finished. */
   async #load(name: string): Promise<Base | undefined> {
-    const path = join(this.#root, name, "base.json");
-    try {
-      const base = parseRecord(BaseSchema, await readJson(path), path);
-      return base.key === name && (await exists(this.path(name))) ? base : undefined;
-    } catch (error) {
-      if (error instanceof KilnError || error instanceof SyntaxError) return undefined;
-      throw error;
-    }
+    const size = await sizeOf(this.path(name));
+    if (!KEY.test(name) || size === 0) return undefined;
+    const parse = (json: unknown) => {
+      const base = parseVersioned(BASE, json)?.value;
+      return base?.key === name ? base : undefined;
+    };
+    const { value } = await readKept(join(this.#root, name, RECORD), parse);
+    if (value !== undefined) return value;
+    this.#guessed.add(name);
+    return {
+      ...{ version: 1, key: name, sizeBytes: size, diskBytes: size },
+      ...{ inodes: 0, dataBytes: 0, hasInit: false, imageId: "", createdAt: "" },
+    };
   }
 
   async #build(
@@ -196,12 +214,24 @@ export class Bases {
     const createdAt = new Date().toISOString();
     const base: Base = { version: 1, key, diskBytes, ...result, imageId: image.id, createdAt };
     await ownership.shareReadOnly(output);
-    await writeJsonAtomic(join(directory, "base.json"), base);
+    await writeKept(join(directory, RECORD), base);
+    await this.#makeWay(key);
     await rename(directory, join(this.#root, key));
     undo.commit();
     await syncDirectory(this.#root);
     this.#bases.set(key, base);
+    this.#guessed.delete(key);
     return base;
+  }
+
+  /** A base that is damaged gives way to the new one. VMs that run on it keep its file, which they hold open. */
+  async #makeWay(key: string): Promise<void> {
+    const place = join(this.#root, key);
+    if (!(await exists(place))) return;
+    const dying = join(this.#root, `${BUILDING}removing-${key}`);
+    await rm(dying, { recursive: true, force: true });
+    await rename(place, dying);
+    await rm(dying, { recursive: true, force: true });
   }
 
   #request(key: string, image: StoredImage, diskBytes: number, output: string): BuildRequest {
@@ -240,12 +270,38 @@ export function cowBase(base: Base): CowBase {
   return { baseDigest: base.key, baseSizeBytes: base.sizeBytes };
 }
 
-/** The base of a VM that is to start. @throws KilnError failed_precondition `base-missing` */
-export function requireBase(bases: Bases, key: string, name: string): Base {
-  const base = bases.find(key);
+/** Size of a file; 0 where there is none. */
+async function sizeOf(path: string): Promise<number> {
+  const file = await stat(path).catch(() => undefined);
+  return file?.isFile() === true ? file.size : 0;
+}
+
+export interface BaseOfVm {
+  /** Of the VM, for messages. */
+  readonly name: string;
+  readonly key: string;
+  readonly diskBytes: number;
+  /** The VM's image as it was named, and as it is here; undefined where it is not. */
+  readonly imageName: string;
+  readonly image: StoredImage | undefined;
+}
+
+/**
+ * The base of a VM that is to start. One that was removed or cut is built again of the image's layers: the same layers
+ * make the same base, and the cow is checked against it.
+ *
+ * @throws KilnError failed_precondition `base-missing`, and what the build says
+ */
+export async function requireBase(bases: Bases, vm: BaseOfVm, options: WorkOptions): Promise<Base> {
+  const base = await bases.find(vm.key);
   if (base !== undefined) return base;
-  throw new KilnError(Code.FailedPrecondition, `start VM ${name}: its base ${key.slice(0, 12)} is gone`, {
+  const { image } = vm;
+  if (image !== undefined && baseKeyOf(image, vm.diskBytes) === vm.key) {
+    return bases.ensure(image, vm.diskBytes, options);
+  }
+  const what = `start VM ${vm.name}: its base ${vm.key.slice(0, 12)} is gone, and so is its image ${vm.imageName}`;
+  throw new KilnError(Code.FailedPrecondition, what, {
     reason: "base-missing",
-    hint: "pull the VM's image again: the same layers make the same base",
+    hint: `pull it again with \`kiln pull ${vm.imageName}\`: the same layers make the same base`,
   });
 }

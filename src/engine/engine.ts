@@ -38,7 +38,7 @@ import { VmRegistry } from "./vm-registry.js";
 import { VmRunner } from "./vm-runner.js";
 import { isLive } from "./vm-state.js";
 import { sampleUsage, type VmUsage } from "./vm-stats.js";
-import { type DamagedVm, VmStore } from "./vm-store.js";
+import { VmStore } from "./vm-store.js";
 import { VmVerbs } from "./vm-verbs.js";
 
 export interface EngineOptions {
@@ -63,7 +63,6 @@ export class Engine {
   readonly #ctx: EngineContext;
   readonly #runner: VmRunner;
   readonly #watch: HostWatch;
-  #damaged: readonly DamagedVm[] = [];
   #recovered: Promise<void> = Promise.resolve();
 
   constructor(options: EngineOptions) {
@@ -76,7 +75,7 @@ export class Engine {
     this.kernels = new KernelVerbs(ctx);
     this.#watch = new HostWatch(ctx, this.verbs);
     const parts = { vms: this.verbs, images: this.images, kernels: this.kernels, watch: this.#watch };
-    this.system = new SystemVerbs(ctx, parts, () => this.#damaged);
+    this.system = new SystemVerbs(ctx, parts);
   }
 
   /**
@@ -96,8 +95,7 @@ export class Engine {
       this.#ctx.log.warn("could not tidy up after kernel builds", { why: KilnError.from(error).message });
     });
     await Promise.all([rooms.images.open(), rooms.kernels.open(), bases.open(), kernels.open()]);
-    const { damaged } = await loadVms(this.#ctx, this.#runner);
-    this.#damaged = damaged;
+    await loadVms(this.#ctx, this.#runner);
     this.#recovered = resumeVms(this.#ctx, this.#runner);
     this.#watch.start();
   }

@@ -4,7 +4,7 @@
 import { readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, hasReason, KilnError } from "../base/errors.js";
-import { allocatedBytes, exists, makeDirectory, TEMP_MARK, tempNameFor } from "../base/files.js";
+import { allocatedBytes, makeDirectory, TEMP_MARK, tempNameFor } from "../base/files.js";
 import type { KernelCatalogue, StoredKernel } from "../kernel/types.js";
 import type { Ownership } from "./ownership.js";
 import type { DiskRoom } from "./rooms.js";
@@ -115,7 +115,8 @@ export class KernelAssets {
     const { modulesDirectory } = kernel;
     if (modulesDirectory === undefined) return undefined;
     const path = join(this.#root, `${kernel.id}.ext4`);
-    if (await exists(path)) return path;
+    // An empty one is what a power cut may leave.
+    if ((await allocatedBytes(path)) > 0) return path;
     return this.#disks.run(kernel.id, {}, async (signal) => {
       const temp = tempNameFor(path);
       try {

@@ -3,10 +3,10 @@
 // anybody may have on a command line, a name, a path, proves nothing.
 
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
-import { open, readFile } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { errnoOf, KilnError } from "../base/errors.js";
-import { writeFileAtomic } from "../base/files.js";
+import { KilnError } from "../base/errors.js";
+import { readKeptText, writeKeptText } from "../base/kept-file.js";
 import type { Logger } from "../base/log.js";
 
 /** The variable; a jail that clears the environment must set it anew. */
@@ -28,14 +28,15 @@ export class OwnerMark {
    */
   async open(dataRoot: string, log: Logger): Promise<void> {
     const path = join(dataRoot, KEY_FILE);
-    const kept = await readKey(path);
-    if (kept !== undefined && KEY.test(kept)) {
-      this.#key = kept.trim();
+    const kept = await readKeptText(path, (text) => (KEY.test(text) ? text.trim() : undefined));
+    if (kept.value !== undefined) {
+      this.#key = kept.value;
       return;
     }
-    if (kept !== undefined)
+    if (kept.damage !== undefined) {
       log.warn("the key that marks this root's processes is damaged, a new one is made", { path });
-    await writeFileAtomic(path, `${this.#key}\n`).catch((error: unknown) =>
+    }
+    await writeKeptText(path, `${this.#key}\n`).catch((error: unknown) =>
       log.warn("the key that marks this root's processes can't be kept", {
         why: KilnError.from(error).message,
       }),
@@ -68,16 +69,6 @@ export class OwnerMark {
 
 function newKey(): string {
   return randomBytes(32).toString("hex");
-}
-
-/** Undefined where there is none. */
-async function readKey(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return undefined;
-    throw KilnError.from(error, `read ${path}`);
-  }
 }
 
 /** Empty for kernel threads, for what has ended and for processes that this user may not look into. */

@@ -10,56 +10,125 @@ import { hasReason, KilnError } from "../base/errors.js";
 import { makeDirectory } from "../base/files.js";
 import { vmRunDirectory } from "../base/paths.js";
 import { Phase } from "../gen/kiln/agent/v1/agent_pb.js";
-import type { VmmExit, VmmHandle } from "../vmm/types.js";
-import { planSpec } from "./boot-plan.js";
+import type { VmmExit, VmmHandle, VmmRecord } from "../vmm/types.js";
+import { planSpec, type SpecFacts } from "./boot-plan.js";
 import { type EngineContext, isoNow, vmLogger } from "./context.js";
+import { judgeFound } from "./found-vmm.js";
 import type { LiveVm } from "./live-vm.js";
 import { startsWithDaemon } from "./restart-policy.js";
 import { callBoot, createLive, specFacts } from "./vm-boot.js";
 import { makeEntry } from "./vm-create.js";
 import { judgeEnd } from "./vm-end.js";
 import type { VmEntry } from "./vm-entry.js";
+import { lastBoot } from "./vm-load.js";
+import type { VmRecord } from "./vm-record.js";
 import type { VmRunner } from "./vm-runner.js";
 import { changeOf, isEnded, isLive } from "./vm-state.js";
-import type { DamagedVm } from "./vm-store.js";
-import { findVmms, isRecorded, killRecorded, killVmms } from "./vmm-processes.js";
-
-export interface LoadReport {
-  readonly damaged: readonly DamagedVm[];
-}
+import type { VmStatus } from "./vm-status.js";
+import type { LoadedVm } from "./vm-store.js";
+import { type FoundVmm, findUnmarked, findVmms, isRecorded, killVmms } from "./vmm-processes.js";
 
 /**
  * First part, quick: fills the registry and settles the state of every VM whose VMM is gone. Afterwards lists and
- * names are right. Kills VMMs of this run root that no record knows.
+ * names are right. Ends only VMMs of VMs that are no more, and of starts that were cut.
  */
-export async function loadVms(ctx: EngineContext, runner: VmRunner): Promise<LoadReport> {
-  const { vms, damaged } = await ctx.store.load();
+export async function loadVms(ctx: EngineContext, runner: VmRunner): Promise<void> {
+  const loaded = await ctx.store.load();
   await ctx.ownership.openPassage(ctx.store.root);
-  for (const { record, status } of vms) ctx.vms.add(makeEntry(ctx, record, status));
-  for (const { id, error, movedTo } of damaged) {
-    ctx.log.error("a VM's record is damaged and was put aside", { vm: id, movedTo, why: error.message });
+  const found = await findVmms(ctx);
+  const gone: VmEntry[] = [];
+  for (const vm of loaded) {
+    for (const remark of vm.remarks) ctx.log.warn("a VM's file is damaged", { vm: vm.record.id, remark });
+    const { status, isGone } = await settleStatus(ctx, vm, found);
+    const entry = makeEntry(ctx, vm.record, status, vm.recordFlaw);
+    ctx.vms.add(entry);
+    if (isGone) gone.push(entry);
+    else if (status !== vm.status || !vm.statusIsSure) await rewriteStatus(ctx, entry);
   }
-  const living = new Set<VmEntry>();
-  for (const entry of ctx.vms.list()) {
-    const { vmm } = entry.status;
-    if (isLive(entry.state) && vmm !== undefined && (await isRecorded(vmm, ctx.ownership))) living.add(entry);
+  const living = ctx.vms.list().filter((entry) => isLive(entry.state) && !gone.includes(entry));
+  await removeOrphans(ctx, living, found);
+  for (const entry of gone) await settleGone(ctx, runner, entry);
+}
+
+/** The status with what really runs in it. */
+async function settleStatus(
+  ctx: EngineContext,
+  { record, status, statusIsSure }: LoadedVm,
+  found: readonly FoundVmm[],
+): Promise<{ status: VmStatus; isGone: boolean }> {
+  const directory = vmRunDirectory(ctx.runRoot, record.id);
+  const recordedLives = status.vmm !== undefined && (await isRecorded(status.vmm, ctx.ownership));
+  const marked = found.filter(({ runDirectory }) => basename(runDirectory) === basename(directory));
+  const processes = async () =>
+    marked.length > 0 || statusIsSure ? marked : await findUnmarked(ctx, directory);
+  const vmm = recordedLives ? undefined : await recallFirst(ctx, await processes());
+  const finding = judgeFound({ status, sure: statusIsSure, recordedLives, found: vmm !== undefined });
+  if (finding !== "unknown-vmm" || vmm === undefined) return { status, isGone: finding === "gone" };
+  const pid = String(vmm.process.pid);
+  ctx.log.warn("a VM runs although its status says otherwise; it is taken over", { vm: record.id, pid });
+  return { isGone: false, status: await recalledStatus(ctx, { record, status, vmm, directory }) };
+}
+
+/** Of several processes of one VM (a jail's, a helper's) the one that is a VMM. */
+async function recallFirst(
+  ctx: EngineContext,
+  processes: readonly FoundVmm[],
+): Promise<VmmRecord | undefined> {
+  for (const { process, runDirectory } of processes) {
+    const vmm = await ctx.rooms.vmms.recall(process, runDirectory);
+    if (vmm !== undefined) return vmm;
   }
-  await removeOrphans(ctx, living);
-  for (const entry of ctx.vms.list()) {
-    if (isLive(entry.state) && !living.has(entry)) await settleGone(ctx, runner, entry);
-  }
-  return { damaged };
+  return undefined;
+}
+
+interface Recalled {
+  readonly record: VmRecord;
+  readonly status: VmStatus;
+  readonly vmm: VmmRecord;
+  readonly directory: string;
+}
+
+async function recalledStatus(
+  ctx: EngineContext,
+  { record, status, vmm, directory }: Recalled,
+): Promise<VmStatus> {
+  const { finishedAt: _finished, exit: _exit, restartAt: _restart, ...kept } = status;
+  const vmDirectory = ctx.store.directory(record.id);
+  return {
+    ...kept,
+    state: "running",
+    exitCode: 0,
+    reason: "status-lost",
+    message: "it runs, but its status was lost: what it is was read from its process",
+    boot: Math.max(status.boot, await lastBoot(vmDirectory)),
+    startedAt: status.startedAt ?? isoNow(ctx),
+    launch: status.launch ?? { runDirectory: directory, at: isoNow(ctx) },
+    vmm,
+    vmmKind: vmm.driver,
+    accelerator: vmm.capabilities.accelerator,
+    consoleLog: status.consoleLog || join(ctx.store.vmmDirectory(record.id), "console.log"),
+  };
+}
+
+/** What was found out is written down; where it can't be (a full disk), the next start finds it out again. */
+async function rewriteStatus(ctx: EngineContext, entry: VmEntry): Promise<void> {
+  await entry.note({}).catch((error: unknown) => {
+    vmLogger(ctx, entry).warn("the VM's status can't be written", { why: KilnError.from(error).message });
+  });
 }
 
 /**
  * VMMs and run directories that belong to no living VM. A VMM whose record was not written any more is one: it was
  * spawned for a boot, or a second try of one, that its kilnd did not live to see.
  */
-async function removeOrphans(ctx: EngineContext, living: ReadonlySet<VmEntry>): Promise<void> {
-  const known = new Set([...living].flatMap(({ status }) => status.launch?.runDirectory ?? []));
+async function removeOrphans(
+  ctx: EngineContext,
+  living: readonly VmEntry[],
+  found: readonly FoundVmm[],
+): Promise<void> {
+  const known = new Set(living.map((entry) => runDirectoryOf(ctx, entry)));
   // By name: the run root may have been moved while VMs run.
   const names = new Set([...known].map((directory) => basename(directory)));
-  const found = await findVmms(ctx);
   const orphans = found.filter(({ runDirectory }) => !names.has(basename(runDirectory)));
   for (const { process, runDirectory } of orphans) {
     ctx.log.warn("ending a VMM that no VM knows", { pid: process.pid, runDirectory });
@@ -71,6 +140,10 @@ async function removeOrphans(ctx: EngineContext, living: ReadonlySet<VmEntry>): 
     const directory = join(root, name);
     if (!known.has(directory)) await rm(directory, { recursive: true, force: true });
   }
+}
+
+function runDirectoryOf(ctx: EngineContext, { id, status }: VmEntry): string {
+  return status.launch?.runDirectory ?? vmRunDirectory(ctx.runRoot, id);
 }
 
 /** Writes down the end of a VM whose VMM ended while no kilnd was running. */
@@ -108,30 +181,44 @@ export async function resumeVms(ctx: EngineContext, runner: VmRunner): Promise<v
         await ctx.lock.run(entry.id, () => takeOver(ctx, runner, entry));
         if (isEnded(entry.state)) await followUp(runner, entry);
       } catch (error) {
-        vmLogger(ctx, entry).error("the VM can't be taken up again", { why: KilnError.from(error).message });
-        await giveUp(ctx, runner, entry);
+        await giveUp(ctx, runner, entry, KilnError.from(error, `take up VM ${entry.name}`));
       }
     }),
   );
 }
 
-/** A VM that can't be managed must neither live on unseen nor be shown as running. */
-async function giveUp(ctx: EngineContext, runner: VmRunner, entry: VmEntry): Promise<void> {
-  const { vmm } = entry.status;
+/** Whatever went wrong, a VM whose VMM lives runs on and can be ended. */
+async function giveUp(ctx: EngineContext, runner: VmRunner, entry: VmEntry, why: KilnError): Promise<void> {
   if (!isLive(entry.state) || entry.live !== undefined) return;
   try {
-    if (vmm !== undefined) await killRecorded(vmm, ctx.ownership);
-    await settleGone(ctx, runner, entry);
+    const handle = await holdOn(ctx, entry, why);
+    if (handle === undefined) await settleGone(ctx, runner, entry);
+    else runner.adopt(entry, createLive(ctx, entry, handle));
   } catch (error) {
     vmLogger(ctx, entry).error("the end of the VM can't be written", { why: KilnError.from(error).message });
   }
+}
+
+/** A VMM that lives but can't be spoken to is watched, so that it is seen and can be ended. */
+async function holdOn(ctx: EngineContext, entry: VmEntry, why: KilnError): Promise<VmmHandle | undefined> {
+  const { vmm, consoleLog } = entry.status;
+  if (vmm === undefined) return undefined;
+  vmLogger(ctx, entry).error("the VMM can't be spoken to; it runs on", { why: why.message });
+  const handle = await ctx.rooms.vmms.hold(vmm, consoleLog, why.message);
+  if (handle !== undefined) {
+    const message = `it runs, but its VMM can't be spoken to: ${why.message}`;
+    await entry.note({ reason: "vmm-unreachable", message }).catch(() => undefined);
+  }
+  return handle;
 }
 
 async function takeOver(ctx: EngineContext, runner: VmRunner, entry: VmEntry): Promise<void> {
   if (!isLive(entry.state) || entry.live !== undefined) return;
   const handle = await reattach(ctx, entry);
   if (handle === undefined) return settleGone(ctx, runner, entry);
-  await entry.log.begin(entry.status.boot);
+  await entry.log.begin(entry.status.boot).catch((error: unknown) => {
+    vmLogger(ctx, entry).error("the VM's output can't be stored", { why: KilnError.from(error).message });
+  });
   const live = createLive(ctx, entry, handle);
   if (entry.status.stoppedByUser) live.asked = "stop";
   if (entry.state === "starting") return finishBoot(ctx, runner, entry, live);
@@ -141,21 +228,28 @@ async function takeOver(ctx: EngineContext, runner: VmRunner, entry: VmEntry): P
 }
 
 async function reattach(ctx: EngineContext, entry: VmEntry): Promise<VmmHandle | undefined> {
-  const { vmm, launch } = entry.status;
-  if (vmm === undefined || launch === undefined) return undefined;
+  const { vmm } = entry.status;
+  if (vmm === undefined) return undefined;
   try {
-    const assets = await ctx.kernels.prepare(entry.record.kernelId);
-    const { userNetwork } = vmm.capabilities;
-    const facts = await specFacts(ctx, entry, launch.runDirectory, assets, userNetwork);
-    return await ctx.rooms.vmms.driver(vmm.driver).reattach(vmm, planSpec(facts));
+    const spec = planSpec(await runningFacts(ctx, entry, vmm));
+    return await ctx.rooms.vmms.driver(vmm.driver).reattach(vmm, spec);
   } catch (error) {
     if (hasReason(error, "vmm-gone")) return undefined;
-    // A VMM that lives but can't be spoken to can't be managed: it must not live on unseen.
-    vmLogger(ctx, entry).error("the VMM can't be taken over, so it is ended", {
-      why: KilnError.from(error).message,
-    });
-    await killRecorded(vmm, ctx.ownership);
-    return undefined;
+    return holdOn(ctx, entry, KilnError.from(error));
+  }
+}
+
+/** A VM that runs needs neither kernel nor disks to be taken over: their loss must not cost it. */
+async function runningFacts(ctx: EngineContext, entry: VmEntry, vmm: VmmRecord): Promise<SpecFacts> {
+  const directory = runDirectoryOf(ctx, entry);
+  const none = { kernel: { vmlinux: "" }, initrd: "", modules: undefined };
+  const { userNetwork } = vmm.capabilities;
+  const assets = await ctx.kernels.prepare(entry.record.kernelId).catch(() => none);
+  try {
+    return await specFacts(ctx, entry, directory, assets, userNetwork);
+  } catch (error) {
+    vmLogger(ctx, entry).warn("the VM's network can't be planned", { why: KilnError.from(error).message });
+    return specFacts(ctx, entry, directory, assets, false);
   }
 }
 
@@ -190,8 +284,7 @@ async function bootRest(
   const { phase } = await session.client.state({}, { signal });
   if (phase !== Phase.WAITING) return { session, runs: true };
   const assets = await ctx.kernels.prepare(entry.record.kernelId);
-  const directory = entry.status.launch?.runDirectory ?? "";
-  const facts = await specFacts(ctx, entry, directory, assets, capabilities.userNetwork);
+  const facts = await specFacts(ctx, entry, runDirectoryOf(ctx, entry), assets, capabilities.userNetwork);
   const more = { capabilities, nowMs: ctx.now(), entropy: randomBytes(64) };
   const { pid } = await callBoot(ctx, live, session, { ...facts, ...more }, signal);
   return { session, runs: pid !== 0 };
@@ -211,7 +304,8 @@ async function republish(ctx: EngineContext, entry: VmEntry, live: LiveVm): Prom
 
 /** Policies of VMs that are not running when kilnd starts. */
 async function followUp(runner: VmRunner, entry: VmEntry): Promise<void> {
-  const { status, record } = entry;
+  const { status, record, recordFlaw } = entry;
+  if (recordFlaw !== undefined) return runner.afterEnd(entry);
   const up = startsWithDaemon(record.config.restart, status.boot > 0, status.stoppedByUser);
   if (up && status.restartAt === undefined) await runner.bringUp(entry);
   else await runner.afterEnd(entry);

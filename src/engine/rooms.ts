@@ -2,12 +2,13 @@
 // processes, disks and registries. The daemon wires the real ones.
 
 import type { AgentSession, DialChannel, OpenSessionOptions } from "../agent/types.js";
+import type { ProcessId } from "../base/processes.js";
 import type { Abortable } from "../base/progress.js";
 import type { MergeOptions, MergeResult } from "../image/index.js";
 import type { ImageStore } from "../image/types.js";
 import type { KernelBuilder } from "../kernel/index.js";
 import type { KernelCatalogue } from "../kernel/types.js";
-import type { NetworkCardSpec, VmmDriver, VmmKind, VmmProbe } from "../vmm/types.js";
+import type { NetworkCardSpec, VmmDriver, VmmHandle, VmmKind, VmmProbe, VmmRecord } from "../vmm/types.js";
 import type { BaseBuilder } from "./base-builder.js";
 import type { LogRecord } from "./log-format.js";
 import type { PortBinding } from "./vm-config.js";
@@ -20,6 +21,10 @@ export interface VmmRoom {
    */
   choose(name?: string, options?: Abortable): Promise<{ driver: VmmDriver; probe: VmmProbe; why: string }>;
   driver(kind: VmmKind): VmmDriver;
+  /** The record of a VMM whose record is lost; undefined where the process is none. */
+  recall(process: ProcessId, runDirectory: string): Promise<VmmRecord | undefined>;
+  /** Watches a VMM that its driver can't take over; undefined where it has ended. */
+  hold(record: VmmRecord, consoleLog: string, why: string): Promise<VmmHandle | undefined>;
   /** All verdicts, for `kiln info`. */
   probes(options?: Abortable): Promise<readonly VmmProbe[]>;
 }

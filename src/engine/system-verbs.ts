@@ -10,7 +10,6 @@ import type { ImageVerbs } from "./image-verbs.js";
 import type { KernelVerbs, ListedKernel } from "./kernel-verbs.js";
 import { type DiskUsage, diskUsage } from "./usage.js";
 import { isLive } from "./vm-state.js";
-import type { DamagedVm } from "./vm-store.js";
 import type { VmVerbs } from "./vm-verbs.js";
 
 export interface ListedVmm extends VmmProbe {
@@ -42,19 +41,16 @@ export class SystemVerbs {
   readonly #images: ImageVerbs;
   readonly #kernels: KernelVerbs;
   readonly #watch: HostWatch;
-  readonly #damaged: () => readonly DamagedVm[];
 
   constructor(
     ctx: EngineContext,
     parts: { vms: VmVerbs; images: ImageVerbs; kernels: KernelVerbs; watch: HostWatch },
-    damaged: () => readonly DamagedVm[],
   ) {
     this.#ctx = ctx;
     this.#vms = parts.vms;
     this.#images = parts.images;
     this.#kernels = parts.kernels;
     this.#watch = parts.watch;
-    this.#damaged = damaged;
   }
 
   async info(): Promise<SystemInfo> {
@@ -121,8 +117,8 @@ export class SystemVerbs {
     }
     if (noKernel)
       warnings.push("no kernel yet: the first VM fetches Debian's, or bring one with `kiln kernel import`");
-    for (const { id, movedTo } of this.#damaged()) {
-      warnings.push(`the record of VM ${id.slice(0, 12)} was damaged and put aside in ${movedTo}`);
+    for (const { shortId, name, recordFlaw } of this.#ctx.vms.list()) {
+      if (recordFlaw !== undefined) warnings.push(`VM ${name} (${shortId}) can't be started: ${recordFlaw}`);
     }
     return warnings;
   }

@@ -47,12 +47,16 @@ export async function prepareBoot(
   ctx: EngineContext,
   entry: VmEntry,
   runDirectory: string,
+  signal?: AbortSignal,
 ): Promise<Prepared> {
   const { record } = entry;
   const { host, settings, store, rooms } = ctx;
+  entry.requireRecord("start");
   await requireMemory(host, entry.name, record.config.memoryBytes, settings.memoryReserveBytes);
   await requireDisk(host, `start VM ${entry.name}`, ctx.dataRoot, 0, settings.diskReserveBytes);
-  const base = requireBase(ctx.bases, record.base, entry.name);
+  const { imageId, image, diskBytes } = record.config;
+  const known = { image: rooms.images.find(imageId || image), imageName: image || imageId, diskBytes };
+  const base = await requireBase(ctx.bases, { name: entry.name, key: record.base, ...known }, { signal });
   await rooms.disks.checkCow(store.cowPath(entry.id), cowBase(base));
   const { driver, probe } = await rooms.vmms.choose(record.config.vmm || settings.vmm);
   requireRunnable(
@@ -70,11 +74,16 @@ export async function prepareBoot(
   return { driver, probe, assets, facts, spec: planSpec(facts) };
 }
 
+/** Where a boot's files are. A VM that runs already needs none of them. */
+export interface AssetPaths extends Pick<BootAssets, "initrd" | "modules"> {
+  readonly kernel: Pick<BootAssets["kernel"], "vmlinux">;
+}
+
 export async function specFacts(
   ctx: EngineContext,
   entry: VmEntry,
   runDirectory: string,
-  assets: BootAssets,
+  assets: AssetPaths,
   userNetwork: boolean,
 ): Promise<SpecFacts> {
   const { record } = entry;
@@ -109,7 +118,7 @@ export async function bootVm(
   signal: AbortSignal,
 ): Promise<Booted> {
   const clock = stopwatch();
-  const prepared = await prepareBoot(ctx, entry, runDirectory);
+  const prepared = await prepareBoot(ctx, entry, runDirectory, signal);
   const preparedMs = clock();
   for (let attempt = 1; ; attempt++) {
     try {

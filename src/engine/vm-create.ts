@@ -107,13 +107,19 @@ function makeDirectory(ctx: EngineContext, record: VmRecord, base: Base): Promis
 }
 
 /** The in-memory side of a VM on disk. */
-export function makeEntry(ctx: EngineContext, record: VmRecord, status: VmStatus): VmEntry {
+export function makeEntry(
+  ctx: EngineContext,
+  record: VmRecord,
+  status: VmStatus,
+  recordFlaw?: string,
+): VmEntry {
   const { store } = ctx;
   const log = new VmLog(store.logDirectory(record.id), ctx.settings.logLimits, ctx.now);
-  return new VmEntry(record, status, log, {
-    record: (changed) => store.saveRecord(changed),
-    status: (id, changed, durable) => store.saveStatus(id, changed, durable),
-  });
+  const persist = {
+    record: (changed: VmRecord) => store.saveRecord(changed),
+    status: (id: string, changed: VmStatus, durable: boolean) => store.saveStatus(id, changed, durable),
+  };
+  return new VmEntry(record, status, log, persist, recordFlaw);
 }
 
 /** A VMM that can't run this VM is a refusal now, not a failure at its start. @returns what its guests run */

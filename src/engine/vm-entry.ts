@@ -1,6 +1,7 @@
 // One VM in memory: its record, its status, what runs of it. All changes of status pass here, so that memory, disk
 // and those who wait never disagree.
 
+import { Code, KilnError } from "../base/errors.js";
 import { shortId } from "../base/ids.js";
 import type { LiveVm } from "./live-vm.js";
 import { Notifier } from "./notifier.js";
@@ -17,6 +18,8 @@ export interface Persist {
 export class VmEntry {
   readonly id: string;
   readonly log: VmLog;
+  /** What of its record is lost or not understood: it is managed, but not started or changed. */
+  readonly recordFlaw: string | undefined;
   /** Wakes at every change of status, and at removal. */
   readonly changed = new Notifier();
   /** The timer of the restart policy. */
@@ -32,12 +35,13 @@ export class VmEntry {
   #writes: Promise<void> = Promise.resolve();
   readonly #persist: Persist;
 
-  constructor(record: VmRecord, status: VmStatus, log: VmLog, persist: Persist) {
+  constructor(record: VmRecord, status: VmStatus, log: VmLog, persist: Persist, recordFlaw?: string) {
     this.id = record.id;
     this.#record = record;
     this.#status = status;
     this.log = log;
     this.#persist = persist;
+    this.recordFlaw = recordFlaw;
   }
 
   get name(): string {
@@ -98,10 +102,26 @@ export class VmEntry {
     await this.#save(next, false);
   }
 
+  /** @throws KilnError failed_precondition `record-damaged`: what can't be read is not written over */
   async setRecord(record: VmRecord): Promise<void> {
+    this.requireRecord("change");
     this.#record = record;
     await this.#persist.record(record);
     this.changed.notify();
+  }
+
+  /**
+   * Refuses what needs all of the record.
+   *
+   * @param verb for the message: "start"
+   * @throws KilnError failed_precondition `record-damaged`
+   */
+  requireRecord(verb: string): void {
+    if (this.recordFlaw === undefined) return;
+    throw new KilnError(Code.FailedPrecondition, `cannot ${verb} VM ${this.name}: ${this.recordFlaw}`, {
+      reason: "record-damaged",
+      hint: "its disk is as it was: repair vm.json in its directory and restart kilnd, use the kiln that wrote it, or remove the VM",
+    });
   }
 
   /** Resolves when everything that was changed so far is on disk. */

@@ -229,6 +229,7 @@ export class VmRunner {
   /** What the policy makes of an end: facts for the status. */
   #comeback(entry: VmEntry, change: EndChange, ran: number): Partial<VmStatus> {
     const { status, record } = entry;
+    if (entry.recordFlaw !== undefined) return {};
     const verdict = decideRestart({
       policy: record.config.restart,
       exitCode: change.to === "failed" ? FAILED_EXIT_CODE : change.exitCode,
@@ -252,6 +253,7 @@ export class VmRunner {
     await this.#ctx.lock.run(entry.id, async () => {
       const { status } = entry;
       if (this.#closing || entry.removing || status.restartAt === undefined || !isEnded(status.state)) return;
+      if (entry.recordFlaw !== undefined) return entry.forget("restartAt");
       await entry.note({ restartCount: status.restartCount + 1 });
       await this.#runAlone(entry, new AbortController(), { delayMs: 0, byPolicy: true });
     });

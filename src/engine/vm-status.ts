@@ -2,93 +2,108 @@
 // ended, while vm.json says what the VM is. So it may be written without fsync while a VM starts.
 
 import * as v from "valibot";
+import { openObject, type RecordKind } from "../base/versioned.js";
 import { PortBindingSchema } from "./vm-config.js";
 
+const Text = v.optional(v.string(), "");
+const Flag = v.optional(v.boolean(), false);
+const Milliseconds = v.optional(v.number(), 0);
 const Count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const count = (byDefault: number) => v.optional(Count, byDefault);
 
-const CapabilitiesSchema = v.strictObject({
-  accelerator: v.picklist(["kvm", "tcg"]),
-  channel: v.picklist(["virtio-serial", "vsock"]),
-  userNetwork: v.boolean(),
-  freePageReporting: v.boolean(),
-  poweroffExits: v.boolean(),
-  tellsReboot: v.boolean(),
-  pause: v.boolean(),
-  maxDisks: Count,
-  maxVcpus: Count,
+/**
+ * An open map: what a release adds has a default that promises little, so that a record of before it counts. Which VMM
+ * it is says the rest (`VmmRecordSchema`).
+ */
+const CapabilitiesSchema = openObject({
+  accelerator: v.optional(v.picklist(["kvm", "tcg"]), "tcg"),
+  channel: v.optional(v.picklist(["virtio-serial", "vsock"]), "virtio-serial"),
+  userNetwork: v.optional(v.boolean(), true),
+  freePageReporting: Flag,
+  poweroffExits: v.optional(v.boolean(), true),
+  tellsReboot: v.optional(v.boolean(), true),
+  pause: v.optional(v.boolean(), true),
+  maxDisks: count(0),
+  maxVcpus: count(0),
 });
 
-/** A driver's record of its process; `facts` are opaque to the engine. */
-export const VmmRecordSchema = v.strictObject({
-  driver: v.picklist(["qemu", "firecracker"]),
-  process: v.strictObject({ pid: Count, startTime: v.string() }),
-  capabilities: CapabilitiesSchema,
-  facts: v.record(v.string(), v.string()),
+/**
+ * A driver's record of its process; `facts` are opaque to the engine. Only the process is needed to find a VMM again:
+ * nothing else in here may cost a VM that runs.
+ */
+export const VmmRecordSchema = openObject({
+  driver: v.optional(v.picklist(["qemu", "firecracker"]), "qemu"),
+  process: openObject({ pid: Count, startTime: v.string() }),
+  capabilities: v.optional(CapabilitiesSchema, {}),
+  facts: v.optional(v.record(v.string(), v.string()), {}),
 });
 
 /** The exit that the agent reported. Written before it is acknowledged: afterwards the guest forgets it. */
-export const ReportedExitSchema = v.strictObject({
+export const ReportedExitSchema = openObject({
   code: v.pipe(v.number(), v.integer()),
-  error: v.string(),
-  oomKilled: v.boolean(),
-  request: v.picklist(["none", "poweroff", "reboot"]),
-  finishedAt: v.string(),
+  error: Text,
+  oomKilled: Flag,
+  request: v.optional(v.picklist(["none", "poweroff", "reboot"]), "none"),
+  finishedAt: Text,
 });
 export type ReportedExit = v.InferOutput<typeof ReportedExitSchema>;
 
 /** Milliseconds of the guest's own clock. */
-const GuestTimingsSchema = v.strictObject({
-  initMs: v.number(),
-  modulesMs: v.number(),
-  helloMs: v.number(),
-  rootMs: v.number(),
-  startedMs: v.number(),
+const GuestTimingsSchema = openObject({
+  initMs: Milliseconds,
+  modulesMs: Milliseconds,
+  helloMs: Milliseconds,
+  rootMs: Milliseconds,
+  startedMs: Milliseconds,
 });
 export type GuestTimings = v.InferOutput<typeof GuestTimingsSchema>;
 
 /** Milliseconds after the request to start. */
-export const TimingsSchema = v.strictObject({
-  preparedMs: v.number(),
-  spawnedMs: v.number(),
-  helloMs: v.number(),
-  startedMs: v.number(),
+export const TimingsSchema = openObject({
+  preparedMs: Milliseconds,
+  spawnedMs: Milliseconds,
+  helloMs: Milliseconds,
+  startedMs: Milliseconds,
   guest: v.exactOptional(GuestTimingsSchema),
 });
 export type Timings = v.InferOutput<typeof TimingsSchema>;
 
-export const VmStatusSchema = v.strictObject({
-  version: v.literal(1),
+export const VmStatusSchema = openObject({
+  version: Count,
+  /** Without it nothing is known: the file then counts as lost. */
   state: v.picklist(["created", "starting", "running", "paused", "stopping", "exited", "failed"]),
-  exitCode: v.pipe(v.number(), v.integer()),
+  exitCode: v.optional(v.pipe(v.number(), v.integer()), 0),
   /** Stable word: "program-exited", "vmm-died", "no-hello", "killed", ... */
-  reason: v.string(),
-  message: v.string(),
-  oomKilled: v.boolean(),
+  reason: Text,
+  message: Text,
+  oomKilled: Flag,
   /** Number of the boot: log records of two boots never mix. */
-  boot: Count,
-  restartCount: Count,
+  boot: count(0),
+  restartCount: count(0),
   /** The user ended it: `unless-stopped` then leaves it alone. */
-  stoppedByUser: v.boolean(),
+  stoppedByUser: Flag,
   startedAt: v.exactOptional(v.string()),
   finishedAt: v.exactOptional(v.string()),
   /** When the restart policy brings it back. */
   restartAt: v.exactOptional(v.string()),
   /** The back-off before the present run, milliseconds. */
-  restartDelayMs: Count,
+  restartDelayMs: count(0),
   /** Written before the VMM is spawned, so that a kilnd killed in between can find the process by its directory. */
-  launch: v.exactOptional(v.strictObject({ runDirectory: v.string(), at: v.string() })),
+  launch: v.exactOptional(openObject({ runDirectory: v.string(), at: Text })),
   vmm: v.exactOptional(VmmRecordSchema),
   exit: v.exactOptional(ReportedExitSchema),
   /** As bound, while it runs. */
-  ports: v.array(PortBindingSchema),
-  vmmKind: v.string(),
-  accelerator: v.string(),
-  kernelRelease: v.string(),
-  ipAddress: v.string(),
-  consoleLog: v.string(),
+  ports: v.optional(v.array(PortBindingSchema), []),
+  vmmKind: Text,
+  accelerator: Text,
+  kernelRelease: Text,
+  ipAddress: Text,
+  consoleLog: Text,
   timings: v.exactOptional(TimingsSchema),
 });
 export type VmStatus = v.InferOutput<typeof VmStatusSchema>;
+
+export const VM_STATUS: RecordKind<VmStatus> = { version: 1, schema: VmStatusSchema, migrations: {} };
 
 /** The status of a VM that was never started. */
 export function createdStatus(): VmStatus {

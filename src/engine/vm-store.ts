@@ -3,38 +3,45 @@
 
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { GenericSchema, InferOutput } from "valibot";
-import { errnoOf, KilnError } from "../base/errors.js";
-import { makeDirectory, readJson, syncDirectory, writeJsonAtomic } from "../base/files.js";
+import { errnoOf } from "../base/errors.js";
+import { makeDirectory, syncDirectory } from "../base/files.js";
+import { readKept, writeKept } from "../base/kept-file.js";
 import { UndoStack } from "../base/undo.js";
-import { listSegments } from "./log-segments.js";
-import { parseRecord, type VmRecord, VmRecordSchema } from "./vm-record.js";
-import { FAILED_EXIT_CODE } from "./vm-state.js";
-import { createdStatus, type VmStatus, VmStatusSchema } from "./vm-status.js";
+import type { Parsed } from "../base/versioned.js";
+import {
+  completeRecord,
+  isWholeRecord,
+  isWholeStatus,
+  lostStatus,
+  parseVmRecord,
+  parseVmStatus,
+  readDirectoryFacts,
+} from "./vm-load.js";
+import type { VmRecord } from "./vm-record.js";
+import { createdStatus, type VmStatus } from "./vm-status.js";
 
 const CREATING = ".creating-";
 const REMOVING = ".removing-";
+const RECORD = "vm.json";
+const STATUS = "status.json";
 const ID = /^[0-9a-f]{64}$/;
 
 export interface LoadedVm {
   readonly record: VmRecord;
   readonly status: VmStatus;
-}
-
-export interface DamagedVm {
-  readonly id: string;
-  readonly error: KilnError;
-  /** Where it was put. */
-  readonly movedTo: string;
+  /** Why it can't be started and its record can't be changed: what of vm.json is lost or not understood. */
+  readonly recordFlaw: string | undefined;
+  /** The status is what was written last, every word of it understood. False: what runs may differ. */
+  readonly statusIsSure: boolean;
+  /** What was wrong with its files, for the log. */
+  readonly remarks: readonly string[];
 }
 
 export class VmStore {
   readonly #root: string;
-  readonly #quarantine: string;
 
   constructor(dataRoot: string) {
     this.#root = join(dataRoot, "vms");
-    this.#quarantine = join(dataRoot, "quarantine");
   }
 
   /** Where all VMs lie. */
@@ -59,21 +66,18 @@ export class VmStore {
     return join(this.#root, id, "vmm");
   }
 
-  /** Reads everything, finishes half-done removals and creations, puts damaged records aside. */
-  async load(): Promise<{ vms: LoadedVm[]; damaged: DamagedVm[] }> {
+  /** Reads everything, finishes half-done removals and creations. No VM is left out, whatever became of its files. */
+  async load(): Promise<LoadedVm[]> {
     await makeDirectory(this.#root);
     const vms: LoadedVm[] = [];
-    const damaged: DamagedVm[] = [];
     for (const name of await readdir(this.#root)) {
       if (name.startsWith(CREATING) || name.startsWith(REMOVING)) {
         await rm(join(this.#root, name), { recursive: true, force: true });
       } else if (ID.test(name)) {
-        const loaded = await this.#loadOne(name);
-        if ("record" in loaded) vms.push(loaded);
-        else damaged.push(loaded);
+        vms.push(await this.#loadOne(name));
       }
     }
-    return { vms, damaged };
+    return vms;
   }
 
   /**
@@ -87,8 +91,8 @@ export class VmStore {
     undo.push(`remove ${making}`, () => rm(making, { recursive: true, force: true }));
     await prepare(making);
     // The rename below makes both durable at once: no fsync of the directory in the making is needed.
-    await writeJsonAtomic(join(making, "status.json"), status, { durable: false });
-    await writeJsonAtomic(join(making, "vm.json"), record);
+    await writeKept(join(making, STATUS), status, { durable: false });
+    await writeKept(join(making, RECORD), record);
     await rename(making, this.directory(record.id));
     undo.commit();
     await syncDirectory(this.#root);
@@ -96,12 +100,12 @@ export class VmStore {
   }
 
   saveRecord(record: VmRecord): Promise<void> {
-    return writeJsonAtomic(join(this.directory(record.id), "vm.json"), record);
+    return writeKept(join(this.directory(record.id), RECORD), record);
   }
 
   /** @param durable true where a power cut must not forget it (how a VM ended) */
   saveStatus(id: string, status: VmStatus, durable: boolean): Promise<void> {
-    return writeJsonAtomic(join(this.directory(id), "status.json"), status, { durable });
+    return writeKept(join(this.directory(id), STATUS), status, { durable });
   }
 
   /** Gone at once for everybody; the files go after it. */
@@ -121,45 +125,66 @@ export class VmStore {
     return names.filter((name) => !known.has(name)).map((name) => join(this.#root, name));
   }
 
-  async #loadOne(id: string): Promise<LoadedVm | DamagedVm> {
+  async #loadOne(id: string): Promise<LoadedVm> {
     const directory = this.directory(id);
-    try {
-      const record = await this.#read(VmRecordSchema, join(directory, "vm.json"));
-      if (record.id !== id) throw KilnError.from(new Error(`vm.json names VM ${record.id}`), directory);
-      return { record, status: await this.#loadStatus(directory) };
-    } catch (error) {
-      return { id, error: KilnError.from(error, `load VM ${id}`), movedTo: await this.#putAside(id) };
+    const recordPath = join(directory, RECORD);
+    const record = await readTwice(recordPath, parseVmRecord, isWholeRecord);
+    const status = await readTwice(join(directory, STATUS), parseVmStatus, isWholeStatus);
+    const facts = await readDirectoryFacts(directory, id);
+    const complete = completeRecord(record.parsed?.value, facts);
+    const recordFlaw = flawOf(record);
+    // Brought up to date once and for all. A newer form is left as it is.
+    if (record.parsed?.migrated === true && recordFlaw === undefined) {
+      await writeKept(recordPath, complete).catch(() => undefined);
     }
+    const why = `its status is lost: ${status.damage ?? "the file is gone"}`;
+    return {
+      record: complete,
+      status: status.parsed?.value ?? (await lostStatus(directory, why)),
+      recordFlaw,
+      statusIsSure: status.whole && !status.fromCopy && status.parsed?.problems.length === 0,
+      remarks: [...remarksOn("vm.json", record), ...remarksOn("status.json", status)],
+    };
   }
+}
 
-  /** A lost or damaged status loses no VM: it is then one that ended in a way nobody knows. */
-  async #loadStatus(directory: string): Promise<VmStatus> {
-    try {
-      return await this.#read(VmStatusSchema, join(directory, "status.json"));
-    } catch (error) {
-      const message = KilnError.from(error).message;
-      // Output of the next boot must not be taken for the continuation of an earlier one.
-      const boot = (await listSegments(join(directory, "log"))).at(-1)?.boot ?? 0;
-      return {
-        ...createdStatus(),
-        state: "failed",
-        reason: "status-lost",
-        message,
-        exitCode: FAILED_EXIT_CODE,
-        boot,
-      };
-    }
-  }
+interface Reading<T> {
+  readonly parsed: Parsed<T> | undefined;
+  readonly whole: boolean;
+  readonly fromCopy: boolean;
+  readonly damage: string | undefined;
+}
 
-  async #read<S extends GenericSchema>(schema: S, path: string): Promise<InferOutput<S>> {
-    const value = await readJson(path);
-    return parseRecord(schema, value, path);
+/** The first of file and copy that is whole; else the first of which anything can be read. */
+async function readTwice<T>(
+  path: string,
+  parse: (json: unknown) => Parsed<T> | undefined,
+  isWhole: (parsed: Parsed<T>, json: unknown) => boolean,
+): Promise<Reading<T>> {
+  const strictly = (json: unknown) => {
+    const parsed = parse(json);
+    return parsed !== undefined && isWhole(parsed, json) ? parsed : undefined;
+  };
+  const whole = await readKept(path, strictly);
+  if (whole.value !== undefined) {
+    return { parsed: whole.value, whole: true, fromCopy: whole.fromCopy, damage: whole.damage };
   }
+  const rest = await readKept(path, parse, { mend: false });
+  return { parsed: rest.value, whole: false, fromCopy: false, damage: whole.damage };
+}
 
-  async #putAside(id: string): Promise<string> {
-    await makeDirectory(this.#quarantine);
-    const target = join(this.#quarantine, `vm-${id}-${Date.now()}`);
-    await rename(this.directory(id), target);
-    return target;
-  }
+/** Why a VM of such a record is not started. */
+function flawOf({ parsed, whole, damage }: Reading<VmRecord>): string | undefined {
+  if (parsed === undefined) return `its record is lost: ${damage ?? "vm.json is gone"}`;
+  if (parsed.newer) return `its record was written by a newer kiln (form ${parsed.value.version})`;
+  if (!whole) return "its record lacks program, base or kernel";
+  const [problem] = parsed.problems;
+  return problem === undefined ? undefined : `its record can't be understood: ${problem}`;
+}
+
+function remarksOn(name: string, { parsed, fromCopy, damage }: Reading<unknown>): string[] {
+  const lost = parsed === undefined ? `${name} is lost` : fromCopy ? `${name} was read from its copy` : name;
+  const problems = (parsed?.problems ?? []).map((problem) => `${name}: ${problem}`);
+  if (damage === undefined && parsed !== undefined && !fromCopy) return problems;
+  return [damage === undefined ? lost : `${lost}: ${damage}`, ...problems];
 }

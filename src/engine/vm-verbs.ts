@@ -41,6 +41,7 @@ export class VmVerbs {
     await this.#ctx.lock.run(entry.id, async () => {
       if (entry.state === "running") return;
       requireState("start", entry.name, entry.state, ["created", "exited", "failed"]);
+      entry.requireRecord("start");
       await entry.forget("restartAt");
       await entry.note({ restartCount: 0, restartDelayMs: 0, stoppedByUser: false });
       await this.#runner.start(entry);

@@ -2,7 +2,7 @@
 // of pid, start time, user and executable; the root's mark in the environment (owner-mark.ts); a jail below a VM's
 // directory. Never the words of a command line: those name whatever their user likes.
 
-import { readdir, readlink } from "node:fs/promises";
+import { readdir, readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { vmRunDirectory } from "../base/paths.js";
 import {
@@ -55,6 +55,33 @@ export async function findVmms(ctx: SearchContext): Promise<FoundVmm[]> {
     }
   }
   return found;
+}
+
+/**
+ * VMMs of a release that marked none, by their command line. That proves little, so what is found is only ever taken
+ * over, never ended: it must be a user's whom we own, and whoever asks looks whether it is a VMM.
+ */
+export async function findUnmarked(
+  { ownership }: Pick<SearchContext, "ownership">,
+  runDirectory: string,
+): Promise<FoundVmm[]> {
+  const found: FoundVmm[] = [];
+  for (const name of await readdir("/proc")) {
+    const pid = Number(name);
+    if (!Number.isInteger(pid) || pid === process.pid) continue;
+    const identity = await identifyProcess(pid).catch(() => undefined);
+    const cmdline = await readFile(`/proc/${pid}/cmdline`, "latin1").catch(() => "");
+    if (identity === undefined || !namesDirectory(cmdline, runDirectory)) continue;
+    const traits = await readTraits(pid);
+    if (traits !== undefined && ownership.owns(traits.uid)) found.push({ process: identity, runDirectory });
+  }
+  return found;
+}
+
+/** Pure. */
+export function namesDirectory(cmdline: string, directory: string): boolean {
+  const at = cmdline.indexOf(directory);
+  return at >= 0 && !/[0-9a-f]/.test(cmdline.charAt(at + directory.length));
 }
 
 async function runDirectoryOf(pid: number, ctx: SearchContext): Promise<string | undefined> {

@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { open, readdir, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Code, errnoOf, KilnError } from "../base/errors.js";
-import { exists, TEMP_MARK, tempNameFor } from "../base/files.js";
+import { allocatedBytes, TEMP_MARK, tempNameFor } from "../base/files.js";
 import type { Abortable } from "../base/progress.js";
 import { BOOT_MODULES, type BootModule, readBootModules } from "./boot-modules.js";
 import { type CpioEntry, writeCpio } from "./cpio.js";
@@ -70,7 +70,8 @@ export async function buildInitramfs(
   options: Abortable = {},
 ): Promise<string> {
   const path = join(directory, `initramfs-${cacheKey(kernel, agent.sha256)}.cpio`);
-  if (await exists(path)) {
+  // An empty one is what a power cut may leave of a file that nobody synced.
+  if ((await allocatedBytes(path)) > 0) {
     // Used now: the oldest go first. A file that is another user's (a cache shared by hard links) stays as old as it is.
     await utimes(path, new Date(), new Date()).catch(() => undefined);
     return path;

@@ -6,6 +6,7 @@ import type { Abortable } from "../base/progress.js";
 import { createFirecrackerDriver } from "./firecracker/driver.js";
 import type { ProbeKernel } from "./kvm-verdict.js";
 import { createQemuDriver } from "./qemu/driver.js";
+import { holdVmm, recallVmm } from "./recall.js";
 import type { VmmDriver, VmmKind, VmmProbe } from "./types.js";
 
 export interface VmmsOptions {
@@ -47,6 +48,9 @@ export interface Vmms {
   probes(options?: Abortable): Promise<VmmProbe[]>;
   /** The driver for a record of an earlier kilnd. */
   driver(kind: VmmKind): VmmDriver;
+  /** For VMMs whose record is lost, and for those that can't be spoken to: see recall.ts. */
+  readonly recall: typeof recallVmm;
+  readonly hold: typeof holdVmm;
 }
 
 export function createVmms(options: VmmsOptions): Vmms {
@@ -58,6 +62,8 @@ export function createVmms(options: VmmsOptions): Vmms {
   };
   const preferred: readonly VmmDriver[] = [drivers.firecracker, drivers.qemu];
   return {
+    recall: recallVmm,
+    hold: holdVmm,
     driver: (kind) => drivers[kind],
     probes: (abort) => Promise.all(preferred.map((driver) => driver.probe(abort))),
     choose: (name, abort) =>

@@ -13,6 +13,7 @@ export { createFirecrackerDriver, type FirecrackerDriverOptions } from "./firecr
 export type { ProbeKernel } from "./kvm-verdict.js";
 export { type ProcessRecord, readProcessRecord, writeProcessRecord } from "./process-record.js";
 export { createQemuDriver, type QemuDriverOptions, qemuCapabilities } from "./qemu/driver.js";
+export { holdVmm, recallVmm } from "./recall.js";
 export type {
   Accelerator,
   DiskSpec,

@@ -1,0 +1,354 @@
+// Each file of a VM damaged in every way, while nothing and while something runs: what runs goes on, and no VM is lost.
+
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import {
+  type Damage,
+  damageFile,
+  missingFields,
+  nonsenseFields,
+  OTHER_RELEASE,
+  UNREADABLE,
+} from "../../test/fixtures/damage.js";
+import {
+  configOf,
+  createWorld,
+  destroyWorld,
+  startEngine,
+  type World,
+} from "../../test/fixtures/fake-rooms.js";
+import { Code, KilnError } from "../base/errors.js";
+import { silentLogger } from "../base/log.js";
+import { vmRunDirectory } from "../base/paths.js";
+import type { Engine } from "./engine.js";
+import { OwnerMark } from "./owner-mark.js";
+import type { VmEntry } from "./vm-entry.js";
+
+let world: World;
+let engine: Engine;
+let helpers: ChildProcess[];
+beforeEach(async () => {
+  world = await createWorld();
+  engine = await startEngine(world);
+  helpers = [];
+});
+afterEach(async () => {
+  await engine.close();
+  for (const helper of helpers) helper.kill("SIGKILL");
+  await destroyWorld(world);
+});
+
+async function make(running: boolean, name = "urn"): Promise<VmEntry> {
+  const port = { hostIp: "", hostPort: 8080, vmPort: 80, protocol: "tcp" as const };
+  const entry = await engine.create({
+    config: configOf({ name, labels: { a: "b" }, publish: [port] }),
+    pull: "missing",
+  });
+  if (running) await engine.verbs.start(entry);
+  return entry;
+}
+
+const pathOf = (id: string, file: string) => join(world.root, "data/vms", id, file);
+
+async function jsonOf(id: string, file: string): Promise<Record<string, unknown>> {
+  return JSON.parse(await readFile(pathOf(id, file), "utf8"));
+}
+
+/** The next kilnd's view of the VM, after something was done to the files that the last one left. */
+async function nextKilnd(id: string, between: () => Promise<void>): Promise<VmEntry> {
+  await engine.close();
+  world.ports.clear();
+  await between();
+  engine = await startEngine(world);
+  return engine.find(id);
+}
+
+/**
+ * A process that looks like the VM's QEMU, in place of the fake that is none.
+ *
+ * @param marked false: as a release that marked none started it
+ */
+async function standIn(id: string, marked: boolean): Promise<number> {
+  const directory = vmRunDirectory(join(world.root, "run"), id);
+  const mark = new OwnerMark();
+  await mark.open(join(world.root, "data"), silentLogger);
+  const helper = spawn("sh", ["-c", "read x", directory], {
+    argv0: "qemu-system-x86_64",
+    env: marked ? mark.environment(directory) : {},
+    stdio: ["pipe", "ignore", "ignore"],
+  });
+  helpers.push(helper);
+  await once(helper, "spawn");
+  return helper.pid ?? 0;
+}
+
+async function assertRuns(entry: VmEntry, what: string): Promise<void> {
+  assert.equal(entry.state, "running", what);
+  assert.equal(world.vmms[0]?.alive, true, what);
+  assert.equal(world.vmms.length, 1, what);
+  assert.ok(entry.live, what);
+}
+
+describe("damage to one file", () => {
+  for (const file of ["vm.json", "status.json"]) {
+    it(`${file}: a VM that runs goes on, and is the same VM`, async () => {
+      const { id } = await make(true);
+      const text = await readFile(pathOf(id, file), "utf8");
+      const kinds = [...UNREADABLE, ...OTHER_RELEASE, ...missingFields(text), ...nonsenseFields(text)];
+      assert.ok(kinds.length > 40, `${kinds.length}`);
+      for (const damage of kinds) {
+        const entry = await nextKilnd(id, async () => {
+          // Each damage meets the file as it was.
+          for (const suffix of ["", ".bak"]) await writeFile(pathOf(id, file) + suffix, text);
+          await damageFile(pathOf(id, file), damage);
+        });
+        await assertRuns(entry, damage.what);
+      }
+    });
+
+    it(`${file}: a VM that has ended is still there and starts`, async () => {
+      for (const [index, damage] of UNREADABLE.entries()) {
+        const { id } = await make(false, `urn-${index}`);
+        const entry = await nextKilnd(id, () => damageFile(pathOf(id, file), damage));
+        assert.deepEqual([entry.name, entry.state], [`urn-${index}`, "created"], damage.what);
+        await engine.verbs.start(entry);
+        assert.equal(entry.state, "running", damage.what);
+        await engine.verbs.remove(entry, true);
+      }
+    });
+  }
+
+  it("the damaged file is put aside and the copy is in its place", async () => {
+    const { id } = await make(false);
+    const before = await readFile(pathOf(id, "vm.json"), "utf8");
+    await nextKilnd(id, () => writeFile(pathOf(id, "vm.json"), "{ torn"));
+    assert.equal(await readFile(pathOf(id, "vm.json"), "utf8"), before);
+    assert.equal(await readFile(pathOf(id, "vm.json.damaged"), "utf8"), "{ torn");
+  });
+
+  it("a change by hand is taken over, into the copy too", async () => {
+    const { id } = await make(false);
+    const record = await jsonOf(id, "vm.json");
+    const edited = { ...record, config: { ...(record.config as object), hostname: "by-hand" } };
+    const entry = await nextKilnd(id, () => writeFile(pathOf(id, "vm.json"), JSON.stringify(edited)));
+    assert.equal(entry.record.config.hostname, "by-hand");
+    assert.deepEqual(await jsonOf(id, "vm.json.bak"), edited);
+  });
+});
+
+describe("damage to a file and its copy", () => {
+  it("vm.json: what runs goes on, is named after its id, and can be stopped and removed but not started", async () => {
+    for (const damage of UNREADABLE) {
+      world.vmms.length = 0;
+      const { id } = await make(true);
+      const entry = await nextKilnd(id, () => damageFile(pathOf(id, "vm.json"), damage, true));
+      await assertRuns(entry, damage.what);
+      assert.equal(entry.name, `vm-${id.slice(0, 12)}`);
+      assert.ok(
+        (await engine.system.info()).warnings.some((text) => text.includes(entry.name)),
+        damage.what,
+      );
+      await engine.verbs.stop(entry);
+      assert.equal(entry.state, "exited", damage.what);
+      await assert.rejects(engine.verbs.start(entry), { reason: "record-damaged" });
+      await engine.verbs.remove(entry, false);
+      assert.deepEqual(engine.list(true), []);
+    }
+  });
+
+  it("status.json: what runs is found by its process", async () => {
+    for (const [index, damage] of UNREADABLE.entries()) {
+      world.vmms.length = 0;
+      const { id } = await make(true);
+      const pid = await standIn(id, index % 2 === 0);
+      const entry = await nextKilnd(id, () => damageFile(pathOf(id, "status.json"), damage, true));
+      await assertRuns(entry, damage.what);
+      assert.equal(entry.status.vmm?.process.pid, pid);
+      assert.match(entry.status.message, /its status was lost/);
+      await engine.verbs.remove(entry, true);
+    }
+  });
+
+  it("everything: what runs is shown as running, and `kill` and `rm` end it", async () => {
+    const { id } = await make(true);
+    await standIn(id, true);
+    const entry = await nextKilnd(id, async () => {
+      for (const file of ["vm.json", "status.json"])
+        for (const suffix of ["", ".bak"]) await rm(pathOf(id, file) + suffix);
+    });
+    await assertRuns(entry, "all files gone");
+    await engine.verbs.kill(entry);
+    assert.equal(entry.state, "exited");
+    await engine.verbs.remove(entry, false);
+    assert.deepEqual(engine.list(true), []);
+  });
+
+  it("a status that says it has ended does not end what runs", async () => {
+    const { id } = await make(true);
+    await standIn(id, true);
+    const ended: Damage = {
+      what: "a status of yesterday",
+      change: (text) => JSON.stringify({ ...JSON.parse(text), state: "exited", vmm: undefined }),
+    };
+    const entry = await nextKilnd(id, () => damageFile(pathOf(id, "status.json"), ended, true));
+    await assertRuns(entry, ended.what);
+  });
+
+  it("status.json of a VM that does not run loses no VM", async () => {
+    const { id } = await make(false);
+    const [empty] = UNREADABLE;
+    assert.ok(empty);
+    const entry = await nextKilnd(id, () => damageFile(pathOf(id, "status.json"), empty, true));
+    assert.deepEqual([entry.state, entry.status.reason], ["failed", "status-lost"]);
+    await engine.verbs.start(entry);
+    assert.equal(entry.state, "running");
+  });
+});
+
+describe("files of other releases", () => {
+  it("keep their unknown fields at every level, through a whole life", async () => {
+    const { id } = await make(true);
+    const [unknown] = OTHER_RELEASE;
+    assert.ok(unknown);
+    const entry = await nextKilnd(id, async () => {
+      for (const file of ["vm.json", "status.json"]) await damageFile(pathOf(id, file), unknown);
+    });
+    const port = { hostIp: "", hostPort: 9090, vmPort: 90, protocol: "tcp" as const };
+    await engine.ports.add(entry, port);
+    await engine.verbs.pause(entry);
+    const record = await jsonOf(id, "vm.json");
+    const status = await jsonOf(id, "status.json");
+    const at = (json: unknown, ...path: string[]) =>
+      path.reduce<unknown>((inner, key) => (inner as Record<string, unknown>)[key], json);
+    for (const path of [[], ["config"], ["config", "restart"], ["config", "labels"], ["program"]]) {
+      assert.equal(at(record, ...path, "ofTomorrow"), "kept", path.join("."));
+    }
+    for (const path of [[], ["vmm"], ["vmm", "capabilities"], ["vmm", "facts"], ["launch"], ["timings"]]) {
+      assert.equal(at(status, ...path, "ofTomorrow"), "kept", path.join("."));
+    }
+    assert.equal((at(record, "program", "ports") as unknown[]).length, 2);
+    assert.equal(status.state, "paused");
+  });
+
+  it("a record of a newer form runs on, is not written over, and is not started", async () => {
+    const { id } = await make(true);
+    const newer = OTHER_RELEASE[1];
+    assert.ok(newer);
+    const entry = await nextKilnd(id, () => damageFile(pathOf(id, "vm.json"), newer, true));
+    await assertRuns(entry, "newer");
+    const text = await readFile(pathOf(id, "vm.json"), "utf8");
+    await assert.rejects(engine.ports.add(entry, { hostIp: "", hostPort: 1, vmPort: 2, protocol: "tcp" }), {
+      reason: "record-damaged",
+    });
+    await engine.verbs.stop(entry);
+    await assert.rejects(engine.verbs.start(entry), { reason: "record-damaged" });
+    assert.equal(await readFile(pathOf(id, "vm.json"), "utf8"), text);
+    assert.equal((await jsonOf(id, "status.json")).version, 1);
+  });
+
+  it("a status of a newer form is read and keeps its number", async () => {
+    const { id } = await make(true);
+    const newer = OTHER_RELEASE[1];
+    assert.ok(newer);
+    const entry = await nextKilnd(id, () => damageFile(pathOf(id, "status.json"), newer, true));
+    await assertRuns(entry, "newer");
+    await engine.verbs.pause(entry);
+    const status = await jsonOf(id, "status.json");
+    assert.deepEqual([status.state, status.version], ["paused", 1000]);
+  });
+
+  it("a state that only a newer kiln has is taken as running", async () => {
+    const { id } = await make(true);
+    const entry = await nextKilnd(id, () =>
+      damageFile(
+        pathOf(id, "status.json"),
+        {
+          what: "a new state",
+          change: (text) => JSON.stringify({ ...JSON.parse(text), state: "snapshotting" }),
+        },
+        true,
+      ),
+    );
+    await assertRuns(entry, "a new state");
+  });
+});
+
+describe("what a running VM does not need", () => {
+  it("its kernel and its base: without them it is taken over all the same", async () => {
+    const { id } = await make(true);
+    const entry = await nextKilnd(id, () => rm(join(world.root, "data/bases"), { recursive: true }));
+    await assertRuns(entry, "no base");
+  });
+
+  it("a VMM that can be spoken to: it is shown, and can be killed", async () => {
+    const { id } = await make(true);
+    world.reattachError = new KilnError(Code.Unavailable, "no socket", { reason: "connection-refused" });
+    const entry = await nextKilnd(id, async () => undefined);
+    await assertRuns(entry, "unreachable");
+    assert.equal(entry.status.reason, "vmm-unreachable");
+    await engine.verbs.kill(entry);
+    assert.deepEqual([entry.state, world.vmms[0]?.alive], ["exited", false]);
+  });
+
+  it("a place for its output", async () => {
+    const { id } = await make(true);
+    const entry = await nextKilnd(id, async () => {
+      await rm(pathOf(id, "log"), { recursive: true });
+      await writeFile(pathOf(id, "log"), "in the way");
+    });
+    await assertRuns(entry, "no log");
+  });
+});
+
+describe("a base that is lost while kilnd runs", () => {
+  const baseOf = (entry: VmEntry) => join(world.root, "data/bases", entry.record.base);
+
+  it("is built again of the image's layers, at `start` and at the next `create`", async () => {
+    const entry = await make(false);
+    for (const lose of [
+      () => rm(baseOf(entry), { recursive: true }),
+      () => rm(join(baseOf(entry), "base.ext4")),
+      () => writeFile(join(baseOf(entry), "base.ext4"), "cut"),
+    ]) {
+      const built = world.bases.length;
+      await lose();
+      await engine.verbs.start(entry);
+      assert.equal(world.bases.length, built + 1);
+      await engine.verbs.stop(entry);
+      await lose();
+      const other = await make(false, `other-${built}`);
+      assert.equal(world.bases.length, built + 2);
+      await engine.verbs.remove(other, false);
+    }
+  });
+
+  it("is asked for by its image's name where the image is gone too", async () => {
+    const entry = await make(false);
+    await rm(baseOf(entry), { recursive: true });
+    world.imageIsGone = true;
+    await assert.rejects(engine.verbs.start(entry), (error: KilnError) => {
+      assert.equal(error.reason, "base-missing");
+      assert.match(error.hint ?? "", /kiln pull app/);
+      return true;
+    });
+    world.imageIsGone = false;
+    await engine.verbs.start(entry);
+    assert.equal(entry.state, "running");
+  });
+
+  it("is used on where only its record is lost, and made anew for new VMs", async () => {
+    const entry = await make(false);
+    const before = world.bases.length;
+    await nextKilnd(entry.id, async () => {
+      for (const name of ["base.json", "base.json.bak"]) await writeFile(join(baseOf(entry), name), "{");
+    });
+    await engine.verbs.start(engine.find(entry.id));
+    assert.equal(world.bases.length, before);
+    await make(false, "other");
+    assert.equal(world.bases.length, before + 1);
+  });
+});

@@ -1,0 +1,99 @@
+// A VMM whose record is lost, known by its process alone: what it is, and where its driver's files would be. And the
+// hold on one that its driver can't reach: its end is seen, it can be ended, and nothing more.
+
+import { lstat, readFile, readlink } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { Code, KilnError } from "../base/errors.js";
+import type { ProcessId } from "../base/processes.js";
+import { ConsoleLog } from "./console-log.js";
+import type { VmmCapabilities, VmmHandle, VmmKind, VmmRecord } from "./types.js";
+import { describeEnd, VmmProcess } from "./vmm-process.js";
+
+/**
+ * The record of a VMM process of ours, with what every release of its driver can do.
+ *
+ * @returns undefined where the process is no VMM (a helper of one, or gone)
+ */
+export async function recallVmm(process: ProcessId, runDirectory: string): Promise<VmmRecord | undefined> {
+  // Processes come and go: both then read as empty.
+  const cmdline = await readFile(`/proc/${process.pid}/cmdline`, "utf8").catch(() => "");
+  const exe = await readlink(`/proc/${process.pid}/exe`).catch(() => "");
+  const driver = kindOf(exe) ?? kindOf(cmdline.split("\0", 1)[0] ?? "");
+  if (driver === undefined) return undefined;
+  const jailLink = join(runDirectory, "j");
+  const jailed = driver === "firecracker" && (await lstat(jailLink).catch(() => undefined)) !== undefined;
+  return {
+    driver,
+    process,
+    capabilities: leastCapabilities(driver, cmdline),
+    facts: jailed ? { jailLink } : {},
+  };
+}
+
+/** Pure: by the name of its program. */
+function kindOf(program: string): VmmKind | undefined {
+  const name = basename(program);
+  if (name.startsWith("qemu-system-")) return "qemu";
+  return name.startsWith("firecracker") ? "firecracker" : undefined;
+}
+
+function leastCapabilities(driver: VmmKind, cmdline: string): VmmCapabilities {
+  const qemu = driver === "qemu";
+  return {
+    accelerator: qemu && !/\baccel=kvm\b|-accel\0kvm\b|-enable-kvm\b/.test(cmdline) ? "tcg" : "kvm",
+    channel: qemu ? "virtio-serial" : "vsock",
+    userNetwork: true,
+    freePageReporting: false,
+    poweroffExits: qemu,
+    tellsReboot: qemu,
+    pause: true,
+    maxDisks: 0,
+    maxVcpus: 0,
+  };
+}
+
+/**
+ * Watches a VMM that can't be spoken to.
+ *
+ * @param why for whoever asks more of it than its end
+ * @returns undefined where it has ended
+ */
+export async function holdVmm(
+  record: VmmRecord,
+  consoleLog: string,
+  why: string,
+): Promise<VmmHandle | undefined> {
+  const vmm = await VmmProcess.attach(record.process);
+  if (vmm === undefined) return undefined;
+  const log = await ConsoleLog.resume(consoleLog);
+  let killed = false;
+  const refuse = (what: string) => () => Promise.reject(unreachable(what, why));
+  return {
+    record,
+    exited: vmm.ended.then((end) => ({
+      cause: killed ? ("killed" as const) : ("unknown" as const),
+      detail: describeEnd(end),
+    })),
+    consoleLog,
+    firstOutput: log.firstOutput,
+    dialChannel: refuse("reach the guest's agent"),
+    pause: refuse("pause the VM"),
+    resume: refuse("resume the VM"),
+    setBalloon: refuse("change the memory"),
+    kill: async () => {
+      killed = true;
+      await vmm.kill();
+    },
+    consoleTail: (limit) => log.tail(limit),
+    onStall: () => () => undefined,
+    stats: () => vmm.stats(),
+    detach: async () => vmm.release(),
+  };
+}
+
+function unreachable(what: string, why: string): KilnError {
+  return new KilnError(Code.Unavailable, `${what}: kilnd can't speak to its VMM: ${why}`, {
+    reason: "vmm-unreachable",
+    hint: "the VM runs on; restart kilnd to try again, or end the VM with `kiln kill`",
+  });
+}
