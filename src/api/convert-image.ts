@@ -21,7 +21,7 @@ export function toImage(image: StoredImage): MessageInitShape<typeof ImageSchema
     names: [...image.names],
     digests: [...image.digests],
     sizeBytes: BigInt(image.sizeBytes),
-    createdAt: toTimestamp(image.createdAt),
+    ...(isDated(image.createdAt) ? { createdAt: toTimestamp(image.createdAt) } : {}),
     platform: [os, architecture, variant].filter((part) => part !== undefined && part !== "").join("/"),
     config: {
       env: [...run.env],
@@ -36,6 +36,15 @@ export function toImage(image: StoredImage): MessageInitShape<typeof ImageSchema
     },
     layers: image.layers.map((layer) => layer.diffId),
   };
+}
+
+/** The year 9999, the wire's last. */
+const LAST_MS = 253_402_300_799_999;
+
+/** Images that are built to be the same each time bear the date 0 of Unix or of Go, which means none. */
+function isDated(time: string): boolean {
+  const ms = Date.parse(time);
+  return ms > 0 && ms <= LAST_MS;
 }
 
 export function toKernel({ kernel, isDefault, why }: ListedKernel): MessageInitShape<typeof KernelSchema> {

@@ -161,6 +161,15 @@ describe("units", () => {
     assert.equal(formatMemory(512 * 1024 ** 2), "512MiB");
     assert.equal(formatAge(61_000), "1 minute");
     assert.equal(formatAge(2 * 86_400_000), "2 days");
+    const days = (count: number) => formatAge(count * 86_400_000);
+    assert.deepEqual([13, 14, 59, 60, 729, 730].map(days), [
+      "13 days",
+      "2 weeks",
+      "8 weeks",
+      "2 months",
+      "24 months",
+      "2 years",
+    ]);
   });
 
   it("reads durations with and without units", () => {

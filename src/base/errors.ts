@@ -118,7 +118,7 @@ export class KilnError extends Error {
     if (error instanceof Error) {
       const errno = (error as NodeJS.ErrnoException).code;
       const known = errno === undefined ? undefined : SYSTEM_ERRORS[errno];
-      return new KilnError(known?.code ?? Code.Internal, prefix + error.message, {
+      return new KilnError(known?.code ?? Code.Internal, prefix + systemWords(error, context), {
         reason: known?.reason ?? "internal",
         hint: known?.hint,
         cause: error,
@@ -126,6 +126,17 @@ export class KilnError extends Error {
     }
     return new KilnError(Code.Unknown, prefix + String(error), { reason: "unknown", cause: error });
   }
+}
+
+/**
+ * "ENOENT: no such file or directory, open '/x'" to "no such file or directory", with the path where the context lacks
+ * it: the name of the call and the errno tell a user nothing more.
+ */
+function systemWords(error: NodeJS.ErrnoException, context = ""): string {
+  const { code, syscall, path, message } = error;
+  const words = /^([A-Z0-9]+): ([^,]+), /.exec(message);
+  if (words?.[1] !== code || words?.[2] === undefined || syscall === undefined) return message;
+  return path === undefined || context.includes(path) ? words[2] : `${path}: ${words[2]}`;
 }
 
 /** True for what AbortSignal throws, its time-outs included. */

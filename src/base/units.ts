@@ -86,18 +86,22 @@ export function parseDuration(text: string, what = "duration"): number {
   return Math.round(total);
 }
 
-/** "3 seconds", "2 minutes", "5 days": for "Up ..." and "... ago". */
+/** "3 seconds", "2 minutes", "5 days", "3 weeks", "2 years": for "Up ..." and "... ago". */
 export function formatAge(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000));
-  const steps: [number, string][] = [
-    [86_400, "day"],
-    [3600, "hour"],
-    [60, "minute"],
-    [1, "second"],
+  // The least of each unit that is shown, as Docker has it: 13 days, then 2 weeks.
+  const steps: [number, string, number][] = [
+    [365 * 86_400, "year", 2],
+    [30 * 86_400, "month", 2],
+    [7 * 86_400, "week", 2],
+    [86_400, "day", 1],
+    [3600, "hour", 1],
+    [60, "minute", 1],
+    [1, "second", 1],
   ];
-  for (const [size, word] of steps) {
+  for (const [size, word, least] of steps) {
     const count = Math.floor(seconds / size);
-    if (count >= 1) return `${count} ${word}${count === 1 ? "" : "s"}`;
+    if (count >= least) return `${count} ${word}${count === 1 ? "" : "s"}`;
   }
   return "less than a second";
 }

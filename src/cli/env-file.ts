@@ -1,8 +1,10 @@
 // Environment for a VM: `-e K=V`, `-e K` (ours), and files of such lines.
 
-import { readFile } from "node:fs/promises";
-import { KilnError } from "../base/errors.js";
+import { readSmallFile } from "./read-small-file.js";
 import { usageError } from "./usage-error.js";
+
+/** All of a VM's environment and arguments together may have as much. */
+const MOST_BYTES = 1024 ** 2;
 
 /**
  * "K=V" strings of flags, after those of files: what stands later wins in the guest.
@@ -21,11 +23,7 @@ export async function collectEnv(
 }
 
 async function read(file: string): Promise<string> {
-  try {
-    return await readFile(file, "utf8");
-  } catch (error) {
-    throw KilnError.from(error, `read the environment file ${file}`);
-  }
+  return (await readSmallFile(file, "the environment file", MOST_BYTES)).toString("utf8");
 }
 
 /** Docker's format: a variable a line, `#` comments, no quoting; a name alone takes our value. */

@@ -103,15 +103,23 @@ function valueText(verb: string, flag: ValueFlag, token: OptionToken): string {
   // pflag takes "-e=A" as "-e A"; node:util leaves the sign in.
   const inline = token.inlineValue === true && !token.rawName.startsWith("--");
   const value = inline ? token.value.replace(/^=/, "") : token.value;
-  if (flag.choices !== undefined && !flag.choices.includes(value)) {
-    const meant = nearest(value, flag.choices);
-    throw usageError(
-      verb,
-      `${token.rawName} takes one of ${flag.choices.join(", ")}, not "${value}"`,
-      meant === undefined ? undefined : `did you mean ${meant}?`,
-    );
-  }
+  checkChoice(verb, token.rawName, flag.choices, value);
   return value;
+}
+
+function checkChoice(
+  verb: string,
+  what: string,
+  choices: readonly string[] | undefined,
+  value: string,
+): void {
+  if (choices === undefined || choices.includes(value)) return;
+  const meant = nearest(value, choices);
+  throw usageError(
+    verb,
+    `${what} takes one of ${choices.join(", ")}, not "${value}"`,
+    meant === undefined ? undefined : `did you mean ${meant}?`,
+  );
 }
 
 function unknownFlag(verb: string, flags: FlagTable, token: OptionToken, explain: ExplainFlag): Error {
@@ -141,6 +149,8 @@ function checkOperands(verb: string, expected: Command["operands"], operands: re
     throw usageError(verb, `${where}: ${missing} is missing`);
   }
   if (operands.length > most) throw usageError(verb, `${where}: what to do with "${operands[most]}"?`);
+  for (const [index, operand] of operands.entries())
+    checkChoice(verb, expected[index]?.name ?? "", expected[index]?.choices, operand);
 }
 
 function withFallbacks(flags: FlagTable, values: ReadonlyMap<string, unknown>): ParsedInput["flags"] {

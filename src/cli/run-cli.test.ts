@@ -3,8 +3,9 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, it } from "node:test";
+import { create } from "@bufbuild/protobuf";
 import { FakeKilnd } from "../../test/fixtures/fake-kilnd.js";
-import { VmState } from "../gen/kiln/v1/types_pb.js";
+import { ImageSchema, VmState } from "../gen/kiln/v1/types_pb.js";
 import { type FakeWorldOptions, fakeContext } from "./fake-context.js";
 import { runCli } from "./run-cli.js";
 
@@ -64,6 +65,54 @@ describe("kiln", () => {
     assert.equal(code, 2);
     assert.equal(stderr, 'kiln: there is no verb "strat"\nhint: did you mean start?; see `kiln --help`\n');
     assert.match((await kiln(["image", "lss"])).stderr, /did you mean image ls\?/);
+  });
+
+  it("says what there is instead of another tool's verb, not what sounds alike", async () => {
+    for (const [words, hint] of [
+      ["login", /logins of docker.*--creds/],
+      ["import x", /kiln image import/],
+      ["load", /kiln pull docker-archive:FILE/],
+      ["top", /kiln exec VM ps/],
+      ["build .", /builds no images/],
+      ["push x", /skopeo copy/],
+      ["rename a b", /keeps its name/],
+      ["volume ls", /no volumes/],
+      ["network create x", /no networks/],
+      ["compose up", /no compose files/],
+      ["image push x", /skopeo copy/],
+      ["image build", /builds no images/],
+      ["vm rename a b", /keeps its name/],
+      ["container ls", /kiln vm VERB/],
+      ["buildx build", /builds no images/],
+      ["ssh web", /kiln exec -it VM sh/],
+    ] as const) {
+      const { code, stderr } = await kiln(words.split(" "));
+      assert.equal(code, 2, words);
+      assert.match(stderr, /^kiln: there is no verb "/, words);
+      assert.match(stderr, hint, words);
+      assert.doesNotMatch(stderr, /did you mean/, words);
+    }
+  });
+
+  it("checks operands that are one of a few words", async () => {
+    const { code, stderr } = await kiln(["completion", "bogus"]);
+    assert.deepEqual(
+      [code, stderr],
+      [
+        2,
+        'kiln: SHELL takes one of bash, zsh, fish, powershell, not "bogus"\nhint: see `kiln completion --help`\n',
+      ],
+    );
+    assert.match((await kiln(["completion", "fisch"])).stderr, /did you mean fish\?/);
+  });
+
+  it("reads no file without end, and tells a missing one once", async () => {
+    const zero = await kiln(["create", "--env-file", "/dev/zero", "x"]);
+    assert.match(zero.stderr, /^kiln: the environment file \/dev\/zero is larger than 1MiB\n$/);
+    const none = await kiln(["create", "--env-file", "/nope", "x"]);
+    assert.match(none.stderr, /^kiln: read the environment file \/nope: no such file or directory\n$/);
+    const tar = await kiln(["image", "import", "/nope.tar", "x"]);
+    assert.match(tar.stderr, /^kiln: read \/nope.tar: no such file or directory\n$/);
   });
 
   it("prints its version", async () => {
@@ -308,6 +357,30 @@ describe("lists and objects", () => {
     assert.deepEqual([plain.stdout, plain.stderr], ["one\ntwo\n", "error\n"]);
     const stamped = await kiln(["logs", "-t", "--tail", "5", "--since", "10m", "web"]);
     assert.equal(stamped.stdout, "2026-01-02T03:04:07.123Z one\n2026-01-02T03:04:07.123Z two\n");
+  });
+
+  it("show images by patterns of their names, and no age of one without a date", async () => {
+    const digests = [`docker.io/me/app@sha256:${"cd".repeat(32)}`];
+    kilnd.moreImages.push(
+      create(ImageSchema, { id: "sha256:1", names: ["docker.io/library/nginx:1.27", "ghcr.io/a/nginx:1"] }),
+      create(ImageSchema, { id: "sha256:2", names: [], digests }),
+    );
+    const names = async (...args: string[]) =>
+      (await kiln(["images", "--format", "{{.Repository}}:{{.Tag}}", ...args])).stdout.trim().split("\n");
+    try {
+      assert.deepEqual(await names("nginx"), ["nginx:1.27"]);
+      assert.deepEqual(await names("nginx:1.*"), ["nginx:1.27"]);
+      assert.deepEqual(await names("*/*/nginx"), ["ghcr.io/a/nginx:1"]);
+      assert.deepEqual(await names("-f", "reference=*:book*", "-f", "reference=me/*"), [
+        "debian:bookworm",
+        "me/app:<none>",
+      ]);
+      assert.deepEqual(await names("ngin"), [""]);
+      assert.match((await kiln(["images", "["])).stderr, /^kiln: pattern "\[": it ends within a class/);
+      assert.match((await kiln(["images", "nginx"])).stdout, /^nginx +1\.27 +1 +N\/A +0B$/m);
+    } finally {
+      kilnd.moreImages.length = 0;
+    }
   });
 
   it("print one sample of statistics", async () => {

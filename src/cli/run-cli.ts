@@ -2,6 +2,7 @@
 
 import type { Command } from "./command.js";
 import type { Context } from "./context.js";
+import { insteadOf } from "./docker-verbs.js";
 import { GLOBAL_FLAGS } from "./global-flags.js";
 import { parseCommandLine } from "./parse.js";
 import { nearest } from "./suggest.js";
@@ -99,6 +100,8 @@ async function inFamily(
 }
 
 function unknownVerb(word: string): Error {
+  const instead = insteadOf(word);
+  if (instead !== undefined) return usageError("", `there is no verb "${word}"`, instead);
   const names = VERBS.filter((verb) => verb.hidden !== true).flatMap(({ name, aliases = [] }) => [
     name,
     ...aliases,

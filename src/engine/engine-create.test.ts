@@ -255,6 +255,26 @@ describe("df", () => {
 });
 
 describe("lists", () => {
+  it("of images obey patterns and refuse what can't match", () => {
+    const digests = [`ghcr.io/me/web@sha256:${"c".repeat(64)}`];
+    world.image = { ...world.image, names: ["docker.io/library/app:1.2"], digests };
+    const count = (...filters: string[]) => engine.images.list(filters).length;
+    for (const fits of ["app", "app:1.*", "a??", "docker.io/library/app", "ghcr.io/*/web"])
+      assert.equal(count(`reference=${fits}`), 1, fits);
+    for (const other of ["ap", "*/app", "app:2*", "library/app"])
+      assert.equal(count(`reference=${other}`), 0, other);
+    assert.equal(count("reference=nothing", "reference=app"), 1);
+    assert.throws(
+      () => count("reference=["),
+      (error) => hasReason(error, "bad-pattern"),
+    );
+    assert.equal(count("dangling=0"), 1);
+    assert.throws(
+      () => count("dangling=maybe"),
+      (error) => hasReason(error, "bad-filter"),
+    );
+  });
+
   it("show what runs, or all, and obey filters", async () => {
     const one = await create({ name: "one", labels: { app: "web" } });
     await create({ name: "two" });
@@ -264,6 +284,12 @@ describe("lists", () => {
     assert.deepEqual(names(false), ["one"]);
     assert.deepEqual(names(true), ["one", "two"]);
     assert.deepEqual(names(false, "status=created"), ["two"]);
+    for (const text of ["status=bogus", "status=", "status=Running"])
+      assert.throws(
+        () => names(false, text),
+        (error) => hasReason(error, "bad-filter"),
+        text,
+      );
     assert.deepEqual(names(true, "label=app=web"), ["one"]);
     assert.deepEqual(names(true, "label=app"), ["one"]);
     assert.deepEqual(names(true, "name=w"), ["two"]);

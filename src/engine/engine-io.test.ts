@@ -270,6 +270,23 @@ describe("stats", () => {
   });
 });
 
+describe("a guest that lies", () => {
+  it("about its memory and counters is bounded", async () => {
+    const most = 2n ** 64n - 1n;
+    for (const [stats, memoryBytes] of [
+      [{ memoryTotalBytes: 60n, memoryAvailableBytes: 100n }, 0],
+      [{ memoryTotalBytes: most, memoryAvailableBytes: 0n }, 512 * 1024 ** 2],
+    ] as const) {
+      world.behaviours = [{ stats: { ...stats, netRxBytes: most, processes: 2 ** 32 - 1 } }];
+      const entry = await running();
+      const [usages] = await collect(engine.stats([entry.name], true));
+      assert.equal(usages?.[0]?.memoryBytes, memoryBytes);
+      assert.equal(usages?.[0]?.guest?.netRxBytes, BigInt(Number.MAX_SAFE_INTEGER));
+      assert.equal(usages?.[0]?.guest?.processes, 4_194_304);
+    }
+  });
+});
+
 describe("wait", () => {
   it("ends with the state asked for, and for a VM that goes", async () => {
     const gate = deferred<void>();

@@ -2,16 +2,25 @@
 // unknown key is refused, because silently ignored it would select too much.
 
 import { Code, KilnError } from "../base/errors.js";
+import { matchesReference } from "../base/path-match.js";
 import { parseDuration } from "../base/units.js";
+import { familiarName } from "../image/index.js";
 import type { StoredImage } from "../image/types.js";
 import type { KilnEvent } from "./events.js";
 import type { VmEntry } from "./vm-entry.js";
 
 export type Filters = ReadonlyMap<string, readonly string[]>;
 
+/** Filters whose values are a few words, and how each verb may spell them. */
+const VALUES: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
+  ps: { status: ["created", "starting", "running", "paused", "stopping", "exited", "failed"] },
+  images: { dangling: ["true", "false", "1", "0"] },
+  events: { type: ["vm", "image", "kernel", "system"] },
+};
+
 /**
  * @param what for the message: "ps", "events"
- * @throws KilnError invalid_argument `bad-filter`
+ * @throws KilnError invalid_argument `bad-filter`, also for a value that can't match anything ever
  */
 export function parseFilters(what: string, texts: readonly string[], known: readonly string[]): Filters {
   const filters = new Map<string, string[]>();
@@ -24,7 +33,15 @@ export function parseFilters(what: string, texts: readonly string[], known: read
         hint: `write KEY=VALUE with one of ${known.join(", ")}`,
       });
     }
-    filters.set(key, [...(filters.get(key) ?? []), text.slice(cut + 1)]);
+    const value = text.slice(cut + 1);
+    const words = VALUES[what]?.[key];
+    if (words !== undefined && !words.includes(value)) {
+      throw new KilnError(Code.InvalidArgument, `"${value}" is no ${key} for filters of ${what}`, {
+        reason: "bad-filter",
+        hint: `write ${key}= with one of ${words.join(", ")}`,
+      });
+    }
+    filters.set(key, [...(filters.get(key) ?? []), value]);
   }
   return filters;
 }
@@ -48,9 +65,10 @@ export const IMAGE_FILTERS = ["reference", "label", "dangling"] as const;
 /** Whether an image passes. */
 export function matchesImage(image: StoredImage, filters: Filters): boolean {
   return passes(filters, {
-    reference: (value) => image.names.some((name) => name.includes(value)),
+    reference: (value) =>
+      [...image.names, ...image.digests].some((name) => matchesReference(value, familiarName(name))),
     label: (value) => hasLabel(image.run.labels, value),
-    dangling: (value) => (image.names.length === 0) === (value === "true"),
+    dangling: (value) => (image.names.length === 0) === (value === "true" || value === "1"),
   });
 }
 

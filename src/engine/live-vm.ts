@@ -8,6 +8,7 @@ import { type Deferred, deferred, delay } from "../base/runtime.js";
 import { type ExitStatus, GuestRequest } from "../gen/kiln/agent/v1/agent_pb.js";
 import type { VmmHandle } from "../vmm/types.js";
 import { AgentLink } from "./agent-link.js";
+import { boundedExitCode } from "./guest-numbers.js";
 import { guestHalted } from "./guest-pulse.js";
 import type { LogRecord } from "./log-format.js";
 import { PortSet } from "./ports.js";
@@ -138,7 +139,7 @@ const MOST_ERROR = 4096;
 /** The guest's word, bounded. */
 export function reportedExit(exit: ExitStatus): ReportedExit {
   return {
-    code: exit.code & 0xff,
+    code: boundedExitCode(exit.code),
     error: exit.error.slice(0, MOST_ERROR),
     oomKilled: exit.oomKilled,
     request: REQUESTS.get(exit.request) ?? "none",

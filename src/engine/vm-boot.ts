@@ -15,6 +15,7 @@ import { fromAgent } from "./agent-errors.js";
 import { cowBase, requireBase } from "./bases.js";
 import { type BootFacts, planBoot, planSpec, type SpecFacts } from "./boot-plan.js";
 import { type EngineContext, vmLogger } from "./context.js";
+import { boundedMilliseconds } from "./guest-numbers.js";
 import { guestPlatform, requireRunnable } from "./guest-platform.js";
 import { requireDisk, requireMemory } from "./host.js";
 import type { BootAssets } from "./kernel-assets.js";
@@ -183,15 +184,13 @@ function stopwatch(): () => number {
 
 function guestTimings(wire: BootTimings): GuestTimings {
   return {
-    initMs: milliseconds(wire.initUs),
-    modulesMs: milliseconds(wire.modulesUs),
-    helloMs: milliseconds(wire.helloUs),
-    rootMs: milliseconds(wire.rootUs),
-    startedMs: milliseconds(wire.startedUs),
+    initMs: boundedMilliseconds(wire.initUs),
+    modulesMs: boundedMilliseconds(wire.modulesUs),
+    helloMs: boundedMilliseconds(wire.helloUs),
+    rootMs: boundedMilliseconds(wire.rootUs),
+    startedMs: boundedMilliseconds(wire.startedUs),
   };
 }
-
-const milliseconds = (microseconds: bigint): number => Number(microseconds) / 1000;
 
 /** The live side of a VM whose VMM exists. */
 export function createLive(ctx: EngineContext, entry: VmEntry, handle: VmmHandle): LiveVm {

@@ -5,6 +5,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Code, KilnError } from "../base/errors.js";
 import { type ExecRequestSchema, type ExecResponse, Stream } from "../gen/kiln/agent/v1/agent_pb.js";
 import { fromAgent } from "./agent-errors.js";
+import { boundedExitCode } from "./guest-numbers.js";
 import type { LogStream } from "./log-format.js";
 import { signalNumber } from "./signals.js";
 import { runningSession } from "./vm-access.js";
@@ -125,7 +126,7 @@ function fromResponse({ message }: ExecResponse): ExecOutput | undefined {
         data: message.value.data,
       };
     case "exit":
-      return { kind: "exit", code: message.value.code, error: message.value.error };
+      return { kind: "exit", code: boundedExitCode(message.value.code), error: message.value.error };
     case undefined:
       return undefined;
   }

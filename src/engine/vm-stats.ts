@@ -3,6 +3,7 @@
 import { delay } from "../base/runtime.js";
 import type { StatsResponse } from "../gen/kiln/agent/v1/agent_pb.js";
 import type { VmmStats } from "../vmm/types.js";
+import { boundedCount, boundedProcesses, usedMemory } from "./guest-numbers.js";
 import type { VmEntry } from "./vm-entry.js";
 
 export interface VmUsage {
@@ -14,8 +15,14 @@ export interface VmUsage {
   readonly memoryBytes: number;
   readonly memoryLimitBytes: number;
   readonly rssBytes: number;
-  readonly guest: StatsResponse | undefined;
+  readonly guest: GuestUsage | undefined;
 }
+
+/** The guest's own counters, bounded. */
+type GuestUsage = Pick<
+  StatsResponse,
+  "netRxBytes" | "netTxBytes" | "blockReadBytes" | "blockWriteBytes" | "processes"
+>;
 
 interface Sample {
   readonly atMs: number;
@@ -73,10 +80,23 @@ async function usageOf(
     id: entry.id,
     name: entry.name,
     cpuPercent: before === undefined ? 0 : cpuPercent(before, now),
-    memoryBytes: guest === undefined ? 0 : Number(guest.memoryTotalBytes - guest.memoryAvailableBytes),
+    memoryBytes:
+      guest === undefined
+        ? 0
+        : usedMemory(guest.memoryTotalBytes, guest.memoryAvailableBytes, entry.record.config.memoryBytes),
     memoryLimitBytes: entry.record.config.memoryBytes,
     rssBytes: now.stats.rssBytes,
-    guest,
+    guest: guest === undefined ? undefined : boundedUsage(guest),
+  };
+}
+
+function boundedUsage(guest: StatsResponse): GuestUsage {
+  return {
+    netRxBytes: boundedCount(guest.netRxBytes),
+    netTxBytes: boundedCount(guest.netTxBytes),
+    blockReadBytes: boundedCount(guest.blockReadBytes),
+    blockWriteBytes: boundedCount(guest.blockWriteBytes),
+    processes: boundedProcesses(guest.processes),
   };
 }
 

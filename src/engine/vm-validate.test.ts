@@ -13,18 +13,25 @@ function validate(changes: Partial<VmConfig>): VmConfig {
 }
 
 describe("validateConfig", () => {
+  it("names the unit that a size lacks", () => {
+    const hint = (hint: string) => ({ hint });
+    assert.throws(() => validate({ memoryBytes: 64 }), hint("did you mean --memory 64m?"));
+    assert.throws(() => validate({ diskBytes: 10 }), hint("did you mean --disk 10g?"));
+    assert.throws(() => validate({ memoryBytes: 6 * MIB }), hint("give at least 64m"));
+    assert.throws(() => validate({ cpus: 1.5 }), hint("give --cpus 2"));
+  });
+
   it("fills the defaults in", () => {
     const { cpus, memoryBytes, diskBytes } = validate({});
     assert.deepEqual([cpus, memoryBytes, diskBytes], [1, 512 * MIB, 65_536 * MIB]);
   });
 
-  it("rounds CPUs, memory and disk up", () => {
-    const { cpus, memoryBytes, diskBytes } = validate({
-      cpus: 1.5,
+  it("rounds memory and disk up", () => {
+    const { memoryBytes, diskBytes } = validate({
       memoryBytes: 100 * MIB + 1,
       diskBytes: 100 * MIB + 1,
     });
-    assert.deepEqual([cpus, memoryBytes, diskBytes], [2, 101 * MIB, 101 * MIB]);
+    assert.deepEqual([memoryBytes, diskBytes], [101 * MIB, 101 * MIB]);
   });
 
   const refused: [string, Partial<VmConfig>, string][] = [
@@ -35,6 +42,8 @@ describe("validateConfig", () => {
     ["a label without a name", { labels: { "": "x" } }, "bad-label"],
     ["a negative number of CPUs", { cpus: -1 }, "bad-cpus"],
     ["no number of CPUs", { cpus: Number.NaN }, "bad-cpus"],
+    ["half a CPU", { cpus: 0.5 }, "bad-cpus"],
+    ["one and a half", { cpus: 1.5 }, "bad-cpus"],
     ["more CPUs than the host has", { cpus: 5 }, "too-many-cpus"],
     ["too little memory", { memoryBytes: MIB }, "memory-too-small"],
     ["more memory than the host has", { memoryBytes: 9000 * MIB }, "memory-too-large"],

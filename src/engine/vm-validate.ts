@@ -26,7 +26,7 @@ const MOST_TEXT_BYTES = 1024 ** 2;
 export function validateConfig(config: VmConfig, host: HostFacts): VmConfig {
   const filled: VmConfig = {
     ...config,
-    cpus: Math.ceil(config.cpus === 0 ? DEFAULTS.cpus : config.cpus),
+    cpus: config.cpus === 0 ? DEFAULTS.cpus : config.cpus,
     memoryBytes: roundUp(config.memoryBytes || DEFAULTS.memoryBytes, MIB),
     diskBytes: roundUp(config.diskBytes || DEFAULTS.diskBytes, MIB),
     platform: config.platform === "" ? "" : formatPlatform(parsePlatform(config.platform)),
@@ -36,6 +36,8 @@ export function validateConfig(config: VmConfig, host: HostFacts): VmConfig {
     })),
   };
   checkNames(filled);
+  checkUnit("memory", "--memory", config.memoryBytes, "m");
+  checkUnit("disk", "--disk", config.diskBytes, "g");
   checkResources(filled, host);
   checkProgram(filled);
   checkNetwork(filled);
@@ -69,6 +71,13 @@ function checkNames(config: VmConfig): void {
 function checkResources(config: VmConfig, host: HostFacts): void {
   if (!(config.cpus >= 1))
     throw invalid("bad-cpus", `${config.cpus} is not a number of CPUs`, "give 1 or more");
+  if (!Number.isInteger(config.cpus)) {
+    throw invalid(
+      "bad-cpus",
+      `${config.cpus} CPUs can't be given: a VM has whole ones`,
+      `give --cpus ${Math.ceil(config.cpus)}`,
+    );
+  }
   if (config.cpus > host.cpus) {
     throw exhausted(
       "too-many-cpus",
@@ -92,6 +101,17 @@ function checkResources(config: VmConfig, host: HostFacts): void {
     const asked = formatSize(config.diskBytes);
     throw invalid("bad-disk-size", `a root disk of ${asked} can't be made`, "give between 64m and 16t");
   }
+}
+
+/** A size below a page is a number that lacks its unit. */
+function checkUnit(what: string, flag: string, bytes: number, unit: string): void {
+  if (bytes <= 0 || bytes >= 4096) return;
+  const message = `${bytes} bytes of ${what} are too few: a number without a unit is bytes`;
+  throw invalid(
+    what === "memory" ? "memory-too-small" : "bad-disk-size",
+    message,
+    `did you mean ${flag} ${bytes}${unit}?`,
+  );
 }
 
 function checkProgram(config: VmConfig): void {

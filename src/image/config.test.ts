@@ -66,7 +66,8 @@ describe("parseImageConfig", () => {
   });
   it("keeps the time to the nanosecond, and gives the epoch for nonsense", () => {
     assert.equal(parse({}).createdAt, "2024-05-06T07:08:09.123456789Z");
-    assert.equal(parse({}, { created: "yesterday" }).createdAt, "1970-01-01T00:00:00Z");
+    for (const created of ["yesterday", "2024-13-45T07:08:09Z", "2024-05-06T99:99:99Z"])
+      assert.equal(parse({}, { created }).createdAt, "1970-01-01T00:00:00Z");
   });
   it("refuses a config without a root file system as no image", () => {
     assert.throws(

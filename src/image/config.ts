@@ -96,8 +96,13 @@ export function parseImageConfig(bytes: Uint8Array, what: string): ImageConfig {
     platform: architecture ? { os: os || "linux", architecture, ...(variant ? { variant } : {}) } : undefined,
     run: readRun(config ?? {}, what),
     diffIds: rootfs.diff_ids,
-    createdAt: created && TIME.test(created) ? created : UNKNOWN_TIME,
+    createdAt: created && isTime(created) ? created : UNKNOWN_TIME,
   };
+}
+
+/** Also that it is a moment: the 45th of a month is written like one. */
+function isTime(text: string): boolean {
+  return TIME.test(text) && !Number.isNaN(Date.parse(text));
 }
 
 /** "80" is "80/tcp"; ranges stay ranges. Undefined where it is no port. */

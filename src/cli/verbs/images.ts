@@ -1,5 +1,6 @@
 // `kiln images`: the image store, as a list.
 
+import { matchesReference } from "../../base/path-match.js";
 import { formatSize } from "../../base/units.js";
 import type { ImageInfo } from "../../sdk/index.js";
 import { defineCommand } from "../command.js";
@@ -15,17 +16,19 @@ const COLUMNS: readonly Column[] = [
   { header: "CREATED", field: "CreatedSince" },
   { header: "SIZE", field: "Size" },
 ];
+const NONE = "<none>";
+const REFERENCE = "reference=";
 const DIGEST: Column = { header: "DIGEST", field: "Digest" };
 
 export const command = defineCommand({
   description: `
-Lists images, one line for each name; with NAME only those of that name, as nginx or nginx:1.27. SIZE is that of the
-compressed layers; \`kiln system df\` shows what is really taken.
+Lists images, one line for each name; with PATTERN only names that fit, with their tag or without: nginx, nginx:1.27,
+'nginx:1.*', 'ghcr.io/*/app' (* stops at a slash). SIZE is that of the compressed layers; \`kiln system df\` shows what is really taken.
 
 Fields for --format: .Repository .Tag .ID .Digest .CreatedAt .CreatedSince .Size .SizeBytes .Platform.
 Filters: reference=PATTERN, dangling=true, label=NAME[=VALUE].
 `,
-  operands: [{ name: "[NAME]", complete: "image" }],
+  operands: [{ name: "[PATTERN]", complete: "image" }],
   flags: {
     all: bool("Also those without a name", { short: "a" }),
     digests: bool("Show digests"),
@@ -38,12 +41,17 @@ Filters: reference=PATTERN, dangling=true, label=NAME[=VALUE].
     { does: "all", line: "kiln images" },
     { does: "names and sizes", line: "kiln images --format '{{.Repository}}:{{.Tag}} {{.Size}}'" },
   ],
-  async run(context, { flags, operands: [name] }) {
+  async run(context, { flags, operands: [pattern] }) {
     const kiln = await context.connect();
-    const images = await kiln.images.list({ all: flags.all, filter: flags.filter });
+    const filter = [...flags.filter, ...(pattern === undefined ? [] : [`${REFERENCE}${pattern}`])];
+    const patterns = filter
+      .filter((each) => each.startsWith(REFERENCE))
+      .map((each) => each.slice(REFERENCE.length));
+    const images = await kiln.images.list({ all: flags.all, filter });
+    // An image comes with all its names, also those that do not fit.
     const rows = images
       .flatMap((image) => rowsOf(image, context.now(), flags["no-trunc"]))
-      .filter((row) => name === undefined || matches(row, name));
+      .filter((row) => patterns.length === 0 || patterns.some((each) => matches(row, each)));
     if (flags.quiet && flags.format === undefined) {
       for (const id of new Set(rows.map((row) => String(row.ID)))) await printLine(context, id);
       return 0;
@@ -57,11 +65,9 @@ function withDigest(): Column[] {
   return [...COLUMNS.slice(0, 2), DIGEST, ...COLUMNS.slice(2)];
 }
 
-/** One row a name; an image without one is shown as Docker shows it. */
+/** One row a name; an image without one bears the repository of its digest, or none, as Docker shows it. */
 function rowsOf(image: ImageInfo, now: Date, full: boolean): Row[] {
-  const names =
-    image.names.length > 0 ? image.names.map(familiarImage).map(splitName) : [["<none>", "<none>"]];
-  return names.map(([repository = "", tag = ""]) => ({
+  return namesOf(image).map(([repository = "", tag = ""]) => ({
     Repository: repository,
     Tag: tag,
     ID: idOf(image.id, full),
@@ -74,18 +80,23 @@ function rowsOf(image: ImageInfo, now: Date, full: boolean): Row[] {
   }));
 }
 
+function namesOf(image: ImageInfo): [string, string][] {
+  if (image.names.length > 0) return image.names.map(familiarImage).map(splitName);
+  const repositories = new Set(image.digests.map((digest) => familiarImage(digest.replace(/@.*$/, ""))));
+  return repositories.size === 0 ? [[NONE, NONE]] : [...repositories].map((repository) => [repository, NONE]);
+}
+
 /** "localhost:5000/x:1" to ["localhost:5000/x", "1"]. */
 function splitName(name: string): [string, string] {
   const match = /^(.+?)(?::([^:/@]+))?(?:@.*)?$/.exec(name);
-  return [match?.[1] ?? name, match?.[2] ?? "<none>"];
+  return [match?.[1] ?? name, match?.[2] ?? NONE];
 }
 
 function digestOf(image: ImageInfo, repository: string): string {
   const found = image.digests.find((digest) => familiarImage(digest.replace(/@.*$/, "")) === repository);
-  return found?.replace(/^.*@/, "") ?? "<none>";
+  return found?.replace(/^.*@/, "") ?? NONE;
 }
 
-function matches(row: Row, name: string): boolean {
-  const wanted = familiarImage(name);
-  return wanted === row.Repository || wanted === `${row.Repository}:${row.Tag}`;
+function matches({ Repository, Tag }: Row, pattern: string): boolean {
+  return matchesReference(pattern, Tag === NONE ? `${Repository}` : `${Repository}:${Tag}`);
 }

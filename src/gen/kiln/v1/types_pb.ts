@@ -546,7 +546,7 @@ export type VmConfig = Message<"kiln.v1.VmConfig"> & {
   publishAll: boolean;
 
   /**
-   * 0: 1. Rounded up to whole vCPUs
+   * 0: 1. Whole ones only
    *
    * @generated from field: double cpus = 14;
    */
@@ -741,7 +741,7 @@ export type VmConfigJson = {
   publishAll?: boolean;
 
   /**
-   * 0: 1. Rounded up to whole vCPUs
+   * 0: 1. Whole ones only
    *
    * @generated from field: double cpus = 14;
    */
