@@ -14,8 +14,8 @@ export type PinnedKind = "file" | "socket" | "fifo" | "directory";
 
 export interface PinnedExpectation {
   readonly kind: PinnedKind;
-  /** The users that may own it. */
-  readonly owners: readonly number[];
+  /** The users that may own it; undefined in directories that only kilnd writes. */
+  readonly owners?: readonly number[] | undefined;
 }
 
 /** A file system object that was looked at and can't be exchanged any more. */
@@ -130,6 +130,7 @@ function whyUnexpected(stats: Facts, { kind, owners }: PinnedExpectation): strin
     directory: stats.isDirectory(),
   };
   if (!is[kind]) return stats.isSymbolicLink() ? "it is a symbolic link" : `it is no ${kind}`;
+  if (owners === undefined) return undefined;
   if (!owners.includes(stats.uid)) return `it belongs to user ${stats.uid}`;
   // A second name would be another VM's file, or one of the host's, that was linked here.
   if (kind !== "directory" && stats.nlink !== 1) return `it has ${stats.nlink} names`;

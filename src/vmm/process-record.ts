@@ -11,7 +11,7 @@ const MAX_PID = 2 ** 22;
 
 const ProcessSchema = v.object({
   pid: v.pipe(v.number(), v.integer(), v.minValue(2), v.maxValue(MAX_PID)),
-  startTime: v.pipe(v.string(), v.regex(/^\d{1,20}$/)),
+  startTime: v.pipe(v.string(), v.regex(/^[0-9a-f.-]{1,80}$/)),
 });
 const RecordSchema = v.object({
   version: v.literal(1),

@@ -1,7 +1,9 @@
 // One VMM process, ours or one that an earlier kilnd started: its end, its last words, its use of the host.
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { Code, KilnError } from "../base/errors.js";
+import { once } from "node:events";
+import { constants } from "node:os";
+import { Code, errnoOf, KilnError } from "../base/errors.js";
 import { identifyProcess, isAlive, type ProcessId, readProcStat, signalProcess } from "../base/processes.js";
 import { deferred, delay } from "../base/runtime.js";
 import type { VmmStats } from "./types.js";
@@ -10,6 +12,8 @@ import type { VmmStats } from "./types.js";
 export interface ProcessEnd {
   readonly code?: number;
   readonly signal?: NodeJS.Signals;
+  /** What else is known of it, for people: that the kernel ended it for want of memory. */
+  readonly note?: string | undefined;
 }
 
 export interface SpawnRequest {
@@ -17,6 +21,12 @@ export interface SpawnRequest {
   readonly env: Readonly<Record<string, string>>;
   /** File descriptor for stdout; default /dev/null. */
   readonly stdout?: number;
+  /** What it has at descriptor 3 and on; a pipe's our end is `child.stdio[n]`. */
+  readonly descriptors?: readonly (number | "pipe")[];
+  /** Where the child only starts and watches the VMM: finds the VMM itself. */
+  readonly find?: (child: ChildProcess, spawned: ProcessId) => Promise<ProcessId>;
+  /** Told the end before anybody else; its word goes into `note`. */
+  readonly afterEnd?: (() => Promise<string | undefined>) | undefined;
 }
 
 const MAX_STDERR_BYTES = 8 * 1024;
@@ -34,14 +44,26 @@ export class VmmProcess {
   readonly ended: Promise<ProcessEnd>;
   readonly #ended = deferred<ProcessEnd>();
   readonly #child: ChildProcess | undefined;
-  #stderr = "";
+  readonly #words: LastWords | undefined;
+  readonly #afterEnd: SpawnRequest["afterEnd"];
   #released = false;
+  #polls = false;
   #timer: NodeJS.Timeout | undefined;
 
-  private constructor(id: ProcessId, child: ChildProcess | undefined) {
+  private constructor(
+    id: ProcessId,
+    child: ChildProcess | undefined,
+    words: LastWords | undefined,
+    afterEnd: SpawnRequest["afterEnd"],
+  ) {
     this.id = id;
     this.#child = child;
-    this.ended = this.#ended.promise;
+    this.#words = words;
+    this.#afterEnd = afterEnd;
+    this.ended = this.#ended.promise.then(async (end) => {
+      const note = await this.#afterEnd?.().catch(() => undefined);
+      return note === undefined ? end : { ...end, note };
+    });
   }
 
   /**
@@ -57,32 +79,32 @@ export class VmmProcess {
       cwd: "/",
       detached: true,
       env: { ...request.env },
-      stdio: ["ignore", request.stdout ?? "ignore", "pipe"],
+      stdio: ["ignore", request.stdout ?? "ignore", "pipe", ...(request.descriptors ?? [])],
     });
     const early = deferred<ProcessEnd>();
     child.once("exit", (code, signal) => early.resolve(toEnd(code, signal)));
+    const words = readWords(child);
     await spawned(child, program);
     const pid = child.pid ?? 0;
     // A child that has already died has no start time to read; its end is on the way.
-    const id = (await identifyProcess(pid)) ?? { pid, startTime: "" };
-    const self = new VmmProcess(id, child);
-    self.#readStderr(child);
-    void early.promise.then((end) => self.#ended.resolve(end));
+    const own = (await identifyProcess(pid)) ?? { pid, startTime: "" };
+    const id = await findVmm(request, child, own, early.promise, words);
+    const self = new VmmProcess(id, child, words, request.afterEnd);
+    void early.promise.then((end) => self.#childEnded(end));
     return self;
   }
 
   /** Watches a process that an earlier kilnd started. Undefined where it has ended. */
-  static async attach(id: ProcessId): Promise<VmmProcess | undefined> {
+  static async attach(id: ProcessId, afterEnd?: SpawnRequest["afterEnd"]): Promise<VmmProcess | undefined> {
     if (!(await isAlive(id))) return undefined;
-    const self = new VmmProcess(id, undefined);
-    self.#timer = setInterval(() => void self.#looksEnded(), POLL_MS);
-    self.#timer.unref();
+    const self = new VmmProcess(id, undefined, undefined, afterEnd);
+    self.#poll();
     return self;
   }
 
   /** Looks often for a moment: something hints that the process is about to end. Our own children tell by themselves. */
   async expectEnd(): Promise<void> {
-    if (this.#child !== undefined) return;
+    if (!this.#polls) return;
     for (let waitMs = 1; waitMs < MOMENT_MS && !this.#released; waitMs *= 2) {
       if (await this.#looksEnded()) return;
       await delay(waitMs);
@@ -91,7 +113,7 @@ export class VmmProcess {
 
   /** SIGKILL, and its end. */
   async kill(): Promise<void> {
-    this.#child?.ref();
+    if (!this.#polls) this.#child?.ref();
     await signalProcess(this.id, "SIGKILL");
     await this.expectEnd();
     await this.ended;
@@ -99,7 +121,7 @@ export class VmmProcess {
 
   /** The last words on stderr; empty after a reattach. */
   stderrTail(): string {
-    return this.#stderr.trim();
+    return this.#words?.text.trim() ?? "";
   }
 
   async stats(): Promise<VmmStats> {
@@ -128,16 +150,80 @@ export class VmmProcess {
     return true;
   }
 
-  #readStderr(child: ChildProcess): void {
-    child.stderr?.setEncoding("utf8");
-    child.stderr?.on("data", (text: string) => {
-      this.#stderr = (this.#stderr + text).slice(-MAX_STDERR_BYTES);
+  #poll(): void {
+    this.#polls = true;
+    this.#timer = setInterval(() => void this.#looksEnded(), POLL_MS);
+    this.#timer.unref();
+  }
+
+  /** A monitor that was killed tells nothing of the VMM, which goes on without it. */
+  async #childEnded(end: ProcessEnd): Promise<void> {
+    if (this.#child?.pid === this.id.pid || !(await isAlive(this.id).catch(() => true))) {
+      this.#ended.resolve(end);
+    } else if (!this.#released) {
+      this.#poll();
+    }
+  }
+}
+
+/** The end of what a process says on stderr. */
+interface LastWords {
+  text: string;
+}
+
+function readWords(child: ChildProcess): LastWords {
+  const words: LastWords = { text: "" };
+  child.stderr?.setEncoding("utf8");
+  child.stderr?.on("data", (text: string) => {
+    words.text = (words.text + text).slice(-MAX_STDERR_BYTES);
+  });
+  return words;
+}
+
+const LAST_WORDS_MS = 500;
+
+/** With whatever it has started so far: it leads a process group. */
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch (error) {
+    if (errnoOf(error) !== "ESRCH") throw error;
+  }
+}
+
+/** The VMM's own process. A child that ends before it has told of one is told of by its last words. */
+async function findVmm(
+  { find }: SpawnRequest,
+  child: ChildProcess,
+  own: ProcessId,
+  ended: Promise<ProcessEnd>,
+  words: LastWords,
+): Promise<ProcessId> {
+  if (find === undefined) return own;
+  try {
+    return await find(child, own);
+  } catch (error) {
+    killGroup(own.pid);
+    const end = await ended;
+    await Promise.race([
+      child.stderr === null ? undefined : once(child.stderr, "close"),
+      delay(LAST_WORDS_MS),
+    ]);
+    const why = [describeEnd(end), words.text.trim()].filter((word) => word !== "").join("; ");
+    throw new KilnError(Code.FailedPrecondition, `start the VMM in its jail: ${why}`, {
+      reason: "vmm-not-started",
+      cause: error,
     });
   }
 }
 
 /** "exit code 1", "signal SIGKILL", with what a VMM's own signals mean. */
 export function describeEnd(end: ProcessEnd): string {
+  const how = describeHow(end);
+  return end.note === undefined ? how : `${how}: ${end.note}`;
+}
+
+function describeHow(end: ProcessEnd): string {
   if (end.signal === "SIGSYS") return "signal SIGSYS: its seccomp sandbox refused a system call";
   if (end.signal !== undefined) return `signal ${end.signal}`;
   if (end.code !== undefined) return `exit code ${end.code}`;
@@ -146,7 +232,17 @@ export function describeEnd(end: ProcessEnd): string {
 
 function toEnd(code: number | null, signal: NodeJS.Signals | null): ProcessEnd {
   if (signal !== null) return { signal };
-  return code === null ? {} : { code };
+  if (code === null) return {};
+  // A jail's monitor tells the signal that ended its program as shells do.
+  const killedBy = code > SIGNAL_BASE ? signalOf(code - SIGNAL_BASE) : undefined;
+  return killedBy === undefined ? { code } : { signal: killedBy };
+}
+
+const SIGNAL_BASE = 128;
+
+function signalOf(number: number): NodeJS.Signals | undefined {
+  const found = Object.entries(constants.signals).find(([, value]) => value === number);
+  return found?.[0] as NodeJS.Signals | undefined;
 }
 
 function spawned(child: ChildProcess, program: string): Promise<void> {

@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { planCgroups, planLimits, prepareCgroups, VmCgroup } from "./cgroup.js";
+
+const V1 = {
+  membership: "9:name=systemd:/\n8:pids:/\n4:memory:/pod/abc\n1:cpu,cpuacct:/\n0::/\n",
+  mounts: [
+    "30 25 0:26 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu,cpuacct",
+    "31 25 0:27 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory",
+    "32 25 0:28 / /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids",
+    "33 25 0:29 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw",
+  ].join("\n"),
+};
+const V2 = {
+  membership: "0::/system.slice/kilnd.service\n",
+  mounts: "30 25 0:26 / /sys/fs/cgroup rw,relatime - cgroup2 cgroup2 rw\n",
+};
+
+describe("planCgroups", () => {
+  it("finds version 1's controllers where kilnd is in each", () => {
+    assert.deepEqual(planCgroups(V1), {
+      version: 1,
+      parents: [
+        { directory: "/sys/fs/cgroup/memory/pod/abc", controllers: ["memory"] },
+        { directory: "/sys/fs/cgroup/cpu", controllers: ["cpu"] },
+        { directory: "/sys/fs/cgroup/pids", controllers: ["pids"] },
+      ],
+    });
+  });
+
+  it("finds version 2's cgroup, also through a mount of a part of the tree", () => {
+    const directory = "/sys/fs/cgroup/system.slice/kilnd.service";
+    assert.equal(planCgroups(V2)?.parents[0]?.directory, directory);
+    const mounts = "30 25 0:26 /system.slice /cg rw - cgroup2 cgroup2 rw\n";
+    assert.equal(planCgroups({ ...V2, mounts })?.parents[0]?.directory, "/cg/kilnd.service");
+  });
+
+  it("takes no host's root cgroup, and none where none is mounted", () => {
+    assert.equal(planCgroups({ ...V2, membership: "0::/\n" }), undefined);
+    assert.equal(planCgroups({ ...V2, mounts: "" }), undefined);
+    assert.equal(planCgroups({ membership: "", mounts: "" }), undefined);
+  });
+});
+
+describe("planLimits", () => {
+  const limits = { memoryBytes: 1000, cpus: 1.5, processes: 99 };
+  it("names each version's files", () => {
+    const files = (version: 1 | 2) =>
+      planLimits(version, ["memory", "cpu", "pids"], limits).map(({ file, text }) => `${file}=${text}`);
+    assert.deepEqual(files(1), [
+      "memory.limit_in_bytes=1000",
+      "cpu.cfs_period_us=100000",
+      "cpu.cfs_quota_us=150000",
+      "pids.max=99",
+    ]);
+    assert.deepEqual(files(2), [
+      "memory.max=1000",
+      "memory.oom.group=1",
+      "cpu.max=150000 100000",
+      "pids.max=99",
+    ]);
+    assert.deepEqual(planLimits(2, ["pids"], limits).length, 1);
+  });
+});
+
+describe("a VM's cgroup", () => {
+  /** Directories stand in for the kernel's: what is written shows, what the kernel would refuse does not. */
+  async function withTree(body: (root: string) => Promise<void>): Promise<void> {
+    const root = await mkdtemp(join(tmpdir(), "kiln-cgroup-"));
+    try {
+      await writeFile(join(root, "cgroup.controllers"), "cpuset cpu memory pids\n");
+      await body(root);
+    } finally {
+      await rm(root, { recursive: true, force: true });
+    }
+  }
+
+  it("is enabled, made, joined and told of by the kernel's count of kills", () =>
+    withTree(async (root) => {
+      const verdict = await prepareCgroups({
+        version: 2,
+        parents: [{ directory: root, controllers: ["memory"] }],
+      });
+      assert.deepEqual(verdict.controllers, ["memory", "cpu", "pids"]);
+      assert.equal(await readFile(join(root, "cgroup.subtree_control"), "utf8"), "+memory +cpu +pids");
+      assert.ok(verdict.place !== undefined);
+      const limits = { memoryBytes: 5, cpus: 1, processes: 7 };
+      const cgroup = await VmCgroup.create(verdict.place, "f".repeat(64), limits);
+      await cgroup.add(4242);
+      const own = join(root, `kiln-vm-${"f".repeat(32)}`);
+      assert.equal(await readFile(join(own, "cgroup.procs"), "utf8"), "4242");
+      assert.equal(await readFile(join(own, "memory.max"), "utf8"), "5");
+      await writeFile(join(own, "memory.events"), "low 0\noom 1\noom_kill 2\n");
+      assert.match((await cgroup.close()) ?? "", /more memory than/);
+    }));
+
+  it("is swept away where an earlier kilnd left it", () =>
+    withTree(async (root) => {
+      await mkdir(join(root, "kiln-vm-old"));
+      await mkdir(join(root, "other"));
+      await prepareCgroups({ version: 1, parents: [{ directory: root, controllers: ["pids"] }] });
+      await assert.rejects(readFile(join(root, "kiln-vm-old")), { code: "ENOENT" });
+      await assert.rejects(readFile(join(root, "other")), { code: "EISDIR" });
+    }));
+
+  it("is done without where kilnd may make none", async () => {
+    const parents = [{ directory: "/proc/nowhere", controllers: ["pids"] as const }];
+    const verdict = await prepareCgroups({ version: 1, parents });
+    assert.equal(verdict.place, undefined);
+    assert.match(verdict.why, /nowhere: ENOENT/);
+    assert.equal((await prepareCgroups(undefined)).place, undefined);
+  });
+});

@@ -1,0 +1,257 @@
+// A cgroup for each VM, where kilnd may make one: a VMM that was broken out of can't take the host's memory, processors
+// or process table. Version 2 below kilnd's own, delegated cgroup; version 1 as root. Where there is none the VM runs
+// without, and `kiln info` says so.
+
+import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { errnoOf } from "../../base/errors.js";
+import { delay } from "../../base/runtime.js";
+
+export interface CgroupLimits {
+  readonly memoryBytes: number;
+  /** Of one processor each. */
+  readonly cpus: number;
+  readonly processes: number;
+}
+
+/** Where VMs' cgroups are made, and which limits they have there. */
+export interface CgroupPlace {
+  readonly version: 1 | 2;
+  /** One for version 2; of version 1 one for each controller. */
+  readonly parents: readonly { readonly directory: string; readonly controllers: readonly Controller[] }[];
+}
+
+export const CONTROLLERS = ["memory", "cpu", "pids"] as const;
+export type Controller = (typeof CONTROLLERS)[number];
+
+const PREFIX = "kiln-vm-";
+const PERIOD_US = 100_000;
+/** The cgroup that kilnd itself moves to: version 2 has processes in leaves only. */
+const OWN = "kilnd";
+
+export interface CgroupHost {
+  /** /proc/self/cgroup */
+  readonly membership: string;
+  /** /proc/self/mountinfo */
+  readonly mounts: string;
+}
+
+export async function readCgroupHost(): Promise<CgroupHost> {
+  const [membership, mounts] = await Promise.all([
+    readFile("/proc/self/cgroup", "utf8").catch(() => ""),
+    readFile("/proc/self/mountinfo", "utf8").catch(() => ""),
+  ]);
+  return { membership, mounts };
+}
+
+/** Directories in which kilnd's own processes are, for each controller; whether it may write there is not known yet. */
+export function planCgroups({ membership, mounts }: CgroupHost): CgroupPlace | undefined {
+  const lines = membership.split("\n").map((line) => /^\d+:([^:]*):(\/.*)$/.exec(line));
+  const parents: { directory: string; controllers: Controller[] }[] = [];
+  for (const controller of CONTROLLERS) {
+    const own = lines.find((line) => line?.[1]?.split(",").includes(controller))?.[2];
+    const directory = own === undefined ? undefined : directoryIn(mounts, "cgroup", controller, own);
+    if (directory === undefined) continue;
+    const known = parents.find((parent) => parent.directory === directory);
+    if (known === undefined) parents.push({ directory, controllers: [controller] });
+    else known.controllers.push(controller);
+  }
+  if (parents.length > 0) return { version: 1, parents };
+  const own = lines.find((line) => line?.[1] === "")?.[2];
+  const directory = own === undefined ? undefined : directoryIn(mounts, "cgroup2", undefined, own);
+  // The host's root cgroup is nobody's to share out but its init's.
+  if (directory === undefined || own === "/") return undefined;
+  return { version: 2, parents: [{ directory, controllers: [...CONTROLLERS] }] };
+}
+
+/** proc(5): 36 35 98:0 /root /mount/point options - type source super-options */
+function directoryIn(
+  mounts: string,
+  type: string,
+  controller: string | undefined,
+  own: string,
+): string | undefined {
+  for (const line of mounts.split("\n")) {
+    const [left = "", right = ""] = line.split(" - ");
+    const [fsType, , superOptions = ""] = right.split(" ");
+    if (fsType !== type) continue;
+    if (controller !== undefined && !superOptions.split(",").includes(controller)) continue;
+    const [, , , root = "/", mountPoint = ""] = left.split(" ");
+    if (root !== "/" && own !== root && !own.startsWith(`${root}/`)) continue;
+    const below = root === "/" ? own : own.slice(root.length);
+    return below === "/" ? mountPoint : join(mountPoint, below);
+  }
+  return undefined;
+}
+
+export interface CgroupVerdict {
+  readonly place: CgroupPlace | undefined;
+  /** What is limited. */
+  readonly controllers: readonly Controller[];
+  /** For people. */
+  readonly why: string;
+}
+
+/** Tries it: what can't be made or limited is left out. Also removes what ended VMs of an earlier kilnd left. */
+export async function prepareCgroups(plan: CgroupPlace | undefined): Promise<CgroupVerdict> {
+  if (plan === undefined) return nothing("kilnd is in no cgroup of its own");
+  const parents: CgroupPlace["parents"][number][] = [];
+  const refusals: string[] = [];
+  for (const parent of plan.parents) {
+    try {
+      const controllers = plan.version === 2 ? await enable(parent.directory) : parent.controllers;
+      await tryOne(parent.directory);
+      await sweep(parent.directory);
+      parents.push({ directory: parent.directory, controllers });
+    } catch (error) {
+      refusals.push(`${parent.directory}: ${errnoOf(error) ?? String(error)}`);
+    }
+  }
+  const controllers = parents.flatMap((parent) => parent.controllers);
+  if (controllers.length === 0) return nothing(refusals.join("; ") || "no controller is delegated to kilnd");
+  const why = `version ${plan.version}: ${controllers.join(", ")}`;
+  return { place: { version: plan.version, parents }, controllers, why };
+}
+
+function nothing(why: string): CgroupVerdict {
+  return { place: undefined, controllers: [], why };
+}
+
+/** Version 2: gives the children what kilnd has, and makes kilnd's own cgroup an inner one. */
+async function enable(directory: string): Promise<Controller[]> {
+  const has = (await readFile(join(directory, "cgroup.controllers"), "utf8")).trim().split(" ");
+  const wanted = CONTROLLERS.filter((controller) => has.includes(controller));
+  const control = join(directory, "cgroup.subtree_control");
+  const words = wanted.map((controller) => `+${controller}`).join(" ");
+  try {
+    await writeFile(control, words);
+  } catch (error) {
+    if (errnoOf(error) !== "EBUSY") throw error;
+    await mkdir(join(directory, OWN), { recursive: true });
+    await writeFile(join(directory, OWN, "cgroup.procs"), String(process.pid));
+    await writeFile(control, words);
+  }
+  return wanted;
+}
+
+async function tryOne(directory: string): Promise<void> {
+  const path = join(directory, `${PREFIX}try-${process.pid}`);
+  await mkdir(path);
+  await rmdir(path);
+}
+
+/** An empty cgroup is that of a VM that has ended: the kernel keeps the others. */
+async function sweep(directory: string): Promise<void> {
+  for (const name of await readdir(directory)) {
+    if (name.startsWith(PREFIX)) await rmdir(join(directory, name)).catch(() => undefined);
+  }
+}
+
+/** Files and what is written to them. Pure. */
+export function planLimits(
+  version: 1 | 2,
+  controllers: readonly Controller[],
+  limits: CgroupLimits,
+): { file: string; text: string; optional?: true }[] {
+  const quota = Math.round(limits.cpus * PERIOD_US);
+  const files: Record<Controller, { file: string; text: string; optional?: true }[]> =
+    version === 2
+      ? {
+          memory: [
+            { file: "memory.max", text: String(limits.memoryBytes) },
+            { file: "memory.oom.group", text: "1", optional: true },
+          ],
+          cpu: [{ file: "cpu.max", text: `${quota} ${PERIOD_US}` }],
+          pids: [{ file: "pids.max", text: String(limits.processes) }],
+        }
+      : {
+          memory: [{ file: "memory.limit_in_bytes", text: String(limits.memoryBytes) }],
+          cpu: [
+            { file: "cpu.cfs_period_us", text: String(PERIOD_US) },
+            { file: "cpu.cfs_quota_us", text: String(quota) },
+          ],
+          pids: [{ file: "pids.max", text: String(limits.processes) }],
+        };
+  return controllers.flatMap((controller) => files[controller]);
+}
+
+const REMOVE_TRIES = 20;
+const REMOVE_WAIT_MS = 5;
+
+/** One VM's cgroup. */
+export class VmCgroup {
+  readonly #place: CgroupPlace;
+  readonly #name: string;
+
+  private constructor(place: CgroupPlace, name: string) {
+    this.#place = place;
+    this.#name = name;
+  }
+
+  /** The cgroup of that VM, which need not be there (any more). */
+  static of(place: CgroupPlace, vmId: string): VmCgroup {
+    return new VmCgroup(place, PREFIX + vmId.slice(0, 32));
+  }
+
+  static async create(place: CgroupPlace, vmId: string, limits: CgroupLimits): Promise<VmCgroup> {
+    const cgroup = VmCgroup.of(place, vmId);
+    try {
+      for (const { directory, controllers } of cgroup.#directories()) {
+        await mkdir(directory, { recursive: true });
+        for (const { file, text, optional } of planLimits(place.version, controllers, limits)) {
+          const written = writeFile(join(directory, file), text);
+          await (optional === true ? written.catch(() => undefined) : written);
+        }
+      }
+    } catch (error) {
+      await cgroup.close();
+      throw error;
+    }
+    return cgroup;
+  }
+
+  async add(pid: number): Promise<void> {
+    for (const { directory } of this.#directories()) {
+      await writeFile(join(directory, "cgroup.procs"), String(pid)).catch((error: unknown) => {
+        // It has ended already, and tells why elsewhere.
+        if (errnoOf(error) !== "ESRCH") throw error;
+      });
+    }
+  }
+
+  /** Removes it once its processes have ended. @returns that the kernel killed for want of memory, where it did */
+  async close(): Promise<string | undefined> {
+    const kills = await this.#oomKills();
+    for (const { directory } of this.#directories()) await remove(directory);
+    return kills > 0 ? "the kernel ended it because it used more memory than the VM's limit" : undefined;
+  }
+
+  async #oomKills(): Promise<number> {
+    const file = this.#place.version === 2 ? "memory.events" : "memory.oom_control";
+    for (const { directory, controllers } of this.#directories()) {
+      if (!controllers.includes("memory")) continue;
+      const text = await readFile(join(directory, file), "utf8").catch(() => "");
+      return Number(/^oom_kill (\d+)$/m.exec(text)?.[1] ?? 0);
+    }
+    return 0;
+  }
+
+  #directories() {
+    return this.#place.parents.map(({ directory, controllers }) => ({
+      directory: join(directory, this.#name),
+      controllers,
+    }));
+  }
+}
+
+/** The monitor may need a moment to leave. */
+async function remove(directory: string): Promise<void> {
+  for (let tried = 0; tried < REMOVE_TRIES; tried++) {
+    try {
+      return await rmdir(directory);
+    } catch (error) {
+      if (errnoOf(error) !== "EBUSY") return;
+    }
+    await delay(REMOVE_WAIT_MS);
+  }
+}

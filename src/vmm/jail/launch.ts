@@ -1,0 +1,81 @@
+// Starts a planned VMM: hands over its descriptors, writes down who was started, puts it under its limits, and only
+// then lets it run. A kilnd that dies on the way leaves a bubblewrap without its filter, which ends by itself.
+
+import type { ChildProcess } from "node:child_process";
+import type { Readable, Writable } from "node:stream";
+import { Code, KilnError } from "../../base/errors.js";
+import { identifyProcess, type ProcessId, signalProcess } from "../../base/processes.js";
+import { planEnvironment } from "../privileges.js";
+import { type ProcessRecord, writeProcessRecord } from "../process-record.js";
+import { VmmProcess } from "../vmm-process.js";
+import type { VmCgroup } from "./cgroup.js";
+import { HandedOver } from "./descriptors.js";
+import { FIRST_DESCRIPTOR, type LaunchPlan } from "./plan.js";
+
+export interface LaunchRequest {
+  readonly plan: LaunchPlan;
+  /** The filter's bytes; unused where the plan has none. */
+  readonly filter: Buffer;
+  /** Of what is started; what the VMM has in its jail is in the plan. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** Only kilnd writes there. */
+  readonly runDirectory: string;
+  readonly record: Omit<ProcessRecord, "version" | "spawned" | "vmm">;
+  readonly cgroup: VmCgroup | undefined;
+}
+
+/** @throws KilnError `vmm-not-started` with the last words of what was started */
+export async function launchVmm(request: LaunchRequest): Promise<VmmProcess> {
+  const { plan, runDirectory, cgroup } = request;
+  await using handed = await HandedOver.open(plan.descriptors, runDirectory);
+  const started = VmmProcess.spawn({
+    argv: plan.argv,
+    env: planEnvironment(request.environment),
+    descriptors: handed.stdio,
+    find: (child, spawned) => release(request, child, spawned),
+    afterEnd: () => cgroup?.close() ?? Promise.resolve(undefined),
+  });
+  // The spawn itself happens in that call: nobody waits for what listens here any more.
+  const [vmm] = await Promise.all([started, handed[Symbol.asyncDispose]()]);
+  return vmm;
+}
+
+async function release(request: LaunchRequest, child: ChildProcess, spawned: ProcessId): Promise<ProcessId> {
+  const { plan, runDirectory, cgroup } = request;
+  const record: ProcessRecord = { version: 1, ...request.record, spawned };
+  const [filter, info] = [pipeOf(plan, child, "filter"), pipeOf(plan, child, "info")];
+  const told = info === undefined ? undefined : childPid(info as Readable);
+  told?.catch(() => undefined);
+  await Promise.all([writeProcessRecord(runDirectory, record), cgroup?.add(spawned.pid)]);
+  if (filter === undefined || told === undefined) return spawned;
+  // A bubblewrap that has ended tells why by its last words.
+  filter.on("error", () => undefined);
+  (filter as Writable).end(request.filter);
+  const pid = await told;
+  const vmm = (await identifyProcess(pid)) ?? { pid, startTime: "" };
+  try {
+    await writeProcessRecord(runDirectory, { ...record, vmm });
+  } catch (error) {
+    await signalProcess(vmm, "SIGKILL");
+    throw error;
+  }
+  return vmm;
+}
+
+function pipeOf(plan: LaunchPlan, child: ChildProcess, kind: "filter" | "info") {
+  const index = plan.descriptors.findIndex((descriptor) => descriptor.kind === kind);
+  return index < 0 ? undefined : (child.stdio[FIRST_DESCRIPTOR + index] ?? undefined);
+}
+
+/** bubblewrap writes {"child-pid": 123, ...} in pieces; what is more than this is not its. */
+const MAX_INFO_BYTES = 4096;
+
+/** Reads to the end: a bubblewrap that can't write all of it dies, and its child waits for it without end. */
+async function childPid(info: Readable): Promise<number> {
+  let text = "";
+  info.setEncoding("utf8");
+  for await (const piece of info) text = (text + piece).slice(0, MAX_INFO_BYTES);
+  const pid = /"child-pid": *(\d+)\s*[,}]/.exec(text)?.[1];
+  if (pid !== undefined) return Number(pid);
+  throw new KilnError(Code.FailedPrecondition, "bubblewrap told no process", { reason: "vmm-not-started" });
+}

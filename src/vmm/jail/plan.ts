@@ -1,0 +1,159 @@
+// A VMM's jail as bubblewrap's command line. Pure. The VMM gets namespaces of its own, an empty network, a root of
+// just its program's files and its VM's, no right and no way to one; docs/design/0012-jail.md says what each is for.
+//
+// Files come as descriptors that kilnd has opened and looked at, so no name of the host counts: see `Descriptor`.
+
+import { planPrivileges } from "../privileges.js";
+
+/** root: no user namespace, setpriv changes the user inside. user: an ordinary user's own user namespace. */
+export type JailWay = "root" | "user";
+
+/** What the started program has at descriptor 3, 4, ... */
+export type Descriptor =
+  /** A listening socket of that name in the VM's run directory. */
+  | { readonly kind: "listener"; readonly name: string }
+  /** A file, opened with O_PATH; `writable` says how the VMM may open it. */
+  | { readonly kind: "file"; readonly path: string; readonly writable: boolean; readonly what: string }
+  /** The seccomp filter is written here: nothing of the jail runs before. */
+  | { readonly kind: "filter" }
+  /** Here bubblewrap tells the VMM's pid. */
+  | { readonly kind: "info" };
+
+export const FIRST_DESCRIPTOR = 3;
+
+/** A directory tree of the host that is bound at its own place in the jail, and links beside it. */
+export interface JailTree {
+  readonly binds: readonly { readonly from: string; readonly at: string }[];
+  readonly links: readonly { readonly target: string; readonly at: string }[];
+}
+
+export interface JailFile {
+  readonly path: string;
+  /** In the jail. */
+  readonly at: string;
+  readonly writable: boolean;
+  /** For errors: "disk cow". */
+  readonly what: string;
+}
+
+export interface JailRequest {
+  readonly way: JailWay;
+  /** Path of bubblewrap. */
+  readonly bwrap: string;
+  readonly tree: JailTree;
+  readonly files: readonly JailFile[];
+  /** Device nodes: /dev/kvm. */
+  readonly devices: readonly string[];
+  /** Listening sockets, from descriptor 3 on. */
+  readonly listeners: readonly string[];
+  /** empty: not even a loopback. host: the host's, for a VMM that is its own network. */
+  readonly network: "empty" | "host";
+  readonly environment: Readonly<Record<string, string>>;
+  readonly runAs: { readonly uid: number; readonly gid: number } | undefined;
+  /** Groups for the devices; root's way only. */
+  readonly groups: readonly number[];
+  readonly limits: ResourceLimits;
+  /** The program, by its path in the jail, and its arguments. */
+  readonly command: readonly string[];
+}
+
+export interface ResourceLimits {
+  readonly openFiles: number;
+  /** Of the VM's own user; undefined where the user has other processes too. */
+  readonly processes: number | undefined;
+}
+
+export interface LaunchPlan {
+  readonly argv: readonly string[];
+  readonly descriptors: readonly Descriptor[];
+}
+
+/** What every jail is unshared from, and what the test of this host tries. */
+export const NAMESPACES: Readonly<Record<JailWay, readonly string[]>> = {
+  root: ["--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup"],
+  user: ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup"],
+};
+export const EMPTY_NETWORK = "--unshare-net";
+
+/** What setpriv in the jail needs to change the user; it drops them all. */
+const CAPABILITIES: Readonly<Record<JailWay, readonly string[]>> = {
+  root: [
+    "--cap-drop",
+    "ALL",
+    "--cap-add",
+    "CAP_SETUID",
+    "--cap-add",
+    "CAP_SETGID",
+    "--cap-add",
+    "CAP_SETPCAP",
+  ],
+  user: ["--cap-drop", "ALL"],
+};
+
+export function planJail(request: JailRequest): LaunchPlan {
+  const { way, tree, files, listeners } = request;
+  const descriptors: Descriptor[] = listeners.map((name) => ({ kind: "listener", name }));
+  const take = (descriptor: Descriptor): string =>
+    String(FIRST_DESCRIPTOR + descriptors.push(descriptor) - 1);
+  const filter = take({ kind: "filter" });
+  const info = take({ kind: "info" });
+  const binds = files.flatMap((file) => {
+    const number = take({ kind: "file", path: file.path, writable: file.writable, what: file.what });
+    return [file.writable ? "--bind-fd" : "--ro-bind-fd", number, file.at];
+  });
+  const argv = [
+    ...planLimits(request.limits),
+    request.bwrap,
+    ...NAMESPACES[way],
+    ...(request.network === "empty" ? [EMPTY_NETWORK] : []),
+    // Then the VMM itself is the process that --info-fd tells of.
+    ...["--as-pid-1", "--new-session", "--clearenv"],
+    ...Object.entries(request.environment).flatMap(([name, value]) => ["--setenv", name, value]),
+    ...tree.binds.flatMap(({ from, at }) => ["--ro-bind", from, at]),
+    ...tree.links.flatMap(({ target, at }) => ["--symlink", target, at]),
+    ...binds,
+    ...request.devices.flatMap((device) => ["--dev-bind", device, device]),
+    ...["--remount-ro", "/", "--add-seccomp-fd", filter, "--info-fd", info],
+    ...CAPABILITIES[way],
+    ...["--chdir", "/", "--"],
+    ...(way === "root" ? planPrivileges({ runAs: request.runAs, uid: 0, groups: request.groups }) : []),
+    ...request.command,
+  ];
+  return { argv, descriptors };
+}
+
+export interface UnconfinedRequest {
+  readonly runAs: JailRequest["runAs"];
+  /** kilnd's own user. */
+  readonly uid: number;
+  readonly groups: readonly number[];
+  readonly limits: ResourceLimits;
+  readonly files: readonly JailFile[];
+  readonly listeners: readonly string[];
+  /** @param at the name under which the VMM finds a file */
+  readonly command: (at: (file: JailFile) => string) => readonly string[];
+}
+
+/** The same launch where there can be no jail: no right is left, but all of the host that the user sees. */
+export function planUnconfined(request: UnconfinedRequest): LaunchPlan {
+  const { files, listeners } = request;
+  const descriptors: Descriptor[] = [
+    ...listeners.map((name): Descriptor => ({ kind: "listener", name })),
+    ...files.map(({ path, writable, what }): Descriptor => ({ kind: "file", path, writable, what })),
+  ];
+  const first = FIRST_DESCRIPTOR + listeners.length;
+  const at = (file: JailFile) => `/proc/self/fd/${first + files.indexOf(file)}`;
+  return {
+    argv: [...planLimits(request.limits), ...planPrivileges(request), ...request.command(at)],
+    descriptors,
+  };
+}
+
+/** No core file: it would hold the guest's memory. */
+function planLimits({ openFiles, processes }: ResourceLimits): string[] {
+  return [
+    ...["prlimit", "--core=0", `--nofile=${openFiles}`],
+    ...(processes === undefined ? [] : [`--nproc=${processes}`]),
+    "--",
+  ];
+}
