@@ -3,15 +3,10 @@
 
 import { open, rename, rm } from "node:fs/promises";
 import { errnoOf } from "./errors.js";
-import { type AtomicOptions, TEMP_MARK, writeFileAtomic } from "./files.js";
+import { type AtomicOptions, writeFileAtomic } from "./files.js";
 
 export const COPY_SUFFIX = ".bak";
 export const DAMAGED_SUFFIX = ".damaged";
-
-/** Whether a file's name is that of a copy, of what was put aside, or of a file in the making. */
-export function isBesideKept(name: string): boolean {
-  return name.endsWith(COPY_SUFFIX) || name.endsWith(DAMAGED_SUFFIX) || name.includes(TEMP_MARK);
-}
 
 /** More than any file of ours has; a longer one is damage. */
 const MAX_BYTES = 64 * 1024 * 1024;

@@ -2,10 +2,13 @@
 // device-mapper's `snapshot` target. A cow means nothing without the exact base it was made on, and device-mapper
 // does not check that, so a record of the base lies beside it. What is inside is the guest's business.
 
-import { open, readFile, rm, stat } from "node:fs/promises";
+import { open, rm, stat } from "node:fs/promises";
+import * as v from "valibot";
 import { Code, errnoOf, KilnError } from "../base/errors.js";
-import { allocatedBytes, writeJsonAtomic } from "../base/files.js";
+import { allocatedBytes } from "../base/files.js";
+import { readKept, removeKept, writeKept } from "../base/kept-file.js";
 import { UndoStack } from "../base/undo.js";
+import { openObject, parseVersioned, type RecordKind } from "../base/versioned.js";
 
 /** The chunk size of the snapshot: what one first write in the guest copies, and the unit of everything below. */
 export const COW_CHUNK_BYTES = 64 * 1024;
@@ -19,7 +22,7 @@ export interface CowBase {
 }
 
 export interface CowRecord extends CowBase {
-  readonly version: 1;
+  readonly version: number;
   /** Virtual size of the cow file. */
   readonly sizeBytes: number;
 }
@@ -36,7 +39,13 @@ const MIB = 1024 * 1024;
 const EXCEPTION_BYTES = 16;
 /** Room over the exact need, so that no rounding of another kernel version can make the snapshot overflow. */
 const MARGIN = 0.02;
-const MAX_RECORD_BYTES = 64 * 1024;
+
+const Bytes = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+const COW: RecordKind<CowRecord> = {
+  version: 1,
+  schema: openObject({ version: v.number(), baseDigest: v.string(), baseSizeBytes: Bytes, sizeBytes: Bytes }),
+  migrations: {},
+};
 
 /**
  * The virtual size at which the snapshot can never overflow: header, every chunk of the base, its exception table
@@ -56,8 +65,8 @@ export function cowRecordPath(path: string): string {
 
 /**
  * Creates an empty cow (mode 0600) and its record: constant time, next to nothing on disk. A first sector of zeros
- * tells the guest's kernel to begin a new snapshot. A kill in between leaves a cow without record, which checkCow
- * refuses and removeCow removes.
+ * tells the guest's kernel to begin a new snapshot. A kill in between leaves a cow without record in a directory that
+ * the next start removes.
  *
  * @throws KilnError already_exists `file-exists`; resource_exhausted `host-disk-full`
  */
@@ -78,7 +87,7 @@ export async function createCow(path: string, base: CowBase): Promise<CowRecord>
     } finally {
       await file.close();
     }
-    await writeJsonAtomic(cowRecordPath(path), record);
+    await writeKept(cowRecordPath(path), record);
     undo.commit();
     return record;
   } catch (error) {
@@ -94,7 +103,7 @@ export async function createCow(path: string, base: CowBase): Promise<CowRecord>
 export async function checkCow(path: string, base: CowBase): Promise<CowRecord> {
   const size = await sizeOf(path);
   if (size === undefined) throw refused(path, "cow-missing", "it is not there");
-  const record = await readRecord(path);
+  const record = await readRecord(path, base, size);
   if (record.baseDigest !== base.baseDigest || record.baseSizeBytes !== base.baseSizeBytes) {
     throw new KilnError(
       Code.FailedPrecondition,
@@ -121,7 +130,7 @@ export async function cowUsage(path: string): Promise<CowUsage> {
 /** Removes a cow and its record, or what a kill left of them. The record last: it says what the cow was. */
 export async function removeCow(path: string): Promise<void> {
   await rm(path, { force: true });
-  await rm(cowRecordPath(path), { force: true });
+  await removeKept(cowRecordPath(path));
 }
 
 async function sizeOf(path: string): Promise<number | undefined> {
@@ -133,37 +142,21 @@ async function sizeOf(path: string): Promise<number | undefined> {
   }
 }
 
-async function readRecord(path: string): Promise<CowRecord> {
-  let text: string;
-  try {
-    text = await readFile(cowRecordPath(path), "utf8");
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") throw refused(path, "cow-damaged", "its record is missing");
-    throw KilnError.from(error, `read the record of cow file ${path}`);
+/** Where record and copy are lost, the VM's own record says which base it stands on: `base` is that. */
+async function readRecord(path: string, base: CowBase, size: number): Promise<CowRecord> {
+  const { value } = await readKept(cowRecordPath(path), parseCowRecord);
+  if (value !== undefined) return value;
+  const record: CowRecord = { version: 1, ...base, sizeBytes: planCowSize(base.baseSizeBytes) };
+  if (size < record.sizeBytes) {
+    throw refused(path, "cow-damaged", `its record is lost, and it is too short for base ${base.baseDigest}`);
   }
-  const record = text.length > MAX_RECORD_BYTES ? undefined : parseCowRecord(text);
-  if (record === undefined) throw refused(path, "cow-damaged", "its record can't be read");
+  await writeKept(cowRecordPath(path), record).catch(() => undefined);
   return record;
 }
 
-/** The record in `text`, or undefined where it is none. */
-export function parseCowRecord(text: string): CowRecord | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== "object" || value === null) return undefined;
-  const { version, baseDigest, baseSizeBytes, sizeBytes } = value as Record<string, unknown>;
-  if (version !== 1 || typeof baseDigest !== "string" || !isSize(baseSizeBytes) || !isSize(sizeBytes)) {
-    return undefined;
-  }
-  return { version, baseDigest, baseSizeBytes, sizeBytes };
-}
-
-function isSize(value: unknown): value is number {
-  return typeof value === "number" && Number.isSafeInteger(value) && value > 0;
+/** Undefined where it is none. */
+export function parseCowRecord(json: unknown): CowRecord | undefined {
+  return parseVersioned(COW, json)?.value;
 }
 
 function refused(path: string, reason: string, why: string): KilnError {

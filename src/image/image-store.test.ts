@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { damageFile, OTHER_RELEASE, UNREADABLE } from "../../test/fixtures/damage.js";
 import { type FakeRegistry, startFakeRegistry } from "../../test/fixtures/registry/fake-registry.js";
 import { openStoreLab, type StoreLab } from "../../test/fixtures/registry/store-lab.js";
 import { sha256, type TinyImage, tarOf, tinyImage } from "../../test/fixtures/registry/tiny-image.js";
@@ -182,15 +183,42 @@ describe("opening after a kill", () => {
     await writeFile(lab.store.blobPath(one.layers[1]?.digest ?? ""), "short");
     assert.equal((await lab.restart()).find(one.config.digest), undefined);
   });
-  it("keeps all images where the list of names is damaged: they only lose their names", async () => {
-    await writeFile(place("names.json"), '{"images": {"sha');
+  it("keeps all images with their names, whatever becomes of one file", async () => {
+    const before = lab.store.list();
+    for (const file of ["names.json", `images/${one.config.digest.slice(7)}.json`]) {
+      for (const damage of [...UNREADABLE, ...OTHER_RELEASE]) {
+        await damageFile(place(file), damage);
+        assert.deepEqual(
+          (await lab.restart()).list().map(({ id, names }) => [id, names]),
+          before.map(({ id, names }) => [id, names]),
+          `${file}: ${damage.what}`,
+        );
+      }
+    }
+  });
+  it("keeps all images where the list of names and its copy are damaged: they only lose their names", async () => {
+    for (const file of ["names.json", "names.json.bak"]) await writeFile(place(file), '{"images": {"sha');
     const store = await lab.restart();
     assert.equal(store.list().length, 2);
     assert.deepEqual(store.list()[0]?.names, []);
     assert.deepEqual((await lab.restart()).list(), store.list());
   });
-  it("forgets an image whose record is damaged", async () => {
-    await writeFile(place(`images/${one.config.digest.slice(7)}.json`), "{}");
+  it("keeps what another release has put into the list of names", async () => {
+    const [unknown] = OTHER_RELEASE;
+    assert.ok(unknown);
+    await damageFile(place("names.json"), unknown);
+    const store = await lab.restart();
+    await store.tag(one.config.digest, "local/other:v1");
+    const list = JSON.parse(await readFile(place("names.json"), "utf8"));
+    assert.equal(list.ofTomorrow, "kept");
+    assert.equal(list.images[one.config.digest].ofTomorrow, "kept");
+  });
+  it("forgets an image whose record and copy are damaged", async () => {
+    await damageFile(
+      place(`images/${one.config.digest.slice(7)}.json`),
+      { what: "no record", change: () => "{}" },
+      true,
+    );
     assert.deepEqual(
       (await lab.restart()).list().map(({ id }) => id),
       [two.config.digest],

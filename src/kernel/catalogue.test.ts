@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { damageFile, OTHER_RELEASE, UNREADABLE } from "../../test/fixtures/damage.js";
 import { makeModule, makeVmlinux, type VmlinuxOptions } from "../../test/fixtures/made-up-kernels.js";
 import { hasReason } from "../base/errors.js";
 import type { ProgressUpdate } from "../base/progress.js";
@@ -266,14 +267,40 @@ describe("after a kill", () => {
     await writeFile(join(kernelsDirectory(), kernel.id, "initramfs-1.cpio.tmp-0123456789ab"), "half");
     await reopen();
     assert.deepEqual(await readdir(kernelsDirectory()), [kernel.id]);
-    assert.deepEqual((await readdir(join(kernelsDirectory(), kernel.id))).sort(), ["kernel.json", "vmlinux"]);
+    assert.deepEqual((await readdir(join(kernelsDirectory(), kernel.id))).sort(), [
+      "kernel.json",
+      "kernel.json.bak",
+      "vmlinux",
+    ]);
     assert.deepEqual(kernels.list(), [kernel]);
   });
 
-  it("a damaged record is left out but not removed", async () => {
+  it("a record is read from its copy, and so is the choice of a default", async () => {
+    const first = await kernels.importFile(await kernelFile("a"), {});
+    const second = await kernels.importFile(await kernelFile("b"), { name: "second" });
+    await kernels.setDefault(second.id);
+    const files = [join(first.id, "kernel.json"), "default.json"].map((name) =>
+      join(kernelsDirectory(), name),
+    );
+    for (const damage of [...UNREADABLE, ...OTHER_RELEASE]) {
+      for (const file of files) await damageFile(file, damage);
+      await reopen();
+      assert.deepEqual(
+        kernels
+          .list()
+          .map(({ id }) => id)
+          .sort(),
+        [first.id, second.id].sort(),
+        damage.what,
+      );
+      assert.equal(kernels.default()?.kernel.id, second.id, damage.what);
+    }
+  });
+
+  it("a kernel whose record and copy are damaged is left out but not removed", async () => {
     const kernel = await kernels.importFile(await kernelFile("a"), {});
     const record = join(kernelsDirectory(), kernel.id, "kernel.json");
-    await writeFile(record, "{");
+    await damageFile(record, { what: "torn", change: () => "{" }, true);
     await reopen();
     assert.deepEqual(kernels.list(), []);
     assert.equal(await readFile(record, "utf8"), "{");

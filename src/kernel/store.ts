@@ -4,31 +4,36 @@
 import { chmod, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
-import { errnoOf, KilnError } from "../base/errors.js";
-import { makeDirectory, readJson, TEMP_MARK, writeJsonAtomic } from "../base/files.js";
+import { KilnError } from "../base/errors.js";
+import { makeDirectory, TEMP_MARK } from "../base/files.js";
+import { readKept, removeKept, writeKept } from "../base/kept-file.js";
 import type { Logger } from "../base/log.js";
+import { openObject, parseVersioned, type RecordKind } from "../base/versioned.js";
 import type { StoredKernel } from "./types.js";
 
 const ID = /^[0-9a-f]{64}$/;
 const RECORD = "kernel.json";
 const DEFAULT = "default.json";
 
-const Record = v.object({
-  version: v.literal(1),
+const Text = v.optional(v.string(), "");
+const RecordSchema = openObject({
+  version: v.number(),
   id: v.pipe(v.string(), v.regex(ID)),
   name: v.string(),
   release: v.string(),
-  source: v.string(),
+  source: Text,
   architecture: v.picklist(["amd64", "arm64"]),
-  pvh: v.boolean(),
-  sizeBytes: v.number(),
-  createdAt: v.string(),
-  own: v.optional(v.object({ source: v.string(), configuration: v.pipe(v.string(), v.regex(ID)) })),
+  pvh: v.optional(v.boolean(), false),
+  sizeBytes: v.optional(v.number(), 0),
+  createdAt: Text,
+  own: v.optional(openObject({ source: v.string(), configuration: v.pipe(v.string(), v.regex(ID)) })),
   modules: v.optional(v.pipe(v.string(), v.regex(/^modules-[0-9a-f]{16}$/))),
 });
 
 /** kernel.json. Its file names are relative, so that a data root can be moved. */
-export type KernelRecord = v.InferOutput<typeof Record>;
+export type KernelRecord = v.InferOutput<typeof RecordSchema>;
+
+const KERNEL: RecordKind<KernelRecord> = { version: 1, schema: RecordSchema, migrations: {} };
 
 const Default = v.object({ id: v.string() });
 
@@ -61,13 +66,13 @@ export async function makeOpenDirectory(path: string): Promise<void> {
 }
 
 export async function writeRecord(root: string, record: KernelRecord): Promise<void> {
-  await writeJsonAtomic(join(kernelDirectory(root, record.id), RECORD), record, { mode: 0o644 });
+  await writeKept(join(kernelDirectory(root, record.id), RECORD), record, { mode: 0o644 });
 }
 
 /** Removes a kernel: its record first, so that a kill in between leaves what `loadRecords` clears away. */
 export async function removeKernelFiles(root: string, id: string): Promise<void> {
   const directory = kernelDirectory(root, id);
-  await rm(join(directory, RECORD), { force: true });
+  await removeKept(join(directory, RECORD));
   await rm(directory, { recursive: true, force: true });
 }
 
@@ -93,9 +98,13 @@ export async function loadRecords(root: string, log: Logger): Promise<KernelReco
 /** undefined where the import was not completed. */
 async function loadRecord(root: string, id: string): Promise<KernelRecord | undefined> {
   const directory = kernelDirectory(root, id);
-  const json = await readJson(join(directory, RECORD));
-  if (json === undefined) return undefined;
-  const record = v.parse(Record, json);
+  const parse = (json: unknown) => {
+    const record = parseVersioned(KERNEL, json)?.value;
+    return record?.id === id ? record : undefined;
+  };
+  const { value: record, damage } = await readKept(join(directory, RECORD), parse, { mode: 0o644 });
+  if (damage !== undefined && record === undefined) throw new TypeError(damage);
+  if (record === undefined) return undefined;
   if (!(await stat(join(directory, "vmlinux"))).isFile()) throw new TypeError("vmlinux is no file");
   for (const name of await readdir(directory)) {
     const stale = name.includes(TEMP_MARK) || (name.startsWith("modules-") && name !== record.modules);
@@ -106,21 +115,15 @@ async function loadRecord(root: string, id: string): Promise<KernelRecord | unde
 
 /** The id that was set as default; undefined where none was, or the file is damaged. */
 export async function readDefault(root: string): Promise<string | undefined> {
-  try {
-    const parsed = v.safeParse(Default, await readJson(join(root, DEFAULT)));
+  const parse = (json: unknown) => {
+    const parsed = v.safeParse(Default, json);
     return parsed.success ? parsed.output.id : undefined;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
+  };
+  return (await readKept(join(root, DEFAULT), parse, { mode: 0o644 })).value;
 }
 
 export async function writeDefault(root: string, id: string | undefined): Promise<void> {
   const path = join(root, DEFAULT);
-  if (id !== undefined) return writeJsonAtomic(path, { id }, { mode: 0o644 });
-  try {
-    await rm(path);
-  } catch (error) {
-    if (errnoOf(error) !== "ENOENT") throw error;
-  }
+  if (id !== undefined) return writeKept(path, { id }, { mode: 0o644 });
+  await removeKept(path);
 }

@@ -1,39 +1,46 @@
 // What the store knows of images: images/<config hex>.json says what an image is and never changes; names.json says
 // which images there are and what they are called. names.json is the one commit point: a record that it does not list
-// is a leftover of a kill, an entry without its record is dropped.
+// is a leftover of a kill, an entry without its record is dropped. Both are kept twice.
 
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { KilnError } from "../../base/errors.js";
-import { makeDirectory, readJson, TEMP_MARK, writeJsonAtomic } from "../../base/files.js";
+import { makeDirectory, TEMP_MARK } from "../../base/files.js";
+import { readKept, removeKept, writeKept } from "../../base/kept-file.js";
 import type { Logger } from "../../base/log.js";
+import { openObject, parseVersioned, type RecordKind } from "../../base/versioned.js";
 import { hexOf, isDigest } from "../digest.js";
 import type { StoredImage } from "../types.js";
 
 /** A StoredImage without its names: what a record file holds. */
-export type ImageRecord = Omit<StoredImage, "names" | "digests">;
+export interface ImageRecord extends Omit<StoredImage, "names" | "digests"> {
+  /** The layers were found to be what the config says they are. Absent: nobody has looked yet. */
+  readonly verified?: true;
+}
 
 const Digest = v.pipe(v.string(), v.check(isDigest));
 const Size = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const Strings = v.array(v.string());
-const RecordSchema = v.object({
+const Strings = v.optional(v.array(v.string()), []);
+const Text = v.optional(v.string(), "");
+const RecordSchema = openObject({
+  version: v.number(),
   id: Digest,
   manifestDigest: Digest,
-  platform: v.object({ os: v.string(), architecture: v.string(), variant: v.exactOptional(v.string()) }),
-  run: v.object({
+  platform: openObject({ os: v.string(), architecture: v.string(), variant: v.exactOptional(v.string()) }),
+  run: openObject({
     env: Strings,
     entrypoint: Strings,
     cmd: Strings,
-    workdir: v.string(),
-    user: v.string(),
-    labels: v.record(v.string(), v.string()),
+    workdir: Text,
+    user: Text,
+    labels: v.optional(v.record(v.string(), v.string()), {}),
     exposedPorts: Strings,
     volumes: Strings,
-    stopSignal: v.string(),
+    stopSignal: Text,
   }),
   layers: v.array(
-    v.object({
+    openObject({
       digest: Digest,
       sizeBytes: Size,
       diffId: Digest,
@@ -41,13 +48,24 @@ const RecordSchema = v.object({
     }),
   ),
   sizeBytes: Size,
-  createdAt: v.string(),
+  createdAt: v.optional(v.string(), ""),
+  verified: v.exactOptional(v.literal(true)),
 });
-const NamesSchema = v.object({
-  images: v.record(Digest, v.object({ names: Strings, digests: Strings })),
+const NamesSchema = openObject({
+  version: v.number(),
+  images: v.record(v.string(), openObject({ names: Strings, digests: Strings })),
 });
 
-const RECORD_FILE = /^[a-f0-9]{64}\.json$/;
+type NamesFile = v.InferOutput<typeof NamesSchema>;
+
+const IMAGE: RecordKind<ImageRecord & { version: number }> = {
+  version: 1,
+  schema: RecordSchema,
+  migrations: {},
+};
+const NAMES: RecordKind<NamesFile> = { version: 1, schema: NamesSchema, migrations: {} };
+
+const RECORD_FILE = /^([a-f0-9]{64})\.json/;
 
 interface Names {
   readonly names: ReadonlySet<string>;
@@ -68,6 +86,8 @@ export class ImageRecords {
   #names = new Map<string, Names>();
   #listed: readonly StoredImage[] | undefined;
   #used: ReadonlySet<string> | undefined;
+  /** As it was read, with whatever another release has put into it. */
+  #file: NamesFile = { version: 1, images: {} };
 
   constructor(root: string, log: Logger) {
     this.#directory = join(root, "images");
@@ -82,19 +102,20 @@ export class ImageRecords {
    */
   async open(isComplete: (record: ImageRecord) => Promise<boolean>): Promise<void> {
     await makeDirectory(this.#directory);
-    const { listed, intact } = await this.#readNames();
+    const hexes = await this.#recordFiles();
+    const { listed, intact } = await this.#readNames(hexes);
     const records = new Map<string, ImageRecord>();
-    for (const name of await readdir(this.#directory)) {
-      const path = join(this.#directory, name);
-      const record = name.includes(TEMP_MARK) ? undefined : await this.#readRecord(path, name);
-      if (record !== undefined && listed.has(record.id) && (await isComplete(record))) {
-        records.set(record.id, record);
+    for (const hex of hexes) {
+      const id = `sha256:${hex}`;
+      const record = await this.#readRecord(id);
+      if (record !== undefined && listed.has(id) && (await isComplete(record))) {
+        records.set(id, record);
         continue;
       }
-      if (record !== undefined && listed.has(record.id)) {
-        this.#log.warn("image is incomplete on disk, forgetting it", { image: record.id });
+      if (record !== undefined && listed.has(id)) {
+        this.#log.warn("image is incomplete on disk, forgetting it", { image: id });
       }
-      await rm(path, { force: true });
+      await removeKept(this.#recordPath(id));
     }
     this.#records = records;
     this.#commit(new Map([...listed].filter(([id]) => records.has(id))));
@@ -121,6 +142,11 @@ export class ImageRecords {
     return this.#stored(id);
   }
 
+  /** What is on record, without names. */
+  record(id: string): ImageRecord | undefined {
+    return this.#records.get(id);
+  }
+
   /** The image that bears a name ("docker.io/library/nginx:1.25") or a digest name ("...nginx@sha256:..."). */
   byName(name: string): StoredImage | undefined {
     for (const [id, known] of this.#names) {
@@ -131,7 +157,7 @@ export class ImageRecords {
 
   /** Adds an image, or names to a known one; each name is taken from whoever bears it. Durable when it resolves. */
   async add(record: ImageRecord, names: readonly string[], digests: readonly string[]): Promise<StoredImage> {
-    if (!this.#records.has(record.id)) await writeJsonAtomic(this.#recordPath(record.id), record);
+    if (this.#records.get(record.id) !== record) await this.#writeRecord(record);
     const next = this.#without(names, digests);
     const before = next.get(record.id);
     next.set(record.id, {
@@ -139,7 +165,7 @@ export class ImageRecords {
       digests: new Set([...(before?.digests ?? []), ...digests]),
     });
     await this.#writeNames(next);
-    if (!this.#records.has(record.id)) this.#records.set(record.id, record);
+    this.#records.set(record.id, record);
     this.#commit(next);
     return this.#stored(record.id) as StoredImage;
   }
@@ -164,14 +190,15 @@ export class ImageRecords {
     await this.#writeNames(next);
     this.#records.delete(id);
     this.#commit(next);
-    await rm(this.#recordPath(id), { force: true });
+    await removeKept(this.#recordPath(id));
   }
 
   #stored(id: string): StoredImage | undefined {
     const record = this.#records.get(id);
     if (record === undefined) return undefined;
     const known = this.#names.get(id);
-    return { ...record, names: [...(known?.names ?? [])], digests: [...(known?.digests ?? [])] };
+    const { verified: _, version: _version, ...image } = record as ImageRecord & { version?: number };
+    return { ...image, names: [...(known?.names ?? [])], digests: [...(known?.digests ?? [])] };
   }
 
   #without(names: readonly string[], digests: readonly string[]): Map<string, Names> {
@@ -194,53 +221,69 @@ export class ImageRecords {
   }
 
   async #writeNames(names: ReadonlyMap<string, Names>): Promise<void> {
-    const images: Record<string, { names: string[]; digests: string[] }> = {};
-    for (const [id, known] of names) images[id] = { names: [...known.names], digests: [...known.digests] };
+    const before = this.#file.images;
+    // What is no id to this release stays as it was found.
+    const images = Object.fromEntries(Object.entries(before).filter(([id]) => !isDigest(id)));
+    for (const [id, known] of names) {
+      images[id] = { ...before[id], names: [...known.names], digests: [...known.digests] };
+    }
+    const next = { ...this.#file, images };
     try {
-      await writeJsonAtomic(this.#namesFile, { images });
+      await writeKept(this.#namesFile, next);
+      this.#file = next;
     } catch (error) {
       throw KilnError.from(error, "write the list of images");
     }
   }
 
-  /** A damaged list must not cost the user all images: the records are still there, so they become nameless. */
-  async #readNames(): Promise<{ listed: Map<string, Names>; intact: boolean }> {
-    const parsed = v.safeParse(NamesSchema, await readJsonOrDamage(this.#namesFile));
-    if (parsed.success) {
-      const entries = Object.entries(parsed.output.images);
+  /** Ids of which there is a record or a copy of one; what a kill left in the making goes. */
+  async #recordFiles(): Promise<Set<string>> {
+    const hexes = new Set<string>();
+    for (const name of await readdir(this.#directory)) {
+      const hex = RECORD_FILE.exec(name)?.[1];
+      if (hex !== undefined && !name.includes(TEMP_MARK)) hexes.add(hex);
+      else await rm(join(this.#directory, name), { recursive: true, force: true });
+    }
+    return hexes;
+  }
+
+  /** A list that is lost with its copy must not cost the user all images: they become nameless. */
+  async #readNames(hexes: ReadonlySet<string>): Promise<{ listed: Map<string, Names>; intact: boolean }> {
+    const { value } = await readKept(this.#namesFile, (json) => parseVersioned(NAMES, json)?.value);
+    if (value !== undefined) {
+      this.#file = value;
+      const entries = Object.entries(value.images).filter(([id]) => isDigest(id));
       const listed = new Map(
         entries.map(([id, known]) => [id, { names: new Set(known.names), digests: new Set(known.digests) }]),
       );
       return { listed, intact: true };
     }
-    const files = (await readdir(this.#directory)).filter((name) => RECORD_FILE.test(name));
-    if (files.length > 0) this.#log.warn("the list of images is missing or damaged: their names are lost");
-    const nameless = files.map((name): [string, Names] => [
-      `sha256:${name.slice(0, 64)}`,
+    if (hexes.size > 0) this.#log.warn("the list of images is missing or damaged: their names are lost");
+    const nameless = [...hexes].map((hex): [string, Names] => [
+      `sha256:${hex}`,
       { names: new Set(), digests: new Set() },
     ]);
     return { listed: new Map(nameless), intact: false };
   }
 
-  async #readRecord(path: string, name: string): Promise<ImageRecord | undefined> {
-    const parsed = v.safeParse(RecordSchema, await readJsonOrDamage(path));
-    if (!parsed.success || name !== `${hexOf(parsed.output.id)}.json`) {
-      this.#log.warn("image record is damaged, removing it", { path });
-      return undefined;
+  async #readRecord(id: string): Promise<ImageRecord | undefined> {
+    const path = this.#recordPath(id);
+    const parse = (json: unknown) => {
+      const record = parseVersioned(IMAGE, json)?.value;
+      return record?.id === id ? record : undefined;
+    };
+    const { value, damage } = await readKept(path, parse);
+    if (value === undefined && damage !== undefined) {
+      this.#log.warn("image record is damaged, removing it", { path, why: damage });
     }
-    return parsed.output;
+    return value;
+  }
+
+  async #writeRecord(record: ImageRecord): Promise<void> {
+    await writeKept(this.#recordPath(record.id), { version: 1, ...record });
   }
 
   #recordPath(id: string): string {
     return join(this.#directory, `${hexOf(id)}.json`);
-  }
-}
-
-async function readJsonOrDamage(path: string): Promise<unknown> {
-  try {
-    return await readJson(path);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined; // checked by the schema: reported there
-    throw KilnError.from(error, `read ${path}`);
   }
 }

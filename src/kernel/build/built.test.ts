@@ -56,9 +56,15 @@ describe("results of builds", () => {
     assert.deepEqual(await readdir(join(root, "built")), []);
   });
 
-  it("whose record is damaged are not used", async () => {
-    const { tree } = await store();
+  it("are found by the copy of their record", async () => {
+    const { tree, image } = await store();
     await writeFile(join(tree, "build.json"), "{");
+    assert.equal((await find())?.image, image);
+  });
+
+  it("whose record and copy are damaged are not used", async () => {
+    const { tree } = await store();
+    for (const name of ["build.json", "build.json.bak"]) await writeFile(join(tree, name), "{");
     assert.equal(await find(), undefined);
     assert.deepEqual(await listBuilt(join(root, "built"), silentLogger), []);
   });

@@ -7,9 +7,10 @@ import { copyFile, mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import * as v from "valibot";
-import { errnoOf, KilnError } from "../../base/errors.js";
-import { readJson, writeJsonAtomic } from "../../base/files.js";
+import { errnoOf } from "../../base/errors.js";
+import { readKept, writeKept } from "../../base/kept-file.js";
 import type { Logger } from "../../base/log.js";
+import { openObject, parseVersioned, type RecordKind } from "../../base/versioned.js";
 import { scratchPath } from "./scratch.js";
 
 const Sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/));
@@ -17,13 +18,13 @@ const Count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const RECORD = "build.json";
 const KEY = /^[0-9a-f]{64}$/;
 
-const Record = v.object({
-  version: v.literal(1),
+const BuildSchema = openObject({
+  version: v.number(),
   key: Sha256,
   architecture: v.picklist(["amd64", "arm64"]),
   /** uname -r. */
   release: v.string(),
-  source: v.object({ package: v.string(), version: v.string() }),
+  source: openObject({ package: v.string(), version: v.string() }),
   compiler: v.string(),
   linker: v.string(),
   /** Of the fragments. */
@@ -39,7 +40,9 @@ const Record = v.object({
 });
 
 /** build.json. */
-export type BuildRecord = v.InferOutput<typeof Record>;
+export type BuildRecord = v.InferOutput<typeof BuildSchema>;
+
+const BUILD: RecordKind<BuildRecord> = { version: 1, schema: BuildSchema, migrations: {} };
 
 /** A kernel that was built, and where it is. */
 export interface BuiltKernel extends BuildRecord {
@@ -105,7 +108,7 @@ export async function storeBuilt(
     const image = await sha256Of(join(half, "boot/vmlinux"));
     const config = await sha256Of(join(half, "boot/config"));
     const record: BuildRecord = { version: 1, ...build, image, config };
-    await writeJsonAtomic(join(half, RECORD), record, { mode: 0o644 });
+    await writeKept(join(half, RECORD), record, { mode: 0o644 });
     await rm(tree, { recursive: true, force: true });
     await rename(half, tree);
     return { ...record, tree, cached: false };
@@ -116,16 +119,12 @@ export async function storeBuilt(
 }
 
 async function readRecord(tree: string, log: Logger): Promise<BuildRecord | undefined> {
-  try {
-    const json = await readJson(join(tree, RECORD));
-    return json === undefined ? undefined : v.parse(Record, json);
-  } catch (error) {
-    log.warn("the record of a kernel that was built is damaged", {
-      path: tree,
-      error: KilnError.from(error).message,
-    });
-    return undefined;
+  const parse = (json: unknown) => parseVersioned(BUILD, json)?.value;
+  const { value, damage } = await readKept(join(tree, RECORD), parse, { mode: 0o644 });
+  if (value === undefined && damage !== undefined) {
+    log.warn("the record of a kernel that was built is damaged", { path: tree, error: damage });
   }
+  return value;
 }
 
 async function sha256Of(path: string): Promise<string> {
