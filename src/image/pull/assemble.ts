@@ -12,12 +12,12 @@ import { checkRunnable, type Descriptor, explainMissing, noSuchPlatform } from "
 import { normalisePlatform, rankPlatform } from "../platform.js";
 import { ImageReason } from "../reasons.js";
 import { isResumable } from "../registry/blob-download.js";
-import type { Lease } from "../store/blobs.js";
 import type { StoreContext } from "../store/context.js";
-import { blobsOf, type ImageRecord } from "../store/records.js";
+import type { ImageRecord } from "../store/records.js";
 import type { LayerInfo, Platform, PulledImage, StoredImage } from "../types.js";
 import type { ContentSource } from "./content.js";
 import { ensureBlob } from "./ensure-blob.js";
+import { findKnown, verifyLayer } from "./known-image.js";
 import type { ResolvedManifest } from "./resolve.js";
 
 export interface AssembleOptions {
@@ -44,7 +44,12 @@ async function assemble(context: StoreContext, options: AssembleOptions): Promis
   checkRunnable(manifest, context.limits, options.source.what);
   const lease = context.blobs.lease();
   try {
-    const known = await findKnown(context, manifest.config.digest, lease);
+    const { record: known, contested } = await findKnown(
+      context,
+      manifest.config.digest,
+      manifest.layers,
+      lease,
+    );
     if (known !== undefined) {
       checkPlatform(known, options.platform, options.source.what);
       reportKnown(known, options.onProgress);
@@ -55,9 +60,12 @@ async function assemble(context: StoreContext, options: AssembleOptions): Promis
     if (options.journalKey !== undefined) await context.journal.begin(options.journalKey, digests);
     await checkSpace(context, manifest.layers, options.source.what);
     await context.blobs.put(bytes);
-    const record = await fetchAll(context, options);
+    const fetched = await fetchAll(context, options);
+    const record = contested ? await verified(context, fetched) : fetched;
     const image = await context.commit(record, options.names, options.digests);
     if (options.journalKey !== undefined) await context.journal.end(options.journalKey);
+    lease.release();
+    if (contested) await context.tidy();
     return image;
   } catch (error) {
     lease.release();
@@ -68,17 +76,10 @@ async function assemble(context: StoreContext, options: AssembleOptions): Promis
   }
 }
 
-/** The same config is the same image, however its layers are compressed elsewhere. */
-async function findKnown(context: StoreContext, id: string, lease: Lease): Promise<ImageRecord | undefined> {
-  const image = context.records.get(id);
-  if (image === undefined) return undefined;
-  const { names: _names, digests: _digests, ...record } = image;
-  for (const digest of blobsOf(record)) await lease.pin(digest);
-  // Leased only now: a removal may have been faster.
-  for (const digest of blobsOf(record)) {
-    if ((await context.blobs.sizeOf(digest)) === undefined) return undefined;
-  }
-  return record;
+/** An id that was taken from one image is not given to another like it. */
+async function verified(context: StoreContext, record: ImageRecord): Promise<ImageRecord> {
+  for (const layer of record.layers) await verifyLayer(context, layer);
+  return { ...record, verified: true };
 }
 
 function reportKnown(record: ImageRecord, onProgress: OnProgress): void {

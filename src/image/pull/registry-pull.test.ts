@@ -1,13 +1,21 @@
 import assert from "node:assert/strict";
 import type { ServerResponse } from "node:http";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { gzipSync } from "node:zlib";
 import {
   type FakeRegistry,
   serveBytes,
   startFakeRegistry,
 } from "../../../test/fixtures/registry/fake-registry.js";
 import { openStoreLab, type StoreLab } from "../../../test/fixtures/registry/store-lab.js";
-import { blob, indexOf, manifestOf, tarOf, tinyImage } from "../../../test/fixtures/registry/tiny-image.js";
+import {
+  blob,
+  indexOf,
+  manifestOf,
+  OCI_LAYER,
+  tarOf,
+  tinyImage,
+} from "../../../test/fixtures/registry/tiny-image.js";
 import { deferred } from "../../base/runtime.js";
 
 let registry: FakeRegistry;
@@ -157,6 +165,59 @@ describe("pulling from a registry", () => {
     const stored = await lab.pull(`${registry.host}/a:plain`);
     assert.equal(stored.names.length, 2);
     assert.equal(registry.asked(plain.layers[0]?.digest ?? "").length, 0);
+  });
+
+  describe("under an id that another image has taken", () => {
+    const tar = tarOf({ a: "real" });
+    const real = tinyImage({ tars: [tar] });
+    const fakeLayer = blob(gzipSync(tarOf({ a: "fake" })), `${OCI_LAYER}+gzip`);
+    const fake = { ...real, layers: [fakeLayer], manifest: manifestOf(real.config, [fakeLayer]) };
+    beforeEach(() => {
+      registry.addImage("evil", "x", fake);
+      registry.addImage("good", "x", real);
+    });
+
+    it("gives the id to the image whose layers are those of its config", async () => {
+      await lab.pull(`${registry.host}/evil:x`);
+      const stored = await lab.pull(`${registry.host}/good:x`);
+      assert.equal(stored.id, real.config.digest);
+      assert.deepEqual(stored.names, [`${registry.host}/good:x`]);
+      assert.deepEqual(
+        stored.layers.map(({ digest }) => digest),
+        real.layers.map(({ digest }) => digest),
+      );
+      assert.equal(lab.store.find(`${registry.host}/evil:x`), undefined);
+      assert.throws(() => lab.store.blobPath(fakeLayer.digest), { reason: "blob-not-found" });
+      // From now on it is known to be right: not even a look is needed.
+      await lab.restart();
+      await lab.pull(`${registry.host}/evil:x`);
+      assert.deepEqual(
+        lab.store.find(real.config.digest)?.layers.map(({ digest }) => digest),
+        real.layers.map(({ digest }) => digest),
+      );
+    });
+
+    it("does not lose it to the other", async () => {
+      await lab.pull(`${registry.host}/good:x`);
+      const stored = await lab.pull(`${registry.host}/evil:x`);
+      assert.deepEqual(
+        stored.layers.map(({ digest }) => digest),
+        real.layers.map(({ digest }) => digest),
+      );
+      assert.equal(registry.asked(fakeLayer.digest).length, 0);
+    });
+
+    it("is refused where neither is what its config says", async () => {
+      const other = blob(gzipSync(tarOf({ a: "another fake" })), `${OCI_LAYER}+gzip`);
+      registry.addImage("worse", "x", {
+        ...real,
+        layers: [other],
+        manifest: manifestOf(real.config, [other]),
+      });
+      await lab.pull(`${registry.host}/evil:x`);
+      await assert.rejects(lab.pull(`${registry.host}/worse:x`), { reason: "digest-mismatch" });
+      assert.deepEqual(lab.store.list(), []);
+    });
   });
 
   it("fetches several layers at once, but not more than it may", async () => {
