@@ -14,11 +14,13 @@ import {
   closedParents,
   createRooms,
   createUserPerVm,
+  DEFAULT_USER_RANGE,
   Engine,
   OWN_USER,
   type Ownership,
   type RoomOptions,
   readHost,
+  UserRegistry,
 } from "../engine/index.js";
 import type { Config } from "./config.js";
 import { settingOf, toEngineSettings, toPullLimits } from "./engine-settings.js";
@@ -27,6 +29,9 @@ import { kernelFragments, packageFile, packageVersion } from "./package-files.js
 import { createProtocolServer } from "./protocol-server.js";
 import { lockRoot } from "./root-lock.js";
 import { SETTINGS } from "./settings-table.js";
+
+/** One for the host, whatever data roots there are. */
+const USER_REGISTRY = "/var/lib/kiln-host/users";
 
 export interface RunningDaemon {
   readonly socket: string;
@@ -114,7 +119,10 @@ async function ownershipOf(config: Config, paths: KilnPaths, env: NodeJS.Process
   const ours = [paths.data, paths.run, ...(env.KILN_ROOT === undefined ? [] : [env.KILN_ROOT])];
   for (const path of ours) await chmod(path, ((await stat(path)).mode & 0o777) | 0o011);
   const closed = [...(await closedParents(paths.data)), ...(await closedParents(paths.run))];
-  if (closed.length === 0) return createUserPerVm();
+  if (closed.length === 0) {
+    const registry = settingOf(config, "vm.user-registry") ?? USER_REGISTRY;
+    return createUserPerVm(await UserRegistry.open(registry, paths.data, DEFAULT_USER_RANGE));
+  }
   throw new KilnError(
     Code.FailedPrecondition,
     `VMMs, which run as users of their own, can't enter ${[...new Set(closed)].join(", ")} on the way to their files`,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { lstat, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
@@ -29,6 +29,14 @@ describe("lockRoot", () => {
     await (await lockRoot(root)).release();
   });
 
+  it("finds room on a disk without any, and takes over the file of an earlier release", async () => {
+    await writeFile(join(root, "kilnd.lock"), JSON.stringify({ pid: 1, startTime: "none" }));
+    const lock = await lockRoot(root);
+    assert.ok((await lstat(join(root, "kilnd.lock"))).isSymbolicLink());
+    await lock.release();
+    assert.deepEqual(await readdir(root), []);
+  });
+
   it("takes over a lock that is damaged", async () => {
     await writeFile(join(root, "kilnd.lock"), "{ torn");
     await (await lockRoot(root)).release();
@@ -54,6 +62,7 @@ describe("lockRoot", () => {
   it("does not release what somebody else holds", async () => {
     const lock = await lockRoot(root);
     const other = JSON.stringify({ pid: 1, startTime: "7" });
+    await rm(join(root, "kilnd.lock"));
     await writeFile(join(root, "kilnd.lock"), other);
     await lock.release();
     assert.deepEqual(await readdir(root), ["kilnd.lock"]);

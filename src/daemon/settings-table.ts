@@ -51,6 +51,11 @@ export const SETTINGS = [
   word("trust-firecracker", "take Firecracker without a test boot of KVM", ["no", "yes"]),
   text("agent", "the guest agent's program", "of this package"),
   text("netguard", "the library that keeps guests off the host's loopback", "of this package"),
+  text(
+    "vm.user-registry",
+    "directory that says which VM has which user, the same for every kilnd of root on this host",
+    "/var/lib/kiln-host/users",
+  ),
   word("vm.users", "who VMMs run as where kilnd is root: a user per VM, or root", ["per-vm", "root"]),
   size("disk.reserve", "disk space that nothing new is made of", "512m"),
   size("memory.reserve", "memory that stays available when a VM starts", "128m"),

@@ -39,6 +39,7 @@ import { VmRunner } from "./vm-runner.js";
 import { isLive } from "./vm-state.js";
 import { sampleUsage, type VmUsage } from "./vm-stats.js";
 import { VmStore } from "./vm-store.js";
+import { registerUsers } from "./vm-users.js";
 import { VmVerbs } from "./vm-verbs.js";
 
 export interface EngineOptions {
@@ -96,6 +97,7 @@ export class Engine {
     });
     await Promise.all([rooms.images.open(), rooms.kernels.open(), bases.open(), kernels.open()]);
     await loadVms(this.#ctx, this.#runner);
+    await registerUsers(this.#ctx);
     this.#recovered = resumeVms(this.#ctx, this.#runner);
     this.#watch.start();
   }

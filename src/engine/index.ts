@@ -11,12 +11,19 @@ export { PRUNE_FILTERS, parseFilters } from "./filters.js";
 export { type Host, readHost } from "./host.js";
 export type { ListedBuild, ListedKernel } from "./kernel-verbs.js";
 export type { LogStream } from "./log-format.js";
-export { closedParents, createUserPerVm, OWN_USER, type Ownership } from "./ownership.js";
+export {
+  closedParents,
+  createUserPerVm,
+  DEFAULT_USER_RANGE,
+  OWN_USER,
+  type Ownership,
+} from "./ownership.js";
 // For the daemon, and for tests that bring their own rooms.
 export type { Rooms } from "./rooms.js";
 export { defaultSettings, type EngineSettings } from "./settings.js";
 export type { ListedVmm } from "./system-verbs.js";
 export type { DiskUsage } from "./usage.js";
+export { UserRegistry } from "./user-registry.js";
 export type { AttachOutput, AttachSpec } from "./vm-attach.js";
 export { defaultConfig, type PortBinding, type VmConfig } from "./vm-config.js";
 export type { PullPolicy } from "./vm-create.js";

@@ -3,8 +3,8 @@ import { chmod, mkdir, mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { hasReason } from "../base/errors.js";
 import { closedParents, createUserPerVm, OWN_USER } from "./ownership.js";
+import type { UserRegistry } from "./user-registry.js";
 
 let directory: string;
 before(async () => {
@@ -14,37 +14,32 @@ after(() => rm(directory, { recursive: true, force: true }));
 
 describe("a user for each VM", () => {
   const range = { firstUid: 100, count: 3, gid: 99 };
-
-  it("gives each a user that nobody has, also to two in the making", () => {
-    const users = createUserPerVm(range);
-    assert.deepEqual(
-      [users.allocate(new Set()), users.allocate(new Set()), users.allocate(new Set([102]))],
-      [100, 101, 100],
-    );
-  });
-
-  it("says when all are taken", () => {
-    assert.throws(
-      () => createUserPerVm(range).allocate(new Set([100, 101, 102])),
-      (error) => hasReason(error, "no-user-id-left"),
-    );
-  });
+  const registry = {} as UserRegistry;
 
   it("shares one group", () => {
-    assert.deepEqual(createUserPerVm(range).runAs(101), { uid: 101, gid: 99 });
+    assert.deepEqual(createUserPerVm(registry, range).runAs(101), { uid: 101, gid: 99 });
+  });
+
+  it("owns what its range has, and what root runs", () => {
+    const users = createUserPerVm(registry, range);
+    const uids = [99, 100, 102, 103, process.getuid?.() ?? 0];
+    assert.deepEqual(
+      uids.map((uid) => users.owns(uid)),
+      [false, true, true, false, true],
+    );
   });
 
   it("opens a directory for passing through whatever the umask", async () => {
     const path = join(directory, "passage");
     await mkdir(path, { mode: 0o700 });
-    await createUserPerVm(range).openPassage(path);
+    await createUserPerVm(registry, range).openPassage(path);
     assert.equal((await stat(path)).mode & 0o777, 0o711);
   });
 });
 
 describe("kilnd's own user", () => {
-  it("allocates nothing", () => {
-    assert.equal(OWN_USER.allocate(new Set()), undefined);
+  it("allocates nothing", async () => {
+    assert.equal(await OWN_USER.allocate("vm"), undefined);
     assert.equal(OWN_USER.runAs(undefined), undefined);
   });
 });

@@ -1,9 +1,9 @@
 // Who owns what, where kilnd is root: each VMM runs as a user of its own, and may read the shared files and write
 // its VM's. Where kilnd is an ordinary user everything is that user's and nothing is done here.
 
-import { chmod, chown, lstat } from "node:fs/promises";
+import { chmod, chown, lchown, lstat } from "node:fs/promises";
 import { dirname } from "node:path";
-import { Code, KilnError } from "../base/errors.js";
+import type { UserRange, UserRegistry } from "./user-registry.js";
 
 /** What the VMM of one VM runs as. */
 export interface RunAs {
@@ -12,8 +12,13 @@ export interface RunAs {
 }
 
 export interface Ownership {
-  /** A user for a new VM that none of `taken` has; undefined where kilnd is no root. */
-  allocate(taken: ReadonlySet<number>): number | undefined;
+  /** A user for a new VM that no other VM of this host has; undefined where kilnd is no root. */
+  allocate(vm: string): Promise<number | undefined>;
+  /** The user that a VM has: `uid`, or a new one where that is another's. */
+  hold(vm: string, uid: number): Promise<number>;
+  release(vm: string, uid: number | undefined): Promise<void>;
+  /** Forgets users that no VM of this root has any more. */
+  tidy(users: ReadonlyMap<string, number>): Promise<void>;
   runAs(uid: number | undefined): RunAs | undefined;
   /** True for the users that processes of ours run as. */
   owns(uid: number): boolean;
@@ -27,7 +32,10 @@ export interface Ownership {
 
 /** Everything belongs to kilnd's own user. */
 export const OWN_USER: Ownership = {
-  allocate: () => undefined,
+  allocate: async () => undefined,
+  hold: async (_vm, uid) => uid,
+  release: async () => undefined,
+  tidy: async () => undefined,
   runAs: () => undefined,
   owns: (uid) => uid === process.getuid?.(),
   openPassage: async () => undefined,
@@ -35,34 +43,21 @@ export const OWN_USER: Ownership = {
   give: async () => undefined,
 };
 
-export interface UserRange {
-  readonly firstUid: number;
-  readonly count: number;
-  /** Shared by all VMMs: what they may read in common. */
-  readonly gid: number;
-}
-
 /**
  * Ids that neither Debian (policy 9.2.2) nor systemd (docs/UIDS-GIDS.md) hands out: between systemd's container
  * range and 2^31.
  */
 export const DEFAULT_USER_RANGE: UserRange = { firstUid: 1_900_000_000, count: 65_536, gid: 1_899_999_999 };
 
-/** Root's way: a user for each VM. */
-export function createUserPerVm(range: UserRange = DEFAULT_USER_RANGE): Ownership {
-  // Goes round, so that two VMs in the making, which `taken` does not know yet, never get the same user.
-  let next = 0;
+/** Root's way: a user for each VM, by this host's registry. */
+export function createUserPerVm(registry: UserRegistry, range: UserRange = DEFAULT_USER_RANGE): Ownership {
   return {
-    allocate: (taken) => {
-      for (let tried = 0; tried < range.count; tried++) {
-        const uid = range.firstUid + next;
-        next = (next + 1) % range.count;
-        if (!taken.has(uid)) return uid;
-      }
-      throw new KilnError(Code.ResourceExhausted, `all ${range.count} user ids for VMs are taken`, {
-        reason: "no-user-id-left",
-      });
+    allocate: (vm) => registry.allocate(vm),
+    hold: (vm, uid) => registry.hold(vm, uid),
+    release: async (vm, uid) => {
+      if (uid !== undefined) await registry.release(vm, uid);
     },
+    tidy: (users) => registry.tidy(users),
     owns: (uid) =>
       uid === process.getuid?.() || (uid >= range.firstUid && uid < range.firstUid + range.count),
     runAs: (uid) => (uid === undefined ? undefined : { uid, gid: range.gid }),
@@ -73,7 +68,7 @@ export function createUserPerVm(range: UserRange = DEFAULT_USER_RANGE): Ownershi
       await chmod(path, 0o440);
     },
     give: async (path, uid) => {
-      if (uid !== undefined) await chown(path, uid, range.gid);
+      if (uid !== undefined) await lchown(path, uid, range.gid);
     },
   };
 }

@@ -24,6 +24,7 @@ import { orAborted } from "./shared-work.js";
 import { withConsole } from "./vm-end.js";
 import type { VmEntry } from "./vm-entry.js";
 import type { GuestTimings, Timings } from "./vm-status.js";
+import { settleUser } from "./vm-users.js";
 import { withProof } from "./vmm-processes.js";
 
 export interface Booted {
@@ -119,6 +120,7 @@ export async function bootVm(
   signal: AbortSignal,
 ): Promise<Booted> {
   const clock = stopwatch();
+  await settleUser(ctx, entry, false);
   const prepared = await prepareBoot(ctx, entry, runDirectory, signal);
   const preparedMs = clock();
   for (let attempt = 1; ; attempt++) {

@@ -68,6 +68,8 @@ export async function createVm(
   const { args, env, ports, ...program } = planProgram(config, image.run, base.hasInit);
   const labels = { ...image.run.labels, ...config.labels };
   const stopTimeoutMs = config.stopTimeoutMs || DEFAULTS.stopTimeoutMs[program.mode];
+  const uid = await ctx.ownership.allocate(id);
+  undo.push("give the user back", () => ctx.ownership.release(id, uid));
   const record: VmRecord = {
     version: 1,
     id,
@@ -83,7 +85,7 @@ export async function createVm(
     program: { ...program, args: [...args], env: [...env], ports: [...ports] },
     base: base.key,
     kernelId: kernel.id,
-    ...allocateUser(ctx),
+    ...(uid === undefined ? {} : { uid }),
   };
   undo.push("remove the VM's files", () => ctx.store.remove(id));
   const status = await makeDirectory(ctx, record, base);
@@ -167,10 +169,4 @@ async function findImage(
   });
   ctx.events.emit({ type: "image", action: "pull", id: image.id, attributes: { name: config.image } });
   return { image, isNew: !known.has(image.id) };
-}
-
-function allocateUser(ctx: EngineContext): { uid: number } | undefined {
-  const taken = new Set(ctx.vms.list().flatMap((entry) => entry.record.uid ?? []));
-  const uid = ctx.ownership.allocate(taken);
-  return uid === undefined ? undefined : { uid };
 }

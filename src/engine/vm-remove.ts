@@ -24,6 +24,7 @@ export async function removeEnded(ctx: EngineContext, entry: VmEntry): Promise<v
   try {
     await ctx.store.remove(entry.id);
     await rm(vmRunDirectory(ctx.runRoot, entry.id), { recursive: true, force: true });
+    await ctx.ownership.release(entry.id, entry.record.uid);
   } catch (error) {
     throw KilnError.from(error, `remove VM ${entry.name}`);
   } finally {

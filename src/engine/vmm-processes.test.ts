@@ -10,6 +10,7 @@ import { identifyProcess } from "../base/processes.js";
 import type { VmmRecord } from "../vmm/types.js";
 import { OWNER_VARIABLE, OwnerMark } from "./owner-mark.js";
 import { createUserPerVm, OWN_USER } from "./ownership.js";
+import type { UserRegistry } from "./user-registry.js";
 import { findVmms, isOf, isRecorded, jailedVm, killRecorded, killVmms, withProof } from "./vmm-processes.js";
 
 const NAME = "0123456789abcdef";
@@ -105,7 +106,10 @@ describe("findVmms and killVmms", () => {
     await sleeper(mark.environment(directory()), NOBODY);
     assert.deepEqual(await findVmms(context()), []);
     const range = { firstUid: NOBODY, count: 1, gid: NOBODY };
-    assert.equal((await findVmms({ ...context(), ownership: createUserPerVm(range) })).length, 1);
+    assert.equal(
+      (await findVmms({ ...context(), ownership: createUserPerVm({} as UserRegistry, range) })).length,
+      1,
+    );
   });
 });
 

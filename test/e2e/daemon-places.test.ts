@@ -34,7 +34,7 @@ describe("kilnd", () => {
   it("refuses a root that everybody may change, says which and leaves it as it was", async () => {
     const root = await directory("open", 0o777);
     const stderr = await refusal(root);
-    assert.ok(stderr.startsWith(`kilnd: ${root} can't be trusted: every user may change it (owner `), stderr);
+    assert.ok(stderr.includes(`${root} can't be trusted: every user may change it (owner `), stderr);
     assert.match(stderr, /^hint: .*chmod go-w/m);
     assert.deepEqual(await readdir(root), []);
   });
