@@ -42,11 +42,11 @@ export function createProtocolServer(options: ProtocolServerOptions): ProtocolSe
   const handler = guarded(adapter, log);
   const plain = http.createServer({ requestTimeout: 0 }, handler);
   const multiplexed = http2.createServer(
-    // Large windows: with the default of 64 KiB a copy is bound by round trips.
+    // A large window for each stream. The connection's own stays at 64 KiB: Node's HTTP/2 does not read while a write of
+    // its own waits, so a client's data must always fit into the socket's buffer, or both may wait for ever.
     { settings: { initialWindowSize: 1024 ** 2, maxConcurrentStreams: 1_000 } },
     handler,
   );
-  multiplexed.on("session", (session) => session.setLocalWindowSize(4 * 1024 ** 2));
   for (const server of [plain, multiplexed]) {
     server.on("clientError", (_: Error, socket: net.Socket) => socket.destroy());
   }
