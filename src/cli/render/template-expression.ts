@@ -1,45 +1,54 @@
-// What stands between {{ and }}: a field path, a literal, a function of those, or a pipe of functions.
+// What stands between {{ and }}: a field path, a variable, a literal, a function of those, or a pipe of functions.
 
-import { usageError } from "../usage-error.js";
+import { findFunction } from "./template-functions.js";
+import { bad, fieldOf } from "./template-values.js";
 
 /** An action, parsed. */
 export type Expression =
-  | { readonly kind: "path"; readonly path: readonly string[] }
-  | { readonly kind: "literal"; readonly value: string | number | boolean }
-  | { readonly kind: "call"; readonly name: FunctionName; readonly args: readonly Expression[] };
+  | { readonly kind: "path"; readonly of: "." | Expression | Variable; readonly path: readonly string[] }
+  | { readonly kind: "literal"; readonly value: string | number | boolean | undefined }
+  | { readonly kind: "call"; readonly name: string; readonly args: readonly Expression[] };
 
-const FUNCTIONS = {
-  json: (value: unknown) => JSON.stringify(value) ?? "null",
-  join: (value: unknown, separator: unknown) =>
-    Array.isArray(value) ? value.map(String).join(String(separator)) : "",
-  lower: (value: unknown) => String(value).toLowerCase(),
-  upper: (value: unknown) => String(value).toUpperCase(),
-  len: (value: unknown) => lengthOf(value),
-} as const;
-type FunctionName = keyof typeof FUNCTIONS;
-const ARITY: Readonly<Record<FunctionName, number>> = { json: 1, join: 2, lower: 1, upper: 1, len: 1 };
+interface Variable {
+  readonly kind: "variable";
+  /** "$" is the value that the template runs on. */
+  readonly name: string;
+}
+
+/** A pipe and the variables that take its value: `$x := .a`, `$i, $v := .list`. */
+export interface Declaration {
+  readonly names: readonly string[];
+  readonly expression: Expression;
+}
+
+/** Where an expression is evaluated. */
+export interface Scope {
+  readonly dot: unknown;
+  /** Innermost last; `$` first. */
+  readonly variables: ReadonlyMap<string, unknown>;
+}
+
+/** @throws KilnError invalid_argument `usage` */
+export function parseDeclaration(source: string): Declaration {
+  const match = /^\s*(\$\w+)(?:\s*,\s*(\$\w+))?\s*:?=\s*([\s\S]*)$/.exec(source);
+  if (match === null) return { names: [], expression: parseExpression(source) };
+  const [, first = "", second, rest = ""] = match;
+  return { names: second === undefined ? [first] : [first, second], expression: parseExpression(rest) };
+}
 
 /** @throws KilnError invalid_argument `usage` */
 export function parseExpression(source: string): Expression {
   const text = source.trim();
   if (text === "") throw bad("an action is empty");
-  let piped: Expression | undefined;
-  for (const part of splitPipes(text)) piped = parseCommand(part, piped);
-  return piped ?? { kind: "literal", value: "" };
+  const reader = new Reader(words(text));
+  const expression = parsePipe(reader);
+  if (reader.peek() !== undefined) throw bad("parentheses do not match");
+  return expression;
 }
 
-function splitPipes(text: string): string[][] {
-  const commands: string[][] = [[]];
-  for (const word of words(text)) {
-    if (word === "|") commands.push([]);
-    else commands.at(-1)?.push(word);
-  }
-  return commands;
-}
+const WORD = /"(?:[^"\\]|\\.)*"|`[^`]*`|\)(?:\.[\p{L}_][\p{L}\p{N}_-]*)*|[(|]|[^\s()|"`]+/gu;
 
-const WORD = /"(?:[^"\\]|\\.)*"|`[^`]*`|[()|]|[^\s()|"`]+/g;
-
-/** Strings whole, parentheses on their own, the rest at spaces. */
+/** Strings whole, parentheses on their own (a closing one with the fields taken of it), the rest at spaces. */
 function words(text: string): string[] {
   const out: string[] = [];
   const left = text.replace(WORD, (word) => {
@@ -50,62 +59,74 @@ function words(text: string): string[] {
   return out;
 }
 
-function parseCommand(parts: readonly string[], piped: Expression | undefined): Expression {
-  const { args, rest } = parseArguments(parts);
-  if (rest.length > 0) throw bad("parentheses do not match");
-  const [first, ...others] = args;
-  if (first === undefined) throw bad("a pipe has an empty part");
-  if (typeof first !== "string") {
-    if (others.length > 0 || piped !== undefined) throw bad("a field takes no arguments");
-    return first;
+class Reader {
+  readonly #words: readonly string[];
+  #at = 0;
+
+  constructor(all: readonly string[]) {
+    this.#words = all;
   }
-  // What is piped is the value, `join`'s separator comes after it.
-  return call(first, [...(piped === undefined ? [] : [piped]), ...others.map(asExpression)]);
+
+  peek(): string | undefined {
+    return this.#words[this.#at];
+  }
+
+  next(): string | undefined {
+    return this.#words[this.#at++];
+  }
 }
 
-type Argument = Expression | string;
-
-function parseArguments(parts: readonly string[]): { args: Argument[]; rest: readonly string[] } {
-  const args: Argument[] = [];
-  let rest = parts;
-  while (rest.length > 0) {
-    const [part = "", ...after] = rest;
-    if (part === ")") return { args, rest };
-    if (part === "(") {
-      const inner = parseArguments(after);
-      if (inner.rest[0] !== ")") throw bad("parentheses do not match");
-      args.push(fromArguments(inner.args));
-      rest = inner.rest.slice(1);
-    } else {
-      args.push(parseAtom(part));
-      rest = after;
-    }
+/** Up to a closing parenthesis or the end. */
+function parsePipe(reader: Reader): Expression {
+  let piped = parseCommand(reader, undefined);
+  while (reader.peek() === "|") {
+    reader.next();
+    piped = parseCommand(reader, piped);
   }
-  return { args, rest };
+  return piped;
 }
 
-function fromArguments(args: readonly Argument[]): Expression {
-  const [first, ...others] = args;
-  if (first === undefined) throw bad("parentheses are empty");
-  if (typeof first === "string") return call(first, others.map(asExpression));
-  if (others.length > 0) throw bad("a field takes no arguments");
+type Operand = Expression | string;
+
+function parseCommand(reader: Reader, piped: Expression | undefined): Expression {
+  const operands: Operand[] = [];
+  for (;;) {
+    const word = reader.peek();
+    if (word === undefined || word === "|" || word.startsWith(")")) break;
+    reader.next();
+    operands.push(word === "(" ? parseParentheses(reader) : parseAtom(word));
+  }
+  const [first, ...others] = operands;
+  if (first === undefined) throw bad(piped === undefined ? "an action is empty" : "a pipe has an empty part");
+  if (typeof first === "string") return call(first, others.map(asExpression), piped);
+  if (others.length > 0 || piped !== undefined) throw bad("a field takes no arguments");
   return first;
 }
 
-function asExpression(argument: Argument): Expression {
-  return typeof argument === "string" ? call(argument, []) : argument;
+function parseParentheses(reader: Reader): Expression {
+  const inner = parsePipe(reader);
+  const end = reader.next();
+  if (end?.startsWith(")") !== true) throw bad("parentheses do not match");
+  return end === ")" ? inner : { kind: "path", of: inner, path: end.slice(2).split(".") };
+}
+
+function asExpression(operand: Operand): Expression {
+  return typeof operand === "string" ? call(operand, [], undefined) : operand;
 }
 
 /** A literal or a path; a bare word is a function's name. */
-function parseAtom(part: string): Argument {
+function parseAtom(part: string): Operand {
   if (part.startsWith('"')) return { kind: "literal", value: parseString(part) };
   if (part.startsWith("`")) return { kind: "literal", value: part.slice(1, -1) };
   if (/^-?[0-9]+(\.[0-9]+)?$/.test(part)) return { kind: "literal", value: Number(part) };
   if (part === "true" || part === "false") return { kind: "literal", value: part === "true" };
-  if (part.startsWith("$")) throw bad("variables ($x) are not supported");
-  if (part === ".") return { kind: "path", path: [] };
-  if (/^(\.[\p{L}_][\p{L}\p{N}_-]*)+$/u.test(part)) return { kind: "path", path: part.slice(1).split(".") };
-  return part;
+  if (part === "nil") return { kind: "literal", value: undefined };
+  if (part === ".") return { kind: "path", of: ".", path: [] };
+  const match = /^(\$\w*)?((?:\.[\p{L}_][\p{L}\p{N}_-]*)*)$/u.exec(part);
+  if (match === null) return part;
+  const [, variable, path = ""] = match;
+  const of = variable === undefined ? "." : ({ kind: "variable", name: variable } as const);
+  return { kind: "path", of, path: path === "" ? [] : path.slice(1).split(".") };
 }
 
 function parseString(quoted: string): string {
@@ -116,61 +137,23 @@ function parseString(quoted: string): string {
   }
 }
 
-function call(name: string, args: readonly Expression[]): Expression {
-  if (!isFunction(name)) {
-    throw bad(`"${name}" is not supported; there are ${Object.keys(FUNCTIONS).join(", ")}, if and range`);
-  }
-  if (args.length !== ARITY[name])
-    throw bad(`${name} takes ${ARITY[name]} argument${ARITY[name] === 1 ? "" : "s"}`);
-  return { kind: "call", name, args };
+function call(name: string, args: readonly Expression[], piped: Expression | undefined): Expression {
+  const { pipedFirst } = findFunction(name, args.length + (piped === undefined ? 0 : 1));
+  const last = piped === undefined ? [] : [piped];
+  return { kind: "call", name, args: pipedFirst === true ? [...last, ...args] : [...args, ...last] };
 }
 
-function isFunction(name: string): name is FunctionName {
-  return Object.hasOwn(FUNCTIONS, name);
-}
-
-/** @throws KilnError invalid_argument `usage` where a field is not there */
-export function evaluate(expression: Expression, value: unknown): unknown {
+/** @throws KilnError invalid_argument `usage` where a field or a variable is not there */
+export function evaluate(expression: Expression, scope: Scope): unknown {
   if (expression.kind === "literal") return expression.value;
-  if (expression.kind === "path") return lookUp(value, expression.path);
-  const [first, second] = expression.args.map((arg) => evaluate(arg, value));
-  return FUNCTIONS[expression.name](first, second);
+  if (expression.kind === "path") return fieldOf(rootOf(expression.of, scope), expression.path);
+  const args = expression.args.map((arg) => evaluate(arg, scope));
+  return findFunction(expression.name, args.length).run(...args);
 }
 
-function lookUp(value: unknown, path: readonly string[]): unknown {
-  let at = value;
-  for (const name of path) {
-    if (at === undefined || at === null) return undefined;
-    if (typeof at !== "object") throw bad(`there is no field .${path.join(".")}`);
-    const key = findKey(at, name);
-    if (key === undefined) {
-      if (isOpenMap(at)) return undefined;
-      throw bad(`there is no field .${path.join(".")}; there are ${Object.keys(at).join(", ")}`);
-    }
-    at = (at as Record<string, unknown>)[key];
-  }
-  return at;
-}
-
-/** The field of that very name, else of that name in another case: `.Status.State` finds `status.state`. */
-function findKey(object: object, name: string): string | undefined {
-  if (Object.hasOwn(object, name)) return name;
-  const lower = name.toLowerCase();
-  return Object.keys(object).find((key) => key.toLowerCase() === lower);
-}
-
-/** Labels and the like hold any key: a missing one is empty, not a mistake. All their values are strings. */
-function isOpenMap(object: object): boolean {
-  return (
-    Object.values(object).every((item) => typeof item === "string") && !("id" in object) && !("ID" in object)
-  );
-}
-
-function lengthOf(value: unknown): number {
-  if (typeof value === "string" || Array.isArray(value)) return value.length;
-  return typeof value === "object" && value !== null ? Object.keys(value).length : 0;
-}
-
-function bad(why: string): Error {
-  return usageError("", `--format: ${why}`);
+function rootOf(of: "." | Expression | Variable, scope: Scope): unknown {
+  if (of === ".") return scope.dot;
+  if (of.kind !== "variable") return evaluate(of, scope);
+  if (!scope.variables.has(of.name)) throw bad(`there is no variable ${of.name}`);
+  return scope.variables.get(of.name);
 }

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { KilnError } from "../../base/errors.js";
 import { compileTemplate } from "./template.js";
+import { ALSO } from "./template-values.js";
 
 const value = {
   name: "web",
@@ -47,6 +48,40 @@ describe("compileTemplate", () => {
     assert.equal(run("{{range .tags}}{{.}}{{if .}}!{{end}}{{end}}"), "a!b!");
   });
 
+  it("knows what docker's templates use besides", () => {
+    assert.equal(run('{{index .labels "env"}}<{{index .labels "nope"}}>{{index .tags 1}}'), "test<>b");
+    assert.equal(run("{{(index .status.ports 1).vmPort}}"), "443");
+    assert.equal(run('{{printf "%-5s|%03d|%q" .name 7 .name}}'), 'web  |007|"web"');
+    assert.equal(run("{{println .name .status.exitCode}}{{print .name}}"), "web 0\nweb");
+    assert.equal(run('{{if eq .status.state "exited" "running"}}up{{end}}'), "up");
+    assert.equal(run('{{if and (ne .name "x") (not .none) (gt (len .tags) 1)}}yes{{end}}'), "yes");
+    assert.equal(run('{{or .none "default"}} {{.status.state | printf "<%s>"}}'), "default <running>");
+    assert.equal(run('{{title .name}} {{index (split "a/b" "/") 1}} {{truncate .name 2}}'), "Web b we");
+  });
+
+  it("knows with and variables", () => {
+    assert.equal(run("{{with .status}}{{.state}} {{$.name}}{{end}}"), "running web");
+    assert.equal(run("{{with .none}}a{{else with .name}}{{.}}{{else}}c{{end}}"), "web");
+    assert.equal(run("{{range $i, $tag := .tags}}{{$i}}={{$tag}} {{end}}"), "0=a 1=b ");
+    assert.equal(
+      run("{{range $key, $value := .labels}}{{$key}}:{{$value}};{{end}}").slice(0, 9),
+      "env:test;",
+    );
+    assert.equal(run("{{$n := .name}}{{range .tags}}{{$n}}{{.}} {{end}}"), "weba webb ");
+    assert.equal(
+      run("{{range $tag := .tags}}{{$tag}}{{end}}{{if $s := .status.state}}{{$s}}{{end}}"),
+      "abrunning",
+    );
+  });
+
+  it("looks into a second object for what the first lacks, very names before others", () => {
+    const both = { state: "own", name: "n", [ALSO]: { State: { Status: "up" }, Name: "/n", Extra: 1 } };
+    const say = (template: string) => compileTemplate(template)(both);
+    assert.equal(say("{{.state}} {{.State.Status}} {{.name}} {{.Name}} {{.extra}}"), "own up n /n 1");
+    assert.equal(say("{{json .}}"), '{"state":"own","name":"n"}');
+    assert.throws(() => say("{{.nope}}"), /there are state, name, State, Name, Extra/);
+  });
+
   it("trims with dashes and drops comments", () => {
     assert.equal(run("a  {{- .name -}}  b{{/* not {{here}} */}}"), "awebb");
   });
@@ -63,10 +98,12 @@ describe("compileTemplate", () => {
     const cases: [string, RegExp][] = [
       ["{{.nmae}}", /no field \.nmae; there are name,/],
       ["{{.name.x}}", /no field \.name\.x/],
-      ["{{printf `%s` .name}}", /"printf" is not supported/],
-      ["{{eq .name `web`}}", /"eq" is not supported/],
-      ["{{with .name}}{{end}}", /\{\{with\}\} is not supported/],
-      ["{{$x := .name}}", /variables/],
+      ["{{html .name}}", /"html" is not supported/],
+      ["{{printf `%z` .name}}", /printf has no %z/],
+      ["{{printf `%s`}}", /no value for %s/],
+      ["{{define `x`}}{{end}}", /\{\{define\}\} is not supported/],
+      ["{{$x}}", /no variable \$x/],
+      ["{{index .tags 2}}", /no element 2 in a list of 2/],
       ["{{if .name}}x", /no \{\{end\}\}/],
       ["{{end}}", /without its/],
       ["{{.name", /not closed/],
@@ -87,6 +124,12 @@ describe("compileTemplate", () => {
       "range ",
       "end",
       "else",
+      "with ",
+      "$x",
+      " := ",
+      "printf ",
+      "index ",
+      " 1",
       " | ",
       "json ",
       "(",

@@ -1,22 +1,19 @@
 // `--format '{{.Field}}'`: the documented subset of Go's text/template. Whatever is not in it is refused by name,
 // because half-working templates break scripts silently.
 
-import { usageError } from "../usage-error.js";
-import { type Expression, evaluate, parseExpression } from "./template-expression.js";
+import { type Declaration, evaluate, parseDeclaration, type Scope } from "./template-expression.js";
+import { bad, entriesOf, isTrue, toText } from "./template-values.js";
 
 type Node =
   | { readonly kind: "text"; readonly text: string }
-  | { readonly kind: "value"; readonly expression: Expression }
-  | { readonly kind: "if"; readonly branches: readonly Branch[]; readonly otherwise: readonly Node[] }
-  | {
-      readonly kind: "range";
-      readonly expression: Expression;
-      readonly body: readonly Node[];
-      readonly otherwise: readonly Node[];
-    };
+  | { readonly kind: "value"; readonly value: Declaration }
+  | { readonly kind: BlockKind; readonly branches: readonly Branch[]; readonly otherwise: readonly Node[] };
 
+type BlockKind = "if" | "with" | "range";
+
+/** What follows `{{if}}` or `{{else if}}`; `with` and `range` are alike. */
 interface Branch {
-  readonly condition: Expression;
+  readonly value: Declaration;
   readonly body: readonly Node[];
 }
 
@@ -24,15 +21,15 @@ interface Branch {
 export type Template = (value: unknown) => string;
 
 /**
- * Compiles a template: `{{.Field}}`, `{{json .}}`, `{{join .List ","}}`, `{{lower .}}`, `{{upper .}}`, `{{len .}}`,
- * `{{if}}`/`{{else if}}`/`{{else}}`/`{{end}}`, `{{range}}`/`{{else}}`/`{{end}}`, pipes, `{{- -}}`, comments.
+ * Compiles a template: `{{.Field}}`, the functions of template-functions.ts, `{{if}}`, `{{with}}` and `{{range}}` with
+ * `{{else}}` and `{{end}}`, variables, pipes, `{{- -}}`, comments.
  *
  * @throws KilnError invalid_argument `usage`
  */
 export function compileTemplate(source: string): Template {
   const parser = new Parser(tokenize(source));
   const nodes = parser.parseAll();
-  return (value) => render(nodes, value);
+  return (value) => render(nodes, { dot: value, variables: new Map([["$", value]]) });
 }
 
 type Token = { readonly kind: "text" | "action"; readonly text: string };
@@ -96,86 +93,81 @@ class Parser {
 
   #parseAction(action: string): Node {
     const [, word = "", rest = ""] = /^(\w*)\s*([\s\S]*)$/.exec(action) ?? [];
-    if (word === "if") return this.#parseIf(parseExpression(rest));
-    if (word === "range") return this.#parseRange(parseExpression(rest));
-    if (["with", "define", "template", "block", "break", "continue"].includes(word)) {
+    if (word === "if" || word === "with" || word === "range") return this.#parseBlock(word, rest);
+    if (["define", "template", "block", "break", "continue"].includes(word)) {
       throw bad(`{{${word}}} is not supported`);
     }
-    return { kind: "value", expression: parseExpression(action) };
+    return { kind: "value", value: parseDeclaration(action) };
   }
 
-  #parseIf(condition: Expression): Node {
+  #parseBlock(kind: BlockKind, first: string): Node {
     const branches: Branch[] = [];
-    let next: Expression | undefined = condition;
+    let next: string | undefined = first;
     while (next !== undefined) {
+      const value = parseDeclaration(next);
       const { nodes, stop } = this.#parseUntilStop();
-      branches.push({ condition: next, body: nodes });
-      const elseIf = /^else\s+if\s+([\s\S]+)$/.exec(stop ?? "");
-      if (stop === "end") return { kind: "if", branches, otherwise: [] };
-      if (stop === "else") return { kind: "if", branches, otherwise: this.#parseLastPart("if") };
-      if (elseIf?.[1] === undefined) throw bad("an {{if}} has no {{end}}");
-      next = parseExpression(elseIf[1]);
+      branches.push({ value, body: nodes });
+      const elseIf = new RegExp(`^else\\s+${kind}\\s+([\\s\\S]+)$`).exec(stop ?? "");
+      if (stop === "end") return { kind, branches, otherwise: [] };
+      if (stop === "else") return { kind, branches, otherwise: this.#parseLastPart(kind) };
+      next = kind === "range" ? undefined : elseIf?.[1];
     }
-    throw bad("an {{if}} has no {{end}}");
+    throw bad(`${kind === "if" ? "an" : "a"} {{${kind}}} has no {{end}}`);
   }
 
-  #parseRange(expression: Expression): Node {
-    const { nodes, stop } = this.#parseUntilStop();
-    if (stop === "end") return { kind: "range", expression, body: nodes, otherwise: [] };
-    if (stop === "else")
-      return { kind: "range", expression, body: nodes, otherwise: this.#parseLastPart("range") };
-    throw bad("a {{range}} has no {{end}}");
-  }
-
-  #parseLastPart(of: string): Node[] {
+  #parseLastPart(of: BlockKind): Node[] {
     const { nodes, stop } = this.#parseUntilStop();
     if (stop !== "end") throw bad(`an {{else}} of {{${of}}} has no {{end}}`);
     return nodes;
   }
 }
 
-function render(nodes: readonly Node[], value: unknown): string {
-  return nodes.map((node) => renderNode(node, value)).join("");
-}
-
-function renderNode(node: Node, value: unknown): string {
-  if (node.kind === "text") return node.text;
-  if (node.kind === "value") return toText(evaluate(node.expression, value));
-  if (node.kind === "if") {
-    const branch = node.branches.find(({ condition }) => isTrue(evaluate(condition, value)));
-    return render(branch?.body ?? node.otherwise, value);
+/** Variables that are declared on the way are seen by what follows in the same block, and by the blocks within. */
+function render(nodes: readonly Node[], scope: Scope): string {
+  const variables = new Map(scope.variables);
+  const inner = { dot: scope.dot, variables };
+  let text = "";
+  for (const node of nodes) {
+    if (node.kind === "text") text += node.text;
+    else if (node.kind === "value") {
+      const value = evaluate(node.value.expression, inner);
+      for (const name of node.value.names) variables.set(name, value);
+      if (node.value.names.length === 0) text += toText(value);
+    } else text += renderBlock(node.kind, node.branches, node.otherwise, inner);
   }
-  const items = itemsOf(evaluate(node.expression, value));
-  if (items.length === 0) return render(node.otherwise, value);
-  return items.map((item) => render(node.body, item)).join("");
+  return text;
 }
 
-function itemsOf(value: unknown): readonly unknown[] {
-  if (Array.isArray(value)) return value;
-  if (typeof value === "object" && value !== null) return Object.values(value);
-  return [];
-}
-
-/** Go's truth: the zero value of anything is false. */
-function isTrue(value: unknown): boolean {
-  if (Array.isArray(value)) return value.length > 0;
-  if (typeof value === "object" && value !== null)
-    return value instanceof Date || Object.keys(value).length > 0;
-  return value !== undefined && value !== null && value !== "" && value !== 0 && value !== false;
-}
-
-/** As Go prints: lists as [a b], maps as map[k:v], dates in RFC 3339. */
-function toText(value: unknown): string {
-  if (value === undefined || value === null) return "";
-  if (value instanceof Date) return value.toISOString();
-  if (Array.isArray(value)) return `[${value.map(toText).join(" ")}]`;
-  if (typeof value === "object") {
-    const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-    return `map[${entries.map(([key, item]) => `${key}:${toText(item)}`).join(" ")}]`;
+function renderBlock(
+  kind: BlockKind,
+  branches: readonly Branch[],
+  otherwise: readonly Node[],
+  scope: Scope,
+): string {
+  for (const { value, body } of branches) {
+    const found = evaluate(value.expression, scope);
+    if (kind === "range") {
+      const items = entriesOf(found);
+      if (items.length > 0)
+        return items.map((item) => render(body, itemScope(scope, value.names, item))).join("");
+    } else if (isTrue(found)) {
+      const variables = new Map(scope.variables);
+      for (const name of value.names) variables.set(name, found);
+      return render(body, { dot: kind === "with" ? found : scope.dot, variables });
+    }
   }
-  return String(value);
+  return render(otherwise, scope);
 }
 
-function bad(why: string): Error {
-  return usageError("", `--format: ${why}`);
+/** One variable is the item, two are its key and itself. */
+function itemScope(
+  scope: Scope,
+  names: readonly string[],
+  [key, item]: readonly [string | number, unknown],
+): Scope {
+  const variables = new Map(scope.variables);
+  const [first, second] = names;
+  if (first !== undefined) variables.set(first, second === undefined ? item : key);
+  if (second !== undefined) variables.set(second, item);
+  return { dot: item, variables };
 }

@@ -4,7 +4,9 @@ import { Code, KilnError } from "../../base/errors.js";
 import type { Kiln } from "../../sdk/index.js";
 import { defineCommand } from "../command.js";
 import { text } from "../flags.js";
+import { dockerImage, dockerVm } from "../render/docker-view.js";
 import { printObjects } from "../render/objects.js";
+import { ALSO } from "../render/template-values.js";
 
 type Kind = "vm" | "image" | "kernel";
 const KINDS: readonly Kind[] = ["vm", "image", "kernel"];
@@ -12,7 +14,8 @@ const KINDS: readonly Kind[] = ["vm", "image", "kernel"];
 export const command = defineCommand({
   description: `
 Shows all that is known of VMs, images or kernels, as a JSON array, or of each what a template asks for. A name is looked
-for among VMs, then images, then kernels. The fields' names are those of the API; templates take any case of them.
+for among VMs, then images, then kernels. The fields' names are those of the API; templates take any case of them, and
+the names that \`docker inspect\` has beside them: .State.Status, .NetworkSettings.Ports, .Config.Env, .HostConfig.Memory.
 `,
   operands: [{ name: "NAME...", complete: "vm" }],
   flags: {
@@ -21,6 +24,10 @@ for among VMs, then images, then kernels. The fields' names are those of the API
   },
   examples: [
     { does: "everything", line: "kiln inspect web" },
+    {
+      does: "as Docker says it",
+      line: "kiln inspect -f '{{.State.Running}} {{.NetworkSettings.IPAddress}}' web",
+    },
     { does: "its state and why", line: "kiln inspect -f '{{.status.state}} {{.status.reason}}' web" },
     { does: "how long its start took", line: "kiln inspect -f '{{json .status.timings}}' web" },
   ],
@@ -66,8 +73,14 @@ function isNoSuchName(error: KilnError): boolean {
 }
 
 async function lookUp(kiln: Kiln, kind: Kind, name: string): Promise<unknown> {
-  if (kind === "vm") return (await kiln.vms.get(name)).info;
-  if (kind === "image") return kiln.images.get(name);
+  if (kind === "vm") {
+    const { info } = await kiln.vms.get(name);
+    return { ...info, [ALSO]: dockerVm(info) };
+  }
+  if (kind === "image") {
+    const image = await kiln.images.get(name);
+    return { ...image, [ALSO]: dockerImage(image) };
+  }
   const { resolveNamed } = await import("../../base/ids.js");
   return resolveNamed("kernel", name, await kiln.kernels.list());
 }

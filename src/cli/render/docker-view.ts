@@ -1,0 +1,138 @@
+// VMs and images under the names that `docker inspect` has: for templates, so that scripts written for Docker go on
+// working. Only what kiln really has an answer for.
+
+import type { ImageInfo, PortBinding, VmInfo, VmState } from "../../sdk/index.js";
+import { familiarImage } from "./names.js";
+
+/** Docker's words for states. It has none for a VM on its way up, or for one that could not be run. */
+const STATES: Readonly<Record<VmState, string>> = {
+  unspecified: "dead",
+  created: "created",
+  starting: "created",
+  running: "running",
+  paused: "paused",
+  stopping: "running",
+  exited: "exited",
+  failed: "exited",
+};
+/** Go's zero time. */
+const NEVER = "0001-01-01T00:00:00Z";
+
+export function dockerVm(vm: VmInfo): object {
+  const { config, status } = vm;
+  const [path = "", ...args] = [...config.entrypoint, ...config.command];
+  return {
+    Id: vm.id,
+    Created: vm.createdAt,
+    Path: path,
+    Args: args,
+    State: dockerState(vm),
+    Image: config.imageId,
+    Name: vm.name,
+    RestartCount: status.restartCount,
+    Driver: status.vmm,
+    Platform: "linux",
+    Mounts: [],
+    Config: dockerConfig(vm),
+    HostConfig: dockerHostConfig(vm),
+    NetworkSettings: {
+      IPAddress: status.ipAddress,
+      Ports: portMap(status.ports),
+      Networks: { [config.network]: { IPAddress: status.ipAddress } },
+    },
+  };
+}
+
+function dockerState({ status }: VmInfo): object {
+  const word = STATES[status.state];
+  return {
+    Status: word,
+    Running: word === "running" || word === "paused",
+    Paused: word === "paused",
+    Restarting: false,
+    OOMKilled: status.oomKilled,
+    Dead: false,
+    Pid: status.pid,
+    ExitCode: status.exitCode,
+    Error: status.state === "failed" ? status.message : "",
+    StartedAt: status.startedAt ?? NEVER,
+    FinishedAt: status.finishedAt ?? NEVER,
+  };
+}
+
+function dockerConfig({ id, config }: VmInfo): object {
+  return {
+    Hostname: config.hostname || id.slice(0, 12),
+    User: config.user,
+    Tty: config.tty,
+    OpenStdin: config.openStdin,
+    Env: config.env,
+    Cmd: config.command,
+    Entrypoint: config.entrypoint,
+    Image: familiarImage(config.image),
+    WorkingDir: config.workdir,
+    Labels: config.labels,
+    StopSignal: config.stopSignal,
+    StopTimeout: config.stopTimeoutMs / 1000,
+  };
+}
+
+function dockerHostConfig({ config }: VmInfo): object {
+  return {
+    Memory: config.memoryBytes,
+    NanoCpus: config.cpus * 1e9,
+    RestartPolicy: { Name: config.restart.name, MaximumRetryCount: config.restart.maximumRetryCount },
+    AutoRemove: config.autoRemove,
+    NetworkMode: config.network,
+    PortBindings: portMap(config.publish),
+    PublishAllPorts: config.publishAll,
+    Dns: config.dns,
+    ExtraHosts: config.addHosts,
+    Binds: [],
+    Privileged: false,
+  };
+}
+
+/** {"80/tcp": [{HostIp, HostPort}]}; Docker's ports are texts. */
+function portMap(ports: readonly PortBinding[]): Record<string, object[]> {
+  const map: Record<string, object[]> = {};
+  for (const { hostIp, hostPort, vmPort, protocol } of ports) {
+    const key = `${vmPort}/${protocol}`;
+    map[key] = [
+      ...(map[key] ?? []),
+      { HostIp: hostIp || "0.0.0.0", HostPort: hostPort === 0 ? "" : String(hostPort) },
+    ];
+  }
+  return map;
+}
+
+export function dockerImage(image: ImageInfo): object {
+  const { config } = image;
+  const [os = "", architecture = "", variant = ""] = image.platform.split("/");
+  return {
+    Id: image.id,
+    RepoTags: image.names.map(familiarImage),
+    RepoDigests: image.digests.map(familiarImage),
+    Created: image.createdAt ?? NEVER,
+    Architecture: architecture,
+    Variant: variant,
+    Os: os,
+    Size: image.sizeBytes,
+    RootFS: { Type: "layers", Layers: image.layers },
+    Config: {
+      User: config.user,
+      Env: config.env,
+      Cmd: config.cmd,
+      Entrypoint: config.entrypoint,
+      WorkingDir: config.workdir,
+      Labels: config.labels,
+      ExposedPorts: keysOf(config.exposedPorts),
+      Volumes: keysOf(config.volumes),
+      StopSignal: config.stopSignal,
+    },
+  };
+}
+
+function keysOf(words: readonly string[]): Record<string, object> {
+  return Object.fromEntries(words.map((word) => [word, {}]));
+}
