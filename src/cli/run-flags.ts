@@ -32,7 +32,7 @@ export const runFlags = {
   name: text("NAME", "Name of the VM", { fallback: "two words" }),
   network: text("MODE", "Network of the VM", { choices: ["user", "none"], fallback: "user" }),
   net: text("MODE", "", { choices: ["user", "none"], hidden: true }),
-  platform: text("OS/ARCH", "Platform of the image", { fallback: "the host's" }),
+  platform: text("OS/ARCH[/VARIANT]", "Platform of the image", { fallback: "the host's" }),
   progress: progressFlag,
   publish: list("[IP:][HOST:]VM[/udp]", "Publish a port, or a range of them", { short: "p" }),
   "publish-all": bool("Publish every port that the image exposes", { short: "P" }),

@@ -48,6 +48,31 @@ describe("create", () => {
     assert.deepEqual(await directories(), [entry.id]);
   });
 
+  it("keeps what really runs, the image's words and the user's together", async () => {
+    const run = { ...world.image.run, entrypoint: ["/entry"], cmd: ["serve", "-v"], stopSignal: "SIGQUIT" };
+    world.image = { ...world.image, run };
+    const kept = async (changes: Partial<VmConfig>) => {
+      const { entrypoint, command, env, workdir, user, stopSignal } = (await create(changes)).record.config;
+      return [entrypoint, command, env.includes("A=image"), workdir, user, stopSignal];
+    };
+    const rest = [true, "/srv", "app", "SIGQUIT"];
+    assert.deepEqual(await kept({}), [["/entry"], ["serve", "-v"], ...rest]);
+    assert.deepEqual(await kept({ command: ["sh"] }), [["/entry"], ["sh"], ...rest]);
+    assert.deepEqual(await kept({ entrypoint: ["/own"], command: ["x"] }), [["/own"], ["x"], ...rest]);
+    assert.deepEqual(await kept({ entrypoint: [""], entrypointSet: true, command: ["x"] }), [
+      [],
+      ["x"],
+      ...rest,
+    ]);
+    const own = { env: ["A=own"], workdir: "/w", user: "me", stopSignal: "INT" };
+    assert.deepEqual((await kept(own)).slice(2), [false, "/w", "me", "INT"]);
+    world.hasInit = true;
+    assert.deepEqual((await kept({ init: "system", diskBytes: 1024 ** 3 })).slice(0, 2), [
+      [],
+      ["/sbin/init"],
+    ]);
+  });
+
   it("builds a base once for the same layers and disk size", async () => {
     await Promise.all([create(), create()]);
     await create();

@@ -9,11 +9,12 @@ import { formatPlatform, parsePlatform } from "../image/index.js";
 import type { Platform, RegistryCredentials, StoredImage } from "../image/types.js";
 import { type Base, baseKeyOf, cowBase } from "./bases.js";
 import { type EngineContext, emitVmEvent, isoNow } from "./context.js";
+import { effectiveConfig } from "./effective-config.js";
 import { guestPlatform, requireAsked, requireRunnable } from "./guest-platform.js";
 import { requireDisk } from "./host.js";
 import { notReady, type WorkOptions } from "./shared-work.js";
 import { dropImage, isImagesFault } from "./unusable-image.js";
-import { DEFAULTS, type VmConfig } from "./vm-config.js";
+import type { VmConfig } from "./vm-config.js";
 import { VmEntry } from "./vm-entry.js";
 import { VmLog } from "./vm-log.js";
 import { planProgram } from "./vm-plan.js";
@@ -65,9 +66,8 @@ export async function createVm(
     ctx.kernels.choose(config.kernel, options),
   ]);
   options.signal?.throwIfAborted();
-  const { args, env, ports, ...program } = planProgram(config, image.run, base.hasInit);
-  const labels = { ...image.run.labels, ...config.labels };
-  const stopTimeoutMs = config.stopTimeoutMs || DEFAULTS.stopTimeoutMs[program.mode];
+  const plan = planProgram(config, image.run, base.hasInit);
+  const { args, env, ports, ...program } = plan;
   const uid = await ctx.ownership.allocate(id);
   undo.push("give the user back", () => ctx.ownership.release(id, uid));
   const record: VmRecord = {
@@ -75,11 +75,9 @@ export async function createVm(
     id,
     createdAt: isoNow(ctx),
     config: {
-      ...config,
+      ...effectiveConfig(config, image.run, plan),
       name,
       imageId: image.id,
-      labels,
-      stopTimeoutMs,
       platform: formatPlatform(image.platform),
     },
     program: { ...program, args: [...args], env: [...env], ports: [...ports] },

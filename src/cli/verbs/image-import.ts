@@ -18,7 +18,7 @@ image's id. --change takes the lines of a Dockerfile that say how it runs: CMD, 
   flags: {
     change: list("LINE", "A Dockerfile line", { short: "c" }),
     message: text("TEXT", "Comment in the image's history", { short: "m" }),
-    platform: text("OS/ARCH", "Platform", { fallback: "the host's" }),
+    platform: text("OS/ARCH[/VARIANT]", "Platform", { fallback: "the host's" }),
   },
   examples: [
     {

@@ -19,7 +19,7 @@ Credentials come from the auth files and credential helpers of Docker and Podman
   flags: {
     creds: text("USER[:PASSWORD]", "Credentials; without the password it is read from KILN_PASSWORD"),
     "plain-http": bool("Allow a registry without TLS that is not on this machine"),
-    platform: text("OS/ARCH", "Platform", { fallback: "the host's" }),
+    platform: text("OS/ARCH[/VARIANT]", "Platform", { fallback: "the host's" }),
     progress: progressFlag,
     quiet: bool("Show no progress", { short: "q" }),
   },
