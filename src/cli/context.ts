@@ -1,5 +1,6 @@
 // What a verb may touch of the world: streams, environment, kilnd. Tests give it another world.
 
+import { hasReason } from "../base/errors.js";
 import type { Kiln } from "../sdk/index.js";
 import type { Style } from "./render/style.js";
 
@@ -46,12 +47,14 @@ export function printLine(context: Context, line: string): Promise<void> {
 /**
  * Does one thing for each target, prints the target where it went well and the error where not.
  *
+ * @param fine the reason of an error that is told and is no failure
  * @returns 0, or 1 where any of them failed
  */
 export async function forEachTarget(
   context: Context,
   targets: readonly string[],
   body: (target: string) => Promise<string | undefined>,
+  fine?: string,
 ): Promise<number> {
   let code = 0;
   for (const target of targets) {
@@ -59,7 +62,7 @@ export async function forEachTarget(
       const line = await body(target);
       if (line !== undefined) await printLine(context, line);
     } catch (error) {
-      code = 1;
+      if (fine === undefined || !hasReason(error, fine)) code = 1;
       await context.report(error);
     }
   }

@@ -281,6 +281,17 @@ describe("verbs with several VMs", () => {
     assert.deepEqual(kilnd.calls, ["KillVm HUP web", "RemoveVm -f web"]);
   });
 
+  it("remove by force what is gone already without failing: it says so and does the others", async () => {
+    const forced = await kiln(["rm", "-f", "nobody", "web"]);
+    assert.deepEqual([forced.code, forced.stdout], [0, "web\n"]);
+    assert.match(forced.stderr, /^kiln: no such VM: nobody\n/);
+    assert.equal((await kiln(["rm", "nobody"])).code, 1);
+    assert.equal((await kiln(["rmi", "-f", "nothing"])).code, 0);
+    assert.equal((await kiln(["rmi", "nothing"])).code, 1);
+    assert.equal((await kiln(["kernel", "rm", "-f", "nothing"])).code, 0);
+    assert.equal((await kiln(["kernel", "rm", "nothing"])).code, 1);
+  });
+
   it("print exit codes with wait", async () => {
     const vm = kilnd.add("job");
     if (vm.status !== undefined) Object.assign(vm.status, { state: VmState.EXITED, exitCode: 7 });

@@ -11,9 +11,14 @@ export const command = defineCommand({
   examples: [{ does: "remove one", line: "kiln kernel rm mine" }],
   async run(context, { flags, operands }) {
     const kiln = await context.connect();
-    return forEachTarget(context, operands, async (name) => {
-      await kiln.kernels.remove(name, { force: flags.force });
-      return name;
-    });
+    return forEachTarget(
+      context,
+      operands,
+      async (name) => {
+        await kiln.kernels.remove(name, { force: flags.force });
+        return name;
+      },
+      flags.force ? "kernel-not-found" : undefined,
+    );
   },
 });

@@ -7,7 +7,7 @@ import { bool } from "../flags.js";
 export const command = defineCommand({
   description: `
 Removes VMs with their disks and logs, and prints their names. One that runs is refused, or killed first with -f. The
-image stays.
+image stays. With -f one that is gone already, as a --rm VM that has just ended, is said and is no failure.
 `,
   operands: [{ name: "VM...", complete: "vm" }],
   flags: { force: bool("Kill those that run", { short: "f" }) },
@@ -17,9 +17,14 @@ image stays.
   ],
   async run(context, { flags, operands }) {
     const kiln = await context.connect();
-    return forEachTarget(context, operands, async (name) => {
-      await kiln.vms.ref(name).remove({ force: flags.force });
-      return name;
-    });
+    return forEachTarget(
+      context,
+      operands,
+      async (name) => {
+        await kiln.vms.ref(name).remove({ force: flags.force });
+        return name;
+      },
+      flags.force ? "vm-not-found" : undefined,
+    );
   },
 });

@@ -14,13 +14,18 @@ names and goes when the last of them does.
   examples: [{ does: "remove one", line: "kiln rmi nginx:1.27" }],
   async run(context, { flags, operands }) {
     const kiln = await context.connect();
-    return forEachTarget(context, operands, async (image) => {
-      const { untagged, deleted } = await kiln.images.remove(image, { force: flags.force });
-      const lines = [
-        ...untagged.map((name) => `Untagged: ${name}`),
-        ...deleted.map((id) => `Deleted: ${id}`),
-      ];
-      return lines.length === 0 ? undefined : lines.join("\n");
-    });
+    return forEachTarget(
+      context,
+      operands,
+      async (image) => {
+        const { untagged, deleted } = await kiln.images.remove(image, { force: flags.force });
+        const lines = [
+          ...untagged.map((name) => `Untagged: ${name}`),
+          ...deleted.map((id) => `Deleted: ${id}`),
+        ];
+        return lines.length === 0 ? undefined : lines.join("\n");
+      },
+      flags.force ? "image-not-found" : undefined,
+    );
   },
 });
