@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
@@ -32,7 +32,9 @@ describe("judgeKvm", () => {
   });
 
   it("does not believe a device that merely opens", async () => {
-    const verdict = await judgeKvm(probe({ boot: async () => "no word from the guest" }));
+    const verdict = await judgeKvm(
+      probe({ boot: async () => ({ why: "no word from the guest", late: false }) }),
+    );
     assert.equal(verdict.works, false);
     assert.match(verdict.why, /test boot under KVM failed: no word from the guest/);
   });
@@ -45,6 +47,46 @@ describe("judgeKvm", () => {
     assert.equal(boots, 1);
     await judgeKvm(probe({ boot, version: "8.0.0" }));
     assert.equal(boots, 2);
+  });
+
+  it("tries a boot that was only too slow again, a while later, and believes it the third time", async () => {
+    let boots = 0;
+    let clock = 1_000_000;
+    const late = probe({
+      now: () => clock,
+      boot: async () => {
+        boots++;
+        return { why: "no word from the guest in 10000 ms", late: true };
+      },
+    });
+    assert.deepEqual([(await judgeKvm(late)).final, boots], [false, 1]);
+    await judgeKvm(late);
+    assert.equal(boots, 1, "not at once");
+    for (const expected of [2, 3, 3]) {
+      clock += 3_600_000;
+      await judgeKvm(late);
+      assert.equal(boots, expected);
+    }
+    assert.equal((await judgeKvm(late)).final, true);
+  });
+
+  it("forgets a slow boot when a later one succeeds", async () => {
+    let clock = 0;
+    const now = () => clock;
+    await judgeKvm(probe({ now, boot: async () => ({ why: "no word from the guest", late: true }) }));
+    clock += 3_600_000;
+    const verdict = await judgeKvm(probe({ now, boot: async () => undefined }));
+    assert.deepEqual([verdict.works, verdict.final], [true, true]);
+  });
+
+  it("says no where only root may open the device and VMs have users of their own", async (t) => {
+    if (process.getuid?.() !== 0) return t.skip("needs root: a device of root's");
+    await chmod(device, 0o600);
+    const verdict = await judgeKvm(probe({ userPerVm: true }));
+    assert.equal(verdict.works, false);
+    assert.match(verdict.why, /open to root alone.*chgrp kvm/);
+    await chmod(device, 0o666);
+    assert.equal((await judgeKvm(probe({ userPerVm: true, boot: async () => undefined }))).works, true);
   });
 
   it("says that it has not been tried where there is nothing to boot, and tries later", async () => {
@@ -63,14 +105,17 @@ describe("testBoot", () => {
   });
 
   it("fails in silence after its deadline", async () => {
-    assert.match((await testBoot(shell("exec sleep 60"), 50)) ?? "", /no word from the guest in 50 ms/);
+    assert.match((await testBoot(shell("exec sleep 60"), 50))?.why ?? "", /no word from the guest in 50 ms/);
   });
 
   it("fails with the VMM's own words when it ends before the kernel speaks", async () => {
-    assert.equal(await testBoot(shell("echo 'no KVM today' >&2; exit 1")), "no KVM today");
+    assert.deepEqual(await testBoot(shell("echo 'no KVM today' >&2; exit 1")), {
+      why: "no KVM today",
+      late: false,
+    });
   });
 
   it("fails where there is no such program", async () => {
-    assert.match((await testBoot(["/nonexistent/vmm"])) ?? "", /ENOENT/);
+    assert.match((await testBoot(["/nonexistent/vmm"]))?.why ?? "", /ENOENT/);
   });
 });

@@ -8,12 +8,22 @@ export const TEST_BOOT_MS = 10_000;
 
 const MAX_OUTPUT = 64 * 1024;
 
+/** Why a test boot did not succeed. */
+export interface BootFailure {
+  readonly why: string;
+  /** It was only too slow: a busy host may be the cause. */
+  readonly late: boolean;
+}
+
 /**
  * Runs a VMM whose stdout is the guest's console, until the kernel has spoken and the process has ended.
  *
  * @returns undefined where it did, else why not
  */
-export function testBoot(argv: readonly string[], deadlineMs = TEST_BOOT_MS): Promise<string | undefined> {
+export function testBoot(
+  argv: readonly string[],
+  deadlineMs = TEST_BOOT_MS,
+): Promise<BootFailure | undefined> {
   return new Promise((resolve) => {
     const [program = "", ...args] = argv;
     const child = spawn(program, args, { env: planEnvironment(), stdio: ["ignore", "pipe", "pipe"] });
@@ -32,7 +42,7 @@ export function testBoot(argv: readonly string[], deadlineMs = TEST_BOOT_MS): Pr
     });
     const finish = (why: string | undefined) => {
       clearTimeout(timer);
-      resolve(why);
+      resolve(why === undefined ? undefined : { why, late });
     };
     child.once("error", (error) => finish(error.message));
     child.once("close", (code, signal) => {

@@ -1,12 +1,19 @@
-// Firecracker's command line, as strict as the real one: an unknown word ends it with status 153.
+// Firecracker's command line, as strict as the real one. What follows `--` is ignored.
 
 export interface StandinArguments {
   readonly flags: ReadonlySet<string>;
   readonly values: ReadonlyMap<string, string>;
 }
 
-/** Thrown where the real one exits with 153. */
-export class ArgumentError extends Error {}
+/** Thrown where the real one exits with 153 ("words"), 152 ("level"), or panics. */
+export class ArgumentError extends Error {
+  constructor(
+    message: string,
+    readonly kind: "words" | "level" | "panic" = "words",
+  ) {
+    super(message);
+  }
+}
 
 const WITH_VALUE = [
   "api-sock",
@@ -32,6 +39,7 @@ const FLAGS = [
   "show-log-origin",
   "boot-timer",
   "version",
+  "help",
   "snapshot-version",
   "enable-pci",
 ];
@@ -41,6 +49,7 @@ export function parseArguments(argv: readonly string[]): StandinArguments {
   const values = new Map<string, string>();
   for (let index = 0; index < argv.length; index++) {
     const word = argv[index] ?? "";
+    if (word === "--") break;
     const name = word.replace(/^--/, "");
     if (!word.startsWith("--")) throw new ArgumentError(`Found argument '${word}' which wasn't expected`);
     if (flags.has(name) || values.has(name))
@@ -68,9 +77,9 @@ function check(flags: ReadonlySet<string>, values: ReadonlyMap<string, string>):
     throw new ArgumentError("Argument 'no-seccomp' cannot be used together with argument 'seccomp-filter'");
   }
   const id = values.get("id") ?? "anonymous-instance";
-  if (!/^[A-Za-z0-9-]{1,64}$/.test(id)) throw new ArgumentError(`Invalid instance ID: ${id}`);
+  if (!/^[A-Za-z0-9-]{1,64}$/.test(id)) throw new ArgumentError(`Invalid instance ID: ${id}`, "panic");
   const level = values.get("level");
   if (level !== undefined && !/^(off|trace|debug|info|warn(ing)?|error)$/i.test(level)) {
-    throw new ArgumentError(`Invalid logging level: ${level}`);
+    throw new ArgumentError(`Invalid logging level: ${level}`, "level");
   }
 }

@@ -37,7 +37,7 @@ while [ $# -gt 0 ]; do
     --uid) uid=$2 ;;
     --gid) gid=$2 ;;
     --chroot-base-dir) base=$2 ;;
-    --cgroup-version) [ "$2" = 1 ] || [ "$2" = 2 ] || die "bad cgroup version" ;;
+    --cgroup-version) grep -q cgroup2 /proc/mounts || die "cgroups v2 are not mounted" ;;
     --netns|--cgroup|--resource-limit|--parent-cgroup) : ;;
     --) shift; break ;;
     *) die "Found argument '$1' which wasn't expected" ;;
@@ -47,6 +47,7 @@ done
 [ "$(id -u)" = 0 ] || die "not root"
 case $id in *[!A-Za-z0-9-]*) die "Invalid instance ID" ;; esac
 [ -f "$file" ] || die "$file is no file"
+file=$(realpath "$file") # and names the chroot after that, as the real one
 root=$base/$(basename "$file")/$id/root
 mkdir -p "$root"
 chown "$uid:$gid" "$root"

@@ -8,7 +8,8 @@ import { ArgumentError, parseArguments, type StandinArguments } from "./argument
 import { ActionError, Microvm } from "./microvm.js";
 import { type Body, BodyError, readConfigFile } from "./schema.js";
 
-const VERSION = "1.16.1";
+// Not 1.16: its pause cuts a guest off, which this one does not.
+const VERSION = "1.15.1";
 const EXIT = { ok: 0, generic: 1, badConfiguration: 152, badArguments: 153 } as const;
 
 /** Writes without waiting; a full FIFO loses bytes, as it does with the real one. */
@@ -108,7 +109,9 @@ class Standin {
       const known =
         error instanceof BodyError || error instanceof ActionError || error instanceof SyntaxError;
       this.say(`Configuration for VMM from one single json failed: ${(error as Error).message}`);
-      this.end(known ? EXIT.badConfiguration : EXIT.generic);
+      // As the real one: what is wrong in the file is an error, a file that can't be read is a panic.
+      if (!known) process.kill(process.pid, "SIGABRT");
+      this.end(EXIT.generic);
     }
   }
 
@@ -133,7 +136,12 @@ async function main(): Promise<void> {
   } catch (error) {
     if (!(error instanceof ArgumentError)) throw error;
     process.stderr.write(`Error: ParseArguments(${error.message})\n`);
-    process.exit(EXIT.badArguments);
+    if (error.kind === "panic") process.kill(process.pid, "SIGABRT");
+    process.exit(error.kind === "level" ? EXIT.badConfiguration : EXIT.badArguments);
+  }
+  if (args.flags.has("help")) {
+    process.stdout.write("firecracker [options]\n");
+    return;
   }
   if (args.flags.has("version")) {
     process.stdout.write(`Firecracker v${VERSION}\n\n`);

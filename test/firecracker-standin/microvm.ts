@@ -2,7 +2,7 @@
 // machine. It dies with this process: a Firecracker is one process.
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { accessSync, constants, existsSync } from "node:fs";
+import { accessSync, constants, existsSync, statSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname } from "node:path";
@@ -61,7 +61,7 @@ export class Microvm {
   }
 
   get balloon(): Body {
-    if (this.#balloon === undefined) throw new ActionError("Device not found");
+    if (this.#balloon === undefined) throw new ActionError("Balloon config error: No balloon device found.");
     return this.#balloon;
   }
 
@@ -94,8 +94,7 @@ export class Microvm {
         this.#nets.set(String(body.iface_id), body);
         break;
       case "vsock":
-        if (Number(body.guest_cid) < 3) throw new ActionError("Vsock config error: invalid guest CID");
-        this.#vsock = body;
+        this.#setVsock(body);
         break;
       case "balloon":
         this.#setBalloon(body);
@@ -112,7 +111,8 @@ export class Microvm {
     if (this.#bootSource === undefined) {
       throw new ActionError("Start microvm error: Cannot start microvm without kernel configuration.");
     }
-    const devices = this.#drives.size + this.#nets.size + [this.#vsock, this.#balloon].filter(Boolean).length;
+    const others = [this.#vsock, this.#balloon, this.#entropy].filter(Boolean).length;
+    const devices = this.#drives.size + this.#nets.size + others;
     if (devices > MAX_DEVICES) throw new ActionError("Start microvm error: no more device slots");
     await this.#startMachine(this.#bootSource);
     this.#state = "Running";
@@ -149,14 +149,40 @@ export class Microvm {
     if (vcpus < 1 || vcpus > 32) throw new ActionError("Machine config error: The vCPU number is invalid!");
     if (Number(body.mem_size_mib) < 1)
       throw new ActionError("Machine config error: The memory size is invalid!");
+    const memory = Number(body.mem_size_mib);
+    if (body.huge_pages === "2M" && memory % 2 !== 0)
+      throw new ActionError(
+        "Machine config error: The memory size (MiB) is not a multiple of the page size.",
+      );
+    if (body.smt === true && vcpus > 1 && vcpus % 2 !== 0)
+      throw new ActionError(
+        "Machine config error: The vCPU number is invalid! With SMT it must be 1 or even.",
+      );
+    if (memory < Number(this.#balloon?.amount_mib ?? 0))
+      throw new ActionError("Machine config error: The memory size is below the balloon's.");
     this.#machine = { ...this.#machine, ...body };
+  }
+
+  #setVsock(body: Body): void {
+    if (Number(body.guest_cid) < 3) throw new ActionError("Vsock config error: invalid guest CID");
+    const path = String(body.uds_path);
+    if (Buffer.byteLength(path) > 107 || existsSync(path))
+      throw new ActionError("Vsock config error: Cannot create backend for vsock device: in use or too long");
+    this.#vsock = body;
   }
 
   #setDrive(body: Body): void {
     const id = String(body.drive_id);
     checkId(id);
+    if (typeof body.socket === "string")
+      throw new ActionError("Drive config error: socket and path together");
+    const isOtherRoot = ([known, drive]: [string, Body]) => known !== id && drive.is_root_device === true;
+    if (body.is_root_device === true && [...this.#drives].some(isOtherRoot))
+      throw new ActionError("Drive config error: A root block device already exists!");
     const mode = body.is_read_only === true ? constants.R_OK : constants.R_OK | constants.W_OK;
     openable(String(body.path_on_host), mode, "Drive config error: Error manipulating the backing file");
+    if (statSync(String(body.path_on_host)).isDirectory())
+      throw new ActionError("Drive config error: Error manipulating the backing file: Is a directory");
     this.#drives.set(id, body);
   }
 

@@ -32,8 +32,9 @@ const SHAPES = {
   "machine-config": {
     vcpu_count: must(uint(255)),
     mem_size_mib: must(uint(Number.MAX_SAFE_INTEGER)),
-    smt: may(bool),
-    cpu_template: may(text),
+    // No null: the one field for which the real one refuses it.
+    smt: { check: bool, required: false },
+    cpu_template: may(oneOf("C3", "T2", "T2S", "T2CL", "T2A", "V1N1", "None")),
     track_dirty_pages: may(bool),
     huge_pages: may(oneOf("None", "2M")),
   },
@@ -68,7 +69,7 @@ const SHAPES = {
   entropy: { rate_limiter: may(object) },
   logger: {
     log_path: may(text),
-    level: may(text),
+    level: may((value) => /^(off|trace|debug|info|warn(ing)?|error)$/i.test(String(value))),
     show_level: may(bool),
     show_log_origin: may(bool),
     module: may(text),

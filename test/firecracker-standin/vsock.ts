@@ -1,5 +1,5 @@
 // Firecracker's vsock socket on the host's side: `CONNECT <port>\n`, `OK <host port>\n`, then the stream; closed where
-// nobody listens in the guest. Behind it one virtio-serial port, which the guest "listens" on while it has it open.
+// nobody listens in the guest, never answered where the guest has no driver yet. Behind it one virtio-serial port, which the guest "listens" on while it has it open.
 
 import { connect, createServer, type Server, type Socket } from "node:net";
 
@@ -12,6 +12,7 @@ export class VsockBridge {
   readonly #channelPath: string;
   readonly #clients = new Set<Socket>();
   #guestListens = false;
+  #driverIsUp = false;
   #turn: Promise<void> = Promise.resolve();
   #nextHostPort = 1073741824;
 
@@ -31,11 +32,13 @@ export class VsockBridge {
 
   setGuestListens(listens: boolean): void {
     this.#guestListens = listens;
+    if (listens) this.#driverIsUp = true;
     if (!listens) for (const client of this.#clients) client.destroy();
   }
 
   close(): void {
     this.setGuestListens(false);
+    for (const client of this.#clients) client.destroy();
     this.#server.close();
   }
 
@@ -64,6 +67,7 @@ export class VsockBridge {
       client.destroy();
       return;
     }
+    if (!this.#driverIsUp) return; // the request is lost: the client waits for nothing
     this.#turn = this.#turn.then(() => this.#carry(client));
   }
 

@@ -42,6 +42,13 @@ describe("Firecracker's sockets", () => {
         }),
       );
 
+    it("gives up in its time where nobody answers, as before the guest has a driver", async () => {
+      await guest(() => undefined);
+      await assert.rejects(dialVsock(path, 1024, { timeoutMs: 20 }), (error) =>
+        hasReason(error, "nobody-listens"),
+      );
+    });
+
     it("asks for the port and keeps every byte after the answer", async () => {
       let asked = "";
       await guest((socket, request) => {
@@ -97,6 +104,20 @@ describe("Firecracker's sockets", () => {
       await assert.rejects(
         callApi(path, "PUT", "/actions", {}),
         (error) => hasReason(error, "firecracker-error") && /not today/.test(String(error)),
+      );
+    });
+
+    it("gives the words of a refusal that is no JSON, as its HTTP layer makes them", async () => {
+      await listen(
+        createHttpServer((_request, response) => {
+          response.writeHead(400).end('{ "error": "Unsupported HTTP method.\nTry another" }');
+        }),
+      );
+      await assert.rejects(
+        callApi(path, "PUT", "/actions", {}),
+        (error) =>
+          hasReason(error, "firecracker-error") &&
+          /refused: Unsupported HTTP method. Try another$/.test(String(error)),
       );
     });
 

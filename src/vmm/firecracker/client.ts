@@ -8,11 +8,12 @@ import { Code, KilnError } from "../../base/errors.js";
 import type { Abortable } from "../../base/progress.js";
 
 const API_TIMEOUT_MS = 15_000;
+const MAX_WORDS = 2000;
 const MAX_ANSWER_BYTES = 256 * 1024;
 
 /** `OK <host port>\n` is shorter; anything longer is no answer of Firecracker's. */
 const MAX_ACK_BYTES = 32;
-/** Firecracker gives the guest 2 s to accept. */
+/** Firecracker gives the guest 2 s to accept; it answers nothing while the guest has no driver yet, or is paused. */
 const VSOCK_TIMEOUT_MS = 5000;
 
 /**
@@ -55,13 +56,25 @@ export function callApi(
 }
 
 function readAnswer(status: number, text: string): unknown {
-  const value = text === "" ? undefined : parseJson(text);
-  if (status >= 200 && status < 300) return value;
-  // Every refusal is 400 or 413 with this one field; its text is for people.
-  const words = (value as { fault_message?: unknown } | undefined)?.fault_message;
-  throw new KilnError(Code.FailedPrecondition, `Firecracker refused: ${words ?? `HTTP status ${status}`}`, {
+  if (status >= 200 && status < 300) return text === "" ? undefined : parseJson(text);
+  const words = refusalWords(text).slice(0, MAX_WORDS) || `HTTP status ${status}`;
+  throw new KilnError(Code.FailedPrecondition, `Firecracker refused: ${words}`, {
     reason: "firecracker-error",
   });
+}
+
+/**
+ * What a refusal says, for people. The API answers `{"fault_message": …}`; its HTTP layer (a method it does not know, a
+ * body too long) answers `{ "error": "…` with raw line ends in the string, which is no JSON.
+ */
+function refusalWords(text: string): string {
+  try {
+    const { fault_message, error } = JSON.parse(text) as { fault_message?: unknown; error?: unknown };
+    return String(fault_message ?? error ?? "");
+  } catch {
+    const raw = /"error"\s*:\s*"([^"]*)/.exec(text)?.[1] ?? "";
+    return raw.replace(/\s+/g, " ").trim();
+  }
 }
 
 function parseJson(text: string): unknown {
@@ -93,12 +106,16 @@ export function connectSocket(path: string): Promise<Socket> {
  *
  * @throws KilnError unavailable `nobody-listens` where the guest has no listener (yet)
  */
-export async function dialVsock(udsPath: string, port: number, options: Abortable): Promise<Socket> {
+export async function dialVsock(
+  udsPath: string,
+  port: number,
+  options: Abortable & { readonly timeoutMs?: number },
+): Promise<Socket> {
   options.signal?.throwIfAborted();
   const socket = await connectSocket(udsPath);
   try {
     socket.write(`CONNECT ${port}\n`);
-    await readAck(socket, options.signal);
+    await readAck(socket, options.timeoutMs ?? VSOCK_TIMEOUT_MS, options.signal);
     return socket;
   } catch (error) {
     socket.destroy();
@@ -108,10 +125,10 @@ export async function dialVsock(udsPath: string, port: number, options: Abortabl
 }
 
 /** Reads up to the line's end and not a byte further: the guest's first bytes may follow at once. */
-function readAck(socket: Socket, signal: AbortSignal | undefined): Promise<void> {
+function readAck(socket: Socket, timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     let line = "";
-    const timer = setTimeout(() => finish(nobody("no answer")), VSOCK_TIMEOUT_MS);
+    const timer = setTimeout(() => finish(nobody("no answer")), timeoutMs);
     const finish = (error?: unknown) => {
       clearTimeout(timer);
       socket.off("readable", onReadable);

@@ -36,8 +36,6 @@ import { planSlirp, startSlirp } from "./user-network.js";
 export interface FirecrackerDriverOptions extends FirecrackerProbeOptions {
   /** The built library of agent/netguard; VMs with a network card are refused without it. */
   readonly netguard?: string | undefined;
-  /** Firecracker's jailer, path or name; default "jailer". Used by a root daemon for VMs with a user of their own. */
-  readonly jailer?: string | undefined;
 }
 
 const CONSOLE_LOG = "console.log";
@@ -95,6 +93,7 @@ class FirecrackerDriver implements VmmDriver {
     undo.push("kill Firecracker", () => vmm.kill());
     const facts = {
       consoleLog: log.path,
+      version,
       ...(plan.jail === undefined ? {} : { jail: plan.jail.base, jailLink: plan.jail.link }),
     };
     const record: VmmRecord = { driver: this.kind, process: vmm.id, capabilities, facts };

@@ -11,11 +11,13 @@ import type { VmmExit, VmmHandle, VmmRecord, VmmStats } from "../types.js";
 import type { ProcessEnd, VmmProcess } from "../vmm-process.js";
 import { callApi, connectSocket, dialVsock } from "./client.js";
 import { CHANNEL_PORT } from "./config.js";
+import { DialPatience } from "./dial-patience.js";
 import { judgeExit } from "./exit-cause.js";
 import { removeJail } from "./jail.js";
 import { LogWatch } from "./log-watch.js";
 import { MetricsReader } from "./metrics.js";
 import type { FirecrackerPaths } from "./paths.js";
+import { continueProcess, isStopped, pauseWay, stopProcess } from "./pause.js";
 
 const MIB = 1024 * 1024;
 
@@ -36,6 +38,7 @@ export class FirecrackerHandle implements VmmHandle {
   readonly #words = new LogWatch();
   readonly #metrics = new MetricsReader();
   readonly #readers: FifoReader[] = [];
+  readonly #patience = new DialPatience();
   #watch: Socket | undefined;
   #killed = false;
   #detached = false;
@@ -46,7 +49,7 @@ export class FirecrackerHandle implements VmmHandle {
     this.record = parts.record;
     this.firstOutput = parts.log.firstOutput;
     this.consoleLog = parts.log.path;
-    this.#channel = new ExclusiveChannel((options) => dialVsock(parts.paths.vsock, CHANNEL_PORT, options));
+    this.#channel = new ExclusiveChannel((options) => this.#dial(options));
     this.exited = parts.process.ended.then((end) => this.#afterEnd(end));
   }
 
@@ -78,6 +81,7 @@ export class FirecrackerHandle implements VmmHandle {
 
   /** "Not started", "Running" or "Paused". */
   async state(): Promise<string> {
+    if (await isStopped(this.#parts.process)) return "Paused";
     const answer = (await this.#call("GET", "/")) as { state?: unknown } | undefined;
     return String(answer?.state);
   }
@@ -88,11 +92,19 @@ export class FirecrackerHandle implements VmmHandle {
   }
 
   async pause(): Promise<void> {
-    await this.#do("pause", () => this.#call("PATCH", "/vm", { state: "Paused" }));
+    const way = pauseWay(this.record.facts.version);
+    await this.#do("pause", () =>
+      way === "signal" ? stopProcess(this.#parts.process) : this.#call("PATCH", "/vm", { state: "Paused" }),
+    );
   }
 
   async resume(): Promise<void> {
-    await this.#do("resume", () => this.#call("PATCH", "/vm", { state: "Resumed" }));
+    // Asked of the process: an earlier kilnd may have paused it the other way.
+    await this.#do("resume", async () =>
+      (await isStopped(this.#parts.process))
+        ? continueProcess(this.#parts.process)
+        : this.#call("PATCH", "/vm", { state: "Resumed" }),
+    );
   }
 
   /** SIGKILL: Firecracker has no fast way of its own, and nothing to flush. */
@@ -108,6 +120,7 @@ export class FirecrackerHandle implements VmmHandle {
 
   async stats(): Promise<VmmStats> {
     const stats = await this.#parts.process.stats();
+    if (await isStopped(this.#parts.process)) return { ...stats, traffic: this.#metrics.traffic };
     // Refused before the guest runs; the counters are then those of the minute before.
     await this.#call("PUT", "/actions", { action_type: "FlushMetrics" }).catch(() => undefined);
     return { ...stats, traffic: this.#metrics.traffic };
@@ -115,6 +128,7 @@ export class FirecrackerHandle implements VmmHandle {
 
   async setBalloon(bytes: number): Promise<void> {
     const amount_mib = Math.ceil(bytes / MIB);
+    if (await isStopped(this.#parts.process)) throw paused("change the memory");
     await this.#do("change the memory", () => this.#call("PATCH", "/balloon", { amount_mib }));
   }
 
@@ -127,6 +141,13 @@ export class FirecrackerHandle implements VmmHandle {
     this.#detached = true;
     this.#parts.process.release();
     await this.#letGo();
+  }
+
+  async #dial(options: Abortable): Promise<Socket> {
+    const { vsock } = this.#parts.paths;
+    const socket = await dialVsock(vsock, CHANNEL_PORT, { ...options, timeoutMs: this.#patience.next() });
+    this.#patience.answered();
+    return socket;
   }
 
   #call(
@@ -176,6 +197,10 @@ export class FirecrackerHandle implements VmmHandle {
     for (const reader of this.#readers) reader.close();
     await this.#parts.log.close();
   }
+}
+
+function paused(what: string): KilnError {
+  return new KilnError(Code.FailedPrecondition, `${what}: the VM is paused`, { reason: "vm-paused" });
 }
 
 function ended(what: string): KilnError {

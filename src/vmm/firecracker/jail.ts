@@ -52,7 +52,7 @@ export function planJail(
       jailer,
       ...["--id", spec.vmId, "--exec-file", program],
       ...["--uid", String(runAs.uid), "--gid", String(runAs.gid)],
-      ...["--chroot-base-dir", base, "--cgroup-version", "2"],
+      ...["--chroot-base-dir", base],
       "--",
       // The jailer hands --id on by itself.
       ...planArguments(spec.vmId, planPaths("/")).slice(2),

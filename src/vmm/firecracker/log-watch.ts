@@ -3,8 +3,16 @@
 
 const KEPT_BYTES = 8 * 1024;
 const CLEAN_END = /exiting successfully/;
-/** API calls and their answers are no reason for an end. */
-const CHATTER = /The API server received|executed successfully|Running Firecracker|Successfully started/;
+/** What 1.14 to 1.17 say at level Info without any trouble: no reason for an end. */
+const CHATTER = new RegExp(
+  [
+    "The API server received|executed successfully|Running Firecracker|Successfully started",
+    "Listening on API socket|API server started|API request took|'(resume|pause) vm'",
+    "[Ss]ignall?ing event queue|notifying tx queue|Artificially kick|spurious notification",
+    "Vmm is stopping|Killing vCPU threads|VcpuEvent::Resume|immediate_exit|messages were suppressed",
+    "exiting with error",
+  ].join("|"),
+);
 
 export class LogWatch {
   #text = "";

@@ -1,13 +1,13 @@
 // What Firecracker is here and whether it can run: the binary, a version that has what kiln needs, a working KVM.
 
 import { execFile } from "node:child_process";
-import { access, constants, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { access, constants, mkdtemp, realpath, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { SingleFlight } from "../../base/lock.js";
 import { judgeKvm, type KvmVerdict, type ProbeKernel } from "../kvm-verdict.js";
 import { atLeast, findProgram, versionText } from "../programs.js";
-import { testBoot } from "../test-boot.js";
+import { type BootFailure, testBoot } from "../test-boot.js";
 import type { Accelerator } from "../types.js";
 import { NETWORK_PROGRAMS } from "./user-network.js";
 
@@ -18,6 +18,8 @@ export interface FirecrackerProbeOptions {
   readonly cacheDirectory: string;
   /** Path or name; default firecracker. */
   readonly firecracker?: string | undefined;
+  /** Firecracker's jailer, path or name; default "jailer". Used by a root daemon for VMs with a user of their own. */
+  readonly jailer?: string | undefined;
   readonly probeKernel?: (() => Promise<ProbeKernel | undefined>) | undefined;
   /** True: no test boot under KVM; for a Firecracker that is known to run (the stand-in of the tests). */
   readonly trustFirecracker?: boolean | undefined;
@@ -63,8 +65,10 @@ export class FirecrackerProber {
 
   async #find(): Promise<Omit<FirecrackerVerdict, "accelerator">> {
     const name = this.#options.firecracker ?? "firecracker";
-    const path = await findProgram(name);
-    if (path === undefined) return { usable: false, found: { why: `${name} is not installed` } };
+    const named = await findProgram(name);
+    if (named === undefined) return { usable: false, found: { why: `${name} is not installed` } };
+    // The jailer resolves links too, and names its chroot after what it finds.
+    const path = await realpath(named);
     const { version } = await this.#inspect(path);
     if (version === undefined) return { usable: false, found: { why: `${path} tells no version`, path } };
     if (!atLeast(version, LEAST_VERSION)) {
@@ -80,10 +84,15 @@ export class FirecrackerProber {
   async #inspect(path: string): Promise<FoundProgram> {
     const { mtimeMs } = await stat(path);
     if (this.#program?.path === path && this.#program.mtimeMs === mtimeMs) return this.#program;
-    const version = /Firecracker v([0-9][0-9.]*)/.exec(await versionText(path))?.[1];
+    const version = /Firecracker v([0-9][0-9.]*(?:-[A-Za-z0-9.]+)?)/.exec(await versionText(path))?.[1];
     this.#kvm = undefined;
     this.#program = { path, version, mtimeMs };
     return this.#program;
+  }
+
+  /** Root's VMs have users of their own; the jailer gives them a node of their own, nothing else does. */
+  async #runsAsOtherUsers(): Promise<boolean> {
+    return process.getuid?.() === 0 && (await findProgram(this.#options.jailer ?? "jailer")) === undefined;
   }
 
   async #judge(path: string, version: string): Promise<KvmVerdict> {
@@ -98,6 +107,7 @@ export class FirecrackerProber {
       cacheDirectory,
       kernel: await probeKernel?.(),
       boot,
+      userPerVm: await this.#runsAsOtherUsers(),
     });
     return this.#kvm;
   }
@@ -123,7 +133,7 @@ async function bootOnce(
   path: string,
   kernel: ProbeKernel,
   cacheDirectory: string,
-): Promise<string | undefined> {
+): Promise<BootFailure | undefined> {
   const directory = await mkdtemp(join(cacheDirectory, "probe-"));
   try {
     const config = join(directory, "config.json");

@@ -100,6 +100,7 @@ async function chooseAccelerator(
     cacheDirectory: options.cacheDirectory,
     kernel: await options.probeKernel?.(),
     boot: (kernel) => testBoot(testArguments(path, kernel)),
+    userPerVm: process.getuid?.() === 0,
   });
   return fromVerdict(verdict, version);
 }
