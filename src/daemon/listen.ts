@@ -2,12 +2,13 @@
 
 import { spawnSync } from "node:child_process";
 import { chmod, chown, rename, rm, stat } from "node:fs/promises";
-import { connect, type Server } from "node:net";
+import { connect, createServer, type Server } from "node:net";
 import { dirname } from "node:path";
 import { Code, errnoOf, KilnError } from "../base/errors.js";
-import { makeDirectory } from "../base/files.js";
 import type { Logger } from "../base/log.js";
 import { MAX_SOCKET_PATH } from "../base/paths.js";
+import { makeTrustedDirectory } from "../base/trusted-path.js";
+import { SocketKeeper } from "./socket-keeper.js";
 
 /** First descriptor that systemd passes (sd_listen_fds(3)). */
 const FIRST_FD = 3;
@@ -36,7 +37,7 @@ export interface ListenOptions {
 
 export interface Listening {
   readonly path: string;
-  /** Removes the socket's file, unless it is systemd's. */
+  /** Removes the socket's file, unless it is systemd's or somebody else's by now. */
   unlink(): Promise<void>;
 }
 
@@ -49,10 +50,30 @@ export async function listenAt(server: Server, options: ListenOptions): Promise<
     return { path: typeof address === "string" ? address : "systemd's", unlink: async () => undefined };
   }
   const { path } = options;
-  const making = `${path}.new`;
-  if (Buffer.byteLength(making) > MAX_SOCKET_PATH) throw tooLong(path);
-  await makeDirectory(dirname(path));
+  if (Buffer.byteLength(makingName(path)) > MAX_SOCKET_PATH) throw tooLong(path);
+  await makeTrustedDirectory(dirname(path));
   await removeStale(path);
+  await bind(server, options);
+  const keeper = new SocketKeeper(path, () => bindAnew(server, options), options.log);
+  await keeper.begin();
+  return { path, unlink: () => keeper.end() };
+}
+
+const makingName = (path: string): string => `${path}.new`;
+
+/** One more way to a server, at its old name. A listener of Node's has one name for ever. */
+async function bindAnew(server: Server, options: ListenOptions): Promise<Server> {
+  const more = createServer((connection) => server.emit("connection", connection));
+  await makeTrustedDirectory(dirname(options.path));
+  await bind(more, options);
+  more.unref();
+  return more;
+}
+
+/** Makes the socket's file. */
+async function bind(server: Server, options: ListenOptions): Promise<void> {
+  const { path } = options;
+  const making = makingName(path);
   await rm(making, { force: true });
   // Under another name until it has its mode and group: never open to more than it is meant for, and never closed to a
   // first client. (The umask would do it too, but it belongs to all threads at once.)
@@ -60,7 +81,6 @@ export async function listenAt(server: Server, options: ListenOptions): Promise<
   await chmod(making, SOCKET_MODE);
   await giveToGroup(making, options);
   await rename(making, path);
-  return { path, unlink: () => rm(path, { force: true }) };
 }
 
 function tooLong(path: string): KilnError {

@@ -71,6 +71,10 @@ describe("kilnd", () => {
     process.kill(pid, 0);
     await kiln.startDaemon();
     assert.equal(await kiln.ok(["exec", "stays", "echo", "here"]), "here\n");
+    const before = await kiln.ok(["ps", "--no-trunc", "-q"]);
+    await rm(kiln.socket);
+    assert.equal(await kiln.ok(["ps", "--no-trunc", "-q"]), before, "after its socket was removed");
+    assert.equal(await kiln.ok(["exec", "stays", "echo", "here"]), "here\n");
     await kiln.ok(["rm", "-f", "stays"]);
   });
 });
