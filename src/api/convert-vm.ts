@@ -138,9 +138,10 @@ export function toTimestamp(iso: string): Timestamp {
   return timestampFromDate(new Date(iso));
 }
 
-/** Nanoseconds since 1970 to the wire. */
+/** Nanoseconds since 1970 to the wire, where the part of a second is never negative. */
 export function timestampFromNs(ns: bigint): Timestamp {
-  return { ...timestampFromMs(0), seconds: ns / NANO, nanos: Number(ns % NANO) };
+  const nanos = ((ns % NANO) + NANO) % NANO;
+  return { ...timestampFromMs(0), seconds: (ns - nanos) / NANO, nanos: Number(nanos) };
 }
 
 /** The wire to nanoseconds since 1970. */

@@ -67,8 +67,9 @@ export function createVmService(engine: Engine): ServiceImpl<typeof VmService> {
       return { exitCode: entry.status.exitCode, status: toStatus(entry) };
     },
     async statPath({ vm, path }, { signal }) {
-      const { name, size, mode, mtimeUnixNs, linkTarget } = await engine.statPath(vm, path, signal);
-      return { name, size, mode, mtime: timestampFromNs(mtimeUnixNs), linkTarget };
+      const { mtimeUnixNs, name, size, mode, ...link } = await engine.statPath(vm, path, signal);
+      const { linkTarget, linkTargetBytes } = link;
+      return { name, size, mode, mtime: timestampFromNs(mtimeUnixNs), linkTarget, linkTargetBytes };
     },
     async addPort({ vm, port }) {
       if (port === undefined) throw missing("port");

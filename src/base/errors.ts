@@ -165,6 +165,15 @@ const SYSTEM_ERRORS: Readonly<Record<string, { code: Code; reason: string; hint?
     hint: "free space on the disk that holds kiln's data, for example with `kiln system prune`",
   },
   EDQUOT: { code: Code.ResourceExhausted, reason: "host-disk-full", hint: "your disk quota is used up" },
+  ENAMETOOLONG: {
+    code: Code.InvalidArgument,
+    reason: "path-too-long",
+    hint: "Linux takes paths of up to 4095 bytes, and names of up to 255",
+  },
+  ELOOP: { code: Code.FailedPrecondition, reason: "link-loop" },
+  ENOTDIR: { code: Code.FailedPrecondition, reason: "not-a-directory" },
+  EISDIR: { code: Code.FailedPrecondition, reason: "is-a-directory" },
+  EROFS: { code: Code.FailedPrecondition, reason: "read-only" },
   EFBIG: { code: Code.ResourceExhausted, reason: "file-too-large" },
   EMFILE: {
     code: Code.ResourceExhausted,

@@ -7,6 +7,8 @@ import { Code, KilnError } from "./errors.js";
 export const BLOCK_BYTES = 512;
 /** Longest PAX or GNU extension taken. */
 export const MAX_EXTENSION_BYTES = 1024 * 1024;
+/** All extensions before one entry, their headers counted in. */
+export const MAX_EXTENSIONS_BYTES = 2 * MAX_EXTENSION_BYTES;
 
 /** Kinds of entries that are read and written. */
 export type TarType = "file" | "directory" | "symlink" | "hardlink" | "char" | "block" | "fifo";
@@ -90,9 +92,9 @@ function paxRecords(entry: TarEntry, name: string, seconds: number): [string, st
 
 /** Seconds with microseconds. */
 function formatPaxTime(ms: number): string {
-  const size = Math.abs(ms);
-  const micros = String(Math.floor((size % 1000) * 1000)).padStart(6, "0");
-  return `${ms < 0 ? "-" : ""}${Math.floor(size / 1000)}.${micros}`;
+  const micros = Math.round(Math.abs(ms) * 1000);
+  const rest = String(micros % 1_000_000).padStart(6, "0");
+  return `${ms < 0 ? "-" : ""}${Math.floor(micros / 1_000_000)}.${rest}`;
 }
 
 function encodePaxRecord(key: string, value: string): Buffer {

@@ -37,7 +37,10 @@ export interface WriteArchiveTarget {
   readonly keepOwner: boolean;
 }
 
-/** Unpacks a tar stream below a directory of the VM. */
+/**
+ * Unpacks a tar stream below a directory of the VM: directories merge, files are replaced, neither takes the other's
+ * place.
+ */
 export async function writeArchive(
   entry: VmEntry,
   target: WriteArchiveTarget,
@@ -48,10 +51,12 @@ export async function writeArchive(
   const session = await runningSession(entry, "copy to", signal);
   try {
     const { directory, keepOwner } = target;
+    // As docker cp: no directory is thrown away for a file, and no file for a directory.
+    const start = { directory, keepOwner, noOverwriteDirNonDir: true };
     const options = signal === undefined ? {} : { signal };
     return await session.client.writeArchive(
       (async function* () {
-        yield { message: { case: "start" as const, value: { directory, keepOwner } } };
+        yield { message: { case: "start" as const, value: start } };
         for await (const data of tar) yield { message: { case: "data" as const, value: data } };
       })(),
       options,

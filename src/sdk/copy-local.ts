@@ -1,35 +1,49 @@
 // The local side of a copy: what is there, and what is still missing.
 
 import type { Stats } from "node:fs";
-import { lstat, realpath, stat } from "node:fs/promises";
+import { lstat, readlink, realpath, stat } from "node:fs/promises";
+import { resolve } from "node:path";
 import { Code, errnoOf, KilnError } from "../base/errors.js";
+import { utf8OrThrow } from "../base/utf8.js";
 import {
-  baseName,
   type CopyPlan,
   type CopySource,
   type CopyTarget,
+  cleanPath,
   endsInDirectory,
+  parentName,
   planCopy,
 } from "./copy-plan.js";
+
+/** As many links as the kernel follows (path_resolution(7)). */
+const MAX_LINKS = 40;
+
+/** What a copy into a VM reads, and where it puts it. */
+export interface CopyInPlan {
+  /** Absolute. */
+  readonly path: string;
+  readonly plan: CopyPlan;
+  readonly followLink: boolean;
+}
 
 /** Plans a copy of a local path to `target` in a VM. @throws KilnError not_found `no-such-file` */
 export async function planCopyIn(
   localPath: string,
   target: CopyTarget,
   followLink: boolean | undefined,
-): Promise<{ plan: CopyPlan; followLink: boolean }> {
+): Promise<CopyInPlan> {
+  const path = absolute(localPath);
   // As in a shell, "link/" is what the link names.
-  const follow = followLink === true || endsInDirectory(localPath);
-  const info = await statOrThrow(localPath, follow);
-  const path = baseName(localPath) === ".." ? await realpath(localPath) : localPath;
-  return { plan: planCopy({ path, isDirectory: info.isDirectory() }, target), followLink: follow };
+  const follow = followLink === true || endsInDirectory(path);
+  const info = await statOrThrow(path, localPath, follow);
+  return { path, plan: planCopy({ path, isDirectory: info.isDirectory() }, target), followLink: follow };
 }
 
-async function statOrThrow(path: string, follow: boolean): Promise<Stats> {
+async function statOrThrow(path: string, shown: string, follow: boolean): Promise<Stats> {
   try {
     return await (follow ? stat : lstat)(path);
   } catch (error) {
-    throw KilnError.from(error, `copy ${path}`);
+    throw KilnError.from(error, `copy ${shown}`);
   }
 }
 
@@ -40,16 +54,35 @@ export async function planCopyOut(source: CopySource, localPath: string): Promis
   return plan;
 }
 
-async function localTarget(path: string): Promise<CopyTarget> {
+/** Through links, so that the copy replaces what they name and not the links, also where nothing is there yet. */
+async function localTarget(shown: string): Promise<CopyTarget> {
+  let path = absolute(shown);
   try {
-    const info = await stat(path);
-    // Through the link, so that the copy replaces what the link names and not the link.
-    return { path: await realpath(path), kind: info.isDirectory() ? "directory" : "file" };
+    for (let links = 0; links <= MAX_LINKS; links++) {
+      const info = await lstat(path);
+      if (!info.isSymbolicLink()) return { path, kind: kindOf(info) };
+      const target = utf8OrThrow(await readlink(path, "buffer"), `copy to ${shown}: follow ${path}`);
+      const parent = await realpath(parentName(path), "buffer");
+      path = cleanPath(resolve(utf8OrThrow(parent, `copy to ${shown}`), target));
+    }
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return { path, kind: "missing" };
     if (errnoOf(error) === "ENOTDIR" && endsInDirectory(path)) return { path, kind: "file" };
-    throw KilnError.from(error, `copy to ${path}`);
+    throw KilnError.from(error, `copy to ${shown}`);
   }
+  throw new KilnError(Code.FailedPrecondition, `copy to ${shown}: too many symbolic links`, {
+    reason: "link-loop",
+  });
+}
+
+function kindOf(info: Stats): CopyTarget["kind"] {
+  if (info.isDirectory()) return "directory";
+  return info.isBlockDevice() || info.isCharacterDevice() ? "device" : "file";
+}
+
+/** Absolute, and what the last characters ask for kept: resolve() drops it. */
+function absolute(path: string): string {
+  return cleanPath(path.startsWith("/") ? path : `${process.cwd()}/${path}`);
 }
 
 async function requireDirectory(directory: string, from: string, to: string): Promise<void> {

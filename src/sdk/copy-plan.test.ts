@@ -1,62 +1,88 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { hasReason } from "../base/errors.js";
-import { baseName, type CopyTarget, endsInDirectory, parentName, planCopy, renameRoot } from "./copy-plan.js";
+import { KilnError } from "../base/errors.js";
+import { baseName, type CopyTarget, cleanPath, parentName, planCopy, renameRoot } from "./copy-plan.js";
 
-const file = (path: string) => ({ path, isDirectory: false });
-const directory = (path: string) => ({ path, isDirectory: true });
-const at = (path: string, kind: CopyTarget["kind"]): CopyTarget => ({ path, kind });
+/** `lands`: the plan's directory and name, or the reason of the refusal. */
+type Row = readonly [
+  source: string,
+  isDirectory: boolean,
+  target: string,
+  kind: CopyTarget["kind"],
+  lands: string,
+];
+const FILE = false;
+const DIRECTORY = true;
 
-describe("planCopy of a file", () => {
-  it("keeps its name in an existing directory", () => {
-    assert.deepEqual(planCopy(file("a/f"), at("/d", "directory")), { directory: "/d", name: "f" });
-  });
-  it("takes a free name", () => {
-    assert.deepEqual(planCopy(file("a/f"), at("/d/new", "missing")), { directory: "/d", name: "new" });
-  });
-  it("takes the place of a file", () => {
-    assert.deepEqual(planCopy(file("f"), at("/d/old", "file")), { directory: "/d", name: "old" });
-  });
-  it("is refused for a missing directory", () => {
-    assert.throws(
-      () => planCopy(file("f"), at("/d/", "missing")),
-      (error) => hasReason(error, "no-such-directory"),
-    );
-  });
-  it("is refused for a file named as a directory", () => {
-    assert.throws(
-      () => planCopy(file("f"), at("/d/", "file")),
-      (error) => hasReason(error, "not-a-directory"),
-    );
-  });
+/** docker cp's rules (docs.docker.com/reference/cli/docker/container/cp), row by row. "/t/*": the contents in /t. */
+const RULES: readonly Row[] = [
+  // A file: onto nothing, a file, a directory, a device.
+  ["/s/f", FILE, "/t/new", "missing", "/t/new"],
+  ["/s/f", FILE, "/t/new/", "missing", "no-such-directory"],
+  ["/s/f", FILE, "/t/new/.", "missing", "no-such-directory"],
+  ["/s/f", FILE, "/t/old", "file", "/t/old"],
+  ["/s/f", FILE, "/t/old/", "file", "not-a-directory"],
+  ["/s/f", FILE, "/t", "directory", "/t/f"],
+  ["/s/f", FILE, "/t/", "directory", "/t//f"],
+  ["/s/f", FILE, "/t/.", "directory", "/t/./f"],
+  ["/s/f", FILE, "/", "directory", "//f"],
+  ["/s/f", FILE, "/dev/null", "device", "is-a-device"],
+  // A directory, by its name.
+  ["/s/d", DIRECTORY, "/t/new", "missing", "/t/new"],
+  ["/s/d", DIRECTORY, "/t/new/", "missing", "/t/new"],
+  ["/s/d/", DIRECTORY, "/t/new", "missing", "/t/new"],
+  ["/s/d", DIRECTORY, "/t/old", "file", "not-a-directory"],
+  ["/s/d", DIRECTORY, "/t", "directory", "/t/d"],
+  ["/s/d/", DIRECTORY, "/t/", "directory", "/t//d"],
+  ["/s/d", DIRECTORY, "/dev/null", "device", "is-a-device"],
+  // Only its contents.
+  ["/s/d/.", DIRECTORY, "/t/new", "missing", "/t/new"],
+  ["/s/d/.", DIRECTORY, "/t", "directory", "/t/*"],
+  ["/s/d/.", DIRECTORY, "/t/old", "file", "not-a-directory"],
+  ["/", DIRECTORY, "/t", "directory", "/t/*"],
+  ["/", DIRECTORY, "/t/new", "missing", "/t/new"],
+];
+
+function landing([source, isDirectory, target, kind]: Row): string {
+  try {
+    const { directory, name } = planCopy({ path: source, isDirectory }, { path: target, kind });
+    return `${directory}/${name ?? "*"}`;
+  } catch (error) {
+    assert.ok(error instanceof KilnError);
+    return error.reason;
+  }
+}
+
+describe("docker cp's rules", () => {
+  for (const row of RULES) {
+    const [source, isDirectory, target, kind, lands] = row;
+    it(`${isDirectory ? "directory" : "file"} ${source} to ${kind} ${target}: ${lands}`, () => {
+      assert.equal(landing(row), lands);
+    });
+  }
 });
 
-describe("planCopy of a directory", () => {
-  it("goes inside an existing directory", () => {
-    assert.deepEqual(planCopy(directory("a/d"), at("/t", "directory")), { directory: "/t", name: "d" });
-    assert.deepEqual(planCopy(directory("a/d/"), at("/t/", "directory")), { directory: "/t/", name: "d" });
-  });
-  it("gives its contents to an existing directory with /.", () => {
-    for (const path of ["a/d/.", ".", "/"]) {
-      assert.deepEqual(planCopy(directory(path), at("/t", "directory")), {
-        directory: "/t",
-        name: undefined,
-      });
-    }
-  });
-  it("takes a free name, with /. too", () => {
-    assert.deepEqual(planCopy(directory("a/d"), at("/t/new", "missing")), { directory: "/t", name: "new" });
-    assert.deepEqual(planCopy(directory("a/d/."), at("/t/new/", "missing")), {
-      directory: "/t",
-      name: "new",
-    });
-  });
-  it("is refused for a file", () => {
-    assert.throws(
-      () => planCopy(directory("d"), at("/f", "file")),
-      (error) => hasReason(error, "not-a-directory"),
-    );
-  });
+describe("cleanPath", () => {
+  /** What Docker's Clean and PreserveTrailingDotOrSeparator make of a path in a container. */
+  const cases: readonly [string, string][] = [
+    ["/", "/"],
+    ["/.", "/"],
+    ["//", "/"],
+    ["/a/..", "/"],
+    ["/a/../", "/"],
+    ["/a/../.", "/"],
+    ["/../..", "/"],
+    ["/a/b/..", "/a"],
+    ["/a/b/../", "/a/"],
+    ["/a/./b", "/a/b"],
+    ["/a//b", "/a/b"],
+    ["/a/.", "/a/."],
+    ["/a/./", "/a/."],
+    ["/a/", "/a/"],
+    ["/a/.b", "/a/.b"],
+    ["/a/...", "/a/..."],
+  ];
+  for (const [path, clean] of cases) it(`makes ${path} ${clean}`, () => assert.equal(cleanPath(path), clean));
 });
 
 it("names the parts of paths", () => {
@@ -69,14 +95,10 @@ it("names the parts of paths", () => {
     ["a//b//", "b", "a/"],
     ["/", "", "."],
     [".hidden", ".hidden", "."],
+    ["/a/new\nline", "new\nline", "/a"],
   ];
   for (const [path, base, parent] of cases)
     assert.deepEqual([baseName(path), parentName(path)], [base, parent], path);
-});
-
-it("knows paths that can only be directories", () => {
-  for (const path of ["a/", "/", ".", "..", "a/.", "a/.."]) assert.equal(endsInDirectory(path), true, path);
-  for (const path of ["a", "a/.b", "a/...", "..."]) assert.equal(endsInDirectory(path), false, path);
 });
 
 it("stays quick on a path of many slashes", () => {
@@ -84,16 +106,16 @@ it("stays quick on a path of many slashes", () => {
 });
 
 describe("renameRoot", () => {
+  const names = ["old", "old/a", "old/a/b", "./old/c"];
   it("gives the root its new name", () => {
-    const rename = renameRoot("new");
-    assert.deepEqual(["old", "old/a", "old/a/b", "./old/c"].map(rename), [
-      "new",
-      "new/a",
-      "new/a/b",
-      "new/c",
-    ]);
+    assert.deepEqual(names.map(renameRoot("/s/old", "new")), ["new", "new/a", "new/a/b", "new/c"]);
   });
   it("drops the root where only its contents go", () => {
-    assert.deepEqual(["old", "old/a", "old/a/b"].map(renameRoot(undefined)), [undefined, "a", "a/b"]);
+    assert.deepEqual(names.map(renameRoot("/s/old/.", undefined)), [undefined, "a", "a/b", "c"]);
+  });
+  it("drops nothing of an archive of /, which has no name", () => {
+    const all = [".", "./etc", "./etc/passwd", "./.hidden"];
+    assert.deepEqual(all.map(renameRoot("/", undefined)), [undefined, "etc", "etc/passwd", ".hidden"]);
+    assert.deepEqual(all.map(renameRoot("/", "new")), ["new", "new/etc", "new/etc/passwd", "new/.hidden"]);
   });
 });

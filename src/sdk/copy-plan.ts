@@ -1,19 +1,20 @@
-// Where a copy lands: Docker's rules of `docker cp`, as a pure function. Both directions and VM to VM use it.
+// Where a copy lands: Docker's rules of `docker cp`, as pure functions. Both directions and VM to VM use them.
 
+import { posix } from "node:path";
 import { Code, KilnError } from "../base/errors.js";
 
 /** What is copied. */
 export interface CopySource {
-  /** As the user wrote it, for messages. */
+  /** Clean (cleanPath): its last part is its name, a final "/." asks for its contents. */
   readonly path: string;
   readonly isDirectory: boolean;
 }
 
-/** What is at the place it goes to. */
+/** What is at the place it goes to, links followed. */
 export interface CopyTarget {
-  /** As the user wrote it. */
+  /** Clean. */
   readonly path: string;
-  readonly kind: "missing" | "file" | "directory";
+  readonly kind: "missing" | "file" | "directory" | "device";
 }
 
 /** Where the copy lands. */
@@ -26,49 +27,70 @@ export interface CopyPlan {
 
 /**
  * Decides, as `docker cp` does:
- * - a file into a directory keeps its name; onto a file or a free name it takes that name;
- * - a directory into a directory is put inside it, or only its contents where the source ends in `/.`;
- * - a directory onto a free name is copied under that name; onto a file it is refused.
+ * - into a directory a source keeps its name; of a directory that ends in `/.`, and of the root, only the contents go;
+ * - a file onto a file takes its place; a directory onto a file is refused;
+ * - onto a free name either takes that name, but a file none that asks for a directory;
+ * - a device is no place for a copy.
  *
- * @throws KilnError failed_precondition `not-a-directory`, not_found `no-such-directory`
+ * What the directory of the plan holds already is the unpacker's affair: directories merge, files are replaced, and
+ * neither ever takes the place of the other.
+ *
+ * @throws KilnError failed_precondition `not-a-directory`, `is-a-device`, not_found `no-such-directory`
  */
 export function planCopy(source: CopySource, target: CopyTarget): CopyPlan {
+  const what = `copy ${source.path} to ${target.path}`;
+  if (target.kind === "device") {
+    throw new KilnError(Code.FailedPrecondition, `${what}: it is a device`, { reason: "is-a-device" });
+  }
   if (target.kind === "directory") {
     const contents = source.isDirectory && wantsContents(source.path);
     return { directory: target.path, name: contents ? undefined : baseName(source.path) };
   }
-  const slash = endsInDirectory(target.path);
-  if (target.kind === "file" && (source.isDirectory || slash)) {
-    throw new KilnError(
-      Code.FailedPrecondition,
-      `copy ${source.path} to ${target.path}: it is not a directory`,
-      {
-        reason: "not-a-directory",
-      },
-    );
-  }
-  if (target.kind === "missing" && slash && !source.isDirectory) {
-    throw new KilnError(Code.NotFound, `copy ${source.path} to ${target.path}: there is no such directory`, {
-      reason: "no-such-directory",
-      hint: "make the directory first, or leave out the final slash to name the copy",
+  const wantsDirectory = endsInDirectory(target.path);
+  if (target.kind === "file" && (source.isDirectory || wantsDirectory)) {
+    throw new KilnError(Code.FailedPrecondition, `${what}: it is not a directory`, {
+      reason: "not-a-directory",
     });
   }
+  if (target.kind === "missing" && wantsDirectory && !source.isDirectory) throw noSuchDirectory(what);
   return { directory: parentName(target.path), name: baseName(target.path) };
 }
 
-/** True for "dir/.", "." and "/": the contents are meant, not the directory. */
+/** @param what "copy a to b" */
+export function noSuchDirectory(what: string): KilnError {
+  return new KilnError(Code.NotFound, `${what}: there is no such directory`, {
+    reason: "no-such-directory",
+    hint: "make the directory first, or leave out the final slash to name the copy",
+  });
+}
+
+/**
+ * A path as Docker takes it: "." and ".." folded by the words alone, but a final "/." (the contents) or "/" (a
+ * directory) kept.
+ *
+ * @param path absolute
+ */
+export function cleanPath(path: string): string {
+  const clean = posix.normalize(path).replace(/(?<=[^/])\/$/, "");
+  if (clean === "/") return clean;
+  if (lastPart(path) === ".") return `${clean}/.`;
+  return path.endsWith("/") ? `${clean}/` : clean;
+}
+
+/** True for "dir/." and "/": the contents are meant, not the directory. */
 export function wantsContents(path: string): boolean {
-  return path === "." || path.endsWith("/.") || /^\/+$/.test(path);
+  const last = lastPart(path);
+  return last === "." || last === "";
 }
 
-/** True where the path can only be a directory: a final slash, or "." or ".." as its last part. */
+/** True where the path can only be a directory: a final slash, or "." as its last part. */
 export function endsInDirectory(path: string): boolean {
-  return /(^|\/)\.{0,2}$/.test(path);
+  return path.endsWith("/") || lastPart(path) === ".";
 }
 
-/** Last part of a path, without final slashes and "/.". */
+/** Last part of a path, without final slashes and "/."; "" of the root. */
 export function baseName(path: string): string {
-  return trimmed(path).replace(/^.*\//, "");
+  return trimmed(path).replace(/^.*\//s, "");
 }
 
 /** What the last part is in: "/a" for "/a/b", "/" for "/a", "." for "a". */
@@ -79,6 +101,13 @@ export function parentName(path: string): string {
   return slash === 0 ? "/" : whole.slice(0, slash);
 }
 
+/** The last word between slashes, final ones aside. */
+function lastPart(path: string): string {
+  let end = path.length;
+  while (end > 0 && path[end - 1] === "/") end--;
+  return path.slice(path.lastIndexOf("/", end - 1) + 1, end);
+}
+
 function trimmed(path: string): string {
   let end = path.length;
   while (end > 0 && (path[end - 1] === "/" || (path[end - 1] === "." && path[end - 2] === "/"))) end--;
@@ -86,15 +115,17 @@ function trimmed(path: string): string {
 }
 
 /**
- * Maps names of an archive that begins with the source's base name to the names that the plan wants.
+ * Maps names of an archive of `source`, which begin with the source's base name, to the names that the plan wants.
+ * The root's own archive has no such name to drop.
  *
- * @param name of the copy, bytes as latin1; undefined: the first component is dropped
+ * @param name of the copy, bytes as latin1; undefined: the contents go straight into the plan's directory
  */
-export function renameRoot(name: string | undefined): (entry: string) => string | undefined {
+export function renameRoot(source: string, name: string | undefined): (entry: string) => string | undefined {
+  const nameless = baseName(source) === "";
   return (entry) => {
     const rest = entry.replace(/^(\.?\/)+/, "");
     const slash = rest.indexOf("/");
-    const below = slash < 0 ? "" : rest.slice(slash + 1);
+    const below = nameless ? (rest === "." ? "" : rest) : slash < 0 ? "" : rest.slice(slash + 1);
     if (name === undefined) return below === "" ? undefined : below;
     return below === "" ? name : `${name}/${below}`;
   };

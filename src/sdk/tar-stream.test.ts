@@ -80,7 +80,10 @@ describe("tar stream", () => {
   });
 
   it("keeps times at and beyond the ends of the header's field", async () => {
-    const times = [-1000, 0, (8 ** 11 - 1) * 1000, 8 ** 11 * 1000, 8_593_750_000_000];
+    const ends = [(8 ** 11 - 1) * 1000, 8 ** 11 * 1000, 8_593_750_000_000];
+    const times = [-315_619_200_250, -1500.000001, -1000, -999.999, -0.5, 0, 999.999, ...ends].map(
+      (ms) => Math.round(ms * 1000) / 1000,
+    );
     const got = await readAll(archiveOf(times.map((mtimeMs, i) => ({ name: `f${i}`, mtimeMs }))), 512);
     assert.deepEqual(
       got.map(({ mtimeMs }) => mtimeMs),
@@ -130,6 +133,20 @@ describe("tar stream", () => {
     assert.deepEqual([link?.type, link?.linkName], ["symlink", "x".repeat(150)]);
     assert.deepEqual([file?.name, file?.content], [long, "content"]);
     assert.deepEqual([hard?.type, hard?.linkName], ["hardlink", long]);
+  });
+
+  it("refuses endless extended headers before one entry, and takes them before many", async () => {
+    const member = { type: "file", mode: 0, uid: 0, gid: 0, size: 0, mtimeMs: 0 } as const;
+    const long = encodeTarHeader({ ...member, name: "n".repeat(1000), linkName: "" });
+    const pax = long.subarray(0, long.length - 512);
+    async function* endless(): AsyncGenerator<Uint8Array> {
+      for (;;) yield pax;
+    }
+    await assert.rejects(async () => {
+      for await (const _ of readTar(endless()));
+    }, isDamage);
+    const many = Buffer.concat([...Array.from({ length: 5000 }, () => long), TAR_END]);
+    assert.equal((await readAll(many, 65_536)).length, 5000);
   });
 
   it("refuses a damaged checksum, a cut archive and an oversized extension", async () => {

@@ -6,6 +6,7 @@ import {
   encodeTarHeader,
   entryOf,
   MAX_EXTENSION_BYTES,
+  MAX_EXTENSIONS_BYTES,
   paddingOf,
   parsePaxRecords,
   parseTarHeader,
@@ -31,13 +32,19 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
   const bytes = new ByteReader(source);
   try {
     let pax = new Map<string, string>();
+    let extended = 0;
     for (;;) {
       const block = await bytes.take(BLOCK_BYTES);
       const header = block === undefined ? undefined : parseTarHeader(block);
       if (header === undefined) return await bytes.drain();
-      if (await readExtension(bytes, header, pax)) continue;
+      if (await readExtension(bytes, header, pax)) {
+        extended += BLOCK_BYTES + header.size;
+        if (extended > MAX_EXTENSIONS_BYTES) throw badArchive("an entry has too many extended headers");
+        continue;
+      }
       const entry = entryOf(header, pax);
       pax = new Map();
+      extended = 0;
       const data = bytes.limited(entry.size);
       yield { entry, data };
       for await (const _ of data);

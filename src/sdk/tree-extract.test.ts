@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import {
   chmod,
   lstat,
@@ -16,7 +17,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import fc from "fast-check";
-import { hasReason } from "../base/errors.js";
+import { hasReason, KilnError } from "../base/errors.js";
 import { encodeTarHeader, paddingOf, type TarEntry } from "../base/tar-format.js";
 import { TAR_END } from "./tar-stream.js";
 import { type ExtractOptions, extractTree } from "./tree-extract.js";
@@ -86,6 +87,30 @@ describe("extractTree", () => {
     assert.equal(await readlink(join(target, "d/s")), "../../anywhere");
     // So that one who is not root can remove it.
     await chmod(join(target, "d"), 0o755);
+  });
+
+  it("keeps times before 1970, whole and in parts", async () => {
+    const times = [-315_619_200_000, -315_619_200_250, -1.5];
+    await extract([
+      ...times.map((mtimeMs, i) => ({ name: `f${i}`, mtimeMs })),
+      { name: "link", type: "symlink", linkName: "x", mtimeMs: -1500 },
+      { name: "dir", type: "directory", mode: 0o755, mtimeMs: -1500 },
+    ]);
+    for (const [i, mtimeMs] of times.entries()) {
+      assert.equal((await stat(join(target, `f${i}`))).mtimeMs, mtimeMs);
+    }
+    assert.equal((await lstat(join(target, "link"))).mtimeMs, -1500);
+    assert.equal((await stat(join(target, "dir"))).mtimeMs, -1500);
+  });
+
+  it("refuses a path that is too deep for Linux in a few words", async () => {
+    const deep = Array.from({ length: 20_000 }, () => "d").join("/");
+    for (const type of ["file", "directory"] as const) {
+      await assert.rejects(extract([{ name: deep, type, content: "" }]), (error) => {
+        assert.ok(error instanceof KilnError && error.message.length < 200, String(error));
+        return error.reason === "path-too-long";
+      });
+    }
   });
 
   it("refuses names that climb or are absolute", async () => {
@@ -198,6 +223,21 @@ describe("packTree", () => {
     );
     assert.equal((await stat(join(target, "copy/f"))).nlink, 2);
     assert.equal(await readlink(join(target, "copy/s")), "nowhere");
+  });
+
+  it("refuses a tree that is deeper than Linux has paths for in a few words", async () => {
+    const source = join(scratch, "source");
+    await mkdir(source);
+    const dig = "for (let i = 0; i < 5000; i++) { fs.mkdirSync('d'); process.chdir('d'); }";
+    execFileSync(process.execPath, ["-e", dig], { cwd: source });
+    const packing = async () => {
+      for await (const _ of packTree(source, { name: "copy" }));
+    };
+    await assert.rejects(packing, (error) => {
+      assert.ok(error instanceof KilnError && error.message.length < 200, String(error));
+      return error.reason === "path-too-long";
+    });
+    execFileSync("rm", ["-rf", source]);
   });
 
   it("packs the contents alone where it has no name", async () => {

@@ -19,6 +19,9 @@ import { Code, errnoOf, KilnError } from "../base/errors.js";
 import type { TarEntry } from "../base/tar-format.js";
 import { readTar, type TarMember } from "./tar-stream.js";
 
+/** PATH_MAX, without its NUL. */
+const MAX_PATH_BYTES = 4095;
+
 /** Options of extractTree(). */
 export interface ExtractOptions {
   /** Gives the path below the directory, bytes as latin1; undefined leaves the entry out. Default: its own name. */
@@ -110,7 +113,8 @@ class Extraction {
     const path = await this.#clear(name);
     await symlink(Buffer.from(entry.linkName, "latin1"), path);
     if (this.#options.keepOwner === true) await lchown(path, entry.uid, entry.gid);
-    await lutimes(path, entry.mtimeMs / 1000, entry.mtimeMs / 1000);
+    const time = timeOf(entry);
+    await lutimes(path, time, time);
   }
 
   async #addHardlink(name: string, entry: TarEntry): Promise<void> {
@@ -131,13 +135,20 @@ class Extraction {
     const parts = renamed.split("/").filter((part) => part !== "" && part !== ".");
     if (parts.includes("..")) throw unsafe(name, 'it climbs with ".."');
     if (parts.some((part) => part.includes("\0"))) throw unsafe(name, "it holds a NUL");
-    return parts.join("/");
+    const path = parts.join("/");
+    if (path.length > MAX_PATH_BYTES) throw tooLong(path);
+    return path;
   }
 
   /** Makes sure that every component of `name` is a directory and no link, making those that are missing. */
   async #requireDirectory(name: string): Promise<void> {
-    if (this.#real.has(name)) return;
-    await this.#requireDirectory(parentOf(name));
+    const missing: string[] = [];
+    for (let at = name; !this.#real.has(at); at = parentOf(at)) missing.push(at);
+    for (const at of missing.reverse()) await this.#makeDirectory(at);
+  }
+
+  /** @param name whose parent is a real directory */
+  async #makeDirectory(name: string): Promise<void> {
     const path = this.#path(name);
     try {
       await mkdir(path, 0o755);
@@ -171,13 +182,30 @@ class Extraction {
     if (keep) await chown(path, entry.uid, entry.gid);
     // A guest's set-user-id program would be ours on the host: the bits only come along with the owner.
     await chmod(path, entry.mode & (keep ? 0o7777 : 0o1777));
-    await utimes(path, entry.mtimeMs / 1000, entry.mtimeMs / 1000);
+    const time = timeOf(entry);
+    await utimes(path, time, time);
   }
+}
+
+/**
+ * For utimes(): it takes a negative number for "now", but not the same in words.
+ */
+function timeOf({ mtimeMs }: TarEntry): number | string {
+  return mtimeMs < 0 ? String(mtimeMs / 1000) : mtimeMs / 1000;
 }
 
 function parentOf(name: string): string {
   const slash = name.lastIndexOf("/");
   return slash < 0 ? "" : name.slice(0, slash);
+}
+
+function tooLong(name: string): KilnError {
+  const start = Buffer.from(name.slice(0, 60), "latin1").toString("utf8");
+  return new KilnError(
+    Code.InvalidArgument,
+    `unpack "${start}…": its path of ${name.length} bytes is too long for Linux`,
+    { reason: "path-too-long", hint: "pack it inside the VM, for example with `kiln exec VM tar`" },
+  );
 }
 
 function unsafe(name: string, why: string): KilnError {

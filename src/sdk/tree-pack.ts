@@ -7,6 +7,8 @@ import { encodeTarHeader, paddingOf, type TarEntry, type TarType } from "../base
 import { TAR_END } from "./tar-stream.js";
 
 const READ_BYTES = 256 * 1024;
+/** PATH_MAX, without its NUL. */
+const MAX_PATH_BYTES = 4095;
 
 /** Options of packTree(). */
 export interface PackOptions {
@@ -31,18 +33,38 @@ interface Walk {
  */
 export async function* packTree(path: string, options: PackOptions): AsyncGenerator<Uint8Array, void> {
   const walk: Walk = { options, seen: new Map() };
+  const root = Buffer.from(path);
   const info = await (options.followLink === true ? stat : lstat)(path, { bigint: true });
-  if (options.name === undefined) yield* packChildren(Buffer.from(path), "", walk);
-  else yield* packNode(Buffer.from(path), options.name, info, walk);
+  // A stack of our own: a tree may be deeper than the engine's.
+  const pending: Pending[] =
+    options.name === undefined ? await childrenOf(root, "") : [{ path: root, name: options.name, info }];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    const { path: at, name } = next;
+    const found = next.info ?? (await lstat(at, { bigint: true }));
+    yield* packNode(at, name, found, walk);
+    if (found.isDirectory()) for (const child of await childrenOf(at, `${name}/`)) pending.push(child);
+  }
   yield TAR_END;
 }
 
-async function* packChildren(path: Buffer, prefix: string, walk: Walk): AsyncGenerator<Uint8Array, void> {
-  const names = (await readdir(path, { encoding: "buffer" })).map((name) => name.toString("latin1")).sort();
-  for (const name of names) {
-    const child = Buffer.concat([path, Buffer.from("/"), Buffer.from(name, "latin1")]);
-    yield* packNode(child, prefix + name, await lstat(child, { bigint: true }), walk);
-  }
+/** What is still to be packed. */
+interface Pending {
+  readonly path: Buffer;
+  readonly name: string;
+  readonly info?: BigIntStats;
+}
+
+/** The last name first: they are taken from the end. */
+async function childrenOf(path: Buffer, prefix: string): Promise<Pending[]> {
+  const names = (await readdir(path, { encoding: "buffer" })).map((name) => name.toString("latin1"));
+  return names
+    .sort()
+    .reverse()
+    .map((name) => {
+      const child = Buffer.concat([path, Buffer.from("/"), Buffer.from(name, "latin1")]);
+      if (child.length > MAX_PATH_BYTES) throw tooDeep(child);
+      return { path: child, name: prefix + name };
+    });
 }
 
 async function* packNode(
@@ -61,7 +83,6 @@ async function* packNode(
   if (type === "file") return yield* packFile(path, name, info);
   const linkName = type === "symlink" ? (await readlink(path, "buffer")).toString("latin1") : "";
   yield encodeTarHeader({ ...attributes(info, name), type, linkName });
-  if (type === "directory") yield* packChildren(path, `${name}/`, walk);
 }
 
 /** The name under which this inode went before; remembers it at first sight. */
@@ -110,6 +131,14 @@ function typeOf(info: BigIntStats): TarType | undefined {
   if (info.isSymbolicLink()) return "symlink";
   if (info.isFIFO()) return "fifo";
   return undefined;
+}
+
+function tooDeep(path: Buffer): KilnError {
+  const start = path.subarray(0, 60).toString();
+  return new KilnError(Code.InvalidArgument, `read ${start}…: it goes deeper than Linux has paths for`, {
+    reason: "path-too-long",
+    hint: "send it as a tar stream: tar -cf - DIR | kiln cp - VM:DIR",
+  });
 }
 
 function shrunk(path: Buffer): KilnError {

@@ -305,6 +305,8 @@ export interface PathInfo {
   /** st_mode: type and permission bits. */
   readonly mode: number;
   readonly modifiedAt: Date | undefined;
-  /** Of a symbolic link; else "". */
+  /** Of a symbolic link; else "". Bytes that are not UTF-8 are replaced. */
   readonly linkTarget: string;
+  /** The same as it is. */
+  readonly linkTargetBytes: Uint8Array;
 }

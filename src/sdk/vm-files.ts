@@ -1,8 +1,9 @@
 // `vm.fs`: files of a running VM, in and out. Everything travels as tar streams; nothing here holds a whole tree.
 
 import { Code, errnoOf, hasReason, KilnError } from "../base/errors.js";
+import { utf8OrThrow } from "../base/utf8.js";
 import { numberOf } from "./convert.js";
-import { type CopyPlan, type CopyTarget, parentName } from "./copy-plan.js";
+import { type CopyTarget, cleanPath, noSuchDirectory, parentName } from "./copy-plan.js";
 import type { CallOptions } from "./deadline.js";
 import type { Calls } from "./scoped-calls.js";
 import { sendSource } from "./send-source.js";
@@ -11,6 +12,8 @@ import type { PathInfo } from "./types.js";
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
 const S_IFLNK = 0o120000;
+const S_IFCHR = 0o020000;
+const S_IFBLK = 0o060000;
 /** As many links as the kernel follows (path_resolution(7)). */
 const MAX_LINKS = 40;
 const DEFAULT_MAX_READ_BYTES = 256 * 1024 * 1024;
@@ -65,6 +68,10 @@ export class VmFiles {
       mode: json.mode ?? 0,
       modifiedAt: json.mtime === undefined ? undefined : new Date(json.mtime),
       linkTarget: json.linkTarget ?? "",
+      // A guest booted by an older kiln says it in words only.
+      linkTargetBytes: json.linkTargetBytes
+        ? Buffer.from(json.linkTargetBytes, "base64")
+        : Buffer.from(json.linkTarget ?? ""),
     };
   }
 
@@ -124,9 +131,8 @@ export class VmFiles {
     const { planCopyIn } = await import("./copy-local.js");
     const { packTree } = await import("./tree-pack.js");
     const target = await this.target(vmPath, options);
-    const { plan, followLink } = await planCopyIn(localPath, target, options.followLink);
-    const name = plan.name === undefined ? undefined : Buffer.from(plan.name).toString("latin1");
-    const source = packTree(localPath, { name, followLink, onSkip: options.onSkip });
+    const { path, plan, followLink } = await planCopyIn(localPath, target, options.followLink);
+    const source = packTree(path, { name: latin1(plan.name), followLink, onSkip: options.onSkip });
     return this.writeArchive(plan.directory, source, options);
   }
 
@@ -143,11 +149,10 @@ export class VmFiles {
     const { renameRoot } = await import("./copy-plan.js");
     const { extractTree } = await import("./tree-extract.js");
     const source = await this.source(vmPath, options);
-    const plan: CopyPlan = await planCopyOut(source, localPath);
-    const name = plan.name === undefined ? undefined : Buffer.from(plan.name).toString("latin1");
-    const archive = this.readArchive(vmPath, { ...options, followLink: source.followLink });
+    const plan = await planCopyOut(source, localPath);
+    const archive = this.readArchive(source.path, { ...options, followLink: source.followLink });
     return extractTree(archive, plan.directory, {
-      rename: renameRoot(name),
+      rename: renameRoot(source.path, latin1(plan.name)),
       keepOwner: options.keepOwner,
       onSkip: options.onSkip,
     });
@@ -164,9 +169,9 @@ export class VmFiles {
     const { renameTar } = await import("./tar-stream.js");
     const source = await this.source(path, options);
     const plan = planCopy(source, await target.target(targetPath, options));
-    const name = plan.name === undefined ? undefined : Buffer.from(plan.name).toString("latin1");
-    const archive = this.readArchive(path, { ...options, followLink: source.followLink });
-    return target.writeArchive(plan.directory, renameTar(archive, renameRoot(name)), options);
+    const archive = this.readArchive(source.path, { ...options, followLink: source.followLink });
+    const rename = renameRoot(source.path, latin1(plan.name));
+    return target.writeArchive(plan.directory, renameTar(archive, rename), options);
   }
 
   /** A path as a tar stream, whose names begin with the path's base name. Not reading on stops the guest. */
@@ -189,38 +194,51 @@ export class VmFiles {
     return { entries: numberOf(json?.entries), bytes: numberOf(json?.bytes) };
   }
 
-  /** What is at a path, as the source of a copy. */
+  /** What is at a path, as the source of a copy; the path comes back clean. */
   async source(
     path: string,
     options: CopyOptions = {},
   ): Promise<{ path: string; isDirectory: boolean; followLink: boolean }> {
-    const info = await this.stat(path, options);
-    const isLink = (info.mode & S_IFMT) === S_IFLNK;
-    // As in a shell, "link/" and "link/." are the directory behind the link.
-    const followLink = isLink && (options.followLink === true || /\/\.?$/.test(path));
-    const kind = followLink ? (await this.target(path, options)).kind : undefined;
-    return { path, followLink, isDirectory: kind === "directory" || (info.mode & S_IFMT) === S_IFDIR };
+    const clean = cleanPath(path);
+    const info = await this.stat(clean, options);
+    // "link/" and "link/." are the directory behind the link for the guest's kernel too.
+    const followLink = options.followLink === true && typeOf(info) === S_IFLNK;
+    const kind = followLink ? (await this.target(clean, options)).kind : undefined;
+    return { path: clean, followLink, isDirectory: kind === "directory" || typeOf(info) === S_IFDIR };
   }
 
   /** What is at a path, links followed, as the target of a copy. */
   async target(path: string, options: CallOptions = {}): Promise<CopyTarget> {
-    let at = path;
+    let at = cleanPath(path);
     for (let links = 0; links <= MAX_LINKS; links++) {
       let info: PathInfo;
       try {
         info = await this.stat(at, options);
       } catch (error) {
-        if (isMissing(error)) return { path: at, kind: "missing" };
-        throw error;
+        if (!isMissing(error)) throw error;
+        // Contents go into what is there, and nothing is.
+        if (at.endsWith("/.")) throw noSuchDirectory(`copy to ${path}`);
+        return { path: at, kind: "missing" };
       }
-      const type = info.mode & S_IFMT;
-      if (type !== S_IFLNK) return { path: at, kind: type === S_IFDIR ? "directory" : "file" };
-      at = resolveLink(at, info.linkTarget);
+      if (typeOf(info) !== S_IFLNK) return { path: at, kind: kindOf(typeOf(info)) };
+      at = resolveLink(at, utf8OrThrow(info.linkTargetBytes, `copy to ${path}: follow ${at}`));
     }
     throw new KilnError(Code.FailedPrecondition, `copy to ${path}: too many symbolic links`, {
       reason: "link-loop",
     });
   }
+}
+
+const typeOf = (info: PathInfo): number => info.mode & S_IFMT;
+
+function kindOf(type: number): CopyTarget["kind"] {
+  if (type === S_IFDIR) return "directory";
+  return type === S_IFCHR || type === S_IFBLK ? "device" : "file";
+}
+
+/** A name as archives carry it. */
+function latin1(name: string | undefined): string | undefined {
+  return name === undefined ? undefined : Buffer.from(name).toString("latin1");
 }
 
 /** The path that a link at `path` names. Without folding "..": only the guest's kernel can do that right. */

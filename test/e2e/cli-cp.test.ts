@@ -64,6 +64,39 @@ describe("kiln cp into a VM", () => {
     assert.equal((await cp("tree/a.txt", "one:/none/x")).code, 1);
   });
 
+  it("throws no directory away for a file, and no file for a directory", async () => {
+    await sh("mkdir -p /tmp/guard/a.txt; echo kept > /tmp/guard/a.txt/kept; echo kept > /tmp/guard/tree");
+    const tar = execFileSync("tar", ["-C", join(scratch, "tree"), "-cf", "-", "a.txt"]);
+    const refused = [
+      await cp("tree/a.txt", "one:/tmp/guard"),
+      await cp("tree", "one:/tmp/guard"),
+      await kiln.kiln(["cp", "-", "one:/tmp/guard"], { stdin: tar }),
+    ];
+    for (const { code, stderr } of refused) {
+      assert.equal(code, 1);
+      assert.match(stderr, /cannot replace (a directory|what is no directory)/);
+    }
+    assert.equal(await sh("cat /tmp/guard/a.txt/kept /tmp/guard/tree"), "kept\nkept\n");
+  });
+
+  it("makes what a dangling link names, and refuses a device", async () => {
+    await sh("ln -s there/new /tmp/dangling; mkdir -p /tmp/there");
+    await cpOk("tree/a.txt", "one:/tmp/dangling");
+    assert.equal(await sh("cat /tmp/there/new; test -L /tmp/dangling && echo link"), "Alink\n");
+    assert.match((await cp("tree/a.txt", "one:/dev/null")).stderr, /it is a device/);
+    assert.equal(await sh("test -c /dev/null && echo device"), "device\n");
+  });
+
+  it("keeps times before 1970 both ways", async () => {
+    const old = join(scratch, "old");
+    await writeFile(old, "old");
+    execFileSync("touch", ["-d", "1960-01-01 00:00:00.25 UTC", old]);
+    await cpOk("old", "one:/tmp/old");
+    assert.equal(await sh("stat -c %y /tmp/old | cut -c1-22"), "1960-01-01 00:00:00.25\n");
+    await cpOk("one:/tmp/old", "old-again");
+    assert.equal((await stat(join(scratch, "old-again"))).mtimeMs, (await stat(old)).mtimeMs);
+  });
+
   it("unpacks a tar stream from stdin", async () => {
     const tar = execFileSync("tar", ["-C", join(scratch, "tree"), "-cf", "-", "."]);
     await sh("mkdir /tmp/piped");
@@ -89,6 +122,23 @@ describe("kiln cp out of a VM", () => {
     await mkdir(join(scratch, "contents"));
     await cpOk("one:/srv/out/.", "contents");
     assert.deepEqual((await readdir(join(scratch, "contents"))).sort(), ["deep", "l"]);
+  });
+
+  it("takes / for what it holds, however it is written, with every level", async () => {
+    await sh("echo lower > /marker; mkdir -p /srv/marked; echo upper > /srv/marked/f");
+    for (const [n, path] of ["/", "/.", "/srv/..", "//"].entries()) {
+      const into = join(scratch, `root${n}`);
+      await mkdir(join(into, "srv"), { recursive: true });
+      await writeFile(join(into, "f"), "mine");
+      await cpOk(`one:${path}`, into);
+      assert.equal(await readFile(join(into, "marker"), "utf8"), "lower\n", path);
+      assert.equal(await readFile(join(into, "srv/marked/f"), "utf8"), "upper\n", path);
+      assert.equal(await readFile(join(into, "f"), "utf8"), "mine", `${path} overwrites nothing of mine`);
+    }
+    await cpOk("one:/", "root-new");
+    assert.equal(await readFile(join(scratch, "root-new/srv/marked/f"), "utf8"), "upper\n");
+    await cpOk("one:/srv/marked/..", "root-new");
+    assert.equal(await readFile(join(scratch, "root-new/srv/marked/f"), "utf8"), "upper\n");
   });
 
   it("copies a link as a link, and with -L what it names", async () => {

@@ -12,8 +12,9 @@ export const command = defineCommand({
   description: `
 Copies a file or directory between this machine and a running VM, or between two VMs. As with docker cp: into an existing
 directory a source keeps its name, otherwise the copy is named as the target; SOURCE/. means the contents of a
-directory. - as a source reads a tar stream from stdin and unpacks it in the directory; as a target it writes one to
-stdout.
+directory, VM:/ those of the whole root. Directories merge and files are replaced, but no file ever takes the place of a
+directory, nor a directory that of a file. - as a source reads a tar stream from stdin and unpacks it in the directory;
+as a target it writes one to stdout.
 
 Links are copied as links; -L follows SOURCE itself. Copies out belong to you and lose set-user-id bits, and nothing is
 ever written outside the target, whatever the guest sends; with -a owners and bits stay. A stopped VM is refused: start

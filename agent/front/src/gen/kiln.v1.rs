@@ -103,6 +103,8 @@ pub struct PortBinding {
     pub vm_port: u32,
     #[prost(string, tag = "4")]
     pub protocol: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "5")]
+    pub host_port_end: u32,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

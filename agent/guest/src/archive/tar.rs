@@ -8,6 +8,8 @@ pub const BLOCK: usize = 512;
 /// Longest name, and longest set of PAX records, that is taken: several times what any file system holds.
 const MAX_NAME: u64 = 64 << 10;
 const MAX_PAX: u64 = 1 << 20;
+/// All that stands before one entry, headers counted in.
+const MAX_EXTENSIONS: u64 = 2 * MAX_PAX;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -164,6 +166,7 @@ impl<R: Read> Reader<R> {
     /// The next entry; None at the end. What is left of the data of the one before is skipped.
     pub fn next(&mut self) -> io::Result<Option<Entry>> {
         let mut overrides = pax::Overrides::default();
+        let mut extended = 0;
         loop {
             self.skip()?;
             let mut header = [0; BLOCK];
@@ -173,6 +176,13 @@ impl<R: Read> Reader<R> {
             let flag = header[156];
             let size = number(&header[124..136])?;
             let size = u64::try_from(size).map_err(|_| bad("a negative size"))?;
+            // A longer one is refused for itself.
+            if matches!(flag, b'L' | b'K' | b'x' | b'g') && size <= MAX_PAX {
+                extended += size.saturating_add(BLOCK as u64);
+                if extended > MAX_EXTENSIONS {
+                    return Err(bad("an entry has too many extended headers"));
+                }
+            }
             match flag {
                 b'L' => overrides.path = Some(trim_nul(self.small(size, MAX_NAME)?)),
                 b'K' => overrides.link = Some(trim_nul(self.small(size, MAX_NAME)?)),

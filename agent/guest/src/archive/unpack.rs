@@ -186,13 +186,12 @@ impl Unpacker {
         match (there, wanted == Kind::Directory) {
             (None, _) => Ok(true),
             (Some(FileType::Directory), true) => Ok(false),
-            (Some(FileType::Directory), false) | (Some(_), true) if self.options.no_overwrite_dir_non_dir => {
-                let kind = if wanted == Kind::Directory {
-                    "a directory"
-                } else {
-                    "something else"
-                };
-                let text = format!("{kind} would replace what is there");
+            (Some(FileType::Directory), false) if self.options.no_overwrite_dir_non_dir => {
+                let text = "it cannot replace a directory, being none";
+                Err(io::Error::new(io::ErrorKind::IsADirectory, text))
+            }
+            (Some(_), true) if self.options.no_overwrite_dir_non_dir => {
+                let text = "it cannot replace what is no directory, being one";
                 Err(io::Error::new(io::ErrorKind::NotADirectory, text))
             }
             (Some(FileType::Directory), false) => {

@@ -72,6 +72,12 @@ pub struct BootRequest {
     pub stop_signal: i32,
     #[prost(uint32, tag = "15")]
     pub stop_timeout_ms: u32,
+    /// Made inside the root where they are missing, links followed: the image's volumes.
+    #[prost(string, repeated, tag = "16")]
+    pub directories: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// System mode: how long Boot waits, at most, until the init can be talked to. 0: it answers as soon as the init runs.
+    #[prost(uint32, tag = "17")]
+    pub init_patience_ms: u32,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BootResponse {
@@ -167,7 +173,7 @@ pub struct ProcessSpec {
     /// OCI form: user, uid, user:group, uid:gid; empty: root
     #[prost(string, tag = "3")]
     pub user: ::prost::alloc::string::String,
-    /// empty: "/"; made if missing, as Docker does
+    /// empty: "/"; the main program's is made if missing, as Docker does
     #[prost(string, tag = "4")]
     pub workdir: ::prost::alloc::string::String,
     #[prost(bool, tag = "5")]
@@ -406,8 +412,11 @@ pub struct StatPathResponse {
     pub mode: u32,
     #[prost(int64, tag = "4")]
     pub mtime_unix_ns: i64,
+    /// bytes that are not UTF-8 replaced: for people
     #[prost(string, tag = "5")]
     pub link_target: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "6")]
+    pub link_target_bytes: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DialRequest {

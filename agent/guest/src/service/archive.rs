@@ -135,11 +135,9 @@ async fn run_write(requests: &mut Requests) -> Result<Unpacked> {
 pub async fn stat(request: StatPathRequest) -> Result<StatPathResponse> {
     let path = absolute(&request.path)?;
     let metadata = look(&path, request.follow_link)?;
-    let link_target = match fs::read_link(&path) {
-        Ok(target) if metadata.is_symlink() => {
-            String::from_utf8_lossy(&target.into_os_string().into_vec()).into_owned()
-        }
-        _ => String::new(),
+    let link_target_bytes = match fs::read_link(&path) {
+        Ok(target) if metadata.is_symlink() => target.into_os_string().into_vec(),
+        _ => Vec::new(),
     };
     Ok(StatPathResponse {
         name: path
@@ -151,7 +149,8 @@ pub async fn stat(request: StatPathRequest) -> Result<StatPathResponse> {
             .mtime()
             .saturating_mul(1_000_000_000)
             .saturating_add(metadata.mtime_nsec()),
-        link_target,
+        link_target: String::from_utf8_lossy(&link_target_bytes).into_owned(),
+        link_target_bytes: link_target_bytes.into(),
     })
 }
 

@@ -158,3 +158,36 @@ fn survives_any_bytes() {
         let _ = read_all(&bytes);
     }
 }
+
+#[test]
+fn refuses_endless_extended_headers_and_takes_many_entries_with_some() {
+    let entry = Entry::new(b"n".repeat(1000), Kind::File);
+    let whole = entry.encode();
+    let extension = &whole[..whole.len() - BLOCK];
+    let mut reader = Reader::new(io::Read::take(Repeated::new(extension), 64 << 20));
+    let error = reader.next().unwrap_err();
+    assert!(error.to_string().contains("too many extended headers"), "{error}");
+    let many = [whole.repeat(5000), END.to_vec()].concat();
+    assert_eq!(read_all(&many).unwrap().len(), 5000);
+}
+
+/// The same bytes over and over.
+struct Repeated<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Repeated<'a> {
+    const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+}
+
+impl Read for Repeated<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = buffer.len().min(self.bytes.len() - self.at);
+        buffer[..count].copy_from_slice(&self.bytes[self.at..self.at + count]);
+        self.at = (self.at + count) % self.bytes.len();
+        Ok(count)
+    }
+}
