@@ -120,8 +120,9 @@ export function fromConfig(wire: WireConfig | undefined): VmConfig {
 
 /** @throws KilnError invalid_argument `bad-port` */
 export function fromPort(port: WirePort): PortBinding {
-  const { hostIp, hostPort, vmPort } = port;
-  return { hostIp, hostPort, vmPort, protocol: oneOf("port", port.protocol, ["tcp", "udp"] as const) };
+  const { hostIp, hostPort, hostPortEnd, vmPort } = port;
+  const protocol = oneOf("port", port.protocol, ["tcp", "udp"] as const);
+  return { hostIp, hostPort, vmPort, protocol, ...(hostPortEnd === 0 ? {} : { hostPortEnd }) };
 }
 
 /** The word if it is in the list; the list's first for "". */

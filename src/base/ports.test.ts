@@ -31,6 +31,24 @@ describe("parsePortMappings", () => {
     ]);
   });
 
+  it("takes a range of host ports for the first free one", () => {
+    for (const [text, expected] of [
+      ["18082-18084:80", "0.0.0.0:18082-18084->80/tcp"],
+      ["127.0.0.1:18082-18084:80", "127.0.0.1:18082-18084->80/tcp"],
+      ["[::1]:1000-3000:53/udp", "[::1]:1000-3000->53/udp"],
+      ["8080-8080:80", "0.0.0.0:8080->80/tcp"],
+    ] as const) {
+      assert.deepEqual(parsePortMappings(text).map(formatPortMapping), [expected]);
+    }
+    for (const text of ["0-5:80", "8000-8010:80-81", "8010-8000:80", "80-81:1-1025"]) {
+      assert.throws(
+        () => parsePortMappings(text),
+        (error) => hasReason(error, "bad-port"),
+        text,
+      );
+    }
+  });
+
   it("gives each port of a lone range any free host port", () => {
     assert.deepEqual(
       parsePortMappings("80-82").map((mapping) => [mapping.hostPort, mapping.vmPort]),

@@ -11,6 +11,8 @@ export interface PortMapping {
   readonly hostIp: string;
   /** 0: any free one. */
   readonly hostPort: number;
+  /** Above `hostPort`: the first free one from there to here. Absent of what is bound. */
+  readonly hostPortEnd?: number;
   readonly vmPort: number;
   readonly protocol: PortProtocol;
 }
@@ -19,10 +21,16 @@ export interface PortMapping {
 export const DEFAULT_HOST_IP = "0.0.0.0";
 
 const HINT =
-  "write [ip:][host-port:]vm-port[/tcp|/udp], for example 8080:80, 127.0.0.1:8000-8010:80-90 or [::1]:53:53/udp";
+  "write [ip:][host-port:]vm-port[/tcp|/udp], for example 8080:80, 127.0.0.1:8000-8010:80-90, 8000-8010:80 for the first " +
+  "free one of a range, or [::1]:53:53/udp";
 
 /** One mapping and no more than this many in one range: each costs a listener. */
 const MAX_RANGE = 1024;
+
+interface Range {
+  readonly first: number;
+  readonly last: number;
+}
 
 /**
  * The mappings that one `-p` names; several where it holds a range.
@@ -34,17 +42,31 @@ export function parsePortMappings(text: string): PortMapping[] {
   const { hostIp, rest } = splitHostIp(text, body);
   const parts = rest.split(":");
   if (parts.length > 2) throw badPort(text, "it has too many colons");
-  const vmPorts = parseRange(text, parts[parts.length - 1] ?? "", 1);
-  const hostPorts = parts.length === 1 || parts[0] === "" ? undefined : parseRange(text, parts[0] ?? "", 0);
-  if (hostPorts !== undefined && hostPorts.length !== vmPorts.length) {
-    throw badPort(text, `the ranges differ in length (${hostPorts.length} and ${vmPorts.length})`);
+  const vm = parseRange(text, parts[parts.length - 1] ?? "", 1);
+  const host = parts.length === 1 || parts[0] === "" ? undefined : parseRange(text, parts[0] ?? "", 0);
+  const mapping = { hostIp, protocol, vmPort: vm.first };
+  if (host !== undefined && lengthOf(host) !== lengthOf(vm)) {
+    if (lengthOf(vm) !== 1) {
+      throw badPort(text, `the ranges differ in length (${lengthOf(host)} and ${lengthOf(vm)})`);
+    }
+    if (host.first === 0) throw badPort(text, "a range of host ports begins with 1 or more");
+    return [{ ...mapping, hostPort: host.first, hostPortEnd: host.last }];
   }
-  return vmPorts.map((vmPort, index) => ({ hostIp, hostPort: hostPorts?.[index] ?? 0, vmPort, protocol }));
+  if (lengthOf(vm) > MAX_RANGE) throw badPort(text, `a range holds at most ${MAX_RANGE} ports`);
+  return Array.from({ length: lengthOf(vm) }, (_, index) => ({
+    ...mapping,
+    vmPort: vm.first + index,
+    hostPort: host === undefined ? 0 : host.first + index,
+  }));
 }
+
+const lengthOf = ({ first, last }: Range): number => last - first + 1;
 
 /** "127.0.0.1:8080->80/tcp", as `ps` shows it. */
 export function formatPortMapping(mapping: PortMapping): string {
-  return `${formatHostPort(mapping.hostIp, mapping.hostPort)}->${mapping.vmPort}/${mapping.protocol}`;
+  const end = mapping.hostPortEnd === undefined ? "" : `-${mapping.hostPortEnd}`;
+  const host = `${formatHostPort(mapping.hostIp, mapping.hostPort)}${end}`;
+  return `${host}->${mapping.vmPort}/${mapping.protocol}`;
 }
 
 /** "127.0.0.1:80" or "[::1]:80". */
@@ -74,15 +96,14 @@ function splitHostIp(text: string, body: string): { hostIp: string; rest: string
   return { hostIp: first, rest: body.slice(colon + 1) };
 }
 
-function parseRange(text: string, range: string, lowest: number): number[] {
+function parseRange(text: string, range: string, lowest: number): Range {
   const match = /^([0-9]{1,5})(?:-([0-9]{1,5}))?$/.exec(range);
   if (match === null) throw badPort(text, range === "" ? "a port is missing" : `"${range}" is not a port`);
   const first = Number(match[1]);
   const last = match[2] === undefined ? first : Number(match[2]);
   if (first < lowest || last > 65535) throw badPort(text, `ports go from ${lowest} to 65535`);
   if (last < first) throw badPort(text, `the range ${range} runs backwards`);
-  if (last - first >= MAX_RANGE) throw badPort(text, `a range holds at most ${MAX_RANGE} ports`);
-  return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+  return { first, last };
 }
 
 function badPort(text: string, why: string): KilnError {

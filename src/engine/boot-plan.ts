@@ -63,6 +63,8 @@ export interface BootFacts extends SpecFacts {
   readonly nowMs: number;
   /** Up to 64 fresh random bytes. */
   readonly entropy: Uint8Array;
+  /** How long the guest may wait for an init of its own to be ready, before its answer. */
+  readonly initPatienceMs: number;
 }
 
 /** 64 KiB chunks: near-native writes, and eleven times faster trims than 4 KiB. */
@@ -89,6 +91,8 @@ export function planBoot(facts: BootFacts): MessageInitShape<typeof BootRequestS
     endAction: capabilities.poweroffExits ? EndAction.POWEROFF : EndAction.RESTART,
     stopSignal: program.stopSignal,
     stopTimeoutMs: config.stopTimeoutMs,
+    directories: [...program.directories],
+    initPatienceMs: facts.initPatienceMs,
   };
 }
 
@@ -102,7 +106,7 @@ function processOf(record: VmRecord) {
   const window = { columns: config.ttyColumns || 80, rows: config.ttyRows || 24 };
   return {
     args: [...program.args],
-    env: withHostname(program.env, hostnameOf(record)),
+    env: config.env.includes("HOSTNAME") ? [...program.env] : withHostname(program.env, hostnameOf(record)),
     user: program.user,
     workdir: program.workdir,
     tty: config.tty,

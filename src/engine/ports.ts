@@ -1,6 +1,7 @@
 // The published ports of one running VM.
 
 import { Code, KilnError } from "../base/errors.js";
+import { formatPortMapping } from "../base/ports.js";
 import { UndoStack } from "../base/undo.js";
 import type { GuestDialer, NetworkRoom, PublishedPort } from "./rooms.js";
 import type { PortBinding } from "./vm-config.js";
@@ -61,16 +62,17 @@ export function portNotPublished(wanted: PortBinding): KilnError {
   });
 }
 
-/** Whether a published port is the one that was named. */
+/** Whether a published port is the one that was named, or one of the range that was. */
 export function matchesPort(port: PortBinding, wanted: PortBinding): boolean {
+  const { hostPort: first, hostPortEnd: last = first } = wanted;
   return (
     port.vmPort === wanted.vmPort &&
     port.protocol === wanted.protocol &&
-    (wanted.hostPort === 0 || port.hostPort === wanted.hostPort) &&
+    (first === 0 || (first <= port.hostPort && port.hostPort <= last)) &&
     (wanted.hostIp === "" || port.hostIp === wanted.hostIp)
   );
 }
 
 export function describePort(port: PortBinding): string {
-  return `${port.hostIp || "0.0.0.0"}:${port.hostPort}->${port.vmPort}/${port.protocol}`;
+  return formatPortMapping({ ...port, hostIp: port.hostIp || "0.0.0.0" });
 }

@@ -162,6 +162,7 @@ async function settleGone(ctx: EngineContext, runner: VmRunner, entry: VmEntry):
           vmm: gone,
           asked: status.stoppedByUser ? "kill" : "nothing",
           consoleTail: "",
+          mode: entry.record.program.mode,
         });
   await rm(vmRunDirectory(ctx.runRoot, entry.id), { recursive: true, force: true });
   const change = changeOf(verdict, isoNow(ctx), status.exit?.oomKilled ?? false);

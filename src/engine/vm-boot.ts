@@ -272,15 +272,18 @@ export async function callBoot(
   ctx: EngineContext,
   live: LiveVm,
   session: AgentSession,
-  facts: BootFacts,
+  facts: Omit<BootFacts, "initPatienceMs">,
   signal: AbortSignal,
 ): Promise<BootResponse> {
   const { accelerator } = live.handle.record.capabilities;
-  const timeoutMs = ctx.settings.helloTimeoutMs[accelerator];
+  const setUpMs = ctx.settings.helloTimeoutMs[accelerator];
+  // An init of the image's own is waited for, in the guest: what comes next may want to talk to it.
+  const initPatienceMs = facts.record.program.mode === "system" ? setUpMs : 0;
+  const timeoutMs = setUpMs + initPatienceMs;
   const died = live.handle.exited.then(({ detail }) => Promise.reject(vmmDied(detail)));
   died.catch(() => undefined);
   try {
-    const call = session.client.boot(planBoot(facts), { timeoutMs, signal });
+    const call = session.client.boot(planBoot({ ...facts, initPatienceMs }), { timeoutMs, signal });
     return await orAborted(Promise.race([call, died]), signal);
   } catch (error) {
     signal.throwIfAborted();

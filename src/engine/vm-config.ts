@@ -19,10 +19,11 @@ const Strings = v.optional(v.array(v.string()), []);
 const count = (byDefault: number) =>
   v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0)), byDefault);
 
-/** Published port; `hostPort` 0 asks for any free one. */
+/** Published port; `hostPort` 0 asks for any free one, `hostPortEnd` for the first free one of a range. */
 export const PortBindingSchema = openObject({
   hostIp: Text,
   hostPort: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65_535)),
+  hostPortEnd: v.exactOptional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535))),
   vmPort: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535)),
   protocol: v.optional(v.picklist(["tcp", "udp"]), "tcp"),
 });

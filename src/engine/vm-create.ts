@@ -67,7 +67,7 @@ export async function createVm(
   ]);
   options.signal?.throwIfAborted();
   const plan = planProgram(config, image.run, base.hasInit);
-  const { args, env, ports, ...program } = plan;
+  const { args, env, ports, directories, ...program } = plan;
   const uid = await ctx.ownership.allocate(id);
   undo.push("give the user back", () => ctx.ownership.release(id, uid));
   const record: VmRecord = {
@@ -80,7 +80,13 @@ export async function createVm(
       imageId: image.id,
       platform: formatPlatform(image.platform),
     },
-    program: { ...program, args: [...args], env: [...env], ports: [...ports] },
+    program: {
+      ...program,
+      args: [...args],
+      env: [...env],
+      ports: [...ports],
+      directories: [...directories],
+    },
     base: base.key,
     kernelId: kernel.id,
     ...(uid === undefined ? {} : { uid }),

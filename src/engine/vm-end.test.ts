@@ -6,12 +6,16 @@ import type { ReportedExit } from "./vm-status.js";
 
 function facts(over: Partial<EndFacts> & { cause?: VmmExitCause } = {}): EndFacts {
   const { cause = "guest-shutdown", ...rest } = over;
-  return { report: undefined, vmm: { cause, detail: "detail" }, asked: "nothing", consoleTail: "", ...rest };
+  const none = { report: undefined, asked: "nothing", consoleTail: "", mode: "app" } as const;
+  return { ...none, vmm: { cause, detail: "detail" }, ...rest };
 }
 
 function report(over: Partial<ReportedExit> = {}): ReportedExit {
   return { code: 3, error: "", oomKilled: false, request: "none", finishedAt: "", ...over };
 }
+
+const PANIC =
+  "x\n[ 1.0] Kernel panic - not syncing: Attempted to kill init! exitcode=0xCODE\n[ 1.1] CPU: 0\n";
 
 describe("judgeEnd", () => {
   it("believes the agent before the VMM", () => {
@@ -54,6 +58,21 @@ describe("judgeEnd", () => {
       "a guest that halted and whose VMM was ended for it",
       facts({ cause: "killed", asked: "halted" }),
       { kind: "exited", exitCode: 0, reason: "guest-poweroff" },
+    ],
+    [
+      "an init of the image's own that ended with a code",
+      facts({ cause: "guest-reset", mode: "system", consoleTail: PANIC.replace("CODE", "00000300") }),
+      { kind: "exited", exitCode: 3, reason: "init-exited" },
+    ],
+    [
+      "an init of the image's own that a signal ended",
+      facts({ cause: "guest-panic", mode: "system", consoleTail: PANIC.replace("CODE", "0000000b") }),
+      { kind: "exited", exitCode: 139, reason: "init-exited" },
+    ],
+    [
+      "an agent that ended, which is a failure",
+      facts({ cause: "guest-panic", consoleTail: PANIC.replace("CODE", "00000300") }),
+      { kind: "failed", reason: "guest-panic" },
     ],
     ["a reset without a word", facts({ cause: "guest-reset" }), { kind: "reboot" }],
     [

@@ -12,6 +12,8 @@ export interface EndFacts {
   readonly asked: "nothing" | "stop" | "kill" | "halted";
   /** The last lines of the guest's console. */
   readonly consoleTail: string;
+  /** Whose PID 1 was: the agent, or an init of the image's own. */
+  readonly mode: "app" | "system";
 }
 
 export type Verdict =
@@ -38,7 +40,9 @@ function judgeReport(report: ReportedExit, asked: EndFacts["asked"]): Verdict {
 }
 
 /** The VMM is gone and the agent said nothing: only the machine's own word is left. */
-function judgeSilence({ vmm, consoleTail }: EndFacts): Verdict {
+function judgeSilence({ vmm, consoleTail, mode }: EndFacts): Verdict {
+  const ended = mode === "system" ? INIT_ENDED.exec(consoleTail)?.[1] : undefined;
+  if (ended !== undefined) return judgeInit(Number.parseInt(ended, 16));
   // Without a panic device a panic looks like a reboot (the kernel is told panic=-1).
   const words = /Kernel panic - not syncing:? ?(.*)/.exec(consoleTail)?.[1];
   if (vmm.cause === "guest-panic" || words !== undefined) {
@@ -55,6 +59,15 @@ function judgeSilence({ vmm, consoleTail }: EndFacts): Verdict {
     default:
       return failed("vmm-died", `the VMM ended without a word from the guest: ${vmm.detail}`, consoleTail);
   }
+}
+
+/** An init made for containers ends its container by ending; to a kernel that is a panic, with wait(2)'s status. */
+const INIT_ENDED = /Kernel panic - not syncing: Attempted to kill init! exitcode=0x([0-9a-f]{8})\b/;
+
+function judgeInit(status: number): Verdict {
+  const signal = status & 0x7f;
+  const code = signal === 0 ? (status >> 8) & 0xff : 128 + signal;
+  return exited(code, "init-exited", "the image's init ended");
 }
 
 function exited(exitCode: number, reason: string, message: string): Verdict {

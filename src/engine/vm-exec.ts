@@ -10,6 +10,8 @@ import type { LogStream } from "./log-format.js";
 import { signalNumber } from "./signals.js";
 import { runningSession } from "./vm-access.js";
 import type { VmEntry } from "./vm-entry.js";
+import { setVariable } from "./vm-plan.js";
+import { checkWord } from "./vm-validate.js";
 
 export interface ExecSpec {
   readonly args: readonly string[];
@@ -54,6 +56,7 @@ export async function* execInVm(
       reason: "no-command",
     });
   }
+  for (const word of [...spec.args, ...spec.env, spec.user, spec.workdir]) checkWord(word);
   const session = await runningSession(entry, "exec in", signal);
   try {
     const options = signal === undefined ? {} : { signal };
@@ -111,7 +114,7 @@ function processOf(entry: VmEntry, spec: ExecSpec) {
 
 function mergeEnv(own: readonly string[], added: readonly string[]): string[] {
   const merged = new Map<string, string>();
-  for (const entry of [...own, ...added]) merged.set(entry.split("=", 1)[0] ?? entry, entry);
+  for (const entry of [...own, ...added]) setVariable(merged, entry);
   return [...merged.values()];
 }
 

@@ -54,6 +54,28 @@ describe("the arguments", () => {
   });
 });
 
+describe("the environment", () => {
+  it("loses what a name alone takes away, and gets it back from what stands later", () => {
+    const run = { env: ["A=image", "B=image", "PATH=/image"] };
+    assert.deepEqual(plan({ command: ["x"], env: ["A", "NEVER"] }, run).env, ["PATH=/image", "B=image"]);
+    assert.deepEqual(plan({ command: ["x"], env: ["A", "A=mine"] }, run).env, [
+      "PATH=/image",
+      "B=image",
+      "A=mine",
+    ]);
+    assert.deepEqual(plan({ command: ["x"], env: ["A=mine", "A"] }, run).env, ["PATH=/image", "B=image"]);
+  });
+});
+
+describe("volumes", () => {
+  it("become directories, as far as they are paths, and no more than anybody has", () => {
+    const volumes = ["/data", "relative", "/with\0nul", "/var/lib/x"];
+    assert.deepEqual(plan({ command: ["x"] }, { volumes }).directories, ["/data", "/var/lib/x"]);
+    const many = Array.from({ length: 1000 }, (_, at) => `/v${at}`);
+    assert.equal(plan({ command: ["x"] }, { volumes: many }).directories.length, 256);
+  });
+});
+
 describe("the mode", () => {
   it("is system for an image that names no command and has an init", () => {
     assert.equal(plan({}, {}, true).mode, "system");
@@ -74,6 +96,32 @@ describe("the mode", () => {
       () => plan({ init: "app" }, {}, true),
       (error) => hasReason(error, "no-command"),
     );
+  });
+
+  it("is system for an init by its name, be it entrypoint, command or the user's own word", () => {
+    for (const init of [
+      "/init",
+      "/sbin/init",
+      "/usr/sbin/init",
+      "/lib/systemd/systemd",
+      "/usr/lib/systemd/systemd",
+    ]) {
+      const plans = [plan({}, { entrypoint: [init], cmd: ["nginx"] }), plan({}, { cmd: [init, "nginx"] })];
+      plans.push(plan({ command: [init, "nginx"] }), plan({ init: "system" }, { cmd: [init, "nginx"] }));
+      for (const { mode, args, stopSignal } of plans) {
+        assert.deepEqual([mode, args, stopSignal], ["system", [init, "nginx"], 0]);
+      }
+      assert.equal(plan({ init: "app", command: [init] }).mode, "app");
+    }
+    for (const program of ["init", "/opt/init", "systemd", "/sbin/init2", "/etc/systemd/run"]) {
+      assert.equal(plan({ command: [program] }).mode, "app", program);
+    }
+  });
+
+  it("keeps user and directory of an init that an image for containers names", () => {
+    const run = { entrypoint: ["/init"], user: "1000", workdir: "/srv" };
+    assert.deepEqual([plan({}, run).user, plan({}, run).workdir], ["1000", "/srv"]);
+    assert.equal(plan({ init: "system" }, { ...run, entrypoint: ["/sbin/init"] }).user, "");
   });
 
   it("can't be system without an init", () => {
@@ -131,4 +179,14 @@ describe("the rest", () => {
       }),
     );
   });
+});
+
+it("refuses to publish more ports than a VM may have, and counts none twice", () => {
+  const exposed = (count: number) => Array.from({ length: count }, (_, at) => `${at + 1}/tcp`);
+  const all = plan({ command: ["x"], publishAll: true }, { exposedPorts: [...exposed(1024), "1", "1/TCP"] });
+  assert.equal(all.ports.length, 1024);
+  assert.throws(
+    () => plan({ command: ["x"], publishAll: true }, { exposedPorts: exposed(65_535) }),
+    (error) => hasReason(error, "too-many-ports"),
+  );
 });

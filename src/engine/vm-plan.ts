@@ -5,6 +5,7 @@ import { Code, KilnError } from "../base/errors.js";
 import type { ImageRunConfig } from "../image/types.js";
 import { signalNumber } from "./signals.js";
 import type { PortBinding, VmConfig } from "./vm-config.js";
+import { checkPortCount } from "./vm-validate.js";
 
 /** What PID 1's child is, as sent to the agent at every boot. Kept in vm.json: starting needs no image. */
 export interface ProgramPlan {
@@ -13,6 +14,8 @@ export interface ProgramPlan {
   readonly env: readonly string[];
   readonly user: string;
   readonly workdir: string;
+  /** Made in the root where they are missing: the image's volumes. */
+  readonly directories: readonly string[];
   /** Signal number; 0: the init's own way to power off (system mode). */
   readonly stopSignal: number;
   /** What is published: asked for, and with `-P` what the image exposes. */
@@ -22,6 +25,9 @@ export interface ProgramPlan {
 // Docker's, for images that set none.
 const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const SYSTEM_INIT = "/sbin/init";
+const INITS: ReadonlySet<string> = new Set([SYSTEM_INIT, "/usr/sbin/init", "/init"]);
+/** More than any image has. */
+const MOST_VOLUMES = 256;
 
 /**
  * @param hasInit whether the merged image holds /sbin/init
@@ -30,13 +36,18 @@ const SYSTEM_INIT = "/sbin/init";
 export function planProgram(config: VmConfig, image: ImageRunConfig, hasInit: boolean): ProgramPlan {
   const args = argsOf(config, image);
   const mode = modeOf(config, args, hasInit);
+  const named = mode === "system" && isInit(args[0]);
   const asked = config.stopSignal || image.stopSignal;
   return {
     mode,
-    args: mode === "system" ? systemArgs(config, hasInit) : args,
+    args: mode === "system" && !named ? systemArgs(config, hasInit) : args,
     env: envOf(config, image),
-    user: mode === "system" ? "" : config.user || image.user,
+    // A machine's init is root's; one that an image made for containers names runs as whom the image says.
+    user: mode === "system" && !(named && config.init === "auto") ? "" : config.user || image.user,
     workdir: config.workdir || image.workdir || "/",
+    directories: image.volumes
+      .filter((path) => path.startsWith("/") && !path.includes("\0"))
+      .slice(0, MOST_VOLUMES),
     stopSignal: asked === "" ? (mode === "system" ? 0 : signalNumber("TERM")) : signalNumber(asked),
     ports: portsOf(config, image),
   };
@@ -54,7 +65,7 @@ function argsOf(config: VmConfig, image: ImageRunConfig): string[] {
 
 function modeOf(config: VmConfig, args: readonly string[], hasInit: boolean): "app" | "system" {
   if (config.init === "system") return "system";
-  if (args.length > 0) return "app";
+  if (args.length > 0) return config.init === "auto" && isInit(args[0]) ? "system" : "app";
   if (config.init === "auto" && hasInit) return "system";
   throw new KilnError(
     Code.InvalidArgument,
@@ -64,6 +75,11 @@ function modeOf(config: VmConfig, args: readonly string[], hasInit: boolean): "a
       hint: "give one after the image, for example `kiln run IMAGE sh`",
     },
   );
+}
+
+/** A program that only works as PID 1: an init by the name that everybody gives it (s6-overlay's is /init). */
+function isInit(program: string | undefined): boolean {
+  return program !== undefined && (INITS.has(program) || /^\/.*\/systemd$/.test(program));
 }
 
 function systemArgs(config: VmConfig, hasInit: boolean): string[] {
@@ -80,30 +96,33 @@ function systemArgs(config: VmConfig, hasInit: boolean): string[] {
 function envOf(config: VmConfig, image: ImageRunConfig): string[] {
   const merged = new Map<string, string>();
   const terminal = config.tty ? ["TERM=xterm"] : [];
-  for (const entry of [DEFAULT_PATH, ...terminal, ...image.env, ...config.env]) {
-    const cut = entry.indexOf("=");
-    if (cut > 0) merged.set(entry.slice(0, cut), entry);
-  }
+  const ofImage = image.env.filter((entry) => entry.includes("="));
+  for (const entry of [DEFAULT_PATH, ...terminal, ...ofImage, ...config.env]) setVariable(merged, entry);
   return [...merged.values()];
+}
+
+/** "NAME=VALUE" sets; "NAME" alone takes away. */
+export function setVariable(merged: Map<string, string>, entry: string): void {
+  const cut = entry.indexOf("=");
+  if (cut > 0) merged.set(entry.slice(0, cut), entry);
+  else if (cut < 0) merged.delete(entry);
 }
 
 function portsOf(config: VmConfig, image: ImageRunConfig): PortBinding[] {
   const ports = [...config.publish];
   if (!config.publishAll) return ports;
+  const published = new Set(ports.map(targetOf));
   for (const exposed of image.exposedPorts) {
     const parsed = parseExposedPort(exposed);
-    if (parsed === undefined || ports.some((port) => sameTarget(port, parsed))) continue;
+    if (parsed === undefined || published.has(targetOf(parsed))) continue;
+    published.add(targetOf(parsed));
     ports.push({ hostIp: "", hostPort: 0, ...parsed });
   }
+  checkPortCount(ports.length, `publish every port that image ${config.image} exposes`);
   return ports;
 }
 
-function sameTarget(
-  a: Pick<PortBinding, "vmPort" | "protocol">,
-  b: Pick<PortBinding, "vmPort" | "protocol">,
-) {
-  return a.vmPort === b.vmPort && a.protocol === b.protocol;
-}
+const targetOf = ({ vmPort, protocol }: Pick<PortBinding, "vmPort" | "protocol">) => `${vmPort}/${protocol}`;
 
 /** "80", "80/tcp", "53/udp"; undefined for anything else (sctp, ranges, nonsense). */
 export function parseExposedPort(text: string): Pick<PortBinding, "vmPort" | "protocol"> | undefined {

@@ -7,7 +7,7 @@ import { describePort, matchesPort, portNotPublished } from "./ports.js";
 import type { PortBinding } from "./vm-config.js";
 import type { VmEntry } from "./vm-entry.js";
 import { isLive } from "./vm-state.js";
-import { checkPort } from "./vm-validate.js";
+import { checkPort, checkPortCount } from "./vm-validate.js";
 
 export class PortVerbs {
   readonly #ctx: EngineContext;
@@ -25,8 +25,13 @@ export class PortVerbs {
     const port = { ...wanted, hostIp: wanted.hostIp === "" ? "0.0.0.0" : wanted.hostIp };
     return this.#ctx.lock.run(entry.id, async () => {
       const kept = entry.record.program.ports;
-      if (port.hostPort !== 0 && kept.some((other) => sameHostSide(other, port)))
+      if (
+        port.hostPort !== 0 &&
+        port.hostPortEnd === undefined &&
+        kept.some((other) => sameHostSide(other, port))
+      )
         throw alreadyPublished(port);
+      checkPortCount(kept.length + 1, `publish port ${describePort(port)} of VM ${entry.name}`);
       const bound = (await entry.live?.ports.add(port)) ?? port;
       await this.#keep(entry, [...kept, bound]);
       emitVmEvent(this.#ctx, entry, "port-add", { port: describePort(bound) });

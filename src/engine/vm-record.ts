@@ -17,6 +17,7 @@ const ProgramSchema = openObject({
   env: Strings,
   user: Text,
   workdir: Text,
+  directories: Strings,
   stopSignal: v.optional(v.pipe(Count, v.maxValue(64)), SIGTERM),
   ports: v.optional(v.array(PortBindingSchema), []),
 });

@@ -184,7 +184,8 @@ export class VmRunner {
     if (report === undefined) await within(LAST_WORDS_MS, live.outputStored());
     const consoleTail = await live.handle.consoleTail(CONSOLE_TAIL_BYTES).catch(() => "");
     await live.release();
-    const verdict = judgeEnd({ report, vmm: exit, asked: live.asked, consoleTail });
+    const { mode } = entry.record.program;
+    const verdict = judgeEnd({ report, vmm: exit, asked: live.asked, consoleTail, mode });
     await this.#written(entry, rm(vmRunDirectory(ctx.runRoot, entry.id), { recursive: true, force: true }));
     entry.live = undefined;
     if (verdict.kind === "reboot" && !this.#closing) {

@@ -18,6 +18,11 @@ const MOST_DISK = 16 * 1024 ** 4;
 /** Linux refuses a longer argument list to one process; the Boot call is bounded well before. */
 const MOST_TEXT_BYTES = 1024 ** 2;
 
+/** What Linux takes (HOST_NAME_MAX), of the characters that every resolver takes, as Docker does. */
+const HOST_NAME = /^(?=.{1,64}$)[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*$/;
+/** Each has a listener of its own, and each connection costs descriptors. */
+const MOST_PORTS = 1024;
+
 /**
  * The configuration with every default filled in that does not depend on the image.
  *
@@ -55,12 +60,11 @@ function checkNames(config: VmConfig): void {
       "use letters, digits, _ . and -, at most 63, beginning with a letter or digit",
     );
   }
-  const label = /^(?!-)[a-zA-Z0-9-]{1,63}(?<!-)$/;
-  if (config.hostname !== "" && !config.hostname.split(".").every((part) => label.test(part))) {
+  if (config.hostname !== "" && !HOST_NAME.test(config.hostname)) {
     throw invalid(
       "bad-hostname",
       `"${config.hostname}" is not a host name`,
-      "use letters, digits, - and dots",
+      "use letters, digits, -, _ and single dots, at most 64 in all",
     );
   }
   for (const key of Object.keys(config.labels)) {
@@ -116,12 +120,15 @@ function checkUnit(what: string, flag: string, bytes: number, unit: string): voi
 
 function checkProgram(config: VmConfig): void {
   for (const entry of config.env) {
-    if (entry.indexOf("=") < 1)
-      throw invalid("bad-env", `"${entry}" is not an environment entry`, "write NAME=VALUE");
+    if (entry === "" || entry.startsWith("="))
+      throw invalid(
+        "bad-env",
+        `"${entry}" is not an environment entry`,
+        "write NAME=VALUE, or NAME to take it away",
+      );
   }
   const words = [...config.entrypoint, ...config.command, ...config.env, config.workdir, config.user];
-  if (words.some((word) => word.includes("\0")))
-    throw invalid("bad-argument", "an argument holds a NUL byte");
+  for (const word of words) checkWord(word);
   if (words.reduce((sum, word) => sum + Buffer.byteLength(word), 0) > MOST_TEXT_BYTES) {
     throw invalid("arguments-too-long", "command and environment are together longer than 1 MiB");
   }
@@ -133,15 +140,30 @@ function checkProgram(config: VmConfig): void {
   }
 }
 
+/**
+ * An argument, a variable, a path: what a program can be given as it is.
+ *
+ * @throws KilnError invalid_argument `bad-argument`
+ */
+export function checkWord(word: string): void {
+  if (word.includes("\0")) throw invalid("bad-argument", "an argument holds a NUL byte");
+  // Half of a character outside the first plane: on its way to bytes it would become another one.
+  if (/\p{Surrogate}/u.test(word)) {
+    throw invalid("bad-argument", `an argument is no valid text: ${JSON.stringify(word.slice(0, 60))}`);
+  }
+}
+
 function checkNetwork(config: VmConfig): void {
   for (const server of config.dns) {
     if (isIP(server) === 0) throw invalid("bad-dns", `DNS server "${server}" is not an IP address`);
   }
   for (const entry of config.addHosts) parseHostEntry(entry);
+  checkPortCount(config.publish.length, "publish the VM's ports");
   const seen = new Set<string>();
   for (const port of config.publish) {
     checkPort(port);
     const key = `${port.hostIp}:${port.hostPort}/${port.protocol}`;
+    if (port.hostPortEnd !== undefined) continue;
     if (port.hostPort !== 0 && seen.has(key))
       throw invalid("duplicate-port", `port ${key} is published twice`);
     seen.add(key);
@@ -157,12 +179,26 @@ export function checkPort(port: PortBinding): void {
   }
   for (const [what, number, least] of [
     ["host port", port.hostPort, 0],
+    ["last host port", port.hostPortEnd ?? 65_535, port.hostPort === 0 ? 65_535 : port.hostPort],
     ["VM port", port.vmPort, 1],
   ] as const) {
     if (!Number.isInteger(number) || number < least || number > 65_535) {
       throw invalid("bad-port", `${number} is not a ${what}`, `give ${least} to 65535`);
     }
   }
+}
+
+/**
+ * @param what is being attempted
+ * @throws KilnError invalid_argument `too-many-ports`
+ */
+export function checkPortCount(count: number, what: string): void {
+  if (count <= MOST_PORTS) return;
+  throw invalid(
+    "too-many-ports",
+    `${what}: it would have more than ${MOST_PORTS} published ports`,
+    "publish the ones that are needed with -p",
+  );
 }
 
 /**

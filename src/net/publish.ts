@@ -3,7 +3,7 @@
 
 import type { Duplex } from "node:stream";
 import { Code, errnoOf, KilnError } from "../base/errors.js";
-import { formatHostPort, type PortMapping, type PortProtocol } from "../base/ports.js";
+import { formatHostPort, formatPortMapping, type PortMapping, type PortProtocol } from "../base/ports.js";
 import type { Abortable } from "../base/progress.js";
 import { publishTcp } from "./tcp-listener.js";
 import { publishUdp } from "./udp-listener.js";
@@ -41,7 +41,8 @@ export const DEFAULT_LIMITS: PublishLimits = {
 };
 
 /**
- * Binds the host's side at once; the guest is dialled per connection, so it may come and go.
+ * Binds the host's side at once; the guest is dialled per connection, so it may come and go. Of a range it is the first
+ * port that is free.
  *
  * @throws KilnError: already_exists `port-in-use`, permission_denied `privileged-port`, invalid_argument
  * `address-not-here`; all name the address
@@ -51,13 +52,34 @@ export async function publishPort(
   dial: GuestDial,
   limits: Partial<PublishLimits> = {},
 ): Promise<PublishedPort> {
+  const { hostPortEnd: last = mapping.hostPort, ...single } = mapping;
   const all = { ...DEFAULT_LIMITS, ...limits };
+  for (let hostPort = mapping.hostPort; hostPort <= last; hostPort++) {
+    const bound = await bind({ ...single, hostPort }, dial, all, last > mapping.hostPort);
+    if (bound !== undefined) return bound;
+  }
+  throw inUse(`publish ${formatPortMapping(mapping)}: every port of the range is in use on this host`);
+}
+
+/** @returns undefined where the port is in use and is one of a range */
+async function bind(
+  mapping: PortMapping,
+  dial: GuestDial,
+  limits: PublishLimits,
+  ofRange: boolean,
+): Promise<PublishedPort | undefined> {
   const dialPort = (signal: AbortSignal) => dial(mapping.protocol, mapping.vmPort, { signal });
   try {
-    return await (mapping.protocol === "tcp" ? publishTcp : publishUdp)(mapping, dialPort, all);
+    return await (mapping.protocol === "tcp" ? publishTcp : publishUdp)(mapping, dialPort, limits);
   } catch (error) {
+    if (ofRange && errnoOf(error) === "EADDRINUSE") return undefined;
     throw explain(error, mapping);
   }
+}
+
+function inUse(message: string, cause?: unknown): KilnError {
+  const hint = "choose another host port, or 0 for any free one";
+  return new KilnError(Code.AlreadyExists, message, { reason: "port-in-use", hint, cause });
 }
 
 function explain(error: unknown, mapping: PortMapping): KilnError {
@@ -65,11 +87,7 @@ function explain(error: unknown, mapping: PortMapping): KilnError {
   const what = `publish ${mapping.protocol} port ${address}`;
   switch (errnoOf(error)) {
     case "EADDRINUSE":
-      return new KilnError(Code.AlreadyExists, `${what}: the port is in use on this host`, {
-        reason: "port-in-use",
-        hint: "choose another host port, or 0 for any free one",
-        cause: error,
-      });
+      return inUse(`${what}: the port is in use on this host`, error);
     case "EACCES":
       return new KilnError(Code.PermissionDenied, `${what}: only root may bind this port`, {
         reason: "privileged-port",

@@ -156,6 +156,7 @@ export function portFromJson(json: PortBindingJson | undefined): PortBinding {
   return {
     hostIp: json?.hostIp ?? "",
     hostPort: json?.hostPort ?? 0,
+    ...(json?.hostPortEnd ? { hostPortEnd: json.hostPortEnd } : {}),
     vmPort: json?.vmPort ?? 0,
     protocol: json?.protocol === "udp" ? "udp" : "tcp",
   };

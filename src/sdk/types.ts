@@ -22,6 +22,8 @@ export interface PortBinding {
   readonly hostIp: string;
   /** 0 asks for any free one. */
   readonly hostPort: number;
+  /** Above `hostPort`: asks for the first free one from there to here. Absent of what is bound. */
+  readonly hostPortEnd?: number;
   readonly vmPort: number;
   readonly protocol: "tcp" | "udp";
 }

@@ -20,7 +20,7 @@ export interface VmOptions extends CallOptions {
   readonly user?: string | undefined;
   readonly hostname?: string | undefined;
   readonly labels?: Readonly<Record<string, string>> | undefined;
-  /** "8080:80", "127.0.0.1:8080:80/tcp", "53:53/udp", "80", or bindings. */
+  /** "8080:80", "127.0.0.1:8080:80/tcp", "53:53/udp", "80", "8080-8090:80" (the first free one), or bindings. */
   readonly publish?: readonly (string | Partial<PortBinding>)[] | undefined;
   /** Publishes every port that the image exposes. */
   readonly publishAll?: boolean | undefined;
@@ -105,8 +105,8 @@ export function planVmConfig(image: string, options: VmOptions): VmConfigJson {
 /** Bindings with every field, of a spec or of a part of a binding. */
 export function planPorts(port: string | Partial<PortBinding>): PortBinding[] {
   if (typeof port === "string") return parsePortMappings(port);
-  const { hostIp = DEFAULT_HOST_IP, hostPort = 0, vmPort = 0, protocol = "tcp" } = port;
-  return [{ hostIp, hostPort, vmPort, protocol }];
+  const { hostIp = DEFAULT_HOST_IP, hostPort = 0, vmPort = 0, protocol = "tcp", hostPortEnd } = port;
+  return [{ hostIp, hostPort, vmPort, protocol, ...(hostPortEnd === undefined ? {} : { hostPortEnd }) }];
 }
 
 /** "K=V" strings of a record or of such strings. */

@@ -74,11 +74,12 @@ export class VmPorts {
 
 /** An address or a host port that was not named may be any. */
 function isMeant(bound: PortBinding, wanted: PortBinding): boolean {
+  const { hostPort: first, hostPortEnd: last = first } = wanted;
   const anyIp = wanted.hostIp === "" || wanted.hostIp === DEFAULT_HOST_IP;
   return (
     bound.vmPort === wanted.vmPort &&
     bound.protocol === wanted.protocol &&
-    (wanted.hostPort === 0 || bound.hostPort === wanted.hostPort) &&
+    (first === 0 || (first <= bound.hostPort && bound.hostPort <= last)) &&
     (anyIp || bound.hostIp === wanted.hostIp)
   );
 }

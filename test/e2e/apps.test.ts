@@ -93,6 +93,7 @@ describe("system mode", () => {
     await kiln.ok(["stop", "-t", "90", "sys"]);
     assert.deepEqual(await exitOf("sys"), { state: "exited", exitCode: 0 });
     await kiln.ok(["start", "sys"]);
+    await systemdIsRunning(kiln, "sys");
     assert.equal((await kiln.ok(["exec", "sys", "cat", "/root/kept"])).trim(), "kept");
     const journal = await kiln.ok(["exec", "sys", "sh", "-c", "dmesg | grep -c 'recovery complete' || true"]);
     assert.equal(journal.trim(), "0", "the file system was clean: its journal had nothing to recover");

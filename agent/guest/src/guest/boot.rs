@@ -1,11 +1,13 @@
 //! Boot: from the initramfs to the running program, in the order in which each step needs the ones before it.
 
+use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::dns::{self, Prepared};
-use super::{cgroup, mounts, net, root, sysctl, system};
+use super::{cgroup, mounts, net, paths, ready, root, sysctl, system};
 use crate::agent::{Agent, Role};
 use crate::clock;
 use crate::console;
@@ -24,10 +26,15 @@ pub async fn boot(agent: &Rc<Agent>, request: BootRequest) -> Result<BootRespons
     }
     check(&request)?;
     agent.phase.set(Phase::Booting);
+    let mode = request.mode();
+    let patience = Duration::from_millis(u64::from(request.init_patience_ms));
     match run(agent, request).await {
         Ok(pid) => {
             if agent.exit().is_none() {
                 agent.phase.set(Phase::Running);
+            }
+            if mode == Mode::System && agent.role() == Role::BesideInit {
+                ready::wait(agent, patience).await;
             }
             agent.timings.mark_started();
             Ok(BootResponse {
@@ -140,10 +147,20 @@ async fn enter_root(agent: &Rc<Agent>, request: &BootRequest) -> Result<()> {
     agent
         .placed
         .replace(prepared.place(&request.hostname, &hosts, request.dns.as_ref())?);
+    make_directories(&request.directories);
     if request.mode() == Mode::App {
         mounts::share_all().map_err(|error| Status::from_io("share the mounts", error))?;
     }
     Ok(())
+}
+
+/// The image's volumes. One that cannot be made is the image's own affair: its program will say what it misses.
+fn make_directories(wanted: &[String]) {
+    for path in wanted {
+        if let Err(error) = paths::make_directory(Path::new("/"), Path::new(path)) {
+            console::error(format_args!("no directory {}: {error}", path.escape_debug()));
+        }
+    }
 }
 
 fn configure(request: &BootRequest) -> Result<()> {
@@ -162,7 +179,8 @@ fn configure(request: &BootRequest) -> Result<()> {
 }
 
 async fn start_init(agent: &Rc<Agent>, process: &ProcessSpec) -> Result<i32> {
-    let outcome = match plan::plan(process) {
+    let planned = plan::plan(process).and_then(|plan| plan::make_workdir(&plan).map(|()| plan));
+    let outcome = match planned {
         Ok(plan) => system::hand_over(agent, &plan).await?,
         Err(failure) => Err(failure),
     };

@@ -6,10 +6,11 @@ use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::mount::{MountFlags, mount, mount_bind};
 
+use super::paths;
 use crate::console;
 use crate::grpc::status::{Result, Status};
 use crate::proto::{Dns, HostEntry};
@@ -20,9 +21,6 @@ const HOSTNAME: &str = "/etc/hostname";
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// linux/magic.h
 const TMPFS: i64 = 0x0102_1994;
-/// The kernel's limit on symlinks in one path.
-const MAX_LINKS: usize = 40;
-
 /// What may be changed later. Empty until the root is there.
 #[derive(Default)]
 pub struct Placed {
@@ -68,18 +66,21 @@ impl Prepared {
         })
     }
 
-    /// Lays the files over the root's. To be called inside the root, where symlinks lead nowhere else.
+    /// Lays the files over the root's. To be called inside the root. An image whose own files leave no place for one of
+    /// them (a directory, a loop of links) goes without it, and boots.
     pub fn place(self, hostname: &str, hosts: &str, dns: Option<&Dns>) -> Result<Placed> {
-        lay(self.hosts, hosts, HOSTS)?;
+        lay_or_tell(&self.hosts, hosts, HOSTS);
         if !hostname.is_empty() {
-            lay(self.hostname, &format!("{hostname}\n"), HOSTNAME)?;
+            lay_or_tell(&self.hostname, &format!("{hostname}\n"), HOSTNAME);
         }
-        Ok(Placed {
-            resolv: Some(match dns {
-                Some(dns) => Resolv::Laid(lay(self.resolv, &resolv_conf(dns)?, RESOLV_CONF)?),
+        let resolv = match dns {
+            Some(dns) => match lay_or_tell(&self.resolv, &resolv_conf(dns)?, RESOLV_CONF) {
+                Some(laid) => Resolv::Laid(laid),
                 None => Resolv::Ready(self.resolv),
-            }),
-        })
+            },
+            None => Resolv::Ready(self.resolv),
+        };
+        Ok(Placed { resolv: Some(resolv) })
     }
 }
 
@@ -91,7 +92,7 @@ impl Placed {
             Some(Resolv::Laid(mut file)) => rewrite(&mut file, &text)
                 .map(|()| file)
                 .map_err(|error| Status::from_io(format_args!("change {RESOLV_CONF}"), error))?,
-            Some(Resolv::Ready(file)) => lay(file, &text, RESOLV_CONF)?,
+            Some(Resolv::Ready(file)) => lay(&file, &text, RESOLV_CONF)?,
             None => return Err(Status::precondition("the guest has no root yet")),
         };
         self.resolv = Some(Resolv::Laid(file));
@@ -100,10 +101,17 @@ impl Placed {
 }
 
 /// Writes `text` where a reader of `target` finds it; gives the file to change later.
-fn lay(mut file: File, text: &str, target: &str) -> Result<File> {
-    rewrite(&mut file, text)
-        .and_then(|()| cover(file, text, target))
+fn lay(file: &File, text: &str, target: &str) -> Result<File> {
+    file.try_clone()
+        .and_then(|mut file| rewrite(&mut file, text).map(|()| file))
+        .and_then(|file| cover(file, text, target))
         .map_err(|error| Status::from_io(format_args!("lay {target} over the image's"), error))
+}
+
+fn lay_or_tell(file: &File, text: &str, target: &str) -> Option<File> {
+    lay(file, text, target)
+        .inspect_err(|status| console::error(format_args!("{}", status.message)))
+        .ok()
 }
 
 fn rewrite(file: &mut File, text: &str) -> io::Result<()> {
@@ -114,22 +122,13 @@ fn rewrite(file: &mut File, text: &str) -> io::Result<()> {
 
 /// Binds `file` over what `target` leads to; makes an empty file to bind over where there is none, as Docker does.
 fn cover(file: File, text: &str, target: &str) -> io::Result<File> {
-    let target = follow(Path::new(target))?;
+    let target = paths::place_of_file(Path::new("/"), Path::new(target))?;
     if !target.exists() {
-        let made = target
-            .parent()
-            .map_or(Ok(()), fs::create_dir_all)
-            .and_then(|()| File::create(&target));
-        match made {
-            // As short-lived as ours: writing it leaves its owner (systemd-resolved) free to replace it, which a mount
-            // point is not.
-            Ok(mut made) if is_tmpfs(&made) => return made.write_all(text.as_bytes()).map(|()| made),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
-                console::error(format_args!("the read-only root has no {}", target.display()));
-                return Ok(file);
-            }
-            Err(error) => return Err(error),
+        let mut made = File::create(&target)?;
+        // As short-lived as ours: writing it leaves its owner (systemd-resolved) free to replace it, which a mount
+        // point is not.
+        if is_tmpfs(&made) {
+            return made.write_all(text.as_bytes()).map(|()| made);
         }
     }
     let source = format!("/proc/self/fd/{}", file.as_raw_fd());
@@ -139,18 +138,6 @@ fn cover(file: File, text: &str, target: &str) -> io::Result<File> {
 
 fn is_tmpfs(file: &File) -> bool {
     rustix::fs::fstatfs(file).is_ok_and(|system| system.f_type == TMPFS)
-}
-
-/// Where a chain of symlinks ends, also where nothing is there.
-fn follow(path: &Path) -> io::Result<PathBuf> {
-    let mut path = path.to_path_buf();
-    for _ in 0..MAX_LINKS {
-        match fs::read_link(&path) {
-            Ok(target) => path = path.parent().unwrap_or(Path::new("/")).join(target),
-            Err(_) => return Ok(path),
-        }
-    }
-    Err(io::Error::from_raw_os_error(libc::ELOOP))
 }
 
 /// The text of /etc/hosts. `own` is the address that the guest's name gets.
@@ -164,7 +151,10 @@ pub fn hosts_file(hostname: &str, own: Option<&str>, entries: &[HostEntry]) -> R
          ff02::2\tip6-allrouters\n",
     );
     if !hostname.is_empty() {
-        text += &format!("{}\t{hostname}\n", own.unwrap_or("127.0.1.1"));
+        // "web.example.com" is "web" too, as Docker has it.
+        let alias = hostname.split_once('.').map_or("", |(short, _)| short);
+        let names = [hostname, alias].join(" ");
+        text += &format!("{}\t{}\n", own.unwrap_or("127.0.1.1"), names.trim_end());
     }
     for entry in entries {
         for word in entry.names.iter().chain([&entry.address]) {
@@ -236,11 +226,13 @@ mod tests {
             text.ends_with("10.0.2.15\tvm1\n10.0.0.7\tdb db.local\n"),
             "{text}"
         );
-        assert!(
-            hosts_file("vm1", None, &[])
-                .unwrap()
-                .ends_with("127.0.1.1\tvm1\n")
-        );
+        for (hostname, line) in [
+            ("vm1", "127.0.1.1\tvm1\n"),
+            ("web.example.com", "127.0.1.1\tweb.example.com web\n"),
+            ("a_b", "127.0.1.1\ta_b\n"),
+        ] {
+            assert!(hosts_file(hostname, None, &[]).unwrap().ends_with(line), "{line}");
+        }
     }
 
     #[test]
@@ -275,7 +267,9 @@ mod tests {
 
     #[test]
     fn takes_host_names_only() {
-        assert!(check_hostname("vm-1.example").is_ok());
+        for good in ["vm-1.example", "a_b", &"x".repeat(64)] {
+            assert!(check_hostname(good).is_ok(), "{good}");
+        }
         for bad in ["a b", "a\n", "ü", &"x".repeat(65)] {
             assert!(check_hostname(bad).is_err(), "{bad:?}");
         }

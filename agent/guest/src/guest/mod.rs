@@ -12,6 +12,8 @@ pub mod mounts;
 pub mod net;
 mod net_spec;
 mod netlink;
+pub mod paths;
+mod ready;
 mod root;
 pub mod signals;
 mod sysctl;

@@ -3,10 +3,12 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change, mount_move};
 
+use super::paths;
+use crate::console;
 use crate::grpc::status::{Result, Status};
 
 const PLAIN: MountFlags = MountFlags::NOSUID
@@ -85,25 +87,66 @@ pub fn mount_run() -> io::Result<()> {
     )
 }
 
-/// Moves what is mounted into the new root. A root without the directory gets it, as with Docker; a root that has
-/// something else there is refused: following its symlink would mount outside of it.
+/// Moves what is mounted into the new root. A root without the directory gets it, as with Docker; a link is followed
+/// inside the root, also to nothing. What leaves no place for the mount (a file, a loop, a link to the root itself or into
+/// another of the mounts) is replaced by a directory: no program runs without these.
 pub fn move_into(root: &str, targets: &[&str]) -> Result<()> {
+    let mut taken = vec![Path::new(root).to_path_buf()];
     for target in targets {
-        let inside = format!("{root}{target}");
-        match fs::symlink_metadata(&inside) {
-            Ok(metadata) if metadata.is_dir() => {}
-            Ok(_) => {
-                return Err(Status::precondition(format!(
-                    "{target} of the image is no directory"
-                )));
-            }
-            Err(_) => fs::DirBuilder::new()
-                .mode(0o755)
-                .create(Path::new(&inside))
-                .map_err(|error| Status::from_io(format_args!("make {target} in the root"), error))?,
-        }
-        mount_move(*target, inside.as_str())
+        let inside = place_for(Path::new(root), Path::new(target), &taken)
+            .map_err(|error| Status::from_io(format_args!("make {target} in the root"), error))?;
+        mount_move(*target, &inside)
             .map_err(|error| Status::from_io(format_args!("move {target} into the root"), error))?;
+        taken.push(inside);
     }
     Ok(())
+}
+
+/// A directory of the root for a mount. `taken` begins with the root itself.
+fn place_for(root: &Path, target: &Path, taken: &[PathBuf]) -> io::Result<PathBuf> {
+    let is_free = |place: &PathBuf| place != root && !taken[1..].iter().any(|other| place.starts_with(other));
+    match paths::make_directory(root, target) {
+        Ok(place) if is_free(&place) => return Ok(place),
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => return Err(error),
+        _ => {}
+    }
+    let own = root.join(target.strip_prefix("/").unwrap_or(target));
+    console::error(format_args!(
+        "{} of the image cannot hold its mount, and becomes a directory",
+        target.display()
+    ));
+    fs::remove_file(&own)?;
+    fs::DirBuilder::new().mode(0o755).create(&own)?;
+    Ok(own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_a_place_for_a_mount_in_the_oddest_root() {
+        let root = std::env::temp_dir().join(format!("kiln-mounts-{}", std::process::id()));
+        fs::create_dir(&root).unwrap();
+        let place = |target: &str, taken: &[PathBuf]| {
+            let taken = [std::slice::from_ref(&root), taken].concat();
+            place_for(&root, Path::new(target), &taken).unwrap()
+        };
+        assert_eq!(place("/proc", &[]), root.join("proc"));
+        symlink("/kernel/sys", root.join("sys")).unwrap();
+        assert_eq!(place("/sys", &[]), root.join("kernel/sys"));
+        // A file, a loop, the root itself, a place that another mount has.
+        fs::write(root.join("dev"), "").unwrap();
+        assert_eq!(place("/dev", &[]), root.join("dev"));
+        symlink("run", root.join("run")).unwrap();
+        assert_eq!(place("/run", &[]), root.join("run"));
+        symlink("/", root.join("all")).unwrap();
+        assert_eq!(place("/all", &[]), root.join("all"));
+        symlink("/proc/below", root.join("twice")).unwrap();
+        assert_eq!(place("/twice", &[root.join("proc")]), root.join("twice"));
+        for name in ["proc", "kernel/sys", "dev", "run", "all", "twice"] {
+            assert!(fs::symlink_metadata(root.join(name)).unwrap().is_dir(), "{name}");
+        }
+        fs::remove_dir_all(&root).unwrap();
+    }
 }

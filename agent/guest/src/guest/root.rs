@@ -10,6 +10,7 @@ use rustix::mount::{MountFlags, mount, mount_move};
 
 use super::devices::{Uevents, wait_for_block};
 use super::dm::{self, Snapshot};
+use super::paths;
 use crate::console;
 use crate::grpc::status::{Result, Status};
 use crate::proto::{ModulesDisk, RootDisk};
@@ -122,14 +123,17 @@ pub async fn mount_modules(disk: &ModulesDisk) -> Result<()> {
     waited.map_err(|error| Status::from_io("find the modules disk", error))?;
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let target = format!("/lib/modules/{release}");
-    if let Err(error) = fs::create_dir_all(&target) {
-        console::error(format_args!(
-            "no kernel modules: {target} cannot be made: {error}"
-        ));
-        return Ok(());
-    }
+    let place = match paths::make_directory(Path::new("/"), Path::new(&target)) {
+        Ok(place) => place,
+        Err(error) => {
+            console::error(format_args!(
+                "no kernel modules: {target} cannot be made: {error}"
+            ));
+            return Ok(());
+        }
+    };
     let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
-    mount(disk.device.as_str(), target.as_str(), "ext4", flags, c"")
+    mount(disk.device.as_str(), &place, "ext4", flags, c"")
         .map_err(|error| Status::from_io(format_args!("mount {} at {target}", disk.device), error))
 }
 

@@ -8,6 +8,7 @@ use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixListener;
 use std::rc::Rc;
@@ -85,32 +86,13 @@ pub async fn hand_over(agent: &Rc<Agent>, plan: &Plan) -> Result<std::result::Re
 }
 
 fn become_init(plan: &Plan, report: &OwnedFd) -> ! {
-    let mut errno = libc::ENOENT;
-    // The kernel gives an init the console; the agent's stdio is that already.
-    for candidate in &plan.candidates {
-        let pointers = |texts: &[CString]| {
-            texts
-                .iter()
-                .map(|text| text.as_ptr())
-                .chain([std::ptr::null()])
-                .collect::<Vec<_>>()
-        };
-        // SAFETY: plain system calls on live, null-terminated lists. SIGPIPE is as a fresh process has it; what the
-        // agent handles is reset by exec.
-        unsafe {
-            libc::signal(libc::SIGPIPE, libc::SIG_DFL);
-            libc::umask(0o022);
-            libc::execve(
-                candidate.as_ptr(),
-                pointers(&plan.args).as_ptr(),
-                pointers(&plan.env).as_ptr(),
-            );
-        }
-        errno = io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
-        if !matches!(errno, libc::ENOENT | libc::ENOTDIR) {
-            break;
-        }
-    }
+    // The agent's own protection is not for what an init starts.
+    let _ = fs::write("/proc/self/oom_score_adj", "0");
+    let error = match enter(plan) {
+        Ok(()) => exec(plan),
+        Err(error) => error,
+    };
+    let errno = error.raw_os_error().unwrap_or(libc::EIO);
     // The agent tells the host; this process must live, for its end would be the kernel's.
     let _ = rustix::io::write(report, &errno.to_ne_bytes());
     loop {
@@ -118,6 +100,53 @@ fn become_init(plan: &Plan, report: &OwnedFd) -> ! {
             std::thread::sleep(Duration::from_secs(1));
         }
     }
+}
+
+/// Where and as whom the init begins: root in "/", but what an image made for containers says of its own.
+fn enter(plan: &Plan) -> io::Result<()> {
+    let identity = &plan.identity;
+    std::env::set_current_dir(std::ffi::OsStr::from_bytes(plan.workdir.as_bytes()))?;
+    if identity.uid == 0 && identity.gid == 0 && identity.groups.is_empty() {
+        return Ok(());
+    }
+    // SAFETY: plain system calls on a live list.
+    let refused = unsafe {
+        libc::setgroups(identity.groups.len(), identity.groups.as_ptr()) != 0
+            || libc::setgid(identity.gid) != 0
+            || libc::setuid(identity.uid) != 0
+    };
+    if refused {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Returns with the error that says most.
+fn exec(plan: &Plan) -> io::Error {
+    let pointers = |texts: &[CString]| {
+        texts
+            .iter()
+            .map(|text| text.as_ptr())
+            .chain([std::ptr::null()])
+            .collect::<Vec<_>>()
+    };
+    let (args, env) = (pointers(&plan.args), pointers(&plan.env));
+    let mut error = io::Error::from_raw_os_error(libc::ENOENT);
+    // The kernel gives an init the console; the agent's stdio is that already.
+    for candidate in &plan.candidates {
+        // SAFETY: plain system calls on live, null-terminated lists. SIGPIPE is as a fresh process has it; what the
+        // agent handles is reset by exec.
+        unsafe {
+            libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+            libc::umask(0o022);
+            libc::execve(candidate.as_ptr(), args.as_ptr(), env.as_ptr());
+        }
+        error = io::Error::last_os_error();
+        if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) {
+            break;
+        }
+    }
+    error
 }
 
 /// systemd ends every process whose command line does not begin with '@' (its documented rule for storage daemons of

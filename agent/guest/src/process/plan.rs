@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::process::{Resource, Rlimit};
 
 use super::user::{self, Identity};
+use crate::guest::paths;
 use crate::proto::ProcessSpec;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -87,12 +88,15 @@ pub fn plan(spec: &ProcessSpec) -> Result<Plan, StartFailure> {
     })
 }
 
-/// Makes the working directory where it is missing, as Docker does.
+/// Makes the main program's working directory where it is missing, links to nothing followed, as Docker does.
 pub fn make_workdir(plan: &Plan) -> Result<(), StartFailure> {
     let path = std::ffi::OsStr::from_bytes(plan.workdir.as_bytes());
-    match std::fs::create_dir_all(path) {
-        Ok(()) => Ok(()),
-        Err(_) if std::path::Path::new(path).is_dir() => Ok(()),
+    // The common case first: it may also be one that only its user may look into.
+    if std::path::Path::new(path).is_dir() {
+        return Ok(());
+    }
+    match paths::make_directory("/".as_ref(), path.as_ref()) {
+        Ok(_) => Ok(()),
         Err(error) => Err(StartFailure::cannot(format!(
             "the working directory {} cannot be made: {error}",
             path.display()

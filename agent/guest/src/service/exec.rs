@@ -70,7 +70,6 @@ async fn run(agent: &Rc<Agent>, requests: &mut Requests, replies: &mut Replies) 
 
 async fn start(agent: &Rc<Agent>, spec: &ProcessSpec) -> std::result::Result<Child, StartFailure> {
     let plan = plan::plan(spec)?;
-    plan::make_workdir(&plan)?;
     let cgroup = (agent.role() == Role::Init).then_some(Cgroup::Exec);
     spawn::spawn(&plan, cgroup, &agent.reaper).await
 }

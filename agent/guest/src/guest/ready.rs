@@ -1,0 +1,81 @@
+//! System mode: when the image's own init can be talked to, so that what comes next (`systemctl`, `poweroff`) finds it.
+//!
+//! systemd: its private socket takes connections; `systemctl is-system-running` says "offline" before. Others have no
+//! such door that all of them would share, so one that has started something of its own is taken to be past its set-up:
+//! its signal handlers stand, and `poweroff` reaches it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::agent::Agent;
+use crate::console;
+
+const SYSTEMD_SOCKET: &str = "/run/systemd/private";
+const PAUSE: Duration = Duration::from_millis(25);
+/// An init that is a single program starts nothing, and that is all it will ever say.
+const PATIENCE_WITH_OTHERS: Duration = Duration::from_secs(5);
+
+/// Returns when the init is ready, has ended, or `patience` is over.
+pub async fn wait(agent: &Rc<Agent>, patience: Duration) {
+    let start = Instant::now();
+    while agent.exit().is_none() {
+        let is_systemd = is_named("systemd");
+        let ready = if is_systemd {
+            UnixStream::connect(SYSTEMD_SOCKET).is_ok()
+        } else {
+            has_child_beside(std::process::id())
+        };
+        let limit = if is_systemd {
+            patience
+        } else {
+            patience.min(PATIENCE_WITH_OTHERS)
+        };
+        if ready {
+            return;
+        }
+        if start.elapsed() >= limit {
+            let waited = start.elapsed().as_secs();
+            console::error(format_args!("the init cannot be talked to after {waited} s"));
+            return;
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// What runs as PID 1 right now: a script may become another program.
+fn is_named(name: &str) -> bool {
+    fs::read_link("/proc/1/exe").is_ok_and(|exe| exe.file_name() == Some(OsStr::new(name)))
+}
+
+fn has_child_beside(agent: u32) -> bool {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return false;
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|&pid| pid != agent && pid != 1)
+        .any(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| parent(&stat) == Some(1)))
+}
+
+/// Field 4 of /proc/PID/stat; the name before it may hold anything.
+fn parent(stat: &str) -> Option<u32> {
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_parent_whatever_the_name_is() {
+        assert_eq!(parent("7 (sh) S 1 7 7 0"), Some(1));
+        assert_eq!(parent("7 (a) S 9 (b)) R 42 7"), Some(42));
+        assert_eq!(parent("7 (sh"), None);
+    }
+}
