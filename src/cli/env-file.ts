@@ -1,5 +1,8 @@
 // Environment for a VM: `-e K=V`, `-e K` (ours), and files of such lines.
 
+import { isUtf8 } from "node:buffer";
+import { notUtf8 } from "../base/utf8.js";
+import { requireUtf8 } from "./raw-words.js";
 import { readSmallFile } from "./read-small-file.js";
 import { usageError } from "./usage-error.js";
 
@@ -7,9 +10,10 @@ import { usageError } from "./usage-error.js";
 const MOST_BYTES = 1024 ** 2;
 
 /**
- * "K=V" strings of flags, after those of files: what stands later wins in the guest.
+ * "K=V" strings of flags, after those of files: what stands later wins in the guest. "K" alone, of a flag whose variable
+ * we do not have, takes the image's away.
  *
- * @throws KilnError invalid_argument `usage`, not_found `no-such-file`
+ * @throws KilnError invalid_argument `usage`, `not-utf8`, not_found `no-such-file`
  */
 export async function collectEnv(
   flags: readonly string[],
@@ -18,28 +22,50 @@ export async function collectEnv(
 ): Promise<string[]> {
   const out: string[] = [];
   for (const file of files) out.push(...parseEnvFile(await read(file), file, ours));
-  for (const flag of flags) out.push(...resolve(flag, "-e", ours));
+  for (const flag of flags) out.push(resolve(flag, "-e", ours) ?? flag);
   return out;
 }
 
-async function read(file: string): Promise<string> {
-  return (await readSmallFile(file, "the environment file", MOST_BYTES)).toString("utf8");
+function read(file: string): Promise<Buffer> {
+  return readSmallFile(file, "the environment file", MOST_BYTES);
 }
 
-/** Docker's format: a variable a line, `#` comments, no quoting; a name alone takes our value. */
-export function parseEnvFile(content: string, file: string, ours: NodeJS.ProcessEnv): string[] {
-  const lines = content.replace(/^\ufeff/, "").split(/\r?\n/);
+/**
+ * Docker's format: a variable a line, `#` comments, no quoting; a name alone takes our value, and is nothing where we
+ * have none.
+ */
+export function parseEnvFile(content: Uint8Array, file: string, ours: NodeJS.ProcessEnv): string[] {
+  const lines = decode(content, file).split(/\r?\n/);
   return lines.flatMap((line, index) => {
     const text = line.trimStart();
-    return text === "" || text.startsWith("#") ? [] : resolve(text, `${file}:${index + 1}`, ours);
+    if (text === "" || text.startsWith("#")) return [];
+    return resolve(text, `${file}:${index + 1}`, ours) ?? [];
   });
 }
 
-function resolve(text: string, where: string, ours: NodeJS.ProcessEnv): string[] {
+function decode(content: Uint8Array, file: string): string {
+  if (isUtf8(content))
+    return Buffer.from(content)
+      .toString("utf8")
+      .replace(/^\ufeff/, "");
+  const bytes = Buffer.from(content);
+  let line = 1;
+  for (let at = 0; ; line++) {
+    const end = bytes.indexOf("\n", at);
+    if (end < 0 || !isUtf8(bytes.subarray(at, end))) break;
+    at = end + 1;
+  }
+  throw notUtf8(`read the environment file ${file}:${line}`, "kiln's wire carries variables as UTF-8");
+}
+
+/** undefined: a name alone, of a variable that we do not have. */
+function resolve(text: string, where: string, ours: NodeJS.ProcessEnv): string | undefined {
   const equals = text.indexOf("=");
   const name = equals < 0 ? text : text.slice(0, equals);
   if (name === "" || /\s/.test(name)) throw usageError("", `${where}: "${text}" is not NAME=VALUE`);
-  if (equals >= 0) return [text];
+  if (equals >= 0) return text;
   const value = ours[name];
-  return value === undefined ? [] : [`${name}=${value}`];
+  if (value === undefined) return undefined;
+  requireUtf8("environ", [value], `${where}: take our ${name}`);
+  return `${name}=${value}`;
 }

@@ -5,6 +5,7 @@ import type { Context } from "./context.js";
 import { insteadOf } from "./docker-verbs.js";
 import { GLOBAL_FLAGS } from "./global-flags.js";
 import { parseCommandLine } from "./parse.js";
+import { requireUtf8 } from "./raw-words.js";
 import { nearest } from "./suggest.js";
 import { usageError } from "./usage-error.js";
 import { FAMILIES, type FoundVerb, findVerb, VERBS } from "./verbs.js";
@@ -57,6 +58,7 @@ async function runVerb(
     await context.stdout.write(verbHelp(verb, command, context.style));
     return 0;
   }
+  requireUtf8("cmdline", args, `read the arguments of kiln ${verb.name}`);
   return command.run(context, parseCommandLine(verb.name, command, args, command.explainFlag));
 }
 

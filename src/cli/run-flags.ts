@@ -17,13 +17,19 @@ export const runFlags = {
   disk: text("SIZE", "Size of the root disk; it takes only what is written", { fallback: "64g" }),
   dns: list("ADDRESS", "Name server for the guest, instead of the host's"),
   entrypoint: text("PROGRAM", 'Replace the image\'s ENTRYPOINT; "" empties it'),
-  env: list("NAME=VALUE", "Set a variable; NAME alone takes yours", { short: "e" }),
+  env: list("NAME=VALUE", "Set a variable; NAME alone takes yours, or takes it away where you have none", {
+    short: "e",
+  }),
   "env-file": list("FILE", "Set the variables of a file", { complete: "file" }),
   hostname: text("NAME", "Host name of the guest", { short: "h", fallback: "the short id" }),
-  init: text("MODE", "What runs as init: the image's program, or its own /sbin/init", {
-    choices: ["auto", "app", "system"],
-    fallback: "auto",
-  }),
+  init: text(
+    "MODE",
+    "What is PID 1: kiln's agent, beside the image's program, or an init of the image's own",
+    {
+      choices: ["auto", "app", "system"],
+      fallback: "auto",
+    },
+  ),
   interactive: bool("Keep the program's stdin open, and give it ours", { short: "i" }),
   kernel: text("KERNEL", "Kernel to boot", { complete: "kernel", fallback: "the default kernel" }),
   "kernel-args": list("ARGS", "Add to the kernel's command line"),

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
+import { hasReason } from "../base/errors.js";
 import { parseCopySide } from "./cp-paths.js";
 import { parseEnvFile } from "./env-file.js";
 import { absoluteImage, absoluteKernel } from "./image-source.js";
@@ -27,15 +28,27 @@ describe("parseCopySide", () => {
 describe("parseEnvFile", () => {
   it("reads docker's format", () => {
     const content = "\ufeffA=1\r\n# comment\n\n  B=two words # kept\nHOME\nMISSING\nC=\n";
-    assert.deepEqual(parseEnvFile(content, "f", { HOME: "/me" }), [
+    assert.deepEqual(parseEnvFile(Buffer.from(content), "f", { HOME: "/me" }), [
       "A=1",
       "B=two words # kept",
       "HOME=/me",
       "C=",
     ]);
   });
+  it("refuses bytes that are not UTF-8, and names their line", () => {
+    const content = Buffer.from("A=fine\nB=caf\u00e9\nC=\xff\n", "latin1");
+    for (const [bytes, at] of [
+      [Buffer.concat([Buffer.from("A=f\u00e9\nB="), Buffer.from([0xff])]), "my.env:2"],
+      [content, "my.env:2"],
+    ] as const) {
+      assert.throws(
+        () => parseEnvFile(bytes, "my.env", {}),
+        (error) => hasReason(error, "not-utf8") && String(error).includes(at),
+      );
+    }
+  });
   it("names file and line of what it cannot read", () => {
-    assert.throws(() => parseEnvFile("A=1\nnot a name=2", "my.env", {}), /my\.env:2/);
+    assert.throws(() => parseEnvFile(Buffer.from("A=1\nnot a name=2"), "my.env", {}), /my\.env:2/);
   });
 });
 

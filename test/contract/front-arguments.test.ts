@@ -68,6 +68,8 @@ const plain: readonly (readonly string[])[] = [
   ["exec", "web", "true"],
   ["exec", "-t", "web", "true"],
   ["exec", "-i", "-u", "root:0", "-w", "/tmp", "web", "true", "-it", "--", "x"],
+  ["exec", "-e", "NOBODY_HAS_THIS", "web", "true"],
+  ["run", "-eNOBODY_HAS_THIS", "image"],
   ["exec", "-e", "A=1", "-eB", "-e=C=2", "-e", "HOME", "--env=D=", "web", "true"],
   ["exec", "-ie", "A=ü", "--user=me", "--workdir", "-w", "--", "web", "true"],
   ["--debug", "exec", "-w", "", "web", "true"],

@@ -72,8 +72,8 @@ fn take_host<'a>(given: &Split<'a>) -> Option<Option<&'a str>> {
     Some(host)
 }
 
-/// `NAME=VALUE` as it is, `NAME` with our value, nothing where we have none.
-fn variable(text: &str, world: &World) -> Option<Option<String>> {
+/// `NAME=VALUE` as it is, `NAME` with our value; alone where we have none: that takes the image's away.
+fn variable(text: &str, world: &World) -> Option<String> {
     let (name, value) = text
         .split_once('=')
         .map_or((text, None), |(name, value)| (name, Some(value)));
@@ -82,11 +82,12 @@ fn variable(text: &str, world: &World) -> Option<Option<String>> {
         return None;
     }
     if value.is_some() {
-        return Some(Some(text.to_owned()));
+        return Some(text.to_owned());
     }
     match (world.env)(name) {
-        None => Some(None),
-        Some(ours) => Some(Some(format!("{name}={}", ours.to_str()?))),
+        None => Some(name.to_owned()),
+        // One that is not UTF-8 is the TypeScript CLI's to refuse.
+        Some(ours) => Some(format!("{name}={}", ours.to_str()?)),
     }
 }
 

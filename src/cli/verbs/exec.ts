@@ -24,7 +24,9 @@ ended; with -d it goes on by itself, its output unseen.
   failureCode: 125,
   flags: {
     detach: bool("Leave it running and return at once", { short: "d" }),
-    env: list("NAME=VALUE", "Set a variable; NAME alone takes yours", { short: "e" }),
+    env: list("NAME=VALUE", "Set a variable; NAME alone takes yours, or takes it away where you have none", {
+      short: "e",
+    }),
     "env-file": list("FILE", "Set the variables of a file", { complete: "file" }),
     interactive: bool("Give it our stdin", { short: "i" }),
     tty: bool("Run it on a terminal", { short: "t" }),

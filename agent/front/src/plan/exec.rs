@@ -28,7 +28,7 @@ fn take_flags(given: &Split, world: &World) -> Option<ExecConfig> {
         match flag.name {
             "interactive" => config.stdin = true,
             "tty" => config.tty = true,
-            "env" => config.env.extend(variable(value, world)?),
+            "env" => config.env.push(variable(value, world)?),
             "user" => value.clone_into(&mut config.user),
             "workdir" => value.clone_into(&mut config.workdir),
             // A flag of the table that this program was never taught, or does not care for: -d, --env-file.

@@ -54,7 +54,7 @@ fn take_program(name: &str, value: &str, config: &mut VmConfig, world: &World) -
             config.entrypoint_set = true;
             config.entrypoint = if value.is_empty() { vec![] } else { owned(&[value]) };
         }
-        "env" => config.env.extend(variable(value, world)?),
+        "env" => config.env.push(variable(value, world)?),
         "init" => value.clone_into(&mut config.init),
         "interactive" => config.open_stdin = true,
         "label" => {

@@ -80,7 +80,7 @@ fn understands_what_people_write_to_exec() {
         (
             &["exec", "-e", "HOME", "-e", "NOBODY_HAS_THIS", "box", "env"],
             ExecConfig {
-                env: strings(&["HOME=/home/me"]),
+                env: strings(&["HOME=/home/me", "NOBODY_HAS_THIS"]),
                 ..config(&["env"])
             },
         ),
