@@ -10,7 +10,7 @@ import type { WireStream } from "./wire-stream.js";
 
 /** Options of `vm.exec()`. */
 export interface ExecOptions extends CallOptions {
-  /** Added to the VM's own. */
+  /** Added to the VM's own. In a list, a name alone takes the VM's variable away. */
   readonly env?: Readonly<Record<string, string>> | readonly string[] | undefined;
   /** User, uid, user:group or uid:gid. Default: the VM's. */
   readonly user?: string | undefined;

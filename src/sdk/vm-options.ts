@@ -14,6 +14,7 @@ export interface VmOptions extends CallOptions {
   readonly command?: readonly string[] | undefined;
   /** Replaces the image's ENTRYPOINT; `[]` empties it. */
   readonly entrypoint?: readonly string[] | undefined;
+  /** In a list, a name alone takes the image's variable away. */
   readonly env?: Readonly<Record<string, string>> | readonly string[] | undefined;
   readonly workdir?: string | undefined;
   /** User, uid, user:group or uid:gid. */

@@ -95,6 +95,41 @@ describe("agent: files", { skip: skipWithoutRoot(), timeout: 120_000 }, () => {
     assert.equal(followed.size, 5n);
   });
 
+  it("keeps names and link targets that are not UTF-8", async () => {
+    const from = await fresh("bytes");
+    const odd = Buffer.from("caf\xe9", "latin1");
+    const path = (name: Uint8Array) => Buffer.concat([Buffer.from(`${from}/`), name]);
+    await mkdir(join(from, "tree"));
+    await writeFile(path(Buffer.concat([Buffer.from("tree/"), odd])), "text");
+    await symlink(odd, join(from, "tree/link"));
+    const { linkTargetBytes } = await session.client.statPath({ path: join(from, "tree/link") });
+    assert.deepEqual(Buffer.from(linkTargetBytes), odd);
+    const to = await fresh("bytes-copy");
+    await write(to, await read(join(from, "tree")));
+    assert.deepEqual(await readlink(join(to, "tree/link"), "buffer"), odd);
+    const copied = await readdir(join(to, "tree"), { encoding: "buffer" });
+    assert.ok(
+      copied.some((name) => odd.equals(name)),
+      copied.join(", "),
+    );
+  });
+
+  it("replaces neither a directory by a file nor a file by a directory when told", async () => {
+    const from = await fresh("kinds");
+    await mkdir(join(from, "one"));
+    await writeFile(join(from, "two"), "file");
+    const tar = (name: string) => execFileSync("tar", ["-cf", "-", "-C", from, name]);
+    const to = await fresh("kinds-there");
+    await mkdir(join(to, "two"));
+    await writeFile(join(to, "two/kept"), "kept");
+    await writeFile(join(to, "one"), "kept");
+    const guarded = { noOverwriteDirNonDir: true };
+    await assert.rejects(write(to, tar("one"), guarded), /cannot replace what is no directory/);
+    await assert.rejects(write(to, tar("two"), guarded), /cannot replace a directory/);
+    assert.equal(await readFile(join(to, "one"), "utf8"), "kept");
+    assert.equal(await readFile(join(to, "two/kept"), "utf8"), "kept");
+  });
+
   it("names what is not there", async () => {
     const missing = join(bench.root, "missing");
     await assert.rejects(read(missing), /\[not_found\].*missing/);
