@@ -9,13 +9,18 @@ export function effectiveConfig(config: VmConfig, image: ImageRunConfig, plan: P
   return {
     ...config,
     ...splitArguments(config, image, plan.args),
-    env: [...plan.env],
+    // A name alone stays to be seen, as in Docker: the host name that the boot would add knows by it that it is unwanted.
+    env: [...plan.env, ...config.env.filter((entry) => isTakenAway(entry, plan.env))],
     user: plan.user,
     workdir: plan.workdir,
     labels: { ...image.labels, ...config.labels },
     stopSignal: config.stopSignal || image.stopSignal,
     stopTimeoutMs: config.stopTimeoutMs || DEFAULTS.stopTimeoutMs[plan.mode],
   };
+}
+
+function isTakenAway(entry: string, env: readonly string[]): boolean {
+  return !entry.includes("=") && !env.some((other) => other.startsWith(`${entry}=`));
 }
 
 /** A system's init has neither of the two: it is all command. */

@@ -79,10 +79,12 @@ describe("agent: exec", { skip: skipWithoutRoot(), timeout: 240_000 }, () => {
     assert.match(lines[1] ?? "", /^HOME=\//);
   });
 
-  it("makes the working directory where it is missing", async () => {
+  it("refuses a working directory that is missing, and makes none", async () => {
     const workdir = join(bench.root, "made/for/it");
-    assert.equal((await run(session, ["pwd"], { spec: { workdir } })).stdout, `${workdir}\n`);
-    assert.ok((await stat(workdir)).isDirectory());
+    const { exit, stdout } = await run(session, ["pwd"], { spec: { workdir } });
+    assert.deepEqual([exit?.code, stdout], [126, ""]);
+    assert.match(exit?.error ?? "", /enter the working directory: No such file/);
+    await assert.rejects(stat(join(bench.root, "made")), { code: "ENOENT" });
   });
 
   it("runs every process in a session and a group of its own", async () => {
