@@ -12,11 +12,13 @@ import {
   symlinkSync,
 } from "node:fs";
 import { dirname, join, relative } from "node:path";
+import { writeCommonJsTypes } from "./cts-types.mjs";
 import { PATHS, ROOT } from "./paths.mjs";
 import { findProgram, run, SetupError } from "./run.mjs";
 import { hashInputs, isFresh, listFiles, removeStamp, writeStamp } from "./stamps.mjs";
 import { step } from "./step.mjs";
 
+const SDK_TYPES = `${ROOT}/dist/src/sdk/index.d.ts`;
 const MIN_NODE = [20, 19];
 const COMMANDS = { kiln: PATHS.kiln, kilnd: PATHS.daemon };
 const RUSTUP =
@@ -59,11 +61,12 @@ function readLock(path) {
 export async function ensureCompiled() {
   const sources = listFiles(["src", "test", "bench", "docs/examples"], (path) => path.endsWith(".ts"));
   const hash = hashInputs([...sources, "tsconfig.json", "package-lock.json"]);
-  if (isFresh("tsc", hash, [`${ROOT}/dist/src`])) return;
+  if (isFresh("tsc", hash, [SDK_TYPES.replace(/ts$/, "cts")])) return;
   await step("compile TypeScript", async () => {
     removeStamp("tsc");
     removeOrphans(new Set(sources));
     await run(process.execPath, [`${ROOT}/node_modules/typescript/bin/tsc`, "-p", ROOT], { cwd: ROOT });
+    writeCommonJsTypes(SDK_TYPES);
     writeStamp("tsc", hash);
   });
 }
