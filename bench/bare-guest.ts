@@ -8,7 +8,7 @@ import { newId } from "../src/base/ids.js";
 import { delay } from "../src/base/runtime.js";
 import { createCow } from "../src/disk/index.js";
 import { EndAction, Mode } from "../src/gen/kiln/agent/v1/agent_pb.js";
-import { createQemuDriver, type DiskSpec, type VmmHandle } from "../src/vmm/index.js";
+import { createQemuDriver, type DiskSpec, type VmmDriver, type VmmHandle } from "../src/vmm/index.js";
 import { defaultInitramfs, defaultKernel, netguardPath, type TestKernel } from "../test/fixtures/assets.js";
 
 const MEMORY = 512 * 1024 ** 2;
@@ -36,6 +36,14 @@ interface BareMachine {
   end(): Promise<void>;
 }
 
+let driver: VmmDriver | undefined;
+
+/** One for all, as in kilnd: what it finds out about the host it finds out once. */
+function driverOf(scratch: string): VmmDriver {
+  driver ??= createQemuDriver({ cacheDirectory: scratch, netguard: netguardPath() });
+  return driver;
+}
+
 async function launchBare(
   scratch: string,
   boot: BootFiles,
@@ -45,8 +53,7 @@ async function launchBare(
   const [runDirectory, stateDirectory] = [join(directory, "r"), join(directory, "s")];
   await mkdir(runDirectory);
   await mkdir(stateDirectory);
-  const driver = createQemuDriver({ cacheDirectory: scratch, netguard: netguardPath() });
-  const handle = await driver.launch({
+  const handle = await driverOf(scratch).launch({
     vmId: newId(),
     runDirectory,
     stateDirectory,

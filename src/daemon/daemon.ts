@@ -25,7 +25,7 @@ import {
 import type { Config } from "./config.js";
 import { settingOf, toEngineSettings, toPullLimits } from "./engine-settings.js";
 import { listenAt } from "./listen.js";
-import { kernelFragments, packageFile, packageVersion } from "./package-files.js";
+import { kernelFragments, packageFile, packagePasst, packageVersion } from "./package-files.js";
 import { createProtocolServer } from "./protocol-server.js";
 import { lockRoot } from "./root-lock.js";
 import { SETTINGS } from "./settings-table.js";
@@ -152,6 +152,7 @@ function roomOptions(
     agentPath: settingOf(config, "agent") ?? packageFile("kiln-agent"),
     kernelFragments: kernelFragments(),
     netguard: settingOf(config, "netguard") ?? packageFile("libkiln_netguard.so"),
+    passt: settingOf(config, "passt") ?? packagePasst() ?? "passt",
     qemu: settingOf(config, "qemu"),
     firecracker: settingOf(config, "firecracker"),
     jailer: settingOf(config, "jailer"),

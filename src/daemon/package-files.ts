@@ -19,6 +19,12 @@ export function kernelFragments(): string {
   return join(ROOT, "kernel");
 }
 
+/** Where scripts/passt.mjs and set-up put passt; undefined where neither did. */
+export function packagePasst(): string | undefined {
+  const paths = ["libexec", ".build/passt"].map((place) => join(ROOT, place, "passt"));
+  return paths.find((path) => existsSync(path));
+}
+
 /** The first place that has the file; the first of all where none has, so that errors name it. */
 export function packageFile(name: string): string {
   const paths = PLACES.map((place) => join(ROOT, place, name));

@@ -56,6 +56,11 @@ export const SETTINGS = [
     "directory that says which VM has which user, the same for every kilnd of root on this host",
     "/var/lib/kiln-host/users",
   ),
+  text(
+    "passt",
+    "passt's program, of August 2024 or newer",
+    "of this package, else the first good one in PATH",
+  ),
   word("vm.users", "who VMMs run as where kilnd is root: a user per VM, or root", ["per-vm", "root"]),
   size("disk.reserve", "disk space that nothing new is made of", "512m"),
   size("memory.reserve", "memory that stays available when a VM starts", "128m"),

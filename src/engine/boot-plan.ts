@@ -85,7 +85,7 @@ export function planBoot(facts: BootFacts): MessageInitShape<typeof BootRequestS
     process: processOf(record),
     hostname: hostnameOf(record),
     hosts: config.addHosts.map(parseHostEntry).map(({ name, address }) => ({ address, names: [name] })),
-    ...networkOf(facts.network),
+    ...networkOf(facts.network, capabilities.cardMtu),
     clockUnixNs: BigInt(facts.nowMs) * 1_000_000n,
     entropy: facts.entropy,
     endAction: capabilities.poweroffExits ? EndAction.POWEROFF : EndAction.RESTART,
@@ -119,7 +119,10 @@ function withHostname(env: readonly string[], hostname: string): string[] {
   return env.some((entry) => entry.startsWith("HOSTNAME=")) ? [...env] : [...env, `HOSTNAME=${hostname}`];
 }
 
-function networkOf(plan: UserNetworkPlan | undefined) {
+/** What every card carries. */
+const LEAST_MTU = 1500;
+
+function networkOf(plan: UserNetworkPlan | undefined, cardMtu = LEAST_MTU) {
   if (plan === undefined) return {};
   const { servers, search, options } = plan.dns;
   return {
@@ -131,7 +134,7 @@ function networkOf(plan: UserNetworkPlan | undefined) {
           addresses: [...plan.addresses],
           gateway4: plan.gateway4,
           gateway6: plan.gateway6,
-          mtu: plan.mtu,
+          mtu: Math.min(plan.mtu, cardMtu),
         },
       ],
     },

@@ -3,6 +3,7 @@
 
 import { chmod, chown, lchown, lstat } from "node:fs/promises";
 import { dirname } from "node:path";
+import { isHelperUid } from "../vmm/index.js";
 import type { UserRange, UserRegistry } from "./user-registry.js";
 
 /** What the VMM of one VM runs as. */
@@ -59,7 +60,9 @@ export function createUserPerVm(registry: UserRegistry, range: UserRange = DEFAU
     },
     tidy: (users) => registry.tidy(users),
     owns: (uid) =>
-      uid === process.getuid?.() || (uid >= range.firstUid && uid < range.firstUid + range.count),
+      uid === process.getuid?.() ||
+      (uid >= range.firstUid && uid < range.firstUid + range.count) ||
+      isHelperUid(uid),
     runAs: (uid) => (uid === undefined ? undefined : { uid, gid: range.gid }),
     // chmod and not mkdir's mode: a umask of 077 would close it.
     openPassage: (path) => chmod(path, 0o711),

@@ -279,6 +279,12 @@ export class VmRunner {
 
   #watchStalls(entry: VmEntry, live: LiveVm): void {
     live.handle.onStall((why) => this.#inBackground(entry, () => this.#stalled(entry, live, why)));
+    live.handle.onNetwork(({ down, message }) => {
+      const log = vmLogger(this.#ctx, entry);
+      if (down) log.error("the VM's network is down", { why: message });
+      else log.warn("the VM's network was interrupted", { why: message });
+      emitVmEvent(this.#ctx, entry, "network", { state: down ? "down" : "restarted" });
+    });
   }
 
   /** The VMM has paused the guest because the host's disk is full, or goes on. */

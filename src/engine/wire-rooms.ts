@@ -24,6 +24,7 @@ export interface RoomOptions {
   /** Directory of the kernel's configuration. */
   readonly kernelFragments: string;
   readonly netguard: string;
+  readonly passt: string;
   readonly qemu: string | undefined;
   readonly firecracker: string | undefined;
   readonly jailer: string | undefined;
@@ -48,6 +49,7 @@ export function createRooms(options: RoomOptions): Rooms {
     vmms: createVmms({
       cacheDirectory: options.cacheDirectory,
       netguard: options.netguard,
+      passt: options.passt,
       qemu: options.qemu,
       firecracker: options.firecracker,
       jailer: options.jailer,

@@ -6,7 +6,7 @@ import { macOf, planUserNetwork } from "./user-network.js";
 const HOST = { servers: ["192.0.2.1"], search: ["lan"], options: ["ndots:1"] };
 
 describe("planUserNetwork", () => {
-  it("gives the guest slirp's forwarder and the host's search domains", () => {
+  it("gives the guest the forwarder and the host's search domains", () => {
     const plan = planUserNetwork("a".repeat(64), HOST);
     assert.deepEqual(plan.addresses, ["10.0.2.15/24"]);
     assert.equal(plan.gateway4, "10.0.2.2");

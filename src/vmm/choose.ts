@@ -12,8 +12,10 @@ import type { VmmDriver, VmmKind, VmmProbe } from "./types.js";
 export interface VmmsOptions {
   /** Existing directory of the daemon for verdicts that cost time. */
   readonly cacheDirectory: string;
-  /** agent/netguard, built; without it QEMU gives no network cards. */
+  /** agent/netguard, built; without it there are no network cards. */
   readonly netguard?: string | undefined;
+  /** Path or name; default passt. */
+  readonly passt?: string | undefined;
   /** The kernel for KVM's test boot; resolves to undefined until there is one. */
   readonly probeKernel?: (() => Promise<ProbeKernel | undefined>) | undefined;
   /** Path or name; default qemu-system-x86_64. */

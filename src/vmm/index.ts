@@ -30,3 +30,4 @@ export type {
   VmmStats,
   VmmTraffic,
 } from "./types.js";
+export { isHelperUid } from "./user-network/index.js";

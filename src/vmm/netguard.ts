@@ -1,22 +1,22 @@
-// The preloaded library that keeps a guest's user network away from the host's loopback (agent/netguard): which
-// resolvers it lets through, and the proof that a process really runs with it. No library, no network card.
+// The preloaded library that keeps a guest's user network away from the host's loopback and from link-local addresses
+// (agent/netguard): which resolver it lets through, and the proof that a process really runs with it. No library, no
+// network card.
 
-import { chmod, constants, copyFile, readFile, realpath, rename } from "node:fs/promises";
-import { join } from "node:path";
+import { readFile, realpath } from "node:fs/promises";
+import { isIPv4 } from "node:net";
 import { Code, KilnError } from "../base/errors.js";
-import { tempNameFor } from "../base/files.js";
 
 export interface Netguard {
   /** Real path. */
   readonly library: string;
-  /** Resolvers of the host on its loopback: "127.0.0.53:53,[::1]:53". */
-  readonly allow: string;
+  /** The host's resolver, which the guest may ask wherever it is; undefined where the host has none with IPv4. */
+  readonly resolver: string | undefined;
 }
 
 const HINT = "build it with `npm run setup`, or run the VM with --network none";
 
 /**
- * The library's real path, as /proc/<pid>/maps will show it.
+ * The library's real path.
  *
  * @throws KilnError failed_precondition `no-netguard`
  */
@@ -29,50 +29,49 @@ export async function findNetguard(path: string | undefined): Promise<string> {
   }
 }
 
-/**
- * The loopback resolvers of the host ("127.0.0.53:53,[::1]:53"): slirp's own DNS forwarder asks them for the guest.
- *
- * @param resolvConf text of /etc/resolv.conf, the file that slirp reads
- */
-export function planNetguardAllow(resolvConf: string): string {
-  const servers = [...resolvConf.matchAll(/^[ \t]*nameserver[ \t]+([0-9a-fA-F.:]+)/gm)].map(
-    (match) => match[1] ?? "",
-  );
-  const loopback = servers.filter((server) => server.startsWith("127.") || server === "::1");
-  return loopback.map((server) => (server.includes(":") ? `[${server}]:53` : `${server}:53`)).join(",");
+/** The first resolver with an IPv4 address: the guest's 10.0.2.3 stands for it. @param resolvConf text of the file */
+export function firstResolver(resolvConf: string): string | undefined {
+  const servers = [...resolvConf.matchAll(/^[ \t]*nameserver[ \t]+(\S+)/gm)].map((match) => match[1] ?? "");
+  return servers.find((server) => isIPv4(server) && server !== "0.0.0.0");
 }
 
-/** The library and the resolvers that it lets through on this host. */
+/** The library, and the resolver that it lets through on this host. */
 export async function prepareNetguard(path: string | undefined): Promise<Netguard> {
   const library = await findNetguard(path);
-  // Without the file slirp asks 127.0.0.1, which the guard refuses: no resolver, no hole.
   const resolvConf = await readFile("/etc/resolv.conf", "utf8").catch(() => "");
-  return { library, allow: planNetguardAllow(resolvConf) };
+  return { library, resolver: firstResolver(resolvConf) };
 }
 
 /**
- * The same with a copy of the library where a VMM of another user can read it: a checkout in root's home is closed to
- * it. Made anew at every start, so that what a VMM did to its copy does not last.
+ * What a process needs in its environment to run guarded.
  *
- * @param directory of the VM's state; not below /run, which Debian mounts noexec
+ * @param announceFd a descriptor of the process, to which the library writes the program's path when it is loaded
  */
-export async function copyNetguard(guard: Netguard, directory: string): Promise<Netguard> {
-  const copy = join(await realpath(directory), "netguard.so");
-  const temp = tempNameFor(copy);
-  await copyFile(guard.library, temp, constants.COPYFILE_FICLONE);
-  await chmod(temp, 0o755);
-  await rename(temp, copy);
-  return { ...guard, library: copy };
-}
-
-/** What a process needs in its environment to run guarded. */
-export function netguardEnvironment(guard: Netguard): Record<string, string> {
-  return { LD_PRELOAD: guard.library, KILN_NETGUARD_ALLOW: guard.allow };
+export function netguardEnvironment(guard: Netguard, announceFd?: number): Record<string, string> {
+  return {
+    LD_PRELOAD: guard.library,
+    KILN_NETGUARD_ALLOW: guard.resolver === undefined ? "" : `${guard.resolver}:53`,
+    ...(announceFd === undefined ? {} : { KILN_NETGUARD_ANNOUNCE: String(announceFd) }),
+  };
 }
 
 /**
- * That the process has the library mapped. The dynamic loader only warns when it can't preload a library (no right to
- * read it, wrong machine, a static program) and goes on without: the guest would reach the host's loopback unseen.
+ * That the library has announced itself from that program. The dynamic loader only warns when it can't preload a library
+ * (no right to read it, wrong machine, a static program) and goes on without: the guest would reach the host's loopback
+ * unseen.
+ *
+ * @param announced what was read from the descriptor
+ * @throws KilnError failed_precondition `no-netguard`
+ */
+export function assertAnnounced(announced: string, program: string, library: string): void {
+  const last = announced.trimEnd().split("\n").at(-1) ?? "";
+  // passt becomes its build for newer processors where there is one.
+  if (last === program || last === `${program}.avx2`) return;
+  throw noNetguard(`${program} did not load ${library}`);
+}
+
+/**
+ * That the process has the library mapped: for one that can be looked at.
  *
  * @throws KilnError failed_precondition `no-netguard`
  */

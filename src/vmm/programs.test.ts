@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { hasReason } from "../base/errors.js";
 import { joinCommandLine, MAX_COMMAND_LINE } from "./kernel-command-line.js";
-import { assertNetguardLoaded, planNetguardAllow } from "./netguard.js";
+import { assertNetguardLoaded } from "./netguard.js";
 import { atLeast, findProgram } from "./programs.js";
 
 describe("atLeast", () => {
@@ -37,14 +37,6 @@ describe("joinCommandLine", () => {
       () => joinCommandLine([], ["x".repeat(room)], 1),
       (error) => hasReason(error, "bad-kernel-args"),
     );
-  });
-});
-
-describe("planNetguardAllow", () => {
-  it("allows the loopback resolvers of the host, and nothing else", () => {
-    const text = "nameserver 127.0.0.53\n# nameserver 127.0.0.9\nnameserver 192.0.2.1\nnameserver ::1\n";
-    assert.equal(planNetguardAllow(text), "127.0.0.53:53,[::1]:53");
-    assert.equal(planNetguardAllow(""), "");
   });
 });
 

@@ -10,15 +10,21 @@ const VERSION_TIMEOUT_MS = 10_000;
 
 /** The first such executable in PATH (or the path itself, where `name` holds a slash); undefined where there is none. */
 export async function findProgram(name: string, path = process.env.PATH ?? ""): Promise<string | undefined> {
+  return (await findPrograms(name, path))[0];
+}
+
+/** All such executables, in PATH's order. */
+export async function findPrograms(name: string, path = process.env.PATH ?? ""): Promise<string[]> {
   const candidates = name.includes("/")
     ? [name]
     : [...path.split(delimiter), "/usr/sbin", "/sbin"]
         .filter((dir) => dir !== "")
         .map((dir) => join(dir, name));
+  const found: string[] = [];
   for (const candidate of candidates) {
-    if (await isExecutable(candidate)) return candidate;
+    if (await isExecutable(candidate)) found.push(candidate);
   }
-  return undefined;
+  return found;
 }
 
 /** What `program --version` prints. */

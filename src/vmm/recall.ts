@@ -86,6 +86,7 @@ export async function holdVmm(
     },
     consoleTail: (limit) => log.tail(limit),
     onStall: () => () => undefined,
+    onNetwork: () => () => undefined,
     stats: () => vmm.stats(),
     detach: async () => vmm.release(),
   };

@@ -63,7 +63,7 @@ function checkNetwork(spec: VmmSpec, capabilities: VmmCapabilities): void {
   if (!capabilities.userNetwork) {
     throw new KilnError(Code.FailedPrecondition, "this VMM has no rootless network card on this host", {
       reason: "no-user-network",
-      hint: "install passt (for pasta) or slirp4netns, or run the VM with --network none: published ports work without a card",
+      hint: "`kiln doctor` tells what is missing; published ports work without a card (--network none)",
     });
   }
 }

@@ -19,6 +19,8 @@ export interface VmmCapabilities {
   readonly channel: "virtio-serial" | "vsock";
   /** Rootless network card with outbound access. */
   readonly userNetwork: boolean;
+  /** The largest packet that the user network carries; 1500 where it is not told. */
+  readonly cardMtu?: number | undefined;
   /** Memory that the guest frees goes back to the host. */
   readonly freePageReporting: boolean;
   /** poweroff in the guest ends the VMM process. False: the guest must end by restart (Firecracker, x86). */
@@ -148,6 +150,11 @@ export interface VmmHandle {
    * and loses nothing), and with undefined when it runs again. Returns the way to stop listening.
    */
   onStall(listener: (why: string | undefined) => void): () => void;
+  /**
+   * Calls back when the user network was interrupted, or is down for good; for people. Returns the way to stop
+   * listening.
+   */
+  onNetwork(listener: (notice: { readonly down: boolean; readonly message: string }) => void): () => void;
   stats(): Promise<VmmStats>;
   /** Bytes of memory the guest should give up; 0 gives all back. */
   setBalloon(bytes: number): Promise<void>;

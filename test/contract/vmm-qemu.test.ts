@@ -8,12 +8,12 @@ import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { deferred } from "../../src/base/runtime.js";
 import { createQemuDriver } from "../../src/vmm/index.js";
-import { netguardPath } from "../fixtures/assets.js";
+import { netguardPath, passtPath } from "../fixtures/assets.js";
 import { vmmContract } from "./vmm.js";
 import { MIB, shellOf, VmmBench } from "./vmm-bench.js";
 
 const makeDriver = (cacheDirectory: string, netguard = netguardPath()) =>
-  createQemuDriver({ cacheDirectory, netguard });
+  createQemuDriver({ cacheDirectory, netguard, passt: passtPath() });
 
 vmmContract("qemu", makeDriver);
 

@@ -1,7 +1,8 @@
-//! An LD_PRELOAD library for QEMU's user network (libslirp), which would otherwise connect a guest to whatever listens
-//! on the host's loopback: by its alias 10.0.2.2, and by raw packets to 127/8. It stands in front of the four calls by
-//! which libslirp names a destination and refuses loopback ones with ECONNREFUSED, which libslirp hands to the guest
-//! as a reset. It knows nothing of QEMU; kilnd checks that it is mapped before the guest's first instruction.
+//! An LD_PRELOAD library for the program that carries a guest's packets into the host's network (passt, pasta, QEMU's
+//! slirp), which would otherwise connect the guest to whatever listens on the host's loopback or serves the host its
+//! secrets at a link-local address. It stands in front of the four calls by which such a program names a destination and
+//! refuses closed ones with ECONNREFUSED, which the guest sees as a reset. It knows nothing of the program; it tells kilnd
+//! that it is loaded, and in whom.
 
 mod policy;
 
@@ -10,12 +11,39 @@ use policy::Policy;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::OnceLock;
 
-/// Names the loopback resolvers that stay reachable.
+/// Names the resolvers that stay reachable at closed addresses.
 const ALLOW_VARIABLE: &str = "KILN_NETGUARD_ALLOW";
+/// The number of a descriptor to which a line with the program's path is written.
+const ANNOUNCE_VARIABLE: &str = "KILN_NETGUARD_ANNOUNCE";
 
 fn policy() -> &'static Policy {
     static POLICY: OnceLock<Policy> = OnceLock::new();
     POLICY.get_or_init(|| Policy::parse(&std::env::var(ALLOW_VARIABLE).unwrap_or_default()))
+}
+
+/// Runs before the program's main: a program that confines itself could neither read its environment nor get memory at
+/// its first packet.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static AT_LOAD: extern "C" fn() = at_load;
+
+extern "C" fn at_load() {
+    policy();
+    let announce = std::env::var(ANNOUNCE_VARIABLE).ok();
+    if let Some(fd) = announce.and_then(|text| text.parse::<c_int>().ok()) {
+        announce_to(fd);
+    }
+}
+
+/// The dynamic loader only warns when it can't preload a library: this is how kilnd knows that it did.
+fn announce_to(fd: c_int) {
+    let Ok(program) = std::fs::read_link("/proc/self/exe") else {
+        return;
+    };
+    let mut line = program.into_os_string().into_encoded_bytes();
+    line.push(b'\n');
+    // SAFETY: `line` is readable for its length. A failed write tells nobody anything: kilnd then ends the program.
+    unsafe { libc::write(fd, line.as_ptr().cast::<c_void>(), line.len()) };
 }
 
 /// The IP destination in a C socket address; None for other families (unix, netlink), which are no concern here.
@@ -86,7 +114,7 @@ fn refuse() -> c_int {
     -1
 }
 
-/// connect(2), except to loopback.
+/// connect(2), except to closed addresses.
 ///
 /// # Safety
 /// The C contract of connect(2).
@@ -101,7 +129,7 @@ pub unsafe extern "C" fn connect(fd: c_int, address: *const sockaddr, length: so
     }
 }
 
-/// sendto(2), except to loopback. A null address (a connected socket) passes: connect stood in front of it.
+/// sendto(2), except to closed addresses. A null address (a connected socket) passes: connect stood in front of it.
 ///
 /// # Safety
 /// The C contract of sendto(2).
@@ -123,7 +151,7 @@ pub unsafe extern "C" fn sendto(
     }
 }
 
-/// sendmsg(2), except to loopback.
+/// sendmsg(2), except to closed addresses.
 ///
 /// # Safety
 /// The C contract of sendmsg(2).
@@ -138,7 +166,7 @@ pub unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int
     }
 }
 
-/// sendmmsg(2): refused whole where any message of the batch goes to loopback.
+/// sendmmsg(2): refused whole where any message of the batch goes to a closed address.
 ///
 /// # Safety
 /// The C contract of sendmmsg(2).

@@ -1,9 +1,10 @@
-//! Which destinations a VM's user network may reach: everything but the host's loopback, and of that only the
-//! resolvers the host itself was told to use. Pure: no syscalls, no environment.
+//! Which destinations a VM's user network may reach: everything but the host's loopback and the link-local addresses
+//! where clouds serve a machine its secrets, and of those only the resolvers the host itself was told to use. Pure: no
+//! syscalls, no environment.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// The loopback endpoints that stay reachable; parsed once from `KILN_NETGUARD_ALLOW`.
+/// The closed endpoints that stay reachable; parsed once from `KILN_NETGUARD_ALLOW`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     allowed: Vec<SocketAddr>,
@@ -22,7 +23,7 @@ impl Policy {
 
     /// True where a packet or connection to `destination` must not leave the process.
     pub fn refuses(&self, destination: SocketAddr) -> bool {
-        reaches_loopback(destination.ip())
+        is_closed(destination.ip())
             && !self
                 .allowed
                 .iter()
@@ -30,22 +31,34 @@ impl Policy {
     }
 }
 
-/// Addresses that the kernel delivers to this host's loopback interface.
-fn reaches_loopback(address: IpAddr) -> bool {
+/// Addresses that the kernel delivers to this host's loopback interface, and those that only have a meaning for the
+/// machine itself on its own link.
+fn is_closed(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(v4) => v4_reaches_loopback(v4),
+        IpAddr::V4(v4) => v4_is_closed(v4),
         IpAddr::V6(v6) => {
             v6.is_loopback()
                 || v6.is_unspecified()
-                || embedded_v4(v6).is_some_and(v4_reaches_loopback)
+                || v6.is_unicast_link_local()
+                || METADATA_V6.contains(&v6)
+                || embedded_v4(v6).is_some_and(v4_is_closed)
         }
     }
 }
 
-/// 127/8, and 0/8: connect(2) to 0.0.0.0 means "this host".
-fn v4_reaches_loopback(address: Ipv4Addr) -> bool {
-    matches!(address.octets()[0], 0 | 127)
+/// 127/8; 0/8: connect(2) to 0.0.0.0 means "this host"; 169.254/16.
+fn v4_is_closed(address: Ipv4Addr) -> bool {
+    matches!(address.octets(), [0 | 127, ..] | [169, 254, ..]) || METADATA_V4.contains(&address)
 }
+
+/// Metadata services that are not link-local: Alibaba's, and Azure's, which is its resolver too.
+const METADATA_V4: [Ipv4Addr; 2] = [
+    Ipv4Addr::new(100, 100, 100, 200),
+    Ipv4Addr::new(168, 63, 129, 16),
+];
+
+/// Amazon's.
+const METADATA_V6: [Ipv6Addr; 1] = [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)];
 
 /// The IPv4 address inside ::ffff:a.b.c.d (mapped) and ::a.b.c.d (the old compatible form).
 fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
@@ -88,6 +101,28 @@ mod tests {
     }
 
     #[test]
+    fn refuses_link_local_and_metadata() {
+        let policy = Policy::default();
+        for destination in [
+            "169.254.169.254:80",
+            "169.254.0.1:53",
+            "[::ffff:169.254.169.254]:80",
+            "[fe80::1]:80",
+            "[fd00:ec2::254]:80",
+            "100.100.100.200:80",
+            "168.63.129.16:32526",
+        ] {
+            assert!(
+                refused(&policy, destination),
+                "{destination} must be refused"
+            );
+        }
+        let resolver = Policy::parse("169.254.169.253:53");
+        assert!(!refused(&resolver, "169.254.169.253:53"));
+        assert!(refused(&resolver, "169.254.169.253:80"));
+    }
+
+    #[test]
     fn lets_everything_else_through() {
         let policy = Policy::default();
         for destination in [
@@ -96,7 +131,8 @@ mod tests {
             "126.255.255.255:80",
             "128.0.0.1:80",
             "255.255.255.255:67",
-            "[fe80::1]:80",
+            "169.253.255.255:80",
+            "169.255.0.1:80",
             "[2001:db8::1]:443",
             "[::ffff:10.0.0.1]:80",
         ] {

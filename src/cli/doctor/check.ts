@@ -37,12 +37,18 @@ const MORE_PATH = "/usr/local/sbin:/usr/sbin:/sbin";
 
 /** Where a program is; undefined where it is not. */
 export async function findProgram(name: string, env: NodeJS.ProcessEnv): Promise<string | undefined> {
-  if (name.includes("/")) return (await isExecutable(name)) ? name : undefined;
+  return (await findPrograms(name, env))[0];
+}
+
+/** All places where it is, in PATH's order. */
+export async function findPrograms(name: string, env: NodeJS.ProcessEnv): Promise<string[]> {
+  if (name.includes("/")) return (await isExecutable(name)) ? [name] : [];
+  const found: string[] = [];
   for (const directory of `${env.PATH ?? ""}${delimiter}${MORE_PATH}`.split(delimiter)) {
     const path = join(directory, name);
-    if (directory !== "" && (await isExecutable(path))) return path;
+    if (directory !== "" && (await isExecutable(path))) found.push(path);
   }
-  return undefined;
+  return found;
 }
 
 async function isExecutable(path: string): Promise<boolean> {
@@ -62,6 +68,15 @@ export function versionOf(program: string): Promise<string | undefined> {
     execFile(program, ["--version"], { timeout: VERSION_DEADLINE_MS }, (error, stdout) => {
       const line = stdout.split("\n")[0]?.trim() ?? "";
       resolve(error !== null || line === "" ? undefined : line);
+    });
+  });
+}
+
+/** What `program --help` prints, on either stream; empty where it says nothing. */
+export function helpOf(program: string): Promise<string> {
+  return new Promise((resolve) => {
+    execFile(program, ["--help"], { timeout: VERSION_DEADLINE_MS }, (_error, stdout, stderr) => {
+      resolve(stdout + stderr);
     });
   });
 }

@@ -137,6 +137,11 @@ export class FirecrackerHandle implements VmmHandle {
     return () => undefined;
   }
 
+  /** slirp4netns is started once and lives as long as Firecracker. */
+  onNetwork(): () => void {
+    return () => undefined;
+  }
+
   async detach(): Promise<void> {
     this.#detached = true;
     this.#parts.process.release();

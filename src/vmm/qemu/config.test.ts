@@ -24,7 +24,6 @@ const HOST: QemuHost = {
   tscKhz: 2_596_128,
   uid: 1000,
   kvmGroup: undefined,
-  netguard: undefined,
 };
 
 /** The value after an option; every value where it occurs more than once. */
@@ -102,18 +101,12 @@ describe("planQemu", () => {
     assert.deepEqual(values(argv, "-cpu"), ["host"]);
   });
 
-  it("adds the network card only where asked for, under its guard", () => {
-    assert.deepEqual(planQemu(SPEC, HOST).env.LD_PRELOAD, undefined);
+  it("adds the network card only where asked for, with its other end outside", () => {
     assert.deepEqual(values(planQemu(SPEC, HOST).argv, "-netdev"), []);
-    const guard = { library: "/lib/guard.so", allow: "127.0.0.53:53" };
-    const plan = planQemu(
-      { ...SPEC, network: { mac: "02:00:00:00:00:01", mode: "user" } },
-      { ...HOST, netguard: guard },
-    );
-    assert.equal(plan.env.LD_PRELOAD, "/lib/guard.so");
-    assert.equal(plan.env.KILN_NETGUARD_ALLOW, "127.0.0.53:53");
-    assert.match(values(plan.argv, "-netdev")[0] ?? "", /^user,id=net0,.*ipv6=off/);
-    assert.doesNotMatch(values(plan.argv, "-netdev")[0] ?? "", /hostfwd/);
+    const plan = planQemu({ ...SPEC, network: { mac: "02:00:00:00:00:01", mode: "user" } }, HOST);
+    assert.deepEqual(values(plan.argv, "-netdev"), ["stream,id=net0,server=on,addr.type=fd,addr.str=3"]);
+    assert.ok(plan.argv.includes("virtio-net-device,netdev=net0,mac=02:00:00:00:00:01"));
+    assert.equal(plan.env.LD_PRELOAD, undefined);
   });
 
   it("hands nothing of the daemon's environment on", () => {

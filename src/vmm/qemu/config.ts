@@ -2,7 +2,6 @@
 // it prevents; the figures are in docs/design/0006-vmm-drivers.md.
 
 import { GUEST_WORDS, joinCommandLine } from "../kernel-command-line.js";
-import { type Netguard, netguardEnvironment } from "../netguard.js";
 import { planEnvironment, planPrivileges } from "../privileges.js";
 import { socketPath } from "../socket-path.js";
 import type { Accelerator, DiskSpec, VmmSpec } from "../types.js";
@@ -33,15 +32,18 @@ export interface QemuHost {
   readonly uid: number;
   /** The group that opens /dev/kvm, where a VMM without root's rights needs it. */
   readonly kvmGroup: number | undefined;
-  /** Needed for a network card. */
-  readonly netguard: Netguard | undefined;
 }
 
 export interface QemuSockets {
   readonly qmp: string;
   readonly console: string;
   readonly channel: string;
+  /** The network card's other end, where there is a card: kilnd listens, QEMU inherits it as descriptor 3. */
+  readonly net: string;
 }
+
+/** Of QEMU. */
+const NET_FD = 3;
 
 export interface QemuPlan {
   readonly argv: readonly string[];
@@ -65,7 +67,7 @@ export function planQemu(spec: VmmSpec, host: QemuHost): QemuPlan {
     // The shared library's spawn=deny kills QEMU on any exec: nothing that we use needs one.
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
   ];
-  return { argv, env: planEnvironment(guardEnvironment(spec, host)), sockets };
+  return { argv, env: planEnvironment(spec.environment), sockets };
 }
 
 export function planSockets(runDirectory: string): QemuSockets {
@@ -73,6 +75,7 @@ export function planSockets(runDirectory: string): QemuSockets {
     qmp: socketPath(runDirectory, "qmp.sock"),
     console: socketPath(runDirectory, "console.sock"),
     channel: socketPath(runDirectory, "channel.sock"),
+    net: socketPath(runDirectory, "net.sock"),
   };
 }
 
@@ -85,7 +88,7 @@ function machineArguments(spec: VmmSpec, host: QemuHost): string[] {
     ...["-cpu", host.accelerator === "kvm" ? "host" : EMULATED_CPU],
     ...["-smp", `cpus=${spec.vcpus}`],
     ...["-m", `${Math.floor(spec.memoryBytes / MIB)}M`],
-    // -S: not one guest instruction before the console is read and the network's guard is known to be there.
+    // -S: not one guest instruction before the console is read and the network is there.
     ...["-no-user-config", "-nodefaults", "-display", "none", "-no-reboot", "-S"],
   ];
 }
@@ -167,16 +170,11 @@ function deviceArguments(): string[] {
 
 function networkArguments(spec: VmmSpec): string[] {
   if (spec.network === undefined) return [];
-  // ipv6=off: slirp's is a site-local address without a way out on most hosts, and a second way in to guard.
+  // QEMU is the server: the client may die, and a new one connects.
   return [
-    ...["-netdev", "user,id=net0,ipv4=on,ipv6=off,net=10.0.2.0/24,host=10.0.2.2,dns=10.0.2.3"],
+    ...["-netdev", `stream,id=net0,server=on,addr.type=fd,addr.str=${NET_FD}`],
     ...["-device", `virtio-net-device,netdev=net0,mac=${spec.network.mac}`],
   ];
-}
-
-function guardEnvironment(spec: VmmSpec, host: QemuHost): Record<string, string> {
-  if (spec.network === undefined || host.netguard === undefined) return { ...spec.environment };
-  return { ...netguardEnvironment(host.netguard), ...spec.environment };
 }
 
 /** QEMU's option syntax doubles a comma that is part of a value. */

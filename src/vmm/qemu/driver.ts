@@ -10,7 +10,8 @@ import { UndoStack } from "../../base/undo.js";
 import { ConsoleLog } from "../console-log.js";
 import { EMULATED_CPU_LEVEL, hostCpuLevel } from "../cpu-level.js";
 import { hostTscKhz } from "../host-tsc.js";
-import { assertNetguardLoaded, copyNetguard, type Netguard, prepareNetguard } from "../netguard.js";
+import { type ListeningSocket, listenAt } from "../listening-socket.js";
+import { assertNetguardLoaded, prepareNetguard } from "../netguard.js";
 import { kvmGroup } from "../privileges.js";
 import { checkFiles, checkReattach, checkSpec } from "../spec-check.js";
 import type {
@@ -22,30 +23,39 @@ import type {
   VmmRecord,
   VmmSpec,
 } from "../types.js";
+import { type PasstProbeOptions, PasstProber, planPasst, UserNetworkKeeper } from "../user-network/index.js";
 import { describeEnd, VmmProcess } from "../vmm-process.js";
-import { MAX_DISKS, MAX_VCPUS, planQemu, planSockets, type QemuHost, type QemuSockets } from "./config.js";
+import {
+  MAX_DISKS,
+  MAX_VCPUS,
+  planQemu,
+  planSockets,
+  type QemuHost,
+  type QemuPlan,
+  type QemuSockets,
+} from "./config.js";
 import { QemuHandle } from "./handle.js";
 import { type QemuProbeOptions, QemuProber } from "./probe.js";
 import { calibrateTsc } from "./tsc-calibration.js";
 
-export interface QemuDriverOptions extends QemuProbeOptions {
-  /** The built library of agent/netguard; VMs with a network card are refused without it. */
-  readonly netguard?: string | undefined;
-}
+export interface QemuDriverOptions extends QemuProbeOptions, PasstProbeOptions {}
 
 const CONSOLE_LOG = "console.log";
+/** passt's own; QEMU's stream takes what the guest's card does. */
+const CARD_MTU = 65_520;
 const LAST_WORDS_MS = 500;
 
 export function createQemuDriver(options: QemuDriverOptions): VmmDriver {
   return new QemuDriver(options);
 }
 
-/** What every VM under QEMU can count on. */
-export function qemuCapabilities(accelerator: Accelerator): VmmCapabilities {
+/** What every VM under QEMU can count on. @param userNetwork whether there is a passt that may be used */
+export function qemuCapabilities(accelerator: Accelerator, userNetwork = true): VmmCapabilities {
   return {
     accelerator,
     channel: "virtio-serial",
-    userNetwork: true,
+    userNetwork,
+    cardMtu: CARD_MTU,
     freePageReporting: true,
     poweroffExits: true,
     tellsReboot: true,
@@ -59,19 +69,23 @@ class QemuDriver implements VmmDriver {
   readonly kind = "qemu";
   readonly #options: QemuDriverOptions;
   readonly #prober: QemuProber;
+  readonly #passt: PasstProber;
 
   constructor(options: QemuDriverOptions) {
     this.#options = options;
     this.#prober = new QemuProber(options);
+    this.#passt = new PasstProber(options);
   }
 
   async probe(options: Abortable = {}): Promise<VmmProbe> {
     options.signal?.throwIfAborted();
     const verdict = await this.#prober.probe();
     if (verdict.accelerator === undefined) return { kind: this.kind, usable: false, ...verdict.found };
-    const capabilities = qemuCapabilities(verdict.accelerator);
+    const network = await this.#passt.probe();
+    const capabilities = qemuCapabilities(verdict.accelerator, network.program !== undefined);
+    const why = `${verdict.found.why}; ${network.why}`;
     const cpuLevel = verdict.accelerator === "kvm" ? await hostCpuLevel() : EMULATED_CPU_LEVEL;
-    return { kind: this.kind, usable: true, ...verdict.found, capabilities, cpuLevel };
+    return { kind: this.kind, usable: true, ...verdict.found, why, capabilities, cpuLevel };
   }
 
   async launch(spec: VmmSpec, options: Abortable = {}): Promise<VmmHandle> {
@@ -87,7 +101,7 @@ class QemuDriver implements VmmDriver {
     if (probe.capabilities === undefined || probe.path === undefined) throw unusable(probe);
     checkSpec(spec, probe.capabilities);
     await checkFiles(spec);
-    const host = await this.#host(spec, probe.path, probe.capabilities.accelerator);
+    const host = await this.#host(probe.path, probe.capabilities.accelerator);
     const plan = planQemu(spec, host);
     await removeSockets(plan.sockets);
 
@@ -95,8 +109,13 @@ class QemuDriver implements VmmDriver {
     undo.push("remove QEMU's sockets", () => removeSockets(plan.sockets));
     const log = await ConsoleLog.start(join(spec.stateDirectory, CONSOLE_LOG));
     undo.push("close the console log", () => log.close());
-    const vmm = await VmmProcess.spawn(plan);
+    const net = spec.network === undefined ? undefined : await listenAt(plan.sockets.net);
+    const vmm = await spawnQemu(plan, net);
     undo.push("kill QEMU", () => vmm.kill());
+    // Beside QEMU's own start; whoever waits for it hears of its failure.
+    const connecting = net && this.#connect(spec, plan.sockets);
+    connecting?.catch(() => undefined);
+    undo.push("end the user network", async () => (await connecting?.catch(() => undefined))?.end());
     const record: VmmRecord = {
       driver: this.kind,
       process: vmm.id,
@@ -104,7 +123,7 @@ class QemuDriver implements VmmDriver {
       facts: {
         ...plan.sockets,
         consoleLog: log.path,
-        ...(host.netguard === undefined ? {} : { netguard: host.netguard.library }),
+        ...(net === undefined ? {} : { userNetwork: "passt" }),
       },
     };
     const handle = new QemuHandle({
@@ -116,7 +135,7 @@ class QemuDriver implements VmmDriver {
     });
     undo.push("let go of QEMU", () => handle.detach());
     await connectToNew(handle, vmm, options);
-    await assertGuarded(spec, vmm, host);
+    handle.keep(await connecting);
     await handle.begin();
     options.signal?.throwIfAborted();
     undo.commit();
@@ -139,6 +158,7 @@ class QemuDriver implements VmmDriver {
     });
     try {
       await handle.connect(options);
+      if (record.facts.userNetwork !== undefined) handle.keep(await this.#adopt(spec, sockets));
       await goOn(handle, vmm, record);
     } catch (error) {
       if (ended) throw gone(spec);
@@ -148,7 +168,7 @@ class QemuDriver implements VmmDriver {
     return handle;
   }
 
-  async #host(spec: VmmSpec, program: string, accelerator: Accelerator): Promise<QemuHost> {
+  async #host(program: string, accelerator: Accelerator): Promise<QemuHost> {
     const uid = process.getuid?.() ?? 0;
     return {
       program,
@@ -156,13 +176,25 @@ class QemuDriver implements VmmDriver {
       uid,
       tscKhz: accelerator === "tcg" ? await this.#tscKhz(program) : undefined,
       kvmGroup: accelerator === "kvm" ? await kvmGroup() : undefined,
-      netguard: spec.network === undefined ? undefined : await this.#netguard(spec),
     };
   }
 
-  async #netguard(spec: VmmSpec): Promise<Netguard> {
-    const guard = await prepareNetguard(this.#options.netguard);
-    return spec.runAs === undefined ? guard : copyNetguard(guard, spec.stateDirectory);
+  #connect(spec: VmmSpec, sockets: QemuSockets): Promise<UserNetworkKeeper> {
+    return UserNetworkKeeper.start(this.#network(spec, sockets));
+  }
+
+  #adopt(spec: VmmSpec, sockets: QemuSockets): Promise<UserNetworkKeeper> {
+    return UserNetworkKeeper.adopt(this.#network(spec, sockets));
+  }
+
+  #network({ runDirectory, runAs, environment }: VmmSpec, { net: socket }: QemuSockets) {
+    const plan = async () => {
+      const { program, why } = await this.#passt.probe();
+      if (program === undefined) throw noUserNetwork(why);
+      const guard = await prepareNetguard(this.#options.netguard);
+      return planPasst({ program, guard, uid: process.getuid?.() ?? 0, runAs, environment });
+    };
+    return { runDirectory, socket, plan };
   }
 
   #tscKhz(program: string): Promise<number | undefined> {
@@ -195,10 +227,20 @@ async function connectToNew(handle: QemuHandle, vmm: VmmProcess, options: Aborta
   }
 }
 
+/** With the listening end of its network card, where it has one; ours is closed. */
+async function spawnQemu(plan: QemuPlan, net: ListeningSocket | undefined): Promise<VmmProcess> {
+  try {
+    return await VmmProcess.spawn({ ...plan, descriptors: net === undefined ? [] : [net.fd] });
+  } finally {
+    net?.close();
+  }
+}
+
 /** A kilnd that died between spawn and `cont` left a guest that never ran; one that stalled needs its watch. */
 async function goOn(handle: QemuHandle, vmm: VmmProcess, record: VmmRecord): Promise<void> {
   const status = await handle.status();
   if (status === "prelaunch") {
+    // Of a release whose user network was inside QEMU.
     const { netguard } = record.facts;
     if (netguard !== undefined) await assertNetguardLoaded(vmm.id.pid, netguard);
     await handle.begin();
@@ -207,13 +249,12 @@ async function goOn(handle: QemuHandle, vmm: VmmProcess, record: VmmRecord): Pro
   }
 }
 
-async function assertGuarded(spec: VmmSpec, vmm: VmmProcess, host: QemuHost): Promise<void> {
-  if (spec.network === undefined || host.netguard === undefined) return;
-  await assertNetguardLoaded(vmm.id.pid, host.netguard.library);
-}
-
 async function removeSockets(sockets: QemuSockets): Promise<void> {
   for (const path of Object.values(sockets)) await rm(path, { force: true });
+}
+
+function noUserNetwork(why: string): KilnError {
+  return new KilnError(Code.FailedPrecondition, why, { reason: "no-user-network" });
 }
 
 function unusable(probe: VmmProbe): KilnError {

@@ -7,6 +7,7 @@ import type { Abortable } from "../../base/progress.js";
 import type { ConsoleLog } from "../console-log.js";
 import { ExclusiveChannel } from "../exclusive-channel.js";
 import type { VmmExit, VmmHandle, VmmRecord, VmmStats } from "../types.js";
+import type { NetworkNotice, UserNetworkKeeper } from "../user-network/index.js";
 import type { ProcessEnd, VmmProcess } from "../vmm-process.js";
 import { connectSocket, QmpClient, type QmpConnectOptions, type QmpEvent } from "./client.js";
 import type { QemuSockets } from "./config.js";
@@ -36,6 +37,7 @@ export class QemuHandle implements VmmHandle {
   readonly #stall = new StallWatch(() => this.#qmp.execute("cont"));
   #client: QmpClient | undefined;
   #console: Socket | undefined;
+  #network: UserNetworkKeeper | undefined;
   #shutdownReason: string | undefined;
   #panicked = false;
   #killed = false;
@@ -60,6 +62,11 @@ export class QemuHandle implements VmmHandle {
     this.#console.on("data", (chunk: Buffer) => log.write(chunk));
     // Its end is QEMU's end, which is watched elsewhere.
     this.#console.on("error", () => undefined);
+  }
+
+  /** Hands over what keeps the network card connected, where there is one. */
+  keep(network: UserNetworkKeeper | undefined): void {
+    this.#network = network;
   }
 
   /** QEMU's word for the guest's state: "running", "paused", "prelaunch", "io-error", ... */
@@ -129,6 +136,10 @@ export class QemuHandle implements VmmHandle {
     return this.#stall.listen(listener);
   }
 
+  onNetwork(listener: (notice: NetworkNotice) => void): () => void {
+    return this.#network?.listen(listener) ?? (() => undefined);
+  }
+
   async detach(): Promise<void> {
     this.#detached = true;
     this.#parts.process.release();
@@ -152,6 +163,7 @@ export class QemuHandle implements VmmHandle {
   #take(event: QmpEvent): void {
     if (event.name === "SHUTDOWN") this.#shutdownReason = String(event.data.reason);
     else if (event.name === "GUEST_PANICKED") this.#panicked = true;
+    else if (event.name === "NETDEV_STREAM_DISCONNECTED") this.#network?.lost();
     else this.#stall.take(event);
   }
 
@@ -164,7 +176,10 @@ export class QemuHandle implements VmmHandle {
     await Promise.race([this.#client?.closed, patience]);
     clearTimeout(timer);
     this.#gone = true;
-    if (!this.#detached) await this.#letGo();
+    if (!this.#detached) {
+      await this.#letGo();
+      await this.#network?.end();
+    }
     return judgeExit({
       shutdownReason: this.#shutdownReason,
       panicked: this.#panicked,
@@ -177,6 +192,7 @@ export class QemuHandle implements VmmHandle {
 
   async #letGo(): Promise<void> {
     this.#stall.stop();
+    this.#network?.detach();
     this.#channel.close();
     this.#client?.close();
     this.#console?.destroy();

@@ -1,0 +1,39 @@
+// A unix socket that listens before its server runs: the server inherits the descriptor, the name stays ours. A
+// connection made meanwhile waits.
+
+import { rename, rm } from "node:fs/promises";
+import { createServer, type Server } from "node:net";
+import { Code, KilnError } from "../base/errors.js";
+
+export interface ListeningSocket {
+  /** To be inherited. */
+  readonly fd: number;
+  /** Closes our own copy, without which we would take connections ourselves. The name stays. */
+  close(): void;
+}
+
+/** @param path in a directory that only we write; what was there is replaced */
+export async function listenAt(path: string): Promise<ListeningSocket> {
+  // Closing a server removes the name that it was bound to: this one has another by then.
+  const bound = `${path}_`;
+  await rm(bound, { force: true });
+  const server = createServer();
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(bound, resolve);
+    });
+    await rename(bound, path);
+    return { fd: descriptorOf(server), close: () => server.close() };
+  } catch (error) {
+    server.close();
+    throw KilnError.from(error, `listen at ${path}`);
+  }
+}
+
+/** Node tells it nowhere else. */
+function descriptorOf(server: Server): number {
+  const { fd } = (server as unknown as { _handle: { fd: number } })._handle;
+  if (fd >= 0) return fd;
+  throw new KilnError(Code.Internal, "the listening socket has no descriptor", { reason: "no-descriptor" });
+}

@@ -1,0 +1,138 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { identifyProcess, isAlive } from "../../base/processes.js";
+import { type KeeperOptions, type NetworkNotice, UserNetworkKeeper } from "./keeper.js";
+import type { PasstPlan } from "./plan.js";
+
+const PLAN: PasstPlan = { argv: [], env: {}, guard: { library: "", resolver: undefined } };
+
+describe("UserNetworkKeeper", () => {
+  let root = "";
+  let count = 0;
+  const children: ChildProcess[] = [];
+  before(async () => {
+    root = await mkdtemp(join(tmpdir(), "kiln-keeper-"));
+  });
+  after(async () => {
+    for (const child of children) child.kill("SIGKILL");
+    await rm(root, { recursive: true, force: true });
+  });
+
+  /** A process in passt's place, which ends when it is told to. */
+  async function startSleeper() {
+    const child = spawn("sleep", ["600"], { stdio: "ignore" });
+    children.push(child);
+    const id = await identifyProcess(child.pid ?? 0);
+    assert.ok(id !== undefined);
+    return { id, lastWords: () => "its last words", release: () => undefined };
+  }
+
+  async function optionsFor(change: Partial<KeeperOptions> = {}): Promise<KeeperOptions> {
+    const runDirectory = await mkdtemp(join(root, `r${count++}-`));
+    return { runDirectory, socket: "", plan: async () => PLAN, start: startSleeper, ...change };
+  }
+
+  async function die(keeper: UserNetworkKeeper): Promise<void> {
+    const child = children.find(({ pid }) => pid === keeper.process?.pid);
+    assert.ok(child !== undefined);
+    const ended = once(child, "exit");
+    child.kill("SIGKILL");
+    await ended;
+  }
+
+  it("starts a new one for one that died, and says so", async () => {
+    const keeper = await UserNetworkKeeper.start(await optionsFor());
+    const notices: NetworkNotice[] = [];
+    keeper.listen((notice) => notices.push(notice));
+    const first = keeper.process;
+    await die(keeper);
+    keeper.lost();
+    await keeper.settled();
+    assert.ok(keeper.process !== undefined && (await isAlive(keeper.process)));
+    assert.notDeepEqual(keeper.process, first);
+    assert.equal(notices.length, 1);
+    assert.equal(notices[0]?.down, false);
+    assert.match(notices[0]?.message ?? "", /its last words/);
+    await keeper.end();
+  });
+
+  it("gives up one that dies again and again, until a minute has passed", async () => {
+    let now = 1_000_000;
+    const keeper = await UserNetworkKeeper.start(await optionsFor({ nowMs: () => now }));
+    const notices: boolean[] = [];
+    keeper.listen(({ down }) => notices.push(down));
+    for (let round = 0; round < 6; round++) keeper.lost();
+    await keeper.settled();
+    assert.deepEqual(notices, [false, false, false, false, false, true]);
+    now += 61_000;
+    keeper.lost();
+    await keeper.settled();
+    assert.equal(notices.at(-1), false);
+    await keeper.end();
+  });
+
+  it("tries again where a start fails, and a bounded number of times", async () => {
+    let starts = 0;
+    const start = async () => {
+      starts++;
+      if (starts > 1) throw new Error("no user namespaces");
+      return await startSleeper();
+    };
+    const keeper = await UserNetworkKeeper.start(await optionsFor({ start }));
+    const notices: NetworkNotice[] = [];
+    keeper.listen((notice) => notices.push(notice));
+    keeper.lost();
+    await keeper.settled();
+    assert.equal(starts, 6);
+    assert.equal(notices.length, 1);
+    assert.equal(notices[0]?.down, true);
+    assert.match(notices[0]?.message ?? "", /no user namespaces/);
+    await keeper.end();
+  });
+
+  it("is found again by a later kilnd, which starts none beside it", async () => {
+    const options = await optionsFor();
+    const earlier = await UserNetworkKeeper.start(options);
+    earlier.detach();
+    const later = await UserNetworkKeeper.adopt(options);
+    await later.settled();
+    assert.deepEqual(later.process, earlier.process);
+    await later.end();
+  });
+
+  it("is started where the earlier kilnd's has died, or where no record tells of one", async () => {
+    const options = await optionsFor();
+    const earlier = await UserNetworkKeeper.start(options);
+    earlier.detach();
+    await die(earlier);
+    const none = await optionsFor();
+    const damaged = await optionsFor();
+    await writeFile(join(damaged.runDirectory, "passt.json"), '{"version":1,"process":{"pid":1}}');
+    for (const each of [options, none, damaged]) {
+      const later = await UserNetworkKeeper.adopt(each);
+      await later.settled();
+      assert.ok(later.process !== undefined && (await isAlive(later.process)));
+      assert.notDeepEqual(later.process, earlier.process);
+      await later.end();
+    }
+  });
+
+  it("leaves none behind when the VM has ended, and starts none afterwards", async () => {
+    const keeper = await UserNetworkKeeper.start(await optionsFor());
+    const running = keeper.process;
+    assert.ok(running !== undefined);
+    await keeper.end();
+    const child = children.find(({ pid }) => pid === running.pid);
+    if (child?.signalCode === null) await once(child, "exit");
+    const started = children.length;
+    keeper.lost();
+    await keeper.settled();
+    assert.equal(children.length, started);
+    assert.equal(await isAlive(running), false);
+  });
+});

@@ -1,0 +1,160 @@
+// Keeps one VM's card connected: starts passt, starts it again when it has died (a bounded number of times), finds the one
+// that an earlier kilnd started, and sees to it that none is left when the VM has ended.
+
+import { join } from "node:path";
+import * as v from "valibot";
+import { KilnError } from "../../base/errors.js";
+import { readJson, writeJsonAtomic } from "../../base/files.js";
+import { isAlive, type ProcessId, signalProcess } from "../../base/processes.js";
+import { delay } from "../../base/runtime.js";
+import { type RunningPasst, startPasst } from "./passt.js";
+import type { PasstPlan } from "./plan.js";
+
+/** In a directory that only kilnd writes. */
+const RECORD = "passt.json";
+/** A passt that dies at what its guest sends would die for ever. */
+const MAX_RESTARTS = 5;
+const WINDOW_MS = 60_000;
+const FIRST_PAUSE_MS = 100;
+
+const RecordSchema = v.object({
+  version: v.literal(1),
+  process: v.object({
+    pid: v.pipe(v.number(), v.integer(), v.minValue(2), v.maxValue(2 ** 22)),
+    startTime: v.pipe(v.string(), v.regex(/^\d{1,20}(b[0-9a-f]{8})?$/)),
+  }),
+});
+
+/** What is told of the network: for people. `down`: it stays down until kilnd starts again. */
+export interface NetworkNotice {
+  readonly down: boolean;
+  readonly message: string;
+}
+
+export interface KeeperOptions {
+  readonly runDirectory: string;
+  /** Where the VMM listens for its card's other end. */
+  readonly socket: string;
+  /** Made anew for each process: resolvers change. */
+  readonly plan: () => Promise<PasstPlan>;
+  readonly nowMs?: (() => number) | undefined;
+  /** For tests. */
+  readonly start?: ((plan: PasstPlan, socket: string) => Promise<RunningPasst>) | undefined;
+}
+
+export class UserNetworkKeeper {
+  readonly #options: KeeperOptions;
+  readonly #listeners = new Set<(notice: NetworkNotice) => void>();
+  readonly #restarts: number[] = [];
+  readonly #stop = new AbortController();
+  #passt: RunningPasst | undefined;
+  #found: ProcessId | undefined;
+  #work: Promise<void> = Promise.resolve();
+
+  private constructor(options: KeeperOptions) {
+    this.#options = options;
+  }
+
+  /** @throws KilnError as `startPasst` */
+  static async start(options: KeeperOptions): Promise<UserNetworkKeeper> {
+    const keeper = new UserNetworkKeeper(options);
+    await keeper.#start();
+    return keeper;
+  }
+
+  /** For a VM that an earlier kilnd started. Never fails: what can't be had is told as a notice. */
+  static async adopt(options: KeeperOptions): Promise<UserNetworkKeeper> {
+    const keeper = new UserNetworkKeeper(options);
+    keeper.#found = await readRecord(options.runDirectory);
+    if (keeper.#found === undefined || !(await isAlive(keeper.#found))) keeper.lost();
+    return keeper;
+  }
+
+  /** The process that runs now. */
+  get process(): ProcessId | undefined {
+    return this.#passt?.id ?? this.#found;
+  }
+
+  /** Tells of restarts and of giving up. Returns the way to stop listening. */
+  listen(listener: (notice: NetworkNotice) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** The VMM says that the card's other end has gone. */
+  lost(): void {
+    this.#work = this.#work.then(() => this.#restart());
+  }
+
+  /** Resolves when what was begun has been done. */
+  settled(): Promise<void> {
+    return this.#work;
+  }
+
+  /** Lets go; passt goes on. */
+  detach(): void {
+    this.#stop.abort();
+    this.#passt?.release();
+  }
+
+  /** The VM has ended, and with its connection passt: this is for one that hangs. */
+  async end(): Promise<void> {
+    this.detach();
+    await this.#work;
+    const { process } = this;
+    if (process !== undefined) await signalProcess(process, "SIGKILL");
+  }
+
+  async #start(): Promise<void> {
+    const { plan, socket, runDirectory, start = startPasst } = this.#options;
+    const passt = await start(await plan(), socket);
+    this.#passt = passt;
+    try {
+      await writeRecord(runDirectory, passt.id);
+    } catch (error) {
+      // One that a later kilnd would not find: it would start a second.
+      await signalProcess(passt.id, "SIGKILL");
+      throw error;
+    }
+  }
+
+  async #restart(): Promise<void> {
+    const { nowMs = Date.now } = this.#options;
+    let why = this.#passt?.lastWords() ?? "";
+    this.#passt?.release();
+    for (let pauseMs = 0; !this.#stop.signal.aborted; pauseMs = Math.max(FIRST_PAUSE_MS, 2 * pauseMs)) {
+      const since = nowMs() - WINDOW_MS;
+      while ((this.#restarts[0] ?? since) < since) this.#restarts.shift();
+      if (this.#restarts.length >= MAX_RESTARTS) return this.#tell(true, why);
+      this.#restarts.push(nowMs());
+      try {
+        await delay(pauseMs, this.#stop.signal);
+        await this.#start();
+        return this.#tell(false, why);
+      } catch (error) {
+        why = KilnError.from(error).message;
+      }
+    }
+  }
+
+  #tell(down: boolean, why: string): void {
+    // The VM has ended, or we let go of it: its network's end is no news.
+    if (this.#stop.signal.aborted) return;
+    const words = why === "" ? "" : ` (${why})`;
+    const message = down
+      ? `passt ended ${MAX_RESTARTS} times within a minute${words}: the VM has no network until it is restarted`
+      : `passt had ended${words} and was started again: connections that the guest had open are lost`;
+    for (const listener of this.#listeners) listener({ down, message });
+  }
+}
+
+async function writeRecord(directory: string, process: ProcessId): Promise<void> {
+  // Processes of this boot of the host: a power cut ends them too.
+  await writeJsonAtomic(join(directory, RECORD), { version: 1, process }, { durable: false });
+}
+
+async function readRecord(directory: string): Promise<ProcessId | undefined> {
+  const value = await readJson(join(directory, RECORD)).catch(() => undefined);
+  const parsed = v.safeParse(RecordSchema, value);
+  return parsed.success ? parsed.output.process : undefined;
+}

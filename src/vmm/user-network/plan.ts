@@ -1,0 +1,76 @@
+// passt's command line for one VM: the guest's side of the user network (10.0.2.15/24 behind 10.0.2.2, resolver
+// 10.0.2.3), and nothing of the host's own: no loopback, no link-local addresses, no ports inwards. Pure. Why passt, and
+// why each option: docs/design/0013-passt.md.
+
+import { type Netguard, netguardEnvironment } from "../netguard.js";
+import { planEnvironment } from "../privileges.js";
+import type { VmmSpec } from "../types.js";
+
+/** Of passt: the connected socket to the VMM's card. */
+export const CARD_FD = 3;
+/** Of passt: where the guard says that it is loaded. passt closes it once it has begun. */
+export const ANNOUNCE_FD = 4;
+
+const RESOLVER = "10.0.2.3";
+
+export interface PasstRequest {
+  /** passt's real path. */
+  readonly program: string;
+  readonly guard: Netguard;
+  /** Of the daemon. */
+  readonly uid: number;
+  /** Of the VM, where a root daemon gave it a user. */
+  readonly runAs: VmmSpec["runAs"];
+  /** Of every process of the VM. */
+  readonly environment?: VmmSpec["environment"];
+}
+
+export interface PasstPlan {
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly guard: Netguard;
+}
+
+export function planPasst(request: PasstRequest): PasstPlan {
+  const { program, guard, uid, runAs } = request;
+  const argv = [
+    program,
+    ...["--foreground", "--quiet", "--fd", String(CARD_FD)],
+    ...guestArguments(guard.resolver),
+    // passt drops root by itself, and can only then be read by nobody but root.
+    ...(uid === 0 ? ["--runas", `${helperUid(runAs)}:${helperUid(runAs)}`] : []),
+  ];
+  const env = planEnvironment({ ...netguardEnvironment(guard, ANNOUNCE_FD), ...request.environment });
+  return { argv, env, guard };
+}
+
+function guestArguments(resolver: string | undefined): string[] {
+  return [
+    // IPv6 would be a second way in to guard; the guest has no address of it.
+    "--ipv4-only",
+    ...["--address", "10.0.2.15", "--netmask", "24", "--gateway", "10.0.2.2"],
+    // Without it the gateway's address is the host's loopback.
+    "--no-map-gw",
+    // Ports are published through the agent.
+    ...["--tcp-ports", "none", "--udp-ports", "none"],
+    "--no-dhcp-search",
+    ...(resolver === undefined
+      ? ["--dns", "none"]
+      : ["--dns", RESOLVER, "--dns-forward", RESOLVER, "--dns-host", resolver]),
+  ];
+}
+
+/** VMs' users are 65,536 from 1,900,000,000 on (engine/ownership.ts): the users of their helpers are as many after them. */
+const HELPER_OFFSET = 65_536;
+/** Of all VMs that have no user of their own (--vm-users=root). */
+const SHARED_HELPER = 1_899_999_998;
+const FIRST_HELPER = 1_900_000_000 + HELPER_OFFSET;
+
+/** Whom a root daemon lets passt run as: neither root nor the VMM's user, and nobody else's. */
+export function helperUid(runAs: VmmSpec["runAs"]): number {
+  return runAs === undefined ? SHARED_HELPER : runAs.uid + HELPER_OFFSET;
+}
+
+export function isHelperUid(uid: number): boolean {
+  return uid === SHARED_HELPER || (uid >= FIRST_HELPER && uid < FIRST_HELPER + HELPER_OFFSET);
+}
