@@ -1,7 +1,7 @@
 // A small file that is kept twice: `<path>` and `<path>.bak`. Whichever of the two can be read serves, so that a
 // torn, emptied or overwritten file costs nothing. What could not be read is put aside as `<path>.damaged`.
 
-import { open, rename, rm } from "node:fs/promises";
+import { open, readFile, rename, rm } from "node:fs/promises";
 import { errnoOf } from "./errors.js";
 import { type AtomicOptions, writeFileAtomic } from "./files.js";
 
@@ -21,8 +21,30 @@ export function writeKept(path: string, value: unknown, options: AtomicOptions =
 
 /** The same for what is no JSON. */
 export async function writeKeptText(path: string, text: string, options: AtomicOptions = {}): Promise<void> {
-  await writeFileAtomic(path, text, options);
+  try {
+    await writeFileAtomic(path, text, options);
+  } catch (error) {
+    if (!isFull(error) || !(await giveCopyUp(path))) throw error;
+    await writeFileAtomic(path, text, options);
+  }
   await writeFileAtomic(path + COPY_SUFFIX, text, { ...options, durable: false }).catch(() => undefined);
+}
+
+const isFull = (error: unknown): boolean => ["ENOSPC", "EDQUOT"].includes(errnoOf(error) ?? "");
+
+/**
+ * Removes the copy of a file that is whole, so that a full disk has room for the file's next version: removing an image
+ * or a VM is the cure for a full disk, and it writes first.
+ *
+ * @returns false where the copy may be the better of the two
+ */
+async function giveCopyUp(path: string): Promise<boolean> {
+  const [file, copy] = await Promise.all(
+    [path, path + COPY_SUFFIX].map((name) => readFile(name).catch(() => undefined)),
+  );
+  if (file === undefined || copy === undefined || !file.equals(copy)) return false;
+  await rm(path + COPY_SUFFIX);
+  return true;
 }
 
 export interface Kept<T> {
