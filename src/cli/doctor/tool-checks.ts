@@ -42,7 +42,10 @@ export async function checkKvm(device = "/dev/kvm"): Promise<Finding> {
   const slow = "without KVM, VMs run under software emulation: right, but several times slower";
   try {
     await access(device, constants.R_OK | constants.W_OK);
-    return ok("kvm", `${device} opens; \`kiln info\` tells whether a boot under it succeeded`);
+    return ok(
+      "kvm",
+      `${device} opens; with kilnd running (\`kiln ps\` starts it) \`kiln info\` tells whether a boot under it succeeded`,
+    );
   } catch (error) {
     if (errnoOf(error) === "ENOENT") {
       return warning(

@@ -27,8 +27,12 @@ comes from, and what is wrong. Without a running kilnd it says so and shows the 
     const client = clientInfo(context);
     if (await printObject(context, flags.format, { client, daemon })) return 0;
     await context.stdout.write(`Client:\n${lines(Object.entries(client))}`);
-    if (daemon === null) await context.stdout.write(`Daemon: not running (${why})\n`);
-    else await context.stdout.write(describe(daemon));
+    if (daemon === null) {
+      await context.stdout.write(`Daemon: not running (${why})\n`);
+      await context.stdout.write(
+        "`kiln ps` starts it, as any command does that needs it; `kiln doctor` looks at this host without it.\n",
+      );
+    } else await context.stdout.write(describe(daemon));
     return 0;
   },
 });
