@@ -5,11 +5,11 @@ import { close, constants, open } from "node:fs";
 import { readFile, rename, stat } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Code, KilnError } from "../base/errors.js";
 import { delay } from "../base/runtime.js";
 import { makeTrustedDirectory } from "../base/trusted-path.js";
+import { daemonProgram } from "./daemon-program.js";
 import { dial, isNobodyListening, unreachable } from "./host.js";
 
 const START_DEADLINE_MS = 30_000;
@@ -94,11 +94,6 @@ async function rotate(log: string): Promise<number> {
   if (size <= MAX_LOG_BYTES) return size;
   await rename(log, `${log}.1`);
   return 0;
-}
-
-/** kilnd of this very package: a client never starts a daemon of another version that PATH happens to hold. */
-function daemonProgram(): string {
-  return fileURLToPath(new URL("../daemon/main.js", import.meta.url));
 }
 
 async function startFailed(socketPath: string, daemon: StartedDaemon): Promise<KilnError> {
