@@ -11,11 +11,14 @@ import { createQemuDriver } from "../../src/vmm/index.js";
 import { netguardPath, passtPath } from "../fixtures/assets.js";
 import { vmmContract } from "./vmm.js";
 import { MIB, shellOf, VmmBench } from "./vmm-bench.js";
+import { passtContract } from "./vmm-passt.js";
 
 const makeDriver = (cacheDirectory: string, netguard = netguardPath()) =>
   createQemuDriver({ cacheDirectory, netguard, passt: passtPath() });
 
 vmmContract("qemu", makeDriver);
+
+describe("qemu's user network", () => passtContract(makeDriver));
 
 describe("qemu on a host whose disk is full", () => {
   it("stops the guest instead of failing its writes, and goes on once there is room", async (t) => {
