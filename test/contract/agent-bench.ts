@@ -65,10 +65,14 @@ export class AgentBench implements AsyncDisposable {
     this.#socket = join(root, "channel");
   }
 
-  static async open(): Promise<AgentBench> {
+  /** @param env added to the agent's environment */
+  static async open(env: NodeJS.ProcessEnv = {}): Promise<AgentBench> {
     const root = await mkdtemp(join(tmpdir(), "ka-"));
     const socket = join(root, "channel");
-    const child = spawn(hostAgent(), ["--serve-on", socket], { stdio: ["ignore", "inherit", "inherit"] });
+    const child = spawn(hostAgent(), ["--serve-on", socket], {
+      stdio: ["ignore", "inherit", "inherit"],
+      env: { ...process.env, ...env },
+    });
     return new AgentBench(root, child);
   }
 

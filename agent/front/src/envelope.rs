@@ -84,6 +84,7 @@ mod tests {
         let output = Output {
             stream: 1,
             data: Bytes::from_static(b"out"),
+            next: None,
         };
         let exit = ExecExit {
             code: 3,

@@ -30,7 +30,7 @@ impl Program for Exec {
         match answer.message {
             Some(Answer::Output(output)) => Event::Output(output),
             Some(Answer::Exit(exit)) => Event::Exit(exit),
-            Some(Answer::Started(_)) | None => Event::Other,
+            _ => Event::Other,
         }
     }
 }

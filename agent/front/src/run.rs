@@ -40,7 +40,7 @@ impl Program for Attach {
         match answer.message {
             Some(Answer::Output(output)) => Event::Output(output),
             Some(Answer::Exit(exit)) => Event::Exit(exit),
-            Some(Answer::Attached(_)) | None => Event::Other,
+            _ => Event::Other,
         }
     }
 }

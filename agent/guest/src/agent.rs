@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use crate::clock;
 use crate::guest::dns::Placed;
+use crate::kept::KeptExecs;
 use crate::logring::{DEFAULT_CAPACITY, LogRing};
 use crate::process::reaper::Reaper;
 use crate::program::Program;
@@ -30,6 +31,7 @@ pub struct Agent {
     pub mode: Cell<Mode>,
     pub log: LogRing,
     pub reaper: Reaper,
+    pub kept: KeptExecs,
     pub program: RefCell<Option<Rc<Program>>>,
     exit: watch::Sender<Option<ExitStatus>>,
     pub timings: Timings,
@@ -59,6 +61,7 @@ impl Agent {
             mode: Cell::new(Mode::Unspecified),
             log: LogRing::new(DEFAULT_CAPACITY),
             reaper: Reaper::default(),
+            kept: KeptExecs::default(),
             program: RefCell::default(),
             exit: watch::Sender::new(None),
             timings: Timings::default(),

@@ -156,6 +156,11 @@ impl LogRing {
         self.reader.get()
     }
 
+    /// True until another reader comes.
+    pub fn is_read_by(&self, claim: u64) -> bool {
+        self.reader.get() == claim
+    }
+
     /// The next piece at `from` or after it; None at the end, or once another reader has come.
     pub async fn read(&self, claim: u64, from: u64) -> Option<Piece> {
         loop {

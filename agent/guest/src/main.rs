@@ -19,6 +19,7 @@ mod clock;
 mod console;
 mod grpc;
 mod guest;
+mod kept;
 mod logring;
 mod process;
 mod program;

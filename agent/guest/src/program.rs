@@ -1,6 +1,7 @@
 //! The main program of app mode: its output to the log, its end to the host.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -29,7 +30,12 @@ pub struct Program {
     pub pid: i32,
     input: RefCell<Option<Rc<FdStream>>>,
     terminal: Option<Rc<FdStream>>,
+    writers: RefCell<Writers>,
 }
+
+/// Those who write to stdin by a name of their own, the latest last, and how far each has come.
+type Writers = VecDeque<(String, Rc<Cell<u64>>)>;
+const MAX_WRITERS: usize = 64;
 
 impl Program {
     /// The image's own init: signals go to it, and nothing else is ours.
@@ -38,6 +44,7 @@ impl Program {
             pid: 1,
             input: RefCell::default(),
             terminal: None,
+            writers: RefCell::default(),
         })
     }
 
@@ -63,6 +70,41 @@ impl Program {
             Err(error) => Err(Status::from_io("write to the program's stdin", error)),
             Ok(()) => Ok(()),
         }
+    }
+
+    /// What a writer has given so far, its end counted as one more. Of many writers the oldest are forgotten.
+    pub fn writer(&self, name: &str) -> Rc<Cell<u64>> {
+        let mut writers = self.writers.borrow_mut();
+        let known = writers.iter().position(|(known, _)| known == name);
+        let writer = known
+            .and_then(|at| writers.remove(at))
+            .unwrap_or_else(|| (name.to_owned(), Rc::default()));
+        let taken = writer.1.clone();
+        writers.push_back(writer);
+        if writers.len() > MAX_WRITERS {
+            writers.pop_front();
+        }
+        taken
+    }
+
+    /// As `write_input`, counting each byte that is written: dropped half-way, the rest was not taken.
+    pub async fn write_counted(&self, mut bytes: &[u8], taken: &Cell<u64>) -> Result<()> {
+        while !bytes.is_empty() {
+            let Some(input) = self.input.borrow().clone() else {
+                return Err(Status::precondition("the program's stdin is not open"));
+            };
+            let count = match input.write_some(bytes).await {
+                Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {
+                    self.input.take();
+                    bytes.len()
+                }
+                Err(error) => return Err(Status::from_io("write to the program's stdin", error)),
+                Ok(count) => count,
+            };
+            taken.set(taken.get() + count as u64);
+            bytes = &bytes[count..];
+        }
+        Ok(())
     }
 
     /// Ends stdin: closes the pipe, or types the terminal's end-of-file.
@@ -128,6 +170,7 @@ async fn try_start(agent: &Rc<Agent>, spec: &ProcessSpec) -> std::result::Result
         pid,
         input: RefCell::new(input),
         terminal,
+        writers: RefCell::default(),
     })));
     spawn_local(watch(agent.clone(), ended, pid, pumps));
     Ok(pid)

@@ -172,6 +172,13 @@ pub mod create_vm_response {
         Vm(super::Vm),
     }
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OutputPosition {
+    #[prost(uint32, tag = "1")]
+    pub boot: u32,
+    #[prost(uint64, tag = "2")]
+    pub sequence: u64,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExecConfig {
     #[prost(string, repeated, tag = "1")]
@@ -199,6 +206,17 @@ pub struct ExecStart {
     pub vm: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "2")]
     pub config: ::core::option::Option<ExecConfig>,
+    #[prost(string, tag = "3")]
+    pub id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExecResume {
+    #[prost(string, tag = "1")]
+    pub vm: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub next_sequence: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Resize {
@@ -209,7 +227,7 @@ pub struct Resize {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExecRequest {
-    #[prost(oneof = "exec_request::Message", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "exec_request::Message", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub message: ::core::option::Option<exec_request::Message>,
 }
 /// Nested message and enum types in `ExecRequest`.
@@ -226,6 +244,10 @@ pub mod exec_request {
         Resize(super::Resize),
         #[prost(string, tag = "5")]
         Signal(::prost::alloc::string::String),
+        #[prost(message, tag = "6")]
+        Resume(super::ExecResume),
+        #[prost(uint64, tag = "7")]
+        Ack(u64),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -234,11 +256,24 @@ pub struct Output {
     pub stream: i32,
     #[prost(bytes = "bytes", tag = "2")]
     pub data: ::prost::bytes::Bytes,
+    #[prost(message, optional, tag = "3")]
+    pub next: ::core::option::Option<OutputPosition>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExecStarted {
     #[prost(int32, tag = "1")]
     pub pid: i32,
+    #[prost(bool, tag = "2")]
+    pub resumable: bool,
+    #[prost(uint64, tag = "3")]
+    pub stdin_next: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VmStalled {
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub message: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExecExit {
@@ -249,7 +284,7 @@ pub struct ExecExit {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExecResponse {
-    #[prost(oneof = "exec_response::Message", tags = "1, 2, 3")]
+    #[prost(oneof = "exec_response::Message", tags = "1, 2, 3, 4, 5")]
     pub message: ::core::option::Option<exec_response::Message>,
 }
 /// Nested message and enum types in `ExecResponse`.
@@ -262,6 +297,10 @@ pub mod exec_response {
         Output(super::Output),
         #[prost(message, tag = "3")]
         Exit(super::ExecExit),
+        #[prost(uint64, tag = "4")]
+        StdinTaken(u64),
+        #[prost(message, tag = "5")]
+        Stalled(super::VmStalled),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -274,10 +313,32 @@ pub struct AttachStart {
     pub logs: bool,
     #[prost(bool, tag = "4")]
     pub start: bool,
+    #[prost(string, tag = "5")]
+    pub id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttachResume {
+    #[prost(string, tag = "1")]
+    pub vm: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(bool, tag = "3")]
+    pub stdin: bool,
+    #[prost(message, optional, tag = "4")]
+    pub after: ::core::option::Option<OutputPosition>,
+    #[prost(bool, tag = "5")]
+    pub start: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttachResumable {
+    #[prost(message, optional, tag = "1")]
+    pub next: ::core::option::Option<OutputPosition>,
+    #[prost(uint64, tag = "2")]
+    pub stdin_next: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AttachRequest {
-    #[prost(oneof = "attach_request::Message", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "attach_request::Message", tags = "1, 2, 3, 4, 5, 6")]
     pub message: ::core::option::Option<attach_request::Message>,
 }
 /// Nested message and enum types in `AttachRequest`.
@@ -294,6 +355,8 @@ pub mod attach_request {
         Resize(super::Resize),
         #[prost(string, tag = "5")]
         Signal(::prost::alloc::string::String),
+        #[prost(message, tag = "6")]
+        Resume(super::AttachResume),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -305,7 +368,7 @@ pub struct AttachExit {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AttachResponse {
-    #[prost(oneof = "attach_response::Message", tags = "1, 2, 3")]
+    #[prost(oneof = "attach_response::Message", tags = "1, 2, 3, 4, 5, 6")]
     pub message: ::core::option::Option<attach_response::Message>,
 }
 /// Nested message and enum types in `AttachResponse`.
@@ -318,6 +381,12 @@ pub mod attach_response {
         Output(super::Output),
         #[prost(message, tag = "3")]
         Exit(super::AttachExit),
+        #[prost(message, tag = "4")]
+        Resumable(super::AttachResumable),
+        #[prost(uint64, tag = "5")]
+        StdinTaken(u64),
+        #[prost(message, tag = "6")]
+        Stalled(super::VmStalled),
     }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -188,6 +188,9 @@ pub struct ProcessSpec {
     /// Exec only: stdin, stdout and stderr are /dev/null, the stream ends after `started_pid`, and the process lives on.
     #[prost(bool, tag = "9")]
     pub detach: bool,
+    /// Exec only: the caller's own name for the process, 16 to 64 bytes. A second start with it attaches.
+    #[prost(string, tag = "10")]
+    pub id: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WindowSize {
@@ -260,6 +263,34 @@ pub struct StdinRequest {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StdinResponse {
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InputRequest {
+    #[prost(oneof = "input_request::Message", tags = "1, 2, 3")]
+    pub message: ::core::option::Option<input_request::Message>,
+}
+/// Nested message and enum types in `InputRequest`.
+pub mod input_request {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Message {
+        #[prost(message, tag = "1")]
+        Start(super::InputStart),
+        #[prost(bytes, tag = "2")]
+        Data(::prost::bytes::Bytes),
+        #[prost(bool, tag = "3")]
+        Eof(bool),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InputStart {
+    #[prost(string, tag = "1")]
+    pub writer: ::prost::alloc::string::String,
+}
+/// Bytes that this writer's input has been taken to, its end counted as one more. First message: where to go on.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InputResponse {
+    #[prost(uint64, tag = "1")]
+    pub taken: u64,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ResizeRequest {
     #[prost(message, optional, tag = "1")]
@@ -304,7 +335,7 @@ pub struct AckExitResponse {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ExecRequest {
-    #[prost(oneof = "exec_request::Message", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "exec_request::Message", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub message: ::core::option::Option<exec_request::Message>,
 }
 /// Nested message and enum types in `ExecRequest`.
@@ -321,17 +352,31 @@ pub mod exec_request {
         Resize(super::WindowSize),
         #[prost(int32, tag = "5")]
         Signal(i32),
+        /// NOT_FOUND where the agent knows no such exec
+        #[prost(message, tag = "6")]
+        Resume(super::ExecResume),
+        /// output below this sequence number may be forgotten
+        #[prost(uint64, tag = "7")]
+        Ack(u64),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExecResume {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub next_sequence: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExecResponse {
-    #[prost(oneof = "exec_response::Message", tags = "1, 2, 3")]
+    #[prost(oneof = "exec_response::Message", tags = "1, 2, 3, 4, 5")]
     pub message: ::core::option::Option<exec_response::Message>,
 }
 /// Nested message and enum types in `ExecResponse`.
 pub mod exec_response {
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Message {
+        /// without an id
         #[prost(int32, tag = "1")]
         StartedPid(i32),
         /// at most 64 KiB
@@ -340,7 +385,21 @@ pub mod exec_response {
         /// last message
         #[prost(message, tag = "3")]
         Exit(super::ExitStatus),
+        /// with an id
+        #[prost(message, tag = "4")]
+        Started(super::ExecStarted),
+        /// with an id: as ExecStarted.stdin_next
+        #[prost(uint64, tag = "5")]
+        StdinTaken(u64),
     }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExecStarted {
+    #[prost(int32, tag = "1")]
+    pub pid: i32,
+    /// bytes of stdin taken so far, its end counted as one more
+    #[prost(uint64, tag = "2")]
+    pub stdin_next: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExecData {
@@ -348,6 +407,17 @@ pub struct ExecData {
     pub stream: i32,
     #[prost(bytes = "bytes", tag = "2")]
     pub data: ::prost::bytes::Bytes,
+    /// with an id: of the first byte of data, counted over both streams
+    #[prost(uint64, tag = "3")]
+    pub sequence: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndExecRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndExecResponse {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReadArchiveRequest {

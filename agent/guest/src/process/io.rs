@@ -46,15 +46,23 @@ impl FdStream {
     /// Writes everything, waiting for a slow reader.
     pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
+            let count = self.write_some(bytes).await?;
+            bytes = &bytes[count..];
+        }
+        Ok(())
+    }
+
+    /// Writes what fits, at least a byte. Dropped while it waits, it has written nothing.
+    pub async fn write_some(&self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
             let mut guard = self.fd.writable().await?;
             match rustix::io::write(self.fd.get_ref(), bytes) {
-                Ok(count) => bytes = &bytes[count..],
+                Ok(count) => return Ok(count),
                 Err(Errno::AGAIN) => guard.clear_ready(),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
     }
 }
 

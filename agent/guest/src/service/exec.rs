@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::timeout;
 
+use super::kept_exec;
 use crate::agent::{Agent, Role};
 use crate::grpc::status::{Result, Status};
 use crate::grpc::{Call, Replies, Requests};
@@ -20,7 +21,7 @@ use crate::process::{self};
 use crate::program::END_OF_TRANSMISSION;
 use crate::proto::exec_request::Message as Ask;
 use crate::proto::exec_response::Message as Answer;
-use crate::proto::{ExecData, ExecRequest, ExecResponse, ExitStatus, ProcessSpec, Stream};
+use crate::proto::{ExecData, ExecRequest, ExecResponse, ExecResume, ExitStatus, ProcessSpec, Stream};
 
 const MAX_PIECE: usize = 64 << 10;
 /// Children that the process leaves behind may hold its pipes open for ever. What they write this soon after its end
@@ -39,8 +40,12 @@ pub async fn exec(agent: &Rc<Agent>, call: Call) {
 
 async fn run(agent: &Rc<Agent>, requests: &mut Requests, replies: &mut Replies) -> Result<()> {
     let first: Option<ExecRequest> = requests.next().await?;
-    let Some(Ask::Start(spec)) = first.and_then(|request| request.message) else {
-        return Err(Status::invalid("the first message of Exec is `start`"));
+    let spec = match first.and_then(|request| request.message) {
+        Some(Ask::Start(spec)) => spec,
+        Some(Ask::Resume(ExecResume { id, next_sequence })) => {
+            return kept_exec::resume(agent, id, next_sequence, requests, replies).await;
+        }
+        _ => return Err(Status::invalid("the first message of Exec is `start`")),
     };
     if agent.role() != Role::Host && agent.program().is_none() {
         return Err(Status::precondition(
@@ -51,6 +56,9 @@ async fn run(agent: &Rc<Agent>, requests: &mut Requests, replies: &mut Replies) 
         return Err(Status::precondition(
             "the program has ended, and the guest with it",
         ));
+    }
+    if !spec.id.is_empty() && !spec.detach {
+        return kept_exec::start(agent, spec, requests, replies).await;
     }
     match start(agent, &spec).await {
         Ok(child) => attend(child, spec.tty, requests, replies).await,
@@ -68,7 +76,7 @@ async fn run(agent: &Rc<Agent>, requests: &mut Requests, replies: &mut Replies) 
     }
 }
 
-async fn start(agent: &Rc<Agent>, spec: &ProcessSpec) -> std::result::Result<Child, StartFailure> {
+pub async fn start(agent: &Rc<Agent>, spec: &ProcessSpec) -> std::result::Result<Child, StartFailure> {
     let plan = plan::plan(spec)?;
     let cgroup = (agent.role() == Role::Init).then_some(Cgroup::Exec);
     spawn::spawn(&plan, cgroup, &agent.reaper).await
@@ -131,6 +139,7 @@ async fn attend(child: Child, tty: bool, requests: &mut Requests, replies: &mut 
                         Answer::Data(ExecData {
                             stream: stream as i32,
                             data,
+                            ..Default::default()
                         }),
                     )
                     .await?;
@@ -159,7 +168,7 @@ async fn attend(child: Child, tty: bool, requests: &mut Requests, replies: &mut 
     pumping.await
 }
 
-async fn send(replies: &mut Replies, answer: Answer) -> Result<()> {
+pub async fn send(replies: &mut Replies, answer: Answer) -> Result<()> {
     replies
         .send(&ExecResponse {
             message: Some(answer),
@@ -189,9 +198,9 @@ async fn feed(
                     .map_err(|error| Status::from_io("resize the terminal", error))?;
                 }
             }
-            Some(Ask::Signal(number)) => signal(pid, number)?,
-            Some(Ask::Start(_)) => return Err(Status::invalid("a second `start`")),
-            Some(Ask::StdinEof(false)) | None => {}
+            Some(Ask::Signal(number)) => signal(number, |number| process::send_signal(-pid, number))?,
+            Some(Ask::Start(_) | Ask::Resume(_)) => return Err(Status::invalid("a second `start`")),
+            Some(Ask::StdinEof(false) | Ask::Ack(_)) | None => {}
         }
     }
     end(&mut input, tty).await
@@ -219,11 +228,11 @@ async fn end(input: &mut Option<Rc<FdStream>>, tty: bool) -> Result<()> {
 }
 
 /// To the whole group, as a terminal would.
-fn signal(pid: i32, number: i32) -> Result<()> {
+pub fn signal(number: i32, deliver: impl FnOnce(i32) -> std::io::Result<()>) -> Result<()> {
     if !(1..=libc::SIGRTMAX()).contains(&number) {
         return Err(Status::invalid(format!("{number} is not a signal")));
     }
-    match process::send_signal(-pid, number) {
+    match deliver(number) {
         Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
             Err(Status::from_io(format_args!("send signal {number}"), error))
         }

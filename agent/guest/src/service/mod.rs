@@ -3,6 +3,8 @@
 mod archive;
 mod dial;
 mod exec;
+mod input;
+mod kept_exec;
 mod stats;
 
 use std::io;
@@ -18,10 +20,10 @@ use crate::guest::{boot, dns, end, net, system};
 use crate::program;
 use crate::proto::{
     AckExitRequest, AckExitResponse, AckLogsRequest, AckLogsResponse, BootRequest, ConfigureNetworkRequest,
-    ConfigureNetworkResponse, LogsRequest, LogsResponse, Mode, Phase, ResizeRequest, ResizeResponse,
-    SetClockRequest, SetClockResponse, SignalRequest, SignalResponse, StateRequest, StatsRequest,
-    StdinRequest, StdinResponse, StopRequest, StopResponse, SyncRequest, SyncResponse, WaitRequest,
-    WaitResponse,
+    ConfigureNetworkResponse, EndExecRequest, EndExecResponse, LogsRequest, LogsResponse, Mode, Phase,
+    ResizeRequest, ResizeResponse, SetClockRequest, SetClockResponse, SignalRequest, SignalResponse,
+    StateRequest, StatsRequest, StdinRequest, StdinResponse, StopRequest, StopResponse, SyncRequest,
+    SyncResponse, WaitRequest, WaitResponse,
 };
 
 const PREFIX: &str = "/kiln.agent.v1.AgentService/";
@@ -54,6 +56,7 @@ async fn dispatch(agent: Rc<Agent>, path: String, call: Call) {
             .await;
         }
         "Stdin" => stdin(agent, call).await,
+        "Input" => input::input(agent, call).await,
         "Resize" => call.unary(|request| async move { resize(agent, request) }).await,
         "Signal" => {
             call.unary(|request: SignalRequest| async move {
@@ -74,6 +77,13 @@ async fn dispatch(agent: Rc<Agent>, path: String, call: Call) {
         }
         "AckExit" => call.unary(|request| acknowledge_exit(agent, request)).await,
         "Exec" => exec::exec(agent, call).await,
+        "EndExec" => {
+            call.unary(|request: EndExecRequest| async move {
+                agent.kept.end(&request.id);
+                Ok(EndExecResponse {})
+            })
+            .await;
+        }
         "ReadArchive" => archive::read(call).await,
         "WriteArchive" => archive::write(call).await,
         "StatPath" => call.unary(archive::stat).await,

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiln/v1/vm.proto.
  */
 export const file_kiln_v1_vm: GenFile = /*@__PURE__*/
-  fileDesc("ChBraWxuL3YxL3ZtLnByb3RvEgdraWxuLnYxIlYKD0NyZWF0ZVZtUmVxdWVzdBIhCgZjb25maWcYASABKAsyES5raWxuLnYxLlZtQ29uZmlnEgwKBHB1bGwYAiABKAkSEgoKcmVhZHlfb25seRgDIAEoCCJfChBDcmVhdGVWbVJlc3BvbnNlEiUKCHByb2dyZXNzGAEgASgLMhEua2lsbi52MS5Qcm9ncmVzc0gAEhkKAnZtGAIgASgLMgsua2lsbi52MS5WbUgAQgkKB21lc3NhZ2UiHAoOU3RhcnRWbVJlcXVlc3QSCgoCdm0YASABKAkiKgoPU3RhcnRWbVJlc3BvbnNlEhcKAnZtGAEgASgLMgsua2lsbi52MS5WbSJTCg1TdG9wVm1SZXF1ZXN0EgoKAnZtGAEgASgJEhcKCnRpbWVvdXRfbXMYAiABKA1IAIgBARIOCgZzaWduYWwYAyABKAlCDQoLX3RpbWVvdXRfbXMiKQoOU3RvcFZtUmVzcG9uc2USFwoCdm0YASABKAsyCy5raWxuLnYxLlZtIkYKEFJlc3RhcnRWbVJlcXVlc3QSCgoCdm0YASABKAkSFwoKdGltZW91dF9tcxgCIAEoDUgAiAEBQg0KC190aW1lb3V0X21zIiwKEVJlc3RhcnRWbVJlc3BvbnNlEhcKAnZtGAEgASgLMgsua2lsbi52MS5WbSIrCg1LaWxsVm1SZXF1ZXN0EgoKAnZtGAEgASgJEg4KBnNpZ25hbBgCIAEoCSIQCg5LaWxsVm1SZXNwb25zZSIcCg5QYXVzZVZtUmVxdWVzdBIKCgJ2bRgBIAEoCSIqCg9QYXVzZVZtUmVzcG9uc2USFwoCdm0YASABKAsyCy5raWxuLnYxLlZtIh4KEFVucGF1c2VWbVJlcXVlc3QSCgoCdm0YASABKAkiLAoRVW5wYXVzZVZtUmVzcG9uc2USFwoCdm0YASABKAsyCy5raWxuLnYxLlZtIiwKD1JlbW92ZVZtUmVxdWVzdBIKCgJ2bRgBIAEoCRINCgVmb3JjZRgCIAEoCCIeChBSZW1vdmVWbVJlc3BvbnNlEgoKAmlkGAEgASgJIj0KDkxpc3RWbXNSZXF1ZXN0EgsKA2FsbBgBIAEoCBIPCgdmaWx0ZXJzGAIgAygJEg0KBWxpbWl0GAMgASgNIisKD0xpc3RWbXNSZXNwb25zZRIYCgN2bXMYASADKAsyCy5raWxuLnYxLlZtIhoKDEdldFZtUmVxdWVzdBIKCgJ2bRgBIAEoCSIoCg1HZXRWbVJlc3BvbnNlEhcKAnZtGAEgASgLMgsua2lsbi52MS5WbSIuCg1XYWl0Vm1SZXF1ZXN0EgoKAnZtGAEgASgJEhEKCWNvbmRpdGlvbhgCIAEoCSJGCg5XYWl0Vm1SZXNwb25zZRIRCglleGl0X2NvZGUYASABKAUSIQoGc3RhdHVzGAIgASgLMhEua2lsbi52MS5WbVN0YXR1cyKsAQoLTG9nc1JlcXVlc3QSCgoCdm0YASABKAkSDgoGZm9sbG93GAIgASgIEhEKBHRhaWwYAyABKA1IAIgBARIpCgVzaW5jZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHY29uc29sZRgFIAEoCBIpCgV1bnRpbBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBwoFX3RhaWwibQoMTG9nc1Jlc3BvbnNlEiUKBnN0cmVhbRgBIAEoDjIVLmtpbG4udjEuT3V0cHV0U3RyZWFtEigKBHRpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGRhdGEYAyABKAwikQEKCkV4ZWNDb25maWcSDAoEYXJncxgBIAMoCRILCgNlbnYYAiADKAkSDAoEdXNlchgDIAEoCRIPCgd3b3JrZGlyGAQgASgJEgsKA3R0eRgFIAEoCBINCgVzdGRpbhgGIAEoCBIPCgdjb2x1bW5zGAcgASgNEgwKBHJvd3MYCCABKA0SDgoGZGV0YWNoGAkgASgIIjwKCUV4ZWNTdGFydBIKCgJ2bRgBIAEoCRIjCgZjb25maWcYAiABKAsyEy5raWxuLnYxLkV4ZWNDb25maWciJwoGUmVzaXplEg8KB2NvbHVtbnMYASABKA0SDAoEcm93cxgCIAEoDSKYAQoLRXhlY1JlcXVlc3QSIwoFc3RhcnQYASABKAsyEi5raWxuLnYxLkV4ZWNTdGFydEgAEg8KBXN0ZGluGAIgASgMSAASEwoJc3RkaW5fZW9mGAMgASgISAASIQoGcmVzaXplGAQgASgLMg8ua2lsbi52MS5SZXNpemVIABIQCgZzaWduYWwYBSABKAlIAEIJCgdtZXNzYWdlIj0KBk91dHB1dBIlCgZzdHJlYW0YASABKA4yFS5raWxuLnYxLk91dHB1dFN0cmVhbRIMCgRkYXRhGAIgASgMIhoKC0V4ZWNTdGFydGVkEgsKA3BpZBgBIAEoBSInCghFeGVjRXhpdBIMCgRjb2RlGAEgASgFEg0KBWVycm9yGAIgASgJIogBCgxFeGVjUmVzcG9uc2USJwoHc3RhcnRlZBgBIAEoCzIULmtpbG4udjEuRXhlY1N0YXJ0ZWRIABIhCgZvdXRwdXQYAiABKAsyDy5raWxuLnYxLk91dHB1dEgAEiEKBGV4aXQYAyABKAsyES5raWxuLnYxLkV4ZWNFeGl0SABCCQoHbWVzc2FnZSJFCgtBdHRhY2hTdGFydBIKCgJ2bRgBIAEoCRINCgVzdGRpbhgCIAEoCBIMCgRsb2dzGAMgASgIEg0KBXN0YXJ0GAQgASgIIpwBCg1BdHRhY2hSZXF1ZXN0EiUKBXN0YXJ0GAEgASgLMhQua2lsbi52MS5BdHRhY2hTdGFydEgAEg8KBXN0ZGluGAIgASgMSAASEwoJc3RkaW5fZW9mGAMgASgISAASIQoGcmVzaXplGAQgASgLMg8ua2lsbi52MS5SZXNpemVIABIQCgZzaWduYWwYBSABKAlIAEIJCgdtZXNzYWdlIj0KCkF0dGFjaEV4aXQSDAoEY29kZRgBIAEoBRIhCgZzdGF0dXMYAiABKAsyES5raWxuLnYxLlZtU3RhdHVzIoQBCg5BdHRhY2hSZXNwb25zZRIfCghhdHRhY2hlZBgBIAEoCzILLmtpbG4udjEuVm1IABIhCgZvdXRwdXQYAiABKAsyDy5raWxuLnYxLk91dHB1dEgAEiMKBGV4aXQYAyABKAsyEy5raWxuLnYxLkF0dGFjaEV4aXRIAEIJCgdtZXNzYWdlIkMKElJlYWRBcmNoaXZlUmVxdWVzdBIKCgJ2bRgBIAEoCRIMCgRwYXRoGAIgASgJEhMKC2ZvbGxvd19saW5rGAMgASgIIiMKE1JlYWRBcmNoaXZlUmVzcG9uc2USDAoEZGF0YRgBIAEoDCJGChFXcml0ZUFyY2hpdmVTdGFydBIKCgJ2bRgBIAEoCRIRCglkaXJlY3RvcnkYAiABKAkSEgoKa2VlcF9vd25lchgDIAEoCCJdChNXcml0ZUFyY2hpdmVSZXF1ZXN0EisKBXN0YXJ0GAEgASgLMhoua2lsbi52MS5Xcml0ZUFyY2hpdmVTdGFydEgAEg4KBGRhdGEYAiABKAxIAEIJCgdtZXNzYWdlIjYKFFdyaXRlQXJjaGl2ZVJlc3BvbnNlEg8KB2VudHJpZXMYASABKAQSDQoFYnl0ZXMYAiABKAQiKwoPU3RhdFBhdGhSZXF1ZXN0EgoKAnZtGAEgASgJEgwKBHBhdGgYAiABKAkilwEKEFN0YXRQYXRoUmVzcG9uc2USDAoEbmFtZRgBIAEoCRIMCgRzaXplGAIgASgEEgwKBG1vZGUYAyABKA0SKQoFbXRpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC2xpbmtfdGFyZ2V0GAUgASgJEhkKEWxpbmtfdGFyZ2V0X2J5dGVzGAYgASgMIikKDFN0YXRzUmVxdWVzdBILCgN2bXMYASADKAkSDAoEb25jZRgCIAEoCCLxAQoHVm1TdGF0cxIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEhMKC2NwdV9wZXJjZW50GAMgASgBEhQKDG1lbW9yeV9ieXRlcxgEIAEoBBIaChJtZW1vcnlfbGltaXRfYnl0ZXMYBSABKAQSEQoJcnNzX2J5dGVzGAYgASgEEhQKDG5ldF9yeF9ieXRlcxgHIAEoBBIUCgxuZXRfdHhfYnl0ZXMYCCABKAQSGAoQYmxvY2tfcmVhZF9ieXRlcxgJIAEoBBIZChFibG9ja193cml0ZV9ieXRlcxgKIAEoBBIRCglwcm9jZXNzZXMYCyABKA0iWgoNU3RhdHNSZXNwb25zZRIfCgVzdGF0cxgBIAMoCzIQLmtpbG4udjEuVm1TdGF0cxIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJACg5BZGRQb3J0UmVxdWVzdBIKCgJ2bRgBIAEoCRIiCgRwb3J0GAIgASgLMhQua2lsbi52MS5Qb3J0QmluZGluZyI1Cg9BZGRQb3J0UmVzcG9uc2USIgoEcG9ydBgBIAEoCzIULmtpbG4udjEuUG9ydEJpbmRpbmciQwoRUmVtb3ZlUG9ydFJlcXVlc3QSCgoCdm0YASABKAkSIgoEcG9ydBgCIAEoCzIULmtpbG4udjEuUG9ydEJpbmRpbmciFAoSUmVtb3ZlUG9ydFJlc3BvbnNlKmEKDE91dHB1dFN0cmVhbRIdChlPVVRQVVRfU1RSRUFNX1VOU1BFQ0lGSUVEEAASGAoUT1VUUFVUX1NUUkVBTV9TVERPVVQQARIYChRPVVRQVVRfU1RSRUFNX1NUREVSUhACMoQKCglWbVNlcnZpY2USQQoIQ3JlYXRlVm0SGC5raWxuLnYxLkNyZWF0ZVZtUmVxdWVzdBoZLmtpbG4udjEuQ3JlYXRlVm1SZXNwb25zZTABEjwKB1N0YXJ0Vm0SFy5raWxuLnYxLlN0YXJ0Vm1SZXF1ZXN0Ghgua2lsbi52MS5TdGFydFZtUmVzcG9uc2USOQoGU3RvcFZtEhYua2lsbi52MS5TdG9wVm1SZXF1ZXN0Ghcua2lsbi52MS5TdG9wVm1SZXNwb25zZRJCCglSZXN0YXJ0Vm0SGS5raWxuLnYxLlJlc3RhcnRWbVJlcXVlc3QaGi5raWxuLnYxLlJlc3RhcnRWbVJlc3BvbnNlEjkKBktpbGxWbRIWLmtpbG4udjEuS2lsbFZtUmVxdWVzdBoXLmtpbG4udjEuS2lsbFZtUmVzcG9uc2USPAoHUGF1c2VWbRIXLmtpbG4udjEuUGF1c2VWbVJlcXVlc3QaGC5raWxuLnYxLlBhdXNlVm1SZXNwb25zZRJCCglVbnBhdXNlVm0SGS5raWxuLnYxLlVucGF1c2VWbVJlcXVlc3QaGi5raWxuLnYxLlVucGF1c2VWbVJlc3BvbnNlEj8KCFJlbW92ZVZtEhgua2lsbi52MS5SZW1vdmVWbVJlcXVlc3QaGS5raWxuLnYxLlJlbW92ZVZtUmVzcG9uc2USPAoHTGlzdFZtcxIXLmtpbG4udjEuTGlzdFZtc1JlcXVlc3QaGC5raWxuLnYxLkxpc3RWbXNSZXNwb25zZRI2CgVHZXRWbRIVLmtpbG4udjEuR2V0Vm1SZXF1ZXN0GhYua2lsbi52MS5HZXRWbVJlc3BvbnNlEjkKBldhaXRWbRIWLmtpbG4udjEuV2FpdFZtUmVxdWVzdBoXLmtpbG4udjEuV2FpdFZtUmVzcG9uc2USNQoETG9ncxIULmtpbG4udjEuTG9nc1JlcXVlc3QaFS5raWxuLnYxLkxvZ3NSZXNwb25zZTABEjcKBEV4ZWMSFC5raWxuLnYxLkV4ZWNSZXF1ZXN0GhUua2lsbi52MS5FeGVjUmVzcG9uc2UoATABEj0KBkF0dGFjaBIWLmtpbG4udjEuQXR0YWNoUmVxdWVzdBoXLmtpbG4udjEuQXR0YWNoUmVzcG9uc2UoATABEkoKC1JlYWRBcmNoaXZlEhsua2lsbi52MS5SZWFkQXJjaGl2ZVJlcXVlc3QaHC5raWxuLnYxLlJlYWRBcmNoaXZlUmVzcG9uc2UwARJNCgxXcml0ZUFyY2hpdmUSHC5raWxuLnYxLldyaXRlQXJjaGl2ZVJlcXVlc3QaHS5raWxuLnYxLldyaXRlQXJjaGl2ZVJlc3BvbnNlKAESPwoIU3RhdFBhdGgSGC5raWxuLnYxLlN0YXRQYXRoUmVxdWVzdBoZLmtpbG4udjEuU3RhdFBhdGhSZXNwb25zZRI4CgVTdGF0cxIVLmtpbG4udjEuU3RhdHNSZXF1ZXN0GhYua2lsbi52MS5TdGF0c1Jlc3BvbnNlMAESPAoHQWRkUG9ydBIXLmtpbG4udjEuQWRkUG9ydFJlcXVlc3QaGC5raWxuLnYxLkFkZFBvcnRSZXNwb25zZRJFCgpSZW1vdmVQb3J0Ehoua2lsbi52MS5SZW1vdmVQb3J0UmVxdWVzdBobLmtpbG4udjEuUmVtb3ZlUG9ydFJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_kiln_v1_types]);
+  fileDesc("ChBraWxuL3YxL3ZtLnByb3RvEgdraWxuLnYxIlYKD0NyZWF0ZVZtUmVxdWVzdBIhCgZjb25maWcYASABKAsyES5raWxuLnYxLlZtQ29uZmlnEgwKBHB1bGwYAiABKAkSEgoKcmVhZHlfb25seRgDIAEoCCJfChBDcmVhdGVWbVJlc3BvbnNlEiUKCHByb2dyZXNzGAEgASgLMhEua2lsbi52MS5Qcm9ncmVzc0gAEhkKAnZtGAIgASgLMgsua2lsbi52MS5WbUgAQgkKB21lc3NhZ2UiHAoOU3RhcnRWbVJlcXVlc3QSCgoCdm0YASABKAkiKgoPU3RhcnRWbVJlc3BvbnNlEhcKAnZtGAEgASgLMgsua2lsbi52MS5WbSJTCg1TdG9wVm1SZXF1ZXN0EgoKAnZtGAEgASgJEhcKCnRpbWVvdXRfbXMYAiABKA1IAIgBARIOCgZzaWduYWwYAyABKAlCDQoLX3RpbWVvdXRfbXMiKQoOU3RvcFZtUmVzcG9uc2USFwoCdm0YASABKAsyCy5raWxuLnYxLlZtIkYKEFJlc3RhcnRWbVJlcXVlc3QSCgoCdm0YASABKAkSFwoKdGltZW91dF9tcxgCIAEoDUgAiAEBQg0KC190aW1lb3V0X21zIiwKEVJlc3RhcnRWbVJlc3BvbnNlEhcKAnZtGAEgASgLMgsua2lsbi52MS5WbSIrCg1LaWxsVm1SZXF1ZXN0EgoKAnZtGAEgASgJEg4KBnNpZ25hbBgCIAEoCSIQCg5LaWxsVm1SZXNwb25zZSIcCg5QYXVzZVZtUmVxdWVzdBIKCgJ2bRgBIAEoCSIqCg9QYXVzZVZtUmVzcG9uc2USFwoCdm0YASABKAsyCy5raWxuLnYxLlZtIh4KEFVucGF1c2VWbVJlcXVlc3QSCgoCdm0YASABKAkiLAoRVW5wYXVzZVZtUmVzcG9uc2USFwoCdm0YASABKAsyCy5raWxuLnYxLlZtIiwKD1JlbW92ZVZtUmVxdWVzdBIKCgJ2bRgBIAEoCRINCgVmb3JjZRgCIAEoCCIeChBSZW1vdmVWbVJlc3BvbnNlEgoKAmlkGAEgASgJIj0KDkxpc3RWbXNSZXF1ZXN0EgsKA2FsbBgBIAEoCBIPCgdmaWx0ZXJzGAIgAygJEg0KBWxpbWl0GAMgASgNIisKD0xpc3RWbXNSZXNwb25zZRIYCgN2bXMYASADKAsyCy5raWxuLnYxLlZtIhoKDEdldFZtUmVxdWVzdBIKCgJ2bRgBIAEoCSIoCg1HZXRWbVJlc3BvbnNlEhcKAnZtGAEgASgLMgsua2lsbi52MS5WbSIuCg1XYWl0Vm1SZXF1ZXN0EgoKAnZtGAEgASgJEhEKCWNvbmRpdGlvbhgCIAEoCSJGCg5XYWl0Vm1SZXNwb25zZRIRCglleGl0X2NvZGUYASABKAUSIQoGc3RhdHVzGAIgASgLMhEua2lsbi52MS5WbVN0YXR1cyLUAQoLTG9nc1JlcXVlc3QSCgoCdm0YASABKAkSDgoGZm9sbG93GAIgASgIEhEKBHRhaWwYAyABKA1IAIgBARIpCgVzaW5jZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHY29uc29sZRgFIAEoCBIpCgV1bnRpbBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJgoFYWZ0ZXIYByABKAsyFy5raWxuLnYxLk91dHB1dFBvc2l0aW9uQgcKBV90YWlsIpQBCgxMb2dzUmVzcG9uc2USJQoGc3RyZWFtGAEgASgOMhUua2lsbi52MS5PdXRwdXRTdHJlYW0SKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEZGF0YRgDIAEoDBIlCgRuZXh0GAQgASgLMhcua2lsbi52MS5PdXRwdXRQb3NpdGlvbiIwCg5PdXRwdXRQb3NpdGlvbhIMCgRib290GAEgASgNEhAKCHNlcXVlbmNlGAIgASgEIpEBCgpFeGVjQ29uZmlnEgwKBGFyZ3MYASADKAkSCwoDZW52GAIgAygJEgwKBHVzZXIYAyABKAkSDwoHd29ya2RpchgEIAEoCRILCgN0dHkYBSABKAgSDQoFc3RkaW4YBiABKAgSDwoHY29sdW1ucxgHIAEoDRIMCgRyb3dzGAggASgNEg4KBmRldGFjaBgJIAEoCCJICglFeGVjU3RhcnQSCgoCdm0YASABKAkSIwoGY29uZmlnGAIgASgLMhMua2lsbi52MS5FeGVjQ29uZmlnEgoKAmlkGAMgASgJIjsKCkV4ZWNSZXN1bWUSCgoCdm0YASABKAkSCgoCaWQYAiABKAkSFQoNbmV4dF9zZXF1ZW5jZRgDIAEoBCInCgZSZXNpemUSDwoHY29sdW1ucxgBIAEoDRIMCgRyb3dzGAIgASgNIs4BCgtFeGVjUmVxdWVzdBIjCgVzdGFydBgBIAEoCzISLmtpbG4udjEuRXhlY1N0YXJ0SAASDwoFc3RkaW4YAiABKAxIABITCglzdGRpbl9lb2YYAyABKAhIABIhCgZyZXNpemUYBCABKAsyDy5raWxuLnYxLlJlc2l6ZUgAEhAKBnNpZ25hbBgFIAEoCUgAEiUKBnJlc3VtZRgGIAEoCzITLmtpbG4udjEuRXhlY1Jlc3VtZUgAEg0KA2FjaxgHIAEoBEgAQgkKB21lc3NhZ2UiZAoGT3V0cHV0EiUKBnN0cmVhbRgBIAEoDjIVLmtpbG4udjEuT3V0cHV0U3RyZWFtEgwKBGRhdGEYAiABKAwSJQoEbmV4dBgDIAEoCzIXLmtpbG4udjEuT3V0cHV0UG9zaXRpb24iQQoLRXhlY1N0YXJ0ZWQSCwoDcGlkGAEgASgFEhEKCXJlc3VtYWJsZRgCIAEoCBISCgpzdGRpbl9uZXh0GAMgASgEIiwKCVZtU3RhbGxlZBIOCgZyZWFzb24YASABKAkSDwoHbWVzc2FnZRgCIAEoCSInCghFeGVjRXhpdBIMCgRjb2RlGAEgASgFEg0KBWVycm9yGAIgASgJIsYBCgxFeGVjUmVzcG9uc2USJwoHc3RhcnRlZBgBIAEoCzIULmtpbG4udjEuRXhlY1N0YXJ0ZWRIABIhCgZvdXRwdXQYAiABKAsyDy5raWxuLnYxLk91dHB1dEgAEiEKBGV4aXQYAyABKAsyES5raWxuLnYxLkV4ZWNFeGl0SAASFQoLc3RkaW5fdGFrZW4YBCABKARIABIlCgdzdGFsbGVkGAUgASgLMhIua2lsbi52MS5WbVN0YWxsZWRIAEIJCgdtZXNzYWdlIlEKC0F0dGFjaFN0YXJ0EgoKAnZtGAEgASgJEg0KBXN0ZGluGAIgASgIEgwKBGxvZ3MYAyABKAgSDQoFc3RhcnQYBCABKAgSCgoCaWQYBSABKAkibAoMQXR0YWNoUmVzdW1lEgoKAnZtGAEgASgJEgoKAmlkGAIgASgJEg0KBXN0ZGluGAMgASgIEiYKBWFmdGVyGAQgASgLMhcua2lsbi52MS5PdXRwdXRQb3NpdGlvbhINCgVzdGFydBgFIAEoCCJMCg9BdHRhY2hSZXN1bWFibGUSJQoEbmV4dBgBIAEoCzIXLmtpbG4udjEuT3V0cHV0UG9zaXRpb24SEgoKc3RkaW5fbmV4dBgCIAEoBCLFAQoNQXR0YWNoUmVxdWVzdBIlCgVzdGFydBgBIAEoCzIULmtpbG4udjEuQXR0YWNoU3RhcnRIABIPCgVzdGRpbhgCIAEoDEgAEhMKCXN0ZGluX2VvZhgDIAEoCEgAEiEKBnJlc2l6ZRgEIAEoCzIPLmtpbG4udjEuUmVzaXplSAASEAoGc2lnbmFsGAUgASgJSAASJwoGcmVzdW1lGAYgASgLMhUua2lsbi52MS5BdHRhY2hSZXN1bWVIAEIJCgdtZXNzYWdlIj0KCkF0dGFjaEV4aXQSDAoEY29kZRgBIAEoBRIhCgZzdGF0dXMYAiABKAsyES5raWxuLnYxLlZtU3RhdHVzIvEBCg5BdHRhY2hSZXNwb25zZRIfCghhdHRhY2hlZBgBIAEoCzILLmtpbG4udjEuVm1IABIhCgZvdXRwdXQYAiABKAsyDy5raWxuLnYxLk91dHB1dEgAEiMKBGV4aXQYAyABKAsyEy5raWxuLnYxLkF0dGFjaEV4aXRIABItCglyZXN1bWFibGUYBCABKAsyGC5raWxuLnYxLkF0dGFjaFJlc3VtYWJsZUgAEhUKC3N0ZGluX3Rha2VuGAUgASgESAASJQoHc3RhbGxlZBgGIAEoCzISLmtpbG4udjEuVm1TdGFsbGVkSABCCQoHbWVzc2FnZSJDChJSZWFkQXJjaGl2ZVJlcXVlc3QSCgoCdm0YASABKAkSDAoEcGF0aBgCIAEoCRITCgtmb2xsb3dfbGluaxgDIAEoCCIjChNSZWFkQXJjaGl2ZVJlc3BvbnNlEgwKBGRhdGEYASABKAwiRgoRV3JpdGVBcmNoaXZlU3RhcnQSCgoCdm0YASABKAkSEQoJZGlyZWN0b3J5GAIgASgJEhIKCmtlZXBfb3duZXIYAyABKAgiXQoTV3JpdGVBcmNoaXZlUmVxdWVzdBIrCgVzdGFydBgBIAEoCzIaLmtpbG4udjEuV3JpdGVBcmNoaXZlU3RhcnRIABIOCgRkYXRhGAIgASgMSABCCQoHbWVzc2FnZSI2ChRXcml0ZUFyY2hpdmVSZXNwb25zZRIPCgdlbnRyaWVzGAEgASgEEg0KBWJ5dGVzGAIgASgEIisKD1N0YXRQYXRoUmVxdWVzdBIKCgJ2bRgBIAEoCRIMCgRwYXRoGAIgASgJIpcBChBTdGF0UGF0aFJlc3BvbnNlEgwKBG5hbWUYASABKAkSDAoEc2l6ZRgCIAEoBBIMCgRtb2RlGAMgASgNEikKBW10aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtsaW5rX3RhcmdldBgFIAEoCRIZChFsaW5rX3RhcmdldF9ieXRlcxgGIAEoDCIpCgxTdGF0c1JlcXVlc3QSCwoDdm1zGAEgAygJEgwKBG9uY2UYAiABKAgi8QEKB1ZtU3RhdHMSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRITCgtjcHVfcGVyY2VudBgDIAEoARIUCgxtZW1vcnlfYnl0ZXMYBCABKAQSGgoSbWVtb3J5X2xpbWl0X2J5dGVzGAUgASgEEhEKCXJzc19ieXRlcxgGIAEoBBIUCgxuZXRfcnhfYnl0ZXMYByABKAQSFAoMbmV0X3R4X2J5dGVzGAggASgEEhgKEGJsb2NrX3JlYWRfYnl0ZXMYCSABKAQSGQoRYmxvY2tfd3JpdGVfYnl0ZXMYCiABKAQSEQoJcHJvY2Vzc2VzGAsgASgNIloKDVN0YXRzUmVzcG9uc2USHwoFc3RhdHMYASADKAsyEC5raWxuLnYxLlZtU3RhdHMSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiQAoOQWRkUG9ydFJlcXVlc3QSCgoCdm0YASABKAkSIgoEcG9ydBgCIAEoCzIULmtpbG4udjEuUG9ydEJpbmRpbmciNQoPQWRkUG9ydFJlc3BvbnNlEiIKBHBvcnQYASABKAsyFC5raWxuLnYxLlBvcnRCaW5kaW5nIkMKEVJlbW92ZVBvcnRSZXF1ZXN0EgoKAnZtGAEgASgJEiIKBHBvcnQYAiABKAsyFC5raWxuLnYxLlBvcnRCaW5kaW5nIhQKElJlbW92ZVBvcnRSZXNwb25zZSphCgxPdXRwdXRTdHJlYW0SHQoZT1VUUFVUX1NUUkVBTV9VTlNQRUNJRklFRBAAEhgKFE9VVFBVVF9TVFJFQU1fU1RET1VUEAESGAoUT1VUUFVUX1NUUkVBTV9TVERFUlIQAjKECgoJVm1TZXJ2aWNlEkEKCENyZWF0ZVZtEhgua2lsbi52MS5DcmVhdGVWbVJlcXVlc3QaGS5raWxuLnYxLkNyZWF0ZVZtUmVzcG9uc2UwARI8CgdTdGFydFZtEhcua2lsbi52MS5TdGFydFZtUmVxdWVzdBoYLmtpbG4udjEuU3RhcnRWbVJlc3BvbnNlEjkKBlN0b3BWbRIWLmtpbG4udjEuU3RvcFZtUmVxdWVzdBoXLmtpbG4udjEuU3RvcFZtUmVzcG9uc2USQgoJUmVzdGFydFZtEhkua2lsbi52MS5SZXN0YXJ0Vm1SZXF1ZXN0Ghoua2lsbi52MS5SZXN0YXJ0Vm1SZXNwb25zZRI5CgZLaWxsVm0SFi5raWxuLnYxLktpbGxWbVJlcXVlc3QaFy5raWxuLnYxLktpbGxWbVJlc3BvbnNlEjwKB1BhdXNlVm0SFy5raWxuLnYxLlBhdXNlVm1SZXF1ZXN0Ghgua2lsbi52MS5QYXVzZVZtUmVzcG9uc2USQgoJVW5wYXVzZVZtEhkua2lsbi52MS5VbnBhdXNlVm1SZXF1ZXN0Ghoua2lsbi52MS5VbnBhdXNlVm1SZXNwb25zZRI/CghSZW1vdmVWbRIYLmtpbG4udjEuUmVtb3ZlVm1SZXF1ZXN0Ghkua2lsbi52MS5SZW1vdmVWbVJlc3BvbnNlEjwKB0xpc3RWbXMSFy5raWxuLnYxLkxpc3RWbXNSZXF1ZXN0Ghgua2lsbi52MS5MaXN0Vm1zUmVzcG9uc2USNgoFR2V0Vm0SFS5raWxuLnYxLkdldFZtUmVxdWVzdBoWLmtpbG4udjEuR2V0Vm1SZXNwb25zZRI5CgZXYWl0Vm0SFi5raWxuLnYxLldhaXRWbVJlcXVlc3QaFy5raWxuLnYxLldhaXRWbVJlc3BvbnNlEjUKBExvZ3MSFC5raWxuLnYxLkxvZ3NSZXF1ZXN0GhUua2lsbi52MS5Mb2dzUmVzcG9uc2UwARI3CgRFeGVjEhQua2lsbi52MS5FeGVjUmVxdWVzdBoVLmtpbG4udjEuRXhlY1Jlc3BvbnNlKAEwARI9CgZBdHRhY2gSFi5raWxuLnYxLkF0dGFjaFJlcXVlc3QaFy5raWxuLnYxLkF0dGFjaFJlc3BvbnNlKAEwARJKCgtSZWFkQXJjaGl2ZRIbLmtpbG4udjEuUmVhZEFyY2hpdmVSZXF1ZXN0Ghwua2lsbi52MS5SZWFkQXJjaGl2ZVJlc3BvbnNlMAESTQoMV3JpdGVBcmNoaXZlEhwua2lsbi52MS5Xcml0ZUFyY2hpdmVSZXF1ZXN0Gh0ua2lsbi52MS5Xcml0ZUFyY2hpdmVSZXNwb25zZSgBEj8KCFN0YXRQYXRoEhgua2lsbi52MS5TdGF0UGF0aFJlcXVlc3QaGS5raWxuLnYxLlN0YXRQYXRoUmVzcG9uc2USOAoFU3RhdHMSFS5raWxuLnYxLlN0YXRzUmVxdWVzdBoWLmtpbG4udjEuU3RhdHNSZXNwb25zZTABEjwKB0FkZFBvcnQSFy5raWxuLnYxLkFkZFBvcnRSZXF1ZXN0Ghgua2lsbi52MS5BZGRQb3J0UmVzcG9uc2USRQoKUmVtb3ZlUG9ydBIaLmtpbG4udjEuUmVtb3ZlUG9ydFJlcXVlc3QaGy5raWxuLnYxLlJlbW92ZVBvcnRSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_kiln_v1_types]);
 
 /**
  * @generated from message kiln.v1.CreateVmRequest
@@ -794,6 +794,13 @@ export type LogsRequest = Message<"kiln.v1.LogsRequest"> & {
    * @generated from field: google.protobuf.Timestamp until = 6;
    */
   until?: Timestamp | undefined;
+
+  /**
+   * Where an earlier call came to: goes on there, and `tail` and `since` do not count.
+   *
+   * @generated from field: kiln.v1.OutputPosition after = 7;
+   */
+  after?: OutputPosition | undefined;
 };
 
 /**
@@ -833,6 +840,13 @@ export type LogsRequestJson = {
    * @generated from field: google.protobuf.Timestamp until = 6;
    */
   until?: TimestampJson;
+
+  /**
+   * Where an earlier call came to: goes on there, and `tail` and `since` do not count.
+   *
+   * @generated from field: kiln.v1.OutputPosition after = 7;
+   */
+  after?: OutputPositionJson;
 };
 
 /**
@@ -862,6 +876,13 @@ export type LogsResponse = Message<"kiln.v1.LogsResponse"> & {
    * @generated from field: bytes data = 3;
    */
   data: Uint8Array;
+
+  /**
+   * behind data; absent for the console
+   *
+   * @generated from field: kiln.v1.OutputPosition next = 4;
+   */
+  next?: OutputPosition | undefined;
 };
 
 /**
@@ -884,6 +905,13 @@ export type LogsResponseJson = {
    * @generated from field: bytes data = 3;
    */
   data?: string;
+
+  /**
+   * behind data; absent for the console
+   *
+   * @generated from field: kiln.v1.OutputPosition next = 4;
+   */
+  next?: OutputPositionJson;
 };
 
 /**
@@ -892,6 +920,47 @@ export type LogsResponseJson = {
  */
 export const LogsResponseSchema: GenMessage<LogsResponse, {jsonType: LogsResponseJson}> = /*@__PURE__*/
   messageDesc(file_kiln_v1_vm, 23);
+
+/**
+ * A place in the output of a VM's program. Sequence numbers count bytes over both streams, from 0 at each boot.
+ *
+ * @generated from message kiln.v1.OutputPosition
+ */
+export type OutputPosition = Message<"kiln.v1.OutputPosition"> & {
+  /**
+   * @generated from field: uint32 boot = 1;
+   */
+  boot: number;
+
+  /**
+   * @generated from field: uint64 sequence = 2;
+   */
+  sequence: bigint;
+};
+
+/**
+ * A place in the output of a VM's program. Sequence numbers count bytes over both streams, from 0 at each boot.
+ *
+ * @generated from message kiln.v1.OutputPosition
+ */
+export type OutputPositionJson = {
+  /**
+   * @generated from field: uint32 boot = 1;
+   */
+  boot?: number;
+
+  /**
+   * @generated from field: uint64 sequence = 2;
+   */
+  sequence?: string;
+};
+
+/**
+ * Describes the message kiln.v1.OutputPosition.
+ * Use `create(OutputPositionSchema)` to create a new message.
+ */
+export const OutputPositionSchema: GenMessage<OutputPosition, {jsonType: OutputPositionJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_vm, 24);
 
 /**
  * @generated from message kiln.v1.ExecConfig
@@ -1006,7 +1075,7 @@ export type ExecConfigJson = {
  * Use `create(ExecConfigSchema)` to create a new message.
  */
 export const ExecConfigSchema: GenMessage<ExecConfig, {jsonType: ExecConfigJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 24);
+  messageDesc(file_kiln_v1_vm, 25);
 
 /**
  * @generated from message kiln.v1.ExecStart
@@ -1021,6 +1090,14 @@ export type ExecStart = Message<"kiln.v1.ExecStart"> & {
    * @generated from field: kiln.v1.ExecConfig config = 2;
    */
   config?: ExecConfig | undefined;
+
+  /**
+   * The caller's own name for the process, 16 to 64 characters that nobody can guess. With one, the process outlives a
+   * kilnd that ends: `resume` goes on with it, and a repeated `start` never starts it twice.
+   *
+   * @generated from field: string id = 3;
+   */
+  id: string;
 };
 
 /**
@@ -1036,6 +1113,14 @@ export type ExecStartJson = {
    * @generated from field: kiln.v1.ExecConfig config = 2;
    */
   config?: ExecConfigJson;
+
+  /**
+   * The caller's own name for the process, 16 to 64 characters that nobody can guess. With one, the process outlives a
+   * kilnd that ends: `resume` goes on with it, and a repeated `start` never starts it twice.
+   *
+   * @generated from field: string id = 3;
+   */
+  id?: string;
 };
 
 /**
@@ -1043,7 +1128,58 @@ export type ExecStartJson = {
  * Use `create(ExecStartSchema)` to create a new message.
  */
 export const ExecStartSchema: GenMessage<ExecStart, {jsonType: ExecStartJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 25);
+  messageDesc(file_kiln_v1_vm, 26);
+
+/**
+ * Goes on with a process after a lost connection: output from a sequence number on.
+ *
+ * @generated from message kiln.v1.ExecResume
+ */
+export type ExecResume = Message<"kiln.v1.ExecResume"> & {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm: string;
+
+  /**
+   * @generated from field: string id = 2;
+   */
+  id: string;
+
+  /**
+   * @generated from field: uint64 next_sequence = 3;
+   */
+  nextSequence: bigint;
+};
+
+/**
+ * Goes on with a process after a lost connection: output from a sequence number on.
+ *
+ * @generated from message kiln.v1.ExecResume
+ */
+export type ExecResumeJson = {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm?: string;
+
+  /**
+   * @generated from field: string id = 2;
+   */
+  id?: string;
+
+  /**
+   * @generated from field: uint64 next_sequence = 3;
+   */
+  nextSequence?: string;
+};
+
+/**
+ * Describes the message kiln.v1.ExecResume.
+ * Use `create(ExecResumeSchema)` to create a new message.
+ */
+export const ExecResumeSchema: GenMessage<ExecResume, {jsonType: ExecResumeJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_vm, 27);
 
 /**
  * @generated from message kiln.v1.Resize
@@ -1080,7 +1216,7 @@ export type ResizeJson = {
  * Use `create(ResizeSchema)` to create a new message.
  */
 export const ResizeSchema: GenMessage<Resize, {jsonType: ResizeJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 26);
+  messageDesc(file_kiln_v1_vm, 28);
 
 /**
  * @generated from message kiln.v1.ExecRequest
@@ -1119,6 +1255,22 @@ export type ExecRequest = Message<"kiln.v1.ExecRequest"> & {
      */
     value: string;
     case: "signal";
+  } | {
+    /**
+     * instead of start
+     *
+     * @generated from field: kiln.v1.ExecResume resume = 6;
+     */
+    value: ExecResume;
+    case: "resume";
+  } | {
+    /**
+     * output below this sequence number has arrived for good
+     *
+     * @generated from field: uint64 ack = 7;
+     */
+    value: bigint;
+    case: "ack";
   } | { case: undefined; value?: undefined };
 };
 
@@ -1150,6 +1302,20 @@ export type ExecRequestJson = {
    * @generated from field: string signal = 5;
    */
   signal?: string;
+
+  /**
+   * instead of start
+   *
+   * @generated from field: kiln.v1.ExecResume resume = 6;
+   */
+  resume?: ExecResumeJson;
+
+  /**
+   * output below this sequence number has arrived for good
+   *
+   * @generated from field: uint64 ack = 7;
+   */
+  ack?: string;
 };
 
 /**
@@ -1157,7 +1323,7 @@ export type ExecRequestJson = {
  * Use `create(ExecRequestSchema)` to create a new message.
  */
 export const ExecRequestSchema: GenMessage<ExecRequest, {jsonType: ExecRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 27);
+  messageDesc(file_kiln_v1_vm, 29);
 
 /**
  * @generated from message kiln.v1.Output
@@ -1172,6 +1338,13 @@ export type Output = Message<"kiln.v1.Output"> & {
    * @generated from field: bytes data = 2;
    */
   data: Uint8Array;
+
+  /**
+   * behind data, where the call can be gone on with; an exec's boot is 0
+   *
+   * @generated from field: kiln.v1.OutputPosition next = 3;
+   */
+  next?: OutputPosition | undefined;
 };
 
 /**
@@ -1187,6 +1360,13 @@ export type OutputJson = {
    * @generated from field: bytes data = 2;
    */
   data?: string;
+
+  /**
+   * behind data, where the call can be gone on with; an exec's boot is 0
+   *
+   * @generated from field: kiln.v1.OutputPosition next = 3;
+   */
+  next?: OutputPositionJson;
 };
 
 /**
@@ -1194,7 +1374,7 @@ export type OutputJson = {
  * Use `create(OutputSchema)` to create a new message.
  */
 export const OutputSchema: GenMessage<Output, {jsonType: OutputJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 28);
+  messageDesc(file_kiln_v1_vm, 30);
 
 /**
  * @generated from message kiln.v1.ExecStarted
@@ -1204,6 +1384,20 @@ export type ExecStarted = Message<"kiln.v1.ExecStarted"> & {
    * @generated from field: int32 pid = 1;
    */
   pid: number;
+
+  /**
+   * The call can be gone on with by `resume`. Then `ack` is awaited for output, and `stdin_taken` comes for stdin.
+   *
+   * @generated from field: bool resumable = 2;
+   */
+  resumable: boolean;
+
+  /**
+   * bytes of stdin that have arrived, its end counted as one more: go on there
+   *
+   * @generated from field: uint64 stdin_next = 3;
+   */
+  stdinNext: bigint;
 };
 
 /**
@@ -1214,6 +1408,20 @@ export type ExecStartedJson = {
    * @generated from field: int32 pid = 1;
    */
   pid?: number;
+
+  /**
+   * The call can be gone on with by `resume`. Then `ack` is awaited for output, and `stdin_taken` comes for stdin.
+   *
+   * @generated from field: bool resumable = 2;
+   */
+  resumable?: boolean;
+
+  /**
+   * bytes of stdin that have arrived, its end counted as one more: go on there
+   *
+   * @generated from field: uint64 stdin_next = 3;
+   */
+  stdinNext?: string;
 };
 
 /**
@@ -1221,7 +1429,48 @@ export type ExecStartedJson = {
  * Use `create(ExecStartedSchema)` to create a new message.
  */
 export const ExecStartedSchema: GenMessage<ExecStarted, {jsonType: ExecStartedJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 29);
+  messageDesc(file_kiln_v1_vm, 31);
+
+/**
+ * The VM stands still, or goes on again (empty reason). "host-disk-full"
+ *
+ * @generated from message kiln.v1.VmStalled
+ */
+export type VmStalled = Message<"kiln.v1.VmStalled"> & {
+  /**
+   * @generated from field: string reason = 1;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: string message = 2;
+   */
+  message: string;
+};
+
+/**
+ * The VM stands still, or goes on again (empty reason). "host-disk-full"
+ *
+ * @generated from message kiln.v1.VmStalled
+ */
+export type VmStalledJson = {
+  /**
+   * @generated from field: string reason = 1;
+   */
+  reason?: string;
+
+  /**
+   * @generated from field: string message = 2;
+   */
+  message?: string;
+};
+
+/**
+ * Describes the message kiln.v1.VmStalled.
+ * Use `create(VmStalledSchema)` to create a new message.
+ */
+export const VmStalledSchema: GenMessage<VmStalled, {jsonType: VmStalledJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_vm, 32);
 
 /**
  * @generated from message kiln.v1.ExecExit
@@ -1262,7 +1511,7 @@ export type ExecExitJson = {
  * Use `create(ExecExitSchema)` to create a new message.
  */
 export const ExecExitSchema: GenMessage<ExecExit, {jsonType: ExecExitJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 30);
+  messageDesc(file_kiln_v1_vm, 33);
 
 /**
  * @generated from message kiln.v1.ExecResponse
@@ -1289,6 +1538,20 @@ export type ExecResponse = Message<"kiln.v1.ExecResponse"> & {
      */
     value: ExecExit;
     case: "exit";
+  } | {
+    /**
+     * as stdin_next
+     *
+     * @generated from field: uint64 stdin_taken = 4;
+     */
+    value: bigint;
+    case: "stdinTaken";
+  } | {
+    /**
+     * @generated from field: kiln.v1.VmStalled stalled = 5;
+     */
+    value: VmStalled;
+    case: "stalled";
   } | { case: undefined; value?: undefined };
 };
 
@@ -1310,6 +1573,18 @@ export type ExecResponseJson = {
    * @generated from field: kiln.v1.ExecExit exit = 3;
    */
   exit?: ExecExitJson;
+
+  /**
+   * as stdin_next
+   *
+   * @generated from field: uint64 stdin_taken = 4;
+   */
+  stdinTaken?: string;
+
+  /**
+   * @generated from field: kiln.v1.VmStalled stalled = 5;
+   */
+  stalled?: VmStalledJson;
 };
 
 /**
@@ -1317,7 +1592,7 @@ export type ExecResponseJson = {
  * Use `create(ExecResponseSchema)` to create a new message.
  */
 export const ExecResponseSchema: GenMessage<ExecResponse, {jsonType: ExecResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 31);
+  messageDesc(file_kiln_v1_vm, 34);
 
 /**
  * @generated from message kiln.v1.AttachStart
@@ -1346,6 +1621,13 @@ export type AttachStart = Message<"kiln.v1.AttachStart"> & {
    * @generated from field: bool start = 4;
    */
   start: boolean;
+
+  /**
+   * as ExecStart.id, of this attachment: its stdin is never given twice
+   *
+   * @generated from field: string id = 5;
+   */
+  id: string;
 };
 
 /**
@@ -1375,6 +1657,13 @@ export type AttachStartJson = {
    * @generated from field: bool start = 4;
    */
   start?: boolean;
+
+  /**
+   * as ExecStart.id, of this attachment: its stdin is never given twice
+   *
+   * @generated from field: string id = 5;
+   */
+  id?: string;
 };
 
 /**
@@ -1382,7 +1671,127 @@ export type AttachStartJson = {
  * Use `create(AttachStartSchema)` to create a new message.
  */
 export const AttachStartSchema: GenMessage<AttachStart, {jsonType: AttachStartJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 32);
+  messageDesc(file_kiln_v1_vm, 35);
+
+/**
+ * Goes on after a lost connection.
+ *
+ * @generated from message kiln.v1.AttachResume
+ */
+export type AttachResume = Message<"kiln.v1.AttachResume"> & {
+  /**
+   * the full id
+   *
+   * @generated from field: string vm = 1;
+   */
+  vm: string;
+
+  /**
+   * @generated from field: string id = 2;
+   */
+  id: string;
+
+  /**
+   * @generated from field: bool stdin = 3;
+   */
+  stdin: boolean;
+
+  /**
+   * Absent where the caller had not heard of one.
+   *
+   * @generated from field: kiln.v1.OutputPosition after = 4;
+   */
+  after?: OutputPosition | undefined;
+
+  /**
+   * the VM was made for this attachment: start it where that has not happened yet
+   *
+   * @generated from field: bool start = 5;
+   */
+  start: boolean;
+};
+
+/**
+ * Goes on after a lost connection.
+ *
+ * @generated from message kiln.v1.AttachResume
+ */
+export type AttachResumeJson = {
+  /**
+   * the full id
+   *
+   * @generated from field: string vm = 1;
+   */
+  vm?: string;
+
+  /**
+   * @generated from field: string id = 2;
+   */
+  id?: string;
+
+  /**
+   * @generated from field: bool stdin = 3;
+   */
+  stdin?: boolean;
+
+  /**
+   * Absent where the caller had not heard of one.
+   *
+   * @generated from field: kiln.v1.OutputPosition after = 4;
+   */
+  after?: OutputPositionJson;
+
+  /**
+   * the VM was made for this attachment: start it where that has not happened yet
+   *
+   * @generated from field: bool start = 5;
+   */
+  start?: boolean;
+};
+
+/**
+ * Describes the message kiln.v1.AttachResume.
+ * Use `create(AttachResumeSchema)` to create a new message.
+ */
+export const AttachResumeSchema: GenMessage<AttachResume, {jsonType: AttachResumeJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_vm, 36);
+
+/**
+ * @generated from message kiln.v1.AttachResumable
+ */
+export type AttachResumable = Message<"kiln.v1.AttachResumable"> & {
+  /**
+   * @generated from field: kiln.v1.OutputPosition next = 1;
+   */
+  next?: OutputPosition | undefined;
+
+  /**
+   * @generated from field: uint64 stdin_next = 2;
+   */
+  stdinNext: bigint;
+};
+
+/**
+ * @generated from message kiln.v1.AttachResumable
+ */
+export type AttachResumableJson = {
+  /**
+   * @generated from field: kiln.v1.OutputPosition next = 1;
+   */
+  next?: OutputPositionJson;
+
+  /**
+   * @generated from field: uint64 stdin_next = 2;
+   */
+  stdinNext?: string;
+};
+
+/**
+ * Describes the message kiln.v1.AttachResumable.
+ * Use `create(AttachResumableSchema)` to create a new message.
+ */
+export const AttachResumableSchema: GenMessage<AttachResumable, {jsonType: AttachResumableJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_vm, 37);
 
 /**
  * @generated from message kiln.v1.AttachRequest
@@ -1421,6 +1830,14 @@ export type AttachRequest = Message<"kiln.v1.AttachRequest"> & {
      */
     value: string;
     case: "signal";
+  } | {
+    /**
+     * instead of start
+     *
+     * @generated from field: kiln.v1.AttachResume resume = 6;
+     */
+    value: AttachResume;
+    case: "resume";
   } | { case: undefined; value?: undefined };
 };
 
@@ -1452,6 +1869,13 @@ export type AttachRequestJson = {
    * @generated from field: string signal = 5;
    */
   signal?: string;
+
+  /**
+   * instead of start
+   *
+   * @generated from field: kiln.v1.AttachResume resume = 6;
+   */
+  resume?: AttachResumeJson;
 };
 
 /**
@@ -1459,7 +1883,7 @@ export type AttachRequestJson = {
  * Use `create(AttachRequestSchema)` to create a new message.
  */
 export const AttachRequestSchema: GenMessage<AttachRequest, {jsonType: AttachRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 33);
+  messageDesc(file_kiln_v1_vm, 38);
 
 /**
  * @generated from message kiln.v1.AttachExit
@@ -1496,7 +1920,7 @@ export type AttachExitJson = {
  * Use `create(AttachExitSchema)` to create a new message.
  */
 export const AttachExitSchema: GenMessage<AttachExit, {jsonType: AttachExitJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 34);
+  messageDesc(file_kiln_v1_vm, 39);
 
 /**
  * @generated from message kiln.v1.AttachResponse
@@ -1525,6 +1949,28 @@ export type AttachResponse = Message<"kiln.v1.AttachResponse"> & {
      */
     value: AttachExit;
     case: "exit";
+  } | {
+    /**
+     * after `attached`, where an id was given: `resume` can go on with it
+     *
+     * @generated from field: kiln.v1.AttachResumable resumable = 4;
+     */
+    value: AttachResumable;
+    case: "resumable";
+  } | {
+    /**
+     * as AttachResumable.stdin_next
+     *
+     * @generated from field: uint64 stdin_taken = 5;
+     */
+    value: bigint;
+    case: "stdinTaken";
+  } | {
+    /**
+     * @generated from field: kiln.v1.VmStalled stalled = 6;
+     */
+    value: VmStalled;
+    case: "stalled";
   } | { case: undefined; value?: undefined };
 };
 
@@ -1548,6 +1994,25 @@ export type AttachResponseJson = {
    * @generated from field: kiln.v1.AttachExit exit = 3;
    */
   exit?: AttachExitJson;
+
+  /**
+   * after `attached`, where an id was given: `resume` can go on with it
+   *
+   * @generated from field: kiln.v1.AttachResumable resumable = 4;
+   */
+  resumable?: AttachResumableJson;
+
+  /**
+   * as AttachResumable.stdin_next
+   *
+   * @generated from field: uint64 stdin_taken = 5;
+   */
+  stdinTaken?: string;
+
+  /**
+   * @generated from field: kiln.v1.VmStalled stalled = 6;
+   */
+  stalled?: VmStalledJson;
 };
 
 /**
@@ -1555,7 +2020,7 @@ export type AttachResponseJson = {
  * Use `create(AttachResponseSchema)` to create a new message.
  */
 export const AttachResponseSchema: GenMessage<AttachResponse, {jsonType: AttachResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 35);
+  messageDesc(file_kiln_v1_vm, 40);
 
 /**
  * @generated from message kiln.v1.ReadArchiveRequest
@@ -1602,7 +2067,7 @@ export type ReadArchiveRequestJson = {
  * Use `create(ReadArchiveRequestSchema)` to create a new message.
  */
 export const ReadArchiveRequestSchema: GenMessage<ReadArchiveRequest, {jsonType: ReadArchiveRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 36);
+  messageDesc(file_kiln_v1_vm, 41);
 
 /**
  * @generated from message kiln.v1.ReadArchiveResponse
@@ -1629,7 +2094,7 @@ export type ReadArchiveResponseJson = {
  * Use `create(ReadArchiveResponseSchema)` to create a new message.
  */
 export const ReadArchiveResponseSchema: GenMessage<ReadArchiveResponse, {jsonType: ReadArchiveResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 37);
+  messageDesc(file_kiln_v1_vm, 42);
 
 /**
  * @generated from message kiln.v1.WriteArchiveStart
@@ -1676,7 +2141,7 @@ export type WriteArchiveStartJson = {
  * Use `create(WriteArchiveStartSchema)` to create a new message.
  */
 export const WriteArchiveStartSchema: GenMessage<WriteArchiveStart, {jsonType: WriteArchiveStartJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 38);
+  messageDesc(file_kiln_v1_vm, 43);
 
 /**
  * @generated from message kiln.v1.WriteArchiveRequest
@@ -1720,7 +2185,7 @@ export type WriteArchiveRequestJson = {
  * Use `create(WriteArchiveRequestSchema)` to create a new message.
  */
 export const WriteArchiveRequestSchema: GenMessage<WriteArchiveRequest, {jsonType: WriteArchiveRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 39);
+  messageDesc(file_kiln_v1_vm, 44);
 
 /**
  * @generated from message kiln.v1.WriteArchiveResponse
@@ -1757,7 +2222,7 @@ export type WriteArchiveResponseJson = {
  * Use `create(WriteArchiveResponseSchema)` to create a new message.
  */
 export const WriteArchiveResponseSchema: GenMessage<WriteArchiveResponse, {jsonType: WriteArchiveResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 40);
+  messageDesc(file_kiln_v1_vm, 45);
 
 /**
  * @generated from message kiln.v1.StatPathRequest
@@ -1794,7 +2259,7 @@ export type StatPathRequestJson = {
  * Use `create(StatPathRequestSchema)` to create a new message.
  */
 export const StatPathRequestSchema: GenMessage<StatPathRequest, {jsonType: StatPathRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 41);
+  messageDesc(file_kiln_v1_vm, 46);
 
 /**
  * @generated from message kiln.v1.StatPathResponse
@@ -1875,7 +2340,7 @@ export type StatPathResponseJson = {
  * Use `create(StatPathResponseSchema)` to create a new message.
  */
 export const StatPathResponseSchema: GenMessage<StatPathResponse, {jsonType: StatPathResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 42);
+  messageDesc(file_kiln_v1_vm, 47);
 
 /**
  * @generated from message kiln.v1.StatsRequest
@@ -1912,7 +2377,7 @@ export type StatsRequestJson = {
  * Use `create(StatsRequestSchema)` to create a new message.
  */
 export const StatsRequestSchema: GenMessage<StatsRequest, {jsonType: StatsRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 43);
+  messageDesc(file_kiln_v1_vm, 48);
 
 /**
  * @generated from message kiln.v1.VmStats
@@ -2051,7 +2516,7 @@ export type VmStatsJson = {
  * Use `create(VmStatsSchema)` to create a new message.
  */
 export const VmStatsSchema: GenMessage<VmStats, {jsonType: VmStatsJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 44);
+  messageDesc(file_kiln_v1_vm, 49);
 
 /**
  * @generated from message kiln.v1.StatsResponse
@@ -2088,7 +2553,7 @@ export type StatsResponseJson = {
  * Use `create(StatsResponseSchema)` to create a new message.
  */
 export const StatsResponseSchema: GenMessage<StatsResponse, {jsonType: StatsResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 45);
+  messageDesc(file_kiln_v1_vm, 50);
 
 /**
  * @generated from message kiln.v1.AddPortRequest
@@ -2125,7 +2590,7 @@ export type AddPortRequestJson = {
  * Use `create(AddPortRequestSchema)` to create a new message.
  */
 export const AddPortRequestSchema: GenMessage<AddPortRequest, {jsonType: AddPortRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 46);
+  messageDesc(file_kiln_v1_vm, 51);
 
 /**
  * @generated from message kiln.v1.AddPortResponse
@@ -2152,7 +2617,7 @@ export type AddPortResponseJson = {
  * Use `create(AddPortResponseSchema)` to create a new message.
  */
 export const AddPortResponseSchema: GenMessage<AddPortResponse, {jsonType: AddPortResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 47);
+  messageDesc(file_kiln_v1_vm, 52);
 
 /**
  * @generated from message kiln.v1.RemovePortRequest
@@ -2189,7 +2654,7 @@ export type RemovePortRequestJson = {
  * Use `create(RemovePortRequestSchema)` to create a new message.
  */
 export const RemovePortRequestSchema: GenMessage<RemovePortRequest, {jsonType: RemovePortRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 48);
+  messageDesc(file_kiln_v1_vm, 53);
 
 /**
  * @generated from message kiln.v1.RemovePortResponse
@@ -2208,7 +2673,7 @@ export type RemovePortResponseJson = {
  * Use `create(RemovePortResponseSchema)` to create a new message.
  */
 export const RemovePortResponseSchema: GenMessage<RemovePortResponse, {jsonType: RemovePortResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 49);
+  messageDesc(file_kiln_v1_vm, 54);
 
 /**
  * @generated from enum kiln.v1.OutputStream

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiln/agent/v1/agent.proto.
  */
 export const file_kiln_agent_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChlraWxuL2FnZW50L3YxL2FnZW50LnByb3RvEg1raWxuLmFnZW50LnYxIg4KDFN0YXRlUmVxdWVzdCKUAgoNU3RhdGVSZXNwb25zZRIVCg1hZ2VudF92ZXJzaW9uGAEgASgJEhAKCHByb3RvY29sGAIgASgNEg8KB2Jvb3RfaWQYAyABKAkSFgoOa2VybmVsX3JlbGVhc2UYBCABKAkSIwoFcGhhc2UYBSABKA4yFC5raWxuLmFnZW50LnYxLlBoYXNlEiEKBG1vZGUYBiABKA4yEy5raWxuLmFnZW50LnYxLk1vZGUSFgoOZmlyc3Rfc2VxdWVuY2UYByABKAQSFQoNbmV4dF9zZXF1ZW5jZRgIIAEoBBInCgRleGl0GAkgASgLMhkua2lsbi5hZ2VudC52MS5FeGl0U3RhdHVzEhEKCXVwdGltZV91cxgKIAEoBCLtBAoLQm9vdFJlcXVlc3QSIQoEbW9kZRgBIAEoDjITLmtpbG4uYWdlbnQudjEuTW9kZRIlCgRyb290GAIgASgLMhcua2lsbi5hZ2VudC52MS5Sb290RGlzaxIrCgdtb2R1bGVzGAMgASgLMhoua2lsbi5hZ2VudC52MS5Nb2R1bGVzRGlzaxIrCgdwcm9jZXNzGAQgASgLMhoua2lsbi5hZ2VudC52MS5Qcm9jZXNzU3BlYxIQCghob3N0bmFtZRgFIAEoCRInCgVob3N0cxgGIAMoCzIYLmtpbG4uYWdlbnQudjEuSG9zdEVudHJ5Eh8KA2RucxgHIAEoCzISLmtpbG4uYWdlbnQudjEuRG5zEicKB25ldHdvcmsYCCABKAsyFi5raWxuLmFnZW50LnYxLk5ldHdvcmsSFQoNY2xvY2tfdW5peF9ucxgJIAEoAxIPCgdlbnRyb3B5GAogASgMEiwKCmVuZF9hY3Rpb24YCyABKA4yGC5raWxuLmFnZW50LnYxLkVuZEFjdGlvbhIYChBsb2dfYnVmZmVyX2J5dGVzGAwgASgEEjgKB3N5c2N0bHMYDSADKAsyJy5raWxuLmFnZW50LnYxLkJvb3RSZXF1ZXN0LlN5c2N0bHNFbnRyeRITCgtzdG9wX3NpZ25hbBgOIAEoBRIXCg9zdG9wX3RpbWVvdXRfbXMYDyABKA0SEwoLZGlyZWN0b3JpZXMYECADKAkSGAoQaW5pdF9wYXRpZW5jZV9tcxgRIAEoDRouCgxTeXNjdGxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJICgxCb290UmVzcG9uc2USCwoDcGlkGAEgASgFEisKB3RpbWluZ3MYAiABKAsyGi5raWxuLmFnZW50LnYxLkJvb3RUaW1pbmdzImkKC0Jvb3RUaW1pbmdzEg8KB2luaXRfdXMYASABKAQSEgoKbW9kdWxlc191cxgCIAEoBBIQCghoZWxsb191cxgDIAEoBBIPCgdyb290X3VzGAQgASgEEhIKCnN0YXJ0ZWRfdXMYBSABKAQiXgoIUm9vdERpc2sSEwoLYmFzZV9kZXZpY2UYASABKAkSEgoKY293X2RldmljZRgCIAEoCRISCgpwZXJzaXN0ZW50GAMgASgIEhUKDWNodW5rX3NlY3RvcnMYBCABKA0iHQoLTW9kdWxlc0Rpc2sSDgoGZGV2aWNlGAEgASgJIisKCUhvc3RFbnRyeRIPCgdhZGRyZXNzGAEgASgJEg0KBW5hbWVzGAIgAygJIjcKA0RucxIPCgdzZXJ2ZXJzGAEgAygJEg4KBnNlYXJjaBgCIAMoCRIPCgdvcHRpb25zGAMgAygJIjcKB05ldHdvcmsSLAoKaW50ZXJmYWNlcxgBIAMoCzIYLmtpbG4uYWdlbnQudjEuSW50ZXJmYWNlImoKCUludGVyZmFjZRILCgNtYWMYASABKAkSDAoEbmFtZRgCIAEoCRIRCglhZGRyZXNzZXMYAyADKAkSEAoIZ2F0ZXdheTQYBCABKAkSEAoIZ2F0ZXdheTYYBSABKAkSCwoDbXR1GAYgASgNIsYBCgtQcm9jZXNzU3BlYxIMCgRhcmdzGAEgAygJEgsKA2VudhgCIAMoCRIMCgR1c2VyGAMgASgJEg8KB3dvcmtkaXIYBCABKAkSCwoDdHR5GAUgASgIEikKBndpbmRvdxgGIAEoCzIZLmtpbG4uYWdlbnQudjEuV2luZG93U2l6ZRINCgVzdGRpbhgHIAEoCBImCgdybGltaXRzGAggAygLMhUua2lsbi5hZ2VudC52MS5SbGltaXQSDgoGZGV0YWNoGAkgASgIIisKCldpbmRvd1NpemUSDwoHY29sdW1ucxgBIAEoDRIMCgRyb3dzGAIgASgNIjIKBlJsaW1pdBIMCgRuYW1lGAEgASgJEgwKBHNvZnQYAiABKAQSDAoEaGFyZBgDIAEoBCKVAQoKRXhpdFN0YXR1cxIMCgRjb2RlGAEgASgFEg4KBnNpZ25hbBgCIAEoBRINCgVlcnJvchgDIAEoCRISCgpvb21fa2lsbGVkGAQgASgIEiwKB3JlcXVlc3QYBSABKA4yGy5raWxuLmFnZW50LnYxLkd1ZXN0UmVxdWVzdBIYChBmaW5pc2hlZF91bml4X25zGAYgASgDIiQKC0xvZ3NSZXF1ZXN0EhUKDWZyb21fc2VxdWVuY2UYASABKAQiawoMTG9nc1Jlc3BvbnNlEhAKCHNlcXVlbmNlGAEgASgEEiUKBnN0cmVhbRgCIAEoDjIVLmtpbG4uYWdlbnQudjEuU3RyZWFtEhQKDHRpbWVfdW5peF9ucxgDIAEoAxIMCgRkYXRhGAQgASgMIicKDkFja0xvZ3NSZXF1ZXN0EhUKDW5leHRfc2VxdWVuY2UYASABKAQiEQoPQWNrTG9nc1Jlc3BvbnNlIikKDFN0ZGluUmVxdWVzdBIMCgRkYXRhGAEgASgMEgsKA2VvZhgCIAEoCCIPCg1TdGRpblJlc3BvbnNlIjoKDVJlc2l6ZVJlcXVlc3QSKQoGd2luZG93GAEgASgLMhkua2lsbi5hZ2VudC52MS5XaW5kb3dTaXplIhAKDlJlc2l6ZVJlc3BvbnNlIh8KDVNpZ25hbFJlcXVlc3QSDgoGc2lnbmFsGAEgASgFIhAKDlNpZ25hbFJlc3BvbnNlIjEKC1N0b3BSZXF1ZXN0Eg4KBnNpZ25hbBgBIAEoBRISCgp0aW1lb3V0X21zGAIgASgNIg4KDFN0b3BSZXNwb25zZSINCgtXYWl0UmVxdWVzdCJOCgxXYWl0UmVzcG9uc2USJwoEZXhpdBgBIAEoCzIZLmtpbG4uYWdlbnQudjEuRXhpdFN0YXR1cxIVCg1uZXh0X3NlcXVlbmNlGAIgASgEIhAKDkFja0V4aXRSZXF1ZXN0IhEKD0Fja0V4aXRSZXNwb25zZSKqAQoLRXhlY1JlcXVlc3QSKwoFc3RhcnQYASABKAsyGi5raWxuLmFnZW50LnYxLlByb2Nlc3NTcGVjSAASDwoFc3RkaW4YAiABKAxIABITCglzdGRpbl9lb2YYAyABKAhIABIrCgZyZXNpemUYBCABKAsyGS5raWxuLmFnZW50LnYxLldpbmRvd1NpemVIABIQCgZzaWduYWwYBSABKAVIAEIJCgdtZXNzYWdlIoQBCgxFeGVjUmVzcG9uc2USFQoLc3RhcnRlZF9waWQYASABKAVIABInCgRkYXRhGAIgASgLMhcua2lsbi5hZ2VudC52MS5FeGVjRGF0YUgAEikKBGV4aXQYAyABKAsyGS5raWxuLmFnZW50LnYxLkV4aXRTdGF0dXNIAEIJCgdtZXNzYWdlIj8KCEV4ZWNEYXRhEiUKBnN0cmVhbRgBIAEoDjIVLmtpbG4uYWdlbnQudjEuU3RyZWFtEgwKBGRhdGEYAiABKAwiNwoSUmVhZEFyY2hpdmVSZXF1ZXN0EgwKBHBhdGgYASABKAkSEwoLZm9sbG93X2xpbmsYAiABKAgiIwoTUmVhZEFyY2hpdmVSZXNwb25zZRIMCgRkYXRhGAEgASgMImMKE1dyaXRlQXJjaGl2ZVJlcXVlc3QSMQoFc3RhcnQYASABKAsyIC5raWxuLmFnZW50LnYxLldyaXRlQXJjaGl2ZVN0YXJ0SAASDgoEZGF0YRgCIAEoDEgAQgkKB21lc3NhZ2UiXAoRV3JpdGVBcmNoaXZlU3RhcnQSEQoJZGlyZWN0b3J5GAEgASgJEhIKCmtlZXBfb3duZXIYAiABKAgSIAoYbm9fb3ZlcndyaXRlX2Rpcl9ub25fZGlyGAMgASgIIjYKFFdyaXRlQXJjaGl2ZVJlc3BvbnNlEg8KB2VudHJpZXMYASABKAQSDQoFYnl0ZXMYAiABKAQiNAoPU3RhdFBhdGhSZXF1ZXN0EgwKBHBhdGgYASABKAkSEwoLZm9sbG93X2xpbmsYAiABKAgigwEKEFN0YXRQYXRoUmVzcG9uc2USDAoEbmFtZRgBIAEoCRIMCgRzaXplGAIgASgEEgwKBG1vZGUYAyABKA0SFQoNbXRpbWVfdW5peF9ucxgEIAEoAxITCgtsaW5rX3RhcmdldBgFIAEoCRIZChFsaW5rX3RhcmdldF9ieXRlcxgGIAEoDCJiCgtEaWFsUmVxdWVzdBIpCgVzdGFydBgBIAEoCzIYLmtpbG4uYWdlbnQudjEuRGlhbFN0YXJ0SAASDgoEZGF0YRgCIAEoDEgAEg0KA2VvZhgDIAEoCEgAQgkKB21lc3NhZ2UiOAoJRGlhbFN0YXJ0Eg8KB25ldHdvcmsYASABKAkSDAoEaG9zdBgCIAEoCRIMCgRwb3J0GAMgASgNIk0KDERpYWxSZXNwb25zZRITCgljb25uZWN0ZWQYASABKAhIABIOCgRkYXRhGAIgASgMSAASDQoDZW9mGAMgASgISABCCQoHbWVzc2FnZSJjChdDb25maWd1cmVOZXR3b3JrUmVxdWVzdBInCgduZXR3b3JrGAEgASgLMhYua2lsbi5hZ2VudC52MS5OZXR3b3JrEh8KA2RucxgCIAEoCzISLmtpbG4uYWdlbnQudjEuRG5zIhoKGENvbmZpZ3VyZU5ldHdvcmtSZXNwb25zZSIiCg9TZXRDbG9ja1JlcXVlc3QSDwoHdW5peF9ucxgBIAEoAyImChBTZXRDbG9ja1Jlc3BvbnNlEhIKCnN0ZXBwZWRfbnMYASABKAMiDQoLU3luY1JlcXVlc3QiDgoMU3luY1Jlc3BvbnNlIg4KDFN0YXRzUmVxdWVzdCKeAgoNU3RhdHNSZXNwb25zZRIaChJtZW1vcnlfdG90YWxfYnl0ZXMYASABKAQSHgoWbWVtb3J5X2F2YWlsYWJsZV9ieXRlcxgCIAEoBBITCgtjcHVfdXNlcl91cxgDIAEoBBIVCg1jcHVfc3lzdGVtX3VzGAQgASgEEhQKDG5ldF9yeF9ieXRlcxgFIAEoBBIUCgxuZXRfdHhfYnl0ZXMYBiABKAQSGAoQYmxvY2tfcmVhZF9ieXRlcxgHIAEoBBIZChFibG9ja193cml0ZV9ieXRlcxgIIAEoBBIRCglwcm9jZXNzZXMYCSABKA0SGAoQcm9vdF90b3RhbF9ieXRlcxgKIAEoBBIXCg9yb290X3VzZWRfYnl0ZXMYCyABKAQqewoFUGhhc2USFQoRUEhBU0VfVU5TUEVDSUZJRUQQABIRCg1QSEFTRV9XQUlUSU5HEAESEQoNUEhBU0VfQk9PVElORxACEhEKDVBIQVNFX1JVTk5JTkcQAxIQCgxQSEFTRV9FWElURUQQBBIQCgxQSEFTRV9FTkRJTkcQBSo7CgRNb2RlEhQKEE1PREVfVU5TUEVDSUZJRUQQABIMCghNT0RFX0FQUBABEg8KC01PREVfU1lTVEVNEAIqWAoJRW5kQWN0aW9uEhoKFkVORF9BQ1RJT05fVU5TUEVDSUZJRUQQABIXChNFTkRfQUNUSU9OX1BPV0VST0ZGEAESFgoSRU5EX0FDVElPTl9SRVNUQVJUEAIqYwoMR3Vlc3RSZXF1ZXN0Eh0KGUdVRVNUX1JFUVVFU1RfVU5TUEVDSUZJRUQQABIaChZHVUVTVF9SRVFVRVNUX1BPV0VST0ZGEAESGAoUR1VFU1RfUkVRVUVTVF9SRUJPT1QQAipGCgZTdHJlYW0SFgoSU1RSRUFNX1VOU1BFQ0lGSUVEEAASEQoNU1RSRUFNX1NURE9VVBABEhEKDVNUUkVBTV9TVERFUlIQAjKBCwoMQWdlbnRTZXJ2aWNlEkIKBVN0YXRlEhsua2lsbi5hZ2VudC52MS5TdGF0ZVJlcXVlc3QaHC5raWxuLmFnZW50LnYxLlN0YXRlUmVzcG9uc2USPwoEQm9vdBIaLmtpbG4uYWdlbnQudjEuQm9vdFJlcXVlc3QaGy5raWxuLmFnZW50LnYxLkJvb3RSZXNwb25zZRJBCgRMb2dzEhoua2lsbi5hZ2VudC52MS5Mb2dzUmVxdWVzdBobLmtpbG4uYWdlbnQudjEuTG9nc1Jlc3BvbnNlMAESSAoHQWNrTG9ncxIdLmtpbG4uYWdlbnQudjEuQWNrTG9nc1JlcXVlc3QaHi5raWxuLmFnZW50LnYxLkFja0xvZ3NSZXNwb25zZRJECgVTdGRpbhIbLmtpbG4uYWdlbnQudjEuU3RkaW5SZXF1ZXN0Ghwua2lsbi5hZ2VudC52MS5TdGRpblJlc3BvbnNlKAESRQoGUmVzaXplEhwua2lsbi5hZ2VudC52MS5SZXNpemVSZXF1ZXN0Gh0ua2lsbi5hZ2VudC52MS5SZXNpemVSZXNwb25zZRJFCgZTaWduYWwSHC5raWxuLmFnZW50LnYxLlNpZ25hbFJlcXVlc3QaHS5raWxuLmFnZW50LnYxLlNpZ25hbFJlc3BvbnNlEj8KBFN0b3ASGi5raWxuLmFnZW50LnYxLlN0b3BSZXF1ZXN0Ghsua2lsbi5hZ2VudC52MS5TdG9wUmVzcG9uc2USPwoEV2FpdBIaLmtpbG4uYWdlbnQudjEuV2FpdFJlcXVlc3QaGy5raWxuLmFnZW50LnYxLldhaXRSZXNwb25zZRJICgdBY2tFeGl0Eh0ua2lsbi5hZ2VudC52MS5BY2tFeGl0UmVxdWVzdBoeLmtpbG4uYWdlbnQudjEuQWNrRXhpdFJlc3BvbnNlEkMKBEV4ZWMSGi5raWxuLmFnZW50LnYxLkV4ZWNSZXF1ZXN0Ghsua2lsbi5hZ2VudC52MS5FeGVjUmVzcG9uc2UoATABElYKC1JlYWRBcmNoaXZlEiEua2lsbi5hZ2VudC52MS5SZWFkQXJjaGl2ZVJlcXVlc3QaIi5raWxuLmFnZW50LnYxLlJlYWRBcmNoaXZlUmVzcG9uc2UwARJZCgxXcml0ZUFyY2hpdmUSIi5raWxuLmFnZW50LnYxLldyaXRlQXJjaGl2ZVJlcXVlc3QaIy5raWxuLmFnZW50LnYxLldyaXRlQXJjaGl2ZVJlc3BvbnNlKAESSwoIU3RhdFBhdGgSHi5raWxuLmFnZW50LnYxLlN0YXRQYXRoUmVxdWVzdBofLmtpbG4uYWdlbnQudjEuU3RhdFBhdGhSZXNwb25zZRJDCgREaWFsEhoua2lsbi5hZ2VudC52MS5EaWFsUmVxdWVzdBobLmtpbG4uYWdlbnQudjEuRGlhbFJlc3BvbnNlKAEwARJjChBDb25maWd1cmVOZXR3b3JrEiYua2lsbi5hZ2VudC52MS5Db25maWd1cmVOZXR3b3JrUmVxdWVzdBonLmtpbG4uYWdlbnQudjEuQ29uZmlndXJlTmV0d29ya1Jlc3BvbnNlEksKCFNldENsb2NrEh4ua2lsbi5hZ2VudC52MS5TZXRDbG9ja1JlcXVlc3QaHy5raWxuLmFnZW50LnYxLlNldENsb2NrUmVzcG9uc2USPwoEU3luYxIaLmtpbG4uYWdlbnQudjEuU3luY1JlcXVlc3QaGy5raWxuLmFnZW50LnYxLlN5bmNSZXNwb25zZRJCCgVTdGF0cxIbLmtpbG4uYWdlbnQudjEuU3RhdHNSZXF1ZXN0Ghwua2lsbi5hZ2VudC52MS5TdGF0c1Jlc3BvbnNlYgZwcm90bzM");
+  fileDesc("ChlraWxuL2FnZW50L3YxL2FnZW50LnByb3RvEg1raWxuLmFnZW50LnYxIg4KDFN0YXRlUmVxdWVzdCKUAgoNU3RhdGVSZXNwb25zZRIVCg1hZ2VudF92ZXJzaW9uGAEgASgJEhAKCHByb3RvY29sGAIgASgNEg8KB2Jvb3RfaWQYAyABKAkSFgoOa2VybmVsX3JlbGVhc2UYBCABKAkSIwoFcGhhc2UYBSABKA4yFC5raWxuLmFnZW50LnYxLlBoYXNlEiEKBG1vZGUYBiABKA4yEy5raWxuLmFnZW50LnYxLk1vZGUSFgoOZmlyc3Rfc2VxdWVuY2UYByABKAQSFQoNbmV4dF9zZXF1ZW5jZRgIIAEoBBInCgRleGl0GAkgASgLMhkua2lsbi5hZ2VudC52MS5FeGl0U3RhdHVzEhEKCXVwdGltZV91cxgKIAEoBCLtBAoLQm9vdFJlcXVlc3QSIQoEbW9kZRgBIAEoDjITLmtpbG4uYWdlbnQudjEuTW9kZRIlCgRyb290GAIgASgLMhcua2lsbi5hZ2VudC52MS5Sb290RGlzaxIrCgdtb2R1bGVzGAMgASgLMhoua2lsbi5hZ2VudC52MS5Nb2R1bGVzRGlzaxIrCgdwcm9jZXNzGAQgASgLMhoua2lsbi5hZ2VudC52MS5Qcm9jZXNzU3BlYxIQCghob3N0bmFtZRgFIAEoCRInCgVob3N0cxgGIAMoCzIYLmtpbG4uYWdlbnQudjEuSG9zdEVudHJ5Eh8KA2RucxgHIAEoCzISLmtpbG4uYWdlbnQudjEuRG5zEicKB25ldHdvcmsYCCABKAsyFi5raWxuLmFnZW50LnYxLk5ldHdvcmsSFQoNY2xvY2tfdW5peF9ucxgJIAEoAxIPCgdlbnRyb3B5GAogASgMEiwKCmVuZF9hY3Rpb24YCyABKA4yGC5raWxuLmFnZW50LnYxLkVuZEFjdGlvbhIYChBsb2dfYnVmZmVyX2J5dGVzGAwgASgEEjgKB3N5c2N0bHMYDSADKAsyJy5raWxuLmFnZW50LnYxLkJvb3RSZXF1ZXN0LlN5c2N0bHNFbnRyeRITCgtzdG9wX3NpZ25hbBgOIAEoBRIXCg9zdG9wX3RpbWVvdXRfbXMYDyABKA0SEwoLZGlyZWN0b3JpZXMYECADKAkSGAoQaW5pdF9wYXRpZW5jZV9tcxgRIAEoDRouCgxTeXNjdGxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJICgxCb290UmVzcG9uc2USCwoDcGlkGAEgASgFEisKB3RpbWluZ3MYAiABKAsyGi5raWxuLmFnZW50LnYxLkJvb3RUaW1pbmdzImkKC0Jvb3RUaW1pbmdzEg8KB2luaXRfdXMYASABKAQSEgoKbW9kdWxlc191cxgCIAEoBBIQCghoZWxsb191cxgDIAEoBBIPCgdyb290X3VzGAQgASgEEhIKCnN0YXJ0ZWRfdXMYBSABKAQiXgoIUm9vdERpc2sSEwoLYmFzZV9kZXZpY2UYASABKAkSEgoKY293X2RldmljZRgCIAEoCRISCgpwZXJzaXN0ZW50GAMgASgIEhUKDWNodW5rX3NlY3RvcnMYBCABKA0iHQoLTW9kdWxlc0Rpc2sSDgoGZGV2aWNlGAEgASgJIisKCUhvc3RFbnRyeRIPCgdhZGRyZXNzGAEgASgJEg0KBW5hbWVzGAIgAygJIjcKA0RucxIPCgdzZXJ2ZXJzGAEgAygJEg4KBnNlYXJjaBgCIAMoCRIPCgdvcHRpb25zGAMgAygJIjcKB05ldHdvcmsSLAoKaW50ZXJmYWNlcxgBIAMoCzIYLmtpbG4uYWdlbnQudjEuSW50ZXJmYWNlImoKCUludGVyZmFjZRILCgNtYWMYASABKAkSDAoEbmFtZRgCIAEoCRIRCglhZGRyZXNzZXMYAyADKAkSEAoIZ2F0ZXdheTQYBCABKAkSEAoIZ2F0ZXdheTYYBSABKAkSCwoDbXR1GAYgASgNItIBCgtQcm9jZXNzU3BlYxIMCgRhcmdzGAEgAygJEgsKA2VudhgCIAMoCRIMCgR1c2VyGAMgASgJEg8KB3dvcmtkaXIYBCABKAkSCwoDdHR5GAUgASgIEikKBndpbmRvdxgGIAEoCzIZLmtpbG4uYWdlbnQudjEuV2luZG93U2l6ZRINCgVzdGRpbhgHIAEoCBImCgdybGltaXRzGAggAygLMhUua2lsbi5hZ2VudC52MS5SbGltaXQSDgoGZGV0YWNoGAkgASgIEgoKAmlkGAogASgJIisKCldpbmRvd1NpemUSDwoHY29sdW1ucxgBIAEoDRIMCgRyb3dzGAIgASgNIjIKBlJsaW1pdBIMCgRuYW1lGAEgASgJEgwKBHNvZnQYAiABKAQSDAoEaGFyZBgDIAEoBCKVAQoKRXhpdFN0YXR1cxIMCgRjb2RlGAEgASgFEg4KBnNpZ25hbBgCIAEoBRINCgVlcnJvchgDIAEoCRISCgpvb21fa2lsbGVkGAQgASgIEiwKB3JlcXVlc3QYBSABKA4yGy5raWxuLmFnZW50LnYxLkd1ZXN0UmVxdWVzdBIYChBmaW5pc2hlZF91bml4X25zGAYgASgDIiQKC0xvZ3NSZXF1ZXN0EhUKDWZyb21fc2VxdWVuY2UYASABKAQiawoMTG9nc1Jlc3BvbnNlEhAKCHNlcXVlbmNlGAEgASgEEiUKBnN0cmVhbRgCIAEoDjIVLmtpbG4uYWdlbnQudjEuU3RyZWFtEhQKDHRpbWVfdW5peF9ucxgDIAEoAxIMCgRkYXRhGAQgASgMIicKDkFja0xvZ3NSZXF1ZXN0EhUKDW5leHRfc2VxdWVuY2UYASABKAQiEQoPQWNrTG9nc1Jlc3BvbnNlIikKDFN0ZGluUmVxdWVzdBIMCgRkYXRhGAEgASgMEgsKA2VvZhgCIAEoCCIPCg1TdGRpblJlc3BvbnNlImQKDElucHV0UmVxdWVzdBIqCgVzdGFydBgBIAEoCzIZLmtpbG4uYWdlbnQudjEuSW5wdXRTdGFydEgAEg4KBGRhdGEYAiABKAxIABINCgNlb2YYAyABKAhIAEIJCgdtZXNzYWdlIhwKCklucHV0U3RhcnQSDgoGd3JpdGVyGAEgASgJIh4KDUlucHV0UmVzcG9uc2USDQoFdGFrZW4YASABKAQiOgoNUmVzaXplUmVxdWVzdBIpCgZ3aW5kb3cYASABKAsyGS5raWxuLmFnZW50LnYxLldpbmRvd1NpemUiEAoOUmVzaXplUmVzcG9uc2UiHwoNU2lnbmFsUmVxdWVzdBIOCgZzaWduYWwYASABKAUiEAoOU2lnbmFsUmVzcG9uc2UiMQoLU3RvcFJlcXVlc3QSDgoGc2lnbmFsGAEgASgFEhIKCnRpbWVvdXRfbXMYAiABKA0iDgoMU3RvcFJlc3BvbnNlIg0KC1dhaXRSZXF1ZXN0Ik4KDFdhaXRSZXNwb25zZRInCgRleGl0GAEgASgLMhkua2lsbi5hZ2VudC52MS5FeGl0U3RhdHVzEhUKDW5leHRfc2VxdWVuY2UYAiABKAQiEAoOQWNrRXhpdFJlcXVlc3QiEQoPQWNrRXhpdFJlc3BvbnNlIuYBCgtFeGVjUmVxdWVzdBIrCgVzdGFydBgBIAEoCzIaLmtpbG4uYWdlbnQudjEuUHJvY2Vzc1NwZWNIABIPCgVzdGRpbhgCIAEoDEgAEhMKCXN0ZGluX2VvZhgDIAEoCEgAEisKBnJlc2l6ZRgEIAEoCzIZLmtpbG4uYWdlbnQudjEuV2luZG93U2l6ZUgAEhAKBnNpZ25hbBgFIAEoBUgAEisKBnJlc3VtZRgGIAEoCzIZLmtpbG4uYWdlbnQudjEuRXhlY1Jlc3VtZUgAEg0KA2FjaxgHIAEoBEgAQgkKB21lc3NhZ2UiLwoKRXhlY1Jlc3VtZRIKCgJpZBgBIAEoCRIVCg1uZXh0X3NlcXVlbmNlGAIgASgEIsoBCgxFeGVjUmVzcG9uc2USFQoLc3RhcnRlZF9waWQYASABKAVIABInCgRkYXRhGAIgASgLMhcua2lsbi5hZ2VudC52MS5FeGVjRGF0YUgAEikKBGV4aXQYAyABKAsyGS5raWxuLmFnZW50LnYxLkV4aXRTdGF0dXNIABItCgdzdGFydGVkGAQgASgLMhoua2lsbi5hZ2VudC52MS5FeGVjU3RhcnRlZEgAEhUKC3N0ZGluX3Rha2VuGAUgASgESABCCQoHbWVzc2FnZSIuCgtFeGVjU3RhcnRlZBILCgNwaWQYASABKAUSEgoKc3RkaW5fbmV4dBgCIAEoBCJRCghFeGVjRGF0YRIlCgZzdHJlYW0YASABKA4yFS5raWxuLmFnZW50LnYxLlN0cmVhbRIMCgRkYXRhGAIgASgMEhAKCHNlcXVlbmNlGAMgASgEIhwKDkVuZEV4ZWNSZXF1ZXN0EgoKAmlkGAEgASgJIhEKD0VuZEV4ZWNSZXNwb25zZSI3ChJSZWFkQXJjaGl2ZVJlcXVlc3QSDAoEcGF0aBgBIAEoCRITCgtmb2xsb3dfbGluaxgCIAEoCCIjChNSZWFkQXJjaGl2ZVJlc3BvbnNlEgwKBGRhdGEYASABKAwiYwoTV3JpdGVBcmNoaXZlUmVxdWVzdBIxCgVzdGFydBgBIAEoCzIgLmtpbG4uYWdlbnQudjEuV3JpdGVBcmNoaXZlU3RhcnRIABIOCgRkYXRhGAIgASgMSABCCQoHbWVzc2FnZSJcChFXcml0ZUFyY2hpdmVTdGFydBIRCglkaXJlY3RvcnkYASABKAkSEgoKa2VlcF9vd25lchgCIAEoCBIgChhub19vdmVyd3JpdGVfZGlyX25vbl9kaXIYAyABKAgiNgoUV3JpdGVBcmNoaXZlUmVzcG9uc2USDwoHZW50cmllcxgBIAEoBBINCgVieXRlcxgCIAEoBCI0Cg9TdGF0UGF0aFJlcXVlc3QSDAoEcGF0aBgBIAEoCRITCgtmb2xsb3dfbGluaxgCIAEoCCKDAQoQU3RhdFBhdGhSZXNwb25zZRIMCgRuYW1lGAEgASgJEgwKBHNpemUYAiABKAQSDAoEbW9kZRgDIAEoDRIVCg1tdGltZV91bml4X25zGAQgASgDEhMKC2xpbmtfdGFyZ2V0GAUgASgJEhkKEWxpbmtfdGFyZ2V0X2J5dGVzGAYgASgMImIKC0RpYWxSZXF1ZXN0EikKBXN0YXJ0GAEgASgLMhgua2lsbi5hZ2VudC52MS5EaWFsU3RhcnRIABIOCgRkYXRhGAIgASgMSAASDQoDZW9mGAMgASgISABCCQoHbWVzc2FnZSI4CglEaWFsU3RhcnQSDwoHbmV0d29yaxgBIAEoCRIMCgRob3N0GAIgASgJEgwKBHBvcnQYAyABKA0iTQoMRGlhbFJlc3BvbnNlEhMKCWNvbm5lY3RlZBgBIAEoCEgAEg4KBGRhdGEYAiABKAxIABINCgNlb2YYAyABKAhIAEIJCgdtZXNzYWdlImMKF0NvbmZpZ3VyZU5ldHdvcmtSZXF1ZXN0EicKB25ldHdvcmsYASABKAsyFi5raWxuLmFnZW50LnYxLk5ldHdvcmsSHwoDZG5zGAIgASgLMhIua2lsbi5hZ2VudC52MS5EbnMiGgoYQ29uZmlndXJlTmV0d29ya1Jlc3BvbnNlIiIKD1NldENsb2NrUmVxdWVzdBIPCgd1bml4X25zGAEgASgDIiYKEFNldENsb2NrUmVzcG9uc2USEgoKc3RlcHBlZF9ucxgBIAEoAyINCgtTeW5jUmVxdWVzdCIOCgxTeW5jUmVzcG9uc2UiDgoMU3RhdHNSZXF1ZXN0Ip4CCg1TdGF0c1Jlc3BvbnNlEhoKEm1lbW9yeV90b3RhbF9ieXRlcxgBIAEoBBIeChZtZW1vcnlfYXZhaWxhYmxlX2J5dGVzGAIgASgEEhMKC2NwdV91c2VyX3VzGAMgASgEEhUKDWNwdV9zeXN0ZW1fdXMYBCABKAQSFAoMbmV0X3J4X2J5dGVzGAUgASgEEhQKDG5ldF90eF9ieXRlcxgGIAEoBBIYChBibG9ja19yZWFkX2J5dGVzGAcgASgEEhkKEWJsb2NrX3dyaXRlX2J5dGVzGAggASgEEhEKCXByb2Nlc3NlcxgJIAEoDRIYChByb290X3RvdGFsX2J5dGVzGAogASgEEhcKD3Jvb3RfdXNlZF9ieXRlcxgLIAEoBCp7CgVQaGFzZRIVChFQSEFTRV9VTlNQRUNJRklFRBAAEhEKDVBIQVNFX1dBSVRJTkcQARIRCg1QSEFTRV9CT09USU5HEAISEQoNUEhBU0VfUlVOTklORxADEhAKDFBIQVNFX0VYSVRFRBAEEhAKDFBIQVNFX0VORElORxAFKjsKBE1vZGUSFAoQTU9ERV9VTlNQRUNJRklFRBAAEgwKCE1PREVfQVBQEAESDwoLTU9ERV9TWVNURU0QAipYCglFbmRBY3Rpb24SGgoWRU5EX0FDVElPTl9VTlNQRUNJRklFRBAAEhcKE0VORF9BQ1RJT05fUE9XRVJPRkYQARIWChJFTkRfQUNUSU9OX1JFU1RBUlQQAipjCgxHdWVzdFJlcXVlc3QSHQoZR1VFU1RfUkVRVUVTVF9VTlNQRUNJRklFRBAAEhoKFkdVRVNUX1JFUVVFU1RfUE9XRVJPRkYQARIYChRHVUVTVF9SRVFVRVNUX1JFQk9PVBACKkYKBlN0cmVhbRIWChJTVFJFQU1fVU5TUEVDSUZJRUQQABIRCg1TVFJFQU1fU1RET1VUEAESEQoNU1RSRUFNX1NUREVSUhACMpMMCgxBZ2VudFNlcnZpY2USQgoFU3RhdGUSGy5raWxuLmFnZW50LnYxLlN0YXRlUmVxdWVzdBocLmtpbG4uYWdlbnQudjEuU3RhdGVSZXNwb25zZRI/CgRCb290Ehoua2lsbi5hZ2VudC52MS5Cb290UmVxdWVzdBobLmtpbG4uYWdlbnQudjEuQm9vdFJlc3BvbnNlEkEKBExvZ3MSGi5raWxuLmFnZW50LnYxLkxvZ3NSZXF1ZXN0Ghsua2lsbi5hZ2VudC52MS5Mb2dzUmVzcG9uc2UwARJICgdBY2tMb2dzEh0ua2lsbi5hZ2VudC52MS5BY2tMb2dzUmVxdWVzdBoeLmtpbG4uYWdlbnQudjEuQWNrTG9nc1Jlc3BvbnNlEkQKBVN0ZGluEhsua2lsbi5hZ2VudC52MS5TdGRpblJlcXVlc3QaHC5raWxuLmFnZW50LnYxLlN0ZGluUmVzcG9uc2UoARJGCgVJbnB1dBIbLmtpbG4uYWdlbnQudjEuSW5wdXRSZXF1ZXN0Ghwua2lsbi5hZ2VudC52MS5JbnB1dFJlc3BvbnNlKAEwARJFCgZSZXNpemUSHC5raWxuLmFnZW50LnYxLlJlc2l6ZVJlcXVlc3QaHS5raWxuLmFnZW50LnYxLlJlc2l6ZVJlc3BvbnNlEkUKBlNpZ25hbBIcLmtpbG4uYWdlbnQudjEuU2lnbmFsUmVxdWVzdBodLmtpbG4uYWdlbnQudjEuU2lnbmFsUmVzcG9uc2USPwoEU3RvcBIaLmtpbG4uYWdlbnQudjEuU3RvcFJlcXVlc3QaGy5raWxuLmFnZW50LnYxLlN0b3BSZXNwb25zZRI/CgRXYWl0Ehoua2lsbi5hZ2VudC52MS5XYWl0UmVxdWVzdBobLmtpbG4uYWdlbnQudjEuV2FpdFJlc3BvbnNlEkgKB0Fja0V4aXQSHS5raWxuLmFnZW50LnYxLkFja0V4aXRSZXF1ZXN0Gh4ua2lsbi5hZ2VudC52MS5BY2tFeGl0UmVzcG9uc2USQwoERXhlYxIaLmtpbG4uYWdlbnQudjEuRXhlY1JlcXVlc3QaGy5raWxuLmFnZW50LnYxLkV4ZWNSZXNwb25zZSgBMAESSAoHRW5kRXhlYxIdLmtpbG4uYWdlbnQudjEuRW5kRXhlY1JlcXVlc3QaHi5raWxuLmFnZW50LnYxLkVuZEV4ZWNSZXNwb25zZRJWCgtSZWFkQXJjaGl2ZRIhLmtpbG4uYWdlbnQudjEuUmVhZEFyY2hpdmVSZXF1ZXN0GiIua2lsbi5hZ2VudC52MS5SZWFkQXJjaGl2ZVJlc3BvbnNlMAESWQoMV3JpdGVBcmNoaXZlEiIua2lsbi5hZ2VudC52MS5Xcml0ZUFyY2hpdmVSZXF1ZXN0GiMua2lsbi5hZ2VudC52MS5Xcml0ZUFyY2hpdmVSZXNwb25zZSgBEksKCFN0YXRQYXRoEh4ua2lsbi5hZ2VudC52MS5TdGF0UGF0aFJlcXVlc3QaHy5raWxuLmFnZW50LnYxLlN0YXRQYXRoUmVzcG9uc2USQwoERGlhbBIaLmtpbG4uYWdlbnQudjEuRGlhbFJlcXVlc3QaGy5raWxuLmFnZW50LnYxLkRpYWxSZXNwb25zZSgBMAESYwoQQ29uZmlndXJlTmV0d29yaxImLmtpbG4uYWdlbnQudjEuQ29uZmlndXJlTmV0d29ya1JlcXVlc3QaJy5raWxuLmFnZW50LnYxLkNvbmZpZ3VyZU5ldHdvcmtSZXNwb25zZRJLCghTZXRDbG9jaxIeLmtpbG4uYWdlbnQudjEuU2V0Q2xvY2tSZXF1ZXN0Gh8ua2lsbi5hZ2VudC52MS5TZXRDbG9ja1Jlc3BvbnNlEj8KBFN5bmMSGi5raWxuLmFnZW50LnYxLlN5bmNSZXF1ZXN0Ghsua2lsbi5hZ2VudC52MS5TeW5jUmVzcG9uc2USQgoFU3RhdHMSGy5raWxuLmFnZW50LnYxLlN0YXRzUmVxdWVzdBocLmtpbG4uYWdlbnQudjEuU3RhdHNSZXNwb25zZWIGcHJvdG8z");
 
 /**
  * @generated from message kiln.agent.v1.StateRequest
@@ -889,6 +889,13 @@ export type ProcessSpec = Message<"kiln.agent.v1.ProcessSpec"> & {
    * @generated from field: bool detach = 9;
    */
   detach: boolean;
+
+  /**
+   * Exec only: the caller's own name for the process, 16 to 64 bytes. A second start with it attaches.
+   *
+   * @generated from field: string id = 10;
+   */
+  id: string;
 };
 
 /**
@@ -951,6 +958,13 @@ export type ProcessSpecJson = {
    * @generated from field: bool detach = 9;
    */
   detach?: boolean;
+
+  /**
+   * Exec only: the caller's own name for the process, 16 to 64 bytes. A second start with it attaches.
+   *
+   * @generated from field: string id = 10;
+   */
+  id?: string;
 };
 
 /**
@@ -1332,6 +1346,119 @@ export const StdinResponseSchema: GenMessage<StdinResponse, {jsonType: StdinResp
   messageDesc(file_kiln_agent_v1_agent, 20);
 
 /**
+ * @generated from message kiln.agent.v1.InputRequest
+ */
+export type InputRequest = Message<"kiln.agent.v1.InputRequest"> & {
+  /**
+   * @generated from oneof kiln.agent.v1.InputRequest.message
+   */
+  message: {
+    /**
+     * @generated from field: kiln.agent.v1.InputStart start = 1;
+     */
+    value: InputStart;
+    case: "start";
+  } | {
+    /**
+     * @generated from field: bytes data = 2;
+     */
+    value: Uint8Array;
+    case: "data";
+  } | {
+    /**
+     * @generated from field: bool eof = 3;
+     */
+    value: boolean;
+    case: "eof";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * @generated from message kiln.agent.v1.InputRequest
+ */
+export type InputRequestJson = {
+  /**
+   * @generated from field: kiln.agent.v1.InputStart start = 1;
+   */
+  start?: InputStartJson;
+
+  /**
+   * @generated from field: bytes data = 2;
+   */
+  data?: string;
+
+  /**
+   * @generated from field: bool eof = 3;
+   */
+  eof?: boolean;
+};
+
+/**
+ * Describes the message kiln.agent.v1.InputRequest.
+ * Use `create(InputRequestSchema)` to create a new message.
+ */
+export const InputRequestSchema: GenMessage<InputRequest, {jsonType: InputRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_agent, 21);
+
+/**
+ * @generated from message kiln.agent.v1.InputStart
+ */
+export type InputStart = Message<"kiln.agent.v1.InputStart"> & {
+  /**
+   * @generated from field: string writer = 1;
+   */
+  writer: string;
+};
+
+/**
+ * @generated from message kiln.agent.v1.InputStart
+ */
+export type InputStartJson = {
+  /**
+   * @generated from field: string writer = 1;
+   */
+  writer?: string;
+};
+
+/**
+ * Describes the message kiln.agent.v1.InputStart.
+ * Use `create(InputStartSchema)` to create a new message.
+ */
+export const InputStartSchema: GenMessage<InputStart, {jsonType: InputStartJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_agent, 22);
+
+/**
+ * Bytes that this writer's input has been taken to, its end counted as one more. First message: where to go on.
+ *
+ * @generated from message kiln.agent.v1.InputResponse
+ */
+export type InputResponse = Message<"kiln.agent.v1.InputResponse"> & {
+  /**
+   * @generated from field: uint64 taken = 1;
+   */
+  taken: bigint;
+};
+
+/**
+ * Bytes that this writer's input has been taken to, its end counted as one more. First message: where to go on.
+ *
+ * @generated from message kiln.agent.v1.InputResponse
+ */
+export type InputResponseJson = {
+  /**
+   * @generated from field: uint64 taken = 1;
+   */
+  taken?: string;
+};
+
+/**
+ * Describes the message kiln.agent.v1.InputResponse.
+ * Use `create(InputResponseSchema)` to create a new message.
+ */
+export const InputResponseSchema: GenMessage<InputResponse, {jsonType: InputResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_agent, 23);
+
+/**
  * @generated from message kiln.agent.v1.ResizeRequest
  */
 export type ResizeRequest = Message<"kiln.agent.v1.ResizeRequest"> & {
@@ -1356,7 +1483,7 @@ export type ResizeRequestJson = {
  * Use `create(ResizeRequestSchema)` to create a new message.
  */
 export const ResizeRequestSchema: GenMessage<ResizeRequest, {jsonType: ResizeRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 21);
+  messageDesc(file_kiln_agent_v1_agent, 24);
 
 /**
  * @generated from message kiln.agent.v1.ResizeResponse
@@ -1375,7 +1502,7 @@ export type ResizeResponseJson = {
  * Use `create(ResizeResponseSchema)` to create a new message.
  */
 export const ResizeResponseSchema: GenMessage<ResizeResponse, {jsonType: ResizeResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 22);
+  messageDesc(file_kiln_agent_v1_agent, 25);
 
 /**
  * @generated from message kiln.agent.v1.SignalRequest
@@ -1402,7 +1529,7 @@ export type SignalRequestJson = {
  * Use `create(SignalRequestSchema)` to create a new message.
  */
 export const SignalRequestSchema: GenMessage<SignalRequest, {jsonType: SignalRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 23);
+  messageDesc(file_kiln_agent_v1_agent, 26);
 
 /**
  * @generated from message kiln.agent.v1.SignalResponse
@@ -1421,7 +1548,7 @@ export type SignalResponseJson = {
  * Use `create(SignalResponseSchema)` to create a new message.
  */
 export const SignalResponseSchema: GenMessage<SignalResponse, {jsonType: SignalResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 24);
+  messageDesc(file_kiln_agent_v1_agent, 27);
 
 /**
  * @generated from message kiln.agent.v1.StopRequest
@@ -1458,7 +1585,7 @@ export type StopRequestJson = {
  * Use `create(StopRequestSchema)` to create a new message.
  */
 export const StopRequestSchema: GenMessage<StopRequest, {jsonType: StopRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 25);
+  messageDesc(file_kiln_agent_v1_agent, 28);
 
 /**
  * @generated from message kiln.agent.v1.StopResponse
@@ -1477,7 +1604,7 @@ export type StopResponseJson = {
  * Use `create(StopResponseSchema)` to create a new message.
  */
 export const StopResponseSchema: GenMessage<StopResponse, {jsonType: StopResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 26);
+  messageDesc(file_kiln_agent_v1_agent, 29);
 
 /**
  * @generated from message kiln.agent.v1.WaitRequest
@@ -1496,7 +1623,7 @@ export type WaitRequestJson = {
  * Use `create(WaitRequestSchema)` to create a new message.
  */
 export const WaitRequestSchema: GenMessage<WaitRequest, {jsonType: WaitRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 27);
+  messageDesc(file_kiln_agent_v1_agent, 30);
 
 /**
  * @generated from message kiln.agent.v1.WaitResponse
@@ -1533,7 +1660,7 @@ export type WaitResponseJson = {
  * Use `create(WaitResponseSchema)` to create a new message.
  */
 export const WaitResponseSchema: GenMessage<WaitResponse, {jsonType: WaitResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 28);
+  messageDesc(file_kiln_agent_v1_agent, 31);
 
 /**
  * @generated from message kiln.agent.v1.AckExitRequest
@@ -1552,7 +1679,7 @@ export type AckExitRequestJson = {
  * Use `create(AckExitRequestSchema)` to create a new message.
  */
 export const AckExitRequestSchema: GenMessage<AckExitRequest, {jsonType: AckExitRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 29);
+  messageDesc(file_kiln_agent_v1_agent, 32);
 
 /**
  * @generated from message kiln.agent.v1.AckExitResponse
@@ -1571,7 +1698,7 @@ export type AckExitResponseJson = {
  * Use `create(AckExitResponseSchema)` to create a new message.
  */
 export const AckExitResponseSchema: GenMessage<AckExitResponse, {jsonType: AckExitResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 30);
+  messageDesc(file_kiln_agent_v1_agent, 33);
 
 /**
  * @generated from message kiln.agent.v1.ExecRequest
@@ -1610,6 +1737,22 @@ export type ExecRequest = Message<"kiln.agent.v1.ExecRequest"> & {
      */
     value: number;
     case: "signal";
+  } | {
+    /**
+     * NOT_FOUND where the agent knows no such exec
+     *
+     * @generated from field: kiln.agent.v1.ExecResume resume = 6;
+     */
+    value: ExecResume;
+    case: "resume";
+  } | {
+    /**
+     * output below this sequence number may be forgotten
+     *
+     * @generated from field: uint64 ack = 7;
+     */
+    value: bigint;
+    case: "ack";
   } | { case: undefined; value?: undefined };
 };
 
@@ -1641,6 +1784,20 @@ export type ExecRequestJson = {
    * @generated from field: int32 signal = 5;
    */
   signal?: number;
+
+  /**
+   * NOT_FOUND where the agent knows no such exec
+   *
+   * @generated from field: kiln.agent.v1.ExecResume resume = 6;
+   */
+  resume?: ExecResumeJson;
+
+  /**
+   * output below this sequence number may be forgotten
+   *
+   * @generated from field: uint64 ack = 7;
+   */
+  ack?: string;
 };
 
 /**
@@ -1648,7 +1805,44 @@ export type ExecRequestJson = {
  * Use `create(ExecRequestSchema)` to create a new message.
  */
 export const ExecRequestSchema: GenMessage<ExecRequest, {jsonType: ExecRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 31);
+  messageDesc(file_kiln_agent_v1_agent, 34);
+
+/**
+ * @generated from message kiln.agent.v1.ExecResume
+ */
+export type ExecResume = Message<"kiln.agent.v1.ExecResume"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: uint64 next_sequence = 2;
+   */
+  nextSequence: bigint;
+};
+
+/**
+ * @generated from message kiln.agent.v1.ExecResume
+ */
+export type ExecResumeJson = {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id?: string;
+
+  /**
+   * @generated from field: uint64 next_sequence = 2;
+   */
+  nextSequence?: string;
+};
+
+/**
+ * Describes the message kiln.agent.v1.ExecResume.
+ * Use `create(ExecResumeSchema)` to create a new message.
+ */
+export const ExecResumeSchema: GenMessage<ExecResume, {jsonType: ExecResumeJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_agent, 35);
 
 /**
  * @generated from message kiln.agent.v1.ExecResponse
@@ -1659,6 +1853,8 @@ export type ExecResponse = Message<"kiln.agent.v1.ExecResponse"> & {
    */
   message: {
     /**
+     * without an id
+     *
      * @generated from field: int32 started_pid = 1;
      */
     value: number;
@@ -1679,6 +1875,22 @@ export type ExecResponse = Message<"kiln.agent.v1.ExecResponse"> & {
      */
     value: ExitStatus;
     case: "exit";
+  } | {
+    /**
+     * with an id
+     *
+     * @generated from field: kiln.agent.v1.ExecStarted started = 4;
+     */
+    value: ExecStarted;
+    case: "started";
+  } | {
+    /**
+     * with an id: as ExecStarted.stdin_next
+     *
+     * @generated from field: uint64 stdin_taken = 5;
+     */
+    value: bigint;
+    case: "stdinTaken";
   } | { case: undefined; value?: undefined };
 };
 
@@ -1687,6 +1899,8 @@ export type ExecResponse = Message<"kiln.agent.v1.ExecResponse"> & {
  */
 export type ExecResponseJson = {
   /**
+   * without an id
+   *
    * @generated from field: int32 started_pid = 1;
    */
   startedPid?: number;
@@ -1704,6 +1918,20 @@ export type ExecResponseJson = {
    * @generated from field: kiln.agent.v1.ExitStatus exit = 3;
    */
   exit?: ExitStatusJson;
+
+  /**
+   * with an id
+   *
+   * @generated from field: kiln.agent.v1.ExecStarted started = 4;
+   */
+  started?: ExecStartedJson;
+
+  /**
+   * with an id: as ExecStarted.stdin_next
+   *
+   * @generated from field: uint64 stdin_taken = 5;
+   */
+  stdinTaken?: string;
 };
 
 /**
@@ -1711,7 +1939,48 @@ export type ExecResponseJson = {
  * Use `create(ExecResponseSchema)` to create a new message.
  */
 export const ExecResponseSchema: GenMessage<ExecResponse, {jsonType: ExecResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 32);
+  messageDesc(file_kiln_agent_v1_agent, 36);
+
+/**
+ * @generated from message kiln.agent.v1.ExecStarted
+ */
+export type ExecStarted = Message<"kiln.agent.v1.ExecStarted"> & {
+  /**
+   * @generated from field: int32 pid = 1;
+   */
+  pid: number;
+
+  /**
+   * bytes of stdin taken so far, its end counted as one more
+   *
+   * @generated from field: uint64 stdin_next = 2;
+   */
+  stdinNext: bigint;
+};
+
+/**
+ * @generated from message kiln.agent.v1.ExecStarted
+ */
+export type ExecStartedJson = {
+  /**
+   * @generated from field: int32 pid = 1;
+   */
+  pid?: number;
+
+  /**
+   * bytes of stdin taken so far, its end counted as one more
+   *
+   * @generated from field: uint64 stdin_next = 2;
+   */
+  stdinNext?: string;
+};
+
+/**
+ * Describes the message kiln.agent.v1.ExecStarted.
+ * Use `create(ExecStartedSchema)` to create a new message.
+ */
+export const ExecStartedSchema: GenMessage<ExecStarted, {jsonType: ExecStartedJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_agent, 37);
 
 /**
  * @generated from message kiln.agent.v1.ExecData
@@ -1726,6 +1995,13 @@ export type ExecData = Message<"kiln.agent.v1.ExecData"> & {
    * @generated from field: bytes data = 2;
    */
   data: Uint8Array;
+
+  /**
+   * with an id: of the first byte of data, counted over both streams
+   *
+   * @generated from field: uint64 sequence = 3;
+   */
+  sequence: bigint;
 };
 
 /**
@@ -1741,6 +2017,13 @@ export type ExecDataJson = {
    * @generated from field: bytes data = 2;
    */
   data?: string;
+
+  /**
+   * with an id: of the first byte of data, counted over both streams
+   *
+   * @generated from field: uint64 sequence = 3;
+   */
+  sequence?: string;
 };
 
 /**
@@ -1748,7 +2031,53 @@ export type ExecDataJson = {
  * Use `create(ExecDataSchema)` to create a new message.
  */
 export const ExecDataSchema: GenMessage<ExecData, {jsonType: ExecDataJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 33);
+  messageDesc(file_kiln_agent_v1_agent, 38);
+
+/**
+ * @generated from message kiln.agent.v1.EndExecRequest
+ */
+export type EndExecRequest = Message<"kiln.agent.v1.EndExecRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * @generated from message kiln.agent.v1.EndExecRequest
+ */
+export type EndExecRequestJson = {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id?: string;
+};
+
+/**
+ * Describes the message kiln.agent.v1.EndExecRequest.
+ * Use `create(EndExecRequestSchema)` to create a new message.
+ */
+export const EndExecRequestSchema: GenMessage<EndExecRequest, {jsonType: EndExecRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_agent, 39);
+
+/**
+ * @generated from message kiln.agent.v1.EndExecResponse
+ */
+export type EndExecResponse = Message<"kiln.agent.v1.EndExecResponse"> & {
+};
+
+/**
+ * @generated from message kiln.agent.v1.EndExecResponse
+ */
+export type EndExecResponseJson = {
+};
+
+/**
+ * Describes the message kiln.agent.v1.EndExecResponse.
+ * Use `create(EndExecResponseSchema)` to create a new message.
+ */
+export const EndExecResponseSchema: GenMessage<EndExecResponse, {jsonType: EndExecResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_agent, 40);
 
 /**
  * @generated from message kiln.agent.v1.ReadArchiveRequest
@@ -1785,7 +2114,7 @@ export type ReadArchiveRequestJson = {
  * Use `create(ReadArchiveRequestSchema)` to create a new message.
  */
 export const ReadArchiveRequestSchema: GenMessage<ReadArchiveRequest, {jsonType: ReadArchiveRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 34);
+  messageDesc(file_kiln_agent_v1_agent, 41);
 
 /**
  * @generated from message kiln.agent.v1.ReadArchiveResponse
@@ -1812,7 +2141,7 @@ export type ReadArchiveResponseJson = {
  * Use `create(ReadArchiveResponseSchema)` to create a new message.
  */
 export const ReadArchiveResponseSchema: GenMessage<ReadArchiveResponse, {jsonType: ReadArchiveResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 35);
+  messageDesc(file_kiln_agent_v1_agent, 42);
 
 /**
  * @generated from message kiln.agent.v1.WriteArchiveRequest
@@ -1856,7 +2185,7 @@ export type WriteArchiveRequestJson = {
  * Use `create(WriteArchiveRequestSchema)` to create a new message.
  */
 export const WriteArchiveRequestSchema: GenMessage<WriteArchiveRequest, {jsonType: WriteArchiveRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 36);
+  messageDesc(file_kiln_agent_v1_agent, 43);
 
 /**
  * @generated from message kiln.agent.v1.WriteArchiveStart
@@ -1911,7 +2240,7 @@ export type WriteArchiveStartJson = {
  * Use `create(WriteArchiveStartSchema)` to create a new message.
  */
 export const WriteArchiveStartSchema: GenMessage<WriteArchiveStart, {jsonType: WriteArchiveStartJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 37);
+  messageDesc(file_kiln_agent_v1_agent, 44);
 
 /**
  * @generated from message kiln.agent.v1.WriteArchiveResponse
@@ -1948,7 +2277,7 @@ export type WriteArchiveResponseJson = {
  * Use `create(WriteArchiveResponseSchema)` to create a new message.
  */
 export const WriteArchiveResponseSchema: GenMessage<WriteArchiveResponse, {jsonType: WriteArchiveResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 38);
+  messageDesc(file_kiln_agent_v1_agent, 45);
 
 /**
  * @generated from message kiln.agent.v1.StatPathRequest
@@ -1985,7 +2314,7 @@ export type StatPathRequestJson = {
  * Use `create(StatPathRequestSchema)` to create a new message.
  */
 export const StatPathRequestSchema: GenMessage<StatPathRequest, {jsonType: StatPathRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 39);
+  messageDesc(file_kiln_agent_v1_agent, 46);
 
 /**
  * @generated from message kiln.agent.v1.StatPathResponse
@@ -2070,7 +2399,7 @@ export type StatPathResponseJson = {
  * Use `create(StatPathResponseSchema)` to create a new message.
  */
 export const StatPathResponseSchema: GenMessage<StatPathResponse, {jsonType: StatPathResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 40);
+  messageDesc(file_kiln_agent_v1_agent, 47);
 
 /**
  * @generated from message kiln.agent.v1.DialRequest
@@ -2125,7 +2454,7 @@ export type DialRequestJson = {
  * Use `create(DialRequestSchema)` to create a new message.
  */
 export const DialRequestSchema: GenMessage<DialRequest, {jsonType: DialRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 41);
+  messageDesc(file_kiln_agent_v1_agent, 48);
 
 /**
  * @generated from message kiln.agent.v1.DialStart
@@ -2180,7 +2509,7 @@ export type DialStartJson = {
  * Use `create(DialStartSchema)` to create a new message.
  */
 export const DialStartSchema: GenMessage<DialStart, {jsonType: DialStartJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 42);
+  messageDesc(file_kiln_agent_v1_agent, 49);
 
 /**
  * @generated from message kiln.agent.v1.DialResponse
@@ -2239,7 +2568,7 @@ export type DialResponseJson = {
  * Use `create(DialResponseSchema)` to create a new message.
  */
 export const DialResponseSchema: GenMessage<DialResponse, {jsonType: DialResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 43);
+  messageDesc(file_kiln_agent_v1_agent, 50);
 
 /**
  * @generated from message kiln.agent.v1.ConfigureNetworkRequest
@@ -2276,7 +2605,7 @@ export type ConfigureNetworkRequestJson = {
  * Use `create(ConfigureNetworkRequestSchema)` to create a new message.
  */
 export const ConfigureNetworkRequestSchema: GenMessage<ConfigureNetworkRequest, {jsonType: ConfigureNetworkRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 44);
+  messageDesc(file_kiln_agent_v1_agent, 51);
 
 /**
  * @generated from message kiln.agent.v1.ConfigureNetworkResponse
@@ -2295,7 +2624,7 @@ export type ConfigureNetworkResponseJson = {
  * Use `create(ConfigureNetworkResponseSchema)` to create a new message.
  */
 export const ConfigureNetworkResponseSchema: GenMessage<ConfigureNetworkResponse, {jsonType: ConfigureNetworkResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 45);
+  messageDesc(file_kiln_agent_v1_agent, 52);
 
 /**
  * @generated from message kiln.agent.v1.SetClockRequest
@@ -2322,7 +2651,7 @@ export type SetClockRequestJson = {
  * Use `create(SetClockRequestSchema)` to create a new message.
  */
 export const SetClockRequestSchema: GenMessage<SetClockRequest, {jsonType: SetClockRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 46);
+  messageDesc(file_kiln_agent_v1_agent, 53);
 
 /**
  * @generated from message kiln.agent.v1.SetClockResponse
@@ -2349,7 +2678,7 @@ export type SetClockResponseJson = {
  * Use `create(SetClockResponseSchema)` to create a new message.
  */
 export const SetClockResponseSchema: GenMessage<SetClockResponse, {jsonType: SetClockResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 47);
+  messageDesc(file_kiln_agent_v1_agent, 54);
 
 /**
  * @generated from message kiln.agent.v1.SyncRequest
@@ -2368,7 +2697,7 @@ export type SyncRequestJson = {
  * Use `create(SyncRequestSchema)` to create a new message.
  */
 export const SyncRequestSchema: GenMessage<SyncRequest, {jsonType: SyncRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 48);
+  messageDesc(file_kiln_agent_v1_agent, 55);
 
 /**
  * @generated from message kiln.agent.v1.SyncResponse
@@ -2387,7 +2716,7 @@ export type SyncResponseJson = {
  * Use `create(SyncResponseSchema)` to create a new message.
  */
 export const SyncResponseSchema: GenMessage<SyncResponse, {jsonType: SyncResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 49);
+  messageDesc(file_kiln_agent_v1_agent, 56);
 
 /**
  * @generated from message kiln.agent.v1.StatsRequest
@@ -2406,7 +2735,7 @@ export type StatsRequestJson = {
  * Use `create(StatsRequestSchema)` to create a new message.
  */
 export const StatsRequestSchema: GenMessage<StatsRequest, {jsonType: StatsRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 50);
+  messageDesc(file_kiln_agent_v1_agent, 57);
 
 /**
  * @generated from message kiln.agent.v1.StatsResponse
@@ -2533,7 +2862,7 @@ export type StatsResponseJson = {
  * Use `create(StatsResponseSchema)` to create a new message.
  */
 export const StatsResponseSchema: GenMessage<StatsResponse, {jsonType: StatsResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 51);
+  messageDesc(file_kiln_agent_v1_agent, 58);
 
 /**
  * @generated from enum kiln.agent.v1.Phase
@@ -2773,6 +3102,16 @@ export const AgentService: GenService<{
     output: typeof StdinResponseSchema;
   },
   /**
+   * Bytes for the main program's stdin, counted, so that a writer whose session broke repeats none. First message: start.
+   *
+   * @generated from rpc kiln.agent.v1.AgentService.Input
+   */
+  input: {
+    methodKind: "bidi_streaming";
+    input: typeof InputRequestSchema;
+    output: typeof InputResponseSchema;
+  },
+  /**
    * Resizes the main program's terminal; FAILED_PRECONDITION where it has none.
    *
    * @generated from rpc kiln.agent.v1.AgentService.Resize
@@ -2823,7 +3162,9 @@ export const AgentService: GenService<{
     output: typeof AckExitResponseSchema;
   },
   /**
-   * One process beside the main program. First message: start. Cancelling the stream kills the process group.
+   * One process beside the main program. First message: start, or resume. Without an id, cancelling the stream kills the
+   * process group. With one the process outlives the stream: what it writes is kept until acknowledged, bounded, its exit
+   * until the stream is half-closed after it. Nobody attached for 90 s is the end of it.
    *
    * @generated from rpc kiln.agent.v1.AgentService.Exec
    */
@@ -2831,6 +3172,16 @@ export const AgentService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof ExecRequestSchema;
     output: typeof ExecResponseSchema;
+  },
+  /**
+   * Kills the process group of an exec with an id, and forgets it. Fine where there is none.
+   *
+   * @generated from rpc kiln.agent.v1.AgentService.EndExec
+   */
+  endExec: {
+    methodKind: "unary";
+    input: typeof EndExecRequestSchema;
+    output: typeof EndExecResponseSchema;
   },
   /**
    * A path of the root as a tar stream (PAX). Names in it begin with the path's base name, as docker cp's do.
