@@ -14,7 +14,7 @@ import { OutputStream } from "../gen/kiln/v1/vm_pb.js";
 import { toProgress } from "./convert-image.js";
 import { fromConfig, fromPort, nsFromTimestamp, timestampFromNs, toStatus, toVm } from "./convert-vm.js";
 import { withProgress } from "./progress-stream.js";
-import { createVmStreams, STREAMS } from "./vm-streams.js";
+import { createVmStreams, STREAMS, toPlace } from "./vm-streams.js";
 
 export function createVmService(engine: Engine): ServiceImpl<typeof VmService> {
   const done = (entry: VmEntry) => ({ vm: toVm(entry) });
@@ -109,8 +109,10 @@ async function* readLogs(engine: Engine, request: LogsRequest, { signal }: Handl
     return;
   }
   const [since, until] = [nsFromTimestamp(request.since), nsFromTimestamp(request.until)];
-  for await (const chunk of engine.logs(vm, { follow, tail, since, until, signal })) {
-    yield { stream: STREAMS[chunk.stream], time: timestampFromNs(chunk.timeNs), data: chunk.data };
+  const after = toPlace(request.after);
+  for await (const chunk of engine.logs(vm, { follow, tail, since, until, after, signal })) {
+    const { timeNs, data, next } = chunk;
+    yield { stream: STREAMS[chunk.stream], time: timestampFromNs(timeNs), data, next };
   }
 }
 

@@ -1,14 +1,30 @@
 // The streaming half of kiln.v1.VmService: exec, attach, archives, stats. Bytes are passed through one message at a
 // time, so back-pressure reaches from one end to the other.
 
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { Code, KilnError } from "../base/errors.js";
-import type { Engine, ExecOutput, ExecSpec, LogStream, ProcessInput, VmUsage } from "../engine/index.js";
+import type {
+  AttachOutput,
+  AttachSpec,
+  Engine,
+  ExecAsk,
+  ExecOutput,
+  ExecSpec,
+  LogStream,
+  OutputPlace,
+  ProcessInput,
+  VmEntry,
+  VmUsage,
+} from "../engine/index.js";
 import {
   type AttachRequest,
+  type AttachResponseSchema,
   type ExecConfig,
   type ExecRequest,
+  type ExecResponseSchema,
+  type OutputPosition,
   OutputStream,
   type VmService,
   type WriteArchiveRequest,
@@ -28,34 +44,25 @@ type Streams = Pick<
 export function createVmStreams(engine: Engine): Streams {
   return {
     async *exec(requests, { signal }) {
-      const [start, rest] = await splitStart("exec", requests);
-      const spec = toExecSpec(start.config);
-      for await (const output of engine.exec(start.vm, spec, toInput(rest), signal)) yield fromExec(output);
+      const [first, rest] = await splitFirst("exec", requests);
+      const { vm, ask } = toExecAsk(first);
+      for await (const output of engine.exec(vm, ask, toInput(rest), signal)) yield fromExec(output);
     },
     async *attach(requests, { signal }) {
-      const [start, rest] = await splitStart("attach", requests);
-      const { vm, stdin, logs, start: starts } = start;
+      const [first, rest] = await splitFirst("attach", requests);
+      const { vm, spec } = toAttachSpec(first);
       const entry = engine.find(vm);
-      for await (const output of engine.attach(
-        entry,
-        { stdin, logs, start: starts },
-        toInput(rest),
-        signal,
-      )) {
-        if (output.kind === "attached") {
-          yield { message: { case: "attached", value: toVm(entry) } };
-        } else if (output.kind === "output") {
-          yield { message: { case: "output", value: { stream: STREAMS[output.stream], data: output.data } } };
-        } else {
-          yield { message: { case: "exit", value: { code: output.code, status: toStatus(entry) } } };
-        }
+      for await (const output of engine.attach(entry, spec, toInput(rest), signal)) {
+        yield fromAttach(entry, output);
       }
     },
     async *readArchive({ vm, path, followLink }, { signal }) {
       for await (const data of engine.readArchive(vm, path, followLink, signal)) yield { data };
     },
     async writeArchive(requests, { signal }) {
-      const [start, rest] = await splitStart("copy", requests);
+      const [first, rest] = await splitFirst("copy", requests);
+      if (first.case !== "start") throw noStart("copy");
+      const start = first.value;
       const { vm, directory, keepOwner } = start;
       return engine.writeArchive(vm, { directory, keepOwner }, toBytes(rest), signal);
     },
@@ -67,26 +74,47 @@ export function createVmStreams(engine: Engine): Streams {
   };
 }
 
-interface Starting {
-  readonly message: { readonly case: string | undefined; readonly value?: unknown };
-}
-
-type StartOf<R extends Starting> =
-  Extract<R["message"], { case: "start" }> extends { value: infer V } ? V : never;
-
-/** The first message, which must be `start`, and the rest of the stream. */
-async function splitStart<R extends Starting>(
+/** The first message and the rest of the stream. */
+async function splitFirst<R extends { readonly message: { readonly case: string | undefined } }>(
   what: string,
   requests: AsyncIterable<R>,
-): Promise<[StartOf<R>, AsyncIterable<R>]> {
+): Promise<[R["message"], AsyncIterable<R>]> {
   const iterator = requests[Symbol.asyncIterator]();
   const first = await iterator.next();
-  if (first.done === true || first.value.message.case !== "start") {
-    throw new KilnError(Code.InvalidArgument, `${what}: the first message must be "start"`, {
-      reason: "bad-request",
-    });
+  if (first.done === true) throw noStart(what);
+  return [first.value.message, { [Symbol.asyncIterator]: () => iterator }];
+}
+
+function noStart(what: string): KilnError {
+  return new KilnError(Code.InvalidArgument, `${what}: the first message must be "start"`, {
+    reason: "bad-request",
+  });
+}
+
+function toExecAsk(first: ExecRequest["message"]): { vm: string; ask: ExecAsk } {
+  if (first.case === "resume") {
+    const { vm, id, nextSequence } = first.value;
+    return { vm, ask: { kind: "resume", resume: { id, nextSequence } } };
   }
-  return [first.value.message.value as StartOf<R>, { [Symbol.asyncIterator]: () => iterator }];
+  if (first.case !== "start") throw noStart("exec");
+  const { vm, config, id } = first.value;
+  return { vm, ask: { kind: "start", spec: { ...toExecSpec(config), id } } };
+}
+
+function toAttachSpec(first: AttachRequest["message"]): { vm: string; spec: AttachSpec } {
+  if (first.case === "resume") {
+    const { vm, id, stdin, start, after } = first.value;
+    const resume = { after: toPlace(after) };
+    return { vm, spec: { id, stdin, start, logs: false, resume } };
+  }
+  if (first.case !== "start") throw noStart("attach");
+  const { vm, stdin, logs, start, id } = first.value;
+  return { vm, spec: { stdin, logs, start, id } };
+}
+
+/** A place in a VM's output, as the engine has it. */
+export function toPlace(place: OutputPosition | undefined): OutputPlace | undefined {
+  return place === undefined ? undefined : { boot: place.boot, sequence: place.sequence };
 }
 
 async function* toInput(requests: AsyncIterable<ExecRequest | AttachRequest>): AsyncGenerator<ProcessInput> {
@@ -104,6 +132,9 @@ async function* toInput(requests: AsyncIterable<ExecRequest | AttachRequest>): A
       case "signal":
         yield { kind: "signal", signal: message.value };
         break;
+      case "ack":
+        yield { kind: "ack", sequence: message.value };
+        break;
       default: // a second start, or a field of a newer client
         break;
     }
@@ -114,7 +145,7 @@ async function* toBytes(requests: AsyncIterable<WriteArchiveRequest>): AsyncGene
   for await (const { message } of requests) if (message.case === "data") yield message.value;
 }
 
-function toExecSpec(config: ExecConfig | undefined): ExecSpec {
+function toExecSpec(config: ExecConfig | undefined): Omit<ExecSpec, "id"> {
   return {
     args: config?.args ?? [],
     env: config?.env ?? [],
@@ -128,16 +159,42 @@ function toExecSpec(config: ExecConfig | undefined): ExecSpec {
   };
 }
 
-function fromExec(output: ExecOutput) {
+function fromExec(output: ExecOutput): MessageInitShape<typeof ExecResponseSchema> {
   switch (output.kind) {
-    case "started":
-      return { message: { case: "started" as const, value: { pid: output.pid } } };
-    case "output":
-      return {
-        message: { case: "output" as const, value: { stream: STREAMS[output.stream], data: output.data } },
-      };
+    case "started": {
+      const { pid, resumable, stdinNext } = output;
+      return { message: { case: "started", value: { pid, resumable, stdinNext } } };
+    }
+    case "output": {
+      const { stream, data, next } = output;
+      const value = { stream: STREAMS[stream], data, next: { boot: 0, sequence: next } };
+      return { message: { case: "output", value } };
+    }
+    case "stdin-taken":
+      return { message: { case: "stdinTaken", value: output.taken } };
+    case "stalled":
+      return { message: { case: "stalled", value: { reason: output.reason, message: output.message } } };
     case "exit":
-      return { message: { case: "exit" as const, value: { code: output.code, error: output.error } } };
+      return { message: { case: "exit", value: { code: output.code, error: output.error } } };
+  }
+}
+
+function fromAttach(entry: VmEntry, output: AttachOutput): MessageInitShape<typeof AttachResponseSchema> {
+  switch (output.kind) {
+    case "attached":
+      return { message: { case: "attached", value: toVm(entry) } };
+    case "resumable":
+      return { message: { case: "resumable", value: { next: output.next, stdinNext: output.stdinNext } } };
+    case "output": {
+      const { stream, data, next } = output;
+      return { message: { case: "output", value: { stream: STREAMS[stream], data, next } } };
+    }
+    case "stdin-taken":
+      return { message: { case: "stdinTaken", value: output.taken } };
+    case "stalled":
+      return { message: { case: "stalled", value: { reason: output.reason, message: output.message } } };
+    case "exit":
+      return { message: { case: "exit", value: { code: output.code, status: toStatus(entry) } } };
   }
 }
 

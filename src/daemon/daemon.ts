@@ -93,6 +93,7 @@ async function start(config: Config, env: NodeJS.ProcessEnv, log: Logger, steps:
   const listening = await listenAt(server.socket, { path: paths.socket, group, log });
   steps.push("remove the socket", () => listening.unlink());
   steps.push("close the connections", () => server.close());
+  steps.push("leave the clients to the next kilnd", async () => engine.leave());
   log.info("kilnd listens", { socket: listening.path, data: paths.data, version: facts.version });
   return listening.path;
 }

@@ -34,6 +34,8 @@ export interface EngineContext {
   readonly imageHolds: Holds;
   /** One verb at a time for each VM. */
   readonly lock: KeyedLock;
+  /** Aborted when kilnd goes: a client that is cut off from then on has not left. */
+  readonly leaving: AbortSignal;
   /** Boots under way. */
   readonly boots: Semaphore;
   readonly now: () => number;

@@ -44,6 +44,7 @@ function vmm(): FakeVmm {
 }
 
 const SPEC: ExecSpec = {
+  id: "",
   args: ["ls", "/"],
   env: [],
   user: "",
@@ -54,6 +55,8 @@ const SPEC: ExecSpec = {
   rows: 0,
   detach: false,
 };
+
+const start = (spec: ExecSpec) => ({ kind: "start", spec }) as const;
 
 async function* inputs(...items: ProcessInput[]): AsyncGenerator<ProcessInput> {
   yield* items;
@@ -79,7 +82,7 @@ describe("exec", () => {
   it("carries start, output, input and exit in order", async () => {
     const entry = await running();
     const outputs = await collect(
-      engine.exec(entry.name, SPEC, inputs(text("typed"), { kind: "stdin-eof" })),
+      engine.exec(entry.name, start(SPEC), inputs(text("typed"), { kind: "stdin-eof" })),
     );
     assert.deepEqual(shown(outputs), ["started", "ls /", "typed", "exit"]);
     const exit = outputs.at(-1);
@@ -96,7 +99,7 @@ describe("exec", () => {
   ] as const) {
     it(`is refused on a VM that is ${what}`, async () => {
       const entry = await prepare();
-      await assert.rejects(collect(engine.exec(entry.id, SPEC, inputs())), (error) =>
+      await assert.rejects(collect(engine.exec(entry.id, start(SPEC), inputs())), (error) =>
         hasReason(error, reason),
       );
     });
@@ -104,21 +107,21 @@ describe("exec", () => {
 
   it("needs a command", async () => {
     const entry = await running();
-    await assert.rejects(collect(engine.exec(entry.id, { ...SPEC, args: [] }, inputs())), (error) =>
+    await assert.rejects(collect(engine.exec(entry.id, start({ ...SPEC, args: [] }), inputs())), (error) =>
       hasReason(error, "no-command"),
     );
   });
 
   it("says which VM does not exist", async () => {
     assert.throws(
-      () => engine.exec("nobody", SPEC, inputs()),
+      () => engine.exec("nobody", start(SPEC), inputs()),
       (error) => hasReason(error, "vm-not-found"),
     );
   });
 });
 
 describe("attach", () => {
-  const SPEC_ALL = { stdin: true, logs: false, start: true };
+  const SPEC_ALL = { id: "", stdin: true, logs: false, start: true };
 
   it("starts the VM, misses no output, and ends with the exit", async () => {
     world.behaviours = [{ exitsWith: 4 }];
@@ -158,7 +161,8 @@ describe("attach", () => {
     const entry = await running();
     vmm().guest.print("before ");
     while (entry.log.nextSequence < 7n) await new Promise((resolve) => setImmediate(resolve));
-    const attach = (logs: boolean) => engine.attach(entry, { stdin: false, logs, start: false }, thenWait());
+    const attach = (logs: boolean) =>
+      engine.attach(entry, { id: "", stdin: false, logs, start: false }, thenWait());
     const [fromStart, fromNow] = [attach(true), attach(false)];
     // Where each begins is settled once it has said "attached".
     for (const reader of [fromStart, fromNow]) assert.equal((await reader.next()).value?.kind, "attached");
@@ -187,7 +191,12 @@ describe("attach", () => {
     ];
     const abort = new AbortController();
     const reading = collect(
-      engine.attach(entry, { stdin: false, logs: false, start: false }, thenWait(...items), abort.signal),
+      engine.attach(
+        entry,
+        { id: "", stdin: false, logs: false, start: false },
+        thenWait(...items),
+        abort.signal,
+      ),
     );
     while (vmm().guest.calls.length < 2) await new Promise((resolve) => setImmediate(resolve));
     assert.deepEqual(vmm().guest.calls, ["resize 120x40", "signal 1"]);

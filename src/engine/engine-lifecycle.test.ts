@@ -349,8 +349,9 @@ describe("pause", () => {
       columns: 0,
       rows: 0,
       detach: false,
+      id: "",
     };
-    await assert.rejects(engine.exec(entry.id, spec, nothing()).next(), (error) => {
+    await assert.rejects(engine.exec(entry.id, { kind: "start", spec }, nothing()).next(), (error) => {
       return hasReason(error, "vm-paused") && /unpause/.test((error as KilnError).hint ?? "");
     });
   });

@@ -13,12 +13,14 @@ import { readConsole } from "./console-reader.js";
 import type { EngineContext } from "./context.js";
 import { EventLog, type KilnEvent, type ReadEventsOptions } from "./events.js";
 import { EVENT_FILTERS, matchesEvent, matchesVm, parseFilters, VM_FILTERS } from "./filters.js";
+import { follow } from "./followers.js";
 import { Holds } from "./holds.js";
 import type { Host } from "./host.js";
 import { HostWatch } from "./host-watch.js";
 import { ImageVerbs } from "./image-verbs.js";
 import { KernelAssets } from "./kernel-assets.js";
 import { KernelVerbs } from "./kernel-verbs.js";
+import type { OutputPlace } from "./log-position.js";
 import { OwnerMark } from "./owner-mark.js";
 import type { Ownership } from "./ownership.js";
 import { loadVms, resumeVms } from "./recovery.js";
@@ -30,7 +32,7 @@ import { waitForLive } from "./vm-access.js";
 import { type AttachOutput, type AttachSpec, attachToVm } from "./vm-attach.js";
 import { type CreateRequest, createVm } from "./vm-create.js";
 import type { VmEntry } from "./vm-entry.js";
-import { type ExecOutput, type ExecSpec, execInVm, type ProcessInput } from "./vm-exec.js";
+import { type ExecAsk, type ExecOutput, execInVm, type ProcessInput } from "./vm-exec.js";
 import { readArchive, statPath, type WriteArchiveTarget, writeArchive } from "./vm-files.js";
 import type { LogChunk, ReadLogOptions } from "./vm-log.js";
 import { PortVerbs } from "./vm-ports.js";
@@ -65,9 +67,10 @@ export class Engine {
   readonly #runner: VmRunner;
   readonly #watch: HostWatch;
   #recovered: Promise<void> = Promise.resolve();
+  readonly #leaving = new AbortController();
 
   constructor(options: EngineOptions) {
-    const ctx = createContext(options);
+    const ctx = createContext(options, this.#leaving.signal);
     this.#ctx = ctx;
     this.#runner = new VmRunner(ctx);
     this.verbs = new VmVerbs(ctx, this.#runner);
@@ -107,8 +110,14 @@ export class Engine {
     return this.#recovered;
   }
 
+  /** Clients that are cut off from now on have not left: their programs are for the next kilnd. */
+  leave(): void {
+    this.#leaving.abort();
+  }
+
   /** Lets go of everything. VMs go on. */
   async close(): Promise<void> {
+    this.leave();
     this.#watch.close();
     this.#runner.close();
     await Promise.all(
@@ -145,11 +154,11 @@ export class Engine {
 
   exec(
     key: string,
-    spec: ExecSpec,
+    ask: ExecAsk,
     input: AsyncIterable<ProcessInput>,
     signal?: AbortSignal,
   ): AsyncGenerator<ExecOutput> {
-    return execInVm(this.find(key), spec, input, signal);
+    return execInVm(this.#ctx, this.find(key), ask, input, signal);
   }
 
   attach(
@@ -162,11 +171,24 @@ export class Engine {
   }
 
   /** The program's output, also of a VM that has ended. */
-  async *logs(key: string, options: ReadLogOptions): AsyncGenerator<LogChunk> {
+  async *logs(
+    key: string,
+    options: ReadLogOptions & { after?: OutputPlace | undefined },
+  ): AsyncGenerator<LogChunk> {
     const entry = this.find(key);
+    const { after, ...rest } = options;
     // To follow a VM that a new kilnd is still taking over is to wait for it.
     if (options.follow === true && !entry.log.live) await waitForLive(entry, options.signal);
-    yield* entry.log.read(options);
+    const release = options.follow === true ? await follow(this.#ctx, entry) : entry.log.hold();
+    try {
+      const from =
+        after === undefined
+          ? {}
+          : { from: await entry.log.placeOf(after), tail: undefined, since: undefined };
+      yield* entry.log.read({ ...rest, ...from });
+    } finally {
+      release();
+    }
   }
 
   /** The kernel's console. */
@@ -219,7 +241,7 @@ export class Engine {
   }
 }
 
-function createContext(options: EngineOptions): EngineContext {
+function createContext(options: EngineOptions, leaving: AbortSignal): EngineContext {
   const { rooms, settings, dataRoot, ownership, host } = options;
   const now = options.now ?? Date.now;
   return {
@@ -252,6 +274,7 @@ function createContext(options: EngineOptions): EngineContext {
     }),
     imageHolds: new Holds(),
     lock: new KeyedLock(),
+    leaving,
     boots: new Semaphore(settings.concurrentBoots),
     now,
   };

@@ -95,6 +95,7 @@ export class HostWatch {
     const message = `only ${formatSize(freeDisk)} of the host's disk are free; the VM goes on when there is room`;
     for (const entry of this.#ctx.vms.list()) {
       if (entry.state !== "running") continue;
+      this.#ctx.log.warn("the VM is stopped: the host's disk is full", { vm: entry.shortId, why: message });
       await this.#verbs.pause(entry, { reason: "host-disk-full", message }).catch((error: unknown) => {
         this.#ctx.log.warn("a VM can't be stopped before the disk is full", {
           vm: entry.shortId,

@@ -11,6 +11,7 @@ export { PRUNE_FILTERS, parseFilters } from "./filters.js";
 export { type Host, readHost } from "./host.js";
 export type { ListedBuild, ListedKernel } from "./kernel-verbs.js";
 export type { LogStream } from "./log-format.js";
+export type { OutputPlace } from "./log-position.js";
 export {
   closedParents,
   createUserPerVm,
@@ -28,7 +29,7 @@ export type { AttachOutput, AttachSpec } from "./vm-attach.js";
 export { defaultConfig, type PortBinding, type VmConfig } from "./vm-config.js";
 export type { PullPolicy } from "./vm-create.js";
 export type { VmEntry } from "./vm-entry.js";
-export type { ExecOutput, ExecSpec, ProcessInput } from "./vm-exec.js";
+export type { ExecAsk, ExecOutput, ExecSpec, ProcessInput } from "./vm-exec.js";
 export { isLive, type VmState } from "./vm-state.js";
 export type { VmUsage } from "./vm-stats.js";
 export type { Timings, VmStatus } from "./vm-status.js";

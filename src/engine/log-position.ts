@@ -1,7 +1,7 @@
 // Places in a VM's output: the start, the end, and the beginning of the last n lines.
 
 import { stat } from "node:fs/promises";
-import { listSegments, scanSegment } from "./log-segments.js";
+import { listSegments, scanSegment, segmentName } from "./log-segments.js";
 
 /** A place between two frames, or `skipBytes` into the frame that begins there. */
 export interface LogPosition {
@@ -13,6 +13,13 @@ export interface LogPosition {
 
 export const START: LogPosition = { segment: "", offset: 0, skipBytes: 0 };
 
+/** A place as clients know it: how segments are cut is none of their business. */
+export interface OutputPlace {
+  readonly boot: number;
+  /** Counts bytes over both streams since that boot. */
+  readonly sequence: bigint;
+}
+
 const NEWLINE = 0x0a;
 
 /** The place after the last byte on disk. */
@@ -20,6 +27,25 @@ export async function positionAtEnd(directory: string): Promise<LogPosition> {
   const last = (await listSegments(directory)).at(-1);
   if (last === undefined) return START;
   return { segment: last.name, offset: (await stat(last.path)).size, skipBytes: 0 };
+}
+
+/** Where that boot's output goes on at a sequence number; the first place after it that is still kept. */
+export async function positionOf(directory: string, boot: number, sequence: bigint): Promise<LogPosition> {
+  const wanted = segmentName(boot, sequence);
+  const segments = (await listSegments(directory)).filter(
+    (each) => each.boot === boot && each.name <= wanted,
+  );
+  const segment = segments.at(-1);
+  if (segment === undefined) return { segment: wanted, offset: 0, skipBytes: 0 };
+  let position = { segment: segment.name, offset: 0, skipBytes: 0 };
+  for await (const { offset, end, record } of scanSegment(segment.path)) {
+    if (record.sequence + BigInt(record.data.length) > sequence) {
+      const skipBytes = Math.max(0, Number(sequence - record.sequence));
+      return { ...position, offset, skipBytes };
+    }
+    position = { ...position, offset: end };
+  }
+  return position;
 }
 
 /**

@@ -21,6 +21,30 @@ export function requireLive(entry: VmEntry, verb: string, states: readonly VmSta
   });
 }
 
+/** The reason of a VM that its host's full disk has stopped. */
+const DISK_FULL = "host-disk-full";
+
+/** Why the VM stands still through nobody's wish; undefined where it does not. */
+export function stallOf(entry: VmEntry): { reason: string; message: string } | undefined {
+  const { state, reason } = entry.status;
+  if (state !== "paused" || reason !== DISK_FULL) return undefined;
+  return { reason, message: `the host's disk is full; VM ${entry.name} waits until there is room` };
+}
+
+function requireMoving(entry: VmEntry, verb: string): void {
+  const stall = stallOf(entry);
+  if (stall === undefined) return;
+  throw new KilnError(
+    Code.FailedPrecondition,
+    `cannot ${verb} VM ${entry.name}: it stands still, because the host's disk is full`,
+    {
+      reason: "vm-stalled",
+      hint: "free some of it, with `kiln system prune` for example: the VM then goes on by itself",
+      details: { state: entry.state, why: stall.reason },
+    },
+  );
+}
+
 /** How long a VM may be without its live side while it is taken over by a new kilnd or reboots. */
 const TAKEOVER_MS = 10_000;
 
@@ -35,6 +59,7 @@ export async function runningSession(
   signal?: AbortSignal,
 ): Promise<AgentSession> {
   const states: readonly VmState[] = ["running", "stopping"];
+  requireMoving(entry, verb);
   requireState(verb, entry.name, entry.state, states);
   await waitForLive(entry, signal);
   return requireLive(entry, verb, states).link.session({ signal });

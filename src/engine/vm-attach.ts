@@ -1,16 +1,17 @@
 // Attaching to the main program: its output from the log on disk (so any number may attach, and a slow one holds
 // nobody up), its input straight to the agent. Leaving does nothing to the program.
 
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import { hasReason, KilnError } from "../base/errors.js";
-import type { StdinRequestSchema } from "../gen/kiln/agent/v1/agent_pb.js";
-import { fromAgent } from "./agent-errors.js";
-import { type EngineContext, vmLogger } from "./context.js";
+import { hasReason } from "../base/errors.js";
+import { AttachedInput } from "./attached-input.js";
+import type { EngineContext } from "./context.js";
+import { farewell, follow } from "./followers.js";
+import { interleave } from "./interleave.js";
 import type { LogStream } from "./log-format.js";
-import { START } from "./log-position.js";
-import { requireLive, runningSession } from "./vm-access.js";
+import type { OutputPlace } from "./log-position.js";
+import { waitForLive } from "./vm-access.js";
 import type { VmEntry } from "./vm-entry.js";
-import type { ProcessInput } from "./vm-exec.js";
+import { type ProcessInput, stallTeller } from "./vm-exec.js";
+import type { LogChunk } from "./vm-log.js";
 import { requireState } from "./vm-state.js";
 import type { VmVerbs } from "./vm-verbs.js";
 
@@ -19,13 +20,26 @@ export interface AttachSpec {
   readonly stdin: boolean;
   /** Replay what was written before. */
   readonly logs: boolean;
-  /** Start the VM once attached. */
+  /** Start the VM once attached; for one that goes on: where it was never started. */
   readonly start: boolean;
+  /** The caller's own name for it; empty: it ends with its call. */
+  readonly id: string;
+  /** Goes on after a lost connection, from a place where one is known. */
+  readonly resume?: { readonly after: OutputPlace | undefined };
 }
 
 export type AttachOutput =
   | { readonly kind: "attached" }
-  | { readonly kind: "output"; readonly stream: LogStream; readonly data: Uint8Array }
+  /** Where to go on, should the connection break now. */
+  | { readonly kind: "resumable"; readonly next: OutputPlace; readonly stdinNext: bigint }
+  | {
+      readonly kind: "output";
+      readonly stream: LogStream;
+      readonly data: Uint8Array;
+      readonly next: OutputPlace;
+    }
+  | { readonly kind: "stdin-taken"; readonly taken: bigint }
+  | { readonly kind: "stalled"; readonly reason: string; readonly message: string }
   | { readonly kind: "exit"; readonly code: number };
 
 /**
@@ -39,88 +53,54 @@ export async function* attachToVm(
   input: AsyncIterable<ProcessInput>,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<AttachOutput> {
-  if (!spec.start) {
+  if (!spec.start && spec.resume === undefined) {
     requireState("attach to", entry.name, entry.state, ["running", "paused", "starting", "stopping"]);
   }
   const gone = new AbortController();
   const stop = signal === undefined ? gone.signal : AbortSignal.any([gone.signal, signal]);
-  const release = entry.log.hold();
+  const release = await follow(ctx, entry);
   try {
-    const from = spec.logs ? START : await entry.log.endPosition();
+    if (!entry.log.live) await waitForLive(entry, signal);
+    const place = spec.resume?.after ?? (spec.logs || spec.resume !== undefined ? BEGINNING : endOf(entry));
+    const from =
+      spec.resume === undefined && !spec.logs
+        ? await entry.log.endPosition()
+        : await entry.log.placeOf(place);
     yield { kind: "attached" };
     await startIfAsked(verbs, entry, spec);
-    void carryInput(ctx, verbs, entry, spec, input, stop);
-    for await (const { stream, data } of entry.log.read({ from, follow: true, signal })) {
-      yield { kind: "output", stream, data };
-    }
+    const stdin = new AttachedInput(ctx, verbs, entry, spec, stop);
+    const stdinNext = await stdin.begin(input);
+    if (spec.id !== "") yield { kind: "resumable", next: place, stdinNext };
+    const outputs = outputOf(entry.log.read({ from, follow: true, signal }));
+    const stalled = stallTeller(entry);
+    yield* interleave<AttachOutput>(outputs, [entry.changed, stdin.took], () => stdin.news() ?? stalled());
     await verbs.wait(entry, "exited", { signal });
     yield { kind: "exit", code: entry.status.exitCode };
+    if (spec.id !== "") await farewell(signal, stdin.said);
   } finally {
     release();
     gone.abort();
   }
 }
 
+const BEGINNING: OutputPlace = { boot: 0, sequence: 0n };
+
+/** Where the output ends now. Of one that does not run: where its next boot begins. */
+function endOf({ log, status }: VmEntry): OutputPlace {
+  if (log.live) return { boot: status.boot, sequence: log.nextSequence };
+  return { boot: status.boot + 1, sequence: 0n };
+}
+
+async function* outputOf(chunks: AsyncIterable<LogChunk>): AsyncGenerator<AttachOutput> {
+  for await (const { stream, data, next } of chunks) yield { kind: "output", stream, data, next };
+}
+
 /** A program that can't be executed is an exit (126, 127) to whoever is attached, not a failure to attach. */
 async function startIfAsked(verbs: VmVerbs, entry: VmEntry, spec: AttachSpec): Promise<void> {
-  if (!spec.start) return;
+  if (!spec.start || (spec.resume !== undefined && entry.state !== "created")) return;
   try {
     await verbs.start(entry);
   } catch (error) {
     if (!hasReason(error, "program-not-started")) throw error;
   }
-}
-
-async function carryInput(
-  ctx: EngineContext,
-  verbs: VmVerbs,
-  entry: VmEntry,
-  spec: AttachSpec,
-  input: AsyncIterable<ProcessInput>,
-  signal: AbortSignal,
-): Promise<void> {
-  const wanted = spec.stdin && entry.record.config.openStdin;
-  try {
-    const chunks = stdinOf(ctx, verbs, entry, input, wanted);
-    if (!wanted) {
-      for await (const _ of chunks); // resizes and signals only
-      return;
-    }
-    const session = await runningSession(entry, "write to", signal);
-    await session.client.stdin(chunks, { signal });
-  } catch (error) {
-    // The program has ended or the client has left: both are normal ends of an attach.
-    const why = fromAgent(error, "carry stdin").message;
-    vmLogger(ctx, entry).debug("input to the program ended", { why });
-  }
-}
-
-async function* stdinOf(
-  ctx: EngineContext,
-  verbs: VmVerbs,
-  entry: VmEntry,
-  input: AsyncIterable<ProcessInput>,
-  wanted: boolean,
-): AsyncGenerator<MessageInitShape<typeof StdinRequestSchema>> {
-  for await (const item of input) {
-    if (item.kind === "stdin") {
-      if (wanted) yield { data: item.data };
-    } else if (item.kind === "stdin-eof") {
-      if (wanted) yield { eof: true };
-    } else {
-      await control(verbs, entry, item).catch((error: unknown) => {
-        vmLogger(ctx, entry).debug(`${item.kind} refused`, { why: KilnError.from(error).message });
-      });
-    }
-  }
-}
-
-async function control(
-  verbs: VmVerbs,
-  entry: VmEntry,
-  item: Exclude<ProcessInput, { kind: "stdin" | "stdin-eof" }>,
-) {
-  if (item.kind === "signal") return verbs.signal(entry, item.signal);
-  const session = requireLive(entry, "resize", ["running"]).link.current;
-  await session?.client.resize({ window: { columns: item.columns, rows: item.rows } }, { timeoutMs: 5_000 });
 }

@@ -24,6 +24,8 @@ export class VmEntry {
   readonly changed = new Notifier();
   /** The timer of the restart policy. */
   restartTimer: NodeJS.Timeout | undefined;
+  /** Who follows it to its end: now, and of those that the last kilnd had, who has not come back. */
+  readonly followers: { now: number; missed: number };
   /** Its removal has begun: nothing is written any more. */
   removing = false;
   /** Its files are gone. */
@@ -40,6 +42,7 @@ export class VmEntry {
     this.#record = record;
     this.#status = status;
     this.log = log;
+    this.followers = { now: 0, missed: status.followers ?? 0 };
     this.#persist = persist;
     this.recordFlaw = recordFlaw;
   }

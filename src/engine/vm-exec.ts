@@ -3,12 +3,16 @@
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Code, KilnError } from "../base/errors.js";
+import { type Deferred, deferred } from "../base/runtime.js";
 import { type ExecRequestSchema, type ExecResponse, Stream } from "../gen/kiln/agent/v1/agent_pb.js";
 import { fromAgent } from "./agent-errors.js";
+import { type EngineContext, vmLogger } from "./context.js";
+import { farewell } from "./followers.js";
 import { boundedExitCode } from "./guest-numbers.js";
+import { interleave } from "./interleave.js";
 import type { LogStream } from "./log-format.js";
 import { signalNumber } from "./signals.js";
-import { runningSession } from "./vm-access.js";
+import { runningSession, stallOf } from "./vm-access.js";
 import type { VmEntry } from "./vm-entry.js";
 import { setVariable } from "./vm-plan.js";
 import { checkWord } from "./vm-validate.js";
@@ -26,74 +30,193 @@ export interface ExecSpec {
   readonly rows: number;
   /** Answers with `started` and leaves it running. */
   readonly detach: boolean;
+  /** The caller's own name for it; empty: it ends with its call. */
+  readonly id: string;
 }
+
+/** Going on with one that was started with an id. */
+export interface ExecResumption {
+  readonly id: string;
+  readonly nextSequence: bigint;
+}
+
+export type ExecAsk =
+  | { readonly kind: "start"; readonly spec: ExecSpec }
+  | { readonly kind: "resume"; readonly resume: ExecResumption };
 
 export type ProcessInput =
   | { readonly kind: "stdin"; readonly data: Uint8Array }
   | { readonly kind: "stdin-eof" }
   | { readonly kind: "resize"; readonly columns: number; readonly rows: number }
-  | { readonly kind: "signal"; readonly signal: string };
+  | { readonly kind: "signal"; readonly signal: string }
+  /** Output below it has arrived for good. */
+  | { readonly kind: "ack"; readonly sequence: bigint };
 
 export type ExecOutput =
-  | { readonly kind: "started"; readonly pid: number }
-  | { readonly kind: "output"; readonly stream: LogStream; readonly data: Uint8Array }
+  | {
+      readonly kind: "started";
+      readonly pid: number;
+      readonly resumable: boolean;
+      readonly stdinNext: bigint;
+    }
+  | {
+      readonly kind: "output";
+      readonly stream: LogStream;
+      readonly data: Uint8Array;
+      /** Sequence number behind data, of one that can be resumed. */
+      readonly next: bigint;
+    }
+  | { readonly kind: "stdin-taken"; readonly taken: bigint }
+  /** The VM stands still; empty: it goes on. */
+  | { readonly kind: "stalled"; readonly reason: string; readonly message: string }
   /** `error` says why it could not be started: the code is then 126 or 127. */
   | { readonly kind: "exit"; readonly code: number; readonly error: string };
 
 /**
- * Starts a program and carries its input and output until it ends. Aborting the signal kills it, unless detached.
+ * Starts a program, or goes on with one, and carries its input and output until it ends. A caller who leaves (the
+ * signal) ends it, unless detached; a kilnd that goes does not where it has an id.
  *
- * @throws KilnError failed_precondition `vm-<state>`, invalid_argument `no-command`, unavailable `agent-unreachable`
+ * @throws KilnError failed_precondition `vm-<state>`, `vm-stalled`; invalid_argument `no-command`; unavailable
+ * `agent-unreachable`; not_found `exec-not-found`
  */
 export async function* execInVm(
+  ctx: EngineContext,
   entry: VmEntry,
-  spec: ExecSpec,
+  ask: ExecAsk,
   input: AsyncIterable<ProcessInput>,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<ExecOutput> {
-  if (spec.args.length === 0 || spec.args[0] === "") {
-    throw new KilnError(Code.InvalidArgument, `exec in VM ${entry.name}: no command was given`, {
-      reason: "no-command",
-    });
+  const what = `exec in VM ${entry.name}`;
+  if (ask.kind === "start" && (ask.spec.args[0] ?? "") === "") {
+    throw new KilnError(Code.InvalidArgument, `${what}: no command was given`, { reason: "no-command" });
   }
   for (const word of [...spec.args, ...spec.env, spec.user, spec.workdir]) checkWord(word);
   const session = await runningSession(entry, "exec in", signal);
+  const call = new AbortController();
+  const heard = deferred<void>();
+  const said = deferred<void>();
+  const leave = () => {
+    // Said, not only cut off: a cut looks to the agent as the end of a kilnd does.
+    const id = ctx.leaving.aborted ? "" : idOf(ask);
+    const told = id === "" ? undefined : session.client.endExec({ id }, { timeoutMs: END_EXEC_MS });
+    told?.catch((error: unknown) => {
+      vmLogger(ctx, entry).debug("an exec ends by its own time", { why: KilnError.from(error).message });
+    });
+    call.abort();
+  };
+  if (signal?.aborted === true) leave();
+  else signal?.addEventListener("abort", leave, { once: true });
   try {
-    const options = signal === undefined ? {} : { signal };
-    for await (const response of session.client.exec(requests(entry, spec, input), options)) {
-      const output = fromResponse(response);
-      if (output !== undefined) yield output;
+    const asked =
+      idOf(ask) === ""
+        ? requests(entry, ask, input)
+        : lasting(requests(entry, ask, input), said, heard.promise);
+    const outputs = outputsOf(session.client.exec(asked, { signal: call.signal }));
+    for await (const output of interleave(outputs, [entry.changed], stallTeller(entry))) {
+      yield output;
+      if (output.kind !== "exit" || idOf(ask) === "") continue;
+      await farewell(signal, said.promise);
+      heard.resolve(); // half-closes: the agent may forget it
     }
   } catch (error) {
     signal?.throwIfAborted();
-    throw fromAgent(error, `exec in VM ${entry.name}`);
+    const known = fromAgent(error, what);
+    if (ask.kind === "resume" && known.code === Code.NotFound) throw notKept(entry, known);
+    throw known;
+  } finally {
+    signal?.removeEventListener("abort", leave);
+    heard.resolve();
   }
+}
+
+/** How long the agent is tried to be told of a caller that has left; its own time ends the exec otherwise. */
+const END_EXEC_MS = 5_000;
+
+function idOf(ask: ExecAsk): string {
+  if (ask.kind === "resume") return ask.resume.id;
+  return ask.spec.detach ? "" : ask.spec.id;
+}
+
+function notKept(entry: VmEntry, cause: KilnError): KilnError {
+  return new KilnError(
+    Code.NotFound,
+    `go on with an exec in VM ${entry.name}: it is not known there any more`,
+    {
+      reason: "exec-not-found",
+      hint: "the VM was started anew, or nobody has asked for it for too long",
+      cause,
+    },
+  );
+}
+
+/** What there is to say of a VM that stands still, once each time that it changes. */
+export function stallTeller(
+  entry: VmEntry,
+): () => { kind: "stalled"; reason: string; message: string } | undefined {
+  let told = "";
+  return () => {
+    const { reason = "", message = "" } = stallOf(entry) ?? {};
+    if (reason === told) return undefined;
+    told = reason;
+    return { kind: "stalled", reason, message };
+  };
+}
+
+async function* outputsOf(responses: AsyncIterable<ExecResponse>): AsyncGenerator<ExecOutput> {
+  for await (const response of responses) {
+    const output = fromResponse(response);
+    if (output !== undefined) yield output;
+  }
+}
+
+/** The requests, held open behind their end until the exit was heard. Their end is the end of stdin. */
+async function* lasting(
+  asked: AsyncGenerator<AgentRequest>,
+  said: Deferred<void>,
+  heard: Promise<void>,
+): AsyncGenerator<AgentRequest> {
+  let eof = false;
+  try {
+    for await (const request of asked) {
+      eof ||= request.message?.case === "stdinEof";
+      yield request;
+    }
+  } catch (error) {
+    if (error instanceof KilnError) throw error; // a word that is no signal
+    // The caller's stream broke: that it has left is told by its signal.
+    await heard;
+    return;
+  }
+  said.resolve();
+  if (!eof) yield { message: { case: "stdinEof", value: true } };
+  await heard;
 }
 
 type AgentRequest = MessageInitShape<typeof ExecRequestSchema>;
 
 async function* requests(
   entry: VmEntry,
-  spec: ExecSpec,
+  ask: ExecAsk,
   input: AsyncIterable<ProcessInput>,
 ): AsyncGenerator<AgentRequest> {
-  yield { message: { case: "start", value: processOf(entry, spec) } };
-  if (spec.detach) return;
-  for await (const item of input) {
-    switch (item.kind) {
-      case "stdin":
-        yield { message: { case: "stdin", value: item.data } };
-        break;
-      case "stdin-eof":
-        yield { message: { case: "stdinEof", value: true } };
-        break;
-      case "resize":
-        yield { message: { case: "resize", value: { columns: item.columns, rows: item.rows } } };
-        break;
-      case "signal":
-        yield { message: { case: "signal", value: signalNumber(item.signal) } };
-        break;
-    }
+  if (ask.kind === "resume") yield { message: { case: "resume", value: ask.resume } };
+  else yield { message: { case: "start", value: processOf(entry, ask.spec) } };
+  if (ask.kind === "start" && ask.spec.detach) return;
+  for await (const item of input) yield { message: toAgent(item) };
+}
+
+function toAgent(item: ProcessInput): NonNullable<AgentRequest["message"]> {
+  switch (item.kind) {
+    case "stdin":
+      return { case: "stdin", value: item.data };
+    case "stdin-eof":
+      return { case: "stdinEof", value: true };
+    case "resize":
+      return { case: "resize", value: { columns: item.columns, rows: item.rows } };
+    case "signal":
+      return { case: "signal", value: signalNumber(item.signal) };
+    case "ack":
+      return { case: "ack", value: item.sequence };
   }
 }
 
@@ -108,6 +231,7 @@ function processOf(entry: VmEntry, spec: ExecSpec) {
     tty: spec.tty,
     stdin: spec.stdin,
     detach: spec.detach,
+    id: spec.detach ? "" : spec.id,
     ...(spec.tty ? { window: { columns: spec.columns || 80, rows: spec.rows || 24 } } : {}),
   };
 }
@@ -121,13 +245,16 @@ function mergeEnv(own: readonly string[], added: readonly string[]): string[] {
 function fromResponse({ message }: ExecResponse): ExecOutput | undefined {
   switch (message.case) {
     case "startedPid":
-      return { kind: "started", pid: message.value };
-    case "data":
-      return {
-        kind: "output",
-        stream: message.value.stream === Stream.STDERR ? "stderr" : "stdout",
-        data: message.value.data,
-      };
+      return { kind: "started", pid: message.value, resumable: false, stdinNext: 0n };
+    case "started":
+      return { kind: "started", pid: message.value.pid, resumable: true, stdinNext: message.value.stdinNext };
+    case "stdinTaken":
+      return { kind: "stdin-taken", taken: message.value };
+    case "data": {
+      const { stream, data, sequence } = message.value;
+      const next = sequence + BigInt(data.length);
+      return { kind: "output", stream: stream === Stream.STDERR ? "stderr" : "stdout", data, next };
+    }
     case "exit":
       return { kind: "exit", code: boundedExitCode(message.value.code), error: message.value.error };
     case undefined:

@@ -4,7 +4,14 @@
 import { type FileHandle, mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
 import { encodeRecord, type LogRecord, type LogStream } from "./log-format.js";
-import { type LogPosition, positionAtEnd, positionOfTail, START } from "./log-position.js";
+import {
+  type LogPosition,
+  type OutputPlace,
+  positionAtEnd,
+  positionOf,
+  positionOfTail,
+  START,
+} from "./log-position.js";
 import { dropOldest, listSegments, resumeBoot, scanSegment, segmentName } from "./log-segments.js";
 import { Notifier, until } from "./notifier.js";
 
@@ -34,6 +41,8 @@ export interface LogChunk {
   readonly stream: LogStream;
   readonly timeNs: bigint;
   readonly data: Uint8Array;
+  /** Where the output goes on behind it. */
+  readonly next: OutputPlace;
 }
 
 interface Writer {
@@ -130,6 +139,11 @@ export class VmLog {
     return positionAtEnd(this.#directory);
   }
 
+  /** Where a client goes on that has come so far. */
+  placeOf({ boot, sequence }: OutputPlace): Promise<LogPosition> {
+    return positionOf(this.#directory, boot, sequence);
+  }
+
   /** The output in order. Ends at the present end, or with `follow` at the end of the VM. */
   async *read(options: ReadLogOptions = {}): AsyncGenerator<LogChunk> {
     const release = this.hold();
@@ -187,13 +201,14 @@ export class VmLog {
       options.signal?.throwIfAborted();
       const version = this.#version;
       const live = this.#live;
-      for await (const { segment, end, record } of framesFrom(this.#directory, position)) {
+      for await (const { segment, boot, end, record } of framesFrom(this.#directory, position)) {
         position = { segment, offset: end, skipBytes: 0 };
         if (options.until !== undefined && record.timeNs > options.until) return;
         const data = record.data.subarray(skip);
         skip = 0;
         if (data.length === 0 || (options.since !== undefined && record.timeNs < options.since)) continue;
-        yield { stream: record.stream, timeNs: record.timeNs, data: Uint8Array.from(data) };
+        const next = { boot, sequence: record.sequence + BigInt(record.data.length) };
+        yield { stream: record.stream, timeNs: record.timeNs, data: Uint8Array.from(data), next };
       }
       if (options.follow !== true || !live) return;
       await until(this.#changed, () => (this.#version === version ? undefined : true), options.signal);
@@ -234,7 +249,9 @@ async function* framesFrom(directory: string, from: LogPosition) {
   for (const segment of await listSegments(directory)) {
     if (segment.name < from.segment) continue;
     const offset = segment.name === from.segment ? from.offset : 0;
-    for await (const place of scanSegment(segment.path, offset)) yield { ...place, segment: segment.name };
+    for await (const place of scanSegment(segment.path, offset)) {
+      yield { ...place, segment: segment.name, boot: segment.boot };
+    }
   }
 }
 

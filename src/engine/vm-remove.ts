@@ -4,6 +4,7 @@ import { rm } from "node:fs/promises";
 import { KilnError } from "../base/errors.js";
 import { vmRunDirectory } from "../base/paths.js";
 import { type EngineContext, emitVmEvent, vmLogger } from "./context.js";
+import { missedFollowers } from "./followers.js";
 import type { VmEntry } from "./vm-entry.js";
 
 /** How long a client that still reads the output of a `--rm` VM may take to finish. */
@@ -19,6 +20,7 @@ export async function removeEnded(ctx: EngineContext, entry: VmEntry): Promise<v
   clearTimeout(entry.restartTimer);
   await entry.settled();
   await waitForReaders(ctx, entry);
+  if (ctx.leaving.aborted) return; // the next kilnd's
   entry.removing = true;
   ctx.vms.remove(entry);
   try {
@@ -35,6 +37,7 @@ export async function removeEnded(ctx: EngineContext, entry: VmEntry): Promise<v
 }
 
 async function waitForReaders(ctx: EngineContext, entry: VmEntry): Promise<void> {
+  await missedFollowers(ctx, entry);
   try {
     await entry.log.drained(AbortSignal.timeout(READERS_GRACE_MS));
   } catch {

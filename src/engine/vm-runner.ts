@@ -293,9 +293,11 @@ export class VmRunner {
       if (entry.live !== live) return;
       if (why !== undefined && entry.state === "running") {
         await entry.change({ to: "paused", reason: "host-disk-full" }, { message: why });
+        vmLogger(this.#ctx, entry).warn("the VM stands still: the host's disk is full", { why });
         emitVmEvent(this.#ctx, entry, "pause", { reason: "host-disk-full" });
       } else if (why === undefined && entry.state === "paused" && entry.status.reason === "host-disk-full") {
         await entry.change({ to: "running", at: isoNow(this.#ctx) });
+        vmLogger(this.#ctx, entry).info("the VM goes on: there is room on the host's disk");
         emitVmEvent(this.#ctx, entry, "unpause");
       }
     });

@@ -100,6 +100,8 @@ export const VmStatusSchema = openObject({
   kernelRelease: Text,
   ipAddress: Text,
   consoleLog: Text,
+  /** Clients that wait for its end, where it is removed then. */
+  followers: v.exactOptional(Count),
   timings: v.exactOptional(TimingsSchema),
 });
 export type VmStatus = v.InferOutput<typeof VmStatusSchema>;

@@ -121,6 +121,9 @@ export class VmVerbs {
   /** @param force ends it first */
   async remove(entry: VmEntry, force: boolean): Promise<void> {
     if (!force && isLive(entry.state)) requireState("remove", entry.name, entry.state, []);
+    // Whoever wants it gone waits for no client that may come back.
+    entry.followers.missed = 0;
+    entry.changed.notify();
     await this.#halted(entry, async () => {
       if (entry.removing) return;
       const { live } = entry;

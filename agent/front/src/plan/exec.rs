@@ -19,6 +19,7 @@ pub fn plan(given: &Split, world: &World) -> Option<ExecStart> {
     Some(ExecStart {
         vm: (*vm).to_owned(),
         config: Some(config),
+        ..Default::default()
     })
 }
 

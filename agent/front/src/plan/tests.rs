@@ -111,6 +111,7 @@ fn understands_what_people_write_to_exec() {
         let start = ExecStart {
             vm: "box".into(),
             config: Some(wanted),
+            ..Default::default()
         };
         let plan = planned(args).unwrap_or_else(|| panic!("{args:?} is plain"));
         assert_eq!(plan.verb, Verb::Exec(start), "{args:?}");
