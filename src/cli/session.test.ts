@@ -15,6 +15,8 @@ const OPTIONS: SessionOptions = {
 
 /** A program that records what it is sent and ends when told to. */
 class RecordingProgram implements Program {
+  readonly unreachable = false;
+  onStalled: ((message: string) => void) | undefined;
   readonly sent: string[] = [];
   readonly #end = deferred<void>();
   readonly #heard = deferred<string>();

@@ -1,5 +1,7 @@
 // A program in a VM wired to this process: output out, input in, size, signals, detach keys. For run, exec and attach.
 
+import { constants } from "node:os";
+import { Code, KilnError } from "../base/errors.js";
 import type { OutputChunk, TerminalSize } from "../sdk/index.js";
 import type { Context, Sink } from "./context.js";
 import { DetachFilter } from "./detach-keys.js";
@@ -12,6 +14,9 @@ export interface Program extends AsyncIterable<OutputChunk> {
   resize(size: TerminalSize): Promise<void>;
   kill(signal: string): Promise<void>;
   close(): Promise<void>;
+  /** True while nothing reaches it: what is meant for it ends this process instead. */
+  readonly unreachable: boolean;
+  onStalled: ((message: string) => void) | undefined;
 }
 
 /** What of this process the program gets. */
@@ -34,6 +39,12 @@ export type SessionEnd = "ended" | "detached";
 const PROXIED: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"];
 /** As Docker: who presses Ctrl-C so often wants out, whatever the program thinks. */
 const IMPATIENCE = 3;
+/** Ctrl-C, as a raw terminal gives it. */
+const INTERRUPT_KEY = 3;
+
+function interrupted(): KilnError {
+  return new KilnError(Code.Cancelled, "interrupted", { reason: "interrupted" });
+}
 
 /** Runs until the program's output ends or the user detaches. Undoes all that it did to this process. */
 export async function runSession(
@@ -42,21 +53,24 @@ export async function runSession(
   options: SessionOptions,
 ): Promise<SessionEnd> {
   const undo: (() => void)[] = [];
-  let detached = false;
-  const detach = () => {
-    detached = true;
+  let left: "detached" | "interrupted" | undefined;
+  const leave = (how: "detached" | "interrupted") => {
+    left = how;
     void program.close();
   };
+  program.onStalled = (message) => void context.note(`kiln: ${message}`);
   try {
     const onTerminal = options.tty && options.stdin && context.stdin.isTTY === true;
     if (onTerminal) undo.push(await enterRawMode(context.stdin));
     if (options.tty) undo.push(followSize(context, program));
-    if (options.stdin) undo.push(forwardStdin(context, program, options, onTerminal, detach));
+    if (options.stdin) undo.push(forwardStdin(context, program, options, onTerminal, leave));
     if (options.signals && !onTerminal) undo.push(forwardSignals(program));
     await pumpOutput(program, context.stdout, context.stderr);
-    return detached ? "detached" : "ended";
+    if (left === "interrupted") throw interrupted();
+    return left ?? "ended";
   } catch (error) {
-    if (detached) return "detached";
+    if (left === "interrupted") throw interrupted();
+    if (left === "detached") return "detached";
     throw error;
   } finally {
     for (const step of undo.reverse()) step();
@@ -83,11 +97,13 @@ function forwardStdin(
   program: Program,
   options: SessionOptions,
   onTerminal: boolean,
-  detach: () => void,
+  leave: (how: "detached" | "interrupted") => void,
 ): () => void {
   const { stdin } = context;
   const filter = new DetachFilter(onTerminal ? options.detachKeys : []);
   const onData = (chunk: Buffer) => {
+    // Nobody there makes a signal of the key.
+    if (onTerminal && program.unreachable && chunk.includes(INTERRUPT_KEY)) return leave("interrupted");
     const typed = filter.push(chunk);
     // Paused until kilnd has room: a guest that does not read must not fill this process.
     stdin.pause();
@@ -95,7 +111,7 @@ function forwardStdin(
       () => stdin.resume(),
       () => undefined, // the program has ended: its exit says so
     );
-    if (typed.detach) detach();
+    if (typed.detach) leave("detached");
   };
   const onEnd = () => {
     if (options.closeStdin) ignoreEnd(program.closeStdin());
@@ -118,6 +134,7 @@ function forwardSignals(program: Program): () => void {
     () => {
       if (signal === "SIGINT" || signal === "SIGTERM") interrupts++;
       if (interrupts >= IMPATIENCE) process.exit(130);
+      if (program.unreachable) process.exit(128 + constants.signals[signal]);
       ignoreEnd(program.kill(signal));
     },
   ]);

@@ -1,11 +1,12 @@
 // A VM's main program: its output, its stdin, its end.
 
+import { randomBytes } from "node:crypto";
 import type { AttachExitJson, AttachRequestJson, AttachResponseJson } from "../gen/kiln/v1/vm_pb.js";
 import { statusFromJson, vmFromJson } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
-import { type ProcessEvent, ProcessStream } from "./process-stream.js";
+import type { LastingWords } from "./lasting-stream.js";
+import { type ProcessEvent, ProcessStream, type ProcessWire } from "./process-stream.js";
 import type { VmInfo, VmStatus } from "./types.js";
-import type { WireStream } from "./wire-stream.js";
 
 /** Options of `vm.attach()`. */
 export interface AttachOptions extends CallOptions {
@@ -33,10 +34,8 @@ export interface AttachExit {
  * ```
  */
 export class Attachment extends ProcessStream<AttachResponseJson, VmInfo, AttachExit> {
-  constructor(wire: WireStream<AttachRequestJson, AttachResponseJson>, vm: string, options: AttachOptions) {
+  constructor(wire: ProcessWire<AttachResponseJson>) {
     super(wire, decodeAttach);
-    const { stdin = false, logs = false, start = false } = options;
-    wire.send({ start: { vm, stdin, logs, start } }).catch(() => undefined); // told by the messages
   }
 
   /** The VM, once kilnd has attached us. */
@@ -50,7 +49,37 @@ export class Attachment extends ProcessStream<AttachResponseJson, VmInfo, Attach
   }
 }
 
+/** The call of an attach, as it starts and as it goes on. */
+export function attachWords(
+  vm: string,
+  options: AttachOptions,
+): LastingWords<AttachRequestJson, AttachResponseJson> {
+  const { stdin = false, logs = false, start = false } = options;
+  const id = randomBytes(16).toString("hex");
+  let full = vm; // the id that kilnd says: a name may be another VM's by then
+  return {
+    start: { start: { vm, stdin, logs, start, id } },
+    resume: (place) => {
+      const after = place === undefined ? {} : { after: place };
+      return { resume: { vm: full, id, stdin, start, ...after } };
+    },
+    isUnknown: () => false,
+    ack: undefined,
+    news: ({ attached, resumable, output, stdinTaken, stalled }) => {
+      full = attached?.id ?? full;
+      return {
+        ...(resumable === undefined ? {} : { resumable: true, stdinNext: resumable.stdinNext ?? "0" }),
+        place: output?.next ?? resumable?.next,
+        bytes: output?.data?.length ?? 0,
+        stdinTaken,
+        stalled,
+      };
+    },
+  };
+}
+
 function decodeAttach(message: AttachResponseJson): ProcessEvent<VmInfo, AttachExit> {
+  if (message.stalled !== undefined) return { kind: "stalled", message: message.stalled.message ?? "" };
   if (message.output !== undefined) return { kind: "output", output: message.output };
   if (message.attached !== undefined) return { kind: "started", started: vmFromJson(message.attached) };
   if (message.exit === undefined) return { kind: "unknown" };

@@ -1,12 +1,13 @@
 // One process started in a VM: awaitable for its result, iterable for its output as it comes.
 
-import { Code, KilnError } from "../base/errors.js";
+import { randomBytes } from "node:crypto";
+import { Code, hasReason, KilnError } from "../base/errors.js";
 import type { ExecConfigJson, ExecRequestJson, ExecResponseJson } from "../gen/kiln/v1/vm_pb.js";
 import { type CapturedOutput, DEFAULT_MAX_OUTPUT_BYTES, OutputCollector } from "./captured-output.js";
 import type { CallOptions } from "./deadline.js";
-import { type ProcessEvent, ProcessStream } from "./process-stream.js";
+import type { LastingWords } from "./lasting-stream.js";
+import { type ProcessEvent, ProcessStream, type ProcessWire } from "./process-stream.js";
 import { pairs, type TerminalSize, withoutUndefined } from "./vm-options.js";
-import type { WireStream } from "./wire-stream.js";
 
 /** Options of `vm.exec()`. */
 export interface ExecOptions extends CallOptions {
@@ -70,16 +71,10 @@ export class Exec
   #stdin: WritableStream<Uint8Array | string> | undefined;
   #inputError: KilnError | undefined;
 
-  constructor(
-    wire: WireStream<ExecRequestJson, ExecResponseJson>,
-    vm: string,
-    args: readonly string[],
-    options: ExecOptions,
-  ) {
+  constructor(wire: ProcessWire<ExecResponseJson>, args: readonly string[], options: ExecOptions) {
     super(wire, decodeExec);
     this.#args = args;
     this.#options = options;
-    wire.send({ start: { vm, config: planExec(args, options) } }).catch(() => undefined); // told by the messages
     const { stdin } = options;
     if (stdin !== undefined && stdin !== "pipe") void this.#feed(sourceOf(stdin));
   }
@@ -165,7 +160,32 @@ export function planExec(args: readonly string[], options: ExecOptions): ExecCon
   });
 }
 
+/** The call of an exec, as it starts and as it goes on. */
+export function execWords(
+  vm: string,
+  args: readonly string[],
+  options: ExecOptions,
+): LastingWords<ExecRequestJson, ExecResponseJson> {
+  const id = randomBytes(16).toString("hex");
+  return {
+    start: { start: { vm, id, config: planExec(args, options) } },
+    resume: (place) => ({ resume: { vm, id, nextSequence: place?.sequence ?? "0" } }),
+    isUnknown: (error) => hasReason(error, "exec-not-found"),
+    ack: (place) => ({ ack: place.sequence ?? "0" }),
+    news: ({ started, output, stdinTaken, stalled }) => ({
+      ...(started === undefined
+        ? {}
+        : { resumable: started.resumable ?? false, stdinNext: started.stdinNext ?? "0" }),
+      place: output?.next,
+      bytes: output?.data?.length ?? 0,
+      stdinTaken,
+      stalled,
+    }),
+  };
+}
+
 function decodeExec(message: ExecResponseJson): ProcessEvent<number, ExecExit> {
+  if (message.stalled !== undefined) return { kind: "stalled", message: message.stalled.message ?? "" };
   if (message.output !== undefined) return { kind: "output", output: message.output };
   if (message.started !== undefined) return { kind: "started", started: message.started.pid ?? 0 };
   if (message.exit === undefined) return { kind: "unknown" };

@@ -1,7 +1,7 @@
 // `Kiln`: the SDK's front, one connection to one kilnd.
 
-import "../base/runtime.js";
 import type { Socket } from "node:net";
+import { delay } from "../base/runtime.js";
 import type { CallOptions } from "./deadline.js";
 import { type EventOptions, readEvents } from "./events.js";
 import { dial, type HostAddress, isNobodyListening, resolveHost, unreachable } from "./host.js";
@@ -57,7 +57,7 @@ export class Kiln implements AsyncDisposable {
   static async connect(options: ConnectOptions = {}): Promise<Kiln> {
     const address = resolveHost(options.host);
     const startable = address.isDefault && options.start !== false;
-    const transport = new Transport(() => openSocket(address, startable));
+    const transport = new Transport((again) => openSocket(address, startable, again));
     await transport.connect(options);
     return new Kiln(transport, address.socket);
   }
@@ -122,12 +122,27 @@ export class Kiln implements AsyncDisposable {
   }
 }
 
-async function openSocket(address: HostAddress, startable: boolean): Promise<Socket> {
+/** Whoever looks after kilnd brings it back first: systemd, an upgrade. */
+const RETURN_MS = 1_000;
+const RETURN_STEP_MS = 25;
+
+async function openSocket(address: HostAddress, startable: boolean, again: boolean): Promise<Socket> {
   try {
-    return await dial(address.socket);
+    return await (again ? dialPatiently(address.socket) : dial(address.socket));
   } catch (error) {
     if (!startable || !isNobodyListening(error)) throw unreachable(address.socket, error);
     const { startDaemon } = await import("./daemon-start.js");
     return startDaemon(address.socket);
+  }
+}
+
+/** Dials until somebody listens, for a while. */
+async function dialPatiently(socket: string): Promise<Socket> {
+  for (const end = Date.now() + RETURN_MS; ; await delay(RETURN_STEP_MS)) {
+    try {
+      return await dial(socket);
+    } catch (error) {
+      if (!isNobodyListening(error) || Date.now() >= end) throw error;
+    }
   }
 }

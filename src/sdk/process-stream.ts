@@ -17,7 +17,7 @@ export interface OutputChunk {
 }
 
 /** What goes to the program, in the form that ExecRequest and AttachRequest share. */
-interface InputJson {
+export interface InputJson {
   stdin?: string;
   stdinEof?: boolean;
   resize?: TerminalSize;
@@ -30,6 +30,8 @@ export interface ProcessWire<Message> {
   end(): void;
   cancel(): void;
   messages(): AsyncGenerator<Message, void>;
+  /** True while the program can't be reached. */
+  readonly unreachable?: boolean;
 }
 
 /** One message from kilnd, read. */
@@ -37,6 +39,8 @@ export type ProcessEvent<Started, Exit> =
   | { readonly kind: "started"; readonly started: Started }
   | { readonly kind: "output"; readonly output: OutputJson }
   | { readonly kind: "exit"; readonly exit: Exit }
+  /** The VM stands still, and why; empty: it goes on. */
+  | { readonly kind: "stalled"; readonly message: string }
   | { readonly kind: "unknown" };
 
 /** A running program, seen from here. Iterate it for output, once; leaving the loop early ends the call. */
@@ -49,6 +53,8 @@ export class ProcessStream<Message, Started, Exit> implements AsyncIterable<Outp
   /** The output that `started()` had to read ahead. */
   #ahead: Promise<IteratorResult<OutputChunk, void>> | undefined;
   #consumed = false;
+  /** Told once each time that the VM stands still through nobody's wish. */
+  onStalled: ((message: string) => void) | undefined;
 
   constructor(wire: ProcessWire<Message>, decode: (message: Message) => ProcessEvent<Started, Exit>) {
     this.#wire = wire;
@@ -62,6 +68,11 @@ export class ProcessStream<Message, Started, Exit> implements AsyncIterable<Outp
   /** True once somebody reads the output. */
   protected get consumed(): boolean {
     return this.#consumed;
+  }
+
+  /** True while nothing reaches the program: kilnd is away, or the VM stands still (a full disk of the host). */
+  get unreachable(): boolean {
+    return this.#wire.unreachable ?? false;
   }
 
   /** Resolves when kilnd says that it runs. */
@@ -137,6 +148,7 @@ export class ProcessStream<Message, Started, Exit> implements AsyncIterable<Outp
         const event = this.#decode(message);
         if (event.kind === "started") this.#started.resolve(event.started);
         else if (event.kind === "output") yield chunkOf(event.output);
+        else if (event.kind === "stalled" && event.message !== "") this.onStalled?.(event.message);
         else if (event.kind === "exit") {
           this.#exit.resolve(event.exit);
           this.#started.reject(endedBeforeStart());

@@ -2,6 +2,7 @@
 
 import type { StreamCalls, StreamName, UnaryCalls, UnaryName } from "./calls.js";
 import type { CallOptions } from "./deadline.js";
+import type { LastingStream, LastingWords } from "./lasting-stream.js";
 import type { WireStream } from "./wire-stream.js";
 
 /** What makes calls: a Transport, or one whose calls are all about the same object. */
@@ -20,6 +21,12 @@ export interface Calls {
     request: StreamCalls[M]["request"],
     options?: CallOptions,
   ): AsyncGenerator<StreamCalls[M]["response"], void>;
+  /** A call that carries a program, and outlives kilnd. */
+  lasting<M extends "VmService/Exec" | "VmService/Attach">(
+    method: M,
+    words: LastingWords<StreamCalls[M]["request"], StreamCalls[M]["response"]>,
+    options?: CallOptions,
+  ): LastingStream<StreamCalls[M]["request"], StreamCalls[M]["response"]>;
 }
 
 /** CallOptions with the object that the call is about: "VM web". */
@@ -34,6 +41,7 @@ export function callsAbout(calls: Calls, subject: () => string): Calls {
     unary: (method, request, options) => calls.unary(method, request, about(options)),
     stream: (method, options) => calls.stream(method, about(options)),
     serverStream: (method, request, options) => calls.serverStream(method, request, about(options)),
+    lasting: (method, words, options) => calls.lasting(method, words, about(options)),
   };
 }
 

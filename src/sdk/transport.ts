@@ -6,6 +6,7 @@ import type { Socket } from "node:net";
 import type { StreamCalls, StreamName, UnaryCalls, UnaryName } from "./calls.js";
 import { type CallOptions, callError, deadlineSignal, endedError, throwIfEnded } from "./deadline.js";
 import { cancelOn, collectBody, openRequest } from "./http-exchange.js";
+import { LastingStream, type LastingWords } from "./lasting-stream.js";
 import { type Calls, callName, type SubjectOptions } from "./scoped-calls.js";
 import { connectionLost, errorFromHttpStatus, errorFromWire } from "./wire-error.js";
 import { WireStream } from "./wire-stream.js";
@@ -19,8 +20,8 @@ const MAX_BODY_BYTES = 64 * 1024 * 1024;
 const STREAM_WINDOW_BYTES = 256 * 1024;
 const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
 
-/** Gives a connected socket to kilnd; called again when the connection was lost. */
-export type OpenSocket = () => Promise<Socket>;
+/** Gives a connected socket to kilnd; called again when the connection was lost, and told so. */
+export type OpenSocket = (again: boolean) => Promise<Socket>;
 
 /** Calls kilnd. One HTTP/2 connection, opened at the first call; idle, it does not keep the process alive. */
 export class Transport implements Calls {
@@ -28,6 +29,7 @@ export class Transport implements Calls {
   #session: Promise<ClientHttp2Session> | undefined;
   #active = 0;
   #closed = false;
+  #opened = false;
 
   constructor(openSocket: OpenSocket) {
     this.#openSocket = openSocket;
@@ -82,6 +84,24 @@ export class Transport implements Calls {
     return stream.messages();
   }
 
+  /** A call that carries a program: where the connection breaks it goes on over the next one. */
+  lasting<M extends "VmService/Exec" | "VmService/Attach">(
+    method: M,
+    words: LastingWords<StreamCalls[M]["request"], StreamCalls[M]["response"]>,
+    options: SubjectOptions = {},
+  ): LastingStream<StreamCalls[M]["request"], StreamCalls[M]["response"]> {
+    const { subject, timeoutMs } = options;
+    const signal = deadlineSignal(options);
+    const end = timeoutMs === undefined ? undefined : Date.now() + timeoutMs;
+    const what = callName(method, options);
+    const open = () => {
+      const left = end === undefined ? {} : { timeoutMs: Math.max(1, end - Date.now()) };
+      const stream = this.#openStream(method, "application/connect+json", { subject, ...left }, signal);
+      return new WireStream<StreamCalls[M]["request"], StreamCalls[M]["response"]>(what, stream, signal);
+    };
+    return new LastingStream(open, words, { what, signal, isOpen: () => !this.#closed });
+  }
+
   /** Ends the connection; calls under way fail with `unavailable`. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -117,7 +137,8 @@ export class Transport implements Calls {
   }
 
   #open(): Promise<ClientHttp2Session> {
-    const opening = this.#openSocket().then(openSession);
+    const opening = this.#openSocket(this.#opened).then(openSession);
+    this.#opened = true;
     // A failed attempt is forgotten, so that the next call tries again.
     opening.catch(() => {
       if (this.#session === opening) this.#session = undefined;

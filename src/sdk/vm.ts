@@ -2,10 +2,10 @@
 
 import { Code, hasReason, KilnError } from "../base/errors.js";
 import type { VmJson } from "../gen/kiln/v1/types_pb.js";
-import { Attachment, type AttachOptions } from "./attach.js";
+import { Attachment, type AttachOptions, attachWords } from "./attach.js";
 import { statusFromJson, vmFromJson } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
-import { Exec, type ExecOptions, planExec } from "./exec.js";
+import { Exec, type ExecOptions, execWords, planExec } from "./exec.js";
 import { type LogChunk, type LogOptions, readLogs } from "./logs.js";
 import { type Calls, callsAbout } from "./scoped-calls.js";
 import { readStats, type StatsOptions, type StatsSample } from "./stats.js";
@@ -146,7 +146,9 @@ export class Vm implements AsyncDisposable {
    * Put nothing into a shell line that somebody else chose: arguments of a list need no quoting.
    */
   exec(args: readonly string[] | string, options: ExecOptions = {}): Exec {
-    return new Exec(this.#transport.stream("VmService/Exec", options), this.id, argumentsOf(args), options);
+    const argv = argumentsOf(args);
+    const words = execWords(this.id, argv, options);
+    return new Exec(this.#transport.lasting("VmService/Exec", words, options), argv, options);
   }
 
   /** Starts a process and leaves it running, with nobody to read its output; gives its process id in the guest. */
@@ -166,7 +168,8 @@ export class Vm implements AsyncDisposable {
 
   /** The main program's output, stdin and end. */
   attach(options: AttachOptions = {}): Attachment {
-    return new Attachment(this.#transport.stream("VmService/Attach", options), this.id, options);
+    const words = attachWords(this.id, options);
+    return new Attachment(this.#transport.lasting("VmService/Attach", words, options));
   }
 
   /**
