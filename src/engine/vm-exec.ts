@@ -90,7 +90,10 @@ export async function* execInVm(
   if (ask.kind === "start" && (ask.spec.args[0] ?? "") === "") {
     throw new KilnError(Code.InvalidArgument, `${what}: no command was given`, { reason: "no-command" });
   }
-  for (const word of [...spec.args, ...spec.env, spec.user, spec.workdir]) checkWord(word);
+  if (ask.kind === "start") {
+    const { args, env, user, workdir } = ask.spec;
+    for (const word of [...args, ...env, user, workdir]) checkWord(word);
+  }
   const session = await runningSession(entry, "exec in", signal);
   const call = new AbortController();
   const heard = deferred<void>();

@@ -2,6 +2,7 @@
 // on where it was: output by its place, stdin by what was taken, size as it is now. Nothing is asked for twice.
 
 import { Code, KilnError } from "../base/errors.js";
+import { type Deferred, deferred } from "../base/runtime.js";
 import type { OutputPositionJson, VmStalledJson } from "../gen/kiln/v1/vm_pb.js";
 import { endedError } from "./deadline.js";
 import { KeptInput } from "./kept-input.js";
@@ -52,6 +53,7 @@ export class LastingStream<Request, Response> implements ProcessWire<Response> {
   readonly #kept = new KeptInput<InputJson>((data) => ({ stdin: data.toString("base64") }));
   readonly #ahead: { response: Response; news: CallNews }[] = [];
   #aheadBytes = 0;
+  #drained: Deferred<void> = deferred();
   #wire: WireStream<Request, Response>;
   #answers: AsyncGenerator<Response, void>;
   #pulling: Promise<void> | undefined;
@@ -116,6 +118,7 @@ export class LastingStream<Request, Response> implements ProcessWire<Response> {
         const next = this.#ahead.shift();
         if (next !== undefined) {
           this.#aheadBytes -= next.news.bytes ?? 0;
+          this.#drain();
           yield next.response;
           this.#acknowledge(next.news);
         } else if (this.#error !== undefined) throw this.#error;
@@ -124,14 +127,20 @@ export class LastingStream<Request, Response> implements ProcessWire<Response> {
       }
     } finally {
       this.#over = true;
+      this.#drain();
       this.#wire.cancel();
     }
+  }
+
+  #drain(): void {
+    this.#drained.resolve();
+    this.#drained = deferred();
   }
 
   /** For a writer: answers are read on, so that it hears what was taken. */
   async #room(): Promise<void> {
     if (this.#aheadBytes < MOST_AHEAD_BYTES) return this.#pull();
-    await new Promise((resolve) => setImmediate(resolve)); // its reader's turn
+    await this.#drained.promise; // its reader's turn
   }
 
   #pull(): Promise<void> {
@@ -159,7 +168,10 @@ export class LastingStream<Request, Response> implements ProcessWire<Response> {
     if (news.stalled !== undefined) this.#stalled = news.stalled.reason || undefined;
     if (news.stdinTaken !== undefined) this.#kept.take(Number(news.stdinTaken));
     if (news.place !== undefined) this.#place = news.place;
-    if (news.resumable === false) this.#kept.drop();
+    // Output before the word is a kilnd's of before all this.
+    const silent = this.#resumable === undefined && news.resumable === undefined && (news.bytes ?? 0) > 0;
+    if (silent) this.#resumable = false;
+    if (silent || news.resumable === false) this.#kept.drop();
     if (news.resumable !== undefined) {
       this.#resumable = news.resumable;
       if (news.stdinNext !== undefined) this.#kept.take(Number(news.stdinNext));

@@ -72,14 +72,15 @@ describe("one connection", { timeout: 120_000 }, () => {
   });
 
   it("carries a program's stdin and output at once", async () => {
-    const { Exec } = await import("../../src/sdk/exec.js");
+    const { Exec, execWords } = await import("../../src/sdk/exec.js");
     async function* source() {
       for (let sent = 0; sent < CHUNKS; sent++) yield CHUNK;
     }
-    const execs = [1, 2].map(
-      () =>
-        new Exec(transport.stream("VmService/Exec"), "one", ["cat"], { stdin: source(), maxOutputBytes: 1 }),
-    );
+    const execs = [1, 2].map(() => {
+      const options = { stdin: source(), maxOutputBytes: 1 };
+      const wire = transport.lasting("VmService/Exec", execWords("one", ["cat"], options));
+      return new Exec(wire, ["cat"], options);
+    });
     for (const exec of execs) {
       let bytes = 0;
       for await (const { data } of exec) bytes += data.byteLength;
