@@ -9,6 +9,7 @@ const program = (name) => () => findProgram(name) !== undefined;
 const file = (path) => () => existsSync(path);
 
 const RUN = {
+  bubblewrap: program("bwrap"),
   "ca-certificates": file("/etc/ssl/certs/ca-certificates.crt"),
   kmod: program("depmod"),
   "qemu-system-x86": program("qemu-system-x86_64"),

@@ -54,6 +54,7 @@ export function createSystemService(engine: Engine, facts: DaemonFacts): Service
         images: info.images,
         settings: facts.settings.map((setting) => ({ ...setting })),
         warnings: [...facts.warnings, ...info.warnings],
+        confinement: info.confinement.map((part) => ({ ...part })),
       };
     },
     async diskUsage() {

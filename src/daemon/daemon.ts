@@ -158,6 +158,8 @@ function roomOptions(
     firecracker: settingOf(config, "firecracker"),
     jailer: settingOf(config, "jailer"),
     trustFirecracker: settingOf(config, "trust-firecracker") === "yes",
+    bwrap: settingOf(config, "bwrap"),
+    allowUnconfined: settingOf(config, "allow-unconfined") === "yes",
   };
 }
 

@@ -61,6 +61,11 @@ export const SETTINGS = [
     "passt's program, of August 2024 or newer",
     "of this package, else the first good one in PATH",
   ),
+  text("bwrap", "bubblewrap's program, which makes the jails of VMMs", "bwrap"),
+  word("allow-unconfined", "run VMMs without a jail where this host can make none, instead of refusing", [
+    "no",
+    "yes",
+  ]),
   word("vm.users", "who VMMs run as where kilnd is root: a user per VM, or root", ["per-vm", "root"]),
   size("disk.reserve", "disk space that nothing new is made of", "512m"),
   size("memory.reserve", "memory that stays available when a VM starts", "128m"),

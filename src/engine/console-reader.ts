@@ -1,6 +1,7 @@
 // The kernel's console of a VM, from the bounded file that its VMM's driver writes.
 
-import { open, stat } from "node:fs/promises";
+import { constants } from "node:fs";
+import { lstat, open } from "node:fs/promises";
 import { errnoOf } from "../base/errors.js";
 import { delay } from "../base/runtime.js";
 
@@ -37,8 +38,9 @@ export async function* readConsole(path: string, options: ReadConsoleOptions): A
 
 async function look(path: string): Promise<{ inode: number; size: number } | undefined> {
   try {
-    const { ino, size } = await stat(path);
-    return { inode: ino, size };
+    const found = await lstat(path);
+    // A link would lead to a file that is none of the VM's.
+    return found.isFile() ? { inode: found.ino, size: found.size } : undefined;
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return undefined;
     throw error;
@@ -47,7 +49,7 @@ async function look(path: string): Promise<{ inode: number; size: number } | und
 
 async function* readFrom(path: string, from: number): AsyncGenerator<Uint8Array> {
   if ((await look(path)) === undefined) return;
-  const file = await open(path, "r");
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   try {
     for (let at = from; ; ) {
       const { bytesRead, buffer } = await file.read(Buffer.alloc(CHUNK), 0, CHUNK, at);

@@ -15,6 +15,7 @@ import { planSpec, type SpecFacts } from "./boot-plan.js";
 import { type EngineContext, isoNow, vmLogger } from "./context.js";
 import { judgeFound } from "./found-vmm.js";
 import type { LiveVm } from "./live-vm.js";
+import { reclaimDirectory } from "./reclaim.js";
 import { startsWithDaemon } from "./restart-policy.js";
 import { callBoot, createLive, specFacts } from "./vm-boot.js";
 import { makeEntry } from "./vm-create.js";
@@ -38,6 +39,7 @@ export async function loadVms(ctx: EngineContext, runner: VmRunner): Promise<voi
   const found = await findVmms(ctx);
   const gone: VmEntry[] = [];
   for (const vm of loaded) {
+    await reclaimOf(ctx, vm.record.id);
     for (const remark of vm.remarks) ctx.log.warn("a VM's file is damaged", { vm: vm.record.id, remark });
     const { status, isGone } = await settleStatus(ctx, vm, found);
     const entry = makeEntry(ctx, vm.record, status, vm.recordFlaw);
@@ -48,6 +50,23 @@ export async function loadVms(ctx: EngineContext, runner: VmRunner): Promise<voi
   const living = ctx.vms.list().filter((entry) => isLive(entry.state) && !gone.includes(entry));
   await removeOrphans(ctx, living, found);
   for (const entry of gone) await settleGone(ctx, runner, entry);
+}
+
+/** Earlier releases gave these directories to the VM's user. */
+async function reclaimOf(ctx: EngineContext, id: string): Promise<void> {
+  for (const directory of [ctx.store.vmmDirectory(id), vmRunDirectory(ctx.runRoot, id)]) {
+    try {
+      const removed = await reclaimDirectory(directory);
+      if (removed.length > 0)
+        ctx.log.error("a VM's user had put links into its directory: they are removed", {
+          vm: id,
+          directory,
+          names: removed.join(" "),
+        });
+    } catch (error) {
+      ctx.log.warn("a VM's directory can't be taken over", { vm: id, why: KilnError.from(error).message });
+    }
+  }
 }
 
 /** The status with what really runs in it. */

@@ -8,6 +8,7 @@ import type { MergeOptions, MergeResult } from "../image/index.js";
 import type { ImageStore } from "../image/types.js";
 import type { KernelBuilder } from "../kernel/index.js";
 import type { KernelCatalogue } from "../kernel/types.js";
+import type { Confinement } from "../vmm/index.js";
 import type { NetworkCardSpec, VmmDriver, VmmHandle, VmmKind, VmmProbe, VmmRecord } from "../vmm/types.js";
 import type { BaseBuilder } from "./base-builder.js";
 import type { LogRecord } from "./log-format.js";
@@ -25,6 +26,8 @@ export interface VmmRoom {
   recall(process: ProcessId, runDirectory: string): Promise<VmmRecord | undefined>;
   /** Watches a VMM that its driver can't take over; undefined where it has ended. */
   hold(record: VmmRecord, consoleLog: string, why: string): Promise<VmmHandle | undefined>;
+  /** How VMMs are confined on this host, for `kiln info`. */
+  confinement(): Promise<Confinement>;
   /** All verdicts, for `kiln info`. */
   probes(options?: Abortable): Promise<readonly VmmProbe[]>;
 }

@@ -2,6 +2,7 @@
 
 import type { KilnError } from "../base/errors.js";
 import { directoryBytes } from "../base/files.js";
+import type { Confinement } from "../vmm/index.js";
 import type { VmmProbe } from "../vmm/types.js";
 import type { EngineContext } from "./context.js";
 import { type Filters, matchesPrune } from "./filters.js";
@@ -26,6 +27,14 @@ export interface SystemInfo {
   readonly vmsRunning: number;
   readonly images: number;
   readonly warnings: readonly string[];
+  readonly confinement: readonly ConfinementPart[];
+}
+
+/** A part of what confines VMMs on this host. */
+export interface ConfinementPart {
+  readonly part: string;
+  readonly holds: boolean;
+  readonly why: string;
 }
 
 export interface Pruned {
@@ -57,6 +66,7 @@ export class SystemVerbs {
     const { host, dataRoot, vms, rooms } = this.#ctx;
     const entries = vms.list();
     const vmms = await this.#vmms();
+    const confinement = await rooms.vmms.confinement();
     const chosen = rooms.kernels.default();
     return {
       vmms,
@@ -67,7 +77,12 @@ export class SystemVerbs {
       vms: entries.length,
       vmsRunning: entries.filter((entry) => isLive(entry.state)).length,
       images: rooms.images.list().length,
-      warnings: [...(await this.#watch.warnings()), ...this.#standing(vmms, chosen === undefined)],
+      warnings: [
+        ...(await this.#watch.warnings()),
+        ...this.#standing(vmms, chosen === undefined),
+        ...warnOf(confinement),
+      ],
+      confinement: partsOf(confinement),
     };
   }
 
@@ -122,4 +137,23 @@ export class SystemVerbs {
     }
     return warnings;
   }
+}
+
+/** Which parts hold here, and why not. Pure. */
+export function partsOf({ jail, cgroups }: Confinement): ConfinementPart[] {
+  const limits = cgroups.controllers.join(", ");
+  return [
+    { part: "jail", holds: jail.holds, why: jail.why },
+    { part: "cgroup", holds: limits !== "", why: cgroups.why },
+  ];
+}
+
+function warnOf({ jail, unconfinedAllowed }: Confinement): string[] {
+  if (jail.holds) return [];
+  const hint = jail.hint === undefined ? "" : ` (${jail.hint})`;
+  return unconfinedAllowed
+    ? [
+        `VMMs run WITHOUT A JAIL, as allow-unconfined says: a guest that breaks out has this user's rights: ${jail.why}${hint}`,
+      ]
+    : [`VMs under QEMU can't be started: no jail can be made: ${jail.why}${hint}`];
 }

@@ -105,7 +105,6 @@ export async function createVm(
 /** Whatever is made of the VM on disk: its directory with the cow and both records. */
 function makeDirectory(ctx: EngineContext, record: VmRecord, base: Base): Promise<VmStatus> {
   return ctx.store.create(record, async (directory) => {
-    await ctx.ownership.openPassage(directory);
     const cow = join(directory, "cow");
     await ctx.rooms.disks.createCow(cow, cowBase(base));
     await ctx.ownership.give(cow, record.uid);

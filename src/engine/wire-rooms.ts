@@ -29,6 +29,8 @@ export interface RoomOptions {
   readonly firecracker: string | undefined;
   readonly jailer: string | undefined;
   readonly trustFirecracker: boolean;
+  readonly bwrap: string | undefined;
+  readonly allowUnconfined: boolean;
   /** Limits that are left out have the image room's defaults. */
   readonly pullLimits: Partial<ImageLimits>;
   readonly layerLimits: BuildLimits;
@@ -54,6 +56,8 @@ export function createRooms(options: RoomOptions): Rooms {
       firecracker: options.firecracker,
       jailer: options.jailer,
       trustFirecracker: options.trustFirecracker,
+      bwrap: options.bwrap,
+      allowUnconfined: options.allowUnconfined,
       probeKernel: () => probeKernel(kernels, agentPath),
     }),
     agent: AGENT,

@@ -50,6 +50,11 @@ export function infoFromJson(json: InfoResponseJson): SystemInfo {
       origin,
     })),
     warnings: json.warnings ?? [],
+    confinement: (json.confinement ?? []).map(({ part = "", holds = false, why = "" }) => ({
+      part,
+      holds,
+      why,
+    })),
   };
 }
 

@@ -273,6 +273,15 @@ export interface SystemInfo {
   readonly images: number;
   readonly settings: readonly Setting[];
   readonly warnings: readonly string[];
+  /** What confines VMMs on this host: jail, cgroup. */
+  readonly confinement: readonly ConfinementPart[];
+}
+
+/** A part of what confines VMMs, whether it holds, and why (not). */
+export interface ConfinementPart {
+  readonly part: string;
+  readonly holds: boolean;
+  readonly why: string;
 }
 
 /** Disk taken by one kind of object. */

@@ -4,12 +4,13 @@
 import { Code, KilnError } from "../base/errors.js";
 import type { Abortable } from "../base/progress.js";
 import { createFirecrackerDriver } from "./firecracker/driver.js";
+import { type Confinement, Confiner, type ConfinerOptions } from "./jail/confiner.js";
 import type { ProbeKernel } from "./kvm-verdict.js";
 import { createQemuDriver } from "./qemu/driver.js";
 import { holdVmm, recallVmm } from "./recall.js";
 import type { VmmDriver, VmmKind, VmmProbe } from "./types.js";
 
-export interface VmmsOptions {
+export interface VmmsOptions extends ConfinerOptions {
   /** Existing directory of the daemon for verdicts that cost time. */
   readonly cacheDirectory: string;
   /** agent/netguard, built; without it there are no network cards. */
@@ -48,6 +49,8 @@ export interface Vmms {
   choose(name?: string, options?: Abortable): Promise<VmmChoice>;
   /** All verdicts in order of preference, for `kiln info`. */
   probes(options?: Abortable): Promise<VmmProbe[]>;
+  /** How VMMs are confined on this host, for `kiln info`. */
+  confinement(): Promise<Confinement>;
   /** The driver for a record of an earlier kilnd. */
   driver(kind: VmmKind): VmmDriver;
   /** For VMMs whose record is lost, and for those that can't be spoken to: see recall.ts. */
@@ -55,7 +58,9 @@ export interface Vmms {
   readonly hold: typeof holdVmm;
 }
 
-export function createVmms(options: VmmsOptions): Vmms {
+export function createVmms(given: VmmsOptions): Vmms {
+  const confiner = new Confiner(given);
+  const options = { ...given, confiner };
   const drivers: Record<VmmName, VmmDriver> = {
     firecracker: createFirecrackerDriver(options),
     qemu: createQemuDriver(options),
@@ -67,6 +72,7 @@ export function createVmms(options: VmmsOptions): Vmms {
     recall: recallVmm,
     hold: holdVmm,
     driver: (kind) => drivers[kind],
+    confinement: () => confiner.confinement(),
     probes: (abort) => Promise.all(preferred.map((driver) => driver.probe(abort))),
     choose: (name, abort) =>
       name === undefined || name === "" ? best(preferred, abort) : named(drivers, name, abort),

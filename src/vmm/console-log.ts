@@ -1,7 +1,8 @@
 // The guest's console on disk: bounded, rotated, never in the guest's way. A guest may print without end, the disk
 // may be full, the disk may be slow: then bytes are dropped and counted, and the writer of the console never waits.
 
-import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
+import { constants } from "node:fs";
+import { type FileHandle, lstat, open, rename, rm } from "node:fs/promises";
 import { errnoOf } from "../base/errors.js";
 import { deferred } from "../base/runtime.js";
 
@@ -10,6 +11,11 @@ export const CONSOLE_LOG_BYTES = 1024 * 1024;
 
 /** Bytes that may wait for a slow disk before further ones are dropped. */
 const MAX_PENDING_BYTES = 256 * 1024;
+
+/** The file is in a directory that only kilnd writes; a link is none of ours all the same. */
+const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
+const APPEND = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
+const READ = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
 
 const DEFAULT_TAIL_BYTES = 4096;
 
@@ -41,7 +47,7 @@ export class ConsoleLog {
   /** The same boot, seen by a later kilnd. */
   static async resume(path: string): Promise<ConsoleLog> {
     const log = new ConsoleLog(path);
-    const found = await stat(path).catch(ignoreMissing);
+    const found = await lstat(path).catch(ignoreMissing);
     log.#size = found?.size ?? 0;
     log.#spoke.resolve();
     return log;
@@ -106,7 +112,7 @@ export class ConsoleLog {
   async #append(batch: Buffer): Promise<void> {
     if (this.#size + batch.length > CONSOLE_LOG_BYTES && this.#size > 0) await this.#rotate();
     if (this.#file === undefined) {
-      this.#file = await open(this.path, "a", 0o600);
+      this.#file = await open(this.path, APPEND, 0o600);
       this.#size = (await this.#file.stat()).size;
     }
     await this.#file.appendFile(batch);
@@ -138,7 +144,7 @@ function previousOf(path: string): string {
 }
 
 async function readTail(path: string, limit: number): Promise<Buffer> {
-  const file = await open(path, "r").catch(ignoreMissing);
+  const file = await open(path, READ).catch(ignoreMissing);
   if (file === undefined) return Buffer.alloc(0);
   try {
     const { size } = await file.stat();

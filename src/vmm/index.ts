@@ -10,6 +10,7 @@ export {
 } from "./choose.js";
 export { removeConsoleLog } from "./console-log.js";
 export { createFirecrackerDriver, type FirecrackerDriverOptions } from "./firecracker/driver.js";
+export type { Confinement } from "./jail/confiner.js";
 export type { ProbeKernel } from "./kvm-verdict.js";
 export { type ProcessRecord, readProcessRecord, writeProcessRecord } from "./process-record.js";
 export { createQemuDriver, type QemuDriverOptions, qemuCapabilities } from "./qemu/driver.js";

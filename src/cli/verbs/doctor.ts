@@ -12,6 +12,7 @@ import {
   checkPlatform,
   checkSocket,
 } from "../doctor/host-checks.js";
+import { checkJail } from "../doctor/jail-check.js";
 import {
   checkAgent,
   checkFirecracker,
@@ -59,6 +60,7 @@ async function examine(context: Context): Promise<Finding[]> {
     checkKvm(),
     checkFirecracker(env),
     checkSetpriv(env),
+    checkJail(env, uid),
     checkUserNetwork(env),
     checkDns(),
     checkAgent(),

@@ -61,7 +61,7 @@ function clientInfo(context: Context): Record<string, string> {
 }
 
 function describe(info: SystemInfo): string {
-  const parts = [`Daemon:\n${lines(daemonRows(info))}`, vmmLines(info)];
+  const parts = [`Daemon:\n${lines(daemonRows(info))}`, vmmLines(info), confinementLines(info)];
   const set = info.settings.filter(({ origin }) => origin !== "default");
   if (set.length > 0) {
     const rows = set.map(({ name, value, origin }): [string, string] => [name, `${value} (${origin})`]);
@@ -99,6 +99,14 @@ function vmmLines(info: SystemInfo): string {
     return [vmm.chosen ? `* ${name}` : `  ${name}`, vmm.why];
   });
   return rows.length === 0 ? "" : `VMMs (* is used):\n${lines(rows)}`;
+}
+
+function confinementLines({ confinement }: SystemInfo): string {
+  const rows = confinement.map(({ part, holds, why }): [string, string] => [
+    part,
+    holds ? why : `NOT HERE: ${why}`,
+  ]);
+  return rows.length === 0 ? "" : `Confinement of VMMs:\n${lines(rows)}`;
 }
 
 function lines(rows: readonly (readonly [string, string])[]): string {

@@ -1,12 +1,10 @@
 // What a launch hands over: files opened once and looked at, and sockets that listen before the VMM exists. Their names
 // stay kilnd's: the VMM can plant nothing under them, and a connection made early waits for it.
 
-import { rename, rm } from "node:fs/promises";
-import { createServer, type Server } from "node:net";
-import { join } from "node:path";
-import { Code, KilnError } from "../../base/errors.js";
+import { KilnError } from "../../base/errors.js";
 import { Pinned } from "../../base/pinned.js";
 import { UndoStack } from "../../base/undo.js";
+import { listenAt } from "../listening-socket.js";
 import { socketPath } from "../socket-path.js";
 import type { Descriptor } from "./plan.js";
 
@@ -51,38 +49,9 @@ async function take(descriptor: Descriptor, runDirectory: string, undo: UndoStac
       return pinned.fd;
     }
     case "listener": {
-      const { server, fd } = await listen(runDirectory, descriptor.name);
-      undo.push("close a listening socket", () => void server.close());
-      return fd;
+      const socket = await listenAt(socketPath(runDirectory, descriptor.name));
+      undo.push("close a listening socket", () => socket.close());
+      return socket.fd;
     }
   }
-}
-
-interface Listener {
-  readonly server: Server;
-  readonly fd: number;
-}
-
-/**
- * A listening socket of that name. Node removes the name that it was bound to when it closes the socket: the lasting
- * name is another.
- */
-async function listen(runDirectory: string, name: string): Promise<Listener> {
-  const path = socketPath(runDirectory, name);
-  const bound = join(runDirectory, `.${name}`.slice(0, name.length));
-  await rm(bound, { force: true });
-  const server = createServer((early) => early.destroy());
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (error) => reject(KilnError.from(error, `listen on ${bound}`)));
-    server.listen(bound, resolve);
-  });
-  const fd = (server as unknown as { _handle: { fd: number } | null })._handle?.fd;
-  if (fd === undefined || fd < 0) {
-    server.close();
-    throw new KilnError(Code.Internal, "this Node.js tells no descriptor of a listening socket", {
-      reason: "no-descriptor",
-    });
-  }
-  await rename(bound, path);
-  return { server, fd };
 }

@@ -112,6 +112,8 @@ export function planJail(request: JailRequest): LaunchPlan {
     ...tree.binds.flatMap(({ from, at }) => ["--ro-bind", from, at]),
     ...tree.links.flatMap(({ target, at }) => ["--symlink", target, at]),
     ...binds,
+    // Made on the way it would be closed to the VM's user.
+    ...(request.devices.length > 0 ? ["--perms", "0755", "--dir", "/dev"] : []),
     ...request.devices.flatMap((device) => ["--dev-bind", device, device]),
     ...["--remount-ro", "/", "--add-seccomp-fd", filter, "--info-fd", info],
     ...CAPABILITIES[way],

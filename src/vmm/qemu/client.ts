@@ -1,8 +1,9 @@
 // A QMP client (QEMU's machine protocol: https://www.qemu.org/docs/master/interop/qmp-spec.html). A guest that broke
 // out into QEMU writes what it likes here: lines are bounded and parsed strictly, a violation closes the connection.
 
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { Code, errnoOf, KilnError } from "../../base/errors.js";
+import { connectPinned } from "../../base/pinned.js";
 import type { Abortable } from "../../base/progress.js";
 import { deferred, delay } from "../../base/runtime.js";
 import { QmpLines, type QmpMessage } from "./qmp-lines.js";
@@ -16,6 +17,8 @@ export interface QmpEvent {
 
 export interface QmpConnectOptions extends Abortable {
   readonly timeoutMs?: number;
+  /** Users that the socket may belong to; default our own. */
+  readonly owners?: readonly number[] | undefined;
   /** Given where the socket may not be there yet: connects again until it is, or until this says that QEMU has ended. */
   readonly gone?: () => boolean;
 }
@@ -145,25 +148,12 @@ export class QmpClient {
 async function socketWhenListening(path: string, options: QmpConnectOptions): Promise<Socket> {
   for (let waitMs = 1; ; waitMs = Math.min(waitMs * 1.5, 20)) {
     try {
-      return await connectSocket(path);
+      return await connectPinned(path, options.owners ?? [process.getuid?.() ?? 0]);
     } catch (error) {
       if (options.gone === undefined || options.gone() || !isNotYet(error)) throw error;
     }
     await delay(waitMs, options.signal);
   }
-}
-
-/** A connected unix socket. @throws KilnError */
-export function connectSocket(path: string): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(path);
-    const onError = (error: Error) => reject(KilnError.from(error));
-    socket.once("error", onError);
-    socket.once("connect", () => {
-      socket.removeListener("error", onError);
-      resolve(socket);
-    });
-  });
 }
 
 function isNotYet(error: unknown): boolean {

@@ -1,8 +1,8 @@
-// QEMU's command line for one VM. Pure: host facts in, argv out. Every choice that is not obvious says which failure
+// QEMU's command line for one VM. Pure: host facts in, words out. Every choice that is not obvious says which failure
 // it prevents; the figures are in docs/design/0006-vmm-drivers.md.
 
+import { FIRST_DESCRIPTOR, type JailFile } from "../jail/plan.js";
 import { GUEST_WORDS, joinCommandLine } from "../kernel-command-line.js";
-import { planEnvironment, planPrivileges } from "../privileges.js";
 import { socketPath } from "../socket-path.js";
 import type { Accelerator, DiskSpec, VmmSpec } from "../types.js";
 
@@ -23,61 +23,83 @@ const EMULATED_CPU = "max,erms=off,fsrm=off";
 
 /** What the plan needs to know of the host. */
 export interface QemuHost {
-  /** Path of qemu-system-x86_64. */
-  readonly program: string;
   readonly accelerator: Accelerator;
   /** kHz of the host's time stamp counter; undefined where unknown. */
   readonly tscKhz: number | undefined;
-  /** Of the daemon. */
-  readonly uid: number;
-  /** The group that opens /dev/kvm, where a VMM without root's rights needs it. */
-  readonly kvmGroup: number | undefined;
 }
 
 export interface QemuSockets {
   readonly qmp: string;
   readonly console: string;
   readonly channel: string;
-  /** The network card's other end, where there is a card: kilnd listens, QEMU inherits it as descriptor 3. */
+  /** The network card's other end, where there is a card. */
   readonly net: string;
 }
 
-/** Of QEMU. */
-const NET_FD = 3;
-
 export interface QemuPlan {
-  readonly argv: readonly string[];
-  readonly env: Readonly<Record<string, string>>;
+  readonly files: readonly JailFile[];
+  /** Listening sockets that QEMU inherits, in the order of their descriptors. */
+  readonly listeners: readonly string[];
   readonly sockets: QemuSockets;
+  /** QEMU's own words. @param at where QEMU finds a file */
+  readonly command: (program: string, at: (file: JailFile) => string) => readonly string[];
 }
+
+/** All listen before QEMU runs: their names are kilnd's, and QEMU has descriptors. */
+const NAMES: QemuSockets = {
+  qmp: "qmp.sock",
+  console: "console.sock",
+  channel: "channel.sock",
+  net: "net.sock",
+};
 
 /** @throws KilnError invalid_argument for a spec that this machine cannot have */
 export function planQemu(spec: VmmSpec, host: QemuHost): QemuPlan {
-  const sockets = planSockets(spec.runDirectory);
-  const groups = host.accelerator === "kvm" && host.kvmGroup !== undefined ? [host.kvmGroup] : [];
-  const argv = [
-    ...planPrivileges({ runAs: spec.runAs, uid: host.uid, groups }),
-    host.program,
-    ...machineArguments(spec, host),
-    ...bootArguments(spec, host),
-    ...controlArguments(sockets),
-    ...spec.disks.flatMap(diskArguments),
-    ...deviceArguments(),
-    ...networkArguments(spec),
-    // The shared library's spawn=deny kills QEMU on any exec: nothing that we use needs one.
-    ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+  const kernel = { path: spec.kernel, at: "/vmlinux", writable: false, what: "kernel" };
+  const initrd = { path: spec.initrd, at: "/initrd", writable: false, what: "initramfs" };
+  const disks = spec.disks.map(({ id, path, readOnly }) => ({
+    ...{ path, at: `/disk-${id}`, writable: !readOnly, what: `disk ${id}` },
+  }));
+  const listeners = [
+    NAMES.qmp,
+    NAMES.console,
+    NAMES.channel,
+    ...(spec.network === undefined ? [] : [NAMES.net]),
   ];
-  return { argv, env: planEnvironment(spec.environment), sockets };
+  const fd = (name: string) => FIRST_DESCRIPTOR + listeners.indexOf(name);
+  return {
+    files: [kernel, initrd, ...disks],
+    listeners,
+    sockets: planSockets(spec.runDirectory),
+    command: (program, at) => [
+      program,
+      ...machineArguments(spec, host),
+      ...["-kernel", at(kernel), "-initrd", at(initrd), ...appendArguments(spec, host)],
+      ...controlArguments(fd),
+      ...spec.disks.flatMap((disk, index) => diskArguments(disk, at(disks[index] ?? kernel))),
+      ...deviceArguments(),
+      ...networkArguments(spec, fd(NAMES.net)),
+      // The shared library's spawn=deny kills QEMU on any exec: nothing that we use needs one.
+      ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+    ],
+  };
 }
 
 export function planSockets(runDirectory: string): QemuSockets {
   return {
-    qmp: socketPath(runDirectory, "qmp.sock"),
-    console: socketPath(runDirectory, "console.sock"),
-    channel: socketPath(runDirectory, "channel.sock"),
-    net: socketPath(runDirectory, "net.sock"),
+    qmp: socketPath(runDirectory, NAMES.qmp),
+    console: socketPath(runDirectory, NAMES.console),
+    channel: socketPath(runDirectory, NAMES.channel),
+    net: socketPath(runDirectory, NAMES.net),
   };
 }
+
+/** Of QEMU beside the guest's memory: code, its buffers, and what TCG has translated. */
+export function overheadBytes(spec: VmmSpec): number {
+  return (256 + translationMib(spec)) * MIB;
+}
+
+const translationMib = (spec: VmmSpec): number => Math.max(64, 16 * spec.vcpus);
 
 function machineArguments(spec: VmmSpec, host: QemuHost): string[] {
   return [
@@ -98,32 +120,31 @@ function machineArguments(spec: VmmSpec, host: QemuHost): string[] {
  * without a flush in a boot, 8 MiB doubles the boot's time. Each vCPU fills regions of its own.
  */
 function acceleratorOption(spec: VmmSpec, accelerator: Accelerator): string {
-  return accelerator === "kvm" ? "kvm" : `tcg,thread=multi,tb-size=${Math.max(64, 16 * spec.vcpus)}`;
+  return accelerator === "kvm" ? "kvm" : `tcg,thread=multi,tb-size=${translationMib(spec)}`;
 }
 
-function bootArguments(spec: VmmSpec, host: QemuHost): string[] {
+function appendArguments(spec: VmmSpec, host: QemuHost): string[] {
   const words = ["console=ttyS0", "reboot=t", ...GUEST_WORDS];
   if (host.accelerator === "tcg" && host.tscKhz !== undefined) {
     // microvm has neither PM timer nor HPET: a guest that misses the PIT calibration on a busy host hangs for ever.
     words.push(`tsc_early_khz=${host.tscKhz}`, "tsc=reliable");
   }
-  const append = joinCommandLine(words, spec.kernelArgs);
-  return ["-kernel", spec.kernel, "-initrd", spec.initrd, "-append", append];
+  return ["-append", joinCommandLine(words, spec.kernelArgs)];
 }
 
-function controlArguments(sockets: QemuSockets): string[] {
-  const chardev = (id: string, path: string) => [
+function controlArguments(fd: (name: string) => number): string[] {
+  const chardev = (id: string, name: string) => [
     "-chardev",
-    `socket,id=${id},path=${escapeOption(path)},server=on,wait=off`,
+    `socket,id=${id},fd=${fd(name)},server=on,wait=off`,
   ];
   return [
-    ...chardev("console", sockets.console),
+    ...chardev("console", NAMES.console),
     ...["-serial", "chardev:console"],
-    ...chardev("channel", sockets.channel),
+    ...chardev("channel", NAMES.channel),
     ...["-device", "virtio-serial-device,max_ports=2"],
     // Without an id QEMU tells nobody that the guest opened or closed the port.
     ...["-device", `virtserialport,chardev=channel,name=${CHANNEL_PORT_NAME},id=channel-port`],
-    ...chardev("qmp", sockets.qmp),
+    ...chardev("qmp", NAMES.qmp),
     ...["-mon", "chardev=qmp,mode=control"],
   ];
 }
@@ -132,11 +153,11 @@ function controlArguments(sockets: QemuSockets): string[] {
  * werror=enospc: a full host disk stops the guest instead of failing its write. A failed write invalidates a
  * dm-snapshot for ever, a stopped guest goes on once there is room.
  */
-function diskArguments(disk: DiskSpec): string[] {
+function diskArguments(disk: DiskSpec, filename: string): string[] {
   const file = {
     driver: "file",
     "node-name": `file-${disk.id}`,
-    filename: disk.path,
+    filename,
     "read-only": disk.readOnly,
     // A base is shared by many VMs (read locks go together); a cow file of a VM that still runs is refused.
     locking: "on",
@@ -168,16 +189,11 @@ function deviceArguments(): string[] {
   ];
 }
 
-function networkArguments(spec: VmmSpec): string[] {
+function networkArguments(spec: VmmSpec, fd: number): string[] {
   if (spec.network === undefined) return [];
   // QEMU is the server: the client may die, and a new one connects.
   return [
-    ...["-netdev", `stream,id=net0,server=on,addr.type=fd,addr.str=${NET_FD}`],
+    ...["-netdev", `stream,id=net0,server=on,addr.type=fd,addr.str=${fd}`],
     ...["-device", `virtio-net-device,netdev=net0,mac=${spec.network.mac}`],
   ];
-}
-
-/** QEMU's option syntax doubles a comma that is part of a value. */
-function escapeOption(value: string): string {
-  return value.replaceAll(",", ",,");
 }

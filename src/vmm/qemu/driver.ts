@@ -1,7 +1,7 @@
 // The QEMU driver: finds QEMU, decides between KVM and TCG, launches and finds VMs again. What goes on the command
 // line is config.ts's; what a running VM can do is handle.ts's.
 
-import { rm } from "node:fs/promises";
+import { realpath, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, KilnError } from "../../base/errors.js";
 import type { Abortable } from "../../base/progress.js";
@@ -10,7 +10,9 @@ import { UndoStack } from "../../base/undo.js";
 import { ConsoleLog } from "../console-log.js";
 import { EMULATED_CPU_LEVEL, hostCpuLevel } from "../cpu-level.js";
 import { hostTscKhz } from "../host-tsc.js";
-import { type ListeningSocket, listenAt } from "../listening-socket.js";
+import { type Confined, Confiner, type ConfinerOptions } from "../jail/confiner.js";
+import type { JailTree } from "../jail/plan.js";
+import { hostTree, type Trees } from "../jail/tree.js";
 import { assertNetguardLoaded, prepareNetguard } from "../netguard.js";
 import { kvmGroup } from "../privileges.js";
 import { checkFiles, checkReattach, checkSpec } from "../spec-check.js";
@@ -28,17 +30,21 @@ import { describeEnd, VmmProcess } from "../vmm-process.js";
 import {
   MAX_DISKS,
   MAX_VCPUS,
+  overheadBytes,
   planQemu,
   planSockets,
-  type QemuHost,
   type QemuPlan,
   type QemuSockets,
 } from "./config.js";
 import { QemuHandle } from "./handle.js";
 import { type QemuProbeOptions, QemuProber } from "./probe.js";
+import { qemuTrees } from "./program-files.js";
 import { calibrateTsc } from "./tsc-calibration.js";
 
-export interface QemuDriverOptions extends QemuProbeOptions, PasstProbeOptions {}
+export interface QemuDriverOptions extends QemuProbeOptions, PasstProbeOptions, ConfinerOptions {
+  /** Shared by the drivers of a kilnd; default: one of its own. */
+  readonly confiner?: Confiner | undefined;
+}
 
 const CONSOLE_LOG = "console.log";
 /** passt's own; QEMU's stream takes what the guest's card does. */
@@ -70,9 +76,12 @@ class QemuDriver implements VmmDriver {
   readonly #options: QemuDriverOptions;
   readonly #prober: QemuProber;
   readonly #passt: PasstProber;
+  readonly #confiner: Confiner;
+  readonly #trees = new Map<string, Trees>();
 
   constructor(options: QemuDriverOptions) {
     this.#options = options;
+    this.#confiner = options.confiner ?? new Confiner(options);
     this.#prober = new QemuProber(options);
     this.#passt = new PasstProber(options);
   }
@@ -101,19 +110,21 @@ class QemuDriver implements VmmDriver {
     if (probe.capabilities === undefined || probe.path === undefined) throw unusable(probe);
     checkSpec(spec, probe.capabilities);
     await checkFiles(spec);
-    const host = await this.#host(probe.path, probe.capabilities.accelerator);
-    const plan = planQemu(spec, host);
+    const { accelerator } = probe.capabilities;
+    const program = await realpath(probe.path);
+    const tscKhz = accelerator === "tcg" ? await this.#tscKhz(program) : undefined;
+    const plan = planQemu(spec, { accelerator, tscKhz });
     await removeSockets(plan.sockets);
 
     await using undo = new UndoStack();
     undo.push("remove QEMU's sockets", () => removeSockets(plan.sockets));
     const log = await ConsoleLog.start(join(spec.stateDirectory, CONSOLE_LOG));
     undo.push("close the console log", () => log.close());
-    const net = spec.network === undefined ? undefined : await listenAt(plan.sockets.net);
-    const vmm = await spawnQemu(plan, net);
+    const { process: vmm, facts } = await this.#confine(spec, plan, program, accelerator);
     undo.push("kill QEMU", () => vmm.kill());
     // Beside QEMU's own start; whoever waits for it hears of its failure.
-    const connecting = net && this.#connect(spec, plan.sockets);
+    const networked = spec.network !== undefined;
+    const connecting = networked ? this.#connect(spec, plan.sockets) : undefined;
     connecting?.catch(() => undefined);
     undo.push("end the user network", async () => (await connecting?.catch(() => undefined))?.end());
     const record: VmmRecord = {
@@ -123,12 +134,14 @@ class QemuDriver implements VmmDriver {
       facts: {
         ...plan.sockets,
         consoleLog: log.path,
-        ...(net === undefined ? {} : { userNetwork: "passt" }),
+        ...facts,
+        ...(networked ? { userNetwork: "passt" } : {}),
       },
     };
     const handle = new QemuHandle({
       record,
       sockets: plan.sockets,
+      owners: [ownUid()],
       process: vmm,
       log,
       memoryBytes: spec.memoryBytes,
@@ -144,13 +157,18 @@ class QemuDriver implements VmmDriver {
 
   async reattach(record: VmmRecord, spec: VmmSpec, options: Abortable = {}): Promise<VmmHandle> {
     checkReattach(record, this.kind);
-    const vmm = await VmmProcess.attach(record.process);
+    const afterEnd = await this.#confiner.afterEnd(spec.vmId, record.facts);
+    const vmm = await VmmProcess.attach(record.process, afterEnd);
     if (vmm === undefined) throw gone(spec);
     await using undo = new UndoStack();
     undo.push("stop watching QEMU", () => vmm.release());
     const sockets = planSockets(spec.runDirectory);
     const log = await ConsoleLog.resume(record.facts.consoleLog ?? join(spec.stateDirectory, CONSOLE_LOG));
-    const handle = new QemuHandle({ record, sockets, process: vmm, log, memoryBytes: spec.memoryBytes });
+    const handle = new QemuHandle({
+      ...{ record, sockets, process: vmm, log, memoryBytes: spec.memoryBytes },
+      // Before jails the VM's own user made them.
+      owners: spec.runAs === undefined ? [ownUid()] : [ownUid(), spec.runAs.uid],
+    });
     undo.push("let go of QEMU", () => handle.detach());
     let ended = false;
     void vmm.ended.then(() => {
@@ -168,15 +186,29 @@ class QemuDriver implements VmmDriver {
     return handle;
   }
 
-  async #host(program: string, accelerator: Accelerator): Promise<QemuHost> {
-    const uid = process.getuid?.() ?? 0;
-    return {
-      program,
-      accelerator,
-      uid,
-      tscKhz: accelerator === "tcg" ? await this.#tscKhz(program) : undefined,
-      kvmGroup: accelerator === "kvm" ? await kvmGroup() : undefined,
-    };
+  async #confine(
+    spec: VmmSpec,
+    plan: QemuPlan,
+    program: string,
+    accelerator: Accelerator,
+  ): Promise<Confined> {
+    const group = accelerator === "kvm" ? await kvmGroup() : undefined;
+    return this.#confiner.launch({
+      ...{ spec, driver: this.kind, program, files: plan.files, listeners: plan.listeners },
+      tree: () => this.#tree(program),
+      // Without /dev/null QEMU takes its host for one without good locks of files.
+      devices: accelerator === "kvm" ? ["/dev/null", "/dev/kvm"] : ["/dev/null"],
+      groups: group === undefined ? [] : [group],
+      overheadBytes: overheadBytes(spec),
+      command: (at) => plan.command(program, at),
+    });
+  }
+
+  /** Where no tree can be made the host's own programs are shown: they hold no secret. */
+  async #tree(program: string): Promise<JailTree> {
+    const known = this.#trees.get(program) ?? qemuTrees(program, this.#options.cacheDirectory);
+    this.#trees.set(program, known);
+    return known.get().catch(() => hostTree());
   }
 
   #connect(spec: VmmSpec, sockets: QemuSockets): Promise<UserNetworkKeeper> {
@@ -192,7 +224,7 @@ class QemuDriver implements VmmDriver {
       const { program, why } = await this.#passt.probe();
       if (program === undefined) throw noUserNetwork(why);
       const guard = await prepareNetguard(this.#options.netguard);
-      return planPasst({ program, guard, uid: process.getuid?.() ?? 0, runAs, environment });
+      return planPasst({ program, guard, uid: ownUid(), runAs, environment });
     };
     return { runDirectory, socket, plan };
   }
@@ -227,13 +259,8 @@ async function connectToNew(handle: QemuHandle, vmm: VmmProcess, options: Aborta
   }
 }
 
-/** With the listening end of its network card, where it has one; ours is closed. */
-async function spawnQemu(plan: QemuPlan, net: ListeningSocket | undefined): Promise<VmmProcess> {
-  try {
-    return await VmmProcess.spawn({ ...plan, descriptors: net === undefined ? [] : [net.fd] });
-  } finally {
-    net?.close();
-  }
+function ownUid(): number {
+  return process.getuid?.() ?? 0;
 }
 
 /** A kilnd that died between spawn and `cont` left a guest that never ran; one that stalled needs its watch. */

@@ -3,13 +3,14 @@
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { Code, KilnError } from "../../base/errors.js";
+import { connectPinned } from "../../base/pinned.js";
 import type { Abortable } from "../../base/progress.js";
 import type { ConsoleLog } from "../console-log.js";
 import { ExclusiveChannel } from "../exclusive-channel.js";
 import type { VmmExit, VmmHandle, VmmRecord, VmmStats } from "../types.js";
 import type { NetworkNotice, UserNetworkKeeper } from "../user-network/index.js";
 import type { ProcessEnd, VmmProcess } from "../vmm-process.js";
-import { connectSocket, QmpClient, type QmpConnectOptions, type QmpEvent } from "./client.js";
+import { QmpClient, type QmpConnectOptions, type QmpEvent } from "./client.js";
 import type { QemuSockets } from "./config.js";
 import { judgeExit } from "./exit-cause.js";
 import { StallWatch } from "./stall.js";
@@ -22,6 +23,8 @@ const LAST_EVENTS_MS = 1000;
 export interface QemuHandleParts {
   readonly record: VmmRecord;
   readonly sockets: QemuSockets;
+  /** Users that they may belong to: kilnd's, and of a VM of an earlier release its own. */
+  readonly owners: readonly number[];
   readonly process: VmmProcess;
   readonly log: ConsoleLog;
   readonly memoryBytes: number;
@@ -49,16 +52,16 @@ export class QemuHandle implements VmmHandle {
     this.record = parts.record;
     this.firstOutput = parts.log.firstOutput;
     this.consoleLog = parts.log.path;
-    this.#channel = new ExclusiveChannel(() => connectSocket(parts.sockets.channel));
+    this.#channel = new ExclusiveChannel(() => connectPinned(parts.sockets.channel, parts.owners));
     this.exited = parts.process.ended.then((end) => this.#afterEnd(end));
   }
 
   /** Takes the control and console sockets; legal once. The guest's state is as it was. */
   async connect(options: QmpConnectOptions): Promise<void> {
-    const { process, sockets, log } = this.#parts;
-    this.#client = await QmpClient.connect(sockets.qmp, (event) => this.#take(event), options);
+    const { process, sockets, owners, log } = this.#parts;
+    this.#client = await QmpClient.connect(sockets.qmp, (event) => this.#take(event), { ...options, owners });
     void this.#client.closed.then(() => process.expectEnd());
-    this.#console = await connectSocket(sockets.console);
+    this.#console = await connectPinned(sockets.console, owners);
     this.#console.on("data", (chunk: Buffer) => log.write(chunk));
     // Its end is QEMU's end, which is watched elsewhere.
     this.#console.on("error", () => undefined);

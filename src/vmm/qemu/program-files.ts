@@ -6,8 +6,9 @@ import { readdir, realpath } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { exists } from "../../base/files.js";
+import { Trees } from "../jail/tree.js";
 import { planEnvironment } from "../privileges.js";
-import { findProgram } from "../programs.js";
+import { findProgram, versionText } from "../programs.js";
 
 const run = promisify(execFile);
 const TIMEOUT_MS = 20_000;
@@ -21,6 +22,17 @@ const FIRMWARE = [
   "pvh.bin",
   "kvmvapic.bin",
 ];
+
+/** Trees in which that QEMU has told its version from inside a jail. @param program its real path */
+export function qemuTrees(program: string, cacheDirectory: string): Trees {
+  return new Trees({
+    directory: cacheDirectory,
+    purpose: program,
+    listFiles: () => listQemuFiles(program),
+    // Its modules and firmware show at the first start only; libraries that are missing show at once.
+    tryOut: async () => void (await versionText(program)),
+  });
+}
 
 /** @param program QEMU's real path */
 export async function listQemuFiles(program: string): Promise<string[]> {

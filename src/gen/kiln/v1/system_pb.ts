@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiln/v1/system.proto.
  */
 export const file_kiln_v1_system: GenFile = /*@__PURE__*/
-  fileDesc("ChRraWxuL3YxL3N5c3RlbS5wcm90bxIHa2lsbi52MSIUChJMaXN0S2VybmVsc1JlcXVlc3QiNwoTTGlzdEtlcm5lbHNSZXNwb25zZRIgCgdrZXJuZWxzGAEgAygLMg8ua2lsbi52MS5LZXJuZWwiZAoTSW1wb3J0S2VybmVsUmVxdWVzdBIOCgZzb3VyY2UYASABKAkSDAoEbmFtZRgCIAEoCRIUCgxtYWtlX2RlZmF1bHQYAyABKAgSGQoRbW9kdWxlc19kaXJlY3RvcnkYBCABKAkiawoUSW1wb3J0S2VybmVsUmVzcG9uc2USJQoIcHJvZ3Jlc3MYASABKAsyES5raWxuLnYxLlByb2dyZXNzSAASIQoGa2VybmVsGAIgASgLMg8ua2lsbi52MS5LZXJuZWxIAEIJCgdtZXNzYWdlIn8KEkJ1aWxkS2VybmVsUmVxdWVzdBIPCgd2ZXJzaW9uGAEgASgJEhQKDGFyY2hpdGVjdHVyZRgCIAEoCRIQCghub19jYWNoZRgDIAEoCBIMCgRqb2JzGAQgASgNEgwKBG5hbWUYBSABKAkSFAoMbWFrZV9kZWZhdWx0GAYgASgIIm4KE0J1aWxkS2VybmVsUmVzcG9uc2USJQoIcHJvZ3Jlc3MYASABKAsyES5raWxuLnYxLlByb2dyZXNzSAASJQoFYnVpbHQYAiABKAsyFC5raWxuLnYxLkJ1aWx0S2VybmVsSABCCQoHbWVzc2FnZSJxCgtCdWlsdEtlcm5lbBIdCgVpbWFnZRgBIAEoCzIOLmtpbG4udjEuSW1hZ2USEgoKaW1hZ2VfbmFtZRgCIAEoCRIfCgZrZXJuZWwYAyABKAsyDy5raWxuLnYxLktlcm5lbBIOCgZjYWNoZWQYBCABKAgiNAoTUmVtb3ZlS2VybmVsUmVxdWVzdBIOCgZrZXJuZWwYASABKAkSDQoFZm9yY2UYAiABKAgiIgoUUmVtb3ZlS2VybmVsUmVzcG9uc2USCgoCaWQYASABKAkiEAoOVmVyc2lvblJlcXVlc3QidgoPVmVyc2lvblJlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSEwoLYXBpX3ZlcnNpb24YAiABKAkSFQoNYWdlbnRfdmVyc2lvbhgDIAEoCRIUCgxub2RlX3ZlcnNpb24YBCABKAkSEAoIcGxhdGZvcm0YBSABKAkiDQoLSW5mb1JlcXVlc3Qi2gEKCVZtbUNob2ljZRILCgN2bW0YASABKAkSEwoLYWNjZWxlcmF0b3IYAiABKAkSDwoHdmVyc2lvbhgDIAEoCRIOCgZjaG9zZW4YBCABKAgSCwoDd2h5GAUgASgJEgwKBHBhdGgYBiABKAkSOgoMY2FwYWJpbGl0aWVzGAcgAygLMiQua2lsbi52MS5WbW1DaG9pY2UuQ2FwYWJpbGl0aWVzRW50cnkaMwoRQ2FwYWJpbGl0aWVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASI2CgdTZXR0aW5nEgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAkSDgoGb3JpZ2luGAMgASgJIugCCgxJbmZvUmVzcG9uc2USKQoHdmVyc2lvbhgBIAEoCzIYLmtpbG4udjEuVmVyc2lvblJlc3BvbnNlEiAKBHZtbXMYAiADKAsyEi5raWxuLnYxLlZtbUNob2ljZRIfCgZrZXJuZWwYAyABKAsyDy5raWxuLnYxLktlcm5lbBIRCglkYXRhX3Jvb3QYBCABKAkSEAoIcnVuX3Jvb3QYBSABKAkSDgoGc29ja2V0GAYgASgJEgwKBGNwdXMYByABKA0SFAoMbWVtb3J5X2J5dGVzGAggASgEEhcKD2Rpc2tfZnJlZV9ieXRlcxgJIAEoBBIQCghyb290bGVzcxgKIAEoCBILCgN2bXMYCyABKA0SEwoLdm1zX3J1bm5pbmcYDCABKA0SDgoGaW1hZ2VzGA0gASgNEiIKCHNldHRpbmdzGA4gAygLMhAua2lsbi52MS5TZXR0aW5nEhAKCHdhcm5pbmdzGA8gAygJIhIKEERpc2tVc2FnZVJlcXVlc3QiZgoIVXNhZ2VSb3cSDAoEdHlwZRgBIAEoCRINCgV0b3RhbBgCIAEoDRIOCgZhY3RpdmUYAyABKA0SEgoKc2l6ZV9ieXRlcxgEIAEoBBIZChFyZWNsYWltYWJsZV9ieXRlcxgFIAEoBCJDChFEaXNrVXNhZ2VSZXNwb25zZRIfCgRyb3dzGAEgAygLMhEua2lsbi52MS5Vc2FnZVJvdxINCgVsZWFrcxgCIAMoCSIsCgxQcnVuZVJlcXVlc3QSCwoDYWxsGAEgASgIEg8KB2ZpbHRlcnMYAiADKAkiVAoNUHJ1bmVSZXNwb25zZRILCgN2bXMYASADKAkSDgoGaW1hZ2VzGAIgAygJEg0KBWJhc2VzGAMgAygJEhcKD3JlY2xhaW1lZF9ieXRlcxgEIAEoBCKMAQoNRXZlbnRzUmVxdWVzdBIUCgxhZnRlcl9jdXJzb3IYASABKAQSKQoFc2luY2UYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKBXVudGlsGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdmaWx0ZXJzGAQgAygJIi8KDkV2ZW50c1Jlc3BvbnNlEh0KBWV2ZW50GAEgASgLMg4ua2lsbi52MS5FdmVudDLBAgoNS2VybmVsU2VydmljZRJICgtMaXN0S2VybmVscxIbLmtpbG4udjEuTGlzdEtlcm5lbHNSZXF1ZXN0Ghwua2lsbi52MS5MaXN0S2VybmVsc1Jlc3BvbnNlEk0KDEltcG9ydEtlcm5lbBIcLmtpbG4udjEuSW1wb3J0S2VybmVsUmVxdWVzdBodLmtpbG4udjEuSW1wb3J0S2VybmVsUmVzcG9uc2UwARJKCgtCdWlsZEtlcm5lbBIbLmtpbG4udjEuQnVpbGRLZXJuZWxSZXF1ZXN0Ghwua2lsbi52MS5CdWlsZEtlcm5lbFJlc3BvbnNlMAESSwoMUmVtb3ZlS2VybmVsEhwua2lsbi52MS5SZW1vdmVLZXJuZWxSZXF1ZXN0Gh0ua2lsbi52MS5SZW1vdmVLZXJuZWxSZXNwb25zZTK7AgoNU3lzdGVtU2VydmljZRI8CgdWZXJzaW9uEhcua2lsbi52MS5WZXJzaW9uUmVxdWVzdBoYLmtpbG4udjEuVmVyc2lvblJlc3BvbnNlEjMKBEluZm8SFC5raWxuLnYxLkluZm9SZXF1ZXN0GhUua2lsbi52MS5JbmZvUmVzcG9uc2USQgoJRGlza1VzYWdlEhkua2lsbi52MS5EaXNrVXNhZ2VSZXF1ZXN0Ghoua2lsbi52MS5EaXNrVXNhZ2VSZXNwb25zZRI2CgVQcnVuZRIVLmtpbG4udjEuUHJ1bmVSZXF1ZXN0GhYua2lsbi52MS5QcnVuZVJlc3BvbnNlEjsKBkV2ZW50cxIWLmtpbG4udjEuRXZlbnRzUmVxdWVzdBoXLmtpbG4udjEuRXZlbnRzUmVzcG9uc2UwAWIGcHJvdG8z", [file_google_protobuf_timestamp, file_kiln_v1_types]);
+  fileDesc("ChRraWxuL3YxL3N5c3RlbS5wcm90bxIHa2lsbi52MSIUChJMaXN0S2VybmVsc1JlcXVlc3QiNwoTTGlzdEtlcm5lbHNSZXNwb25zZRIgCgdrZXJuZWxzGAEgAygLMg8ua2lsbi52MS5LZXJuZWwiZAoTSW1wb3J0S2VybmVsUmVxdWVzdBIOCgZzb3VyY2UYASABKAkSDAoEbmFtZRgCIAEoCRIUCgxtYWtlX2RlZmF1bHQYAyABKAgSGQoRbW9kdWxlc19kaXJlY3RvcnkYBCABKAkiawoUSW1wb3J0S2VybmVsUmVzcG9uc2USJQoIcHJvZ3Jlc3MYASABKAsyES5raWxuLnYxLlByb2dyZXNzSAASIQoGa2VybmVsGAIgASgLMg8ua2lsbi52MS5LZXJuZWxIAEIJCgdtZXNzYWdlIn8KEkJ1aWxkS2VybmVsUmVxdWVzdBIPCgd2ZXJzaW9uGAEgASgJEhQKDGFyY2hpdGVjdHVyZRgCIAEoCRIQCghub19jYWNoZRgDIAEoCBIMCgRqb2JzGAQgASgNEgwKBG5hbWUYBSABKAkSFAoMbWFrZV9kZWZhdWx0GAYgASgIIm4KE0J1aWxkS2VybmVsUmVzcG9uc2USJQoIcHJvZ3Jlc3MYASABKAsyES5raWxuLnYxLlByb2dyZXNzSAASJQoFYnVpbHQYAiABKAsyFC5raWxuLnYxLkJ1aWx0S2VybmVsSABCCQoHbWVzc2FnZSJxCgtCdWlsdEtlcm5lbBIdCgVpbWFnZRgBIAEoCzIOLmtpbG4udjEuSW1hZ2USEgoKaW1hZ2VfbmFtZRgCIAEoCRIfCgZrZXJuZWwYAyABKAsyDy5raWxuLnYxLktlcm5lbBIOCgZjYWNoZWQYBCABKAgiNAoTUmVtb3ZlS2VybmVsUmVxdWVzdBIOCgZrZXJuZWwYASABKAkSDQoFZm9yY2UYAiABKAgiIgoUUmVtb3ZlS2VybmVsUmVzcG9uc2USCgoCaWQYASABKAkiEAoOVmVyc2lvblJlcXVlc3QidgoPVmVyc2lvblJlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSEwoLYXBpX3ZlcnNpb24YAiABKAkSFQoNYWdlbnRfdmVyc2lvbhgDIAEoCRIUCgxub2RlX3ZlcnNpb24YBCABKAkSEAoIcGxhdGZvcm0YBSABKAkiDQoLSW5mb1JlcXVlc3Qi2gEKCVZtbUNob2ljZRILCgN2bW0YASABKAkSEwoLYWNjZWxlcmF0b3IYAiABKAkSDwoHdmVyc2lvbhgDIAEoCRIOCgZjaG9zZW4YBCABKAgSCwoDd2h5GAUgASgJEgwKBHBhdGgYBiABKAkSOgoMY2FwYWJpbGl0aWVzGAcgAygLMiQua2lsbi52MS5WbW1DaG9pY2UuQ2FwYWJpbGl0aWVzRW50cnkaMwoRQ2FwYWJpbGl0aWVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASI2CgdTZXR0aW5nEgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAkSDgoGb3JpZ2luGAMgASgJIjcKC0NvbmZpbmVtZW50EgwKBHBhcnQYASABKAkSDQoFaG9sZHMYAiABKAgSCwoDd2h5GAMgASgJIpMDCgxJbmZvUmVzcG9uc2USKQoHdmVyc2lvbhgBIAEoCzIYLmtpbG4udjEuVmVyc2lvblJlc3BvbnNlEiAKBHZtbXMYAiADKAsyEi5raWxuLnYxLlZtbUNob2ljZRIfCgZrZXJuZWwYAyABKAsyDy5raWxuLnYxLktlcm5lbBIRCglkYXRhX3Jvb3QYBCABKAkSEAoIcnVuX3Jvb3QYBSABKAkSDgoGc29ja2V0GAYgASgJEgwKBGNwdXMYByABKA0SFAoMbWVtb3J5X2J5dGVzGAggASgEEhcKD2Rpc2tfZnJlZV9ieXRlcxgJIAEoBBIQCghyb290bGVzcxgKIAEoCBILCgN2bXMYCyABKA0SEwoLdm1zX3J1bm5pbmcYDCABKA0SDgoGaW1hZ2VzGA0gASgNEiIKCHNldHRpbmdzGA4gAygLMhAua2lsbi52MS5TZXR0aW5nEhAKCHdhcm5pbmdzGA8gAygJEikKC2NvbmZpbmVtZW50GBAgAygLMhQua2lsbi52MS5Db25maW5lbWVudCISChBEaXNrVXNhZ2VSZXF1ZXN0ImYKCFVzYWdlUm93EgwKBHR5cGUYASABKAkSDQoFdG90YWwYAiABKA0SDgoGYWN0aXZlGAMgASgNEhIKCnNpemVfYnl0ZXMYBCABKAQSGQoRcmVjbGFpbWFibGVfYnl0ZXMYBSABKAQiQwoRRGlza1VzYWdlUmVzcG9uc2USHwoEcm93cxgBIAMoCzIRLmtpbG4udjEuVXNhZ2VSb3cSDQoFbGVha3MYAiADKAkiLAoMUHJ1bmVSZXF1ZXN0EgsKA2FsbBgBIAEoCBIPCgdmaWx0ZXJzGAIgAygJIlQKDVBydW5lUmVzcG9uc2USCwoDdm1zGAEgAygJEg4KBmltYWdlcxgCIAMoCRINCgViYXNlcxgDIAMoCRIXCg9yZWNsYWltZWRfYnl0ZXMYBCABKAQijAEKDUV2ZW50c1JlcXVlc3QSFAoMYWZ0ZXJfY3Vyc29yGAEgASgEEikKBXNpbmNlGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHZmlsdGVycxgEIAMoCSIvCg5FdmVudHNSZXNwb25zZRIdCgVldmVudBgBIAEoCzIOLmtpbG4udjEuRXZlbnQywQIKDUtlcm5lbFNlcnZpY2USSAoLTGlzdEtlcm5lbHMSGy5raWxuLnYxLkxpc3RLZXJuZWxzUmVxdWVzdBocLmtpbG4udjEuTGlzdEtlcm5lbHNSZXNwb25zZRJNCgxJbXBvcnRLZXJuZWwSHC5raWxuLnYxLkltcG9ydEtlcm5lbFJlcXVlc3QaHS5raWxuLnYxLkltcG9ydEtlcm5lbFJlc3BvbnNlMAESSgoLQnVpbGRLZXJuZWwSGy5raWxuLnYxLkJ1aWxkS2VybmVsUmVxdWVzdBocLmtpbG4udjEuQnVpbGRLZXJuZWxSZXNwb25zZTABEksKDFJlbW92ZUtlcm5lbBIcLmtpbG4udjEuUmVtb3ZlS2VybmVsUmVxdWVzdBodLmtpbG4udjEuUmVtb3ZlS2VybmVsUmVzcG9uc2UyuwIKDVN5c3RlbVNlcnZpY2USPAoHVmVyc2lvbhIXLmtpbG4udjEuVmVyc2lvblJlcXVlc3QaGC5raWxuLnYxLlZlcnNpb25SZXNwb25zZRIzCgRJbmZvEhQua2lsbi52MS5JbmZvUmVxdWVzdBoVLmtpbG4udjEuSW5mb1Jlc3BvbnNlEkIKCURpc2tVc2FnZRIZLmtpbG4udjEuRGlza1VzYWdlUmVxdWVzdBoaLmtpbG4udjEuRGlza1VzYWdlUmVzcG9uc2USNgoFUHJ1bmUSFS5raWxuLnYxLlBydW5lUmVxdWVzdBoWLmtpbG4udjEuUHJ1bmVSZXNwb25zZRI7CgZFdmVudHMSFi5raWxuLnYxLkV2ZW50c1JlcXVlc3QaFy5raWxuLnYxLkV2ZW50c1Jlc3BvbnNlMAFiBnByb3RvMw", [file_google_protobuf_timestamp, file_kiln_v1_types]);
 
 /**
  * @generated from message kiln.v1.ListKernelsRequest
@@ -685,6 +685,57 @@ export const SettingSchema: GenMessage<Setting, {jsonType: SettingJson}> = /*@__
   messageDesc(file_kiln_v1_system, 13);
 
 /**
+ * A part of what confines VMMs, and whether it holds on this host.
+ *
+ * @generated from message kiln.v1.Confinement
+ */
+export type Confinement = Message<"kiln.v1.Confinement"> & {
+  /**
+   * @generated from field: string part = 1;
+   */
+  part: string;
+
+  /**
+   * @generated from field: bool holds = 2;
+   */
+  holds: boolean;
+
+  /**
+   * @generated from field: string why = 3;
+   */
+  why: string;
+};
+
+/**
+ * A part of what confines VMMs, and whether it holds on this host.
+ *
+ * @generated from message kiln.v1.Confinement
+ */
+export type ConfinementJson = {
+  /**
+   * @generated from field: string part = 1;
+   */
+  part?: string;
+
+  /**
+   * @generated from field: bool holds = 2;
+   */
+  holds?: boolean;
+
+  /**
+   * @generated from field: string why = 3;
+   */
+  why?: string;
+};
+
+/**
+ * Describes the message kiln.v1.Confinement.
+ * Use `create(ConfinementSchema)` to create a new message.
+ */
+export const ConfinementSchema: GenMessage<Confinement, {jsonType: ConfinementJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_system, 14);
+
+/**
  * @generated from message kiln.v1.InfoResponse
  */
 export type InfoResponse = Message<"kiln.v1.InfoResponse"> & {
@@ -762,6 +813,11 @@ export type InfoResponse = Message<"kiln.v1.InfoResponse"> & {
    * @generated from field: repeated string warnings = 15;
    */
   warnings: string[];
+
+  /**
+   * @generated from field: repeated kiln.v1.Confinement confinement = 16;
+   */
+  confinement: Confinement[];
 };
 
 /**
@@ -842,6 +898,11 @@ export type InfoResponseJson = {
    * @generated from field: repeated string warnings = 15;
    */
   warnings?: string[];
+
+  /**
+   * @generated from field: repeated kiln.v1.Confinement confinement = 16;
+   */
+  confinement?: ConfinementJson[];
 };
 
 /**
@@ -849,7 +910,7 @@ export type InfoResponseJson = {
  * Use `create(InfoResponseSchema)` to create a new message.
  */
 export const InfoResponseSchema: GenMessage<InfoResponse, {jsonType: InfoResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 14);
+  messageDesc(file_kiln_v1_system, 15);
 
 /**
  * @generated from message kiln.v1.DiskUsageRequest
@@ -868,7 +929,7 @@ export type DiskUsageRequestJson = {
  * Use `create(DiskUsageRequestSchema)` to create a new message.
  */
 export const DiskUsageRequestSchema: GenMessage<DiskUsageRequest, {jsonType: DiskUsageRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 15);
+  messageDesc(file_kiln_v1_system, 16);
 
 /**
  * @generated from message kiln.v1.UsageRow
@@ -943,7 +1004,7 @@ export type UsageRowJson = {
  * Use `create(UsageRowSchema)` to create a new message.
  */
 export const UsageRowSchema: GenMessage<UsageRow, {jsonType: UsageRowJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 16);
+  messageDesc(file_kiln_v1_system, 17);
 
 /**
  * @generated from message kiln.v1.DiskUsageResponse
@@ -980,7 +1041,7 @@ export type DiskUsageResponseJson = {
  * Use `create(DiskUsageResponseSchema)` to create a new message.
  */
 export const DiskUsageResponseSchema: GenMessage<DiskUsageResponse, {jsonType: DiskUsageResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 17);
+  messageDesc(file_kiln_v1_system, 18);
 
 /**
  * @generated from message kiln.v1.PruneRequest
@@ -1017,7 +1078,7 @@ export type PruneRequestJson = {
  * Use `create(PruneRequestSchema)` to create a new message.
  */
 export const PruneRequestSchema: GenMessage<PruneRequest, {jsonType: PruneRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 18);
+  messageDesc(file_kiln_v1_system, 19);
 
 /**
  * @generated from message kiln.v1.PruneResponse
@@ -1074,7 +1135,7 @@ export type PruneResponseJson = {
  * Use `create(PruneResponseSchema)` to create a new message.
  */
 export const PruneResponseSchema: GenMessage<PruneResponse, {jsonType: PruneResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 19);
+  messageDesc(file_kiln_v1_system, 20);
 
 /**
  * @generated from message kiln.v1.EventsRequest
@@ -1131,7 +1192,7 @@ export type EventsRequestJson = {
  * Use `create(EventsRequestSchema)` to create a new message.
  */
 export const EventsRequestSchema: GenMessage<EventsRequest, {jsonType: EventsRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 20);
+  messageDesc(file_kiln_v1_system, 21);
 
 /**
  * @generated from message kiln.v1.EventsResponse
@@ -1158,7 +1219,7 @@ export type EventsResponseJson = {
  * Use `create(EventsResponseSchema)` to create a new message.
  */
 export const EventsResponseSchema: GenMessage<EventsResponse, {jsonType: EventsResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 21);
+  messageDesc(file_kiln_v1_system, 22);
 
 /**
  * @generated from service kiln.v1.KernelService

@@ -1,0 +1,168 @@
+// Starts VMMs confined: in a jail where this host can make one, under a cgroup where it may. What can't be had is
+// refused, or told, never left out in silence.
+
+import { readFile } from "node:fs/promises";
+import { arch } from "node:os";
+import { planEnvironment } from "../privileges.js";
+import type { VmmSpec } from "../types.js";
+import type { VmmProcess } from "../vmm-process.js";
+import { type CgroupVerdict, planCgroups, prepareCgroups, readCgroupHost, VmCgroup } from "./cgroup.js";
+import { launchVmm } from "./launch.js";
+import { type JailFile, type JailTree, planJail, planUnconfined, type ResourceLimits } from "./plan.js";
+import { AF_UNIX, jailFilter } from "./seccomp.js";
+import type { Architecture } from "./syscalls.js";
+import { type JailVerdict, judgeJail, requireJail } from "./verdict.js";
+
+export interface ConfinerOptions {
+  /** Path or name; default bwrap. */
+  readonly bwrap?: string | undefined;
+  /** Run VMMs without a jail where none can be made, instead of refusing. */
+  readonly allowUnconfined?: boolean | undefined;
+}
+
+/** What holds on this host, for `kiln info`. */
+export interface Confinement {
+  readonly jail: JailVerdict;
+  readonly cgroups: CgroupVerdict;
+  readonly unconfinedAllowed: boolean;
+}
+
+export interface ConfinedLaunch {
+  readonly spec: VmmSpec;
+  readonly driver: "qemu" | "firecracker";
+  /** The VMM's real path. */
+  readonly program: string;
+  readonly tree: () => Promise<JailTree>;
+  readonly files: readonly JailFile[];
+  readonly listeners: readonly string[];
+  readonly devices: readonly string[];
+  readonly groups: readonly number[];
+  /** Of the VMM beside the guest's memory. */
+  readonly overheadBytes: number;
+  /** @param at where the VMM finds a file of `files` */
+  readonly command: (at: (file: JailFile) => string) => readonly string[];
+}
+
+export interface Confined {
+  readonly process: VmmProcess;
+  /** For the VM's record. */
+  readonly facts: Readonly<Record<string, string>>;
+}
+
+const MAX_OPEN_FILES = 1024;
+/** QEMU has up to 64 threads for its disks. */
+const MAX_THREADS = 128;
+/** For page tables and what the kernel charges besides: 1/16. */
+const CHARGED_PART = 16;
+
+export class Confiner {
+  readonly #options: ConfinerOptions;
+  readonly #uid = process.getuid?.() ?? 0;
+  #found: Promise<Confinement> | undefined;
+
+  constructor(options: ConfinerOptions) {
+    this.#options = options;
+  }
+
+  /** Found out once, by trying. */
+  confinement(): Promise<Confinement> {
+    this.#found ??= this.#find();
+    return this.#found;
+  }
+
+  /** @throws KilnError failed_precondition `no-jail`; `vmm-not-started`; what opening the files says */
+  async launch(request: ConfinedLaunch): Promise<Confined> {
+    const { jail, cgroups, unconfinedAllowed } = await this.confinement();
+    if (!unconfinedAllowed) requireJail(jail);
+    const { spec } = request;
+    const plan = jail.holds ? await this.#planJail(request, jail) : await this.#planUnconfined(request);
+    const cgroup = cgroups.place && (await VmCgroup.create(cgroups.place, spec.vmId, limitsOf(request)));
+    const executable = jail.holds ? (jail.bwrap ?? "") : request.program;
+    const uid = spec.runAs?.uid ?? this.#uid;
+    try {
+      const vmm = await launchVmm({
+        plan,
+        cgroup,
+        filter: jailFilter({ architecture: arch() as Architecture, families: [AF_UNIX] }),
+        environment: spec.environment ?? {},
+        runDirectory: spec.runDirectory,
+        record: { vmId: spec.vmId, driver: request.driver, executable, uid },
+      });
+      const facts = {
+        jail: jail.holds ? jail.way : "none",
+        ...(cgroup === undefined ? {} : { cgroup: "own" }),
+      };
+      return { process: vmm, facts };
+    } catch (error) {
+      await cgroup?.close();
+      throw error;
+    }
+  }
+
+  /** What follows the end of a VM that an earlier kilnd started. */
+  async afterEnd(
+    vmId: string,
+    facts: Readonly<Record<string, string>>,
+  ): Promise<(() => Promise<string | undefined>) | undefined> {
+    const { place } = (await this.confinement()).cgroups;
+    if (place === undefined || facts.cgroup === undefined) return undefined;
+    return () => VmCgroup.of(place, vmId).close();
+  }
+
+  async #find(): Promise<Confinement> {
+    const [jail, cgroups] = await Promise.all([
+      judgeJail({ bwrap: this.#options.bwrap, uid: this.#uid }),
+      readCgroupHost().then((host) => prepareCgroups(planCgroups(host))),
+    ]);
+    return { jail, cgroups, unconfinedAllowed: this.#options.allowUnconfined ?? false };
+  }
+
+  async #planJail(request: ConfinedLaunch, jail: JailVerdict) {
+    const { spec, files, listeners, devices, groups } = request;
+    return planJail({
+      ...{
+        way: jail.way,
+        bwrap: jail.bwrap ?? "",
+        tree: await request.tree(),
+        files,
+        listeners,
+        devices,
+        groups,
+      },
+      network: "empty",
+      environment: planEnvironment(spec.environment),
+      runAs: spec.runAs,
+      limits: await this.#limits(spec),
+      command: request.command(({ at }) => at),
+    });
+  }
+
+  async #planUnconfined({ spec, files, listeners, groups, command }: ConfinedLaunch) {
+    const { runAs } = spec;
+    const limits = await this.#limits(spec);
+    return planUnconfined({ runAs, uid: this.#uid, groups, limits, files, listeners, command });
+  }
+
+  async #limits({ runAs, vcpus }: VmmSpec): Promise<ResourceLimits> {
+    const own = this.#uid === 0 && runAs !== undefined;
+    const openFiles = Math.min(MAX_OPEN_FILES, await hardOpenFiles());
+    return { openFiles, processes: own ? MAX_THREADS + vcpus : undefined };
+  }
+}
+
+function limitsOf({ spec, overheadBytes }: ConfinedLaunch) {
+  const { memoryBytes, vcpus } = spec;
+  return {
+    memoryBytes: memoryBytes + Math.ceil(memoryBytes / CHARGED_PART) + overheadBytes,
+    // One more than the guest's: its disks and its console are threads beside them.
+    cpus: vcpus + 1,
+    processes: MAX_THREADS + vcpus,
+  };
+}
+
+/** A limit can be lowered only. */
+async function hardOpenFiles(): Promise<number> {
+  const text = await readFile("/proc/self/limits", "utf8").catch(() => "");
+  const hard = /^Max open files +\S+ +(\d+)/m.exec(text)?.[1];
+  return hard === undefined ? Number.POSITIVE_INFINITY : Number(hard);
+}
