@@ -8,6 +8,7 @@ import { TestKiln } from "../test/e2e/harness.js";
 import { CHECKOUT } from "../test/fixtures/assets.js";
 import { benchBase } from "./base.js";
 import { benchBoot } from "./boot.js";
+import { benchJail } from "./jail.js";
 import type { Row } from "./measure.js";
 import { type Bench, benchCreate, benchExec, benchMany, benchRun, prepareImage } from "./vms.js";
 
@@ -16,6 +17,7 @@ const ROWS: Readonly<Record<string, (bench: Bench) => Promise<Row[]>>> = {
   boot: ({ scratch }) => benchBoot(scratch),
   run: benchRun,
   create: benchCreate,
+  jail: ({ scratch }) => benchJail(scratch),
   exec: benchExec,
   many: benchMany,
 };

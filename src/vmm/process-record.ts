@@ -1,9 +1,10 @@
 // Who runs in a VM's run directory: written before the VMM runs, read by a kilnd that died before the VM's own record
 // was written. Command lines prove nothing: a jailed VMM's names no host path, and anybody may name ours.
 
+import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
-import { readJson, writeJsonAtomic } from "../base/files.js";
+import { readJson, tempNameFor } from "../base/files.js";
 import type { ProcessId } from "../base/processes.js";
 
 const FILE = "process.json";
@@ -38,9 +39,12 @@ export interface ProcessRecord {
 }
 
 /** @param runDirectory a directory that only kilnd writes */
-export function writeProcessRecord(runDirectory: string, record: ProcessRecord): Promise<void> {
-  // It tells of processes of this boot of the host: a power cut ends them too.
-  return writeJsonAtomic(join(runDirectory, FILE), record, { durable: false });
+export function writeProcessRecord(runDirectory: string, record: ProcessRecord): void {
+  const path = join(runDirectory, FILE);
+  const temp = tempNameFor(path);
+  // At once, because the VMM's start waits for it; not durable, because a power cut ends its processes too.
+  writeFileSync(temp, `${JSON.stringify(record)}\n`, { flag: "wx", mode: 0o600 });
+  renameSync(temp, path);
 }
 
 /** Undefined where there is none, or none that can be believed. */

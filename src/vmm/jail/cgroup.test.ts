@@ -89,7 +89,7 @@ describe("a VM's cgroup", () => {
       assert.ok(verdict.place !== undefined);
       const limits = { memoryBytes: 5, cpus: 1, processes: 7 };
       const cgroup = await VmCgroup.create(verdict.place, "f".repeat(64), limits);
-      await cgroup.add(4242);
+      await cgroup.add([4242]);
       const own = join(root, `kiln-vm-${"f".repeat(32)}`);
       assert.equal(await readFile(join(own, "cgroup.procs"), "utf8"), "4242");
       assert.equal(await readFile(join(own, "memory.max"), "utf8"), "5");

@@ -210,12 +210,15 @@ export class VmCgroup {
     return cgroup;
   }
 
-  async add(pid: number): Promise<void> {
+  /** What they start afterwards is in it too. */
+  async add(pids: readonly number[]): Promise<void> {
     for (const { directory } of this.#directories()) {
-      await writeFile(join(directory, "cgroup.procs"), String(pid)).catch((error: unknown) => {
-        // It has ended already, and tells why elsewhere.
-        if (errnoOf(error) !== "ESRCH") throw error;
-      });
+      for (const pid of pids) {
+        await writeFile(join(directory, "cgroup.procs"), String(pid)).catch((error: unknown) => {
+          // It has ended already, and tells why elsewhere.
+          if (errnoOf(error) !== "ESRCH") throw error;
+        });
+      }
     }
   }
 

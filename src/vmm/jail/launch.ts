@@ -46,15 +46,20 @@ async function release(request: LaunchRequest, child: ChildProcess, spawned: Pro
   const [filter, info] = [pipeOf(plan, child, "filter"), pipeOf(plan, child, "info")];
   const told = info === undefined ? undefined : childPid(info as Readable);
   told?.catch(() => undefined);
-  await Promise.all([writeProcessRecord(runDirectory, record), cgroup?.add(spawned.pid)]);
-  if (filter === undefined || told === undefined) return spawned;
+  writeProcessRecord(runDirectory, record);
+  if (filter === undefined || told === undefined) {
+    await cgroup?.add([spawned.pid]);
+    return spawned;
+  }
   // A bubblewrap that has ended tells why by its last words.
   filter.on("error", () => undefined);
   (filter as Writable).end(request.filter);
   const pid = await told;
   const vmm = (await identifyProcess(pid)) ?? { pid, startTime: "" };
   try {
-    await writeProcessRecord(runDirectory, { ...record, vmm });
+    writeProcessRecord(runDirectory, { ...record, vmm });
+    // Beside the VMM's own start: the kernel may take 15 ms for it. The guest runs after it only.
+    await cgroup?.add([spawned.pid, pid]);
   } catch (error) {
     await signalProcess(vmm, "SIGKILL");
     throw error;
