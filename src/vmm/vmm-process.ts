@@ -119,6 +119,11 @@ export class VmmProcess {
     await this.ended;
   }
 
+  /** The process that was started: the VMM's own, or its monitor's. */
+  get spawned(): number {
+    return this.#child?.pid ?? this.id.pid;
+  }
+
   /** The last words on stderr; empty after a reattach. */
   stderrTail(): string {
     return this.#words?.text.trim() ?? "";

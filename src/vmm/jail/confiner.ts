@@ -5,9 +5,8 @@ import { readFile } from "node:fs/promises";
 import { arch } from "node:os";
 import { planEnvironment } from "../privileges.js";
 import type { VmmSpec } from "../types.js";
-import type { VmmProcess } from "../vmm-process.js";
 import { type CgroupVerdict, planCgroups, prepareCgroups, readCgroupHost, VmCgroup } from "./cgroup.js";
-import { launchVmm } from "./launch.js";
+import { type LaunchedVmm, launchVmm } from "./launch.js";
 import { type JailFile, type JailTree, planJail, planUnconfined, type ResourceLimits } from "./plan.js";
 import { AF_UNIX, jailFilter } from "./seccomp.js";
 import type { Architecture } from "./syscalls.js";
@@ -43,8 +42,7 @@ export interface ConfinedLaunch {
   readonly command: (at: (file: JailFile) => string) => readonly string[];
 }
 
-export interface Confined {
-  readonly process: VmmProcess;
+export interface Confined extends LaunchedVmm {
   /** For the VM's record. */
   readonly facts: Readonly<Record<string, string>>;
 }
@@ -76,11 +74,13 @@ export class Confiner {
     if (!unconfinedAllowed) requireJail(jail);
     const { spec } = request;
     const plan = jail.holds ? await this.#planJail(request, jail) : await this.#planUnconfined(request);
-    const cgroup = cgroups.place && (await VmCgroup.create(cgroups.place, spec.vmId, limitsOf(request)));
+    const { place } = cgroups;
+    const cgroup = Promise.resolve(place && VmCgroup.create(place, spec.vmId, limitsOf(request)));
+    cgroup.catch(() => undefined);
     const executable = jail.holds ? (jail.bwrap ?? "") : request.program;
     const uid = spec.runAs?.uid ?? this.#uid;
     try {
-      const vmm = await launchVmm({
+      const launched = await launchVmm({
         plan,
         cgroup,
         filter: jailFilter({ architecture: arch() as Architecture, families: [AF_UNIX] }),
@@ -90,11 +90,11 @@ export class Confiner {
       });
       const facts = {
         jail: jail.holds ? jail.way : "none",
-        ...(cgroup === undefined ? {} : { cgroup: "own" }),
+        ...(place === undefined ? {} : { cgroup: "own" }),
       };
-      return { process: vmm, facts };
+      return { ...launched, facts };
     } catch (error) {
-      await cgroup?.close();
+      await cgroup.then((own) => own?.close()).catch(() => undefined);
       throw error;
     }
   }

@@ -56,7 +56,9 @@ describe("a launch in a jail", { skip }, () => {
       executable: verdict.bwrap ?? "",
       uid: UID,
     } as const;
-    return launchVmm({ plan, filter, environment: {}, runDirectory: root, record, cgroup: undefined });
+    const cgroup = Promise.resolve(undefined);
+    const request = { plan, filter, environment: {}, runDirectory: root, record, cgroup };
+    return (await launchVmm(request)).process;
   }
 
   it("hands files over, and nothing else that could be written", async () => {
@@ -138,9 +140,9 @@ describe("a launch in a jail", { skip }, () => {
       environment: {},
       runDirectory: root,
       record,
-      cgroup: undefined,
+      cgroup: Promise.resolve(undefined),
     };
-    const end = await launchVmm(request).then((vmm) => vmm.ended);
+    const end = await launchVmm(request).then(({ process: vmm }) => vmm.ended);
     assert.deepEqual(end, { code: 1 });
   });
 });

@@ -21,11 +21,18 @@ export interface LaunchRequest {
   /** Only kilnd writes there. */
   readonly runDirectory: string;
   readonly record: Omit<ProcessRecord, "version" | "spawned" | "vmm">;
-  readonly cgroup: VmCgroup | undefined;
+  /** Made meanwhile: the kernel may take tens of milliseconds for it. */
+  readonly cgroup: Promise<VmCgroup | undefined>;
+}
+
+export interface LaunchedVmm {
+  readonly process: VmmProcess;
+  /** Resolves once the VMM is under its limits: before that its guest must not run. */
+  readonly limited: Promise<void>;
 }
 
 /** @throws KilnError `vmm-not-started` with the last words of what was started */
-export async function launchVmm(request: LaunchRequest): Promise<VmmProcess> {
+export async function launchVmm(request: LaunchRequest): Promise<LaunchedVmm> {
   const { plan, runDirectory, cgroup } = request;
   await using handed = await HandedOver.open(plan.descriptors, runDirectory);
   const started = VmmProcess.spawn({
@@ -33,24 +40,24 @@ export async function launchVmm(request: LaunchRequest): Promise<VmmProcess> {
     env: planEnvironment(request.environment),
     descriptors: handed.stdio,
     find: (child, spawned) => release(request, child, spawned),
-    afterEnd: () => cgroup?.close() ?? Promise.resolve(undefined),
+    afterEnd: async () => (await cgroup)?.close(),
   });
   // The spawn itself happens in that call: nobody waits for what listens here any more.
   const [vmm] = await Promise.all([started, handed[Symbol.asyncDispose]()]);
-  return vmm;
+  const pids = [vmm.spawned, vmm.id.pid];
+  const limited = cgroup.then((own) => own?.add(pids));
+  limited.catch(() => undefined);
+  return { process: vmm, limited };
 }
 
 async function release(request: LaunchRequest, child: ChildProcess, spawned: ProcessId): Promise<ProcessId> {
-  const { plan, runDirectory, cgroup } = request;
+  const { plan, runDirectory } = request;
   const record: ProcessRecord = { version: 1, ...request.record, spawned };
   const [filter, info] = [pipeOf(plan, child, "filter"), pipeOf(plan, child, "info")];
   const told = info === undefined ? undefined : childPid(info as Readable);
   told?.catch(() => undefined);
   writeProcessRecord(runDirectory, record);
-  if (filter === undefined || told === undefined) {
-    await cgroup?.add([spawned.pid]);
-    return spawned;
-  }
+  if (filter === undefined || told === undefined) return spawned;
   // A bubblewrap that has ended tells why by its last words.
   filter.on("error", () => undefined);
   (filter as Writable).end(request.filter);
@@ -58,8 +65,6 @@ async function release(request: LaunchRequest, child: ChildProcess, spawned: Pro
   const vmm = (await identifyProcess(pid)) ?? { pid, startTime: "" };
   try {
     writeProcessRecord(runDirectory, { ...record, vmm });
-    // Beside the VMM's own start: the kernel may take 15 ms for it. The guest runs after it only.
-    await cgroup?.add([spawned.pid, pid]);
   } catch (error) {
     await signalProcess(vmm, "SIGKILL");
     throw error;

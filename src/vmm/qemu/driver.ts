@@ -120,7 +120,7 @@ class QemuDriver implements VmmDriver {
     undo.push("remove QEMU's sockets", () => removeSockets(plan.sockets));
     const log = await ConsoleLog.start(join(spec.stateDirectory, CONSOLE_LOG));
     undo.push("close the console log", () => log.close());
-    const { process: vmm, facts } = await this.#confine(spec, plan, program, accelerator);
+    const { process: vmm, facts, limited } = await this.#confine(spec, plan, program, accelerator);
     undo.push("kill QEMU", () => vmm.kill());
     // Beside QEMU's own start; whoever waits for it hears of its failure.
     const networked = spec.network !== undefined;
@@ -149,6 +149,7 @@ class QemuDriver implements VmmDriver {
     undo.push("let go of QEMU", () => handle.detach());
     await connectToNew(handle, vmm, options);
     handle.keep(await connecting);
+    await limited;
     await handle.begin();
     options.signal?.throwIfAborted();
     undo.commit();
