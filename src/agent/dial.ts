@@ -8,6 +8,7 @@ import { Code, KilnError } from "../base/errors.js";
 import type { Abortable } from "../base/progress.js";
 import type { DialRequestSchema, DialResponse } from "../gen/kiln/agent/v1/agent_pb.js";
 import { InputQueue } from "./input-queue.js";
+import { FLOW_HEADER } from "./stream-budget.js";
 import type { AgentSession } from "./types.js";
 
 export interface DialTarget {
@@ -37,7 +38,8 @@ export async function dialGuest(
   const requests = new InputQueue<DialMessage>();
   const { network, host = "", port } = target;
   void requests.push({ message: { case: "start", value: { network, host, port } } });
-  const responses = session.client.dial(requests, { signal: abort.signal })[Symbol.asyncIterator]();
+  const headers = { ...(network === "udp" ? { [FLOW_HEADER]: "1" } : {}) };
+  const responses = session.client.dial(requests, { signal: abort.signal, headers })[Symbol.asyncIterator]();
   try {
     options.signal?.throwIfAborted();
     const first = await responses.next();

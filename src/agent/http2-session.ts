@@ -5,8 +5,9 @@ import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } f
 import type { Duplex } from "node:stream";
 import { Code as ConnectCode, ConnectError } from "@connectrpc/connect";
 import type { createGrpcTransport } from "@connectrpc/connect-node";
-import { Code, KilnError } from "../base/errors.js";
+import { Code, errnoOf, KilnError } from "../base/errors.js";
 import { agentGone } from "./errors.js";
+import { FrameTap } from "./frame-tap.js";
 
 export const AUTHORITY = "http://agent.kiln";
 /** What the guest may send on one call before somebody reads it, bytes: some round trips' worth. */
@@ -19,6 +20,8 @@ const SESSION_WINDOW = 256 * 1024 * 1024;
 /** Megabytes that node holds for a session before it refuses more. */
 const MOST_SESSION_MEMORY = 256;
 const MOST_HEADERS = 16 * 1024;
+/** What an agent serves that has not said yet: as many as the first of them. */
+const FEWEST_STREAMS = 512;
 
 type SessionManager = NonNullable<Parameters<typeof createGrpcTransport>[0]["sessionManager"]>;
 
@@ -27,9 +30,12 @@ export class SingleSession implements SessionManager {
   /** Resolves with the reason. Never rejects. */
   readonly closed: Promise<string>;
   readonly #session: ClientHttp2Session;
-  readonly #stream: Duplex;
+  readonly #stream: FrameTap;
+  #violated = false;
+  #streams = FEWEST_STREAMS;
 
-  constructor(stream: Duplex) {
+  constructor(channel: Duplex) {
+    const stream = new FrameTap(channel, (code) => this.#onGoodbye(code));
     this.#stream = stream;
     // Before HTTP/2's own listeners: they would end each call as if it had been cancelled.
     stream.once("error", (error: Error) => this.#end(error.message));
@@ -38,7 +44,10 @@ export class SingleSession implements SessionManager {
       createConnection: () => stream,
       settings: { enablePush: false, initialWindowSize: STREAM_WINDOW, maxHeaderListSize: MOST_HEADERS },
       maxSessionMemory: MOST_SESSION_MEMORY,
-      peerMaxConcurrentStreams: 1000,
+      peerMaxConcurrentStreams: FEWEST_STREAMS,
+    });
+    this.#session.on("remoteSettings", ({ maxConcurrentStreams }) => {
+      this.#streams = maxConcurrentStreams ?? FEWEST_STREAMS;
     });
     this.#session.once("connect", () => {
       // The event is told a tick later: a session that was closed at once would throw here, with nobody to catch it.
@@ -61,10 +70,26 @@ export class SingleSession implements SessionManager {
     return;
   }
 
+  /** How many calls the agent serves at a time. */
+  get streams(): number {
+    return this.#streams;
+  }
+
+  /** True once the other end has broken HTTP/2. */
+  get violated(): boolean {
+    return this.#violated;
+  }
+
   /** Milliseconds until the other end answered an HTTP/2 PING. */
   ping(timeoutMs: number): Promise<number> {
+    const before = this.#stream.place;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(silent(timeoutMs)), timeoutMs);
+      const timer = setTimeout(() => {
+        reject(silent(timeoutMs));
+        const { inFrame, received } = this.#stream.place;
+        // What began as a frame was none, or its rest was lost: no answer can come behind it.
+        if (inFrame && received === before.received) this.#end("the guest stopped in the middle of a frame");
+      }, timeoutMs);
       const finish = (settle: () => void) => {
         clearTimeout(timer);
         settle();
@@ -83,6 +108,14 @@ export class SingleSession implements SessionManager {
     await this.closed;
   }
 
+  /** We say goodbye with a code where the other end broke the rules: nothing that it sends is read any more. */
+  #onGoodbye(code: number): void {
+    if (code === constants.NGHTTP2_NO_ERROR) return;
+    this.#violated = true;
+    // Not inside the write that carries it.
+    setImmediate(() => this.#end(`the guest broke HTTP/2 (code ${code})`));
+  }
+
   /** Every open call fails with the reason; the first reason counts. */
   #end(why: string): void {
     if (!this.#session.destroyed) this.#session.destroy(sessionEnded(why), constants.NGHTTP2_NO_ERROR);
@@ -93,13 +126,20 @@ export class SingleSession implements SessionManager {
     return new Promise((resolve) => {
       let why = "closed";
       this.#session.on("error", (error: Error) => {
-        why = error instanceof ConnectError ? error.rawMessage : error.message;
+        const ours = error instanceof ConnectError;
+        why = ours ? error.rawMessage : error.message;
+        // What is not ours and not the channel's is HTTP/2's own: the other end has broken it.
+        this.#violated ||= !ours && errnoOf(error)?.startsWith("ERR_HTTP2") === true;
       });
       // A session that takes no more calls is of no use: the engine opens another.
-      this.#session.once("goaway", (code) => this.#end(`the agent said goodbye (HTTP/2 code ${code})`));
+      this.#session.once("goaway", (code) => {
+        const why = `the agent said goodbye (HTTP/2 code ${code})`;
+        this.#violated ||= code !== constants.NGHTTP2_NO_ERROR;
+        this.#end(why);
+      });
       this.#session.once("close", () => {
         this.#stream.destroy();
-        resolve(why);
+        resolve(this.#violated && why === "closed" ? "the guest broke HTTP/2" : why);
       });
     });
   }

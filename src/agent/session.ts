@@ -8,6 +8,7 @@ import { delay } from "../base/runtime.js";
 import { AgentService } from "../gen/kiln/agent/v1/agent_pb.js";
 import { greet } from "./greet.js";
 import { AUTHORITY, SingleSession } from "./http2-session.js";
+import { budgeted, StreamBudget } from "./stream-budget.js";
 import type { AgentSession, DialChannel, OpenSessionOptions } from "./types.js";
 
 /** The agent sends data in pieces of at most 64 KiB; what else it sends is smaller. */
@@ -67,10 +68,14 @@ function sessionOn(stream: Duplex): AgentSession {
     sessionManager,
     readMaxBytes: MOST_MESSAGE,
     acceptCompression: [],
+    interceptors: [budgeted(new StreamBudget(() => sessionManager.streams))],
   });
   return {
     client: createClient(AgentService, transport),
     closed: sessionManager.closed,
+    get violated() {
+      return sessionManager.violated;
+    },
     ping: (timeoutMs) => sessionManager.ping(timeoutMs),
     close: () => sessionManager.close(),
   };

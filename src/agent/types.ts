@@ -13,6 +13,8 @@ export interface AgentSession {
   readonly client: Client<typeof AgentService>;
   /** Resolves when the session has ended, whoever ended it; the reason is for logs. Never rejects. */
   readonly closed: Promise<string>;
+  /** True once the guest has broken the protocol: proof of a broken agent, where silence proves nothing. */
+  readonly violated: boolean;
   /**
    * Asks for a sign of life; resolves with its milliseconds. Nothing asks by itself: a paused guest is silent and
    * not dead, and only the engine knows which it is.

@@ -14,6 +14,8 @@ const MOST_MESSAGE = 1024;
  */
 export function fromAgent(error: unknown, context: string, reason?: string): KilnError {
   if (!(error instanceof ConnectError)) return KilnError.from(error, context);
+  // Refused on our own side of the channel.
+  if (error.cause instanceof KilnError) return KilnError.from(error.cause, context);
   const code = codeOf(error);
   if (code === Code.Cancelled)
     return new KilnError(code, `${context}: cancelled`, { reason: "cancelled", cause: error });

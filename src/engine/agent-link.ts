@@ -2,7 +2,7 @@
 // It knows nothing of what is said over the session.
 
 import type { AgentSession } from "../agent/types.js";
-import { Code, KilnError } from "../base/errors.js";
+import { Code, hasReason, KilnError } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
 import { delay } from "../base/runtime.js";
 import { Notifier, until } from "./notifier.js";
@@ -14,12 +14,24 @@ export interface AgentLinkOptions {
   readonly open: (signal: AbortSignal) => Promise<AgentSession>;
   /** Told of each new session, at once. Must not throw. */
   readonly onSession: (session: AgentSession) => void;
+  /**
+   * Told once, and nothing more is tried, when the guest has broken the protocol in `MOST_BREACHES` attempts in a row.
+   * Silence alone never comes to that: a guest may be slow, starved or standing still.
+   */
+  readonly onLost: (why: string) => void;
+  readonly pauses: LinkPauses;
   readonly log: Logger;
 }
 
-const FIRST_DELAY_MS = 50;
-// A guest that answers every hello with garbage costs us one attempt in this time.
-const LONGEST_DELAY_MS = 10_000;
+/** Between attempts, milliseconds: doubled from one to the next. */
+export interface LinkPauses {
+  readonly first: number;
+  /** A guest that answers every hello with garbage costs us one attempt in this time. */
+  readonly longest: number;
+}
+
+/** With the pauses between them at least 12 s. */
+const MOST_BREACHES = 9;
 /** A session that lasted this long has earned a quick next attempt. */
 const STEADY_MS = 5_000;
 
@@ -97,23 +109,38 @@ export class AgentLink {
   }
 
   async #run(first: AgentSession | undefined): Promise<void> {
-    let pause = FIRST_DELAY_MS;
+    const { pauses, onLost } = this.#options;
+    let pause = pauses.first;
+    let breaches = 0;
     let session = first;
     while (!this.#abort.signal.aborted) {
-      try {
-        session ??= await this.#open();
-        const opened = Date.now();
-        await this.#serve(session);
-        if (Date.now() - opened >= STEADY_MS) pause = FIRST_DELAY_MS;
-      } catch (error) {
-        if (this.#abort.signal.aborted) return;
-        this.#options.log.debug("the agent can't be reached", { why: KilnError.from(error).message });
-      }
+      const attempt = await this.#attempt(session);
       session = undefined;
+      if (this.#abort.signal.aborted) return;
+      if (attempt.steady) [pause, breaches] = [pauses.first, 0];
+      // Once it has broken the protocol, silence to a hello is no excuse.
+      if (attempt.breach || (breaches > 0 && attempt.silent)) breaches++;
+      if (breaches >= MOST_BREACHES) return onLost(attempt.why);
       await delay(pause, this.#abort.signal).catch(() => undefined);
-      pause = Math.min(pause * 2, LONGEST_DELAY_MS);
+      pause = Math.min(pause * 2, pauses.longest);
     }
     await session?.close();
+  }
+
+  /** One session from its hello to its end. Never rejects. */
+  async #attempt(open: AgentSession | undefined): Promise<Attempt> {
+    try {
+      const session = open ?? (await this.#open());
+      const opened = Date.now();
+      const why = await this.#serve(session);
+      const steady = Date.now() - opened >= STEADY_MS;
+      return { steady, breach: session.violated, silent: false, why };
+    } catch (error) {
+      const why = KilnError.from(error).message;
+      this.#options.log.debug("the agent can't be reached", { why });
+      const breach = hasReason(error, "channel-garbage");
+      return { steady: false, breach, silent: hasReason(error, "no-hello"), why };
+    }
   }
 
   async #open(): Promise<AgentSession> {
@@ -122,12 +149,23 @@ export class AgentLink {
     return this.#options.open(this.#abort.signal);
   }
 
-  async #serve(session: AgentSession): Promise<void> {
+  async #serve(session: AgentSession): Promise<string> {
     this.#session = session;
     this.#changed.notify();
     this.#options.onSession(session);
     const why = await session.closed;
     this.#session = undefined;
     if (!this.#abort.signal.aborted) this.#options.log.debug("the agent's session ended", { why });
+    return why;
   }
+}
+
+interface Attempt {
+  /** The session lasted. */
+  readonly steady: boolean;
+  /** The guest broke the protocol. */
+  readonly breach: boolean;
+  /** No answer to the hello in its time. */
+  readonly silent: boolean;
+  readonly why: string;
 }

@@ -7,12 +7,14 @@ import type { Logger } from "../base/log.js";
 import { type Deferred, deferred, delay } from "../base/runtime.js";
 import { type ExitStatus, GuestRequest } from "../gen/kiln/agent/v1/agent_pb.js";
 import type { VmmHandle } from "../vmm/types.js";
-import { AgentLink } from "./agent-link.js";
+import { AgentLink, type LinkPauses } from "./agent-link.js";
+import { setGuestClock } from "./guest-clock.js";
 import { boundedExitCode } from "./guest-numbers.js";
 import { guestHalted } from "./guest-pulse.js";
 import type { LogRecord } from "./log-format.js";
 import { PortSet } from "./ports.js";
 import type { Rooms } from "./rooms.js";
+import type { Asked } from "./vm-end.js";
 import type { VmLog } from "./vm-log.js";
 import type { ReportedExit } from "./vm-status.js";
 
@@ -24,6 +26,8 @@ export interface LiveVmOptions {
   readonly vmLog: VmLog;
   readonly log: Logger;
   readonly helloTimeoutMs: number;
+  readonly linkPauses: LinkPauses;
+  readonly now: () => number;
 }
 
 export class LiveVm {
@@ -37,8 +41,10 @@ export class LiveVm {
   readonly logsDone: Deferred<void> = deferred();
   /** Everything about this run is over and written down. */
   readonly ended: Deferred<void> = deferred();
-  /** What the user asked for; or that the guest has halted, and its VMM must be ended for it. */
-  asked: "nothing" | "stop" | "kill" | "halted" = "nothing";
+  /** What the user asked for; or that the guest has halted or its agent is lost, and its VMM must be ended for it. */
+  asked: Asked = "nothing";
+  /** Why the agent is lost, where it is. */
+  lost = "";
   readonly #options: LiveVmOptions;
   readonly #abort = new AbortController();
   #pump: Promise<void> = Promise.resolve();
@@ -51,6 +57,8 @@ export class LiveVm {
       name: options.name,
       open: (signal) => this.open(signal, options.helloTimeoutMs),
       onSession: (session) => this.#serve(session),
+      onLost: (why) => this.#lose(why),
+      pauses: options.linkPauses,
       log: options.log,
     });
     this.ports = new PortSet(options.rooms.network, { session: (o) => this.link.session(o) });
@@ -87,7 +95,30 @@ export class LiveVm {
     await Promise.all([this.link.close(), this.ports.closeAll()]);
   }
 
+  /** A guest that can't be managed must neither live on unseen nor be shown as running. */
+  #lose(why: string): void {
+    this.#options.log.warn("the guest's agent breaks the protocol again and again: the VM is ended", { why });
+    this.lost = why;
+    if (this.asked === "nothing") this.asked = "lost";
+    this.handle.kill().catch((error: unknown) => {
+      this.#options.log.error("its VMM can't be ended", { why: KilnError.from(error).message });
+    });
+  }
+
+  /** After the guest has stood still. Where there is no session, the next one begins with it. */
+  async setClock(session = this.link.current): Promise<void> {
+    if (session === undefined) return;
+    const { log, now } = this.#options;
+    try {
+      const moved = await setGuestClock(session, now);
+      if (moved !== 0n) log.debug("the guest's clock was set right", { movedMs: String(moved / 1_000_000n) });
+    } catch (error) {
+      log.debug("the guest's clock can't be set", { why: KilnError.from(error).message });
+    }
+  }
+
   #serve(session: AgentSession): void {
+    void this.setClock(session);
     this.#pump = this.#carryLogs(session);
     void this.#awaitExit(session);
   }

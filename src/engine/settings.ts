@@ -1,6 +1,7 @@
 // The engine's knobs with their defaults. Where they come from (flags, environment, config.toml) is the daemon's
 // business.
 
+import type { LinkPauses } from "./agent-link.js";
 import type { BuildLimits } from "./base-protocol.js";
 import { DEFAULT_LOG_LIMITS, type LogLimits } from "./vm-log.js";
 
@@ -23,6 +24,8 @@ export interface EngineSettings {
   readonly hostWatchMs: number;
   /** How often a running guest is asked for a sign of life, and how long it may take. */
   readonly pulseMs: number;
+  /** Between attempts to speak to an agent again. */
+  readonly linkPauses: LinkPauses;
   /** What a guest may take to end after its exit was acknowledged, before its VMM is killed. */
   readonly endGraceMs: number;
 }
@@ -41,6 +44,7 @@ export function defaultSettings(cpus: number): EngineSettings {
     concurrentBoots: Math.max(2, cpus),
     hostWatchMs: 10_000,
     pulseMs: 10_000,
+    linkPauses: { first: 50, longest: 10_000 },
     endGraceMs: 15_000,
   };
 }

@@ -205,6 +205,8 @@ export function createLive(ctx: EngineContext, entry: VmEntry, handle: VmmHandle
     vmLog: entry.log,
     log: vmLogger(ctx, entry),
     helloTimeoutMs: ctx.settings.helloTimeoutMs[accelerator],
+    linkPauses: ctx.settings.linkPauses,
+    now: ctx.now,
   });
 }
 

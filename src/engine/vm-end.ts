@@ -5,11 +5,15 @@ import { cleanLine, cleanLines } from "./guest-text.js";
 import { KILLED_EXIT_CODE } from "./vm-state.js";
 import type { ReportedExit } from "./vm-status.js";
 
+/** What the user had asked for; or that the guest had halted or lost its agent, and its VMM was ended for it. */
+export type Asked = "nothing" | "stop" | "kill" | "halted" | "lost";
+
 export interface EndFacts {
   readonly report: ReportedExit | undefined;
   readonly vmm: VmmExit;
-  /** What the user had asked for; or that the guest had halted, and its VMM was ended for it. */
-  readonly asked: "nothing" | "stop" | "kill" | "halted";
+  readonly asked: Asked;
+  /** Why the agent was lost. */
+  readonly lost?: string;
   /** The last lines of the guest's console. */
   readonly consoleTail: string;
   /** Whose PID 1 was: the agent, or an init of the image's own. */
@@ -26,6 +30,10 @@ export function judgeEnd(facts: EndFacts): Verdict {
   const { report, asked } = facts;
   if (report !== undefined) return judgeReport(report, asked);
   if (asked === "halted") return exited(0, "guest-poweroff", "the guest halted");
+  if (asked === "lost") {
+    const why = `the guest's agent broke the protocol again and again: ${cleanLine(facts.lost ?? "")}`;
+    return failed("agent-lost", why, facts.consoleTail);
+  }
   if (asked !== "nothing") return exited(KILLED_EXIT_CODE, "killed", "the VM was killed");
   return judgeSilence(facts);
 }

@@ -107,13 +107,20 @@ export async function* execInVm(
     });
     call.abort();
   };
+  let deaf: unknown;
+  const onSignal = () => {
+    session.ping(HEARD_MS).catch((error: unknown) => {
+      deaf = error;
+      call.abort();
+    });
+  };
   if (signal?.aborted === true) leave();
   else signal?.addEventListener("abort", leave, { once: true });
   try {
     const asked =
       idOf(ask) === ""
-        ? requests(entry, ask, input)
-        : lasting(requests(entry, ask, input), said, heard.promise);
+        ? requests(entry, ask, input, onSignal)
+        : lasting(requests(entry, ask, input, onSignal), said, heard.promise);
     const outputs = outputsOf(session.client.exec(asked, { signal: call.signal }));
     for await (const output of interleave(outputs, [entry.changed], stallTeller(entry))) {
       yield output;
@@ -123,7 +130,7 @@ export async function* execInVm(
     }
   } catch (error) {
     signal?.throwIfAborted();
-    const known = fromAgent(error, what);
+    const known = fromAgent(deaf ?? error, what);
     if (ask.kind === "resume" && known.code === Code.NotFound) throw notKept(entry, known);
     throw known;
   } finally {
@@ -131,6 +138,9 @@ export async function* execInVm(
     heard.resolve();
   }
 }
+
+/** Whoever sends a signal wants the program to end: a guest that stands still must not keep them waiting for it. */
+const HEARD_MS = 5_000;
 
 /** How long the agent is tried to be told of a caller that has left; its own time ends the exec otherwise. */
 const END_EXEC_MS = 5_000;
@@ -201,11 +211,15 @@ async function* requests(
   entry: VmEntry,
   ask: ExecAsk,
   input: AsyncIterable<ProcessInput>,
+  onSignal: () => void,
 ): AsyncGenerator<AgentRequest> {
   if (ask.kind === "resume") yield { message: { case: "resume", value: ask.resume } };
   else yield { message: { case: "start", value: processOf(entry, ask.spec) } };
   if (ask.kind === "start" && ask.spec.detach) return;
-  for await (const item of input) yield { message: toAgent(item) };
+  for await (const item of input) {
+    if (item.kind === "signal") onSignal();
+    yield { message: toAgent(item) };
+  }
 }
 
 function toAgent(item: ProcessInput): NonNullable<AgentRequest["message"]> {

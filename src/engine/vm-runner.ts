@@ -185,7 +185,8 @@ export class VmRunner {
     const consoleTail = await live.handle.consoleTail(CONSOLE_TAIL_BYTES).catch(() => "");
     await live.release();
     const { mode } = entry.record.program;
-    const verdict = judgeEnd({ report, vmm: exit, asked: live.asked, consoleTail, mode });
+    const { asked, lost } = live;
+    const verdict = judgeEnd({ report, vmm: exit, asked, lost, consoleTail, mode });
     await this.#written(entry, rm(vmRunDirectory(ctx.runRoot, entry.id), { recursive: true, force: true }));
     entry.live = undefined;
     if (verdict.kind === "reboot" && !this.#closing) {
@@ -299,6 +300,7 @@ export class VmRunner {
         await entry.change({ to: "running", at: isoNow(this.#ctx) });
         vmLogger(this.#ctx, entry).info("the VM goes on: there is room on the host's disk");
         emitVmEvent(this.#ctx, entry, "unpause");
+        await live.setClock();
       }
     });
   }

@@ -1,11 +1,12 @@
 // What users do to VMs: start, stop, kill, restart, pause, unpause, remove, wait. Each verb takes the VM's lock, but
 // for kill, which must work while a stop is waiting. Runs themselves are vm-runner.ts's.
 
-import { KilnError } from "../base/errors.js";
+import { Code, KilnError } from "../base/errors.js";
 import type { Abortable } from "../base/progress.js";
 import { delay } from "../base/runtime.js";
 import { fromAgent } from "./agent-errors.js";
 import { type EngineContext, emitVmEvent, isoNow, vmLogger } from "./context.js";
+import type { LiveVm } from "./live-vm.js";
 import { until } from "./notifier.js";
 import { signalNumber } from "./signals.js";
 import { requireLive, runningSession } from "./vm-access.js";
@@ -26,6 +27,7 @@ export type WaitCondition = "exited" | "running" | "removed";
 /** What a guest may take beyond the stop time-out for its last output, sync and unmount. */
 const TIDY_END_MS = 15_000;
 const AGENT_CALL_MS = 5_000;
+const ASK_AGAIN_MS = 50;
 
 export class VmVerbs {
   readonly #ctx: EngineContext;
@@ -172,7 +174,7 @@ export class VmVerbs {
     if (live === undefined) return;
     if (entry.state === "running") await entry.change({ to: "stopping" });
     live.asked = "stop";
-    const asked = await this.#askToStop(entry, signal ?? entry.record.program.stopSignal, timeoutMs);
+    const asked = await this.#askToStop(entry, live, signal ?? entry.record.program.stopSignal, timeoutMs);
     const stop = new AbortController();
     const patience = asked ? timeoutMs + TIDY_END_MS : 0;
     await Promise.race([live.ended.promise, delay(patience, stop.signal).catch(() => undefined)]);
@@ -182,16 +184,30 @@ export class VmVerbs {
     emitVmEvent(this.#ctx, entry, "stop");
   }
 
-  /** @returns false where the agent can't be asked: only the VMM can be ended then */
-  async #askToStop(entry: VmEntry, signal: number, timeoutMs: number): Promise<boolean> {
-    try {
-      const session = await entry.live?.link.session({ timeoutMs: AGENT_CALL_MS });
-      await session?.client.stop({ signal, timeoutMs }, { timeoutMs: AGENT_CALL_MS });
-      return session !== undefined;
-    } catch (error) {
-      const why = fromAgent(error, `stop VM ${entry.name}`).message;
-      vmLogger(this.#ctx, entry).warn("the guest can't be asked to stop, so its VMM is ended", { why });
-      return false;
+  /**
+   * Asks for as long as the program may take to stop: a session that has just broken is opened again, and its VMM is
+   * ended only where no agent is left to ask.
+   *
+   * @returns false where the agent can't be asked: only the VMM can be ended then
+   */
+  async #askToStop(entry: VmEntry, live: LiveVm, signal: number, timeoutMs: number): Promise<boolean> {
+    const until = Date.now() + Math.max(timeoutMs, AGENT_CALL_MS);
+    for (;;) {
+      const left = Math.max(1, until - Date.now());
+      try {
+        const session = await live.link.session({ timeoutMs: left });
+        await session.client.stop({ signal, timeoutMs }, { timeoutMs: left });
+        return true;
+      } catch (error) {
+        const failure = fromAgent(error, `stop VM ${entry.name}`);
+        if (entry.live !== live) return true; // it has ended meanwhile
+        if (failure.code !== Code.Unavailable || Date.now() >= until) {
+          const why = failure.message;
+          vmLogger(this.#ctx, entry).warn("the guest can't be asked to stop, so its VMM is ended", { why });
+          return false;
+        }
+      }
+      await delay(ASK_AGAIN_MS);
     }
   }
 
@@ -202,18 +218,7 @@ export class VmVerbs {
     if (entry.live !== live || entry.state !== "paused") return;
     await entry.change({ to: "running", at: isoNow(this.#ctx) });
     emitVmEvent(this.#ctx, entry, "unpause");
-    await this.#setClock(entry);
-  }
-
-  /** A guest's clock stands still while it is paused. */
-  async #setClock(entry: VmEntry): Promise<void> {
-    const unixNs = BigInt(this.#ctx.now()) * 1_000_000n;
-    await entry.live?.link.current?.client
-      .setClock({ unixNs }, { timeoutMs: AGENT_CALL_MS })
-      .catch((error: unknown) => {
-        const why = fromAgent(error, "set the guest's clock").message;
-        vmLogger(this.#ctx, entry).debug("the clock of a guest that goes on is behind", { why });
-      });
+    await live.setClock();
   }
 }
 

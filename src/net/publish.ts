@@ -23,9 +23,12 @@ export interface PublishedPort {
 }
 
 export interface PublishLimits {
-  /** TCP connections of one port at a time; further ones are reset. Default 1024. */
+  /**
+   * TCP connections of one port at a time. For further ones those go whose client has said all, and where nothing has
+   * moved for a while; where there is none they are reset. Default 512: below what a VM's session has for all its ports.
+   */
   readonly maxConnections: number;
-  /** UDP flows of one port at a time; the idlest one goes. Default 1024. */
+  /** UDP flows of one port at a time; the idlest one goes. Default 192. */
   readonly maxFlows: number;
   /** A UDP flow without a datagram for so long is over. Default 90 s. */
   readonly flowIdleMs: number;
@@ -34,8 +37,8 @@ export interface PublishLimits {
 }
 
 export const DEFAULT_LIMITS: PublishLimits = {
-  maxConnections: 1024,
-  maxFlows: 1024,
+  maxConnections: 512,
+  maxFlows: 192,
   flowIdleMs: 90_000,
   dialTimeoutMs: 15_000,
 };

@@ -7,6 +7,13 @@ import { dialWithin } from "./dial-within.js";
 import type { PublishedPort, PublishLimits } from "./publish.js";
 
 const BACKLOG = 511;
+/**
+ * A client that went without a word, or closed both halves at once, looks like one that still listens. Its own kernel
+ * tells them apart: asked for a sign of life, it resets what nobody holds any more (on Linux after a minute).
+ */
+const KEEPALIVE_MS = 15_000;
+/** After so long without a byte, a connection whose client has said all makes room for a new one. */
+const HALF_DEAD_MS = 10_000;
 
 /** @throws Node's own error where the address cannot be bound */
 export async function publishTcp(
@@ -23,7 +30,8 @@ class TcpListener implements PublishedPort {
   readonly #server: Server;
   readonly #dial: (signal: AbortSignal) => Promise<Duplex>;
   readonly #limits: PublishLimits;
-  readonly #sockets = new Set<Socket>();
+  /** When a byte last moved, or the client said that it was its last. */
+  readonly #sockets = new Map<Socket, number>();
   #mapping: PortMapping;
   #closing: Promise<void> | undefined;
 
@@ -63,17 +71,20 @@ class TcpListener implements PublishedPort {
   close(): Promise<void> {
     this.#closing ??= new Promise((resolve) => {
       this.#server.close(() => resolve());
-      for (const socket of this.#sockets) socket.destroy();
+      for (const socket of this.#sockets.keys()) socket.destroy();
     });
     return this.#closing;
   }
 
   #accept(socket: Socket): void {
-    if (this.#sockets.size >= this.#limits.maxConnections) {
+    if (this.#sockets.size >= this.#limits.maxConnections && !this.#makeRoom()) {
       socket.resetAndDestroy();
       return;
     }
-    this.#sockets.add(socket);
+    const touch = () => void this.#sockets.set(socket, Date.now());
+    touch();
+    socket.setKeepAlive(true, KEEPALIVE_MS);
+    socket.on("end", touch).on("drain", touch);
     const gone = new AbortController();
     socket.once("close", () => {
       this.#sockets.delete(socket);
@@ -81,6 +92,17 @@ class TcpListener implements PublishedPort {
     });
     socket.on("error", () => socket.destroy());
     void this.#forward(socket, gone);
+  }
+
+  #makeRoom(): boolean {
+    const before = Date.now() - HALF_DEAD_MS;
+    for (const [socket, moved] of this.#sockets) {
+      if (!socket.readableEnded || moved > before) continue;
+      this.#sockets.delete(socket);
+      socket.resetAndDestroy();
+      return true;
+    }
+    return false;
   }
 
   async #forward(socket: Socket, gone: AbortController): Promise<void> {
@@ -97,6 +119,9 @@ class TcpListener implements PublishedPort {
       guest.destroy();
       return;
     }
+    guest.on("data", () => {
+      if (this.#sockets.has(socket)) this.#sockets.set(socket, Date.now());
+    });
     join(socket, guest);
   }
 }

@@ -2,14 +2,15 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer, type Server } from "node:net";
+import { type AddressInfo, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, describe, it } from "node:test";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { openSession } from "../../src/agent/index.js";
+import { dialGuest, openSession } from "../../src/agent/index.js";
 import { hasReason } from "../../src/base/errors.js";
 import { deferred } from "../../src/base/runtime.js";
 import { Phase } from "../../src/gen/kiln/agent/v1/agent_pb.js";
+import { duplexPair } from "../fixtures/duplex-pair.js";
 import { AgentBench, run, runs, skipWithoutRoot, until } from "./agent-bench.js";
 
 describe("agent: sessions", { skip: skipWithoutRoot(), timeout: 120_000 }, () => {
@@ -55,6 +56,40 @@ describe("agent: sessions", { skip: skipWithoutRoot(), timeout: 120_000 }, () =>
     assert.equal((await (await bench.session()).client.state({})).protocol, 1);
   });
 
+  it("notices that the guest's bytes are no HTTP/2 any more, and is spoken to again", async () => {
+    const kinds: Record<string, Buffer> = {
+      zeros: Buffer.alloc(4096),
+      ones: Buffer.alloc(4096, 0xff),
+      text: Buffer.from("Segmentation fault (core dumped)\n".repeat(20)),
+      "part of a header": Buffer.from([0, 0, 5, 4]),
+      "settings that are cut off": Buffer.from([0, 0, 7, 4, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7]),
+      "headers that can't be read": Buffer.concat([
+        Buffer.from([0, 0, 50, 1, 4, 0, 0, 0, 1]),
+        Buffer.alloc(50, 0xff),
+      ]),
+      "a window that does not grow": Buffer.from([0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+    };
+    for (const [kind, bytes] of Object.entries(kinds)) {
+      // Between the agent and us: the agent itself never breaks off, as on a serial port.
+      const agent = await bench.dial();
+      const [ours, theirs] = duplexPair();
+      agent.on("data", (chunk: Buffer) => theirs.write(chunk));
+      theirs.on("data", (chunk: Buffer) => agent.write(chunk));
+      const session = await openSession(async () => ours, { helloTimeoutMs: 20_000 });
+      assert.equal((await session.client.state({})).protocol, 1);
+      const waiting = assert.rejects(session.client.wait({}));
+      theirs.write(bytes);
+      await session.closed;
+      assert.equal(session.violated, true, kind);
+      await waiting;
+      agent.destroy();
+      const next = await bench.session();
+      assert.equal((await next.client.state({})).protocol, 1);
+      assert.equal(next.violated, false);
+      await next.close();
+    }
+  });
+
   it("kills the execs of a session that has ended", async () => {
     const session = await bench.session();
     const started = deferred<number>();
@@ -94,6 +129,27 @@ describe("agent: sessions", { skip: skipWithoutRoot(), timeout: 120_000 }, () =>
     const session = await bench.session();
     await assert.rejects(session.client.wait({}, { timeoutMs: 50 }), /deadline/);
     assert.equal((await session.client.state({})).protocol, 1);
+  });
+
+  it("answers and starts programs while connections and execs take all that they may", async () => {
+    const server = createServer(() => undefined).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const session = await bench.session();
+    // From here on it is known how many the agent serves.
+    await session.client.state({});
+    const dials = Array.from({ length: 700 }, () => dialGuest(session, { network: "tcp", port }));
+    const streams = await Promise.all(dials);
+    const over = new AbortController();
+    const execs = Array.from({ length: 60 }, () => run(session, ["sleep", "300"], { signal: over.signal }));
+    const cut = Promise.all(execs.map((exec) => assert.rejects(exec)));
+    assert.equal((await session.client.state({}, { timeoutMs: 20_000 })).protocol, 1);
+    assert.equal((await run(session, ["echo", "heard"])).stdout, "heard\n");
+    over.abort();
+    await cut;
+    for (const stream of streams) stream.destroy();
+    assert.equal((await run(session, ["echo", "again"])).stdout, "again\n");
+    server.close();
   });
 
   it("knows no calls but its own", async () => {

@@ -42,6 +42,32 @@ pub struct Agent {
     pub own_stop: Cell<(i32, u32)>,
     pub placed: RefCell<Placed>,
     sessions: Rc<Cell<usize>>,
+    /// Calls of the kinds that come in any number.
+    pub dials: Crowd,
+    pub execs: Crowd,
+}
+
+/// Calls of one kind that are open now, up to a bound. The host keeps below it: this is for one that does not.
+#[derive(Default)]
+pub struct Crowd(Rc<Cell<usize>>);
+
+/// One of them, for as long as this lives.
+pub struct Place(Rc<Cell<usize>>);
+
+impl Crowd {
+    pub fn enter(&self, most: usize) -> Option<Place> {
+        if self.0.get() >= most {
+            return None;
+        }
+        self.0.set(self.0.get() + 1);
+        Some(Place(self.0.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 /// A session for as long as this lives.
@@ -70,6 +96,8 @@ impl Agent {
             own_stop: Cell::new((libc::SIGTERM, 10_000)),
             placed: RefCell::default(),
             sessions: Rc::default(),
+            dials: Crowd::default(),
+            execs: Crowd::default(),
         })
     }
 
@@ -138,6 +166,7 @@ impl Agent {
             next_sequence: self.log.next(),
             exit: self.exit(),
             uptime_us: clock::boottime_us(),
+            clock_unix_ns: clock::realtime_ns(),
         }
     }
 }
@@ -180,5 +209,21 @@ impl Timings {
 
     pub fn get(&self) -> BootTimings {
         self.0.get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lets_no_more_in_than_there_is_room_for() {
+        let crowd = Crowd::default();
+        let first = crowd.enter(2);
+        let second = crowd.enter(2);
+        assert!(first.is_some() && second.is_some());
+        assert!(crowd.enter(2).is_none());
+        drop(first);
+        assert!(crowd.enter(2).is_some());
     }
 }

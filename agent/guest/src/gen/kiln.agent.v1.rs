@@ -31,6 +31,9 @@ pub struct StateResponse {
     /// CLOCK_BOOTTIME
     #[prost(uint64, tag = "10")]
     pub uptime_us: u64,
+    /// CLOCK_REALTIME
+    #[prost(int64, tag = "11")]
+    pub clock_unix_ns: i64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct BootRequest {
@@ -546,8 +549,12 @@ pub struct ConfigureNetworkResponse {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SetClockRequest {
+    /// the time; nothing where step_ns is given
     #[prost(int64, tag = "1")]
     pub unix_ns: i64,
+    /// what to move the clock by: right however long this takes to arrive
+    #[prost(int64, tag = "2")]
+    pub step_ns: i64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SetClockResponse {

@@ -25,7 +25,8 @@ use self::status::{Code, Result, Status};
 const STREAM_WINDOW: u32 = 2 << 20;
 /// All streams together: so far above one stream's that one whose handler waits (a full stdin) stops no other.
 const CONNECTION_WINDOW: u32 = 64 << 20;
-const MAX_STREAMS: u32 = 512;
+/// The host gives each kind of call a part of them and keeps the rest for itself; see `agent::Crowd`.
+const MAX_STREAMS: u32 = 2048;
 const MAX_HEADERS: u32 = 16 << 10;
 /// The default of HTTP/2, said here because `channel::guard` counts on it.
 const MAX_FRAME: u32 = 16_384;

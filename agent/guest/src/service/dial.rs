@@ -1,9 +1,10 @@
 //! Dial: a connection from inside the guest to one of its own ports, carried on one call.
 
+use std::io::{Error, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UdpSocket};
 
 use crate::grpc::status::{Code, Result, Status};
@@ -112,7 +113,7 @@ fn own_address() -> Option<IpAddr> {
 async fn carry_tcp(stream: TcpStream, mut requests: Requests, replies: &mut Replies) -> Result<()> {
     // Pieces come as the other side wrote them; holding small ones back would add a delay to each.
     let _ = stream.set_nodelay(true);
-    let (mut reader, mut writer) = stream.into_split();
+    let (reader, mut writer) = stream.into_split();
     send(replies, Answer::Connected(true)).await?;
     let inward = async {
         while let Some(request) = requests.next::<DialRequest>().await? {
@@ -133,24 +134,33 @@ async fn carry_tcp(stream: TcpStream, mut requests: Requests, replies: &mut Repl
         Ok(())
     };
     let outward = async {
-        let mut buffer = vec![0; MAX_PIECE];
         loop {
-            let read = tokio::select! {
+            tokio::select! {
                 biased;
                 () = replies.reset() => return Err(Status::gone()),
-                read = reader.read(&mut buffer) => read,
-            };
-            match read
-                .map_err(|error| Status::new(Code::Unavailable, format!("read from the guest: {error}")))?
-            {
-                0 => return send(replies, Answer::Eof(true)).await,
-                count => send(replies, Answer::Data(Bytes::copy_from_slice(&buffer[..count]))).await?,
+                ready = reader.readable() => ready.map_err(unreadable)?,
+            }
+            // No buffer while nothing comes: there may be a thousand that wait.
+            let mut buffer = vec![0; MAX_PIECE];
+            loop {
+                match reader.try_read(&mut buffer) {
+                    Ok(0) => return send(replies, Answer::Eof(true)).await,
+                    Ok(count) => {
+                        send(replies, Answer::Data(Bytes::copy_from_slice(&buffer[..count]))).await?
+                    }
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) => return Err(unreadable(error)),
+                }
             }
         }
     };
     // Each direction at its own pace; the first failure ends both.
     let ((), ()) = tokio::try_join!(inward, outward)?;
     Ok(())
+}
+
+fn unreadable(error: Error) -> Status {
+    Status::new(Code::Unavailable, format!("read from the guest: {error}"))
 }
 
 async fn carry_udp(socket: UdpSocket, mut requests: Requests, replies: &mut Replies) -> Result<()> {

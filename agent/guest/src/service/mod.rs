@@ -30,6 +30,10 @@ const PREFIX: &str = "/kiln.agent.v1.AgentService/";
 /// Between the last answer and the end of the machine: for the answer to leave it.
 const FAREWELL: std::time::Duration = std::time::Duration::from_millis(20);
 
+/// Above what the host allows itself: a place that it has given back may not be free here yet.
+const MOST_DIALS: usize = 1152;
+const MOST_EXECS: usize = 448;
+
 /// Serves one session on `io`.
 pub async fn serve<S>(io: S, agent: &Rc<Agent>) -> io::Result<()>
 where
@@ -76,7 +80,10 @@ async fn dispatch(agent: Rc<Agent>, path: String, call: Call) {
             .await;
         }
         "AckExit" => call.unary(|request| acknowledge_exit(agent, request)).await,
-        "Exec" => exec::exec(agent, call).await,
+        "Exec" => match agent.execs.enter(MOST_EXECS) {
+            Some(_place) => exec::exec(agent, call).await,
+            None => call.replies.finish(Err(crowded("execs"))),
+        },
         "EndExec" => {
             call.unary(|request: EndExecRequest| async move {
                 agent.kept.end(&request.id);
@@ -87,12 +94,18 @@ async fn dispatch(agent: Rc<Agent>, path: String, call: Call) {
         "ReadArchive" => archive::read(call).await,
         "WriteArchive" => archive::write(call).await,
         "StatPath" => call.unary(archive::stat).await,
-        "Dial" => dial::dial(call).await,
+        "Dial" => match agent.dials.enter(MOST_DIALS) {
+            Some(_place) => dial::dial(call).await,
+            None => call.replies.finish(Err(crowded("connections"))),
+        },
         "ConfigureNetwork" => {
             call.unary(|request| async move { configure_network(agent, &request) })
                 .await
         }
-        "SetClock" => call.unary(|request| async move { set_clock(&request) }).await,
+        "SetClock" => {
+            call.unary(|request| async move { set_clock(agent, &request) })
+                .await
+        }
         "Sync" => call.unary(sync).await,
         "Stats" => call.unary(|_: StatsRequest| async { Ok(stats::read()) }).await,
         _ => {
@@ -100,6 +113,13 @@ async fn dispatch(agent: Rc<Agent>, path: String, call: Call) {
             call.replies.finish(Err(status));
         }
     }
+}
+
+fn crowded(what: &str) -> Status {
+    Status::new(
+        Code::ResourceExhausted,
+        format!("the agent carries no more {what}"),
+    )
 }
 
 /// Boots on a task of its own: a host that goes away in the middle must not leave half a root.
@@ -235,9 +255,16 @@ fn change_dns(agent: &Agent, dns: &crate::proto::Dns) -> Result<()> {
     placed.change_dns(dns)
 }
 
-fn set_clock(request: &SetClockRequest) -> Result<SetClockResponse> {
-    let stepped_ns =
-        clock::set_realtime_ns(request.unix_ns).map_err(|error| Status::from_io("set the clock", error))?;
+fn set_clock(agent: &Agent, request: &SetClockRequest) -> Result<SetClockResponse> {
+    if agent.role() == Role::Host {
+        return Err(Status::precondition("the clock of a host is not the agent's"));
+    }
+    let to = if request.step_ns == 0 {
+        request.unix_ns
+    } else {
+        clock::realtime_ns().saturating_add(request.step_ns)
+    };
+    let stepped_ns = clock::set_realtime_ns(to).map_err(|error| Status::from_io("set the clock", error))?;
     Ok(SetClockResponse { stepped_ns })
 }
 

@@ -1,0 +1,161 @@
+// What the engine makes of an agent that breaks its protocol, of one that is only silent, and of a clock that stood.
+
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import {
+  configOf,
+  createWorld,
+  destroyWorld,
+  type FakeVmm,
+  startEngine,
+  type World,
+} from "../../test/fixtures/fake-rooms.js";
+import type { Engine } from "./engine.js";
+import { planStep } from "./guest-clock.js";
+import type { VmEntry } from "./vm-entry.js";
+import type { ExecSpec, ProcessInput } from "./vm-exec.js";
+
+const EXEC: ExecSpec = {
+  args: ["id"],
+  id: "",
+  env: [],
+  user: "",
+  workdir: "",
+  tty: false,
+  stdin: false,
+  columns: 0,
+  rows: 0,
+  detach: false,
+};
+/** As many sessions as it likes, in no time. */
+const HASTY = { linkPauses: { first: 0, longest: 1 } };
+
+let world: World;
+let engine: Engine;
+beforeEach(async () => {
+  world = await createWorld();
+  engine = await startEngine(world, HASTY);
+});
+afterEach(async () => {
+  await engine.close();
+  await destroyWorld(world);
+});
+
+async function started(): Promise<{ entry: VmEntry; vmm: FakeVmm }> {
+  const entry = await engine.create({ config: configOf(), pull: "missing" });
+  await engine.verbs.start(entry);
+  const vmm = world.vmms.at(-1);
+  assert.ok(vmm);
+  return { entry, vmm };
+}
+
+async function eventually(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setImmediate(resolve));
+}
+
+async function* nothing(): AsyncGenerator<ProcessInput> {
+  yield* [];
+}
+
+describe("an agent that breaks the protocol", () => {
+  it("is spoken to again, and the VM runs on", async () => {
+    world.behaviours = [{ breaches: 3 }];
+    const { entry, vmm } = await started();
+    vmm.guest.cut("the guest broke HTTP/2", true);
+    await eventually(() => vmm.guest.sessions === 5);
+    const outputs = [];
+    for await (const output of engine.exec(
+      entry.id,
+      { kind: "start", spec: { ...EXEC, detach: true } },
+      nothing(),
+    )) {
+      outputs.push(output.kind);
+    }
+    assert.deepEqual(outputs, ["started", "output", "exit"]);
+    assert.equal(entry.state, "running");
+  });
+
+  it("fails its VM with a reason where it never stops", async () => {
+    world.behaviours = [{ breaches: 1000 }];
+    const { entry, vmm } = await started();
+    vmm.guest.cut("the guest broke HTTP/2", true);
+    await engine.verbs.wait(entry, "exited");
+    assert.deepEqual([entry.state, entry.status.reason], ["failed", "agent-lost"]);
+    assert.match(entry.status.message, /broke the protocol again and again: the guest broke HTTP\/2/);
+    assert.equal(vmm.alive, false);
+  });
+
+  it("is stopped all the same while it is spoken to again", async () => {
+    world.behaviours = [{ breaches: 4 }];
+    const { entry, vmm } = await started();
+    vmm.guest.cut("the guest broke HTTP/2", true);
+    await engine.verbs.stop(entry);
+    assert.ok(vmm.guest.calls.includes("stop 15 10000"), vmm.guest.calls.join());
+    assert.deepEqual([entry.state, entry.status.exitCode], ["exited", 143]);
+  });
+});
+
+describe("an agent that is only silent", () => {
+  it("never fails its VM, however often the channel breaks", async () => {
+    const { entry, vmm } = await started();
+    for (let count = 2; count < 30; count++) {
+      vmm.guest.cut("the channel was closed");
+      await eventually(() => vmm.guest.sessions === count);
+    }
+    assert.equal(entry.state, "running");
+  });
+
+  it("does not keep whoever sends a signal waiting", async () => {
+    const { entry, vmm } = await started();
+    vmm.guest.silent = true;
+    async function* input() {
+      yield { kind: "signal" as const, signal: "TERM" };
+      await new Promise<never>(() => undefined);
+    }
+    const reading = async () => {
+      for await (const _ of engine.exec(entry.id, { kind: "start", spec: EXEC }, input()));
+    };
+    await assert.rejects(reading(), /^KilnError: exec in VM .*the guest.s agent took too long/);
+  });
+});
+
+describe("a guest's clock", () => {
+  const late = (vmm: FakeVmm) => Math.abs(vmm.guest.clockOffMs) > 1000;
+
+  it("is right again after a pause, with the session that there was", async () => {
+    const { entry, vmm } = await started();
+    await engine.verbs.pause(entry);
+    vmm.guest.clockOffMs = -3_600_000;
+    await engine.verbs.unpause(entry);
+    assert.equal(late(vmm), false);
+  });
+
+  it("is right again after a full disk and another kilnd", async () => {
+    const { entry, vmm } = await started();
+    await engine.verbs.pause(entry, { reason: "host-disk-full", message: "full" });
+    await engine.close();
+    engine = await startEngine(world, HASTY);
+    const found = engine.find(entry.id);
+    assert.equal(found.state, "paused");
+    vmm.guest.clockOffMs = -3_600_000;
+    await engine.verbs.unpause(found);
+    await eventually(() => !late(vmm));
+  });
+
+  it("is right again where its VMM stood still by itself", async () => {
+    const { entry, vmm } = await started();
+    vmm.stall?.("no room");
+    await eventually(() => entry.state === "paused");
+    vmm.guest.clockOffMs = -3_600_000;
+    vmm.stall?.(undefined);
+    await eventually(() => !late(vmm));
+  });
+
+  it("is left alone where it may be right", () => {
+    const ns = (ms: number) => BigInt(ms) * 1_000_000n;
+    assert.equal(planStep({ askedMs: 1000, heardMs: 1010, guestNs: ns(1300) }), undefined);
+    assert.equal(planStep({ askedMs: 1000, heardMs: 9000, guestNs: ns(1300) }), undefined);
+    assert.equal(planStep({ askedMs: 10_000, heardMs: 10_010, guestNs: ns(3000) }), ns(7005));
+    assert.equal(planStep({ askedMs: 10_000, heardMs: 10_000, guestNs: ns(13_000) }), ns(-3000));
+  });
+});
