@@ -92,11 +92,19 @@ export function keepText(stream: Readable | null): () => string {
   return () => kept;
 }
 
-/** Node's stdio takes numbers and its own streams of files, but not sockets that are not flowing. */
+interface SocketHandle {
+  readonly fd: number;
+  setBlocking(blocking: boolean): number;
+}
+
+/**
+ * Made blocking: passt writes the rest of a frame that did not fit in one go and takes "try again" for the end, after
+ * which the VMM reads every frame's length at the wrong place. Node has no other way to either.
+ */
 function descriptorOf(socket: Socket): number {
-  const { fd } = (socket as unknown as { _handle: { fd: number } })._handle;
-  if (fd >= 0) return fd;
-  throw passtFailed("the connection to the VM's card has no descriptor");
+  const handle = (socket as unknown as { _handle: SocketHandle })._handle;
+  if (handle.fd >= 0 && handle.setBlocking(true) === 0) return handle.fd;
+  throw passtFailed("the connection to the VM's card can't be handed over");
 }
 
 export function passtFailed(why: string, cause?: unknown): KilnError {
