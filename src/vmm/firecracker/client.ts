@@ -29,28 +29,40 @@ export function callApi(
 ): Promise<unknown> {
   const text = body === undefined ? undefined : JSON.stringify(body);
   return new Promise((resolve, reject) => {
+    const failed = (error: Error) => reject(KilnError.from(error, `${method} ${path} on Firecracker's API`));
     const headers =
-      text === undefined ? {} : { "content-type": "application/json", "content-length": text.length };
-    const call = request(
-      { socketPath, method, path, headers, agent: false, timeout: API_TIMEOUT_MS },
-      (answer) => {
-        let received = "";
-        answer.setEncoding("utf8");
-        answer.on("data", (chunk: string) => {
-          received += chunk;
-          if (received.length > MAX_ANSWER_BYTES) call.destroy(new Error("the answer is too long"));
-        });
-        answer.on("end", () => {
-          try {
-            resolve(readAnswer(answer.statusCode ?? 0, received));
-          } catch (error) {
-            reject(error);
-          }
-        });
-      },
+      text === undefined
+        ? {}
+        : { "content-type": "application/json", "content-length": Buffer.byteLength(text) };
+    const call = request({ socketPath, method, path, headers, agent: false }, (answer) => {
+      let received = "";
+      // An answer that breaks off, or is cut off here, is told by itself alone: the call has none to fail with.
+      answer.once("close", () => failed(new Error("the answer broke off")));
+      answer.on("error", failed);
+      answer.setEncoding("utf8");
+      answer.on("data", (chunk: string) => {
+        received += chunk;
+        if (received.length > MAX_ANSWER_BYTES) call.destroy(new Error("the answer is too long"));
+      });
+      answer.on("end", () => {
+        try {
+          resolve(readAnswer(answer.statusCode ?? 0, received));
+        } catch (error) {
+          reject(error);
+        }
+      });
+    });
+    // Of the whole answer: one that comes a byte at a time is none.
+    const timer = setTimeout(
+      () => call.destroy(new Error(`no answer within ${API_TIMEOUT_MS} ms`)),
+      API_TIMEOUT_MS,
     );
-    call.on("timeout", () => call.destroy(new Error(`no answer within ${API_TIMEOUT_MS} ms`)));
-    call.on("error", (error) => reject(KilnError.from(error, `${method} ${path} on Firecracker's API`)));
+    call.once("close", () => {
+      clearTimeout(timer);
+      // Whatever else it was (a switch of protocols, say), no answer is to come.
+      failed(new Error("the connection was closed"));
+    });
+    call.on("error", failed);
     call.end(text);
   });
 }
