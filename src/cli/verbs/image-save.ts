@@ -1,7 +1,6 @@
 // `kiln image save`: images as a tar.
 
-import { createWriteStream } from "node:fs";
-import { rename, rm } from "node:fs/promises";
+import { open, rename, rm } from "node:fs/promises";
 import { resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { KilnError } from "../../base/errors.js";
@@ -46,7 +45,9 @@ async function toFile(context: Context, tar: AsyncIterable<Uint8Array>, output: 
   const path = resolve(context.cwd, output);
   const half = tempNameFor(path);
   try {
-    await pipeline(tar, createWriteStream(half, { flags: "wx" }));
+    // Open before anything can fail: a stream that opens by itself may do so after its file was removed.
+    const file = await open(half, "wx");
+    await pipeline(tar, file.createWriteStream());
     await rename(half, path);
   } catch (error) {
     await rm(half, { force: true });
