@@ -27,6 +27,7 @@ const STREAM_WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 64 << 20;
 /// The host gives each kind of call a part of them and keeps the rest for itself; see `agent::Crowd`.
 const MAX_STREAMS: u32 = 2048;
+const DRAIN: Duration = Duration::from_secs(2);
 const MAX_HEADERS: u32 = 16 << 10;
 /// The default of HTTP/2, said here because `channel::guard` counts on it.
 const MAX_FRAME: u32 = 16_384;
@@ -176,6 +177,22 @@ impl Requests {
                 None => return Err(Status::invalid("the stream ends inside a message")),
             }
         }
+    }
+}
+
+impl Requests {
+    /// After the answer: takes what the host still sends, to its end. Dropped with bytes on the way, the stream would
+    /// be reset beside its answer, and Node then throws the answer away ("Premature close").
+    pub async fn drain(mut self) {
+        let drained = async {
+            while let Some(Ok(bytes)) = self.body.data().await {
+                if self.body.flow_control().release_capacity(bytes.len()).is_err() {
+                    return;
+                }
+            }
+        };
+        // A host that sends on without end has had its answer.
+        let _ = tokio::time::timeout(DRAIN, drained).await;
     }
 }
 

@@ -76,6 +76,7 @@ pub async fn write(call: Call) {
         Err(status) => Err(status),
     };
     replies.finish(outcome);
+    requests.drain().await;
 }
 
 async fn run_write(requests: &mut Requests) -> Result<Unpacked> {

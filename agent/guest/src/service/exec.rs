@@ -36,6 +36,7 @@ pub async fn exec(agent: &Rc<Agent>, call: Call) {
     } = call;
     let outcome = run(agent, &mut requests, &mut replies).await;
     replies.finish(outcome);
+    requests.drain().await;
 }
 
 async fn run(agent: &Rc<Agent>, requests: &mut Requests, replies: &mut Replies) -> Result<()> {
