@@ -34,11 +34,12 @@ async function askedBy(body: () => Promise<void>): Promise<unknown[]> {
   const { execs, creates, attaches } = kilnd;
   const before = [execs.length, creates.length, attaches.length];
   await body();
+  // Nor are ids: each is drawn anew by whoever can take its call up again, which the front end can't yet.
   return [
-    ...execs.slice(before[0]),
+    ...execs.slice(before[0]).map((start) => ({ ...start, id: "" })),
     // That the front end wants only what is ready is the one difference that there may be.
     ...creates.slice(before[1]).map((request) => ({ ...request, readyOnly: false })),
-    ...attaches.slice(before[2]),
+    ...attaches.slice(before[2]).map((start) => ({ ...start, id: "" })),
   ];
 }
 
