@@ -120,7 +120,7 @@ describe("what a registry sends", () => {
     const { name } = served(tinyImage({ architecture: "s390x" }));
     await assertRunFails(
       name,
-      `${literally(name)} is not built for linux/amd64; it is for linux/s390x`,
+      `${literally(name)} is not built for linux/amd64(/v[234])?; it is for linux/s390x`,
       /linux\/amd64/,
     );
   });
@@ -135,7 +135,7 @@ describe("what a registry sends", () => {
     registry.addManifest(`bad${count}`, "v1", index);
     await assertRunFails(
       name,
-      `${literally(name)} is not built for linux/amd64; it is for linux/arm64, linux/ppc64le`,
+      `${literally(name)} is not built for linux/amd64(/v[234])?; it is for linux/arm64, linux/ppc64le`,
     );
   });
 });
