@@ -27,7 +27,14 @@ import type { VmRunner } from "./vm-runner.js";
 import { changeOf, isEnded, isLive } from "./vm-state.js";
 import type { VmStatus } from "./vm-status.js";
 import type { LoadedVm } from "./vm-store.js";
-import { type FoundVmm, findUnmarked, findVmms, isRecorded, killVmms } from "./vmm-processes.js";
+import {
+  type FoundVmm,
+  findLaunched,
+  findUnmarked,
+  findVmms,
+  isRecorded,
+  killVmms,
+} from "./vmm-processes.js";
 
 /**
  * First part, quick: fills the registry and settles the state of every VM whose VMM is gone. Afterwards lists and
@@ -78,8 +85,11 @@ async function settleStatus(
   const directory = vmRunDirectory(ctx.runRoot, record.id);
   const recordedLives = status.vmm !== undefined && (await isRecorded(status.vmm, ctx.ownership));
   const marked = found.filter(({ runDirectory }) => basename(runDirectory) === basename(directory));
-  const processes = async () =>
-    marked.length > 0 || statusIsSure ? marked : await findUnmarked(ctx, directory);
+  const processes = async () => {
+    if (marked.length > 0 || statusIsSure) return marked;
+    const launched = await findLaunched(ctx, directory);
+    return launched.length > 0 ? launched : findUnmarked(ctx, directory);
+  };
   const vmm = recordedLives ? undefined : await recallFirst(ctx, await processes());
   const finding = judgeFound({ status, sure: statusIsSure, recordedLives, found: vmm !== undefined });
   if (finding !== "unknown-vmm" || vmm === undefined) return { status, isGone: finding === "gone" };

@@ -14,6 +14,7 @@ import {
   signalProcess,
 } from "../base/processes.js";
 import { delay } from "../base/runtime.js";
+import { readProcessRecord } from "../vmm/index.js";
 import type { VmmRecord } from "../vmm/types.js";
 import type { OwnerMark } from "./owner-mark.js";
 import type { Ownership } from "./ownership.js";
@@ -55,6 +56,17 @@ export async function findVmms(ctx: SearchContext): Promise<FoundVmm[]> {
     }
   }
   return found;
+}
+
+/** The VMM that the run directory's own record names: kilnd alone writes there. For a root whose key was lost. */
+export async function findLaunched(
+  { ownership }: Pick<SearchContext, "ownership">,
+  runDirectory: string,
+): Promise<FoundVmm[]> {
+  const vmm = (await readProcessRecord(runDirectory))?.vmm;
+  if (vmm === undefined || !(await isAlive(vmm))) return [];
+  const traits = await readTraits(vmm.pid);
+  return traits !== undefined && ownership.owns(traits.uid) ? [{ process: vmm, runDirectory }] : [];
 }
 
 /**
