@@ -39,8 +39,9 @@ async function killDuring(args: readonly string[], point: LifePoint): Promise<st
   await untilReached(kiln, point, ended);
   await delay(laterMs);
   await kiln.stopDaemon("SIGKILL");
-  await ended;
+  // First: a client in the foreground waits for the next kilnd, and goes on with it.
   await kiln.startDaemon();
+  await ended;
   return `${args.join(" ")}: killed ${laterMs} ms after "${point.name}" (KILN_TEST_SEED=${SEED})`;
 }
 
