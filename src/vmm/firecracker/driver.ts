@@ -143,6 +143,7 @@ class FirecrackerDriver implements VmmDriver {
     const log = await ConsoleLog.resume(record.facts.consoleLog ?? join(spec.stateDirectory, CONSOLE_LOG));
     const handle = new FirecrackerHandle({ record, paths, process: vmm, log });
     undo.push("let go of Firecracker", () => handle.detach());
+    handle.expectAnswers();
     let ended = false;
     void vmm.ended.then(() => {
       ended = true;

@@ -148,6 +148,11 @@ export class FirecrackerHandle implements VmmHandle {
     await this.#letGo();
   }
 
+  /** A guest that an earlier kilnd has booted answers, if slowly: its dials get their whole time. */
+  expectAnswers(): void {
+    this.#patience.answered();
+  }
+
   async #dial(options: Abortable): Promise<Socket> {
     const { vsock } = this.#parts.paths;
     const socket = await dialVsock(vsock, CHANNEL_PORT, { ...options, timeoutMs: this.#patience.next() });
