@@ -33,7 +33,8 @@ export const SUITES = [
     timeoutMs: 20 * 60_000,
     alone: HEAVY,
     vmm: "firecracker",
-    unlessNamed: /(apps|daemon-recovery|daemon-vmm-death|cli-run|cli-exec)\.test\.ts$/,
+    // daemon-recovery fails on the stand-in (exec after kill -9 of kilnd goes unanswered): docs/design/NEXT.md, 0.
+    unlessNamed: /(apps|daemon-vmm-death|cli-run|cli-exec)\.test\.ts$/,
   },
 ];
 /** cargo's tests, which are no node:test suite. */
