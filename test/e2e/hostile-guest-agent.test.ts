@@ -93,9 +93,11 @@ describe("a guest whose agent", { concurrency: 4, skip: cannotCompile() ?? false
       message: /^start VM first: set the guest up: Protocol error; last lines/,
     }));
 
+  // Node ends the call by its code or by nghttp2's words, whichever of the stream and the session it closes first.
   it("sends one header block without end", () =>
     assertStartFails("HEADERS", {
-      message: /^start VM first: set the guest up: .*ENHANCE_YOUR_CALM; last lines/,
+      message:
+        /^start VM first: set the guest up: (.*ENHANCE_YOUR_CALM|Too many CONTINUATION frames.*); last lines/,
     }));
 
   it("sends a message of 4 GiB", () =>
