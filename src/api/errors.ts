@@ -30,18 +30,44 @@ export function createErrorInterceptor(ready: () => Promise<void>, log: Logger):
       const status = toConnectError(error);
       const surprising =
         status.code === (Code.Internal as number) || status.code === (Code.Unknown as number);
-      if (surprising) log.error("a call failed", { method: request.method.name, why: stackOf(error) });
+      const { name: method } = request.method;
+      // What breaks because its caller has left is no fault of ours.
+      if (surprising && request.signal.aborted)
+        log.info("a call was given up", { method, why: status.message });
+      else if (surprising) log.error("a call failed", { method, why: stackOf(error) });
       return status;
     };
     try {
       await ready();
-      const response = await next(request);
+      const response = await next({ ...request, signal: callersSignal(request.signal) });
       if (!response.stream) return response;
       return { ...response, message: reportIn(response.message, report) };
     } catch (error) {
       throw report(error);
     }
   };
+}
+
+/**
+ * The same signal with a KilnError as its reason: Connect's own error is a stranger to the engine, which would take a
+ * caller that has left for a failure, and throw away what the next try could go on with.
+ */
+function callersSignal(signal: AbortSignal): AbortSignal {
+  const own = new AbortController();
+  const end = () => own.abort(endOfCall(signal.reason));
+  if (signal.aborted) end();
+  else signal.addEventListener("abort", end, { once: true });
+  return own.signal;
+}
+
+function endOfCall(reason: unknown): KilnError {
+  const overdue = reason instanceof ConnectError && reason.code === (Code.DeadlineExceeded as number);
+  return overdue
+    ? new KilnErrorClass(Code.DeadlineExceeded, "the call's time is over", {
+        reason: "timeout",
+        cause: reason,
+      })
+    : new KilnErrorClass(Code.Cancelled, "the caller has gone", { reason: "cancelled", cause: reason });
 }
 
 async function* reportIn<T>(

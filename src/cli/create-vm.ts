@@ -2,9 +2,10 @@
 
 import { open, unlink } from "node:fs/promises";
 import { errnoOf, KilnError } from "../base/errors.js";
-import type { Vm } from "../sdk/index.js";
+import type { Progress, Vm } from "../sdk/index.js";
 import type { Context } from "./context.js";
 import { absoluteImage } from "./image-source.js";
+import { interruptible } from "./interrupt.js";
 import { openProgress } from "./render/progress.js";
 import { type RunFlagValues, vmOptionsOf } from "./run-flags.js";
 import { usageError } from "./usage-error.js";
@@ -20,9 +21,12 @@ export async function createVm(
   const idFile = flags.cidfile === undefined ? undefined : await reserveIdFile(flags.cidfile);
   const progress = openProgress(context, flags.progress, flags.quiet);
   try {
-    const kiln = await context.connect();
     const reference = absoluteImage(image, context.cwd);
-    const vm = await kiln.create(reference, { ...options, onProgress: (step) => progress.update(step) });
+    const onProgress = (step: Progress) => progress.update(step);
+    const vm = await interruptible(`${verb} ${image}`, "no VM was made", async (signal) => {
+      const kiln = await context.connect();
+      return await kiln.create(reference, { ...options, onProgress, signal });
+    });
     await idFile?.write(vm.id);
     return vm;
   } catch (error) {

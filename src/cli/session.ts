@@ -1,10 +1,10 @@
 // A program in a VM wired to this process: output out, input in, size, signals, detach keys. For run, exec and attach.
 
 import { constants } from "node:os";
-import { Code, KilnError } from "../base/errors.js";
 import type { OutputChunk, TerminalSize } from "../sdk/index.js";
 import type { Context, Sink } from "./context.js";
 import { DetachFilter } from "./detach-keys.js";
+import { interruption } from "./interrupt.js";
 import { enterRawMode, terminalSize } from "./terminal.js";
 
 /** What exec and attach have in common. */
@@ -42,10 +42,6 @@ const IMPATIENCE = 3;
 /** Ctrl-C, as a raw terminal gives it. */
 const INTERRUPT_KEY = 3;
 
-function interrupted(): KilnError {
-  return new KilnError(Code.Cancelled, "interrupted", { reason: "interrupted" });
-}
-
 /** Runs until the program's output ends or the user detaches. Undoes all that it did to this process. */
 export async function runSession(
   context: Context,
@@ -66,10 +62,10 @@ export async function runSession(
     if (options.stdin) undo.push(forwardStdin(context, program, options, onTerminal, leave));
     if (options.signals && !onTerminal) undo.push(forwardSignals(program));
     await pumpOutput(program, context.stdout, context.stderr);
-    if (left === "interrupted") throw interrupted();
+    if (left === "interrupted") throw interruption("interrupted");
     return left ?? "ended";
   } catch (error) {
-    if (left === "interrupted") throw interrupted();
+    if (left === "interrupted") throw interruption("interrupted");
     if (left === "detached") return "detached";
     throw error;
   } finally {

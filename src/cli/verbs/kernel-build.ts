@@ -3,6 +3,7 @@
 import { defineCommand } from "../command.js";
 import { printLine } from "../context.js";
 import { bool, text } from "../flags.js";
+import { interruptible } from "../interrupt.js";
 import { parseCount } from "../parse-count.js";
 import { openProgress, progressFlag } from "../render/progress.js";
 
@@ -35,17 +36,24 @@ its name is printed.
   ],
   async run(context, { flags }) {
     const progress = openProgress(context, flags.progress, flags.quiet);
-    const kiln = await context.connect();
     try {
-      const { kernel, imageName } = await kiln.kernels.build({
-        version: flags.version,
-        architecture: flags.arch as "amd64" | "arm64" | undefined,
-        cache: !flags["no-cache"],
-        jobs: flags.jobs === undefined ? undefined : parseCount("kernel build", "--jobs", flags.jobs),
-        name: flags.name,
-        makeDefault: flags.default,
-        onProgress: (step) => progress.update(step),
-      });
+      const { kernel, imageName } = await interruptible(
+        "kernel build",
+        "no kernel was made",
+        async (signal) => {
+          const kiln = await context.connect();
+          return await kiln.kernels.build({
+            version: flags.version,
+            architecture: flags.arch as "amd64" | "arm64" | undefined,
+            cache: !flags["no-cache"],
+            jobs: flags.jobs === undefined ? undefined : parseCount("kernel build", "--jobs", flags.jobs),
+            name: flags.name,
+            makeDefault: flags.default,
+            onProgress: (step) => progress.update(step),
+            signal,
+          });
+        },
+      );
       await progress.close();
       await printLine(context, kernel?.id ?? imageName);
       return 0;

@@ -5,6 +5,7 @@ import { defineCommand } from "../command.js";
 import { printLine } from "../context.js";
 import { bool, text } from "../flags.js";
 import { absoluteKernel } from "../image-source.js";
+import { interruptible } from "../interrupt.js";
 import { openProgress, progressFlag } from "../render/progress.js";
 
 export const command = defineCommand({
@@ -30,13 +31,16 @@ kernel, fetched through apt), or an OCI image that holds /boot/vmlinux and /lib/
   ],
   async run(context, { flags, operands: [source = ""] }) {
     const progress = openProgress(context, flags.progress, flags.quiet);
-    const kiln = await context.connect();
     try {
-      const kernel = await kiln.kernels.import(absoluteKernel(source, context.cwd), {
-        name: flags.name,
-        makeDefault: flags.default,
-        modulesDirectory: flags.modules === undefined ? undefined : resolve(context.cwd, flags.modules),
-        onProgress: (step) => progress.update(step),
+      const kernel = await interruptible("kernel import", "no kernel was made", async (signal) => {
+        const kiln = await context.connect();
+        return await kiln.kernels.import(absoluteKernel(source, context.cwd), {
+          name: flags.name,
+          makeDefault: flags.default,
+          modulesDirectory: flags.modules === undefined ? undefined : resolve(context.cwd, flags.modules),
+          onProgress: (step) => progress.update(step),
+          signal,
+        });
       });
       await progress.close();
       await printLine(context, kernel.id);

@@ -4,14 +4,17 @@ import { defineCommand } from "../command.js";
 import { printLine } from "../context.js";
 import { bool, text } from "../flags.js";
 import { absoluteImage } from "../image-source.js";
+import { interruptible } from "../interrupt.js";
 import { openProgress, progressFlag } from "../render/progress.js";
 import { usageError } from "../usage-error.js";
+
+const KEPT = "what was fetched is kept, and the next pull goes on from there";
 
 export const command = defineCommand({
   description: `
 Brings an image into the store and prints its name. IMAGE is a registry reference (nginx, ghcr.io/a/b:1,
-localhost:5000/x@sha256:...), oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE. An interrupted pull goes on where
-it stopped. Only the named registry, or its configured mirrors, are asked.
+localhost:5000/x@sha256:...), oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE. A pull that is interrupted (Ctrl-C,
+a cut line, the end of kilnd) keeps what was fetched, and the next one goes on from there. Only the named registry, or its configured mirrors, are asked.
 
 Credentials come from the auth files and credential helpers of Docker and Podman, or from --creds.
 `,
@@ -31,14 +34,17 @@ Credentials come from the auth files and credential helpers of Docker and Podman
   async run(context, { flags, operands: [image = ""] }) {
     const auth = flags.creds === undefined ? undefined : parseCreds(flags.creds, context.env);
     const progress = openProgress(context, flags.progress, flags.quiet);
-    const kiln = await context.connect();
     const reference = absoluteImage(image, context.cwd);
     try {
-      const pulled = await kiln.images.pull(reference, {
-        auth,
-        platform: flags.platform,
-        plainHttp: flags["plain-http"],
-        onProgress: (step) => progress.update(step),
+      const pulled = await interruptible(`pull ${image}`, KEPT, async (signal) => {
+        const kiln = await context.connect();
+        return await kiln.images.pull(reference, {
+          auth,
+          platform: flags.platform,
+          plainHttp: flags["plain-http"],
+          onProgress: (step) => progress.update(step),
+          signal,
+        });
       });
       await progress.close();
       await printLine(context, pulled.name);
