@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { Code, KilnError } from "../base/errors.js";
 import { createLogger, type Level, type Logger } from "../base/log.js";
 import { kilnPaths } from "../base/paths.js";
+import { closeStrayDescriptors } from "../base/stray-descriptors.js";
 import {
   type CommandLine,
   type Config,
@@ -16,16 +17,21 @@ import {
 } from "./config.js";
 import { startDaemon } from "./daemon.js";
 import { settingOf } from "./engine-settings.js";
+import { inheritedSocket } from "./listen.js";
 import { packageVersion } from "./package-files.js";
 
 const USAGE_EXIT = 2;
 
 async function main(): Promise<void> {
+  const socket = inheritedSocket(process.env, process.pid);
+  const strays = closeStrayDescriptors(socket === undefined ? [] : [socket]);
   const commandLine = parseCommandLine(process.argv.slice(2));
   if (commandLine.help) return void process.stdout.write(helpText());
   if (commandLine.version) return void process.stdout.write(`kilnd ${packageVersion()}\n`);
   const config = await readConfig(commandLine);
   const log = loggerOf(config);
+  if (strays.length > 0)
+    log.info("closed descriptors that kilnd was started with", { fds: strays.join(",") });
   // Every room says the mode of what it makes: private, or readable for VMMs that run as users of their own. A umask of
   // 077 (systemd's, a careful user's) would close the latter.
   process.umask(0o022);

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rename, rm, stat } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, readlink, rename, rm, stat } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,11 +11,42 @@ import { after, before, describe, it } from "node:test";
 import { busyboxImage } from "../fixtures/busybox-image.js";
 import { DAEMON, KILN, run, TestKiln } from "./harness.js";
 
+/** As a careless script leaves them: Node marks the near one close-on-exec and does not see the far one. */
+const STRAYS = 'exec 5</etc/passwd 200</etc/passwd; exec "$@"';
+
 let kiln: TestKiln;
 before(async () => {
-  kiln = await TestKiln.start();
+  kiln = await TestKiln.start({ daemonPrefix: ["bash", "-c", STRAYS, "bash"] });
 });
 after(() => kiln.dispose());
+
+/**
+ * All that a VM's processes may hold: what they made themselves, their pipes and sockets, devices, and the VM's disks,
+ * which QEMU has by these names in its jail.
+ */
+const OF_A_VM = /^(socket:|pipe:|anon_inode:|\/dev\/(null|kvm)$|\/disk-\w+$)/;
+
+interface Holder {
+  readonly program: string;
+  readonly holds: readonly string[];
+}
+
+async function filesOf(pid: number): Promise<string[]> {
+  const numbers = await readdir(`/proc/${pid}/fd`);
+  const links = numbers.map((fd) => readlink(`/proc/${pid}/fd/${fd}`).catch(() => ""));
+  return (await Promise.all(links)).filter((link) => link !== "");
+}
+
+/** What kilnd has started, all the way down, with the files that each one has open. */
+async function descendants(pid: number): Promise<Holder[]> {
+  const children = (await readFile(`/proc/${pid}/task/${pid}/children`, "utf8")).trim();
+  const found: Holder[] = [];
+  for (const child of children === "" ? [] : children.split(" ").map(Number)) {
+    const program = (await readFile(`/proc/${child}/comm`, "utf8")).trim();
+    found.push({ program, holds: await filesOf(child) }, ...(await descendants(child)));
+  }
+  return found;
+}
 
 describe("kilnd", () => {
   it("listens on a socket for its user and group only", async () => {
@@ -66,6 +97,16 @@ describe("kilnd", () => {
     const image = await busyboxImage(join(kiln.root, "busybox"));
     await kiln.ok(["run", "-d", "--name", "stays", "-m", "128m", image, "sleep", "100000"]);
     const pid = JSON.parse(await kiln.ok(["inspect", "stays"]))[0].status.pid as number;
+    const ours = await filesOf(kiln.daemonPid);
+    const held = await descendants(kiln.daemonPid);
+    assert.ok(held.length >= 2, held.map(({ program }) => program).join(" "));
+    for (const { program, holds } of held) {
+      assert.deepEqual(
+        holds.filter((what) => !OF_A_VM.test(what) || (what.startsWith("socket:") && ours.includes(what))),
+        [],
+        program,
+      );
+    }
     await kiln.stopDaemon("SIGTERM");
     await assert.rejects(stat(kiln.socket));
     process.kill(pid, 0);
