@@ -7,7 +7,7 @@ import { Code, KilnError } from "../base/errors.js";
 import { delay } from "../base/runtime.js";
 
 /** Kinds whose number others choose. What is in none of them is the engine's own. */
-type Kind = "connections" | "flows" | "execs" | "files" | "inputs" | "questions";
+type Kind = "connections" | "flows" | "execs" | "files" | "watches" | "inputs" | "questions";
 
 interface Share {
   /** Of the streams that the agent serves, in 32nds. */
@@ -19,7 +19,7 @@ interface Share {
   readonly what: string;
 }
 
-/** 27 parts of 32: an eighth and more is kept for the engine. */
+/** 28 parts of 32: an eighth is kept for the engine. */
 const SHARES: Readonly<Record<Kind, Share>> = {
   connections: {
     part: 12,
@@ -35,6 +35,7 @@ const SHARES: Readonly<Record<Kind, Share>> = {
   },
   execs: { part: 6, patienceMs: 30_000, reason: "too-many-execs", what: "execs" },
   files: { part: 2, patienceMs: 30_000, reason: "too-many-copies", what: "copies" },
+  watches: { part: 1, patienceMs: 2_000, reason: "too-many-watches", what: "watched paths" },
   inputs: { part: 1, patienceMs: 10_000, reason: "too-many-attached", what: "attached inputs" },
   questions: { part: 2, patienceMs: 10_000, reason: "too-many-calls", what: "calls" },
 };
@@ -47,9 +48,14 @@ const KINDS: Readonly<Record<string, Kind>> = {
   Exec: "execs",
   ReadArchive: "files",
   WriteArchive: "files",
+  ListDirectory: "files",
+  RemovePath: "files",
+  WatchPath: "watches",
   Stdin: "inputs",
   Input: "inputs",
   StatPath: "questions",
+  MakeDirectory: "questions",
+  RenamePath: "questions",
   Stats: "questions",
   Sync: "questions",
   Resize: "questions",

@@ -189,6 +189,53 @@ describe("VmService", () => {
     assert.equal((await vms.statPath({ vm: id, path: "/x" })).mode, 0o100644);
   });
 
+  it("carries paths as text where they are, as bytes where not", async () => {
+    const { id: vm } = await createVm();
+    await assert.rejects(
+      collect(vms.listDirectory({ vm, path: "/" })),
+      failsWith(Code.FailedPrecondition, "vm-created"),
+    );
+    await vms.startVm({ vm });
+    const entries = (await collect(vms.listDirectory({ vm, path: "/srv" }))).flatMap((part) => part.entries);
+    assert.deepEqual(
+      entries.map(({ name, nameBytes }) => [name, [...nameBytes]]),
+      [
+        ["a", []],
+        ["b\ufffd", [0x62, 0xff]],
+      ],
+    );
+    const none = { vm, pathBytes: Uint8Array.of(0x2f, 0xff) };
+    await assert.rejects(collect(vms.listDirectory(none)), failsWith(Code.NotFound, "guest-not-found"));
+    assert.equal((await vms.makeDirectory({ vm, path: "/a" })).made, true);
+    await vms.removePath({ vm, path: "/a", force: true });
+    const full = failsWith(Code.FailedPrecondition, "guest-failed-precondition");
+    await assert.rejects(vms.removePath({ vm, path: "/a" }), full);
+    await vms.renamePath({ vm, from: "/a", to: "/b" });
+    const taken = failsWith(Code.AlreadyExists, "guest-already-exists");
+    await assert.rejects(vms.renamePath({ vm, from: "/a", to: "/b", noReplace: true }), taken);
+    for (const path of ["relative", "", "/a\0b", `/${"x".repeat(4096)}`]) {
+      await assert.rejects(vms.makeDirectory({ vm, path }), failsWith(Code.InvalidArgument, "bad-path"));
+    }
+  });
+
+  it("says when a watch stands, and leaves out what it does not know", async () => {
+    const { id: vm } = await createVm();
+    await vms.startVm({ vm });
+    const told = await collect(vms.watchPath({ vm, path: "/srv" }));
+    assert.deepEqual(
+      told.map(({ ready, events }) => [ready, events.length]),
+      [
+        [true, 0],
+        [false, 1],
+      ],
+    );
+    const [event] = told[1]?.events ?? [];
+    assert.deepEqual(
+      [event?.kind, event?.path, [...(event?.toBytes ?? [])]],
+      ["renamed", "/srv", [0x2f, 0xff]],
+    );
+  });
+
   it("adds and removes ports", async () => {
     const { id } = await createVm();
     await vms.startVm({ vm: id });

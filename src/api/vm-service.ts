@@ -14,12 +14,14 @@ import { OutputStream } from "../gen/kiln/v1/vm_pb.js";
 import { toProgress } from "./convert-image.js";
 import { fromConfig, fromPort, nsFromTimestamp, timestampFromNs, toStatus, toVm } from "./convert-vm.js";
 import { withProgress } from "./progress-stream.js";
+import { createVmPaths } from "./vm-paths.js";
 import { createVmStreams, STREAMS, toPlace } from "./vm-streams.js";
 
 export function createVmService(engine: Engine): ServiceImpl<typeof VmService> {
   const done = (entry: VmEntry) => ({ vm: toVm(entry) });
   return {
     ...createVmStreams(engine),
+    ...createVmPaths(engine),
     createVm: (request, context) => createVm(engine, request, context),
     logs: (request, context) => readLogs(engine, request, context),
     async startVm({ vm }) {

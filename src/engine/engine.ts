@@ -35,6 +35,13 @@ import type { VmEntry } from "./vm-entry.js";
 import { type ExecAsk, type ExecOutput, execInVm, type ProcessInput } from "./vm-exec.js";
 import { readArchive, statPath, type WriteArchiveTarget, writeArchive } from "./vm-files.js";
 import type { LogChunk, ReadLogOptions } from "./vm-log.js";
+import {
+  listDirectory,
+  makeDirectory as makeVmDirectory,
+  removePath,
+  renamePath,
+  watchPath,
+} from "./vm-paths.js";
 import { PortVerbs } from "./vm-ports.js";
 import { VmRegistry } from "./vm-registry.js";
 import { VmRunner } from "./vm-runner.js";
@@ -60,6 +67,14 @@ const KERNEL_IMAGE_TEMP = "kernel-image-";
 export class Engine {
   readonly verbs: VmVerbs;
   readonly ports: PortVerbs;
+  /** Paths of running VMs. */
+  readonly paths = {
+    list: listDirectory,
+    make: makeVmDirectory,
+    remove: removePath,
+    rename: renamePath,
+    watch: watchPath,
+  };
   readonly images: ImageVerbs;
   readonly kernels: KernelVerbs;
   readonly system: SystemVerbs;

@@ -30,6 +30,7 @@ export { defaultConfig, type PortBinding, type VmConfig } from "./vm-config.js";
 export type { PullPolicy } from "./vm-create.js";
 export type { VmEntry } from "./vm-entry.js";
 export type { ExecAsk, ExecOutput, ExecSpec, ProcessInput } from "./vm-exec.js";
+export type { DirectoryEntry, FileEvent } from "./vm-paths.js";
 export { isLive, type VmState } from "./vm-state.js";
 export type { VmUsage } from "./vm-stats.js";
 export type { Timings, VmStatus } from "./vm-status.js";

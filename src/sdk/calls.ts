@@ -51,18 +51,26 @@ import type {
   GetVmResponseJson,
   KillVmRequestJson,
   KillVmResponseJson,
+  ListDirectoryRequestJson,
+  ListDirectoryResponseJson,
   ListVmsRequestJson,
   ListVmsResponseJson,
   LogsRequestJson,
   LogsResponseJson,
+  MakeDirectoryRequestJson,
+  MakeDirectoryResponseJson,
   PauseVmRequestJson,
   PauseVmResponseJson,
   ReadArchiveRequestJson,
   ReadArchiveResponseJson,
+  RemovePathRequestJson,
+  RemovePathResponseJson,
   RemovePortRequestJson,
   RemovePortResponseJson,
   RemoveVmRequestJson,
   RemoveVmResponseJson,
+  RenamePathRequestJson,
+  RenamePathResponseJson,
   RestartVmRequestJson,
   RestartVmResponseJson,
   StartVmRequestJson,
@@ -77,6 +85,8 @@ import type {
   UnpauseVmResponseJson,
   WaitVmRequestJson,
   WaitVmResponseJson,
+  WatchPathRequestJson,
+  WatchPathResponseJson,
   WriteArchiveRequestJson,
   WriteArchiveResponseJson,
 } from "../gen/kiln/v1/vm_pb.js";
@@ -99,6 +109,9 @@ export interface UnaryCalls {
   "VmService/GetVm": Call<GetVmRequestJson, GetVmResponseJson>;
   "VmService/WaitVm": Call<WaitVmRequestJson, WaitVmResponseJson>;
   "VmService/StatPath": Call<StatPathRequestJson, StatPathResponseJson>;
+  "VmService/MakeDirectory": Call<MakeDirectoryRequestJson, MakeDirectoryResponseJson>;
+  "VmService/RemovePath": Call<RemovePathRequestJson, RemovePathResponseJson>;
+  "VmService/RenamePath": Call<RenamePathRequestJson, RenamePathResponseJson>;
   "VmService/AddPort": Call<AddPortRequestJson, AddPortResponseJson>;
   "VmService/RemovePort": Call<RemovePortRequestJson, RemovePortResponseJson>;
   "ImageService/ListImages": Call<ListImagesRequestJson, ListImagesResponseJson>;
@@ -122,6 +135,8 @@ export interface StreamCalls {
   "VmService/Attach": Call<AttachRequestJson, AttachResponseJson>;
   "VmService/ReadArchive": Call<ReadArchiveRequestJson, ReadArchiveResponseJson>;
   "VmService/WriteArchive": Call<WriteArchiveRequestJson, WriteArchiveResponseJson>;
+  "VmService/ListDirectory": Call<ListDirectoryRequestJson, ListDirectoryResponseJson>;
+  "VmService/WatchPath": Call<WatchPathRequestJson, WatchPathResponseJson>;
   "VmService/Stats": Call<StatsRequestJson, StatsResponseJson>;
   "ImageService/PullImage": Call<PullImageRequestJson, PullImageResponseJson>;
   "ImageService/SaveImages": Call<SaveImagesRequestJson, SaveImagesResponseJson>;

@@ -60,6 +60,17 @@ export { Vm } from "./vm.js";
 export type { ArchiveResult, CopyOptions, ReadOptions, WriteOptions } from "./vm-files.js";
 export { VmFiles } from "./vm-files.js";
 export type { TerminalSize, VmOptions } from "./vm-options.js";
+export type {
+  DirectoryEntry,
+  FileChange,
+  FileType,
+  FileWatcher,
+  MkdirOptions,
+  RemovePathOptions,
+  RenameOptions,
+  VmPath,
+  WatchOptions,
+} from "./vm-paths.js";
 export { VmPorts } from "./vm-ports.js";
 export type { ListVmsOptions } from "./vms.js";
 export { Vms } from "./vms.js";

@@ -157,6 +157,25 @@ describe("everything that is iterated, later", { timeout: 60_000 }, () => {
     assert.deepEqual(seen, ["start", "start", "start"]);
   });
 
+  it("a directory", async () => {
+    const listing = vm.fs.list("/srv");
+    await meanwhile();
+    const seen: string[] = [];
+    for await (const { name, type } of late(listing)) seen.push(`${type} ${name}`);
+    assert.deepEqual(seen, ["directory a", "file b"]);
+  });
+
+  it("what happens to files, until it is closed", async () => {
+    const changes = await vm.fs.watch("/srv", { recursive: true });
+    await meanwhile();
+    const seen: string[] = [];
+    for await (const { kind, path, to } of late(changes)) {
+      seen.push(`${kind} ${path} ${to}`);
+      if (kind === "renamed") await changes.close();
+    }
+    assert.deepEqual(seen, ["created /srv/one undefined", "renamed /srv/one /srv/two"]);
+  });
+
   it("archives out", async () => {
     kilnd.files.set("/srv", { mode: 0o040755, archive: Buffer.alloc(5000, "x") });
     const archive = vm.fs.readArchive("/srv");

@@ -5,9 +5,22 @@ import { utf8OrThrow } from "../base/utf8.js";
 import { numberOf } from "./convert.js";
 import { type CopyTarget, cleanPath, noSuchDirectory, parentName } from "./copy-plan.js";
 import type { CallOptions } from "./deadline.js";
+import { Listing } from "./listing.js";
 import type { Calls } from "./scoped-calls.js";
 import { sendSource } from "./send-source.js";
 import type { PathInfo } from "./types.js";
+import {
+  type DirectoryEntry,
+  FileWatcher,
+  listDirectory,
+  type MkdirOptions,
+  pathOf,
+  type RemovePathOptions,
+  type RenameOptions,
+  renamePath,
+  type VmPath,
+  type WatchOptions,
+} from "./vm-paths.js";
 
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
@@ -73,6 +86,60 @@ export class VmFiles {
         ? Buffer.from(json.linkTargetBytes, "base64")
         : Buffer.from(json.linkTarget ?? ""),
     };
+  }
+
+  /** Whether there is something at the path, a dangling link too. */
+  async exists(path: string, options: CallOptions = {}): Promise<boolean> {
+    try {
+      await this.stat(path, options);
+      return true;
+    } catch (error) {
+      if (isMissing(error)) return false;
+      throw error;
+    }
+  }
+
+  /**
+   * What a directory holds, by name. Await it for an array, or iterate it.
+   *
+   * ```ts
+   * for await (const { name, type, size } of vm.fs.list("/etc")) console.log(type, size, name);
+   * ```
+   */
+  list(path: VmPath, options: CallOptions = {}): Listing<DirectoryEntry> {
+    return new Listing(() => listDirectory(this.#transport, this.#vm, path, options));
+  }
+
+  /** Makes a directory. @returns false where it was there already, which only `recursive` allows */
+  async mkdir(path: VmPath, options: MkdirOptions = {}): Promise<boolean> {
+    const { recursive = false, mode = 0o755, uid = 0, gid = 0 } = options;
+    const request = { vm: this.#vm, ...pathOf(path), recursive, mode, uid, gid };
+    return (await this.#transport.unary("VmService/MakeDirectory", request, options)).made ?? false;
+  }
+
+  /** Removes a file, a link or an empty directory; with `recursive` a directory with all that is in it. */
+  async remove(path: VmPath, options: RemovePathOptions = {}): Promise<void> {
+    const { recursive = false, force = false } = options;
+    const request = { vm: this.#vm, ...pathOf(path), recursive, force };
+    await this.#transport.unary("VmService/RemovePath", request, options);
+  }
+
+  /** Renames or moves within one file system of the VM. */
+  async rename(from: VmPath, to: VmPath, options: RenameOptions = {}): Promise<void> {
+    await renamePath(this.#transport, this.#vm, [from, to], options);
+  }
+
+  /**
+   * What happens to a file, to what is in a directory, or with `recursive` to all below it. Once this has resolved
+   * nothing is missed; a restart of kilnd ends it with `connection-lost`.
+   *
+   * ```ts
+   * await using changes = await vm.fs.watch("/srv", { recursive: true });
+   * for await (const { kind, path } of changes) console.log(kind, path);
+   * ```
+   */
+  watch(path: VmPath, options: WatchOptions = {}): Promise<FileWatcher> {
+    return FileWatcher.open(this.#transport, this.#vm, path, options);
   }
 
   /** The file's bytes. Links are followed. */

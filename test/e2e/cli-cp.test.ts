@@ -5,6 +5,7 @@ import { execFileSync } from "node:child_process";
 import { lstat, mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { Kiln } from "../../src/sdk/index.js";
 import { busyboxImage } from "../fixtures/busybox-image.js";
 import { TestKiln } from "./harness.js";
 
@@ -169,6 +170,45 @@ describe("kiln cp out of a VM", () => {
     const result = await cp("one:/no/such", ".");
     assert.equal(result.code, 1);
     assert.match(result.stderr, /\/no\/such/);
+  });
+});
+
+describe("vm.fs", () => {
+  it("lists, makes, renames, removes and watches", async () => {
+    await using sdk = await Kiln.connect({ host: `unix://${kiln.socket}`, start: false });
+    const { fs } = await sdk.vms.get("one");
+    assert.equal(await fs.mkdir("/srv/app/logs", { recursive: true, mode: 0o750, uid: 5 }), true);
+    await using changes = await fs.watch("/srv/app", { recursive: true });
+    const told: string[] = [];
+    const telling = (async () => {
+      for await (const { kind, path, to } of changes) {
+        told.push([kind, path, ...(to === undefined ? [] : [to])].join(" "));
+        if (kind === "removed") return;
+      }
+    })();
+    await fs.write("/srv/app/logs/a", "text");
+    await fs.rename("/srv/app/logs/a", "/srv/app/b");
+    const [entry] = (await fs.list("/srv/app")).filter(({ type }) => type === "file");
+    assert.deepEqual([entry?.name, entry?.size, entry?.mode], ["b", 4, 0o100644]);
+    await fs.remove("/srv/app/b");
+    await telling;
+    assert.ok(told.includes("renamed /srv/app/logs/a /srv/app/b"), told.join(", "));
+    await assert.rejects(fs.remove("/srv/app"), { codeName: "failed_precondition" });
+    await fs.remove("/srv/app", { recursive: true });
+    assert.deepEqual([await fs.exists("/srv/app"), await fs.exists("/srv")], [false, true]);
+  });
+
+  it("stays in the VM's root, whatever a link or a name says", async () => {
+    await using sdk = await Kiln.connect({ host: `unix://${kiln.socket}`, start: false });
+    const { fs } = await sdk.vms.get("one");
+    await sh("ln -s ../../../../../.. /tmp/up; printf x > \"/tmp/$(printf 'n\\377')\"");
+    const names = async (path: string) => (await fs.list(path)).map(({ name }) => name);
+    assert.deepEqual(await names("/tmp/up/../.."), await names("/"));
+    const odd = (await fs.list("/tmp")).find(({ name }) => name.startsWith("n\ufffd"));
+    assert.deepEqual([...(odd?.nameBytes ?? [])], [0x6e, 0xff]);
+    const path = Buffer.concat([Buffer.from("/tmp/"), odd?.nameBytes ?? Buffer.alloc(0)]);
+    await fs.rename(path, "/tmp/readable");
+    assert.equal(await fs.readText("/tmp/readable"), "x");
   });
 });
 

@@ -24,6 +24,7 @@ mod logring;
 mod process;
 mod program;
 mod service;
+mod watch;
 
 /// Messages of `proto/kiln/agent/v1/agent.proto`, generated (see `agent/codegen/`).
 #[allow(clippy::all, clippy::pedantic, missing_docs)]

@@ -491,6 +491,108 @@ pub struct StatPathResponse {
     #[prost(bytes = "bytes", tag = "6")]
     pub link_target_bytes: ::prost::bytes::Bytes,
 }
+/// Paths and names are bytes: Linux asks for no encoding.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListDirectoryRequest {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub path: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListDirectoryResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub entries: ::prost::alloc::vec::Vec<DirectoryEntry>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DirectoryEntry {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub name: ::prost::bytes::Bytes,
+    /// st_mode
+    #[prost(uint32, tag = "2")]
+    pub mode: u32,
+    #[prost(uint64, tag = "3")]
+    pub size: u64,
+    #[prost(int64, tag = "4")]
+    pub mtime_unix_ns: i64,
+    #[prost(uint32, tag = "5")]
+    pub uid: u32,
+    #[prost(uint32, tag = "6")]
+    pub gid: u32,
+    #[prost(bytes = "bytes", tag = "7")]
+    pub link_target: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MakeDirectoryRequest {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub path: ::prost::bytes::Bytes,
+    /// parents too; fine where it is there
+    #[prost(bool, tag = "2")]
+    pub recursive: bool,
+    /// permission bits of what is made, parents 0755
+    #[prost(uint32, tag = "3")]
+    pub mode: u32,
+    #[prost(uint32, tag = "4")]
+    pub uid: u32,
+    #[prost(uint32, tag = "5")]
+    pub gid: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MakeDirectoryResponse {
+    #[prost(bool, tag = "1")]
+    pub made: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemovePathRequest {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub path: ::prost::bytes::Bytes,
+    #[prost(bool, tag = "2")]
+    pub recursive: bool,
+    /// fine where there is none
+    #[prost(bool, tag = "3")]
+    pub force: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemovePathResponse {
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RenamePathRequest {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub from: ::prost::bytes::Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub to: ::prost::bytes::Bytes,
+    /// ALREADY_EXISTS where something is at `to`
+    #[prost(bool, tag = "3")]
+    pub no_replace: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RenamePathResponse {
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchPathRequest {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub path: ::prost::bytes::Bytes,
+    #[prost(bool, tag = "2")]
+    pub recursive: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchPathResponse {
+    #[prost(bool, tag = "1")]
+    pub ready: bool,
+    #[prost(message, repeated, tag = "2")]
+    pub events: ::prost::alloc::vec::Vec<FileEvent>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FileEvent {
+    #[prost(enumeration = "FileEventKind", tag = "1")]
+    pub kind: i32,
+    /// begins with the path that is watched
+    #[prost(bytes = "bytes", tag = "2")]
+    pub path: ::prost::bytes::Bytes,
+    /// of RENAMED
+    #[prost(bytes = "bytes", tag = "3")]
+    pub to: ::prost::bytes::Bytes,
+    #[prost(bool, tag = "4")]
+    pub directory: bool,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DialRequest {
     #[prost(oneof = "dial_request::Message", tags = "1, 2, 3")]
@@ -750,6 +852,50 @@ impl Stream {
             "STREAM_UNSPECIFIED" => Some(Self::Unspecified),
             "STREAM_STDOUT" => Some(Self::Stdout),
             "STREAM_STDERR" => Some(Self::Stderr),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum FileEventKind {
+    Unspecified = 0,
+    Created = 1,
+    Modified = 2,
+    /// mode, owner, times, extended attributes
+    Attributes = 3,
+    /// or moved to where nobody watches
+    Removed = 4,
+    Renamed = 5,
+    /// more happened than can be told: look again
+    Overflow = 6,
+}
+impl FileEventKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FILE_EVENT_KIND_UNSPECIFIED",
+            Self::Created => "FILE_EVENT_KIND_CREATED",
+            Self::Modified => "FILE_EVENT_KIND_MODIFIED",
+            Self::Attributes => "FILE_EVENT_KIND_ATTRIBUTES",
+            Self::Removed => "FILE_EVENT_KIND_REMOVED",
+            Self::Renamed => "FILE_EVENT_KIND_RENAMED",
+            Self::Overflow => "FILE_EVENT_KIND_OVERFLOW",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FILE_EVENT_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "FILE_EVENT_KIND_CREATED" => Some(Self::Created),
+            "FILE_EVENT_KIND_MODIFIED" => Some(Self::Modified),
+            "FILE_EVENT_KIND_ATTRIBUTES" => Some(Self::Attributes),
+            "FILE_EVENT_KIND_REMOVED" => Some(Self::Removed),
+            "FILE_EVENT_KIND_RENAMED" => Some(Self::Renamed),
+            "FILE_EVENT_KIND_OVERFLOW" => Some(Self::Overflow),
             _ => None,
         }
     }

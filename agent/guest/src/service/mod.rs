@@ -3,9 +3,11 @@
 mod archive;
 mod dial;
 mod exec;
+mod files;
 mod input;
 mod kept_exec;
 mod stats;
+mod watch;
 
 use std::io;
 use std::rc::Rc;
@@ -94,6 +96,11 @@ async fn dispatch(agent: Rc<Agent>, path: String, call: Call) {
         "ReadArchive" => archive::read(call).await,
         "WriteArchive" => archive::write(call).await,
         "StatPath" => call.unary(archive::stat).await,
+        "ListDirectory" => files::list(call).await,
+        "MakeDirectory" => call.unary(files::make_directory).await,
+        "RemovePath" => call.unary(files::remove).await,
+        "RenamePath" => call.unary(files::rename).await,
+        "WatchPath" => watch::watch(call).await,
         "Dial" => match agent.dials.enter(MOST_DIALS) {
             Some(_place) => dial::dial(call).await,
             None => call.replies.finish(Err(crowded("connections"))),

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiln/v1/vm.proto.
  */
 export const file_kiln_v1_vm: GenFile = /*@__PURE__*/
-  fileDesc("ChBraWxuL3YxL3ZtLnByb3RvEgdraWxuLnYxIlYKD0NyZWF0ZVZtUmVxdWVzdBIhCgZjb25maWcYASABKAsyES5raWxuLnYxLlZtQ29uZmlnEgwKBHB1bGwYAiABKAkSEgoKcmVhZHlfb25seRgDIAEoCCJfChBDcmVhdGVWbVJlc3BvbnNlEiUKCHByb2dyZXNzGAEgASgLMhEua2lsbi52MS5Qcm9ncmVzc0gAEhkKAnZtGAIgASgLMgsua2lsbi52MS5WbUgAQgkKB21lc3NhZ2UiHAoOU3RhcnRWbVJlcXVlc3QSCgoCdm0YASABKAkiKgoPU3RhcnRWbVJlc3BvbnNlEhcKAnZtGAEgASgLMgsua2lsbi52MS5WbSJTCg1TdG9wVm1SZXF1ZXN0EgoKAnZtGAEgASgJEhcKCnRpbWVvdXRfbXMYAiABKA1IAIgBARIOCgZzaWduYWwYAyABKAlCDQoLX3RpbWVvdXRfbXMiKQoOU3RvcFZtUmVzcG9uc2USFwoCdm0YASABKAsyCy5raWxuLnYxLlZtIkYKEFJlc3RhcnRWbVJlcXVlc3QSCgoCdm0YASABKAkSFwoKdGltZW91dF9tcxgCIAEoDUgAiAEBQg0KC190aW1lb3V0X21zIiwKEVJlc3RhcnRWbVJlc3BvbnNlEhcKAnZtGAEgASgLMgsua2lsbi52MS5WbSIrCg1LaWxsVm1SZXF1ZXN0EgoKAnZtGAEgASgJEg4KBnNpZ25hbBgCIAEoCSIQCg5LaWxsVm1SZXNwb25zZSIcCg5QYXVzZVZtUmVxdWVzdBIKCgJ2bRgBIAEoCSIqCg9QYXVzZVZtUmVzcG9uc2USFwoCdm0YASABKAsyCy5raWxuLnYxLlZtIh4KEFVucGF1c2VWbVJlcXVlc3QSCgoCdm0YASABKAkiLAoRVW5wYXVzZVZtUmVzcG9uc2USFwoCdm0YASABKAsyCy5raWxuLnYxLlZtIiwKD1JlbW92ZVZtUmVxdWVzdBIKCgJ2bRgBIAEoCRINCgVmb3JjZRgCIAEoCCIeChBSZW1vdmVWbVJlc3BvbnNlEgoKAmlkGAEgASgJIj0KDkxpc3RWbXNSZXF1ZXN0EgsKA2FsbBgBIAEoCBIPCgdmaWx0ZXJzGAIgAygJEg0KBWxpbWl0GAMgASgNIisKD0xpc3RWbXNSZXNwb25zZRIYCgN2bXMYASADKAsyCy5raWxuLnYxLlZtIhoKDEdldFZtUmVxdWVzdBIKCgJ2bRgBIAEoCSIoCg1HZXRWbVJlc3BvbnNlEhcKAnZtGAEgASgLMgsua2lsbi52MS5WbSIuCg1XYWl0Vm1SZXF1ZXN0EgoKAnZtGAEgASgJEhEKCWNvbmRpdGlvbhgCIAEoCSJGCg5XYWl0Vm1SZXNwb25zZRIRCglleGl0X2NvZGUYASABKAUSIQoGc3RhdHVzGAIgASgLMhEua2lsbi52MS5WbVN0YXR1cyLUAQoLTG9nc1JlcXVlc3QSCgoCdm0YASABKAkSDgoGZm9sbG93GAIgASgIEhEKBHRhaWwYAyABKA1IAIgBARIpCgVzaW5jZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHY29uc29sZRgFIAEoCBIpCgV1bnRpbBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJgoFYWZ0ZXIYByABKAsyFy5raWxuLnYxLk91dHB1dFBvc2l0aW9uQgcKBV90YWlsIpQBCgxMb2dzUmVzcG9uc2USJQoGc3RyZWFtGAEgASgOMhUua2lsbi52MS5PdXRwdXRTdHJlYW0SKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEZGF0YRgDIAEoDBIlCgRuZXh0GAQgASgLMhcua2lsbi52MS5PdXRwdXRQb3NpdGlvbiIwCg5PdXRwdXRQb3NpdGlvbhIMCgRib290GAEgASgNEhAKCHNlcXVlbmNlGAIgASgEIpEBCgpFeGVjQ29uZmlnEgwKBGFyZ3MYASADKAkSCwoDZW52GAIgAygJEgwKBHVzZXIYAyABKAkSDwoHd29ya2RpchgEIAEoCRILCgN0dHkYBSABKAgSDQoFc3RkaW4YBiABKAgSDwoHY29sdW1ucxgHIAEoDRIMCgRyb3dzGAggASgNEg4KBmRldGFjaBgJIAEoCCJICglFeGVjU3RhcnQSCgoCdm0YASABKAkSIwoGY29uZmlnGAIgASgLMhMua2lsbi52MS5FeGVjQ29uZmlnEgoKAmlkGAMgASgJIjsKCkV4ZWNSZXN1bWUSCgoCdm0YASABKAkSCgoCaWQYAiABKAkSFQoNbmV4dF9zZXF1ZW5jZRgDIAEoBCInCgZSZXNpemUSDwoHY29sdW1ucxgBIAEoDRIMCgRyb3dzGAIgASgNIs4BCgtFeGVjUmVxdWVzdBIjCgVzdGFydBgBIAEoCzISLmtpbG4udjEuRXhlY1N0YXJ0SAASDwoFc3RkaW4YAiABKAxIABITCglzdGRpbl9lb2YYAyABKAhIABIhCgZyZXNpemUYBCABKAsyDy5raWxuLnYxLlJlc2l6ZUgAEhAKBnNpZ25hbBgFIAEoCUgAEiUKBnJlc3VtZRgGIAEoCzITLmtpbG4udjEuRXhlY1Jlc3VtZUgAEg0KA2FjaxgHIAEoBEgAQgkKB21lc3NhZ2UiZAoGT3V0cHV0EiUKBnN0cmVhbRgBIAEoDjIVLmtpbG4udjEuT3V0cHV0U3RyZWFtEgwKBGRhdGEYAiABKAwSJQoEbmV4dBgDIAEoCzIXLmtpbG4udjEuT3V0cHV0UG9zaXRpb24iQQoLRXhlY1N0YXJ0ZWQSCwoDcGlkGAEgASgFEhEKCXJlc3VtYWJsZRgCIAEoCBISCgpzdGRpbl9uZXh0GAMgASgEIiwKCVZtU3RhbGxlZBIOCgZyZWFzb24YASABKAkSDwoHbWVzc2FnZRgCIAEoCSInCghFeGVjRXhpdBIMCgRjb2RlGAEgASgFEg0KBWVycm9yGAIgASgJIsYBCgxFeGVjUmVzcG9uc2USJwoHc3RhcnRlZBgBIAEoCzIULmtpbG4udjEuRXhlY1N0YXJ0ZWRIABIhCgZvdXRwdXQYAiABKAsyDy5raWxuLnYxLk91dHB1dEgAEiEKBGV4aXQYAyABKAsyES5raWxuLnYxLkV4ZWNFeGl0SAASFQoLc3RkaW5fdGFrZW4YBCABKARIABIlCgdzdGFsbGVkGAUgASgLMhIua2lsbi52MS5WbVN0YWxsZWRIAEIJCgdtZXNzYWdlIlEKC0F0dGFjaFN0YXJ0EgoKAnZtGAEgASgJEg0KBXN0ZGluGAIgASgIEgwKBGxvZ3MYAyABKAgSDQoFc3RhcnQYBCABKAgSCgoCaWQYBSABKAkibAoMQXR0YWNoUmVzdW1lEgoKAnZtGAEgASgJEgoKAmlkGAIgASgJEg0KBXN0ZGluGAMgASgIEiYKBWFmdGVyGAQgASgLMhcua2lsbi52MS5PdXRwdXRQb3NpdGlvbhINCgVzdGFydBgFIAEoCCJMCg9BdHRhY2hSZXN1bWFibGUSJQoEbmV4dBgBIAEoCzIXLmtpbG4udjEuT3V0cHV0UG9zaXRpb24SEgoKc3RkaW5fbmV4dBgCIAEoBCLFAQoNQXR0YWNoUmVxdWVzdBIlCgVzdGFydBgBIAEoCzIULmtpbG4udjEuQXR0YWNoU3RhcnRIABIPCgVzdGRpbhgCIAEoDEgAEhMKCXN0ZGluX2VvZhgDIAEoCEgAEiEKBnJlc2l6ZRgEIAEoCzIPLmtpbG4udjEuUmVzaXplSAASEAoGc2lnbmFsGAUgASgJSAASJwoGcmVzdW1lGAYgASgLMhUua2lsbi52MS5BdHRhY2hSZXN1bWVIAEIJCgdtZXNzYWdlIj0KCkF0dGFjaEV4aXQSDAoEY29kZRgBIAEoBRIhCgZzdGF0dXMYAiABKAsyES5raWxuLnYxLlZtU3RhdHVzIvEBCg5BdHRhY2hSZXNwb25zZRIfCghhdHRhY2hlZBgBIAEoCzILLmtpbG4udjEuVm1IABIhCgZvdXRwdXQYAiABKAsyDy5raWxuLnYxLk91dHB1dEgAEiMKBGV4aXQYAyABKAsyEy5raWxuLnYxLkF0dGFjaEV4aXRIABItCglyZXN1bWFibGUYBCABKAsyGC5raWxuLnYxLkF0dGFjaFJlc3VtYWJsZUgAEhUKC3N0ZGluX3Rha2VuGAUgASgESAASJQoHc3RhbGxlZBgGIAEoCzISLmtpbG4udjEuVm1TdGFsbGVkSABCCQoHbWVzc2FnZSJDChJSZWFkQXJjaGl2ZVJlcXVlc3QSCgoCdm0YASABKAkSDAoEcGF0aBgCIAEoCRITCgtmb2xsb3dfbGluaxgDIAEoCCIjChNSZWFkQXJjaGl2ZVJlc3BvbnNlEgwKBGRhdGEYASABKAwiRgoRV3JpdGVBcmNoaXZlU3RhcnQSCgoCdm0YASABKAkSEQoJZGlyZWN0b3J5GAIgASgJEhIKCmtlZXBfb3duZXIYAyABKAgiXQoTV3JpdGVBcmNoaXZlUmVxdWVzdBIrCgVzdGFydBgBIAEoCzIaLmtpbG4udjEuV3JpdGVBcmNoaXZlU3RhcnRIABIOCgRkYXRhGAIgASgMSABCCQoHbWVzc2FnZSI2ChRXcml0ZUFyY2hpdmVSZXNwb25zZRIPCgdlbnRyaWVzGAEgASgEEg0KBWJ5dGVzGAIgASgEIisKD1N0YXRQYXRoUmVxdWVzdBIKCgJ2bRgBIAEoCRIMCgRwYXRoGAIgASgJIpcBChBTdGF0UGF0aFJlc3BvbnNlEgwKBG5hbWUYASABKAkSDAoEc2l6ZRgCIAEoBBIMCgRtb2RlGAMgASgNEikKBW10aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtsaW5rX3RhcmdldBgFIAEoCRIZChFsaW5rX3RhcmdldF9ieXRlcxgGIAEoDCIpCgxTdGF0c1JlcXVlc3QSCwoDdm1zGAEgAygJEgwKBG9uY2UYAiABKAgi8QEKB1ZtU3RhdHMSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRITCgtjcHVfcGVyY2VudBgDIAEoARIUCgxtZW1vcnlfYnl0ZXMYBCABKAQSGgoSbWVtb3J5X2xpbWl0X2J5dGVzGAUgASgEEhEKCXJzc19ieXRlcxgGIAEoBBIUCgxuZXRfcnhfYnl0ZXMYByABKAQSFAoMbmV0X3R4X2J5dGVzGAggASgEEhgKEGJsb2NrX3JlYWRfYnl0ZXMYCSABKAQSGQoRYmxvY2tfd3JpdGVfYnl0ZXMYCiABKAQSEQoJcHJvY2Vzc2VzGAsgASgNIloKDVN0YXRzUmVzcG9uc2USHwoFc3RhdHMYASADKAsyEC5raWxuLnYxLlZtU3RhdHMSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiQAoOQWRkUG9ydFJlcXVlc3QSCgoCdm0YASABKAkSIgoEcG9ydBgCIAEoCzIULmtpbG4udjEuUG9ydEJpbmRpbmciNQoPQWRkUG9ydFJlc3BvbnNlEiIKBHBvcnQYASABKAsyFC5raWxuLnYxLlBvcnRCaW5kaW5nIkMKEVJlbW92ZVBvcnRSZXF1ZXN0EgoKAnZtGAEgASgJEiIKBHBvcnQYAiABKAsyFC5raWxuLnYxLlBvcnRCaW5kaW5nIhQKElJlbW92ZVBvcnRSZXNwb25zZSphCgxPdXRwdXRTdHJlYW0SHQoZT1VUUFVUX1NUUkVBTV9VTlNQRUNJRklFRBAAEhgKFE9VVFBVVF9TVFJFQU1fU1RET1VUEAESGAoUT1VUUFVUX1NUUkVBTV9TVERFUlIQAjKECgoJVm1TZXJ2aWNlEkEKCENyZWF0ZVZtEhgua2lsbi52MS5DcmVhdGVWbVJlcXVlc3QaGS5raWxuLnYxLkNyZWF0ZVZtUmVzcG9uc2UwARI8CgdTdGFydFZtEhcua2lsbi52MS5TdGFydFZtUmVxdWVzdBoYLmtpbG4udjEuU3RhcnRWbVJlc3BvbnNlEjkKBlN0b3BWbRIWLmtpbG4udjEuU3RvcFZtUmVxdWVzdBoXLmtpbG4udjEuU3RvcFZtUmVzcG9uc2USQgoJUmVzdGFydFZtEhkua2lsbi52MS5SZXN0YXJ0Vm1SZXF1ZXN0Ghoua2lsbi52MS5SZXN0YXJ0Vm1SZXNwb25zZRI5CgZLaWxsVm0SFi5raWxuLnYxLktpbGxWbVJlcXVlc3QaFy5raWxuLnYxLktpbGxWbVJlc3BvbnNlEjwKB1BhdXNlVm0SFy5raWxuLnYxLlBhdXNlVm1SZXF1ZXN0Ghgua2lsbi52MS5QYXVzZVZtUmVzcG9uc2USQgoJVW5wYXVzZVZtEhkua2lsbi52MS5VbnBhdXNlVm1SZXF1ZXN0Ghoua2lsbi52MS5VbnBhdXNlVm1SZXNwb25zZRI/CghSZW1vdmVWbRIYLmtpbG4udjEuUmVtb3ZlVm1SZXF1ZXN0Ghkua2lsbi52MS5SZW1vdmVWbVJlc3BvbnNlEjwKB0xpc3RWbXMSFy5raWxuLnYxLkxpc3RWbXNSZXF1ZXN0Ghgua2lsbi52MS5MaXN0Vm1zUmVzcG9uc2USNgoFR2V0Vm0SFS5raWxuLnYxLkdldFZtUmVxdWVzdBoWLmtpbG4udjEuR2V0Vm1SZXNwb25zZRI5CgZXYWl0Vm0SFi5raWxuLnYxLldhaXRWbVJlcXVlc3QaFy5raWxuLnYxLldhaXRWbVJlc3BvbnNlEjUKBExvZ3MSFC5raWxuLnYxLkxvZ3NSZXF1ZXN0GhUua2lsbi52MS5Mb2dzUmVzcG9uc2UwARI3CgRFeGVjEhQua2lsbi52MS5FeGVjUmVxdWVzdBoVLmtpbG4udjEuRXhlY1Jlc3BvbnNlKAEwARI9CgZBdHRhY2gSFi5raWxuLnYxLkF0dGFjaFJlcXVlc3QaFy5raWxuLnYxLkF0dGFjaFJlc3BvbnNlKAEwARJKCgtSZWFkQXJjaGl2ZRIbLmtpbG4udjEuUmVhZEFyY2hpdmVSZXF1ZXN0Ghwua2lsbi52MS5SZWFkQXJjaGl2ZVJlc3BvbnNlMAESTQoMV3JpdGVBcmNoaXZlEhwua2lsbi52MS5Xcml0ZUFyY2hpdmVSZXF1ZXN0Gh0ua2lsbi52MS5Xcml0ZUFyY2hpdmVSZXNwb25zZSgBEj8KCFN0YXRQYXRoEhgua2lsbi52MS5TdGF0UGF0aFJlcXVlc3QaGS5raWxuLnYxLlN0YXRQYXRoUmVzcG9uc2USOAoFU3RhdHMSFS5raWxuLnYxLlN0YXRzUmVxdWVzdBoWLmtpbG4udjEuU3RhdHNSZXNwb25zZTABEjwKB0FkZFBvcnQSFy5raWxuLnYxLkFkZFBvcnRSZXF1ZXN0Ghgua2lsbi52MS5BZGRQb3J0UmVzcG9uc2USRQoKUmVtb3ZlUG9ydBIaLmtpbG4udjEuUmVtb3ZlUG9ydFJlcXVlc3QaGy5raWxuLnYxLlJlbW92ZVBvcnRSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_kiln_v1_types]);
+  fileDesc("ChBraWxuL3YxL3ZtLnByb3RvEgdraWxuLnYxIlYKD0NyZWF0ZVZtUmVxdWVzdBIhCgZjb25maWcYASABKAsyES5raWxuLnYxLlZtQ29uZmlnEgwKBHB1bGwYAiABKAkSEgoKcmVhZHlfb25seRgDIAEoCCJfChBDcmVhdGVWbVJlc3BvbnNlEiUKCHByb2dyZXNzGAEgASgLMhEua2lsbi52MS5Qcm9ncmVzc0gAEhkKAnZtGAIgASgLMgsua2lsbi52MS5WbUgAQgkKB21lc3NhZ2UiHAoOU3RhcnRWbVJlcXVlc3QSCgoCdm0YASABKAkiKgoPU3RhcnRWbVJlc3BvbnNlEhcKAnZtGAEgASgLMgsua2lsbi52MS5WbSJTCg1TdG9wVm1SZXF1ZXN0EgoKAnZtGAEgASgJEhcKCnRpbWVvdXRfbXMYAiABKA1IAIgBARIOCgZzaWduYWwYAyABKAlCDQoLX3RpbWVvdXRfbXMiKQoOU3RvcFZtUmVzcG9uc2USFwoCdm0YASABKAsyCy5raWxuLnYxLlZtIkYKEFJlc3RhcnRWbVJlcXVlc3QSCgoCdm0YASABKAkSFwoKdGltZW91dF9tcxgCIAEoDUgAiAEBQg0KC190aW1lb3V0X21zIiwKEVJlc3RhcnRWbVJlc3BvbnNlEhcKAnZtGAEgASgLMgsua2lsbi52MS5WbSIrCg1LaWxsVm1SZXF1ZXN0EgoKAnZtGAEgASgJEg4KBnNpZ25hbBgCIAEoCSIQCg5LaWxsVm1SZXNwb25zZSIcCg5QYXVzZVZtUmVxdWVzdBIKCgJ2bRgBIAEoCSIqCg9QYXVzZVZtUmVzcG9uc2USFwoCdm0YASABKAsyCy5raWxuLnYxLlZtIh4KEFVucGF1c2VWbVJlcXVlc3QSCgoCdm0YASABKAkiLAoRVW5wYXVzZVZtUmVzcG9uc2USFwoCdm0YASABKAsyCy5raWxuLnYxLlZtIiwKD1JlbW92ZVZtUmVxdWVzdBIKCgJ2bRgBIAEoCRINCgVmb3JjZRgCIAEoCCIeChBSZW1vdmVWbVJlc3BvbnNlEgoKAmlkGAEgASgJIj0KDkxpc3RWbXNSZXF1ZXN0EgsKA2FsbBgBIAEoCBIPCgdmaWx0ZXJzGAIgAygJEg0KBWxpbWl0GAMgASgNIisKD0xpc3RWbXNSZXNwb25zZRIYCgN2bXMYASADKAsyCy5raWxuLnYxLlZtIhoKDEdldFZtUmVxdWVzdBIKCgJ2bRgBIAEoCSIoCg1HZXRWbVJlc3BvbnNlEhcKAnZtGAEgASgLMgsua2lsbi52MS5WbSIuCg1XYWl0Vm1SZXF1ZXN0EgoKAnZtGAEgASgJEhEKCWNvbmRpdGlvbhgCIAEoCSJGCg5XYWl0Vm1SZXNwb25zZRIRCglleGl0X2NvZGUYASABKAUSIQoGc3RhdHVzGAIgASgLMhEua2lsbi52MS5WbVN0YXR1cyLUAQoLTG9nc1JlcXVlc3QSCgoCdm0YASABKAkSDgoGZm9sbG93GAIgASgIEhEKBHRhaWwYAyABKA1IAIgBARIpCgVzaW5jZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHY29uc29sZRgFIAEoCBIpCgV1bnRpbBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJgoFYWZ0ZXIYByABKAsyFy5raWxuLnYxLk91dHB1dFBvc2l0aW9uQgcKBV90YWlsIpQBCgxMb2dzUmVzcG9uc2USJQoGc3RyZWFtGAEgASgOMhUua2lsbi52MS5PdXRwdXRTdHJlYW0SKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEZGF0YRgDIAEoDBIlCgRuZXh0GAQgASgLMhcua2lsbi52MS5PdXRwdXRQb3NpdGlvbiIwCg5PdXRwdXRQb3NpdGlvbhIMCgRib290GAEgASgNEhAKCHNlcXVlbmNlGAIgASgEIpEBCgpFeGVjQ29uZmlnEgwKBGFyZ3MYASADKAkSCwoDZW52GAIgAygJEgwKBHVzZXIYAyABKAkSDwoHd29ya2RpchgEIAEoCRILCgN0dHkYBSABKAgSDQoFc3RkaW4YBiABKAgSDwoHY29sdW1ucxgHIAEoDRIMCgRyb3dzGAggASgNEg4KBmRldGFjaBgJIAEoCCJICglFeGVjU3RhcnQSCgoCdm0YASABKAkSIwoGY29uZmlnGAIgASgLMhMua2lsbi52MS5FeGVjQ29uZmlnEgoKAmlkGAMgASgJIjsKCkV4ZWNSZXN1bWUSCgoCdm0YASABKAkSCgoCaWQYAiABKAkSFQoNbmV4dF9zZXF1ZW5jZRgDIAEoBCInCgZSZXNpemUSDwoHY29sdW1ucxgBIAEoDRIMCgRyb3dzGAIgASgNIs4BCgtFeGVjUmVxdWVzdBIjCgVzdGFydBgBIAEoCzISLmtpbG4udjEuRXhlY1N0YXJ0SAASDwoFc3RkaW4YAiABKAxIABITCglzdGRpbl9lb2YYAyABKAhIABIhCgZyZXNpemUYBCABKAsyDy5raWxuLnYxLlJlc2l6ZUgAEhAKBnNpZ25hbBgFIAEoCUgAEiUKBnJlc3VtZRgGIAEoCzITLmtpbG4udjEuRXhlY1Jlc3VtZUgAEg0KA2FjaxgHIAEoBEgAQgkKB21lc3NhZ2UiZAoGT3V0cHV0EiUKBnN0cmVhbRgBIAEoDjIVLmtpbG4udjEuT3V0cHV0U3RyZWFtEgwKBGRhdGEYAiABKAwSJQoEbmV4dBgDIAEoCzIXLmtpbG4udjEuT3V0cHV0UG9zaXRpb24iQQoLRXhlY1N0YXJ0ZWQSCwoDcGlkGAEgASgFEhEKCXJlc3VtYWJsZRgCIAEoCBISCgpzdGRpbl9uZXh0GAMgASgEIiwKCVZtU3RhbGxlZBIOCgZyZWFzb24YASABKAkSDwoHbWVzc2FnZRgCIAEoCSInCghFeGVjRXhpdBIMCgRjb2RlGAEgASgFEg0KBWVycm9yGAIgASgJIsYBCgxFeGVjUmVzcG9uc2USJwoHc3RhcnRlZBgBIAEoCzIULmtpbG4udjEuRXhlY1N0YXJ0ZWRIABIhCgZvdXRwdXQYAiABKAsyDy5raWxuLnYxLk91dHB1dEgAEiEKBGV4aXQYAyABKAsyES5raWxuLnYxLkV4ZWNFeGl0SAASFQoLc3RkaW5fdGFrZW4YBCABKARIABIlCgdzdGFsbGVkGAUgASgLMhIua2lsbi52MS5WbVN0YWxsZWRIAEIJCgdtZXNzYWdlIlEKC0F0dGFjaFN0YXJ0EgoKAnZtGAEgASgJEg0KBXN0ZGluGAIgASgIEgwKBGxvZ3MYAyABKAgSDQoFc3RhcnQYBCABKAgSCgoCaWQYBSABKAkibAoMQXR0YWNoUmVzdW1lEgoKAnZtGAEgASgJEgoKAmlkGAIgASgJEg0KBXN0ZGluGAMgASgIEiYKBWFmdGVyGAQgASgLMhcua2lsbi52MS5PdXRwdXRQb3NpdGlvbhINCgVzdGFydBgFIAEoCCJMCg9BdHRhY2hSZXN1bWFibGUSJQoEbmV4dBgBIAEoCzIXLmtpbG4udjEuT3V0cHV0UG9zaXRpb24SEgoKc3RkaW5fbmV4dBgCIAEoBCLFAQoNQXR0YWNoUmVxdWVzdBIlCgVzdGFydBgBIAEoCzIULmtpbG4udjEuQXR0YWNoU3RhcnRIABIPCgVzdGRpbhgCIAEoDEgAEhMKCXN0ZGluX2VvZhgDIAEoCEgAEiEKBnJlc2l6ZRgEIAEoCzIPLmtpbG4udjEuUmVzaXplSAASEAoGc2lnbmFsGAUgASgJSAASJwoGcmVzdW1lGAYgASgLMhUua2lsbi52MS5BdHRhY2hSZXN1bWVIAEIJCgdtZXNzYWdlIj0KCkF0dGFjaEV4aXQSDAoEY29kZRgBIAEoBRIhCgZzdGF0dXMYAiABKAsyES5raWxuLnYxLlZtU3RhdHVzIvEBCg5BdHRhY2hSZXNwb25zZRIfCghhdHRhY2hlZBgBIAEoCzILLmtpbG4udjEuVm1IABIhCgZvdXRwdXQYAiABKAsyDy5raWxuLnYxLk91dHB1dEgAEiMKBGV4aXQYAyABKAsyEy5raWxuLnYxLkF0dGFjaEV4aXRIABItCglyZXN1bWFibGUYBCABKAsyGC5raWxuLnYxLkF0dGFjaFJlc3VtYWJsZUgAEhUKC3N0ZGluX3Rha2VuGAUgASgESAASJQoHc3RhbGxlZBgGIAEoCzISLmtpbG4udjEuVm1TdGFsbGVkSABCCQoHbWVzc2FnZSJDChJSZWFkQXJjaGl2ZVJlcXVlc3QSCgoCdm0YASABKAkSDAoEcGF0aBgCIAEoCRITCgtmb2xsb3dfbGluaxgDIAEoCCIjChNSZWFkQXJjaGl2ZVJlc3BvbnNlEgwKBGRhdGEYASABKAwiRgoRV3JpdGVBcmNoaXZlU3RhcnQSCgoCdm0YASABKAkSEQoJZGlyZWN0b3J5GAIgASgJEhIKCmtlZXBfb3duZXIYAyABKAgiXQoTV3JpdGVBcmNoaXZlUmVxdWVzdBIrCgVzdGFydBgBIAEoCzIaLmtpbG4udjEuV3JpdGVBcmNoaXZlU3RhcnRIABIOCgRkYXRhGAIgASgMSABCCQoHbWVzc2FnZSI2ChRXcml0ZUFyY2hpdmVSZXNwb25zZRIPCgdlbnRyaWVzGAEgASgEEg0KBWJ5dGVzGAIgASgEIisKD1N0YXRQYXRoUmVxdWVzdBIKCgJ2bRgBIAEoCRIMCgRwYXRoGAIgASgJIpcBChBTdGF0UGF0aFJlc3BvbnNlEgwKBG5hbWUYASABKAkSDAoEc2l6ZRgCIAEoBBIMCgRtb2RlGAMgASgNEikKBW10aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtsaW5rX3RhcmdldBgFIAEoCRIZChFsaW5rX3RhcmdldF9ieXRlcxgGIAEoDCJEChRMaXN0RGlyZWN0b3J5UmVxdWVzdBIKCgJ2bRgBIAEoCRIMCgRwYXRoGAIgASgJEhIKCnBhdGhfYnl0ZXMYAyABKAwiQQoVTGlzdERpcmVjdG9yeVJlc3BvbnNlEigKB2VudHJpZXMYASADKAsyFy5raWxuLnYxLkRpcmVjdG9yeUVudHJ5Iq4BCg5EaXJlY3RvcnlFbnRyeRIMCgRuYW1lGAEgASgJEhIKCm5hbWVfYnl0ZXMYAiABKAwSDAoEbW9kZRgDIAEoDRIMCgRzaXplGAQgASgEEikKBW10aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBILCgN1aWQYBiABKA0SCwoDZ2lkGAcgASgNEhkKEWxpbmtfdGFyZ2V0X2J5dGVzGAggASgMIo0BChRNYWtlRGlyZWN0b3J5UmVxdWVzdBIKCgJ2bRgBIAEoCRIMCgRwYXRoGAIgASgJEhIKCnBhdGhfYnl0ZXMYAyABKAwSEQoJcmVjdXJzaXZlGAQgASgIEhEKBG1vZGUYBSABKA1IAIgBARILCgN1aWQYBiABKA0SCwoDZ2lkGAcgASgNQgcKBV9tb2RlIiUKFU1ha2VEaXJlY3RvcnlSZXNwb25zZRIMCgRtYWRlGAEgASgIImMKEVJlbW92ZVBhdGhSZXF1ZXN0EgoKAnZtGAEgASgJEgwKBHBhdGgYAiABKAkSEgoKcGF0aF9ieXRlcxgDIAEoDBIRCglyZWN1cnNpdmUYBCABKAgSDQoFZm9yY2UYBSABKAgiFAoSUmVtb3ZlUGF0aFJlc3BvbnNlInMKEVJlbmFtZVBhdGhSZXF1ZXN0EgoKAnZtGAEgASgJEgwKBGZyb20YAiABKAkSEgoKZnJvbV9ieXRlcxgDIAEoDBIKCgJ0bxgEIAEoCRIQCgh0b19ieXRlcxgFIAEoDBISCgpub19yZXBsYWNlGAYgASgIIhQKElJlbmFtZVBhdGhSZXNwb25zZSJTChBXYXRjaFBhdGhSZXF1ZXN0EgoKAnZtGAEgASgJEgwKBHBhdGgYAiABKAkSEgoKcGF0aF9ieXRlcxgDIAEoDBIRCglyZWN1cnNpdmUYBCABKAgiRgoRV2F0Y2hQYXRoUmVzcG9uc2USDQoFcmVhZHkYASABKAgSIgoGZXZlbnRzGAIgAygLMhIua2lsbi52MS5GaWxlRXZlbnQibAoJRmlsZUV2ZW50EgwKBGtpbmQYASABKAkSDAoEcGF0aBgCIAEoCRISCgpwYXRoX2J5dGVzGAMgASgMEgoKAnRvGAQgASgJEhAKCHRvX2J5dGVzGAUgASgMEhEKCWRpcmVjdG9yeRgGIAEoCCIpCgxTdGF0c1JlcXVlc3QSCwoDdm1zGAEgAygJEgwKBG9uY2UYAiABKAgi8QEKB1ZtU3RhdHMSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRITCgtjcHVfcGVyY2VudBgDIAEoARIUCgxtZW1vcnlfYnl0ZXMYBCABKAQSGgoSbWVtb3J5X2xpbWl0X2J5dGVzGAUgASgEEhEKCXJzc19ieXRlcxgGIAEoBBIUCgxuZXRfcnhfYnl0ZXMYByABKAQSFAoMbmV0X3R4X2J5dGVzGAggASgEEhgKEGJsb2NrX3JlYWRfYnl0ZXMYCSABKAQSGQoRYmxvY2tfd3JpdGVfYnl0ZXMYCiABKAQSEQoJcHJvY2Vzc2VzGAsgASgNIloKDVN0YXRzUmVzcG9uc2USHwoFc3RhdHMYASADKAsyEC5raWxuLnYxLlZtU3RhdHMSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiQAoOQWRkUG9ydFJlcXVlc3QSCgoCdm0YASABKAkSIgoEcG9ydBgCIAEoCzIULmtpbG4udjEuUG9ydEJpbmRpbmciNQoPQWRkUG9ydFJlc3BvbnNlEiIKBHBvcnQYASABKAsyFC5raWxuLnYxLlBvcnRCaW5kaW5nIkMKEVJlbW92ZVBvcnRSZXF1ZXN0EgoKAnZtGAEgASgJEiIKBHBvcnQYAiABKAsyFC5raWxuLnYxLlBvcnRCaW5kaW5nIhQKElJlbW92ZVBvcnRSZXNwb25zZSphCgxPdXRwdXRTdHJlYW0SHQoZT1VUUFVUX1NUUkVBTV9VTlNQRUNJRklFRBAAEhgKFE9VVFBVVF9TVFJFQU1fU1RET1VUEAESGAoUT1VUUFVUX1NUUkVBTV9TVERFUlIQAjL6DAoJVm1TZXJ2aWNlEkEKCENyZWF0ZVZtEhgua2lsbi52MS5DcmVhdGVWbVJlcXVlc3QaGS5raWxuLnYxLkNyZWF0ZVZtUmVzcG9uc2UwARI8CgdTdGFydFZtEhcua2lsbi52MS5TdGFydFZtUmVxdWVzdBoYLmtpbG4udjEuU3RhcnRWbVJlc3BvbnNlEjkKBlN0b3BWbRIWLmtpbG4udjEuU3RvcFZtUmVxdWVzdBoXLmtpbG4udjEuU3RvcFZtUmVzcG9uc2USQgoJUmVzdGFydFZtEhkua2lsbi52MS5SZXN0YXJ0Vm1SZXF1ZXN0Ghoua2lsbi52MS5SZXN0YXJ0Vm1SZXNwb25zZRI5CgZLaWxsVm0SFi5raWxuLnYxLktpbGxWbVJlcXVlc3QaFy5raWxuLnYxLktpbGxWbVJlc3BvbnNlEjwKB1BhdXNlVm0SFy5raWxuLnYxLlBhdXNlVm1SZXF1ZXN0Ghgua2lsbi52MS5QYXVzZVZtUmVzcG9uc2USQgoJVW5wYXVzZVZtEhkua2lsbi52MS5VbnBhdXNlVm1SZXF1ZXN0Ghoua2lsbi52MS5VbnBhdXNlVm1SZXNwb25zZRI/CghSZW1vdmVWbRIYLmtpbG4udjEuUmVtb3ZlVm1SZXF1ZXN0Ghkua2lsbi52MS5SZW1vdmVWbVJlc3BvbnNlEjwKB0xpc3RWbXMSFy5raWxuLnYxLkxpc3RWbXNSZXF1ZXN0Ghgua2lsbi52MS5MaXN0Vm1zUmVzcG9uc2USNgoFR2V0Vm0SFS5raWxuLnYxLkdldFZtUmVxdWVzdBoWLmtpbG4udjEuR2V0Vm1SZXNwb25zZRI5CgZXYWl0Vm0SFi5raWxuLnYxLldhaXRWbVJlcXVlc3QaFy5raWxuLnYxLldhaXRWbVJlc3BvbnNlEjUKBExvZ3MSFC5raWxuLnYxLkxvZ3NSZXF1ZXN0GhUua2lsbi52MS5Mb2dzUmVzcG9uc2UwARI3CgRFeGVjEhQua2lsbi52MS5FeGVjUmVxdWVzdBoVLmtpbG4udjEuRXhlY1Jlc3BvbnNlKAEwARI9CgZBdHRhY2gSFi5raWxuLnYxLkF0dGFjaFJlcXVlc3QaFy5raWxuLnYxLkF0dGFjaFJlc3BvbnNlKAEwARJKCgtSZWFkQXJjaGl2ZRIbLmtpbG4udjEuUmVhZEFyY2hpdmVSZXF1ZXN0Ghwua2lsbi52MS5SZWFkQXJjaGl2ZVJlc3BvbnNlMAESTQoMV3JpdGVBcmNoaXZlEhwua2lsbi52MS5Xcml0ZUFyY2hpdmVSZXF1ZXN0Gh0ua2lsbi52MS5Xcml0ZUFyY2hpdmVSZXNwb25zZSgBEj8KCFN0YXRQYXRoEhgua2lsbi52MS5TdGF0UGF0aFJlcXVlc3QaGS5raWxuLnYxLlN0YXRQYXRoUmVzcG9uc2USUAoNTGlzdERpcmVjdG9yeRIdLmtpbG4udjEuTGlzdERpcmVjdG9yeVJlcXVlc3QaHi5raWxuLnYxLkxpc3REaXJlY3RvcnlSZXNwb25zZTABEk4KDU1ha2VEaXJlY3RvcnkSHS5raWxuLnYxLk1ha2VEaXJlY3RvcnlSZXF1ZXN0Gh4ua2lsbi52MS5NYWtlRGlyZWN0b3J5UmVzcG9uc2USRQoKUmVtb3ZlUGF0aBIaLmtpbG4udjEuUmVtb3ZlUGF0aFJlcXVlc3QaGy5raWxuLnYxLlJlbW92ZVBhdGhSZXNwb25zZRJFCgpSZW5hbWVQYXRoEhoua2lsbi52MS5SZW5hbWVQYXRoUmVxdWVzdBobLmtpbG4udjEuUmVuYW1lUGF0aFJlc3BvbnNlEkQKCVdhdGNoUGF0aBIZLmtpbG4udjEuV2F0Y2hQYXRoUmVxdWVzdBoaLmtpbG4udjEuV2F0Y2hQYXRoUmVzcG9uc2UwARI4CgVTdGF0cxIVLmtpbG4udjEuU3RhdHNSZXF1ZXN0GhYua2lsbi52MS5TdGF0c1Jlc3BvbnNlMAESPAoHQWRkUG9ydBIXLmtpbG4udjEuQWRkUG9ydFJlcXVlc3QaGC5raWxuLnYxLkFkZFBvcnRSZXNwb25zZRJFCgpSZW1vdmVQb3J0Ehoua2lsbi52MS5SZW1vdmVQb3J0UmVxdWVzdBobLmtpbG4udjEuUmVtb3ZlUG9ydFJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_kiln_v1_types]);
 
 /**
  * @generated from message kiln.v1.CreateVmRequest
@@ -2343,6 +2343,700 @@ export const StatPathResponseSchema: GenMessage<StatPathResponse, {jsonType: Sta
   messageDesc(file_kiln_v1_vm, 47);
 
 /**
+ * A path is text, or where it is not UTF-8 its bytes, which count where there are any.
+ *
+ * @generated from message kiln.v1.ListDirectoryRequest
+ */
+export type ListDirectoryRequest = Message<"kiln.v1.ListDirectoryRequest"> & {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm: string;
+
+  /**
+   * @generated from field: string path = 2;
+   */
+  path: string;
+
+  /**
+   * @generated from field: bytes path_bytes = 3;
+   */
+  pathBytes: Uint8Array;
+};
+
+/**
+ * A path is text, or where it is not UTF-8 its bytes, which count where there are any.
+ *
+ * @generated from message kiln.v1.ListDirectoryRequest
+ */
+export type ListDirectoryRequestJson = {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm?: string;
+
+  /**
+   * @generated from field: string path = 2;
+   */
+  path?: string;
+
+  /**
+   * @generated from field: bytes path_bytes = 3;
+   */
+  pathBytes?: string;
+};
+
+/**
+ * Describes the message kiln.v1.ListDirectoryRequest.
+ * Use `create(ListDirectoryRequestSchema)` to create a new message.
+ */
+export const ListDirectoryRequestSchema: GenMessage<ListDirectoryRequest, {jsonType: ListDirectoryRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_vm, 48);
+
+/**
+ * @generated from message kiln.v1.ListDirectoryResponse
+ */
+export type ListDirectoryResponse = Message<"kiln.v1.ListDirectoryResponse"> & {
+  /**
+   * @generated from field: repeated kiln.v1.DirectoryEntry entries = 1;
+   */
+  entries: DirectoryEntry[];
+};
+
+/**
+ * @generated from message kiln.v1.ListDirectoryResponse
+ */
+export type ListDirectoryResponseJson = {
+  /**
+   * @generated from field: repeated kiln.v1.DirectoryEntry entries = 1;
+   */
+  entries?: DirectoryEntryJson[];
+};
+
+/**
+ * Describes the message kiln.v1.ListDirectoryResponse.
+ * Use `create(ListDirectoryResponseSchema)` to create a new message.
+ */
+export const ListDirectoryResponseSchema: GenMessage<ListDirectoryResponse, {jsonType: ListDirectoryResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_vm, 49);
+
+/**
+ * @generated from message kiln.v1.DirectoryEntry
+ */
+export type DirectoryEntry = Message<"kiln.v1.DirectoryEntry"> & {
+  /**
+   * bytes that are not UTF-8 replaced: for people
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * only where the name is not UTF-8
+   *
+   * @generated from field: bytes name_bytes = 2;
+   */
+  nameBytes: Uint8Array;
+
+  /**
+   * st_mode
+   *
+   * @generated from field: uint32 mode = 3;
+   */
+  mode: number;
+
+  /**
+   * @generated from field: uint64 size = 4;
+   */
+  size: bigint;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp mtime = 5;
+   */
+  mtime?: Timestamp | undefined;
+
+  /**
+   * @generated from field: uint32 uid = 6;
+   */
+  uid: number;
+
+  /**
+   * @generated from field: uint32 gid = 7;
+   */
+  gid: number;
+
+  /**
+   * @generated from field: bytes link_target_bytes = 8;
+   */
+  linkTargetBytes: Uint8Array;
+};
+
+/**
+ * @generated from message kiln.v1.DirectoryEntry
+ */
+export type DirectoryEntryJson = {
+  /**
+   * bytes that are not UTF-8 replaced: for people
+   *
+   * @generated from field: string name = 1;
+   */
+  name?: string;
+
+  /**
+   * only where the name is not UTF-8
+   *
+   * @generated from field: bytes name_bytes = 2;
+   */
+  nameBytes?: string;
+
+  /**
+   * st_mode
+   *
+   * @generated from field: uint32 mode = 3;
+   */
+  mode?: number;
+
+  /**
+   * @generated from field: uint64 size = 4;
+   */
+  size?: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp mtime = 5;
+   */
+  mtime?: TimestampJson;
+
+  /**
+   * @generated from field: uint32 uid = 6;
+   */
+  uid?: number;
+
+  /**
+   * @generated from field: uint32 gid = 7;
+   */
+  gid?: number;
+
+  /**
+   * @generated from field: bytes link_target_bytes = 8;
+   */
+  linkTargetBytes?: string;
+};
+
+/**
+ * Describes the message kiln.v1.DirectoryEntry.
+ * Use `create(DirectoryEntrySchema)` to create a new message.
+ */
+export const DirectoryEntrySchema: GenMessage<DirectoryEntry, {jsonType: DirectoryEntryJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_vm, 50);
+
+/**
+ * @generated from message kiln.v1.MakeDirectoryRequest
+ */
+export type MakeDirectoryRequest = Message<"kiln.v1.MakeDirectoryRequest"> & {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm: string;
+
+  /**
+   * @generated from field: string path = 2;
+   */
+  path: string;
+
+  /**
+   * @generated from field: bytes path_bytes = 3;
+   */
+  pathBytes: Uint8Array;
+
+  /**
+   * parents too; fine where it is there
+   *
+   * @generated from field: bool recursive = 4;
+   */
+  recursive: boolean;
+
+  /**
+   * absent: 0755
+   *
+   * @generated from field: optional uint32 mode = 5;
+   */
+  mode?: number | undefined;
+
+  /**
+   * @generated from field: uint32 uid = 6;
+   */
+  uid: number;
+
+  /**
+   * @generated from field: uint32 gid = 7;
+   */
+  gid: number;
+};
+
+/**
+ * @generated from message kiln.v1.MakeDirectoryRequest
+ */
+export type MakeDirectoryRequestJson = {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm?: string;
+
+  /**
+   * @generated from field: string path = 2;
+   */
+  path?: string;
+
+  /**
+   * @generated from field: bytes path_bytes = 3;
+   */
+  pathBytes?: string;
+
+  /**
+   * parents too; fine where it is there
+   *
+   * @generated from field: bool recursive = 4;
+   */
+  recursive?: boolean;
+
+  /**
+   * absent: 0755
+   *
+   * @generated from field: optional uint32 mode = 5;
+   */
+  mode?: number;
+
+  /**
+   * @generated from field: uint32 uid = 6;
+   */
+  uid?: number;
+
+  /**
+   * @generated from field: uint32 gid = 7;
+   */
+  gid?: number;
+};
+
+/**
+ * Describes the message kiln.v1.MakeDirectoryRequest.
+ * Use `create(MakeDirectoryRequestSchema)` to create a new message.
+ */
+export const MakeDirectoryRequestSchema: GenMessage<MakeDirectoryRequest, {jsonType: MakeDirectoryRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_vm, 51);
+
+/**
+ * @generated from message kiln.v1.MakeDirectoryResponse
+ */
+export type MakeDirectoryResponse = Message<"kiln.v1.MakeDirectoryResponse"> & {
+  /**
+   * @generated from field: bool made = 1;
+   */
+  made: boolean;
+};
+
+/**
+ * @generated from message kiln.v1.MakeDirectoryResponse
+ */
+export type MakeDirectoryResponseJson = {
+  /**
+   * @generated from field: bool made = 1;
+   */
+  made?: boolean;
+};
+
+/**
+ * Describes the message kiln.v1.MakeDirectoryResponse.
+ * Use `create(MakeDirectoryResponseSchema)` to create a new message.
+ */
+export const MakeDirectoryResponseSchema: GenMessage<MakeDirectoryResponse, {jsonType: MakeDirectoryResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_vm, 52);
+
+/**
+ * @generated from message kiln.v1.RemovePathRequest
+ */
+export type RemovePathRequest = Message<"kiln.v1.RemovePathRequest"> & {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm: string;
+
+  /**
+   * @generated from field: string path = 2;
+   */
+  path: string;
+
+  /**
+   * @generated from field: bytes path_bytes = 3;
+   */
+  pathBytes: Uint8Array;
+
+  /**
+   * a directory with all that is in it
+   *
+   * @generated from field: bool recursive = 4;
+   */
+  recursive: boolean;
+
+  /**
+   * fine where there is none
+   *
+   * @generated from field: bool force = 5;
+   */
+  force: boolean;
+};
+
+/**
+ * @generated from message kiln.v1.RemovePathRequest
+ */
+export type RemovePathRequestJson = {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm?: string;
+
+  /**
+   * @generated from field: string path = 2;
+   */
+  path?: string;
+
+  /**
+   * @generated from field: bytes path_bytes = 3;
+   */
+  pathBytes?: string;
+
+  /**
+   * a directory with all that is in it
+   *
+   * @generated from field: bool recursive = 4;
+   */
+  recursive?: boolean;
+
+  /**
+   * fine where there is none
+   *
+   * @generated from field: bool force = 5;
+   */
+  force?: boolean;
+};
+
+/**
+ * Describes the message kiln.v1.RemovePathRequest.
+ * Use `create(RemovePathRequestSchema)` to create a new message.
+ */
+export const RemovePathRequestSchema: GenMessage<RemovePathRequest, {jsonType: RemovePathRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_vm, 53);
+
+/**
+ * @generated from message kiln.v1.RemovePathResponse
+ */
+export type RemovePathResponse = Message<"kiln.v1.RemovePathResponse"> & {
+};
+
+/**
+ * @generated from message kiln.v1.RemovePathResponse
+ */
+export type RemovePathResponseJson = {
+};
+
+/**
+ * Describes the message kiln.v1.RemovePathResponse.
+ * Use `create(RemovePathResponseSchema)` to create a new message.
+ */
+export const RemovePathResponseSchema: GenMessage<RemovePathResponse, {jsonType: RemovePathResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_vm, 54);
+
+/**
+ * @generated from message kiln.v1.RenamePathRequest
+ */
+export type RenamePathRequest = Message<"kiln.v1.RenamePathRequest"> & {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm: string;
+
+  /**
+   * @generated from field: string from = 2;
+   */
+  from: string;
+
+  /**
+   * @generated from field: bytes from_bytes = 3;
+   */
+  fromBytes: Uint8Array;
+
+  /**
+   * @generated from field: string to = 4;
+   */
+  to: string;
+
+  /**
+   * @generated from field: bytes to_bytes = 5;
+   */
+  toBytes: Uint8Array;
+
+  /**
+   * refused where something is at `to`
+   *
+   * @generated from field: bool no_replace = 6;
+   */
+  noReplace: boolean;
+};
+
+/**
+ * @generated from message kiln.v1.RenamePathRequest
+ */
+export type RenamePathRequestJson = {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm?: string;
+
+  /**
+   * @generated from field: string from = 2;
+   */
+  from?: string;
+
+  /**
+   * @generated from field: bytes from_bytes = 3;
+   */
+  fromBytes?: string;
+
+  /**
+   * @generated from field: string to = 4;
+   */
+  to?: string;
+
+  /**
+   * @generated from field: bytes to_bytes = 5;
+   */
+  toBytes?: string;
+
+  /**
+   * refused where something is at `to`
+   *
+   * @generated from field: bool no_replace = 6;
+   */
+  noReplace?: boolean;
+};
+
+/**
+ * Describes the message kiln.v1.RenamePathRequest.
+ * Use `create(RenamePathRequestSchema)` to create a new message.
+ */
+export const RenamePathRequestSchema: GenMessage<RenamePathRequest, {jsonType: RenamePathRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_vm, 55);
+
+/**
+ * @generated from message kiln.v1.RenamePathResponse
+ */
+export type RenamePathResponse = Message<"kiln.v1.RenamePathResponse"> & {
+};
+
+/**
+ * @generated from message kiln.v1.RenamePathResponse
+ */
+export type RenamePathResponseJson = {
+};
+
+/**
+ * Describes the message kiln.v1.RenamePathResponse.
+ * Use `create(RenamePathResponseSchema)` to create a new message.
+ */
+export const RenamePathResponseSchema: GenMessage<RenamePathResponse, {jsonType: RenamePathResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_vm, 56);
+
+/**
+ * @generated from message kiln.v1.WatchPathRequest
+ */
+export type WatchPathRequest = Message<"kiln.v1.WatchPathRequest"> & {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm: string;
+
+  /**
+   * @generated from field: string path = 2;
+   */
+  path: string;
+
+  /**
+   * @generated from field: bytes path_bytes = 3;
+   */
+  pathBytes: Uint8Array;
+
+  /**
+   * @generated from field: bool recursive = 4;
+   */
+  recursive: boolean;
+};
+
+/**
+ * @generated from message kiln.v1.WatchPathRequest
+ */
+export type WatchPathRequestJson = {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm?: string;
+
+  /**
+   * @generated from field: string path = 2;
+   */
+  path?: string;
+
+  /**
+   * @generated from field: bytes path_bytes = 3;
+   */
+  pathBytes?: string;
+
+  /**
+   * @generated from field: bool recursive = 4;
+   */
+  recursive?: boolean;
+};
+
+/**
+ * Describes the message kiln.v1.WatchPathRequest.
+ * Use `create(WatchPathRequestSchema)` to create a new message.
+ */
+export const WatchPathRequestSchema: GenMessage<WatchPathRequest, {jsonType: WatchPathRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_vm, 57);
+
+/**
+ * @generated from message kiln.v1.WatchPathResponse
+ */
+export type WatchPathResponse = Message<"kiln.v1.WatchPathResponse"> & {
+  /**
+   * first message: nothing that happens from now on is missed
+   *
+   * @generated from field: bool ready = 1;
+   */
+  ready: boolean;
+
+  /**
+   * @generated from field: repeated kiln.v1.FileEvent events = 2;
+   */
+  events: FileEvent[];
+};
+
+/**
+ * @generated from message kiln.v1.WatchPathResponse
+ */
+export type WatchPathResponseJson = {
+  /**
+   * first message: nothing that happens from now on is missed
+   *
+   * @generated from field: bool ready = 1;
+   */
+  ready?: boolean;
+
+  /**
+   * @generated from field: repeated kiln.v1.FileEvent events = 2;
+   */
+  events?: FileEventJson[];
+};
+
+/**
+ * Describes the message kiln.v1.WatchPathResponse.
+ * Use `create(WatchPathResponseSchema)` to create a new message.
+ */
+export const WatchPathResponseSchema: GenMessage<WatchPathResponse, {jsonType: WatchPathResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_vm, 58);
+
+/**
+ * @generated from message kiln.v1.FileEvent
+ */
+export type FileEvent = Message<"kiln.v1.FileEvent"> & {
+  /**
+   * created, modified, attributes, removed, renamed, overflow
+   *
+   * @generated from field: string kind = 1;
+   */
+  kind: string;
+
+  /**
+   * begins with the path that is watched
+   *
+   * @generated from field: string path = 2;
+   */
+  path: string;
+
+  /**
+   * only where the path is not UTF-8
+   *
+   * @generated from field: bytes path_bytes = 3;
+   */
+  pathBytes: Uint8Array;
+
+  /**
+   * of "renamed"
+   *
+   * @generated from field: string to = 4;
+   */
+  to: string;
+
+  /**
+   * @generated from field: bytes to_bytes = 5;
+   */
+  toBytes: Uint8Array;
+
+  /**
+   * @generated from field: bool directory = 6;
+   */
+  directory: boolean;
+};
+
+/**
+ * @generated from message kiln.v1.FileEvent
+ */
+export type FileEventJson = {
+  /**
+   * created, modified, attributes, removed, renamed, overflow
+   *
+   * @generated from field: string kind = 1;
+   */
+  kind?: string;
+
+  /**
+   * begins with the path that is watched
+   *
+   * @generated from field: string path = 2;
+   */
+  path?: string;
+
+  /**
+   * only where the path is not UTF-8
+   *
+   * @generated from field: bytes path_bytes = 3;
+   */
+  pathBytes?: string;
+
+  /**
+   * of "renamed"
+   *
+   * @generated from field: string to = 4;
+   */
+  to?: string;
+
+  /**
+   * @generated from field: bytes to_bytes = 5;
+   */
+  toBytes?: string;
+
+  /**
+   * @generated from field: bool directory = 6;
+   */
+  directory?: boolean;
+};
+
+/**
+ * Describes the message kiln.v1.FileEvent.
+ * Use `create(FileEventSchema)` to create a new message.
+ */
+export const FileEventSchema: GenMessage<FileEvent, {jsonType: FileEventJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_vm, 59);
+
+/**
  * @generated from message kiln.v1.StatsRequest
  */
 export type StatsRequest = Message<"kiln.v1.StatsRequest"> & {
@@ -2377,7 +3071,7 @@ export type StatsRequestJson = {
  * Use `create(StatsRequestSchema)` to create a new message.
  */
 export const StatsRequestSchema: GenMessage<StatsRequest, {jsonType: StatsRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 48);
+  messageDesc(file_kiln_v1_vm, 60);
 
 /**
  * @generated from message kiln.v1.VmStats
@@ -2516,7 +3210,7 @@ export type VmStatsJson = {
  * Use `create(VmStatsSchema)` to create a new message.
  */
 export const VmStatsSchema: GenMessage<VmStats, {jsonType: VmStatsJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 49);
+  messageDesc(file_kiln_v1_vm, 61);
 
 /**
  * @generated from message kiln.v1.StatsResponse
@@ -2553,7 +3247,7 @@ export type StatsResponseJson = {
  * Use `create(StatsResponseSchema)` to create a new message.
  */
 export const StatsResponseSchema: GenMessage<StatsResponse, {jsonType: StatsResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 50);
+  messageDesc(file_kiln_v1_vm, 62);
 
 /**
  * @generated from message kiln.v1.AddPortRequest
@@ -2590,7 +3284,7 @@ export type AddPortRequestJson = {
  * Use `create(AddPortRequestSchema)` to create a new message.
  */
 export const AddPortRequestSchema: GenMessage<AddPortRequest, {jsonType: AddPortRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 51);
+  messageDesc(file_kiln_v1_vm, 63);
 
 /**
  * @generated from message kiln.v1.AddPortResponse
@@ -2617,7 +3311,7 @@ export type AddPortResponseJson = {
  * Use `create(AddPortResponseSchema)` to create a new message.
  */
 export const AddPortResponseSchema: GenMessage<AddPortResponse, {jsonType: AddPortResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 52);
+  messageDesc(file_kiln_v1_vm, 64);
 
 /**
  * @generated from message kiln.v1.RemovePortRequest
@@ -2654,7 +3348,7 @@ export type RemovePortRequestJson = {
  * Use `create(RemovePortRequestSchema)` to create a new message.
  */
 export const RemovePortRequestSchema: GenMessage<RemovePortRequest, {jsonType: RemovePortRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 53);
+  messageDesc(file_kiln_v1_vm, 65);
 
 /**
  * @generated from message kiln.v1.RemovePortResponse
@@ -2673,7 +3367,7 @@ export type RemovePortResponseJson = {
  * Use `create(RemovePortResponseSchema)` to create a new message.
  */
 export const RemovePortResponseSchema: GenMessage<RemovePortResponse, {jsonType: RemovePortResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 54);
+  messageDesc(file_kiln_v1_vm, 66);
 
 /**
  * @generated from enum kiln.v1.OutputStream
@@ -2853,6 +3547,46 @@ export const VmService: GenService<{
     methodKind: "unary";
     input: typeof StatPathRequestSchema;
     output: typeof StatPathResponseSchema;
+  },
+  /**
+   * @generated from rpc kiln.v1.VmService.ListDirectory
+   */
+  listDirectory: {
+    methodKind: "server_streaming";
+    input: typeof ListDirectoryRequestSchema;
+    output: typeof ListDirectoryResponseSchema;
+  },
+  /**
+   * @generated from rpc kiln.v1.VmService.MakeDirectory
+   */
+  makeDirectory: {
+    methodKind: "unary";
+    input: typeof MakeDirectoryRequestSchema;
+    output: typeof MakeDirectoryResponseSchema;
+  },
+  /**
+   * @generated from rpc kiln.v1.VmService.RemovePath
+   */
+  removePath: {
+    methodKind: "unary";
+    input: typeof RemovePathRequestSchema;
+    output: typeof RemovePathResponseSchema;
+  },
+  /**
+   * @generated from rpc kiln.v1.VmService.RenamePath
+   */
+  renamePath: {
+    methodKind: "unary";
+    input: typeof RenamePathRequestSchema;
+    output: typeof RenamePathResponseSchema;
+  },
+  /**
+   * @generated from rpc kiln.v1.VmService.WatchPath
+   */
+  watchPath: {
+    methodKind: "server_streaming";
+    input: typeof WatchPathRequestSchema;
+    output: typeof WatchPathResponseSchema;
   },
   /**
    * One sample a second until cancelled; one sample with `once`.

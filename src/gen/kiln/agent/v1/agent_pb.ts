@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiln/agent/v1/agent.proto.
  */
 export const file_kiln_agent_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChlraWxuL2FnZW50L3YxL2FnZW50LnByb3RvEg1raWxuLmFnZW50LnYxIg4KDFN0YXRlUmVxdWVzdCKrAgoNU3RhdGVSZXNwb25zZRIVCg1hZ2VudF92ZXJzaW9uGAEgASgJEhAKCHByb3RvY29sGAIgASgNEg8KB2Jvb3RfaWQYAyABKAkSFgoOa2VybmVsX3JlbGVhc2UYBCABKAkSIwoFcGhhc2UYBSABKA4yFC5raWxuLmFnZW50LnYxLlBoYXNlEiEKBG1vZGUYBiABKA4yEy5raWxuLmFnZW50LnYxLk1vZGUSFgoOZmlyc3Rfc2VxdWVuY2UYByABKAQSFQoNbmV4dF9zZXF1ZW5jZRgIIAEoBBInCgRleGl0GAkgASgLMhkua2lsbi5hZ2VudC52MS5FeGl0U3RhdHVzEhEKCXVwdGltZV91cxgKIAEoBBIVCg1jbG9ja191bml4X25zGAsgASgDIu0ECgtCb290UmVxdWVzdBIhCgRtb2RlGAEgASgOMhMua2lsbi5hZ2VudC52MS5Nb2RlEiUKBHJvb3QYAiABKAsyFy5raWxuLmFnZW50LnYxLlJvb3REaXNrEisKB21vZHVsZXMYAyABKAsyGi5raWxuLmFnZW50LnYxLk1vZHVsZXNEaXNrEisKB3Byb2Nlc3MYBCABKAsyGi5raWxuLmFnZW50LnYxLlByb2Nlc3NTcGVjEhAKCGhvc3RuYW1lGAUgASgJEicKBWhvc3RzGAYgAygLMhgua2lsbi5hZ2VudC52MS5Ib3N0RW50cnkSHwoDZG5zGAcgASgLMhIua2lsbi5hZ2VudC52MS5EbnMSJwoHbmV0d29yaxgIIAEoCzIWLmtpbG4uYWdlbnQudjEuTmV0d29yaxIVCg1jbG9ja191bml4X25zGAkgASgDEg8KB2VudHJvcHkYCiABKAwSLAoKZW5kX2FjdGlvbhgLIAEoDjIYLmtpbG4uYWdlbnQudjEuRW5kQWN0aW9uEhgKEGxvZ19idWZmZXJfYnl0ZXMYDCABKAQSOAoHc3lzY3RscxgNIAMoCzInLmtpbG4uYWdlbnQudjEuQm9vdFJlcXVlc3QuU3lzY3Rsc0VudHJ5EhMKC3N0b3Bfc2lnbmFsGA4gASgFEhcKD3N0b3BfdGltZW91dF9tcxgPIAEoDRITCgtkaXJlY3RvcmllcxgQIAMoCRIYChBpbml0X3BhdGllbmNlX21zGBEgASgNGi4KDFN5c2N0bHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkgKDEJvb3RSZXNwb25zZRILCgNwaWQYASABKAUSKwoHdGltaW5ncxgCIAEoCzIaLmtpbG4uYWdlbnQudjEuQm9vdFRpbWluZ3MiaQoLQm9vdFRpbWluZ3MSDwoHaW5pdF91cxgBIAEoBBISCgptb2R1bGVzX3VzGAIgASgEEhAKCGhlbGxvX3VzGAMgASgEEg8KB3Jvb3RfdXMYBCABKAQSEgoKc3RhcnRlZF91cxgFIAEoBCJeCghSb290RGlzaxITCgtiYXNlX2RldmljZRgBIAEoCRISCgpjb3dfZGV2aWNlGAIgASgJEhIKCnBlcnNpc3RlbnQYAyABKAgSFQoNY2h1bmtfc2VjdG9ycxgEIAEoDSIdCgtNb2R1bGVzRGlzaxIOCgZkZXZpY2UYASABKAkiKwoJSG9zdEVudHJ5Eg8KB2FkZHJlc3MYASABKAkSDQoFbmFtZXMYAiADKAkiNwoDRG5zEg8KB3NlcnZlcnMYASADKAkSDgoGc2VhcmNoGAIgAygJEg8KB29wdGlvbnMYAyADKAkiNwoHTmV0d29yaxIsCgppbnRlcmZhY2VzGAEgAygLMhgua2lsbi5hZ2VudC52MS5JbnRlcmZhY2UiagoJSW50ZXJmYWNlEgsKA21hYxgBIAEoCRIMCgRuYW1lGAIgASgJEhEKCWFkZHJlc3NlcxgDIAMoCRIQCghnYXRld2F5NBgEIAEoCRIQCghnYXRld2F5NhgFIAEoCRILCgNtdHUYBiABKA0i0gEKC1Byb2Nlc3NTcGVjEgwKBGFyZ3MYASADKAkSCwoDZW52GAIgAygJEgwKBHVzZXIYAyABKAkSDwoHd29ya2RpchgEIAEoCRILCgN0dHkYBSABKAgSKQoGd2luZG93GAYgASgLMhkua2lsbi5hZ2VudC52MS5XaW5kb3dTaXplEg0KBXN0ZGluGAcgASgIEiYKB3JsaW1pdHMYCCADKAsyFS5raWxuLmFnZW50LnYxLlJsaW1pdBIOCgZkZXRhY2gYCSABKAgSCgoCaWQYCiABKAkiKwoKV2luZG93U2l6ZRIPCgdjb2x1bW5zGAEgASgNEgwKBHJvd3MYAiABKA0iMgoGUmxpbWl0EgwKBG5hbWUYASABKAkSDAoEc29mdBgCIAEoBBIMCgRoYXJkGAMgASgEIpUBCgpFeGl0U3RhdHVzEgwKBGNvZGUYASABKAUSDgoGc2lnbmFsGAIgASgFEg0KBWVycm9yGAMgASgJEhIKCm9vbV9raWxsZWQYBCABKAgSLAoHcmVxdWVzdBgFIAEoDjIbLmtpbG4uYWdlbnQudjEuR3Vlc3RSZXF1ZXN0EhgKEGZpbmlzaGVkX3VuaXhfbnMYBiABKAMiJAoLTG9nc1JlcXVlc3QSFQoNZnJvbV9zZXF1ZW5jZRgBIAEoBCJrCgxMb2dzUmVzcG9uc2USEAoIc2VxdWVuY2UYASABKAQSJQoGc3RyZWFtGAIgASgOMhUua2lsbi5hZ2VudC52MS5TdHJlYW0SFAoMdGltZV91bml4X25zGAMgASgDEgwKBGRhdGEYBCABKAwiJwoOQWNrTG9nc1JlcXVlc3QSFQoNbmV4dF9zZXF1ZW5jZRgBIAEoBCIRCg9BY2tMb2dzUmVzcG9uc2UiKQoMU3RkaW5SZXF1ZXN0EgwKBGRhdGEYASABKAwSCwoDZW9mGAIgASgIIg8KDVN0ZGluUmVzcG9uc2UiZAoMSW5wdXRSZXF1ZXN0EioKBXN0YXJ0GAEgASgLMhkua2lsbi5hZ2VudC52MS5JbnB1dFN0YXJ0SAASDgoEZGF0YRgCIAEoDEgAEg0KA2VvZhgDIAEoCEgAQgkKB21lc3NhZ2UiHAoKSW5wdXRTdGFydBIOCgZ3cml0ZXIYASABKAkiHgoNSW5wdXRSZXNwb25zZRINCgV0YWtlbhgBIAEoBCI6Cg1SZXNpemVSZXF1ZXN0EikKBndpbmRvdxgBIAEoCzIZLmtpbG4uYWdlbnQudjEuV2luZG93U2l6ZSIQCg5SZXNpemVSZXNwb25zZSIfCg1TaWduYWxSZXF1ZXN0Eg4KBnNpZ25hbBgBIAEoBSIQCg5TaWduYWxSZXNwb25zZSIxCgtTdG9wUmVxdWVzdBIOCgZzaWduYWwYASABKAUSEgoKdGltZW91dF9tcxgCIAEoDSIOCgxTdG9wUmVzcG9uc2UiDQoLV2FpdFJlcXVlc3QiTgoMV2FpdFJlc3BvbnNlEicKBGV4aXQYASABKAsyGS5raWxuLmFnZW50LnYxLkV4aXRTdGF0dXMSFQoNbmV4dF9zZXF1ZW5jZRgCIAEoBCIQCg5BY2tFeGl0UmVxdWVzdCIRCg9BY2tFeGl0UmVzcG9uc2Ui5gEKC0V4ZWNSZXF1ZXN0EisKBXN0YXJ0GAEgASgLMhoua2lsbi5hZ2VudC52MS5Qcm9jZXNzU3BlY0gAEg8KBXN0ZGluGAIgASgMSAASEwoJc3RkaW5fZW9mGAMgASgISAASKwoGcmVzaXplGAQgASgLMhkua2lsbi5hZ2VudC52MS5XaW5kb3dTaXplSAASEAoGc2lnbmFsGAUgASgFSAASKwoGcmVzdW1lGAYgASgLMhkua2lsbi5hZ2VudC52MS5FeGVjUmVzdW1lSAASDQoDYWNrGAcgASgESABCCQoHbWVzc2FnZSIvCgpFeGVjUmVzdW1lEgoKAmlkGAEgASgJEhUKDW5leHRfc2VxdWVuY2UYAiABKAQiygEKDEV4ZWNSZXNwb25zZRIVCgtzdGFydGVkX3BpZBgBIAEoBUgAEicKBGRhdGEYAiABKAsyFy5raWxuLmFnZW50LnYxLkV4ZWNEYXRhSAASKQoEZXhpdBgDIAEoCzIZLmtpbG4uYWdlbnQudjEuRXhpdFN0YXR1c0gAEi0KB3N0YXJ0ZWQYBCABKAsyGi5raWxuLmFnZW50LnYxLkV4ZWNTdGFydGVkSAASFQoLc3RkaW5fdGFrZW4YBSABKARIAEIJCgdtZXNzYWdlIi4KC0V4ZWNTdGFydGVkEgsKA3BpZBgBIAEoBRISCgpzdGRpbl9uZXh0GAIgASgEIlEKCEV4ZWNEYXRhEiUKBnN0cmVhbRgBIAEoDjIVLmtpbG4uYWdlbnQudjEuU3RyZWFtEgwKBGRhdGEYAiABKAwSEAoIc2VxdWVuY2UYAyABKAQiHAoORW5kRXhlY1JlcXVlc3QSCgoCaWQYASABKAkiEQoPRW5kRXhlY1Jlc3BvbnNlIjcKElJlYWRBcmNoaXZlUmVxdWVzdBIMCgRwYXRoGAEgASgJEhMKC2ZvbGxvd19saW5rGAIgASgIIiMKE1JlYWRBcmNoaXZlUmVzcG9uc2USDAoEZGF0YRgBIAEoDCJjChNXcml0ZUFyY2hpdmVSZXF1ZXN0EjEKBXN0YXJ0GAEgASgLMiAua2lsbi5hZ2VudC52MS5Xcml0ZUFyY2hpdmVTdGFydEgAEg4KBGRhdGEYAiABKAxIAEIJCgdtZXNzYWdlIlwKEVdyaXRlQXJjaGl2ZVN0YXJ0EhEKCWRpcmVjdG9yeRgBIAEoCRISCgprZWVwX293bmVyGAIgASgIEiAKGG5vX292ZXJ3cml0ZV9kaXJfbm9uX2RpchgDIAEoCCI2ChRXcml0ZUFyY2hpdmVSZXNwb25zZRIPCgdlbnRyaWVzGAEgASgEEg0KBWJ5dGVzGAIgASgEIjQKD1N0YXRQYXRoUmVxdWVzdBIMCgRwYXRoGAEgASgJEhMKC2ZvbGxvd19saW5rGAIgASgIIoMBChBTdGF0UGF0aFJlc3BvbnNlEgwKBG5hbWUYASABKAkSDAoEc2l6ZRgCIAEoBBIMCgRtb2RlGAMgASgNEhUKDW10aW1lX3VuaXhfbnMYBCABKAMSEwoLbGlua190YXJnZXQYBSABKAkSGQoRbGlua190YXJnZXRfYnl0ZXMYBiABKAwiYgoLRGlhbFJlcXVlc3QSKQoFc3RhcnQYASABKAsyGC5raWxuLmFnZW50LnYxLkRpYWxTdGFydEgAEg4KBGRhdGEYAiABKAxIABINCgNlb2YYAyABKAhIAEIJCgdtZXNzYWdlIjgKCURpYWxTdGFydBIPCgduZXR3b3JrGAEgASgJEgwKBGhvc3QYAiABKAkSDAoEcG9ydBgDIAEoDSJNCgxEaWFsUmVzcG9uc2USEwoJY29ubmVjdGVkGAEgASgISAASDgoEZGF0YRgCIAEoDEgAEg0KA2VvZhgDIAEoCEgAQgkKB21lc3NhZ2UiYwoXQ29uZmlndXJlTmV0d29ya1JlcXVlc3QSJwoHbmV0d29yaxgBIAEoCzIWLmtpbG4uYWdlbnQudjEuTmV0d29yaxIfCgNkbnMYAiABKAsyEi5raWxuLmFnZW50LnYxLkRucyIaChhDb25maWd1cmVOZXR3b3JrUmVzcG9uc2UiMwoPU2V0Q2xvY2tSZXF1ZXN0Eg8KB3VuaXhfbnMYASABKAMSDwoHc3RlcF9ucxgCIAEoAyImChBTZXRDbG9ja1Jlc3BvbnNlEhIKCnN0ZXBwZWRfbnMYASABKAMiDQoLU3luY1JlcXVlc3QiDgoMU3luY1Jlc3BvbnNlIg4KDFN0YXRzUmVxdWVzdCKeAgoNU3RhdHNSZXNwb25zZRIaChJtZW1vcnlfdG90YWxfYnl0ZXMYASABKAQSHgoWbWVtb3J5X2F2YWlsYWJsZV9ieXRlcxgCIAEoBBITCgtjcHVfdXNlcl91cxgDIAEoBBIVCg1jcHVfc3lzdGVtX3VzGAQgASgEEhQKDG5ldF9yeF9ieXRlcxgFIAEoBBIUCgxuZXRfdHhfYnl0ZXMYBiABKAQSGAoQYmxvY2tfcmVhZF9ieXRlcxgHIAEoBBIZChFibG9ja193cml0ZV9ieXRlcxgIIAEoBBIRCglwcm9jZXNzZXMYCSABKA0SGAoQcm9vdF90b3RhbF9ieXRlcxgKIAEoBBIXCg9yb290X3VzZWRfYnl0ZXMYCyABKAQqewoFUGhhc2USFQoRUEhBU0VfVU5TUEVDSUZJRUQQABIRCg1QSEFTRV9XQUlUSU5HEAESEQoNUEhBU0VfQk9PVElORxACEhEKDVBIQVNFX1JVTk5JTkcQAxIQCgxQSEFTRV9FWElURUQQBBIQCgxQSEFTRV9FTkRJTkcQBSo7CgRNb2RlEhQKEE1PREVfVU5TUEVDSUZJRUQQABIMCghNT0RFX0FQUBABEg8KC01PREVfU1lTVEVNEAIqWAoJRW5kQWN0aW9uEhoKFkVORF9BQ1RJT05fVU5TUEVDSUZJRUQQABIXChNFTkRfQUNUSU9OX1BPV0VST0ZGEAESFgoSRU5EX0FDVElPTl9SRVNUQVJUEAIqYwoMR3Vlc3RSZXF1ZXN0Eh0KGUdVRVNUX1JFUVVFU1RfVU5TUEVDSUZJRUQQABIaChZHVUVTVF9SRVFVRVNUX1BPV0VST0ZGEAESGAoUR1VFU1RfUkVRVUVTVF9SRUJPT1QQAipGCgZTdHJlYW0SFgoSU1RSRUFNX1VOU1BFQ0lGSUVEEAASEQoNU1RSRUFNX1NURE9VVBABEhEKDVNUUkVBTV9TVERFUlIQAjKTDAoMQWdlbnRTZXJ2aWNlEkIKBVN0YXRlEhsua2lsbi5hZ2VudC52MS5TdGF0ZVJlcXVlc3QaHC5raWxuLmFnZW50LnYxLlN0YXRlUmVzcG9uc2USPwoEQm9vdBIaLmtpbG4uYWdlbnQudjEuQm9vdFJlcXVlc3QaGy5raWxuLmFnZW50LnYxLkJvb3RSZXNwb25zZRJBCgRMb2dzEhoua2lsbi5hZ2VudC52MS5Mb2dzUmVxdWVzdBobLmtpbG4uYWdlbnQudjEuTG9nc1Jlc3BvbnNlMAESSAoHQWNrTG9ncxIdLmtpbG4uYWdlbnQudjEuQWNrTG9nc1JlcXVlc3QaHi5raWxuLmFnZW50LnYxLkFja0xvZ3NSZXNwb25zZRJECgVTdGRpbhIbLmtpbG4uYWdlbnQudjEuU3RkaW5SZXF1ZXN0Ghwua2lsbi5hZ2VudC52MS5TdGRpblJlc3BvbnNlKAESRgoFSW5wdXQSGy5raWxuLmFnZW50LnYxLklucHV0UmVxdWVzdBocLmtpbG4uYWdlbnQudjEuSW5wdXRSZXNwb25zZSgBMAESRQoGUmVzaXplEhwua2lsbi5hZ2VudC52MS5SZXNpemVSZXF1ZXN0Gh0ua2lsbi5hZ2VudC52MS5SZXNpemVSZXNwb25zZRJFCgZTaWduYWwSHC5raWxuLmFnZW50LnYxLlNpZ25hbFJlcXVlc3QaHS5raWxuLmFnZW50LnYxLlNpZ25hbFJlc3BvbnNlEj8KBFN0b3ASGi5raWxuLmFnZW50LnYxLlN0b3BSZXF1ZXN0Ghsua2lsbi5hZ2VudC52MS5TdG9wUmVzcG9uc2USPwoEV2FpdBIaLmtpbG4uYWdlbnQudjEuV2FpdFJlcXVlc3QaGy5raWxuLmFnZW50LnYxLldhaXRSZXNwb25zZRJICgdBY2tFeGl0Eh0ua2lsbi5hZ2VudC52MS5BY2tFeGl0UmVxdWVzdBoeLmtpbG4uYWdlbnQudjEuQWNrRXhpdFJlc3BvbnNlEkMKBEV4ZWMSGi5raWxuLmFnZW50LnYxLkV4ZWNSZXF1ZXN0Ghsua2lsbi5hZ2VudC52MS5FeGVjUmVzcG9uc2UoATABEkgKB0VuZEV4ZWMSHS5raWxuLmFnZW50LnYxLkVuZEV4ZWNSZXF1ZXN0Gh4ua2lsbi5hZ2VudC52MS5FbmRFeGVjUmVzcG9uc2USVgoLUmVhZEFyY2hpdmUSIS5raWxuLmFnZW50LnYxLlJlYWRBcmNoaXZlUmVxdWVzdBoiLmtpbG4uYWdlbnQudjEuUmVhZEFyY2hpdmVSZXNwb25zZTABElkKDFdyaXRlQXJjaGl2ZRIiLmtpbG4uYWdlbnQudjEuV3JpdGVBcmNoaXZlUmVxdWVzdBojLmtpbG4uYWdlbnQudjEuV3JpdGVBcmNoaXZlUmVzcG9uc2UoARJLCghTdGF0UGF0aBIeLmtpbG4uYWdlbnQudjEuU3RhdFBhdGhSZXF1ZXN0Gh8ua2lsbi5hZ2VudC52MS5TdGF0UGF0aFJlc3BvbnNlEkMKBERpYWwSGi5raWxuLmFnZW50LnYxLkRpYWxSZXF1ZXN0Ghsua2lsbi5hZ2VudC52MS5EaWFsUmVzcG9uc2UoATABEmMKEENvbmZpZ3VyZU5ldHdvcmsSJi5raWxuLmFnZW50LnYxLkNvbmZpZ3VyZU5ldHdvcmtSZXF1ZXN0Gicua2lsbi5hZ2VudC52MS5Db25maWd1cmVOZXR3b3JrUmVzcG9uc2USSwoIU2V0Q2xvY2sSHi5raWxuLmFnZW50LnYxLlNldENsb2NrUmVxdWVzdBofLmtpbG4uYWdlbnQudjEuU2V0Q2xvY2tSZXNwb25zZRI/CgRTeW5jEhoua2lsbi5hZ2VudC52MS5TeW5jUmVxdWVzdBobLmtpbG4uYWdlbnQudjEuU3luY1Jlc3BvbnNlEkIKBVN0YXRzEhsua2lsbi5hZ2VudC52MS5TdGF0c1JlcXVlc3QaHC5raWxuLmFnZW50LnYxLlN0YXRzUmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("ChlraWxuL2FnZW50L3YxL2FnZW50LnByb3RvEg1raWxuLmFnZW50LnYxIg4KDFN0YXRlUmVxdWVzdCKrAgoNU3RhdGVSZXNwb25zZRIVCg1hZ2VudF92ZXJzaW9uGAEgASgJEhAKCHByb3RvY29sGAIgASgNEg8KB2Jvb3RfaWQYAyABKAkSFgoOa2VybmVsX3JlbGVhc2UYBCABKAkSIwoFcGhhc2UYBSABKA4yFC5raWxuLmFnZW50LnYxLlBoYXNlEiEKBG1vZGUYBiABKA4yEy5raWxuLmFnZW50LnYxLk1vZGUSFgoOZmlyc3Rfc2VxdWVuY2UYByABKAQSFQoNbmV4dF9zZXF1ZW5jZRgIIAEoBBInCgRleGl0GAkgASgLMhkua2lsbi5hZ2VudC52MS5FeGl0U3RhdHVzEhEKCXVwdGltZV91cxgKIAEoBBIVCg1jbG9ja191bml4X25zGAsgASgDIu0ECgtCb290UmVxdWVzdBIhCgRtb2RlGAEgASgOMhMua2lsbi5hZ2VudC52MS5Nb2RlEiUKBHJvb3QYAiABKAsyFy5raWxuLmFnZW50LnYxLlJvb3REaXNrEisKB21vZHVsZXMYAyABKAsyGi5raWxuLmFnZW50LnYxLk1vZHVsZXNEaXNrEisKB3Byb2Nlc3MYBCABKAsyGi5raWxuLmFnZW50LnYxLlByb2Nlc3NTcGVjEhAKCGhvc3RuYW1lGAUgASgJEicKBWhvc3RzGAYgAygLMhgua2lsbi5hZ2VudC52MS5Ib3N0RW50cnkSHwoDZG5zGAcgASgLMhIua2lsbi5hZ2VudC52MS5EbnMSJwoHbmV0d29yaxgIIAEoCzIWLmtpbG4uYWdlbnQudjEuTmV0d29yaxIVCg1jbG9ja191bml4X25zGAkgASgDEg8KB2VudHJvcHkYCiABKAwSLAoKZW5kX2FjdGlvbhgLIAEoDjIYLmtpbG4uYWdlbnQudjEuRW5kQWN0aW9uEhgKEGxvZ19idWZmZXJfYnl0ZXMYDCABKAQSOAoHc3lzY3RscxgNIAMoCzInLmtpbG4uYWdlbnQudjEuQm9vdFJlcXVlc3QuU3lzY3Rsc0VudHJ5EhMKC3N0b3Bfc2lnbmFsGA4gASgFEhcKD3N0b3BfdGltZW91dF9tcxgPIAEoDRITCgtkaXJlY3RvcmllcxgQIAMoCRIYChBpbml0X3BhdGllbmNlX21zGBEgASgNGi4KDFN5c2N0bHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkgKDEJvb3RSZXNwb25zZRILCgNwaWQYASABKAUSKwoHdGltaW5ncxgCIAEoCzIaLmtpbG4uYWdlbnQudjEuQm9vdFRpbWluZ3MiaQoLQm9vdFRpbWluZ3MSDwoHaW5pdF91cxgBIAEoBBISCgptb2R1bGVzX3VzGAIgASgEEhAKCGhlbGxvX3VzGAMgASgEEg8KB3Jvb3RfdXMYBCABKAQSEgoKc3RhcnRlZF91cxgFIAEoBCJeCghSb290RGlzaxITCgtiYXNlX2RldmljZRgBIAEoCRISCgpjb3dfZGV2aWNlGAIgASgJEhIKCnBlcnNpc3RlbnQYAyABKAgSFQoNY2h1bmtfc2VjdG9ycxgEIAEoDSIdCgtNb2R1bGVzRGlzaxIOCgZkZXZpY2UYASABKAkiKwoJSG9zdEVudHJ5Eg8KB2FkZHJlc3MYASABKAkSDQoFbmFtZXMYAiADKAkiNwoDRG5zEg8KB3NlcnZlcnMYASADKAkSDgoGc2VhcmNoGAIgAygJEg8KB29wdGlvbnMYAyADKAkiNwoHTmV0d29yaxIsCgppbnRlcmZhY2VzGAEgAygLMhgua2lsbi5hZ2VudC52MS5JbnRlcmZhY2UiagoJSW50ZXJmYWNlEgsKA21hYxgBIAEoCRIMCgRuYW1lGAIgASgJEhEKCWFkZHJlc3NlcxgDIAMoCRIQCghnYXRld2F5NBgEIAEoCRIQCghnYXRld2F5NhgFIAEoCRILCgNtdHUYBiABKA0i0gEKC1Byb2Nlc3NTcGVjEgwKBGFyZ3MYASADKAkSCwoDZW52GAIgAygJEgwKBHVzZXIYAyABKAkSDwoHd29ya2RpchgEIAEoCRILCgN0dHkYBSABKAgSKQoGd2luZG93GAYgASgLMhkua2lsbi5hZ2VudC52MS5XaW5kb3dTaXplEg0KBXN0ZGluGAcgASgIEiYKB3JsaW1pdHMYCCADKAsyFS5raWxuLmFnZW50LnYxLlJsaW1pdBIOCgZkZXRhY2gYCSABKAgSCgoCaWQYCiABKAkiKwoKV2luZG93U2l6ZRIPCgdjb2x1bW5zGAEgASgNEgwKBHJvd3MYAiABKA0iMgoGUmxpbWl0EgwKBG5hbWUYASABKAkSDAoEc29mdBgCIAEoBBIMCgRoYXJkGAMgASgEIpUBCgpFeGl0U3RhdHVzEgwKBGNvZGUYASABKAUSDgoGc2lnbmFsGAIgASgFEg0KBWVycm9yGAMgASgJEhIKCm9vbV9raWxsZWQYBCABKAgSLAoHcmVxdWVzdBgFIAEoDjIbLmtpbG4uYWdlbnQudjEuR3Vlc3RSZXF1ZXN0EhgKEGZpbmlzaGVkX3VuaXhfbnMYBiABKAMiJAoLTG9nc1JlcXVlc3QSFQoNZnJvbV9zZXF1ZW5jZRgBIAEoBCJrCgxMb2dzUmVzcG9uc2USEAoIc2VxdWVuY2UYASABKAQSJQoGc3RyZWFtGAIgASgOMhUua2lsbi5hZ2VudC52MS5TdHJlYW0SFAoMdGltZV91bml4X25zGAMgASgDEgwKBGRhdGEYBCABKAwiJwoOQWNrTG9nc1JlcXVlc3QSFQoNbmV4dF9zZXF1ZW5jZRgBIAEoBCIRCg9BY2tMb2dzUmVzcG9uc2UiKQoMU3RkaW5SZXF1ZXN0EgwKBGRhdGEYASABKAwSCwoDZW9mGAIgASgIIg8KDVN0ZGluUmVzcG9uc2UiZAoMSW5wdXRSZXF1ZXN0EioKBXN0YXJ0GAEgASgLMhkua2lsbi5hZ2VudC52MS5JbnB1dFN0YXJ0SAASDgoEZGF0YRgCIAEoDEgAEg0KA2VvZhgDIAEoCEgAQgkKB21lc3NhZ2UiHAoKSW5wdXRTdGFydBIOCgZ3cml0ZXIYASABKAkiHgoNSW5wdXRSZXNwb25zZRINCgV0YWtlbhgBIAEoBCI6Cg1SZXNpemVSZXF1ZXN0EikKBndpbmRvdxgBIAEoCzIZLmtpbG4uYWdlbnQudjEuV2luZG93U2l6ZSIQCg5SZXNpemVSZXNwb25zZSIfCg1TaWduYWxSZXF1ZXN0Eg4KBnNpZ25hbBgBIAEoBSIQCg5TaWduYWxSZXNwb25zZSIxCgtTdG9wUmVxdWVzdBIOCgZzaWduYWwYASABKAUSEgoKdGltZW91dF9tcxgCIAEoDSIOCgxTdG9wUmVzcG9uc2UiDQoLV2FpdFJlcXVlc3QiTgoMV2FpdFJlc3BvbnNlEicKBGV4aXQYASABKAsyGS5raWxuLmFnZW50LnYxLkV4aXRTdGF0dXMSFQoNbmV4dF9zZXF1ZW5jZRgCIAEoBCIQCg5BY2tFeGl0UmVxdWVzdCIRCg9BY2tFeGl0UmVzcG9uc2Ui5gEKC0V4ZWNSZXF1ZXN0EisKBXN0YXJ0GAEgASgLMhoua2lsbi5hZ2VudC52MS5Qcm9jZXNzU3BlY0gAEg8KBXN0ZGluGAIgASgMSAASEwoJc3RkaW5fZW9mGAMgASgISAASKwoGcmVzaXplGAQgASgLMhkua2lsbi5hZ2VudC52MS5XaW5kb3dTaXplSAASEAoGc2lnbmFsGAUgASgFSAASKwoGcmVzdW1lGAYgASgLMhkua2lsbi5hZ2VudC52MS5FeGVjUmVzdW1lSAASDQoDYWNrGAcgASgESABCCQoHbWVzc2FnZSIvCgpFeGVjUmVzdW1lEgoKAmlkGAEgASgJEhUKDW5leHRfc2VxdWVuY2UYAiABKAQiygEKDEV4ZWNSZXNwb25zZRIVCgtzdGFydGVkX3BpZBgBIAEoBUgAEicKBGRhdGEYAiABKAsyFy5raWxuLmFnZW50LnYxLkV4ZWNEYXRhSAASKQoEZXhpdBgDIAEoCzIZLmtpbG4uYWdlbnQudjEuRXhpdFN0YXR1c0gAEi0KB3N0YXJ0ZWQYBCABKAsyGi5raWxuLmFnZW50LnYxLkV4ZWNTdGFydGVkSAASFQoLc3RkaW5fdGFrZW4YBSABKARIAEIJCgdtZXNzYWdlIi4KC0V4ZWNTdGFydGVkEgsKA3BpZBgBIAEoBRISCgpzdGRpbl9uZXh0GAIgASgEIlEKCEV4ZWNEYXRhEiUKBnN0cmVhbRgBIAEoDjIVLmtpbG4uYWdlbnQudjEuU3RyZWFtEgwKBGRhdGEYAiABKAwSEAoIc2VxdWVuY2UYAyABKAQiHAoORW5kRXhlY1JlcXVlc3QSCgoCaWQYASABKAkiEQoPRW5kRXhlY1Jlc3BvbnNlIjcKElJlYWRBcmNoaXZlUmVxdWVzdBIMCgRwYXRoGAEgASgJEhMKC2ZvbGxvd19saW5rGAIgASgIIiMKE1JlYWRBcmNoaXZlUmVzcG9uc2USDAoEZGF0YRgBIAEoDCJjChNXcml0ZUFyY2hpdmVSZXF1ZXN0EjEKBXN0YXJ0GAEgASgLMiAua2lsbi5hZ2VudC52MS5Xcml0ZUFyY2hpdmVTdGFydEgAEg4KBGRhdGEYAiABKAxIAEIJCgdtZXNzYWdlIlwKEVdyaXRlQXJjaGl2ZVN0YXJ0EhEKCWRpcmVjdG9yeRgBIAEoCRISCgprZWVwX293bmVyGAIgASgIEiAKGG5vX292ZXJ3cml0ZV9kaXJfbm9uX2RpchgDIAEoCCI2ChRXcml0ZUFyY2hpdmVSZXNwb25zZRIPCgdlbnRyaWVzGAEgASgEEg0KBWJ5dGVzGAIgASgEIjQKD1N0YXRQYXRoUmVxdWVzdBIMCgRwYXRoGAEgASgJEhMKC2ZvbGxvd19saW5rGAIgASgIIoMBChBTdGF0UGF0aFJlc3BvbnNlEgwKBG5hbWUYASABKAkSDAoEc2l6ZRgCIAEoBBIMCgRtb2RlGAMgASgNEhUKDW10aW1lX3VuaXhfbnMYBCABKAMSEwoLbGlua190YXJnZXQYBSABKAkSGQoRbGlua190YXJnZXRfYnl0ZXMYBiABKAwiJAoUTGlzdERpcmVjdG9yeVJlcXVlc3QSDAoEcGF0aBgBIAEoDCJHChVMaXN0RGlyZWN0b3J5UmVzcG9uc2USLgoHZW50cmllcxgBIAMoCzIdLmtpbG4uYWdlbnQudjEuRGlyZWN0b3J5RW50cnkigAEKDkRpcmVjdG9yeUVudHJ5EgwKBG5hbWUYASABKAwSDAoEbW9kZRgCIAEoDRIMCgRzaXplGAMgASgEEhUKDW10aW1lX3VuaXhfbnMYBCABKAMSCwoDdWlkGAUgASgNEgsKA2dpZBgGIAEoDRITCgtsaW5rX3RhcmdldBgHIAEoDCJfChRNYWtlRGlyZWN0b3J5UmVxdWVzdBIMCgRwYXRoGAEgASgMEhEKCXJlY3Vyc2l2ZRgCIAEoCBIMCgRtb2RlGAMgASgNEgsKA3VpZBgEIAEoDRILCgNnaWQYBSABKA0iJQoVTWFrZURpcmVjdG9yeVJlc3BvbnNlEgwKBG1hZGUYASABKAgiQwoRUmVtb3ZlUGF0aFJlcXVlc3QSDAoEcGF0aBgBIAEoDBIRCglyZWN1cnNpdmUYAiABKAgSDQoFZm9yY2UYAyABKAgiFAoSUmVtb3ZlUGF0aFJlc3BvbnNlIkEKEVJlbmFtZVBhdGhSZXF1ZXN0EgwKBGZyb20YASABKAwSCgoCdG8YAiABKAwSEgoKbm9fcmVwbGFjZRgDIAEoCCIUChJSZW5hbWVQYXRoUmVzcG9uc2UiMwoQV2F0Y2hQYXRoUmVxdWVzdBIMCgRwYXRoGAEgASgMEhEKCXJlY3Vyc2l2ZRgCIAEoCCJMChFXYXRjaFBhdGhSZXNwb25zZRINCgVyZWFkeRgBIAEoCBIoCgZldmVudHMYAiADKAsyGC5raWxuLmFnZW50LnYxLkZpbGVFdmVudCJkCglGaWxlRXZlbnQSKgoEa2luZBgBIAEoDjIcLmtpbG4uYWdlbnQudjEuRmlsZUV2ZW50S2luZBIMCgRwYXRoGAIgASgMEgoKAnRvGAMgASgMEhEKCWRpcmVjdG9yeRgEIAEoCCJiCgtEaWFsUmVxdWVzdBIpCgVzdGFydBgBIAEoCzIYLmtpbG4uYWdlbnQudjEuRGlhbFN0YXJ0SAASDgoEZGF0YRgCIAEoDEgAEg0KA2VvZhgDIAEoCEgAQgkKB21lc3NhZ2UiOAoJRGlhbFN0YXJ0Eg8KB25ldHdvcmsYASABKAkSDAoEaG9zdBgCIAEoCRIMCgRwb3J0GAMgASgNIk0KDERpYWxSZXNwb25zZRITCgljb25uZWN0ZWQYASABKAhIABIOCgRkYXRhGAIgASgMSAASDQoDZW9mGAMgASgISABCCQoHbWVzc2FnZSJjChdDb25maWd1cmVOZXR3b3JrUmVxdWVzdBInCgduZXR3b3JrGAEgASgLMhYua2lsbi5hZ2VudC52MS5OZXR3b3JrEh8KA2RucxgCIAEoCzISLmtpbG4uYWdlbnQudjEuRG5zIhoKGENvbmZpZ3VyZU5ldHdvcmtSZXNwb25zZSIzCg9TZXRDbG9ja1JlcXVlc3QSDwoHdW5peF9ucxgBIAEoAxIPCgdzdGVwX25zGAIgASgDIiYKEFNldENsb2NrUmVzcG9uc2USEgoKc3RlcHBlZF9ucxgBIAEoAyINCgtTeW5jUmVxdWVzdCIOCgxTeW5jUmVzcG9uc2UiDgoMU3RhdHNSZXF1ZXN0Ip4CCg1TdGF0c1Jlc3BvbnNlEhoKEm1lbW9yeV90b3RhbF9ieXRlcxgBIAEoBBIeChZtZW1vcnlfYXZhaWxhYmxlX2J5dGVzGAIgASgEEhMKC2NwdV91c2VyX3VzGAMgASgEEhUKDWNwdV9zeXN0ZW1fdXMYBCABKAQSFAoMbmV0X3J4X2J5dGVzGAUgASgEEhQKDG5ldF90eF9ieXRlcxgGIAEoBBIYChBibG9ja19yZWFkX2J5dGVzGAcgASgEEhkKEWJsb2NrX3dyaXRlX2J5dGVzGAggASgEEhEKCXByb2Nlc3NlcxgJIAEoDRIYChByb290X3RvdGFsX2J5dGVzGAogASgEEhcKD3Jvb3RfdXNlZF9ieXRlcxgLIAEoBCp7CgVQaGFzZRIVChFQSEFTRV9VTlNQRUNJRklFRBAAEhEKDVBIQVNFX1dBSVRJTkcQARIRCg1QSEFTRV9CT09USU5HEAISEQoNUEhBU0VfUlVOTklORxADEhAKDFBIQVNFX0VYSVRFRBAEEhAKDFBIQVNFX0VORElORxAFKjsKBE1vZGUSFAoQTU9ERV9VTlNQRUNJRklFRBAAEgwKCE1PREVfQVBQEAESDwoLTU9ERV9TWVNURU0QAipYCglFbmRBY3Rpb24SGgoWRU5EX0FDVElPTl9VTlNQRUNJRklFRBAAEhcKE0VORF9BQ1RJT05fUE9XRVJPRkYQARIWChJFTkRfQUNUSU9OX1JFU1RBUlQQAipjCgxHdWVzdFJlcXVlc3QSHQoZR1VFU1RfUkVRVUVTVF9VTlNQRUNJRklFRBAAEhoKFkdVRVNUX1JFUVVFU1RfUE9XRVJPRkYQARIYChRHVUVTVF9SRVFVRVNUX1JFQk9PVBACKkYKBlN0cmVhbRIWChJTVFJFQU1fVU5TUEVDSUZJRUQQABIRCg1TVFJFQU1fU1RET1VUEAESEQoNU1RSRUFNX1NUREVSUhACKuMBCg1GaWxlRXZlbnRLaW5kEh8KG0ZJTEVfRVZFTlRfS0lORF9VTlNQRUNJRklFRBAAEhsKF0ZJTEVfRVZFTlRfS0lORF9DUkVBVEVEEAESHAoYRklMRV9FVkVOVF9LSU5EX01PRElGSUVEEAISHgoaRklMRV9FVkVOVF9LSU5EX0FUVFJJQlVURVMQAxIbChdGSUxFX0VWRU5UX0tJTkRfUkVNT1ZFRBAEEhsKF0ZJTEVfRVZFTlRfS0lORF9SRU5BTUVEEAUSHAoYRklMRV9FVkVOVF9LSU5EX09WRVJGTE9XEAYyxQ8KDEFnZW50U2VydmljZRJCCgVTdGF0ZRIbLmtpbG4uYWdlbnQudjEuU3RhdGVSZXF1ZXN0Ghwua2lsbi5hZ2VudC52MS5TdGF0ZVJlc3BvbnNlEj8KBEJvb3QSGi5raWxuLmFnZW50LnYxLkJvb3RSZXF1ZXN0Ghsua2lsbi5hZ2VudC52MS5Cb290UmVzcG9uc2USQQoETG9ncxIaLmtpbG4uYWdlbnQudjEuTG9nc1JlcXVlc3QaGy5raWxuLmFnZW50LnYxLkxvZ3NSZXNwb25zZTABEkgKB0Fja0xvZ3MSHS5raWxuLmFnZW50LnYxLkFja0xvZ3NSZXF1ZXN0Gh4ua2lsbi5hZ2VudC52MS5BY2tMb2dzUmVzcG9uc2USRAoFU3RkaW4SGy5raWxuLmFnZW50LnYxLlN0ZGluUmVxdWVzdBocLmtpbG4uYWdlbnQudjEuU3RkaW5SZXNwb25zZSgBEkYKBUlucHV0Ehsua2lsbi5hZ2VudC52MS5JbnB1dFJlcXVlc3QaHC5raWxuLmFnZW50LnYxLklucHV0UmVzcG9uc2UoATABEkUKBlJlc2l6ZRIcLmtpbG4uYWdlbnQudjEuUmVzaXplUmVxdWVzdBodLmtpbG4uYWdlbnQudjEuUmVzaXplUmVzcG9uc2USRQoGU2lnbmFsEhwua2lsbi5hZ2VudC52MS5TaWduYWxSZXF1ZXN0Gh0ua2lsbi5hZ2VudC52MS5TaWduYWxSZXNwb25zZRI/CgRTdG9wEhoua2lsbi5hZ2VudC52MS5TdG9wUmVxdWVzdBobLmtpbG4uYWdlbnQudjEuU3RvcFJlc3BvbnNlEj8KBFdhaXQSGi5raWxuLmFnZW50LnYxLldhaXRSZXF1ZXN0Ghsua2lsbi5hZ2VudC52MS5XYWl0UmVzcG9uc2USSAoHQWNrRXhpdBIdLmtpbG4uYWdlbnQudjEuQWNrRXhpdFJlcXVlc3QaHi5raWxuLmFnZW50LnYxLkFja0V4aXRSZXNwb25zZRJDCgRFeGVjEhoua2lsbi5hZ2VudC52MS5FeGVjUmVxdWVzdBobLmtpbG4uYWdlbnQudjEuRXhlY1Jlc3BvbnNlKAEwARJICgdFbmRFeGVjEh0ua2lsbi5hZ2VudC52MS5FbmRFeGVjUmVxdWVzdBoeLmtpbG4uYWdlbnQudjEuRW5kRXhlY1Jlc3BvbnNlElYKC1JlYWRBcmNoaXZlEiEua2lsbi5hZ2VudC52MS5SZWFkQXJjaGl2ZVJlcXVlc3QaIi5raWxuLmFnZW50LnYxLlJlYWRBcmNoaXZlUmVzcG9uc2UwARJZCgxXcml0ZUFyY2hpdmUSIi5raWxuLmFnZW50LnYxLldyaXRlQXJjaGl2ZVJlcXVlc3QaIy5raWxuLmFnZW50LnYxLldyaXRlQXJjaGl2ZVJlc3BvbnNlKAESSwoIU3RhdFBhdGgSHi5raWxuLmFnZW50LnYxLlN0YXRQYXRoUmVxdWVzdBofLmtpbG4uYWdlbnQudjEuU3RhdFBhdGhSZXNwb25zZRJcCg1MaXN0RGlyZWN0b3J5EiMua2lsbi5hZ2VudC52MS5MaXN0RGlyZWN0b3J5UmVxdWVzdBokLmtpbG4uYWdlbnQudjEuTGlzdERpcmVjdG9yeVJlc3BvbnNlMAESWgoNTWFrZURpcmVjdG9yeRIjLmtpbG4uYWdlbnQudjEuTWFrZURpcmVjdG9yeVJlcXVlc3QaJC5raWxuLmFnZW50LnYxLk1ha2VEaXJlY3RvcnlSZXNwb25zZRJRCgpSZW1vdmVQYXRoEiAua2lsbi5hZ2VudC52MS5SZW1vdmVQYXRoUmVxdWVzdBohLmtpbG4uYWdlbnQudjEuUmVtb3ZlUGF0aFJlc3BvbnNlElEKClJlbmFtZVBhdGgSIC5raWxuLmFnZW50LnYxLlJlbmFtZVBhdGhSZXF1ZXN0GiEua2lsbi5hZ2VudC52MS5SZW5hbWVQYXRoUmVzcG9uc2USUAoJV2F0Y2hQYXRoEh8ua2lsbi5hZ2VudC52MS5XYXRjaFBhdGhSZXF1ZXN0GiAua2lsbi5hZ2VudC52MS5XYXRjaFBhdGhSZXNwb25zZTABEkMKBERpYWwSGi5raWxuLmFnZW50LnYxLkRpYWxSZXF1ZXN0Ghsua2lsbi5hZ2VudC52MS5EaWFsUmVzcG9uc2UoATABEmMKEENvbmZpZ3VyZU5ldHdvcmsSJi5raWxuLmFnZW50LnYxLkNvbmZpZ3VyZU5ldHdvcmtSZXF1ZXN0Gicua2lsbi5hZ2VudC52MS5Db25maWd1cmVOZXR3b3JrUmVzcG9uc2USSwoIU2V0Q2xvY2sSHi5raWxuLmFnZW50LnYxLlNldENsb2NrUmVxdWVzdBofLmtpbG4uYWdlbnQudjEuU2V0Q2xvY2tSZXNwb25zZRI/CgRTeW5jEhoua2lsbi5hZ2VudC52MS5TeW5jUmVxdWVzdBobLmtpbG4uYWdlbnQudjEuU3luY1Jlc3BvbnNlEkIKBVN0YXRzEhsua2lsbi5hZ2VudC52MS5TdGF0c1JlcXVlc3QaHC5raWxuLmFnZW50LnYxLlN0YXRzUmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * @generated from message kiln.agent.v1.StateRequest
@@ -2416,6 +2416,536 @@ export const StatPathResponseSchema: GenMessage<StatPathResponse, {jsonType: Sta
   messageDesc(file_kiln_agent_v1_agent, 47);
 
 /**
+ * Paths and names are bytes: Linux asks for no encoding.
+ *
+ * @generated from message kiln.agent.v1.ListDirectoryRequest
+ */
+export type ListDirectoryRequest = Message<"kiln.agent.v1.ListDirectoryRequest"> & {
+  /**
+   * @generated from field: bytes path = 1;
+   */
+  path: Uint8Array;
+};
+
+/**
+ * Paths and names are bytes: Linux asks for no encoding.
+ *
+ * @generated from message kiln.agent.v1.ListDirectoryRequest
+ */
+export type ListDirectoryRequestJson = {
+  /**
+   * @generated from field: bytes path = 1;
+   */
+  path?: string;
+};
+
+/**
+ * Describes the message kiln.agent.v1.ListDirectoryRequest.
+ * Use `create(ListDirectoryRequestSchema)` to create a new message.
+ */
+export const ListDirectoryRequestSchema: GenMessage<ListDirectoryRequest, {jsonType: ListDirectoryRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_agent, 48);
+
+/**
+ * @generated from message kiln.agent.v1.ListDirectoryResponse
+ */
+export type ListDirectoryResponse = Message<"kiln.agent.v1.ListDirectoryResponse"> & {
+  /**
+   * @generated from field: repeated kiln.agent.v1.DirectoryEntry entries = 1;
+   */
+  entries: DirectoryEntry[];
+};
+
+/**
+ * @generated from message kiln.agent.v1.ListDirectoryResponse
+ */
+export type ListDirectoryResponseJson = {
+  /**
+   * @generated from field: repeated kiln.agent.v1.DirectoryEntry entries = 1;
+   */
+  entries?: DirectoryEntryJson[];
+};
+
+/**
+ * Describes the message kiln.agent.v1.ListDirectoryResponse.
+ * Use `create(ListDirectoryResponseSchema)` to create a new message.
+ */
+export const ListDirectoryResponseSchema: GenMessage<ListDirectoryResponse, {jsonType: ListDirectoryResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_agent, 49);
+
+/**
+ * @generated from message kiln.agent.v1.DirectoryEntry
+ */
+export type DirectoryEntry = Message<"kiln.agent.v1.DirectoryEntry"> & {
+  /**
+   * @generated from field: bytes name = 1;
+   */
+  name: Uint8Array;
+
+  /**
+   * st_mode
+   *
+   * @generated from field: uint32 mode = 2;
+   */
+  mode: number;
+
+  /**
+   * @generated from field: uint64 size = 3;
+   */
+  size: bigint;
+
+  /**
+   * @generated from field: int64 mtime_unix_ns = 4;
+   */
+  mtimeUnixNs: bigint;
+
+  /**
+   * @generated from field: uint32 uid = 5;
+   */
+  uid: number;
+
+  /**
+   * @generated from field: uint32 gid = 6;
+   */
+  gid: number;
+
+  /**
+   * @generated from field: bytes link_target = 7;
+   */
+  linkTarget: Uint8Array;
+};
+
+/**
+ * @generated from message kiln.agent.v1.DirectoryEntry
+ */
+export type DirectoryEntryJson = {
+  /**
+   * @generated from field: bytes name = 1;
+   */
+  name?: string;
+
+  /**
+   * st_mode
+   *
+   * @generated from field: uint32 mode = 2;
+   */
+  mode?: number;
+
+  /**
+   * @generated from field: uint64 size = 3;
+   */
+  size?: string;
+
+  /**
+   * @generated from field: int64 mtime_unix_ns = 4;
+   */
+  mtimeUnixNs?: string;
+
+  /**
+   * @generated from field: uint32 uid = 5;
+   */
+  uid?: number;
+
+  /**
+   * @generated from field: uint32 gid = 6;
+   */
+  gid?: number;
+
+  /**
+   * @generated from field: bytes link_target = 7;
+   */
+  linkTarget?: string;
+};
+
+/**
+ * Describes the message kiln.agent.v1.DirectoryEntry.
+ * Use `create(DirectoryEntrySchema)` to create a new message.
+ */
+export const DirectoryEntrySchema: GenMessage<DirectoryEntry, {jsonType: DirectoryEntryJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_agent, 50);
+
+/**
+ * @generated from message kiln.agent.v1.MakeDirectoryRequest
+ */
+export type MakeDirectoryRequest = Message<"kiln.agent.v1.MakeDirectoryRequest"> & {
+  /**
+   * @generated from field: bytes path = 1;
+   */
+  path: Uint8Array;
+
+  /**
+   * parents too; fine where it is there
+   *
+   * @generated from field: bool recursive = 2;
+   */
+  recursive: boolean;
+
+  /**
+   * permission bits of what is made, parents 0755
+   *
+   * @generated from field: uint32 mode = 3;
+   */
+  mode: number;
+
+  /**
+   * @generated from field: uint32 uid = 4;
+   */
+  uid: number;
+
+  /**
+   * @generated from field: uint32 gid = 5;
+   */
+  gid: number;
+};
+
+/**
+ * @generated from message kiln.agent.v1.MakeDirectoryRequest
+ */
+export type MakeDirectoryRequestJson = {
+  /**
+   * @generated from field: bytes path = 1;
+   */
+  path?: string;
+
+  /**
+   * parents too; fine where it is there
+   *
+   * @generated from field: bool recursive = 2;
+   */
+  recursive?: boolean;
+
+  /**
+   * permission bits of what is made, parents 0755
+   *
+   * @generated from field: uint32 mode = 3;
+   */
+  mode?: number;
+
+  /**
+   * @generated from field: uint32 uid = 4;
+   */
+  uid?: number;
+
+  /**
+   * @generated from field: uint32 gid = 5;
+   */
+  gid?: number;
+};
+
+/**
+ * Describes the message kiln.agent.v1.MakeDirectoryRequest.
+ * Use `create(MakeDirectoryRequestSchema)` to create a new message.
+ */
+export const MakeDirectoryRequestSchema: GenMessage<MakeDirectoryRequest, {jsonType: MakeDirectoryRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_agent, 51);
+
+/**
+ * @generated from message kiln.agent.v1.MakeDirectoryResponse
+ */
+export type MakeDirectoryResponse = Message<"kiln.agent.v1.MakeDirectoryResponse"> & {
+  /**
+   * @generated from field: bool made = 1;
+   */
+  made: boolean;
+};
+
+/**
+ * @generated from message kiln.agent.v1.MakeDirectoryResponse
+ */
+export type MakeDirectoryResponseJson = {
+  /**
+   * @generated from field: bool made = 1;
+   */
+  made?: boolean;
+};
+
+/**
+ * Describes the message kiln.agent.v1.MakeDirectoryResponse.
+ * Use `create(MakeDirectoryResponseSchema)` to create a new message.
+ */
+export const MakeDirectoryResponseSchema: GenMessage<MakeDirectoryResponse, {jsonType: MakeDirectoryResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_agent, 52);
+
+/**
+ * @generated from message kiln.agent.v1.RemovePathRequest
+ */
+export type RemovePathRequest = Message<"kiln.agent.v1.RemovePathRequest"> & {
+  /**
+   * @generated from field: bytes path = 1;
+   */
+  path: Uint8Array;
+
+  /**
+   * @generated from field: bool recursive = 2;
+   */
+  recursive: boolean;
+
+  /**
+   * fine where there is none
+   *
+   * @generated from field: bool force = 3;
+   */
+  force: boolean;
+};
+
+/**
+ * @generated from message kiln.agent.v1.RemovePathRequest
+ */
+export type RemovePathRequestJson = {
+  /**
+   * @generated from field: bytes path = 1;
+   */
+  path?: string;
+
+  /**
+   * @generated from field: bool recursive = 2;
+   */
+  recursive?: boolean;
+
+  /**
+   * fine where there is none
+   *
+   * @generated from field: bool force = 3;
+   */
+  force?: boolean;
+};
+
+/**
+ * Describes the message kiln.agent.v1.RemovePathRequest.
+ * Use `create(RemovePathRequestSchema)` to create a new message.
+ */
+export const RemovePathRequestSchema: GenMessage<RemovePathRequest, {jsonType: RemovePathRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_agent, 53);
+
+/**
+ * @generated from message kiln.agent.v1.RemovePathResponse
+ */
+export type RemovePathResponse = Message<"kiln.agent.v1.RemovePathResponse"> & {
+};
+
+/**
+ * @generated from message kiln.agent.v1.RemovePathResponse
+ */
+export type RemovePathResponseJson = {
+};
+
+/**
+ * Describes the message kiln.agent.v1.RemovePathResponse.
+ * Use `create(RemovePathResponseSchema)` to create a new message.
+ */
+export const RemovePathResponseSchema: GenMessage<RemovePathResponse, {jsonType: RemovePathResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_agent, 54);
+
+/**
+ * @generated from message kiln.agent.v1.RenamePathRequest
+ */
+export type RenamePathRequest = Message<"kiln.agent.v1.RenamePathRequest"> & {
+  /**
+   * @generated from field: bytes from = 1;
+   */
+  from: Uint8Array;
+
+  /**
+   * @generated from field: bytes to = 2;
+   */
+  to: Uint8Array;
+
+  /**
+   * ALREADY_EXISTS where something is at `to`
+   *
+   * @generated from field: bool no_replace = 3;
+   */
+  noReplace: boolean;
+};
+
+/**
+ * @generated from message kiln.agent.v1.RenamePathRequest
+ */
+export type RenamePathRequestJson = {
+  /**
+   * @generated from field: bytes from = 1;
+   */
+  from?: string;
+
+  /**
+   * @generated from field: bytes to = 2;
+   */
+  to?: string;
+
+  /**
+   * ALREADY_EXISTS where something is at `to`
+   *
+   * @generated from field: bool no_replace = 3;
+   */
+  noReplace?: boolean;
+};
+
+/**
+ * Describes the message kiln.agent.v1.RenamePathRequest.
+ * Use `create(RenamePathRequestSchema)` to create a new message.
+ */
+export const RenamePathRequestSchema: GenMessage<RenamePathRequest, {jsonType: RenamePathRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_agent, 55);
+
+/**
+ * @generated from message kiln.agent.v1.RenamePathResponse
+ */
+export type RenamePathResponse = Message<"kiln.agent.v1.RenamePathResponse"> & {
+};
+
+/**
+ * @generated from message kiln.agent.v1.RenamePathResponse
+ */
+export type RenamePathResponseJson = {
+};
+
+/**
+ * Describes the message kiln.agent.v1.RenamePathResponse.
+ * Use `create(RenamePathResponseSchema)` to create a new message.
+ */
+export const RenamePathResponseSchema: GenMessage<RenamePathResponse, {jsonType: RenamePathResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_agent, 56);
+
+/**
+ * @generated from message kiln.agent.v1.WatchPathRequest
+ */
+export type WatchPathRequest = Message<"kiln.agent.v1.WatchPathRequest"> & {
+  /**
+   * @generated from field: bytes path = 1;
+   */
+  path: Uint8Array;
+
+  /**
+   * @generated from field: bool recursive = 2;
+   */
+  recursive: boolean;
+};
+
+/**
+ * @generated from message kiln.agent.v1.WatchPathRequest
+ */
+export type WatchPathRequestJson = {
+  /**
+   * @generated from field: bytes path = 1;
+   */
+  path?: string;
+
+  /**
+   * @generated from field: bool recursive = 2;
+   */
+  recursive?: boolean;
+};
+
+/**
+ * Describes the message kiln.agent.v1.WatchPathRequest.
+ * Use `create(WatchPathRequestSchema)` to create a new message.
+ */
+export const WatchPathRequestSchema: GenMessage<WatchPathRequest, {jsonType: WatchPathRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_agent, 57);
+
+/**
+ * @generated from message kiln.agent.v1.WatchPathResponse
+ */
+export type WatchPathResponse = Message<"kiln.agent.v1.WatchPathResponse"> & {
+  /**
+   * @generated from field: bool ready = 1;
+   */
+  ready: boolean;
+
+  /**
+   * @generated from field: repeated kiln.agent.v1.FileEvent events = 2;
+   */
+  events: FileEvent[];
+};
+
+/**
+ * @generated from message kiln.agent.v1.WatchPathResponse
+ */
+export type WatchPathResponseJson = {
+  /**
+   * @generated from field: bool ready = 1;
+   */
+  ready?: boolean;
+
+  /**
+   * @generated from field: repeated kiln.agent.v1.FileEvent events = 2;
+   */
+  events?: FileEventJson[];
+};
+
+/**
+ * Describes the message kiln.agent.v1.WatchPathResponse.
+ * Use `create(WatchPathResponseSchema)` to create a new message.
+ */
+export const WatchPathResponseSchema: GenMessage<WatchPathResponse, {jsonType: WatchPathResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_agent, 58);
+
+/**
+ * @generated from message kiln.agent.v1.FileEvent
+ */
+export type FileEvent = Message<"kiln.agent.v1.FileEvent"> & {
+  /**
+   * @generated from field: kiln.agent.v1.FileEventKind kind = 1;
+   */
+  kind: FileEventKind;
+
+  /**
+   * begins with the path that is watched
+   *
+   * @generated from field: bytes path = 2;
+   */
+  path: Uint8Array;
+
+  /**
+   * of RENAMED
+   *
+   * @generated from field: bytes to = 3;
+   */
+  to: Uint8Array;
+
+  /**
+   * @generated from field: bool directory = 4;
+   */
+  directory: boolean;
+};
+
+/**
+ * @generated from message kiln.agent.v1.FileEvent
+ */
+export type FileEventJson = {
+  /**
+   * @generated from field: kiln.agent.v1.FileEventKind kind = 1;
+   */
+  kind?: FileEventKindJson;
+
+  /**
+   * begins with the path that is watched
+   *
+   * @generated from field: bytes path = 2;
+   */
+  path?: string;
+
+  /**
+   * of RENAMED
+   *
+   * @generated from field: bytes to = 3;
+   */
+  to?: string;
+
+  /**
+   * @generated from field: bool directory = 4;
+   */
+  directory?: boolean;
+};
+
+/**
+ * Describes the message kiln.agent.v1.FileEvent.
+ * Use `create(FileEventSchema)` to create a new message.
+ */
+export const FileEventSchema: GenMessage<FileEvent, {jsonType: FileEventJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_agent, 59);
+
+/**
  * @generated from message kiln.agent.v1.DialRequest
  */
 export type DialRequest = Message<"kiln.agent.v1.DialRequest"> & {
@@ -2468,7 +2998,7 @@ export type DialRequestJson = {
  * Use `create(DialRequestSchema)` to create a new message.
  */
 export const DialRequestSchema: GenMessage<DialRequest, {jsonType: DialRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 48);
+  messageDesc(file_kiln_agent_v1_agent, 60);
 
 /**
  * @generated from message kiln.agent.v1.DialStart
@@ -2523,7 +3053,7 @@ export type DialStartJson = {
  * Use `create(DialStartSchema)` to create a new message.
  */
 export const DialStartSchema: GenMessage<DialStart, {jsonType: DialStartJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 49);
+  messageDesc(file_kiln_agent_v1_agent, 61);
 
 /**
  * @generated from message kiln.agent.v1.DialResponse
@@ -2582,7 +3112,7 @@ export type DialResponseJson = {
  * Use `create(DialResponseSchema)` to create a new message.
  */
 export const DialResponseSchema: GenMessage<DialResponse, {jsonType: DialResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 50);
+  messageDesc(file_kiln_agent_v1_agent, 62);
 
 /**
  * @generated from message kiln.agent.v1.ConfigureNetworkRequest
@@ -2619,7 +3149,7 @@ export type ConfigureNetworkRequestJson = {
  * Use `create(ConfigureNetworkRequestSchema)` to create a new message.
  */
 export const ConfigureNetworkRequestSchema: GenMessage<ConfigureNetworkRequest, {jsonType: ConfigureNetworkRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 51);
+  messageDesc(file_kiln_agent_v1_agent, 63);
 
 /**
  * @generated from message kiln.agent.v1.ConfigureNetworkResponse
@@ -2638,7 +3168,7 @@ export type ConfigureNetworkResponseJson = {
  * Use `create(ConfigureNetworkResponseSchema)` to create a new message.
  */
 export const ConfigureNetworkResponseSchema: GenMessage<ConfigureNetworkResponse, {jsonType: ConfigureNetworkResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 52);
+  messageDesc(file_kiln_agent_v1_agent, 64);
 
 /**
  * @generated from message kiln.agent.v1.SetClockRequest
@@ -2683,7 +3213,7 @@ export type SetClockRequestJson = {
  * Use `create(SetClockRequestSchema)` to create a new message.
  */
 export const SetClockRequestSchema: GenMessage<SetClockRequest, {jsonType: SetClockRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 53);
+  messageDesc(file_kiln_agent_v1_agent, 65);
 
 /**
  * @generated from message kiln.agent.v1.SetClockResponse
@@ -2710,7 +3240,7 @@ export type SetClockResponseJson = {
  * Use `create(SetClockResponseSchema)` to create a new message.
  */
 export const SetClockResponseSchema: GenMessage<SetClockResponse, {jsonType: SetClockResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 54);
+  messageDesc(file_kiln_agent_v1_agent, 66);
 
 /**
  * @generated from message kiln.agent.v1.SyncRequest
@@ -2729,7 +3259,7 @@ export type SyncRequestJson = {
  * Use `create(SyncRequestSchema)` to create a new message.
  */
 export const SyncRequestSchema: GenMessage<SyncRequest, {jsonType: SyncRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 55);
+  messageDesc(file_kiln_agent_v1_agent, 67);
 
 /**
  * @generated from message kiln.agent.v1.SyncResponse
@@ -2748,7 +3278,7 @@ export type SyncResponseJson = {
  * Use `create(SyncResponseSchema)` to create a new message.
  */
 export const SyncResponseSchema: GenMessage<SyncResponse, {jsonType: SyncResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 56);
+  messageDesc(file_kiln_agent_v1_agent, 68);
 
 /**
  * @generated from message kiln.agent.v1.StatsRequest
@@ -2767,7 +3297,7 @@ export type StatsRequestJson = {
  * Use `create(StatsRequestSchema)` to create a new message.
  */
 export const StatsRequestSchema: GenMessage<StatsRequest, {jsonType: StatsRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 57);
+  messageDesc(file_kiln_agent_v1_agent, 69);
 
 /**
  * @generated from message kiln.agent.v1.StatsResponse
@@ -2894,7 +3424,7 @@ export type StatsResponseJson = {
  * Use `create(StatsResponseSchema)` to create a new message.
  */
 export const StatsResponseSchema: GenMessage<StatsResponse, {jsonType: StatsResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 58);
+  messageDesc(file_kiln_agent_v1_agent, 70);
 
 /**
  * @generated from enum kiln.agent.v1.Phase
@@ -3079,6 +3609,63 @@ export const StreamSchema: GenEnum<Stream, StreamJson> = /*@__PURE__*/
   enumDesc(file_kiln_agent_v1_agent, 4);
 
 /**
+ * @generated from enum kiln.agent.v1.FileEventKind
+ */
+export enum FileEventKind {
+  /**
+   * @generated from enum value: FILE_EVENT_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: FILE_EVENT_KIND_CREATED = 1;
+   */
+  CREATED = 1,
+
+  /**
+   * @generated from enum value: FILE_EVENT_KIND_MODIFIED = 2;
+   */
+  MODIFIED = 2,
+
+  /**
+   * mode, owner, times, extended attributes
+   *
+   * @generated from enum value: FILE_EVENT_KIND_ATTRIBUTES = 3;
+   */
+  ATTRIBUTES = 3,
+
+  /**
+   * or moved to where nobody watches
+   *
+   * @generated from enum value: FILE_EVENT_KIND_REMOVED = 4;
+   */
+  REMOVED = 4,
+
+  /**
+   * @generated from enum value: FILE_EVENT_KIND_RENAMED = 5;
+   */
+  RENAMED = 5,
+
+  /**
+   * more happened than can be told: look again
+   *
+   * @generated from enum value: FILE_EVENT_KIND_OVERFLOW = 6;
+   */
+  OVERFLOW = 6,
+}
+
+/**
+ * @generated from enum kiln.agent.v1.FileEventKind
+ */
+export type FileEventKindJson = "FILE_EVENT_KIND_UNSPECIFIED" | "FILE_EVENT_KIND_CREATED" | "FILE_EVENT_KIND_MODIFIED" | "FILE_EVENT_KIND_ATTRIBUTES" | "FILE_EVENT_KIND_REMOVED" | "FILE_EVENT_KIND_RENAMED" | "FILE_EVENT_KIND_OVERFLOW";
+
+/**
+ * Describes the enum kiln.agent.v1.FileEventKind.
+ */
+export const FileEventKindSchema: GenEnum<FileEventKind, FileEventKindJson> = /*@__PURE__*/
+  enumDesc(file_kiln_agent_v1_agent, 5);
+
+/**
  * @generated from service kiln.agent.v1.AgentService
  */
 export const AgentService: GenService<{
@@ -3244,6 +3831,54 @@ export const AgentService: GenService<{
     methodKind: "unary";
     input: typeof StatPathRequestSchema;
     output: typeof StatPathResponseSchema;
+  },
+  /**
+   * What a directory holds, in the order in which the file system gives it. A link that names one is followed.
+   *
+   * @generated from rpc kiln.agent.v1.AgentService.ListDirectory
+   */
+  listDirectory: {
+    methodKind: "server_streaming";
+    input: typeof ListDirectoryRequestSchema;
+    output: typeof ListDirectoryResponseSchema;
+  },
+  /**
+   * @generated from rpc kiln.agent.v1.AgentService.MakeDirectory
+   */
+  makeDirectory: {
+    methodKind: "unary";
+    input: typeof MakeDirectoryRequestSchema;
+    output: typeof MakeDirectoryResponseSchema;
+  },
+  /**
+   * unlink(2) or rmdir(2); recursive: all below it too. Links are removed, never followed.
+   *
+   * @generated from rpc kiln.agent.v1.AgentService.RemovePath
+   */
+  removePath: {
+    methodKind: "unary";
+    input: typeof RemovePathRequestSchema;
+    output: typeof RemovePathResponseSchema;
+  },
+  /**
+   * rename(2).
+   *
+   * @generated from rpc kiln.agent.v1.AgentService.RenamePath
+   */
+  renamePath: {
+    methodKind: "unary";
+    input: typeof RenamePathRequestSchema;
+    output: typeof RenamePathResponseSchema;
+  },
+  /**
+   * inotify(7). First message: ready, when nothing that happens from now on is missed. Ends when the path is gone.
+   *
+   * @generated from rpc kiln.agent.v1.AgentService.WatchPath
+   */
+  watchPath: {
+    methodKind: "server_streaming";
+    input: typeof WatchPathRequestSchema;
+    output: typeof WatchPathResponseSchema;
   },
   /**
    * One TCP connection (bytes, `eof` = half-close), or one UDP flow (one message = one datagram). First message: start.

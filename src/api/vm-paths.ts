@@ -1,0 +1,65 @@
+// The part of kiln.v1.VmService about paths: text where they are text, bytes where they are not.
+
+import { isUtf8 } from "node:buffer";
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { DirectoryEntry, Engine, FileEvent } from "../engine/index.js";
+import type { VmService } from "../gen/kiln/v1/vm_pb.js";
+import { timestampFromNs } from "./convert-vm.js";
+
+type Paths = Pick<
+  ServiceImpl<typeof VmService>,
+  "listDirectory" | "makeDirectory" | "removePath" | "renamePath" | "watchPath"
+>;
+
+const DEFAULT_MODE = 0o755;
+
+export function createVmPaths(engine: Engine): Paths {
+  const { paths } = engine;
+  return {
+    async *listDirectory({ vm, path, pathBytes }, { signal }) {
+      for await (const entries of paths.list(engine.find(vm), toBytes(path, pathBytes), signal)) {
+        yield { entries: entries.map(toEntry) };
+      }
+    },
+    async makeDirectory({ vm, path, pathBytes, recursive, mode, uid, gid }, { signal }) {
+      const owned = { recursive, mode: mode ?? DEFAULT_MODE, uid, gid };
+      const directory = { path: toBytes(path, pathBytes), ...owned };
+      return { made: await paths.make(engine.find(vm), directory, signal) };
+    },
+    async removePath({ vm, path, pathBytes, recursive, force }, { signal }) {
+      const what = { path: toBytes(path, pathBytes), recursive, force };
+      await paths.remove(engine.find(vm), what, signal);
+      return {};
+    },
+    async renamePath({ vm, from, fromBytes, to, toBytes: target, noReplace }, { signal }) {
+      const what = { from: toBytes(from, fromBytes), to: toBytes(to, target), noReplace };
+      await paths.rename(engine.find(vm), what, signal);
+      return {};
+    },
+    async *watchPath({ vm, path, pathBytes, recursive }, { signal }) {
+      let ready = true;
+      const what = { path: toBytes(path, pathBytes), recursive };
+      for await (const events of paths.watch(engine.find(vm), what, signal)) {
+        yield { ready, events: events.map(toEvent) };
+        ready = false;
+      }
+    },
+  };
+}
+
+function toBytes(text: string, bytes: Uint8Array): Uint8Array {
+  return bytes.length > 0 ? bytes : Buffer.from(text);
+}
+
+const toText = (bytes: Uint8Array) => Buffer.from(bytes).toString("utf8");
+const ifNotText = (bytes: Uint8Array) => (isUtf8(bytes) ? new Uint8Array() : bytes);
+
+function toEntry({ name, mode, size, mtimeUnixNs, uid, gid, linkTarget }: DirectoryEntry) {
+  const shown = { name: toText(name), nameBytes: ifNotText(name), linkTargetBytes: linkTarget };
+  return { ...shown, mode, size, mtime: timestampFromNs(mtimeUnixNs), uid, gid };
+}
+
+function toEvent({ kind, path, to, directory }: FileEvent) {
+  const from = { path: toText(path), pathBytes: ifNotText(path) };
+  return { kind, ...from, to: toText(to), toBytes: ifNotText(to), directory };
+}
