@@ -160,6 +160,7 @@ function roomOptions(
     trustFirecracker: settingOf(config, "trust-firecracker") === "yes",
     bwrap: settingOf(config, "bwrap"),
     allowUnconfined: settingOf(config, "allow-unconfined") === "yes",
+    vmCgroup: settingOf(config, "vm.cgroup"),
   };
 }
 

@@ -66,6 +66,11 @@ export const SETTINGS = [
     "no",
     "yes",
   ]),
+  text(
+    "vm.cgroup",
+    "cgroup (version 2) in which VMs get theirs, from the hierarchy's root or relative to kilnd's own",
+    "kilnd's own where it is no service",
+  ),
   word("vm.users", "who VMMs run as where kilnd is root: a user per VM, or root", ["per-vm", "root"]),
   size("disk.reserve", "disk space that nothing new is made of", "512m"),
   size("memory.reserve", "memory that stays available when a VM starts", "128m"),

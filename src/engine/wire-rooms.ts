@@ -31,6 +31,7 @@ export interface RoomOptions {
   readonly trustFirecracker: boolean;
   readonly bwrap: string | undefined;
   readonly allowUnconfined: boolean;
+  readonly vmCgroup: string | undefined;
   /** Limits that are left out have the image room's defaults. */
   readonly pullLimits: Partial<ImageLimits>;
   readonly layerLimits: BuildLimits;
@@ -58,6 +59,7 @@ export function createRooms(options: RoomOptions): Rooms {
       trustFirecracker: options.trustFirecracker,
       bwrap: options.bwrap,
       allowUnconfined: options.allowUnconfined,
+      vmCgroup: options.vmCgroup,
       probeKernel: () => probeKernel(kernels, agentPath),
     }),
     agent: AGENT,

@@ -15,7 +15,7 @@ const V1 = {
   ].join("\n"),
 };
 const V2 = {
-  membership: "0::/system.slice/kilnd.service\n",
+  membership: "0::/user.slice/session-3.scope\n",
   mounts: "30 25 0:26 / /sys/fs/cgroup rw,relatime - cgroup2 cgroup2 rw\n",
 };
 
@@ -31,17 +31,30 @@ describe("planCgroups", () => {
     });
   });
 
+  const directoryOf = (...asked: Parameters<typeof planCgroups>) => {
+    const plan = planCgroups(...asked);
+    return "why" in plan ? plan.why : plan.parents[0]?.directory;
+  };
+
   it("finds version 2's cgroup, also through a mount of a part of the tree", () => {
-    const directory = "/sys/fs/cgroup/system.slice/kilnd.service";
-    assert.equal(planCgroups(V2)?.parents[0]?.directory, directory);
-    const mounts = "30 25 0:26 /system.slice /cg rw - cgroup2 cgroup2 rw\n";
-    assert.equal(planCgroups({ ...V2, mounts })?.parents[0]?.directory, "/cg/kilnd.service");
+    assert.equal(directoryOf(V2), "/sys/fs/cgroup/user.slice/session-3.scope");
+    const mounts = "30 25 0:26 /user.slice /cg rw - cgroup2 cgroup2 rw\n";
+    assert.equal(directoryOf({ ...V2, mounts }), "/cg/session-3.scope");
   });
 
   it("takes no host's root cgroup, and none where none is mounted", () => {
-    assert.equal(planCgroups({ ...V2, membership: "0::/\n" }), undefined);
-    assert.equal(planCgroups({ ...V2, mounts: "" }), undefined);
-    assert.equal(planCgroups({ membership: "", mounts: "" }), undefined);
+    assert.match(directoryOf({ ...V2, membership: "0::/\n" }) ?? "", /no cgroup of its own/);
+    assert.match(directoryOf({ ...V2, mounts: "" }) ?? "", /can't be seen/);
+    assert.match(directoryOf({ membership: "", mounts: "" }) ?? "", /no cgroups/);
+  });
+
+  it("never shares out a service's own cgroup, which systemd has to start it in again", () => {
+    const service = { ...V2, membership: "0::/kiln.slice/kilnd.service\n" };
+    assert.match(directoryOf(service) ?? "", /could not start .* vm\.cgroup/);
+    const vms = "/sys/fs/cgroup/kiln.slice/kiln-cgroups.service";
+    assert.equal(directoryOf(service, "../kiln-cgroups.service"), vms);
+    assert.equal(directoryOf(service, "/kiln.slice/kiln-cgroups.service"), vms);
+    assert.match(directoryOf(service, "../..") ?? "", /no cgroup of its own/);
   });
 });
 
@@ -111,6 +124,6 @@ describe("a VM's cgroup", () => {
     const verdict = await prepareCgroups({ version: 1, parents });
     assert.equal(verdict.place, undefined);
     assert.match(verdict.why, /nowhere: ENOENT/);
-    assert.equal((await prepareCgroups(undefined)).place, undefined);
+    assert.deepEqual(await prepareCgroups({ why: "so" }), { place: undefined, controllers: [], why: "so" });
   });
 });

@@ -1,9 +1,9 @@
 // A cgroup for each VM, where kilnd may make one: a VMM that was broken out of can't take the host's memory, processors
-// or process table. Version 2 below kilnd's own, delegated cgroup; version 1 as root. Where there is none the VM runs
-// without, and `kiln info` says so.
+// or process table. Version 2 in the cgroup that was delegated to kilnd for them, else below kilnd's own; version 1 as
+// root. Where there is none the VM runs without, and `kiln info` says so.
 
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { errnoOf } from "../../base/errors.js";
 import { delay } from "../../base/runtime.js";
 
@@ -44,8 +44,20 @@ export async function readCgroupHost(): Promise<CgroupHost> {
   return { membership, mounts };
 }
 
-/** Directories in which kilnd's own processes are, for each controller; whether it may write there is not known yet. */
-export function planCgroups({ membership, mounts }: CgroupHost): CgroupPlace | undefined {
+/** Why VMs get no cgroups. */
+export interface NoCgroups {
+  readonly why: string;
+}
+
+/**
+ * Directories for VMs' cgroups, for each controller; whether kilnd may write there is not known yet. Pure.
+ *
+ * @param delegated of version 2: where VMs' cgroups are to be made, as a path in the hierarchy, relative to kilnd's own
+ */
+export function planCgroups(
+  { membership, mounts }: CgroupHost,
+  delegated?: string | undefined,
+): CgroupPlace | NoCgroups {
   const lines = membership.split("\n").map((line) => /^\d+:([^:]*):(\/.*)$/.exec(line));
   const parents: { directory: string; controllers: Controller[] }[] = [];
   for (const controller of CONTROLLERS) {
@@ -58,11 +70,19 @@ export function planCgroups({ membership, mounts }: CgroupHost): CgroupPlace | u
   }
   if (parents.length > 0) return { version: 1, parents };
   const own = lines.find((line) => line?.[1] === "")?.[2];
-  const directory = own === undefined ? undefined : directoryIn(mounts, "cgroup2", undefined, own);
+  if (own === undefined) return { why: "this host has no cgroups" };
+  if (delegated === undefined && own.endsWith(".service")) return { why: UNSTARTABLE };
+  const wanted = delegated === undefined ? own : resolve(own, delegated);
   // The host's root cgroup is nobody's to share out but its init's.
-  if (directory === undefined || own === "/") return undefined;
+  if (wanted === "/") return { why: "kilnd is in no cgroup of its own" };
+  const directory = directoryIn(mounts, "cgroup2", undefined, wanted);
+  if (directory === undefined) return { why: `the cgroup ${wanted} can't be seen here` };
   return { version: 2, parents: [{ directory, controllers: [...CONTROLLERS] }] };
 }
+
+/** systemd puts a service's process into the service's own cgroup, and the kernel lets none into one that is shared out. */
+const UNSTARTABLE =
+  "systemd could not start kilnd's service again while VMs have cgroups in it: give them another by vm.cgroup, as the packaged units do";
 
 /** proc(5): 36 35 98:0 /root /mount/point options - type source super-options */
 function directoryIn(
@@ -93,8 +113,8 @@ export interface CgroupVerdict {
 }
 
 /** Tries it: what can't be made or limited is left out. Also removes what ended VMs of an earlier kilnd left. */
-export async function prepareCgroups(plan: CgroupPlace | undefined): Promise<CgroupVerdict> {
-  if (plan === undefined) return nothing("kilnd is in no cgroup of its own");
+export async function prepareCgroups(plan: CgroupPlace | NoCgroups): Promise<CgroupVerdict> {
+  if ("why" in plan) return nothing(plan.why);
   const parents: CgroupPlace["parents"][number][] = [];
   const refusals: string[] = [];
   for (const parent of plan.parents) {

@@ -17,6 +17,8 @@ export interface ConfinerOptions {
   readonly bwrap?: string | undefined;
   /** Run VMMs without a jail where none can be made, instead of refusing. */
   readonly allowUnconfined?: boolean | undefined;
+  /** Cgroup of version 2 in which VMs get theirs, where it is not kilnd's own; relative to that one or from the root. */
+  readonly vmCgroup?: string | undefined;
 }
 
 /** What holds on this host, for `kiln info`. */
@@ -112,7 +114,7 @@ export class Confiner {
   async #find(): Promise<Confinement> {
     const [jail, cgroups] = await Promise.all([
       judgeJail({ bwrap: this.#options.bwrap, uid: this.#uid }),
-      readCgroupHost().then((host) => prepareCgroups(planCgroups(host))),
+      readCgroupHost().then((host) => prepareCgroups(planCgroups(host, this.#options.vmCgroup))),
     ]);
     return { jail, cgroups, unconfinedAllowed: this.#options.allowUnconfined ?? false };
   }
