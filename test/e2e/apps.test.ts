@@ -1,10 +1,12 @@
-// Real programs from their images, with published ports, answering real clients; and Debian with systemd.
+// Real programs from their images, with published ports, answering real clients; and Debian with systemd, which also
+// runs the units of packaging/.
 
 import assert from "node:assert/strict";
 import { request } from "node:http";
 import { after, before, describe, it } from "node:test";
 import { debianLayout } from "../fixtures/assets.js";
 import { eventually, run, TestKiln } from "./harness.js";
+import { PackagedUnits } from "./packaged-units.js";
 import { systemdIsRunning } from "./systemd-guest.js";
 
 let kiln: TestKiln;
@@ -85,11 +87,66 @@ describe("app mode", () => {
 });
 
 describe("system mode", () => {
-  it("brings Debian's systemd up and shuts it down cleanly", async () => {
-    await kiln.ok(["run", "-d", "--name", "sys", "-m", "1g", debianLayout("systemd")]);
+  before(() => kiln.ok(["run", "-d", "--name", "sys", "-m", "1g", debianLayout("systemd")]));
+
+  it("brings Debian's systemd up", async () => {
     await systemdIsRunning(kiln, "sys");
     assert.equal((await kiln.ok(["exec", "sys", "cat", "/proc/1/comm"])).trim(), "systemd");
     await kiln.ok(["exec", "sys", "sh", "-c", "echo kept > /root/kept"]);
+  });
+
+  // Here because this VM is up, and is about to be shut down.
+  const units = new PackagedUnits(() => kiln, "sys");
+  const skip =
+    process.env.KILN_VMM === "firecracker" && "units don't know their host's VMM: shown under QEMU";
+  describe("with the units of packaging/", { skip }, () => {
+    before(() => units.install());
+
+    it("limits each VM by a cgroup that is not kilnd's, and leaves it to the host's OOM killer as any other", async () => {
+      const [pid = ""] = await units.runVms("first");
+      const place = "/kiln.slice/kiln-cgroups.service/kiln-vm-first";
+      const seen = await units.sh(`
+        cat /proc/${pid}/cgroup /proc/${pid}/oom_score_adj /sys/fs/cgroup${place}/memory.max
+        stat -c '%a %G' /run/kiln/kiln.sock
+      `);
+      assert.deepEqual(seen.split("\n"), [`0::${place}`, "0", String(64 << 20), "660 kiln"]);
+    });
+
+    it("leaves VMs alone when kilnd is stopped, restarted or killed, and the next one finds them again", async () => {
+      const pids = await units.runVms("second", "third");
+      await units.journal();
+      await units.sh("systemctl stop kilnd.service");
+      assert.deepEqual(await units.alive(pids), pids);
+      assert.deepEqual(await units.listed(), ["first", "second", "third"], "its socket has started it");
+      await units.sh("systemctl restart kilnd.service");
+      assert.deepEqual(await units.listed(), ["first", "second", "third"]);
+      await units.sh("systemctl kill --signal=KILL kilnd.service");
+      assert.deepEqual(await units.listed(), ["first", "second", "third"]);
+      assert.deepEqual(await units.alive(pids), pids);
+      const found = ["found first again", "found second again", "found third again", "kilnd is up"];
+      assert.deepEqual(await units.journal(), ["kilnd ends", ...found, "kilnd ends", ...found, ...found]);
+    });
+
+    it("ends VMs in order, then kilnd, when the slice is stopped", async () => {
+      await units.sh("systemctl stop kiln.slice");
+      const stopped = ["first", "second", "third"].map((name) => `${name} was stopped`);
+      assert.deepEqual(await units.journal(), [...stopped, "kilnd ends"]);
+      assert.equal(await units.sh("ls -d /sys/fs/cgroup/kiln.slice 2> /dev/null || true"), "");
+    });
+
+    it("ends VMs with the slice also where no kilnd runs, and starts none for it", async () => {
+      await units.sh("systemctl start kilnd.service");
+      const pids = await units.runVms("orphan");
+      await units.sh("systemctl stop kilnd.service; systemctl stop kiln.slice");
+      assert.deepEqual(await units.alive(pids), []);
+      assert.equal(await units.sh("systemctl is-active kilnd.service || true"), "inactive");
+      assert.deepEqual(await units.listed(), []);
+      assert.deepEqual(await units.journal(), ["kilnd is up", "kilnd ends", "orphan is gone", "kilnd is up"]);
+    });
+  });
+
+  it("shuts it down cleanly, and up again", async () => {
+    if (skip === false) await units.runVms("last");
     await kiln.ok(["stop", "-t", "90", "sys"]);
     assert.deepEqual(await exitOf("sys"), { state: "exited", exitCode: 0 });
     await kiln.ok(["start", "sys"]);
@@ -97,5 +154,10 @@ describe("system mode", () => {
     assert.equal((await kiln.ok(["exec", "sys", "cat", "/root/kept"])).trim(), "kept");
     const journal = await kiln.ok(["exec", "sys", "sh", "-c", "dmesg | grep -c 'recovery complete' || true"]);
     assert.equal(journal.trim(), "0", "the file system was clean: its journal had nothing to recover");
+  });
+
+  it("ended the units' VMs in order when it shut down, and started kilnd with it", { skip }, async () => {
+    assert.deepEqual(await units.listed(), []);
+    assert.deepEqual(await units.journal(), ["last was stopped", "kilnd ends", "kilnd is up"]);
   });
 });
