@@ -12,34 +12,56 @@ export async function* interleave<T>(
   beside: () => T | undefined,
 ): AsyncGenerator<T> {
   const items = source[Symbol.asyncIterator]();
-  const stop = new AbortController();
-  const wait = () => Promise.race(changes.map((each) => each.next(stop.signal))).catch(() => undefined);
-  let changed = wait();
-  let next = ahead(items);
+  let next = new Ahead(items);
   try {
     for (;;) {
       const word = beside();
       if (word !== undefined) {
         yield word;
-        continue;
-      }
-      const won = await Promise.race([next, changed]);
-      if (won === undefined) changed = wait();
-      else if (won.done === true) return;
-      else {
-        yield won.value;
-        next = ahead(items);
+      } else if (next.here) {
+        const item = await next.item;
+        if (item.done === true) return;
+        yield item.value;
+        next = new Ahead(items);
+      } else {
+        await next.orOneOf(changes);
       }
     }
   } finally {
-    stop.abort();
     // Not waited for: a source that waits for a peer ends when its call does.
     items.return?.(undefined).catch(() => undefined);
   }
 }
 
-function ahead<T>(items: AsyncIterator<T>): Promise<IteratorResult<T>> {
-  const next = items.next();
-  next.catch(() => undefined); // thrown where it is awaited, if it still is
-  return next;
+/**
+ * The next item, asked for ahead of its use. Waits are not races between promises that live on: each race would leave
+ * a handler, and with it the item that won, on the promise that lost, for as long as that one stays open.
+ */
+class Ahead<T> {
+  /** Throws where it is awaited, if it still is. */
+  readonly item: Promise<IteratorResult<T>>;
+  here = false;
+  #wake: () => void = () => undefined;
+
+  constructor(items: AsyncIterator<T>) {
+    this.item = items.next();
+    const arrived = () => {
+      this.here = true;
+      this.#wake();
+    };
+    this.item.then(arrived, arrived);
+  }
+
+  /** Resolves once the item is here or something has changed; leaves nothing behind. */
+  async orOneOf(changes: readonly Notifier[]): Promise<void> {
+    const over = new AbortController();
+    try {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+        for (const each of changes) each.next(over.signal).then(resolve, () => undefined);
+      });
+    } finally {
+      over.abort();
+    }
+  }
 }
