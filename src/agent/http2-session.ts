@@ -31,6 +31,8 @@ export class SingleSession implements SessionManager {
   readonly closed: Promise<string>;
   readonly #session: ClientHttp2Session;
   readonly #stream: FrameTap;
+  /** Pings without an answer: a handler of each on `closed` would stay for as long as the session. */
+  readonly #pings = new Set<(error: KilnError) => void>();
   #violated = false;
   #streams = FEWEST_STREAMS;
 
@@ -54,6 +56,9 @@ export class SingleSession implements SessionManager {
       if (!this.#session.destroyed) this.#session.setLocalWindowSize(SESSION_WINDOW);
     });
     this.closed = this.#watch();
+    void this.closed.then((why) => {
+      for (const fail of this.#pings) fail(agentGone(why));
+    });
   }
 
   async request(
@@ -85,20 +90,24 @@ export class SingleSession implements SessionManager {
     const before = this.#stream.place;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
-        reject(silent(timeoutMs));
+        fail(silent(timeoutMs));
         const { inFrame, received } = this.#stream.place;
         // What began as a frame was none, or its rest was lost: no answer can come behind it.
         if (inFrame && received === before.received) this.#end("the guest stopped in the middle of a frame");
       }, timeoutMs);
-      const finish = (settle: () => void) => {
+      const fail = (error: KilnError) => {
         clearTimeout(timer);
-        settle();
+        this.#pings.delete(fail);
+        reject(error);
       };
-      void this.closed.then((why) => finish(() => reject(agentGone(why))));
-      if (this.#session.destroyed) return;
-      this.#session.ping((error, ms) =>
-        finish(() => (error === null ? resolve(ms) : reject(agentGone(error.message)))),
-      );
+      this.#pings.add(fail);
+      if (this.#session.destroyed) return void this.closed.then((why) => fail(agentGone(why)));
+      this.#session.ping((error, ms) => {
+        if (error !== null) return fail(agentGone(error.message));
+        clearTimeout(timer);
+        this.#pings.delete(fail);
+        resolve(ms);
+      });
     });
   }
 
