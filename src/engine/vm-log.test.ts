@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, open, readdir, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdtemp, open, readdir, rename, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
@@ -97,6 +97,19 @@ describe("VmLog", () => {
     assert.match(text, /line 0039\n$/);
     assert.doesNotMatch(text, /line 0000/);
     await log.end();
+  });
+
+  it("loses nothing where the next segment can't be opened for a while", async () => {
+    const place = join(directory, "log");
+    const log = makeLog(place, { segmentBytes: 10, keepBytes: 1000 });
+    await log.begin(1);
+    await log.append([record(0, "0123456789")]);
+    await rename(place, `${place}.away`); // stands for a full disk or table of open files
+    await assert.rejects(log.append([record(10, "abc")]), { code: "ENOENT" });
+    await rename(`${place}.away`, place);
+    await log.append([record(10, "abc")]);
+    assert.equal(await textOf(log), "0123456789abc");
+    assert.equal((await readdir(place)).length, 2);
   });
 
   it("resumes in the newest of several segments", async () => {

@@ -174,6 +174,7 @@ export class VmLog {
   async #append(records: readonly LogRecord[]): Promise<void> {
     const writer = this.#writer;
     if (writer === undefined) return;
+    if (writer.size >= this.#limits.segmentBytes) await this.#rotate(writer);
     const frames: Buffer[] = [];
     let { nextSequence, lastTimeNs } = writer;
     for (const record of records) {
@@ -190,7 +191,6 @@ export class VmLog {
     writer.nextSequence = nextSequence;
     writer.lastTimeNs = lastTimeNs;
     this.#wake();
-    if (writer.size >= this.#limits.segmentBytes) await this.#rotate(writer);
   }
 
   async *#read(options: ReadLogOptions): AsyncGenerator<LogChunk> {
@@ -220,11 +220,14 @@ export class VmLog {
     this.#changed.notify();
   }
 
+  /** The next file is open before the full one is closed: where none can be had, the output waits and goes on later. */
   async #rotate(writer: Writer): Promise<void> {
-    await writer.file.close();
-    writer.segment = segmentName(writer.boot, writer.nextSequence);
-    writer.file = await open(join(this.#directory, writer.segment), "a", 0o600);
+    const segment = segmentName(writer.boot, writer.nextSequence);
+    const full = writer.file;
+    writer.file = await open(join(this.#directory, segment), "a", 0o600);
+    writer.segment = segment;
     writer.size = 0;
+    await full.close();
     await dropOldest(this.#directory, this.#limits.keepBytes);
   }
 
