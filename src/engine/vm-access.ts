@@ -73,3 +73,29 @@ export async function waitForLive(entry: VmEntry, signal: AbortSignal | undefine
   const either = signal === undefined ? timeout : AbortSignal.any([timeout, signal]);
   await until(entry.changed, settled, either).catch(() => signal?.throwIfAborted());
 }
+
+/** How long a takeover may take of a VMM that answers late. */
+const LONG_TAKEOVER_MS = 60_000;
+
+/** Waits until a VM whose state is live is ours, starts again or has ended; for a bounded time. */
+export async function waitForTakeover(entry: VmEntry): Promise<void> {
+  const settled = () => (hasOwner(entry) ? true : undefined);
+  await until(entry.changed, settled, AbortSignal.timeout(LONG_TAKEOVER_MS)).catch(() => undefined);
+}
+
+/**
+ * Refuses to end what nobody watches: to call it ended, or to remove its files, would be wrong while its VMM may run.
+ *
+ * @throws KilnError unavailable `vmm-unreachable`
+ */
+export function requireWatched(entry: VmEntry, verb: string): void {
+  if (hasOwner(entry)) return;
+  throw new KilnError(Code.Unavailable, `cannot ${verb} VM ${entry.name}: kilnd has not taken it over`, {
+    reason: "vmm-unreachable",
+    hint: "try again; if that does not help, kilnd's log says why, and a restart of kilnd tries once more",
+  });
+}
+
+function hasOwner({ state, live, starting }: VmEntry): boolean {
+  return !isLive(state) || live !== undefined || starting !== undefined;
+}

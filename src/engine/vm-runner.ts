@@ -6,7 +6,7 @@ import type { AgentSession } from "../agent/types.js";
 import { Code, KilnError } from "../base/errors.js";
 import { vmRunDirectory } from "../base/paths.js";
 import { delay, LONGEST_TIMER_MS } from "../base/runtime.js";
-import type { VmmExit } from "../vmm/types.js";
+import type { VmmExit, VmmHandle } from "../vmm/types.js";
 import { type EngineContext, emitVmEvent, isoNow, vmLogger } from "./context.js";
 import type { LiveVm } from "./live-vm.js";
 import { decideRestart, nextDelay } from "./restart-policy.js";
@@ -14,7 +14,7 @@ import { type Booted, bootVm } from "./vm-boot.js";
 import { judgeEnd } from "./vm-end.js";
 import type { VmEntry } from "./vm-entry.js";
 import { removeEnded } from "./vm-remove.js";
-import { type Change, changeOf, FAILED_EXIT_CODE, isEnded, KILLED_EXIT_CODE } from "./vm-state.js";
+import { type Change, changeOf, FAILED_EXIT_CODE, isEnded, isLive, KILLED_EXIT_CODE } from "./vm-state.js";
 import type { ReportedExit, VmStatus } from "./vm-status.js";
 
 export class VmRunner {
@@ -141,15 +141,31 @@ export class VmRunner {
   }
 
   async #supervise(entry: VmEntry, live: LiveVm): Promise<void> {
-    const report = await Promise.race([live.report.promise, live.handle.exited.then(() => undefined)]);
+    const exited = exitOf(live.handle);
+    const report = await Promise.race([live.report.promise, exited.then(() => undefined)]);
     // A kilnd that is going writes nothing any more: the next one learns of this end by itself.
     if (this.#closing) return;
-    if (report !== undefined) await this.#acknowledge(entry, live, report);
-    const exit = await live.handle.exited;
+    // Whatever goes wrong from here on is told, and the VM has ended all the same.
+    if (report !== undefined) {
+      await this.#acknowledge(entry, live, report).catch((error: unknown) => this.#flawedEnd(entry, error));
+    }
+    const exit = await exited;
     if (this.#closing) return;
-    const again = await this.#finish(entry, live, exit, report);
+    const again = await this.#finish(entry, live, exit, report).catch(async (error: unknown) => {
+      const { reason, message } = this.#flawedEnd(entry, error);
+      entry.live = undefined;
+      if (isLive(entry.state))
+        await this.end(entry, { to: "failed", at: isoNow(this.#ctx), reason, message }, 0);
+      return false;
+    });
     live.ended.resolve();
     if (!again) await this.afterEnd(entry);
+  }
+
+  #flawedEnd(entry: VmEntry, error: unknown): KilnError {
+    const known = KilnError.from(error, `end VM ${entry.name}`);
+    vmLogger(this.#ctx, entry).error("the VM's end went wrong", { why: known.message });
+    return known;
   }
 
   /** Stores the exit and the last output, lets the guest go, and sees to it that it goes. */
@@ -157,7 +173,7 @@ export class VmRunner {
     const { autoRemove } = entry.record.config;
     const { endGraceMs } = this.#ctx.settings;
     const log = vmLogger(this.#ctx, entry);
-    const gone = live.handle.exited.then(() => undefined);
+    const gone = exitOf(live.handle).then(() => undefined);
     log.debug("the program has ended", { code: report.code, request: report.request });
     await this.#written(entry, entry.note({ exit: report }, !autoRemove));
     await within(endGraceMs, live.logsDone.promise, gone);
@@ -188,12 +204,14 @@ export class VmRunner {
     const { asked, lost } = live;
     const verdict = judgeEnd({ report, vmm: exit, asked, lost, consoleTail, mode });
     await this.#written(entry, rm(vmRunDirectory(ctx.runRoot, entry.id), { recursive: true, force: true }));
-    entry.live = undefined;
     if (verdict.kind === "reboot" && !this.#closing) {
+      entry.live = undefined;
       this.#reboot(entry);
       return true;
     }
-    await entry.log.end();
+    await this.#written(entry, entry.log.end());
+    // In the same step as the end, so that no verb finds a VM that is live and nobody's.
+    entry.live = undefined;
     await this.end(
       entry,
       changeOf(verdict, isoNow(ctx), report?.oomKilled ?? false),
@@ -360,4 +378,12 @@ export function programNotStarted(entry: VmEntry): KilnError {
       details: { exitCode: String(exitCode) },
     },
   );
+}
+
+/** Never rejects: a VM whose VMM is gone has ended, whatever its driver then met. */
+function exitOf(handle: VmmHandle): Promise<VmmExit> {
+  return handle.exited.catch((error: unknown) => ({
+    cause: "unknown",
+    detail: KilnError.from(error).message,
+  }));
 }

@@ -9,7 +9,7 @@ import { type EngineContext, emitVmEvent, isoNow, vmLogger } from "./context.js"
 import type { LiveVm } from "./live-vm.js";
 import { until } from "./notifier.js";
 import { signalNumber } from "./signals.js";
-import { requireLive, runningSession } from "./vm-access.js";
+import { requireLive, requireWatched, runningSession, waitForTakeover } from "./vm-access.js";
 import type { VmEntry } from "./vm-entry.js";
 import { removeEnded } from "./vm-remove.js";
 import type { VmRunner } from "./vm-runner.js";
@@ -82,8 +82,8 @@ export class VmVerbs {
       } else if (entry.starting !== undefined) {
         await until(entry.changed, () => (entry.starting === undefined ? true : undefined));
       } else {
-        // A new kilnd is taking it over, holding its lock.
-        await this.#ctx.lock.run(entry.id, async () => undefined);
+        await waitForTakeover(entry);
+        requireWatched(entry, "kill");
       }
     }
   }
@@ -128,6 +128,7 @@ export class VmVerbs {
     entry.changed.notify();
     await this.#halted(entry, async () => {
       if (entry.removing) return;
+      requireWatched(entry, "remove");
       const { live } = entry;
       if (live !== undefined) {
         live.asked = "kill";
@@ -166,6 +167,7 @@ export class VmVerbs {
 
   async #stop(entry: VmEntry, signal: number | undefined, timeoutMs: number): Promise<void> {
     if (entry.removing) return;
+    requireWatched(entry, "stop");
     if (!entry.status.stoppedByUser) await entry.note({ stoppedByUser: true });
     if (entry.status.restartAt !== undefined) await entry.forget("restartAt");
     if (entry.live === undefined) return;

@@ -44,10 +44,10 @@ export class ConsoleLog {
     return new ConsoleLog(path);
   }
 
-  /** The same boot, seen by a later kilnd. */
+  /** The same boot, seen by a later kilnd. Never throws: what is wrong with the file is told when it is read. */
   static async resume(path: string): Promise<ConsoleLog> {
     const log = new ConsoleLog(path);
-    const found = await lstat(path).catch(ignoreMissing);
+    const found = await lstat(path).catch(() => undefined);
     log.#size = found?.size ?? 0;
     log.#spoke.resolve();
     return log;

@@ -179,11 +179,9 @@ export class QemuHandle implements VmmHandle {
     await Promise.race([this.#client?.closed, patience]);
     clearTimeout(timer);
     this.#gone = true;
-    if (!this.#detached) {
-      await this.#letGo();
-      await this.#network?.end();
-    }
-    return judgeExit({
+    // The VM has ended whatever becomes of this: all that waits for its end has to hear of it.
+    const flaw = await this.#clear().catch((error: unknown) => KilnError.from(error).message);
+    const exit = judgeExit({
       shutdownReason: this.#shutdownReason,
       panicked: this.#panicked,
       killed: this.#killed,
@@ -191,6 +189,16 @@ export class QemuHandle implements VmmHandle {
       end,
       stderr: this.#parts.process.stderrTail(),
     });
+    return flaw === undefined ? exit : { ...exit, detail: `${exit.detail}; not cleared up: ${flaw}` };
+  }
+
+  async #clear(): Promise<undefined> {
+    if (this.#detached) return;
+    try {
+      await this.#letGo();
+    } finally {
+      await this.#network?.end();
+    }
   }
 
   async #letGo(): Promise<void> {
