@@ -3,11 +3,10 @@
 // finished or removed.
 
 import { randomBytes } from "node:crypto";
-import { readdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { AgentSession } from "../agent/types.js";
 import { hasReason, KilnError } from "../base/errors.js";
-import { makeDirectory } from "../base/files.js";
 import { vmRunDirectory } from "../base/paths.js";
 import { Phase } from "../gen/kiln/agent/v1/agent_pb.js";
 import type { VmmExit, VmmHandle, VmmRecord } from "../vmm/types.js";
@@ -17,6 +16,7 @@ import { judgeFound } from "./found-vmm.js";
 import type { LiveVm } from "./live-vm.js";
 import { reclaimDirectory } from "./reclaim.js";
 import { startsWithDaemon } from "./restart-policy.js";
+import { removeOrphans, runDirectoryOf } from "./run-directories.js";
 import { callBoot, createLive, specFacts } from "./vm-boot.js";
 import { makeEntry } from "./vm-create.js";
 import { judgeEnd } from "./vm-end.js";
@@ -27,14 +27,7 @@ import type { VmRunner } from "./vm-runner.js";
 import { changeOf, isEnded, isLive } from "./vm-state.js";
 import type { VmStatus } from "./vm-status.js";
 import type { LoadedVm } from "./vm-store.js";
-import {
-  type FoundVmm,
-  findLaunched,
-  findUnmarked,
-  findVmms,
-  isRecorded,
-  killVmms,
-} from "./vmm-processes.js";
+import { type FoundVmm, findLaunched, findUnmarked, findVmms, isRecorded } from "./vmm-processes.js";
 
 /**
  * First part, quick: fills the registry and settles the state of every VM whose VMM is gone. Afterwards lists and
@@ -146,35 +139,6 @@ async function rewriteStatus(ctx: EngineContext, entry: VmEntry): Promise<void> 
   });
 }
 
-/**
- * VMMs and run directories that belong to no living VM. A VMM whose record was not written any more is one: it was
- * spawned for a boot, or a second try of one, that its kilnd did not live to see.
- */
-async function removeOrphans(
-  ctx: EngineContext,
-  living: readonly VmEntry[],
-  found: readonly FoundVmm[],
-): Promise<void> {
-  const known = new Set(living.map((entry) => runDirectoryOf(ctx, entry)));
-  // By name: the run root may have been moved while VMs run.
-  const names = new Set([...known].map((directory) => basename(directory)));
-  const orphans = found.filter(({ runDirectory }) => !names.has(basename(runDirectory)));
-  for (const { process, runDirectory } of orphans) {
-    ctx.log.warn("ending a VMM that no VM knows", { pid: process.pid, runDirectory });
-  }
-  await killVmms(orphans);
-  const root = await makeDirectory(join(ctx.runRoot, "v"));
-  await ctx.ownership.openPassage(root);
-  for (const name of await readdir(root)) {
-    const directory = join(root, name);
-    if (!known.has(directory)) await rm(directory, { recursive: true, force: true });
-  }
-}
-
-function runDirectoryOf(ctx: EngineContext, { id, status }: VmEntry): string {
-  return status.launch?.runDirectory ?? vmRunDirectory(ctx.runRoot, id);
-}
-
 /** Writes down the end of a VM whose VMM ended while no kilnd was running. */
 async function settleGone(ctx: EngineContext, runner: VmRunner, entry: VmEntry): Promise<void> {
   const { status } = entry;
@@ -271,7 +235,7 @@ async function reattach(ctx: EngineContext, entry: VmEntry): Promise<VmmHandle |
 
 /** A VM that runs needs neither kernel nor disks to be taken over: their loss must not cost it. */
 async function runningFacts(ctx: EngineContext, entry: VmEntry, vmm: VmmRecord): Promise<SpecFacts> {
-  const directory = runDirectoryOf(ctx, entry);
+  const directory = await runDirectoryOf(ctx, entry);
   const none = { kernel: { vmlinux: "" }, initrd: "", modules: undefined };
   const { userNetwork } = vmm.capabilities;
   const assets = await ctx.kernels.prepare(entry.record.kernelId).catch(() => none);
@@ -314,7 +278,8 @@ async function bootRest(
   const { phase } = await session.client.state({}, { signal });
   if (phase !== Phase.WAITING) return { session, runs: true };
   const assets = await ctx.kernels.prepare(entry.record.kernelId);
-  const facts = await specFacts(ctx, entry, runDirectoryOf(ctx, entry), assets, capabilities.userNetwork);
+  const directory = await runDirectoryOf(ctx, entry);
+  const facts = await specFacts(ctx, entry, directory, assets, capabilities.userNetwork);
   const more = { capabilities, nowMs: ctx.now(), entropy: randomBytes(64) };
   const { pid } = await callBoot(ctx, live, session, { ...facts, ...more }, signal);
   return { session, runs: pid !== 0 };

@@ -3,6 +3,7 @@
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { directoryBytes } from "../base/files.js";
+import { vmRunDirectory } from "../base/paths.js";
 import type { EngineContext } from "./context.js";
 import { isLive } from "./vm-state.js";
 import { findVmms } from "./vmm-processes.js";
@@ -116,8 +117,9 @@ async function kernelRow(ctx: EngineContext): Promise<UsageRow> {
 async function findLeaks(ctx: EngineContext): Promise<string[]> {
   const entries = ctx.vms.list();
   const known = new Set(entries.map((entry) => entry.id));
-  const live = new Set(entries.flatMap(({ status }) => status.launch?.runDirectory ?? []));
-  const names = new Set([...live].map((directory) => basename(directory)));
+  // By name: what a status says of a path may be damaged, or be another path to the same.
+  const launched = entries.filter(({ state, status }) => isLive(state) || status.launch !== undefined);
+  const names = new Set(launched.map(({ id }) => basename(vmRunDirectory(ctx.runRoot, id))));
   const vmms = (await findVmms(ctx)).filter(({ runDirectory }) => !names.has(basename(runDirectory)));
   const runs = (await readdir(join(ctx.runRoot, "v")).catch(() => [])).map((name) =>
     join(ctx.runRoot, "v", name),
@@ -127,7 +129,7 @@ async function findLeaks(ctx: EngineContext): Promise<string[]> {
     // A VM that is being made or removed at this very moment is no leak: its directory begins with a dot.
     ...(await ctx.store.strays(known)).filter((path) => !/\/\.[^/]*$/.test(path)),
     ...(await ctx.bases.strays()),
-    ...runs.filter((path) => !live.has(path)),
+    ...runs.filter((path) => !names.has(basename(path))),
     ...vmms.map(({ process, runDirectory }) => `process ${process.pid} (${runDirectory})`),
     ...asides.map((name) => join(ctx.dataRoot, "quarantine", name)),
   ];
