@@ -46,6 +46,11 @@ export async function waitForLockFile(path: string, inUse: InUse, patienceMs: nu
   }
 }
 
+/** Who is named as the holder, alive or not; undefined where nobody is. */
+export async function namedHolder(path: string): Promise<ProcessId | undefined> {
+  return parseHolder((await readName(path)) ?? "");
+}
+
 interface Claim {
   /** Our name, as the link's target. */
   readonly mine: string;

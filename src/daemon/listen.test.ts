@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { hasReason } from "../base/errors.js";
+import { errnoOf, hasReason } from "../base/errors.js";
 import { silentLogger } from "../base/log.js";
 import { delay } from "../base/runtime.js";
 import { inheritedSocket, type Listening, listenAt } from "./listen.js";
@@ -112,6 +113,34 @@ describe("listenAt", () => {
     await assert.rejects(listenHere(newServer(), options(path)), (error) =>
       hasReason(error, "socket-in-use"),
     );
+  });
+
+  it("leaves a socket alone whose listener has no room for another caller", async () => {
+    const path = join(directory, "kiln.sock");
+    // Node accepts whoever comes; this one never does.
+    const script =
+      'socket(S,1,1,0); bind(S,pack("Sa*x",1,$ARGV[0])); listen(S,0); $|=1; print "up"; sleep 60';
+    const busy = spawn("perl", ["-e", script, path], { stdio: ["ignore", "pipe", "inherit"] });
+    const callers: Socket[] = [];
+    try {
+      await once(busy.stdout, "data");
+      for (;;) {
+        const caller = connect(path);
+        callers.push(caller);
+        const full = await Promise.race([
+          once(caller, "connect").then(() => false),
+          once(caller, "error").then(() => true),
+        ]).catch((error: unknown) => errnoOf(error) === "EAGAIN");
+        if (full) break;
+      }
+      await assert.rejects(listenHere(newServer(), options(path)), (error) =>
+        hasReason(error, "socket-in-use"),
+      );
+    } finally {
+      for (const caller of callers) caller.destroy();
+      busy.kill("SIGKILL");
+      await once(busy, "close");
+    }
   });
 
   it("leaves a file alone that is no socket", async () => {

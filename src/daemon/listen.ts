@@ -128,7 +128,8 @@ function answers(path: string): Promise<boolean> {
       probe.destroy();
       resolve(true);
     });
-    probe.once("error", () => resolve(false));
+    // Only this one says that nobody listens: a full queue (EAGAIN) or a missing right is no such word.
+    probe.once("error", (error) => resolve(errnoOf(error) !== "ECONNREFUSED" && errnoOf(error) !== "ENOENT"));
   });
 }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { lstat, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { lstat, mkdtemp, readdir, readlink, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
@@ -22,6 +22,18 @@ describe("lockRoot", () => {
     await lock.release();
     await (await lockRoot(root)).release();
     assert.deepEqual(await readdir(root), []);
+  });
+
+  // A kilnd in another pid namespace, or with another boot id, sees a dead pid in the name of a living one.
+  it("lets nobody in beside a holder whose process it can't see", async () => {
+    const lock = await lockRoot(root);
+    await rm(join(root, "kilnd.lock"));
+    const unseen = JSON.stringify({ pid: 1, startTime: "1bffffffff" });
+    await symlink(unseen, join(root, "kilnd.lock"));
+    await assert.rejects(lockRoot(root), (error) => hasReason(error, "data-root-in-use"));
+    assert.equal(await readlink(join(root, "kilnd.lock")), unseen, "its name stays");
+    await lock.release();
+    await (await lockRoot(root)).release();
   });
 
   it("takes over from a holder that is dead, whatever its pid is now", async () => {

@@ -2,17 +2,35 @@
 
 import { join } from "node:path";
 import { Code, KilnError } from "../base/errors.js";
-import { type FileLock, lockFile } from "../base/lock-file.js";
+import { lockInKernel } from "../base/kernel-lock.js";
+import { type FileLock, lockFile, namedHolder } from "../base/lock-file.js";
 import type { ProcessId } from "../base/processes.js";
 
 const FILE = "kilnd.lock";
 
 /**
+ * Held twice: in the kernel, for kilnds that don't see each other's processes, and by name, for the message and for
+ * kilnds that know no other way.
+ *
  * @param self default: this process
  * @throws KilnError failed_precondition `data-root-in-use`
  */
-export function lockRoot(dataRoot: string, self?: ProcessId): Promise<FileLock> {
-  return lockFile(join(dataRoot, FILE), (holder) => inUse(dataRoot, holder), self);
+export async function lockRoot(dataRoot: string, self?: ProcessId): Promise<FileLock> {
+  const path = join(dataRoot, FILE);
+  const kernel = await lockInKernel(dataRoot);
+  if (kernel === undefined) throw inUse(dataRoot, await namedHolder(path));
+  try {
+    const name = await lockFile(path, (holder) => inUse(dataRoot, holder), self);
+    return {
+      release: async () => {
+        await name.release();
+        await kernel.release();
+      },
+    };
+  } catch (error) {
+    await kernel.release();
+    throw error;
+  }
 }
 
 function inUse(dataRoot: string, holder: ProcessId | undefined): KilnError {
