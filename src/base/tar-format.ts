@@ -178,9 +178,9 @@ export function parseTarHeader(block: Buffer): RawHeader | undefined {
     name: posix && prefix !== "" ? `${prefix}/${name}` : name,
     linkName: readText(block, 157, 100),
     mode: readNumber(block, 100, 8) & 0o7777,
-    uid: readNumber(block, 108, 8),
-    gid: readNumber(block, 116, 8),
-    size: readNumber(block, 124, 12),
+    uid: readUnsigned(block, 108, 8),
+    gid: readUnsigned(block, 116, 8),
+    size: readUnsigned(block, 124, 12),
     seconds: readNumber(block, 136, 12),
   };
 }
@@ -189,6 +189,13 @@ function readText(block: Buffer, at: number, width: number): string {
   const text = block.toString("latin1", at, at + width);
   const end = text.indexOf("\0");
   return end < 0 ? text : text.slice(0, end);
+}
+
+/** All but times: who counts down from the length of an entry would never come to its end. */
+function readUnsigned(block: Buffer, at: number, width: number): number {
+  const value = readNumber(block, at, width);
+  if (value < 0) throw badArchive("a header holds a negative number");
+  return value;
 }
 
 function readNumber(block: Buffer, at: number, width: number): number {

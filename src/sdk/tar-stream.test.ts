@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { hasReason, KilnError } from "../base/errors.js";
-import { encodeTarHeader, paddingOf, type TarEntry } from "../base/tar-format.js";
+import { encodeTarHeader, paddingOf, parseTarHeader, type TarEntry } from "../base/tar-format.js";
 import { readTar, renameTar, TAR_END } from "./tar-stream.js";
 
 function archiveOf(members: readonly (Partial<TarEntry> & { name: string; content?: Uint8Array })[]): Buffer {
@@ -39,6 +39,19 @@ async function readAll(bytes: Buffer, chunk = 100): Promise<(TarEntry & { conten
     out.push({ ...entry, content: Buffer.concat(parts).toString("latin1") });
   }
   return out;
+}
+
+/** A header with a field in base-256, as GNU tar writes what octal can't hold. */
+function withBase256(header: Buffer, field: { at: number; width: number }, value: number): Buffer {
+  const block = Buffer.from(header);
+  let rest = BigInt.asUintN(8 * field.width, BigInt(value));
+  for (let at = field.at + field.width - 1; at >= field.at; at--, rest >>= 8n)
+    block[at] = Number(rest & 0xffn);
+  block[field.at] = value < 0 ? 0xff : 0x80;
+  block.fill(0x20, 148, 156);
+  const sum = block.reduce((total, byte) => total + byte, 0);
+  block.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
+  return block;
 }
 
 const isDamage = (error: unknown) => hasReason(error, "bad-archive");
@@ -168,6 +181,27 @@ describe("tar stream", () => {
     });
     huge.write("x", 156);
     await assert.rejects(readAll(huge), isDamage);
+  });
+
+  it("takes negative times in base-256, and no other negative number", async () => {
+    const plain = archiveOf([{ name: "f" }]).subarray(0, 512);
+    const mtime = { at: 136, width: 12 };
+    const [entry] = await readAll(Buffer.concat([withBase256(plain, mtime, -5), TAR_END]));
+    assert.equal(entry?.mtimeMs, -5000);
+    const fields = { uid: { at: 108, width: 8 }, gid: { at: 116, width: 8 }, size: { at: 124, width: 12 } };
+    const extension = Buffer.from(plain);
+    extension.write("x", 156, "latin1");
+    for (const [name, field] of Object.entries(fields)) {
+      for (const value of [-1, -5, -(2 ** 52)]) {
+        const bytes = withBase256(plain, field, value);
+        assert.throws(() => parseTarHeader(bytes), isDamage, `${name} ${value}`);
+        await assert.rejects(
+          readAll(withBase256(extension, field, value)),
+          isDamage,
+          `${name} ${value} of x`,
+        );
+      }
+    }
   });
 
   it("answers any bytes with entries or a KilnError", async () => {
