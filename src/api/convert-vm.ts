@@ -49,6 +49,7 @@ export function toStatus(entry: VmEntry): MessageInitShape<typeof VmStatusSchema
     reason: status.reason,
     message: status.message,
     ...(status.startedAt === undefined ? {} : { startedAt: toTimestamp(status.startedAt) }),
+    ...(status.expiresAt === undefined ? {} : { expiresAt: toTimestamp(status.expiresAt) }),
     ...(status.finishedAt === undefined ? {} : { finishedAt: toTimestamp(status.finishedAt) }),
     pid: status.vmm?.process.pid ?? 0,
     vmm: status.vmmKind,
@@ -67,6 +68,7 @@ function toConfig(config: VmConfig): MessageInitShape<typeof VmConfigSchema> {
     ...config,
     memoryBytes: BigInt(config.memoryBytes),
     diskBytes: BigInt(config.diskBytes),
+    lifetimeMs: BigInt(config.lifetimeMs),
   };
 }
 
@@ -115,6 +117,7 @@ export function fromConfig(wire: WireConfig | undefined): VmConfig {
     autoRemove: wire.autoRemove,
     ttyColumns: wire.ttyColumns,
     ttyRows: wire.ttyRows,
+    lifetimeMs: Number(wire.lifetimeMs),
   };
 }
 

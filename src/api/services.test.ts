@@ -92,6 +92,8 @@ describe("VmService", () => {
     assert.equal(vm?.config?.memoryBytes, 512n * 1024n ** 2n);
     assert.equal(vm?.config?.restart?.name, "no");
     assert.equal(vm?.config?.init, "auto");
+    assert.equal(vm?.config?.lifetimeMs, 0n);
+    assert.equal((await createVm({ lifetimeMs: 5000n })).config?.lifetimeMs, 5000n);
     assert.ok((vm?.createdAt?.seconds ?? 0n) > 1_700_000_000n);
   });
 

@@ -22,6 +22,7 @@ export async function endOf(
   }
   const notStarted = exitCode === NOT_EXECUTABLE || exitCode === NOT_FOUND;
   if (notStarted && status.message !== "") await context.note(`kiln: ${status.message}`);
+  if (status.reason === "lifetime-over") await context.note(`kiln: the lifetime of VM ${name} is over`);
   if (status.oomKilled) await context.note("kiln: the guest ran out of memory; give it more with -m");
   return exitCode;
 }

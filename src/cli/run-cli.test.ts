@@ -153,7 +153,7 @@ describe("kiln run", () => {
     const line =
       "create -q --name n -e A=1 -e HOME -w /w -u me --hostname h -l a=b -l c -p 8080:80 -P --cpus 2 -m 1g --disk 2g " +
       "--kernel k --kernel-args quiet --init app --restart on-failure:3 --network none --dns 1.1.1.1 " +
-      "--add-host db:10.0.0.1 --pull never --platform linux/amd64 --vmm qemu --stop-signal INT --stop-timeout 5 " +
+      "--add-host db:10.0.0.1 --pull never --platform linux/amd64 --vmm qemu --stop-signal INT --stop-timeout 5 --lifetime 1h " +
       "-i -t --entrypoint /e oci:dir:tag cmd arg";
     await kiln(line.split(" "), { env: { HOME: "/me" } });
     const vm = [...kilnd.vms.values()].find(({ name }) => name === "n");
@@ -190,6 +190,7 @@ describe("kiln run", () => {
       vmm: "qemu",
       stopSignal: "INT",
       stopTimeoutMs: 5000,
+      lifetimeMs: 3_600_000n,
       tty: true,
       openStdin: true,
       autoRemove: false,

@@ -34,6 +34,7 @@ export const runFlags = {
   kernel: text("KERNEL", "Kernel to boot", { complete: "kernel", fallback: "the default kernel" }),
   "kernel-args": list("ARGS", "Add to the kernel's command line"),
   label: list("NAME=VALUE", "Label the VM", { short: "l" }),
+  lifetime: text("DURATION", "Stop the VM this long after its start: 90s, 10m, 2h", { fallback: "none" }),
   memory: text("SIZE", "Memory of the VM", { short: "m", fallback: "512m" }),
   name: text("NAME", "Name of the VM", { fallback: "two words" }),
   network: text("MODE", "Network of the VM", { choices: ["user", "none"], fallback: "user" }),
@@ -108,6 +109,7 @@ export async function vmOptionsOf(
     ttySize: flags.tty ? terminalSize(context.stdout) : undefined,
     openStdin: flags.interactive,
     autoRemove: flags.rm,
+    lifetimeMs: flags.lifetime === undefined ? undefined : parseDuration(flags.lifetime, "--lifetime"),
     ...machineOptions(verb, flags),
   };
 }

@@ -20,6 +20,7 @@ import { HostWatch } from "./host-watch.js";
 import { ImageVerbs } from "./image-verbs.js";
 import { KernelAssets } from "./kernel-assets.js";
 import { KernelVerbs } from "./kernel-verbs.js";
+import { armLifetime } from "./lifetime.js";
 import type { OutputPlace } from "./log-position.js";
 import { OwnerMark } from "./owner-mark.js";
 import type { Ownership } from "./ownership.js";
@@ -89,6 +90,7 @@ export class Engine {
     this.#ctx = ctx;
     this.#runner = new VmRunner(ctx);
     this.verbs = new VmVerbs(ctx, this.#runner);
+    this.#runner.onLive = (entry) => armLifetime(ctx, entry, (over) => this.verbs.expire(over));
     this.ports = new PortVerbs(ctx);
     this.images = new ImageVerbs(ctx);
     this.kernels = new KernelVerbs(ctx);

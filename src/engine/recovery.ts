@@ -13,6 +13,7 @@ import type { VmmExit, VmmHandle, VmmRecord } from "../vmm/types.js";
 import { planSpec, type SpecFacts } from "./boot-plan.js";
 import { type EngineContext, isoNow, vmLogger } from "./context.js";
 import { judgeFound } from "./found-vmm.js";
+import { LIFETIME_OVER } from "./lifetime.js";
 import type { LiveVm } from "./live-vm.js";
 import { reclaimDirectory } from "./reclaim.js";
 import { startsWithDaemon } from "./restart-policy.js";
@@ -301,7 +302,8 @@ async function republish(ctx: EngineContext, entry: VmEntry, live: LiveVm): Prom
 async function followUp(runner: VmRunner, entry: VmEntry): Promise<void> {
   const { status, record, recordFlaw } = entry;
   if (recordFlaw !== undefined) return runner.afterEnd(entry);
-  const up = startsWithDaemon(record.config.restart, status.boot > 0, status.stoppedByUser);
+  const expired = status.reason === LIFETIME_OVER;
+  const up = !expired && startsWithDaemon(record.config.restart, status.boot > 0, status.stoppedByUser);
   if (up && status.restartAt === undefined) await runner.bringUp(entry);
   else await runner.afterEnd(entry);
 }

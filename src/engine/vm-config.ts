@@ -71,6 +71,8 @@ export const VmConfigSchema = openObject({
   autoRemove: Flag,
   ttyColumns: count(0),
   ttyRows: count(0),
+  /** From its start; 0: until it ends by itself. */
+  lifetimeMs: count(0),
 });
 export type VmConfig = v.InferOutput<typeof VmConfigSchema>;
 
@@ -109,5 +111,6 @@ export function defaultConfig(image: string): VmConfig {
     autoRemove: false,
     ttyColumns: 0,
     ttyRows: 0,
+    lifetimeMs: 0,
   };
 }

@@ -2,11 +2,12 @@
 
 import type { VmmExit } from "../vmm/types.js";
 import { cleanLine, cleanLines } from "./guest-text.js";
+import { LIFETIME_OVER } from "./lifetime.js";
 import { KILLED_EXIT_CODE } from "./vm-state.js";
 import type { ReportedExit } from "./vm-status.js";
 
 /** What the user had asked for; or that the guest had halted or lost its agent, and its VMM was ended for it. */
-export type Asked = "nothing" | "stop" | "kill" | "halted" | "lost";
+export type Asked = "nothing" | "stop" | "kill" | "halted" | "lost" | "expire";
 
 export interface EndFacts {
   readonly report: ReportedExit | undefined;
@@ -28,6 +29,8 @@ export type Verdict =
 
 export function judgeEnd(facts: EndFacts): Verdict {
   const { report, asked } = facts;
+  if (asked === "expire")
+    return exited(report?.code ?? KILLED_EXIT_CODE, LIFETIME_OVER, "its lifetime is over");
   if (report !== undefined) return judgeReport(report, asked);
   if (asked === "halted") return exited(0, "guest-poweroff", "the guest halted");
   if (asked === "lost") {

@@ -24,6 +24,8 @@ export class VmEntry {
   readonly changed = new Notifier();
   /** The timer of the restart policy. */
   restartTimer: NodeJS.Timeout | undefined;
+  /** The timer of its lifetime. */
+  lifetimeTimer: NodeJS.Timeout | undefined;
   /** Who follows it to its end: now, and of those that the last kilnd had, who has not come back. */
   readonly followers: { now: number; missed: number };
   /** Its removal has begun: nothing is written any more. */
@@ -89,7 +91,7 @@ export class VmEntry {
 
   /** Changes the state; resolves once it is on disk. An end survives a power cut, a start need not. */
   async change(change: Change, facts: Partial<VmStatus> = {}): Promise<void> {
-    const next = { ...transition(this.#status, change), ...facts };
+    const next = { ...transition(this.#status, change), ...this.#expiry(change), ...facts };
     await this.#save(next, isEnded(next.state) && !this.#record.config.autoRemove);
   }
 
@@ -99,7 +101,7 @@ export class VmEntry {
   }
 
   /** Forgets optional facts. */
-  async forget(...keys: readonly ("restartAt" | "launch" | "vmm" | "exit")[]): Promise<void> {
+  async forget(...keys: readonly ("restartAt" | "launch" | "vmm" | "exit" | "expiresAt")[]): Promise<void> {
     const next = { ...this.#status };
     for (const key of keys) delete next[key];
     await this.#save(next, false);
@@ -130,6 +132,13 @@ export class VmEntry {
   /** Resolves when everything that was changed so far is on disk. */
   settled(): Promise<void> {
     return this.#writes;
+  }
+
+  /** Its lifetime begins when its program first runs: a slow boot takes nothing of it, a reboot adds nothing. */
+  #expiry(change: Change): Partial<VmStatus> {
+    const { lifetimeMs } = this.#record.config;
+    if (change.to !== "running" || lifetimeMs === 0 || this.#status.expiresAt !== undefined) return {};
+    return { expiresAt: new Date(Date.parse(change.at) + lifetimeMs).toISOString() };
   }
 
   /** Memory first, so that nobody sees an old state after a new one; the writes follow in order. */

@@ -8,6 +8,7 @@ import { vmRunDirectory } from "../base/paths.js";
 import { delay, LONGEST_TIMER_MS } from "../base/runtime.js";
 import type { VmmExit, VmmHandle } from "../vmm/types.js";
 import { type EngineContext, emitVmEvent, isoNow, vmLogger } from "./context.js";
+import { abortReason, isOver } from "./lifetime.js";
 import type { LiveVm } from "./live-vm.js";
 import { decideRestart, nextDelay } from "./restart-policy.js";
 import { type Booted, bootVm } from "./vm-boot.js";
@@ -19,6 +20,8 @@ import type { ReportedExit, VmStatus } from "./vm-status.js";
 
 export class VmRunner {
   readonly #ctx: EngineContext;
+  /** Told of every VM that begins to run or is found running. */
+  onLive: (entry: VmEntry) => void = () => undefined;
   #closing = false;
 
   constructor(ctx: EngineContext) {
@@ -28,7 +31,10 @@ export class VmRunner {
   /** No restart from now on: kilnd is going. */
   close(): void {
     this.#closing = true;
-    for (const entry of this.#ctx.vms.list()) clearTimeout(entry.restartTimer);
+    for (const { restartTimer, lifetimeTimer } of this.#ctx.vms.list()) {
+      clearTimeout(restartTimer);
+      clearTimeout(lifetimeTimer);
+    }
   }
 
   /**
@@ -47,6 +53,7 @@ export class VmRunner {
       return;
     }
     entry.live = live;
+    this.onLive(entry);
     live.link.start(session);
     this.#watchStalls(entry, live);
     this.#inBackground(entry, () => this.#supervise(entry, live));
@@ -127,7 +134,7 @@ export class VmRunner {
     await entry.log.end();
     const at = isoNow(this.#ctx);
     if (signal.aborted) {
-      await this.end(entry, { to: "exited", at, exitCode: KILLED_EXIT_CODE, reason: "killed" }, 0);
+      await this.end(entry, { to: "exited", at, exitCode: KILLED_EXIT_CODE, reason: abortReason(signal) }, 0);
     } else {
       // A start that a user asked for fails to their face; one of the policy's is tried again.
       const { reason, message } = known;
@@ -249,7 +256,7 @@ export class VmRunner {
   /** What the policy makes of an end: facts for the status. */
   #comeback(entry: VmEntry, change: EndChange, ran: number): Partial<VmStatus> {
     const { status, record } = entry;
-    if (entry.recordFlaw !== undefined) return {};
+    if (entry.recordFlaw !== undefined || isOver(entry, this.#ctx.now())) return {};
     const verdict = decideRestart({
       policy: record.config.restart,
       exitCode: change.to === "failed" ? FAILED_EXIT_CODE : change.exitCode,

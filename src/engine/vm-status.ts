@@ -87,6 +87,8 @@ export const VmStatusSchema = openObject({
   finishedAt: v.exactOptional(v.string()),
   /** When the restart policy brings it back. */
   restartAt: v.exactOptional(v.string()),
+  /** When its lifetime is over: counted from the user's start, through every restart and reboot. */
+  expiresAt: v.exactOptional(v.string()),
   /** The back-off before the present run, milliseconds. */
   restartDelayMs: count(0),
   /** Written before the VMM is spawned, so that a kilnd killed in between can find the process by its directory. */

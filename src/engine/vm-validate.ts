@@ -13,6 +13,8 @@ import { DEFAULTS, type PortBinding, type VmConfig } from "./vm-config.js";
 const MIB = 1024 ** 2;
 /** Below this Debian's kernel and the initramfs leave no room for a program. */
 const LEAST_MEMORY = 64 * MIB;
+/** 100 years: what is longer than that is a mistake, and no date. */
+const MOST_LIFETIME_MS = 100 * 365 * 86_400_000;
 const LEAST_DISK = 64 * MIB;
 const MOST_DISK = 16 * 1024 ** 4;
 /** Linux refuses a longer argument list to one process; the Boot call is bounded well before. */
@@ -41,6 +43,10 @@ export function validateConfig(config: VmConfig, host: HostFacts): VmConfig {
     })),
   };
   checkNames(filled);
+  if (!(config.lifetimeMs >= 0 && config.lifetimeMs <= MOST_LIFETIME_MS)) {
+    const message = `${config.lifetimeMs} ms is no lifetime for a VM`;
+    throw invalid("bad-lifetime", message, "give 0, for none, up to 100 years");
+  }
   checkUnit("memory", "--memory", config.memoryBytes, "m");
   checkUnit("disk", "--disk", config.diskBytes, "g");
   checkResources(filled, host);

@@ -6,6 +6,7 @@ import type { Abortable } from "../base/progress.js";
 import { delay } from "../base/runtime.js";
 import { fromAgent } from "./agent-errors.js";
 import { type EngineContext, emitVmEvent, isoNow, vmLogger } from "./context.js";
+import { isOver, lifetimeOver } from "./lifetime.js";
 import type { LiveVm } from "./live-vm.js";
 import { until } from "./notifier.js";
 import { signalNumber } from "./signals.js";
@@ -44,7 +45,7 @@ export class VmVerbs {
       if (entry.state === "running") return;
       requireState("start", entry.name, entry.state, ["created", "exited", "failed"]);
       entry.requireRecord("start");
-      await entry.forget("restartAt");
+      await entry.forget("restartAt", "expiresAt");
       await entry.note({ restartCount: 0, restartDelayMs: 0, stoppedByUser: false });
       await this.#runner.start(entry);
     });
@@ -57,6 +58,15 @@ export class VmVerbs {
     await this.#halted(entry, async () => {
       await this.#stop(entry, signal, options.timeoutMs ?? entry.record.config.stopTimeoutMs);
     });
+  }
+
+  /** Stops a VM whose lifetime is over; one that has been started anew meanwhile is left alone. */
+  async expire(entry: VmEntry): Promise<void> {
+    const stop = async () => {
+      if (!isOver(entry, this.#ctx.now())) return;
+      await this.#stop(entry, undefined, entry.record.config.stopTimeoutMs, "expire");
+    };
+    await this.#halted(entry, stop, lifetimeOver(entry));
   }
 
   async restart(entry: VmEntry, options: StopOptions = {}): Promise<void> {
@@ -152,9 +162,9 @@ export class VmVerbs {
   }
 
   /** Runs with the lock held and no start under way; a start that is under way is given up. */
-  async #halted(entry: VmEntry, body: () => Promise<void>): Promise<void> {
+  async #halted(entry: VmEntry, body: () => Promise<void>, why = killed(entry)): Promise<void> {
     for (let done = false; !done; ) {
-      entry.starting?.abort(killed(entry));
+      entry.starting?.abort(why);
       await until(entry.changed, () => (entry.starting === undefined ? true : undefined));
       await this.#ctx.lock.run(entry.id, async () => {
         if (entry.starting !== undefined) return; // one slipped in before us
@@ -165,7 +175,12 @@ export class VmVerbs {
     }
   }
 
-  async #stop(entry: VmEntry, signal: number | undefined, timeoutMs: number): Promise<void> {
+  async #stop(
+    entry: VmEntry,
+    signal: number | undefined,
+    timeoutMs: number,
+    why: "stop" | "expire" = "stop",
+  ): Promise<void> {
     if (entry.removing) return;
     requireWatched(entry, "stop");
     if (!entry.status.stoppedByUser) await entry.note({ stoppedByUser: true });
@@ -175,7 +190,7 @@ export class VmVerbs {
     const { live } = entry;
     if (live === undefined) return;
     if (entry.state === "running") await entry.change({ to: "stopping" });
-    live.asked = "stop";
+    live.asked = why;
     const asked = await this.#askToStop(entry, live, signal ?? entry.record.program.stopSignal, timeoutMs);
     const stop = new AbortController();
     const patience = asked ? timeoutMs + TIDY_END_MS : 0;

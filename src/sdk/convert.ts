@@ -62,7 +62,14 @@ type ProgramField =
   | "user"
   | "init"
   | "restart";
-type ProgramMore = "stopSignal" | "stopTimeoutMs" | "tty" | "openStdin" | "autoRemove" | "labels";
+type ProgramMore =
+  | "stopSignal"
+  | "stopTimeoutMs"
+  | "tty"
+  | "openStdin"
+  | "autoRemove"
+  | "lifetimeMs"
+  | "labels";
 
 /** What runs in the VM. */
 function programFromJson(json: VmConfigJson): Pick<VmConfig, ProgramField | ProgramMore> {
@@ -85,6 +92,7 @@ function programFromJson(json: VmConfigJson): Pick<VmConfig, ProgramField | Prog
     tty: json.tty ?? false,
     openStdin: json.openStdin ?? false,
     autoRemove: json.autoRemove ?? false,
+    lifetimeMs: numberOf(json.lifetimeMs),
   };
 }
 
@@ -116,6 +124,7 @@ export function statusFromJson(json: VmStatusJson = {}): VmStatus {
     message: json.message ?? "",
     startedAt: dateOf(json.startedAt),
     finishedAt: dateOf(json.finishedAt),
+    expiresAt: dateOf(json.expiresAt),
     pid: json.pid ?? 0,
     vmm: json.vmm ?? "",
     accelerator: json.accelerator ?? "",

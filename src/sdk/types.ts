@@ -67,6 +67,8 @@ export interface VmConfig {
   readonly tty: boolean;
   readonly openStdin: boolean;
   readonly autoRemove: boolean;
+  /** 0: none. */
+  readonly lifetimeMs: number;
 }
 
 /** What the VM is now. */
@@ -79,6 +81,8 @@ export interface VmStatus {
   readonly message: string;
   readonly startedAt: Date | undefined;
   readonly finishedAt: Date | undefined;
+  /** When its lifetime is over, where it has one and was started. */
+  readonly expiresAt: Date | undefined;
   /** Of the VMM; 0 where none runs. */
   readonly pid: number;
   readonly vmm: string;

@@ -55,6 +55,11 @@ export interface VmOptions extends CallOptions {
   readonly openStdin?: boolean | undefined;
   /** The VM removes itself once its program has ended. */
   readonly autoRemove?: boolean | undefined;
+  /**
+   * The VM is stopped this long after its program began, whatever its restart policy; kilnd sees to it, also where this
+   * program is gone. Its end has the reason "lifetime-over". Default: none.
+   */
+  readonly lifetimeMs?: number | undefined;
   /** Default "missing". */
   readonly pull?: "missing" | "always" | "never" | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
@@ -98,6 +103,7 @@ export function planVmConfig(image: string, options: VmOptions): VmConfigJson {
     tty: options.tty,
     openStdin: options.openStdin,
     autoRemove: options.autoRemove,
+    lifetimeMs: options.lifetimeMs === undefined ? undefined : wholeMs(options.lifetimeMs),
     ttyColumns: options.ttySize?.columns,
     ttyRows: options.ttySize?.rows,
   });
@@ -128,6 +134,13 @@ function sizeOf(size: Size | undefined, what: string): string | undefined {
     });
   }
   return String(bytes);
+}
+
+function wholeMs(lifetimeMs: number): string {
+  if (lifetimeMs >= 0 && lifetimeMs <= Number.MAX_SAFE_INTEGER) return String(Math.ceil(lifetimeMs));
+  throw new KilnError(Code.InvalidArgument, `lifetimeMs ${lifetimeMs} is no time`, {
+    reason: "bad-lifetime",
+  });
 }
 
 type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> };

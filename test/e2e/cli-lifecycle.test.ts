@@ -50,6 +50,15 @@ describe("a VM's life", () => {
     assert.match(await kiln.ok(["wait", "life"]), /^137\n$/);
   });
 
+  it("ends by itself when its lifetime is over", async () => {
+    const args = ["run", "-q", "--name", "brief", "--lifetime", "1s", image, "sleep", "100000"];
+    const { code, stderr } = await kiln.kiln(args);
+    assert.deepEqual([code, stderr], [143, "kiln: the lifetime of VM brief is over\n"]);
+    assert.equal(await kiln.ok(["inspect", "-f", "{{.status.reason}}", "brief"]), "lifetime-over\n");
+    assert.match(await kiln.ok(["ps", "-a"]), /Exited \(143: lifetime over\)/);
+    await kiln.ok(["rm", "brief"]);
+  });
+
   it("is told by events", async () => {
     const lines = (await kiln.ok(["events", "--since", "1h", "--until", "0s", "--format", "json"]))
       .trim()

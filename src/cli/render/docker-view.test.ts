@@ -39,6 +39,7 @@ const VM: VmInfo = {
     tty: false,
     openStdin: false,
     autoRemove: false,
+    lifetimeMs: 0,
   },
   status: {
     state: "running",
@@ -47,6 +48,7 @@ const VM: VmInfo = {
     message: "",
     startedAt: new Date("2026-01-02T03:04:06Z"),
     finishedAt: undefined,
+    expiresAt: undefined,
     pid: 42,
     vmm: "qemu",
     accelerator: "tcg",

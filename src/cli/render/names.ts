@@ -35,7 +35,7 @@ export function statusText(vm: VmInfo, now: Date): string {
       // The user's own pause has no reason; a full disk is one.
       return `Up${up} (Paused${status.reason === "" ? "" : `: ${status.reason}`})`;
     case "exited":
-      return `Exited (${status.exitCode}) ${ago(status.finishedAt, now)}`.trim();
+      return `Exited (${status.exitCode}${over(status)}) ${ago(status.finishedAt, now)}`.trim();
     case "failed":
       return `Failed (${status.reason || "unknown"}) ${ago(status.finishedAt, now)}`.trim();
     case "unspecified":
@@ -43,6 +43,11 @@ export function statusText(vm: VmInfo, now: Date): string {
     default:
       return status.state.charAt(0).toUpperCase() + status.state.slice(1);
   }
+}
+
+/** An end that neither the program nor the user chose. */
+function over({ reason }: VmStatus): string {
+  return reason === "lifetime-over" ? ": lifetime over" : "";
 }
 
 /** "0.0.0.0:8080->80/tcp, 53/udp": bound ones with their host's side. */

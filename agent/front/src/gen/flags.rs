@@ -35,6 +35,7 @@ pub const RUN: &[Flag] = &[
     Flag { name: "kernel", short: None, kind: Kind::Text, choices: &[] },
     Flag { name: "kernel-args", short: None, kind: Kind::List, choices: &[] },
     Flag { name: "label", short: Some('l'), kind: Kind::List, choices: &[] },
+    Flag { name: "lifetime", short: None, kind: Kind::Text, choices: &[] },
     Flag { name: "memory", short: Some('m'), kind: Kind::Text, choices: &[] },
     Flag { name: "name", short: None, kind: Kind::Text, choices: &[] },
     Flag { name: "network", short: None, kind: Kind::Text, choices: &["user", "none"] },

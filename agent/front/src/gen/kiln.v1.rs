@@ -85,6 +85,8 @@ pub struct VmConfig {
     pub tty_columns: u32,
     #[prost(uint32, tag = "32")]
     pub tty_rows: u32,
+    #[prost(uint64, tag = "33")]
+    pub lifetime_ms: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RestartPolicy {
