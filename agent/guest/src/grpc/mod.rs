@@ -145,7 +145,15 @@ impl Call {
             Ok(reply) => self.replies.send(&reply).await,
             Err(status) => Err(status),
         };
+        self.finish(outcome).await;
+    }
+
+    /// Ends the call with its status, and takes what the host still sends: every call's way to end, answered or
+    /// refused. Dropped with its body under way, the stream would be reset beside its answer, and Node then throws the
+    /// answer away ("Premature close"): a stop that was taken would look as if it had failed.
+    pub async fn finish(self, outcome: Result<()>) {
         self.replies.finish(outcome);
+        self.requests.drain().await;
     }
 }
 
@@ -181,9 +189,8 @@ impl Requests {
 }
 
 impl Requests {
-    /// After the answer: takes what the host still sends, to its end. Dropped with bytes on the way, the stream would
-    /// be reset beside its answer, and Node then throws the answer away ("Premature close").
-    pub async fn drain(mut self) {
+    /// After the answer: takes what the host still sends, to its end.
+    async fn drain(mut self) {
         let drained = async {
             while let Some(Ok(bytes)) = self.body.data().await {
                 if self.body.flow_control().release_capacity(bytes.len()).is_err() {
@@ -228,8 +235,7 @@ impl Replies {
         let _ = poll_fn(|cx| self.stream.poll_reset(cx)).await;
     }
 
-    /// Ends the call with its status.
-    pub fn finish(mut self, outcome: Result<()>) {
+    fn finish(mut self, outcome: Result<()>) {
         let mut trailers = HeaderMap::new();
         match outcome {
             Ok(()) => {

@@ -24,14 +24,9 @@ const PIECE: usize = 64 << 10;
 /// Pieces between the thread and the call: enough that neither waits for each one.
 const QUEUE: usize = 4;
 
-pub async fn read(call: Call) {
-    let Call {
-        mut requests,
-        mut replies,
-        ..
-    } = call;
-    let outcome = run_read(&mut requests, &mut replies).await;
-    replies.finish(outcome);
+pub async fn read(mut call: Call) {
+    let outcome = run_read(&mut call.requests, &mut call.replies).await;
+    call.finish(outcome).await;
 }
 
 async fn run_read(requests: &mut Requests, replies: &mut Replies) -> Result<()> {
@@ -65,18 +60,12 @@ async fn run_read(requests: &mut Requests, replies: &mut Replies) -> Result<()> 
         .unwrap_or_else(|error| Err(Status::internal(format!("the archive broke off: {error}"))))
 }
 
-pub async fn write(call: Call) {
-    let Call {
-        mut requests,
-        mut replies,
-        ..
-    } = call;
-    let outcome = match run_write(&mut requests).await {
-        Ok(Unpacked { entries, bytes }) => replies.send(&WriteArchiveResponse { entries, bytes }).await,
+pub async fn write(mut call: Call) {
+    let outcome = match run_write(&mut call.requests).await {
+        Ok(Unpacked { entries, bytes }) => call.replies.send(&WriteArchiveResponse { entries, bytes }).await,
         Err(status) => Err(status),
     };
-    replies.finish(outcome);
-    requests.drain().await;
+    call.finish(outcome).await;
 }
 
 async fn run_write(requests: &mut Requests) -> Result<Unpacked> {

@@ -17,22 +17,18 @@ const MAX_PIECE: usize = 64 << 10;
 /// The largest payload of a UDP datagram.
 const MAX_DATAGRAM: usize = 65_507;
 
-pub async fn dial(call: Call) {
-    let Call {
-        mut requests,
-        mut replies,
-        ..
-    } = call;
+pub async fn dial(mut call: Call) {
+    let (requests, replies) = (&mut call.requests, &mut call.replies);
     let outcome = tokio::select! {
-        outcome = run(&mut requests) => outcome,
+        outcome = run(requests) => outcome,
         () = replies.reset() => return,
     };
     let outcome = match outcome {
-        Ok(Connection::Tcp(stream)) => carry_tcp(stream, requests, &mut replies).await,
-        Ok(Connection::Udp(socket)) => carry_udp(socket, requests, &mut replies).await,
+        Ok(Connection::Tcp(stream)) => carry_tcp(stream, requests, replies).await,
+        Ok(Connection::Udp(socket)) => carry_udp(socket, requests, replies).await,
         Err(status) => Err(status),
     };
-    replies.finish(outcome);
+    call.finish(outcome).await;
 }
 
 enum Connection {
@@ -110,7 +106,7 @@ fn own_address() -> Option<IpAddr> {
     socket.local_addr().ok().map(|address| address.ip())
 }
 
-async fn carry_tcp(stream: TcpStream, mut requests: Requests, replies: &mut Replies) -> Result<()> {
+async fn carry_tcp(stream: TcpStream, requests: &mut Requests, replies: &mut Replies) -> Result<()> {
     // Pieces come as the other side wrote them; holding small ones back would add a delay to each.
     let _ = stream.set_nodelay(true);
     let (reader, mut writer) = stream.into_split();
@@ -163,7 +159,7 @@ fn unreadable(error: Error) -> Status {
     Status::new(Code::Unavailable, format!("read from the guest: {error}"))
 }
 
-async fn carry_udp(socket: UdpSocket, mut requests: Requests, replies: &mut Replies) -> Result<()> {
+async fn carry_udp(socket: UdpSocket, requests: &mut Requests, replies: &mut Replies) -> Result<()> {
     send(replies, Answer::Connected(true)).await?;
     let mut buffer = vec![0; MAX_DATAGRAM];
     loop {

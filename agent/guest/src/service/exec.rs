@@ -28,15 +28,9 @@ const MAX_PIECE: usize = 64 << 10;
 /// still counts (the last stage of a pipeline does); they themselves live on.
 const AFTERGLOW: Duration = Duration::from_millis(100);
 
-pub async fn exec(agent: &Rc<Agent>, call: Call) {
-    let Call {
-        mut requests,
-        mut replies,
-        ..
-    } = call;
-    let outcome = run(agent, &mut requests, &mut replies).await;
-    replies.finish(outcome);
-    requests.drain().await;
+pub async fn exec(agent: &Rc<Agent>, mut call: Call) {
+    let outcome = run(agent, &mut call.requests, &mut call.replies).await;
+    call.finish(outcome).await;
 }
 
 async fn run(agent: &Rc<Agent>, requests: &mut Requests, replies: &mut Replies) -> Result<()> {

@@ -26,12 +26,8 @@ const BATCH: usize = 128;
 const QUEUE: usize = 4;
 const PERMISSIONS: u32 = 0o7777;
 
-pub async fn list(call: Call) {
-    let Call {
-        mut requests,
-        mut replies,
-        ..
-    } = call;
+pub async fn list(mut call: Call) {
+    let (requests, replies) = (&mut call.requests, &mut call.replies);
     let outcome = async {
         let request: ListDirectoryRequest = requests
             .next()
@@ -54,7 +50,7 @@ pub async fn list(call: Call) {
         ended(reading.await)
     }
     .await;
-    replies.finish(outcome);
+    call.finish(outcome).await;
 }
 
 fn read_directory(path: &Path, batches: &mpsc::Sender<Vec<DirectoryEntry>>) -> io::Result<()> {

@@ -10,15 +10,9 @@ use crate::proto::{InputRequest, InputResponse, InputStart};
 
 const MAX_NAME: usize = 64;
 
-pub async fn input(agent: &Rc<Agent>, call: Call) {
-    let Call {
-        mut requests,
-        mut replies,
-        ..
-    } = call;
-    let outcome = run(agent, &mut requests, &mut replies).await;
-    replies.finish(outcome);
-    requests.drain().await;
+pub async fn input(agent: &Rc<Agent>, mut call: Call) {
+    let outcome = run(agent, &mut call.requests, &mut call.replies).await;
+    call.finish(outcome).await;
 }
 
 async fn run(agent: &Rc<Agent>, requests: &mut Requests, replies: &mut Replies) -> Result<()> {

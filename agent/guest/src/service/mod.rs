@@ -84,7 +84,7 @@ async fn dispatch(agent: Rc<Agent>, path: String, call: Call) {
         "AckExit" => call.unary(|request| acknowledge_exit(agent, request)).await,
         "Exec" => match agent.execs.enter(MOST_EXECS) {
             Some(_place) => exec::exec(agent, call).await,
-            None => call.replies.finish(Err(crowded("execs"))),
+            None => call.finish(Err(crowded("execs"))).await,
         },
         "EndExec" => {
             call.unary(|request: EndExecRequest| async move {
@@ -103,7 +103,7 @@ async fn dispatch(agent: Rc<Agent>, path: String, call: Call) {
         "WatchPath" => watch::watch(call).await,
         "Dial" => match agent.dials.enter(MOST_DIALS) {
             Some(_place) => dial::dial(call).await,
-            None => call.replies.finish(Err(crowded("connections"))),
+            None => call.finish(Err(crowded("connections"))).await,
         },
         "ConfigureNetwork" => {
             call.unary(|request| async move { configure_network(agent, &request) })
@@ -117,7 +117,7 @@ async fn dispatch(agent: Rc<Agent>, path: String, call: Call) {
         "Stats" => call.unary(|_: StatsRequest| async { Ok(stats::read()) }).await,
         _ => {
             let status = Status::new(Code::Unimplemented, format!("the agent has no call {path}"));
-            call.replies.finish(Err(status));
+            call.finish(Err(status)).await;
         }
     }
 }
@@ -170,7 +170,7 @@ async fn logs(agent: &Rc<Agent>, mut call: Call) {
         }
     }
     .await;
-    call.replies.finish(outcome);
+    call.finish(outcome).await;
 }
 
 async fn stdin(agent: &Rc<Agent>, mut call: Call) {
@@ -195,7 +195,7 @@ async fn stdin(agent: &Rc<Agent>, mut call: Call) {
         Ok(()) => call.replies.send(&StdinResponse {}).await,
         Err(status) => Err(status),
     };
-    call.replies.finish(outcome);
+    call.finish(outcome).await;
 }
 
 fn resize(agent: &Agent, request: ResizeRequest) -> Result<ResizeResponse> {
@@ -282,3 +282,6 @@ async fn sync(_: SyncRequest) -> Result<SyncResponse> {
         .map_err(|error| Status::internal(format!("sync broke off: {error}")))?;
     Ok(SyncResponse {})
 }
+
+#[cfg(test)]
+mod tests;

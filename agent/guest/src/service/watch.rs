@@ -13,14 +13,9 @@ use crate::watch::Watcher;
 
 const QUEUE: usize = 4;
 
-pub async fn watch(call: Call) {
-    let Call {
-        mut requests,
-        mut replies,
-        ..
-    } = call;
-    let outcome = run(&mut requests, &mut replies).await;
-    replies.finish(outcome);
+pub async fn watch(mut call: Call) {
+    let outcome = run(&mut call.requests, &mut call.replies).await;
+    call.finish(outcome).await;
 }
 
 async fn run(requests: &mut Requests, replies: &mut Replies) -> Result<()> {
