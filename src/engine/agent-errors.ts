@@ -31,6 +31,26 @@ export function fromAgent(error: unknown, context: string, reason?: string): Kil
   });
 }
 
+/** What an agent answers when it will not, however often it is asked. Every other failure may be the way's alone. */
+const REFUSALS: ReadonlySet<number> = new Set([
+  Code.InvalidArgument,
+  Code.NotFound,
+  Code.AlreadyExists,
+  Code.PermissionDenied,
+  Code.FailedPrecondition,
+  Code.OutOfRange,
+  Code.Unimplemented,
+]);
+
+/**
+ * True where the agent has refused the call. A stream that broke says nothing about what became of the call: it may
+ * have been taken ("Premature close" is Unknown or Internal), so that only a call that does no harm twice is asked again.
+ */
+export function isRefusal(error: unknown): boolean {
+  if (!(error instanceof ConnectError) || error.cause instanceof KilnError) return false;
+  return REFUSALS.has(error.code);
+}
+
 const KNOWN: ReadonlySet<number> = new Set(Object.values(Code));
 
 /** "Internal" is kiln's own word for its bugs: a guest that fails, or that breaks HTTP/2, is none of them. */

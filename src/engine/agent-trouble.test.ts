@@ -95,6 +95,34 @@ describe("an agent that breaks the protocol", () => {
   });
 });
 
+describe("an agent whose answers are lost", () => {
+  it("is asked to stop again, and its VMM is not ended for it", async () => {
+    world.behaviours = [{ lostAnswers: 2 }];
+    const { entry, vmm } = await started();
+    await engine.verbs.stop(entry);
+    const asked = vmm.guest.calls.filter((call) => call === "stop 15 10000");
+    assert.ok(asked.length >= 2, "one was not heard, the answer to the next was lost");
+    assert.deepEqual([entry.state, entry.status.exitCode], ["exited", 143]);
+    assert.ok(vmm.guest.calls.includes("ackExit"), "it ended by itself");
+  });
+
+  it("is asked for the program's end again, on the same session", async () => {
+    world.behaviours = [{ lostAnswers: 2 }];
+    const { entry, vmm } = await started();
+    vmm.guest.exit(7);
+    await engine.verbs.wait(entry, "exited");
+    assert.deepEqual([entry.status.exitCode, vmm.guest.sessions], [7, 1]);
+  });
+
+  it("that refuses to stop is not asked twice", async () => {
+    world.behaviours = [{ refusesStop: true }];
+    const { entry, vmm } = await started();
+    await engine.verbs.stop(entry);
+    assert.deepEqual(vmm.guest.calls, ["stop 15 10000"]);
+    assert.equal(vmm.alive, false);
+  });
+});
+
 describe("an agent that is only silent", () => {
   it("never fails its VM, however often the channel breaks", async () => {
     const { entry, vmm } = await started();

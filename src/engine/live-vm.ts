@@ -149,15 +149,21 @@ export class LiveVm {
     }
   }
 
+  /** Until it is known, or the session or the VM ends: a call that broke alone leaves its session, and is made again. */
   async #awaitExit(session: AgentSession): Promise<void> {
-    try {
-      const { exit } = await session.client.wait({}, { signal: this.#abort.signal });
-      if (exit !== undefined) this.report.resolve(reportedExit(exit));
-    } catch (error) {
-      // The session broke: the next one asks again. The VMM's own end is watched elsewhere.
-      this.#options.log.debug("waiting for the program's end was cut", {
-        why: KilnError.from(error).message,
-      });
+    const signal = this.#abort.signal;
+    for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
+      try {
+        const { exit } = await session.client.wait({}, { signal });
+        if (exit !== undefined) return this.report.resolve(reportedExit(exit));
+      } catch (error) {
+        this.#options.log.debug("waiting for the program's end was cut", {
+          why: KilnError.from(error).message,
+        });
+      }
+      // The next session asks for itself. The VMM's own end is watched elsewhere.
+      if (signal.aborted || this.link.current !== session) return;
+      await delay(pause, signal).catch(() => undefined);
     }
   }
 }

@@ -1,10 +1,11 @@
 // What users do to VMs: start, stop, kill, restart, pause, unpause, remove, wait. Each verb takes the VM's lock, but
 // for kill, which must work while a stop is waiting. Runs themselves are vm-runner.ts's.
 
-import { Code, KilnError } from "../base/errors.js";
+import type { AgentSession } from "../agent/types.js";
+import { KilnError } from "../base/errors.js";
 import type { Abortable } from "../base/progress.js";
 import { delay } from "../base/runtime.js";
-import { fromAgent } from "./agent-errors.js";
+import { fromAgent, isRefusal } from "./agent-errors.js";
 import { type EngineContext, emitVmEvent, isoNow, vmLogger } from "./context.js";
 import { isOver, lifetimeOver } from "./lifetime.js";
 import type { LiveVm } from "./live-vm.js";
@@ -202,24 +203,26 @@ export class VmVerbs {
   }
 
   /**
-   * Asks for as long as the program may take to stop: a session that has just broken is opened again, and its VMM is
-   * ended only where no agent is left to ask.
+   * Asks for as long as the program may take to stop: a session that has just broken is opened again, a call whose
+   * answer was lost is made again (at worst a second signal), and its VMM is ended only where no agent is left to ask.
    *
    * @returns false where the agent can't be asked: only the VMM can be ended then
    */
   async #askToStop(entry: VmEntry, live: LiveVm, signal: number, timeoutMs: number): Promise<boolean> {
     const until = Date.now() + Math.max(timeoutMs, AGENT_CALL_MS);
+    let session: AgentSession | undefined;
     for (;;) {
       const left = Math.max(1, until - Date.now());
       try {
-        const session = await live.link.session({ timeoutMs: left });
+        session = await live.link.session({ timeoutMs: left });
         await session.client.stop({ signal, timeoutMs }, { timeoutMs: left });
         return true;
       } catch (error) {
-        const failure = fromAgent(error, `stop VM ${entry.name}`);
         if (entry.live !== live) return true; // it has ended meanwhile
-        if (failure.code !== Code.Unavailable || Date.now() >= until) {
-          const why = failure.message;
+        // The one before was heard, or the program was quicker: its guest ends by itself.
+        if (session !== undefined && isRefusal(error) && (await hasEnded(session))) return true;
+        if (isRefusal(error) || Date.now() >= until) {
+          const why = fromAgent(error, `stop VM ${entry.name}`).message;
           vmLogger(this.#ctx, entry).warn("the guest can't be asked to stop, so its VMM is ended", { why });
           return false;
         }
@@ -236,6 +239,14 @@ export class VmVerbs {
     await entry.change({ to: "running", at: isoNow(this.#ctx) });
     emitVmEvent(this.#ctx, entry, "unpause");
     await live.setClock();
+  }
+}
+
+async function hasEnded(session: AgentSession): Promise<boolean> {
+  try {
+    return (await session.client.state({}, { timeoutMs: AGENT_CALL_MS })).exit !== undefined;
+  } catch {
+    return false;
   }
 }
 
