@@ -27,7 +27,7 @@ import { settingOf, toEngineSettings, toPullLimits } from "./engine-settings.js"
 import { listenAt } from "./listen.js";
 import { kernelFragments, packageFile, packagePasst, packageVersion } from "./package-files.js";
 import { createProtocolServer } from "./protocol-server.js";
-import { lockRoot } from "./root-lock.js";
+import { lockRoot, lockRunRoot } from "./root-lock.js";
 import { SETTINGS } from "./settings-table.js";
 
 /** One for the host, whatever data roots there are. */
@@ -64,6 +64,8 @@ async function start(config: Config, env: NodeJS.ProcessEnv, log: Logger, steps:
   if (process.getuid?.() === 0) await chmod(cacheOf(paths), 0o711);
   const lock = await lockRoot(paths.data);
   steps.push("unlock the data root", () => lock.release());
+  const runLock = await lockRunRoot(paths.run);
+  steps.push("unlock the run root", () => runLock.release());
 
   const host = await readHost();
   const facts = factsOf(config, paths);

@@ -4,8 +4,8 @@ import { lstat, mkdtemp, readdir, readlink, rm, symlink, writeFile } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { hasReason } from "../base/errors.js";
-import { lockRoot } from "./root-lock.js";
+import { hasReason, type KilnError } from "../base/errors.js";
+import { lockRoot, lockRunRoot } from "./root-lock.js";
 
 let root: string;
 beforeEach(async () => {
@@ -78,5 +78,24 @@ describe("lockRoot", () => {
     await writeFile(join(root, "kilnd.lock"), other);
     await lock.release();
     assert.deepEqual(await readdir(root), ["kilnd.lock"]);
+  });
+});
+
+describe("lockRunRoot", () => {
+  it("lets one kilnd in, whatever its data root, and says what to do", async () => {
+    const lock = await lockRunRoot(root);
+    await assert.rejects(lockRunRoot(root), (error) => {
+      const { message, hint = "" } = error as KilnError;
+      assert.ok(message.includes(`pid ${process.pid}`) && message.includes(root), message);
+      return hasReason(error, "run-root-in-use") && hint.includes("--run-root");
+    });
+    await lock.release();
+    await (await lockRunRoot(root)).release();
+  });
+
+  it("is another lock than the data root's, should both be one directory", async () => {
+    const locks = [await lockRoot(root), await lockRunRoot(root)];
+    for (const lock of locks) await lock.release();
+    assert.deepEqual(await readdir(root), []);
   });
 });

@@ -1,4 +1,4 @@
-// One kilnd for each data root.
+// One kilnd for each data root, and for each run root: two would take each other's sockets for leftovers.
 
 import { join } from "node:path";
 import { Code, KilnError } from "../base/errors.js";
@@ -7,6 +7,7 @@ import { type FileLock, lockFile, namedHolder } from "../base/lock-file.js";
 import type { ProcessId } from "../base/processes.js";
 
 const FILE = "kilnd.lock";
+const RUN_FILE = "run.lock";
 
 /**
  * Held twice: in the kernel, for kilnds that don't see each other's processes, and by name, for the message and for
@@ -33,10 +34,32 @@ export async function lockRoot(dataRoot: string, self?: ProcessId): Promise<File
   }
 }
 
+/**
+ * @param self default: this process
+ * @throws KilnError failed_precondition `run-root-in-use`
+ */
+export function lockRunRoot(runRoot: string, self?: ProcessId): Promise<FileLock> {
+  return lockFile(join(runRoot, RUN_FILE), (holder) => runRootInUse(runRoot, holder), self);
+}
+
 function inUse(dataRoot: string, holder: ProcessId | undefined): KilnError {
-  const who = holder === undefined ? "another kilnd" : `another kilnd (pid ${holder.pid})`;
-  return new KilnError(Code.FailedPrecondition, `${dataRoot} is used by ${who}`, {
+  return new KilnError(Code.FailedPrecondition, `${dataRoot} is used by ${nameOf(holder)}`, {
     reason: "data-root-in-use",
     hint: "use that one, or give this one a root of its own with KILN_ROOT",
   });
+}
+
+function runRootInUse(runRoot: string, holder: ProcessId | undefined): KilnError {
+  return new KilnError(
+    Code.FailedPrecondition,
+    `the sockets of VMs can't be kept in ${runRoot}: ${nameOf(holder)} with another data root keeps its own there`,
+    {
+      reason: "run-root-in-use",
+      hint: "give this one a run root of its own too, with --run-root or, for all roots together, KILN_ROOT",
+    },
+  );
+}
+
+function nameOf(holder: ProcessId | undefined): string {
+  return holder === undefined ? "another kilnd" : `another kilnd (pid ${holder.pid})`;
 }

@@ -14,7 +14,8 @@ export const OWNER_VARIABLE = "KILN_OWNER";
 
 const KEY_FILE = "owner.key";
 const KEY = /^[0-9a-f]{64}\n$/;
-const MARK = /(?:^|\0)KILN_OWNER=([0-9a-f]{16})\.([0-9a-f]{64})\0/;
+const TOKEN = /^([0-9a-f]{16})\.([0-9a-f]{64})$/;
+const MARK = /(?:^|\0)KILN_OWNER=([0-9a-f]{16}\.[0-9a-f]{64})\0/;
 /** Of an environment; the processes that kilnd starts have small ones. */
 const MOST_ENVIRONMENT = 64 * 1024;
 
@@ -45,8 +46,20 @@ export class OwnerMark {
 
   /** What every process started for the VM of this run directory gets. */
   environment(runDirectory: string): Readonly<Record<string, string>> {
+    return { [OWNER_VARIABLE]: this.token(runDirectory) };
+  }
+
+  /** The mark itself, of a VM by the name of its run directory. */
+  token(runDirectory: string): string {
     const name = basename(runDirectory);
-    return { [OWNER_VARIABLE]: `${name}.${this.#sign(name)}` };
+    return `${name}.${this.#sign(name)}`;
+  }
+
+  /** The name that a mark of this root's bears; undefined for another's. */
+  nameIn(token: string): string | undefined {
+    const [, name = "", signature = ""] = TOKEN.exec(token) ?? [];
+    if (name === "") return undefined;
+    return timingSafeEqual(Buffer.from(this.#sign(name)), Buffer.from(signature)) ? name : undefined;
   }
 
   /** The name of the run directory that a process was started for; undefined where no kilnd of this root did. */
@@ -56,10 +69,7 @@ export class OwnerMark {
 
   /** @param environment as /proc/<pid>/environ has it */
   parse(environment: string): string | undefined {
-    const [, name = "", signature = ""] = MARK.exec(environment) ?? [];
-    if (name === "") return undefined;
-    const expected = Buffer.from(this.#sign(name));
-    return timingSafeEqual(expected, Buffer.from(signature)) ? name : undefined;
+    return this.nameIn(MARK.exec(environment)?.[1] ?? "");
   }
 
   #sign(name: string): string {

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { access, readFile, rename, symlink, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { access, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { basename, join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import {
   configOf,
@@ -14,8 +15,10 @@ import {
 import { silentLogger } from "../base/log.js";
 import { vmRunDirectory } from "../base/paths.js";
 import { identifyProcess } from "../base/processes.js";
+import { writeProcessRecord } from "../vmm/index.js";
 import type { Engine } from "./engine.js";
 import { OwnerMark } from "./owner-mark.js";
+import { markOf, markRunDirectory } from "./run-directories.js";
 import type { VmEntry } from "./vm-entry.js";
 
 let world: World;
@@ -119,3 +122,73 @@ describe("a VMM on record of a VM that runs", () => {
     assert.equal(vmm.signalCode, "SIGKILL");
   });
 });
+
+describe("a run root with more than this kilnd's directories", () => {
+  /** Another data root whose run root is this one, by another path. */
+  async function otherKilnd(): Promise<{ other: World; kilnd: Engine }> {
+    const other = await createWorld();
+    await symlink(runRoot(), join(other.root, "run"));
+    return { other, kilnd: await startEngine(other) };
+  }
+
+  it("loses none of another data root's, whether its VMs run or not", async () => {
+    const { entry, vmm } = await running();
+    const stale = await directoryOf("ef".repeat(32));
+    const mark = new OwnerMark();
+    await mark.open(join(world.root, "data"), silentLogger);
+    await markRunDirectory({ mark }, stale);
+    const { other, kilnd } = await otherKilnd();
+    try {
+      await assertUntouched(entry, vmm, "another kilnd has started");
+      await access(stale);
+      assert.deepEqual((await kilnd.system.diskUsage()).leaks, []);
+    } finally {
+      await kilnd.close();
+      await destroyWorld(other);
+    }
+    await nextKilnd(entry.id, () => ({}));
+    await assert.rejects(access(stale), { code: "ENOENT" });
+  });
+
+  it("keeps what an earlier release left unmarked while a process uses it", async () => {
+    const [listened, named, recorded, idle] = await Promise.all(
+      ["1", "2", "3", "4"].map((digit) => directoryOf(digit.repeat(64))),
+    );
+    assert.ok(listened && named && recorded && idle);
+    const server = createServer().listen(join(listened, "qmp.sock"));
+    await once(server, "listening");
+    helpers.push(
+      spawn("/bin/sh", ["-c", "read x", join(named, "qmp.sock")], { stdio: ["pipe", "ignore", "ignore"] }),
+    );
+    const self = await identifyProcess(process.pid);
+    assert.ok(self);
+    const facts = { vmId: "3".repeat(64), driver: "qemu", executable: process.execPath, uid: 0 } as const;
+    writeProcessRecord(recorded, { version: 1, spawned: self, ...facts });
+    try {
+      engine = await startEngine(world);
+      assert.deepEqual(
+        (await readdir(join(runRoot(), "v"))).sort(),
+        [listened, named, recorded].map((path) => basename(path)).sort(),
+      );
+    } finally {
+      server.close();
+    }
+  });
+
+  it("has the directory of a VM that runs marked, where an earlier release did not", async () => {
+    const { entry } = await running();
+    const directory = vmRunDirectory(runRoot(), entry.id);
+    await rm(join(directory, "owner"), { force: true });
+    await nextKilnd(entry.id, () => ({}));
+    const mark = new OwnerMark();
+    await mark.open(join(world.root, "data"), silentLogger);
+    assert.equal(await markOf({ mark }, directory), "ours");
+    assert.equal(await markOf({ mark: new OwnerMark() }, directory), "another's");
+  });
+});
+
+async function directoryOf(id: string): Promise<string> {
+  const directory = vmRunDirectory(runRoot(), id);
+  await mkdir(directory, { recursive: true });
+  return directory;
+}

@@ -1,12 +1,15 @@
 // The directories of VMs' sockets below the run root: which is whose, and which of them go when kilnd starts.
 
-import { readdir, rm, stat } from "node:fs/promises";
+import { constants } from "node:fs";
+import { readdir, rm, stat, writeFile } from "node:fs/promises";
 import { basename, isAbsolute, join } from "node:path";
+import { errnoOf, KilnError } from "../base/errors.js";
 import { makeDirectory } from "../base/files.js";
 import { vmRunDirectory } from "../base/paths.js";
+import { Pinned } from "../base/pinned.js";
 import type { EngineContext } from "./context.js";
 import type { VmEntry } from "./vm-entry.js";
-import { type FoundVmm, killVmms } from "./vmm-processes.js";
+import { type FoundVmm, isInUse, killVmms } from "./vmm-processes.js";
 
 /**
  * Where the sockets of a VM that runs are. Its name always follows from the VM's id; the place on record counts where
@@ -42,8 +45,50 @@ export async function removeOrphans(
   const root = await makeDirectory(join(ctx.runRoot, "v"));
   await ctx.ownership.openPassage(root);
   for (const name of await readdir(root)) {
-    if (!names.has(name)) await rm(join(root, name), { recursive: true, force: true });
+    const directory = join(root, name);
+    // Of a release that marked none: the next start of whatever kilnd then knows whose it is.
+    if (names.has(name)) await markRunDirectory(ctx, directory).catch(() => undefined);
+    else if (await mayGo(ctx, directory)) await rm(directory, { recursive: true, force: true });
   }
+}
+
+const MARK_FILE = "owner";
+const MOST_MARK = 128;
+
+/** Says whose the directory is. One that is marked keeps its mark. */
+export async function markRunDirectory(
+  { mark }: Pick<EngineContext, "mark">,
+  directory: string,
+): Promise<void> {
+  try {
+    await writeFile(join(directory, MARK_FILE), mark.token(directory), { flag: "wx", mode: 0o600 });
+  } catch (error) {
+    if (errnoOf(error) !== "EEXIST") throw KilnError.from(error, `mark ${directory}`);
+  }
+}
+
+/** "unmarked": of an earlier release. Another kilnd's are not ours to judge, whether they are in use or not. */
+export async function markOf(
+  { mark }: Pick<EngineContext, "mark">,
+  directory: string,
+): Promise<"ours" | "another's" | "unmarked"> {
+  const token = await readMark(join(directory, MARK_FILE)).catch(() => "");
+  if (token === "") return "unmarked";
+  return mark.nameIn(token) === basename(directory) ? "ours" : "another's";
+}
+
+async function readMark(path: string): Promise<string> {
+  await using pinned = await Pinned.open(path, { kind: "file" });
+  await using file = await pinned.reopen(constants.O_RDONLY | constants.O_NONBLOCK);
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(MOST_MARK), 0, MOST_MARK, 0);
+  return buffer.toString("latin1", 0, bytesRead);
+}
+
+async function mayGo(ctx: EngineContext, directory: string): Promise<boolean> {
+  const owner = await markOf(ctx, directory);
+  const keeps = owner === "another's" || (owner === "unmarked" && (await isInUse(directory)));
+  if (keeps) ctx.log.info("a run directory is another kilnd's; it stays", { directory });
+  return !keeps;
 }
 
 /** Whatever directory it seems to be of: it is the VMM of a VM that lives. */

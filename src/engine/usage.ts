@@ -5,6 +5,7 @@ import { basename, join } from "node:path";
 import { directoryBytes } from "../base/files.js";
 import { vmRunDirectory } from "../base/paths.js";
 import type { EngineContext } from "./context.js";
+import { markOf } from "./run-directories.js";
 import { isLive } from "./vm-state.js";
 import { findVmms } from "./vmm-processes.js";
 
@@ -121,18 +122,25 @@ async function findLeaks(ctx: EngineContext): Promise<string[]> {
   const launched = entries.filter(({ state, status }) => isLive(state) || status.launch !== undefined);
   const names = new Set(launched.map(({ id }) => basename(vmRunDirectory(ctx.runRoot, id))));
   const vmms = (await findVmms(ctx)).filter(({ runDirectory }) => !names.has(basename(runDirectory)));
-  const runs = (await readdir(join(ctx.runRoot, "v")).catch(() => [])).map((name) =>
-    join(ctx.runRoot, "v", name),
-  );
+  const runs = await strayRunDirectories(ctx, names);
   const asides = await readdir(join(ctx.dataRoot, "quarantine")).catch(() => []);
   return [
     // A VM that is being made or removed at this very moment is no leak: its directory begins with a dot.
     ...(await ctx.store.strays(known)).filter((path) => !/\/\.[^/]*$/.test(path)),
     ...(await ctx.bases.strays()),
-    ...runs.filter((path) => !names.has(basename(path))),
+    ...runs,
     ...vmms.map(({ process, runDirectory }) => `process ${process.pid} (${runDirectory})`),
     ...asides.map((name) => join(ctx.dataRoot, "quarantine", name)),
   ];
+}
+
+async function strayRunDirectories(ctx: EngineContext, known: ReadonlySet<string>): Promise<string[]> {
+  const strays: string[] = [];
+  for (const name of await readdir(join(ctx.runRoot, "v")).catch(() => [])) {
+    const directory = join(ctx.runRoot, "v", name);
+    if (!known.has(name) && (await markOf(ctx, directory)) !== "another's") strays.push(directory);
+  }
+  return strays;
 }
 
 function sum(values: Iterable<number>): number {

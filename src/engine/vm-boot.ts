@@ -20,6 +20,7 @@ import { guestPlatform, requireRunnable } from "./guest-platform.js";
 import { requireDisk, requireMemory } from "./host.js";
 import type { BootAssets } from "./kernel-assets.js";
 import { LiveVm } from "./live-vm.js";
+import { markRunDirectory } from "./run-directories.js";
 import { orAborted } from "./shared-work.js";
 import { withConsole } from "./vm-end.js";
 import type { VmEntry } from "./vm-entry.js";
@@ -222,6 +223,7 @@ async function makeDirectories(
   if (byName) await ctx.ownership.openPassage(ctx.store.directory(entry.id));
   for (const directory of [spec.runDirectory, spec.stateDirectory]) {
     await makeDirectory(directory);
+    if (directory === spec.runDirectory) await markRunDirectory(ctx, directory);
     await ctx.ownership.give(directory, byName ? entry.record.uid : process.getuid?.());
   }
 }

@@ -3,7 +3,7 @@
 // directory. Never the words of a command line: those name whatever their user likes.
 
 import { readdir, readFile, readlink } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { vmRunDirectory } from "../base/paths.js";
 import {
   identifyProcess,
@@ -88,6 +88,25 @@ export async function findUnmarked(
     if (traits !== undefined && ownership.owns(traits.uid)) found.push({ process: identity, runDirectory });
   }
   return found;
+}
+
+/**
+ * Whether some process, whoever's, uses the run directory: it is on record there, listens on a socket in it, or has it on
+ * its command line. A hint to leave the directory alone, never a proof whose it is.
+ */
+export async function isInUse(runDirectory: string): Promise<boolean> {
+  const record = await readProcessRecord(runDirectory);
+  for (const process of [record?.vmm, record?.spawned]) {
+    if (process !== undefined && (await isAlive(process))) return true;
+  }
+  // By its name, which is a hash: the same directory may have been reached by another path.
+  const name = `/${basename(runDirectory)}`;
+  if (namesDirectory(await readFile("/proc/net/unix", "latin1").catch(() => ""), name)) return true;
+  for (const pid of await readdir("/proc")) {
+    if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
+    if (namesDirectory(await readFile(`/proc/${pid}/cmdline`, "latin1").catch(() => ""), name)) return true;
+  }
+  return false;
 }
 
 /** Pure. */

@@ -5,6 +5,7 @@ import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { lockRunRoot } from "../../src/daemon/root-lock.js";
 import { DAEMON, run, TYPESCRIPT } from "./harness.js";
 
 const OTHER = 65_534;
@@ -46,6 +47,18 @@ describe("kilnd", () => {
       assert.match(await refusal(root, [flag]), /shared can't be trusted/);
     }
     assert.deepEqual(await readdir(open), []);
+  });
+
+  it("refuses a run root that a kilnd with another data root uses, and touches nothing in it", async () => {
+    const root = await directory("second", 0o755);
+    const first = await directory("first-run", 0o700);
+    await mkdir(join(first, "v/0123456789abcdef"), { recursive: true });
+    const lock = await lockRunRoot(first);
+    const stderr = await refusal(root, [`--run-root=${first}`]);
+    assert.ok(stderr.includes(`another kilnd (pid ${process.pid})`), stderr);
+    assert.match(stderr, /^hint: .*--run-root/m);
+    assert.deepEqual(await readdir(join(first, "v")), ["0123456789abcdef"]);
+    await lock.release();
   });
 
   it("reads no configuration that somebody else can write", async () => {
