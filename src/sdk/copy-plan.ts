@@ -93,6 +93,16 @@ export function baseName(path: string): string {
   return trimmed(path).replace(/^.*\//s, "");
 }
 
+/** The name that a file at `path` has. @throws KilnError invalid_argument `bad-path` where only a directory can be */
+export function fileName(path: string): string {
+  const name = baseName(path);
+  if (name !== "" && name !== ".." && name !== "." && !endsInDirectory(path)) return name;
+  throw new KilnError(Code.InvalidArgument, `write ${JSON.stringify(path)}: the path names no file`, {
+    reason: "bad-path",
+    hint: "end it with the file's own name, without a slash behind it",
+  });
+}
+
 /** What the last part is in: "/a" for "/a/b", "/" for "/a", "." for "a". */
 export function parentName(path: string): string {
   const whole = trimmed(path);

@@ -222,6 +222,17 @@ describe("vm.fs", () => {
     await assert.rejects(vm.fs.read("/none"), (error) => hasReason(error, "no-such-path"));
   });
 
+  it("writes no file without a name of its own", async () => {
+    kilnd.add("web");
+    const vm = await kiln.vms.get("web");
+    for (const path of ["", "/", ".", "..", "/srv/", "/srv//", "/srv/.", "/srv/..", "/srv/./"]) {
+      await assert.rejects(vm.fs.write(path, "x"), (error) => hasReason(error, "bad-path"), path);
+    }
+    await vm.fs.write("/new\nline/name\nof two", "x");
+    const archive = kilnd.archives.get("/new\nline");
+    assert.ok(archive?.includes("\0name\nof two\0"), "under its whole name");
+  });
+
   it("says why kilnd refused an archive that is still being sent", async () => {
     kilnd.add("web");
     const vm = await kiln.vms.get("web");

@@ -3,7 +3,7 @@
 import { Code, errnoOf, hasReason, KilnError } from "../base/errors.js";
 import { utf8OrThrow } from "../base/utf8.js";
 import { numberOf } from "./convert.js";
-import { type CopyTarget, cleanPath, noSuchDirectory, parentName } from "./copy-plan.js";
+import { type CopyTarget, cleanPath, fileName, noSuchDirectory, parentName } from "./copy-plan.js";
 import type { CallOptions } from "./deadline.js";
 import { Listing } from "./listing.js";
 import type { Calls } from "./scoped-calls.js";
@@ -171,9 +171,10 @@ export class VmFiles {
   async write(path: string, data: string | Uint8Array, options: WriteOptions = {}): Promise<void> {
     const { encodeTarHeader, paddingOf } = await import("../base/tar-format.js");
     const { TAR_END } = await import("./tar-stream.js");
+    const name = fileName(path);
     const content = typeof data === "string" ? Buffer.from(data) : data;
     const header = encodeTarHeader({
-      name: nameBytes(path),
+      name: latin1(name),
       type: "file",
       mode: options.mode ?? 0o644,
       uid: options.uid ?? 0,
@@ -304,6 +305,7 @@ function kindOf(type: number): CopyTarget["kind"] {
 }
 
 /** A name as archives carry it. */
+function latin1<Name extends string | undefined>(name: Name): Name;
 function latin1(name: string | undefined): string | undefined {
   return name === undefined ? undefined : Buffer.from(name).toString("latin1");
 }
@@ -319,10 +321,6 @@ function isMissing(error: unknown): boolean {
   const notFound =
     error instanceof KilnError && error.code === Code.NotFound && !hasReason(error, "vm-not-found");
   return notFound || errnoOf(error) === "ENOENT";
-}
-
-function nameBytes(path: string): string {
-  return Buffer.from(path.replace(/^.*\//, "")).toString("latin1");
 }
 
 function notAFile(path: string, what: string): KilnError {

@@ -111,10 +111,11 @@ impl Unpacker {
     fn entry<R: Read>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> io::Result<u64> {
         let mut parents = parts(&entry.path)?;
         let Some(last) = parents.pop() else {
-            // The directory itself.
-            if entry.kind == Kind::Directory {
-                self.directories.push((Vec::new(), entry.clone()));
+            // The directory itself; anything else would be lost without a word.
+            if entry.kind != Kind::Directory {
+                return Err(bad("an entry that is no directory has no name"));
             }
+            self.directories.push((Vec::new(), entry.clone()));
             return Ok(0);
         };
         let name = c_string(&last)?;

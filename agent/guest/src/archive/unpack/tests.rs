@@ -146,6 +146,22 @@ fn an_absolute_name_lands_inside() {
 }
 
 #[test]
+fn only_a_directory_goes_without_a_name() {
+    let scratch = Scratch::new("nameless");
+    for name in ["", "/", "./", "/."] {
+        for kind in [Kind::File, Kind::Symlink, Kind::Fifo] {
+            let bytes = archive(&[(own(name, kind), b"")]);
+            let done = unpack(&bytes[..], &scratch.0, PLAIN);
+            // An old way to write a directory.
+            let is_directory = kind == Kind::File && name.ends_with('/');
+            assert_eq!(done.is_ok(), is_directory, "{kind:?} {name:?}");
+        }
+        let bytes = archive(&[(own(name, Kind::Directory), b"")]);
+        assert!(unpack(&bytes[..], &scratch.0, PLAIN).is_ok(), "{name:?}");
+    }
+}
+
+#[test]
 fn replaces_files_and_merges_directories() {
     let scratch = Scratch::new("merge");
     let old = scratch.make("d");
