@@ -34,10 +34,10 @@ export class VmmBench implements AsyncDisposable {
     this.#makeDriver = makeDriver;
   }
 
-  static async open(makeDriver: DriverFactory): Promise<VmmBench> {
+  static async open(makeDriver: DriverFactory, makeGuest = makeTestGuest): Promise<VmmBench> {
     const root = await mkdtemp(join(tmpdir(), "kv-"));
     await mkdir(join(root, "cache"));
-    return new VmmBench(root, await makeTestGuest(root), makeDriver);
+    return new VmmBench(root, await makeGuest(root), makeDriver);
   }
 
   newDriver(): VmmDriver {

@@ -8,6 +8,8 @@ export interface ApiFacts {
   readonly id: string;
   readonly version: string;
   flushMetrics(): void;
+  /** A call has come while the configuration file's VM starts. */
+  waits(): void;
 }
 
 const MAX_BODY_BYTES = 51_200;
@@ -29,6 +31,7 @@ const RESOURCES: Readonly<Record<string, { shape: ShapeName; idField?: string }>
 /** `ready` holds all answers back until the configuration file's VM has started. */
 export function createApi(vm: Microvm, facts: ApiFacts, ready: Promise<unknown>): Server {
   return createServer((request, response) => {
+    facts.waits();
     void ready.then(() => answer(vm, facts, request, response));
   });
 }

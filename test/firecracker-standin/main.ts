@@ -3,6 +3,7 @@
 // fail there for its form. For tests only.
 
 import { constants, existsSync, openSync, readFileSync, writeSync } from "node:fs";
+import { deferred, delay } from "../../src/base/runtime.js";
 import { createApi } from "./api.js";
 import { ArgumentError, parseArguments, type StandinArguments } from "./arguments.js";
 import { ActionError, Microvm } from "./microvm.js";
@@ -10,6 +11,7 @@ import { type Body, BodyError, readConfigFile } from "./schema.js";
 
 // Not 1.16: its pause cuts a guest off, which this one does not.
 const VERSION = "1.15.1";
+const API_FIRST_MS = 25;
 const EXIT = { ok: 0, generic: 1, badConfiguration: 152, badArguments: 153 } as const;
 
 /** Writes without waiting; a full FIFO loses bytes, as it does with the real one. */
@@ -52,6 +54,7 @@ class Standin {
   readonly #log: Sink | undefined;
   readonly #metrics: Sink | undefined;
   readonly #console: Sink;
+  #isAsked = false;
   readonly vm: Microvm;
 
   constructor({ values }: StandinArguments) {
@@ -92,10 +95,15 @@ class Standin {
   async run({ flags, values }: StandinArguments): Promise<void> {
     this.say(`Running Firecracker v${VERSION}`);
     const config = values.get("config-file");
-    const started = config === undefined ? Promise.resolve() : this.#boot(inJail(config));
+    const started = deferred<void>();
     if (!flags.has("no-api"))
-      await this.#serve(inJail(values.get("api-sock") ?? "/run/firecracker.socket"), started);
-    await started;
+      await this.#serve(inJail(values.get("api-sock") ?? "/run/firecracker.socket"), started.promise);
+    if (config !== undefined) {
+      // The real one answers at its socket some time before its guest runs, or fails to.
+      await delay(API_FIRST_MS);
+      await this.#boot(inJail(config));
+    }
+    started.resolve();
   }
 
   async #boot(path: string): Promise<void> {
@@ -106,6 +114,13 @@ class Standin {
       this.say("Successfully started microvm that was configured from one single json");
       this.flushMetrics();
     } catch (error) {
+      // The real one's API panics on an answer that will never come, before the reason is written.
+      if (this.#isAsked) {
+        this.say(
+          "Firecracker panicked at src/firecracker/src/api_server/mod.rs; VMM disconnected: RecvError",
+        );
+        process.kill(process.pid, "SIGABRT");
+      }
       const known =
         error instanceof BodyError || error instanceof ActionError || error instanceof SyntaxError;
       this.say(`Configuration for VMM from one single json failed: ${(error as Error).message}`);
@@ -120,7 +135,14 @@ class Standin {
       this.say(`Failed to open the API socket at: ${path}. Check that it is not already used.`);
       this.end(EXIT.generic);
     }
-    const facts = { id: this.#id, version: VERSION, flushMetrics: () => this.flushMetrics() };
+    const facts = {
+      id: this.#id,
+      version: VERSION,
+      flushMetrics: () => this.flushMetrics(),
+      waits: () => {
+        this.#isAsked = true;
+      },
+    };
     const server = createApi(this.vm, facts, ready);
     server.keepAliveTimeout = 0;
     server.headersTimeout = 0;

@@ -2,7 +2,7 @@
 // machine. It dies with this process: a Firecracker is one process.
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { accessSync, constants, existsSync, statSync } from "node:fs";
+import { accessSync, closeSync, constants, existsSync, openSync, readSync, statSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname } from "node:path";
@@ -114,6 +114,7 @@ export class Microvm {
     const others = [this.#vsock, this.#balloon, this.#entropy].filter(Boolean).length;
     const devices = this.#drives.size + this.#nets.size + others;
     if (devices > MAX_DEVICES) throw new ActionError("Start microvm error: no more device slots");
+    checkKernel(String(this.#bootSource.kernel_image_path));
     await this.#startMachine(this.#bootSource);
     this.#state = "Running";
   }
@@ -286,6 +287,18 @@ function netArguments(net: Body, index: number): string[] {
 
 function checkId(id: string): void {
   if (!/^[A-Za-z0-9_]+$/.test(id)) throw new ActionError("The provided ID contains invalid characters");
+}
+
+/** Looked at when the VM starts, not when it is named. */
+function checkKernel(path: string): void {
+  const magic = Buffer.alloc(4);
+  const file = openSync(path, "r");
+  readSync(file, magic);
+  closeSync(file);
+  if (magic.toString("latin1") !== "\x7fELF")
+    throw new ActionError(
+      "System configuration error: Cannot load kernel due to invalid memory configuration or invalid kernel image: Kernel Loader: failed to load ELF kernel image",
+    );
 }
 
 function openable(path: string, mode: number, what: string): void {

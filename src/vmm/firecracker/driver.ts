@@ -41,6 +41,8 @@ export interface FirecrackerDriverOptions extends FirecrackerProbeOptions {
 const CONSOLE_LOG = "console.log";
 /** Firecracker itself needs 12 ms; a busy host makes it wait its turn. */
 const START_TIMEOUT_MS = 15_000;
+/** For one whose log says nothing of its start. */
+const SILENT_START_MS = 3_000;
 
 export function createFirecrackerDriver(options: FirecrackerDriverOptions): VmmDriver {
   return new FirecrackerDriver(options);
@@ -102,6 +104,8 @@ class FirecrackerDriver implements VmmDriver {
     handle.read();
     // A start that failed must end the readers too, or its last words would be waited for without end.
     void vmm.ended.then(() => held.release());
+    await untilListening(handle, vmm, options);
+    await untilStarted(handle, vmm, options);
     await untilRunning(handle, vmm, options);
     if (spec.network !== undefined) await this.#connect(plan, vmm, verdict, spec.environment);
     held.release();
@@ -150,6 +154,7 @@ class FirecrackerDriver implements VmmDriver {
     });
     try {
       handle.read();
+      await untilListening(handle, vmm, options);
       await untilRunning(handle, vmm, options);
     } catch (error) {
       if (ended) throw gone(spec);
@@ -207,8 +212,8 @@ async function removeFiles(plan: Pick<FirecrackerPlan, "paths" | "jail">): Promi
   if (plan.jail !== undefined) await removeJail(plan.jail);
 }
 
-/** Returns once the API answers that the guest runs (or is paused: a VM found again). */
-async function untilRunning(handle: FirecrackerHandle, vmm: VmmProcess, options: Abortable): Promise<void> {
+/** Returns once the API's socket takes connections. */
+async function untilListening(handle: FirecrackerHandle, vmm: VmmProcess, options: Abortable): Promise<void> {
   let end: ProcessEnd | undefined;
   void vmm.ended.then((how) => {
     end = how;
@@ -216,14 +221,37 @@ async function untilRunning(handle: FirecrackerHandle, vmm: VmmProcess, options:
   const deadline = Date.now() + START_TIMEOUT_MS;
   for (let waitMs = 1; ; waitMs = Math.min(waitMs * 1.5, 20)) {
     try {
-      await handle.watch();
-      break;
+      return await handle.watch();
     } catch (error) {
       if (end !== undefined) throw await endedAtOnce(handle, end);
       if (Date.now() > deadline) throw error;
     }
     await delay(waitMs, options.signal);
   }
+}
+
+/**
+ * Returns once Firecracker says that it has started its guest, or has ended. Nothing may be asked of its API before: a
+ * call that waits while the start fails makes it panic instead of telling why.
+ */
+async function untilStarted(handle: FirecrackerHandle, vmm: VmmProcess, options: Abortable): Promise<void> {
+  const enough = new AbortController();
+  const signals = [enough.signal, ...(options.signal === undefined ? [] : [options.signal])];
+  const patience = delay(SILENT_START_MS, AbortSignal.any(signals));
+  try {
+    await Promise.race([handle.saysStarted, vmm.ended, patience]);
+  } finally {
+    patience.catch(() => undefined);
+    enough.abort();
+  }
+}
+
+/** Returns once the API answers that the guest runs (or is paused: a VM found again). */
+async function untilRunning(handle: FirecrackerHandle, vmm: VmmProcess, options: Abortable): Promise<void> {
+  let end: ProcessEnd | undefined;
+  void vmm.ended.then((how) => {
+    end = how;
+  });
   try {
     while ((await handle.state()) === "Not started") await delay(5, options.signal);
   } catch (error) {

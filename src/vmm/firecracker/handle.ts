@@ -60,6 +60,11 @@ export class FirecrackerHandle implements VmmHandle {
       .join("; ");
   }
 
+  /** Resolves once its log says that the guest runs. */
+  get saysStarted(): Promise<void> {
+    return this.#words.started;
+  }
+
   /** Reads console, log and metrics; legal once, while somebody holds the FIFOs. */
   read(): void {
     const { paths, log } = this.#parts;

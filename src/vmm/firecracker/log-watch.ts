@@ -1,7 +1,10 @@
 // Firecracker's own log, as far as it is evidence: its last words for people, and whether it said that it ends because
 // its guest has. The process's exit status is lost to a kilnd that did not start it.
 
+import { deferred } from "../../base/runtime.js";
+
 const KEPT_BYTES = 8 * 1024;
+const STARTED = /Successfully started microvm/;
 const CLEAN_END = /exiting successfully/;
 /** What 1.14 to 1.17 say at level Info without any trouble: no reason for an end. */
 const CHATTER = new RegExp(
@@ -15,10 +18,17 @@ const CHATTER = new RegExp(
 );
 
 export class LogWatch {
+  readonly #started = deferred<void>();
   #text = "";
+
+  /** It said that its configuration file's guest runs. */
+  get started(): Promise<void> {
+    return this.#started.promise;
+  }
 
   take(chunk: Buffer): void {
     this.#text = (this.#text + chunk.toString("latin1")).slice(-KEPT_BYTES);
+    if (STARTED.test(this.#text)) this.#started.resolve();
   }
 
   /** True where Firecracker ended by itself with status 0: its guest rebooted. */

@@ -1,0 +1,31 @@
+// The stand-in is as strict as the real Firecracker, by the same tests.
+
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { createFirecrackerDriver } from "../../src/vmm/index.js";
+import { installStandin } from "../firecracker-standin/install.js";
+import { tellsWhyItDoesNotStart } from "./firecracker-start.js";
+import { VmmBench } from "./vmm-bench.js";
+
+let directory: string;
+let firecracker: string;
+before(async () => {
+  directory = await mkdtemp(join(tmpdir(), "kf-"));
+  firecracker = await installStandin(directory);
+});
+after(() => rm(directory, { recursive: true, force: true }));
+
+describe("the stand-in for Firecracker", () => {
+  it("tells why it does not start, and not where its API is asked meanwhile", async () => {
+    const makeDriver = (cacheDirectory: string) =>
+      createFirecrackerDriver({ cacheDirectory, firecracker, trustFirecracker: true });
+    await using bench = await VmmBench.open(makeDriver, async (root) => {
+      const initrd = join(root, "initrd");
+      await writeFile(initrd, "no kernel\n");
+      return { kernel: initrd, initrd };
+    });
+    await tellsWhyItDoesNotStart(bench);
+  });
+});
