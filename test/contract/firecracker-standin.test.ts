@@ -6,12 +6,16 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { createFirecrackerDriver } from "../../src/vmm/index.js";
 import { installStandin } from "../firecracker-standin/install.js";
+import { defaultKernel } from "../fixtures/assets.js";
+import { answersContract } from "./firecracker-answers.js";
 import { tellsWhyItDoesNotStart } from "./firecracker-start.js";
 import { VmmBench } from "./vmm-bench.js";
 
 let directory: string;
 let firecracker: string;
+let kernel: string;
 before(async () => {
+  kernel = (await defaultKernel()).vmlinux;
   directory = await mkdtemp(join(tmpdir(), "kf-"));
   firecracker = await installStandin(directory);
 });
@@ -28,4 +32,7 @@ describe("the stand-in for Firecracker", () => {
     });
     await tellsWhyItDoesNotStart(bench);
   });
+
+  // It is the set-up's kernel that starts, and nobody waits for more of it.
+  answersContract(() => ({ program: firecracker, kernel }));
 });

@@ -1,7 +1,16 @@
 // Firecracker's HTTP API over the microVM: paths, states and refusals as in its swagger file and parsed_request.rs.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { ActionError, type Microvm, PRE_BOOT } from "./microvm.js";
+import type { Microvm } from "./microvm.js";
+import {
+  ActionError,
+  PRE_BOOT,
+  refuseLoad,
+  refuseMissing,
+  refuseSnapshot,
+  refuseUnplug,
+  unknownPath,
+} from "./refusals.js";
 import { type Body, BodyError, readBody, type ShapeName } from "./schema.js";
 
 export interface ApiFacts {
@@ -10,6 +19,8 @@ export interface ApiFacts {
   flushMetrics(): void;
   /** A call has come while the configuration file's VM starts. */
   waits(): void;
+  /** The process ends with an error once this call is answered. */
+  endSoon(): void;
 }
 
 const MAX_BODY_BYTES = 51_200;
@@ -63,11 +74,16 @@ async function route(
     if (text !== "") throw new ActionError("GET request cannot have a body.");
     return get(vm, facts, url);
   }
-  if (method !== "PUT" && method !== "PATCH")
-    throw new ActionError(`Invalid request method and/or path: ${method} ${url}.`);
+  if (method === "DELETE") throw refuseUnplug(vm.state, resource, url);
+  if (method !== "PUT" && method !== "PATCH") throw unknownPath(method, url);
   if (text === "") throw new ActionError(`Empty ${method} request.`);
   const body = parse(text);
-  return method === "PUT" ? put(vm, facts, resource, id, body) : patch(vm, url, body);
+  return method === "PUT" ? put(vm, facts, resource, id, body) : patch(vm, resource, id, url, body);
+}
+
+/** @throws ActionError where the body names another id than the path, or none is in the path */
+function checkSameId(id: string | undefined, body: Body, field: string): void {
+  if (body[field] !== id) throw new ActionError("The id from the path does not match the id from the body!");
 }
 
 function get(vm: Microvm, facts: ApiFacts, url: string): unknown {
@@ -82,19 +98,20 @@ function get(vm: Microvm, facts: ApiFacts, url: string): unknown {
       return vm.machineConfig;
     case "/balloon":
       return vm.balloon;
+    case "/balloon/statistics":
+      throw refuseMissing(vm.state, "Balloon statistics");
     default:
-      throw new ActionError(`Invalid request method and/or path: GET ${url}.`);
+      throw unknownPath("GET", url);
   }
 }
 
 async function put(vm: Microvm, facts: ApiFacts, resource: string, id: string | undefined, body: unknown) {
   if (resource === "actions") return act(vm, facts, readBody("action", body));
+  if (resource === "snapshot") return snapshot(vm, facts, id, body);
   const known = RESOURCES[resource];
-  if (known === undefined) throw new ActionError(`Invalid request method and/or path: PUT ${resource}.`);
+  if (known === undefined) throw unknownPath("PUT", resource);
   const checked = readBody(known.shape, body);
-  if (known.idField !== undefined && checked[known.idField] !== id) {
-    throw new ActionError("The id from the path does not match the id from the body!");
-  }
+  if (known.idField !== undefined) checkSameId(id, checked, known.idField);
   vm.configure(known.shape, checked);
   return undefined;
 }
@@ -110,10 +127,40 @@ async function act(vm: Microvm, facts: ApiFacts, body: Body): Promise<undefined>
   return undefined;
 }
 
-async function patch(vm: Microvm, url: string, body: unknown): Promise<undefined> {
+/** Neither is there; what the real one refuses is refused in its words. */
+function snapshot(vm: Microvm, facts: ApiFacts, what: string | undefined, body: unknown): undefined {
+  if (what === "create") {
+    readBody("snapshot-create", body);
+    throw refuseSnapshot(vm.state);
+  }
+  if (what !== "load") throw unknownPath("PUT", `/snapshot/${what ?? ""}`);
+  readBody("snapshot-load", body);
+  const { refusal, ends } = refuseLoad(vm.state, vm.isConfigured);
+  if (ends) facts.endSoon();
+  throw refusal;
+}
+
+async function patch(
+  vm: Microvm,
+  resource: string,
+  id: string | undefined,
+  url: string,
+  body: unknown,
+): Promise<undefined> {
   if (url === "/vm") await vm.setState(String(readBody("vm-state", body).state));
   else if (url === "/balloon") await vm.updateBalloon(Number(readBody("balloon-update", body).amount_mib));
-  else throw new ActionError(`Invalid request method and/or path: PATCH ${url}.`);
+  else if (url === "/balloon/statistics") {
+    readBody("balloon-statistics", body);
+    throw refuseMissing(vm.state, "Balloon statistics");
+  } else if (resource === "drives") {
+    const checked = readBody("drive-update", body);
+    checkSameId(id, checked, "drive_id");
+    vm.updateDrive(checked);
+  } else if (resource === "network-interfaces") {
+    const checked = readBody("network-update", body);
+    checkSameId(id, checked, "iface_id");
+    throw refuseMissing(vm.state, "Rate limits");
+  } else throw unknownPath("PATCH", url);
   return undefined;
 }
 

@@ -6,7 +6,8 @@ import { constants, existsSync, openSync, readFileSync, writeSync } from "node:f
 import { deferred, delay } from "../../src/base/runtime.js";
 import { createApi } from "./api.js";
 import { ArgumentError, parseArguments, type StandinArguments } from "./arguments.js";
-import { ActionError, Microvm } from "./microvm.js";
+import { Microvm } from "./microvm.js";
+import { ActionError } from "./refusals.js";
 import { type Body, BodyError, readConfigFile } from "./schema.js";
 
 // Not 1.16: its pause cuts a guest off, which this one does not.
@@ -63,14 +64,17 @@ class Standin {
     this.#log = log === undefined ? undefined : new Sink(inJail(log));
     this.#metrics = metrics === undefined ? undefined : new Sink(inJail(metrics));
     this.#console = new Sink("/proc/self/fd/1");
-    this.vm = new Microvm({
-      onConsole: (chunk) => this.#console.write(chunk),
-      onReset: () => this.end(EXIT.ok),
-      onFailure: (why) => {
-        this.say(why);
-        this.end(EXIT.generic);
+    this.vm = new Microvm(
+      {
+        onConsole: (chunk) => this.#console.write(chunk),
+        onReset: () => this.end(EXIT.ok),
+        onFailure: (why) => {
+          this.say(why);
+          this.end(EXIT.generic);
+        },
       },
-    });
+      metrics !== undefined,
+    );
   }
 
   say(text: string): void {
@@ -142,6 +146,7 @@ class Standin {
       waits: () => {
         this.#isAsked = true;
       },
+      endSoon: () => setImmediate(() => this.end(EXIT.generic)),
     };
     const server = createApi(this.vm, facts, ready);
     server.keepAliveTimeout = 0;

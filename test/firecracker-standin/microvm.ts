@@ -2,20 +2,26 @@
 // machine. It dies with this process: a Firecracker is one process.
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { accessSync, closeSync, constants, existsSync, openSync, readSync, statSync } from "node:fs";
+import { constants, existsSync, statSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname } from "node:path";
 import { hostTscKhz } from "../../src/vmm/host-tsc.js";
 import { QmpClient, type QmpEvent } from "../../src/vmm/qemu/client.js";
+import { BALLOON, planMachine } from "./machine.js";
+import {
+  ActionError,
+  checkDriveUpdate,
+  checkId,
+  checkKernel,
+  NO_PCI,
+  openable,
+  POST_BOOT,
+  PRE_BOOT,
+  type VmState,
+} from "./refusals.js";
 import type { Body, ShapeName } from "./schema.js";
 import { VsockBridge } from "./vsock.js";
-
-/** Thrown where the real one answers 400. */
-export class ActionError extends Error {}
-
-export const PRE_BOOT = "The requested operation is not supported before starting the microVM.";
-export const POST_BOOT = "The requested operation is not supported after starting the microVM.";
 
 export interface MicrovmEvents {
   /** What the guest writes to its serial port. */
@@ -43,16 +49,21 @@ export class Microvm {
   #vsock: Body | undefined;
   #balloon: Body | undefined;
   #entropy = false;
-  #state: "Not started" | "Running" | "Paused" = "Not started";
+  #hasMetrics: boolean;
+  /** Something was set that a snapshot would bring. */
+  #isConfigured = false;
+  #state: VmState = "Not started";
   #qmp: QmpClient | undefined;
   #bridge: VsockBridge | undefined;
   #ended: "guest-shutdown" | "guest-reset" | undefined;
 
-  constructor(events: MicrovmEvents) {
+  /** @param hasMetrics by the command line */
+  constructor(events: MicrovmEvents, hasMetrics: boolean) {
     this.#events = events;
+    this.#hasMetrics = hasMetrics;
   }
 
-  get state(): string {
+  get state(): VmState {
     return this.#state;
   }
 
@@ -78,7 +89,19 @@ export class Microvm {
 
   /** PUT of a resource, or a section of the configuration file. */
   configure(shape: ShapeName, body: Body): void {
-    if (this.#state !== "Not started") throw new ActionError(POST_BOOT);
+    if (this.#state !== "Not started") {
+      const isPlugged = shape === "drive" || shape === "network-interface";
+      throw new ActionError(isPlugged ? NO_PCI : POST_BOOT);
+    }
+    if (shape === "logger" || shape === "metrics") {
+      this.#setOutput(shape, body);
+    } else {
+      this.#configure(shape, body);
+      this.#isConfigured ||= shape !== "serial";
+    }
+  }
+
+  #configure(shape: ShapeName, body: Body): void {
     switch (shape) {
       case "boot-source":
         this.#setBootSource(body);
@@ -106,6 +129,16 @@ export class Microvm {
     }
   }
 
+  /** Another file, or other limits, of a drive: looked at, and not done. */
+  updateDrive(body: Body): void {
+    if (this.#state === "Not started") throw new ActionError(PRE_BOOT);
+    checkDriveUpdate(body, this.#drives.has(String(body.drive_id)));
+  }
+
+  get isConfigured(): boolean {
+    return this.#isConfigured;
+  }
+
   async start(): Promise<void> {
     if (this.#state !== "Not started") throw new ActionError(POST_BOOT);
     if (this.#bootSource === undefined) {
@@ -128,10 +161,36 @@ export class Microvm {
   async updateBalloon(amountMib: number): Promise<void> {
     if (this.#state === "Not started") throw new ActionError(PRE_BOOT);
     const balloon = this.balloon;
+    if (!(await this.#guestHasBalloon()))
+      throw new ActionError("Balloon update error: Balloon: Device not activated yet.");
     const memory = Number(this.#machine.mem_size_mib);
     if (amountMib > memory) throw new ActionError("Balloon update error: amount exceeds the memory");
     await this.#qmp?.execute("balloon", { value: (memory - amountMib) * 1024 * 1024 });
     this.#balloon = { ...balloon, amount_mib: amountMib };
+  }
+
+  /** The guest's driver is up. */
+  async #guestHasBalloon(): Promise<boolean> {
+    const path = `/machine/peripheral/${BALLOON}`;
+    const device = (await this.#qmp?.execute("x-query-virtio-status", { path })) as
+      | { status?: { statuses?: readonly string[] } }
+      | undefined;
+    return (device?.status?.statuses ?? []).some((status) => status.startsWith("VIRTIO_CONFIG_S_DRIVER_OK"));
+  }
+
+  #setOutput(shape: "logger" | "metrics", body: Body): void {
+    const path = shape === "logger" ? body.log_path : body.metrics_path;
+    const refuse = (why: string) =>
+      new ActionError(
+        shape === "logger"
+          ? `Logger error: Failed to open target file: ${why}`
+          : `Metrics error: Cannot initialize the metrics system due to bad user input: ${why}`,
+      );
+    if (typeof path === "string" && !existsSync(dirname(path)))
+      throw refuse("No such file or directory (os error 2)");
+    if (shape === "logger") return;
+    if (this.#hasMetrics) throw refuse("Reinitialization of metrics not allowed.");
+    this.#hasMetrics = true;
   }
 
   #setBootSource(body: Body): void {
@@ -199,9 +258,13 @@ export class Microvm {
     if (existsSync(uds))
       throw new ActionError("Vsock error: Error binding to the host-side Unix socket: in use");
     const sockets = { channel: `${uds}.h`, qmp: `${uds}.q`, console: `${uds}.c` };
-    const child = spawn("setpriv", await this.#arguments(source, dirname(uds), sockets), {
-      stdio: ["ignore", "ignore", "pipe"],
+    const argv = planMachine({
+      ...{ source, machine: this.#machine, sockets },
+      ...{ drives: [...this.#drives.values()], nets: [...this.#nets.values()] },
+      ...{ hasBalloon: this.#balloon !== undefined, hasEntropy: this.#entropy },
+      khz: await hostTscKhz(dirname(uds), async () => undefined),
     });
+    const child = spawn("setpriv", argv, { stdio: ["ignore", "ignore", "pipe"] });
     let words = "";
     let gone = false;
     child.stderr.on("data", (chunk: Buffer) => {
@@ -220,35 +283,6 @@ export class Microvm {
     await this.#qmp.execute("cont");
   }
 
-  async #arguments(
-    source: Body,
-    scratch: string,
-    sockets: { channel: string; qmp: string; console: string },
-  ): Promise<string[]> {
-    const khz = await hostTscKhz(scratch, async () => undefined);
-    const line = `${source.boot_args ?? ""} pci=off tsc_early_khz=${khz} tsc=reliable`;
-    const initrd = typeof source.initrd_path === "string" ? ["-initrd", source.initrd_path] : [];
-    const server = (id: string, path: string) => [
-      "-chardev",
-      `socket,id=${id},path=${path},server=on,wait=off`,
-    ];
-    return [
-      ...["--pdeathsig", "KILL", "--", "qemu-system-x86_64"],
-      ...["-M", "microvm,acpi=on", "-accel", "tcg,tb-size=64", "-cpu", "max,erms=off,fsrm=off"],
-      ...["-smp", String(this.#machine.vcpu_count), "-m", `${this.#machine.mem_size_mib}M`],
-      ...["-no-user-config", "-nodefaults", "-display", "none", "-no-reboot", "-S"],
-      ...["-kernel", String(source.kernel_image_path), ...initrd, "-append", line],
-      ...[...server("console", sockets.console), "-serial", "chardev:console"],
-      ...[...server("qmp", sockets.qmp), "-mon", "chardev=qmp,mode=control"],
-      ...[...server("channel", sockets.channel), "-device", "virtio-serial-device,max_ports=2"],
-      ...["-device", "virtserialport,chardev=channel,name=dev.kiln.channel,id=channel-port"],
-      ...[...this.#drives.values()].flatMap(driveArguments),
-      ...[...this.#nets.values()].flatMap(netArguments),
-      ...(this.#balloon === undefined ? [] : ["-device", "virtio-balloon-device,free-page-reporting=on"]),
-      ...(this.#entropy ? ["-object", "rng-builtin,id=r", "-device", "virtio-rng-device,rng=r"] : []),
-    ];
-  }
-
   #take(event: QmpEvent): void {
     if (event.name === "VSERPORT_CHANGE") this.#bridge?.setGuestListens(event.data.open === true);
     if (event.name !== "SHUTDOWN") return;
@@ -261,50 +295,5 @@ export class Microvm {
     // A guest that powered off leaves the real one running, with nothing in it.
     else if (this.#ended === undefined)
       this.#events.onFailure(`qemu: ${child.signalCode ?? child.exitCode} ${words}`);
-  }
-}
-
-/** locking=off: Firecracker does not lock its disks. */
-function driveArguments(drive: Body): string[] {
-  const id = String(drive.drive_id);
-  const readOnly = drive.is_read_only === true;
-  const node = {
-    driver: "raw",
-    "node-name": id,
-    "read-only": readOnly,
-    file: { driver: "file", filename: drive.path_on_host, locking: "off", "read-only": readOnly },
-  };
-  return ["-blockdev", JSON.stringify(node), "-device", `virtio-blk-device,drive=${id}`];
-}
-
-function netArguments(net: Body, index: number): string[] {
-  const mac = typeof net.guest_mac === "string" ? `,mac=${net.guest_mac}` : "";
-  return [
-    ...["-netdev", `tap,id=n${index},ifname=${net.host_dev_name},script=no,downscript=no`],
-    ...["-device", `virtio-net-device,netdev=n${index}${mac}`],
-  ];
-}
-
-function checkId(id: string): void {
-  if (!/^[A-Za-z0-9_]+$/.test(id)) throw new ActionError("The provided ID contains invalid characters");
-}
-
-/** Looked at when the VM starts, not when it is named. */
-function checkKernel(path: string): void {
-  const magic = Buffer.alloc(4);
-  const file = openSync(path, "r");
-  readSync(file, magic);
-  closeSync(file);
-  if (magic.toString("latin1") !== "\x7fELF")
-    throw new ActionError(
-      "System configuration error: Cannot load kernel due to invalid memory configuration or invalid kernel image: Kernel Loader: failed to load ELF kernel image",
-    );
-}
-
-function openable(path: string, mode: number, what: string): void {
-  try {
-    accessSync(path, mode);
-  } catch (error) {
-    throw new ActionError(`${what}: ${(error as Error).message}`);
   }
 }

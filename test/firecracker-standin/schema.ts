@@ -24,6 +24,22 @@ const oneOf =
   (value) =>
     words.includes(String(value));
 
+const u64 = uint(Number.MAX_SAFE_INTEGER);
+/** Null where it may be left out, as of every optional field. */
+const fields =
+  (required: Record<string, Check>, optional: Record<string, Check>): Check =>
+  (value) =>
+    object(value) &&
+    Object.keys(required).every((name) => name in (value as Body)) &&
+    Object.entries(value as Body).every(
+      ([name, content]) =>
+        required[name]?.(content) ??
+        (content === null ? name in optional : (optional[name]?.(content) ?? false)),
+    );
+/** The real one ignores what it does not know in a bucket; here it is a mistake. */
+const bucket = fields({ size: u64, refill_time: u64 }, { one_time_burst: u64 });
+const rateLimiter = fields({}, { bandwidth: bucket, ops: bucket });
+
 const must = (check: Check): Field => ({ check, required: true });
 const may = (check: Check): Field => ({ check: (value) => value === null || check(value), required: false });
 
@@ -46,7 +62,7 @@ const SHAPES = {
     is_read_only: may(bool),
     cache_type: may(oneOf("Unsafe", "Writeback")),
     io_engine: may(oneOf("Sync", "Async")),
-    rate_limiter: may(object),
+    rate_limiter: may(rateLimiter),
     socket: may(text),
   },
   "network-interface": {
@@ -54,8 +70,8 @@ const SHAPES = {
     host_dev_name: must(text),
     guest_mac: may((value) => /^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$/.test(String(value))),
     mtu: may(uint(65535)),
-    rx_rate_limiter: may(object),
-    tx_rate_limiter: may(object),
+    rx_rate_limiter: may(rateLimiter),
+    tx_rate_limiter: may(rateLimiter),
   },
   vsock: { guest_cid: must(uint(0xffffffff)), uds_path: must(text), vsock_id: may(text) },
   balloon: {
@@ -65,8 +81,26 @@ const SHAPES = {
     free_page_hinting: may(bool),
     free_page_reporting: may(bool),
   },
+  "drive-update": { drive_id: must(text), path_on_host: may(text), rate_limiter: may(rateLimiter) },
+  "network-update": {
+    iface_id: must(text),
+    rx_rate_limiter: may(rateLimiter),
+    tx_rate_limiter: may(rateLimiter),
+  },
+  "balloon-statistics": { stats_polling_interval_s: must(uint(65535)) },
+  "snapshot-create": {
+    snapshot_path: must(text),
+    mem_file_path: must(text),
+    snapshot_type: may(oneOf("Full", "Diff")),
+  },
+  "snapshot-load": {
+    snapshot_path: must(text),
+    // The one or the other in the real one; kiln knows the new form.
+    mem_backend: must(fields({ backend_type: oneOf("File", "Uffd"), backend_path: text }, {})),
+    resume_vm: may(bool),
+  },
   "balloon-update": { amount_mib: must(uint(0xffffffff)) },
-  entropy: { rate_limiter: may(object) },
+  entropy: { rate_limiter: may(rateLimiter) },
   logger: {
     log_path: may(text),
     level: may((value) => /^(off|trace|debug|info|warn(ing)?|error)$/i.test(String(value))),
@@ -75,7 +109,7 @@ const SHAPES = {
     module: may(text),
   },
   metrics: { metrics_path: must(text) },
-  serial: { serial_out_path: may(text), rate_limiter: may(object) },
+  serial: { serial_out_path: may(text), rate_limiter: may(bucket) },
   action: { action_type: must(oneOf("InstanceStart", "FlushMetrics", "SendCtrlAltDel")) },
   "vm-state": { state: must(oneOf("Paused", "Resumed")) },
 } as const satisfies Record<string, Record<string, Field>>;
