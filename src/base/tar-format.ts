@@ -61,7 +61,37 @@ export function encodeTarHeader(entry: TarEntry): Buffer {
     seconds: Math.min(Math.max(seconds, 0), MAX_OCTAL_11),
     linkName: entry.linkName,
   });
-  if (records.length === 0) return header;
+  return Buffer.concat([encodeExtension(records), header]);
+}
+
+/**
+ * The header blocks of an entry as it came, but for its names and where it is no file its size: attributes, device
+ * numbers and times stay what they were.
+ *
+ * @param entry what `header` and `pax` make, under its new names
+ */
+export function renameTarHeader(
+  header: RawHeader,
+  pax: ReadonlyMap<string, string>,
+  entry: TarEntry,
+): Buffer {
+  const name = entry.type === "directory" ? `${entry.name}/` : entry.name;
+  const records = [...pax].filter(([key]) => key !== "path" && key !== "linkpath" && key !== "size");
+  if (name.length > 100) records.push(["path", name]);
+  if (entry.linkName.length > 100) records.push(["linkpath", entry.linkName]);
+  if (entry.size > MAX_OCTAL_11) records.push(["size", String(entry.size)]);
+  const block = Buffer.from(header.block);
+  putText(block, 0, 100, name);
+  putText(block, 157, 100, entry.linkName);
+  // Behind POSIX's magic lies the front part of the old name.
+  if (hasPrefix(block)) block.fill(0, 345, 500);
+  writeOctal(block, 124, 12, Math.min(entry.size, MAX_OCTAL_11));
+  writeChecksum(block);
+  return Buffer.concat([encodeExtension(records), block]);
+}
+
+function encodeExtension(records: readonly (readonly [string, string])[]): Buffer {
+  if (records.length === 0) return Buffer.alloc(0);
   const body = Buffer.concat(records.map(([key, value]) => encodePaxRecord(key, value)));
   const extension = encodeUstar({
     name: "PaxHeaders/entry",
@@ -73,7 +103,7 @@ export function encodeTarHeader(entry: TarEntry): Buffer {
     seconds: 0,
     linkName: "",
   });
-  return Buffer.concat([extension, body, Buffer.alloc(paddingOf(body.length)), header]);
+  return Buffer.concat([extension, body, Buffer.alloc(paddingOf(body.length))]);
 }
 
 /** What does not fit the fixed fields. */
@@ -117,19 +147,28 @@ interface Ustar {
 
 function encodeUstar(fields: Ustar): Buffer {
   const block = Buffer.alloc(BLOCK_BYTES);
-  block.write(fields.name.slice(0, 100), 0, "latin1");
+  putText(block, 0, 100, fields.name);
   writeOctal(block, 100, 8, fields.mode);
   writeOctal(block, 108, 8, fields.uid);
   writeOctal(block, 116, 8, fields.gid);
   writeOctal(block, 124, 12, fields.size);
   writeOctal(block, 136, 12, fields.seconds);
   block.write(fields.flag, 156, "latin1");
-  block.write(fields.linkName.slice(0, 100), 157, "latin1");
+  putText(block, 157, 100, fields.linkName);
   block.write("ustar\x0000", 257, "latin1");
   writeOctal(block, 329, 8, 0);
   writeOctal(block, 337, 8, 0);
-  block.write(`${checksum(block).toString(8).padStart(6, "0")}\0 `, 148, "latin1");
+  writeChecksum(block);
   return block;
+}
+
+function putText(block: Buffer, at: number, width: number, text: string): void {
+  block.fill(0, at, at + width);
+  block.write(text.slice(0, width), at, "latin1");
+}
+
+function writeChecksum(block: Buffer): void {
+  block.write(`${checksum(block).toString(8).padStart(6, "0")}\0 `, 148, "latin1");
 }
 
 function writeOctal(block: Buffer, at: number, width: number, value: number): void {
@@ -151,6 +190,7 @@ export function paddingOf(size: number): number {
 
 /** A header block as it stands, extensions not yet applied. */
 export interface RawHeader {
+  readonly block: Buffer;
   readonly flag: string;
   readonly name: string;
   readonly linkName: string;
@@ -169,13 +209,12 @@ export interface RawHeader {
 export function parseTarHeader(block: Buffer): RawHeader | undefined {
   if (block.every((byte) => byte === 0)) return undefined;
   if (readNumber(block, 148, 8) !== checksum(block)) throw badArchive("a header's checksum is wrong");
-  const prefix = block.toString("latin1", 257, 262) === "ustar" ? readText(block, 345, 155) : "";
+  const prefix = hasPrefix(block) ? readText(block, 345, 155) : "";
   const name = readText(block, 0, 100);
-  // GNU's own magic ("ustar  ") keeps times where POSIX keeps the prefix.
-  const posix = block[262] === 0;
   return {
+    block,
     flag: String.fromCharCode(block[156] ?? 0),
-    name: posix && prefix !== "" ? `${prefix}/${name}` : name,
+    name: prefix !== "" ? `${prefix}/${name}` : name,
     linkName: readText(block, 157, 100),
     mode: readNumber(block, 100, 8) & 0o7777,
     uid: readUnsigned(block, 108, 8),
@@ -183,6 +222,11 @@ export function parseTarHeader(block: Buffer): RawHeader | undefined {
     size: readUnsigned(block, 124, 12),
     seconds: readNumber(block, 136, 12),
   };
+}
+
+/** GNU's own magic ("ustar  ") keeps times where POSIX keeps the prefix. */
+function hasPrefix(block: Buffer): boolean {
+  return block.toString("latin1", 257, 263) === "ustar\0";
 }
 
 function readText(block: Buffer, at: number, width: number): string {

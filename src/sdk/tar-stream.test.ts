@@ -48,6 +48,11 @@ function withBase256(header: Buffer, field: { at: number; width: number }, value
   for (let at = field.at + field.width - 1; at >= field.at; at--, rest >>= 8n)
     block[at] = Number(rest & 0xffn);
   block[field.at] = value < 0 ? 0xff : 0x80;
+  return summed(block);
+}
+
+/** With the right checksum. */
+function summed(block: Buffer): Buffer {
   block.fill(0x20, 148, 156);
   const sum = block.reduce((total, byte) => total + byte, 0);
   block.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
@@ -218,6 +223,36 @@ describe("tar stream", () => {
         }
       }),
     );
+  });
+
+  it("keeps attributes, device numbers and times of what it renames", async () => {
+    const blank = { mode: 0o600, uid: 7, gid: 8, size: 0, mtimeMs: 0, linkName: "" } as const;
+    const node = encodeTarHeader({ ...blank, name: "old/null", type: "char" });
+    node.write("0000001\0", 329, "latin1");
+    node.write("0000003\0", 337, "latin1");
+    node.write("p".repeat(20), 345, "latin1"); // a prefix: the old name's front part
+    const file = encodeTarHeader({ ...blank, name: `old/${"n".repeat(120)}`, type: "file", size: 2 });
+    const records = ["path=old/short", "SCHILY.xattr.user.a=\xff\0b", "mtime=1.123456789"];
+    const body = records.map((record) => `${record.length + 4} ${record}\n`).join("");
+    const extension = encodeTarHeader({ ...blank, name: "x", type: "file", size: body.length });
+    extension.write("x", 156, "latin1");
+    const plain = file.subarray(file.length - 512);
+    const pad = (text: string) => Buffer.from(text.padEnd(512, "\0"), "latin1");
+    const bytes = Buffer.concat([summed(node), summed(extension), pad(body), plain, pad("hi"), TAR_END]);
+    const parts: Uint8Array[] = [];
+    const long = `new/${"m".repeat(110)}`;
+    const rename = (name: string) => (name.endsWith("null") ? "new/null" : long);
+    for await (const part of renameTar(chunked(bytes, 100), rename)) parts.push(part);
+    const seen: unknown[] = [];
+    for await (const { entry, data, header, pax } of readTar(chunked(Buffer.concat(parts), 512))) {
+      for await (const chunk of data) seen.push(Buffer.from(chunk).toString());
+      const numbers = header.block.toString("latin1", 329, 345);
+      seen.push(entry.name, entry.type, entry.uid, numbers, pax.get("SCHILY.xattr.user.a"), pax.get("mtime"));
+    }
+    assert.deepEqual(seen, [
+      ...["new/null", "char", 7, "0000001\x000000003\0", undefined, undefined],
+      ...["hi", long, "file", 7, "0000000\x000000000\0", "\xff\0b", "1.123456789"],
+    ]);
   });
 
   it("renames entries and the targets of hard links", async () => {

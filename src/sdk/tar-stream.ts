@@ -3,7 +3,6 @@
 import {
   BLOCK_BYTES,
   badArchive,
-  encodeTarHeader,
   entryOf,
   MAX_EXTENSION_BYTES,
   MAX_EXTENSIONS_BYTES,
@@ -11,6 +10,7 @@ import {
   parsePaxRecords,
   parseTarHeader,
   type RawHeader,
+  renameTarHeader,
   type TarEntry,
 } from "../base/tar-format.js";
 
@@ -18,6 +18,9 @@ import {
 export interface TarMember {
   readonly entry: TarEntry;
   readonly data: AsyncIterable<Uint8Array>;
+  /** Its own header and all that stood before it, as they came. */
+  readonly header: RawHeader;
+  readonly pax: ReadonlyMap<string, string>;
 }
 
 /** Two blocks of zeros: the end of an archive. */
@@ -43,10 +46,10 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
         continue;
       }
       const entry = entryOf(header, pax);
+      const data = bytes.limited(entry.size);
+      yield { entry, data, header, pax };
       pax = new Map();
       extended = 0;
-      const data = bytes.limited(entry.size);
-      yield { entry, data };
       for await (const _ of data);
       await bytes.skip(paddingOf(entry.size));
     }
@@ -144,7 +147,7 @@ class ByteReader {
 }
 
 /**
- * The same archive with other names: how an archive that begins with the source's name lands under the target's.
+ * The same archive with other names, and all else as it came: how an archive that begins with the source's name lands under the target's.
  *
  * @param rename gives the new name, or undefined to leave the entry out
  */
@@ -152,11 +155,11 @@ export async function* renameTar(
   source: AsyncIterable<Uint8Array>,
   rename: (name: string) => string | undefined,
 ): AsyncGenerator<Uint8Array, void> {
-  for await (const { entry, data } of readTar(source)) {
+  for await (const { entry, data, header, pax } of readTar(source)) {
     const name = rename(entry.name);
     const linkName = entry.type === "hardlink" ? rename(entry.linkName) : entry.linkName;
     if (name === undefined || linkName === undefined) continue;
-    yield encodeTarHeader({ ...entry, name, linkName });
+    yield renameTarHeader(header, pax, { ...entry, name, linkName });
     yield* data;
     yield Buffer.alloc(paddingOf(entry.size));
   }
