@@ -64,8 +64,7 @@ export function createVmService(engine: Engine): ServiceImpl<typeof VmService> {
     },
     getVm: ({ vm }) => done(engine.find(vm)),
     async waitVm({ vm, condition }, { signal }) {
-      const entry = engine.find(vm);
-      await engine.verbs.wait(entry, toCondition(condition), { signal });
+      const entry = await engine.wait(vm, toCondition(condition), signal);
       return { exitCode: entry.status.exitCode, status: toStatus(entry) };
     },
     async statPath({ vm, path }, { signal }) {
@@ -104,14 +103,14 @@ async function* createVm(
 
 async function* readLogs(engine: Engine, request: LogsRequest, { signal }: HandlerContext) {
   const { vm, follow, tail } = request;
+  const after = toPlace(request.after);
   if (request.console) {
-    for await (const data of engine.console(vm, { tail, follow, signal })) {
-      yield { stream: OutputStream.STDOUT, data };
+    for await (const { data, next } of engine.console(vm, { tail, follow, after, signal })) {
+      yield { stream: OutputStream.STDOUT, data, next };
     }
     return;
   }
   const [since, until] = [nsFromTimestamp(request.since), nsFromTimestamp(request.until)];
-  const after = toPlace(request.after);
   for await (const chunk of engine.logs(vm, { follow, tail, since, until, after, signal })) {
     const { timeNs, data, next } = chunk;
     yield { stream: STREAMS[chunk.stream], time: timestampFromNs(timeNs), data, next };

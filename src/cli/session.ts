@@ -16,6 +16,8 @@ export interface Program extends AsyncIterable<OutputChunk> {
   close(): Promise<void>;
   /** True while nothing reaches it: what is meant for it ends this process instead. */
   readonly unreachable: boolean;
+  /** True until it has started, where leaving it leaves nothing behind: what asks it to end ends this process. */
+  readonly unstarted?: boolean;
   onStalled: ((message: string) => void) | undefined;
 }
 
@@ -37,6 +39,8 @@ export interface SessionOptions {
 export type SessionEnd = "ended" | "detached";
 
 const PROXIED: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"];
+/** What asks a program to end. */
+const ENDING: readonly NodeJS.Signals[] = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"];
 /** As Docker: who presses Ctrl-C so often wants out, whatever the program thinks. */
 const IMPATIENCE = 3;
 /** Ctrl-C, as a raw terminal gives it. */
@@ -99,7 +103,8 @@ function forwardStdin(
   const filter = new DetachFilter(onTerminal ? options.detachKeys : []);
   const onData = (chunk: Buffer) => {
     // Nobody there makes a signal of the key.
-    if (onTerminal && program.unreachable && chunk.includes(INTERRUPT_KEY)) return leave("interrupted");
+    const nobody = program.unreachable || program.unstarted === true;
+    if (onTerminal && nobody && chunk.includes(INTERRUPT_KEY)) return leave("interrupted");
     const typed = filter.push(chunk);
     // Paused until kilnd has room: a guest that does not read must not fill this process.
     stdin.pause();
@@ -130,7 +135,8 @@ function forwardSignals(program: Program): () => void {
     () => {
       if (signal === "SIGINT" || signal === "SIGTERM") interrupts++;
       if (interrupts >= IMPATIENCE) process.exit(130);
-      if (program.unreachable) process.exit(128 + constants.signals[signal]);
+      const early = program.unstarted === true && ENDING.includes(signal);
+      if (program.unreachable || early) process.exit(128 + constants.signals[signal]);
       ignoreEnd(program.kill(signal));
     },
   ]);

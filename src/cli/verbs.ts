@@ -90,6 +90,7 @@ export const VERBS: readonly Verb[] = [
   hidden("__complete", () => import("./verbs/complete.js")),
   hidden("__call-failed", () => import("./verbs/call-failed.js")),
   hidden("__run-ended", () => import("./verbs/run-ended.js")),
+  hidden("__start-daemon", () => import("./verbs/start-daemon.js")),
 ];
 
 type Loaded = { readonly command: Command };

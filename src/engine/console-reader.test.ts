@@ -15,7 +15,7 @@ afterEach(() => rm(directory, { recursive: true, force: true }));
 
 async function textOf(options: ReadConsoleOptions): Promise<string> {
   let text = "";
-  for await (const chunk of readConsole(path, options)) text += Buffer.from(chunk).toString();
+  for await (const { data } of readConsole(path, options)) text += Buffer.from(data).toString();
   return text;
 }
 
@@ -52,11 +52,23 @@ describe("readConsole", () => {
     let text = "";
     // Each look that finds nothing new lets the file change once.
     const following = () => looks++ < steps.length;
-    for await (const chunk of readConsole(path, { following })) {
-      text += Buffer.from(chunk).toString();
+    for await (const { data } of readConsole(path, { following })) {
+      text += Buffer.from(data).toString();
       await steps.shift()?.();
     }
     assert.equal(text, "old\nmore\nnew\nlast\n");
+  });
+
+  it("goes on behind what was read, and begins anew where the file is another", async () => {
+    await writeFile(path, "one\n");
+    const read = await readConsole(path, {}).next();
+    const after = read.done === true ? undefined : read.value.next;
+    assert.equal(after?.sequence, 4n);
+    await appendFile(path, "two\n");
+    assert.equal(await textOf({ after, tail: 0 }), "two\n");
+    await rename(path, `${path}.1`);
+    await writeFile(path, "three\n");
+    assert.equal(await textOf({ after }), "three\n");
   });
 
   it("stops when its caller leaves", async () => {

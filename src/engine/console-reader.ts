@@ -4,8 +4,18 @@ import { constants } from "node:fs";
 import { lstat, open } from "node:fs/promises";
 import { errnoOf } from "../base/errors.js";
 import { delay } from "../base/runtime.js";
+import type { OutputPlace } from "./log-position.js";
+
+/** What was written, and the place behind it. */
+export interface ConsoleChunk {
+  readonly data: Uint8Array;
+  /** `boot` stands for the file: a boot, and each rotation, begins another. */
+  readonly next: OutputPlace;
+}
 
 export interface ReadConsoleOptions {
+  /** Goes on there; with what is kept where that file is gone. `tail` does not count then. */
+  readonly after?: OutputPlace | undefined;
   /** Lines of the end to begin with; absent: everything that is kept. */
   readonly tail?: number | undefined;
   /** Goes on while this holds. */
@@ -19,9 +29,11 @@ const LOOK_MS = 200;
 const NEWLINE = 0x0a;
 
 /** The console's bytes; nothing where there is no file. */
-export async function* readConsole(path: string, options: ReadConsoleOptions): AsyncGenerator<Uint8Array> {
-  let place = { inode: 0, offset: await startOf(path, options.tail) };
+export async function* readConsole(path: string, options: ReadConsoleOptions): AsyncGenerator<ConsoleChunk> {
+  const { after } = options;
+  let place = { inode: 0, offset: after === undefined ? await startOf(path, options.tail) : 0 };
   place.inode = (await look(path))?.inode ?? 0;
+  if (after?.boot === nameOf(place.inode)) place.offset = Number(after.sequence);
   for (;;) {
     const goesOn = options.following?.() ?? false;
     const now = await look(path);
@@ -29,11 +41,16 @@ export async function* readConsole(path: string, options: ReadConsoleOptions): A
     if (now !== undefined && now.inode !== place.inode) place = { inode: now.inode, offset: 0 };
     for await (const chunk of readFrom(path, place.offset)) {
       place.offset += chunk.length;
-      yield chunk;
+      yield { data: chunk, next: { boot: nameOf(place.inode), sequence: BigInt(place.offset) } };
     }
     if (!goesOn) return;
     await delay(LOOK_MS, options.signal);
   }
+}
+
+/** A number that places can hold. */
+function nameOf(inode: number): number {
+  return inode % 2 ** 32;
 }
 
 async function look(path: string): Promise<{ inode: number; size: number } | undefined> {

@@ -9,7 +9,7 @@ import { KeyedLock, Semaphore } from "../base/lock.js";
 import type { Logger } from "../base/log.js";
 import type { StatPathResponse } from "../gen/kiln/agent/v1/agent_pb.js";
 import { Bases } from "./bases.js";
-import { readConsole } from "./console-reader.js";
+import { type ConsoleChunk, type ReadConsoleOptions, readConsole } from "./console-reader.js";
 import type { EngineContext } from "./context.js";
 import { EventLog, type KilnEvent, type ReadEventsOptions } from "./events.js";
 import { EVENT_FILTERS, matchesEvent, matchesVm, parseFilters, VM_FILTERS } from "./filters.js";
@@ -50,7 +50,7 @@ import { isLive } from "./vm-state.js";
 import { sampleUsage, type VmUsage } from "./vm-stats.js";
 import { VmStore } from "./vm-store.js";
 import { registerUsers } from "./vm-users.js";
-import { VmVerbs } from "./vm-verbs.js";
+import { VmVerbs, type WaitCondition } from "./vm-verbs.js";
 
 export interface EngineOptions {
   readonly dataRoot: string;
@@ -211,13 +211,25 @@ export class Engine {
   /** The kernel's console. */
   async *console(
     key: string,
-    options: { tail?: number | undefined; follow: boolean; signal?: AbortSignal | undefined },
-  ): AsyncGenerator<Uint8Array> {
+    options: Omit<ReadConsoleOptions, "following"> & { readonly follow: boolean },
+  ): AsyncGenerator<ConsoleChunk> {
+    const { follow, ...rest } = options;
     const entry = this.find(key);
     const { consoleLog } = entry.status;
     if (consoleLog === "") return;
-    const following = () => options.follow && isLive(entry.state);
-    yield* readConsole(consoleLog, { tail: options.tail, following, signal: options.signal });
+    yield* readConsole(consoleLog, { ...rest, following: () => follow && isLive(entry.state) });
+  }
+
+  /** Resolves when the condition holds; see VmVerbs. Who waits for the end is a follower, for whom it is kept. */
+  async wait(key: string, condition: WaitCondition, signal: AbortSignal | undefined): Promise<VmEntry> {
+    const entry = this.find(key);
+    const release = condition === "exited" ? await follow(this.#ctx, entry) : () => undefined;
+    try {
+      await this.verbs.wait(entry, condition, { signal });
+      return entry;
+    } finally {
+      release();
+    }
   }
 
   readArchive(

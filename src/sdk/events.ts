@@ -2,6 +2,7 @@
 
 import { numberOf } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
+import { lastingAnswers } from "./lasting-answers.js";
 import type { Transport } from "./transport.js";
 import type { KilnEvent } from "./types.js";
 
@@ -16,19 +17,41 @@ export interface EventOptions extends CallOptions {
   readonly filter?: readonly string[] | undefined;
 }
 
-/** Follows events. Errors: unavailable `connection-lost`; go on with `after`. */
+/** Follows events, over as many kilnds as it takes: a new one says `events-lost` where it can't know what went before. */
 export async function* readEvents(
   transport: Transport,
   options: EventOptions,
 ): AsyncGenerator<KilnEvent, void> {
+  const until = options.until === undefined ? {} : { until: options.until.toISOString() };
   const request = {
     filters: options.filter?.slice() ?? [],
     ...(options.after === undefined ? {} : { afterCursor: String(options.after) }),
     ...(options.since === undefined ? {} : { since: options.since.toISOString() }),
-    ...(options.until === undefined ? {} : { until: options.until.toISOString() }),
+    ...until,
   };
-  for await (const { event } of transport.serverStream("SystemService/Events", request, options)) {
+  const begun = new Date();
+  let cursor: string | undefined;
+  let again = false;
+  const from = () => {
+    if (cursor !== undefined) return { filters: request.filters, ...until, afterCursor: cursor };
+    // "From now on" is from the first time on that it was asked.
+    const fromNow = options.after === undefined && options.since === undefined && options.until === undefined;
+    return again && fromNow ? { ...request, since: begun.toISOString() } : request;
+  };
+  const answers = lastingAnswers(
+    {
+      what: "Events",
+      ask: (bound) => transport.serverStream("SystemService/Events", from(), bound),
+      canAskAgain: () => {
+        again = true;
+        return true;
+      },
+    },
+    options,
+  );
+  for await (const { event } of answers) {
     if (event === undefined) continue;
+    cursor = event.cursor ?? cursor;
     yield {
       cursor: numberOf(event.cursor),
       time: new Date(event.time ?? 0),

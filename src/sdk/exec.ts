@@ -79,6 +79,11 @@ export class Exec
     if (stdin !== undefined && stdin !== "pipe") void this.#feed(sourceOf(stdin));
   }
 
+  /** True until it has started: to end the call ends all of it. */
+  get unstarted(): boolean {
+    return !this.heard;
+  }
+
   /** Process id in the guest, once it runs. */
   pid(): Promise<number> {
     return this.started();

@@ -26,6 +26,7 @@ export type { ConnectOptions } from "./kiln.js";
 export { Kiln } from "./kiln.js";
 export { Listing } from "./listing.js";
 export type { LogChunk, LogOptions } from "./logs.js";
+export { daemonLost } from "./outage.js";
 export type { OutputChunk } from "./process-stream.js";
 export type { StatsOptions, StatsSample } from "./stats.js";
 export type {

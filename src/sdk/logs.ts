@@ -2,8 +2,8 @@
 
 import type { LogsResponseJson, OutputPositionJson } from "../gen/kiln/v1/vm_pb.js";
 import { dateOf } from "./convert.js";
-import { type CallOptions, deadlineSignal, endedError } from "./deadline.js";
-import { isOutage, Outage } from "./outage.js";
+import type { CallOptions } from "./deadline.js";
+import { lastingAnswers } from "./lasting-answers.js";
 import type { Calls } from "./scoped-calls.js";
 
 /** Options of `vm.logs()`. Without any: all that is there, then the end. */
@@ -39,27 +39,31 @@ export async function* readLogs(
     ...(options.since === undefined ? {} : { since: options.since.toISOString() }),
     ...(options.until === undefined ? {} : { until: options.until.toISOString() }),
   };
-  const signal = deadlineSignal(options);
-  const bound = { signal };
   let after: OutputPositionJson | undefined;
-  let outage: Outage | undefined;
-  for (;;) {
-    const from = after === undefined ? request : { ...request, after };
-    try {
-      for await (const json of transport.serverStream("VmService/Logs", from, bound)) {
-        outage = undefined;
-        after = json.next ?? after;
-        yield chunkOf(json);
-      }
-      return;
-    } catch (error) {
-      const what = `Logs of ${vm}`;
-      if (signal?.aborted) throw endedError(signal, what);
-      // Where nothing has come yet, or its place is not known, to ask again would repeat.
-      if (!request.follow || after === undefined || !isOutage(error)) throw error;
-      outage ??= new Outage(what, error);
-      await outage.pause(signal);
-    }
+  let came = false;
+  const from = () => {
+    if (after !== undefined) return { ...request, after };
+    // Nothing was there: what is there now has come since, all of it.
+    const { tail, ...all } = request;
+    return tail === 0 || !again ? request : all;
+  };
+  let again = false;
+  const answers = lastingAnswers(
+    {
+      what: `Logs of ${vm}`,
+      ask: (bound) => transport.serverStream("VmService/Logs", from(), bound),
+      // Where its place is not known (a kilnd of before all this), to ask again would repeat.
+      canAskAgain: () => {
+        again = true;
+        return request.follow && (after !== undefined || !came);
+      },
+    },
+    options,
+  );
+  for await (const json of answers) {
+    came = true;
+    after = json.next ?? after;
+    yield chunkOf(json);
   }
 }
 

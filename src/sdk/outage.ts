@@ -50,17 +50,18 @@ export class Outage {
    * @throws KilnError unavailable `daemon-lost` when it has lasted too long; the signal's reason
    */
   async pause(signal: AbortSignal | undefined): Promise<void> {
-    if (Date.now() + this.#pause >= this.#deadline) throw this.#lost();
+    if (Date.now() + this.#pause >= this.#deadline) throw daemonLost(this.#what, this.#cause);
     await delay(this.#pause, signal);
     this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE_MS);
   }
+}
 
-  #lost(): KilnError {
-    const text = `${this.#what}: kilnd went away and did not come back within ${OUTAGE_MS / 1000} s`;
-    return new KilnError(Code.Unavailable, text, {
-      reason: "daemon-lost",
-      hint: "start it with `kilnd`; VMs go on without it, `kiln attach` and `kiln logs` go on with them",
-      cause: this.#cause,
-    });
-  }
+/** The error of a call whose kilnd went away and stayed away. */
+export function daemonLost(what: string, cause: KilnError): KilnError {
+  const text = `${what}: kilnd went away and did not come back within ${OUTAGE_MS / 1000} s`;
+  return new KilnError(Code.Unavailable, text, {
+    reason: "daemon-lost",
+    hint: "start it with `kilnd`; VMs go on without it, `kiln attach` and `kiln logs` go on with them",
+    cause,
+  });
 }

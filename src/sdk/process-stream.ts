@@ -53,6 +53,7 @@ export class ProcessStream<Message, Started, Exit> implements AsyncIterable<Outp
   /** The output that `started()` had to read ahead. */
   #ahead: Promise<IteratorResult<OutputChunk, void>> | undefined;
   #consumed = false;
+  #heard = false;
   /** Told once each time that the VM stands still through nobody's wish. */
   onStalled: ((message: string) => void) | undefined;
 
@@ -68,6 +69,11 @@ export class ProcessStream<Message, Started, Exit> implements AsyncIterable<Outp
   /** True once somebody reads the output. */
   protected get consumed(): boolean {
     return this.#consumed;
+  }
+
+  /** True once kilnd has said that it runs. */
+  protected get heard(): boolean {
+    return this.#heard;
   }
 
   /** True while nothing reaches the program: kilnd is away, or the VM stands still (a full disk of the host). */
@@ -146,6 +152,7 @@ export class ProcessStream<Message, Started, Exit> implements AsyncIterable<Outp
     try {
       for await (const message of this.#wire.messages()) {
         const event = this.#decode(message);
+        this.#heard ||= event.kind === "started" || event.kind === "output";
         if (event.kind === "started") this.#started.resolve(event.started);
         else if (event.kind === "output") yield chunkOf(event.output);
         else if (event.kind === "stalled" && event.message !== "") this.onStalled?.(event.message);

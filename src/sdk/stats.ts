@@ -3,6 +3,7 @@
 import type { VmStatsJson } from "../gen/kiln/v1/vm_pb.js";
 import { dateOf, numberOf } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
+import { lastingAnswers } from "./lasting-answers.js";
 import type { Calls } from "./scoped-calls.js";
 import type { VmStats } from "./types.js";
 
@@ -25,7 +26,8 @@ export async function* readStats(
   options: StatsOptions,
 ): AsyncGenerator<StatsSample, void> {
   const request = { vms: vms.slice(), once: options.once ?? false };
-  for await (const json of transport.serverStream("VmService/Stats", request, options)) {
+  const ask = (bound: CallOptions) => transport.serverStream("VmService/Stats", request, bound);
+  for await (const json of lastingAnswers({ what: "Stats", ask }, options)) {
     yield { time: dateOf(json.time) ?? new Date(0), stats: (json.stats ?? []).map(statsFromJson) };
   }
 }

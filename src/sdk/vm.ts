@@ -6,6 +6,7 @@ import { Attachment, type AttachOptions, attachWords } from "./attach.js";
 import { statusFromJson, vmFromJson } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
 import { Exec, type ExecOptions, execWords, planExec } from "./exec.js";
+import { lastingAnswer } from "./lasting-answers.js";
 import { type LogChunk, type LogOptions, readLogs } from "./logs.js";
 import { type Calls, callsAbout } from "./scoped-calls.js";
 import { readStats, type StatsOptions, type StatsSample } from "./stats.js";
@@ -128,10 +129,11 @@ export class Vm implements AsyncDisposable {
     );
   }
 
-  /** Waits until it has ended (or runs, or is gone). */
+  /** Waits until it has ended (or runs, or is gone), over as many kilnds as it takes. */
   async wait(options: WaitOptions = {}): Promise<{ exitCode: number; status: VmStatus }> {
     const request = { vm: this.id, condition: options.condition ?? "exited" };
-    const json = await this.#transport.unary("VmService/WaitVm", request, options);
+    const ask = (bound: CallOptions) => this.#transport.unary("VmService/WaitVm", request, bound);
+    const json = await lastingAnswer(`WaitVm of VM ${this.name}`, ask, options);
     return { exitCode: json.exitCode ?? 0, status: statusFromJson(json.status) };
   }
 

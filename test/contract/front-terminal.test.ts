@@ -88,6 +88,18 @@ for (const [name, command] of [
       });
     }
 
+    it("ends at Ctrl-C before its program has started", async () => {
+      kilnd.execScripts.push(async function* (requests, signal) {
+        for await (const { message } of requests) {
+          if (message.case === "start") kilnd.execs.push(message.value);
+        }
+        yield { message: { case: "exit", value: { code: signal.aborted ? 1 : 2 } } };
+      });
+      const { terminal } = await openRaw();
+      terminal.type("\x03");
+      assert.equal(await endOf(terminal), 130);
+    });
+
     it("gives the terminal back where a signal ends it", async () => {
       for (const [signal, code] of [
         ["SIGTERM", 143],

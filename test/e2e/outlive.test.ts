@@ -1,14 +1,16 @@
 // What runs in the foreground outlives kilnd: after kill -9 it goes on where it was, byte for byte, and its exit arrives.
 
 import assert from "node:assert/strict";
-import type { ChildProcess } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
+import { readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { Kiln } from "../../src/sdk/index.js";
 import { busyboxImage } from "../fixtures/busybox-image.js";
-import { eventually, TestKiln, TYPESCRIPT } from "./harness.js";
+import { Terminal } from "./cli-terminal.js";
+import { eventually, FRONT, TestKiln, TYPESCRIPT } from "./harness.js";
 
 const LINES = 400;
 /** Numbers on stdout, every tenth on stderr too; then the code. */
@@ -21,12 +23,12 @@ let kiln: TestKiln;
 let image = "";
 before(async () => {
   kiln = await TestKiln.start();
-  // See docs/design/0017: the native front end does not go on yet, the CLI that it hands over to does.
-  kiln.command = TYPESCRIPT;
   // Named, so that no client starts a kilnd while the test does.
   kiln.env.KILN_HOST = `unix://${kiln.socket}`;
   image = await busyboxImage(join(kiln.root, "busybox"));
   await kiln.ok(["run", "-d", "--name", "box", "-m", "128m", image, "sleep", "100000"]);
+  // By its id: an image on disk is not the native front end's.
+  image = (await kiln.ok(["images", "-q", "--no-trunc"])).trim();
 });
 after(() => kiln.dispose());
 
@@ -37,8 +39,9 @@ class Client {
   readonly ended: Promise<number | null>;
   readonly child: ChildProcess;
 
-  constructor(args: readonly string[]) {
-    this.child = kiln.spawn(args);
+  constructor(args: readonly string[], command = kiln.command, env: NodeJS.ProcessEnv = kiln.env) {
+    const [program = "", ...words] = [...command, ...args];
+    this.child = spawn(program, words, { env, stdio: ["pipe", "pipe", "pipe"] });
     this.child.stdout?.on("data", (chunk: Buffer) => {
       this.stdout += chunk.toString("latin1");
     });
@@ -55,6 +58,9 @@ class Client {
   }
 }
 
+/** The same by the native front end and by the TypeScript CLI, at once. */
+const byBoth = (...args: string[]) => [new Client(args, FRONT), new Client(args, TYPESCRIPT)];
+
 async function killAndRestart(): Promise<void> {
   await kiln.stopDaemon("SIGKILL");
   await kiln.startDaemon();
@@ -62,52 +68,66 @@ async function killAndRestart(): Promise<void> {
 
 describe("after kill -9 of kilnd", () => {
   it("exec goes on, twice, and gives the exit code", async () => {
-    const client = new Client(["exec", "box", "sh", "-c", counter(7)]);
+    const clients = byBoth("exec", "box", "sh", "-c", counter(7));
     for (const mark of ["\n20\n", "\n200\n"]) {
-      await client.saying(mark);
+      for (const client of clients) await client.saying(mark);
       await killAndRestart();
     }
-    assert.equal(await client.ended, 7, client.stderr);
-    assert.equal(client.stdout, NUMBERS);
-    assert.equal(client.stderr, TENTHS);
+    for (const client of clients) {
+      assert.equal(await client.ended, 7, client.stderr);
+      assert.equal(client.stdout, NUMBERS);
+      assert.equal(client.stderr, TENTHS);
+    }
   });
 
   it("exec gives the program each byte of stdin once", async () => {
-    const client = new Client(["exec", "-i", "box", "sh", "-c", "echo up; sha256sum"]);
+    const clients = byBoth("exec", "-i", "box", "sh", "-c", "echo up; sha256sum");
     const bytes = Buffer.from(Array.from({ length: 3_000_000 }, (_, index) => (index * 7) % 251));
-    client.child.stdin?.write(bytes.subarray(0, 1_000_000));
-    await client.saying("up");
+    for (const { child } of clients) child.stdin?.write(bytes.subarray(0, 1_000_000));
+    for (const client of clients) await client.saying("up");
     await kiln.stopDaemon("SIGKILL");
-    client.child.stdin?.end(bytes.subarray(1_000_000));
+    for (const { child } of clients) child.stdin?.end(bytes.subarray(1_000_000));
     await kiln.startDaemon();
-    assert.equal(await client.ended, 0, client.stderr);
-    assert.equal(client.stdout, `up\n${createHash("sha256").update(bytes).digest("hex")}  -\n`);
+    for (const client of clients) {
+      assert.equal(await client.ended, 0, client.stderr);
+      assert.equal(client.stdout, `up\n${createHash("sha256").update(bytes).digest("hex")}  -\n`);
+    }
   });
 
-  it("exec on a terminal goes on", async () => {
-    const script = "stty -echo -onlcr; echo up; read a; echo got $a; read b; echo got $b; exit 3";
-    const client = new Client(
-      ["exec", "-t", "-i", "box", "sh", "-c", script].filter((word) => word !== "-t"),
+  it("exec on a terminal goes on, and the terminal is given back", async () => {
+    const script = "stty -echo; echo up; read a; echo got $a; read b; echo got $b; stty size; exit 3";
+    const terminals = [FRONT, TYPESCRIPT].map(
+      (command) => new Terminal({ command, env: kiln.env }, ["exec", "-it", "box", "sh", "-c", script]),
     );
-    await client.saying("up");
-    client.child.stdin?.write("one\n");
-    await client.saying("got one");
-    await killAndRestart();
-    client.child.stdin?.write("two\n");
-    assert.equal(await client.ended, 3, client.stderr);
-    assert.ok(client.stdout.endsWith("got one\ngot two\n"), client.stdout);
+    for (const terminal of terminals) {
+      await terminal.until(/up\r\n/);
+      terminal.type("one\r");
+      await terminal.until(/got one\r\n/);
+    }
+    await kiln.stopDaemon("SIGKILL");
+    for (const terminal of terminals) terminal.type("two\r");
+    await kiln.startDaemon();
+    for (const terminal of terminals) {
+      const { code, screen } = await terminal.end();
+      assert.equal(code, 3, screen);
+      assert.match(screen, /up\r\ngot one\r\ngot two\r\n30 100\r\nicanon\s*$/);
+    }
   });
 
   it("run --rm, attach and logs -f go on, and the exit arrives", async () => {
-    const run = new Client(["run", "--rm", "--name", "count", "-m", "128m", image, "sh", "-c", counter(9)]);
+    const run = new Client(
+      ["run", "--rm", "--name", "count", "-m", "128m", image, "sh", "-c", counter(9)],
+      FRONT,
+    );
     await run.saying("\n5\n");
+    assert.equal(await readlink(`/proc/${run.child.pid}/exe`), FRONT[0], "it was not handed over");
     const attach = new Client(["attach", "--no-stdin", "count"]);
     const logs = new Client(["logs", "-f", "count"]);
     await Promise.all([attach.saying("\n"), logs.saying("\n5\n")]);
     await killAndRestart();
     assert.equal(await run.ended, 9, run.stderr);
     assert.equal(run.stdout, NUMBERS);
-    assert.ok(run.stderr.endsWith(TENTHS), run.stderr); // behind the progress of its create
+    assert.equal(run.stderr, TENTHS);
     assert.equal(await attach.ended, 9, attach.stderr);
     assert.ok(attach.stdout.length > 0 && NUMBERS.endsWith(attach.stdout), "the rest, without gap or repeat");
     assert.equal(await logs.ended, 0, logs.stderr);
@@ -119,7 +139,8 @@ describe("after kill -9 of kilnd", () => {
 
   it("the end of a run --rm is kept that came while nobody was there", async () => {
     const script = "echo begun; usleep 1500000; echo over; exit 4";
-    const run = new Client(["run", "--rm", "--name", "brief", "-m", "128m", image, "sh", "-c", script]);
+    const args = ["run", "--rm", "--name", "brief", "-m", "128m", image, "sh", "-c", script];
+    const run = new Client(args, TYPESCRIPT);
     await run.saying("begun");
     await killAndRestart();
     run.child.kill("SIGSTOP");
@@ -148,9 +169,14 @@ describe("after kill -9 of kilnd", () => {
     assert.deepEqual([exitCode, stdout.text], [5, "typed\n"]);
   });
 
-  it("a signal, and a deadline, end a client whose kilnd is away", async () => {
-    const client = new Client(["exec", "box", "sh", "-c", "echo up; sleep 1000"]);
-    await client.saying("up");
+  it("a signal, a key and a deadline end a client whose kilnd is away", async () => {
+    const script = ["sh", "-c", "stty -echo 2>/dev/null; echo up; sleep 1000"];
+    const clients = byBoth("exec", "box", ...script);
+    for (const client of clients) await client.saying("up");
+    const terminals = [FRONT, TYPESCRIPT].map(
+      (command) => new Terminal({ command, env: kiln.env }, ["exec", "-it", "box", ...script]),
+    );
+    for (const terminal of terminals) await terminal.until(/up\r\n/);
     await using sdk = await Kiln.connect({ host: `unix://${kiln.socket}` });
     const vm = await sdk.vms.get("box");
     const bounded = vm.exec(["sleep", "1000"], { timeoutMs: 1_500 });
@@ -158,8 +184,51 @@ describe("after kill -9 of kilnd", () => {
     // Stopped, so that no client brings another one up.
     await kiln.stopDaemon("SIGKILL");
     await assert.rejects(bounded.result(), /1\.5 s|1500 ms/);
-    client.child.kill("SIGTERM");
-    assert.equal(await client.ended, 143, client.stderr);
+    for (const client of clients) {
+      client.child.kill("SIGTERM");
+      assert.equal(await client.ended, 143, client.stderr);
+    }
+    for (const terminal of terminals) {
+      terminal.type("\x03");
+      const { code, screen } = await terminal.end();
+      assert.equal(code, 130, screen);
+      assert.match(screen, /(^|[^-])icanon\s*$/);
+    }
+    await kiln.startDaemon();
+  });
+
+  it("wait, events, stats and logs of the console go on", async () => {
+    const script = "mkfifo /go; echo first > /dev/console; read x < /go; echo second > /dev/console; exit 8";
+    await kiln.ok(["run", "-d", "--rm", "--name", "job", "-m", "128m", image, "sh", "-c", script]);
+    const wait = new Client(["wait", "job"]);
+    const events = new Client(["events", "-f", "event=die", "--format", "{{.action}} {{.attributes.name}}"]);
+    const stats = new Client(["stats", "--format", "{{.Name}}", "box"]);
+    const console = new Client(["logs", "-f", "--console", "job"]);
+    await stats.saying("box\n");
+    await console.saying("first");
+    await kiln.stopDaemon("SIGKILL");
+    const seen = stats.stdout.length;
+    await kiln.startDaemon();
+    await kiln.ok(["exec", "job", "sh", "-c", "echo x > /go"]);
+    assert.equal(await wait.ended, 0, wait.stderr);
+    assert.equal(wait.stdout, "8\n");
+    await events.saying("die job\n");
+    await eventually("stats go on", async () => stats.stdout.length > seen || undefined);
+    assert.equal(await console.ended, 0, console.stderr);
+    assert.match(console.stdout, /^(?!.*first.*first).*first.*second/s, "nothing is lost, nothing repeated");
+    for (const { child } of [events, stats]) child.kill();
+  });
+
+  it("exec brings kilnd back by itself, where nobody named its socket", async () => {
+    const { KILN_HOST: _, ...env } = kiln.env;
+    const client = new Client(["exec", "-i", "box", "sh", "-c", "echo up; read x; exit 6"], FRONT, env);
+    await client.saying("up");
+    await kiln.stopDaemon("SIGKILL");
+    client.child.stdin?.end();
+    assert.equal(await client.ended, 6, client.stderr);
+    const started = (await kiln.processes()).filter(({ command }) => command.includes("daemon/main.js"));
+    assert.equal(started.length, 1);
+    for (const { pid } of started) process.kill(pid, "SIGKILL");
     await kiln.startDaemon();
   });
 

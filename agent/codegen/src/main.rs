@@ -38,9 +38,11 @@ const TARGETS: [Target; 2] = [
             "CreateVmResponse",
             "AttachRequest",
             "AttachResponse",
+            "ErrorInfo",
         ],
         fields: &[
             ("CreateVmResponse", &["vm"]),
+            ("ErrorInfo", &["reason"]),
             ("Vm", &["id", "name"]),
             ("VmStatus", &["state", "exit_code", "reason", "message", "oom_killed"]),
         ],

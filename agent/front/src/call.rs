@@ -12,6 +12,7 @@ use prost::Message;
 use tokio::net::UnixStream;
 
 use crate::envelope::{Envelope, Reader, encode};
+use crate::refusal::Refusal;
 
 /// What may be on its way to us before we read on: this makes a slow reader of ours pause the program in the guest.
 const WINDOW: u32 = 256 << 10;
@@ -20,6 +21,8 @@ const MAX_HEADERS: u32 = 16 << 10;
 const MAX_REFUSAL: usize = 64 << 10;
 /// The member of a call's last message that says that it failed.
 const ERROR: &[u8] = b"\"error\"";
+/// Reasons of what is gone for the moment, as `src/sdk/outage.ts` has them.
+const PASSING: [&str; 3] = ["agent-unreachable", "guest-unavailable", "unavailable"];
 
 /// How a call ended: for one that should have brought more before, why it did not.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,15 +31,37 @@ pub struct Failed {
     pub status: u16,
     /// For 200 the status of the call in Connect's JSON, else the body of the refusal.
     pub body: Bytes,
+    /// The connection broke, while all that came made sense.
+    pub is_lost: bool,
 }
 
 impl Failed {
-    /// The connection broke, or the peer made no sense: what was asked for may have been done.
+    /// The connection broke: what was asked for may have been done.
     pub fn lost() -> Self {
         Self {
             status: 0,
             body: Bytes::new(),
+            is_lost: true,
         }
+    }
+
+    /// The peer made no sense: something else than kilnd. To a user it is as a lost connection.
+    pub fn nonsense() -> Self {
+        Self {
+            is_lost: false,
+            ..Self::lost()
+        }
+    }
+
+    /// What was said, where kilnd has answered with an error.
+    pub fn refusal(&self) -> Option<Refusal> {
+        Refusal::read(&self.body).filter(|_| self.status != 0)
+    }
+
+    /// kilnd, or its way to the guest, is gone for the moment: nothing was refused.
+    pub fn is_outage(&self) -> bool {
+        let passes = |said: Refusal| said.code == "unavailable" && PASSING.contains(&said.reason.as_str());
+        self.is_lost || self.refusal().is_some_and(passes)
     }
 
     /// kilnd has answered to the end, and that with an error.
@@ -51,10 +76,20 @@ impl Failed {
     }
 }
 
-impl<E: std::error::Error> From<E> for Failed {
-    fn from(_: E) -> Self {
-        // What broke says nothing to a user that "the connection was lost" does not say.
-        Self::lost()
+// What broke says nothing to a user that "the connection was lost" does not say.
+impl From<h2::Error> for Failed {
+    fn from(error: h2::Error) -> Self {
+        if error.is_io() || error.is_remote() {
+            Self::lost()
+        } else {
+            Self::nonsense()
+        }
+    }
+}
+
+impl From<http::Error> for Failed {
+    fn from(_: http::Error) -> Self {
+        Self::nonsense()
     }
 }
 
@@ -146,9 +181,9 @@ impl<Answer: Message + Default> Answers<Answer> {
     /// that waits makes the program wait.
     pub async fn next(&mut self) -> Result<Answer, Failed> {
         loop {
-            match self.reader.next().map_err(|_| Failed::lost())? {
+            match self.reader.next().map_err(|_| Failed::nonsense())? {
                 Some(Envelope::Message(message)) => return Ok(message),
-                Some(Envelope::End(body)) => return Err(Failed { status: 200, body }),
+                Some(Envelope::End(body)) => return Err(answered(200, body)),
                 None => self.read().await?,
             }
         }
@@ -162,10 +197,10 @@ impl<Answer: Message + Default> Answers<Answer> {
             }
             self.body = Some(body);
         }
-        let body = self.body.as_mut().ok_or_else(Failed::lost)?;
+        let body = self.body.as_mut().ok_or_else(Failed::nonsense)?;
         body.flow_control()
             .release_capacity(std::mem::take(&mut self.held))?;
-        let chunk = body.data().await.ok_or_else(Failed::lost)??;
+        let chunk = body.data().await.ok_or_else(Failed::nonsense)??;
         self.held = chunk.len();
         self.reader.feed(&chunk);
         Ok(())
@@ -180,9 +215,14 @@ async fn refusal(status: StatusCode, mut body: RecvStream) -> Failed {
         text.extend_from_slice(&chunk);
     }
     text.truncate(MAX_REFUSAL);
+    answered(status.as_u16(), text.freeze())
+}
+
+fn answered(status: u16, body: Bytes) -> Failed {
     Failed {
-        status: status.as_u16(),
-        body: text.freeze(),
+        status,
+        body,
+        is_lost: false,
     }
 }
 
@@ -193,15 +233,30 @@ mod tests {
     #[test]
     fn tells_an_answer_to_the_end_from_a_refusal_and_from_a_loss() {
         let of = |status, body: &'static str| {
-            let failed = Failed {
-                status,
-                body: Bytes::from_static(body.as_bytes()),
-            };
+            let failed = answered(status, Bytes::from_static(body.as_bytes()));
             (failed.is_refusal(), failed.is_completion())
         };
         assert_eq!(of(200, "{}"), (false, true));
         assert_eq!(of(200, r#"{"error":{"code":"not_found"}}"#), (true, false));
         assert_eq!(of(404, r#"{"error":{}}"#), (false, false));
         assert_eq!(of(0, ""), (false, false));
+    }
+
+    #[test]
+    fn tells_what_is_gone_for_the_moment_from_what_was_refused() {
+        let of =
+            |status, body: &'static str| answered(status, Bytes::from_static(body.as_bytes())).is_outage();
+        assert!(Failed::lost().is_outage());
+        assert!(!Failed::nonsense().is_outage());
+        assert!(of(200, r#"{"error":{"code":"unavailable"}}"#));
+        assert!(of(503, r#"{"code":"unavailable"}"#));
+        // "vm-ended"
+        assert!(!of(
+            200,
+            r#"{"error":{"code":"unavailable","details":[{"type":"kiln.v1.ErrorInfo","value":"Cgh2bS1lbmRlZA"}]}}"#
+        ));
+        assert!(!of(200, r#"{"error":{"code":"not_found"}}"#));
+        assert!(!of(200, "{}"));
+        assert!(!of(404, "who are you?"));
     }
 }

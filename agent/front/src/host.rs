@@ -5,6 +5,14 @@ use std::ffi::OsString;
 /// Longest path that connect(2) takes, without its final NUL.
 const MAX_SOCKET_PATH: usize = 107;
 
+/// A kilnd to talk to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Host {
+    pub socket: String,
+    /// Nobody named the socket: only then may a client start kilnd itself.
+    pub is_default: bool,
+}
+
 /// The socket of `--host`, of KILN_HOST, or of this user's (or KILN_ROOT's) kilnd, in that order. None where a name is
 /// wrong, or where the TypeScript CLI might read it otherwise than the kernel. `runtime` is a user's runtime directory
 /// where XDG_RUNTIME_DIR does not name it.
@@ -13,7 +21,7 @@ pub fn socket(
     env: &dyn Fn(&str) -> Option<OsString>,
     uid: u32,
     runtime: &dyn Fn(u32) -> Option<String>,
-) -> Option<String> {
+) -> Option<Host> {
     let text = |name| match env(name) {
         None => Some(None),
         Some(value) => value.into_string().ok().map(Some),
@@ -22,6 +30,7 @@ pub fn socket(
         Some(host) => Some(host.to_owned()),
         None => text("KILN_HOST")?.filter(|host| !host.is_empty()),
     };
+    let is_default = named.is_none();
     let path = if let Some(named) = named {
         let path = named.strip_prefix("unix://")?;
         // More than the root itself.
@@ -45,7 +54,10 @@ pub fn socket(
     let plain = path.len() <= MAX_SOCKET_PATH
         && path.split('/').all(|part| part != "..")
         && !path.contains(['\0', '\n', '\r', '\u{2028}', '\u{2029}']);
-    plain.then_some(path)
+    plain.then_some(Host {
+        socket: path,
+        is_default,
+    })
 }
 
 #[cfg(test)]
@@ -67,7 +79,13 @@ mod tests {
                 .find(|(key, _)| *key == name)
                 .map(|(_, value)| OsString::from(value))
         };
-        socket(host, &lookup, uid, &|_| runtime.map(str::to_owned))
+        let found = socket(host, &lookup, uid, &|_| runtime.map(str::to_owned));
+        let named = host.is_some()
+            || env
+                .iter()
+                .any(|(key, value)| *key == "KILN_HOST" && !value.is_empty());
+        assert!(found.as_ref().is_none_or(|host| host.is_default != named));
+        found.map(|host| host.socket)
     }
 
     #[test]

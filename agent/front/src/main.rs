@@ -7,9 +7,16 @@ mod envelope;
 mod exec;
 mod flags;
 mod host;
+mod inputs;
+mod kept;
+mod lasting;
+mod names;
+mod outage;
 mod outcome;
 mod package;
 mod plan;
+mod program;
+mod refusal;
 mod run;
 mod session;
 mod signals;
@@ -30,6 +37,7 @@ use std::os::unix::net::UnixStream;
 use tokio::runtime::Builder;
 
 use crate::call::Connection;
+use crate::outage::Way;
 use crate::outcome::Outcome;
 use crate::package::Package;
 use crate::plan::{Plan, Verb, World, plan};
@@ -50,13 +58,19 @@ fn main() {
         gid: rustix::process::getgid().as_raw(),
     };
     let ready = plan(&args, &world)
-        .filter(|plan| is_trusted(&plan.socket, me))
-        .and_then(|plan| Some((UnixStream::connect(&plan.socket).ok()?, plan)));
-    let Some((stream, Plan { globals, verb, .. })) = ready else {
+        .filter(|plan| is_trusted(&plan.host.socket, me))
+        .and_then(|plan| Some((UnixStream::connect(&plan.host.socket).ok()?, plan)));
+    let Some((stream, Plan { globals, host, verb })) = ready else {
         package.hand_over(&args)
     };
+    let way = Way {
+        socket: &host.socket,
+        me,
+        package: host.is_default.then_some(&package),
+        starter: None,
+    };
     // An error is one of our own surroundings, before anything was sent.
-    let outcome = carry(stream, verb).unwrap_or(Outcome::HandOver);
+    let outcome = carry(stream, way, verb).unwrap_or(Outcome::HandOver);
     terminal::restore();
     match outcome {
         Outcome::HandOver => package.hand_over(&args),
@@ -70,21 +84,21 @@ fn main() {
     }
 }
 
-fn carry(stream: UnixStream, verb: Verb) -> io::Result<Outcome> {
+fn carry(stream: UnixStream, way: Way<'_>, verb: Verb) -> io::Result<Outcome> {
     stream.set_nonblocking(true)?;
-    let runtime = Builder::new_current_thread().enable_io().build()?;
+    let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
     let outcome = runtime.block_on(async {
         let stream = tokio::net::UnixStream::from_std(stream)?;
         match verb {
             Verb::Exec(start) => {
                 let signals = Signals::listen()?;
                 Ok(match Connection::open(stream).await {
-                    Ok(connection) => exec::exec(&connection, signals, start).await,
+                    Ok(connection) => exec::exec(&connection, way, signals, start).await,
                     Err(_) => Outcome::HandOver,
                 })
             }
             Verb::Run(request) => Ok(match Connection::open(stream).await {
-                Ok(connection) => run::run(&connection, Signals::listen, &request).await,
+                Ok(connection) => run::run(&connection, way, Signals::listen, &request).await,
                 Err(_) => Outcome::HandOver,
             }),
         }

@@ -25,7 +25,16 @@ impl Outcome {
 
     /// A call failed, and is not made again. `remove` names a VM that shall go with it.
     pub fn failed(method: &str, failed: Failed, remove: Option<String>) -> Self {
-        let mut verb = vec!["__call-failed".to_owned()];
+        Self::told(&["__call-failed"], method, failed, remove)
+    }
+
+    /// kilnd went away during a call and did not come back.
+    pub fn deserted(method: &str, failed: Failed) -> Self {
+        Self::told(&["__call-failed", "--lost"], method, failed, None)
+    }
+
+    fn told(words: &[&str], method: &str, failed: Failed, remove: Option<String>) -> Self {
+        let mut verb: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
         verb.extend(remove.map(|vm| format!("--rm={vm}")));
         verb.extend([method.to_owned(), failed.status.to_string()]);
         Self::Tell(Words {

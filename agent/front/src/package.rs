@@ -6,7 +6,7 @@ use std::io::{self, Seek, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
@@ -50,6 +50,17 @@ impl Package {
             &format!("run {node}: {error}"),
             "kiln needs Node 20.19 or later on PATH, or its path in KILN_NODE",
         );
+    }
+
+    /// Lets the TypeScript CLI bring kilnd up, and say nothing.
+    pub fn start_daemon(&self) -> Option<Child> {
+        let mut command = Command::new(&self.node);
+        command.arg("--").arg(self.main.as_ref()?).arg("__start-daemon");
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command.spawn().ok()
     }
 
     /// Becomes the TypeScript CLI for words and an exit code. `globals` are the flags before the verb.

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use crate::flags::{self, Split, split};
-use crate::host;
+use crate::host::{self, Host};
 use crate::proto::{CreateVmRequest, ExecStart};
 use crate::trust;
 
@@ -24,7 +24,7 @@ pub struct World<'a> {
 #[derive(Debug, PartialEq)]
 pub struct Plan {
     /// kilnd's.
-    pub socket: String,
+    pub host: Host,
     /// How many of the arguments stand before the verb.
     pub globals: usize,
     pub verb: Verb,
@@ -48,7 +48,7 @@ pub fn plan(args: &[OsString], world: &World) -> Option<Plan> {
         _ => return None,
     };
     Some(Plan {
-        socket: host::socket(
+        host: host::socket(
             take_host(&globals)?,
             world.env,
             world.uid,

@@ -5,27 +5,52 @@ use std::io;
 use prost::Message;
 
 use crate::call::{Connection, Failed};
+use crate::names;
+use crate::outage::Way;
 use crate::outcome::{Outcome, Words};
+use crate::program::{Begun, End, Event, Input, Program};
 use crate::proto::attach_request::Message as Ask;
 use crate::proto::attach_response::Message as Answer;
 use crate::proto::create_vm_response::Message as Made;
 use crate::proto::{
-    AttachExit, AttachRequest, AttachResponse, AttachStart, CreateVmRequest, CreateVmResponse, Vm, VmState,
+    AttachExit, AttachRequest, AttachResponse, AttachResume, AttachStart, CreateVmRequest, CreateVmResponse,
+    OutputPosition, Vm, VmState,
 };
-use crate::session::{self, End, Event, Input, Program, Wiring};
+use crate::refusal::Refusal;
+use crate::session::{self, Wiring};
 use crate::signals::Signals;
 
 const CREATE: &str = "VmService/CreateVm";
 /// A shell's codes for a program that is not executable, or not there: the VM's status may say more.
 const NOT_STARTED: [i32; 2] = [126, 127];
 
-struct Attach;
-
-impl Program for Attach {
+impl Program for AttachStart {
     const METHOD: &'static str = "VmService/Attach";
     type Ask = AttachRequest;
     type Answer = AttachResponse;
     type Exit = AttachExit;
+
+    fn start(&self) -> AttachRequest {
+        message(Ask::Start(self.clone()))
+    }
+
+    fn resume(&self, place: Option<OutputPosition>) -> AttachRequest {
+        message(Ask::Resume(AttachResume {
+            vm: self.vm.clone(),
+            id: self.id.clone(),
+            stdin: self.stdin,
+            after: place,
+            start: self.start,
+        }))
+    }
+
+    fn ack(_: OutputPosition) -> Option<AttachRequest> {
+        None
+    }
+
+    fn is_unknown(_: &Refusal) -> bool {
+        false
+    }
 
     fn ask(input: Input) -> AttachRequest {
         message(match input {
@@ -38,9 +63,16 @@ impl Program for Attach {
 
     fn read(answer: AttachResponse) -> Event<AttachExit> {
         match answer.message {
+            Some(Answer::Resumable(place)) => Event::Begun(Begun {
+                resumable: true,
+                stdin_next: place.stdin_next,
+                place: place.next,
+            }),
             Some(Answer::Output(output)) => Event::Output(output),
+            Some(Answer::StdinTaken(taken)) => Event::Taken(taken),
+            Some(Answer::Stalled(stalled)) => Event::Stalled(stalled),
             Some(Answer::Exit(exit)) => Event::Exit(exit),
-            _ => Event::Other,
+            Some(Answer::Attached(_)) | None => Event::Other,
         }
     }
 }
@@ -52,6 +84,7 @@ fn message(ask: Ask) -> AttachRequest {
 /// To its end, however it ends. `signals` are listened to once there is a program to have them: before, they end us.
 pub async fn run(
     connection: &Connection,
+    way: Way<'_>,
     signals: impl FnOnce() -> io::Result<Signals>,
     request: &CreateVmRequest,
 ) -> Outcome {
@@ -70,19 +103,26 @@ pub async fn run(
         vm: vm.id.clone(),
         stdin,
         start: true,
+        id: names::unguessable(),
         ..Default::default()
     };
     let end = match signals() {
         Ok(signals) => {
-            let wiring = Wiring { tty: false, stdin };
-            session::run::<Attach>(connection, signals, message(Ask::Start(start)), wiring).await
+            // A VM that is starting would be left behind.
+            let wiring = Wiring {
+                tty: false,
+                stdin,
+                early: false,
+            };
+            session::run(connection, way, signals, &start, wiring).await
         }
         Err(_) => End::Failed(Failed::lost()),
     };
     match end {
         End::Exit(exit) => ended(vm.name, &exit),
         // What could not even start is not left behind.
-        End::Failed(failed) => Outcome::failed(Attach::METHOD, failed, remove.then_some(vm.id)),
+        End::Failed(failed) => Outcome::failed(AttachStart::METHOD, failed, remove.then_some(vm.id)),
+        End::Deserted(failed) => Outcome::deserted(AttachStart::METHOD, failed),
         End::Left(code) => Outcome::exit(code),
     }
 }

@@ -2,9 +2,9 @@
 // does not call again: what was asked for may have been done.
 
 import { readFileSync } from "node:fs";
-import { callFailure } from "../../sdk/index.js";
+import { callFailure, daemonLost } from "../../sdk/index.js";
 import { defineCommand } from "../command.js";
-import { text } from "../flags.js";
+import { bool, text } from "../flags.js";
 import { removeQuietly } from "../remove-quietly.js";
 
 export const command = defineCommand({
@@ -12,15 +12,18 @@ export const command = defineCommand({
     "\nReports a call of the front end that failed. BODY is the descriptor that holds kilnd's answer.\n",
   operands: [{ name: "METHOD" }, { name: "STATUS" }, { name: "[BODY]" }],
   failureCode: 125,
-  flags: { rm: text("VM", "Remove the VM that the call was for") },
+  flags: {
+    lost: bool("kilnd went away and stayed away"),
+    rm: text("VM", "Remove the VM that the call was for"),
+  },
   examples: [],
-  async run(context, { flags: { rm }, operands: [method = "", status, body] }) {
+  async run(context, { flags: { lost, rm }, operands: [method = "", status, body] }) {
     const failure = callFailure(
       method,
       Number(status),
       body === undefined ? "" : readFileSync(Number(body), "utf8"),
     );
     if (rm !== undefined) await removeQuietly(async () => (await context.connect()).vms.ref(rm));
-    throw failure;
+    throw lost ? daemonLost(method, failure) : failure;
   },
 });

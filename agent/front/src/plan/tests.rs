@@ -115,7 +115,7 @@ fn understands_what_people_write_to_exec() {
         };
         let plan = planned(args).unwrap_or_else(|| panic!("{args:?} is plain"));
         assert_eq!(plan.verb, Verb::Exec(start), "{args:?}");
-        assert_eq!(plan.socket, "/r/run/kiln.sock");
+        assert_eq!(plan.host.socket, "/r/run/kiln.sock");
     }
 }
 
@@ -131,7 +131,7 @@ fn takes_the_flags_before_the_verb() {
         "ls",
     ])
     .unwrap();
-    assert_eq!((plan.socket.as_str(), plan.globals), ("/b", 4));
+    assert_eq!((plan.host.socket.as_str(), plan.globals), ("/b", 4));
     assert_eq!(planned(&["exec", "box", "ls", "--debug"]).unwrap().globals, 0);
     assert_eq!(planned(&["--", "run", "image"]).unwrap().globals, 1);
 }

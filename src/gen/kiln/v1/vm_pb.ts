@@ -878,7 +878,7 @@ export type LogsResponse = Message<"kiln.v1.LogsResponse"> & {
   data: Uint8Array;
 
   /**
-   * behind data; absent for the console
+   * behind data; of the console `boot` is no boot
    *
    * @generated from field: kiln.v1.OutputPosition next = 4;
    */
@@ -907,7 +907,7 @@ export type LogsResponseJson = {
   data?: string;
 
   /**
-   * behind data; absent for the console
+   * behind data; of the console `boot` is no boot
    *
    * @generated from field: kiln.v1.OutputPosition next = 4;
    */
