@@ -27,7 +27,14 @@ my ($port, $abstract, $pids, @paths) = @ARGV;
 open(my $out, ">", "/out") or die "out: $!";
 sub say_it { my ($name, $done) = @_; print $out "$name=" . ($done ? "done" : "refused") . "\\n"; }
 sub call { my ($name, @args) = @_; my $got = syscall(@args); say_it($name, $got >= 0); }
-for my $path (@paths) { say_it("see $path", -e $path || -l $path); }
+for my $path (@paths) {
+  say_it("see $path", -e $path || -l $path);
+  say_it("plant a link at $path", symlink("/in", $path));
+  say_it("append to $path", open(my $file, ">>", $path));
+  my $name = $path; call("make a fifo at $path", 133, $name, 010600, 0);
+  my ($to, $address) = (undef, pack("Sa108", PF_UNIX, $path));
+  say_it("connect to $path", socket($to, PF_UNIX, SOCK_STREAM, 0) && connect($to, $address));
+}
 for my $pid (split /,/, $pids) {
   say_it("signal $pid", kill(0, $pid));
   call("ptrace $pid", 101, 16, $pid + 0, 0, 0);

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { vmRunDirectory } from "../../src/base/paths.js";
 import { busyboxImage } from "../fixtures/busybox-image.js";
 import { copyCheckout } from "../fixtures/checkout-copy.js";
 import { run, TestKiln } from "./harness.js";
@@ -116,10 +117,14 @@ async function target(
   home: string,
 ): Promise<Pick<ProbeRequest, "paths" | "pids">> {
   const vm = join(kiln.root, "data/vms", id);
+  const sockets = vmRunDirectory(join(kiln.root, "run"), id);
   const pids = (await kiln.processes()).map(({ pid }) => pid);
   assert.ok(pids.length >= 2, "kilnd and a VMM run");
   return {
     paths: [
+      // What root's kilnd would follow, if links could be planted there.
+      ...["console.log", "console.log.1"].map((name) => join(vm, "vmm", name)),
+      ...["channel.sock", "qmp.sock", "console.sock"].map((name) => join(sockets, name)),
       ...[kiln.root, vm, join(vm, "cow"), join(kiln.root, "data/bases"), join(kiln.root, "run/kiln.sock")],
       ...[
         home,
