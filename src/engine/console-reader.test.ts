@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { appendFile, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { appendFile, link, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
@@ -39,6 +39,12 @@ describe("readConsole", () => {
 
   it("reads nothing where there is nothing", async () => {
     assert.equal(await textOf({ tail: 3 }), "");
+  });
+
+  it("shows no other file that was linked in its place", async () => {
+    await writeFile(`${path}.secret`, "secret");
+    await link(`${path}.secret`, path);
+    assert.equal(await textOf({}), "");
   });
 
   it("follows across a rotation until the VM has ended", async () => {

@@ -66,8 +66,10 @@ async function look(path: string): Promise<{ inode: number; size: number } | und
 
 async function* readFrom(path: string, from: number): AsyncGenerator<Uint8Array> {
   if ((await look(path)) === undefined) return;
-  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
+    // A second name is another file's of the host that was linked here.
+    if ((await file.stat()).nlink > 1) return;
     for (let at = from; ; ) {
       const { bytesRead, buffer } = await file.read(Buffer.alloc(CHUNK), 0, CHUNK, at);
       if (bytesRead === 0) return;

@@ -44,6 +44,30 @@ describe("reclaimDirectory", { skip }, () => {
     assert.deepEqual([uid, mode & 0o777], [0, 0o700]);
   });
 
+  it("cleans a directory whose taking over was cut, at any point", async () => {
+    const path = join(root, "cut");
+    await mkdir(path);
+    for (const name of ["console.log", "qmp.sock"]) {
+      await symlink(join(root, "secret"), join(path, name));
+      await lchown(join(path, name), STRANGER, STRANGER);
+    }
+    // A user whose group is kilnd's own, as earlier releases' were.
+    await chown(path, STRANGER, 0);
+    for (const killedAt of [0, 1]) {
+      let calls = 0;
+      const killed = async (...args: Parameters<typeof rm>) => {
+        if (calls++ === killedAt) throw new Error("killed");
+        await rm(...args);
+      };
+      await assert.rejects(reclaimDirectory(path, killed), /killed/);
+      assert.equal((await lstat(path)).mode & 0o777, 0o700);
+    }
+    assert.equal((await reclaimDirectory(path)).length, 1);
+    assert.deepEqual(await readdir(path), []);
+    const { uid, gid } = await lstat(path);
+    assert.deepEqual([uid, gid], [0, 0]);
+  });
+
   it("leaves what is kilnd's own alone, and follows no link", async () => {
     const path = join(root, "own");
     await mkdir(path);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { link, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
@@ -20,6 +20,19 @@ describe("ConsoleLog", () => {
     assert.equal(await log.tail(), "one two three");
     await log.close();
     assert.equal(await readFile(path, "utf8"), "one two three");
+  });
+
+  it("neither writes to nor shows a file that was linked in its place", async () => {
+    const secret = join(directory, "secret");
+    await writeFile(secret, "secret");
+    await link(secret, path);
+    await link(secret, `${path}.1`);
+    const log = await ConsoleLog.resume(path);
+    assert.equal(await log.tail(), "");
+    log.write(Buffer.from("guest"));
+    assert.equal(await log.tail(), "guest");
+    await log.close();
+    assert.equal(await readFile(secret, "utf8"), "secret");
   });
 
   it("gives the last bytes only", async () => {

@@ -13,7 +13,7 @@ export const CONSOLE_LOG_BYTES = 1024 * 1024;
 const MAX_PENDING_BYTES = 256 * 1024;
 
 /** The file is in a directory that only kilnd writes; a link is none of ours all the same. */
-const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
+const { O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 const APPEND = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
 const READ = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
 
@@ -112,7 +112,7 @@ export class ConsoleLog {
   async #append(batch: Buffer): Promise<void> {
     if (this.#size + batch.length > CONSOLE_LOG_BYTES && this.#size > 0) await this.#rotate();
     if (this.#file === undefined) {
-      this.#file = await open(this.path, APPEND, 0o600);
+      this.#file = await openOwn(this.path);
       this.#size = (await this.#file.stat()).size;
     }
     await this.#file.appendFile(batch);
@@ -139,6 +139,23 @@ export async function removeConsoleLog(path: string): Promise<void> {
   await rm(previousOf(path), { force: true });
 }
 
+/**
+ * A file with a second name is somebody else's that was linked here, or one that a backup shares: it is left as it is,
+ * under its other name, and a new one begins.
+ */
+async function openOwn(path: string): Promise<FileHandle> {
+  const file = await open(path, APPEND, 0o600);
+  try {
+    if ((await file.stat()).nlink <= 1) return file;
+    await rm(path, { force: true });
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+  await file.close();
+  return open(path, APPEND | O_EXCL, 0o600);
+}
+
 function previousOf(path: string): string {
   return `${path}.1`;
 }
@@ -147,7 +164,9 @@ async function readTail(path: string, limit: number): Promise<Buffer> {
   const file = await open(path, READ).catch(ignoreMissing);
   if (file === undefined) return Buffer.alloc(0);
   try {
-    const { size } = await file.stat();
+    const { size, nlink } = await file.stat();
+    // Another file of the host's that was linked here: not for anybody's terminal.
+    if (nlink > 1) return Buffer.alloc(0);
     const length = Math.min(limit, size);
     const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, size - length);
     return buffer.subarray(0, bytesRead);
