@@ -24,11 +24,12 @@ import { armLifetime } from "./lifetime.js";
 import type { OutputPlace } from "./log-position.js";
 import { OwnerMark } from "./owner-mark.js";
 import type { Ownership } from "./ownership.js";
-import { loadVms, resumeVms } from "./recovery.js";
+import { loadVms } from "./recovery.js";
 import type { Rooms } from "./rooms.js";
 import type { EngineSettings } from "./settings.js";
 import type { WorkOptions } from "./shared-work.js";
 import { SystemVerbs } from "./system-verbs.js";
+import { resumeVms } from "./takeover.js";
 import { waitForLive } from "./vm-access.js";
 import { type AttachOutput, type AttachSpec, attachToVm } from "./vm-attach.js";
 import { type CreateRequest, createVm } from "./vm-create.js";
@@ -122,7 +123,7 @@ export class Engine {
     this.#watch.start();
   }
 
-  /** Resolves once every VM that lives has been taken over. Never rejects. */
+  /** Resolves once every VM that lives is watched, and taken over where its VMM answers. Never rejects. */
   get recovered(): Promise<void> {
     return this.#recovered;
   }

@@ -26,8 +26,19 @@ export interface EngineSettings {
   readonly pulseMs: number;
   /** Between attempts to speak to an agent again. */
   readonly linkPauses: LinkPauses;
+  readonly takeover: TakeoverSettings;
   /** What a guest may take to end after its exit was acknowledged, before its VMM is killed. */
   readonly endGraceMs: number;
+}
+
+/** How a new kilnd reaches for the VMMs that live. */
+export interface TakeoverSettings {
+  /** VMMs at the same time: on a loaded host all at once answer none in time. */
+  readonly atOnce: number;
+  /** For one attempt. */
+  readonly attemptMs: number;
+  /** Between attempts with a VMM that did not answer, milliseconds: doubled from one to the next. */
+  readonly pauses: LinkPauses;
 }
 
 const GIB = 1024 ** 3;
@@ -45,6 +56,7 @@ export function defaultSettings(cpus: number): EngineSettings {
     hostWatchMs: 10_000,
     pulseMs: 10_000,
     linkPauses: { first: 50, longest: 10_000 },
+    takeover: { atOnce: 8, attemptMs: 30_000, pauses: { first: 1_000, longest: 30_000 } },
     endGraceMs: 15_000,
   };
 }

@@ -28,6 +28,8 @@ export class VmEntry {
   lifetimeTimer: NodeJS.Timeout | undefined;
   /** Who follows it to its end: now, and of those that the last kilnd had, who has not come back. */
   readonly followers: { now: number; missed: number };
+  /** Ends the wait for a VMM that a new kilnd is reaching for: it can then be ended without being spoken to. */
+  takeover: AbortController | undefined;
   /** Its removal has begun: nothing is written any more. */
   removing = false;
   /** Its files are gone. */

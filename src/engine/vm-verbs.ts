@@ -85,6 +85,7 @@ export class VmVerbs {
     await entry.note({ stoppedByUser: true });
     while (isLive(entry.state)) {
       entry.starting?.abort(killed(entry));
+      entry.takeover?.abort(killed(entry));
       const { live } = entry;
       if (live !== undefined) {
         live.asked = "kill";
@@ -137,6 +138,7 @@ export class VmVerbs {
     // Whoever wants it gone waits for no client that may come back.
     entry.followers.missed = 0;
     entry.changed.notify();
+    entry.takeover?.abort(killed(entry));
     await this.#halted(entry, async () => {
       if (entry.removing) return;
       requireWatched(entry, "remove");

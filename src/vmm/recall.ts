@@ -95,6 +95,6 @@ export async function holdVmm(
 function unreachable(what: string, why: string): KilnError {
   return new KilnError(Code.Unavailable, `${what}: kilnd can't speak to its VMM: ${why}`, {
     reason: "vmm-unreachable",
-    hint: "the VM runs on; restart kilnd to try again, or end the VM with `kiln kill`",
+    hint: "the VM runs on, and kilnd tries again by itself; `kiln kill` ends the VM",
   });
 }
