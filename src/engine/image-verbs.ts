@@ -46,7 +46,11 @@ export class ImageVerbs {
   async pull(reference: string, options: PullOptions): Promise<PulledImage> {
     await this.#requireDisk(`pull ${reference}`);
     const platform = options.platform ?? (await defaultPlatform(this.#ctx, options));
-    const image = await this.#ctx.rooms.images.pull(reference, { ...options, platform });
+    const image = await this.#ctx.rooms.images
+      .pull(reference, { ...options, platform })
+      .catch((error: unknown) => {
+        throw explainUnusable(error);
+      });
     this.#emit("pull", image.id, reference);
     return image;
   }

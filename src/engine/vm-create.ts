@@ -13,7 +13,7 @@ import { effectiveConfig } from "./effective-config.js";
 import { guestPlatform, requireAsked, requireRunnable } from "./guest-platform.js";
 import { requireDisk } from "./host.js";
 import { notReady, type WorkOptions } from "./shared-work.js";
-import { dropImage, isImagesFault } from "./unusable-image.js";
+import { dropImage, explainUnusable, isImagesFault } from "./unusable-image.js";
 import type { VmConfig } from "./vm-config.js";
 import { VmEntry } from "./vm-entry.js";
 import { VmLog } from "./vm-log.js";
@@ -164,11 +164,14 @@ async function findImage(
   if (options.readyOnly) throw notReady(`pull ${config.image}`);
   await requireDisk(ctx.host, `pull ${config.image}`, ctx.dataRoot, 0, ctx.settings.diskReserveBytes);
   const known = new Set(images.list().map(({ id }) => id));
-  const image = await images.pull(config.image, {
+  const asked = {
     platform,
     ...(options.signal === undefined ? {} : { signal: options.signal }),
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
     ...(request.credentials === undefined ? {} : { credentials: request.credentials }),
+  };
+  const image = await images.pull(config.image, asked).catch((error: unknown) => {
+    throw explainUnusable(error);
   });
   ctx.events.emit({ type: "image", action: "pull", id: image.id, attributes: { name: config.image } });
   return { image, isNew: !known.has(image.id) };

@@ -33,7 +33,7 @@ export interface ImageStoreOptions {
   readonly uid?: number;
   readonly log?: Logger;
   readonly limits?: Partial<ImageLimits>;
-  /** For tars that become images. Layers that come from elsewhere are not unpacked here. */
+  /** For tars that become images, and for layers that are verified. */
   readonly layerLimits?: Partial<LayerLimits>;
   /** certs.d directories, most specific first; default kiln's, then containerd's. */
   readonly hostsDirectories?: readonly string[];
@@ -53,7 +53,12 @@ class DiskImageStore implements ImageStore {
   constructor(options: ImageStoreOptions) {
     this.#options = options;
     const limits = { ...DEFAULT_LIMITS, ...options.limits };
-    this.#context = new StoreContext(options.dataRoot, limits, options.log ?? silentLogger);
+    this.#context = new StoreContext(
+      options.dataRoot,
+      limits,
+      layerLimits(options.layerLimits),
+      options.log ?? silentLogger,
+    );
   }
 
   async open(): Promise<void> {
@@ -83,7 +88,7 @@ class DiskImageStore implements ImageStore {
 
   async importTar(tar: AsyncIterable<Uint8Array>, options: ImportOptions): Promise<StoredImage> {
     try {
-      return await importTar(this.#context, tar, options, layerLimits(this.#options.layerLimits));
+      return await importTar(this.#context, tar, options, this.#context.layerLimits);
     } catch (error) {
       throw named(error, `import ${options.name}`, `import ${options.name}`);
     }
@@ -101,7 +106,9 @@ class DiskImageStore implements ImageStore {
       });
     }
     await this.#context.change(async () => {
-      const { names: _names, digests: _digests, ...record } = this.#require(key).image;
+      const { id } = this.#require(key).image;
+      const record = this.#context.records.record(id);
+      if (record === undefined) throw new TypeError("what is listed has a record");
       await this.#context.records.add(record, [formatReference(reference)], []);
     });
   }

@@ -54,14 +54,23 @@ async function layoutOf(image: TinyImage): Promise<string> {
 const imageOf = (layers: readonly (readonly TarSpec[])[], options: TinyImageOptions = {}) =>
   tinyImage({ tars: layers.map(archiveBytes), ...options });
 
-/** `run` fails on this image with "LAYER: WHY", and nothing is left. */
-async function assertLayerRefused(image: TinyImage, why: string, hint: RegExp): Promise<void> {
+/**
+ * `run` fails on this image with "LAYER: WHY", and nothing is left.
+ *
+ * @param at what is being done then: layers are inflated by the pull, which verifies them, and merged by the build
+ */
+async function assertLayerRefused(
+  image: TinyImage,
+  why: string,
+  hint: RegExp,
+  at: "pull" | "build" = "build",
+): Promise<void> {
   const digest = image.layers.at(-1)?.digest ?? "";
-  const result = await kiln.kiln(["run", "--rm", await layoutOf(image), "true"]);
-  const message = new RegExp(
-    `^build the base of image localhost/layout-\\w+:v1: layer ${digest}: ${why}$`,
-    "i",
-  );
+  const source = await layoutOf(image);
+  const result = await kiln.kiln(["run", "--rm", source, "true"]);
+  const doing =
+    at === "pull" ? `pull ${literally(source)}` : "build the base of image localhost/layout-\\w+:v1";
+  const message = new RegExp(`^${doing}: layer ${digest}: ${why}$`, "i");
   assertRefused(result, { message, hint });
   await assertNothingLeft(kiln);
 }
@@ -70,7 +79,7 @@ describe("bombs", () => {
   it("of a few kilobytes that unpack to megabytes are refused by their ratio", async () => {
     const image = imageOf([[{ path: "zeros", data: Buffer.alloc(12 * MIB) }]]);
     const why = "uncompressed it is larger than 4MiB \\(200 times its compressed size\\)";
-    await assertLayerRefused(image, why, /raise layers\.max-ratio/);
+    await assertLayerRefused(image, why, /raise layers\.max-ratio/, "pull");
   });
 
   it("that are large without any compression are refused by their size", async () => {
@@ -175,12 +184,14 @@ describe("layers that are not what they should be", () => {
       image,
       `the uncompressed data is ${sha256(tar)} where ${wrong} was expected`,
       /again/,
+      "pull",
     );
   });
 
   it("are refused where the compressed stream ends early", async () => {
     const whole = gzipSync(archiveBytes([{ path: "noise", data: randomBytes(100_000) }]));
-    await assertLayerRefused(withLayer(whole.subarray(0, 50_000)), "the gzip data ends too early", /again/);
+    const cut = withLayer(whole.subarray(0, 50_000));
+    await assertLayerRefused(cut, "the gzip data ends too early", /again/, "pull");
   });
 
   it("are refused where the tar ends in the middle of a file", async () => {

@@ -7,8 +7,8 @@ export {
   detectCompression,
 } from "./compression.js";
 export { type DecompressOptions, decompress } from "./decompress.js";
-export { type LayerBlob, LayerReader, type LayerReaderOptions } from "./layer-reader.js";
-export { DEFAULT_LAYER_LIMITS, type LayerLimits, layerLimits } from "./limits.js";
+export { explainLayerError, type LayerBlob, LayerReader, type LayerReaderOptions } from "./layer-reader.js";
+export { DEFAULT_LAYER_LIMITS, expansionLimit, type LayerLimits, layerLimits } from "./limits.js";
 export { type MergeOptions, type MergeResult, type MergeStats, mergeLayers } from "./merge.js";
 export type { TarEntry, TarEntryType, TarEvent } from "./tar-entry.js";
 export { TarParser } from "./tar-parser.js";

@@ -17,7 +17,7 @@ import type { ImageRecord } from "../store/records.js";
 import type { LayerInfo, Platform, PulledImage, StoredImage } from "../types.js";
 import type { ContentSource } from "./content.js";
 import { ensureBlob } from "./ensure-blob.js";
-import { findKnown, verifyLayer } from "./known-image.js";
+import { findKnown, verifyLayers } from "./known-image.js";
 import type { ResolvedManifest } from "./resolve.js";
 
 export interface AssembleOptions {
@@ -44,12 +44,7 @@ async function assemble(context: StoreContext, options: AssembleOptions): Promis
   checkRunnable(manifest, context.limits, options.source.what);
   const lease = context.blobs.lease();
   try {
-    const { record: known, contested } = await findKnown(
-      context,
-      manifest.config.digest,
-      manifest.layers,
-      lease,
-    );
+    const { record: known, contested } = await findKnown(context, manifest.config.digest, lease);
     if (known !== undefined) {
       checkPlatform(known, options.platform, options.source.what);
       reportKnown(known, options.onProgress);
@@ -60,8 +55,7 @@ async function assemble(context: StoreContext, options: AssembleOptions): Promis
     if (options.journalKey !== undefined) await context.journal.begin(options.journalKey, digests);
     await checkSpace(context, manifest.layers, options.source.what);
     await context.blobs.put(bytes);
-    const fetched = await fetchAll(context, options);
-    const record = contested ? await verified(context, fetched) : fetched;
+    const record = await fetchAll(context, options);
     const image = await context.commit(record, options.names, options.digests);
     if (options.journalKey !== undefined) await context.journal.end(options.journalKey);
     lease.release();
@@ -74,12 +68,6 @@ async function assemble(context: StoreContext, options: AssembleOptions): Promis
   } finally {
     lease.release();
   }
-}
-
-/** An id that was taken from one image is not given to another like it. */
-async function verified(context: StoreContext, record: ImageRecord): Promise<ImageRecord> {
-  for (const layer of record.layers) await verifyLayer(context, layer);
-  return { ...record, verified: true };
 }
 
 function reportKnown(record: ImageRecord, onProgress: OnProgress): void {
@@ -112,8 +100,9 @@ async function fetchAll(context: StoreContext, options: AssembleOptions): Promis
       { reason: ImageReason.InvalidImageConfig },
     );
   }
-  await fetchLayers(context, manifest.layers, options);
+  const seen = await fetchLayers(context, manifest.layers, options);
   const layers = await describeLayers(context, manifest.layers, config, source.what);
+  await verifyLayers(context, layers, seen, signal);
   const sizes = [...uniqueLayers(manifest.layers), manifest.config].map(({ size }) => size);
   return {
     id: manifest.config.digest,
@@ -123,15 +112,22 @@ async function fetchAll(context: StoreContext, options: AssembleOptions): Promis
     layers,
     sizeBytes: sizes.reduce((sum, size) => sum + size, resolved.bytes.length),
     createdAt: config.createdAt,
+    verified: true,
   };
 }
 
-/** Several at a time. The first failure stops the others, and is reported when all have stopped. */
+/**
+ * Several at a time. The first failure stops the others, and is reported when all have stopped.
+ *
+ * @returns diff ids that were found on the way, by digest
+ */
 async function fetchLayers(
   context: StoreContext,
   layers: readonly Descriptor[],
   { source, signal, onProgress }: AssembleOptions,
-): Promise<void> {
+): Promise<ReadonlyMap<string, string>> {
+  const seen = new Map<string, string>();
+  const onDiffId = (digest: string, diffId: string) => void seen.set(digest, diffId);
   const failed = new AbortController();
   const stop = AbortSignal.any([signal, failed.signal]);
   const slots = new Semaphore(context.limits.concurrentLayers);
@@ -141,7 +137,10 @@ async function fetchLayers(
   await Promise.all(
     unique.map(async (layer) => {
       try {
-        await slots.run(() => ensureBlob(context, layer, { source, onProgress, signal: stop }), stop);
+        await slots.run(
+          () => ensureBlob(context, layer, { source, onProgress, onDiffId, signal: stop }),
+          stop,
+        );
       } catch (error) {
         const failure = explainMissing(error, layer, source.what);
         first ??= failure;
@@ -150,6 +149,7 @@ async function fetchLayers(
     }),
   );
   if (first !== undefined) throw KilnError.from(first);
+  return seen;
 }
 
 async function describeLayers(

@@ -2,17 +2,21 @@
 
 import { Code, KilnError } from "../../base/errors.js";
 import type { OnProgress } from "../../base/progress.js";
+import { expansionLimit } from "../layers/index.js";
 import type { Descriptor } from "../manifest.js";
 import { ImageReason } from "../reasons.js";
 import { isResumable } from "../registry/blob-download.js";
 import type { StoreContext } from "../store/context.js";
 import { Ingest } from "../store/ingest.js";
 import type { ContentSource } from "./content.js";
+import { DiffTap } from "./diff-tap.js";
 
 export interface EnsureOptions {
   readonly source: ContentSource;
   readonly onProgress: OnProgress;
   readonly signal: AbortSignal;
+  /** Of layers: told their diff id, where it was found while they came. */
+  readonly onDiffId?: (digest: string, diffId: string) => void;
 }
 
 /**
@@ -36,7 +40,7 @@ export async function ensureBlob(
       return;
     }
     const outcome = await context.flights.run(digest, { onProgress, signal }, (report) =>
-      fetchBlob(context, descriptor, { source, signal, onProgress: report }),
+      fetchBlob(context, descriptor, { ...options, source, signal, onProgress: report }),
     );
     if (outcome === "done") return;
   }
@@ -45,19 +49,27 @@ export async function ensureBlob(
 async function fetchBlob(
   context: StoreContext,
   descriptor: Descriptor,
-  { source, onProgress, signal }: EnsureOptions,
+  { source, onProgress, signal, onDiffId }: EnsureOptions,
 ): Promise<void> {
   const { digest, size } = descriptor;
   const ingest = await Ingest.resume(context.blobs.partialPath(digest), size);
+  const tap =
+    onDiffId === undefined || ingest.offset > 0
+      ? undefined
+      : new DiffTap(expansionLimit(size, context.layerLimits));
+  ingest.tap = tap;
   try {
     await source.fetch(descriptor, ingest, onProgress, signal);
     onProgress({ id: digest, status: "verifying", current: size, total: size });
     if (ingest.offset !== size) throw wrongSize(source.what, descriptor, ingest.offset);
     const actual = ingest.digest();
     if (actual !== digest) throw wrongDigest(source.what, descriptor, actual);
+    const diffId = await tap?.end();
     await context.blobs.publish(ingest, digest);
+    if (diffId !== undefined) onDiffId?.(digest, diffId);
     onProgress({ id: digest, status: "done", current: size, total: size });
   } catch (error) {
+    tap?.drop();
     await putAside(ingest, isResumable(KilnError.from(error)));
     throw error;
   }

@@ -1,11 +1,10 @@
 // An image that is here already under the id that is being pulled. An id is a config's digest, and a config says of
-// which layers it is; anybody can put a config that is public beside layers that are not its own. So where the layers
-// differ, the id belongs to the image whose layers are what the config says: only that is the same image, however it
-// is compressed elsewhere.
+// which layers it is; anybody can put a config that is public beside layers that are not its own. So an id is given
+// only to layers that were found to be what the config says: that alone is the same image, however it is compressed
+// elsewhere.
 
 import { Code, KilnError } from "../../base/errors.js";
-import { DEFAULT_LAYER_LIMITS, LayerReader } from "../layers/index.js";
-import type { Descriptor } from "../manifest.js";
+import { explainLayerError, LayerReader } from "../layers/index.js";
 import type { Lease } from "../store/blobs.js";
 import type { StoreContext } from "../store/context.js";
 import { blobsOf, type ImageRecord } from "../store/records.js";
@@ -14,17 +13,11 @@ import type { LayerInfo } from "../types.js";
 export interface KnownImage {
   /** To be used as it is: nothing has to be fetched. */
   readonly record: ImageRecord | undefined;
-  /** Another image had the id and has lost it: what comes now must be verified too. */
+  /** Another image had the id and has lost it. */
   readonly contested: boolean;
 }
 
-/** @param layers of the image that is being pulled */
-export async function findKnown(
-  context: StoreContext,
-  id: string,
-  layers: readonly Descriptor[],
-  lease: Lease,
-): Promise<KnownImage> {
+export async function findKnown(context: StoreContext, id: string, lease: Lease): Promise<KnownImage> {
   const record = context.records.record(id);
   if (record === undefined) return { record: undefined, contested: false };
   for (const digest of blobsOf(record)) await lease.pin(digest);
@@ -32,7 +25,8 @@ export async function findKnown(
   for (const digest of blobsOf(record)) {
     if ((await context.blobs.sizeOf(digest)) === undefined) return { record: undefined, contested: false };
   }
-  if (record.verified === true || isOf(record, layers)) return { record, contested: false };
+  if (record.verified === true) return { record, contested: false };
+  // An earlier release, which took an image without looking.
   if (await areVerified(context, record.layers)) {
     return { record: { ...record, verified: true }, contested: false };
   }
@@ -41,12 +35,6 @@ export async function findKnown(
   });
   await context.change(() => context.records.delete(id));
   return { record: undefined, contested: true };
-}
-
-/** The very same layers: there is nothing to choose between. */
-function isOf(record: ImageRecord, layers: readonly Descriptor[]): boolean {
-  if (record.layers.length !== layers.length) return false;
-  return record.layers.every(({ digest }, index) => digest === layers[index]?.digest);
 }
 
 /** Reads all layers to their end; the caller holds a lease on them. */
@@ -63,12 +51,39 @@ export async function areVerified(context: StoreContext, layers: readonly LayerI
 }
 
 /** @throws KilnError data_loss `digest-mismatch` and what else the reader says */
-export async function verifyLayer(context: StoreContext, layer: LayerInfo): Promise<void> {
+export async function verifyLayer(
+  context: StoreContext,
+  layer: LayerInfo,
+  signal?: AbortSignal,
+): Promise<void> {
   const blob = { ...layer, path: context.blobs.path(layer.digest) };
-  const reader = await LayerReader.open(blob, { limits: DEFAULT_LAYER_LIMITS });
+  const reader = await LayerReader.open(blob, { limits: context.layerLimits });
   try {
-    for await (const _ of reader.chunks());
+    for await (const _ of reader.chunks()) signal?.throwIfAborted();
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw await explainLayerError(blob, error);
   } finally {
     await reader.close();
+  }
+}
+
+/**
+ * @param seen diff ids that were found while the blobs came, by digest
+ * @throws as verifyLayer: "what cannot be verified never occupies an id"
+ */
+export async function verifyLayers(
+  context: StoreContext,
+  layers: readonly LayerInfo[],
+  seen: ReadonlyMap<string, string>,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const layer of layers) {
+    // Without compression the blob's own digest is its diff id, and has been compared.
+    const known =
+      layer.compression === "none" ||
+      seen.get(layer.digest) === layer.diffId ||
+      context.records.isVerified(layer);
+    if (!known) await verifyLayer(context, layer, signal);
   }
 }

@@ -6,6 +6,7 @@ import { freeBytes, makeDirectory } from "../../base/files.js";
 import { KeyedLock } from "../../base/lock.js";
 import type { Logger } from "../../base/log.js";
 import { formatSize } from "../../base/units.js";
+import type { LayerLimits } from "../layers/index.js";
 import type { ImageLimits } from "../limits.js";
 import type { StoredImage } from "../types.js";
 import { BlobStore } from "./blobs.js";
@@ -16,6 +17,7 @@ import { blobsOf, type ImageRecord, ImageRecords } from "./records.js";
 export class StoreContext {
   readonly root: string;
   readonly limits: ImageLimits;
+  readonly layerLimits: LayerLimits;
   readonly log: Logger;
   readonly blobs: BlobStore;
   readonly records: ImageRecords;
@@ -24,9 +26,10 @@ export class StoreContext {
   // names.json is one file: its changes follow one another.
   readonly #lock = new KeyedLock();
 
-  constructor(root: string, limits: ImageLimits, log: Logger) {
+  constructor(root: string, limits: ImageLimits, layerLimits: LayerLimits, log: Logger) {
     this.root = root;
     this.limits = limits;
+    this.layerLimits = layerLimits;
     this.log = log;
     this.blobs = new BlobStore(root);
     this.records = new ImageRecords(root, log);

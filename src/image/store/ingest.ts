@@ -9,7 +9,16 @@ import { syncDirectory } from "../../base/files.js";
 const BUFFER_BYTES = 512 * 1024;
 const READ_BYTES = 1024 * 1024;
 
+/** Sees what is written, beside the file. */
+export interface IngestTap {
+  push(chunk: Uint8Array): Promise<void>;
+  /** The bytes so far were not the blob's. */
+  drop(): void;
+}
+
 export class Ingest {
+  /** Sees all that is appended from where it is set. */
+  tap: IngestTap | undefined;
   readonly path: string;
   readonly #file: FileHandle;
   readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES);
@@ -62,6 +71,7 @@ export class Ingest {
   /** Takes the next bytes; the chunk may be used again once the promise has resolved. */
   async append(chunk: Uint8Array): Promise<void> {
     this.#hash.update(chunk);
+    await this.tap?.push(chunk);
     if (chunk.length >= BUFFER_BYTES / 2) {
       await this.flush();
       await this.#write(chunk);
@@ -81,6 +91,7 @@ export class Ingest {
 
   /** Begins anew with an empty file. */
   async restart(): Promise<void> {
+    this.tap?.drop();
     this.#hash = createHash("sha256");
     this.#buffered = 0;
     this.#written = 0;

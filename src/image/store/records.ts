@@ -15,7 +15,7 @@ import type { StoredImage } from "../types.js";
 
 /** A StoredImage without its names: what a record file holds. */
 export interface ImageRecord extends Omit<StoredImage, "names" | "digests"> {
-  /** The layers were found to be what the config says they are. Absent: nobody has looked yet. */
+  /** The layers were found to be what the config says they are. Absent: an earlier release did not look. */
   readonly verified?: true;
 }
 
@@ -136,6 +136,15 @@ export class ImageRecords {
   uses(digest: string): boolean {
     this.#used ??= new Set([...this.#records.values()].flatMap(blobsOf));
     return this.#used.has(digest);
+  }
+
+  /** True where an image that was verified has that blob as a layer of that diff id. */
+  isVerified({ digest, diffId }: { readonly digest: string; readonly diffId: string }): boolean {
+    for (const { verified, layers } of this.#records.values()) {
+      if (verified !== true) continue;
+      if (layers.some((layer) => layer.digest === digest && layer.diffId === diffId)) return true;
+    }
+    return false;
   }
 
   get(id: string): StoredImage | undefined {
