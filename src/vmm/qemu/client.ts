@@ -99,6 +99,11 @@ export class QmpClient {
     }
   }
 
+  /** No command will be answered any more. */
+  get ended(): boolean {
+    return this.#failure !== undefined;
+  }
+
   close(): void {
     this.#socket.destroy();
     this.#end(connectionClosed());

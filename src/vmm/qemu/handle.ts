@@ -13,6 +13,7 @@ import type { ProcessEnd, VmmProcess } from "../vmm-process.js";
 import { QmpClient, type QmpConnectOptions, type QmpEvent } from "./client.js";
 import type { QemuSockets } from "./config.js";
 import { judgeExit } from "./exit-cause.js";
+import { type KeptConnection, keepOpen } from "./keep-open.js";
 import { StallWatch } from "./stall.js";
 
 /** QEMU answers `quit` within 10 ms; a stuck one gets SIGKILL. */
@@ -38,6 +39,7 @@ export class QemuHandle implements VmmHandle {
   readonly #parts: QemuHandleParts;
   readonly #channel: ExclusiveChannel;
   readonly #stall = new StallWatch(() => this.#qmp.execute("cont"));
+  readonly #leaving = new AbortController();
   #client: QmpClient | undefined;
   #console: Socket | undefined;
   #network: UserNetworkKeeper | undefined;
@@ -56,15 +58,43 @@ export class QemuHandle implements VmmHandle {
     this.exited = parts.process.ended.then((end) => this.#afterEnd(end));
   }
 
-  /** Takes the control and console sockets; legal once. The guest's state is as it was. */
+  /**
+   * Takes the control and console sockets; legal once. The guest's state is as it was. A connection that breaks while
+   * QEMU lives, or that QEMU misuses, is opened again.
+   */
   async connect(options: QmpConnectOptions): Promise<void> {
-    const { process, sockets, owners, log } = this.#parts;
-    this.#client = await QmpClient.connect(sockets.qmp, (event) => this.#take(event), { ...options, owners });
-    void this.#client.closed.then(() => process.expectEnd());
-    this.#console = await connectPinned(sockets.console, owners);
-    this.#console.on("data", (chunk: Buffer) => log.write(chunk));
-    // Its end is QEMU's end, which is watched elsewhere.
-    this.#console.on("error", () => undefined);
+    const control = await this.#openControl(options);
+    const console = await this.#openConsole();
+    const { signal } = this.#leaving;
+    void keepOpen(control, () => this.#reopenControl(signal), signal);
+    void keepOpen(console, () => this.#openConsole(), signal);
+  }
+
+  async #openControl(options: QmpConnectOptions): Promise<QmpClient> {
+    const { process, sockets, owners } = this.#parts;
+    const client = await QmpClient.connect(sockets.qmp, (event) => this.#take(event), { ...options, owners });
+    this.#client = client;
+    void client.closed.then(() => process.expectEnd());
+    if (this.#leaving.signal.aborted) client.close();
+    return client;
+  }
+
+  /** With what QEMU told nobody meanwhile. */
+  async #reopenControl(signal: AbortSignal): Promise<QmpClient> {
+    const client = await this.#openControl({ signal });
+    if ((await this.status()) === "io-error") this.beginStalled();
+    return client;
+  }
+
+  async #openConsole(): Promise<KeptConnection> {
+    const { sockets, owners, log } = this.#parts;
+    const socket = await connectPinned(sockets.console, owners);
+    this.#console = socket;
+    const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+    socket.on("data", (chunk: Buffer) => log.write(chunk));
+    socket.on("error", () => undefined);
+    if (this.#leaving.signal.aborted) socket.destroy();
+    return { closed };
   }
 
   /** Hands over what keeps the network card connected, where there is one. */
@@ -94,10 +124,15 @@ export class QemuHandle implements VmmHandle {
   }
 
   async pause(): Promise<void> {
-    await this.#do("pause", async () => {
-      this.#stall.held = true;
-      await this.#qmp.execute("stop");
-    });
+    const before = this.#stall.held;
+    this.#stall.held = true;
+    try {
+      await this.#do("pause", () => this.#qmp.execute("stop"));
+    } catch (error) {
+      // A guest that was not paused goes on by itself once there is room on the disk.
+      this.#stall.held = before;
+      throw error;
+    }
   }
 
   async resume(): Promise<void> {
@@ -159,7 +194,13 @@ export class QemuHandle implements VmmHandle {
     try {
       await action();
     } catch (error) {
-      throw KilnError.from(error, what);
+      const known = KilnError.from(error, what);
+      if (this.#gone || this.#client?.ended !== true) throw known;
+      throw new KilnError(Code.Unavailable, `${known.message}; it is connected to again`, {
+        reason: "vmm-unreachable",
+        hint: "try again in a moment; where that does not help, `kiln kill` ends the VM",
+        cause: error,
+      });
     }
   }
 
@@ -202,6 +243,7 @@ export class QemuHandle implements VmmHandle {
   }
 
   async #letGo(): Promise<void> {
+    this.#leaving.abort();
     this.#stall.stop();
     this.#network?.detach();
     this.#channel.close();
