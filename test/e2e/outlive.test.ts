@@ -198,12 +198,14 @@ describe("after kill -9 of kilnd", () => {
   });
 
   it("wait, events, stats and logs of the console go on", async () => {
-    const script = "mkfifo /go; echo first > /dev/console; read x < /go; echo second > /dev/console; exit 8";
+    const script =
+      "mkfifo /go; echo first > /dev/console; read x < /go; echo second > /dev/console; echo over; exit 8";
     await kiln.ok(["run", "-d", "--rm", "--name", "job", "-m", "128m", image, "sh", "-c", script]);
     const wait = new Client(["wait", "job"]);
     const events = new Client(["events", "-f", "event=die", "--format", "{{.action}} {{.attributes.name}}"]);
     const stats = new Client(["stats", "--format", "{{.Name}}", "box"]);
     const console = new Client(["logs", "-f", "--console", "job"]);
+    const silent = new Client(["logs", "-f", "job"]);
     await stats.saying("box\n");
     await console.saying("first");
     await kiln.stopDaemon("SIGKILL");
@@ -215,6 +217,8 @@ describe("after kill -9 of kilnd", () => {
     await events.saying("die job\n");
     await eventually("stats go on", async () => stats.stdout.length > seen || undefined);
     assert.equal(await console.ended, 0, console.stderr);
+    assert.equal(await silent.ended, 0, silent.stderr);
+    assert.equal(silent.stdout, "over\n", "of which nothing had come before");
     assert.match(console.stdout, /^(?!.*first.*first).*first.*second/s, "nothing is lost, nothing repeated");
     for (const { child } of [events, stats]) child.kill();
   });
