@@ -2,7 +2,7 @@
 // when nobody attends to them any more.
 
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { Code, ConnectError } from "@connectrpc/connect";
@@ -13,6 +13,7 @@ import {
   ENV,
   type ExecRequest,
   type ProcessSpec,
+  run,
   runs,
   skipWithoutRoot,
   until,
@@ -265,4 +266,32 @@ describe("agent: an exec that nobody attends", { skip: skipWithoutRoot(), timeou
     session = await bench.session();
     assert.equal((await Call.resume(session, id, 0n).over)?.code, Code.NotFound);
   });
+
+  it("is ended even between its fork and its program", async () => {
+    await using bench = await AgentBench.open({ KILN_TEST_UNATTENDED_MS: "50" });
+    const session = await bench.session();
+    // No other process sleeps for so long.
+    const length = String(400_000 + (bench.process.pid ?? 0) * 1000);
+    for (let count = 0; count < 20; count++) {
+      const id = newId();
+      const gone = new AbortController();
+      const call = assert.rejects(run(session, ["sleep", length], { spec: { id }, signal: gone.signal }));
+      await new Promise((resolve) => setImmediate(resolve));
+      const ended = session.client.endExec({ id });
+      gone.abort();
+      await ended;
+      await call;
+    }
+    await session.close();
+    await until(async () => !(await isAnywhere(`sleep\0${length}\0`)));
+  });
 });
+
+async function isAnywhere(commandLine: string): Promise<boolean> {
+  for (const pid of await readdir("/proc")) {
+    if (!/^\d+$/.test(pid)) continue;
+    const found = await readFile(`/proc/${pid}/cmdline`, "latin1").catch(() => "");
+    if (found === commandLine) return true;
+  }
+  return false;
+}

@@ -43,6 +43,8 @@ pub struct KeptExecs(RefCell<HashMap<String, Rc<Slot>>>);
 /// One id: from before its process is started, so that a second start of it waits for the first.
 pub struct Slot {
     outcome: watch::Sender<Option<Outcome>>,
+    /// Nobody wants it any more: what its start brings about is killed, for no map knows it.
+    ended: watch::Sender<bool>,
     calls: Cell<usize>,
     /// Counts changes of `calls`: tells a timer whether anybody came meanwhile.
     turn: Cell<u64>,
@@ -64,6 +66,7 @@ impl KeptExecs {
         }
         let slot = Rc::new(Slot {
             outcome: watch::Sender::new(None),
+            ended: watch::Sender::new(false),
             calls: Cell::new(0),
             turn: Cell::new(0),
         });
@@ -76,10 +79,13 @@ impl KeptExecs {
         found.ok_or_else(|| Status::new(Code::NotFound, "there is no such exec"))
     }
 
-    /// Kills what still runs of it and forgets it.
+    /// Kills what still runs of it, or will, and forgets it.
     pub fn end(&self, id: &str) {
-        let slot = self.0.borrow_mut().remove(id);
-        if let Some(Ok(kept)) = slot.and_then(|slot| slot.outcome.borrow().clone()) {
+        let Some(slot) = self.0.borrow_mut().remove(id) else {
+            return;
+        };
+        slot.ended.send_replace(true);
+        if let Some(Ok(kept)) = &*slot.outcome.borrow() {
             kept.give_up();
         }
     }
@@ -90,8 +96,15 @@ impl KeptExecs {
 }
 
 impl Slot {
-    /// Tells everybody who waits how the start went.
-    pub fn settle(&self, outcome: Outcome) {
+    /// Runs the start, gives it up where the slot is ended meanwhile, and tells everybody who waits how it went.
+    pub async fn settle(&self, start: impl Future<Output = Outcome>) {
+        let mut ended = self.ended.subscribe();
+        let outcome = tokio::select! {
+            biased;
+            // Dropped, the start takes its process along.
+            _ = ended.wait_for(|&ended| ended) => Err(StartFailure::cannot("it was ended before it had started")),
+            outcome = start => outcome,
+        };
         self.outcome.send_replace(Some(outcome));
     }
 
@@ -343,5 +356,34 @@ impl Kept {
                 }
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "an-id-nobody-guesses";
+
+    #[tokio::test]
+    async fn a_start_that_is_ended_meanwhile_is_given_up() {
+        let kept = KeptExecs::default();
+        let (slot, new) = kept.take(ID).unwrap();
+        assert!(new);
+        let started = Rc::new(());
+        let held = started.clone();
+        let start = async move {
+            let _held = held;
+            std::future::pending::<Outcome>().await
+        };
+        let settling = slot.settle(start);
+        kept.end(ID);
+        settling.await;
+        assert_eq!(Rc::strong_count(&started), 1, "the start was dropped");
+        let Err(failure) = slot.outcome().await else {
+            panic!("it was adopted");
+        };
+        assert!(failure.text.contains("ended before"), "{}", failure.text);
+        assert!(kept.find(ID).is_err());
     }
 }

@@ -31,7 +31,7 @@ pub struct Child {
     pub ended: tokio::sync::oneshot::Receiver<Ended>,
 }
 
-/// Kills the process group when dropped: what was started for a caller dies with the caller.
+/// Kills the process and its group when dropped: what was started for a caller dies with the caller.
 pub struct Leash {
     pid: i32,
     armed: bool,
@@ -56,6 +56,8 @@ impl Drop for Leash {
     fn drop(&mut self) {
         if self.armed {
             super::kill_group(self.pid);
+            // Right after the fork it leads no group yet.
+            let _ = super::send_signal(self.pid, libc::SIGKILL);
         }
     }
 }
@@ -335,4 +337,18 @@ unsafe fn fork_into(cgroup: Option<BorrowedFd<'_>>) -> libc::pid_t {
     }
     // SAFETY: the caller's promise.
     unsafe { libc::fork() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    #[test]
+    fn a_leash_holds_a_process_that_leads_no_group_yet() {
+        let mut child = std::process::Command::new("sleep").arg("300").spawn().unwrap();
+        drop(Leash::new(child.id() as i32));
+        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
+    }
 }

@@ -55,7 +55,13 @@ async fn run(agent: &Rc<Agent>, requests: &mut Requests, replies: &mut Replies) 
     if !spec.id.is_empty() && !spec.detach {
         return kept_exec::start(agent, spec, requests, replies).await;
     }
-    match start(agent, &spec).await {
+    let started = tokio::select! {
+        biased;
+        // Dropped, the start takes its process along.
+        () = replies.reset() => return Err(Status::gone()),
+        started = start(agent, &spec) => started,
+    };
+    match started {
         Ok(child) => attend(child, spec.tty, requests, replies).await,
         Err(StartFailure { code, text }) => {
             send(

@@ -35,8 +35,11 @@ pub async fn start(
         let (agent, slot) = (agent.clone(), slot.clone());
         // On a task of its own: a host that goes away in the middle must not leave half a start.
         tokio::task::spawn_local(async move {
-            let started = exec::start(&agent, &spec).await;
-            slot.settle(started.map(|child| Kept::adopt(child, spec.tty)));
+            let start = async {
+                let child = exec::start(&agent, &spec).await?;
+                Ok(Kept::adopt(child, spec.tty))
+            };
+            slot.settle(start).await;
         });
     }
     attend(agent, id, slot, 0, requests, replies).await
@@ -65,7 +68,12 @@ async fn attend(
     let _attendance = Attendance::begin(agent.clone(), id.clone(), slot.clone());
     let queue = Queue::default();
     let heard_all = Cell::new(false);
-    match slot.outcome().await {
+    let outcome = tokio::select! {
+        biased;
+        () = replies.reset() => return Err(Status::gone()),
+        outcome = slot.outcome() => outcome,
+    };
+    match outcome {
         Ok(kept) => {
             let listening = async {
                 tokio::try_join!(hear(&kept, &queue, requests), feed(&kept, &queue))?;
