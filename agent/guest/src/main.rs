@@ -14,6 +14,7 @@ compile_error!("a guest has no dynamic loader: build the agent with `cargo agent
 
 mod agent;
 mod archive;
+mod aside;
 mod channel;
 mod clock;
 mod console;

@@ -6,13 +6,14 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use tokio::time::{Instant, sleep};
 
 use crate::agent::Agent;
+use crate::aside::LOOKS;
 use crate::console;
 
 const SYSTEMD_SOCKET: &str = "/run/systemd/private";
@@ -26,7 +27,7 @@ pub async fn wait(agent: &Rc<Agent>, patience: Duration) {
     while agent.exit().is_none() {
         let is_systemd = is_named("systemd");
         let ready = if is_systemd {
-            UnixStream::connect(SYSTEMD_SOCKET).is_ok()
+            takes_connections(SYSTEMD_SOCKET).await
         } else {
             has_child_beside(std::process::id())
         };
@@ -45,6 +46,17 @@ pub async fn wait(agent: &Rc<Agent>, patience: Duration) {
         }
         sleep(PAUSE).await;
     }
+}
+
+/// Asks once and waits for nothing: behind the name may be a FUSE that hangs, or a listener whose queue is full.
+async fn takes_connections(path: &'static str) -> bool {
+    let ask = move || {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let asked = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+            .and_then(|socket| connect(&socket, &SocketAddrUnix::new(path)?));
+        Ok(asked.is_ok())
+    };
+    LOOKS.briefly(ask).await.unwrap_or(false)
 }
 
 /// What runs as PID 1 right now: a script may become another program.

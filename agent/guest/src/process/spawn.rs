@@ -1,6 +1,6 @@
 //! fork and exec. The child, between the two, only makes system calls: it may be the copy of a process with threads.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::ptr;
@@ -13,6 +13,7 @@ use super::io::FdStream;
 use super::plan::{Plan, StartFailure};
 use super::reaper::{Ended, Reaper};
 use super::stdio::{Stdio, Wiring, wire};
+use crate::aside::LOOKS;
 use crate::guest::cgroup::Cgroup;
 
 /// What the agent's own limit on descriptors must not become for programs (systemd's defaults).
@@ -107,7 +108,7 @@ pub async fn spawn(plan: &Plan, cgroup: Option<Cgroup>, reaper: &Reaper) -> Resu
     // The process ends by itself; waiting keeps the order "failed, then gone".
     let _ = ended.await;
     leash.let_go();
-    Err(Report::decode(report).into_failure(plan))
+    Err(Report::decode(report).into_failure(plan).await)
 }
 
 /// What the child tells when it cannot become its program.
@@ -127,7 +128,7 @@ impl Report {
         }
     }
 
-    fn into_failure(self, plan: &Plan) -> StartFailure {
+    async fn into_failure(self, plan: &Plan) -> StartFailure {
         let error = io::Error::from_raw_os_error(self.errno);
         let name = plan
             .args
@@ -139,7 +140,7 @@ impl Report {
             None if matches!(self.errno, libc::ENOENT | libc::ENOTDIR) => {
                 let looked = if name.contains('/') { "" } else { " in PATH" };
                 let shebang = "its interpreter is missing, or it is not there";
-                match plan.candidates.iter().any(|path| exists(path)) {
+                match any_exists(plan.candidates.clone()).await {
                     true => StartFailure::not_found(format!("start {name}: {shebang}: {error}")),
                     false => StartFailure::not_found(format!("start {name}: not found{looked}")),
                 }
@@ -149,8 +150,9 @@ impl Report {
     }
 }
 
-fn exists(path: &CStr) -> bool {
-    rustix::fs::stat(path).is_ok()
+async fn any_exists(paths: Vec<CString>) -> bool {
+    let look = move || Ok(paths.iter().any(|path| rustix::fs::stat(path.as_c_str()).is_ok()));
+    LOOKS.briefly(look).await.unwrap_or(false)
 }
 
 #[derive(Clone, Copy)]

@@ -2,8 +2,11 @@
 //!
 //! Pure but for reading the two files. Lines that are not well-formed are not taken: the files are the image's.
 
-use std::fs;
+use std::collections::HashSet;
+use std::fs::File;
 use std::io::Read;
+
+use rustix::fs::{FileType, Mode, OFlags};
 
 /// Larger than any real one; what is beyond is not read.
 const MAX_FILE: u64 = 4 << 20;
@@ -37,15 +40,23 @@ pub fn resolve(spec: &str) -> Result<Identity, String> {
     resolve_in(spec, &read_file("/etc/passwd"), &read_file("/etc/group"))
 }
 
-/// An image without the file has no names: numbers still work.
+/// An image without the file has no names: numbers still work. What is no file has none either: the end of a FIFO or of
+/// a device may never come.
 fn read_file(path: &str) -> String {
     let mut bytes = Vec::new();
-    match fs::File::open(path) {
-        Ok(file) => match file.take(MAX_FILE).read_to_end(&mut bytes) {
-            Ok(_) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(_) => String::new(),
-        },
+    let read = open_regular(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes));
+    match read {
+        Ok(_) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(_) => String::new(),
+    }
+}
+
+fn open_regular(path: &str) -> std::io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty())?;
+    match FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) {
+        FileType::RegularFile => Ok(file.into()),
+        _ => Err(std::io::ErrorKind::InvalidInput.into()),
     }
 }
 
@@ -88,14 +99,13 @@ fn resolve_in(spec: &str, passwd: &str, group: &str) -> Result<Identity, String>
 }
 
 fn supplementary(group: &str, user: &str, primary: u32) -> Vec<u32> {
-    let mut groups: Vec<u32> = Vec::new();
-    for entry in group_entries(group) {
-        let listed = entry.members.split(',').any(|member| member == user);
-        if listed && entry.gid != primary && !groups.contains(&entry.gid) && groups.len() < MAX_GROUPS {
-            groups.push(entry.gid);
-        }
-    }
-    groups
+    let mut known = HashSet::from([primary]);
+    group_entries(group)
+        .filter(|entry| entry.members.split(',').any(|member| member == user))
+        .map(|entry| entry.gid)
+        .filter(|&gid| known.insert(gid))
+        .take(MAX_GROUPS)
+        .collect()
 }
 
 fn passwd_entries(text: &str) -> impl Iterator<Item = Passwd<'_>> {
@@ -150,6 +160,30 @@ mod tests {
     fn ids(spec: &str) -> (u32, u32, Vec<u32>, String) {
         let identity = resolve_in(spec, PASSWD, GROUP).unwrap();
         (identity.uid, identity.gid, identity.groups, identity.home)
+    }
+
+    #[test]
+    fn reads_no_names_from_what_is_no_file() {
+        let path = std::env::temp_dir().join(format!("kiln-user-{}", std::process::id()));
+        let text = path.to_str().unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, Mode::from(0o600), 0).unwrap();
+        // Nobody will ever write into it.
+        let of_fifo = read_file(text);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(of_fifo, "");
+        assert_eq!(read_file("/dev/zero"), "");
+        std::fs::write(&path, PASSWD).unwrap();
+        let of_file = read_file(text);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(of_file, PASSWD);
+    }
+
+    #[test]
+    fn takes_each_group_once_and_no_more_than_the_kernel_does() {
+        let lines = (1..=70_000_u32).map(|gid| format!("g{gid}:x:{gid}:u\nagain{gid}:x:{gid}:u\n"));
+        let groups = supplementary(&lines.collect::<String>(), "u", 1);
+        assert_eq!(groups.len(), MAX_GROUPS);
+        assert_eq!(groups[..2], [2, 3]);
     }
 
     #[test]

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
 
 use crate::archive::pack::Packer;
 use crate::archive::unpack::{Options, Unpacked, unpack};
+use crate::aside::{LOOKS, WORK};
 use crate::grpc::status::{Result, Status};
 use crate::grpc::{Call, Replies, Requests};
 use crate::proto::write_archive_request::Message as Ask;
@@ -36,16 +36,19 @@ async fn run_read(requests: &mut Requests, replies: &mut Replies) -> Result<()> 
         .ok_or_else(|| Status::invalid("the request holds no message"))?;
     let path = absolute(&request.path)?;
     // So that "no such file" is the answer, not the end of a stream.
-    look(&path, request.follow_link)?;
+    let looked_at = path.clone();
+    LOOKS
+        .briefly(move || look(&looked_at, request.follow_link))
+        .await?;
     let (sender, mut receiver) = mpsc::channel(QUEUE);
-    let packing = spawn_blocking(move || {
+    let packing = WORK.begin(move || {
         let output = PieceWriter {
             pieces: sender,
             buffer: BytesMut::with_capacity(PIECE),
         };
         let packed = Packer::new(output).pack(&path, request.follow_link);
         packed.map_err(|error| Status::from_io(format_args!("read {}", path.display()), error))
-    });
+    })?;
     loop {
         let piece = tokio::select! {
             piece = receiver.recv() => piece,
@@ -55,9 +58,7 @@ async fn run_read(requests: &mut Requests, replies: &mut Replies) -> Result<()> 
         let Some(data) = piece else { break };
         replies.send(&ReadArchiveResponse { data }).await?;
     }
-    packing
-        .await
-        .unwrap_or_else(|error| Err(Status::internal(format!("the archive broke off: {error}"))))
+    packing.await
 }
 
 pub async fn write(mut call: Call) {
@@ -84,7 +85,7 @@ async fn run_write(requests: &mut Requests) -> Result<Unpacked> {
         no_overwrite_dir_non_dir,
     };
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let mut unpacking = spawn_blocking(move || {
+    let mut unpacking = WORK.begin(move || {
         let input = PieceReader {
             pieces: receiver,
             current: Bytes::new(),
@@ -92,15 +93,12 @@ async fn run_write(requests: &mut Requests) -> Result<Unpacked> {
         };
         unpack(input, &directory, options)
             .map_err(|error| Status::from_io(format_args!("write into {}", directory.display()), error))
-    });
-    let ended = |outcome: std::result::Result<Result<Unpacked>, _>| {
-        outcome.unwrap_or_else(|error| Err(Status::internal(format!("the archive broke off: {error}"))))
-    };
+    })?;
     loop {
         let request = tokio::select! {
             // Before the stream's end only by a failure, or by an archive with something behind its end.
             outcome = &mut unpacking => {
-                let unpacked = ended(outcome)?;
+                let unpacked = outcome?;
                 while requests.next::<WriteArchiveRequest>().await?.is_some() {}
                 return Ok(unpacked);
             }
@@ -119,13 +117,17 @@ async fn run_write(requests: &mut Requests) -> Result<Unpacked> {
     // Says that the end is an end: a sender that is merely dropped is a host that has gone.
     let _ = sender.send(None).await;
     drop(sender);
-    ended(unpacking.await)
+    unpacking.await
 }
 
 pub async fn stat(request: StatPathRequest) -> Result<StatPathResponse> {
     let path = absolute(&request.path)?;
-    let metadata = look(&path, request.follow_link)?;
-    let link_target_bytes = match fs::read_link(&path) {
+    LOOKS.briefly(move || describe(&path, &request)).await
+}
+
+fn describe(path: &Path, request: &StatPathRequest) -> Result<StatPathResponse> {
+    let metadata = look(path, request.follow_link)?;
+    let link_target_bytes = match fs::read_link(path) {
         Ok(target) if metadata.is_symlink() => target.into_os_string().into_vec(),
         _ => Vec::new(),
     };

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::kept_exec;
 use crate::agent::{Agent, Role};
+use crate::aside::LOOKS;
 use crate::grpc::status::{Result, Status};
 use crate::grpc::{Call, Replies, Requests};
 use crate::guest::cgroup::Cgroup;
@@ -78,7 +79,10 @@ async fn run(agent: &Rc<Agent>, requests: &mut Requests, replies: &mut Replies) 
 }
 
 pub async fn start(agent: &Rc<Agent>, spec: &ProcessSpec) -> std::result::Result<Child, StartFailure> {
-    let plan = plan::plan(spec)?;
+    // The guest's own files say who a user is, and they may be anything by now.
+    let spec = spec.clone();
+    let planned = LOOKS.briefly(move || Ok(plan::plan(&spec))).await;
+    let plan = planned.map_err(|status| StartFailure::cannot(status.message))??;
     let cgroup = (agent.role() == Role::Init).then_some(Cgroup::Exec);
     spawn::spawn(&plan, cgroup, &agent.reaper).await
 }

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
 
+use crate::aside::WORK;
 use crate::grpc::Call;
 use crate::grpc::status::{Result, Status};
 use crate::proto::{
@@ -35,10 +35,10 @@ pub async fn list(mut call: Call) {
             .ok_or_else(|| Status::invalid("the request holds no message"))?;
         let path = absolute(&request.path)?;
         let (sender, mut receiver) = mpsc::channel(QUEUE);
-        let reading = spawn_blocking(move || {
+        let reading = WORK.begin(move || {
             read_directory(&path, &sender)
                 .map_err(|error| Status::from_io(format_args!("list {}", path.display()), error))
-        });
+        })?;
         loop {
             let entries = tokio::select! {
                 entries = receiver.recv() => entries,
@@ -47,7 +47,7 @@ pub async fn list(mut call: Call) {
             let Some(entries) = entries else { break };
             replies.send(&ListDirectoryResponse { entries }).await?;
         }
-        ended(reading.await)
+        reading.await
     }
     .await;
     call.finish(outcome).await;
@@ -96,7 +96,7 @@ fn describe(entry: &DirEntry) -> io::Result<Option<DirectoryEntry>> {
 
 pub async fn make_directory(request: MakeDirectoryRequest) -> Result<MakeDirectoryResponse> {
     let path = absolute(&request.path)?;
-    blocking(move || {
+    WORK.run(move || {
         let made = make(&path, &request)
             .map_err(|error| Status::from_io(format_args!("make the directory {}", path.display()), error))?;
         Ok(MakeDirectoryResponse { made })
@@ -144,7 +144,7 @@ pub async fn remove(request: RemovePathRequest) -> Result<RemovePathResponse> {
     if path.components().count() < 2 {
         return Err(Status::invalid("the root directory is not removed"));
     }
-    blocking(move || match remove_at(&path, request.recursive) {
+    WORK.run(move || match remove_at(&path, request.recursive) {
         Err(error) if request.force && error.kind() == io::ErrorKind::NotFound => Ok(RemovePathResponse {}),
         Err(error) => Err(Status::from_io(format_args!("remove {}", path.display()), error)),
         Ok(()) => Ok(RemovePathResponse {}),
@@ -163,7 +163,7 @@ fn remove_at(path: &Path, recursive: bool) -> io::Result<()> {
 pub async fn rename(request: RenamePathRequest) -> Result<RenamePathResponse> {
     let from = absolute(&request.from)?;
     let to = absolute(&request.to)?;
-    blocking(move || {
+    WORK.run(move || {
         let flags = if request.no_replace {
             RenameFlags::NOREPLACE
         } else {
@@ -177,15 +177,6 @@ pub async fn rename(request: RenamePathRequest) -> Result<RenamePathResponse> {
             })
     })
     .await
-}
-
-/// A slow disk holds up this call and nothing else.
-async fn blocking<T: Send + 'static>(body: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    ended(spawn_blocking(body).await)
-}
-
-pub(super) fn ended<T>(outcome: std::result::Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
-    outcome.unwrap_or_else(|error| Err(Status::internal(format!("it broke off: {error}"))))
 }
 
 pub(super) fn absolute(path: &Bytes) -> Result<PathBuf> {

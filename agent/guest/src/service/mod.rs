@@ -15,6 +15,7 @@ use std::rc::Rc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::agent::{Agent, Role};
+use crate::aside::SYNCS;
 use crate::clock;
 use crate::grpc::status::{Code, Result, Status};
 use crate::grpc::{self, Call};
@@ -277,10 +278,11 @@ fn set_clock(agent: &Agent, request: &SetClockRequest) -> Result<SetClockRespons
 
 /// On a thread: a slow disk holds up this call and nothing else.
 async fn sync(_: SyncRequest) -> Result<SyncResponse> {
-    tokio::task::spawn_blocking(rustix::fs::sync)
-        .await
-        .map_err(|error| Status::internal(format!("sync broke off: {error}")))?;
-    Ok(SyncResponse {})
+    let settle = || {
+        rustix::fs::sync();
+        Ok(SyncResponse {})
+    };
+    SYNCS.run(settle).await
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use std::os::fd::OwnedFd;
 
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
 
-use super::files::{absolute, ended};
+use super::files::absolute;
+use crate::aside::WATCHES;
 use crate::grpc::status::{Result, Status};
 use crate::grpc::{Call, Replies, Requests};
 use crate::proto::{WatchPathRequest, WatchPathResponse};
@@ -28,7 +28,7 @@ async fn run(requests: &mut Requests, replies: &mut Replies) -> Result<()> {
     let (leave, _stay): (OwnedFd, OwnedFd) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .map_err(|error| Status::from_io("watch", error))?;
     let (sender, mut receiver) = mpsc::channel(QUEUE);
-    let watching = spawn_blocking(move || {
+    let watching = WATCHES.begin(move || {
         let watched = Watcher::open(&path, request.recursive).and_then(|mut watcher| {
             let tell = |message| sender.blocking_send(message).is_ok();
             if tell(WatchPathResponse {
@@ -41,7 +41,7 @@ async fn run(requests: &mut Requests, replies: &mut Replies) -> Result<()> {
             }
         });
         watched.map_err(|error| Status::from_io(format_args!("watch {}", path.display()), error))
-    });
+    })?;
     loop {
         let message = tokio::select! {
             message = receiver.recv() => message,
@@ -50,5 +50,5 @@ async fn run(requests: &mut Requests, replies: &mut Replies) -> Result<()> {
         let Some(message) = message else { break };
         replies.send(&message).await?;
     }
-    ended(watching.await)
+    watching.await
 }
