@@ -137,19 +137,18 @@ impl<W: Write> Packer<W> {
         self.output.write_all(&entry.encode())
     }
 
-    /// Exactly `size` bytes, as the header says: a file that grows is cut, one that shrinks is filled with zeros.
+    /// Exactly `size` bytes, as the header says: a file that grows is cut. One that shrinks fails the archive: filled
+    /// up, it would be a good copy of what never was.
     fn data(&mut self, mut file: File, size: u64) -> io::Result<()> {
         let mut buffer = vec![0; PIECE];
         let mut left = size;
         while left > 0 {
             let want = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
-            let count = match file.read(&mut buffer[..want])? {
-                0 => {
-                    buffer[..want].fill(0);
-                    want
-                }
-                count => count,
-            };
+            let count = file.read(&mut buffer[..want])?;
+            if count == 0 {
+                let text = format!("it changed while it was read: {left} of its {size} bytes are gone");
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+            }
             self.output.write_all(&buffer[..count])?;
             left -= count as u64;
         }
@@ -230,4 +229,24 @@ fn xattrs(path: &Path, kind: Kind) -> Vec<(Vec<u8>, Vec<u8>)> {
             Some((name.to_vec(), value))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_shrinks_fails_the_archive_by_its_name() {
+        let path = std::env::temp_dir().join(format!("kiln-shrinks-{}", std::process::id()));
+        fs::write(&path, "0123456789").unwrap();
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        fs::write(&path, "012").unwrap();
+        let mut packer = Packer::new(Vec::new());
+        let error = packer.one(&path, b"it", &metadata).unwrap_err();
+        fs::remove_file(&path).unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        let text = error.to_string();
+        assert!(text.contains(path.to_str().unwrap()), "{text}");
+        assert!(text.ends_with("7 of its 10 bytes are gone"), "{text}");
+    }
 }

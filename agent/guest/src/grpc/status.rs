@@ -64,6 +64,8 @@ impl Status {
             Kind::NotADirectory | Kind::IsADirectory | Kind::ReadOnlyFilesystem | Kind::DirectoryNotEmpty => {
                 Code::FailedPrecondition
             }
+            // A file that changes under its reader.
+            Kind::UnexpectedEof => Code::FailedPrecondition,
             Kind::ConnectionRefused | Kind::HostUnreachable | Kind::NetworkUnreachable => Code::Unavailable,
             Kind::TimedOut => Code::DeadlineExceeded,
             Kind::InvalidInput | Kind::InvalidData => Code::InvalidArgument,
