@@ -17,6 +17,7 @@ import {
 } from "node:fs/promises";
 import { Code, errnoOf, KilnError } from "../base/errors.js";
 import type { TarEntry } from "../base/tar-format.js";
+import { type DirectoryAttributes, HeldDirectories } from "./held-directories.js";
 import { readTar, type TarMember } from "./tar-stream.js";
 
 /** PATH_MAX, without its NUL. */
@@ -57,10 +58,11 @@ export async function extractTree(
 class Extraction {
   readonly #root: Buffer;
   readonly #options: ExtractOptions;
-  /** Directories below the root known to be real ones. We never remove a directory, so they stay so. */
-  readonly #real = new Set<string>([""]);
-  /** Applied at the end: a read-only directory must still be filled, and filling changes its time. */
-  readonly #directories: [string, TarEntry][] = [];
+  /**
+   * Real ones: we never remove a directory, so they stay so. What they shall become is applied at the end: a read-only
+   * one must still be filled, and filling changes its time.
+   */
+  readonly #directories = new HeldDirectories();
   #entries = 0;
   #bytes = 0;
 
@@ -83,15 +85,17 @@ class Extraction {
   }
 
   async finish(): Promise<ExtractResult> {
-    for (const [name, entry] of this.#directories.reverse()) {
-      await this.#applyAttributes(this.#path(name), entry);
-    }
+    await this.#dress(this.#directories.rest());
     return { entries: this.#entries, bytes: this.#bytes };
   }
 
   async #addDirectory(name: string, entry: TarEntry): Promise<void> {
     await this.#requireDirectory(name);
-    if (name !== "") this.#directories.push([name, entry]);
+    if (name !== "") await this.#dress(this.#directories.later(name, entry));
+  }
+
+  async #dress(directories: readonly [string, DirectoryAttributes][]): Promise<void> {
+    for (const [name, attributes] of directories) await this.#applyAttributes(this.#path(name), attributes);
   }
 
   async #addFile(name: string, entry: TarEntry, data: AsyncIterable<Uint8Array>): Promise<void> {
@@ -143,7 +147,7 @@ class Extraction {
   /** Makes sure that every component of `name` is a directory and no link, making those that are missing. */
   async #requireDirectory(name: string): Promise<void> {
     const missing: string[] = [];
-    for (let at = name; !this.#real.has(at); at = parentOf(at)) missing.push(at);
+    for (let at = name; !this.#directories.isReal(at); at = parentOf(at)) missing.push(at);
     for (const at of missing.reverse()) await this.#makeDirectory(at);
   }
 
@@ -156,7 +160,7 @@ class Extraction {
       if (errnoOf(error) !== "EEXIST") throw error;
       if (!(await lstat(path)).isDirectory()) throw unsafe(name, "it is in the way and no directory");
     }
-    this.#real.add(name);
+    this.#directories.noteReal(name);
   }
 
   /** Removes what is at `name`, unless it is a directory; gives its path. */
@@ -177,7 +181,7 @@ class Extraction {
     return name === "" ? this.#root : Buffer.concat([this.#root, Buffer.from(`/${name}`, "latin1")]);
   }
 
-  async #applyAttributes(path: Buffer, entry: TarEntry): Promise<void> {
+  async #applyAttributes(path: Buffer, entry: DirectoryAttributes): Promise<void> {
     const keep = this.#options.keepOwner === true;
     if (keep) await chown(path, entry.uid, entry.gid);
     // A guest's set-user-id program would be ours on the host: the bits only come along with the owner.
@@ -190,7 +194,7 @@ class Extraction {
 /**
  * For utimes(): it takes a negative number for "now", but not the same in words.
  */
-function timeOf({ mtimeMs }: TarEntry): number | string {
+function timeOf({ mtimeMs }: Pick<TarEntry, "mtimeMs">): number | string {
   return mtimeMs < 0 ? String(mtimeMs / 1000) : mtimeMs / 1000;
 }
 

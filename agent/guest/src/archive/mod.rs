@@ -1,5 +1,6 @@
 //! Files in and out, as tar. Blocking: runs on threads of its own.
 
+mod directories;
 pub mod pack;
 mod pax;
 pub mod tar;

@@ -14,6 +14,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::directories::Directories;
 use super::tar::{Entry, Kind, Reader, bad};
 
 const PIECE: usize = 64 << 10;
@@ -40,7 +41,7 @@ struct Unpacker {
     /// The parent of the last entry: archives come directory by directory.
     parent: Option<(Vec<Vec<u8>>, OwnedFd)>,
     /// Modes and times of directories, set when nothing is written into them any more.
-    directories: Vec<(Vec<Vec<u8>>, Entry)>,
+    directories: Directories,
 }
 
 /// Unpacks everything into `directory`, which must exist.
@@ -61,7 +62,7 @@ pub fn unpack<R: Read>(input: R, directory: &Path, options: Options) -> io::Resu
         resolve,
         options,
         parent: None,
-        directories: Vec::new(),
+        directories: Directories::default(),
     };
     let mut reader = Reader::new(input);
     let mut unpacked = Unpacked::default();
@@ -70,7 +71,8 @@ pub fn unpack<R: Read>(input: R, directory: &Path, options: Options) -> io::Resu
         unpacked.bytes += done.map_err(|error| named(&entry, error))?;
         unpacked.entries += 1;
     }
-    unpacker.finish()?;
+    let directories = unpacker.directories.take_all();
+    unpacker.dress(directories)?;
     Ok(unpacked)
 }
 
@@ -111,11 +113,11 @@ impl Unpacker {
     fn entry<R: Read>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> io::Result<u64> {
         let mut parents = parts(&entry.path)?;
         let Some(last) = parents.pop() else {
-            // The directory itself; anything else would be lost without a word.
+            // The directory itself, which belongs to the guest: only what came is dressed. Anything else would be lost
+            // without a word.
             if entry.kind != Kind::Directory {
                 return Err(bad("an entry that is no directory has no name"));
             }
-            self.directories.push((Vec::new(), entry.clone()));
             return Ok(0);
         };
         let name = c_string(&last)?;
@@ -132,7 +134,7 @@ impl Unpacker {
             self.create(&parents, &last, &name, entry, reader)
         } else {
             parents.push(last);
-            self.directories.push((parents, entry.clone()));
+            self.dress_later(&parents, entry)?;
             Ok(0)
         }
     }
@@ -225,8 +227,7 @@ impl Unpacker {
         match entry.kind {
             Kind::Directory => {
                 rustix::fs::mkdirat(parent, name, Mode::from(0o700))?;
-                self.directories
-                    .push(([parents, &[last.to_vec()]].concat(), entry.clone()));
+                self.dress_later(&[parents, &[last.to_vec()]].concat(), entry)?;
                 return Ok(0);
             }
             Kind::HardLink => {
@@ -300,8 +301,25 @@ impl Unpacker {
         Ok(())
     }
 
-    fn finish(&mut self) -> io::Result<()> {
-        while let Some((parts, entry)) = self.directories.pop() {
+    fn dress_later(&mut self, parts: &[Vec<u8>], entry: &Entry) -> io::Result<()> {
+        let path = parts.join(&b'/');
+        self.directories.insert(path.clone(), entry.clone());
+        if !self.directories.are_too_many() {
+            return Ok(());
+        }
+        let others = self.directories.take_others(&path);
+        self.dress(others)?;
+        if self.directories.are_too_many() {
+            return Err(bad(
+                "the attributes of directories within each other are too large",
+            ));
+        }
+        Ok(())
+    }
+
+    fn dress(&self, directories: Vec<(Vec<u8>, Entry)>) -> io::Result<()> {
+        for (path, entry) in directories {
+            let parts = parts(&path)?;
             let opened = self.open(&parts).and_then(|path| {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 rustix::fs::openat(
@@ -312,11 +330,8 @@ impl Unpacker {
                 )
             });
             let done = opened.map_err(io::Error::from).and_then(|fd| {
-                // The directory that was named belongs to the guest; only what came is dressed.
-                if !parts.is_empty() {
-                    self.adorn(&fd, &entry)?;
-                    rustix::fs::futimens(&fd, &times(&entry))?;
-                }
+                self.adorn(&fd, &entry)?;
+                rustix::fs::futimens(&fd, &times(&entry))?;
                 Ok(())
             });
             match done {
