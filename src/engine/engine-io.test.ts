@@ -37,6 +37,10 @@ async function running(config: Partial<VmConfig> = {}): Promise<VmEntry> {
   return entry;
 }
 
+async function eventually(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setImmediate(resolve));
+}
+
 function vmm(): FakeVmm {
   const last = world.vmms.at(-1);
   assert.ok(last);
@@ -122,6 +126,7 @@ describe("exec", () => {
 
 describe("attach", () => {
   const SPEC_ALL = { id: "", stdin: true, logs: false, start: true };
+  const SPEC_HERE = { ...SPEC_ALL, start: false };
 
   it("starts the VM, misses no output, and ends with the exit", async () => {
     world.behaviours = [{ exitsWith: 4 }];
@@ -173,14 +178,85 @@ describe("attach", () => {
     assert.equal(shown(late).join("|"), "after|exit");
   });
 
-  it("carries stdin of those who ask for it, and its end", async () => {
-    const entry = await created({ openStdin: true });
-    const reading = collect(engine.attach(entry, SPEC_ALL, thenWait(text("in"), { kind: "stdin-eof" })));
-    await engine.verbs.wait(entry, "running");
-    while (!vmm().guest.stdin.endsWith("<eof>")) await new Promise((resolve) => setImmediate(resolve));
-    vmm().guest.exit(0);
+  for (const countsNoInput of [false, true]) {
+    const whose = countsNoInput ? " to an older agent" : "";
+    it(`carries stdin of those who ask for it, and its end${whose}`, async () => {
+      world.behaviours = [{ countsNoInput }];
+      const entry = await created({ openStdin: true });
+      const reading = collect(engine.attach(entry, SPEC_ALL, thenWait(text("in"), { kind: "stdin-eof" })));
+      await engine.verbs.wait(entry, "running");
+      while (!vmm().guest.stdin.endsWith("<eof>")) await new Promise((resolve) => setImmediate(resolve));
+      vmm().guest.exit(0);
+      await reading;
+      assert.equal(vmm().guest.stdin, "in<eof>");
+    });
+  }
+
+  it("goes on with stdin and signals when the agent's session breaks", async () => {
+    const entry = await running({ openStdin: true });
+    const { guest } = vmm();
+    async function* input(): AsyncGenerator<ProcessInput> {
+      yield text("one ");
+      await eventually(() => guest.stdin === "one ");
+      guest.cut("the channel was closed");
+      yield text("two");
+      await eventually(() => guest.stdin === "one two");
+      yield { kind: "signal", signal: "HUP" };
+      await new Promise<never>(() => undefined);
+    }
+    const reading = collect(engine.attach(entry, SPEC_ALL, input()));
+    await eventually(() => guest.calls.includes("signal 1"));
+    guest.exit(0);
     await reading;
-    assert.equal(vmm().guest.stdin, "in<eof>");
+    assert.deepEqual([guest.stdin, guest.sessions], ["one two", 2]);
+  });
+
+  it("to a paused VM waits with stdin, and hears signals once it goes on", async () => {
+    const entry = await running({ openStdin: true });
+    const { guest } = vmm();
+    await engine.verbs.pause(entry);
+    const refused = deferred<void>();
+    async function* input(): AsyncGenerator<ProcessInput> {
+      // Refused, as by `kiln kill` on a paused VM; it ends nothing.
+      yield { kind: "signal", signal: "USR1" };
+      refused.resolve();
+      yield text("early");
+      await eventually(() => guest.stdin === "early");
+      yield { kind: "signal", signal: "HUP" };
+      await new Promise<never>(() => undefined);
+    }
+    const outputs = engine.attach(entry, SPEC_HERE, input());
+    assert.equal((await outputs.next()).value?.kind, "attached");
+    const reading = collect(outputs);
+    await refused.promise;
+    await engine.verbs.unpause(entry);
+    await eventually(() => guest.calls.includes("signal 1"));
+    guest.exit(0);
+    await reading;
+    assert.deepEqual(guest.calls.slice(0, 1), ["signal 1"]);
+  });
+
+  it("that goes on while the VM is paused learns where its stdin goes on as soon as it runs", async () => {
+    const entry = await running({ openStdin: true });
+    const { guest } = vmm();
+    const spec = { ...SPEC_HERE, id: "an-id-nobody-guesses" };
+    const left = new AbortController();
+    const first = collect(engine.attach(entry, spec, thenWait(text("ab")), left.signal));
+    await eventually(() => guest.stdin === "ab");
+    left.abort(new Error("left"));
+    await assert.rejects(first);
+    await engine.verbs.pause(entry);
+    const again = { ...spec, resume: { after: undefined } };
+    const outputs = engine.attach(entry, again, thenWait(text("cd")));
+    assert.equal((await outputs.next()).value?.kind, "attached");
+    const next = outputs.next();
+    await engine.verbs.unpause(entry);
+    const { value } = await next;
+    assert.equal(value?.kind === "resumable" ? value.stdinNext : undefined, 2n);
+    const reading = collect(outputs);
+    await eventually(() => guest.stdin === "abcd");
+    guest.exit(0);
+    await reading;
   });
 
   it("passes resizes and signals on", async () => {

@@ -69,11 +69,15 @@ export async function* attachToVm(
     yield { kind: "attached" };
     await startIfAsked(verbs, entry, spec);
     const stdin = new AttachedInput(ctx, verbs, entry, spec, stop);
-    const stdinNext = await stdin.begin(input);
-    if (spec.id !== "") yield { kind: "resumable", next: place, stdinNext };
+    await stdin.begin(input);
     const outputs = outputOf(entry.log.read({ from, follow: true, signal }));
     const stalled = stallTeller(entry);
-    yield* interleave<AttachOutput>(outputs, [entry.changed, stdin.took], () => stdin.news() ?? stalled());
+    let next = place;
+    const news = () => stdin.news() ?? stalled();
+    for await (const item of interleave<Beside>(outputs, [entry.changed, stdin.took], news)) {
+      if (item.kind === "output") next = item.next;
+      yield item.kind === "resumable" ? { ...item, next } : item;
+    }
     await verbs.wait(entry, "exited", { signal });
     yield { kind: "exit", code: entry.status.exitCode };
     if (spec.id !== "") await farewell(signal, stdin.said);
@@ -83,6 +87,11 @@ export async function* attachToVm(
   }
 }
 
+/** What comes of a run: all but where it goes on is said by the one who tells it. */
+type Beside =
+  | Exclude<AttachOutput, { kind: "resumable" }>
+  | { readonly kind: "resumable"; readonly stdinNext: bigint };
+
 const BEGINNING: OutputPlace = { boot: 0, sequence: 0n };
 
 /** Where the output ends now. Of one that does not run: where its next boot begins. */
@@ -91,7 +100,7 @@ function endOf({ log, status }: VmEntry): OutputPlace {
   return { boot: status.boot + 1, sequence: 0n };
 }
 
-async function* outputOf(chunks: AsyncIterable<LogChunk>): AsyncGenerator<AttachOutput> {
+async function* outputOf(chunks: AsyncIterable<LogChunk>): AsyncGenerator<Beside> {
   for await (const { stream, data, next } of chunks) yield { kind: "output", stream, data, next };
 }
 
