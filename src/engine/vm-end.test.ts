@@ -70,6 +70,21 @@ describe("judgeEnd", () => {
       { kind: "exited", exitCode: 139, reason: "init-exited" },
     ],
     [
+      "an init that ended as it was asked to",
+      facts({
+        cause: "guest-reset",
+        asked: "stop",
+        mode: "system",
+        consoleTail: PANIC.replace("CODE", "00000500"),
+      }),
+      { kind: "exited", exitCode: 5, reason: "init-exited" },
+    ],
+    [
+      "an init that did not end in time",
+      facts({ cause: "killed", asked: "stop", mode: "system" }),
+      { kind: "exited", exitCode: 137, reason: "killed" },
+    ],
+    [
       "an agent that ended, which is a failure",
       facts({ cause: "guest-panic", consoleTail: PANIC.replace("CODE", "00000300") }),
       { kind: "failed", reason: "guest-panic" },

@@ -37,8 +37,10 @@ export function judgeEnd(facts: EndFacts): Verdict {
     const why = `the guest's agent broke the protocol again and again: ${cleanLine(facts.lost ?? "")}`;
     return failed("agent-lost", why, facts.consoleTail);
   }
-  if (asked !== "nothing") return exited(KILLED_EXIT_CODE, "killed", "the VM was killed");
-  return judgeSilence(facts);
+  if (asked === "kill") return exited(KILLED_EXIT_CODE, "killed", "the VM was killed");
+  const ofInit = judgeInit(facts);
+  if (asked === "stop") return ofInit ?? exited(KILLED_EXIT_CODE, "killed", "the VM was killed");
+  return ofInit ?? judgeSilence(facts);
 }
 
 function judgeReport(report: ReportedExit, asked: EndFacts["asked"]): Verdict {
@@ -51,9 +53,7 @@ function judgeReport(report: ReportedExit, asked: EndFacts["asked"]): Verdict {
 }
 
 /** The VMM is gone and the agent said nothing: only the machine's own word is left. */
-function judgeSilence({ vmm, consoleTail, mode }: EndFacts): Verdict {
-  const ended = mode === "system" ? INIT_ENDED.exec(consoleTail)?.[1] : undefined;
-  if (ended !== undefined) return judgeInit(Number.parseInt(ended, 16));
+function judgeSilence({ vmm, consoleTail }: EndFacts): Verdict {
   // Without a panic device a panic looks like a reboot (the kernel is told panic=-1).
   const words = /Kernel panic - not syncing:? ?(.*)/.exec(consoleTail)?.[1];
   if (vmm.cause === "guest-panic" || words !== undefined) {
@@ -75,7 +75,10 @@ function judgeSilence({ vmm, consoleTail, mode }: EndFacts): Verdict {
 /** An init made for containers ends its container by ending; to a kernel that is a panic, with wait(2)'s status. */
 const INIT_ENDED = /Kernel panic - not syncing: Attempted to kill init! exitcode=0x([0-9a-f]{8})\b/;
 
-function judgeInit(status: number): Verdict {
+function judgeInit({ mode, consoleTail }: EndFacts): Verdict | undefined {
+  const ended = mode === "system" ? INIT_ENDED.exec(consoleTail)?.[1] : undefined;
+  if (ended === undefined) return undefined;
+  const status = Number.parseInt(ended, 16);
   const signal = status & 0x7f;
   const code = signal === 0 ? (status >> 8) & 0xff : 128 + signal;
   return exited(code, "init-exited", "the image's init ended");

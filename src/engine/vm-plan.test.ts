@@ -103,19 +103,35 @@ describe("the mode", () => {
       "/init",
       "/sbin/init",
       "/usr/sbin/init",
+      "/usr/local/sbin/init",
+      "//sbin/init",
       "/lib/systemd/systemd",
       "/usr/lib/systemd/systemd",
     ]) {
       const plans = [plan({}, { entrypoint: [init], cmd: ["nginx"] }), plan({}, { cmd: [init, "nginx"] })];
       plans.push(plan({ command: [init, "nginx"] }), plan({ init: "system" }, { cmd: [init, "nginx"] }));
       for (const { mode, args, stopSignal } of plans) {
-        assert.deepEqual([mode, args, stopSignal], ["system", [init, "nginx"], 0]);
+        const way = init === "/init" ? 15 : 0; // s6-overlay's ends by a signal, as in a container
+        assert.deepEqual([mode, args, stopSignal], ["system", [init, "nginx"], way]);
       }
       assert.equal(plan({ init: "app", command: [init] }).mode, "app");
     }
     for (const program of ["init", "/opt/init", "systemd", "/sbin/init2", "/etc/systemd/run"]) {
       assert.equal(plan({ command: [program] }).mode, "app", program);
     }
+  });
+
+  it("is system for an init in a shell's words, without the shell", () => {
+    const shell = (script: string) => plan({}, { cmd: ["/bin/sh", "-c", script] });
+    assert.deepEqual(shell("/usr/lib/systemd/systemd --log-level=info").args, [
+      "/usr/lib/systemd/systemd",
+      "--log-level=info",
+    ]);
+    assert.deepEqual(shell("exec /sbin/init").args, ["/sbin/init"]);
+    for (const script of ["/sbin/init && true", "/sbin/init $X", "echo /sbin/init", ""]) {
+      assert.deepEqual([shell(script).mode, shell(script).args[2]], ["app", script]);
+    }
+    assert.equal(plan({ init: "app" }, { cmd: ["/bin/sh", "-c", "/sbin/init"] }).args.length, 3);
   });
 
   it("keeps user and directory of an init that an image for containers names", () => {

@@ -1,6 +1,7 @@
 // From what the user asked and what the image says to what runs in the VM. Pure: the image's config is hostile
 // input that was parsed by the image room; here it is merged and bounded.
 
+import { posix } from "node:path";
 import { Code, KilnError } from "../base/errors.js";
 import type { ImageRunConfig } from "../image/types.js";
 import { signalNumber } from "./signals.js";
@@ -25,7 +26,14 @@ export interface ProgramPlan {
 // Docker's, for images that set none.
 const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const SYSTEM_INIT = "/sbin/init";
-const INITS: ReadonlySet<string> = new Set([SYSTEM_INIT, "/usr/sbin/init", "/init"]);
+/** Of an image made for containers (s6-overlay): it ends by a signal, as it would there. */
+const CONTAINER_INIT = "/init";
+const INITS: ReadonlySet<string> = new Set([
+  SYSTEM_INIT,
+  "/usr/sbin/init",
+  "/usr/local/sbin/init",
+  CONTAINER_INIT,
+]);
 /** More than any image has. */
 const MOST_VOLUMES = 256;
 
@@ -34,9 +42,11 @@ const MOST_VOLUMES = 256;
  * @throws KilnError invalid_argument `no-command`, `no-init`, `bad-signal`
  */
 export function planProgram(config: VmConfig, image: ImageRunConfig, hasInit: boolean): ProgramPlan {
-  const args = argsOf(config, image);
+  const words = argsOf(config, image);
+  const args = config.init === "auto" ? initOfShell(words) : words;
   const mode = modeOf(config, args, hasInit);
   const named = mode === "system" && isInit(args[0]);
+  const isMachine = mode === "system" && !(named && posix.normalize(args[0] ?? "") === CONTAINER_INIT);
   const asked = config.stopSignal || image.stopSignal;
   return {
     mode,
@@ -48,7 +58,7 @@ export function planProgram(config: VmConfig, image: ImageRunConfig, hasInit: bo
     directories: image.volumes
       .filter((path) => path.startsWith("/") && !path.includes("\0"))
       .slice(0, MOST_VOLUMES),
-    stopSignal: asked === "" ? (mode === "system" ? 0 : signalNumber("TERM")) : signalNumber(asked),
+    stopSignal: asked === "" ? (isMachine ? 0 : signalNumber("TERM")) : signalNumber(asked),
     ports: portsOf(config, image),
   };
 }
@@ -79,7 +89,19 @@ function modeOf(config: VmConfig, args: readonly string[], hasInit: boolean): "a
 
 /** A program that only works as PID 1: an init by the name that everybody gives it (s6-overlay's is /init). */
 function isInit(program: string | undefined): boolean {
-  return program !== undefined && (INITS.has(program) || /^\/.*\/systemd$/.test(program));
+  if (program === undefined) return false;
+  const path = posix.normalize(program);
+  return INITS.has(path) || /^\/.*\/systemd$/.test(path);
+}
+
+/** `CMD /usr/lib/systemd/systemd` in its shell form: the shell would be PID 1, and the init not. */
+function initOfShell(args: readonly string[]): readonly string[] {
+  const [shell = "", flag, script = "", ...more] = args;
+  if (!/^(\/usr)?\/bin\/(ba|da)?sh$/.test(shell) || flag !== "-c" || more.length > 0) return args;
+  const words = script.trim().split(/\s+/);
+  const named = words[0] === "exec" ? words.slice(1) : words;
+  const plain = named.every((word) => /^[\w./=:@%+-]+$/.test(word));
+  return plain && isInit(named[0]) ? named : args;
 }
 
 function systemArgs(config: VmConfig, hasInit: boolean): string[] {

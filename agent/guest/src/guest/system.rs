@@ -249,12 +249,14 @@ fn is_systemd() -> bool {
     fs::metadata("/run/systemd/system").is_ok()
 }
 
-/// Asks the init for a clean end, in its own words; kills after `patience_ms`.
-pub fn stop(agent: &Rc<Agent>, patience_ms: u32) -> Result<()> {
+/// Asks the init for a clean end; kills after `patience_ms`.
+///
+/// `signal`: what the image or the user wants sent for it; 0: the init's own word.
+pub fn stop(agent: &Rc<Agent>, signal: i32, patience_ms: u32) -> Result<()> {
     if agent.exit().is_some() {
         return Err(Status::precondition("the init has ended"));
     }
-    ask_for_end().map_err(|error| Status::from_io("ask the init for its end", error))?;
+    ask_for_end(signal).map_err(|error| Status::from_io("ask the init for its end", error))?;
     let agent = agent.clone();
     spawn_local(async move {
         let patience = Duration::from_millis(u64::from(patience_ms));
@@ -272,22 +274,41 @@ pub fn stop(agent: &Rc<Agent>, patience_ms: u32) -> Result<()> {
     Ok(())
 }
 
-fn ask_for_end() -> io::Result<()> {
+/// What an init takes as the wish for its end.
+#[derive(Debug, PartialEq)]
+enum Word {
+    Signal(i32),
+    Program(&'static str),
+}
+
+const POWEROFFS: [&str; 3] = ["/sbin/poweroff", "/usr/sbin/poweroff", "/bin/poweroff"];
+
+fn word_for_end(signal: i32, systemd: bool, busybox: bool, is_there: impl Fn(&str) -> bool) -> Word {
+    const HALT: i32 = RTMIN + 3;
     const POWEROFF: i32 = RTMIN + 4;
-    if is_systemd() {
-        return process::send_signal(1, POWEROFF);
+    match signal {
+        // Images for containers say HALT, which there is the end; a machine that was only halted would stay.
+        0 | HALT if systemd => Word::Signal(POWEROFF),
+        0 if busybox => Word::Signal(libc::SIGUSR2),
+        // sysvinit, OpenRC, runit: each has its own way, and each image brings the word for it. One that does not is
+        // asked as a container's init is.
+        0 => POWEROFFS
+            .into_iter()
+            .find(|path| is_there(path))
+            .map_or(Word::Signal(libc::SIGTERM), Word::Program),
+        asked => Word::Signal(asked),
     }
+}
+
+fn ask_for_end(signal: i32) -> io::Result<()> {
     let init = fs::read_link("/proc/1/exe").unwrap_or_default();
-    if init.file_name().is_some_and(|name| name == "busybox") {
-        return process::send_signal(1, libc::SIGUSR2);
+    let busybox = init.file_name().is_some_and(|name| name == "busybox");
+    let is_there = |path: &str| fs::metadata(path).is_ok();
+    match word_for_end(signal, is_systemd(), busybox, is_there) {
+        Word::Signal(signal) => process::send_signal(1, signal),
+        // The reaper takes it.
+        Word::Program(program) => std::process::Command::new(program).spawn().map(drop),
     }
-    // sysvinit, OpenRC, runit, s6: each has its own way, and each image brings the word for it. The reaper takes it.
-    let found = ["/sbin/poweroff", "/usr/sbin/poweroff", "/bin/poweroff"]
-        .iter()
-        .find(|path| fs::metadata(path).is_ok());
-    let program =
-        found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the image has no poweroff"))?;
-    std::process::Command::new(program).spawn().map(drop)
 }
 
 /// Ctrl-Alt-Del becomes a signal to PID 1 instead of an immediate reset.
@@ -309,6 +330,22 @@ mod tests {
         assert_eq!(arg_start("7 (a) S 1 2"), None);
         let own = fs::read_to_string("/proc/self/stat").unwrap();
         assert!(arg_start(&own).is_some_and(|start| start > 4096));
+    }
+
+    #[test]
+    fn asks_each_init_in_its_own_words() {
+        let (none, all) = (|_: &str| false, |_: &str| true);
+        let term = Word::Signal(libc::SIGTERM);
+        assert_eq!(word_for_end(0, true, false, none), Word::Signal(38));
+        assert_eq!(word_for_end(37, true, false, none), Word::Signal(38));
+        assert_eq!(word_for_end(libc::SIGTERM, true, false, all), term);
+        assert_eq!(word_for_end(libc::SIGTERM, false, true, all), term);
+        assert_eq!(word_for_end(0, false, true, all), Word::Signal(libc::SIGUSR2));
+        assert_eq!(
+            word_for_end(0, false, false, all),
+            Word::Program("/sbin/poweroff")
+        );
+        assert_eq!(word_for_end(0, false, false, none), term, "never none at all");
     }
 
     #[test]

@@ -210,7 +210,7 @@ fn resize(agent: &Agent, request: ResizeRequest) -> Result<ResizeResponse> {
 
 fn stop(agent: &Rc<Agent>, request: StopRequest) -> Result<StopResponse> {
     if agent.mode.get() == Mode::System {
-        system::stop(agent, request.timeout_ms)?;
+        system::stop(agent, request.signal, request.timeout_ms)?;
     } else {
         let signal = if request.signal == 0 {
             libc::SIGTERM
