@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { hasReason } from "../base/errors.js";
 import type { ImageRunConfig } from "../image/types.js";
 import { defaultConfig, type VmConfig } from "./vm-config.js";
-import { parseExposedPort, planProgram } from "./vm-plan.js";
+import { exposedPorts, planProgram } from "./vm-plan.js";
 
 function image(over: Partial<ImageRunConfig> = {}): ImageRunConfig {
   return {
@@ -187,11 +187,26 @@ describe("the rest", () => {
     );
   });
 
+  it("publishes every port of an exposed range, within the same bound", () => {
+    const portsOf = (...exposed: string[]) =>
+      plan({ command: ["x"], publishAll: true }, { exposedPorts: exposed }).ports.map(targetOf);
+    const targetOf = ({ vmPort, protocol }: { vmPort: number; protocol: string }) => `${vmPort}/${protocol}`;
+    assert.deepEqual(portsOf("20000-20002/tcp", "20002/tcp", "7-8/udp"), [
+      ...["20000/tcp", "20001/tcp", "20002/tcp"],
+      ...["7/udp", "8/udp"],
+    ]);
+    assert.deepEqual(portsOf("9-7", "0-3", "65535-65536", "5-6/sctp"), []);
+    assert.equal(portsOf("1-1024").length, 1024);
+    assert.throws(
+      () => portsOf("1-65535"),
+      (error) => hasReason(error, "too-many-ports"),
+    );
+  });
+
   it("reads exposed ports without ever throwing", () => {
     fc.assert(
       fc.property(fc.string(), (text) => {
-        const port = parseExposedPort(text);
-        return port === undefined || (port.vmPort >= 1 && port.vmPort <= 65_535);
+        return [...exposedPorts(text)].every(({ vmPort }) => vmPort >= 1 && vmPort <= 65_535);
       }),
     );
   });

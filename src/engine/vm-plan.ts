@@ -135,21 +135,24 @@ function portsOf(config: VmConfig, image: ImageRunConfig): PortBinding[] {
   if (!config.publishAll) return ports;
   const published = new Set(ports.map(targetOf));
   for (const exposed of image.exposedPorts) {
-    const parsed = parseExposedPort(exposed);
-    if (parsed === undefined || published.has(targetOf(parsed))) continue;
-    published.add(targetOf(parsed));
-    ports.push({ hostIp: "", hostPort: 0, ...parsed });
+    for (const port of exposedPorts(exposed)) {
+      if (published.has(targetOf(port))) continue;
+      published.add(targetOf(port));
+      ports.push({ hostIp: "", hostPort: 0, ...port });
+      checkPortCount(ports.length, `publish every port that image ${config.image} exposes`);
+    }
   }
-  checkPortCount(ports.length, `publish every port that image ${config.image} exposes`);
   return ports;
 }
 
 const targetOf = ({ vmPort, protocol }: Pick<PortBinding, "vmPort" | "protocol">) => `${vmPort}/${protocol}`;
 
-/** "80", "80/tcp", "53/udp"; undefined for anything else (sctp, ranges, nonsense). */
-export function parseExposedPort(text: string): Pick<PortBinding, "vmPort" | "protocol"> | undefined {
-  const match = /^([0-9]{1,5})(?:\/(tcp|udp))?$/i.exec(text);
-  const vmPort = Number(match?.[1]);
-  if (match === null || vmPort < 1 || vmPort > 65_535) return undefined;
-  return { vmPort, protocol: match[2]?.toLowerCase() === "udp" ? "udp" : "tcp" };
+/** "80", "80/tcp", "53/udp", "7000-7009/tcp"; nothing for anything else (sctp, nonsense). */
+export function* exposedPorts(text: string): Generator<Pick<PortBinding, "vmPort" | "protocol">, void> {
+  const match = /^([0-9]{1,5})(?:-([0-9]{1,5}))?(?:\/(tcp|udp))?$/i.exec(text);
+  if (match === null) return;
+  const [, first, last = first, word] = match;
+  const protocol = word?.toLowerCase() === "udp" ? "udp" : "tcp";
+  if (Number(first) < 1 || Number(last) > 65_535) return;
+  for (let vmPort = Number(first); vmPort <= Number(last); vmPort++) yield { vmPort, protocol };
 }

@@ -78,7 +78,26 @@ describe("parseImageConfig", () => {
   it("refuses NUL characters, which would end an argument early", () => refuses({ Cmd: ["a\0b"] }, /NUL/));
   it("refuses an argument that Linux can't take", () =>
     refuses({ Env: [`A=${"x".repeat(131_072)}`] }, /Env/));
-  it("refuses what is no port", () => refuses({ ExposedPorts: { "http/tcp": {} } }, /no port/));
+  it("leaves out what is no port", () => {
+    const words = [
+      "0/tcp",
+      "/tcp",
+      "8080/http",
+      "$PORT/tcp",
+      "http/tcp",
+      "",
+      "70000",
+      "80/tcp",
+      "9-7",
+      "7-9/udp",
+    ];
+    const ExposedPorts = Object.fromEntries(words.map((word) => [word, {}]));
+    assert.deepEqual(parse({ ExposedPorts }).run.exposedPorts, ["80/tcp", "7-9/udp"]);
+  });
+  it("takes null within a list or a map for an empty string, as Go does", () => {
+    const { run } = parse({ Env: [null, "A=b"], Cmd: ["a", null], Labels: { a: null, b: "c" } });
+    assert.deepEqual([run.env, run.cmd, run.labels], [["A=b"], ["a", ""], { a: "", b: "c" }]);
+  });
   it("refuses what is no signal", () => refuses({ StopSignal: "; reboot" }, /signal/));
   it("refuses a command that is an object", () => refuses({ Cmd: { a: 1 } }, /Cmd/));
   it("refuses a diff id that is no digest", () => {

@@ -30,7 +30,8 @@ const Text = v.pipe(
   v.check((text) => !text.includes("\0"), "holds a NUL character"),
 );
 const Word = v.pipe(Text, v.maxLength(4096));
-const Texts = v.pipe(v.array(Text), v.maxLength(4096));
+/** Go reads null as the empty string. */
+const Texts = v.pipe(v.array(v.nullable(Text)), v.maxLength(4096));
 const List = v.nullish(Texts);
 /** Docker takes a plain string too, as images of its first years have it. */
 const OneText = v.pipe(
@@ -47,7 +48,7 @@ const RunSchema = v.looseObject({
   Cmd: Command,
   WorkingDir: v.nullish(Word),
   User: v.nullish(Word),
-  Labels: v.nullish(v.record(v.string(), v.string())),
+  Labels: v.nullish(v.record(v.string(), v.nullable(v.string()))),
   ExposedPorts: KeySet,
   Volumes: KeySet,
   StopSignal: v.nullish(v.pipe(v.string(), v.regex(/^[A-Za-z0-9+-]{0,20}$/, "is no signal"))),
@@ -94,7 +95,7 @@ export function parseImageConfig(bytes: Uint8Array, what: string): ImageConfig {
   const { architecture, os, variant, created, config, rootfs } = parsed.output;
   return {
     platform: architecture ? { os: os || "linux", architecture, ...(variant ? { variant } : {}) } : undefined,
-    run: readRun(config ?? {}, what),
+    run: readRun(config ?? {}),
     diffIds: rootfs.diff_ids,
     createdAt: created && isTime(created) ? created : UNKNOWN_TIME,
   };
@@ -116,23 +117,23 @@ export function normalisePort(text: string): string | undefined {
   return `${range}/${(match[3] ?? "tcp").toLowerCase()}`;
 }
 
-function readRun(raw: v.InferOutput<typeof RunSchema>, what: string): ImageRunConfig {
+function readRun(raw: v.InferOutput<typeof RunSchema>): ImageRunConfig {
   return {
-    env: raw.Env ?? [],
-    entrypoint: raw.Entrypoint ?? [],
-    cmd: raw.Cmd ?? [],
+    env: textsOf(raw.Env).filter((entry) => entry !== ""),
+    entrypoint: textsOf(raw.Entrypoint),
+    cmd: textsOf(raw.Cmd),
     workdir: raw.WorkingDir ?? "",
     user: raw.User ?? "",
-    labels: raw.Labels ?? {},
-    exposedPorts: Object.keys(raw.ExposedPorts ?? {}).map((text) => {
-      const port = normalisePort(text);
-      if (port === undefined)
-        throw invalid(what, `exposed port ${quoteServer(JSON.stringify(text))} is no port`);
-      return port;
-    }),
+    labels: Object.fromEntries(Object.entries(raw.Labels ?? {}).map(([name, text]) => [name, text ?? ""])),
+    // What is no port ("$PORT/tcp", of a variable that nobody replaced) can't be published: no reason to refuse the image.
+    exposedPorts: Object.keys(raw.ExposedPorts ?? {}).flatMap((text) => normalisePort(text) ?? []),
     volumes: Object.keys(raw.Volumes ?? {}),
     stopSignal: raw.StopSignal ?? "",
   };
+}
+
+function textsOf(texts: readonly (string | null)[] | null | undefined): string[] {
+  return (texts ?? []).map((text) => text ?? "");
 }
 
 function invalid(what: string, why: string): KilnError {
