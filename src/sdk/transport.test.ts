@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer as createHttp2Server } from "node:http2";
+import { createServer as createHttp2Server, type ServerHttp2Stream } from "node:http2";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -120,6 +120,59 @@ describe("stream", () => {
     await assert.rejects(drain, (error) => hasReason(error, "connection-lost"));
   });
 });
+
+describe("keeping the process alive", () => {
+  it("is each connection's own affair, also while one that goes away still answers", async () => {
+    const requests: ServerHttp2Stream[] = [];
+    const asked = new EventEmitter();
+    const server = createHttp2Server();
+    server.on("stream", (stream) => asked.emit("stream", requests.push(stream)));
+    const { socketPath, close } = await listen(server as unknown as Server);
+    const alive: boolean[] = [];
+    const other = new Transport(async () => {
+      const socket = await dial(socketPath);
+      const index = alive.push(false) - 1;
+      socket.ref = () => {
+        alive[index] = true;
+        return socket;
+      };
+      socket.unref = () => {
+        alive[index] = false;
+        return socket;
+      };
+      return socket;
+    });
+    const answer = (index: number) => {
+      requests[index]?.respond({ ":status": 200, "content-type": "application/json" });
+      requests[index]?.end("{}");
+    };
+    const call = async () => {
+      const sent = once(asked, "stream");
+      const answered = other.unary("SystemService/Version", {});
+      await sent;
+      return { answered };
+    };
+    const first = await call();
+    const session = requests[0]?.session;
+    session?.goaway(0);
+    await new Promise((resolve) => session?.ping(resolve)); // answered behind the word
+    const second = await call();
+    assert.deepEqual(alive, [true, true]);
+    answer(0);
+    await first.answered;
+    assert.equal(alive[1], true, "its own call is under way still");
+    answer(1);
+    await second.answered;
+    await turn(() => alive.includes(true));
+    await other.close();
+    await close();
+  });
+});
+
+/** Lets the event loop run while this holds. */
+async function turn(holds: () => boolean): Promise<void> {
+  while (holds()) await new Promise((resolve) => setImmediate(resolve));
+}
 
 describe("a peer that is not kilnd", () => {
   it("is told apart when it does not speak HTTP/2", async () => {

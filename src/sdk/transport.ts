@@ -27,7 +27,8 @@ export type OpenSocket = (again: boolean) => Promise<Socket>;
 export class Transport implements Calls {
   readonly #openSocket: OpenSocket;
   #session: Promise<ClientHttp2Session> | undefined;
-  #active = 0;
+  /** Streams of each connection: one that was told to go away has its own until they end. */
+  readonly #active = new WeakMap<ClientHttp2Session, number>();
   #closed = false;
   #opened = false;
 
@@ -147,11 +148,15 @@ export class Transport implements Calls {
   }
 
   #hold(session: ClientHttp2Session): void {
-    if (this.#active++ === 0 && !session.destroyed) session.ref();
+    const active = this.#active.get(session) ?? 0;
+    this.#active.set(session, active + 1);
+    if (active === 0 && !session.destroyed) session.ref();
   }
 
   #release(session: ClientHttp2Session): void {
-    if (--this.#active === 0 && !session.destroyed) session.unref();
+    const active = (this.#active.get(session) ?? 1) - 1;
+    this.#active.set(session, active);
+    if (active === 0 && !session.destroyed) session.unref();
   }
 }
 
