@@ -90,9 +90,12 @@ export async function findUnmarked(
   return found;
 }
 
+/** A VMM by its own first word. */
+const VMM_COMMAND = /^(?:[^\0]*\/)?(?:qemu-system-|firecracker|jailer)/;
+
 /**
- * Whether some process, whoever's, uses the run directory: it is on record there, listens on a socket in it, or has it on
- * its command line. A hint to leave the directory alone, never a proof whose it is.
+ * Whether some process, whoever's, uses the run directory: it is on record there, listens on a socket in it, or is a VMM
+ * with it on its command line (an editor or a `tail` is not). A hint to leave the directory alone, never a proof whose it is.
  */
 export async function isInUse(runDirectory: string): Promise<boolean> {
   const record = await readProcessRecord(runDirectory);
@@ -104,7 +107,8 @@ export async function isInUse(runDirectory: string): Promise<boolean> {
   if (namesDirectory(await readFile("/proc/net/unix", "latin1").catch(() => ""), name)) return true;
   for (const pid of await readdir("/proc")) {
     if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
-    if (namesDirectory(await readFile(`/proc/${pid}/cmdline`, "latin1").catch(() => ""), name)) return true;
+    const cmdline = await readFile(`/proc/${pid}/cmdline`, "latin1").catch(() => "");
+    if (VMM_COMMAND.test(cmdline) && namesDirectory(cmdline, name)) return true;
   }
   return false;
 }
