@@ -66,14 +66,18 @@ async function environmentOf({ place, vmm }) {
 async function firecrackerEnvironment() {
   const vmm = "firecracker";
   if (process.env.KILN_FIRECRACKER !== undefined) return { KILN_VMM: vmm };
-  const { installStandin } = await import(`${ROOT}/dist/test/firecracker-standin/install.js`);
+  const { installStandin, standinFiles } = await import(`${ROOT}/dist/test/firecracker-standin/install.js`);
   // Not below the checkout: VMMs with a user of their own run it too.
   const directory = mkdtempSync(join(tmpdir(), "kiln-standin-"));
   chmodSync(directory, 0o755);
   process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
   const program = await installStandin(directory);
   // The stand-in says nothing about KVM, so there is nothing to try out.
-  return { KILN_VMM: vmm, KILN_FIRECRACKER: program, KILN_TRUST_FIRECRACKER: "yes" };
+  const files = (await standinFiles(directory)).join(":");
+  return {
+    ...{ KILN_VMM: vmm, KILN_FIRECRACKER: program, KILN_FIRECRACKER_FILES: files },
+    KILN_TRUST_FIRECRACKER: "yes",
+  };
 }
 
 /** node:test's children inherit this process's environment. */

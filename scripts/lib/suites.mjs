@@ -33,8 +33,7 @@ export const SUITES = [
     timeoutMs: 20 * 60_000,
     alone: HEAVY,
     vmm: "firecracker",
-    // daemon-recovery fails on the stand-in (exec after kill -9 of kilnd goes unanswered): docs/design/NEXT.md, 0.
-    unlessNamed: /(apps|daemon-vmm-death|cli-run|cli-exec)\.test\.ts$/,
+    unlessNamed: /(apps|daemon-recovery|daemon-vmm-death|cli-run|cli-exec|jail)\.test\.ts$/,
   },
 ];
 /** cargo's tests, which are no node:test suite. */

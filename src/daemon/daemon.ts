@@ -159,6 +159,7 @@ function roomOptions(
     qemu: settingOf(config, "qemu"),
     firecracker: settingOf(config, "firecracker"),
     jailer: settingOf(config, "jailer"),
+    firecrackerFiles: (settingOf(config, "firecracker-files") ?? "").split(":").filter((path) => path !== ""),
     trustFirecracker: settingOf(config, "trust-firecracker") === "yes",
     bwrap: settingOf(config, "bwrap"),
     allowUnconfined: settingOf(config, "allow-unconfined") === "yes",

@@ -47,7 +47,12 @@ export const SETTINGS = [
   text("vmm", "VMM for VMs that name none: firecracker, qemu, qemu-kvm or qemu-tcg", "the best that works"),
   text("qemu", "QEMU's program", "qemu-system-x86_64"),
   text("firecracker", "Firecracker's program", "firecracker"),
-  text("jailer", "Firecracker's jailer, which kilnd uses where it is root", "jailer"),
+  text("jailer", "Firecracker's own jailer, for a kilnd of root, in place of kiln's jail", "none"),
+  text(
+    "firecracker-files",
+    "directories, with colons between, that Firecracker's jail shows besides the host's programs",
+    "none",
+  ),
   word("trust-firecracker", "take Firecracker without a test boot of KVM", ["no", "yes"]),
   text("agent", "the guest agent's program", "of this package"),
   text("netguard", "the library that keeps guests off the host's loopback", "of this package"),

@@ -83,13 +83,21 @@ export class Bases {
   /** Reads what is there; removes what a kill left half made. */
   async open(): Promise<void> {
     await makeDirectory(this.#root);
-    await this.#options.ownership.openPassage(this.#root);
+    await this.#options.ownership.shut(this.#root);
     for (const name of await readdir(this.#root)) {
       const base = name.startsWith(BUILDING) ? undefined : await this.#load(name);
       // A directory without a base in it is of no use to anybody: the image makes it anew.
       if (base === undefined) await rm(join(this.#root, name), { recursive: true, force: true });
-      else this.#bases.set(base.key, base);
+      else await this.#keep(base);
     }
+  }
+
+  /** Earlier releases let all VMMs in by a group. */
+  async #keep(base: Base): Promise<void> {
+    const { ownership } = this.#options;
+    await ownership.shut(join(this.#root, base.key));
+    await ownership.shareReadOnly(this.path(base.key));
+    this.#bases.set(base.key, base);
   }
 
   list(): readonly Base[] {
@@ -205,7 +213,6 @@ export class Bases {
     await rm(directory, { recursive: true, force: true });
     await mkdir(directory, { mode: 0o700 });
     undo.push(`remove ${directory}`, () => rm(directory, { recursive: true, force: true }));
-    await ownership.openPassage(directory);
     const output = join(directory, "base.ext4");
     const request = this.#request(key, image, diskBytes, output);
     const result = await builder(request, definedOptions(options)).catch((error: unknown) => {

@@ -38,9 +38,12 @@ export class KernelAssets {
   /** Removes what a kill left half made. */
   async open(): Promise<void> {
     await makeDirectory(this.#root);
-    await this.#options.ownership.openPassage(this.#root);
+    const { ownership } = this.#options;
+    await ownership.shut(this.#root);
     for (const name of await readdir(this.#root)) {
       if (name.includes(TEMP_MARK)) await rm(join(this.#root, name), { force: true });
+      // Earlier releases let all VMMs in by a group.
+      else await ownership.shareReadOnly(join(this.#root, name));
     }
   }
 

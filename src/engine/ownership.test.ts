@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmod, mkdir, mkdtemp, rm, stat } from "node:fs/promises";
+import { chmod, chown, mkdir, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -13,11 +13,26 @@ before(async () => {
 after(() => rm(directory, { recursive: true, force: true }));
 
 describe("a user for each VM", () => {
-  const range = { firstUid: 100, count: 3, gid: 99 };
+  const range = { firstUid: 100, count: 3 };
   const registry = {} as UserRegistry;
 
-  it("shares one group", () => {
-    assert.deepEqual(createUserPerVm(registry, range).runAs(101), { uid: 101, gid: 99 });
+  it("has a group of its own: none is shared by which one VM's files were another's", () => {
+    assert.deepEqual(createUserPerVm(registry, range).runAs(101), { uid: 101, gid: 101 });
+  });
+
+  it("shares a file in a directory that is shut, also what an earlier release left open to a group", {
+    skip: process.getuid?.() !== 0 && "not root",
+  }, async () => {
+    const users = createUserPerVm(registry, range);
+    const [place, file] = [join(directory, "bases"), join(directory, "bases/base")];
+    await mkdir(place, { mode: 0o711 });
+    await writeFile(file, "", { mode: 0o440 });
+    await chown(file, 0, 99);
+    await users.shut(place);
+    await users.shareReadOnly(file);
+    assert.equal((await stat(place)).mode & 0o777, 0o700);
+    const { mode, gid } = await stat(file);
+    assert.deepEqual([mode & 0o777, gid], [0o444, 0]);
   });
 
   it("owns what its range has, and what root runs", () => {

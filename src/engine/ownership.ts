@@ -1,5 +1,5 @@
-// Who owns what, where kilnd is root: each VMM runs as a user of its own, and may read the shared files and write
-// its VM's. Where kilnd is an ordinary user everything is that user's and nothing is done here.
+// Who owns what, where kilnd is root: each VMM runs as a user of its own with a group of its own, and is handed the
+// files that it reads and writes: it has no way to any by name. Where kilnd is an ordinary user everything is that user's and nothing is done here.
 
 import { chmod, chown, lchown, lstat } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -23,9 +23,11 @@ export interface Ownership {
   runAs(uid: number | undefined): RunAs | undefined;
   /** True for the users that processes of ours run as. */
   owns(uid: number): boolean;
-  /** A directory that VMMs pass through but can't list. */
+  /** A directory that builds of kernels, which have a user of their own, pass through but can't list. */
   openPassage(path: string): Promise<void>;
-  /** A file that all VMMs read and nobody writes: bases, disks of modules. */
+  /** A directory that only kilnd enters. Earlier releases let VMMs pass through. */
+  shut(path: string): Promise<void>;
+  /** A file that VMMs read once they are handed it, and nobody writes: bases, disks of modules. */
   shareReadOnly(path: string): Promise<void>;
   /** A file or directory that one VM's VMM writes. */
   give(path: string, uid: number | undefined): Promise<void>;
@@ -40,6 +42,7 @@ export const OWN_USER: Ownership = {
   runAs: () => undefined,
   owns: (uid) => uid === process.getuid?.(),
   openPassage: async () => undefined,
+  shut: async () => undefined,
   shareReadOnly: (path) => chmod(path, 0o400),
   give: async () => undefined,
 };
@@ -48,7 +51,7 @@ export const OWN_USER: Ownership = {
  * Ids that neither Debian (policy 9.2.2) nor systemd (docs/UIDS-GIDS.md) hands out: between systemd's container
  * range and 2^31.
  */
-export const DEFAULT_USER_RANGE: UserRange = { firstUid: 1_900_000_000, count: 65_536, gid: 1_899_999_999 };
+export const DEFAULT_USER_RANGE: UserRange = { firstUid: 1_900_000_000, count: 65_536 };
 
 /** Root's way: a user for each VM, by this host's registry. */
 export function createUserPerVm(registry: UserRegistry, range: UserRange = DEFAULT_USER_RANGE): Ownership {
@@ -63,15 +66,17 @@ export function createUserPerVm(registry: UserRegistry, range: UserRange = DEFAU
       uid === process.getuid?.() ||
       (uid >= range.firstUid && uid < range.firstUid + range.count) ||
       isHelperUid(uid),
-    runAs: (uid) => (uid === undefined ? undefined : { uid, gid: range.gid }),
+    runAs: (uid) => (uid === undefined ? undefined : { uid, gid: uid }),
     // chmod and not mkdir's mode: a umask of 077 would close it.
     openPassage: (path) => chmod(path, 0o711),
+    shut: (path) => chmod(path, 0o700),
+    // For all, in a directory that is root's alone: no group is there whose members would read every VM's.
     shareReadOnly: async (path) => {
-      await chown(path, 0, range.gid);
-      await chmod(path, 0o440);
+      await chown(path, 0, 0);
+      await chmod(path, 0o444);
     },
     give: async (path, uid) => {
-      if (uid !== undefined) await lchown(path, uid, range.gid);
+      if (uid !== undefined) await lchown(path, uid, uid);
     },
   };
 }

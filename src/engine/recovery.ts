@@ -28,7 +28,7 @@ import { type FoundVmm, findLaunched, findUnmarked, findVmms, isRecorded } from 
  */
 export async function loadVms(ctx: EngineContext, runner: VmRunner): Promise<void> {
   const loaded = await ctx.store.load();
-  await ctx.ownership.openPassage(ctx.store.root);
+  await ctx.ownership.shut(ctx.store.root);
   const found = await findVmms(ctx);
   const gone: VmEntry[] = [];
   for (const vm of loaded) {

@@ -43,7 +43,7 @@ export async function removeOrphans(
   }
   await killVmms(orphans);
   const root = await makeDirectory(join(ctx.runRoot, "v"));
-  await ctx.ownership.openPassage(root);
+  await ctx.ownership.shut(root);
   for (const name of await readdir(root)) {
     const directory = join(root, name);
     // Of a release that marked none: the next start of whatever kilnd then knows whose it is.

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import { hasReason } from "../base/errors.js";
 import { UserRegistry } from "./user-registry.js";
 
-const RANGE = { firstUid: 100, count: 3, gid: 99 };
+const RANGE = { firstUid: 100, count: 3 };
 const id = (letter: string) => letter.repeat(64);
 
 let scratch = "";
@@ -48,7 +48,7 @@ describe("the registry of VMs' users", () => {
 
   it("is one for processes that ask at the same time", async () => {
     const url = new URL("./user-registry.js", import.meta.url).href;
-    const [directory, range] = [join(scratch, "host/users"), { firstUid: 100, count: 1000, gid: 99 }];
+    const [directory, range] = [join(scratch, "host/users"), { firstUid: 100, count: 1000 }];
     const program = `
       const { UserRegistry } = await import(${JSON.stringify(url)});
       const registry = await UserRegistry.open(process.argv[1], process.argv[2], ${JSON.stringify(range)});

@@ -16,8 +16,6 @@ import { makeTrustedDirectory } from "../base/trusted-path.js";
 export interface UserRange {
   readonly firstUid: number;
   readonly count: number;
-  /** Shared by all VMMs: what they may read in common. */
-  readonly gid: number;
 }
 
 const ClaimSchema = v.object({

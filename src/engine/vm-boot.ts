@@ -10,7 +10,7 @@ import { makeDirectory } from "../base/files.js";
 import { UndoStack } from "../base/undo.js";
 import type { BootResponse, BootTimings } from "../gen/kiln/agent/v1/agent_pb.js";
 import { parsePlatform } from "../image/index.js";
-import type { VmmDriver, VmmHandle, VmmKind, VmmProbe, VmmSpec } from "../vmm/types.js";
+import type { VmmDriver, VmmHandle, VmmProbe, VmmSpec } from "../vmm/types.js";
 import { fromAgent } from "./agent-errors.js";
 import { cowBase, requireBase } from "./bases.js";
 import { type BootFacts, planBoot, planSpec, type SpecFacts } from "./boot-plan.js";
@@ -146,7 +146,7 @@ async function bootOnce(
 ): Promise<Booted> {
   await using undo = new UndoStack((what, error) => vmLogger(ctx, entry).warn(what, { why: error.message }));
   const { driver, spec, assets } = prepared;
-  await makeDirectories(ctx, entry, spec, driver.kind);
+  await makeDirectories(ctx, spec);
   undo.push("remove the run directory", () => rm(spec.runDirectory, { recursive: true, force: true }));
   const handle = await driver.launch(spec, { signal });
   undo.push("end the VMM", () => handle.kill());
@@ -211,20 +211,14 @@ export function createLive(ctx: EngineContext, entry: VmEntry, handle: VmmHandle
   });
 }
 
-/** kilnd's own: QEMU has descriptors. Firecracker opens its files and makes its sockets by their names. */
-async function makeDirectories(
-  ctx: EngineContext,
-  entry: VmEntry,
-  spec: VmmSpec,
-  kind: VmmKind,
-): Promise<void> {
+/** kilnd's own: VMMs have descriptors. */
+async function makeDirectories(ctx: EngineContext, spec: VmmSpec): Promise<void> {
   await rm(spec.runDirectory, { recursive: true, force: true });
-  const byName = kind === "firecracker";
-  if (byName) await ctx.ownership.openPassage(ctx.store.directory(entry.id));
   for (const directory of [spec.runDirectory, spec.stateDirectory]) {
     await makeDirectory(directory);
     if (directory === spec.runDirectory) await markRunDirectory(ctx, directory);
-    await ctx.ownership.give(directory, byName ? entry.record.uid : process.getuid?.());
+    await ctx.ownership.give(directory, process.getuid?.());
+    await ctx.ownership.shut(directory);
   }
 }
 

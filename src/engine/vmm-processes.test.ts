@@ -105,7 +105,7 @@ describe("findVmms and killVmms", () => {
   }, async () => {
     await sleeper(mark.environment(directory()), NOBODY);
     assert.deepEqual(await findVmms(context()), []);
-    const range = { firstUid: NOBODY, count: 1, gid: NOBODY };
+    const range = { firstUid: NOBODY, count: 1 };
     assert.equal(
       (await findVmms({ ...context(), ownership: createUserPerVm({} as UserRegistry, range) })).length,
       1,

@@ -28,6 +28,7 @@ export interface RoomOptions {
   readonly qemu: string | undefined;
   readonly firecracker: string | undefined;
   readonly jailer: string | undefined;
+  readonly firecrackerFiles: readonly string[];
   readonly trustFirecracker: boolean;
   readonly bwrap: string | undefined;
   readonly allowUnconfined: boolean;
@@ -56,6 +57,7 @@ export function createRooms(options: RoomOptions): Rooms {
       qemu: options.qemu,
       firecracker: options.firecracker,
       jailer: options.jailer,
+      firecrackerFiles: options.firecrackerFiles,
       trustFirecracker: options.trustFirecracker,
       bwrap: options.bwrap,
       allowUnconfined: options.allowUnconfined,

@@ -23,8 +23,10 @@ export interface VmmsOptions extends ConfinerOptions {
   readonly qemu?: string | undefined;
   /** Path or name; default firecracker. */
   readonly firecracker?: string | undefined;
-  /** Path or name; default jailer. */
+  /** Path or name of Firecracker's jailer, where root is to use it in place of kiln's own jail. */
   readonly jailer?: string | undefined;
+  /** Directories that Firecracker's jail shows besides the host's programs. */
+  readonly firecrackerFiles?: readonly string[] | undefined;
   /** True: take Firecracker without KVM's test boot (the stand-in of the tests brings no KVM). */
   readonly trustFirecracker?: boolean | undefined;
 }

@@ -54,6 +54,12 @@ describe("judgeExit of Firecracker", () => {
     assert.equal(judgeFirecracker({ ...nothing, end }).cause, "crashed");
   });
 
+  it("tells a status from the signal that it looks like behind a jail's monitor", () => {
+    const { detail } = judgeFirecracker({ ...nothing, end: { signal: "SIGXCPU", note: "a note" } });
+    assert.match(detail, /exit code 152: a note; a bad configuration/);
+    assert.match(judgeFirecracker({ ...nothing, end: { signal: "SIGSEGV" } }).detail, /signal SIGSEGV/);
+  });
+
   it("tells what Firecracker's statuses mean", () => {
     const exit = judgeFirecracker({ ...nothing, end: { code: 148 }, words: "the log's last line" });
     assert.equal(exit.cause, "crashed");

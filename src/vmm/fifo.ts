@@ -6,6 +6,7 @@ import { closeSync, constants, openSync } from "node:fs";
 import { chown, rm } from "node:fs/promises";
 import { Socket } from "node:net";
 import { promisify } from "node:util";
+import { Pinned } from "../base/pinned.js";
 import { deferred } from "../base/runtime.js";
 
 const run = promisify(execFile);
@@ -30,7 +31,8 @@ export class FifoHolder {
   #open = true;
 
   constructor(path: string) {
-    this.fd = openSync(path, constants.O_RDWR);
+    // Also for who inherits it: a write to a full one fails at once.
+    this.fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
   }
 
   release(): void {
@@ -44,12 +46,24 @@ export class FifoReader {
   readonly ended: Promise<void>;
   readonly #stream: Socket;
 
-  /** @param onData must not keep the chunk waiting */
-  constructor(path: string, onData: (chunk: Buffer) => void) {
+  /**
+   * @param owners users that it may belong to
+   * @param onData must not keep the chunk waiting
+   * @throws KilnError as `Pinned.open`
+   */
+  static async open(
+    path: string,
+    owners: readonly number[],
+    onData: (chunk: Buffer) => void,
+  ): Promise<FifoReader> {
+    await using pinned = await Pinned.open(path, { kind: "fifo", owners });
+    // The stream owns the descriptor from here on.
+    return new FifoReader(openSync(pinned.path, constants.O_RDONLY | constants.O_NONBLOCK), onData);
+  }
+
+  private constructor(fd: number, onData: (chunk: Buffer) => void) {
     const ended = deferred<void>();
     this.ended = ended.promise;
-    // The stream owns the descriptor from here on.
-    const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     this.#stream = new Socket({ fd, readable: true, writable: false });
     this.#stream.on("data", onData);
     this.#stream.on("error", () => this.#stream.destroy());

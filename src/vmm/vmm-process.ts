@@ -25,6 +25,8 @@ export interface SpawnRequest {
   readonly descriptors?: readonly (number | "pipe")[];
   /** Where the child only starts and watches the VMM: finds the VMM itself. */
   readonly find?: (child: ChildProcess, spawned: ProcessId) => Promise<ProcessId>;
+  /** Where `find` failed: what the end of the child means, if anything is known of it. */
+  readonly explain?: ((end: ProcessEnd) => KilnError | undefined) | undefined;
   /** Told the end before anybody else; its word goes into `note`. */
   readonly afterEnd?: (() => Promise<string | undefined>) | undefined;
 }
@@ -198,7 +200,7 @@ function killGroup(pid: number): void {
 
 /** The VMM's own process. A child that ends before it has told of one is told of by its last words. */
 async function findVmm(
-  { find }: SpawnRequest,
+  { find, explain }: SpawnRequest,
   child: ChildProcess,
   own: ProcessId,
   ended: Promise<ProcessEnd>,
@@ -210,6 +212,8 @@ async function findVmm(
   } catch (error) {
     killGroup(own.pid);
     const end = await ended;
+    const known = explain?.(end);
+    if (known !== undefined) throw known;
     await Promise.race([
       child.stderr === null ? undefined : once(child.stderr, "close"),
       delay(LAST_WORDS_MS),
@@ -243,7 +247,8 @@ function toEnd(code: number | null, signal: NodeJS.Signals | null): ProcessEnd {
   return killedBy === undefined ? { code } : { signal: killedBy };
 }
 
-const SIGNAL_BASE = 128;
+/** What shells, and the monitor of a jail, add to the number of the signal that ended a program. */
+export const SIGNAL_BASE = 128;
 
 function signalOf(number: number): NodeJS.Signals | undefined {
   const found = Object.entries(constants.signals).find(([, value]) => value === number);

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe } from "node:test";
 import { createFirecrackerDriver } from "../../src/vmm/index.js";
-import { installJailer, installStandin } from "../firecracker-standin/install.js";
+import { installJailer, installStandin, standinFiles } from "../firecracker-standin/install.js";
 import { netguardPath } from "../fixtures/assets.js";
 import { vmmContract } from "./vmm.js";
 import type { DriverFactory } from "./vmm-bench.js";
@@ -18,15 +18,17 @@ chmodSync(directory, 0o755);
 after(() => rmSync(directory, { recursive: true, force: true }));
 const firecracker = await installStandin(directory);
 
+const firecrackerFiles = await standinFiles(directory);
 const jailer = await installJailer(directory);
 
-/** @param jailer a path where there is none, for a Firecracker without */
-function standin(jailer: string): DriverFactory {
+/** @param jailer absent: kiln's own jail */
+function standin(jailer?: string): DriverFactory {
+  const standing = { firecracker, firecrackerFiles, jailer, trustFirecracker: true };
   return (cacheDirectory, netguard = netguardPath()) =>
-    createFirecrackerDriver({ cacheDirectory, firecracker, jailer, trustFirecracker: true, netguard });
+    createFirecrackerDriver({ ...standing, cacheDirectory, netguard });
 }
 
-vmmContract("firecracker (stand-in)", standin("/nonexistent/jailer"));
+vmmContract("firecracker (stand-in)", standin());
 
 describe("VMM contract: firecracker in its jailer (stand-ins)", () => {
   privilegesContract(standin(jailer));

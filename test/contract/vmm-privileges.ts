@@ -47,7 +47,6 @@ export function privilegesContract(makeDriver: DriverFactory): void {
       }
       await shell.close();
       await handle.detach();
-
       const again = bench.adopt(await bench.newDriver().reattach(handle.record, spec));
       assert.equal(await (await shellOf(again)).output("head -n 1 /dev/vda"), "written");
       await again.kill();
@@ -57,17 +56,15 @@ export function privilegesContract(makeDriver: DriverFactory): void {
   });
 }
 
-/** Directories and disk of the user's, reachable by it. */
+/** A disk of the user's, in directories that are closed to it. */
 async function specOfUser(bench: VmmBench): Promise<VmmSpec> {
-  await chmod(bench.root, 0o711);
   const disk = await bench.disk("cow", MIB, false);
   const { capabilities } = await bench.newDriver().probe();
   const network = capabilities?.userNetwork === true ? { network: CARD } : {};
   const spec = await bench.spec({ runAs: USER, disks: [disk], ...network });
+  // Its disk and nothing else, and no way to anything by name.
   await chown(disk.path, USER.uid, USER.gid);
-  // QEMU has its disk and nothing else; Firecracker makes its sockets itself.
-  if (capabilities?.channel === "virtio-serial") return spec;
-  for (const path of [spec.runDirectory, spec.stateDirectory]) await chown(path, USER.uid, USER.gid);
+  for (const path of [bench.root, spec.runDirectory, spec.stateDirectory]) await chmod(path, 0o700);
   return spec;
 }
 

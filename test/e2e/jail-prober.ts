@@ -1,12 +1,17 @@
 // Runs as the user of its caller: starts a program of probes where a VMM would be, in the same jail with the same
 // filter and user, and prints what the program could do. argv: a JSON of ProbeRequest.
 
-import { chown, mkdir, readFile, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { KilnError } from "../../src/base/errors.js";
+import { createFirecrackerDriver } from "../../src/vmm/index.js";
 import { Confiner } from "../../src/vmm/jail/confiner.js";
 import { hostTree } from "../../src/vmm/jail/tree.js";
+import type { VmmSpec } from "../../src/vmm/types.js";
 
 export interface ProbeRequest {
+  /** In whose place. */
+  readonly driver: "qemu" | "firecracker";
   /** Existing; the caller's. */
   readonly directory: string;
   readonly runAs?: { readonly uid: number; readonly gid: number };
@@ -23,8 +28,8 @@ export interface ProbeRequest {
 /** perl-base is on every Debian and can make any system call; x86_64's numbers. */
 const PROBES = `
 use strict; use Socket; my ($tcp, $unix);
-my ($port, $abstract, $pids, @paths) = @ARGV;
-open(my $out, ">", "/out") or die "out: $!";
+my ($in_path, $out_path, $port, $abstract, $pids, @paths) = @ARGV;
+open(my $out, ">", $out_path) or die "out: $!";
 sub say_it { my ($name, $done) = @_; print $out "$name=" . ($done ? "done" : "refused") . "\\n"; }
 sub call { my ($name, @args) = @_; my $got = syscall(@args); say_it($name, $got >= 0); }
 for my $path (@paths) {
@@ -54,42 +59,82 @@ call("userfaultfd", 323, 1); call("bpf", 321, 0, $params, 72); call("perf", 298,
 my ($root, $here) = ("/", "/here"); call("chroot", 161, $root); call("symlink", 88, $root, $here);
 call("shm of the host", 29, 0x6b696c6e, 0, 0);
 call("setuid root", 105, 0);
-say_it("chmod setuid", chmod(04755, "/out"));
-for my $path ("/new", "/usr/new", "/dev/new", "/in") { say_it("write $path", open(my $file, ">", $path)); }
-open(my $in, "<", "/in"); my $line = <$in>; say_it("read its own", ($line // "") eq "its own\\n");
+say_it("chmod setuid", chmod(04755, $out_path));
+for my $path ("/new", "/usr/new", "/dev/new", $in_path) { say_it("write $path", open(my $file, ">", $path)); }
+open(my $in, "<", $in_path); my $line = <$in>; say_it("read its own", ($line // "") eq "its own\\n");
 opendir(my $top, "/"); print $out "top=" . join(" ", sort grep { !/^\\./ } readdir($top)) . "\\n";
-print $out "uid=$< groups=$(\\n";
+print $out "uid=$<\\n";
+print $out "end=\\n";
 close($out);
 `;
 
 const request = JSON.parse(process.argv[2] ?? "") as ProbeRequest;
-const { directory, runAs, paths, pids } = request;
+const { directory, runAs, paths, pids, driver } = request;
 const [input, output, run] = [join(directory, "in"), join(directory, "out"), join(directory, "run")];
 await writeFile(input, "its own\n");
 await writeFile(output, "");
 await mkdir(run);
 if (runAs !== undefined) await chown(output, runAs.uid, runAs.gid);
-const confiner = new Confiner({});
-const { process: vmm } = await confiner.launch({
-  spec: {
-    ...{ vmId: "e".repeat(64), runDirectory: run, stateDirectory: directory, kernel: "", initrd: "" },
-    ...{ kernelArgs: [], vcpus: 1, memoryBytes: 64 * 1024 * 1024, disks: [] },
-    ...(runAs === undefined ? {} : { runAs }),
-  },
-  driver: "qemu",
-  program: "/usr/bin/perl",
-  tree: hostTree,
-  files: [
-    { path: input, at: "/in", writable: false, what: "input" },
-    { path: output, at: "/out", writable: true, what: "output" },
-  ],
-  listeners: [],
-  devices: ["/dev/null"],
-  groups: [],
-  overheadBytes: 256 * 1024 * 1024,
-  command: () => [
-    ...["/usr/bin/perl", "-e", PROBES, String(request.port), request.abstract, pids.join(","), ...paths],
-  ],
-});
-const end = await vmm.ended;
-process.stdout.write(JSON.stringify({ end, words: vmm.stderrTail(), text: await readFile(output, "utf8") }));
+const spec: VmmSpec = {
+  ...{ vmId: "e".repeat(64), runDirectory: run, stateDirectory: directory, kernel: input, initrd: input },
+  ...{ kernelArgs: [], vcpus: 1, memoryBytes: 64 * 1024 * 1024, disks: [] },
+  ...(runAs === undefined ? {} : { runAs }),
+};
+
+/** The words that the probes are told. */
+const wordsFor = (inPath: string, outPath: string): readonly string[] => [
+  ...[inPath, outPath, String(request.port), request.abstract, pids.join(","), ...paths],
+];
+
+async function inPlaceOfQemu(): Promise<string> {
+  const { process: vmm } = await new Confiner({}).launch({
+    spec,
+    driver: "qemu",
+    program: "/usr/bin/perl",
+    tree: hostTree,
+    files: [
+      { path: input, at: "/in", writable: false, what: "input" },
+      { path: output, at: "/out", writable: true, what: "output" },
+    ],
+    listeners: [],
+    devices: ["/dev/null"],
+    groups: [],
+    overheadBytes: 256 * 1024 * 1024,
+    command: () => ["/usr/bin/perl", "-e", PROBES, ...wordsFor("/in", "/out")],
+  });
+  const end = await vmm.ended;
+  return end.code === 0 ? "" : `${JSON.stringify(end)} ${vmm.stderrTail()}`;
+}
+
+/** By the driver itself: the probes are its program, which runs with what a Firecracker is given and ends. */
+async function inPlaceOfFirecracker(): Promise<string> {
+  const programs = join(directory, "programs");
+  const program = join(programs, "firecracker");
+  await mkdir(programs);
+  const quoted = wordsFor("/vmlinux", "/disk-out").map((word) => `'${word}'`);
+  const answer = 'case "$*" in *--version*) echo "Firecracker v1.15.1"; exit 0;; esac';
+  const lines = ["#!/bin/sh", answer, `exec /usr/bin/perl '${join(programs, "probes")}' ${quoted.join(" ")}`];
+  await writeFile(program, `${lines.join("\n")}\n`);
+  await writeFile(join(programs, "probes"), PROBES);
+  for (const path of [programs, program]) await chmod(path, 0o755);
+  const disks = [{ id: "out", path: output, readOnly: false }];
+  const vmm = createFirecrackerDriver({
+    ...{
+      cacheDirectory: directory,
+      firecracker: program,
+      firecrackerFiles: [programs],
+      trustFirecracker: true,
+    },
+  });
+  try {
+    await vmm.launch({ ...spec, disks });
+    return "it runs on";
+  } catch (error) {
+    // It has no API: all that the driver sees is its end, which in status 0 is a guest's reboot.
+    const { reason, message } = KilnError.from(error);
+    return reason === "vmm-failed" && message.endsWith("the guest rebooted") ? "" : message;
+  }
+}
+
+const failure = await (driver === "qemu" ? inPlaceOfQemu() : inPlaceOfFirecracker());
+process.stdout.write(JSON.stringify({ failure, text: await readFile(output, "utf8") }));

@@ -1,8 +1,9 @@
 // Makes the stand-ins programs: `firecracker` and `jailer` in a directory of the test's.
 
-import { chmod, cp, mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { chmod, cp, mkdir, realpath, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { hostTscKhz } from "../../src/vmm/host-tsc.js";
 
 /** dist/, and what of it the stand-in imports. */
 const DIST = fileURLToPath(new URL("../../", import.meta.url));
@@ -17,10 +18,19 @@ export async function installStandin(directory: string): Promise<string> {
   await writeFile(join(copy, "package.json"), '{"type":"module"}');
   const main = join(copy, "test/firecracker-standin/main.js");
   const path = join(directory, "firecracker");
+  const khz = await hostTscKhz(directory, async () => undefined);
   // Node's own path: the driver gives its VMM a PATH of its own.
-  await writeFile(path, `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`);
+  const tsc = khz === undefined ? "" : `FC_STANDIN_TSC_KHZ=${khz} `;
+  const command = `${tsc}exec '${process.execPath}' '${main}' "$@"`;
+  await writeFile(path, `#!/bin/sh\n${command}\n`);
   await chmod(path, 0o755);
   return path;
+}
+
+/** What it needs in a jail besides the host's programs, as its real path; Node too where it is none of those. */
+export async function standinFiles(directory: string): Promise<string[]> {
+  const node = await realpath(process.execPath);
+  return [await realpath(directory), ...(node.startsWith("/usr/") ? [] : [dirname(dirname(node))])];
 }
 
 /**

@@ -14,6 +14,9 @@ export interface MachineParts {
   readonly khz: number | undefined;
 }
 
+/** A name that hangs on no directory. */
+const ABSTRACT = ",abstract=on,tight=on";
+
 /** Its id under QEMU. */
 export const BALLOON = "balloon0";
 
@@ -23,9 +26,9 @@ export function planMachine(parts: MachineParts): string[] {
   const clock = khz === undefined ? "" : ` tsc_early_khz=${khz} tsc=reliable`;
   const line = `${source.boot_args ?? ""} pci=off${clock}`;
   const initrd = typeof source.initrd_path === "string" ? ["-initrd", source.initrd_path] : [];
-  const server = (id: string, path: string) => [
+  const server = (id: string, path: string, how = "") => [
     "-chardev",
-    `socket,id=${id},path=${path},server=on,wait=off`,
+    `socket,id=${id},path=${path}${how},server=on,wait=off`,
   ];
   const balloon = `virtio-balloon-device,id=${BALLOON},free-page-reporting=on`;
   return [
@@ -36,7 +39,7 @@ export function planMachine(parts: MachineParts): string[] {
     ...["-kernel", String(source.kernel_image_path), ...initrd, "-append", line],
     ...[...server("console", sockets.console), "-serial", "chardev:console"],
     ...[...server("qmp", sockets.qmp), "-mon", "chardev=qmp,mode=control"],
-    ...[...server("channel", sockets.channel), "-device", "virtio-serial-device,max_ports=2"],
+    ...[...server("channel", sockets.channel, ABSTRACT), "-device", "virtio-serial-device,max_ports=2"],
     ...["-device", "virtserialport,chardev=channel,name=dev.kiln.channel,id=channel-port"],
     ...drives.flatMap(driveArguments),
     ...nets.flatMap(netArguments),

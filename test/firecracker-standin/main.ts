@@ -19,11 +19,10 @@ const EXIT = { ok: 0, generic: 1, badConfiguration: 152, badArguments: 153 } as 
 class Sink {
   readonly #fd: number;
 
-  constructor(path: string) {
-    this.#fd = openSync(
-      path,
-      constants.O_RDWR | constants.O_NONBLOCK | constants.O_CREAT | constants.O_APPEND,
-    );
+  /** @param target a path, or a descriptor that does not block */
+  constructor(target: string | number) {
+    const flags = constants.O_RDWR | constants.O_NONBLOCK | constants.O_CREAT | constants.O_APPEND;
+    this.#fd = typeof target === "number" ? target : openSync(target, flags);
   }
 
   write(data: Uint8Array): void {
@@ -63,7 +62,7 @@ class Standin {
     const [log, metrics] = [values.get("log-path"), values.get("metrics-path")];
     this.#log = log === undefined ? undefined : new Sink(inJail(log));
     this.#metrics = metrics === undefined ? undefined : new Sink(inJail(metrics));
-    this.#console = new Sink("/proc/self/fd/1");
+    this.#console = new Sink(1);
     this.vm = new Microvm(
       {
         onConsole: (chunk) => this.#console.write(chunk),
@@ -129,7 +128,7 @@ class Standin {
         error instanceof BodyError || error instanceof ActionError || error instanceof SyntaxError;
       this.say(`Configuration for VMM from one single json failed: ${(error as Error).message}`);
       // As the real one: what is wrong in the file is an error, a file that can't be read is a panic.
-      if (!known) process.kill(process.pid, "SIGABRT");
+      if (!known) process.abort();
       this.end(EXIT.generic);
     }
   }
@@ -163,7 +162,7 @@ async function main(): Promise<void> {
   } catch (error) {
     if (!(error instanceof ArgumentError)) throw error;
     process.stderr.write(`Error: ParseArguments(${error.message})\n`);
-    if (error.kind === "panic") process.kill(process.pid, "SIGABRT");
+    if (error.kind === "panic") process.abort();
     process.exit(error.kind === "level" ? EXIT.badConfiguration : EXIT.badArguments);
   }
   if (args.flags.has("help")) {

@@ -2,11 +2,12 @@
 // machine. It dies with this process: a Firecracker is one process.
 
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { constants, existsSync, statSync } from "node:fs";
-import { connect } from "node:net";
+import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { dirname } from "node:path";
-import { hostTscKhz } from "../../src/vmm/host-tsc.js";
+import { connectUnix } from "../../src/base/pinned.js";
+import { delay } from "../../src/base/runtime.js";
 import { QmpClient, type QmpEvent } from "../../src/vmm/qemu/client.js";
 import { BALLOON, planMachine } from "./machine.js";
 import {
@@ -257,12 +258,16 @@ export class Microvm {
     const uds = this.#vsock === undefined ? `${tmpdir()}/fcs-${process.pid}` : String(this.#vsock.uds_path);
     if (existsSync(uds))
       throw new ActionError("Vsock error: Error binding to the host-side Unix socket: in use");
-    const sockets = { channel: `${uds}.h`, qmp: `${uds}.q`, console: `${uds}.c` };
+    // The channel is dialled later too, when the VM's directory may be closed to us: it hangs on no directory.
+    const channel = `kiln-standin-${randomUUID()}`;
+    const sockets = { channel, qmp: `${uds}.q`, console: `${uds}.c` };
+    // By the installed program: nothing in a jail tells it.
+    const khz = process.env.FC_STANDIN_TSC_KHZ;
     const argv = planMachine({
       ...{ source, machine: this.#machine, sockets },
       ...{ drives: [...this.#drives.values()], nets: [...this.#nets.values()] },
       ...{ hasBalloon: this.#balloon !== undefined, hasEntropy: this.#entropy },
-      khz: await hostTscKhz(dirname(uds), async () => undefined),
+      khz: khz === undefined ? undefined : Number(khz),
     });
     const child = spawn("setpriv", argv, { stdio: ["ignore", "ignore", "pipe"] });
     let words = "";
@@ -274,12 +279,12 @@ export class Microvm {
       gone = true;
       this.#afterMachine(child, words);
     });
-    this.#qmp = await QmpClient.connect(sockets.qmp, (event) => this.#take(event), { gone: () => gone });
-    const console = connect(sockets.console);
+    const qmp = await connectWhenUp(sockets.qmp, () => gone);
+    this.#qmp = await QmpClient.begin(qmp, (event) => this.#take(event));
+    const console = await connectWhenUp(sockets.console, () => gone);
     console.on("error", () => undefined);
     console.on("data", (chunk: Buffer) => this.#events.onConsole(chunk));
-    await new Promise((resolve) => console.once("connect", resolve));
-    if (this.#vsock !== undefined) this.#bridge = await VsockBridge.listen(uds, sockets.channel);
+    if (this.#vsock !== undefined) this.#bridge = await VsockBridge.listen(uds, `\0${channel}`);
     await this.#qmp.execute("cont");
   }
 
@@ -295,5 +300,17 @@ export class Microvm {
     // A guest that powered off leaves the real one running, with nothing in it.
     else if (this.#ended === undefined)
       this.#events.onFailure(`qemu: ${child.signalCode ?? child.exitCode} ${words}`);
+  }
+}
+
+/** By the plain name: in a jail there is no /proc to go through. */
+async function connectWhenUp(path: string, gone: () => boolean): Promise<Socket> {
+  for (;;) {
+    try {
+      return await connectUnix(path);
+    } catch (error) {
+      if (gone()) throw error;
+      await delay(5);
+    }
   }
 }

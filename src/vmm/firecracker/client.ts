@@ -3,8 +3,8 @@
 
 import { request } from "node:http";
 import type { Socket } from "node:net";
-import { connect } from "node:net";
 import { Code, KilnError } from "../../base/errors.js";
+import { connectPinned } from "../../base/pinned.js";
 import type { Abortable } from "../../base/progress.js";
 
 const API_TIMEOUT_MS = 15_000;
@@ -16,25 +16,33 @@ const MAX_ACK_BYTES = 32;
 /** Firecracker gives the guest 2 s to accept; it answers nothing while the guest has no driver yet, or is paused. */
 const VSOCK_TIMEOUT_MS = 5000;
 
+/** Users that the sockets may belong to where nobody tells: our own. */
+const OWN: readonly number[] = [process.getuid?.() ?? 0];
+
 /**
  * One call. 2xx gives the parsed answer (undefined for 204).
  *
  * @throws KilnError: failed_precondition `firecracker-error` with Firecracker's words, unavailable where nobody listens
  */
-export function callApi(
+export async function callApi(
   socketPath: string,
   method: "GET" | "PUT" | "PATCH",
   path: string,
   body?: Readonly<Record<string, unknown>>,
+  owners: readonly number[] = OWN,
 ): Promise<unknown> {
   const text = body === undefined ? undefined : JSON.stringify(body);
+  const what = `${method} ${path} on Firecracker's API`;
+  const socket = await connectPinned(socketPath, owners).catch((error: unknown) => {
+    throw KilnError.from(error, what);
+  });
   return new Promise((resolve, reject) => {
-    const failed = (error: Error) => reject(KilnError.from(error, `${method} ${path} on Firecracker's API`));
+    const failed = (error: Error) => reject(KilnError.from(error, what));
     const headers =
       text === undefined
         ? {}
         : { "content-type": "application/json", "content-length": Buffer.byteLength(text) };
-    const call = request({ socketPath, method, path, headers, agent: false }, (answer) => {
+    const call = request({ createConnection: () => socket, method, path, headers }, (answer) => {
       let received = "";
       // An answer that breaks off, or is cut off here, is told by itself alone: the call has none to fail with.
       answer.once("close", () => failed(new Error("the answer broke off")));
@@ -100,19 +108,6 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** A connected unix socket. @throws KilnError */
-export function connectSocket(path: string): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(path);
-    const onError = (error: Error) => reject(KilnError.from(error));
-    socket.once("error", onError);
-    socket.once("connect", () => {
-      socket.removeListener("error", onError);
-      resolve(socket);
-    });
-  });
-}
-
 /**
  * A stream to a vsock port of the guest.
  *
@@ -121,10 +116,10 @@ export function connectSocket(path: string): Promise<Socket> {
 export async function dialVsock(
   udsPath: string,
   port: number,
-  options: Abortable & { readonly timeoutMs?: number },
+  options: Abortable & { readonly timeoutMs?: number; readonly owners?: readonly number[] },
 ): Promise<Socket> {
   options.signal?.throwIfAborted();
-  const socket = await connectSocket(udsPath);
+  const socket = await connectPinned(udsPath, options.owners ?? OWN);
   try {
     socket.write(`CONNECT ${port}\n`);
     await readAck(socket, options.timeoutMs ?? VSOCK_TIMEOUT_MS, options.signal);

@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { hasReason } from "../../base/errors.js";
+import type { JailFile } from "../jail/plan.js";
 import type { VmmSpec } from "../types.js";
-import { planConfig, planFirecracker } from "./config.js";
+import { planConfig } from "./config.js";
+import { explainEnd, lockWords, planConfined } from "./confined.js";
+import { JailerWay, planJail } from "./jailer.js";
 import { LogWatch } from "./log-watch.js";
 import { MetricsReader } from "./metrics.js";
-import { planPaths } from "./paths.js";
+import { planPaths, recordedPaths } from "./paths.js";
+import { planNetworkWrapper } from "./user-network.js";
 
 const SPEC: VmmSpec = {
   vmId: "ab".repeat(32),
@@ -21,14 +25,6 @@ const SPEC: VmmSpec = {
     { id: "cow", path: "/d/cow", readOnly: false },
   ],
 };
-const HOST = {
-  program: "/usr/bin/firecracker",
-  version: "1.16.1",
-  uid: 1000,
-  kvmGroup: undefined,
-  jailer: undefined,
-};
-
 describe("planConfig", () => {
   const plan = (version: string) => planConfig(SPEC, version, planPaths(SPEC.runDirectory));
 
@@ -79,67 +75,105 @@ describe("planConfig", () => {
   });
 });
 
-describe("planFirecracker", () => {
-  it("locks every writable disk for the life of the process", () => {
-    const { argv } = planFirecracker(SPEC, HOST);
-    const at = argv.indexOf("flock");
-    assert.deepEqual(argv.slice(at, argv.indexOf(HOST.program)), [
-      "flock",
-      "--nonblock",
-      "--no-fork",
-      "--conflict-exit-code",
-      "75",
-      "/d/cow",
+describe("planConfined", () => {
+  const plan = planConfined(SPEC, "1.16.1");
+  const inJail = ({ at }: JailFile) => at;
+
+  it("names files as they are in the jail, and hands every one over", () => {
+    const config = plan.config(inJail);
+    assert.equal((config["boot-source"] as { initrd_path: string }).initrd_path, "/initrd");
+    const drives = config.drives as { path_on_host: string }[];
+    assert.deepEqual(
+      drives.map((drive) => drive.path_on_host),
+      ["/disk-base", "/disk-cow"],
+    );
+    assert.deepEqual(config.vsock, { guest_cid: 3, uds_path: "/s/vsock.sock" });
+    const words = plan.command("/usr/bin/firecracker", inJail);
+    assert.deepEqual(words.slice(0, 5), [
+      "/usr/bin/firecracker",
+      "--id",
+      SPEC.vmId,
+      "--api-sock",
+      "/s/api.sock",
     ]);
+    const named = [...words, JSON.stringify(config)].join(" ");
+    for (const { at } of plan.files) assert.ok(named.includes(at), `${at} is used`);
+    assert.ok(!named.includes(SPEC.runDirectory));
   });
 
-  it("wraps a VM with a network card into a namespace of its own", () => {
-    const spec = { ...SPEC, network: { mac: "02:00:00:00:00:01", mode: "user" } as const };
-    const ordinary = planFirecracker(spec, HOST);
-    assert.deepEqual(ordinary.argv.slice(0, 4), ["unshare", "--user", "--map-root-user", "--net"]);
-    assert.deepEqual(ordinary.config["network-interfaces"], [
-      { iface_id: "eth0", host_dev_name: "tap0", guest_mac: "02:00:00:00:00:01" },
-    ]);
-    const root = planFirecracker({ ...spec, runAs: { uid: 5000, gid: 5000 } }, { ...HOST, uid: 0 });
-    assert.deepEqual(root.argv.slice(0, 3), ["unshare", "--net", "--mount"]);
-    assert.match(root.argv.join(" "), /chown 5000 \/dev\/net\/tun/);
-    assert.match(root.argv.join(" "), /ip tuntap add dev tap0 mode tap user 5000/);
+  it("gives nothing for writing but a writable disk, its FIFOs and the directory of its sockets", () => {
+    const writable = plan.files.filter((file) => file.writable);
+    assert.deepEqual(
+      writable.map(({ at, type = "file" }) => [at, type]),
+      [
+        ["/disk-cow", "file"],
+        ["/log", "fifo"],
+        ["/metrics", "fifo"],
+        ["/s", "directory"],
+      ],
+    );
+    assert.equal(plan.paths.api, "/run/kiln/v/0123456789abcdef/s/api.sock");
+    assert.equal(plan.paths.log, "/run/kiln/v/0123456789abcdef/log");
+  });
+
+  it("locks every writable disk for the life of the process", () => {
+    const flock = ["flock", "--nonblock", "--no-fork", "--conflict-exit-code", "75"];
+    assert.deepEqual(lockWords(SPEC), [...flock, "/d/cow"]);
+    assert.ok(hasReason(explainEnd({ code: 75 }), "disk-in-use"));
+    assert.equal(explainEnd({ code: 1 }), undefined);
   });
 });
 
-describe("planFirecracker with a jailer", () => {
-  const jailed = planFirecracker(
-    { ...SPEC, runAs: { uid: 5000, gid: 5001 } },
-    { ...HOST, uid: 0, jailer: "/usr/bin/jailer" },
-  );
+describe("planNetworkWrapper", () => {
+  const wrap = (uid: number, owner?: number, drops = false) =>
+    planNetworkWrapper(["firecracker"], { uid, owner, drops }).join(" ");
 
-  it("lets the jailer change root and user, and speaks of files as they are in the jail", () => {
+  it("puts a VM with a network card into a namespace of its own", () => {
+    assert.match(wrap(1000), /^unshare --user --map-root-user --net -- sh -c/);
+    assert.match(wrap(0, 5000), /^unshare --net --mount .*chown 5000 \/dev\/net\/tun/);
+    assert.match(wrap(0, 5000), /ip tuntap add dev tap0 mode tap user 5000/);
+  });
+
+  it("leaves a jail the capabilities that it is made with, and a bare Firecracker none", () => {
+    assert.doesNotMatch(wrap(1000), /bounding-set/);
+    assert.match(wrap(1000, undefined, true), /setpriv --bounding-set=-all/);
+  });
+});
+
+describe("the jailer, where it is asked for", () => {
+  const runAs = { uid: 5000, gid: 5001 };
+  const jailed = planJail(SPEC, runAs, "/usr/bin/jailer", "/usr/bin/firecracker");
+
+  it("changes root and user, and files are named as they are in its chroot", () => {
     const words = jailed.argv.join(" ");
     assert.match(
       words,
       /^\/usr\/bin\/jailer --id (ab){32} --exec-file \/usr\/bin\/firecracker --uid 5000 --gid 5001/,
     );
     assert.match(words, / -- --api-sock \/api\.sock --config-file \/config\.json --log-path \/log /);
-    assert.equal((jailed.config["boot-source"] as { initrd_path: string }).initrd_path, "/initrd");
+    assert.equal(jailed.spec.initrd, "/initrd");
     assert.deepEqual(
-      (jailed.config.drives as { path_on_host: string }[]).map((drive) => drive.path_on_host),
+      jailed.spec.disks.map(({ path }) => path),
       ["/disk-base", "/disk-cow"],
     );
-    assert.deepEqual(jailed.config.vsock, { guest_cid: 3, uds_path: "/vsock.sock" });
   });
 
-  it("reaches the jail by a path short enough for sockets", () => {
-    assert.equal(jailed.paths.api, "/run/kiln/v/0123456789abcdef/j/api.sock");
-    assert.equal(jailed.jail?.root, `/var/lib/kiln/vms/x/vmm/jail/firecracker/${SPEC.vmId}/root`);
+  it("is reached by a path short enough for sockets", () => {
+    const way = new JailerWay(SPEC, runAs, "/usr/bin/jailer", {
+      program: "/usr/bin/firecracker",
+      version: "1.16.1",
+    });
+    assert.equal(way.paths.api, "/run/kiln/v/0123456789abcdef/j/api.sock");
+    assert.equal(jailed.root, `/var/lib/kiln/vms/x/vmm/jail/firecracker/${SPEC.vmId}/root`);
   });
+});
 
-  it("is for a root daemon and a VM with a user of its own", () => {
-    const ordinary = planFirecracker(
-      { ...SPEC, runAs: { uid: 1, gid: 1 } },
-      { ...HOST, jailer: "/usr/bin/jailer" },
-    );
-    assert.equal(ordinary.jail, undefined);
-    assert.equal(planFirecracker(SPEC, { ...HOST, uid: 0, jailer: "/usr/bin/jailer" }).jail, undefined);
+describe("recordedPaths", () => {
+  it("finds the sockets of every release's VMs", () => {
+    const run = "/run/kiln/v/x";
+    assert.equal(recordedPaths({ sockets: "s", jail: "root" }, run).api, `${run}/s/api.sock`);
+    assert.equal(recordedPaths({}, run).api, `${run}/api.sock`);
+    assert.equal(recordedPaths({ jail: "/d/jail", jailLink: `${run}/j` }, run).api, `${run}/j/api.sock`);
   });
 });
 

@@ -1,13 +1,11 @@
-// Firecracker's command line and configuration file for one VM. Pure. Fields that a version does not know are refused
+// Firecracker's configuration file for one VM. Pure. Fields that a version does not know are refused
 // by it, so every newer one is gated; the versions are in docs/design/0006-vmm-drivers.md.
 
 import { GUEST_WORDS, joinCommandLine } from "../kernel-command-line.js";
-import { planEnvironment, planPrivileges } from "../privileges.js";
 import { atLeast } from "../programs.js";
 import type { VmmSpec } from "../types.js";
-import { type JailPlan, planJail } from "./jail.js";
-import { type FirecrackerPaths, planArguments, planPaths } from "./paths.js";
-import { planNetworkWrapper, TAP } from "./user-network.js";
+import type { ToldPaths } from "./paths.js";
+import { TAP } from "./user-network.js";
 
 /** The port that the guest's agent listens on (proto: docs/design/0005-channel.md). */
 export const CHANNEL_PORT = 1024;
@@ -18,69 +16,14 @@ const GUEST_CID = 3;
 export const MAX_DISKS = 13;
 export const MAX_VCPUS = 32;
 
-/** Exit status of a VMM whose disk another one has (EX_TEMPFAIL of sysexits.h; Firecracker itself never ends with it). */
-export const DISK_IN_USE = 75;
-
 const MIB = 1024 * 1024;
 
-export interface FirecrackerHost {
-  /** Path of firecracker. */
-  readonly program: string;
-  readonly version: string;
-  readonly uid: number;
-  readonly kvmGroup: number | undefined;
-  /** Path of Firecracker's jailer, where it is to be used. */
-  readonly jailer: string | undefined;
-}
-
-export interface FirecrackerPlan {
-  /** Where a root daemon uses Firecracker's jailer. */
-  readonly jail: JailPlan | undefined;
-  readonly argv: readonly string[];
-  readonly env: Readonly<Record<string, string>>;
-  readonly paths: FirecrackerPaths;
-  /** The configuration file's content. */
-  readonly config: Readonly<Record<string, unknown>>;
-}
-
 /** @throws KilnError invalid_argument for a spec that this machine cannot have */
-export function planFirecracker(spec: VmmSpec, host: FirecrackerHost): FirecrackerPlan {
-  const { jailer, uid, program, version } = host;
-  const jail =
-    jailer === undefined || uid !== 0 || spec.runAs === undefined
-      ? undefined
-      : planJail(spec, spec.runAs, jailer, program);
-  const paths = planPaths(jail?.link ?? spec.runDirectory);
-  const argv = jail?.argv ?? planUnjailed(spec, host, paths);
-  return {
-    jail,
-    argv: spec.network === undefined ? argv : planNetworkWrapper(argv, uid, spec.runAs?.uid),
-    env: planEnvironment(spec.environment),
-    paths,
-    config: planConfig(jail?.spec ?? spec, version, jail === undefined ? paths : planPaths("/")),
-  };
-}
-
-function planUnjailed(spec: VmmSpec, host: FirecrackerHost, paths: FirecrackerPaths): string[] {
-  const groups = host.kvmGroup === undefined ? [] : [host.kvmGroup];
-  return [
-    ...planPrivileges({ runAs: spec.runAs, uid: host.uid, groups }),
-    ...spec.disks.filter((disk) => !disk.readOnly).flatMap((disk) => lockWords(disk.path)),
-    host.program,
-    ...planArguments(spec.vmId, paths),
-  ];
-}
-
-/**
- * Firecracker does not lock its disks, and two writers ruin a file system. flock(1) takes the lock and becomes the
- * command, which keeps the descriptor, and with it the lock, to its end. (The jailer closes all descriptors: in a jail
- * the daemon alone sees to it that a VM is started once.)
- */
-function lockWords(path: string): string[] {
-  return ["flock", "--nonblock", "--no-fork", "--conflict-exit-code", String(DISK_IN_USE), path];
-}
-
-export function planConfig(spec: VmmSpec, version: string, paths: FirecrackerPaths): Record<string, unknown> {
+export function planConfig(
+  spec: VmmSpec,
+  version: string,
+  paths: Pick<ToldPaths, "vsock">,
+): Record<string, unknown> {
   return {
     "boot-source": {
       kernel_image_path: spec.kernel,

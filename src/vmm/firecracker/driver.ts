@@ -1,39 +1,42 @@
 // The Firecracker driver: finds Firecracker, launches VMs by configuration file and finds them again. What goes into
 // the file is config.ts's; what a running VM can do is handle.ts's.
 
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, KilnError } from "../../base/errors.js";
-import { writeJsonAtomic } from "../../base/files.js";
 import { signalProcess } from "../../base/processes.js";
 import type { Abortable } from "../../base/progress.js";
 import { delay } from "../../base/runtime.js";
 import { UndoStack } from "../../base/undo.js";
 import { ConsoleLog } from "../console-log.js";
 import { EMULATED_CPU_LEVEL, hostCpuLevel } from "../cpu-level.js";
-import { FifoHolder, makeFifos } from "../fifo.js";
+import { FifoHolder } from "../fifo.js";
+import { Confiner, type ConfinerOptions } from "../jail/confiner.js";
+import type { JailTree } from "../jail/plan.js";
+import { hostTree, type Trees, treeWith } from "../jail/tree.js";
 import { assertNetguardLoaded, netguardEnvironment, prepareNetguard } from "../netguard.js";
-import { kvmGroup } from "../privileges.js";
-import { findProgram } from "../programs.js";
 import { checkFiles, checkReattach, checkSpec } from "../spec-check.js";
 import type { VmmCapabilities, VmmDriver, VmmHandle, VmmProbe, VmmRecord, VmmSpec } from "../types.js";
 import { describeEnd, type ProcessEnd, VmmProcess } from "../vmm-process.js";
-import {
-  DISK_IN_USE,
-  type FirecrackerHost,
-  type FirecrackerPlan,
-  hasFreePageReporting,
-  MAX_DISKS,
-  MAX_VCPUS,
-  planFirecracker,
-} from "./config.js";
+import { hasFreePageReporting, MAX_DISKS, MAX_VCPUS } from "./config.js";
+import { ConfinedWay, explainEnd } from "./confined.js";
 import { FirecrackerHandle } from "./handle.js";
-import { makeJail, removeJail } from "./jail.js";
-import { type FirecrackerPaths, planPaths } from "./paths.js";
-import { type FirecrackerProbeOptions, FirecrackerProber, type FirecrackerVerdict } from "./probe.js";
+import { JailerWay } from "./jailer.js";
+import { type FirecrackerPaths, recordedPaths } from "./paths.js";
+import {
+  type FirecrackerProbeOptions,
+  FirecrackerProber,
+  type FirecrackerVerdict,
+  findJailer,
+} from "./probe.js";
+import { firecrackerTrees } from "./program-files.js";
 import { planSlirp, startSlirp } from "./user-network.js";
+import type { LaunchWay } from "./way.js";
 
-export interface FirecrackerDriverOptions extends FirecrackerProbeOptions {
+export interface FirecrackerDriverOptions extends FirecrackerProbeOptions, ConfinerOptions {
+  /** Shared by the drivers of a kilnd; default: one of its own. */
+  readonly confiner?: Confiner | undefined;
+  /** Directories that its jail shows besides the host's programs: for a Firecracker that is more than one file. */
+  readonly firecrackerFiles?: readonly string[] | undefined;
   /** The built library of agent/netguard; VMs with a network card are refused without it. */
   readonly netguard?: string | undefined;
 }
@@ -52,9 +55,12 @@ class FirecrackerDriver implements VmmDriver {
   readonly kind = "firecracker";
   readonly #options: FirecrackerDriverOptions;
   readonly #prober: FirecrackerProber;
+  readonly #confiner: Confiner;
+  readonly #trees = new Map<string, Trees>();
 
   constructor(options: FirecrackerDriverOptions) {
     this.#options = options;
+    this.#confiner = options.confiner ?? new Confiner(options);
     this.#prober = new FirecrackerProber(options);
   }
 
@@ -82,53 +88,63 @@ class FirecrackerDriver implements VmmDriver {
     const capabilities = capabilitiesOf(verdict);
     checkSpec(spec, capabilities);
     await checkFiles(spec);
-    const plan = planFirecracker(spec, await this.#host(path, version));
+    const way = await this.#way(spec, { program: path, version, kvm: verdict.accelerator === "kvm" });
+    const { paths } = way;
 
     await using undo = new UndoStack();
-    undo.push("remove Firecracker's files", () => removeFiles(plan));
-    await prepareFiles(plan, spec);
+    undo.push("remove Firecracker's files", () => way.remove());
+    await way.prepare();
     const log = await ConsoleLog.start(join(spec.stateDirectory, CONSOLE_LOG));
     undo.push("close the console log", () => log.close());
-    const held = new FifoHolders(plan.paths);
+    const held = new FifoHolders(paths);
     undo.push("let go of the FIFOs", () => held.release());
-    const vmm = await VmmProcess.spawn({ ...plan, stdout: held.console });
+    const { process: vmm, limited, facts: found } = await way.start(held.console);
     undo.push("kill Firecracker", () => vmm.kill());
-    const facts = {
-      consoleLog: log.path,
-      version,
-      ...(plan.jail === undefined ? {} : { jail: plan.jail.base, jailLink: plan.jail.link }),
-    };
+    const facts = { consoleLog: log.path, version, ...found };
     const record: VmmRecord = { driver: this.kind, process: vmm.id, capabilities, facts };
-    const handle = new FirecrackerHandle({ record, paths: plan.paths, process: vmm, log });
+    const handle = new FirecrackerHandle({ record, paths, owners: ownersOf(spec), process: vmm, log });
     undo.push("let go of Firecracker", () => handle.detach());
-    handle.read();
+    await handle.read();
     // A start that failed must end the readers too, or its last words would be waited for without end.
     void vmm.ended.then(() => held.release());
     await untilListening(handle, vmm, options);
     await untilStarted(handle, vmm, options);
     await untilRunning(handle, vmm, options);
-    if (spec.network !== undefined) await this.#connect(plan, vmm, verdict, spec.environment);
+    if (spec.network !== undefined) await this.#connect(paths, vmm, verdict, spec.environment);
+    await limited;
     held.release();
     options.signal?.throwIfAborted();
     undo.commit();
     return handle;
   }
 
-  async #host(program: string, version: string): Promise<FirecrackerHost> {
-    const jailer = await findProgram(this.#options.jailer ?? "jailer");
-    return { program, version, uid: process.getuid?.() ?? 0, kvmGroup: await kvmGroup(), jailer };
+  /** kiln's own jail is the closer one: Firecracker's jailer only where somebody names it. */
+  async #way(spec: VmmSpec, found: { program: string; version: string; kvm: boolean }): Promise<LaunchWay> {
+    const { runAs } = spec;
+    const jailer = await findJailer(this.#options.jailer);
+    if (jailer !== undefined && runAs !== undefined) return new JailerWay(spec, runAs, jailer, found);
+    const tree = () => this.#tree(found.program);
+    return new ConfinedWay(spec, { confiner: this.#confiner, tree, ...found });
+  }
+
+  async #tree(program: string): Promise<JailTree> {
+    const { firecrackerFiles = [], cacheDirectory } = this.#options;
+    if (firecrackerFiles.length > 0) return treeWith(firecrackerFiles);
+    const known = this.#trees.get(program) ?? (await firecrackerTrees(program, cacheDirectory));
+    this.#trees.set(program, known);
+    return known.get().catch(() => hostTree());
   }
 
   /** The guest is still booting: its network is there long before it looks. It ends with Firecracker. */
   async #connect(
-    plan: FirecrackerPlan,
+    paths: FirecrackerPaths,
     vmm: VmmProcess,
     verdict: FirecrackerVerdict,
     environment: VmmSpec["environment"],
   ): Promise<void> {
     const guard = await prepareNetguard(this.#options.netguard);
     const argv = planSlirp(vmm.id.pid, process.getuid?.() ?? 0, verdict.slirp ?? "");
-    const slirp = await startSlirp(argv, { ...netguardEnvironment(guard), ...environment }, plan.paths.log);
+    const slirp = await startSlirp(argv, { ...netguardEnvironment(guard), ...environment }, paths.log);
     try {
       await assertNetguardLoaded(slirp.pid, guard.library);
     } catch (error) {
@@ -139,13 +155,14 @@ class FirecrackerDriver implements VmmDriver {
 
   async reattach(record: VmmRecord, spec: VmmSpec, options: Abortable = {}): Promise<VmmHandle> {
     checkReattach(record, this.kind);
-    const vmm = await VmmProcess.attach(record.process);
+    const afterEnd = await this.#confiner.afterEnd(spec.vmId, record.facts);
+    const vmm = await VmmProcess.attach(record.process, afterEnd);
     if (vmm === undefined) throw gone(spec);
     await using undo = new UndoStack();
     undo.push("stop watching Firecracker", () => vmm.release());
-    const paths = planPaths(record.facts.jailLink ?? spec.runDirectory);
+    const paths = recordedPaths(record.facts, spec.runDirectory);
     const log = await ConsoleLog.resume(record.facts.consoleLog ?? join(spec.stateDirectory, CONSOLE_LOG));
-    const handle = new FirecrackerHandle({ record, paths, process: vmm, log });
+    const handle = new FirecrackerHandle({ record, paths, owners: ownersOf(spec), process: vmm, log });
     undo.push("let go of Firecracker", () => handle.detach());
     handle.expectAnswers();
     let ended = false;
@@ -153,7 +170,7 @@ class FirecrackerDriver implements VmmDriver {
       ended = true;
     });
     try {
-      handle.read();
+      await handle.read();
       await untilListening(handle, vmm, options);
       await untilRunning(handle, vmm, options);
     } catch (error) {
@@ -198,18 +215,10 @@ function capabilitiesOf(verdict: FirecrackerVerdict): VmmCapabilities {
   };
 }
 
-/** Firecracker refuses sockets that exist already. */
-async function prepareFiles(plan: FirecrackerPlan, spec: VmmSpec): Promise<void> {
-  await removeFiles(plan);
-  if (plan.jail !== undefined) await makeJail(plan.jail);
-  const { console, log, metrics, config } = plan.paths;
-  await makeFifos([console, log, metrics], spec.runAs);
-  await writeJsonAtomic(config, plan.config, { mode: spec.runAs === undefined ? 0o600 : 0o644 });
-}
-
-async function removeFiles(plan: Pick<FirecrackerPlan, "paths" | "jail">): Promise<void> {
-  for (const path of Object.values(plan.paths)) await rm(path, { force: true });
-  if (plan.jail !== undefined) await removeJail(plan.jail);
+/** Of its sockets and FIFOs: the VM's user makes those, kilnd these. */
+function ownersOf({ runAs }: VmmSpec): readonly number[] {
+  const own = process.getuid?.() ?? 0;
+  return runAs === undefined ? [own] : [own, runAs.uid];
 }
 
 /** Returns once the API's socket takes connections. */
@@ -265,12 +274,8 @@ async function untilRunning(handle: FirecrackerHandle, vmm: VmmProcess, options:
 
 async function endedAtOnce(handle: FirecrackerHandle, end: ProcessEnd): Promise<KilnError> {
   const { detail } = await handle.exited;
-  if (end.code === DISK_IN_USE) {
-    return new KilnError(Code.FailedPrecondition, "a disk of the VM is in use by another VMM", {
-      reason: "disk-in-use",
-      hint: "is the VM running already?",
-    });
-  }
+  const known = explainEnd(end);
+  if (known !== undefined) return known;
   return new KilnError(Code.FailedPrecondition, `Firecracker ended at once: ${detail || describeEnd(end)}`, {
     reason: "vmm-failed",
   });

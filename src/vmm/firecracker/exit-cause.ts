@@ -1,8 +1,9 @@
 // Why a Firecracker process ended. It exits 0 for one thing only: the guest asked for a reset (reboot, or a panic with
 // panic=-1); a guest that powers off leaves it running.
 
+import { constants } from "node:os";
 import type { VmmExit } from "../types.js";
-import { describeEnd, type ProcessEnd } from "../vmm-process.js";
+import { describeEnd, type ProcessEnd, SIGNAL_BASE } from "../vmm-process.js";
 
 export interface ExitEvidence {
   readonly end: ProcessEnd;
@@ -30,13 +31,22 @@ const EXIT_CODES: Readonly<Record<number, string>> = {
   157: "SIGILL",
 };
 
+/** A jail's monitor tells signals as codes above 128, where Firecracker, which ends by none of those, has codes of its own. */
+function asOwnCode(end: ProcessEnd): ProcessEnd {
+  if (end.signal === undefined) return end;
+  const code = SIGNAL_BASE + constants.signals[end.signal];
+  return EXIT_CODES[code] === undefined
+    ? end
+    : { ...(end.note === undefined ? {} : { note: end.note }), code };
+}
+
 export function judgeExit(evidence: ExitEvidence): VmmExit {
   if (evidence.end.code === 0 || evidence.endedCleanly) {
     return { cause: "guest-reset", detail: "the guest rebooted" };
   }
   if (evidence.killed) return { cause: "killed", detail: "ended by kiln" };
-  const meaning = EXIT_CODES[evidence.end.code ?? 0];
-  const words = [describeEnd(evidence.end), meaning, evidence.words];
+  const end = asOwnCode(evidence.end);
+  const words = [describeEnd(end), EXIT_CODES[end.code ?? 0], evidence.words];
   const detail = words.filter((word) => word !== undefined && word !== "").join("; ");
   return evidence.watched ? { cause: "crashed", detail } : { cause: "unknown", detail };
 }

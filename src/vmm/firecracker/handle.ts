@@ -3,17 +3,18 @@
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { Code, KilnError } from "../../base/errors.js";
+import { connectPinned } from "../../base/pinned.js";
 import type { Abortable } from "../../base/progress.js";
 import type { ConsoleLog } from "../console-log.js";
 import { ExclusiveChannel } from "../exclusive-channel.js";
 import { FifoReader } from "../fifo.js";
 import type { VmmExit, VmmHandle, VmmRecord, VmmStats } from "../types.js";
 import type { ProcessEnd, VmmProcess } from "../vmm-process.js";
-import { callApi, connectSocket, dialVsock } from "./client.js";
+import { callApi, dialVsock } from "./client.js";
 import { CHANNEL_PORT } from "./config.js";
 import { DialPatience } from "./dial-patience.js";
 import { judgeExit } from "./exit-cause.js";
-import { removeJail } from "./jail.js";
+import { removeRecordedJail } from "./jailer.js";
 import { LogWatch } from "./log-watch.js";
 import { MetricsReader } from "./metrics.js";
 import type { FirecrackerPaths } from "./paths.js";
@@ -24,6 +25,8 @@ const MIB = 1024 * 1024;
 export interface FirecrackerHandleParts {
   readonly record: VmmRecord;
   readonly paths: FirecrackerPaths;
+  /** Users that its sockets and FIFOs may belong to. */
+  readonly owners: readonly number[];
   readonly process: VmmProcess;
   readonly log: ConsoleLog;
 }
@@ -66,18 +69,20 @@ export class FirecrackerHandle implements VmmHandle {
   }
 
   /** Reads console, log and metrics; legal once, while somebody holds the FIFOs. */
-  read(): void {
-    const { paths, log } = this.#parts;
-    this.#readers.push(
-      new FifoReader(paths.console, (chunk) => log.write(chunk)),
-      new FifoReader(paths.log, (chunk) => this.#words.take(chunk)),
-      new FifoReader(paths.metrics, (chunk) => this.#metrics.take(chunk)),
-    );
+  async read(): Promise<void> {
+    const { paths, owners, log } = this.#parts;
+    const sources = [
+      [paths.console, (chunk: Buffer) => log.write(chunk)],
+      [paths.log, (chunk: Buffer) => this.#words.take(chunk)],
+      [paths.metrics, (chunk: Buffer) => this.#metrics.take(chunk)],
+    ] as const;
+    for (const [path, take] of sources) this.#readers.push(await FifoReader.open(path, owners, take));
   }
 
   /** Holds a connection to the API whose end tells of Firecracker's end at once. Throws while nobody listens. */
   async watch(): Promise<void> {
-    const socket = await connectSocket(this.#parts.paths.api);
+    const { paths, owners } = this.#parts;
+    const socket = await connectPinned(paths.api, owners);
     socket.on("error", () => undefined);
     socket.once("close", () => void this.#parts.process.expectEnd());
     socket.resume();
@@ -159,8 +164,9 @@ export class FirecrackerHandle implements VmmHandle {
   }
 
   async #dial(options: Abortable): Promise<Socket> {
-    const { vsock } = this.#parts.paths;
-    const socket = await dialVsock(vsock, CHANNEL_PORT, { ...options, timeoutMs: this.#patience.next() });
+    const { paths, owners } = this.#parts;
+    const timeoutMs = this.#patience.next();
+    const socket = await dialVsock(paths.vsock, CHANNEL_PORT, { ...options, owners, timeoutMs });
     this.#patience.answered();
     return socket;
   }
@@ -170,7 +176,8 @@ export class FirecrackerHandle implements VmmHandle {
     path: string,
     body?: Readonly<Record<string, unknown>>,
   ): Promise<unknown> {
-    return callApi(this.#parts.paths.api, method, path, body);
+    const { paths, owners } = this.#parts;
+    return callApi(paths.api, method, path, body, owners);
   }
 
   async #do(what: string, action: () => Promise<unknown>): Promise<void> {
@@ -188,7 +195,8 @@ export class FirecrackerHandle implements VmmHandle {
     await Promise.all(this.#readers.map((reader) => reader.ended));
     if (!this.#detached) {
       await this.#letGo();
-      await this.#removeJail();
+      // Its links would keep the space of files that are removed meanwhile. What cannot go now goes at the next start.
+      await removeRecordedJail(this.record.facts).catch(() => undefined);
     }
     return judgeExit({
       end,
@@ -197,13 +205,6 @@ export class FirecrackerHandle implements VmmHandle {
       watched: this.#readers.length > 0,
       words: this.lastWords,
     });
-  }
-
-  /** Its links would keep the space of files that are removed meanwhile. What cannot go now goes at the next start. */
-  async #removeJail(): Promise<void> {
-    const { jail, jailLink } = this.record.facts;
-    if (jail === undefined || jailLink === undefined) return;
-    await removeJail({ base: jail, link: jailLink }).catch(() => undefined);
   }
 
   async #letGo(): Promise<void> {

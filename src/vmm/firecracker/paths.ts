@@ -14,10 +14,17 @@ export interface FirecrackerPaths {
   readonly config: string;
 }
 
-export function planPaths(runDirectory: string): FirecrackerPaths {
+/** What Firecracker is told of; its console is its stdout. */
+export type ToldPaths = Omit<FirecrackerPaths, "console">;
+
+/** In the run directory: the one directory in which the VM's user makes something, its sockets. */
+export const SOCKETS = "s";
+
+/** @param sockets where the sockets are; by default beside the rest, as in a jailer's chroot */
+export function planPaths(runDirectory: string, sockets = runDirectory): FirecrackerPaths {
   return {
-    api: socketPath(runDirectory, "api.sock"),
-    vsock: socketPath(runDirectory, "vsock.sock"),
+    api: socketPath(sockets, "api.sock"),
+    vsock: socketPath(sockets, "vsock.sock"),
     console: join(runDirectory, "console"),
     log: join(runDirectory, "log"),
     metrics: join(runDirectory, "metrics"),
@@ -25,8 +32,19 @@ export function planPaths(runDirectory: string): FirecrackerPaths {
   };
 }
 
+/**
+ * Of a VM that runs, by the facts of its record. Earlier releases had the sockets beside the rest.
+ */
+export function recordedPaths(
+  facts: Readonly<Record<string, string>>,
+  runDirectory: string,
+): FirecrackerPaths {
+  if (facts.jailLink !== undefined) return planPaths(facts.jailLink);
+  return planPaths(runDirectory, facts.sockets === undefined ? runDirectory : join(runDirectory, SOCKETS));
+}
+
 /** Info is the level at which Firecracker says that it ends because its guest has. */
-export function planArguments(vmId: string, paths: FirecrackerPaths): string[] {
+export function planArguments(vmId: string, paths: ToldPaths): string[] {
   return [
     ...["--id", vmId],
     ...["--api-sock", paths.api],

@@ -4,6 +4,7 @@ import { execFile } from "node:child_process";
 import { access, constants, mkdtemp, realpath, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { Code, KilnError } from "../../base/errors.js";
 import { SingleFlight } from "../../base/lock.js";
 import { judgeKvm, type KvmVerdict, type ProbeKernel } from "../kvm-verdict.js";
 import { atLeast, findProgram, versionText } from "../programs.js";
@@ -18,7 +19,7 @@ export interface FirecrackerProbeOptions {
   readonly cacheDirectory: string;
   /** Path or name; default firecracker. */
   readonly firecracker?: string | undefined;
-  /** Firecracker's jailer, path or name; default "jailer". Used by a root daemon for VMs with a user of their own. */
+  /** Firecracker's jailer, path or name: what a root daemon is to use in place of kiln's own jail. */
   readonly jailer?: string | undefined;
   readonly probeKernel?: (() => Promise<ProbeKernel | undefined>) | undefined;
   /** True: no test boot under KVM; for a Firecracker that is known to run (the stand-in of the tests). */
@@ -92,7 +93,7 @@ export class FirecrackerProber {
 
   /** Root's VMs have users of their own; the jailer gives them a node of their own, nothing else does. */
   async #runsAsOtherUsers(): Promise<boolean> {
-    return process.getuid?.() === 0 && (await findProgram(this.#options.jailer ?? "jailer")) === undefined;
+    return process.getuid?.() === 0 && (await findJailer(this.#options.jailer)) === undefined;
   }
 
   async #judge(path: string, version: string): Promise<KvmVerdict> {
@@ -111,6 +112,17 @@ export class FirecrackerProber {
     });
     return this.#kvm;
   }
+}
+
+/** Path of the jailer that is to be used. @throws KilnError failed_precondition `no-jailer` where it is not there */
+export async function findJailer(name: string | undefined): Promise<string | undefined> {
+  if (name === undefined || process.getuid?.() !== 0) return undefined;
+  const path = await findProgram(name);
+  if (path !== undefined) return path;
+  throw new KilnError(Code.FailedPrecondition, `${name}, Firecracker's jailer, is not installed`, {
+    reason: "no-jailer",
+    hint: "without the setting `jailer` VMs run in kiln's own jail",
+  });
 }
 
 /** Everything or nothing: programs, the right to open taps, and to make namespaces where the daemon is not root. */

@@ -13,7 +13,7 @@ import type { VmmRecord } from "../types.js";
 import { VmmProcess } from "../vmm-process.js";
 import { DialPatience } from "./dial-patience.js";
 import { FirecrackerHandle } from "./handle.js";
-import { planJail } from "./jail.js";
+import { planJail } from "./jailer.js";
 import { LogWatch } from "./log-watch.js";
 import { planPaths } from "./paths.js";
 import { pauseWay } from "./pause.js";
@@ -52,7 +52,8 @@ describe("pause", () => {
       facts: { version: "1.16.1" },
     } as unknown as VmmRecord;
     const log = await ConsoleLog.start(join(directory, "console.log"));
-    const handle = new FirecrackerHandle({ record, paths, process: vmm, log });
+    const owners = [process.getuid?.() ?? 0];
+    const handle = new FirecrackerHandle({ record, paths, owners, process: vmm, log });
     const state = async () => /^State:\t(\S)/m.exec(await readFile(`/proc/${id.pid}/status`, "utf8"))?.[1];
 
     assert.equal(await handle.state(), "Running");

@@ -16,17 +16,20 @@ export const SLIRP = "slirp4netns";
 /** Programs that must be there. `ip` is iproute2's. */
 export const NETWORK_PROGRAMS = [SLIRP, "unshare", "ip", "sh"] as const;
 
+export interface NetworkWrapper {
+  /** kilnd's own user. */
+  readonly uid: number;
+  /** The uid that opens the tap, where a root daemon runs the VMM as another user. */
+  readonly owner: number | undefined;
+  /** Takes the capabilities of an ordinary user's namespace from the command: a jail does that itself, and needs them. */
+  readonly drops: boolean;
+}
+
 /**
  * Puts namespaces around a command. The shell in between becomes the command: the process that is known by its pid is
- * the VMM.
- *
- * @param owner the uid that opens the tap, where a root daemon runs the VMM as another user
+ * the jail's monitor, or the VMM.
  */
-export function planNetworkWrapper(
-  argv: readonly string[],
-  uid: number,
-  owner: number | undefined,
-): string[] {
+export function planNetworkWrapper(argv: readonly string[], { uid, owner, drops }: NetworkWrapper): string[] {
   const script = [
     ...(owner === undefined ? [] : ownTun(owner)),
     // Its owner may open it without any capability: Firecracker has none.
@@ -36,8 +39,8 @@ export function planNetworkWrapper(
     `ip link set ${TAP} master br0 up`,
     `ip link set ${SLIRP_TAP} master br0 up`,
     "ip link set br0 up",
-    // Root's own wrapper drops its capabilities further in, with its uid; the namespace's root has only these to lose.
-    uid === 0 ? 'exec "$@"' : 'exec setpriv --bounding-set=-all --inh-caps=-all -- "$@"',
+    // Root's VMM drops its capabilities further in, with its uid; the namespace's root has only these to lose.
+    uid === 0 || !drops ? 'exec "$@"' : 'exec setpriv --bounding-set=-all --inh-caps=-all -- "$@"',
   ].join(" && ");
   const unshare = uid === 0 ? rootUnshare(owner) : ["unshare", "--user", "--map-root-user", "--net"];
   return [...unshare, "--", "sh", "-c", script, "sh", ...argv];

@@ -5,9 +5,18 @@ import { readFile } from "node:fs/promises";
 import { arch } from "node:os";
 import { planEnvironment } from "../privileges.js";
 import type { VmmSpec } from "../types.js";
+import type { SpawnRequest } from "../vmm-process.js";
 import { type CgroupVerdict, planCgroups, prepareCgroups, readCgroupHost, VmCgroup } from "./cgroup.js";
 import { type LaunchedVmm, launchVmm } from "./launch.js";
-import { type JailFile, type JailTree, planJail, planUnconfined, type ResourceLimits } from "./plan.js";
+import {
+  type JailFile,
+  type JailNetwork,
+  type JailTree,
+  planJail,
+  planUnconfined,
+  type ResourceLimits,
+  unconfinedPlaces,
+} from "./plan.js";
 import { AF_UNIX, jailFilter } from "./seccomp.js";
 import type { Architecture } from "./syscalls.js";
 import { type JailVerdict, judgeJail, requireJail } from "./verdict.js";
@@ -42,6 +51,12 @@ export interface ConfinedLaunch {
   readonly overheadBytes: number;
   /** @param at where the VMM finds a file of `files` */
   readonly command: (at: (file: JailFile) => string) => readonly string[];
+  /** Words in front of everything, the jail too: namespaces with the VMM's taps, a lock of its disks. */
+  readonly around?: ((argv: readonly string[]) => readonly string[]) | undefined;
+  /** Default: empty. */
+  readonly network?: JailNetwork | undefined;
+  readonly stdout?: number | undefined;
+  readonly explain?: SpawnRequest["explain"];
 }
 
 export interface Confined extends LaunchedVmm {
@@ -75,7 +90,8 @@ export class Confiner {
     const { jail, cgroups, unconfinedAllowed } = await this.confinement();
     if (!unconfinedAllowed) requireJail(jail);
     const { spec } = request;
-    const plan = jail.holds ? await this.#planJail(request, jail) : await this.#planUnconfined(request);
+    const inner = jail.holds ? await this.#planJail(request, jail) : await this.#planUnconfined(request);
+    const plan = { ...inner, argv: request.around?.(inner.argv) ?? inner.argv };
     const { place } = cgroups;
     const cgroup = Promise.resolve(place && VmCgroup.create(place, spec.vmId, limitsOf(request)));
     cgroup.catch(() => undefined);
@@ -89,6 +105,7 @@ export class Confiner {
         environment: spec.environment ?? {},
         runDirectory: spec.runDirectory,
         record: { vmId: spec.vmId, driver: request.driver, executable, uid },
+        ...{ stdout: request.stdout, explain: request.explain },
       });
       const facts = {
         jail: jail.holds ? jail.way : "none",
@@ -99,6 +116,15 @@ export class Confiner {
       await cgroup.then((own) => own?.close()).catch(() => undefined);
       throw error;
     }
+  }
+
+  /** Where the VMM will find files: for what must be written down before it starts. */
+  async places(
+    files: readonly JailFile[],
+    listeners: readonly string[] = [],
+  ): Promise<(file: JailFile) => string> {
+    const { jail } = await this.confinement();
+    return jail.holds ? ({ at }) => at : unconfinedPlaces(files, listeners);
   }
 
   /** What follows the end of a VM that an earlier kilnd started. */
@@ -131,7 +157,7 @@ export class Confiner {
         devices,
         groups,
       },
-      network: "empty",
+      network: request.network ?? "empty",
       environment: planEnvironment(spec.environment),
       runAs: spec.runAs,
       limits: await this.#limits(spec),

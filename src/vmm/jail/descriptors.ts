@@ -42,7 +42,7 @@ async function take(descriptor: Descriptor, runDirectory: string, undo: UndoStac
     case "info":
       return "pipe";
     case "file": {
-      const pinned = await Pinned.open(descriptor.path, { kind: "file" }).catch((error: unknown) => {
+      const pinned = await Pinned.open(descriptor.path, { kind: descriptor.type }).catch((error: unknown) => {
         throw KilnError.from(error, `open the VM's ${descriptor.what}`);
       });
       undo.push("close a file", () => pinned.close());

@@ -7,7 +7,7 @@ import { Code, KilnError } from "../../base/errors.js";
 import { identifyProcess, type ProcessId, signalProcess } from "../../base/processes.js";
 import { planEnvironment } from "../privileges.js";
 import { type ProcessRecord, writeProcessRecord } from "../process-record.js";
-import { VmmProcess } from "../vmm-process.js";
+import { type SpawnRequest, VmmProcess } from "../vmm-process.js";
 import type { VmCgroup } from "./cgroup.js";
 import { HandedOver } from "./descriptors.js";
 import { FIRST_DESCRIPTOR, type LaunchPlan } from "./plan.js";
@@ -23,6 +23,10 @@ export interface LaunchRequest {
   readonly record: Omit<ProcessRecord, "version" | "spawned" | "vmm">;
   /** Made meanwhile: the kernel may take tens of milliseconds for it. */
   readonly cgroup: Promise<VmCgroup | undefined>;
+  /** What the VMM has for its stdout; default /dev/null. */
+  readonly stdout?: number | undefined;
+  /** What an end before there was a VMM means, where it means something. */
+  readonly explain?: SpawnRequest["explain"];
 }
 
 export interface LaunchedVmm {
@@ -39,6 +43,8 @@ export async function launchVmm(request: LaunchRequest): Promise<LaunchedVmm> {
     argv: plan.argv,
     env: planEnvironment(request.environment),
     descriptors: handed.stdio,
+    ...(request.stdout === undefined ? {} : { stdout: request.stdout }),
+    explain: request.explain,
     find: (child, spawned) => release(request, child, spawned),
     afterEnd: async () => (await cgroup)?.close(),
   });

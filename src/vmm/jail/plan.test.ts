@@ -68,10 +68,30 @@ describe("planJail", () => {
     assert.ok(planJail({ ...REQUEST, limits }).argv.includes("--nproc=20"));
   });
 
-  it("opens the host's network and devices only where asked to", () => {
-    const { argv: open } = planJail({ ...REQUEST, network: "host", devices: ["/dev/kvm"] });
-    assert.ok(!open.includes("--unshare-net"));
-    assert.deepEqual(after(open, "--dev-bind", 2), [["/dev/kvm", "/dev/kvm"]]);
+  it("stays in the network that was made around it, and shows devices, only where asked to", () => {
+    const devices = ["/dev/kvm", "/dev/net/tun"];
+    const { argv: open } = planJail({ ...REQUEST, way: "user", network: "outer", devices });
+    assert.ok(!open.includes("--unshare-net") && !open.includes("--unshare-user"));
+    assert.ok(open.includes("--unshare-pid"));
+    assert.deepEqual(
+      after(open, "--dev-bind", 2),
+      devices.map((path) => [path, path]),
+    );
+    assert.deepEqual(after(open, "--dir", 1).flat(), ["/dev", "/dev/net"]);
+  });
+
+  it("hands over a directory and a FIFO as what they are, writable where the VMM writes", () => {
+    const files = [
+      { path: "/run/s", at: "/s", writable: true, type: "directory", what: "directory" },
+      { path: "/run/log", at: "/log", writable: true, type: "fifo", what: "log" },
+    ] as const;
+    const { descriptors, argv: words } = planJail({ ...REQUEST, files });
+    const types = descriptors.flatMap((one) => (one.kind === "file" ? [one.type] : []));
+    assert.deepEqual(types, ["directory", "fifo"]);
+    assert.deepEqual(
+      after(words, "--bind-fd", 2).map(([, at]) => at),
+      ["/s", "/log"],
+    );
   });
 });
 

@@ -12,14 +12,22 @@ export type JailWay = "root" | "user";
 export type Descriptor =
   /** A listening socket of that name in the VM's run directory. */
   | { readonly kind: "listener"; readonly name: string }
-  /** A file, opened with O_PATH; `writable` says how the VMM may open it. */
-  | { readonly kind: "file"; readonly path: string; readonly writable: boolean; readonly what: string }
+  /** A file, FIFO or directory, opened with O_PATH; `writable` says how the VMM may open it. */
+  | {
+      readonly kind: "file";
+      readonly type: JailFileType;
+      readonly path: string;
+      readonly writable: boolean;
+      readonly what: string;
+    }
   /** The seccomp filter is written here: nothing of the jail runs before. */
   | { readonly kind: "filter" }
   /** Here bubblewrap tells the VMM's pid. */
   | { readonly kind: "info" };
 
 export const FIRST_DESCRIPTOR = 3;
+
+export type JailFileType = "file" | "fifo" | "directory";
 
 /** A directory tree of the host that is bound at its own place in the jail, and links beside it. */
 export interface JailTree {
@@ -32,9 +40,14 @@ export interface JailFile {
   /** In the jail. */
   readonly at: string;
   readonly writable: boolean;
+  /** Default: a file. A directory that is writable is one in which the VMM makes its sockets. */
+  readonly type?: JailFileType | undefined;
   /** For errors: "disk cow". */
   readonly what: string;
 }
+
+/** empty: not even a loopback. outer: that of what the jail is started in, with its user namespace: a VMM's own taps. */
+export type JailNetwork = "empty" | "outer";
 
 export interface JailRequest {
   readonly way: JailWay;
@@ -46,8 +59,7 @@ export interface JailRequest {
   readonly devices: readonly string[];
   /** Listening sockets, from descriptor 3 on. */
   readonly listeners: readonly string[];
-  /** empty: not even a loopback. host: the host's, for a VMM that is its own network. */
-  readonly network: "empty" | "host";
+  readonly network: JailNetwork;
   readonly environment: Readonly<Record<string, string>>;
   readonly runAs: { readonly uid: number; readonly gid: number } | undefined;
   /** Groups for the devices; root's way only. */
@@ -69,9 +81,10 @@ export interface LaunchPlan {
 }
 
 /** What every jail is unshared from, and what the test of this host tries. */
+const USER_NAMESPACE = "--unshare-user";
 export const NAMESPACES: Readonly<Record<JailWay, readonly string[]>> = {
   root: ["--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup"],
-  user: ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup"],
+  user: [USER_NAMESPACE, "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup"],
 };
 export const EMPTY_NETWORK = "--unshare-net";
 
@@ -98,22 +111,23 @@ export function planJail(request: JailRequest): LaunchPlan {
   const filter = take({ kind: "filter" });
   const info = take({ kind: "info" });
   const binds = files.flatMap((file) => {
-    const number = take({ kind: "file", path: file.path, writable: file.writable, what: file.what });
+    const number = take(asDescriptor(file));
     return [file.writable ? "--bind-fd" : "--ro-bind-fd", number, file.at];
   });
   const argv = [
     ...planLimits(request.limits),
     request.bwrap,
-    ...NAMESPACES[way],
-    ...(request.network === "empty" ? [EMPTY_NETWORK] : []),
+    ...namespacesOf(request),
     // Then the VMM itself is the process that --info-fd tells of.
     ...["--as-pid-1", "--new-session", "--clearenv"],
     ...Object.entries(request.environment).flatMap(([name, value]) => ["--setenv", name, value]),
+    // Made on the way they would be closed to the VM's user.
+    ...directoriesOf([...tree.binds.map(({ at }) => at), ...request.devices]).flatMap((directory) => [
+      ...["--perms", "0755", "--dir", directory],
+    ]),
     ...tree.binds.flatMap(({ from, at }) => ["--ro-bind", from, at]),
     ...tree.links.flatMap(({ target, at }) => ["--symlink", target, at]),
     ...binds,
-    // Made on the way it would be closed to the VM's user.
-    ...(request.devices.length > 0 ? ["--perms", "0755", "--dir", "/dev"] : []),
     ...request.devices.flatMap((device) => ["--dev-bind", device, device]),
     ...["--remount-ro", "/", "--add-seccomp-fd", filter, "--info-fd", info],
     ...CAPABILITIES[way],
@@ -141,14 +155,39 @@ export function planUnconfined(request: UnconfinedRequest): LaunchPlan {
   const { files, listeners } = request;
   const descriptors: Descriptor[] = [
     ...listeners.map((name): Descriptor => ({ kind: "listener", name })),
-    ...files.map(({ path, writable, what }): Descriptor => ({ kind: "file", path, writable, what })),
+    ...files.map(asDescriptor),
   ];
+  const command = request.command(unconfinedPlaces(files, listeners));
+  return { argv: [...planLimits(request.limits), ...planPrivileges(request), ...command], descriptors };
+}
+
+/** Where a VMM without a jail finds its files: by its descriptors, which need no way through closed directories. */
+export function unconfinedPlaces(
+  files: readonly JailFile[],
+  listeners: readonly string[],
+): (file: JailFile) => string {
   const first = FIRST_DESCRIPTOR + listeners.length;
-  const at = (file: JailFile) => `/proc/self/fd/${first + files.indexOf(file)}`;
-  return {
-    argv: [...planLimits(request.limits), ...planPrivileges(request), ...request.command(at)],
-    descriptors,
-  };
+  return (file) => `/proc/self/fd/${first + files.indexOf(file)}`;
+}
+
+function asDescriptor({ path, writable, what, type = "file" }: JailFile): Descriptor {
+  return { kind: "file", type, path, writable, what };
+}
+
+/** Taps belong to a network namespace, and that to a user namespace: a VMM with taps stays in both. */
+function namespacesOf({ way, network }: JailRequest): string[] {
+  if (network === "empty") return [...NAMESPACES[way], EMPTY_NETWORK];
+  return NAMESPACES[way].filter((word) => word !== USER_NAMESPACE);
+}
+
+/** The directories above, outer ones first. */
+function directoriesOf(paths: readonly string[]): string[] {
+  const found = new Set<string>();
+  for (const path of paths) {
+    const parts = path.split("/").slice(1, -1);
+    parts.forEach((_, index) => void found.add(`/${parts.slice(0, index + 1).join("/")}`));
+  }
+  return [...found].sort();
 }
 
 /** No core file: it would hold the guest's memory. */

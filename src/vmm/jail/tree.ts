@@ -128,6 +128,12 @@ export async function hostTree(): Promise<JailTree> {
   return { binds, links };
 }
 
+/** The host's programs and these directories: for a program that is made of more than a tree can know. */
+export async function treeWith(directories: readonly string[]): Promise<JailTree> {
+  const { binds, links } = await hostTree();
+  return { binds: [...binds, ...directories.map((path) => ({ from: path, at: path }))], links };
+}
+
 async function treeOf(directory: string): Promise<JailTree> {
   const binds: { from: string; at: string }[] = [];
   const links: { target: string; at: string }[] = [];

@@ -66,7 +66,21 @@ export class QmpClient {
     onEvent: (event: QmpEvent) => void,
     options: QmpConnectOptions = {},
   ): Promise<QmpClient> {
-    const client = new QmpClient(await socketWhenListening(path, options), onEvent);
+    try {
+      return await QmpClient.begin(await socketWhenListening(path, options), onEvent, options);
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      throw KilnError.from(error, `connect to QEMU at ${path}`);
+    }
+  }
+
+  /** The same over a connection that is there. */
+  static async begin(
+    socket: Socket,
+    onEvent: (event: QmpEvent) => void,
+    options: QmpConnectOptions = {},
+  ): Promise<QmpClient> {
+    const client = new QmpClient(socket, onEvent);
     const onAbort = () => client.close();
     options.signal?.addEventListener("abort", onAbort, { once: true });
     try {
@@ -76,8 +90,7 @@ export class QmpClient {
       return client;
     } catch (error) {
       client.close();
-      options.signal?.throwIfAborted();
-      throw KilnError.from(error, `connect to QEMU at ${path}`);
+      throw error;
     } finally {
       options.signal?.removeEventListener("abort", onAbort);
     }

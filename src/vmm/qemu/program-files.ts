@@ -6,6 +6,7 @@ import { readdir, realpath } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { exists } from "../../base/files.js";
+import { librariesOf } from "../jail/libraries.js";
 import { Trees } from "../jail/tree.js";
 import { planEnvironment } from "../privileges.js";
 import { findProgram, versionText } from "../programs.js";
@@ -59,19 +60,6 @@ async function listModules(program: string): Promise<string[]> {
     }
   }
   return found;
-}
-
-/** By the loader itself: no other knows where it looks. */
-async function librariesOf(programs: readonly string[]): Promise<string[]> {
-  const { stdout } = await run("ldd", [...programs], {
-    timeout: TIMEOUT_MS,
-    env: planEnvironment(),
-    maxBuffer: 1 << 20,
-  });
-  const paths = [...stdout.matchAll(/(?:=> |^\s+)(\/\S+) \(0x/gm)].map((match) => match[1] ?? "");
-  const plain = stdout.match(/=> not found/);
-  if (plain !== null) throw new Error(`ldd: a library of ${programs[0]} is missing`);
-  return [...new Set(paths)];
 }
 
 async function listFirmware(program: string): Promise<string[]> {

@@ -49,7 +49,7 @@ describe("planPasst", () => {
 
   it("runs as a user of its own under a root daemon, and as the daemon's elsewhere", () => {
     assert.equal(value(planPasst(REQUEST).argv, "--runas"), undefined);
-    const runAs = { uid: 1_900_000_007, gid: 1_899_999_999 };
+    const runAs = { uid: 1_900_000_007, gid: 1_900_000_007 };
     const own = value(planPasst({ ...REQUEST, uid: 0, runAs }).argv, "--runas");
     assert.equal(own, "1900065543:1900065543");
     assert.notEqual(helperUid(undefined), 0);

@@ -1,12 +1,20 @@
-// Firecracker's jailer, for a root daemon: a directory that becomes Firecracker's root, with hard links of the few
+// Firecracker's own jailer, for a root daemon that was told to use it: a directory that becomes Firecracker's root, with hard links of the few
 // files it needs. Plan and preparation; the jailer itself does chroot, mount namespace, device nodes and the change of
 // user. Sockets in the jail are reached through a short link: its own path is longer than a socket's may be.
 
 import { chown, link, mkdir, rm, symlink } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Code, errnoOf, KilnError } from "../../base/errors.js";
+import { writeJsonAtomic } from "../../base/files.js";
+import { makeFifos } from "../fifo.js";
+import type { Confined } from "../jail/confiner.js";
+import { planEnvironment } from "../privileges.js";
 import type { VmmSpec } from "../types.js";
-import { planArguments, planPaths } from "./paths.js";
+import { VmmProcess } from "../vmm-process.js";
+import { planConfig } from "./config.js";
+import { type FirecrackerPaths, planArguments, planPaths } from "./paths.js";
+import { planNetworkWrapper } from "./user-network.js";
+import type { LaunchWay } from "./way.js";
 
 export interface JailPlan {
   /** --chroot-base-dir; all of the jail is below it. */
@@ -94,4 +102,57 @@ async function linkInto(root: string, from: string, name: string): Promise<void>
       },
     );
   }
+}
+
+/** What the jailer leaves as the host's: it makes a mount namespace only, and a pid namespace would hide the VMM's pid. */
+const EMPTY = ["unshare", "--net", "--ipc", "--uts", "--"] as const;
+
+/** The jailer clears the environment and closes all descriptors but three: disks are not locked, it has no filter of ours. */
+export class JailerWay implements LaunchWay {
+  readonly #spec: VmmSpec;
+  readonly #plan: JailPlan;
+  readonly #version: string;
+  readonly paths: FirecrackerPaths;
+
+  constructor(spec: VmmSpec, runAs: NonNullable<VmmSpec["runAs"]>, jailer: string, found: FoundFirecracker) {
+    this.#spec = spec;
+    this.#version = found.version;
+    this.#plan = planJail(spec, runAs, jailer, found.program);
+    this.paths = planPaths(this.#plan.link);
+  }
+
+  async prepare(): Promise<void> {
+    await makeJail(this.#plan);
+    const { console, log, metrics, config } = this.paths;
+    await makeFifos([console, log, metrics], this.#spec.runAs);
+    const content = planConfig(this.#plan.spec, this.#version, planPaths("/"));
+    await writeJsonAtomic(config, content, { mode: 0o644 });
+  }
+
+  async start(stdout: number): Promise<Confined> {
+    const { argv, base, link: jailLink, owner } = this.#plan;
+    const { network, environment } = this.#spec;
+    const around = { uid: 0, owner: owner.uid, drops: false };
+    const process = await VmmProcess.spawn({
+      argv: network === undefined ? [...EMPTY, ...argv] : planNetworkWrapper(argv, around),
+      env: planEnvironment(environment),
+      stdout,
+    });
+    return { process, limited: Promise.resolve(), facts: { jailBase: base, jailLink } };
+  }
+
+  remove(): Promise<void> {
+    return removeJail(this.#plan);
+  }
+}
+
+interface FoundFirecracker {
+  readonly program: string;
+  readonly version: string;
+}
+
+/** By the facts of a record; earlier releases called the directory otherwise. */
+export async function removeRecordedJail(facts: Readonly<Record<string, string>>): Promise<void> {
+  const { jailLink, jailBase = facts.jail } = facts;
+  if (jailLink !== undefined && jailBase !== undefined) await removeJail({ base: jailBase, link: jailLink });
 }

@@ -1,0 +1,30 @@
+// What Firecracker needs of the host's files: itself, which is one static file as released, and setpriv, which starts it
+// in root's jail.
+
+import { realpath } from "node:fs/promises";
+import { join } from "node:path";
+import { makeDirectory } from "../../base/files.js";
+import { librariesOf } from "../jail/libraries.js";
+import { Trees } from "../jail/tree.js";
+import { planEnvironment } from "../privileges.js";
+import { findProgram, versionText } from "../programs.js";
+
+/** @param program its real path */
+export async function firecrackerTrees(program: string, cacheDirectory: string): Promise<Trees> {
+  return new Trees({
+    // Of its own: a directory of trees keeps those of one program only.
+    directory: await makeDirectory(join(cacheDirectory, "firecracker")),
+    purpose: program,
+    listFiles: () => listFirecrackerFiles(program),
+    tryOut: async () => void (await versionText(program)),
+  });
+}
+
+/** @param program its real path */
+export async function listFirecrackerFiles(program: string): Promise<string[]> {
+  const setpriv = await findProgram("setpriv", planEnvironment().PATH);
+  const others = setpriv === undefined ? [] : [await realpath(setpriv)];
+  // ldd fails for a static program, and that is what a release of it is.
+  const own = await librariesOf([program]).catch(() => []);
+  return [...new Set([program, ...others, ...own, ...(await librariesOf(others))])].sort();
+}
