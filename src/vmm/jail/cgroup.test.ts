@@ -110,6 +110,18 @@ describe("a VM's cgroup", () => {
       assert.match((await cgroup.close()) ?? "", /more memory than/);
     }));
 
+  it("is made again with its limits where another kilnd that starts has swept it away", () =>
+    withTree(async (root) => {
+      const place = { version: 1, parents: [{ directory: root, controllers: ["pids"] }] } as const;
+      const limits = { memoryBytes: 5, cpus: 1, processes: 7 };
+      const cgroup = await VmCgroup.create(place, "e".repeat(64), limits);
+      const own = join(root, `kiln-vm-${"e".repeat(32)}`);
+      await rm(own, { recursive: true });
+      await cgroup.add([4242]);
+      assert.equal(await readFile(join(own, "cgroup.procs"), "utf8"), "4242");
+      assert.equal(await readFile(join(own, "pids.max"), "utf8"), "7");
+    }));
+
   it("is swept away where an earlier kilnd left it", () =>
     withTree(async (root) => {
       await mkdir(join(root, "kiln-vm-old"));

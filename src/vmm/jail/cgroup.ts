@@ -5,6 +5,7 @@
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { errnoOf } from "../../base/errors.js";
+import { exists } from "../../base/files.js";
 import { delay } from "../../base/runtime.js";
 
 export interface CgroupLimits {
@@ -202,6 +203,7 @@ const REMOVE_WAIT_MS = 5;
 export class VmCgroup {
   readonly #place: CgroupPlace;
   readonly #name: string;
+  #limits: CgroupLimits | undefined;
 
   private constructor(place: CgroupPlace, name: string) {
     this.#place = place;
@@ -215,14 +217,9 @@ export class VmCgroup {
 
   static async create(place: CgroupPlace, vmId: string, limits: CgroupLimits): Promise<VmCgroup> {
     const cgroup = VmCgroup.of(place, vmId);
+    cgroup.#limits = limits;
     try {
-      for (const { directory, controllers } of cgroup.#directories()) {
-        await mkdir(directory, { recursive: true });
-        for (const { file, text, optional } of planLimits(place.version, controllers, limits)) {
-          const written = writeFile(join(directory, file), text);
-          await (optional === true ? written.catch(() => undefined) : written);
-        }
-      }
+      for (const parent of cgroup.#directories()) await again(() => cgroup.#make(parent));
     } catch (error) {
       await cgroup.close();
       throw error;
@@ -232,13 +229,21 @@ export class VmCgroup {
 
   /** What they start afterwards is in it too. */
   async add(pids: readonly number[]): Promise<void> {
-    for (const { directory } of this.#directories()) {
-      for (const pid of pids) {
-        await writeFile(join(directory, "cgroup.procs"), String(pid)).catch((error: unknown) => {
-          // It has ended already, and tells why elsewhere.
-          if (errnoOf(error) !== "ESRCH") throw error;
-        });
-      }
+    for (const parent of this.#directories()) {
+      await again(async () => {
+        // Another kilnd that starts just now takes an empty one for a leftover.
+        if (!(await exists(parent.directory))) await this.#make(parent);
+        for (const pid of pids) await enter(parent.directory, pid);
+      });
+    }
+  }
+
+  async #make({ directory, controllers }: Parent): Promise<void> {
+    await mkdir(directory, { recursive: true });
+    if (this.#limits === undefined) return;
+    for (const { file, text, optional } of planLimits(this.#place.version, controllers, this.#limits)) {
+      const written = writeFile(join(directory, file), text);
+      await (optional === true ? written.catch(() => undefined) : written);
     }
   }
 
@@ -259,11 +264,38 @@ export class VmCgroup {
     return 0;
   }
 
-  #directories() {
+  #directories(): Parent[] {
     return this.#place.parents.map(({ directory, controllers }) => ({
       directory: join(directory, this.#name),
       controllers,
     }));
+  }
+}
+
+interface Parent {
+  readonly directory: string;
+  readonly controllers: readonly Controller[];
+}
+
+async function enter(directory: string, pid: number): Promise<void> {
+  try {
+    await writeFile(join(directory, "cgroup.procs"), String(pid));
+  } catch (error) {
+    // It has ended already, and tells why elsewhere.
+    if (errnoOf(error) !== "ESRCH") throw error;
+  }
+}
+
+const MAKE_TRIES = 5;
+
+/** Once more where the directory went away meanwhile. */
+async function again(action: () => Promise<void>): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await action();
+    } catch (error) {
+      if (errnoOf(error) !== "ENOENT" || tries === MAKE_TRIES) throw error;
+    }
   }
 }
 
