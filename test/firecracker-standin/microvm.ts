@@ -34,6 +34,7 @@ export interface MicrovmEvents {
 }
 
 const MAX_DEVICES = 17;
+const ABSTRACT_NAME_BYTES = 107;
 
 export class Microvm {
   readonly #events: MicrovmEvents;
@@ -259,7 +260,8 @@ export class Microvm {
     if (existsSync(uds))
       throw new ActionError("Vsock error: Error binding to the host-side Unix socket: in use");
     // The channel is dialled later too, when the VM's directory may be closed to us: it hangs on no directory.
-    const channel = `kiln-standin-${randomUUID()}`;
+    // As long as such a name can be: Node and QEMU do not agree on where a shorter one ends.
+    const channel = `kiln-standin-${randomUUID()}`.padEnd(ABSTRACT_NAME_BYTES, "-");
     const sockets = { channel, qmp: `${uds}.q`, console: `${uds}.c` };
     // By the installed program: nothing in a jail tells it.
     const khz = process.env.FC_STANDIN_TSC_KHZ;
