@@ -173,6 +173,18 @@ describe("damage to a file and its copy", () => {
     }
   });
 
+  it("status.json: what was paused is shown as paused, and goes on", async () => {
+    const { id } = await make(true);
+    await engine.verbs.pause(engine.find(id));
+    await standIn(id, true);
+    const [empty] = UNREADABLE;
+    assert.ok(empty);
+    const entry = await nextKilnd(id, () => damageFile(pathOf(id, "status.json"), empty, true));
+    assert.equal(entry.state, "paused");
+    await engine.verbs.unpause(entry);
+    await assertRuns(entry, "gone on");
+  });
+
   it("everything: what runs is shown as running, and `kill` and `rm` end it", async () => {
     const { id } = await make(true);
     await standIn(id, true);

@@ -58,6 +58,10 @@ export class LateHandle implements VmmHandle {
     return this.#inner.pause();
   }
 
+  isPaused(): Promise<boolean> {
+    return this.#inner.isPaused();
+  }
+
   resume(): Promise<void> {
     return this.#inner.resume();
   }

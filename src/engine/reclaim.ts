@@ -7,7 +7,7 @@ import { Pinned } from "../base/pinned.js";
 import { DEFAULT_USER_RANGE } from "./ownership.js";
 
 /** No user's and no VM's group: only root can have set it. */
-const NOT_CLEAN = DEFAULT_USER_RANGE.gid - 1;
+const NOT_CLEAN = DEFAULT_USER_RANGE.firstUid - 2;
 
 /**
  * In three steps, so that a kill between any two of them is made good by the next start: ours with a group that says

@@ -62,6 +62,8 @@ async function reclaimOf(ctx: EngineContext, id: string): Promise<void> {
   }
 }
 
+export const STATUS_LOST = "status-lost";
+
 /** The status with what really runs in it. */
 async function settleStatus(
   ctx: EngineContext,
@@ -113,7 +115,7 @@ async function recalledStatus(
     ...kept,
     state: "running",
     exitCode: 0,
-    reason: "status-lost",
+    reason: STATUS_LOST,
     message: "it runs, but its status was lost: what it is was read from its process",
     boot: Math.max(status.boot, await lastBoot(vmDirectory)),
     startedAt: status.startedAt ?? isoNow(ctx),

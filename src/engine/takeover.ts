@@ -13,7 +13,7 @@ import { type EngineContext, isoNow, vmLogger } from "./context.js";
 import { LateHandle } from "./late-handle.js";
 import { LIFETIME_OVER } from "./lifetime.js";
 import type { LiveVm } from "./live-vm.js";
-import { settleGone } from "./recovery.js";
+import { STATUS_LOST, settleGone } from "./recovery.js";
 import { startsWithDaemon } from "./restart-policy.js";
 import { runDirectoryOf } from "./run-directories.js";
 import { orAborted } from "./shared-work.js";
@@ -62,10 +62,21 @@ async function takeOver(taking: Taking, entry: VmEntry): Promise<void> {
   const live = createLive(ctx, entry, handle);
   if (entry.status.stoppedByUser) live.asked = "stop";
   if (entry.state === "starting") return finishBoot(ctx, runner, entry, live);
+  await settlePause(ctx, entry, handle);
   if (entry.state === "paused") live.link.hold();
   await republish(ctx, entry, live);
   runner.adopt(entry, live);
   if (handle instanceof LateHandle) void askAgain(taking, entry, live, handle);
+}
+
+/** Where the status was lost, the VMM is asked whether its guest was paused. */
+async function settlePause(ctx: EngineContext, entry: VmEntry, handle: VmmHandle): Promise<void> {
+  if (entry.status.reason !== STATUS_LOST || entry.state !== "running") return;
+  try {
+    if (await handle.isPaused()) await entry.change({ to: "paused", reason: STATUS_LOST });
+  } catch (error) {
+    vmLogger(ctx, entry).warn("whether the VM is paused is not known", { why: KilnError.from(error).message });
+  }
 }
 
 /** The handle of the VM's VMM, or a hold on it where it does not answer in time; undefined where it has ended. */

@@ -6,6 +6,8 @@ import { basename, join } from "node:path";
 import { Code, KilnError } from "../base/errors.js";
 import type { ProcessId } from "../base/processes.js";
 import { ConsoleLog } from "./console-log.js";
+import { SOCKETS } from "./firecracker/paths.js";
+import { isInVmCgroup } from "./jail/cgroup.js";
 import type { VmmCapabilities, VmmHandle, VmmKind, VmmRecord } from "./types.js";
 import { describeEnd, VmmProcess } from "./vmm-process.js";
 
@@ -20,13 +22,38 @@ export async function recallVmm(process: ProcessId, runDirectory: string): Promi
   const exe = await readlink(`/proc/${process.pid}/exe`).catch(() => "");
   const driver = kindOf(exe) ?? kindOf(cmdline.split("\0", 1)[0] ?? "");
   if (driver === undefined) return undefined;
-  const jailLink = join(runDirectory, "j");
-  const jailed = driver === "firecracker" && (await lstat(jailLink).catch(() => undefined)) !== undefined;
+  const facts = {
+    ...(driver === "qemu" ? networkFacts(cmdline) : await socketFacts(runDirectory)),
+    ...(await confinementFacts(process.pid)),
+  };
+  return { driver, process, capabilities: leastCapabilities(driver, cmdline), facts };
+}
+
+/** QEMU's card is a stream to passt; the first releases had their network inside QEMU. Pure. */
+function networkFacts(cmdline: string): Readonly<Record<string, string>> {
+  return cmdline.includes("\0-netdev\0stream,") ? { userNetwork: "passt" } : {};
+}
+
+/** Where Firecracker's sockets are: below its jailer's link, in a directory of their own, or beside the rest. */
+async function socketFacts(runDirectory: string): Promise<Readonly<Record<string, string>>> {
+  const isThere = async (name: string) =>
+    (await lstat(join(runDirectory, name)).catch(() => undefined)) !== undefined;
+  if (await isThere("j")) return { jailLink: join(runDirectory, "j") };
+  return (await isThere(SOCKETS)) ? { sockets: SOCKETS } : {};
+}
+
+async function confinementFacts(pid: number): Promise<Readonly<Record<string, string>>> {
+  const cgroups = await readFile(`/proc/${pid}/cgroup`, "utf8").catch(() => "");
+  const outside = async (kind: string) => {
+    const links = await Promise.all(
+      [pid, "self"].map((who) => readlink(`/proc/${who}/ns/${kind}`).catch(() => "")),
+    );
+    return links[0] !== "" && links[0] !== links[1];
+  };
+  const way = (await outside("user")) ? "user" : "root";
   return {
-    driver,
-    process,
-    capabilities: leastCapabilities(driver, cmdline),
-    facts: jailed ? { jailLink } : {},
+    ...((await outside("pid")) ? { jail: way } : {}),
+    ...(isInVmCgroup(cgroups) ? { cgroup: "own" } : {}),
   };
 }
 
@@ -78,6 +105,7 @@ export async function holdVmm(
     firstOutput: log.firstOutput,
     dialChannel: refuse("reach the guest's agent"),
     pause: refuse("pause the VM"),
+    isPaused: async () => false,
     resume: refuse("resume the VM"),
     setBalloon: refuse("change the memory"),
     kill: async () => {

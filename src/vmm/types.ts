@@ -133,6 +133,8 @@ export interface VmmHandle {
    */
   dialChannel(options?: Abortable): Promise<Duplex>;
   pause(): Promise<void>;
+  /** Whether the guest stands still because somebody paused it; for a VM of which nothing else tells. */
+  isPaused(): Promise<boolean>;
   resume(): Promise<void>;
   /** Ends the VMM process now; resolves when it is gone. Idempotent. */
   kill(): Promise<void>;

@@ -101,6 +101,10 @@ export class FirecrackerHandle implements VmmHandle {
     return this.#channel.dial(options);
   }
 
+  async isPaused(): Promise<boolean> {
+    return (await this.state()) === "Paused";
+  }
+
   async pause(): Promise<void> {
     const way = pauseWay(this.record.facts.version);
     await this.#do("pause", () =>

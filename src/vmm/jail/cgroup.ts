@@ -272,6 +272,11 @@ export class VmCgroup {
   }
 }
 
+/** Whether a process with this /proc/PID/cgroup is in a VM's cgroup. Pure. */
+export function isInVmCgroup(membership: string): boolean {
+  return membership.split("\n").some((line) => line.slice(line.lastIndexOf("/") + 1).startsWith(PREFIX));
+}
+
 interface Parent {
   readonly directory: string;
   readonly controllers: readonly Controller[];

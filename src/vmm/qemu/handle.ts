@@ -123,6 +123,10 @@ export class QemuHandle implements VmmHandle {
     return this.#channel.dial(options);
   }
 
+  async isPaused(): Promise<boolean> {
+    return (await this.status()) === "paused";
+  }
+
   async pause(): Promise<void> {
     const before = this.#stall.held;
     this.#stall.held = true;

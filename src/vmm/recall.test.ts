@@ -1,0 +1,58 @@
+// What is known of a VMM by its process alone.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, it, type TestContext } from "node:test";
+import { identifyProcess } from "../base/processes.js";
+import { isInVmCgroup } from "./jail/cgroup.js";
+import { recallVmm } from "./recall.js";
+import type { VmmRecord } from "./types.js";
+
+/** Of a process that looks like that VMM. */
+async function recalled(
+  t: TestContext,
+  name: string,
+  args: readonly string[],
+  names: readonly string[] = [],
+): Promise<VmmRecord | undefined> {
+  const directory = await mkdtemp(join(tmpdir(), "kiln-recall-"));
+  const child = spawn("sh", ["-c", "read x", ...args], { argv0: name, stdio: ["pipe", "ignore", "ignore"] });
+  t.after(async () => {
+    child.kill("SIGKILL");
+    await rm(directory, { recursive: true, force: true });
+  });
+  await once(child, "spawn");
+  for (const one of names) await mkdir(join(directory, one));
+  const id = await identifyProcess(child.pid ?? 0);
+  assert.ok(id !== undefined);
+  return recallVmm(id, directory);
+}
+
+describe("recallVmm", () => {
+  it("knows of a QEMU whether its card is passt's, which has to be looked after", async (t) => {
+    const card = ["-netdev", "stream,id=net0,server=on"];
+    const qemu = "qemu-system-x86_64";
+    assert.equal((await recalled(t, qemu, card))?.facts.userNetwork, "passt");
+    assert.equal((await recalled(t, qemu, ["-netdev", "user,id=net0"]))?.facts.userNetwork, undefined);
+  });
+
+  it("knows of a Firecracker where its sockets are", async (t) => {
+    assert.equal((await recalled(t, "firecracker", [], ["s"]))?.facts.sockets, "s");
+    assert.match((await recalled(t, "firecracker", [], ["j"]))?.facts.jailLink ?? "", /\/j$/);
+    const plain = (await recalled(t, "firecracker", []))?.facts;
+    assert.deepEqual([plain?.sockets, plain?.jailLink], [undefined, undefined]);
+  });
+
+  it("knows a jail and a cgroup by where the process is", async (t) => {
+    const facts = (await recalled(t, "qemu-system-x86_64", []))?.facts;
+    assert.deepEqual([facts?.jail, facts?.cgroup], [undefined, undefined]);
+    const name = `kiln-vm-${"a".repeat(32)}`;
+    assert.ok(isInVmCgroup(`4:memory:/pod/${name}\n0::/\n`));
+    assert.ok(isInVmCgroup(`0::/system.slice/kilnd.service/${name}\n`));
+    assert.ok(!isInVmCgroup("0::/system.slice/kiln-vm-x/other\n"));
+  });
+});
