@@ -75,7 +75,9 @@ async function settlePause(ctx: EngineContext, entry: VmEntry, handle: VmmHandle
   try {
     if (await handle.isPaused()) await entry.change({ to: "paused", reason: STATUS_LOST });
   } catch (error) {
-    vmLogger(ctx, entry).warn("whether the VM is paused is not known", { why: KilnError.from(error).message });
+    vmLogger(ctx, entry).warn("whether the VM is paused is not known", {
+      why: KilnError.from(error).message,
+    });
   }
 }
 

@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import { constants, existsSync, statSync } from "node:fs";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
+import { dirname } from "node:path";
 import { connectUnix } from "../../src/base/pinned.js";
 import { delay } from "../../src/base/runtime.js";
 import { QmpClient, type QmpEvent } from "../../src/vmm/qemu/client.js";

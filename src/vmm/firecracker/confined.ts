@@ -105,7 +105,6 @@ export interface ConfinedHost {
   /** Real path of firecracker. */
   readonly program: string;
   readonly version: string;
-  readonly kvm: boolean;
   readonly tree: () => Promise<JailTree>;
 }
 
@@ -141,7 +140,7 @@ export class ConfinedWay implements LaunchWay {
     const { confiner, program, tree } = this.#host;
     const spec = this.#spec;
     const { jail } = await confiner.confinement();
-    const group = this.#host.kvm ? await kvmGroup() : undefined;
+    const group = await kvmGroup();
     const locked = (argv: readonly string[]) => [...lockWords(spec), ...argv];
     const wrapped = (argv: readonly string[]) =>
       planNetworkWrapper(locked(argv), {
@@ -169,8 +168,7 @@ export class ConfinedWay implements LaunchWay {
 
   async #devices(): Promise<string[]> {
     const { network } = this.#spec;
-    const wanted = ["/dev/null", "/dev/urandom"];
-    if (this.#host.kvm) wanted.push("/dev/kvm");
+    const wanted = ["/dev/null", "/dev/urandom", "/dev/kvm"];
     if (network !== undefined) wanted.push("/dev/net/tun");
     const there = await Promise.all(wanted.map((path) => exists(path)));
     return wanted.filter((_, index) => there[index]);

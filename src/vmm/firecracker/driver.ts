@@ -88,7 +88,7 @@ class FirecrackerDriver implements VmmDriver {
     const capabilities = capabilitiesOf(verdict);
     checkSpec(spec, capabilities);
     await checkFiles(spec);
-    const way = await this.#way(spec, { program: path, version, kvm: verdict.accelerator === "kvm" });
+    const way = await this.#way(spec, { program: path, version });
     const { paths } = way;
 
     await using undo = new UndoStack();
@@ -119,7 +119,7 @@ class FirecrackerDriver implements VmmDriver {
   }
 
   /** kiln's own jail is the closer one: Firecracker's jailer only where somebody names it. */
-  async #way(spec: VmmSpec, found: { program: string; version: string; kvm: boolean }): Promise<LaunchWay> {
+  async #way(spec: VmmSpec, found: { program: string; version: string }): Promise<LaunchWay> {
     const { runAs } = spec;
     const jailer = await findJailer(this.#options.jailer);
     if (jailer !== undefined && runAs !== undefined) return new JailerWay(spec, runAs, jailer, found);
