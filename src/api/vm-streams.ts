@@ -183,8 +183,12 @@ function fromAttach(entry: VmEntry, output: AttachOutput): MessageInitShape<type
   switch (output.kind) {
     case "attached":
       return { message: { case: "attached", value: toVm(entry) } };
-    case "resumable":
-      return { message: { case: "resumable", value: { next: output.next, stdinNext: output.stdinNext } } };
+    case "starting":
+      return { message: { case: "starting", value: output.next } };
+    case "resumable": {
+      const { next, stdinNext, stdinUnwanted } = output;
+      return { message: { case: "resumable", value: { next, stdinNext, stdinUnwanted } } };
+    }
     case "output": {
       const { stream, data, next } = output;
       return { message: { case: "output", value: { stream: STREAMS[stream], data, next } } };

@@ -20,7 +20,7 @@ export interface AttachSpec {
   readonly stdin: boolean;
   /** Replay what was written before. */
   readonly logs: boolean;
-  /** Start the VM once attached; for one that goes on: where it was never started. */
+  /** Start the VM once attached; for one that goes on: where the boot that it waits for was never begun. */
   readonly start: boolean;
   /** The caller's own name for it; empty: it ends with its call. */
   readonly id: string;
@@ -30,8 +30,15 @@ export interface AttachSpec {
 
 export type AttachOutput =
   | { readonly kind: "attached" }
+  /** Said before the VM is started: where its output will begin. */
+  | { readonly kind: "starting"; readonly next: OutputPlace }
   /** Where to go on, should the connection break now. */
-  | { readonly kind: "resumable"; readonly next: OutputPlace; readonly stdinNext: bigint }
+  | {
+      readonly kind: "resumable";
+      readonly next: OutputPlace;
+      readonly stdinNext: bigint;
+      readonly stdinUnwanted: boolean;
+    }
   | {
       readonly kind: "output";
       readonly stream: LogStream;
@@ -67,7 +74,10 @@ export async function* attachToVm(
         ? await entry.log.endPosition()
         : await entry.log.placeOf(place);
     yield { kind: "attached" };
-    await startIfAsked(verbs, entry, spec);
+    if (asksForStart(entry, spec)) {
+      if (spec.id !== "") yield { kind: "starting", next: place };
+      await start(verbs, entry);
+    }
     const stdin = new AttachedInput(ctx, verbs, entry, spec, stop);
     await stdin.begin(input);
     const outputs = outputOf(entry.log.read({ from, follow: true, signal }));
@@ -76,7 +86,7 @@ export async function* attachToVm(
     const news = () => stdin.news() ?? stalled();
     for await (const item of interleave<Beside>(outputs, [entry.changed, stdin.took], news)) {
       if (item.kind === "output") next = item.next;
-      yield item.kind === "resumable" ? { ...item, next } : item;
+      yield item.kind === "resumable" ? { ...item, next, stdinUnwanted: !takesStdin(entry, spec) } : item;
     }
     await verbs.wait(entry, "exited", { signal });
     yield { kind: "exit", code: entry.status.exitCode };
@@ -104,9 +114,20 @@ async function* outputOf(chunks: AsyncIterable<LogChunk>): AsyncGenerator<Beside
   for await (const { stream, data, next } of chunks) yield { kind: "output", stream, data, next };
 }
 
+/** False: what comes is dropped. */
+export function takesStdin({ record }: VmEntry, spec: AttachSpec): boolean {
+  return spec.stdin && record.config.openStdin;
+}
+
+/** Of one that goes on: not where that boot has begun, or where it ran before and it is not known which one is meant. */
+function asksForStart({ state, status }: VmEntry, spec: AttachSpec): boolean {
+  if (!spec.start || spec.resume === undefined) return spec.start;
+  const { after } = spec.resume;
+  return after === undefined ? state === "created" : status.boot < after.boot;
+}
+
 /** A program that can't be executed is an exit (126, 127) to whoever is attached, not a failure to attach. */
-async function startIfAsked(verbs: VmVerbs, entry: VmEntry, spec: AttachSpec): Promise<void> {
-  if (!spec.start || (spec.resume !== undefined && entry.state !== "created")) return;
+async function start(verbs: VmVerbs, entry: VmEntry): Promise<void> {
   try {
     await verbs.start(entry);
   } catch (error) {

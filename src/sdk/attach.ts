@@ -56,20 +56,23 @@ export function attachWords(
 ): LastingWords<AttachRequestJson, AttachResponseJson> {
   const { stdin = false, logs = false, start = false } = options;
   const id = randomBytes(16).toString("hex");
-  let full = vm; // the id that kilnd says: a name may be another VM's by then
+  let full: string | undefined; // the id that kilnd says: a name may be another VM's by then
+  const first = { start: { vm, stdin, logs, start, id } };
   return {
-    start: { start: { vm, stdin, logs, start, id } },
+    start: first,
     resume: (place) => {
+      if (full === undefined && start) return first; // it says so before it does anything
       const after = place === undefined ? {} : { after: place };
-      return { resume: { vm: full, id, stdin, start, ...after } };
+      return { resume: { vm: full ?? vm, id, stdin, start, ...after } };
     },
     isUnknown: () => false,
     ack: undefined,
-    news: ({ attached, resumable, output, stdinTaken, stalled }) => {
+    news: ({ attached, starting, resumable, output, stdinTaken, stalled }) => {
       full = attached?.id ?? full;
       return {
         ...(resumable === undefined ? {} : { resumable: true, stdinNext: resumable.stdinNext ?? "0" }),
-        place: output?.next ?? resumable?.next,
+        stdinUnwanted: resumable?.stdinUnwanted,
+        place: output?.next ?? resumable?.next ?? starting,
         bytes: output?.data?.length ?? 0,
         stdinTaken,
         stalled,

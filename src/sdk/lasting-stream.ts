@@ -17,6 +17,8 @@ export interface CallNews {
   readonly resumable?: boolean | undefined;
   readonly stdinNext?: string | undefined;
   readonly stdinTaken?: string | undefined;
+  /** Nobody takes any: what is written is dropped. */
+  readonly stdinUnwanted?: boolean | undefined;
   /** Where the output goes on. */
   readonly place?: OutputPositionJson | undefined;
   readonly bytes?: number | undefined;
@@ -61,6 +63,7 @@ export class LastingStream<Request, Response> implements ProcessWire<Response> {
   #error: unknown;
   #cancelled = false;
   #resumable: boolean | undefined;
+  #unwanted = false;
   #place: OutputPositionJson | undefined;
   #unacknowledged = 0;
   #size: InputJson | undefined;
@@ -94,6 +97,7 @@ export class LastingStream<Request, Response> implements ProcessWire<Response> {
     }
     while (this.#kept.isFull && this.#resumable !== false && !this.#over) await this.#room();
     if (this.#over) throw this.#error ?? connectionLost(this.#options.what);
+    if (this.#unwanted) return;
     if (this.#resumable !== false) {
       this.#kept.add(message, message.stdin === undefined ? undefined : Buffer.from(message.stdin, "base64"));
     }
@@ -171,7 +175,8 @@ export class LastingStream<Request, Response> implements ProcessWire<Response> {
     // Output before the word is a kilnd's of before all this.
     const silent = this.#resumable === undefined && news.resumable === undefined && (news.bytes ?? 0) > 0;
     if (silent) this.#resumable = false;
-    if (silent || news.resumable === false) this.#kept.drop();
+    if (news.resumable !== undefined) this.#unwanted = news.stdinUnwanted === true;
+    if (silent || news.resumable === false || this.#unwanted) this.#kept.drop();
     if (news.resumable !== undefined) {
       this.#resumable = news.resumable;
       if (news.stdinNext !== undefined) this.#kept.take(Number(news.stdinNext));

@@ -72,7 +72,7 @@ impl Program for AttachStart {
             Some(Answer::StdinTaken(taken)) => Event::Taken(taken),
             Some(Answer::Stalled(stalled)) => Event::Stalled(stalled),
             Some(Answer::Exit(exit)) => Event::Exit(exit),
-            Some(Answer::Attached(_)) | None => Event::Other,
+            Some(Answer::Attached(_) | Answer::Starting(_)) | None => Event::Other,
         }
     }
 }

@@ -342,6 +342,8 @@ pub struct AttachResumable {
     pub next: ::core::option::Option<OutputPosition>,
     #[prost(uint64, tag = "2")]
     pub stdin_next: u64,
+    #[prost(bool, tag = "3")]
+    pub stdin_unwanted: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AttachRequest {
@@ -375,7 +377,7 @@ pub struct AttachExit {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AttachResponse {
-    #[prost(oneof = "attach_response::Message", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "attach_response::Message", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub message: ::core::option::Option<attach_response::Message>,
 }
 /// Nested message and enum types in `AttachResponse`.
@@ -394,6 +396,8 @@ pub mod attach_response {
         StdinTaken(u64),
         #[prost(message, tag = "6")]
         Stalled(super::VmStalled),
+        #[prost(message, tag = "7")]
+        Starting(super::OutputPosition),
     }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
