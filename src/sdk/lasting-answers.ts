@@ -30,6 +30,7 @@ export async function* lastingAnswers<T>(
     } catch (error) {
       if (signal?.aborted || !isOutage(error) || canAskAgain?.() === false) throw error;
       outage ??= new Outage(what, error);
+      outage.failed(error);
       await outage.pause(signal).catch((reason: unknown) => {
         throw signal?.aborted ? endedError(signal, what) : reason;
       });

@@ -6,7 +6,7 @@ import { type Deferred, deferred } from "../base/runtime.js";
 import type { OutputPositionJson, VmStalledJson } from "../gen/kiln/v1/vm_pb.js";
 import { endedError } from "./deadline.js";
 import { KeptInput } from "./kept-input.js";
-import { isOutage, Outage } from "./outage.js";
+import { isGuestSilent, isOutage, Outage } from "./outage.js";
 import type { InputJson, ProcessWire } from "./process-stream.js";
 import { connectionLost } from "./wire-error.js";
 import type { WireStream } from "./wire-stream.js";
@@ -209,6 +209,7 @@ export class LastingStream<Request, Response> implements ProcessWire<Response> {
   async #recover(error: unknown): Promise<void> {
     const { what, signal, isOpen } = this.#options;
     if (!isOutage(error) || this.#resumable === false || this.#cancelled) throw error;
+    if (this.#resumable === undefined && isGuestSilent(error)) throw error; // nothing has begun that could go on
     const outage = new Outage(what, error);
     this.#away = true;
     let request = this.#words.resume(this.#place);
@@ -225,6 +226,7 @@ export class LastingStream<Request, Response> implements ProcessWire<Response> {
         // A kilnd of before all this: what was lost is lost.
         else if (this.#resumable === undefined && isBadRequest(failed)) throw error;
         else if (!isOutage(failed)) throw failed;
+        else outage.failed(failed);
       }
     }
   }

@@ -22,16 +22,28 @@ export function isOutage(error: unknown): error is KilnError {
   return error instanceof KilnError && error.code === Code.Unavailable && PASSING.has(error.reason);
 }
 
+/** True where kilnd answers, but a guest's agent does not: trying again helps who was cut off, and nobody else. */
+export function isGuestSilent(error: KilnError): boolean {
+  return error.reason === "agent-unreachable" || error.reason === "guest-unavailable";
+}
+
 /** One outage, from the error that told of it. */
 export class Outage {
   readonly #what: string;
   readonly #cause: KilnError;
   readonly #deadline = Date.now() + OUTAGE_MS;
   #pause = FIRST_PAUSE_MS;
+  #last: KilnError;
 
   constructor(what: string, cause: KilnError) {
     this.#what = what;
     this.#cause = cause;
+    this.#last = cause;
+  }
+
+  /** What a try came to. */
+  failed(error: KilnError): void {
+    this.#last = error;
   }
 
   /** What told of it. */
@@ -47,10 +59,13 @@ export class Outage {
   /**
    * Waits before the next try.
    *
-   * @throws KilnError unavailable `daemon-lost` when it has lasted too long; the signal's reason
+   * @throws KilnError unavailable `daemon-lost` when it has lasted too long, or what a guest was silent with to the last;
+   * the signal's reason
    */
   async pause(signal: AbortSignal | undefined): Promise<void> {
-    if (Date.now() + this.#pause >= this.#deadline) throw daemonLost(this.#what, this.#cause);
+    if (Date.now() + this.#pause >= this.#deadline) {
+      throw isGuestSilent(this.#last) ? this.#last : daemonLost(this.#what, this.#cause);
+    }
     await delay(this.#pause, signal);
     this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE_MS);
   }
