@@ -22,7 +22,7 @@ export async function collectEnv(
 ): Promise<string[]> {
   const out: string[] = [];
   for (const file of files) out.push(...parseEnvFile(await read(file), file, ours));
-  for (const flag of flags) out.push(resolve(flag, "-e", ours) ?? flag);
+  for (const flag of flags) out.push(resolve(flag, "-e", ours) ?? flag); // spaces in names and all, as Docker
   return out;
 }
 
@@ -39,7 +39,9 @@ export function parseEnvFile(content: Uint8Array, file: string, ours: NodeJS.Pro
   return lines.flatMap((line, index) => {
     const text = line.trimStart();
     if (text === "" || text.startsWith("#")) return [];
-    return resolve(text, `${file}:${index + 1}`, ours) ?? [];
+    const where = `${file}:${index + 1}`;
+    if (/\s/.test(nameOf(text))) throw noVariable(text, where);
+    return resolve(text, where, ours) ?? [];
   });
 }
 
@@ -60,12 +62,19 @@ function decode(content: Uint8Array, file: string): string {
 
 /** undefined: a name alone, of a variable that we do not have. */
 function resolve(text: string, where: string, ours: NodeJS.ProcessEnv): string | undefined {
-  const equals = text.indexOf("=");
-  const name = equals < 0 ? text : text.slice(0, equals);
-  if (name === "" || /\s/.test(name)) throw usageError("", `${where}: "${text}" is not NAME=VALUE`);
-  if (equals >= 0) return text;
+  const name = nameOf(text);
+  if (name === "") throw noVariable(text, where);
+  if (text.includes("=")) return text;
   const value = ours[name];
   if (value === undefined) return undefined;
   requireUtf8("environ", [value], `${where}: take our ${name}`);
   return `${name}=${value}`;
+}
+
+function nameOf(text: string): string {
+  return text.split("=", 1)[0] ?? "";
+}
+
+function noVariable(text: string, where: string): Error {
+  return usageError("", `${where}: "${text}" is not NAME=VALUE`);
 }

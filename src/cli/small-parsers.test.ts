@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { hasReason } from "../base/errors.js";
 import { parseCopySide } from "./cp-paths.js";
-import { parseEnvFile } from "./env-file.js";
+import { collectEnv, parseEnvFile } from "./env-file.js";
 import { absoluteImage, absoluteKernel } from "./image-source.js";
 import { LineSplitter } from "./line-splitter.js";
 import { familiarImage } from "./render/names.js";
@@ -22,6 +22,15 @@ describe("parseCopySide", () => {
       assert.deepEqual(parseCopySide(path), { kind: "local", path });
     }
     assert.deepEqual(parseCopySide("-"), { kind: "stream" });
+  });
+});
+
+describe("collectEnv", () => {
+  it("takes names with spaces from flags, as Docker does, and none without a name", async () => {
+    const ours = { "A B": "ours" };
+    assert.deepEqual(await collectEnv(["A B=c", "A B", "C\tD"], [], ours), ["A B=c", "A B=ours", "C\tD"]);
+    await assert.rejects(collectEnv(["=c"], [], ours), /is not NAME=VALUE/);
+    await assert.rejects(collectEnv([""], [], ours), /is not NAME=VALUE/);
   });
 });
 
