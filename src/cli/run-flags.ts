@@ -13,7 +13,7 @@ import { usageError } from "./usage-error.js";
 export const runFlags = {
   "add-host": list("NAME:ADDRESS", "Add a line to the guest's /etc/hosts"),
   cidfile: text("FILE", "Write the VM's id to a new file", { complete: "file" }),
-  cpus: text("N", "CPUs; a part of one counts as a whole one", { fallback: "1" }),
+  cpus: text("N", "CPUs, whole ones", { fallback: "1" }),
   disk: text("SIZE", "Size of the root disk; it takes only what is written", { fallback: "64g" }),
   dns: list("ADDRESS", "Name server for the guest, instead of the host's"),
   entrypoint: text("PROGRAM", 'Replace the image\'s ENTRYPOINT; "" empties it'),

@@ -99,6 +99,7 @@ describe("docker's paths of a VM", () => {
     ["{{json .HostConfig.PortBindings}}", '{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"8080"}]}'],
     ["{{.Name}} {{.Id}} {{.Image}}", `web ${"ab".repeat(32)} sha256:1`],
     ['{{.Created}} {{.Path}} {{join .Args " "}}', "2026-01-02T03:04:05.000Z /entry nginx -g daemon off;"],
+    ["{{if .State.Health}}{{.State.Health.Status}}{{else}}{{.State.Status}}{{end}}", "running"],
     ["{{.status.state}} {{.config.memoryBytes}} {{.Status.State}}", "running 536870912 running"],
   ] as const)
     it(`answers ${template}`, () => assert.equal(say(template), expected));

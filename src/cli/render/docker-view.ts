@@ -57,6 +57,8 @@ function dockerState({ status }: VmInfo): object {
     Error: status.state === "failed" ? status.message : "",
     StartedAt: status.startedAt ?? NEVER,
     FinishedAt: status.finishedAt ?? NEVER,
+    // kiln has no health checks: as Docker's containers without one, `{{if .State.Health}}` is false.
+    Health: undefined,
   };
 }
 

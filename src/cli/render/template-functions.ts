@@ -29,6 +29,8 @@ const FUNCTIONS: Readonly<Record<string, TemplateFunction>> = {
     pipedFirst: true,
   },
   len: exactly(1, lengthOf),
+  slice: { least: 1, most: 3, run: (value, from, to) => sliceOf(value, from, to) },
+  html: { least: 1, most: MANY, run: (...values) => escapeHtml(values.map(toText).join("")) },
   index: { least: 1, most: MANY, run: (value, ...keys) => elementOf(value, keys) },
   print: { least: 0, most: MANY, run: (...values) => values.map(toText).join(" ") },
   println: { least: 0, most: MANY, run: (...values) => `${values.map(toText).join(" ")}\n` },
@@ -62,6 +64,29 @@ export function findFunction(name: string, args: number): TemplateFunction {
   return found;
 }
 
+/** `slice`: a part of a text, by its bytes as in Go, or of a list. */
+function sliceOf(value: unknown, from: unknown = 0, to?: unknown): unknown {
+  const whole = Array.isArray(value) ? value : Buffer.from(toText(value));
+  const [start, end] = [Number(from), to === undefined ? whole.length : Number(to)];
+  const isPlace = (place: number) => Number.isInteger(place) && place >= 0 && place <= whole.length;
+  if (!isPlace(start) || !isPlace(end) || start > end)
+    throw bad(`slice: there is no part ${toText(from)} to ${toText(to ?? whole.length)} of ${whole.length}`);
+  return Array.isArray(whole) ? whole.slice(start, end) : whole.subarray(start, end).toString();
+}
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  '"': "&#34;",
+  "'": "&#39;",
+  "\0": "\ufffd",
+};
+
+function escapeHtml(text: string): string {
+  return text.replace(/[&<>"'\0]/g, (char) => ENTITIES[char] ?? char);
+}
+
 function isSame(a: unknown, b: unknown): boolean {
   return typeof a === typeof b ? toText(a) === toText(b) : a === b;
 }
@@ -89,7 +114,9 @@ function printf(form: string, values: readonly unknown[]): string {
       );
       const columns = Math.min(MOST_WIDTH, Number(width));
       if (flags.includes("-")) return text.padEnd(columns);
-      return text.padStart(columns, flags.includes("0") ? "0" : " ");
+      if (!flags.includes("0")) return text.padStart(columns);
+      const sign = "dfx".includes(verb) && text.startsWith("-") ? "-" : "";
+      return sign + text.slice(sign.length).padStart(columns - sign.length, "0");
     },
   );
 }

@@ -59,6 +59,21 @@ describe("compileTemplate", () => {
     assert.equal(run('{{title .name}} {{index (split "a/b" "/") 1}} {{truncate .name 2}}'), "Web b we");
   });
 
+  it("slices, escapes, and keeps the sign before zeros", () => {
+    assert.equal(
+      run("{{slice .name 1}} {{slice .name 0 2}} {{slice .tags 1}} {{.name | html}}"),
+      "eb we [b] web",
+    );
+    assert.equal(
+      run("{{html `<a href=\"x\">'&'</a>`}}"),
+      "&lt;a href=&#34;x&#34;&gt;&#39;&amp;&#39;&lt;/a&gt;",
+    );
+    assert.equal(
+      run('{{printf "%05d|%06.1f|%5d|%-5d|" -3 -2.5 -3 -3}}{{printf "%04s" "-a"}}'),
+      "-0003|-002.5|   -3|-3   |00-a",
+    );
+  });
+
   it("knows with and variables", () => {
     assert.equal(run("{{with .status}}{{.state}} {{$.name}}{{end}}"), "running web");
     assert.equal(run("{{with .none}}a{{else with .name}}{{.}}{{else}}c{{end}}"), "web");
@@ -98,7 +113,8 @@ describe("compileTemplate", () => {
     const cases: [string, RegExp][] = [
       ["{{.nmae}}", /no field \.nmae; there are name,/],
       ["{{.name.x}}", /no field \.name\.x/],
-      ["{{html .name}}", /"html" is not supported/],
+      ["{{urlquery .name}}", /"urlquery" is not supported/],
+      ["{{slice .name 2 9}}", /no part 2 to 9 of 3/],
       ["{{printf `%z` .name}}", /printf has no %z/],
       ["{{printf `%s`}}", /no value for %s/],
       ["{{define `x`}}{{end}}", /\{\{define\}\} is not supported/],
