@@ -45,8 +45,13 @@ export async function* readLogs(
     if (after !== undefined) return { ...request, after };
     // Nothing was there: what is there now has come since, all of it.
     const { tail, ...all } = request;
-    return tail === 0 || !again ? request : all;
+    if (!again) return request;
+    if (tail !== 0) return all;
+    // Of what is there now only what has come since it was asked for the first time.
+    const since = options.since !== undefined && options.since > begun ? options.since : begun;
+    return { ...all, since: since.toISOString() };
   };
+  const begun = new Date();
   let again = false;
   const answers = lastingAnswers(
     {
