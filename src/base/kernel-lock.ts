@@ -20,7 +20,8 @@ const PATIENCE_MS = 10_000;
  * @throws KilnError where the directory can't be opened
  */
 export async function lockInKernel(directory: string): Promise<FileLock | undefined> {
-  const flags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
+  // A link is followed: its owner may keep the data root on another disk. Who may change it is looked at elsewhere.
+  const flags = constants.O_RDONLY | constants.O_DIRECTORY;
   const handle = await open(directory, flags).catch((error: unknown) => {
     throw KilnError.from(error, `lock ${directory}`);
   });

@@ -36,6 +36,18 @@ describe("lockRoot", () => {
     await (await lockRoot(root)).release();
   });
 
+  it("holds a root that is a link to another disk's directory, by either name", async () => {
+    const link = `${root}.link`;
+    await symlink(root, link);
+    try {
+      const lock = await lockRoot(link);
+      await assert.rejects(lockRoot(root), (error) => hasReason(error, "data-root-in-use"));
+      await lock.release();
+    } finally {
+      await rm(link);
+    }
+  });
+
   it("takes over from a holder that is dead, whatever its pid is now", async () => {
     await writeFile(join(root, "kilnd.lock"), JSON.stringify({ pid: process.pid, startTime: "1" }));
     await (await lockRoot(root)).release();
