@@ -66,13 +66,35 @@ describe("UserNetworkKeeper", () => {
     const keeper = await UserNetworkKeeper.start(await optionsFor({ nowMs: () => now }));
     const notices: boolean[] = [];
     keeper.listen(({ down }) => notices.push(down));
-    for (let round = 0; round < 6; round++) keeper.lost();
-    await keeper.settled();
-    assert.deepEqual(notices, [false, false, false, false, false, true]);
+    for (let round = 0; round < 9; round++) {
+      keeper.lost();
+      await keeper.settled();
+    }
+    assert.deepEqual(notices, [false, false, false, false, false, true], "given up once, and told once");
     now += 61_000;
     keeper.lost();
     await keeper.settled();
     assert.equal(notices.at(-1), false);
+    await keeper.end();
+  });
+
+  // A VMM that was broken out of says what it likes: by it it had any number of processes outside its cgroup.
+  it("has one process for a VM that says again and again that it has none", async () => {
+    const keeper = await UserNetworkKeeper.start(await optionsFor());
+    const before = children.length;
+    const [first] = children.slice(-1);
+    assert.ok(first);
+    const ended = once(first, "exit");
+    for (let round = 0; round < 100; round++) keeper.lost();
+    await keeper.settled();
+    await ended;
+    assert.equal(children.length, before + 1, "a hundred words are one loss");
+    for (let round = 0; round < 4; round++) {
+      keeper.lost();
+      await keeper.settled();
+    }
+    await Promise.all(children.slice(before - 1, -1).map((child) => child.signalCode ?? once(child, "exit")));
+    assert.ok(keeper.process !== undefined && (await isAlive(keeper.process)));
     await keeper.end();
   });
 

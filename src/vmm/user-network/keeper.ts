@@ -50,6 +50,10 @@ export class UserNetworkKeeper {
   #passt: RunningPasst | undefined;
   #found: ProcessId | undefined;
   #work: Promise<void> = Promise.resolve();
+  /** A loss that is still to be looked at: more of them say nothing more. */
+  #isLost = false;
+  /** Given up until then, and told: another loss is no news. */
+  #downUntil = 0;
 
   private constructor(options: KeeperOptions) {
     this.#options = options;
@@ -81,9 +85,15 @@ export class UserNetworkKeeper {
     return () => this.#listeners.delete(listener);
   }
 
-  /** The VMM says that the card's other end has gone. */
+  /** The VMM says that the card's other end has gone. It may say so without end, and it may lie. */
   lost(): void {
-    this.#work = this.#work.then(() => this.#restart());
+    const { nowMs = Date.now } = this.#options;
+    if (this.#isLost || nowMs() < this.#downUntil) return;
+    this.#isLost = true;
+    this.#work = this.#work.then(() => {
+      this.#isLost = false;
+      return this.#restart();
+    });
   }
 
   /** Resolves when what was begun has been done. */
@@ -121,11 +131,14 @@ export class UserNetworkKeeper {
   async #restart(): Promise<void> {
     const { nowMs = Date.now } = this.#options;
     let why = this.#passt?.lastWords() ?? "";
-    this.#passt?.release();
+    await this.#endOld();
     for (let pauseMs = 0; !this.#stop.signal.aborted; pauseMs = Math.max(FIRST_PAUSE_MS, 2 * pauseMs)) {
       const since = nowMs() - WINDOW_MS;
       while ((this.#restarts[0] ?? since) < since) this.#restarts.shift();
-      if (this.#restarts.length >= MAX_RESTARTS) return this.#tell(true, why);
+      if (this.#restarts.length >= MAX_RESTARTS) {
+        this.#downUntil = (this.#restarts[0] ?? since) + WINDOW_MS;
+        return this.#tell(true, why);
+      }
       this.#restarts.push(nowMs());
       try {
         await delay(pauseMs, this.#stop.signal);
@@ -135,6 +148,15 @@ export class UserNetworkKeeper {
         why = KilnError.from(error).message;
       }
     }
+  }
+
+  /** Never two for one VM: the VMM's word for the end of the first is not believed. */
+  async #endOld(): Promise<void> {
+    const { process } = this;
+    this.#passt?.release();
+    this.#passt = undefined;
+    this.#found = undefined;
+    if (process !== undefined) await signalProcess(process, "SIGKILL");
   }
 
   #tell(down: boolean, why: string): void {
