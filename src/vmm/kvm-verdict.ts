@@ -18,7 +18,7 @@ export interface ProbeKernel {
 export interface KvmVerdict {
   readonly works: boolean;
   readonly why: string;
-  /** False: it was not tried, and may be later. */
+  /** False: it may be another soon, and is asked for again. */
   readonly final: boolean;
 }
 
@@ -41,12 +41,14 @@ const DEVICE = "/dev/kvm";
 /** A boot that was only too slow is tried again after this time, so many times in all: one busy moment proves nothing. */
 const LATE_AGAIN_MS = 60 * 60_000;
 const LATE_TRIES = 3;
+/** Any other failure may pass as well: another hypervisor held the processor, memory was short. */
+const FAILED_AGAIN_MS = 24 * 60 * 60_000;
 
 /** Cheap but for the one boot per host kernel and VMM version. */
 export async function judgeKvm(probe: KvmProbe): Promise<KvmVerdict> {
   const { device = DEVICE, now = Date.now } = probe;
   const closed = await whyClosed(device, probe.userPerVm ?? false);
-  if (closed !== undefined) return { works: false, why: closed, final: true };
+  if (closed !== undefined) return { works: false, why: closed, final: false };
   const path = join(probe.cacheDirectory, `kvm-${probe.kind}.json`);
   const key = `${release()} ${probe.version}`;
   const cached = await readVerdict(path, key);
@@ -75,12 +77,12 @@ interface KeptVerdict {
 }
 
 function isWorthAnotherTry({ works, lateTries, triedAt }: KeptVerdict, now: number): boolean {
-  const open = !works && lateTries > 0 && lateTries < LATE_TRIES;
-  return open && (now - triedAt >= LATE_AGAIN_MS || now < triedAt);
+  const againMs = lateTries > 0 && lateTries < LATE_TRIES ? LATE_AGAIN_MS : FAILED_AGAIN_MS;
+  return !works && (now - triedAt >= againMs || now < triedAt);
 }
 
-function verdictOf({ works, why, lateTries }: KeptVerdict): KvmVerdict {
-  return { works, why, final: works || lateTries === 0 || lateTries >= LATE_TRIES };
+function verdictOf({ works, why }: KeptVerdict): KvmVerdict {
+  return { works, why, final: works };
 }
 
 async function whyClosed(device: string, userPerVm: boolean): Promise<string | undefined> {
