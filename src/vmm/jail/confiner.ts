@@ -64,6 +64,8 @@ export interface Confined extends LaunchedVmm {
   readonly facts: Readonly<Record<string, string>>;
 }
 
+/** How long a refusal is kept: a host that was busy, or lacked bubblewrap, is looked at again. */
+const REFUSAL_KEPT_MS = 5_000;
 const MAX_OPEN_FILES = 1024;
 /** QEMU has up to 64 threads for its disks. */
 const MAX_THREADS = 128;
@@ -73,15 +75,26 @@ const CHARGED_PART = 16;
 export class Confiner {
   readonly #options: ConfinerOptions;
   readonly #uid = process.getuid?.() ?? 0;
+  readonly #now: () => number;
   #found: Promise<Confinement> | undefined;
+  #keptUntil = Number.POSITIVE_INFINITY;
 
-  constructor(options: ConfinerOptions) {
+  /** @param now for tests; default: a clock that only goes on */
+  constructor(options: ConfinerOptions, now: () => number = () => performance.now()) {
+    this.#now = now;
     this.#options = options;
   }
 
-  /** Found out once, by trying. */
+  /** Found out by trying, and kept where a jail can be made. */
   confinement(): Promise<Confinement> {
-    this.#found ??= this.#find();
+    if (this.#found === undefined || this.#now() >= this.#keptUntil) {
+      this.#keptUntil = Number.POSITIVE_INFINITY; // one look at a time
+      this.#found = this.#find();
+      const keepAWhile = () => {
+        this.#keptUntil = this.#now() + REFUSAL_KEPT_MS;
+      };
+      this.#found.then(({ jail }) => (jail.holds ? undefined : keepAWhile()), keepAWhile);
+    }
     return this.#found;
   }
 

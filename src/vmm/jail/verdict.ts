@@ -1,5 +1,5 @@
 // Can VMMs be jailed on this host? Found out by doing it: a kernel setting, an AppArmor profile, a container around
-// kilnd each forbid it in their own way, and only a try tells. Kept for kilnd's life.
+// kilnd each forbid it in their own way, and only a try tells.
 
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
