@@ -46,6 +46,9 @@ const CONSOLE_LOG = "console.log";
 const START_TIMEOUT_MS = 15_000;
 /** For one whose log says nothing of its start. */
 const SILENT_START_MS = 3_000;
+/** Until a Firecracker that answers must say that its guest runs. */
+const RUNNING_TIMEOUT_MS = 15_000;
+const ASK_AGAIN_MS = 5;
 
 export function createFirecrackerDriver(options: FirecrackerDriverOptions): VmmDriver {
   return new FirecrackerDriver(options);
@@ -262,7 +265,12 @@ async function untilRunning(handle: FirecrackerHandle, vmm: VmmProcess, options:
     end = how;
   });
   try {
-    while ((await handle.state()) === "Not started") await delay(5, options.signal);
+    // It says of itself what it likes, so there is an end to asking.
+    const until = performance.now() + RUNNING_TIMEOUT_MS;
+    while ((await handle.state()) === "Not started") {
+      if (performance.now() > until) throw neverRan();
+      await delay(ASK_AGAIN_MS, options.signal);
+    }
   } catch (error) {
     options.signal?.throwIfAborted();
     // A Firecracker that gives up closes its socket a moment before it ends.
@@ -270,6 +278,14 @@ async function untilRunning(handle: FirecrackerHandle, vmm: VmmProcess, options:
     if (end === undefined) throw error;
     throw await endedAtOnce(handle, end);
   }
+}
+
+function neverRan(): KilnError {
+  const seconds = RUNNING_TIMEOUT_MS / 1000;
+  return new KilnError(Code.DeadlineExceeded, `Firecracker did not run its guest within ${seconds} s`, {
+    reason: "vmm-unreachable",
+    hint: "its log is the VM's vmm.log; try again",
+  });
 }
 
 async function endedAtOnce(handle: FirecrackerHandle, end: ProcessEnd): Promise<KilnError> {
