@@ -63,6 +63,39 @@ describe("trees", () => {
     assert.equal((await readdir(join(root, "cache/trees"))).length, 1);
   });
 
+  for (const [what, damage] of [
+    ["was removed", (path: string) => rm(path)],
+    [
+      "has lost its bytes",
+      async (path: string) => {
+        await rm(path); // it may be a link to the host's own
+        await writeFile(path, "");
+      },
+    ],
+  ] as const) {
+    it(`is made anew where a file of it ${what}, by this kilnd and by a later one`, async () => {
+      const tree = trees();
+      for (const next of [tree, trees()]) {
+        await damage(await inside(tree, join(root, "host/program")));
+        assert.equal(await readFile(await inside(next, join(root, "host/program")), "utf8"), "program");
+      }
+    });
+  }
+
+  it("leaves the tree of another program alone", async () => {
+    await writeFile(join(root, "host/other"), "other", { mode: 0o755 });
+    const other = new Trees({
+      directory: join(root, "cache"),
+      purpose: "other",
+      listFiles: async () => [join(root, "host/other")],
+      tryOut: async () => undefined,
+    });
+    const kept = await inside(other, join(root, "host/other"));
+    await rm(await inside(trees(), join(root, "host/program")));
+    await trees().get();
+    assert.equal(await readFile(kept, "utf8"), "other");
+  });
+
   it("leaves nothing of one in which the program does not run", async () => {
     await utimes(join(root, "host/program"), 2, 2);
     const broken = trees(() => Promise.reject(new Error("does not run")));

@@ -4,7 +4,18 @@
 
 import { createHash, randomBytes } from "node:crypto";
 import { constants, statSync } from "node:fs";
-import { copyFile, link, mkdir, readdir, readFile, readlink, realpath, rename, rm } from "node:fs/promises";
+import {
+  copyFile,
+  link,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  realpath,
+  rename,
+  rm,
+} from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { errnoOf } from "../../base/errors.js";
 import { exists, makeDirectory, readJson, TEMP_MARK, writeJsonAtomic } from "../../base/files.js";
@@ -13,7 +24,7 @@ import { UndoStack } from "../../base/undo.js";
 import type { JailTree } from "./plan.js";
 
 /** Part of every key: another way of making trees makes new ones. */
-const FORMAT = 1;
+const FORMAT = 2;
 const LIST = "files.json";
 const MAKING_MS = 3_600_000;
 
@@ -38,6 +49,8 @@ interface Source {
 
 interface Kept {
   readonly sources: readonly Source[];
+  /** What was made of each source, in the same order. */
+  readonly copies: readonly string[];
   readonly tree: JailTree;
 }
 
@@ -55,7 +68,8 @@ export class Trees {
 
   /** The tree for the host's files as they are now. */
   async get(): Promise<JailTree> {
-    if (this.#kept !== undefined && isFresh(this.#kept.sources)) return this.#kept.tree;
+    if (this.#kept !== undefined && isFresh(this.#kept.sources) && isWhole(this.#kept))
+      return this.#kept.tree;
     return this.#making.run("tree", () => this.#findOrMake());
   }
 
@@ -75,13 +89,11 @@ export class Trees {
   }
 
   async #load(directory: string): Promise<Kept | undefined> {
-    const list = (await readJson(join(directory, LIST)).catch(() => undefined)) as
-      | Partial<SavedList>
-      | undefined;
-    if (list?.format !== FORMAT || list.purpose !== this.#options.purpose || list.sources === undefined)
-      return undefined;
-    if (!isFresh(list.sources)) return undefined;
-    return { sources: list.sources, tree: await treeOf(directory) };
+    const list = await readList(directory);
+    if (list?.purpose !== this.#options.purpose || !isFresh(list.sources)) return undefined;
+    const copies = list.copies.map((path) => join(directory, path));
+    const found = { sources: list.sources, copies };
+    return isWhole(found) ? { ...found, tree: await treeOf(directory) } : undefined;
   }
 
   async #make(root: string): Promise<Kept> {
@@ -96,9 +108,10 @@ export class Trees {
     // Everybody enters it in the jail, whatever this daemon's umask: its parents on the host are closed.
     await mkdir(making, { mode: 0o755 });
     undo.push(`remove ${making}`, () => rm(making, { recursive: true, force: true }));
-    for (const { path } of sources) await bring(path, making);
+    const copies: string[] = [];
+    for (const { path } of sources) copies.push(await bring(path, making));
     await this.#options.tryOut(await treeOf(making));
-    const saved: SavedList = { format: FORMAT, purpose, sources };
+    const saved: SavedList = { format: FORMAT, purpose, sources, copies };
     await writeJsonAtomic(join(making, LIST), saved, { durable: false });
     const directory = join(root, key);
     await rename(making, directory).catch(async (error: unknown) => {
@@ -108,7 +121,7 @@ export class Trees {
       await rename(making, directory);
     });
     undo.commit();
-    return { sources, tree: await treeOf(directory) };
+    return { sources, copies: copies.map((path) => join(directory, path)), tree: await treeOf(directory) };
   }
 }
 
@@ -116,6 +129,19 @@ interface SavedList {
   readonly format: number;
   readonly purpose: string;
   readonly sources: readonly Source[];
+  /** Within the tree. */
+  readonly copies: readonly string[];
+}
+
+/** Undefined where it is no tree of this form. */
+async function readList(directory: string): Promise<SavedList | undefined> {
+  const list = (await readJson(join(directory, LIST)).catch(() => undefined)) as
+    | Partial<SavedList>
+    | undefined;
+  const { format, purpose, sources, copies } = list ?? {};
+  if (format !== FORMAT || purpose === undefined) return undefined;
+  if (!Array.isArray(sources) || !Array.isArray(copies) || copies.length !== sources.length) return undefined;
+  return { format, purpose, sources, copies };
 }
 
 /** The host's programs whole, where no tree can be made: no secret is in there, but every program. */
@@ -159,13 +185,24 @@ async function addTop(
   else if (await exists(path)) binds.push({ from: path, at: `/${name}` });
 }
 
-/** Its content under its own name, in its directory's real place. */
-async function bring(path: string, tree: string): Promise<void> {
-  const target = join(tree, await realpath(dirname(path)), basename(path));
+/**
+ * Its content under its own name, in its directory's real place.
+ *
+ * @returns the place within the tree
+ */
+async function bring(path: string, tree: string): Promise<string> {
+  const place = join(await realpath(dirname(path)), basename(path));
+  const target = join(tree, place);
   await makeOpenDirectories(tree, dirname(target));
   const source = await realpath(path);
   // The same bytes in memory for the host's own and the jails'. Only root may link files that aren't its own.
-  await link(source, target).catch(() => copyFile(source, target, constants.COPYFILE_FICLONE));
+  await link(source, target).catch(async () => {
+    await copyFile(source, target, constants.COPYFILE_FICLONE);
+    // A power cut would leave libraries of no bytes behind a list that calls them whole.
+    const copy = await open(target);
+    await copy.sync().finally(() => copy.close());
+  });
+  return place;
 }
 
 async function makeOpenDirectories(tree: string, directory: string): Promise<void> {
@@ -187,15 +224,28 @@ function isFresh(sources: readonly Source[]): boolean {
   });
 }
 
+/** None of the tree was lost, by whoever clears a cache or by a power cut. */
+function isWhole({ sources, copies }: Pick<Kept, "sources" | "copies">): boolean {
+  return copies.every((path, at) => statSync(path, { throwIfNoEntry: false })?.size === sources[at]?.size);
+}
+
 /** Trees of earlier states of the host, once no VMM lives in them. */
 async function removeOthers(root: string, kept: Kept): Promise<void> {
   const current = new Set(kept.tree.binds.map(({ from }) => basename(dirname(from))));
   for (const name of await readdir(root)) {
     // What bears the mark may be in the making, for another driver of this kilnd; leftovers go with a later kilnd.
     const making = name.includes(TEMP_MARK) && Date.now() - statSync(join(root, name)).mtimeMs < MAKING_MS;
-    if (current.has(name) || making || (await isMounted(join(root, name)))) continue;
+    if (current.has(name) || making || (await isAnothers(join(root, name), kept))) continue;
+    if (await isMounted(join(root, name))) continue;
     await rm(join(root, name), { recursive: true, force: true });
   }
+}
+
+/** A good tree of another program, or of a second one by the same name. */
+async function isAnothers(directory: string, kept: Kept): Promise<boolean> {
+  const list = await readList(directory);
+  const ours = list?.sources.every(({ path }, at) => path === kept.sources[at]?.path) ?? true;
+  return !ours && list !== undefined && isFresh(list.sources);
 }
 
 /** True where a process has a part of the directory mounted, or where nobody can tell. */
