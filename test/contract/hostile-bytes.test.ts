@@ -21,7 +21,7 @@ describe("10^5 pieces of garbage neither spin nor fill nor hang", () => {
   });
 
   it("as answers of Firecracker's API", async (t) => {
-    const [words = ""] = await runWatched("watched/hostile-firecracker-answers.js", ["20000", SEED]);
+    const [words = ""] = await runWatched("watched/hostile-firecracker-answers.js", ["100000", SEED]);
     t.diagnostic(words);
     assert.match(words, /^seed \d+: \d+ answered, \d+ failed$/);
   });
