@@ -59,7 +59,9 @@ describe("a VM at its end", () => {
     const { entry, vmm } = await started();
     const { live } = entry;
     assert.ok(live);
+    const release = live.release.bind(live);
     live.release = async () => {
+      await release();
       throw new Error("too many open files");
     };
     vmm.end("guest-shutdown");

@@ -4,8 +4,9 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { access, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { request } from "node:http";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { it } from "node:test";
@@ -201,16 +202,19 @@ async function askAll({ program, kernel }: Target, group: Group): Promise<void> 
   }
 }
 
+/** Its socket's name is there a moment before anybody listens at it. */
 async function untilListening(path: string, child: ChildProcess): Promise<void> {
-  while (
-    !(await access(path).then(
-      () => true,
-      () => false,
-    ))
-  ) {
+  while (!(await accepts(path))) {
     assert.equal(child.exitCode, null, "it has ended at its start");
     await delay(10);
   }
+}
+
+function accepts(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(path, () => resolve(true));
+    probe.once("error", () => resolve(false)).once("connect", () => probe.destroy());
+  });
 }
 
 function call(
