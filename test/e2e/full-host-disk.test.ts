@@ -13,7 +13,7 @@ import { eventually, type RunResult, run, TestKiln, TYPESCRIPT } from "./harness
 const MIB = 1024 * 1024;
 const disk = mountSmallDisk(64 * MIB);
 /** A kernel, a base and what VMs write. */
-const vmDisk = typeof disk === "string" ? disk : mountSmallDisk(640 * MIB);
+const vmDisk = typeof disk === "string" ? disk : mountSmallDisk(768 * MIB);
 
 describe("kilnd without a free byte", { skip: typeof disk === "string" ? disk : false }, () => {
   if (typeof disk === "string") return;
