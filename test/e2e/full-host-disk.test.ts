@@ -12,8 +12,8 @@ import { eventually, type RunResult, run, TestKiln, TYPESCRIPT } from "./harness
 
 const MIB = 1024 * 1024;
 const disk = mountSmallDisk(64 * MIB);
-/** A kernel, a base and what VMs write. */
-const vmDisk = typeof disk === "string" ? disk : mountSmallDisk(768 * MIB);
+/** A kernel with all its modules (Debian's: 270 MiB), a base and what VMs write. */
+const vmDisk = typeof disk === "string" ? disk : mountSmallDisk(640 * MIB);
 
 describe("kilnd without a free byte", { skip: typeof disk === "string" ? disk : false }, () => {
   if (typeof disk === "string") return;
@@ -120,7 +120,7 @@ describe("kilnd without a free byte below its VMs", {
     const usual = process.env.TMPDIR;
     process.env.TMPDIR = path;
     try {
-      return await TestKiln.start({ env: { TMPDIR: scratch } });
+      return await TestKiln.start({ env: { TMPDIR: scratch, KILN_DISK_RESERVE: "64m" } });
     } finally {
       if (usual === undefined) delete process.env.TMPDIR;
       else process.env.TMPDIR = usual;
