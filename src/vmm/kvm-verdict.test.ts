@@ -3,8 +3,11 @@ import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { Code, KilnError } from "../base/errors.js";
 import { judgeKvm, type KvmProbe } from "./kvm-verdict.js";
+import { planEnvironment } from "./privileges.js";
 import { testBoot } from "./test-boot.js";
+import { VmmProcess } from "./vmm-process.js";
 
 describe("judgeKvm", () => {
   let cacheDirectory: string;
@@ -37,6 +40,15 @@ describe("judgeKvm", () => {
     );
     assert.equal(verdict.works, false);
     assert.match(verdict.why, /test boot under KVM failed: no word from the guest/);
+  });
+
+  it("keeps nothing of a boot that could not even be tried", async () => {
+    const boot = () =>
+      Promise.reject(new KilnError(Code.FailedPrecondition, "confine the VMM: no", { reason: "no-jail" }));
+    const verdict = await judgeKvm(probe({ boot }));
+    assert.deepEqual([verdict.works, verdict.final], [false, false]);
+    assert.match(verdict.why, /not probed: confine the VMM: no/);
+    assert.equal((await judgeKvm(probe({ boot: async () => undefined }))).works, true);
   });
 
   it("boots once per VMM version and keeps the verdict", async () => {
@@ -111,24 +123,24 @@ describe("judgeKvm", () => {
 });
 
 describe("testBoot", () => {
-  const shell = (script: string) => ["sh", "-c", script];
+  const shell = (script: string) =>
+    VmmProcess.spawn({ argv: ["sh", "-c", script], env: planEnvironment(), stdout: "pipe" });
 
   it("succeeds when the kernel speaks and the VMM ends", async () => {
-    assert.equal(await testBoot(shell("echo '[    0.0] Linux version 6.1'")), undefined);
+    assert.equal(await testBoot(await shell("echo '[    0.0] Linux version 6.1'")), undefined);
   });
 
   it("fails in silence after its deadline", async () => {
-    assert.match((await testBoot(shell("exec sleep 60"), 50))?.why ?? "", /no word from the guest in 50 ms/);
+    const failure = await testBoot(await shell("exec sleep 60"), 50);
+    assert.match(failure?.why ?? "", /no word from the guest in 50 ms/);
+    assert.equal(failure?.late, true);
   });
 
   it("fails with the VMM's own words when it ends before the kernel speaks", async () => {
-    assert.deepEqual(await testBoot(shell("echo 'no KVM today' >&2; exit 1")), {
+    assert.deepEqual(await testBoot(await shell("echo 'no KVM today' >&2; exit 1")), {
       why: "no KVM today",
       late: false,
     });
-  });
-
-  it("fails where there is no such program", async () => {
-    assert.match((await testBoot(["/nonexistent/vmm"]))?.why ?? "", /ENOENT/);
+    assert.match((await testBoot(await shell("exit 3")))?.why ?? "", /ended with exit code 3 before/);
   });
 });

@@ -4,7 +4,7 @@
 import { access, constants, stat } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
-import { errnoOf } from "../base/errors.js";
+import { errnoOf, KilnError } from "../base/errors.js";
 import { readJson, writeJsonAtomic } from "../base/files.js";
 import type { BootFailure } from "./test-boot.js";
 import type { VmmKind } from "./types.js";
@@ -27,7 +27,7 @@ export interface KvmProbe {
   readonly version: string;
   readonly cacheDirectory: string;
   readonly kernel: ProbeKernel | undefined;
-  /** Boots the kernel under KVM. Resolves to undefined where it ran, else to why not. */
+  /** Boots the kernel under KVM. Resolves to undefined where it ran, else to why not; rejects where it could not be tried. */
   readonly boot: (kernel: ProbeKernel) => Promise<BootFailure | undefined>;
   /** Default: the wall clock. */
   readonly now?: (() => number) | undefined;
@@ -37,7 +37,7 @@ export interface KvmProbe {
   readonly device?: string | undefined;
 }
 
-const DEVICE = "/dev/kvm";
+export const KVM_DEVICE = "/dev/kvm";
 /** A boot that was only too slow is tried again after this time, so many times in all: one busy moment proves nothing. */
 const LATE_AGAIN_MS = 60 * 60_000;
 const LATE_TRIES = 3;
@@ -46,7 +46,7 @@ const FAILED_AGAIN_MS = 24 * 60 * 60_000;
 
 /** Cheap but for the one boot per host kernel and VMM version. */
 export async function judgeKvm(probe: KvmProbe): Promise<KvmVerdict> {
-  const { device = DEVICE, now = Date.now } = probe;
+  const { device = KVM_DEVICE, now = Date.now } = probe;
   const closed = await whyClosed(device, probe.userPerVm ?? false);
   if (closed !== undefined) return { works: false, why: closed, final: false };
   const path = join(probe.cacheDirectory, `kvm-${probe.kind}.json`);
@@ -56,7 +56,14 @@ export async function judgeKvm(probe: KvmProbe): Promise<KvmVerdict> {
   if (probe.kernel === undefined) {
     return { works: false, why: `${device} is there, not probed yet (no kernel to boot)`, final: false };
   }
-  const failure = await probe.boot(probe.kernel);
+  let failure: BootFailure | undefined;
+  try {
+    failure = await probe.boot(probe.kernel);
+  } catch (error) {
+    // Nothing was booted (no jail, say): that tells nothing of KVM.
+    const why = `${device} is there, not probed: ${KilnError.from(error).message}`;
+    return { works: false, why, final: false };
+  }
   const why =
     failure === undefined
       ? "a test boot under KVM succeeded"

@@ -36,6 +36,9 @@ export async function kvmGroup(): Promise<number | undefined> {
   return node.gid;
 }
 
+/** Whom a root daemon's test boot of KVM runs as: no VM's user and no helper's (they are from 1,899,999,998 on). */
+export const PROBE_USER = { uid: 1_899_999_997, gid: 1_899_999_997 } as const;
+
 /** What a VMM gets of the daemon's environment: nothing that could hold a secret. */
 export function planEnvironment(extra: Readonly<Record<string, string>> = {}): Record<string, string> {
   return { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", LANG: "C", ...extra };

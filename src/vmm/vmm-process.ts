@@ -19,8 +19,8 @@ export interface ProcessEnd {
 export interface SpawnRequest {
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
-  /** File descriptor for stdout; default /dev/null. */
-  readonly stdout?: number;
+  /** File descriptor for stdout, or a pipe to us (`untilSilent`); default /dev/null. */
+  readonly stdout?: number | "pipe";
   /** What it has at descriptor 3 and on; a pipe's our end is `child.stdio[n]`. */
   readonly descriptors?: readonly (number | "pipe")[];
   /** Where the child only starts and watches the VMM: finds the VMM itself. */
@@ -32,6 +32,7 @@ export interface SpawnRequest {
 }
 
 const MAX_STDERR_BYTES = 8 * 1024;
+const MAX_STDOUT_BYTES = 64 * 1024;
 /** Nothing tells of the end of a process that is not our child; the control socket's close does, mostly. */
 const POLL_MS = 500;
 /** Twice the longest wait between two looks at a process that is about to end. */
@@ -47,6 +48,7 @@ export class VmmProcess {
   readonly #ended = deferred<ProcessEnd>();
   readonly #child: ChildProcess | undefined;
   readonly #words: LastWords | undefined;
+  #output: Output | undefined;
   readonly #afterEnd: SpawnRequest["afterEnd"];
   #released = false;
   #polls = false;
@@ -86,12 +88,14 @@ export class VmmProcess {
     const early = deferred<ProcessEnd>();
     child.once("exit", (code, signal) => early.resolve(toEnd(code, signal)));
     const words = readWords(child);
+    const output = readOutput(child);
     await spawned(child, program);
     const pid = child.pid ?? 0;
     // A child that has already died has no start time to read; its end is on the way.
     const own = (await identifyProcess(pid)) ?? { pid, startTime: "" };
     const id = await findVmm(request, child, own, early.promise, words);
     const self = new VmmProcess(id, child, words, request.afterEnd);
+    self.#output = output;
     void early.promise.then((end) => self.#childEnded(end));
     return self;
   }
@@ -126,6 +130,12 @@ export class VmmProcess {
     return this.#child?.pid ?? this.id.pid;
   }
 
+  /** The first of what it has said on stdout, where that is a pipe to us: of one that has ended all of it. */
+  async untilSilent(): Promise<string> {
+    await Promise.race([this.#output?.closed, delay(LAST_WORDS_MS)]);
+    return this.#output?.text ?? "";
+  }
+
   /** The last words on stderr; empty after a reattach. */
   stderrTail(): string {
     return this.#words?.text.trim() ?? "";
@@ -141,10 +151,11 @@ export class VmmProcess {
     return { cpuMs: (stat.cpuTicks * 1000) / TICKS_PER_SECOND, rssBytes: stat.rssPages * PAGE_BYTES };
   }
 
-  /** Lets go of timer and pipe; the process goes on. */
+  /** Lets go of timer and pipes; the process goes on. */
   release(): void {
     this.#released = true;
     clearInterval(this.#timer);
+    this.#child?.stdout?.destroy();
     this.#child?.stderr?.destroy();
     this.#child?.unref();
   }
@@ -187,6 +198,25 @@ function readWords(child: ChildProcess): LastWords {
   return words;
 }
 
+/** The beginning of what a process says on stdout. */
+interface Output {
+  text: string;
+  readonly closed: Promise<void>;
+}
+
+/** Read from the start on: what nobody listens to by the process's end is dropped. */
+function readOutput(child: ChildProcess): Output | undefined {
+  if (child.stdout === null) return undefined;
+  const closed = new Promise<void>((resolve) => child.stdout?.once("close", resolve));
+  const output: Output = { text: "", closed };
+  child.stdout.setEncoding("latin1");
+  child.stdout.on("data", (text: string) => {
+    output.text = (output.text + text).slice(0, MAX_STDOUT_BYTES);
+  });
+  return output;
+}
+
+/** Pipes may be closed a moment after the process's end. */
 const LAST_WORDS_MS = 500;
 
 /** With whatever it has started so far: it leads a process group. */

@@ -13,6 +13,8 @@ import { FifoHolder } from "../fifo.js";
 import { Confiner, type ConfinerOptions } from "../jail/confiner.js";
 import type { JailTree } from "../jail/plan.js";
 import { hostTree, type Trees, treeWith } from "../jail/tree.js";
+import { bootInJail } from "../jailed-boot.js";
+import { KVM_DEVICE, type ProbeKernel } from "../kvm-verdict.js";
 import { assertNetguardLoaded, netguardEnvironment, prepareNetguard } from "../netguard.js";
 import { checkFiles, checkReattach, checkSpec } from "../spec-check.js";
 import type { VmmCapabilities, VmmDriver, VmmHandle, VmmProbe, VmmRecord, VmmSpec } from "../types.js";
@@ -27,6 +29,7 @@ import {
   FirecrackerProber,
   type FirecrackerVerdict,
   findJailer,
+  planTestBoot,
 } from "./probe.js";
 import { firecrackerTrees } from "./program-files.js";
 import { planSlirp, startSlirp } from "./user-network.js";
@@ -64,7 +67,7 @@ class FirecrackerDriver implements VmmDriver {
   constructor(options: FirecrackerDriverOptions) {
     this.#options = options;
     this.#confiner = options.confiner ?? new Confiner(options);
-    this.#prober = new FirecrackerProber(options);
+    this.#prober = new FirecrackerProber(options, (program, kernel) => this.#testBoot(program, kernel));
   }
 
   async probe(options: Abortable = {}): Promise<VmmProbe> {
@@ -128,6 +131,16 @@ class FirecrackerDriver implements VmmDriver {
     if (jailer !== undefined && runAs !== undefined) return new JailerWay(spec, runAs, jailer, found);
     const tree = () => this.#tree(found.program);
     return new ConfinedWay(spec, { confiner: this.#confiner, tree, ...found });
+  }
+
+  #testBoot(program: string, kernel: ProbeKernel) {
+    const { cacheDirectory, kvmDevice = KVM_DEVICE } = this.#options;
+    return bootInJail({
+      ...{ confiner: this.#confiner, driver: this.kind, program, cacheDirectory },
+      tree: () => this.#tree(program),
+      devices: ["/dev/urandom", kvmDevice],
+      plan: (directory, places) => planTestBoot(program, kernel, directory, places),
+    });
   }
 
   async #tree(program: string): Promise<JailTree> {

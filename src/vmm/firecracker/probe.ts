@@ -1,14 +1,16 @@
 // What Firecracker is here and whether it can run: the binary, a version that has what kiln needs, a working KVM.
 
 import { execFile } from "node:child_process";
-import { access, constants, mkdtemp, realpath, rm, stat, writeFile } from "node:fs/promises";
+import { access, constants, realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { Code, KilnError } from "../../base/errors.js";
+import { writeJsonAtomic } from "../../base/files.js";
 import { SingleFlight } from "../../base/lock.js";
+import { BOOT_MEMORY_MIB, type BootPlan, type Places } from "../jailed-boot.js";
 import { judgeKvm, type KvmVerdict, type ProbeKernel } from "../kvm-verdict.js";
 import { atLeast, findProgram, versionText } from "../programs.js";
-import { type BootFailure, testBoot } from "../test-boot.js";
+import type { BootFailure } from "../test-boot.js";
 import type { Accelerator } from "../types.js";
 import { NETWORK_PROGRAMS } from "./user-network.js";
 
@@ -22,6 +24,8 @@ export interface FirecrackerProbeOptions {
   /** Firecracker's jailer, path or name: what a root daemon is to use in place of kiln's own jail. */
   readonly jailer?: string | undefined;
   readonly probeKernel?: (() => Promise<ProbeKernel | undefined>) | undefined;
+  /** Default: /dev/kvm. */
+  readonly kvmDevice?: string | undefined;
   /** True: no test boot under KVM; for a Firecracker that is known to run (the stand-in of the tests). */
   readonly trustFirecracker?: boolean | undefined;
 }
@@ -44,15 +48,20 @@ interface FoundProgram {
   readonly mtimeMs: number;
 }
 
+/** A boot of the kernel under KVM, by this Firecracker. */
+export type FirecrackerTestBoot = (program: string, kernel: ProbeKernel) => Promise<BootFailure | undefined>;
+
 export class FirecrackerProber {
   readonly #options: FirecrackerProbeOptions;
+  readonly #boot: FirecrackerTestBoot;
   readonly #running = new SingleFlight<FirecrackerVerdict>();
   #program: FoundProgram | undefined;
   #kvm: KvmVerdict | undefined;
   #slirp: Promise<string | undefined> | undefined;
 
-  constructor(options: FirecrackerProbeOptions) {
+  constructor(options: FirecrackerProbeOptions, boot: FirecrackerTestBoot) {
     this.#options = options;
+    this.#boot = boot;
   }
 
   probe(): Promise<FirecrackerVerdict> {
@@ -100,15 +109,15 @@ export class FirecrackerProber {
     if (this.#options.trustFirecracker === true)
       return { works: true, why: "trusted, not probed", final: true };
     if (this.#kvm?.final === true) return this.#kvm;
-    const { cacheDirectory, probeKernel } = this.#options;
-    const boot = (kernel: ProbeKernel) => bootOnce(path, kernel, cacheDirectory);
+    const { cacheDirectory, probeKernel, kvmDevice } = this.#options;
     this.#kvm = await judgeKvm({
       kind: "firecracker",
       version,
       cacheDirectory,
       kernel: await probeKernel?.(),
-      boot,
+      boot: (kernel) => this.#boot(path, kernel),
       userPerVm: await this.#runsAsOtherUsers(),
+      device: kvmDevice,
     });
     return this.#kvm;
   }
@@ -141,25 +150,24 @@ async function findNetwork(): Promise<string | undefined> {
 }
 
 /** No disk, no init: the kernel speaks, finds no root, panics, resets; Firecracker ends. */
-async function bootOnce(
-  path: string,
-  kernel: ProbeKernel,
-  cacheDirectory: string,
-): Promise<BootFailure | undefined> {
-  const directory = await mkdtemp(join(cacheDirectory, "probe-"));
-  try {
-    const config = join(directory, "config.json");
-    const boot_args = "console=ttyS0 reboot=k panic=-1 i8042.noaux i8042.nomux i8042.dumbkbd";
-    await writeFile(
-      config,
-      JSON.stringify({
-        "boot-source": { kernel_image_path: kernel.vmlinux, boot_args },
-        "machine-config": { vcpu_count: 1, mem_size_mib: 128 },
-        drives: [],
-      }),
-    );
-    return await testBoot([path, "--no-api", "--config-file", config]);
-  } finally {
-    await rm(directory, { recursive: true, force: true });
-  }
+export async function planTestBoot(
+  program: string,
+  { vmlinux }: ProbeKernel,
+  directory: string,
+  places: Places,
+): Promise<BootPlan> {
+  const readOnly = (path: string, at: string, what: string) => ({ path, at, writable: false, what });
+  const kernel = readOnly(vmlinux, "/vmlinux", "kernel");
+  const config = readOnly(join(directory, "config.json"), "/config.json", "configuration");
+  const boot_args = "console=ttyS0 reboot=k panic=-1 i8042.noaux i8042.nomux i8042.dumbkbd";
+  const command: BootPlan["command"] = (at) => [program, "--no-api", "--config-file", at(config)];
+  const files = [kernel, config];
+  const content = {
+    "boot-source": { kernel_image_path: (await places(files))(kernel), boot_args },
+    "machine-config": { vcpu_count: 1, mem_size_mib: BOOT_MEMORY_MIB },
+    drives: [],
+  };
+  // Its user reads it; the directory is closed to all others.
+  await writeJsonAtomic(config.path, content, { mode: 0o644, durable: false });
+  return { files, command };
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
@@ -120,6 +120,16 @@ describe("a VM's cgroup", () => {
       await cgroup.add([4242]);
       assert.equal(await readFile(join(own, "cgroup.procs"), "utf8"), "4242");
       assert.equal(await readFile(join(own, "pids.max"), "utf8"), "7");
+    }));
+
+  it("is not made again for a process that is late: its VM has ended", () =>
+    withTree(async (root) => {
+      const place = { version: 1, parents: [{ directory: root, controllers: [] }] } as const;
+      const limits = { memoryBytes: 5, cpus: 1, processes: 7 };
+      const cgroup = await VmCgroup.create(place, "d".repeat(64), limits);
+      await Promise.all([cgroup.close(), cgroup.add([4242])]);
+      await cgroup.add([4243]);
+      await assert.rejects(readdir(join(root, `kiln-vm-${"d".repeat(32)}`)), { code: "ENOENT" });
     }));
 
   it("is swept away where an earlier kilnd left it", () =>

@@ -204,6 +204,7 @@ export class VmCgroup {
   readonly #place: CgroupPlace;
   readonly #name: string;
   #limits: CgroupLimits | undefined;
+  #closed = false;
 
   private constructor(place: CgroupPlace, name: string) {
     this.#place = place;
@@ -227,14 +228,16 @@ export class VmCgroup {
     return cgroup;
   }
 
-  /** What they start afterwards is in it too. */
+  /** What they start afterwards is in it too. Nothing where the VM has ended meanwhile. */
   async add(pids: readonly number[]): Promise<void> {
     for (const parent of this.#directories()) {
       await again(async () => {
+        if (this.#closed) return;
         // Another kilnd that starts just now takes an empty one for a leftover.
         if (!(await exists(parent.directory))) await this.#make(parent);
         for (const pid of pids) await enter(parent.directory, pid);
       });
+      if (this.#closed) await remove(parent.directory);
     }
   }
 
@@ -249,6 +252,7 @@ export class VmCgroup {
 
   /** Removes it once its processes have ended. @returns that the kernel killed for want of memory, where it did */
   async close(): Promise<string | undefined> {
+    this.#closed = true;
     const kills = await this.#oomKills();
     for (const { directory } of this.#directories()) await remove(directory);
     return kills > 0 ? "the kernel ended it because it used more memory than the VM's limit" : undefined;
@@ -299,7 +303,9 @@ async function again(action: () => Promise<void>): Promise<void> {
     try {
       return await action();
     } catch (error) {
-      if (errnoOf(error) !== "ENOENT" || tries === MAKE_TRIES) throw error;
+      // ENODEV: between its open and the write.
+      const gone = errnoOf(error) === "ENOENT" || errnoOf(error) === "ENODEV";
+      if (!gone || tries === MAKE_TRIES) throw error;
     }
   }
 }

@@ -55,7 +55,7 @@ export interface ConfinedLaunch {
   readonly around?: ((argv: readonly string[]) => readonly string[]) | undefined;
   /** Default: empty. */
   readonly network?: JailNetwork | undefined;
-  readonly stdout?: number | undefined;
+  readonly stdout?: SpawnRequest["stdout"] | undefined;
   readonly explain?: SpawnRequest["explain"];
 }
 

@@ -24,7 +24,7 @@ export interface LaunchRequest {
   /** Made meanwhile: the kernel may take tens of milliseconds for it. */
   readonly cgroup: Promise<VmCgroup | undefined>;
   /** What the VMM has for its stdout; default /dev/null. */
-  readonly stdout?: number | undefined;
+  readonly stdout?: SpawnRequest["stdout"] | undefined;
   /** What an end before there was a VMM means, where it means something. */
   readonly explain?: SpawnRequest["explain"];
 }

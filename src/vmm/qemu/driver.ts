@@ -13,6 +13,8 @@ import { hostTscKhz } from "../host-tsc.js";
 import { type Confined, Confiner, type ConfinerOptions } from "../jail/confiner.js";
 import type { JailTree } from "../jail/plan.js";
 import { hostTree, type Trees } from "../jail/tree.js";
+import { bootInJail } from "../jailed-boot.js";
+import { KVM_DEVICE, type ProbeKernel } from "../kvm-verdict.js";
 import { assertNetguardLoaded, prepareNetguard } from "../netguard.js";
 import { kvmGroup } from "../privileges.js";
 import { checkFiles, checkReattach, checkSpec } from "../spec-check.js";
@@ -37,7 +39,7 @@ import {
   type QemuSockets,
 } from "./config.js";
 import { QemuHandle } from "./handle.js";
-import { type QemuProbeOptions, QemuProber } from "./probe.js";
+import { planTestBoot, type QemuProbeOptions, QemuProber } from "./probe.js";
 import { qemuTrees } from "./program-files.js";
 import { calibrateTsc } from "./tsc-calibration.js";
 
@@ -82,7 +84,7 @@ class QemuDriver implements VmmDriver {
   constructor(options: QemuDriverOptions) {
     this.#options = options;
     this.#confiner = options.confiner ?? new Confiner(options);
-    this.#prober = new QemuProber(options);
+    this.#prober = new QemuProber(options, (path, kernel) => this.#testBoot(path, kernel));
     this.#passt = new PasstProber(options);
   }
 
@@ -202,6 +204,17 @@ class QemuDriver implements VmmDriver {
       groups: group === undefined ? [] : [group],
       overheadBytes: overheadBytes(spec),
       command: (at) => plan.command(program, at),
+    });
+  }
+
+  async #testBoot(path: string, kernel: ProbeKernel) {
+    const { cacheDirectory, kvmDevice = KVM_DEVICE } = this.#options;
+    const program = await realpath(path);
+    return bootInJail({
+      ...{ confiner: this.#confiner, driver: this.kind, program, cacheDirectory },
+      tree: () => this.#tree(program),
+      devices: [kvmDevice],
+      plan: async () => planTestBoot(program, kernel),
     });
   }
 

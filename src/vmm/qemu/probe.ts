@@ -2,9 +2,10 @@
 
 import { stat } from "node:fs/promises";
 import { SingleFlight } from "../../base/lock.js";
+import { BOOT_MEMORY_MIB, type BootPlan } from "../jailed-boot.js";
 import { judgeKvm, type KvmVerdict, type ProbeKernel } from "../kvm-verdict.js";
 import { atLeast, findProgram, versionText } from "../programs.js";
-import { testBoot } from "../test-boot.js";
+import type { BootFailure } from "../test-boot.js";
 import type { Accelerator } from "../types.js";
 
 export interface QemuProbeOptions {
@@ -16,6 +17,8 @@ export interface QemuProbeOptions {
   readonly accelerator?: Accelerator | undefined;
   /** The kernel for KVM's test boot, once there is one. */
   readonly probeKernel?: (() => Promise<ProbeKernel | undefined>) | undefined;
+  /** Default: /dev/kvm. */
+  readonly kvmDevice?: string | undefined;
 }
 
 export interface QemuVerdict {
@@ -36,15 +39,20 @@ interface FoundProgram {
   readonly mtimeMs: number;
 }
 
+/** A boot of the kernel under KVM, by this QEMU. */
+export type QemuTestBoot = (path: string, kernel: ProbeKernel) => Promise<BootFailure | undefined>;
+
 /** Probing again at every start of a VM would cost it tens of milliseconds: what cannot change is kept. */
 export class QemuProber {
   readonly #options: QemuProbeOptions;
+  readonly #boot: QemuTestBoot;
   readonly #running = new SingleFlight<QemuVerdict>();
   #program: FoundProgram | undefined;
   #verdict: QemuVerdict | undefined;
 
-  constructor(options: QemuProbeOptions) {
+  constructor(options: QemuProbeOptions, boot: QemuTestBoot) {
     this.#options = options;
+    this.#boot = boot;
   }
 
   probe(): Promise<QemuVerdict> {
@@ -64,7 +72,7 @@ export class QemuProber {
     if (this.#verdict?.final === true) {
       return this.#verdict;
     }
-    const { accelerator, why, final } = await chooseAccelerator(this.#options, path, version);
+    const { accelerator, why, final } = await chooseAccelerator(this.#options, path, version, this.#boot);
     this.#verdict = { accelerator, found: { why, path, version }, final };
     return this.#verdict;
   }
@@ -89,6 +97,7 @@ async function chooseAccelerator(
   options: QemuProbeOptions,
   path: string,
   version: string,
+  boot: QemuTestBoot,
 ): Promise<AcceleratorChoice> {
   if (options.accelerator !== undefined) {
     const why = `QEMU ${version} with ${options.accelerator === "kvm" ? "KVM" : "software emulation (TCG)"}, as asked for`;
@@ -99,8 +108,9 @@ async function chooseAccelerator(
     version,
     cacheDirectory: options.cacheDirectory,
     kernel: await options.probeKernel?.(),
-    boot: (kernel) => testBoot(testArguments(path, kernel)),
+    boot: (kernel) => boot(path, kernel),
     userPerVm: process.getuid?.() === 0,
+    device: options.kvmDevice,
   });
   return fromVerdict(verdict, version);
 }
@@ -115,13 +125,18 @@ function fromVerdict(verdict: KvmVerdict, version: string): AcceleratorChoice {
 }
 
 /** No disk, no init: the kernel speaks, finds no root, panics, and -no-reboot ends QEMU. */
-function testArguments(path: string, kernel: ProbeKernel): string[] {
+export function planTestBoot(program: string, { vmlinux }: ProbeKernel): BootPlan {
+  const kernel = { path: vmlinux, at: "/vmlinux", writable: false, what: "kernel" };
+  return { files: [kernel], command: (at) => testArguments(program, at(kernel)) };
+}
+
+function testArguments(program: string, kernel: string): string[] {
   return [
-    path,
-    ...["-M", "microvm,acpi=on", "-accel", "kvm", "-cpu", "host", "-m", "128M"],
+    program,
+    ...["-M", "microvm,acpi=on", "-accel", "kvm", "-cpu", "host", "-m", `${BOOT_MEMORY_MIB}M`],
     ...["-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"],
     ...["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
-    ...["-kernel", kernel.vmlinux, "-append", "console=ttyS0 reboot=t panic=-1 rdinit=/nonexistent"],
+    ...["-kernel", kernel, "-append", "console=ttyS0 reboot=t panic=-1 rdinit=/nonexistent"],
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
   ];
 }
