@@ -81,8 +81,9 @@ export class SystemVerbs {
         ...(await this.#watch.warnings()),
         ...this.#standing(vmms, chosen === undefined),
         ...warnOf(confinement),
+        ...warnOfExposed(vmms),
       ],
-      confinement: partsOf(confinement),
+      confinement: [...partsOf(confinement), ...(confinement.jail.holds ? filesOf(vmms) : [])],
     };
   }
 
@@ -146,6 +147,25 @@ export function partsOf({ jail, cgroups }: Confinement): ConfinementPart[] {
     { part: "jail", holds: jail.holds, why: jail.why },
     { part: "cgroup", holds: limits !== "", why: cgroups.why },
   ];
+}
+
+/** What jails show of the host. Pure. */
+function filesOf(vmms: readonly ListedVmm[]): ConfinementPart[] {
+  return vmms
+    .filter(({ usable }) => usable)
+    .map(({ kind, exposed }) => ({
+      part: `${kind}'s files`,
+      holds: exposed === undefined,
+      why: exposed === undefined ? "no programs but its own" : `all of /usr is shown: ${exposed}`,
+    }));
+}
+
+function warnOfExposed(vmms: readonly ListedVmm[]): string[] {
+  return vmms
+    .filter(({ chosen, exposed }) => chosen && exposed !== undefined)
+    .map(
+      ({ kind, exposed }) => `jails of ${kind} show all of the host's programs, not just its own: ${exposed}`,
+    );
 }
 
 function warnOf({ jail, unconfinedAllowed }: Confinement): string[] {

@@ -14,7 +14,7 @@ import type { VmmDriver, VmmHandle, VmmProbe, VmmSpec } from "../vmm/types.js";
 import { fromAgent } from "./agent-errors.js";
 import { cowBase, requireBase } from "./bases.js";
 import { type BootFacts, planBoot, planSpec, type SpecFacts } from "./boot-plan.js";
-import { type EngineContext, vmLogger } from "./context.js";
+import { type EngineContext, emitVmEvent, vmLogger } from "./context.js";
 import { boundedMilliseconds } from "./guest-numbers.js";
 import { guestPlatform, requireRunnable } from "./guest-platform.js";
 import { requireDisk, requireMemory } from "./host.js";
@@ -72,6 +72,10 @@ export async function prepareBoot(
   const userNetwork = probe.capabilities?.userNetwork ?? false;
   if (record.config.network === "user" && !userNetwork) {
     vmLogger(ctx, entry).warn("the VM gets no network card; its published ports work", { why: probe.why });
+  }
+  if (probe.exposed !== undefined) {
+    vmLogger(ctx, entry).warn("the VM's jail shows all of the host's programs", { why: probe.exposed });
+    emitVmEvent(ctx, entry, "jail", { shows: "/usr", why: probe.exposed });
   }
   const facts = await specFacts(ctx, entry, runDirectory, assets, userNetwork);
   return { driver, probe, assets, facts, spec: planSpec(facts) };

@@ -75,6 +75,18 @@ describe("createVmms", () => {
     }
   });
 
+  it("says where a jail will show all of the host's programs: ldd knows nothing of a script", async () => {
+    const vmms = make({
+      qemu: await program("qemu", "QEMU emulator version 8.0.0"),
+      firecracker: await program("firecracker", "Firecracker v1.16.1"),
+      trustFirecracker: true,
+    });
+    const [firecracker, qemu] = await vmms.probes();
+    assert.match(qemu?.exposed ?? "", /ldd .*qemu/);
+    // A file is where its trees would be.
+    assert.match(firecracker?.exposed ?? "", /trees: not a directory/);
+  });
+
   it("refuses versions that are too old, by name", async () => {
     const vmms = make({
       qemu: await program("qemu", "QEMU emulator version 6.2.0"),

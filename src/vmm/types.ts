@@ -40,6 +40,8 @@ export interface VmmProbe {
   readonly path?: string;
   readonly version?: string;
   readonly capabilities?: VmmCapabilities;
+  /** Why its jail shows all of the host's programs instead of its own files, where it does. */
+  readonly exposed?: string | undefined;
   /** The level of x86-64 (1 to 4) that its guests' processors have. */
   readonly cpuLevel?: number;
 }

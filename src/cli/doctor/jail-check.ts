@@ -3,7 +3,7 @@
 
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { type Finding, failure, findProgram, ok } from "./check.js";
+import { type Finding, failure, findProgram, ok, warning } from "./check.js";
 
 const run = promisify(execFile);
 const TIMEOUT_MS = 10_000;
@@ -31,6 +31,17 @@ export async function checkJail(env: NodeJS.ProcessEnv, uid: number): Promise<Fi
     const words = ((error as { stderr?: string }).stderr ?? String(error)).trim().split("\n").at(-1) ?? "";
     return failure("jail", `${path} can make none: ${words}`, hintFor(uid));
   }
+}
+
+/** What tells which files a VMM needs: without it every jail shows all of the host's programs. */
+export async function checkJailFiles(env: NodeJS.ProcessEnv): Promise<Finding> {
+  const path = await findProgram("ldd", env);
+  if (path !== undefined) return ok("jail files", `${path} tells what a VMM needs`);
+  return warning(
+    "jail files",
+    "ldd is not installed: jails show all of the host's programs, not just the VMM's",
+    "apt-get install libc-bin",
+  );
 }
 
 function hintFor(uid: number): string {

@@ -12,7 +12,7 @@ import {
   checkPlatform,
   checkSocket,
 } from "../doctor/host-checks.js";
-import { checkJail } from "../doctor/jail-check.js";
+import { checkJail, checkJailFiles } from "../doctor/jail-check.js";
 import {
   checkAgent,
   checkFirecracker,
@@ -61,6 +61,7 @@ async function examine(context: Context): Promise<Finding[]> {
     checkFirecracker(env),
     checkSetpriv(env),
     checkJail(env, uid),
+    checkJailFiles(env),
     checkUserNetwork(env),
     checkDns(),
     checkAgent(),

@@ -12,7 +12,7 @@ import { EMULATED_CPU_LEVEL, hostCpuLevel } from "../cpu-level.js";
 import { FifoHolder } from "../fifo.js";
 import { Confiner, type ConfinerOptions } from "../jail/confiner.js";
 import type { JailTree } from "../jail/plan.js";
-import { hostTree, type Trees, treeWith } from "../jail/tree.js";
+import { type Trees, treeWith } from "../jail/tree.js";
 import { bootInJail } from "../jailed-boot.js";
 import { KVM_DEVICE, type ProbeKernel } from "../kvm-verdict.js";
 import { assertNetguardLoaded, netguardEnvironment, prepareNetguard } from "../netguard.js";
@@ -76,7 +76,8 @@ class FirecrackerDriver implements VmmDriver {
     const { usable, found } = verdict;
     if (!usable) return { kind: this.kind, usable, ...found };
     const cpuLevel = verdict.accelerator === "kvm" ? await hostCpuLevel() : EMULATED_CPU_LEVEL;
-    return { kind: this.kind, usable, ...found, capabilities: capabilitiesOf(verdict), cpuLevel };
+    const exposed = await this.#exposed(found.path);
+    return { kind: this.kind, usable, ...found, capabilities: capabilitiesOf(verdict), cpuLevel, exposed };
   }
 
   async launch(spec: VmmSpec, options: Abortable = {}): Promise<VmmHandle> {
@@ -146,9 +147,15 @@ class FirecrackerDriver implements VmmDriver {
   async #tree(program: string): Promise<JailTree> {
     const { firecrackerFiles = [], cacheDirectory } = this.#options;
     if (firecrackerFiles.length > 0) return treeWith(firecrackerFiles);
-    const known = this.#trees.get(program) ?? (await firecrackerTrees(program, cacheDirectory));
+    const known = this.#trees.get(program) ?? firecrackerTrees(program, cacheDirectory);
     this.#trees.set(program, known);
-    return known.get().catch(() => hostTree());
+    return known.getOrHost();
+  }
+
+  /** Firecracker's jailer has a root of its own. */
+  async #exposed(program: string | undefined): Promise<string | undefined> {
+    if (program === undefined || this.#options.jailer !== undefined) return undefined;
+    return (await this.#tree(program)).exposed;
   }
 
   /** The guest is still booting: its network is there long before it looks. It ends with Firecracker. */

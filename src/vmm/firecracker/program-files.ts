@@ -3,17 +3,16 @@
 
 import { realpath } from "node:fs/promises";
 import { join } from "node:path";
-import { makeDirectory } from "../../base/files.js";
 import { librariesOf } from "../jail/libraries.js";
 import { Trees } from "../jail/tree.js";
 import { planEnvironment } from "../privileges.js";
 import { findProgram, versionText } from "../programs.js";
 
 /** @param program its real path */
-export async function firecrackerTrees(program: string, cacheDirectory: string): Promise<Trees> {
+export function firecrackerTrees(program: string, cacheDirectory: string): Trees {
   return new Trees({
     // Of its own: a directory of trees keeps those of one program only.
-    directory: await makeDirectory(join(cacheDirectory, "firecracker")),
+    directory: join(cacheDirectory, "firecracker"),
     purpose: program,
     listFiles: () => listFirecrackerFiles(program),
     tryOut: async () => void (await versionText(program)),

@@ -33,6 +33,8 @@ export type JailFileType = "file" | "fifo" | "directory";
 export interface JailTree {
   readonly binds: readonly { readonly from: string; readonly at: string }[];
   readonly links: readonly { readonly target: string; readonly at: string }[];
+  /** Why it shows all of the host's programs, where it does although it should not. */
+  readonly exposed?: string | undefined;
 }
 
 export interface JailFile {

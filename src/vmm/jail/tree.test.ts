@@ -103,4 +103,31 @@ describe("trees", () => {
     await assert.rejects(broken.get(), /does not run/);
     assert.deepEqual(await readdir(join(root, "cache/trees")), before);
   });
+
+  it("that can't be made is the host's, and says so; it is tried again a while later", async () => {
+    let now = 0;
+    let tries = 0;
+    const one = new Trees(
+      {
+        ...{ directory: join(root, "cache"), purpose: "unlisted", tryOut: async () => undefined },
+        listFiles: async () => {
+          if (tries++ === 0) throw new Error("ldd: a library is missing");
+          return [join(root, "host/program")];
+        },
+      },
+      () => now,
+    );
+    for (let asked = 0; asked < 2; asked++) {
+      const { binds, exposed } = await one.getOrHost();
+      assert.deepEqual([binds[0]?.from, exposed], ["/usr", "ldd: a library is missing"]);
+    }
+    assert.equal(tries, 1);
+    now += 10_000;
+    const { binds, exposed } = await one.getOrHost();
+    assert.equal(exposed, undefined);
+    assert.ok(
+      binds.every(({ from }) => from.startsWith(root)),
+      JSON.stringify(binds),
+    );
+  });
 });

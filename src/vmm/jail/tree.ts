@@ -17,7 +17,7 @@ import {
   rm,
 } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { errnoOf } from "../../base/errors.js";
+import { errnoOf, KilnError } from "../../base/errors.js";
 import { exists, makeDirectory, readJson, TEMP_MARK, writeJsonAtomic } from "../../base/files.js";
 import { SingleFlight } from "../../base/lock.js";
 import { UndoStack } from "../../base/undo.js";
@@ -54,16 +54,36 @@ interface Kept {
   readonly tree: JailTree;
 }
 
+/** How long a tree that can't be made is not tried again: each try may copy all of it. */
+const REFUSAL_KEPT_MS = 10_000;
+
 /** Directories that are links into /usr on most hosts. */
 const TOP = ["bin", "sbin", "lib", "lib32", "lib64"] as const;
 
 export class Trees {
   readonly #options: TreeOptions;
   readonly #making = new SingleFlight<JailTree>();
+  readonly #now: () => number;
   #kept: Kept | undefined;
+  #refused: { readonly why: string; readonly until: number } | undefined;
 
-  constructor(options: TreeOptions) {
+  /** @param now for tests; default: a clock that only goes on */
+  constructor(options: TreeOptions, now: () => number = () => performance.now()) {
     this.#options = options;
+    this.#now = now;
+  }
+
+  /** The tree, or where none can be made the host's own programs, with why: they hold no secret, but are far more. */
+  async getOrHost(): Promise<JailTree> {
+    if (this.#refused === undefined || this.#now() >= this.#refused.until) {
+      try {
+        return await this.get();
+      } catch (error) {
+        const why = KilnError.from(error).message.split("\n").slice(0, 2).join(" ").trim();
+        this.#refused = { why, until: this.#now() + REFUSAL_KEPT_MS };
+      }
+    }
+    return { ...(await hostTree()), exposed: this.#refused.why };
   }
 
   /** The tree for the host's files as they are now. */
@@ -144,7 +164,7 @@ async function readList(directory: string): Promise<SavedList | undefined> {
   return { format, purpose, sources, copies };
 }
 
-/** The host's programs whole, where no tree can be made: no secret is in there, but every program. */
+/** The host's programs whole: no secret is in there, but every program. */
 export async function hostTree(): Promise<JailTree> {
   const [binds, links] = [[{ from: "/usr", at: "/usr" }], []] as [
     { from: string; at: string }[],

@@ -12,7 +12,7 @@ import { EMULATED_CPU_LEVEL, hostCpuLevel } from "../cpu-level.js";
 import { hostTscKhz } from "../host-tsc.js";
 import { type Confined, Confiner, type ConfinerOptions } from "../jail/confiner.js";
 import type { JailTree } from "../jail/plan.js";
-import { hostTree, type Trees } from "../jail/tree.js";
+import type { Trees } from "../jail/tree.js";
 import { bootInJail } from "../jailed-boot.js";
 import { KVM_DEVICE, type ProbeKernel } from "../kvm-verdict.js";
 import { assertNetguardLoaded, prepareNetguard } from "../netguard.js";
@@ -96,7 +96,8 @@ class QemuDriver implements VmmDriver {
     const capabilities = qemuCapabilities(verdict.accelerator, network.program !== undefined);
     const why = `${verdict.found.why}; ${network.why}`;
     const cpuLevel = verdict.accelerator === "kvm" ? await hostCpuLevel() : EMULATED_CPU_LEVEL;
-    return { kind: this.kind, usable: true, ...verdict.found, why, capabilities, cpuLevel };
+    const exposed = await this.#exposed(verdict.found.path);
+    return { kind: this.kind, usable: true, ...verdict.found, why, capabilities, cpuLevel, exposed };
   }
 
   async launch(spec: VmmSpec, options: Abortable = {}): Promise<VmmHandle> {
@@ -218,11 +219,14 @@ class QemuDriver implements VmmDriver {
     });
   }
 
-  /** Where no tree can be made the host's own programs are shown: they hold no secret. */
+  async #exposed(path: string | undefined): Promise<string | undefined> {
+    return path === undefined ? undefined : (await this.#tree(await realpath(path))).exposed;
+  }
+
   async #tree(program: string): Promise<JailTree> {
     const known = this.#trees.get(program) ?? qemuTrees(program, this.#options.cacheDirectory);
     this.#trees.set(program, known);
-    return known.get().catch(() => hostTree());
+    return known.getOrHost();
   }
 
   #connect(spec: VmmSpec, sockets: QemuSockets): Promise<UserNetworkKeeper> {
