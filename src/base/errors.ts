@@ -154,6 +154,14 @@ export function errnoOf(error: unknown): string | undefined {
   return error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
 }
 
+/**
+ * True where a write failed since nobody reads any more: EPIPE, or ECONNRESET of a socket that was closed with data
+ * unread in it. What Node calls a pipe to a child is a pair of sockets.
+ */
+export function isReaderGone(error: unknown): boolean {
+  return ["EPIPE", "ECONNRESET"].includes(errnoOf(error) ?? "");
+}
+
 const SYSTEM_ERRORS: Readonly<Record<string, { code: Code; reason: string; hint?: string }>> = {
   ENOENT: { code: Code.NotFound, reason: "no-such-file" },
   EEXIST: { code: Code.AlreadyExists, reason: "file-exists" },

@@ -1,7 +1,7 @@
 // The real streams of this process, as sinks.
 
 import type { WriteStream } from "node:tty";
-import { errnoOf } from "../base/errors.js";
+import { isReaderGone } from "../base/errors.js";
 import type { Sink } from "./context.js";
 
 /** What a program ended by SIGPIPE shows: 128 + 13. */
@@ -11,7 +11,7 @@ const PIPE_CLOSED = 141;
 export function sinkOf(stream: NodeJS.WriteStream): Sink & { readonly rows: number } {
   stream.on("error", (error: Error) => {
     // Anything else (EIO: the terminal is gone) leaves nobody to tell.
-    process.exit(errnoOf(error) === "EPIPE" ? PIPE_CLOSED : 1);
+    process.exit(isReaderGone(error) ? PIPE_CLOSED : 1);
   });
   const terminal = stream as Partial<WriteStream>;
   return {

@@ -167,6 +167,20 @@ for (const [name, command] of [
       assert.equal(code, 141);
     });
 
+    it("ends so, too, where it waited in a write and its reader closed a socket with data unread", async () => {
+      const child = start(["exec", "web", "yes"]);
+      await once(child.stdout ?? child, "readable");
+      let produced = -1;
+      await eventually("nothing more is produced", async () => {
+        const still = produced === kilnd.produced;
+        produced = kilnd.produced;
+        return still || undefined;
+      });
+      child.stdout?.destroy();
+      const [code] = await once(child, "close");
+      assert.equal(code, 141);
+    });
+
     it("reads and writes files as it does pipes", async () => {
       const script = '"$@" exec -i web cat < /proc/self/cmdline > /dev/full';
       const full = await run(["sh", "-c", script, "sh", ...command], { env: environment() });

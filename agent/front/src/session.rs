@@ -72,11 +72,12 @@ async fn carry<E>(call: impl Future<Output = End<E>>, mut written: Written) -> E
 }
 
 fn code_of(written: Result<(), Errno>) -> i32 {
-    // Anything but EPIPE (EIO: the terminal has gone) leaves nobody to tell.
-    if written == Err(Errno::PIPE) {
-        PIPE_CLOSED
-    } else {
-        1
+    match written {
+        // A socket, which is what many programs give their children for a pipe, says ECONNRESET where it was closed
+        // with data unread in it.
+        Err(Errno::PIPE | Errno::CONNRESET) => PIPE_CLOSED,
+        // Anything else (EIO: the terminal has gone) leaves nobody to tell.
+        _ => 1,
     }
 }
 

@@ -2,7 +2,7 @@
 // into one by copying, and buffers either a single chunk or as many as it likes.
 
 import type { Readable, Writable } from "node:stream";
-import { Code, errnoOf, KilnError } from "../../base/errors.js";
+import { Code, errnoOf, isReaderGone, KilnError } from "../../base/errors.js";
 import { freeSpentChunk } from "./spent-chunk.js";
 
 /** What zlib gives at a time. Each trip to its thread and back wakes two sleepers, which virtual CPUs pay dearly. */
@@ -109,7 +109,7 @@ class PipedStream implements ByteStream {
 
   /** A child that found bad data closes its input: what it says of that on its other end is the better story. */
   #onInputError(error: unknown): void {
-    if (this.#closed || errnoOf(error) === "EPIPE" || errnoOf(error) === "ERR_STREAM_DESTROYED") return;
+    if (this.#closed || isReaderGone(error) || errnoOf(error) === "ERR_STREAM_DESTROYED") return;
     this.#output.destroy();
     this.#onError(error);
   }
