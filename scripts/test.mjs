@@ -97,6 +97,10 @@ async function withEnvironment(variables, body) {
 async function runWave(suite, { files, shared }) {
   const counts = Object.fromEntries(COUNTS.map((name) => [name, 0]));
   const failures = [];
+  // Node's children take these words over. The scripts' own tests come before any build.
+  const preload = `--import=file://${ROOT}/dist/test/fixtures/case-deadline.js`;
+  process.execArgv = suite.name === "scripts" ? [] : [preload];
+  process.env.KILN_TEST_CASE_MS = String(suite.timeoutMs / 2);
   const stream = runNodeTests({
     files,
     concurrency: shared ? availableParallelism() : 1,
@@ -110,6 +114,10 @@ async function runWave(suite, { files, shared }) {
   stream.on("test:fail", ({ name, file, details }) => {
     if (details.type === "suite") return;
     if (details.error?.failureType !== "subtestsFailed") failures.push(`${relativeName(file)} ${name}`);
+  });
+  stream.on("test:stderr", ({ message, file }) => {
+    const name = /^case that did not end: (.*)$/m.exec(message)?.[1];
+    if (name !== undefined) failures.push(`${relativeName(file)} ${name}: did not end`);
   });
   const printed = stream.compose(new spec());
   printed.pipe(process.stdout, { end: false });

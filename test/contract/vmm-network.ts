@@ -13,6 +13,8 @@ import type { VmmHandle } from "../../src/vmm/index.js";
 import type { GuestShell } from "../fixtures/vmm-guest.js";
 import { type DriverFactory, processesNaming, shellOf, VmmBench } from "./vmm-bench.js";
 
+/** Far beyond what the slowest machine takes: it ends what would never end. */
+const PATIENCE_MS = 120_000;
 const CARD = { mac: "02:00:00:00:00:01", mode: "user" } as const;
 const CONFIGURE =
   "ip link set eth0 up && ip addr add 10.0.2.15/24 dev eth0 && ip route add default via 10.0.2.2 && cat /sys/class/net/eth0/address";
@@ -92,7 +94,7 @@ export function networkContract(makeDriver: DriverFactory, makeUnguarded: Driver
         return socket;
       };
       const [inner, outer] = [await listen("127.0.0.1"), await listen(hostIp ?? "")];
-      const arrived = once(outer, "message");
+      const arrived = once(outer, "message", { signal: AbortSignal.timeout(PATIENCE_MS) });
       const send = (address: string, port: number) =>
         shell.run(`timeout 1 tftp -g -r x -l /tmp/x ${address} ${port}`);
       await send("10.0.2.2", inner.address().port);
