@@ -1,12 +1,15 @@
-// npm run bench [-- ROW... --save]: the table of SPECIFICATION.md, measured here and now.
+// npm run bench [-- ROW... --save]: the table of SPECIFICATION.md, measured here and now. With `--beside CHECKOUT`: this
+// kiln and that one, turn by turn.
 
 import "../src/base/runtime.js";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { cpus, release, tmpdir, totalmem } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
 import { TestKiln } from "../test/e2e/harness.js";
 import { CHECKOUT } from "../test/fixtures/assets.js";
 import { benchBase } from "./base.js";
+import { benchBeside } from "./beside.js";
 import { benchBoot } from "./boot.js";
 import { benchJail } from "./jail.js";
 import type { Row } from "./measure.js";
@@ -54,16 +57,37 @@ async function measure(names: readonly string[]): Promise<Row[]> {
   }
 }
 
-const asked = process.argv.slice(2).filter((word) => word !== "--save");
-const unknown = asked.find((name) => !(name in ROWS));
-if (unknown !== undefined) {
-  process.stderr.write(`bench: no row is called ${unknown}; there are ${Object.keys(ROWS).join(", ")}\n`);
-  process.exit(2);
+async function main(): Promise<void> {
+  const { positionals: asked, values } = parseArgs({
+    allowPositionals: true,
+    options: { save: { type: "boolean" }, beside: { type: "string" } },
+  });
+  const unknown = asked.find((name) => !(name in ROWS));
+  if (unknown !== undefined) {
+    process.stderr.write(`bench: no row is called ${unknown}; there are ${Object.keys(ROWS).join(", ")}\n`);
+    process.exitCode = 2;
+    return;
+  }
+  const table = await (values.beside === undefined
+    ? measure(asked.length === 0 ? Object.keys(ROWS) : asked).then(render)
+    : beside(values.beside));
+  process.stdout.write(`${machine()}\n\n${table}\n`);
+  if (values.save === true && values.beside === undefined) await save(table);
 }
-const table = render(await measure(asked.length === 0 ? Object.keys(ROWS) : asked));
-process.stdout.write(`${machine()}\n\n${table}\n`);
-if (process.argv.includes("--save")) {
+
+async function beside(checkout: string): Promise<string> {
+  const scratch = await mkdtemp(join(tmpdir(), "kb-"));
+  try {
+    return await benchBeside(resolve(checkout), scratch);
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+async function save(table: string): Promise<void> {
   const when = new Date().toISOString().slice(0, 10);
   const text = `# Benchmarks\n\nThe last table of \`npm run bench -- --save\`, ${when}. Ratios count: the machine is shared and small.\n\n${machine()}\n\n${table}\n`;
   await writeFile(join(CHECKOUT, "BENCHMARKS.md"), text);
 }
+
+await main();

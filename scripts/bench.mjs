@@ -1,4 +1,4 @@
-// npm run bench [-- ROW...]: set-up, then the table of SPECIFICATION.md, measured here and now.
+// npm run bench [-- ROW... --save | --beside CHECKOUT]: set-up, then the table of SPECIFICATION.md, measured here and now.
 
 import { ROOT } from "./lib/paths.mjs";
 import { main, run } from "./lib/run.mjs";
