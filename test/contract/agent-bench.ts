@@ -26,7 +26,7 @@ export const ENV = ["PATH=/usr/local/bin:/usr/bin:/bin"];
 let built: string | undefined;
 
 /** Builds the agent with its test door; a second build in one checkout takes no time. */
-function hostAgent(): string {
+export function hostAgent(): string {
   if (built === undefined) {
     const args = ["build", "--quiet", "--locked", "-p", "kiln-agent", "--features", "host-test"];
     execFileSync("cargo", args, { cwd: join(CHECKOUT, "agent"), stdio: ["ignore", "ignore", "inherit"] });
