@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { identifyProcess } from "../base/processes.js";
-import { isInVmCgroup } from "./jail/cgroup.js";
+import { isInVmCgroup } from "./jail/cgroup-place.js";
 import { recallVmm } from "./recall.js";
 import type { VmmRecord } from "./types.js";
 

@@ -7,7 +7,8 @@ import { Code, KilnError } from "../base/errors.js";
 import type { ProcessId } from "../base/processes.js";
 import { ConsoleLog } from "./console-log.js";
 import { SOCKETS } from "./firecracker/paths.js";
-import { isInVmCgroup } from "./jail/cgroup.js";
+import { VmCgroup } from "./jail/cgroup.js";
+import { isInVmCgroup } from "./jail/cgroup-place.js";
 import type { VmmCapabilities, VmmHandle, VmmKind, VmmRecord } from "./types.js";
 import { describeEnd, VmmProcess } from "./vmm-process.js";
 
@@ -90,7 +91,8 @@ export async function holdVmm(
   consoleLog: string,
   why: string,
 ): Promise<VmmHandle | undefined> {
-  const vmm = await VmmProcess.attach(record.process);
+  const cgroup = await VmCgroup.around(record.process.pid);
+  const vmm = await VmmProcess.attach(record.process, cgroup && (() => cgroup.close()));
   if (vmm === undefined) return undefined;
   const log = await ConsoleLog.resume(consoleLog);
   let killed = false;

@@ -3,7 +3,8 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { planCgroups, planLimits, prepareCgroups, VmCgroup } from "./cgroup.js";
+import { planLimits, prepareCgroups, VmCgroup } from "./cgroup.js";
+import { planCgroups, planFound } from "./cgroup-place.js";
 
 const V1 = {
   membership: "9:name=systemd:/\n8:pids:/\n4:memory:/pod/abc\n1:cpu,cpuacct:/\n0::/\n",
@@ -55,6 +56,36 @@ describe("planCgroups", () => {
     assert.equal(directoryOf(service, "../kiln-cgroups.service"), vms);
     assert.equal(directoryOf(service, "/kiln.slice/kiln-cgroups.service"), vms);
     assert.match(directoryOf(service, "../..") ?? "", /no cgroup of its own/);
+  });
+});
+
+describe("planFound", () => {
+  const name = `kiln-vm-${"a".repeat(32)}`;
+
+  it("finds a VM's cgroup by its process, whatever this kilnd's own is", () => {
+    const membership = `8:pids:/old/${name}\n4:memory:/pod/abc/${name}\n1:cpu,cpuacct:/\n0::/\n`;
+    assert.deepEqual(planFound({ ...V1, membership }), {
+      name,
+      place: {
+        version: 1,
+        parents: [
+          { directory: "/sys/fs/cgroup/pids/old", controllers: ["pids"] },
+          { directory: "/sys/fs/cgroup/memory/pod/abc", controllers: ["memory"] },
+        ],
+      },
+    });
+    const found = planFound({ ...V2, membership: `0::/system.slice/by-hand.scope/${name}\n` });
+    const parents = [
+      { directory: "/sys/fs/cgroup/system.slice/by-hand.scope", controllers: ["memory", "cpu", "pids"] },
+    ];
+    assert.deepEqual(found, { name, place: { version: 2, parents } });
+  });
+
+  it("finds none where the process is in none, or where it can't be seen", () => {
+    for (const path of ["/", "/kiln-vm-x/other", "/kiln-vm-not-ours", `/${name}/inner`]) {
+      assert.equal(planFound({ ...V2, membership: `0::${path}\n` }), undefined, path);
+    }
+    assert.equal(planFound({ membership: `0::/${name}\n`, mounts: "" }), undefined);
   });
 });
 

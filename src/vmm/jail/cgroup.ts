@@ -3,10 +3,19 @@
 // root. Where there is none the VM runs without, and `kiln info` says so.
 
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { errnoOf } from "../../base/errors.js";
 import { exists } from "../../base/files.js";
 import { delay } from "../../base/runtime.js";
+import {
+  type CgroupPlace,
+  CONTROLLERS,
+  type Controller,
+  type NoCgroups,
+  planFound,
+  readCgroupHost,
+  VM_PREFIX,
+} from "./cgroup-place.js";
 
 export interface CgroupLimits {
   readonly memoryBytes: number;
@@ -15,95 +24,9 @@ export interface CgroupLimits {
   readonly processes: number;
 }
 
-/** Where VMs' cgroups are made, and which limits they have there. */
-export interface CgroupPlace {
-  readonly version: 1 | 2;
-  /** One for version 2; of version 1 one for each controller. */
-  readonly parents: readonly { readonly directory: string; readonly controllers: readonly Controller[] }[];
-}
-
-export const CONTROLLERS = ["memory", "cpu", "pids"] as const;
-export type Controller = (typeof CONTROLLERS)[number];
-
-const PREFIX = "kiln-vm-";
 const PERIOD_US = 100_000;
 /** The cgroup that kilnd itself moves to: version 2 has processes in leaves only. */
 const OWN = "kilnd";
-
-export interface CgroupHost {
-  /** /proc/self/cgroup */
-  readonly membership: string;
-  /** /proc/self/mountinfo */
-  readonly mounts: string;
-}
-
-export async function readCgroupHost(): Promise<CgroupHost> {
-  const [membership, mounts] = await Promise.all([
-    readFile("/proc/self/cgroup", "utf8").catch(() => ""),
-    readFile("/proc/self/mountinfo", "utf8").catch(() => ""),
-  ]);
-  return { membership, mounts };
-}
-
-/** Why VMs get no cgroups. */
-export interface NoCgroups {
-  readonly why: string;
-}
-
-/**
- * Directories for VMs' cgroups, for each controller; whether kilnd may write there is not known yet. Pure.
- *
- * @param delegated of version 2: where VMs' cgroups are to be made, as a path in the hierarchy, relative to kilnd's own
- */
-export function planCgroups(
-  { membership, mounts }: CgroupHost,
-  delegated?: string | undefined,
-): CgroupPlace | NoCgroups {
-  const lines = membership.split("\n").map((line) => /^\d+:([^:]*):(\/.*)$/.exec(line));
-  const parents: { directory: string; controllers: Controller[] }[] = [];
-  for (const controller of CONTROLLERS) {
-    const own = lines.find((line) => line?.[1]?.split(",").includes(controller))?.[2];
-    const directory = own === undefined ? undefined : directoryIn(mounts, "cgroup", controller, own);
-    if (directory === undefined) continue;
-    const known = parents.find((parent) => parent.directory === directory);
-    if (known === undefined) parents.push({ directory, controllers: [controller] });
-    else known.controllers.push(controller);
-  }
-  if (parents.length > 0) return { version: 1, parents };
-  const own = lines.find((line) => line?.[1] === "")?.[2];
-  if (own === undefined) return { why: "this host has no cgroups" };
-  if (delegated === undefined && own.endsWith(".service")) return { why: UNSTARTABLE };
-  const wanted = delegated === undefined ? own : resolve(own, delegated);
-  // The host's root cgroup is nobody's to share out but its init's.
-  if (wanted === "/") return { why: "kilnd is in no cgroup of its own" };
-  const directory = directoryIn(mounts, "cgroup2", undefined, wanted);
-  if (directory === undefined) return { why: `the cgroup ${wanted} can't be seen here` };
-  return { version: 2, parents: [{ directory, controllers: [...CONTROLLERS] }] };
-}
-
-/** systemd puts a service's process into the service's own cgroup, and the kernel lets none into one that is shared out. */
-const UNSTARTABLE =
-  "systemd could not start kilnd's service again while VMs have cgroups in it: give them another by vm.cgroup, as the packaged units do";
-
-/** proc(5): 36 35 98:0 /root /mount/point options - type source super-options */
-function directoryIn(
-  mounts: string,
-  type: string,
-  controller: string | undefined,
-  own: string,
-): string | undefined {
-  for (const line of mounts.split("\n")) {
-    const [left = "", right = ""] = line.split(" - ");
-    const [fsType, , superOptions = ""] = right.split(" ");
-    if (fsType !== type) continue;
-    if (controller !== undefined && !superOptions.split(",").includes(controller)) continue;
-    const [, , , root = "/", mountPoint = ""] = left.split(" ");
-    if (root !== "/" && own !== root && !own.startsWith(`${root}/`)) continue;
-    const below = root === "/" ? own : own.slice(root.length);
-    return below === "/" ? mountPoint : join(mountPoint, below);
-  }
-  return undefined;
-}
 
 export interface CgroupVerdict {
   readonly place: CgroupPlace | undefined;
@@ -156,7 +79,7 @@ async function enable(directory: string): Promise<Controller[]> {
 }
 
 async function tryOne(directory: string): Promise<void> {
-  const path = join(directory, `${PREFIX}try-${process.pid}`);
+  const path = join(directory, `${VM_PREFIX}try-${process.pid}`);
   await mkdir(path);
   await rmdir(path);
 }
@@ -164,7 +87,7 @@ async function tryOne(directory: string): Promise<void> {
 /** An empty cgroup is that of a VM that has ended: the kernel keeps the others. */
 async function sweep(directory: string): Promise<void> {
   for (const name of await readdir(directory)) {
-    if (name.startsWith(PREFIX)) await rmdir(join(directory, name)).catch(() => undefined);
+    if (name.startsWith(VM_PREFIX)) await rmdir(join(directory, name)).catch(() => undefined);
   }
 }
 
@@ -213,7 +136,13 @@ export class VmCgroup {
 
   /** The cgroup of that VM, which need not be there (any more). */
   static of(place: CgroupPlace, vmId: string): VmCgroup {
-    return new VmCgroup(place, PREFIX + vmId.slice(0, 32));
+    return new VmCgroup(place, VM_PREFIX + vmId.slice(0, 32));
+  }
+
+  /** The VM's cgroup in which a process is, wherever this kilnd would make one; undefined where it is in none. */
+  static async around(pid: number): Promise<VmCgroup | undefined> {
+    const found = planFound(await readCgroupHost(pid));
+    return found && new VmCgroup(found.place, found.name);
   }
 
   static async create(place: CgroupPlace, vmId: string, limits: CgroupLimits): Promise<VmCgroup> {
@@ -274,11 +203,6 @@ export class VmCgroup {
       controllers,
     }));
   }
-}
-
-/** Whether a process with this /proc/PID/cgroup is in a VM's cgroup. Pure. */
-export function isInVmCgroup(membership: string): boolean {
-  return membership.split("\n").some((line) => line.slice(line.lastIndexOf("/") + 1).startsWith(PREFIX));
 }
 
 interface Parent {

@@ -1,12 +1,60 @@
 import assert from "node:assert/strict";
-import { chmod, mkdtemp, rm, symlink } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmod, mkdir, mkdtemp, rm, rmdir, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { exists } from "../../base/files.js";
+import { identifyProcess } from "../../base/processes.js";
 import { findProgram } from "../programs.js";
+import { VmCgroup } from "./cgroup.js";
+import { planCgroups, readCgroupHost } from "./cgroup-place.js";
 import { Confiner } from "./confiner.js";
 
+/** A place for cgroups below the one where kilnd would make them; the reason where none can be had. */
+async function otherPlace() {
+  const plan = planCgroups(await readCgroupHost());
+  if ("why" in plan) return plan.why;
+  const parent = plan.parents.find(({ controllers }) => controllers.includes("pids"));
+  if (parent === undefined) return "no place for cgroups with a limit of processes";
+  const directory = join(parent.directory, `kiln-test-${process.pid}`);
+  try {
+    await mkdir(directory);
+  } catch (error) {
+    return `no cgroup can be made here: ${(error as Error).message}`;
+  }
+  return { version: plan.version, parents: [{ directory, controllers: [] }] };
+}
+
 describe("Confiner", () => {
+  it("finds the cgroup of a VM by its process, where an earlier kilnd had made it elsewhere", async (t) => {
+    const place = await otherPlace();
+    if (typeof place === "string") return t.skip(place);
+    const [{ directory = "" } = {}] = place.parents;
+    const vmId = "c".repeat(64);
+    const own = join(directory, `kiln-vm-${"c".repeat(32)}`);
+    const vmm = spawn("sleep", ["600"], { stdio: "ignore" });
+    const ended = once(vmm, "exit");
+    try {
+      const id = (await identifyProcess(vmm.pid ?? 0)) ?? assert.fail("it did not start");
+      const made = await VmCgroup.create(place, vmId, { memoryBytes: 1, cpus: 1, processes: 1 });
+      await made.add([id.pid]);
+      const record = { process: id, facts: { cgroup: "own" } };
+      const found = await new Confiner({}).found(vmId, record);
+      vmm.kill("SIGKILL");
+      await ended;
+      assert.equal(await exists(own), true);
+      await found?.close();
+      assert.equal(await exists(own), false, "it goes with its VM");
+    } finally {
+      vmm.kill("SIGKILL");
+      await ended;
+      await rmdir(own).catch(() => undefined);
+      await rmdir(directory);
+    }
+  });
+
   it("looks again a while after it found that no jail can be made", async (t) => {
     const installed = await findProgram("bwrap");
     if (installed === undefined) return t.skip("bubblewrap is not installed");

@@ -4,9 +4,10 @@
 import { readFile } from "node:fs/promises";
 import { arch } from "node:os";
 import { planEnvironment } from "../privileges.js";
-import type { VmmSpec } from "../types.js";
+import type { VmmRecord, VmmSpec } from "../types.js";
 import type { SpawnRequest } from "../vmm-process.js";
-import { type CgroupVerdict, planCgroups, prepareCgroups, readCgroupHost, VmCgroup } from "./cgroup.js";
+import { type CgroupVerdict, prepareCgroups, VmCgroup } from "./cgroup.js";
+import { planCgroups, readCgroupHost } from "./cgroup-place.js";
 import { type LaunchedVmm, launchVmm } from "./launch.js";
 import {
   type JailFile,
@@ -140,14 +141,13 @@ export class Confiner {
     return jail.holds ? ({ at }) => at : unconfinedPlaces(files, listeners);
   }
 
-  /** What follows the end of a VM that an earlier kilnd started. */
-  async afterEnd(
-    vmId: string,
-    facts: Readonly<Record<string, string>>,
-  ): Promise<(() => Promise<string | undefined>) | undefined> {
+  /** The cgroup of a VM that an earlier kilnd started, by where its VMM is: this kilnd may make them elsewhere. */
+  async found(vmId: string, record: Pick<VmmRecord, "process" | "facts">): Promise<VmCgroup | undefined> {
+    const found = await VmCgroup.around(record.process.pid);
+    if (found !== undefined || record.facts.cgroup === undefined) return found;
+    // Its VMM has ended.
     const { place } = (await this.confinement()).cgroups;
-    if (place === undefined || facts.cgroup === undefined) return undefined;
-    return () => VmCgroup.of(place, vmId).close();
+    return place && VmCgroup.of(place, vmId);
   }
 
   async #find(): Promise<Confinement> {

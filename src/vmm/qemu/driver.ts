@@ -161,8 +161,8 @@ class QemuDriver implements VmmDriver {
 
   async reattach(record: VmmRecord, spec: VmmSpec, options: Abortable = {}): Promise<VmmHandle> {
     checkReattach(record, this.kind);
-    const afterEnd = await this.#confiner.afterEnd(spec.vmId, record.facts);
-    const vmm = await VmmProcess.attach(record.process, afterEnd);
+    const cgroup = await this.#confiner.found(spec.vmId, record);
+    const vmm = await VmmProcess.attach(record.process, cgroup && (() => cgroup.close()));
     if (vmm === undefined) throw gone(spec);
     await using undo = new UndoStack();
     undo.push("stop watching QEMU", () => vmm.release());
