@@ -3,12 +3,23 @@ import { existsSync, readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { encode, type Instruction, Op } from "./bpf.js";
 import { AF_INET, AF_INET6, AF_UNIX, jailFilter, planFilter } from "./seccomp.js";
-import { type Architecture, DENIED, JUDGED, numberFor } from "./syscalls.js";
+import { type Architecture, DENIED, JUDGED, LET_THROUGH, NEWEST, numberFor } from "./syscalls.js";
 
 const ARCHITECTURES = [
   { architecture: "x64", audit: 0xc000003e, header: "/usr/include/x86_64-linux-gnu/asm/unistd_64.h" },
   { architecture: "arm64", audit: 0xc00000b7, header: "/usr/include/asm-generic/unistd.h" },
 ] as const;
+/** The kernel's table from its first common number on, as Linux 7.0 has it. */
+const COMMON = `
+  pidfd_send_signal io_uring_setup io_uring_enter io_uring_register open_tree move_mount fsopen fsconfig fsmount fspick
+  pidfd_open clone3 close_range openat2 pidfd_getfd faccessat2 process_madvise epoll_pwait2 mount_setattr quotactl_fd
+  landlock_create_ruleset landlock_add_rule landlock_restrict_self memfd_secret process_mrelease futex_waitv
+  set_mempolicy_home_node cachestat fchmodat2 map_shadow_stack futex_wake futex_wait futex_requeue statmount listmount
+  lsm_get_self_attr lsm_set_self_attr lsm_list_modules mseal setxattrat getxattrat listxattrat removexattrat
+  open_tree_attr file_getattr file_setattr listns rseq_slice_yield`
+  .trim()
+  .split(/\s+/)
+  .map((name, index) => ({ name, number: 424 + index }));
 const ALLOW = "allow";
 const EPERM = "errno 1";
 const ENOSYS = "errno 38";
@@ -89,6 +100,27 @@ for (const { architecture, audit, header } of ARCHITECTURES) {
       }
     });
 
+    it("has judged every call of the kernel's table, and knows each by its number", () => {
+      assert.equal(COMMON.at(-1)?.number, NEWEST);
+      for (const { name, number } of COMMON) {
+        const judged: Partial<Record<string, readonly [number, number]>> = { ...DENIED, ...JUDGED };
+        const numbers = judged[name];
+        const through = (LET_THROUGH as Partial<Record<string, number>>)[name];
+        assert.ok((numbers === undefined) !== (through === undefined), `${name} is in one list`);
+        assert.equal(numbers === undefined ? through : numberFor(numbers, architecture), number, name);
+        if (through !== undefined) assert.equal(ask(number), ALLOW, name);
+        else if (name in DENIED) assert.equal(ask(number), EPERM, name);
+      }
+      const listed = [...Object.values(DENIED), ...Object.values(JUDGED)].filter(([, two]) => two >= 424);
+      assert.equal(listed.length + Object.keys(LET_THROUGH).length, COMMON.length);
+    });
+
+    it("has no call that is newer than the table, nor one in its gap", () => {
+      for (const number of [NEWEST + 1, 500, 1_000_000, 337, 400, 423]) {
+        assert.equal(ask(number), ENOSYS, String(number));
+      }
+    });
+
     it("has the numbers of the kernel's own table", {
       skip: !existsSync(header) && `this host has no ${header} (Debian package linux-libc-dev)`,
     }, () => {
@@ -104,6 +136,7 @@ for (const { architecture, audit, header } of ARCHITECTURES) {
         assert.equal(numberFor(numbers, architecture), expected, name);
         compared++;
       }
+      for (const { name, number } of COMMON) assert.equal(known.get(name) ?? number, number, name);
       assert.ok(compared > 60, `${compared} compared`);
     });
   });

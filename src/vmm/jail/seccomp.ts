@@ -2,7 +2,15 @@
 // it fits every VMM and version. execve stays: it is loaded before the VMM is executed.
 
 import { Assembler, encode, type Instruction, Op } from "./bpf.js";
-import { type Architecture, DENIED, JUDGED, numberFor } from "./syscalls.js";
+import {
+  type Architecture,
+  DENIED,
+  FIRST_COMMON,
+  FIRST_UNASSIGNED,
+  JUDGED,
+  NEWEST,
+  numberFor,
+} from "./syscalls.js";
 
 /** AUDIT_ARCH_* of linux/audit.h. */
 const AUDIT_ARCH: Readonly<Record<Architecture, number>> = { x64: 0xc000003e, arm64: 0xc00000b7 };
@@ -46,6 +54,8 @@ export function planFilter({ architecture, families }: FilterOptions): Instructi
   code.load(ARCH).jump(Op.JumpEqual, AUDIT_ARCH[architecture], "native").return(RETURN_KILL_PROCESS);
   code.label("native").load(NR);
   if (architecture === "x64") code.jump(Op.JumpAtLeast, X32_BIT, "eperm");
+  code.jump(Op.JumpAtLeast, NEWEST + 1, "enosys").jump(Op.JumpAtLeast, FIRST_COMMON, "known");
+  code.jump(Op.JumpAtLeast, FIRST_UNASSIGNED[architecture], "enosys").label("known");
   for (const numbers of Object.values(DENIED)) when(code, numberFor(numbers, architecture), "eperm");
   // Its flags lie in memory, where a filter can't look: libraries fall back to clone.
   when(code, nr("clone3"), "enosys");
