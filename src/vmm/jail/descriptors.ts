@@ -40,6 +40,7 @@ async function take(descriptor: Descriptor, runDirectory: string, undo: UndoStac
   switch (descriptor.kind) {
     case "filter":
     case "info":
+    case "words":
       return "pipe";
     case "file": {
       const pinned = await Pinned.open(descriptor.path, { kind: descriptor.type }).catch((error: unknown) => {

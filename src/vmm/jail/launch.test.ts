@@ -71,6 +71,18 @@ describe("a launch in a jail", { skip }, () => {
     assert.match(vmm.stderrTail(), /new: Read-only file system/);
   });
 
+  it("gives the program its environment, which no command line shows", async () => {
+    const mark = "0123.a mark of the owner's";
+    const environment = { PATH: "/usr/bin", KILN_OWNER: mark };
+    const vmm = await launch('echo "$KILN_OWNER" > /write; exec sleep 1000', { environment });
+    while ((await readFile(join(root, "write"), "utf8")) !== `${mark}\n`)
+      await new Promise((resolve) => setImmediate(resolve));
+    for (const pid of [vmm.spawned, vmm.id.pid]) {
+      assert.doesNotMatch(await readFile(`/proc/${pid}/cmdline`, "utf8"), /a mark of the owner/);
+    }
+    await vmm.kill();
+  });
+
   it("hands a listening socket over, and no other descriptor of ours", async () => {
     const vmm = await launch(
       'for fd in 0 1 2 3 4 5 6 7 8 9; do (eval ": >&$fd") 2>&- && open="$open $fd"; done; echo "$open" > /write',

@@ -64,9 +64,10 @@ async function release(request: LaunchRequest, child: ChildProcess, spawned: Pro
   told?.catch(() => undefined);
   writeProcessRecord(runDirectory, record);
   if (filter === undefined || told === undefined) return spawned;
-  // A bubblewrap that has ended tells why by its last words.
-  filter.on("error", () => undefined);
-  (filter as Writable).end(request.filter);
+  give(filter, request.filter);
+  for (const [index, descriptor] of plan.descriptors.entries()) {
+    if (descriptor.kind === "words") give(pipeAt(child, index), encodeWords(descriptor.words));
+  }
   const pid = await told;
   const vmm = (await identifyProcess(pid)) ?? { pid, startTime: "" };
   try {
@@ -80,7 +81,22 @@ async function release(request: LaunchRequest, child: ChildProcess, spawned: Pro
 
 function pipeOf(plan: LaunchPlan, child: ChildProcess, kind: "filter" | "info") {
   const index = plan.descriptors.findIndex((descriptor) => descriptor.kind === kind);
-  return index < 0 ? undefined : (child.stdio[FIRST_DESCRIPTOR + index] ?? undefined);
+  return index < 0 ? undefined : pipeAt(child, index);
+}
+
+function pipeAt(child: ChildProcess, index: number) {
+  return child.stdio[FIRST_DESCRIPTOR + index] ?? undefined;
+}
+
+/** All that the pipe is for. A bubblewrap that has ended tells why by its last words. */
+function give(pipe: ReturnType<typeof pipeAt>, bytes: Buffer): void {
+  pipe?.on("error", () => undefined);
+  (pipe as Writable | undefined)?.end(bytes);
+}
+
+/** As `bwrap --args` reads them. */
+function encodeWords(words: readonly string[]): Buffer {
+  return Buffer.from(words.map((word) => `${word}\0`).join(""));
 }
 
 /** bubblewrap writes {"child-pid": 123, ...} in pieces; what is more than this is not its. */

@@ -31,12 +31,22 @@ describe("planJail", () => {
   it("numbers descriptors in the order in which they are handed over", () => {
     assert.deepEqual(
       descriptors.map(({ kind }) => kind),
-      ["listener", "listener", "filter", "info", "file", "file"],
+      ["listener", "listener", "filter", "info", "file", "file", "words"],
     );
     assert.deepEqual(after(argv, "--add-seccomp-fd", 1), [["5"]]);
     assert.deepEqual(after(argv, "--info-fd", 1), [["6"]]);
     assert.deepEqual(after(argv, "--ro-bind-fd", 2), [["7", "/vmlinux"]]);
     assert.deepEqual(after(argv, "--bind-fd", 2), [["8", "/disk/cow"]]);
+  });
+
+  it("hands the environment over where no other user of the host reads it", () => {
+    const secret = planJail({ ...REQUEST, environment: { KILN_OWNER: "a mark" } });
+    assert.ok(!secret.argv.some((word) => /KILN_OWNER|a mark/.test(word)), secret.argv.join(" "));
+    assert.deepEqual(secret.descriptors.at(-1), {
+      kind: "words",
+      words: ["--setenv", "KILN_OWNER", "a mark"],
+    });
+    assert.deepEqual(after(secret.argv, "--args", 1), [["9"]]);
   });
 
   it("unshares every namespace, and gives no name of the host's files but the tree's", () => {

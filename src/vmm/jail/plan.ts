@@ -23,7 +23,9 @@ export type Descriptor =
   /** The seccomp filter is written here: nothing of the jail runs before. */
   | { readonly kind: "filter" }
   /** Here bubblewrap tells the VMM's pid. */
-  | { readonly kind: "info" };
+  | { readonly kind: "info" }
+  /** Words of bubblewrap's command line that are written here: every user of the host may read the command line itself. */
+  | { readonly kind: "words"; readonly words: readonly string[] };
 
 export const FIRST_DESCRIPTOR = 3;
 
@@ -116,13 +118,17 @@ export function planJail(request: JailRequest): LaunchPlan {
     const number = take(asDescriptor(file));
     return [file.writable ? "--bind-fd" : "--ro-bind-fd", number, file.at];
   });
+  const environment = Object.entries(request.environment);
+  const words = take({
+    kind: "words",
+    words: environment.flatMap(([name, value]) => ["--setenv", name, value]),
+  });
   const argv = [
     ...planLimits(request.limits),
     request.bwrap,
     ...namespacesOf(request),
     // Then the VMM itself is the process that --info-fd tells of.
-    ...["--as-pid-1", "--new-session", "--clearenv"],
-    ...Object.entries(request.environment).flatMap(([name, value]) => ["--setenv", name, value]),
+    ...["--as-pid-1", "--new-session", "--clearenv", "--args", words],
     // Made on the way they would be closed to the VM's user.
     ...directoriesOf([...tree.binds.map(({ at }) => at), ...request.devices]).flatMap((directory) => [
       ...["--perms", "0755", "--dir", directory],
