@@ -219,6 +219,29 @@ function readOutput(child: ChildProcess): Output | undefined {
 /** Pipes may be closed a moment after the process's end. */
 const LAST_WORDS_MS = 500;
 
+/** A killed process is gone in milliseconds, where it is at all. */
+const KILLED_MS = 5_000;
+
+async function withinMoment(ended: Promise<ProcessEnd>): Promise<ProcessEnd | undefined> {
+  const enough = new AbortController();
+  const late = delay(KILLED_MS, enough.signal).catch(() => undefined);
+  try {
+    return (await Promise.race([ended, late])) ?? undefined;
+  } finally {
+    enough.abort();
+  }
+}
+
+function isLate(error: unknown): boolean {
+  return error instanceof KilnError && error.code === Code.DeadlineExceeded;
+}
+
+function withWords(error: unknown, { text }: LastWords): KilnError {
+  const { code, message, reason, hint } = KilnError.from(error);
+  const said = text.trim() === "" ? message : `${message}: ${text.trim()}`;
+  return new KilnError(code, said, { reason, hint, cause: error });
+}
+
 /** With whatever it has started so far: it leads a process group. */
 function killGroup(pid: number): void {
   try {
@@ -241,7 +264,9 @@ async function findVmm(
     return await find(child, own);
   } catch (error) {
     killGroup(own.pid);
-    const end = await ended;
+    // One that the kernel can't end (its file system hangs) is not waited for.
+    const end = await withinMoment(ended);
+    if (end === undefined || isLate(error)) throw withWords(error, words);
     const known = explain?.(end);
     if (known !== undefined) throw known;
     await Promise.race([

@@ -31,7 +31,11 @@ describe("a launch in a jail", { skip }, () => {
   });
   after(() => rm(root, { recursive: true, force: true }));
 
-  async function launch(script: string, change: Partial<JailRequest> = {}): Promise<VmmProcess> {
+  async function launch(
+    script: string,
+    change: Partial<JailRequest> = {},
+    patienceMs?: number,
+  ): Promise<VmmProcess> {
     const plan = planJail({
       way: verdict.way,
       bwrap: verdict.bwrap ?? "",
@@ -57,7 +61,7 @@ describe("a launch in a jail", { skip }, () => {
       uid: UID,
     } as const;
     const cgroup = Promise.resolve(undefined);
-    const request = { plan, filter, environment: {}, runDirectory: root, record, cgroup };
+    const request = { plan, filter, environment: {}, runDirectory: root, record, cgroup, patienceMs };
     return (await launchVmm(request)).process;
   }
 
@@ -136,6 +140,18 @@ describe("a launch in a jail", { skip }, () => {
       assert.match((error as Error).message, /in its jail: exit code 1/);
       return true;
     });
+  });
+
+  it("does not wait for ever for a bubblewrap that tells nothing, and leaves none", async () => {
+    const hung = join(root, "hung");
+    await writeFile(hung, "#!/bin/sh\necho it waits for a disk >&2\nexec sleep 1000\n", { mode: 0o755 });
+    await assert.rejects(launch("true", { bwrap: hung }, 500), (error) => {
+      assert.ok(hasReason(error, "vmm-start-hangs"), String(error));
+      assert.match((error as Error).message, /told no process within 0.5 s: it waits for a disk/);
+      return true;
+    });
+    const spawned = (await readProcessRecord(root))?.spawned ?? assert.fail("no record");
+    assert.equal(await isAlive(spawned), false);
   });
 
   it("starts nothing without its filter", async () => {

@@ -5,6 +5,7 @@ import type { ChildProcess } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import { Code, KilnError } from "../../base/errors.js";
 import { identifyProcess, type ProcessId, signalProcess } from "../../base/processes.js";
+import { delay } from "../../base/runtime.js";
 import { planEnvironment } from "../privileges.js";
 import { type ProcessRecord, writeProcessRecord } from "../process-record.js";
 import { type SpawnRequest, VmmProcess } from "../vmm-process.js";
@@ -27,7 +28,12 @@ export interface LaunchRequest {
   readonly stdout?: SpawnRequest["stdout"] | undefined;
   /** What an end before there was a VMM means, where it means something. */
   readonly explain?: SpawnRequest["explain"];
+  /** How long bubblewrap, and what is around it, may take to tell its child. */
+  readonly patienceMs?: number | undefined;
 }
+
+/** It takes some 5 ms; a busy host makes it wait its turn. */
+const PATIENCE_MS = 30_000;
 
 export interface LaunchedVmm {
   readonly process: VmmProcess;
@@ -68,7 +74,7 @@ async function release(request: LaunchRequest, child: ChildProcess, spawned: Pro
   for (const [index, descriptor] of plan.descriptors.entries()) {
     if (descriptor.kind === "words") give(pipeAt(child, index), encodeWords(descriptor.words));
   }
-  const pid = await told;
+  const pid = await within(told, request.patienceMs ?? PATIENCE_MS);
   const vmm = (await identifyProcess(pid)) ?? { pid, startTime: "" };
   try {
     writeProcessRecord(runDirectory, { ...record, vmm });
@@ -97,6 +103,27 @@ function give(pipe: ReturnType<typeof pipeAt>, bytes: Buffer): void {
 /** As `bwrap --args` reads them. */
 function encodeWords(words: readonly string[]): Buffer {
   return Buffer.from(words.map((word) => `${word}\0`).join(""));
+}
+
+/** @throws KilnError deadline_exceeded `vmm-start-hangs` */
+async function within(told: Promise<number>, patienceMs: number): Promise<number> {
+  const enough = new AbortController();
+  const late = delay(patienceMs, enough.signal).then(() => {
+    throw new KilnError(
+      Code.DeadlineExceeded,
+      `start the VMM in its jail: bubblewrap told no process within ${patienceMs / 1000} s`,
+      {
+        reason: "vmm-start-hangs",
+        hint: "is the host very busy, or a file system of kiln's gone away? Try again; `kiln doctor` makes a jail as well",
+      },
+    );
+  });
+  late.catch(() => undefined);
+  try {
+    return await Promise.race([told, late]);
+  } finally {
+    enough.abort();
+  }
 }
 
 /** bubblewrap writes {"child-pid": 123, ...} in pieces; what is more than this is not its. */
