@@ -1,9 +1,18 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http2";
-import { type AddressInfo, connect } from "node:net";
+import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from "node:net";
 import { describe, it } from "node:test";
 import { collectGarbage } from "../../test/fixtures/collect-garbage.js";
+import {
+  EMPTY_DATA,
+  EMPTY_FRAMES,
+  flood,
+  frame,
+  PADDING,
+  REFUSED_ANYWAY,
+  SETTINGS,
+} from "../../test/fixtures/empty-frames.js";
 import { SingleSession } from "./http2-session.js";
 
 describe("SingleSession", () => {
@@ -43,4 +52,39 @@ describe("SingleSession", () => {
       server.close();
     }
   });
+});
+
+describe("SingleSession with an agent that sends frames without end", () => {
+  const answer = frame(1, Buffer.from([0x88]), 4, 1);
+  const kinds: Record<string, readonly [Buffer, Buffer]> = {
+    ...EMPTY_FRAMES,
+    "data without a byte": [answer, EMPTY_DATA],
+    "data that is all padding": [answer, PADDING],
+    "data of a call that is over": [
+      Buffer.concat([answer, frame(0, Buffer.alloc(0), 1, 1)]),
+      frame(0, Buffer.from("x"), 0, 1),
+    ],
+    "answers that are none yet": [Buffer.alloc(0), frame(1, Buffer.from([0x08, 3, 0x31, 0x30, 0x33]), 4, 1)],
+  };
+  for (const [kind, [opening, repeated]] of Object.entries(kinds)) {
+    it(`ends, and says that they are a breach: ${kind}`, async () => {
+      const server = createTcpServer().listen(0, "127.0.0.1");
+      try {
+        await once(server, "listening");
+        const socket = connect((server.address() as AddressInfo).port, "127.0.0.1");
+        const [agent] = (await once(server, "connection")) as [Socket];
+        const session = new SingleSession(socket);
+        const call = await session.request("POST", "/x", {});
+        call.on("error", () => undefined);
+        agent.write(Buffer.concat([SETTINGS, opening]));
+        assert.equal(await flood(agent, repeated, 64 * 1024 ** 2), true, "the session goes on");
+        const why = await session.closed;
+        if (!REFUSED_ANYWAY.has(kind))
+          assert.match(why, /broke HTTP\/2 \(it sent far more HTTP\/2 frames than/);
+        assert.equal(session.violated, true);
+      } finally {
+        server.close();
+      }
+    });
+  }
 });

@@ -6,8 +6,8 @@ import type { Duplex } from "node:stream";
 import { Code as ConnectCode, ConnectError } from "@connectrpc/connect";
 import type { createGrpcTransport } from "@connectrpc/connect-node";
 import { Code, errnoOf, KilnError } from "../base/errors.js";
+import { FrameTap } from "../base/frame-tap.js";
 import { agentGone } from "./errors.js";
-import { FrameTap } from "./frame-tap.js";
 
 export const AUTHORITY = "http://agent.kiln";
 /** What the guest may send on one call before somebody reads it, bytes: some round trips' worth. */
@@ -37,7 +37,11 @@ export class SingleSession implements SessionManager {
   #streams = FEWEST_STREAMS;
 
   constructor(channel: Duplex) {
-    const stream = new FrameTap(channel, (code) => this.#onGoodbye(code));
+    const stream = new FrameTap(channel, {
+      calls: "ours",
+      onGoodbye: (code) => this.#onGoodbye(code),
+      onFlood: () => this.#breach("it sent far more HTTP/2 frames than there was reason for"),
+    });
     this.#stream = stream;
     // Before HTTP/2's own listeners: they would end each call as if it had been cancelled.
     stream.once("error", (error: Error) => this.#end(error.message));
@@ -119,10 +123,13 @@ export class SingleSession implements SessionManager {
 
   /** We say goodbye with a code where the other end broke the rules: nothing that it sends is read any more. */
   #onGoodbye(code: number): void {
-    if (code === constants.NGHTTP2_NO_ERROR) return;
+    if (code !== constants.NGHTTP2_NO_ERROR) this.#breach(`code ${code}`);
+  }
+
+  #breach(how: string): void {
     this.#violated = true;
-    // Not inside the write that carries it.
-    setImmediate(() => this.#end(`the guest broke HTTP/2 (code ${code})`));
+    // Not inside the read or write that it was found in.
+    setImmediate(() => this.#end(`the guest broke HTTP/2 (${how})`));
   }
 
   /** Every open call fails with the reason; the first reason counts. */

@@ -8,7 +8,20 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
+import {
+  EMPTY_CONTINUATION,
+  EMPTY_DATA,
+  EMPTY_FRAMES,
+  flood,
+  PADDING,
+  POST,
+  POST_TO_BE_CONTINUED,
+  PREFACE,
+  REFUSED_ANYWAY,
+  SETTINGS,
+} from "../../test/fixtures/empty-frames.js";
 import { runWatched } from "../../test/fixtures/watchdog.js";
+import { FrameCursor } from "../base/frame-tap.js";
 import { silentLogger } from "../base/log.js";
 import { SystemService } from "../gen/kiln/v1/system_pb.js";
 import { createProtocolServer, type ProtocolServer } from "./protocol-server.js";
@@ -16,9 +29,11 @@ import { createProtocolServer, type ProtocolServer } from "./protocol-server.js"
 let directory: string;
 let path: string;
 let server: ProtocolServer;
+let warnings: string[];
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), "kiln-protocol-"));
   path = join(directory, "s.sock");
+  warnings = [];
   server = createProtocolServer({
     routes: (router) => {
       router.service(SystemService, {
@@ -29,7 +44,7 @@ beforeEach(async () => {
       });
     },
     interceptors: [],
-    log: silentLogger,
+    log: { ...silentLogger, warn: (message) => warnings.push(message) },
   });
   await new Promise<void>((resolve) => server.socket.listen(path, resolve));
 });
@@ -144,5 +159,55 @@ describe("one socket", () => {
     const [prefixes, answer] = await runWatched("watched/protocol-openings.js");
     assert.match(prefixes ?? "", /^1\d\d prefixes$|^2\d\d prefixes$/);
     assert.equal(answer, '{"version":"1"}');
+  });
+});
+
+describe("a client that sends frames without end", () => {
+  const kinds: Record<string, readonly [Buffer, Buffer]> = {
+    ...EMPTY_FRAMES,
+    "data without a byte": [POST, EMPTY_DATA],
+    "data that is all padding": [POST, PADDING],
+    "headers that go on": [POST_TO_BE_CONTINUED, EMPTY_CONTINUATION],
+  };
+  for (const [kind, [opening, repeated]] of Object.entries(kinds)) {
+    it(`loses its connection: ${kind}`, async () => {
+      const socket = connect(path);
+      socket.write(Buffer.concat([PREFACE, SETTINGS, opening]));
+      assert.equal(await flood(socket, repeated, 64 * 1024 ** 2), true, "its connection is still open");
+      if (!REFUSED_ANYWAY.has(kind))
+        assert.match(warnings.join(), /far more HTTP\/2 frames than it has reason to/);
+      assert.equal((await post("/kiln.v1.SystemService/Version", "{}")).status, 200, "others are served");
+    });
+  }
+
+  it("is told to calm down", { timeout: 60_000 }, async () => {
+    const socket = connect(path);
+    const code = new Promise<number>((resolve) => {
+      const heard = new FrameCursor(0, { onGoodbye: resolve });
+      socket.on("data", (chunk: Buffer) => heard.push(chunk));
+    });
+    // No more than is read before the next look: a connection that is closed with bytes unread says nothing.
+    socket.write(
+      Buffer.concat([PREFACE, SETTINGS, Buffer.alloc(14 * 500_000, EMPTY_FRAMES.priorities?.[1])]),
+    );
+    assert.equal(await code, http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    socket.destroy();
+  });
+
+  it("is not one that makes many calls, large and small", async () => {
+    const session = http2.connect("http://localhost", nodeOptions());
+    for (let call = 0; call < 2_000; call++) {
+      const stream = session.request({
+        ":method": "POST",
+        ":path": "/kiln.v1.SystemService/Version",
+        "content-type": "application/json",
+      });
+      stream.end(JSON.stringify({ beside: "x".repeat(call % 100 === 0 ? 4 * 1024 ** 2 : 10) }));
+      let text = "";
+      for await (const chunk of stream.setEncoding("utf8")) text += chunk;
+      assert.equal(text, '{"version":"1"}');
+    }
+    assert.deepEqual([session.destroyed, warnings], [false, []]);
+    session.close();
   });
 });

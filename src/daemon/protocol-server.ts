@@ -8,6 +8,7 @@ import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { KilnError } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
+import { watchOverhead } from "./client-overhead.js";
 
 export interface ProtocolServerOptions {
   readonly routes: (router: ConnectRouter) => void;
@@ -51,9 +52,24 @@ export function createProtocolServer(options: ProtocolServerOptions): ProtocolSe
     server.on("clientError", (_: Error, socket: net.Socket) => socket.destroy());
   }
   multiplexed.on("sessionError", (error) => log.debug("a client's session failed", { why: error.message }));
-  return listener((http2Speaker, connection) =>
-    (http2Speaker ? multiplexed : plain).emit("connection", connection),
-  );
+  return listener((http2Speaker, connection) => {
+    if (http2Speaker) serveWatched(multiplexed, connection, log);
+    else plain.emit("connection", connection);
+  });
+}
+
+/** Ends a client that keeps kilnd busy with frames that carry nothing. */
+function serveWatched(server: http2.Http2Server, connection: net.Socket, log: Logger): void {
+  const watch = (session: http2.ServerHttp2Session) =>
+    watchOverhead(session, connection, () => {
+      log.warn("a client's connection is ended: it sends far more HTTP/2 frames than it has reason to");
+      const why = new Error("far more HTTP/2 frames than there was reason for");
+      session.destroy(why, http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    });
+  // Told within the call, where it begins one at all.
+  server.once("session", watch);
+  server.emit("connection", connection);
+  server.off("session", watch);
 }
 
 function listener(handOver: (http2Speaker: boolean, connection: net.Socket) => void): ProtocolServer {

@@ -27,7 +27,7 @@ describe("FrameCursor", () => {
     ]);
     for (const step of [1, 2, 7, 9, 17, 100, bytes.length]) {
       const codes: number[] = [];
-      const cursor = new FrameCursor(24, (code) => codes.push(code));
+      const cursor = new FrameCursor(24, { onGoodbye: (code) => codes.push(code) });
       for (let at = 0; at < bytes.length; at += step) cursor.push(bytes.subarray(at, at + step));
       assert.deepEqual(codes, [0, 1, 11], `in steps of ${step}`);
       assert.equal(cursor.inFrame, false);
@@ -46,7 +46,7 @@ describe("FrameCursor", () => {
 describe("FrameTap", () => {
   it("passes bytes and their end, and ends its channel", async () => {
     const channel = new PassThrough();
-    const tap = new FrameTap(channel, () => undefined);
+    const tap = new FrameTap(channel, { calls: "ours", onFlood: () => undefined });
     tap.write("one ");
     tap.cork();
     tap.write("two ");

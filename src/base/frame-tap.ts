@@ -1,18 +1,26 @@
 // Looks at HTTP/2's frames as they pass between a session and its channel, and changes none. Node's HTTP/2 stops
 // reading after a violation, says goodbye to the other end, and tells nobody here: not by an event, not by closing. On
 // a serial port, where the other end has nothing to close, such a session would stay for ever. What it sends tells all.
+// And it takes legal frames that carry nothing for as long as they come: those are counted here.
 
 import { Duplex } from "node:stream";
+import { FrameBudget, type FrameHead, FrameType } from "./frame-budget.js";
 
 const PREFACE_BYTES = 24;
 const HEADER_BYTES = 9;
-const GOAWAY = 7;
 /** Of a frame's payload, what is looked at: a goodbye's last stream and its code. */
 const LOOKED_AT = 8;
 
+export interface FrameListener {
+  /** Every frame, once its header is there. */
+  readonly onFrame?: (head: FrameHead) => void;
+  /** A goodbye, with its code. */
+  readonly onGoodbye?: (code: number) => void;
+}
+
 /** Follows frames through a stream of bytes, however it is cut. Holds one header and the first bytes of a payload. */
 export class FrameCursor {
-  readonly #onGoodbye: (code: number) => void;
+  readonly #listener: FrameListener;
   readonly #head = Buffer.alloc(HEADER_BYTES + LOOKED_AT);
   /** Bytes in `#head`, and how many of this frame belong there. */
   #held = 0;
@@ -22,9 +30,9 @@ export class FrameCursor {
   #skip: number;
 
   /** @param skip bytes before the first frame */
-  constructor(skip: number, onGoodbye: (code: number) => void = () => undefined) {
+  constructor(skip: number, listener: FrameListener = {}) {
     this.#skip = skip;
-    this.#onGoodbye = onGoodbye;
+    this.#listener = listener;
   }
 
   /** True between the first and the last byte of a frame. */
@@ -46,11 +54,20 @@ export class FrameCursor {
     this.#head.set(piece, this.#held);
     if (this.#held >= HEADER_BYTES) this.#left -= piece.length;
     this.#held += piece.length;
-    if (this.#wanted === HEADER_BYTES && this.#held === HEADER_BYTES) {
-      this.#left = this.#head.readUIntBE(0, 3);
-      this.#wanted += Math.min(this.#left, LOOKED_AT);
-    }
+    if (this.#wanted === HEADER_BYTES && this.#held === HEADER_BYTES) this.#begun();
     return piece.length;
+  }
+
+  #begun(): void {
+    const head = this.#head;
+    this.#left = head.readUIntBE(0, 3);
+    this.#wanted += Math.min(this.#left, LOOKED_AT);
+    this.#listener.onFrame?.({
+      length: this.#left,
+      type: head[3] ?? 0,
+      flags: head[4] ?? 0,
+      stream: head.readUInt32BE(5) & 0x7fffffff,
+    });
   }
 
   #pass(most: number): number {
@@ -60,29 +77,49 @@ export class FrameCursor {
   }
 
   #ended(): void {
-    const goodbye = this.#wanted === this.#head.length && this.#head[3] === GOAWAY;
+    const goodbye = this.#wanted === this.#head.length && this.#head[3] === FrameType.goaway;
     this.#held = 0;
     this.#wanted = HEADER_BYTES;
-    if (goodbye) this.#onGoodbye(this.#head.readUInt32BE(HEADER_BYTES + 4));
+    if (goodbye) this.#listener.onGoodbye?.(this.#head.readUInt32BE(HEADER_BYTES + 4));
   }
+}
+
+export interface FrameTapOptions {
+  /** Who begins calls: "ours" for a client's session. */
+  readonly calls: "ours" | "theirs";
+  /** Told when this end says goodbye, with HTTP/2's code: 0 where nothing was wrong. */
+  readonly onGoodbye?: (code: number) => void;
+  /** The other end sends far more frames than it has reason to: nothing that it sends is passed on any more. */
+  readonly onFlood: () => void;
+  /** For tests: milliseconds. */
+  readonly now?: () => number;
 }
 
 export class FrameTap extends Duplex {
   readonly #channel: Duplex;
-  readonly #inward = new FrameCursor(0);
+  readonly #inward: FrameCursor;
   readonly #outward: FrameCursor;
+  readonly #onFlood: () => void;
   #received = 0;
+  #flooded = false;
 
-  /** @param onGoodbye told when this end says goodbye, with HTTP/2's code: 0 where nothing was wrong */
-  constructor(channel: Duplex, onGoodbye: (code: number) => void) {
+  constructor(channel: Duplex, options: FrameTapOptions) {
     super({ allowHalfOpen: true });
     this.#channel = channel;
-    this.#outward = new FrameCursor(PREFACE_BYTES, onGoodbye);
-    channel.on("data", (chunk: Buffer) => {
-      this.#received += chunk.length;
-      this.#inward.push(chunk);
-      if (!this.push(chunk)) channel.pause();
+    const { calls, onGoodbye = () => undefined, onFlood, now } = options;
+    const budget = new FrameBudget(calls, now);
+    const ours = calls === "ours";
+    this.#onFlood = onFlood;
+    this.#inward = new FrameCursor(ours ? 0 : PREFACE_BYTES, {
+      onFrame: (head) => {
+        this.#flooded ||= !budget.received(head);
+      },
     });
+    this.#outward = new FrameCursor(ours ? PREFACE_BYTES : 0, {
+      onFrame: (head) => budget.sent(head),
+      onGoodbye,
+    });
+    channel.on("data", (chunk: Buffer) => this.#take(chunk));
     channel.once("end", () => this.push(null));
     channel.once("error", (error: Error) => this.destroy(error));
     channel.once("close", () => {
@@ -97,8 +134,20 @@ export class FrameTap extends Duplex {
     return { inFrame: this.#inward.inFrame, received: this.#received };
   }
 
+  #take(chunk: Buffer): void {
+    if (this.#flooded) return;
+    this.#received += chunk.length;
+    this.#inward.push(chunk);
+    if (!this.#flooded) {
+      if (!this.push(chunk)) this.#channel.pause();
+      return;
+    }
+    this.#channel.pause();
+    this.#onFlood();
+  }
+
   override _read(): void {
-    this.#channel.resume();
+    if (!this.#flooded) this.#channel.resume();
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
