@@ -1,6 +1,8 @@
 //! Who a process runs as: OCI's `user[:group]` resolved with the root's own passwd and group files.
 //!
-//! Pure but for reading the two files. Lines that are not well-formed are not taken: the files are the image's.
+//! Pure but for reading the two files, which are the image's. As runc reads them, fields that are missing at the end of a
+//! line are empty, and those beyond the last are nothing. Unlike there, a line whose number is none is not taken: its user
+//! would be root.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -110,14 +112,11 @@ fn supplementary(group: &str, user: &str, primary: u32) -> Vec<u32> {
 
 fn passwd_entries(text: &str) -> impl Iterator<Item = Passwd<'_>> {
     text.lines().filter_map(|line| {
-        let fields: Vec<&str> = line.split(':').collect();
-        let &[name, _, uid, gid, _, home, _] = fields.as_slice() else {
-            return None;
-        };
-        (!name.is_empty()).then_some(Passwd {
+        let [name, _, uid, gid, _, home] = fields(line)?;
+        Some(Passwd {
             name,
             uid: parse_id(uid)?,
-            gid: parse_id(gid)?,
+            gid: if gid.is_empty() { 0 } else { parse_id(gid)? },
             home,
         })
     })
@@ -125,16 +124,23 @@ fn passwd_entries(text: &str) -> impl Iterator<Item = Passwd<'_>> {
 
 fn group_entries(text: &str) -> impl Iterator<Item = Group<'_>> {
     text.lines().filter_map(|line| {
-        let fields: Vec<&str> = line.split(':').collect();
-        let &[name, _, gid, members] = fields.as_slice() else {
-            return None;
-        };
-        (!name.is_empty()).then_some(Group {
+        let [name, _, gid, members] = fields(line)?;
+        Some(Group {
             name,
             gid: parse_id(gid)?,
             members,
         })
     })
+}
+
+/// The first fields of a line, the missing ones empty; None where there is no name.
+fn fields<const COUNT: usize>(line: &str) -> Option<[&str; COUNT]> {
+    let mut found = [""; COUNT];
+    // An editor of Windows' leaves a carriage return at the end.
+    for (place, field) in found.iter_mut().zip(line.trim().split(':')) {
+        *place = field;
+    }
+    (!found[0].is_empty()).then_some(found)
 }
 
 /// Decimal digits only, and not -1, which the kernel takes for "leave it".
@@ -149,13 +155,17 @@ mod tests {
 
     const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\n\
         broken line\n\
-        short:x:5:5\n\
+        short:x:5:6\n\
+        shorter:x:8\n\
+        shortest:x\n\
+        long:x:9:10::/l:/bin/sh:more:and more\n\
+        windows:x:11:12::/w\r\n\
         bad:x:-1:0::/:/bin/sh\n\
         www-data:x:33:33:www-data:/var/www:/usr/sbin/nologin\n\
         homeless:x:50:50:::\n\
         1234:x:77:78::/n:/bin/sh\n";
-    const GROUP: &str =
-        "root:x:0:\nwww-data:x:33:\nadm:x:4:syslog,www-data\nssl:x:110:www-data\nbad:x:x:www-data\n";
+    const GROUP: &str = "root:x:0:\nwww-data:x:33:\nadm:x:4:syslog,www-data\nssl:x:110:www-data\nbad:x:x:www-data\n\
+        short:x:6\nshortest:x\nlong:x:120:short,www-data:more\n";
 
     fn ids(spec: &str) -> (u32, u32, Vec<u32>, String) {
         let identity = resolve_in(spec, PASSWD, GROUP).unwrap();
@@ -193,8 +203,20 @@ mod tests {
 
     #[test]
     fn finds_names_with_their_groups() {
-        assert_eq!(ids("www-data"), (33, 33, vec![4, 110], "/var/www".to_owned()));
-        assert_eq!(ids("33"), (33, 33, vec![4, 110], "/var/www".to_owned()));
+        let groups = vec![4, 110, 120];
+        assert_eq!(ids("www-data"), (33, 33, groups.clone(), "/var/www".to_owned()));
+        assert_eq!(ids("33"), (33, 33, groups, "/var/www".to_owned()));
+    }
+
+    #[test]
+    fn fields_that_are_missing_are_empty_and_those_beyond_the_last_nothing() {
+        assert_eq!(ids("short"), (5, 6, vec![120], "/".to_owned()));
+        assert_eq!(ids("5"), ids("short"));
+        assert_eq!(ids("shorter"), (8, 0, vec![], "/".to_owned()));
+        assert_eq!(ids("long"), (9, 10, vec![], "/l".to_owned()));
+        assert_eq!(ids("windows").3, "/w");
+        assert_eq!(ids("root:short").1, 6);
+        assert_eq!(ids("root:long").1, 120);
     }
 
     #[test]
@@ -224,7 +246,9 @@ mod tests {
         for spec in [
             "nobody",
             "bad",
-            "short",
+            "broken line",
+            "shortest",
+            "root:shortest",
             "-1",
             "4294967295",
             "root:nogroup",
