@@ -164,6 +164,20 @@ describe("agent: exec with an id", { skip: skipWithoutRoot(), timeout: 240_000 }
     await session.close();
   });
 
+  it("ends with its process, whatever that leaves behind goes on to write", async () => {
+    const session = await bench.session();
+    const call = Call.start(session, newId(), ["sh", "-c", "yes & yes >&2 & echo done; exit 4"]);
+    await until(() => {
+      call.acknowledge();
+      return call.code !== undefined;
+    });
+    call.close();
+    assert.equal(await call.over, undefined);
+    assert.equal(call.code, 4);
+    assert.match(call.output, /^done$/m);
+    await session.close();
+  });
+
   it("takes each byte of stdin once, and its end", async () => {
     const id = newId();
     const bytes = Buffer.from(Array.from({ length: 300_000 }, (_, index) => 97 + (index % 26)));

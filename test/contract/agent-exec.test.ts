@@ -236,6 +236,27 @@ describe("agent: exec", { skip: skipWithoutRoot(), timeout: 240_000 }, () => {
     process.kill(left, "SIGKILL");
   });
 
+  it("hears what a process leaves behind no longer than a moment, if that writes for ever", async () => {
+    for (const [script, spec] of [
+      ["yes & echo done", {}],
+      ["yes >&2 & echo done", {}],
+      ["yes & yes >&2 & echo done", {}],
+      ["while :; do echo y; sleep 0.02; done & echo done", {}],
+      ["trap '' HUP; yes & echo done", { tty: true }],
+    ] as const) {
+      const { stdout, exit } = await run(session, ["sh", "-c", script], { spec });
+      assert.equal(exit?.code, 0, script);
+      assert.match(stdout, /^done\r?$/m, script);
+    }
+  });
+
+  it("hears all that a process wrote itself, and the end of its pipeline", async () => {
+    const own = await run(session, ["sh", "-c", "head -c 60000 /dev/zero | tr '\\0' x; sleep 300 & exit 5"]);
+    assert.deepEqual([own.exit?.code, own.stdout], [5, "x".repeat(60_000)]);
+    const late = await run(session, ["bash", "-c", "seq 20000 > >(tail -n 1)"]);
+    assert.equal(late.stdout, "20000\n");
+  });
+
   it("kills the group of a call that is cancelled", async () => {
     const abort = new AbortController();
     const started = deferred<number>();

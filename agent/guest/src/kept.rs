@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, spawn_local};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::agent::Agent;
 use crate::clock;
 use crate::grpc::status::{Code, Result, Status};
 use crate::logring::{LogRing, MAX_PIECE};
+use crate::process::afterglow::Afterglow;
 use crate::process::io::FdStream;
 use crate::process::plan::StartFailure;
 use crate::process::reaper::Ended;
@@ -29,9 +30,6 @@ const MAX_KEPT: usize = 512;
 const ID_LENGTHS: std::ops::RangeInclusive<usize> = 16..=64;
 /// Longer than any client tries to bring its kilnd back.
 const UNATTENDED: Duration = Duration::from_secs(90);
-/// Children that the process leaves behind may hold its pipes open for ever. What they write this soon after its end
-/// still counts (the last stage of a pipeline does); they themselves live on.
-const AFTERGLOW: Duration = Duration::from_millis(100);
 
 /// How a start went: the process, or why there is none.
 pub type Outcome = std::result::Result<Rc<Kept>, StartFailure>;
@@ -336,24 +334,26 @@ impl Kept {
         let kept = self.clone();
         spawn_local(async move {
             let mut buffer = vec![0; MAX_PIECE];
+            let mut afterglow = None;
             loop {
                 kept.log.room().await;
                 if kept.given_up.get() {
                     return;
                 }
-                let read = if *over.borrow() {
-                    timeout(AFTERGLOW, source.read(&mut buffer)).await
+                let count = if *over.borrow() {
+                    let glow = afterglow.get_or_insert_with(|| Afterglow::begin(&source));
+                    glow.read(&source, &mut buffer).await
                 } else {
                     tokio::select! {
                         biased;
-                        read = source.read(&mut buffer) => Ok(read),
+                        read = source.read(&mut buffer) => read.unwrap_or(0),
                         _ = over.changed() => continue,
                     }
                 };
-                match read {
-                    Ok(Ok(count @ 1..)) => kept.log.append(stream, clock::realtime_ns(), &buffer[..count]),
-                    _ => return,
+                if count == 0 {
+                    return;
                 }
+                kept.log.append(stream, clock::realtime_ns(), &buffer[..count]);
             }
         })
     }

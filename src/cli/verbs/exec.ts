@@ -13,7 +13,8 @@ Runs a program in a running VM, beside the one it was started with. The exit cod
 failed, 126 where the program cannot be executed, 127 where it is not found.
 
 Flags end at VM. The program is not run by a shell: for pipes and variables write sh -c '...'. It ends when kiln exec is
-ended; with -d it goes on by itself, its output unseen.
+ended; with -d it goes on by itself, its output unseen. What it leaves behind in the background goes on too, and is heard
+until it is silent for a moment: for 2 s and 1 MiB at most.
 `,
   operands: [
     { name: "VM", complete: "running-vm" },

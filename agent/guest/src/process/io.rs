@@ -43,6 +43,11 @@ impl FdStream {
         }
     }
 
+    /// Bytes that a read would give at once.
+    pub fn waiting(&self) -> usize {
+        rustix::io::ioctl_fionread(self.fd.get_ref()).map_or(0, |count| usize::try_from(count).unwrap_or(0))
+    }
+
     /// Writes everything, waiting for a slow reader.
     pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {

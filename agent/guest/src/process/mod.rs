@@ -1,5 +1,6 @@
 //! Processes of the guest: who they are, how they start, how they end.
 
+pub mod afterglow;
 pub mod io;
 pub mod plan;
 pub mod reaper;

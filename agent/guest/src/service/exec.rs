@@ -2,10 +2,8 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::timeout;
 
 use super::kept_exec;
 use crate::agent::{Agent, Role};
@@ -13,6 +11,7 @@ use crate::aside::LOOKS;
 use crate::grpc::status::{Result, Status};
 use crate::grpc::{Call, Replies, Requests};
 use crate::guest::cgroup::Cgroup;
+use crate::process::afterglow::Afterglow;
 use crate::process::io::FdStream;
 use crate::process::plan::{self, StartFailure};
 use crate::process::reaper::Ended;
@@ -25,9 +24,6 @@ use crate::proto::exec_response::Message as Answer;
 use crate::proto::{ExecData, ExecRequest, ExecResponse, ExecResume, ExitStatus, ProcessSpec, Stream};
 
 const MAX_PIECE: usize = 64 << 10;
-/// Children that the process leaves behind may hold its pipes open for ever. What they write this soon after its end
-/// still counts (the last stage of a pipeline does); they themselves live on.
-const AFTERGLOW: Duration = Duration::from_millis(100);
 
 pub async fn exec(agent: &Rc<Agent>, mut call: Call) {
     let outcome = run(agent, &mut call.requests, &mut call.replies).await;
@@ -133,24 +129,18 @@ async fn attend(child: Child, tty: bool, requests: &mut Requests, replies: &mut 
                 how = &mut ended, if status.is_none() => {
                     leash.let_go();
                     status = Some(how.map_err(|_| Status::internal("the reaper is gone"))?);
+                    outputs.begin_afterglow();
                     continue;
                 }
-                event = outputs.next(status.is_some()) => event,
+                event = outputs.next() => event,
             };
-            match event {
-                Event::Data(stream, data) => {
-                    send(
-                        replies,
-                        Answer::Data(ExecData {
-                            stream: stream as i32,
-                            data,
-                            ..Default::default()
-                        }),
-                    )
-                    .await?;
-                }
-                Event::End => {}
-                Event::Silence => break,
+            if let Some((stream, data)) = event {
+                let data = ExecData {
+                    stream: stream as i32,
+                    data,
+                    ..Default::default()
+                };
+                send(replies, Answer::Data(data)).await?;
             }
         }
         drop(held);
@@ -249,6 +239,8 @@ struct Output {
     stream: Stream,
     /// None at its end.
     source: Option<Rc<FdStream>>,
+    /// Once the process has ended.
+    afterglow: Option<Afterglow>,
     buffer: Vec<u8>,
 }
 
@@ -257,10 +249,12 @@ impl Output {
         Self {
             stream,
             source: Some(source),
+            afterglow: None,
             buffer: Vec::new(),
         }
     }
 
+    /// Nothing at its end.
     async fn next(&mut self) -> Bytes {
         let Some(source) = &self.source else {
             return std::future::pending().await;
@@ -268,21 +262,15 @@ impl Output {
         if self.buffer.is_empty() {
             self.buffer.resize(MAX_PIECE, 0);
         }
-        match source.read(&mut self.buffer).await {
-            Ok(count) if count > 0 => Bytes::copy_from_slice(&self.buffer[..count]),
-            _ => {
-                self.source = None;
-                Bytes::new()
-            }
+        let count = match &mut self.afterglow {
+            Some(glow) => glow.read(source, &mut self.buffer).await,
+            None => source.read(&mut self.buffer).await.unwrap_or(0),
+        };
+        if count == 0 {
+            self.source = None;
         }
+        Bytes::copy_from_slice(&self.buffer[..count])
     }
-}
-
-enum Event {
-    Data(Stream, Bytes),
-    /// One of the streams has come to its end.
-    End,
-    Silence,
 }
 
 struct Outputs {
@@ -295,34 +283,29 @@ impl Outputs {
         self.outputs.iter().any(|output| output.source.is_some())
     }
 
-    /// The next piece of either stream, in turn. Once the process has ended, silence counts as the end of both.
-    async fn next(&mut self, ended: bool) -> Event {
+    fn begin_afterglow(&mut self) {
+        for output in &mut self.outputs {
+            output.afterglow = output.source.as_deref().map(Afterglow::begin);
+        }
+    }
+
+    /// The next piece of either stream, in turn; None where one of them has come to its end.
+    async fn next(&mut self) -> Option<(Stream, Bytes)> {
         self.turn ^= 1;
         let (first, second) = match self.outputs.as_mut_slice() {
             [only] => (only, None),
             [one, two] if self.turn == 0 => (one, Some(two)),
             [one, two] => (two, Some(one)),
-            _ => return Event::Silence,
+            _ => return None,
         };
-        let piece = async {
-            match second {
-                None => (first.stream, first.next().await),
-                Some(second) => tokio::select! {
-                    biased;
-                    data = first.next() => (first.stream, data),
-                    data = second.next() => (second.stream, data),
-                },
-            }
+        let (stream, data) = match second {
+            None => (first.stream, first.next().await),
+            Some(second) => tokio::select! {
+                biased;
+                data = first.next() => (first.stream, data),
+                data = second.next() => (second.stream, data),
+            },
         };
-        let outcome = if ended {
-            timeout(AFTERGLOW, piece).await.ok()
-        } else {
-            Some(piece.await)
-        };
-        match outcome {
-            None => Event::Silence,
-            Some((_, data)) if data.is_empty() => Event::End,
-            Some((stream, data)) => Event::Data(stream, data),
-        }
+        (!data.is_empty()).then_some((stream, data))
     }
 }
