@@ -1,9 +1,10 @@
 // A local file or directory as a tar stream.
 
 import type { BigIntStats } from "node:fs";
-import { lstat, open, readdir, readlink, stat } from "node:fs/promises";
+import { type FileHandle, lstat, readdir, readlink, stat } from "node:fs/promises";
 import { Code, KilnError } from "../base/errors.js";
 import { encodeTarHeader, paddingOf, type TarEntry, type TarType } from "../base/tar-format.js";
+import { hasGone, isUnsized, openToRead, readUnsized } from "./local-source.js";
 import { TAR_END } from "./tar-stream.js";
 
 const READ_BYTES = 256 * 1024;
@@ -27,22 +28,28 @@ interface Walk {
 }
 
 /**
- * Packs one tree. Entries come in the order of their names; hard links within the tree stay hard links.
+ * Packs one tree. Entries come in the order of their names; hard links within the tree stay hard links. What goes while the
+ * tree is walked is left out, as tar does it; but for the root, which was asked for.
  *
  * @throws a Node system error of the file that could not be read
  */
 export async function* packTree(path: string, options: PackOptions): AsyncGenerator<Uint8Array, void> {
   const walk: Walk = { options, seen: new Map() };
   const root = Buffer.from(path);
-  const info = await (options.followLink === true ? stat : lstat)(path, { bigint: true });
   // A stack of our own: a tree may be deeper than the engine's.
   const pending: Pending[] =
-    options.name === undefined ? await childrenOf(root, "") : [{ path: root, name: options.name, info }];
+    options.name === undefined
+      ? await childrenOf(root, "")
+      : [{ path: root, name: options.name, root: { followLink: options.followLink === true } }];
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    const { path: at, name } = next;
-    const found = next.info ?? (await lstat(at, { bigint: true }));
-    yield* packNode(at, name, found, walk);
-    if (found.isDirectory()) for (const child of await childrenOf(at, `${name}/`)) pending.push(child);
+    const found = await look(next, walk);
+    if (found === undefined) continue;
+    try {
+      yield* packNode(next, found, walk);
+    } finally {
+      await found.file?.close();
+    }
+    for (const child of found.children) pending.push(child);
   }
   yield TAR_END;
 }
@@ -51,7 +58,48 @@ export async function* packTree(path: string, options: PackOptions): AsyncGenera
 interface Pending {
   readonly path: Buffer;
   readonly name: string;
-  readonly info?: BigIntStats;
+  /** It is what was asked for. */
+  readonly root?: { readonly followLink: boolean };
+}
+
+/** All that can be missing of it, taken before its first byte is sent. */
+interface Found {
+  readonly info: BigIntStats;
+  readonly type: TarType | undefined;
+  /** The name that the same file went under before. */
+  readonly first: string | undefined;
+  readonly children: readonly Pending[];
+  readonly linkName: string;
+  readonly file: FileHandle | undefined;
+}
+
+/** Undefined where it has gone since its directory was read. */
+async function look(next: Pending, walk: Walk): Promise<Found | undefined> {
+  try {
+    return await lookOrThrow(next, walk);
+  } catch (error) {
+    if (next.root === undefined && hasGone(error)) return undefined;
+    throw error;
+  }
+}
+
+async function lookOrThrow({ path, name, root }: Pending, walk: Walk): Promise<Found> {
+  const follow = root?.followLink === true;
+  const info = await (follow ? stat : lstat)(path, { bigint: true });
+  const type = typeOf(info);
+  const key = info.nlink < 2n || type === "directory" ? undefined : `${info.dev}:${info.ino}`;
+  const first = key === undefined ? undefined : walk.seen.get(key);
+  const found = {
+    info,
+    type,
+    first,
+    children: type === "directory" ? await childrenOf(path, `${name}/`) : [],
+    linkName: type === "symlink" ? (await readlink(path, "buffer")).toString("latin1") : "",
+    file: type === "file" && first === undefined ? await openToRead(path, follow) : undefined,
+  };
+  // Only now: a name that is not packed is no target for links.
+  if (key !== undefined && first === undefined) walk.seen.set(key, name);
+  return found;
 }
 
 /** The last name first: they are taken from the end. */
@@ -67,47 +115,37 @@ async function childrenOf(path: Buffer, prefix: string): Promise<Pending[]> {
     });
 }
 
-async function* packNode(
-  path: Buffer,
-  name: string,
-  info: BigIntStats,
-  walk: Walk,
-): AsyncGenerator<Uint8Array, void> {
-  const type = typeOf(info);
+async function* packNode(next: Pending, found: Found, walk: Walk): AsyncGenerator<Uint8Array, void> {
+  const { path, name } = next;
+  const { info, type, first, linkName, file } = found;
   if (type === undefined) return walk.options.onSkip?.(path.toString(), "sockets are not copied");
-  const first = firstNameOf(info, name, walk);
   if (first !== undefined) {
     yield encodeTarHeader({ ...attributes(info, name), type: "hardlink", linkName: first });
-    return;
+  } else if (file === undefined) {
+    yield encodeTarHeader({ ...attributes(info, name), type, linkName });
+  } else if (next.root !== undefined && (await isUnsized(path, info))) {
+    const data = await readUnsized(file, path);
+    yield encodeTarHeader({ ...attributes(info, name), type, size: data.length });
+    yield data;
+    yield Buffer.alloc(paddingOf(data.length));
+  } else {
+    yield* packFile(file, path, attributes(info, name), Number(info.size));
   }
-  if (type === "file") return yield* packFile(path, name, info);
-  const linkName = type === "symlink" ? (await readlink(path, "buffer")).toString("latin1") : "";
-  yield encodeTarHeader({ ...attributes(info, name), type, linkName });
 }
 
-/** The name under which this inode went before; remembers it at first sight. */
-function firstNameOf(info: BigIntStats, name: string, walk: Walk): string | undefined {
-  if (info.nlink < 2n || info.isDirectory()) return undefined;
-  const key = `${info.dev}:${info.ino}`;
-  const first = walk.seen.get(key);
-  if (first === undefined) walk.seen.set(key, name);
-  return first;
-}
-
-async function* packFile(path: Buffer, name: string, info: BigIntStats): AsyncGenerator<Uint8Array, void> {
-  const size = Number(info.size);
-  const file = await open(path, "r");
-  try {
-    yield encodeTarHeader({ ...attributes(info, name), type: "file", size });
-    for (let at = 0; at < size; ) {
-      const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, size - at));
-      const { bytesRead } = await file.read(buffer, 0, buffer.length, at);
-      if (bytesRead === 0) throw shrunk(path);
-      at += bytesRead;
-      yield buffer.subarray(0, bytesRead);
-    }
-  } finally {
-    await file.close();
+async function* packFile(
+  file: FileHandle,
+  path: Buffer,
+  entry: TarEntry,
+  size: number,
+): AsyncGenerator<Uint8Array, void> {
+  yield encodeTarHeader({ ...entry, size });
+  for (let at = 0; at < size; ) {
+    const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, size - at));
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, at);
+    if (bytesRead === 0) throw shrunk(path);
+    at += bytesRead;
+    yield buffer.subarray(0, bytesRead);
   }
   yield Buffer.alloc(paddingOf(size));
 }

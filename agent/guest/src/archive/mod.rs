@@ -3,5 +3,6 @@
 mod directories;
 pub mod pack;
 mod pax;
+mod source;
 pub mod tar;
 pub mod unpack;

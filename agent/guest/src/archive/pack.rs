@@ -4,34 +4,18 @@ use std::collections::HashMap;
 use std::ffi::CString;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use super::source::{is_kernels_own, names_in, open_file, read_link, read_unsized, unless_gone};
 use super::tar::{BLOCK, END, Entry, Kind};
 
 const PIECE: usize = 64 << 10;
-/// Files of the kernel say that they are empty; so much of one is read to see.
-const MAX_UNSIZED: u64 = 4 << 20;
-/// What holds no files of the root's own (linux/magic.h): proc, sysfs, cgroup2, devpts, mqueue, debugfs, tracefs,
-/// securityfs, bpf, pstore, configfs, binfmt_misc, fusectl.
-const KERNELS_OWN: [i64; 13] = [
-    0x9fa0,
-    0x6265_6572,
-    0x6367_7270,
-    0x1cd1,
-    0x1980_0202,
-    0x6462_6720,
-    0x7472_6163,
-    0x7363_6673,
-    0xcafe_4a11_u32 as i64,
-    0x6165_676c,
-    0x6265_6570,
-    0x4249_4e4d,
-    0x6573_5543,
-];
+/// What is still to be packed: its path, its name in the archive, and what it was when it was looked at.
+type Found = (PathBuf, Vec<u8>, Metadata);
 
-/// Where a path begins in the archive, and what is there.
+/// Where an archive goes, and what it has so far.
 pub struct Packer<W> {
     output: W,
     /// Files with several names, by device and inode: the name they were packed under.
@@ -61,7 +45,8 @@ impl<W: Write> Packer<W> {
         } else {
             path.to_path_buf()
         };
-        if metadata.is_file() && metadata.len() == 0 {
+        // Files of the kernel say that they are empty, or a page, or larger than any disk.
+        if metadata.is_file() && (metadata.len() == 0 || is_kernels_own(&path)) {
             self.unsized_file(&path, &base, &metadata)?;
         } else {
             self.tree(path, base, metadata)?;
@@ -70,36 +55,47 @@ impl<W: Write> Packer<W> {
         self.output.flush()
     }
 
-    /// Walks with a stack of its own: a tree may be deeper than a thread's stack.
+    /// Walks with a stack of its own: a tree may be deeper than a thread's stack. What goes while it walks is left out, as
+    /// tar does it; but for the root, which was asked for.
     fn tree(&mut self, path: PathBuf, name: Vec<u8>, metadata: Metadata) -> io::Result<()> {
-        let mut stack = vec![(path, name, metadata)];
+        let root = self.node(&path, &name, &metadata)?;
+        let mut stack = root.ok_or_else(|| named(&path, io::ErrorKind::NotFound.into()))?;
         while let Some((path, name, metadata)) = stack.pop() {
-            self.one(&path, &name, &metadata)?;
-            if !metadata.is_dir() || is_kernels_own(&path) {
-                continue;
-            }
-            let mut entries = Vec::new();
-            for entry in fs::read_dir(&path)? {
-                entries.push(entry?.file_name());
-            }
-            // The same tree gives the same archive; popped from the end, so the last comes first.
-            entries.sort_by(|one, other| other.cmp(one));
-            for entry in entries {
-                let child = path.join(&entry);
-                match fs::symlink_metadata(&child) {
-                    Ok(metadata) => {
-                        stack.push((child, [&name, &b"/"[..], entry.as_bytes()].concat(), metadata))
-                    }
-                    // Removed since: a running system's files come and go.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(named(&child, error)),
-                }
+            if let Some(children) = self.node(&path, &name, &metadata)? {
+                stack.extend(children);
             }
         }
         Ok(())
     }
 
-    fn one(&mut self, path: &Path, name: &[u8], metadata: &Metadata) -> io::Result<()> {
+    /// Packs one, and gives what is in it, the last one first. None where it has gone: the archive has nothing of it then.
+    fn node(&mut self, path: &Path, name: &[u8], metadata: &Metadata) -> io::Result<Option<Vec<Found>>> {
+        let named_here = |error| named(path, error);
+        // Before its header, which a directory that has gone shall not have.
+        let names = if metadata.is_dir() && !is_kernels_own(path) {
+            match unless_gone(names_in(path)).map_err(named_here)? {
+                Some(names) => names,
+                None => return Ok(None),
+            }
+        } else {
+            Vec::new()
+        };
+        if !self.one(path, name, metadata)? {
+            return Ok(None);
+        }
+        let mut found = Vec::with_capacity(names.len());
+        for entry in names {
+            let child = path.join(&entry);
+            let looked = unless_gone(fs::symlink_metadata(&child)).map_err(|error| named(&child, error))?;
+            if let Some(metadata) = looked {
+                found.push((child, [name, &b"/"[..], entry.as_bytes()].concat(), metadata));
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// False where it has gone since it was looked at.
+    fn one(&mut self, path: &Path, name: &[u8], metadata: &Metadata) -> io::Result<bool> {
         let kind = metadata.file_type();
         let kind = match () {
             () if kind.is_dir() => Kind::Directory,
@@ -109,32 +105,41 @@ impl<W: Write> Packer<W> {
             () if kind.is_block_device() => Kind::BlockDevice,
             () if kind.is_fifo() => Kind::Fifo,
             // A socket is nothing without its process.
-            () => return Ok(()),
+            () => return Ok(true),
         };
-        let mut entry = describe(path, name, kind, metadata).map_err(|error| named(path, error))?;
-        if kind != Kind::Directory && metadata.nlink() > 1 {
-            if let Some(first) = self.links.get(&(metadata.dev(), metadata.ino())) {
-                entry = Entry {
-                    kind: Kind::HardLink,
-                    link: first.clone(),
-                    size: 0,
-                    xattrs: Vec::new(),
-                    ..entry
-                };
-                return self.output.write_all(&entry.encode());
-            }
-            self.links
-                .insert((metadata.dev(), metadata.ino()), entry.path.clone());
-        }
-        if kind == Kind::File {
-            let file = match File::open(path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                opened => opened.map_err(|error| named(path, error))?,
+        let described = unless_gone(describe(path, name, kind, metadata));
+        let Some(entry) = described.map_err(|error| named(path, error))? else {
+            return Ok(false);
+        };
+        let inode = (metadata.dev(), metadata.ino());
+        let has_names = kind != Kind::Directory && metadata.nlink() > 1;
+        if let Some(first) = self.links.get(&inode).filter(|_| has_names) {
+            let again = Entry {
+                kind: Kind::HardLink,
+                link: first.clone(),
+                size: 0,
+                xattrs: Vec::new(),
+                ..entry
             };
-            self.output.write_all(&entry.encode())?;
-            return self.data(file, entry.size).map_err(|error| named(path, error));
+            self.output.write_all(&again.encode())?;
+            return Ok(true);
         }
-        self.output.write_all(&entry.encode())
+        let file = if kind == Kind::File {
+            match unless_gone(open_file(path)).map_err(|error| named(path, error))? {
+                Some(file) => Some(file),
+                None => return Ok(false),
+            }
+        } else {
+            None
+        };
+        if has_names {
+            self.links.insert(inode, entry.path.clone());
+        }
+        self.output.write_all(&entry.encode())?;
+        if let Some(file) = file {
+            self.data(file, entry.size).map_err(|error| named(path, error))?;
+        }
+        Ok(true)
     }
 
     /// Exactly `size` bytes, as the header says: a file that grows is cut. One that shrinks fails the archive: filled
@@ -161,8 +166,7 @@ impl<W: Write> Packer<W> {
     }
 
     fn unsized_file(&mut self, path: &Path, name: &[u8], metadata: &Metadata) -> io::Result<()> {
-        let mut data = Vec::new();
-        File::open(path)?.take(MAX_UNSIZED).read_to_end(&mut data)?;
+        let data = open_file(path).and_then(read_unsized)?;
         let mut entry = describe(path, name, Kind::File, metadata)?;
         entry.size = data.len() as u64;
         self.output.write_all(&entry.encode())?;
@@ -175,18 +179,13 @@ fn named(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-fn is_kernels_own(path: &Path) -> bool {
-    path == Path::new("/dev")
-        || rustix::fs::statfs(path).is_ok_and(|system| KERNELS_OWN.contains(&system.f_type))
-}
-
 fn describe(path: &Path, name: &[u8], kind: Kind, metadata: &Metadata) -> io::Result<Entry> {
     let mut name = name.to_vec();
     if kind == Kind::Directory {
         name.push(b'/');
     }
     let link = if kind == Kind::Symlink {
-        fs::read_link(path)?.into_os_string().into_vec()
+        read_link(path)?
     } else {
         Vec::new()
     };
@@ -232,21 +231,4 @@ fn xattrs(path: &Path, kind: Kind) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_that_shrinks_fails_the_archive_by_its_name() {
-        let path = std::env::temp_dir().join(format!("kiln-shrinks-{}", std::process::id()));
-        fs::write(&path, "0123456789").unwrap();
-        let metadata = fs::symlink_metadata(&path).unwrap();
-        fs::write(&path, "012").unwrap();
-        let mut packer = Packer::new(Vec::new());
-        let error = packer.one(&path, b"it", &metadata).unwrap_err();
-        fs::remove_file(&path).unwrap();
-        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-        let text = error.to_string();
-        assert!(text.contains(path.to_str().unwrap()), "{text}");
-        assert!(text.ends_with("7 of its 10 bytes are gone"), "{text}");
-    }
-}
+mod tests;
