@@ -18,6 +18,7 @@ import {
 import { Code, errnoOf, KilnError } from "../base/errors.js";
 import type { TarEntry } from "../base/tar-format.js";
 import { type DirectoryAttributes, HeldDirectories } from "./held-directories.js";
+import { writeSparsely } from "./sparse-file.js";
 import { readTar, type TarMember } from "./tar-stream.js";
 
 /** PATH_MAX, without its NUL. */
@@ -103,10 +104,7 @@ class Extraction {
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
     const file = await open(path, flags, 0o600);
     try {
-      for await (const chunk of data) {
-        await file.writeFile(chunk);
-        this.#bytes += chunk.byteLength;
-      }
+      this.#bytes += await writeSparsely(file, data);
     } finally {
       await file.close();
     }

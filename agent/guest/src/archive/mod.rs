@@ -4,5 +4,6 @@ mod directories;
 pub mod pack;
 mod pax;
 mod source;
+mod sparse;
 pub mod tar;
 pub mod unpack;

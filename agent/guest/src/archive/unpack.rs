@@ -15,9 +15,8 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::directories::Directories;
+use super::sparse;
 use super::tar::{Entry, Kind, Reader, bad};
-
-const PIECE: usize = 64 << 10;
 
 /// What the host asked for.
 #[derive(Clone, Copy, Debug)]
@@ -241,13 +240,7 @@ impl Unpacker {
                 let flags =
                     OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let file = rustix::fs::openat(parent, name, flags, Mode::from(0o600))?;
-                let mut buffer = vec![0; PIECE];
-                loop {
-                    match reader.read_data(&mut buffer)? {
-                        0 => break,
-                        count => write_all(&file, &buffer[..count])?,
-                    }
-                }
+                sparse::write_data(&file, reader)?;
                 bytes = entry.size;
                 self.adorn(&file, entry)?;
                 rustix::fs::futimens(&file, &times(entry))?;
@@ -342,17 +335,6 @@ impl Unpacker {
         }
         Ok(())
     }
-}
-
-fn write_all(file: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match rustix::io::write(file, bytes) {
-            Ok(count) => bytes = &bytes[count..],
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
 }
 
 fn device(entry: &Entry) -> u64 {

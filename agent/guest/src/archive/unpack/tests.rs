@@ -194,6 +194,30 @@ fn keeps_directories_from_files_and_files_from_directories_when_told() {
 }
 
 #[test]
+fn zeros_take_no_room() {
+    let scratch = Scratch::new("sparse");
+    let mut data = vec![0; (2 << 20) + 5000];
+    data[70_000..70_010].fill(7);
+    let ends = data.len() - 1;
+    for last in [0, 9] {
+        data[ends] = last;
+        let bytes = archive(&[
+            (own("holes", Kind::File), &data),
+            (own("after", Kind::File), b"x"),
+        ]);
+        unpack(&bytes[..], &scratch.0, PLAIN).unwrap();
+        let path = scratch.0.join("holes");
+        assert!(
+            fs::read(&path).unwrap() == data,
+            "the same bytes, zeros at the end too"
+        );
+        let taken = path.metadata().unwrap().blocks() * 512;
+        assert!(taken <= 64 << 10, "{taken} bytes on disk for two pages");
+    }
+    assert_eq!(fs::read(scratch.0.join("after")).unwrap(), b"x");
+}
+
+#[test]
 fn says_which_entry_an_archive_broke_in() {
     let scratch = Scratch::new("cut");
     let bytes = archive(&[
