@@ -14,6 +14,7 @@ import { createFirecrackerDriver, type VmmHandle, type VmmSpec } from "../../src
 import { findProgram } from "../../src/vmm/programs.js";
 import { HELLO, makeTinyGuests, type TinyGuest } from "../fixtures/tiny-guests.js";
 import { answersContract } from "./firecracker-answers.js";
+import { exitsContract } from "./firecracker-exits.js";
 import { tellsWhyItDoesNotStart } from "./firecracker-start.js";
 import { MIB, VmmBench } from "./vmm-bench.js";
 
@@ -172,7 +173,8 @@ describe("a real Firecracker", { skip }, () => {
 
   it("tells why it does not start", () => tellsWhyItDoesNotStart(bench));
 
-  answersContract(() => ({ program: "firecracker", kernel: kernels.idle }));
+  answersContract(() => ({ program: "firecracker", isStandin: false, kernel: kernels.idle }));
+  exitsContract(() => "firecracker");
 
   for (const jailer of [undefined, "jailer"] as const) {
     const whose = jailer === undefined ? "kiln's jail" : "its jailer";

@@ -8,6 +8,7 @@ import { createFirecrackerDriver } from "../../src/vmm/index.js";
 import { installStandin, standinFiles } from "../firecracker-standin/install.js";
 import { defaultKernel } from "../fixtures/assets.js";
 import { answersContract } from "./firecracker-answers.js";
+import { exitsContract } from "./firecracker-exits.js";
 import { tellsWhyItDoesNotStart } from "./firecracker-start.js";
 import { VmmBench } from "./vmm-bench.js";
 
@@ -36,5 +37,6 @@ describe("the stand-in for Firecracker", () => {
   });
 
   // It is the set-up's kernel that starts, and nobody waits for more of it.
-  answersContract(() => ({ program: firecracker, kernel }));
+  answersContract(() => ({ program: firecracker, isStandin: true, kernel }));
+  exitsContract(() => firecracker);
 });

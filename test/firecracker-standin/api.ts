@@ -24,6 +24,7 @@ export interface ApiFacts {
 }
 
 const MAX_BODY_BYTES = 51_200;
+const METHODS = ["GET", "PUT", "PATCH", "DELETE"];
 
 /** PUT of one resource; those with an id have it in the path too. */
 const RESOURCES: Readonly<Record<string, { shape: ShapeName; idField?: string }>> = {
@@ -42,10 +43,33 @@ const RESOURCES: Readonly<Record<string, { shape: ShapeName; idField?: string }>
 /** `ready` holds all answers back until the configuration file's VM has started. */
 export function createApi(vm: Microvm, facts: ApiFacts, ready: Promise<unknown>): Server {
   return createServer((request, response) => {
+    const wrong = refusedByHttp(request);
+    if (wrong !== undefined) return refuseByHttp(response, wrong);
     facts.waits();
     void ready.then(() => answer(vm, facts, request, response));
   });
 }
+
+/** What the real one's HTTP layer refuses before anybody else hears of the call. */
+function refusedByHttp({ method = "", headers }: IncomingMessage): string | undefined {
+  if (!METHODS.includes(method)) return "Invalid HTTP Method.";
+  const size = Number(headers["content-length"] ?? 0);
+  return size > MAX_BODY_BYTES ? tooLong(size) : undefined;
+}
+
+function tooLong(size: number): string {
+  return `Request payload with size ${size} is larger than the limit of ${MAX_BODY_BYTES} allowed by server.`;
+}
+
+/** In the words of that layer: with a line end in the string, which is no JSON. */
+function refuseByHttp(response: ServerResponse, why: string): void {
+  response
+    .writeHead(400, { "content-type": "application/json", connection: "close" })
+    .end(`{ "error": "${why}\nAll previous unanswered requests will be dropped." }`);
+}
+
+/** A body without a length that is too long. */
+class TooLong extends Error {}
 
 async function answer(vm: Microvm, facts: ApiFacts, request: IncomingMessage, response: ServerResponse) {
   try {
@@ -54,6 +78,7 @@ async function answer(vm: Microvm, facts: ApiFacts, request: IncomingMessage, re
     if (result === undefined) response.writeHead(204).end();
     else response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(result));
   } catch (error) {
+    if (error instanceof TooLong) return refuseByHttp(response, error.message);
     const fault_message =
       error instanceof BodyError
         ? `An error occurred when deserializing the json body of a request: ${error.message}.`
@@ -176,7 +201,7 @@ async function readText(request: IncomingMessage): Promise<string> {
   let text = "";
   for await (const chunk of request) {
     text += String(chunk);
-    if (text.length > MAX_BODY_BYTES) throw new ActionError("Request payload is too large");
+    if (text.length > MAX_BODY_BYTES) throw new TooLong(tooLong(text.length));
   }
   return text;
 }

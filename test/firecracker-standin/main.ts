@@ -34,9 +34,13 @@ class Sink {
   }
 }
 
-/** In a jail, absolute paths are below the jail's root, which is also the working directory. */
+/**
+ * In a jailer's jail, absolute paths are below the jail's root, which is also the working directory. Where there is no jail
+ * they are descriptors of ours, which QEMU does not inherit.
+ */
 function inJail(path: string): string {
-  return process.env.FC_STANDIN_ROOT === undefined ? path : path.replace(/^\//, "./");
+  if (process.env.FC_STANDIN_ROOT !== undefined) return path.replace(/^\//, "./");
+  return path.replace(/^\/proc\/self\//, `/proc/${process.pid}/`);
 }
 
 /** The fields of bodies that hold paths. */
