@@ -205,6 +205,50 @@ describe("publishPort", () => {
     assert.equal(String((await once(third, "data"))[0]), "y");
   });
 
+  it("takes room from clients that have said all and hear nothing, and from no other", async (t) => {
+    t.mock.timers.enable({ apis: ["Date"], now: 0 });
+    const guests: Socket[] = [];
+    const ends: Promise<unknown>[] = [];
+    const dial = await guest((socket) => {
+      guests.push(socket);
+      ends.push(once(socket, "end"));
+      socket.resume().write("x");
+    });
+    const port = await publish(TCP, dial, { maxConnections: 2 });
+    const open = async () => {
+      const socket = client(port);
+      assert.equal(String((await once(socket, "data"))[0]), "x");
+      return socket;
+    };
+    /** One that has said all, as the guest has heard. */
+    const halfClosed = async () => {
+      const socket = await open();
+      socket.end();
+      await ends.at(-1);
+      return socket;
+    };
+    const [first, second] = [await halfClosed(), await halfClosed()];
+    t.mock.timers.tick(9_000);
+    assert.equal(
+      await fate(client(port)),
+      "ECONNRESET",
+      "a client that waits for its answer keeps its place",
+    );
+    guests[0]?.write("y");
+    assert.equal(String((await once(first, "data"))[0]), "y");
+    t.mock.timers.tick(2_000);
+    const gone = fate(second);
+    const third = await open();
+    assert.equal(await gone, "ECONNRESET", "the one to which nothing moves goes");
+    t.mock.timers.tick(100_000);
+    const quiet = fate(first);
+    const fourth = await open();
+    assert.equal(await quiet, "ECONNRESET");
+    t.mock.timers.tick(100_000);
+    assert.equal(await fate(client(port)), "ECONNRESET", "who may still speak keeps its place");
+    assert.deepEqual([third.destroyed, fourth.destroyed, port.active], [false, false, 2]);
+  });
+
   it("names the address where the port is in use", async () => {
     for (const mapping of [TCP, UDP]) {
       const first = await publish(mapping, await guest((socket) => socket.end()));
