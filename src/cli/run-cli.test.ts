@@ -494,6 +494,7 @@ describe("without kilnd", () => {
       info.stdout,
       /Daemon: not running \(connect to kilnd at \/nonexistent\/kiln\.sock: there is no such/,
     );
+    assert.match(info.stdout, /\n`kiln ps` starts it, .*; `kiln doctor` looks at this host without it\.\n$/);
     const version = await kiln(["version", "--format", "{{.daemon}}|{{.client.apiVersion}}"], { host });
     assert.equal(version.stdout, "|kiln.v1\n");
   });

@@ -10,6 +10,7 @@ import { newId } from "../../src/base/ids.js";
 import { isAlive, signalProcess } from "../../src/base/processes.js";
 import { delay } from "../../src/base/runtime.js";
 import type { DiskSpec, VmmDriver, VmmHandle, VmmSpec } from "../../src/vmm/index.js";
+import type { ConfinerOptions } from "../../src/vmm/jail/confiner.js";
 import { GuestShell, makeTestGuest, type TestGuest } from "../fixtures/vmm-guest.js";
 
 export const MIB = 1024 * 1024;
@@ -18,8 +19,13 @@ export const MIB = 1024 * 1024;
  * Makes the driver under test anew, as a later kilnd would.
  *
  * @param netguard default: the one that set-up built
+ * @param confinement default: this host's
  */
-export type DriverFactory = (cacheDirectory: string, netguard?: string) => VmmDriver;
+export type DriverFactory = (
+  cacheDirectory: string,
+  netguard?: string,
+  confinement?: ConfinerOptions,
+) => VmmDriver;
 
 export class VmmBench implements AsyncDisposable {
   readonly root: string;

@@ -24,8 +24,8 @@ const jailer = await installJailer(directory);
 /** @param jailer absent: kiln's own jail */
 function standin(jailer?: string): DriverFactory {
   const standing = { firecracker, firecrackerFiles, jailer, trustFirecracker: true };
-  return (cacheDirectory, netguard = netguardPath()) =>
-    createFirecrackerDriver({ ...standing, cacheDirectory, netguard });
+  return (cacheDirectory, netguard = netguardPath(), confinement = {}) =>
+    createFirecrackerDriver({ ...standing, ...confinement, cacheDirectory, netguard });
 }
 
 vmmContract("firecracker (stand-in)", standin());

@@ -10,11 +10,11 @@ import { deferred } from "../../src/base/runtime.js";
 import { createQemuDriver } from "../../src/vmm/index.js";
 import { netguardPath, passtPath } from "../fixtures/assets.js";
 import { vmmContract } from "./vmm.js";
-import { MIB, shellOf, VmmBench } from "./vmm-bench.js";
+import { type DriverFactory, MIB, shellOf, VmmBench } from "./vmm-bench.js";
 import { passtContract } from "./vmm-passt.js";
 
-const makeDriver = (cacheDirectory: string, netguard = netguardPath()) =>
-  createQemuDriver({ cacheDirectory, netguard, passt: passtPath() });
+const makeDriver: DriverFactory = (cacheDirectory, netguard = netguardPath(), confinement = {}) =>
+  createQemuDriver({ ...confinement, cacheDirectory, netguard, passt: passtPath() });
 
 vmmContract("qemu", makeDriver);
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describe } from "node:test";
 import type { DriverFactory } from "./vmm-bench.js";
 import { channelContract } from "./vmm-channel.js";
+import { confinementContract } from "./vmm-confinement.js";
 import { consoleContract } from "./vmm-console.js";
 import { endContract } from "./vmm-end.js";
 import { machineContract } from "./vmm-machine.js";
@@ -20,6 +21,7 @@ export function vmmContract(name: string, makeDriver: DriverFactory): void {
     endContract(makeDriver);
     reattachContract(makeDriver);
     privilegesContract(makeDriver);
+    confinementContract(makeDriver);
     networkContract(makeDriver, (directory) => makeDriver(directory, join(directory, "no-such-library.so")));
   });
 }
