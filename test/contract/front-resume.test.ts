@@ -217,6 +217,44 @@ for (const [name, command] of [
       assert.deepEqual([code, stderr], [125, "kiln: it is not known there any more\nhint: look\n"]);
     });
 
+    it("is refused at once where kilnd answers that the guest is silent: that is no outage of kilnd", async () => {
+      const silent = (reason: string) =>
+        async function* (): AsyncGenerator<ExecAnswer> {
+          if (reason !== "")
+            throw refusal(Code.Unavailable, `VM web does not answer (${reason})`, reason, "look");
+          yield started();
+        };
+      for (const reason of ["agent-unreachable", "guest-unavailable"]) {
+        answer(silent(reason));
+        const never = answer(silent(reason));
+        const [code, , stderr] = await start("exec", "web", "x").ended;
+        assert.deepEqual([code, stderr], [125, `kiln: VM web does not answer (${reason})\nhint: look\n`]);
+        assert.equal(never.asked.length, 0, "it is not asked again");
+        kilnd.execScripts.length = 0;
+      }
+    });
+
+    it("goes on where the guest is silent for a moment after its connection was cut", async () => {
+      answer(async function* () {
+        yield started();
+        yield output("one ", 4n);
+        yield* silence();
+      });
+      answer(async function* () {
+        if (kilnd.execScripts.length > 0) throw refusal(Code.Unavailable, "not yet", "agent-unreachable");
+        yield started();
+      });
+      answer(async function* () {
+        yield started();
+        yield output("two", 7n);
+        yield exit(3);
+      });
+      const { child, ended } = start("exec", "web", "x");
+      await once(child.stdout ?? child, "data");
+      kilnd.cutConnections();
+      assert.deepEqual(await ended, [3, "one two", ""]);
+    });
+
     it("says why its VM stands still, and ends at a signal then", async () => {
       const first = answer(async function* () {
         yield started();

@@ -21,11 +21,13 @@ const MAX_HEADERS: u32 = 16 << 10;
 const MAX_REFUSAL: usize = 64 << 10;
 /// The member of a call's last message that says that it failed.
 const ERROR: &[u8] = b"\"error\"";
-/// Reasons of what is gone for the moment, as `src/sdk/outage.ts` has them.
-const PASSING: [&str; 3] = ["agent-unreachable", "guest-unavailable", "unavailable"];
+/// Reasons of what is gone for the moment, as `src/sdk/outage.ts` has them: a guest that is silent while kilnd answers, ...
+const SILENT: [&str; 2] = ["agent-unreachable", "guest-unavailable"];
+/// ... and kilnd itself.
+const GONE: &str = "unavailable";
 
 /// How a call ended: for one that should have brought more before, why it did not.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed {
     /// HTTP's; 0 where the connection was lost, or spoke no Connect.
     pub status: u16,
@@ -60,8 +62,14 @@ impl Failed {
 
     /// kilnd, or its way to the guest, is gone for the moment: nothing was refused.
     pub fn is_outage(&self) -> bool {
-        let passes = |said: Refusal| said.code == "unavailable" && PASSING.contains(&said.reason.as_str());
-        self.is_lost || self.refusal().is_some_and(passes)
+        let gone = |said: Refusal| said.code == "unavailable" && said.reason == GONE;
+        self.is_lost || self.is_guest_silent() || self.refusal().is_some_and(gone)
+    }
+
+    /// kilnd answers, but a guest's agent does not: trying again helps who was cut off, and nobody else.
+    pub fn is_guest_silent(&self) -> bool {
+        let silent = |said: Refusal| said.code == "unavailable" && SILENT.contains(&said.reason.as_str());
+        self.refusal().is_some_and(silent)
     }
 
     /// kilnd has answered to the end, and that with an error.
@@ -242,6 +250,20 @@ mod tests {
         assert_eq!(of(0, ""), (false, false));
     }
 
+    /// 0a 11 "agent-unreachable"
+    const SILENT_GUEST: &str = r#"{"error":{"code":"unavailable","details":[{"type":"kiln.v1.ErrorInfo","value":"ChFhZ2VudC11bnJlYWNoYWJsZQ"}]}}"#;
+
+    #[test]
+    fn tells_a_silent_guest_from_a_kilnd_that_is_gone() {
+        let of = |status, body: &'static str| {
+            answered(status, Bytes::from_static(body.as_bytes())).is_guest_silent()
+        };
+        assert!(of(200, SILENT_GUEST));
+        assert!(!of(200, r#"{"error":{"code":"unavailable"}}"#));
+        assert!(!of(0, SILENT_GUEST));
+        assert!(!Failed::lost().is_guest_silent());
+    }
+
     #[test]
     fn tells_what_is_gone_for_the_moment_from_what_was_refused() {
         let of =
@@ -250,6 +272,7 @@ mod tests {
         assert!(!Failed::nonsense().is_outage());
         assert!(of(200, r#"{"error":{"code":"unavailable"}}"#));
         assert!(of(503, r#"{"code":"unavailable"}"#));
+        assert!(of(200, SILENT_GUEST));
         // "vm-ended"
         assert!(!of(
             200,

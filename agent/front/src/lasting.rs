@@ -82,7 +82,8 @@ impl<'a, P: Program> Lasting<'a, P> {
     fn can_go_on(&self, failed: &Failed) -> bool {
         match self.state.borrow().resumable {
             Some(true) => failed.is_outage() || failed.status == 0,
-            None => failed.is_outage(),
+            // Nothing has begun that could go on: kilnd's word for a guest that is silent is all there is to say.
+            None => failed.is_outage() && !failed.is_guest_silent(),
             Some(false) => false,
         }
     }
@@ -96,6 +97,7 @@ impl<'a, P: Program> Lasting<'a, P> {
     ) -> Result<End<P::Exit>, Failed> {
         let mut outage = Outage::begin();
         let mut ask_start = false;
+        let mut silent = Some(&cause).filter(|failed| failed.is_guest_silent()).cloned();
         loop {
             let reached = tokio::select! {
                 () = self.gather(inputs) => return Ok(End::Left(INTERRUPTED)),
@@ -103,10 +105,11 @@ impl<'a, P: Program> Lasting<'a, P> {
             };
             let stream = match reached {
                 Ok(stream) => stream,
-                Err(Miss::Deserted) => return Ok(End::Deserted(cause)),
+                Err(Miss::Deserted) => return Ok(given_up(cause, silent)),
                 Err(Miss::Refused) => return Ok(End::Failed(cause)),
             };
             let Ok(connection) = Connection::open(stream).await else {
+                silent = None;
                 continue;
             };
             let ask = if ask_start {
@@ -125,7 +128,7 @@ impl<'a, P: Program> Lasting<'a, P> {
                 Some(said) if P::is_unknown(&said) && !ask_start => ask_start = true,
                 // A kilnd of before all this: what was lost is lost.
                 Some(said) if said.code == "invalid_argument" => return Ok(End::Failed(cause)),
-                _ if failed.is_outage() => {}
+                _ if failed.is_outage() => silent = Some(failed).filter(Failed::is_guest_silent),
                 _ => return Ok(End::Failed(failed)),
             }
         }
@@ -328,5 +331,27 @@ impl<'a, P: Program> Lasting<'a, P> {
             // The writer has failed, which ends all of this.
             pending().await
         }
+    }
+}
+
+/// What an outage without end was: kilnd's, or, by kilnd's last word, a guest's that does not answer.
+fn given_up<E>(cause: Failed, silent: Option<Failed>) -> End<E> {
+    silent.map_or(End::Deserted(cause), End::Failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_at_the_end_of_an_outage_whose_it_was() {
+        let silent = Failed {
+            status: 200,
+            ..Failed::nonsense()
+        };
+        let end: End<()> = given_up(Failed::lost(), Some(silent));
+        assert!(matches!(end, End::Failed(Failed { status: 200, .. })));
+        let end: End<()> = given_up(Failed::lost(), None);
+        assert!(matches!(end, End::Deserted(failed) if failed.is_lost));
     }
 }
