@@ -1,9 +1,10 @@
 // A lock that names its holder by pid and start time, so that a dead holder is told from a living one whatever pid was
-// used again. It is a symbolic link whose target is the name: made in one step, and a disk without a free byte still
-// has room for it.
+// used again. It is a file with the name in it, put in place by a hard link in one step: the first release wrote and read
+// the same, so that one which comes back by a downgrade tells a dead holder too. On a disk without a free byte it is a
+// symbolic link whose target is the name.
 
 import { createHash } from "node:crypto";
-import { readFile, readlink, rename, rm, symlink } from "node:fs/promises";
+import { link, readFile, readlink, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { errnoOf, KilnError } from "./errors.js";
 import { tempNameFor } from "./files.js";
 import { identifyProcess, isAlive, type ProcessId } from "./processes.js";
@@ -28,7 +29,12 @@ const LOOK_MS = 5;
 export async function lockFile(path: string, inUse: InUse, self?: ProcessId): Promise<FileLock> {
   const me = self ?? (await identifyProcess(process.pid));
   if (me === undefined) throw new Error("this process has no start time");
-  await acquire(path, { mine: nameOf(me), inUse }, 0);
+  const claim = new Claim(path, nameOf(me), inUse);
+  try {
+    await acquire(path, claim, 0);
+  } finally {
+    await claim.dispose();
+  }
   return { release: () => releaseLock(path, me) };
 }
 
@@ -51,18 +57,57 @@ export async function namedHolder(path: string): Promise<ProcessId | undefined> 
   return parseHolder((await readName(path)) ?? "");
 }
 
-interface Claim {
-  /** Our name, as the link's target. */
-  readonly mine: string;
+/** What we hold a lock by, once one is ours. */
+class Claim {
   readonly inUse: InUse;
+  readonly #mine: string;
+  readonly #path: string;
+  #file: Promise<boolean> | undefined;
+
+  constructor(path: string, mine: string, inUse: InUse) {
+    this.#path = tempNameFor(path);
+    this.#mine = mine;
+    this.inUse = inUse;
+  }
+
+  /** @returns false where something is there already */
+  async put(path: string): Promise<boolean> {
+    this.#file ??= writeFile(this.#path, `${this.#mine}\n`, { flag: "wx", mode: 0o600 }).then(
+      () => true,
+      () => false,
+    );
+    // No room, or a file system without hard links: a symbolic link needs neither, and says what else is wrong.
+    if ((await this.#file) && (await isPut(() => link(this.#path, path)).catch(() => false))) return true;
+    try {
+      return await isPut(() => symlink(this.#mine, path));
+    } catch (error) {
+      throw KilnError.from(error, `lock ${path}`);
+    }
+  }
+
+  async dispose(): Promise<void> {
+    if (this.#file !== undefined) await rm(this.#path, { force: true });
+  }
+}
+
+/** Neither link(2) nor symlink(2) ever replaces what is there. */
+async function isPut(put: () => Promise<void>): Promise<boolean> {
+  try {
+    await put();
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "EEXIST") return false;
+    throw error;
+  }
 }
 
 async function acquire(path: string, claim: Claim, depth: number): Promise<void> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    // symlink(2) is the atomic step: it never replaces what is there.
-    if (await linked(claim.mine, path)) return;
     const seen = await readName(path);
-    if (seen === undefined) continue;
+    if (seen === undefined) {
+      if (await claim.put(path)) return;
+      continue;
+    }
     const holder = parseHolder(seen);
     if (holder !== undefined && (await isAlive(holder))) throw claim.inUse(holder);
     if (depth < MOST_DEPTH && (await takeOver(path, seen, claim, depth))) return;
@@ -82,7 +127,7 @@ async function takeOver(path: string, seen: string, claim: Claim, depth: number)
   try {
     if ((await readName(path)) !== seen) return false;
     const replacement = tempNameFor(path);
-    await linked(claim.mine, replacement);
+    await claim.put(replacement);
     await rename(replacement, path);
     return true;
   } finally {
@@ -90,17 +135,7 @@ async function takeOver(path: string, seen: string, claim: Claim, depth: number)
   }
 }
 
-async function linked(name: string, path: string): Promise<boolean> {
-  try {
-    await symlink(name, path);
-    return true;
-  } catch (error) {
-    if (errnoOf(error) === "EEXIST") return false;
-    throw KilnError.from(error, `lock ${path}`);
-  }
-}
-
-/** Undefined where there is no lock. The first release wrote files. */
+/** Undefined where there is no lock. */
 async function readName(path: string): Promise<string | undefined> {
   try {
     return await readlink(path).catch((error: unknown) => {
@@ -113,8 +148,9 @@ async function readName(path: string): Promise<string | undefined> {
   }
 }
 
+/** `startTime` as the first release compares it, `start` with the boot. */
 function nameOf({ pid, startTime }: ProcessId): string {
-  return JSON.stringify({ pid, startTime });
+  return JSON.stringify({ pid, startTime: startTime.replace(/b.*/, ""), start: startTime });
 }
 
 /** Undefined where it is damaged: then nobody holds it. */
@@ -122,7 +158,8 @@ function parseHolder(text: string): ProcessId | undefined {
   try {
     const value: unknown = JSON.parse(text);
     if (typeof value !== "object" || value === null) return undefined;
-    const { pid, startTime } = value as Record<string, unknown>;
+    const { pid, startTime: ticks, start } = value as Record<string, unknown>;
+    const startTime = typeof start === "string" ? start : ticks;
     return typeof pid === "number" && typeof startTime === "string" ? { pid, startTime } : undefined;
   } catch {
     return undefined;

@@ -62,13 +62,10 @@ async function start(config: Config, env: NodeJS.ProcessEnv, log: Logger, steps:
   await makeDirectory(cacheOf(paths));
   // Kernels are built below it by a user without privileges.
   if (process.getuid?.() === 0) await chmod(cacheOf(paths), 0o711);
-  const lock = await lockRoot(paths.data);
-  steps.push("unlock the data root", () => lock.release());
-  const runLock = await lockRunRoot(paths.run);
-  steps.push("unlock the run root", () => runLock.release());
+  const warnings = await lockRoots(paths, log, steps);
 
   const host = await readHost();
-  const facts = factsOf(config, paths);
+  const facts = factsOf(config, paths, warnings);
   const settings = toEngineSettings(config, host.facts.cpus);
   const engine = new Engine({
     dataRoot: paths.data,
@@ -98,6 +95,29 @@ async function start(config: Config, env: NodeJS.ProcessEnv, log: Logger, steps:
   steps.push("leave the clients to the next kilnd", async () => engine.leave());
   log.info("kilnd listens", { socket: listening.path, data: paths.data, version: facts.version });
   return listening.path;
+}
+
+/** @returns what a user should know of the locks */
+async function lockRoots({ data, run }: KilnPaths, log: Logger, steps: UndoStack): Promise<string[]> {
+  const lock = await lockRoot(data);
+  steps.push("unlock the data root", () => lock.release());
+  const runLock = await lockRunRoot(run, data);
+  steps.push("unlock the run root", () => runLock.release());
+  const warnings: string[] = [];
+  for (const [path, { flaw }] of [
+    [data, lock],
+    [run, runLock],
+  ] as const) {
+    if (flaw === undefined) continue;
+    log.warn("the kernel can't lock a root here: another kilnd in a container would not be seen", {
+      path,
+      why: flaw,
+    });
+    warnings.push(
+      `${path} is not locked in the kernel (a second kilnd in a container would not be kept out): ${flaw}`,
+    );
+  }
+  return warnings;
 }
 
 function pathsOf(config: Config, env: NodeJS.ProcessEnv): KilnPaths {
@@ -167,7 +187,7 @@ function roomOptions(
   };
 }
 
-function factsOf(config: Config, paths: KilnPaths): DaemonFacts {
+function factsOf(config: Config, paths: KilnPaths, warnings: readonly string[]): DaemonFacts {
   const version = packageVersion();
   return {
     version,
@@ -180,6 +200,6 @@ function factsOf(config: Config, paths: KilnPaths): DaemonFacts {
       const { value = "", origin = "default" } = config.get(name) ?? {};
       return { name, value: origin === "default" ? byDefault : value, origin };
     }),
-    warnings: [],
+    warnings,
   };
 }

@@ -2,10 +2,11 @@
 // sockets and kilnd's log all lie on that disk.
 
 import assert from "node:assert/strict";
-import { mkdtemp, readlink, rm, statfs } from "node:fs/promises";
+import { mkdtemp, rm, statfs } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { namedHolder } from "../../src/base/lock-file.js";
 import { busyboxImage } from "../fixtures/busybox-image.js";
 import { mountSmallDisk } from "../fixtures/hostile/small-disk.js";
 import { eventually, type RunResult, run, TestKiln, TYPESCRIPT } from "./harness.js";
@@ -34,9 +35,9 @@ describe("kilnd without a free byte", { skip: typeof disk === "string" ? disk : 
 
   /** Ends the kilnd that a client has started. */
   async function endDaemon(): Promise<void> {
-    const holder = await readlink(join(root, "data/kilnd.lock")).catch(() => undefined);
+    const holder = await namedHolder(join(root, "data/kilnd.lock"));
     if (holder === undefined) return;
-    const { pid } = JSON.parse(holder) as { pid: number };
+    const { pid } = holder;
     process.kill(pid, "SIGKILL");
     await eventually("kilnd has ended", async () => {
       try {

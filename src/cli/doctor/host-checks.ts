@@ -1,9 +1,10 @@
 // The host: processor, Node, memory, disk, and the places where kiln keeps things.
 
 import { existsSync } from "node:fs";
-import { access, constants, readFile, statfs } from "node:fs/promises";
-import { dirname } from "node:path";
+import { access, constants, mkdtemp, readFile, rmdir, statfs } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { KilnError } from "../../base/errors.js";
+import { lockInKernel } from "../../base/kernel-lock.js";
 import { kilnPaths, MAX_SOCKET_PATH } from "../../base/paths.js";
 import { makeTrustedDirectory } from "../../base/trusted-path.js";
 import { formatMemory, formatSize } from "../../base/units.js";
@@ -62,6 +63,26 @@ export async function checkDisk(env: NodeJS.ProcessEnv, uid: number): Promise<Fi
   return free < GIB
     ? failure("disk", found, "free at least 1 GB, or set KILN_ROOT to a larger disk")
     : warning("disk", found, "images take gigabytes: free some, or set KILN_ROOT to a larger disk");
+}
+
+/** Whether one kilnd can keep another one out that sees none of its processes (of a container): tried where data is. */
+export async function checkLocks(env: NodeJS.ProcessEnv, uid: number, program?: string): Promise<Finding> {
+  const place = existingParent(kilnPaths(env, uid).data);
+  const directory = await mkdtemp(join(place, ".kiln-doctor-")).catch(() => undefined);
+  // What keeps it from being written another line says.
+  if (directory === undefined) return ok("locks", `not tried: ${place} can't be written`);
+  try {
+    const lock = await lockInKernel(directory, program);
+    await lock?.release();
+    if (lock?.flaw === undefined) return ok("locks", `flock works on ${place}`);
+    return warning(
+      "locks",
+      `the kernel locks nothing on ${place}: ${lock.flaw}`,
+      "install util-linux, and keep KILN_ROOT on a file system with flock: else a second kilnd in a container is not kept out",
+    );
+  } finally {
+    await rmdir(directory);
+  }
 }
 
 function existingParent(path: string): string {

@@ -7,6 +7,7 @@ import { type Finding, failure, ok, warning } from "../doctor/check.js";
 import {
   checkDisk,
   checkDns,
+  checkLocks,
   checkMemory,
   checkNode,
   checkPlatform,
@@ -56,6 +57,7 @@ async function examine(context: Context): Promise<Finding[]> {
     checkMemory(),
     checkDisk(env, uid),
     checkSocket(socket),
+    checkLocks(env, uid),
     checkQemu(env),
     checkKvm(),
     checkFirecracker(env),
