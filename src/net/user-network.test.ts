@@ -13,6 +13,30 @@ describe("planUserNetwork", () => {
     assert.deepEqual(plan.dns, { servers: ["10.0.2.3"], search: ["lan"], options: ["ndots:1"] });
   });
 
+  const rows: [string, string[], string[]][] = [
+    ["one server", ["192.0.2.1"], []],
+    ["three", ["192.0.2.1", "192.0.2.2", "192.0.2.3"], ["192.0.2.2", "192.0.2.3"]],
+    ["a local one and others", ["127.0.0.1", "192.0.2.1", "192.0.2.2"], ["192.0.2.1", "192.0.2.2"]],
+    [
+      "several with IPv6, which guests do not have",
+      ["2001:db8::1", "192.0.2.1", "::1", "192.0.2.2"],
+      ["192.0.2.2"],
+    ],
+    [
+      "others that a guest does not reach",
+      ["192.0.2.1", "127.0.0.53", "169.254.169.253", "168.63.129.16", "10.0.2.3", "192.0.2.2"],
+      ["192.0.2.2"],
+    ],
+    ["the same again", ["192.0.2.1", "192.0.2.1", "192.0.2.2"], ["192.0.2.2"]],
+    ["none", [], []],
+  ];
+  for (const [what, servers, others] of rows) {
+    it(`gives the guest of a host with ${what} the forwarder and all others that it can ask`, () => {
+      const { dns } = planUserNetwork("a".repeat(64), { ...HOST, servers });
+      assert.deepEqual(dns.servers, ["10.0.2.3", ...others]);
+    });
+  }
+
   it("prefers the resolvers that the user names", () => {
     assert.deepEqual(planUserNetwork("a".repeat(64), HOST, ["9.9.9.9"]).dns.servers, ["9.9.9.9"]);
   });

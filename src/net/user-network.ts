@@ -3,6 +3,7 @@
 // (docs/design/0007-user-network.md).
 
 import { createHash } from "node:crypto";
+import { isIPv4 } from "node:net";
 import type { HostDns } from "./host-dns.js";
 
 export interface UserNetworkPlan {
@@ -19,13 +20,17 @@ export interface UserNetworkPlan {
 export const GUEST_ADDRESS = "10.0.2.15";
 export const GUEST_PREFIX = 24;
 export const GATEWAY = "10.0.2.2";
-/** Forwards to the host's resolver, wherever that is, the host's loopback included. */
+/** Forwards to the host's first resolver with IPv4, wherever that is, the host's loopback included. */
 export const DNS_FORWARDER = "10.0.2.3";
+/** resolv.conf(5): more are ignored. */
+const MOST_SERVERS = 3;
+/** Clouds' metadata services that are not link-local (agent/netguard). */
+const CLOSED: ReadonlySet<string> = new Set(["100.100.100.200", "168.63.129.16"]);
 /** Where the VMM's card carries it: large packets meet no wire, and cost a guest less than many small ones. */
 const MTU = 65_520;
 
 /**
- * @param host for the search domains; its servers are behind the forwarder
+ * @param host its first server is behind the forwarder; the others are asked where the guest can reach them
  * @param servers of the user's choice, instead of the forwarder
  */
 export function planUserNetwork(
@@ -40,11 +45,23 @@ export function planUserNetwork(
     gateway6: "",
     mtu: MTU,
     dns: {
-      servers: servers.length > 0 ? [...servers] : [DNS_FORWARDER],
+      servers: servers.length > 0 ? [...servers] : [DNS_FORWARDER, ...othersOf(host.servers)],
       search: host.search,
       options: host.options,
     },
   };
+}
+
+/** The forwarder stands for one server only, so the guest asks the others itself. Without IPv6, which it does not have. */
+function othersOf(servers: readonly string[]): string[] {
+  const behindForwarder = servers.find((server) => isIPv4(server) && server !== "0.0.0.0");
+  const others = servers.filter((server) => server !== behindForwarder && isReachable(server));
+  return [...new Set(others)].slice(0, MOST_SERVERS - 1);
+}
+
+/** Not what the guard keeps from guests, and not in the guest's own little net, where somebody else would answer. */
+function isReachable(server: string): boolean {
+  return isIPv4(server) && !/^(?:0|127|169\.254|10\.0\.2)\./.test(server) && !CLOSED.has(server);
 }
 
 /** Stable for a VM's life: locally administered, unicast. */
