@@ -119,6 +119,19 @@ describe("VmService", () => {
     assert.ok(world.vmms[0]?.guest.calls.includes("stop 15 0"));
   });
 
+  it("changes a lifetime, and nothing where nothing is asked", async () => {
+    const { id } = await createVm();
+    await vms.startVm({ vm: id });
+    const longer = (await vms.updateVm({ vm: id, lifetimeMs: 3_600_000n })).vm;
+    assert.equal(longer?.config?.lifetimeMs, 3_600_000n);
+    assert.ok(longer?.status?.expiresAt);
+    const none = (await vms.updateVm({ vm: id, lifetimeMs: 0n })).vm;
+    assert.deepEqual([none?.config?.lifetimeMs, none?.status?.expiresAt], [0n, undefined]);
+    await assert.rejects(vms.updateVm({ vm: id }), failsWith(Code.InvalidArgument, "nothing-to-change"));
+    const endless = vms.updateVm({ vm: id, lifetimeMs: 2n ** 60n });
+    await assert.rejects(endless, failsWith(Code.InvalidArgument, "bad-lifetime"));
+  });
+
   it("pauses and unpauses", async () => {
     const { id } = await createVm();
     await vms.startVm({ vm: id });

@@ -53,6 +53,12 @@ export function createVmService(engine: Engine): ServiceImpl<typeof VmService> {
       await engine.verbs.unpause(entry);
       return done(entry);
     },
+    async updateVm({ vm, lifetimeMs }) {
+      const entry = engine.find(vm);
+      if (lifetimeMs === undefined) throw nothingToChange(entry.name);
+      await engine.verbs.setLifetime(entry, Number(lifetimeMs));
+      return done(entry);
+    },
     async removeVm({ vm, force }) {
       const entry = engine.find(vm);
       await engine.verbs.remove(entry, force);
@@ -137,4 +143,11 @@ function toPullPolicy(word: string): PullPolicy {
 
 function missing(what: string): KilnError {
   return new KilnError(Code.InvalidArgument, `the request holds no ${what}`, { reason: "bad-request" });
+}
+
+function nothingToChange(name: string): KilnError {
+  return new KilnError(Code.InvalidArgument, `change VM ${name}: the request names nothing to change`, {
+    reason: "nothing-to-change",
+    hint: "what can be changed is lifetime_ms",
+  });
 }

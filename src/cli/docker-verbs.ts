@@ -30,7 +30,6 @@ const INSTEAD: Readonly<Record<string, string>> = {
   stack: "kiln has no swarm; start each VM with `kiln run`",
   swarm: "kiln runs VMs on one host",
   top: "use `kiln exec VM ps aux`, or `kiln stats` for what VMs use",
-  update: "a VM keeps its size and its policy; make another with `kiln run`",
   volume: "kiln has no volumes yet; copy files with `kiln cp`, or put them into the image",
 };
 

@@ -28,6 +28,7 @@ export const VERBS: readonly Verb[] = [
   verb("kill", "VMs", "End VMs at once, or send their program a signal", () => import("./verbs/kill.js")),
   verb("pause", "VMs", "Halt the CPUs of VMs", () => import("./verbs/pause.js")),
   verb("unpause", "VMs", "Let paused VMs go on", () => import("./verbs/unpause.js")),
+  verb("update", "VMs", "Change the lifetime of VMs", () => import("./verbs/update.js")),
   verb("rm", "VMs", "Remove VMs and their disks", () => import("./verbs/rm.js"), ["vm remove"]),
   verb("ps", "VMs", "List VMs", () => import("./verbs/ps.js"), ["vm ls", "vm list"]),
   verb(

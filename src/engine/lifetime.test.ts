@@ -117,10 +117,38 @@ describe("a lifetime", () => {
     assert.equal(entry.status.restartAt, undefined);
   });
 
+  it("can be given, moved and taken away while the VM runs, and holds over a new kilnd", async () => {
+    const { entry } = await started({});
+    await engine.verbs.setLifetime(entry, HOUR);
+    const first = Date.parse(entry.status.expiresAt ?? "");
+    world.clockAheadMs = HOUR / 2;
+    await engine.verbs.setLifetime(entry, HOUR);
+    assert.ok(Date.parse(entry.status.expiresAt ?? "") >= first + HOUR / 2, "from now");
+    const same = await later(HOUR / 2);
+    assert.equal(same.state, "running");
+    await engine.verbs.setLifetime(same, 0);
+    const kept = await later(10 * HOUR);
+    assert.deepEqual([kept.state, kept.status.expiresAt], ["running", undefined]);
+    await engine.verbs.setLifetime(kept, 1);
+    await ended(kept);
+    assert.equal(kept.status.reason, LIFETIME_OVER);
+  });
+
+  it("of a VM that does not run counts from its start", async () => {
+    const entry = await engine.create({ config: configOf({}), pull: "missing" });
+    await engine.verbs.setLifetime(entry, HOUR);
+    assert.equal(entry.status.expiresAt, undefined);
+    await engine.verbs.start(entry);
+    assert.ok(entry.status.expiresAt);
+  });
+
   it("is refused where it is no time", async () => {
     for (const lifetimeMs of [-1, Number.NaN, 1e15]) {
       const creating = engine.create({ config: configOf({ lifetimeMs }), pull: "missing" });
       await assert.rejects(creating, (error) => hasReason(error, "bad-lifetime"));
+      const { entry } = await started({});
+      const changing = engine.verbs.setLifetime(entry, lifetimeMs);
+      await assert.rejects(changing, (error) => hasReason(error, "bad-lifetime"));
     }
   });
 });

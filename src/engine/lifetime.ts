@@ -1,10 +1,12 @@
-// VMs that end by themselves: a lifetime is counted from the start and kept as the moment of its end, so that neither a
-// new kilnd nor a reboot of the guest changes it.
+// VMs that end by themselves: a lifetime is counted from the start, or from when it was changed, and kept as the moment of
+// its end, so that neither a new kilnd nor a reboot of the guest changes it.
 
 import { Code, hasReason, KilnError } from "../base/errors.js";
 import { LONGEST_TIMER_MS } from "../base/runtime.js";
 import { type EngineContext, vmLogger } from "./context.js";
 import type { VmEntry } from "./vm-entry.js";
+import { isLive } from "./vm-state.js";
+import type { VmStatus } from "./vm-status.js";
 
 export const LIFETIME_OVER = "lifetime-over";
 
@@ -21,6 +23,11 @@ export function lifetimeOver(entry: VmEntry): KilnError {
 /** The reason of a start that was given up. */
 export function abortReason(signal: AbortSignal): string {
   return hasReason(signal.reason, LIFETIME_OVER) ? LIFETIME_OVER : "killed";
+}
+
+/** True where a lifetime has begun, so that a new one counts from now: it runs, or its policy is about to start it again. */
+export function hasBegun({ state, restartAt }: VmStatus): boolean {
+  return isLive(state) || restartAt !== undefined;
 }
 
 /** Sets the timer of a VM that has begun to run, or was found running. `expire` is called once its time is over. */

@@ -43,10 +43,7 @@ export function validateConfig(config: VmConfig, host: HostFacts): VmConfig {
     })),
   };
   checkNames(filled);
-  if (!(config.lifetimeMs >= 0 && config.lifetimeMs <= MOST_LIFETIME_MS)) {
-    const message = `${config.lifetimeMs} ms is no lifetime for a VM`;
-    throw invalid("bad-lifetime", message, "give 0, for none, up to 100 years");
-  }
+  checkLifetime(config.lifetimeMs);
   checkUnit("memory", "--memory", config.memoryBytes, "m");
   checkUnit("disk", "--disk", config.diskBytes, "g");
   checkResources(filled, host);
@@ -250,4 +247,10 @@ function invalid(reason: string, message: string, hint?: string): KilnError {
 
 function exhausted(reason: string, message: string, hint: string): KilnError {
   return new KilnError(Code.ResourceExhausted, message, { reason, hint });
+}
+
+/** @throws KilnError invalid_argument `bad-lifetime` */
+export function checkLifetime(ms: number): void {
+  if (ms >= 0 && ms <= MOST_LIFETIME_MS) return;
+  throw invalid("bad-lifetime", `${ms} ms is no lifetime for a VM`, "give 0, for none, up to 100 years");
 }

@@ -7,7 +7,7 @@ import type { Abortable } from "../base/progress.js";
 import { delay } from "../base/runtime.js";
 import { fromAgent, isRefusal } from "./agent-errors.js";
 import { type EngineContext, emitVmEvent, isoNow, vmLogger } from "./context.js";
-import { isOver, lifetimeOver } from "./lifetime.js";
+import { hasBegun, isOver, lifetimeOver } from "./lifetime.js";
 import type { LiveVm } from "./live-vm.js";
 import { until } from "./notifier.js";
 import { signalNumber } from "./signals.js";
@@ -16,6 +16,7 @@ import type { VmEntry } from "./vm-entry.js";
 import { removeEnded } from "./vm-remove.js";
 import type { VmRunner } from "./vm-runner.js";
 import { isEnded, isLive, requireState } from "./vm-state.js";
+import { checkLifetime } from "./vm-validate.js";
 
 export interface StopOptions {
   /** Absent: the VM's own. */
@@ -68,6 +69,28 @@ export class VmVerbs {
       await this.#stop(entry, undefined, entry.record.config.stopTimeoutMs, "expire");
     };
     await this.#halted(entry, stop, lifetimeOver(entry));
+  }
+
+  /**
+   * Gives a VM another lifetime: of one that runs from now, and from every later start. A start or stop that is under way
+   * ends first; where a lifetime's end came before, it stays.
+   *
+   * @param ms 0: none
+   * @throws KilnError invalid_argument `bad-lifetime`, failed_precondition `record-damaged`
+   */
+  async setLifetime(entry: VmEntry, ms: number): Promise<void> {
+    checkLifetime(ms);
+    await this.#ctx.lock.run(entry.id, async () => {
+      if (entry.removing) return;
+      const { record } = entry;
+      await entry.setRecord({ ...record, config: { ...record.config, lifetimeMs: ms } });
+      if (hasBegun(entry.status)) {
+        if (ms === 0) await entry.forget("expiresAt");
+        else await entry.note({ expiresAt: new Date(this.#ctx.now() + ms).toISOString() });
+        this.#runner.onLive(entry);
+      }
+      emitVmEvent(this.#ctx, entry, "update", { lifetimeMs: String(ms) });
+    });
   }
 
   async restart(entry: VmEntry, options: StopOptions = {}): Promise<void> {

@@ -83,6 +83,8 @@ import type {
   StopVmResponseJson,
   UnpauseVmRequestJson,
   UnpauseVmResponseJson,
+  UpdateVmRequestJson,
+  UpdateVmResponseJson,
   WaitVmRequestJson,
   WaitVmResponseJson,
   WatchPathRequestJson,
@@ -101,6 +103,7 @@ export interface UnaryCalls {
   "VmService/StartVm": Call<StartVmRequestJson, StartVmResponseJson>;
   "VmService/StopVm": Call<StopVmRequestJson, StopVmResponseJson>;
   "VmService/RestartVm": Call<RestartVmRequestJson, RestartVmResponseJson>;
+  "VmService/UpdateVm": Call<UpdateVmRequestJson, UpdateVmResponseJson>;
   "VmService/KillVm": Call<KillVmRequestJson, KillVmResponseJson>;
   "VmService/PauseVm": Call<PauseVmRequestJson, PauseVmResponseJson>;
   "VmService/UnpauseVm": Call<UnpauseVmRequestJson, UnpauseVmResponseJson>;

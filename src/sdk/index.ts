@@ -56,7 +56,7 @@ export type {
   VmStats,
   VmStatus,
 } from "./types.js";
-export type { RemoveOptions, StopOptions, WaitOptions } from "./vm.js";
+export type { RemoveOptions, StopOptions, VmChanges, WaitOptions } from "./vm.js";
 export { Vm } from "./vm.js";
 export type { ArchiveResult, CopyOptions, ReadOptions, WriteOptions } from "./vm-files.js";
 export { VmFiles } from "./vm-files.js";

@@ -136,7 +136,8 @@ function sizeOf(size: Size | undefined, what: string): string | undefined {
   return String(bytes);
 }
 
-function wholeMs(lifetimeMs: number): string {
+/** @throws KilnError invalid_argument `bad-lifetime` */
+export function wholeMs(lifetimeMs: number): string {
   if (lifetimeMs >= 0 && lifetimeMs <= Number.MAX_SAFE_INTEGER) return String(Math.ceil(lifetimeMs));
   throw new KilnError(Code.InvalidArgument, `lifetimeMs ${lifetimeMs} is no time`, {
     reason: "bad-lifetime",

@@ -12,6 +12,7 @@ import { type Calls, callsAbout } from "./scoped-calls.js";
 import { readStats, type StatsOptions, type StatsSample } from "./stats.js";
 import type { VmInfo, VmStatus } from "./types.js";
 import { VmFiles } from "./vm-files.js";
+import { wholeMs } from "./vm-options.js";
 import { VmPorts } from "./vm-ports.js";
 
 /** Options of `vm.stop()`. */
@@ -20,6 +21,12 @@ export interface StopOptions extends CallOptions {
   readonly graceMs?: number | undefined;
   /** "SIGTERM", "TERM" or "15"; default: the VM's own. */
   readonly stopSignal?: string | undefined;
+}
+
+/** What `vm.update()` changes. */
+export interface VmChanges {
+  /** Of a VM that runs from now on, and from every later start; 0: it has none any more. Milliseconds. */
+  readonly lifetimeMs: number;
 }
 
 /** Options of `vm.remove()`. */
@@ -117,6 +124,19 @@ export class Vm implements AsyncDisposable {
 
   async unpause(options: CallOptions = {}): Promise<VmInfo> {
     const { vm } = await this.#transport.unary("VmService/UnpauseVm", { vm: this.id }, options);
+    return this.#update(vm);
+  }
+
+  /**
+   * Changes a VM that exists, also while it runs.
+   *
+   * ```ts
+   * await vm.update({ lifetimeMs: 600_000 });   // ten minutes more from now
+   * ```
+   */
+  async update({ lifetimeMs }: VmChanges, options: CallOptions = {}): Promise<VmInfo> {
+    const request = { vm: this.id, lifetimeMs: wholeMs(lifetimeMs) };
+    const { vm } = await this.#transport.unary("VmService/UpdateVm", request, options);
     return this.#update(vm);
   }
 

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiln/v1/vm.proto.
  */
 export const file_kiln_v1_vm: GenFile = /*@__PURE__*/
-  fileDesc("ChBraWxuL3YxL3ZtLnByb3RvEgdraWxuLnYxIlYKD0NyZWF0ZVZtUmVxdWVzdBIhCgZjb25maWcYASABKAsyES5raWxuLnYxLlZtQ29uZmlnEgwKBHB1bGwYAiABKAkSEgoKcmVhZHlfb25seRgDIAEoCCJfChBDcmVhdGVWbVJlc3BvbnNlEiUKCHByb2dyZXNzGAEgASgLMhEua2lsbi52MS5Qcm9ncmVzc0gAEhkKAnZtGAIgASgLMgsua2lsbi52MS5WbUgAQgkKB21lc3NhZ2UiHAoOU3RhcnRWbVJlcXVlc3QSCgoCdm0YASABKAkiKgoPU3RhcnRWbVJlc3BvbnNlEhcKAnZtGAEgASgLMgsua2lsbi52MS5WbSJTCg1TdG9wVm1SZXF1ZXN0EgoKAnZtGAEgASgJEhcKCnRpbWVvdXRfbXMYAiABKA1IAIgBARIOCgZzaWduYWwYAyABKAlCDQoLX3RpbWVvdXRfbXMiKQoOU3RvcFZtUmVzcG9uc2USFwoCdm0YASABKAsyCy5raWxuLnYxLlZtIkYKEFJlc3RhcnRWbVJlcXVlc3QSCgoCdm0YASABKAkSFwoKdGltZW91dF9tcxgCIAEoDUgAiAEBQg0KC190aW1lb3V0X21zIiwKEVJlc3RhcnRWbVJlc3BvbnNlEhcKAnZtGAEgASgLMgsua2lsbi52MS5WbSIrCg1LaWxsVm1SZXF1ZXN0EgoKAnZtGAEgASgJEg4KBnNpZ25hbBgCIAEoCSIQCg5LaWxsVm1SZXNwb25zZSIcCg5QYXVzZVZtUmVxdWVzdBIKCgJ2bRgBIAEoCSIqCg9QYXVzZVZtUmVzcG9uc2USFwoCdm0YASABKAsyCy5raWxuLnYxLlZtIh4KEFVucGF1c2VWbVJlcXVlc3QSCgoCdm0YASABKAkiLAoRVW5wYXVzZVZtUmVzcG9uc2USFwoCdm0YASABKAsyCy5raWxuLnYxLlZtIiwKD1JlbW92ZVZtUmVxdWVzdBIKCgJ2bRgBIAEoCRINCgVmb3JjZRgCIAEoCCIeChBSZW1vdmVWbVJlc3BvbnNlEgoKAmlkGAEgASgJIj0KDkxpc3RWbXNSZXF1ZXN0EgsKA2FsbBgBIAEoCBIPCgdmaWx0ZXJzGAIgAygJEg0KBWxpbWl0GAMgASgNIisKD0xpc3RWbXNSZXNwb25zZRIYCgN2bXMYASADKAsyCy5raWxuLnYxLlZtIhoKDEdldFZtUmVxdWVzdBIKCgJ2bRgBIAEoCSIoCg1HZXRWbVJlc3BvbnNlEhcKAnZtGAEgASgLMgsua2lsbi52MS5WbSIuCg1XYWl0Vm1SZXF1ZXN0EgoKAnZtGAEgASgJEhEKCWNvbmRpdGlvbhgCIAEoCSJGCg5XYWl0Vm1SZXNwb25zZRIRCglleGl0X2NvZGUYASABKAUSIQoGc3RhdHVzGAIgASgLMhEua2lsbi52MS5WbVN0YXR1cyLUAQoLTG9nc1JlcXVlc3QSCgoCdm0YASABKAkSDgoGZm9sbG93GAIgASgIEhEKBHRhaWwYAyABKA1IAIgBARIpCgVzaW5jZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHY29uc29sZRgFIAEoCBIpCgV1bnRpbBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJgoFYWZ0ZXIYByABKAsyFy5raWxuLnYxLk91dHB1dFBvc2l0aW9uQgcKBV90YWlsIpQBCgxMb2dzUmVzcG9uc2USJQoGc3RyZWFtGAEgASgOMhUua2lsbi52MS5PdXRwdXRTdHJlYW0SKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEZGF0YRgDIAEoDBIlCgRuZXh0GAQgASgLMhcua2lsbi52MS5PdXRwdXRQb3NpdGlvbiIwCg5PdXRwdXRQb3NpdGlvbhIMCgRib290GAEgASgNEhAKCHNlcXVlbmNlGAIgASgEIpEBCgpFeGVjQ29uZmlnEgwKBGFyZ3MYASADKAkSCwoDZW52GAIgAygJEgwKBHVzZXIYAyABKAkSDwoHd29ya2RpchgEIAEoCRILCgN0dHkYBSABKAgSDQoFc3RkaW4YBiABKAgSDwoHY29sdW1ucxgHIAEoDRIMCgRyb3dzGAggASgNEg4KBmRldGFjaBgJIAEoCCJICglFeGVjU3RhcnQSCgoCdm0YASABKAkSIwoGY29uZmlnGAIgASgLMhMua2lsbi52MS5FeGVjQ29uZmlnEgoKAmlkGAMgASgJIjsKCkV4ZWNSZXN1bWUSCgoCdm0YASABKAkSCgoCaWQYAiABKAkSFQoNbmV4dF9zZXF1ZW5jZRgDIAEoBCInCgZSZXNpemUSDwoHY29sdW1ucxgBIAEoDRIMCgRyb3dzGAIgASgNIs4BCgtFeGVjUmVxdWVzdBIjCgVzdGFydBgBIAEoCzISLmtpbG4udjEuRXhlY1N0YXJ0SAASDwoFc3RkaW4YAiABKAxIABITCglzdGRpbl9lb2YYAyABKAhIABIhCgZyZXNpemUYBCABKAsyDy5raWxuLnYxLlJlc2l6ZUgAEhAKBnNpZ25hbBgFIAEoCUgAEiUKBnJlc3VtZRgGIAEoCzITLmtpbG4udjEuRXhlY1Jlc3VtZUgAEg0KA2FjaxgHIAEoBEgAQgkKB21lc3NhZ2UiZAoGT3V0cHV0EiUKBnN0cmVhbRgBIAEoDjIVLmtpbG4udjEuT3V0cHV0U3RyZWFtEgwKBGRhdGEYAiABKAwSJQoEbmV4dBgDIAEoCzIXLmtpbG4udjEuT3V0cHV0UG9zaXRpb24iQQoLRXhlY1N0YXJ0ZWQSCwoDcGlkGAEgASgFEhEKCXJlc3VtYWJsZRgCIAEoCBISCgpzdGRpbl9uZXh0GAMgASgEIiwKCVZtU3RhbGxlZBIOCgZyZWFzb24YASABKAkSDwoHbWVzc2FnZRgCIAEoCSInCghFeGVjRXhpdBIMCgRjb2RlGAEgASgFEg0KBWVycm9yGAIgASgJIsYBCgxFeGVjUmVzcG9uc2USJwoHc3RhcnRlZBgBIAEoCzIULmtpbG4udjEuRXhlY1N0YXJ0ZWRIABIhCgZvdXRwdXQYAiABKAsyDy5raWxuLnYxLk91dHB1dEgAEiEKBGV4aXQYAyABKAsyES5raWxuLnYxLkV4ZWNFeGl0SAASFQoLc3RkaW5fdGFrZW4YBCABKARIABIlCgdzdGFsbGVkGAUgASgLMhIua2lsbi52MS5WbVN0YWxsZWRIAEIJCgdtZXNzYWdlIlEKC0F0dGFjaFN0YXJ0EgoKAnZtGAEgASgJEg0KBXN0ZGluGAIgASgIEgwKBGxvZ3MYAyABKAgSDQoFc3RhcnQYBCABKAgSCgoCaWQYBSABKAkibAoMQXR0YWNoUmVzdW1lEgoKAnZtGAEgASgJEgoKAmlkGAIgASgJEg0KBXN0ZGluGAMgASgIEiYKBWFmdGVyGAQgASgLMhcua2lsbi52MS5PdXRwdXRQb3NpdGlvbhINCgVzdGFydBgFIAEoCCJkCg9BdHRhY2hSZXN1bWFibGUSJQoEbmV4dBgBIAEoCzIXLmtpbG4udjEuT3V0cHV0UG9zaXRpb24SEgoKc3RkaW5fbmV4dBgCIAEoBBIWCg5zdGRpbl91bndhbnRlZBgDIAEoCCLFAQoNQXR0YWNoUmVxdWVzdBIlCgVzdGFydBgBIAEoCzIULmtpbG4udjEuQXR0YWNoU3RhcnRIABIPCgVzdGRpbhgCIAEoDEgAEhMKCXN0ZGluX2VvZhgDIAEoCEgAEiEKBnJlc2l6ZRgEIAEoCzIPLmtpbG4udjEuUmVzaXplSAASEAoGc2lnbmFsGAUgASgJSAASJwoGcmVzdW1lGAYgASgLMhUua2lsbi52MS5BdHRhY2hSZXN1bWVIAEIJCgdtZXNzYWdlIj0KCkF0dGFjaEV4aXQSDAoEY29kZRgBIAEoBRIhCgZzdGF0dXMYAiABKAsyES5raWxuLnYxLlZtU3RhdHVzIp4CCg5BdHRhY2hSZXNwb25zZRIfCghhdHRhY2hlZBgBIAEoCzILLmtpbG4udjEuVm1IABIhCgZvdXRwdXQYAiABKAsyDy5raWxuLnYxLk91dHB1dEgAEiMKBGV4aXQYAyABKAsyEy5raWxuLnYxLkF0dGFjaEV4aXRIABItCglyZXN1bWFibGUYBCABKAsyGC5raWxuLnYxLkF0dGFjaFJlc3VtYWJsZUgAEhUKC3N0ZGluX3Rha2VuGAUgASgESAASJQoHc3RhbGxlZBgGIAEoCzISLmtpbG4udjEuVm1TdGFsbGVkSAASKwoIc3RhcnRpbmcYByABKAsyFy5raWxuLnYxLk91dHB1dFBvc2l0aW9uSABCCQoHbWVzc2FnZSJDChJSZWFkQXJjaGl2ZVJlcXVlc3QSCgoCdm0YASABKAkSDAoEcGF0aBgCIAEoCRITCgtmb2xsb3dfbGluaxgDIAEoCCIjChNSZWFkQXJjaGl2ZVJlc3BvbnNlEgwKBGRhdGEYASABKAwiRgoRV3JpdGVBcmNoaXZlU3RhcnQSCgoCdm0YASABKAkSEQoJZGlyZWN0b3J5GAIgASgJEhIKCmtlZXBfb3duZXIYAyABKAgiXQoTV3JpdGVBcmNoaXZlUmVxdWVzdBIrCgVzdGFydBgBIAEoCzIaLmtpbG4udjEuV3JpdGVBcmNoaXZlU3RhcnRIABIOCgRkYXRhGAIgASgMSABCCQoHbWVzc2FnZSI2ChRXcml0ZUFyY2hpdmVSZXNwb25zZRIPCgdlbnRyaWVzGAEgASgEEg0KBWJ5dGVzGAIgASgEIisKD1N0YXRQYXRoUmVxdWVzdBIKCgJ2bRgBIAEoCRIMCgRwYXRoGAIgASgJIpcBChBTdGF0UGF0aFJlc3BvbnNlEgwKBG5hbWUYASABKAkSDAoEc2l6ZRgCIAEoBBIMCgRtb2RlGAMgASgNEikKBW10aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtsaW5rX3RhcmdldBgFIAEoCRIZChFsaW5rX3RhcmdldF9ieXRlcxgGIAEoDCJEChRMaXN0RGlyZWN0b3J5UmVxdWVzdBIKCgJ2bRgBIAEoCRIMCgRwYXRoGAIgASgJEhIKCnBhdGhfYnl0ZXMYAyABKAwiQQoVTGlzdERpcmVjdG9yeVJlc3BvbnNlEigKB2VudHJpZXMYASADKAsyFy5raWxuLnYxLkRpcmVjdG9yeUVudHJ5Iq4BCg5EaXJlY3RvcnlFbnRyeRIMCgRuYW1lGAEgASgJEhIKCm5hbWVfYnl0ZXMYAiABKAwSDAoEbW9kZRgDIAEoDRIMCgRzaXplGAQgASgEEikKBW10aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBILCgN1aWQYBiABKA0SCwoDZ2lkGAcgASgNEhkKEWxpbmtfdGFyZ2V0X2J5dGVzGAggASgMIo0BChRNYWtlRGlyZWN0b3J5UmVxdWVzdBIKCgJ2bRgBIAEoCRIMCgRwYXRoGAIgASgJEhIKCnBhdGhfYnl0ZXMYAyABKAwSEQoJcmVjdXJzaXZlGAQgASgIEhEKBG1vZGUYBSABKA1IAIgBARILCgN1aWQYBiABKA0SCwoDZ2lkGAcgASgNQgcKBV9tb2RlIiUKFU1ha2VEaXJlY3RvcnlSZXNwb25zZRIMCgRtYWRlGAEgASgIImMKEVJlbW92ZVBhdGhSZXF1ZXN0EgoKAnZtGAEgASgJEgwKBHBhdGgYAiABKAkSEgoKcGF0aF9ieXRlcxgDIAEoDBIRCglyZWN1cnNpdmUYBCABKAgSDQoFZm9yY2UYBSABKAgiFAoSUmVtb3ZlUGF0aFJlc3BvbnNlInMKEVJlbmFtZVBhdGhSZXF1ZXN0EgoKAnZtGAEgASgJEgwKBGZyb20YAiABKAkSEgoKZnJvbV9ieXRlcxgDIAEoDBIKCgJ0bxgEIAEoCRIQCgh0b19ieXRlcxgFIAEoDBISCgpub19yZXBsYWNlGAYgASgIIhQKElJlbmFtZVBhdGhSZXNwb25zZSJTChBXYXRjaFBhdGhSZXF1ZXN0EgoKAnZtGAEgASgJEgwKBHBhdGgYAiABKAkSEgoKcGF0aF9ieXRlcxgDIAEoDBIRCglyZWN1cnNpdmUYBCABKAgiRgoRV2F0Y2hQYXRoUmVzcG9uc2USDQoFcmVhZHkYASABKAgSIgoGZXZlbnRzGAIgAygLMhIua2lsbi52MS5GaWxlRXZlbnQibAoJRmlsZUV2ZW50EgwKBGtpbmQYASABKAkSDAoEcGF0aBgCIAEoCRISCgpwYXRoX2J5dGVzGAMgASgMEgoKAnRvGAQgASgJEhAKCHRvX2J5dGVzGAUgASgMEhEKCWRpcmVjdG9yeRgGIAEoCCIpCgxTdGF0c1JlcXVlc3QSCwoDdm1zGAEgAygJEgwKBG9uY2UYAiABKAgi8QEKB1ZtU3RhdHMSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRITCgtjcHVfcGVyY2VudBgDIAEoARIUCgxtZW1vcnlfYnl0ZXMYBCABKAQSGgoSbWVtb3J5X2xpbWl0X2J5dGVzGAUgASgEEhEKCXJzc19ieXRlcxgGIAEoBBIUCgxuZXRfcnhfYnl0ZXMYByABKAQSFAoMbmV0X3R4X2J5dGVzGAggASgEEhgKEGJsb2NrX3JlYWRfYnl0ZXMYCSABKAQSGQoRYmxvY2tfd3JpdGVfYnl0ZXMYCiABKAQSEQoJcHJvY2Vzc2VzGAsgASgNIloKDVN0YXRzUmVzcG9uc2USHwoFc3RhdHMYASADKAsyEC5raWxuLnYxLlZtU3RhdHMSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiQAoOQWRkUG9ydFJlcXVlc3QSCgoCdm0YASABKAkSIgoEcG9ydBgCIAEoCzIULmtpbG4udjEuUG9ydEJpbmRpbmciNQoPQWRkUG9ydFJlc3BvbnNlEiIKBHBvcnQYASABKAsyFC5raWxuLnYxLlBvcnRCaW5kaW5nIkMKEVJlbW92ZVBvcnRSZXF1ZXN0EgoKAnZtGAEgASgJEiIKBHBvcnQYAiABKAsyFC5raWxuLnYxLlBvcnRCaW5kaW5nIhQKElJlbW92ZVBvcnRSZXNwb25zZSphCgxPdXRwdXRTdHJlYW0SHQoZT1VUUFVUX1NUUkVBTV9VTlNQRUNJRklFRBAAEhgKFE9VVFBVVF9TVFJFQU1fU1RET1VUEAESGAoUT1VUUFVUX1NUUkVBTV9TVERFUlIQAjL6DAoJVm1TZXJ2aWNlEkEKCENyZWF0ZVZtEhgua2lsbi52MS5DcmVhdGVWbVJlcXVlc3QaGS5raWxuLnYxLkNyZWF0ZVZtUmVzcG9uc2UwARI8CgdTdGFydFZtEhcua2lsbi52MS5TdGFydFZtUmVxdWVzdBoYLmtpbG4udjEuU3RhcnRWbVJlc3BvbnNlEjkKBlN0b3BWbRIWLmtpbG4udjEuU3RvcFZtUmVxdWVzdBoXLmtpbG4udjEuU3RvcFZtUmVzcG9uc2USQgoJUmVzdGFydFZtEhkua2lsbi52MS5SZXN0YXJ0Vm1SZXF1ZXN0Ghoua2lsbi52MS5SZXN0YXJ0Vm1SZXNwb25zZRI5CgZLaWxsVm0SFi5raWxuLnYxLktpbGxWbVJlcXVlc3QaFy5raWxuLnYxLktpbGxWbVJlc3BvbnNlEjwKB1BhdXNlVm0SFy5raWxuLnYxLlBhdXNlVm1SZXF1ZXN0Ghgua2lsbi52MS5QYXVzZVZtUmVzcG9uc2USQgoJVW5wYXVzZVZtEhkua2lsbi52MS5VbnBhdXNlVm1SZXF1ZXN0Ghoua2lsbi52MS5VbnBhdXNlVm1SZXNwb25zZRI/CghSZW1vdmVWbRIYLmtpbG4udjEuUmVtb3ZlVm1SZXF1ZXN0Ghkua2lsbi52MS5SZW1vdmVWbVJlc3BvbnNlEjwKB0xpc3RWbXMSFy5raWxuLnYxLkxpc3RWbXNSZXF1ZXN0Ghgua2lsbi52MS5MaXN0Vm1zUmVzcG9uc2USNgoFR2V0Vm0SFS5raWxuLnYxLkdldFZtUmVxdWVzdBoWLmtpbG4udjEuR2V0Vm1SZXNwb25zZRI5CgZXYWl0Vm0SFi5raWxuLnYxLldhaXRWbVJlcXVlc3QaFy5raWxuLnYxLldhaXRWbVJlc3BvbnNlEjUKBExvZ3MSFC5raWxuLnYxLkxvZ3NSZXF1ZXN0GhUua2lsbi52MS5Mb2dzUmVzcG9uc2UwARI3CgRFeGVjEhQua2lsbi52MS5FeGVjUmVxdWVzdBoVLmtpbG4udjEuRXhlY1Jlc3BvbnNlKAEwARI9CgZBdHRhY2gSFi5raWxuLnYxLkF0dGFjaFJlcXVlc3QaFy5raWxuLnYxLkF0dGFjaFJlc3BvbnNlKAEwARJKCgtSZWFkQXJjaGl2ZRIbLmtpbG4udjEuUmVhZEFyY2hpdmVSZXF1ZXN0Ghwua2lsbi52MS5SZWFkQXJjaGl2ZVJlc3BvbnNlMAESTQoMV3JpdGVBcmNoaXZlEhwua2lsbi52MS5Xcml0ZUFyY2hpdmVSZXF1ZXN0Gh0ua2lsbi52MS5Xcml0ZUFyY2hpdmVSZXNwb25zZSgBEj8KCFN0YXRQYXRoEhgua2lsbi52MS5TdGF0UGF0aFJlcXVlc3QaGS5raWxuLnYxLlN0YXRQYXRoUmVzcG9uc2USUAoNTGlzdERpcmVjdG9yeRIdLmtpbG4udjEuTGlzdERpcmVjdG9yeVJlcXVlc3QaHi5raWxuLnYxLkxpc3REaXJlY3RvcnlSZXNwb25zZTABEk4KDU1ha2VEaXJlY3RvcnkSHS5raWxuLnYxLk1ha2VEaXJlY3RvcnlSZXF1ZXN0Gh4ua2lsbi52MS5NYWtlRGlyZWN0b3J5UmVzcG9uc2USRQoKUmVtb3ZlUGF0aBIaLmtpbG4udjEuUmVtb3ZlUGF0aFJlcXVlc3QaGy5raWxuLnYxLlJlbW92ZVBhdGhSZXNwb25zZRJFCgpSZW5hbWVQYXRoEhoua2lsbi52MS5SZW5hbWVQYXRoUmVxdWVzdBobLmtpbG4udjEuUmVuYW1lUGF0aFJlc3BvbnNlEkQKCVdhdGNoUGF0aBIZLmtpbG4udjEuV2F0Y2hQYXRoUmVxdWVzdBoaLmtpbG4udjEuV2F0Y2hQYXRoUmVzcG9uc2UwARI4CgVTdGF0cxIVLmtpbG4udjEuU3RhdHNSZXF1ZXN0GhYua2lsbi52MS5TdGF0c1Jlc3BvbnNlMAESPAoHQWRkUG9ydBIXLmtpbG4udjEuQWRkUG9ydFJlcXVlc3QaGC5raWxuLnYxLkFkZFBvcnRSZXNwb25zZRJFCgpSZW1vdmVQb3J0Ehoua2lsbi52MS5SZW1vdmVQb3J0UmVxdWVzdBobLmtpbG4udjEuUmVtb3ZlUG9ydFJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_kiln_v1_types]);
+  fileDesc("ChBraWxuL3YxL3ZtLnByb3RvEgdraWxuLnYxIlYKD0NyZWF0ZVZtUmVxdWVzdBIhCgZjb25maWcYASABKAsyES5raWxuLnYxLlZtQ29uZmlnEgwKBHB1bGwYAiABKAkSEgoKcmVhZHlfb25seRgDIAEoCCJfChBDcmVhdGVWbVJlc3BvbnNlEiUKCHByb2dyZXNzGAEgASgLMhEua2lsbi52MS5Qcm9ncmVzc0gAEhkKAnZtGAIgASgLMgsua2lsbi52MS5WbUgAQgkKB21lc3NhZ2UiHAoOU3RhcnRWbVJlcXVlc3QSCgoCdm0YASABKAkiKgoPU3RhcnRWbVJlc3BvbnNlEhcKAnZtGAEgASgLMgsua2lsbi52MS5WbSJTCg1TdG9wVm1SZXF1ZXN0EgoKAnZtGAEgASgJEhcKCnRpbWVvdXRfbXMYAiABKA1IAIgBARIOCgZzaWduYWwYAyABKAlCDQoLX3RpbWVvdXRfbXMiKQoOU3RvcFZtUmVzcG9uc2USFwoCdm0YASABKAsyCy5raWxuLnYxLlZtIkYKEFJlc3RhcnRWbVJlcXVlc3QSCgoCdm0YASABKAkSFwoKdGltZW91dF9tcxgCIAEoDUgAiAEBQg0KC190aW1lb3V0X21zIiwKEVJlc3RhcnRWbVJlc3BvbnNlEhcKAnZtGAEgASgLMgsua2lsbi52MS5WbSIrCg1LaWxsVm1SZXF1ZXN0EgoKAnZtGAEgASgJEg4KBnNpZ25hbBgCIAEoCSIQCg5LaWxsVm1SZXNwb25zZSIcCg5QYXVzZVZtUmVxdWVzdBIKCgJ2bRgBIAEoCSIqCg9QYXVzZVZtUmVzcG9uc2USFwoCdm0YASABKAsyCy5raWxuLnYxLlZtIh4KEFVucGF1c2VWbVJlcXVlc3QSCgoCdm0YASABKAkiLAoRVW5wYXVzZVZtUmVzcG9uc2USFwoCdm0YASABKAsyCy5raWxuLnYxLlZtIkcKD1VwZGF0ZVZtUmVxdWVzdBIKCgJ2bRgBIAEoCRIYCgtsaWZldGltZV9tcxgCIAEoBEgAiAEBQg4KDF9saWZldGltZV9tcyIrChBVcGRhdGVWbVJlc3BvbnNlEhcKAnZtGAEgASgLMgsua2lsbi52MS5WbSIsCg9SZW1vdmVWbVJlcXVlc3QSCgoCdm0YASABKAkSDQoFZm9yY2UYAiABKAgiHgoQUmVtb3ZlVm1SZXNwb25zZRIKCgJpZBgBIAEoCSI9Cg5MaXN0Vm1zUmVxdWVzdBILCgNhbGwYASABKAgSDwoHZmlsdGVycxgCIAMoCRINCgVsaW1pdBgDIAEoDSIrCg9MaXN0Vm1zUmVzcG9uc2USGAoDdm1zGAEgAygLMgsua2lsbi52MS5WbSIaCgxHZXRWbVJlcXVlc3QSCgoCdm0YASABKAkiKAoNR2V0Vm1SZXNwb25zZRIXCgJ2bRgBIAEoCzILLmtpbG4udjEuVm0iLgoNV2FpdFZtUmVxdWVzdBIKCgJ2bRgBIAEoCRIRCgljb25kaXRpb24YAiABKAkiRgoOV2FpdFZtUmVzcG9uc2USEQoJZXhpdF9jb2RlGAEgASgFEiEKBnN0YXR1cxgCIAEoCzIRLmtpbG4udjEuVm1TdGF0dXMi1AEKC0xvZ3NSZXF1ZXN0EgoKAnZtGAEgASgJEg4KBmZvbGxvdxgCIAEoCBIRCgR0YWlsGAMgASgNSACIAQESKQoFc2luY2UYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB2NvbnNvbGUYBSABKAgSKQoFdW50aWwYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiYKBWFmdGVyGAcgASgLMhcua2lsbi52MS5PdXRwdXRQb3NpdGlvbkIHCgVfdGFpbCKUAQoMTG9nc1Jlc3BvbnNlEiUKBnN0cmVhbRgBIAEoDjIVLmtpbG4udjEuT3V0cHV0U3RyZWFtEigKBHRpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGRhdGEYAyABKAwSJQoEbmV4dBgEIAEoCzIXLmtpbG4udjEuT3V0cHV0UG9zaXRpb24iMAoOT3V0cHV0UG9zaXRpb24SDAoEYm9vdBgBIAEoDRIQCghzZXF1ZW5jZRgCIAEoBCKRAQoKRXhlY0NvbmZpZxIMCgRhcmdzGAEgAygJEgsKA2VudhgCIAMoCRIMCgR1c2VyGAMgASgJEg8KB3dvcmtkaXIYBCABKAkSCwoDdHR5GAUgASgIEg0KBXN0ZGluGAYgASgIEg8KB2NvbHVtbnMYByABKA0SDAoEcm93cxgIIAEoDRIOCgZkZXRhY2gYCSABKAgiSAoJRXhlY1N0YXJ0EgoKAnZtGAEgASgJEiMKBmNvbmZpZxgCIAEoCzITLmtpbG4udjEuRXhlY0NvbmZpZxIKCgJpZBgDIAEoCSI7CgpFeGVjUmVzdW1lEgoKAnZtGAEgASgJEgoKAmlkGAIgASgJEhUKDW5leHRfc2VxdWVuY2UYAyABKAQiJwoGUmVzaXplEg8KB2NvbHVtbnMYASABKA0SDAoEcm93cxgCIAEoDSLOAQoLRXhlY1JlcXVlc3QSIwoFc3RhcnQYASABKAsyEi5raWxuLnYxLkV4ZWNTdGFydEgAEg8KBXN0ZGluGAIgASgMSAASEwoJc3RkaW5fZW9mGAMgASgISAASIQoGcmVzaXplGAQgASgLMg8ua2lsbi52MS5SZXNpemVIABIQCgZzaWduYWwYBSABKAlIABIlCgZyZXN1bWUYBiABKAsyEy5raWxuLnYxLkV4ZWNSZXN1bWVIABINCgNhY2sYByABKARIAEIJCgdtZXNzYWdlImQKBk91dHB1dBIlCgZzdHJlYW0YASABKA4yFS5raWxuLnYxLk91dHB1dFN0cmVhbRIMCgRkYXRhGAIgASgMEiUKBG5leHQYAyABKAsyFy5raWxuLnYxLk91dHB1dFBvc2l0aW9uIkEKC0V4ZWNTdGFydGVkEgsKA3BpZBgBIAEoBRIRCglyZXN1bWFibGUYAiABKAgSEgoKc3RkaW5fbmV4dBgDIAEoBCIsCglWbVN0YWxsZWQSDgoGcmVhc29uGAEgASgJEg8KB21lc3NhZ2UYAiABKAkiJwoIRXhlY0V4aXQSDAoEY29kZRgBIAEoBRINCgVlcnJvchgCIAEoCSLGAQoMRXhlY1Jlc3BvbnNlEicKB3N0YXJ0ZWQYASABKAsyFC5raWxuLnYxLkV4ZWNTdGFydGVkSAASIQoGb3V0cHV0GAIgASgLMg8ua2lsbi52MS5PdXRwdXRIABIhCgRleGl0GAMgASgLMhEua2lsbi52MS5FeGVjRXhpdEgAEhUKC3N0ZGluX3Rha2VuGAQgASgESAASJQoHc3RhbGxlZBgFIAEoCzISLmtpbG4udjEuVm1TdGFsbGVkSABCCQoHbWVzc2FnZSJRCgtBdHRhY2hTdGFydBIKCgJ2bRgBIAEoCRINCgVzdGRpbhgCIAEoCBIMCgRsb2dzGAMgASgIEg0KBXN0YXJ0GAQgASgIEgoKAmlkGAUgASgJImwKDEF0dGFjaFJlc3VtZRIKCgJ2bRgBIAEoCRIKCgJpZBgCIAEoCRINCgVzdGRpbhgDIAEoCBImCgVhZnRlchgEIAEoCzIXLmtpbG4udjEuT3V0cHV0UG9zaXRpb24SDQoFc3RhcnQYBSABKAgiZAoPQXR0YWNoUmVzdW1hYmxlEiUKBG5leHQYASABKAsyFy5raWxuLnYxLk91dHB1dFBvc2l0aW9uEhIKCnN0ZGluX25leHQYAiABKAQSFgoOc3RkaW5fdW53YW50ZWQYAyABKAgixQEKDUF0dGFjaFJlcXVlc3QSJQoFc3RhcnQYASABKAsyFC5raWxuLnYxLkF0dGFjaFN0YXJ0SAASDwoFc3RkaW4YAiABKAxIABITCglzdGRpbl9lb2YYAyABKAhIABIhCgZyZXNpemUYBCABKAsyDy5raWxuLnYxLlJlc2l6ZUgAEhAKBnNpZ25hbBgFIAEoCUgAEicKBnJlc3VtZRgGIAEoCzIVLmtpbG4udjEuQXR0YWNoUmVzdW1lSABCCQoHbWVzc2FnZSI9CgpBdHRhY2hFeGl0EgwKBGNvZGUYASABKAUSIQoGc3RhdHVzGAIgASgLMhEua2lsbi52MS5WbVN0YXR1cyKeAgoOQXR0YWNoUmVzcG9uc2USHwoIYXR0YWNoZWQYASABKAsyCy5raWxuLnYxLlZtSAASIQoGb3V0cHV0GAIgASgLMg8ua2lsbi52MS5PdXRwdXRIABIjCgRleGl0GAMgASgLMhMua2lsbi52MS5BdHRhY2hFeGl0SAASLQoJcmVzdW1hYmxlGAQgASgLMhgua2lsbi52MS5BdHRhY2hSZXN1bWFibGVIABIVCgtzdGRpbl90YWtlbhgFIAEoBEgAEiUKB3N0YWxsZWQYBiABKAsyEi5raWxuLnYxLlZtU3RhbGxlZEgAEisKCHN0YXJ0aW5nGAcgASgLMhcua2lsbi52MS5PdXRwdXRQb3NpdGlvbkgAQgkKB21lc3NhZ2UiQwoSUmVhZEFyY2hpdmVSZXF1ZXN0EgoKAnZtGAEgASgJEgwKBHBhdGgYAiABKAkSEwoLZm9sbG93X2xpbmsYAyABKAgiIwoTUmVhZEFyY2hpdmVSZXNwb25zZRIMCgRkYXRhGAEgASgMIkYKEVdyaXRlQXJjaGl2ZVN0YXJ0EgoKAnZtGAEgASgJEhEKCWRpcmVjdG9yeRgCIAEoCRISCgprZWVwX293bmVyGAMgASgIIl0KE1dyaXRlQXJjaGl2ZVJlcXVlc3QSKwoFc3RhcnQYASABKAsyGi5raWxuLnYxLldyaXRlQXJjaGl2ZVN0YXJ0SAASDgoEZGF0YRgCIAEoDEgAQgkKB21lc3NhZ2UiNgoUV3JpdGVBcmNoaXZlUmVzcG9uc2USDwoHZW50cmllcxgBIAEoBBINCgVieXRlcxgCIAEoBCIrCg9TdGF0UGF0aFJlcXVlc3QSCgoCdm0YASABKAkSDAoEcGF0aBgCIAEoCSKXAQoQU3RhdFBhdGhSZXNwb25zZRIMCgRuYW1lGAEgASgJEgwKBHNpemUYAiABKAQSDAoEbW9kZRgDIAEoDRIpCgVtdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLbGlua190YXJnZXQYBSABKAkSGQoRbGlua190YXJnZXRfYnl0ZXMYBiABKAwiRAoUTGlzdERpcmVjdG9yeVJlcXVlc3QSCgoCdm0YASABKAkSDAoEcGF0aBgCIAEoCRISCgpwYXRoX2J5dGVzGAMgASgMIkEKFUxpc3REaXJlY3RvcnlSZXNwb25zZRIoCgdlbnRyaWVzGAEgAygLMhcua2lsbi52MS5EaXJlY3RvcnlFbnRyeSKuAQoORGlyZWN0b3J5RW50cnkSDAoEbmFtZRgBIAEoCRISCgpuYW1lX2J5dGVzGAIgASgMEgwKBG1vZGUYAyABKA0SDAoEc2l6ZRgEIAEoBBIpCgVtdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASCwoDdWlkGAYgASgNEgsKA2dpZBgHIAEoDRIZChFsaW5rX3RhcmdldF9ieXRlcxgIIAEoDCKNAQoUTWFrZURpcmVjdG9yeVJlcXVlc3QSCgoCdm0YASABKAkSDAoEcGF0aBgCIAEoCRISCgpwYXRoX2J5dGVzGAMgASgMEhEKCXJlY3Vyc2l2ZRgEIAEoCBIRCgRtb2RlGAUgASgNSACIAQESCwoDdWlkGAYgASgNEgsKA2dpZBgHIAEoDUIHCgVfbW9kZSIlChVNYWtlRGlyZWN0b3J5UmVzcG9uc2USDAoEbWFkZRgBIAEoCCJjChFSZW1vdmVQYXRoUmVxdWVzdBIKCgJ2bRgBIAEoCRIMCgRwYXRoGAIgASgJEhIKCnBhdGhfYnl0ZXMYAyABKAwSEQoJcmVjdXJzaXZlGAQgASgIEg0KBWZvcmNlGAUgASgIIhQKElJlbW92ZVBhdGhSZXNwb25zZSJzChFSZW5hbWVQYXRoUmVxdWVzdBIKCgJ2bRgBIAEoCRIMCgRmcm9tGAIgASgJEhIKCmZyb21fYnl0ZXMYAyABKAwSCgoCdG8YBCABKAkSEAoIdG9fYnl0ZXMYBSABKAwSEgoKbm9fcmVwbGFjZRgGIAEoCCIUChJSZW5hbWVQYXRoUmVzcG9uc2UiUwoQV2F0Y2hQYXRoUmVxdWVzdBIKCgJ2bRgBIAEoCRIMCgRwYXRoGAIgASgJEhIKCnBhdGhfYnl0ZXMYAyABKAwSEQoJcmVjdXJzaXZlGAQgASgIIkYKEVdhdGNoUGF0aFJlc3BvbnNlEg0KBXJlYWR5GAEgASgIEiIKBmV2ZW50cxgCIAMoCzISLmtpbG4udjEuRmlsZUV2ZW50ImwKCUZpbGVFdmVudBIMCgRraW5kGAEgASgJEgwKBHBhdGgYAiABKAkSEgoKcGF0aF9ieXRlcxgDIAEoDBIKCgJ0bxgEIAEoCRIQCgh0b19ieXRlcxgFIAEoDBIRCglkaXJlY3RvcnkYBiABKAgiKQoMU3RhdHNSZXF1ZXN0EgsKA3ZtcxgBIAMoCRIMCgRvbmNlGAIgASgIIvEBCgdWbVN0YXRzEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSEwoLY3B1X3BlcmNlbnQYAyABKAESFAoMbWVtb3J5X2J5dGVzGAQgASgEEhoKEm1lbW9yeV9saW1pdF9ieXRlcxgFIAEoBBIRCglyc3NfYnl0ZXMYBiABKAQSFAoMbmV0X3J4X2J5dGVzGAcgASgEEhQKDG5ldF90eF9ieXRlcxgIIAEoBBIYChBibG9ja19yZWFkX2J5dGVzGAkgASgEEhkKEWJsb2NrX3dyaXRlX2J5dGVzGAogASgEEhEKCXByb2Nlc3NlcxgLIAEoDSJaCg1TdGF0c1Jlc3BvbnNlEh8KBXN0YXRzGAEgAygLMhAua2lsbi52MS5WbVN0YXRzEigKBHRpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkAKDkFkZFBvcnRSZXF1ZXN0EgoKAnZtGAEgASgJEiIKBHBvcnQYAiABKAsyFC5raWxuLnYxLlBvcnRCaW5kaW5nIjUKD0FkZFBvcnRSZXNwb25zZRIiCgRwb3J0GAEgASgLMhQua2lsbi52MS5Qb3J0QmluZGluZyJDChFSZW1vdmVQb3J0UmVxdWVzdBIKCgJ2bRgBIAEoCRIiCgRwb3J0GAIgASgLMhQua2lsbi52MS5Qb3J0QmluZGluZyIUChJSZW1vdmVQb3J0UmVzcG9uc2UqYQoMT3V0cHV0U3RyZWFtEh0KGU9VVFBVVF9TVFJFQU1fVU5TUEVDSUZJRUQQABIYChRPVVRQVVRfU1RSRUFNX1NURE9VVBABEhgKFE9VVFBVVF9TVFJFQU1fU1RERVJSEAIyuw0KCVZtU2VydmljZRJBCghDcmVhdGVWbRIYLmtpbG4udjEuQ3JlYXRlVm1SZXF1ZXN0Ghkua2lsbi52MS5DcmVhdGVWbVJlc3BvbnNlMAESPAoHU3RhcnRWbRIXLmtpbG4udjEuU3RhcnRWbVJlcXVlc3QaGC5raWxuLnYxLlN0YXJ0Vm1SZXNwb25zZRI5CgZTdG9wVm0SFi5raWxuLnYxLlN0b3BWbVJlcXVlc3QaFy5raWxuLnYxLlN0b3BWbVJlc3BvbnNlEkIKCVJlc3RhcnRWbRIZLmtpbG4udjEuUmVzdGFydFZtUmVxdWVzdBoaLmtpbG4udjEuUmVzdGFydFZtUmVzcG9uc2USOQoGS2lsbFZtEhYua2lsbi52MS5LaWxsVm1SZXF1ZXN0Ghcua2lsbi52MS5LaWxsVm1SZXNwb25zZRI8CgdQYXVzZVZtEhcua2lsbi52MS5QYXVzZVZtUmVxdWVzdBoYLmtpbG4udjEuUGF1c2VWbVJlc3BvbnNlEkIKCVVucGF1c2VWbRIZLmtpbG4udjEuVW5wYXVzZVZtUmVxdWVzdBoaLmtpbG4udjEuVW5wYXVzZVZtUmVzcG9uc2USPwoIVXBkYXRlVm0SGC5raWxuLnYxLlVwZGF0ZVZtUmVxdWVzdBoZLmtpbG4udjEuVXBkYXRlVm1SZXNwb25zZRI/CghSZW1vdmVWbRIYLmtpbG4udjEuUmVtb3ZlVm1SZXF1ZXN0Ghkua2lsbi52MS5SZW1vdmVWbVJlc3BvbnNlEjwKB0xpc3RWbXMSFy5raWxuLnYxLkxpc3RWbXNSZXF1ZXN0Ghgua2lsbi52MS5MaXN0Vm1zUmVzcG9uc2USNgoFR2V0Vm0SFS5raWxuLnYxLkdldFZtUmVxdWVzdBoWLmtpbG4udjEuR2V0Vm1SZXNwb25zZRI5CgZXYWl0Vm0SFi5raWxuLnYxLldhaXRWbVJlcXVlc3QaFy5raWxuLnYxLldhaXRWbVJlc3BvbnNlEjUKBExvZ3MSFC5raWxuLnYxLkxvZ3NSZXF1ZXN0GhUua2lsbi52MS5Mb2dzUmVzcG9uc2UwARI3CgRFeGVjEhQua2lsbi52MS5FeGVjUmVxdWVzdBoVLmtpbG4udjEuRXhlY1Jlc3BvbnNlKAEwARI9CgZBdHRhY2gSFi5raWxuLnYxLkF0dGFjaFJlcXVlc3QaFy5raWxuLnYxLkF0dGFjaFJlc3BvbnNlKAEwARJKCgtSZWFkQXJjaGl2ZRIbLmtpbG4udjEuUmVhZEFyY2hpdmVSZXF1ZXN0Ghwua2lsbi52MS5SZWFkQXJjaGl2ZVJlc3BvbnNlMAESTQoMV3JpdGVBcmNoaXZlEhwua2lsbi52MS5Xcml0ZUFyY2hpdmVSZXF1ZXN0Gh0ua2lsbi52MS5Xcml0ZUFyY2hpdmVSZXNwb25zZSgBEj8KCFN0YXRQYXRoEhgua2lsbi52MS5TdGF0UGF0aFJlcXVlc3QaGS5raWxuLnYxLlN0YXRQYXRoUmVzcG9uc2USUAoNTGlzdERpcmVjdG9yeRIdLmtpbG4udjEuTGlzdERpcmVjdG9yeVJlcXVlc3QaHi5raWxuLnYxLkxpc3REaXJlY3RvcnlSZXNwb25zZTABEk4KDU1ha2VEaXJlY3RvcnkSHS5raWxuLnYxLk1ha2VEaXJlY3RvcnlSZXF1ZXN0Gh4ua2lsbi52MS5NYWtlRGlyZWN0b3J5UmVzcG9uc2USRQoKUmVtb3ZlUGF0aBIaLmtpbG4udjEuUmVtb3ZlUGF0aFJlcXVlc3QaGy5raWxuLnYxLlJlbW92ZVBhdGhSZXNwb25zZRJFCgpSZW5hbWVQYXRoEhoua2lsbi52MS5SZW5hbWVQYXRoUmVxdWVzdBobLmtpbG4udjEuUmVuYW1lUGF0aFJlc3BvbnNlEkQKCVdhdGNoUGF0aBIZLmtpbG4udjEuV2F0Y2hQYXRoUmVxdWVzdBoaLmtpbG4udjEuV2F0Y2hQYXRoUmVzcG9uc2UwARI4CgVTdGF0cxIVLmtpbG4udjEuU3RhdHNSZXF1ZXN0GhYua2lsbi52MS5TdGF0c1Jlc3BvbnNlMAESPAoHQWRkUG9ydBIXLmtpbG4udjEuQWRkUG9ydFJlcXVlc3QaGC5raWxuLnYxLkFkZFBvcnRSZXNwb25zZRJFCgpSZW1vdmVQb3J0Ehoua2lsbi52MS5SZW1vdmVQb3J0UmVxdWVzdBobLmtpbG4udjEuUmVtb3ZlUG9ydFJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_kiln_v1_types]);
 
 /**
  * @generated from message kiln.v1.CreateVmRequest
@@ -480,6 +480,74 @@ export const UnpauseVmResponseSchema: GenMessage<UnpauseVmResponse, {jsonType: U
   messageDesc(file_kiln_v1_vm, 13);
 
 /**
+ * @generated from message kiln.v1.UpdateVmRequest
+ */
+export type UpdateVmRequest = Message<"kiln.v1.UpdateVmRequest"> & {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm: string;
+
+  /**
+   * of one that runs from now, of others from their start; 0: none. Absent: as it is
+   *
+   * @generated from field: optional uint64 lifetime_ms = 2;
+   */
+  lifetimeMs?: bigint | undefined;
+};
+
+/**
+ * @generated from message kiln.v1.UpdateVmRequest
+ */
+export type UpdateVmRequestJson = {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm?: string;
+
+  /**
+   * of one that runs from now, of others from their start; 0: none. Absent: as it is
+   *
+   * @generated from field: optional uint64 lifetime_ms = 2;
+   */
+  lifetimeMs?: string;
+};
+
+/**
+ * Describes the message kiln.v1.UpdateVmRequest.
+ * Use `create(UpdateVmRequestSchema)` to create a new message.
+ */
+export const UpdateVmRequestSchema: GenMessage<UpdateVmRequest, {jsonType: UpdateVmRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_vm, 14);
+
+/**
+ * @generated from message kiln.v1.UpdateVmResponse
+ */
+export type UpdateVmResponse = Message<"kiln.v1.UpdateVmResponse"> & {
+  /**
+   * @generated from field: kiln.v1.Vm vm = 1;
+   */
+  vm?: Vm | undefined;
+};
+
+/**
+ * @generated from message kiln.v1.UpdateVmResponse
+ */
+export type UpdateVmResponseJson = {
+  /**
+   * @generated from field: kiln.v1.Vm vm = 1;
+   */
+  vm?: VmJson;
+};
+
+/**
+ * Describes the message kiln.v1.UpdateVmResponse.
+ * Use `create(UpdateVmResponseSchema)` to create a new message.
+ */
+export const UpdateVmResponseSchema: GenMessage<UpdateVmResponse, {jsonType: UpdateVmResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_vm, 15);
+
+/**
  * @generated from message kiln.v1.RemoveVmRequest
  */
 export type RemoveVmRequest = Message<"kiln.v1.RemoveVmRequest"> & {
@@ -514,7 +582,7 @@ export type RemoveVmRequestJson = {
  * Use `create(RemoveVmRequestSchema)` to create a new message.
  */
 export const RemoveVmRequestSchema: GenMessage<RemoveVmRequest, {jsonType: RemoveVmRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 14);
+  messageDesc(file_kiln_v1_vm, 16);
 
 /**
  * @generated from message kiln.v1.RemoveVmResponse
@@ -541,7 +609,7 @@ export type RemoveVmResponseJson = {
  * Use `create(RemoveVmResponseSchema)` to create a new message.
  */
 export const RemoveVmResponseSchema: GenMessage<RemoveVmResponse, {jsonType: RemoveVmResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 15);
+  messageDesc(file_kiln_v1_vm, 17);
 
 /**
  * @generated from message kiln.v1.ListVmsRequest
@@ -596,7 +664,7 @@ export type ListVmsRequestJson = {
  * Use `create(ListVmsRequestSchema)` to create a new message.
  */
 export const ListVmsRequestSchema: GenMessage<ListVmsRequest, {jsonType: ListVmsRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 16);
+  messageDesc(file_kiln_v1_vm, 18);
 
 /**
  * @generated from message kiln.v1.ListVmsResponse
@@ -623,7 +691,7 @@ export type ListVmsResponseJson = {
  * Use `create(ListVmsResponseSchema)` to create a new message.
  */
 export const ListVmsResponseSchema: GenMessage<ListVmsResponse, {jsonType: ListVmsResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 17);
+  messageDesc(file_kiln_v1_vm, 19);
 
 /**
  * @generated from message kiln.v1.GetVmRequest
@@ -650,7 +718,7 @@ export type GetVmRequestJson = {
  * Use `create(GetVmRequestSchema)` to create a new message.
  */
 export const GetVmRequestSchema: GenMessage<GetVmRequest, {jsonType: GetVmRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 18);
+  messageDesc(file_kiln_v1_vm, 20);
 
 /**
  * @generated from message kiln.v1.GetVmResponse
@@ -677,7 +745,7 @@ export type GetVmResponseJson = {
  * Use `create(GetVmResponseSchema)` to create a new message.
  */
 export const GetVmResponseSchema: GenMessage<GetVmResponse, {jsonType: GetVmResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 19);
+  messageDesc(file_kiln_v1_vm, 21);
 
 /**
  * @generated from message kiln.v1.WaitVmRequest
@@ -718,7 +786,7 @@ export type WaitVmRequestJson = {
  * Use `create(WaitVmRequestSchema)` to create a new message.
  */
 export const WaitVmRequestSchema: GenMessage<WaitVmRequest, {jsonType: WaitVmRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 20);
+  messageDesc(file_kiln_v1_vm, 22);
 
 /**
  * @generated from message kiln.v1.WaitVmResponse
@@ -755,7 +823,7 @@ export type WaitVmResponseJson = {
  * Use `create(WaitVmResponseSchema)` to create a new message.
  */
 export const WaitVmResponseSchema: GenMessage<WaitVmResponse, {jsonType: WaitVmResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 21);
+  messageDesc(file_kiln_v1_vm, 23);
 
 /**
  * @generated from message kiln.v1.LogsRequest
@@ -784,7 +852,7 @@ export type LogsRequest = Message<"kiln.v1.LogsRequest"> & {
   since?: Timestamp | undefined;
 
   /**
-   * the kernel's console instead of the program's output
+   * the kernel's console instead of the program's output; always in system mode
    *
    * @generated from field: bool console = 5;
    */
@@ -830,7 +898,7 @@ export type LogsRequestJson = {
   since?: TimestampJson;
 
   /**
-   * the kernel's console instead of the program's output
+   * the kernel's console instead of the program's output; always in system mode
    *
    * @generated from field: bool console = 5;
    */
@@ -854,7 +922,7 @@ export type LogsRequestJson = {
  * Use `create(LogsRequestSchema)` to create a new message.
  */
 export const LogsRequestSchema: GenMessage<LogsRequest, {jsonType: LogsRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 22);
+  messageDesc(file_kiln_v1_vm, 24);
 
 /**
  * @generated from message kiln.v1.LogsResponse
@@ -866,6 +934,8 @@ export type LogsResponse = Message<"kiln.v1.LogsResponse"> & {
   stream: OutputStream;
 
   /**
+   * absent: the console has none, and `since` and `until` do not count for it
+   *
    * @generated from field: google.protobuf.Timestamp time = 2;
    */
   time?: Timestamp | undefined;
@@ -895,6 +965,8 @@ export type LogsResponseJson = {
   stream?: OutputStreamJson;
 
   /**
+   * absent: the console has none, and `since` and `until` do not count for it
+   *
    * @generated from field: google.protobuf.Timestamp time = 2;
    */
   time?: TimestampJson;
@@ -919,7 +991,7 @@ export type LogsResponseJson = {
  * Use `create(LogsResponseSchema)` to create a new message.
  */
 export const LogsResponseSchema: GenMessage<LogsResponse, {jsonType: LogsResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 23);
+  messageDesc(file_kiln_v1_vm, 25);
 
 /**
  * A place in the output of a VM's program. Sequence numbers count bytes over both streams, from 0 at each boot.
@@ -960,7 +1032,7 @@ export type OutputPositionJson = {
  * Use `create(OutputPositionSchema)` to create a new message.
  */
 export const OutputPositionSchema: GenMessage<OutputPosition, {jsonType: OutputPositionJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 24);
+  messageDesc(file_kiln_v1_vm, 26);
 
 /**
  * @generated from message kiln.v1.ExecConfig
@@ -1075,7 +1147,7 @@ export type ExecConfigJson = {
  * Use `create(ExecConfigSchema)` to create a new message.
  */
 export const ExecConfigSchema: GenMessage<ExecConfig, {jsonType: ExecConfigJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 25);
+  messageDesc(file_kiln_v1_vm, 27);
 
 /**
  * @generated from message kiln.v1.ExecStart
@@ -1128,7 +1200,7 @@ export type ExecStartJson = {
  * Use `create(ExecStartSchema)` to create a new message.
  */
 export const ExecStartSchema: GenMessage<ExecStart, {jsonType: ExecStartJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 26);
+  messageDesc(file_kiln_v1_vm, 28);
 
 /**
  * Goes on with a process after a lost connection: output from a sequence number on.
@@ -1179,7 +1251,7 @@ export type ExecResumeJson = {
  * Use `create(ExecResumeSchema)` to create a new message.
  */
 export const ExecResumeSchema: GenMessage<ExecResume, {jsonType: ExecResumeJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 27);
+  messageDesc(file_kiln_v1_vm, 29);
 
 /**
  * @generated from message kiln.v1.Resize
@@ -1216,7 +1288,7 @@ export type ResizeJson = {
  * Use `create(ResizeSchema)` to create a new message.
  */
 export const ResizeSchema: GenMessage<Resize, {jsonType: ResizeJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 28);
+  messageDesc(file_kiln_v1_vm, 30);
 
 /**
  * @generated from message kiln.v1.ExecRequest
@@ -1323,7 +1395,7 @@ export type ExecRequestJson = {
  * Use `create(ExecRequestSchema)` to create a new message.
  */
 export const ExecRequestSchema: GenMessage<ExecRequest, {jsonType: ExecRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 29);
+  messageDesc(file_kiln_v1_vm, 31);
 
 /**
  * @generated from message kiln.v1.Output
@@ -1374,7 +1446,7 @@ export type OutputJson = {
  * Use `create(OutputSchema)` to create a new message.
  */
 export const OutputSchema: GenMessage<Output, {jsonType: OutputJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 30);
+  messageDesc(file_kiln_v1_vm, 32);
 
 /**
  * @generated from message kiln.v1.ExecStarted
@@ -1429,7 +1501,7 @@ export type ExecStartedJson = {
  * Use `create(ExecStartedSchema)` to create a new message.
  */
 export const ExecStartedSchema: GenMessage<ExecStarted, {jsonType: ExecStartedJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 31);
+  messageDesc(file_kiln_v1_vm, 33);
 
 /**
  * The VM stands still, or goes on again (empty reason). "host-disk-full"
@@ -1470,7 +1542,7 @@ export type VmStalledJson = {
  * Use `create(VmStalledSchema)` to create a new message.
  */
 export const VmStalledSchema: GenMessage<VmStalled, {jsonType: VmStalledJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 32);
+  messageDesc(file_kiln_v1_vm, 34);
 
 /**
  * @generated from message kiln.v1.ExecExit
@@ -1511,7 +1583,7 @@ export type ExecExitJson = {
  * Use `create(ExecExitSchema)` to create a new message.
  */
 export const ExecExitSchema: GenMessage<ExecExit, {jsonType: ExecExitJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 33);
+  messageDesc(file_kiln_v1_vm, 35);
 
 /**
  * @generated from message kiln.v1.ExecResponse
@@ -1592,7 +1664,7 @@ export type ExecResponseJson = {
  * Use `create(ExecResponseSchema)` to create a new message.
  */
 export const ExecResponseSchema: GenMessage<ExecResponse, {jsonType: ExecResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 34);
+  messageDesc(file_kiln_v1_vm, 36);
 
 /**
  * @generated from message kiln.v1.AttachStart
@@ -1671,7 +1743,7 @@ export type AttachStartJson = {
  * Use `create(AttachStartSchema)` to create a new message.
  */
 export const AttachStartSchema: GenMessage<AttachStart, {jsonType: AttachStartJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 35);
+  messageDesc(file_kiln_v1_vm, 37);
 
 /**
  * Goes on after a lost connection.
@@ -1754,7 +1826,7 @@ export type AttachResumeJson = {
  * Use `create(AttachResumeSchema)` to create a new message.
  */
 export const AttachResumeSchema: GenMessage<AttachResume, {jsonType: AttachResumeJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 36);
+  messageDesc(file_kiln_v1_vm, 38);
 
 /**
  * @generated from message kiln.v1.AttachResumable
@@ -1805,7 +1877,7 @@ export type AttachResumableJson = {
  * Use `create(AttachResumableSchema)` to create a new message.
  */
 export const AttachResumableSchema: GenMessage<AttachResumable, {jsonType: AttachResumableJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 37);
+  messageDesc(file_kiln_v1_vm, 39);
 
 /**
  * @generated from message kiln.v1.AttachRequest
@@ -1897,7 +1969,7 @@ export type AttachRequestJson = {
  * Use `create(AttachRequestSchema)` to create a new message.
  */
 export const AttachRequestSchema: GenMessage<AttachRequest, {jsonType: AttachRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 38);
+  messageDesc(file_kiln_v1_vm, 40);
 
 /**
  * @generated from message kiln.v1.AttachExit
@@ -1934,7 +2006,7 @@ export type AttachExitJson = {
  * Use `create(AttachExitSchema)` to create a new message.
  */
 export const AttachExitSchema: GenMessage<AttachExit, {jsonType: AttachExitJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 39);
+  messageDesc(file_kiln_v1_vm, 41);
 
 /**
  * @generated from message kiln.v1.AttachResponse
@@ -2049,7 +2121,7 @@ export type AttachResponseJson = {
  * Use `create(AttachResponseSchema)` to create a new message.
  */
 export const AttachResponseSchema: GenMessage<AttachResponse, {jsonType: AttachResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 40);
+  messageDesc(file_kiln_v1_vm, 42);
 
 /**
  * @generated from message kiln.v1.ReadArchiveRequest
@@ -2096,7 +2168,7 @@ export type ReadArchiveRequestJson = {
  * Use `create(ReadArchiveRequestSchema)` to create a new message.
  */
 export const ReadArchiveRequestSchema: GenMessage<ReadArchiveRequest, {jsonType: ReadArchiveRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 41);
+  messageDesc(file_kiln_v1_vm, 43);
 
 /**
  * @generated from message kiln.v1.ReadArchiveResponse
@@ -2123,7 +2195,7 @@ export type ReadArchiveResponseJson = {
  * Use `create(ReadArchiveResponseSchema)` to create a new message.
  */
 export const ReadArchiveResponseSchema: GenMessage<ReadArchiveResponse, {jsonType: ReadArchiveResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 42);
+  messageDesc(file_kiln_v1_vm, 44);
 
 /**
  * @generated from message kiln.v1.WriteArchiveStart
@@ -2170,7 +2242,7 @@ export type WriteArchiveStartJson = {
  * Use `create(WriteArchiveStartSchema)` to create a new message.
  */
 export const WriteArchiveStartSchema: GenMessage<WriteArchiveStart, {jsonType: WriteArchiveStartJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 43);
+  messageDesc(file_kiln_v1_vm, 45);
 
 /**
  * @generated from message kiln.v1.WriteArchiveRequest
@@ -2214,7 +2286,7 @@ export type WriteArchiveRequestJson = {
  * Use `create(WriteArchiveRequestSchema)` to create a new message.
  */
 export const WriteArchiveRequestSchema: GenMessage<WriteArchiveRequest, {jsonType: WriteArchiveRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 44);
+  messageDesc(file_kiln_v1_vm, 46);
 
 /**
  * @generated from message kiln.v1.WriteArchiveResponse
@@ -2251,7 +2323,7 @@ export type WriteArchiveResponseJson = {
  * Use `create(WriteArchiveResponseSchema)` to create a new message.
  */
 export const WriteArchiveResponseSchema: GenMessage<WriteArchiveResponse, {jsonType: WriteArchiveResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 45);
+  messageDesc(file_kiln_v1_vm, 47);
 
 /**
  * @generated from message kiln.v1.StatPathRequest
@@ -2288,7 +2360,7 @@ export type StatPathRequestJson = {
  * Use `create(StatPathRequestSchema)` to create a new message.
  */
 export const StatPathRequestSchema: GenMessage<StatPathRequest, {jsonType: StatPathRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 46);
+  messageDesc(file_kiln_v1_vm, 48);
 
 /**
  * @generated from message kiln.v1.StatPathResponse
@@ -2369,7 +2441,7 @@ export type StatPathResponseJson = {
  * Use `create(StatPathResponseSchema)` to create a new message.
  */
 export const StatPathResponseSchema: GenMessage<StatPathResponse, {jsonType: StatPathResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 47);
+  messageDesc(file_kiln_v1_vm, 49);
 
 /**
  * A path is text, or where it is not UTF-8 its bytes, which count where there are any.
@@ -2420,7 +2492,7 @@ export type ListDirectoryRequestJson = {
  * Use `create(ListDirectoryRequestSchema)` to create a new message.
  */
 export const ListDirectoryRequestSchema: GenMessage<ListDirectoryRequest, {jsonType: ListDirectoryRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 48);
+  messageDesc(file_kiln_v1_vm, 50);
 
 /**
  * @generated from message kiln.v1.ListDirectoryResponse
@@ -2447,7 +2519,7 @@ export type ListDirectoryResponseJson = {
  * Use `create(ListDirectoryResponseSchema)` to create a new message.
  */
 export const ListDirectoryResponseSchema: GenMessage<ListDirectoryResponse, {jsonType: ListDirectoryResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 49);
+  messageDesc(file_kiln_v1_vm, 51);
 
 /**
  * @generated from message kiln.v1.DirectoryEntry
@@ -2556,7 +2628,7 @@ export type DirectoryEntryJson = {
  * Use `create(DirectoryEntrySchema)` to create a new message.
  */
 export const DirectoryEntrySchema: GenMessage<DirectoryEntry, {jsonType: DirectoryEntryJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 50);
+  messageDesc(file_kiln_v1_vm, 52);
 
 /**
  * @generated from message kiln.v1.MakeDirectoryRequest
@@ -2651,7 +2723,7 @@ export type MakeDirectoryRequestJson = {
  * Use `create(MakeDirectoryRequestSchema)` to create a new message.
  */
 export const MakeDirectoryRequestSchema: GenMessage<MakeDirectoryRequest, {jsonType: MakeDirectoryRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 51);
+  messageDesc(file_kiln_v1_vm, 53);
 
 /**
  * @generated from message kiln.v1.MakeDirectoryResponse
@@ -2678,7 +2750,7 @@ export type MakeDirectoryResponseJson = {
  * Use `create(MakeDirectoryResponseSchema)` to create a new message.
  */
 export const MakeDirectoryResponseSchema: GenMessage<MakeDirectoryResponse, {jsonType: MakeDirectoryResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 52);
+  messageDesc(file_kiln_v1_vm, 54);
 
 /**
  * @generated from message kiln.v1.RemovePathRequest
@@ -2753,7 +2825,7 @@ export type RemovePathRequestJson = {
  * Use `create(RemovePathRequestSchema)` to create a new message.
  */
 export const RemovePathRequestSchema: GenMessage<RemovePathRequest, {jsonType: RemovePathRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 53);
+  messageDesc(file_kiln_v1_vm, 55);
 
 /**
  * @generated from message kiln.v1.RemovePathResponse
@@ -2772,7 +2844,7 @@ export type RemovePathResponseJson = {
  * Use `create(RemovePathResponseSchema)` to create a new message.
  */
 export const RemovePathResponseSchema: GenMessage<RemovePathResponse, {jsonType: RemovePathResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 54);
+  messageDesc(file_kiln_v1_vm, 56);
 
 /**
  * @generated from message kiln.v1.RenamePathRequest
@@ -2853,7 +2925,7 @@ export type RenamePathRequestJson = {
  * Use `create(RenamePathRequestSchema)` to create a new message.
  */
 export const RenamePathRequestSchema: GenMessage<RenamePathRequest, {jsonType: RenamePathRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 55);
+  messageDesc(file_kiln_v1_vm, 57);
 
 /**
  * @generated from message kiln.v1.RenamePathResponse
@@ -2872,7 +2944,7 @@ export type RenamePathResponseJson = {
  * Use `create(RenamePathResponseSchema)` to create a new message.
  */
 export const RenamePathResponseSchema: GenMessage<RenamePathResponse, {jsonType: RenamePathResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 56);
+  messageDesc(file_kiln_v1_vm, 58);
 
 /**
  * @generated from message kiln.v1.WatchPathRequest
@@ -2929,7 +3001,7 @@ export type WatchPathRequestJson = {
  * Use `create(WatchPathRequestSchema)` to create a new message.
  */
 export const WatchPathRequestSchema: GenMessage<WatchPathRequest, {jsonType: WatchPathRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 57);
+  messageDesc(file_kiln_v1_vm, 59);
 
 /**
  * @generated from message kiln.v1.WatchPathResponse
@@ -2970,7 +3042,7 @@ export type WatchPathResponseJson = {
  * Use `create(WatchPathResponseSchema)` to create a new message.
  */
 export const WatchPathResponseSchema: GenMessage<WatchPathResponse, {jsonType: WatchPathResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 58);
+  messageDesc(file_kiln_v1_vm, 60);
 
 /**
  * @generated from message kiln.v1.FileEvent
@@ -3063,7 +3135,7 @@ export type FileEventJson = {
  * Use `create(FileEventSchema)` to create a new message.
  */
 export const FileEventSchema: GenMessage<FileEvent, {jsonType: FileEventJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 59);
+  messageDesc(file_kiln_v1_vm, 61);
 
 /**
  * @generated from message kiln.v1.StatsRequest
@@ -3100,7 +3172,7 @@ export type StatsRequestJson = {
  * Use `create(StatsRequestSchema)` to create a new message.
  */
 export const StatsRequestSchema: GenMessage<StatsRequest, {jsonType: StatsRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 60);
+  messageDesc(file_kiln_v1_vm, 62);
 
 /**
  * @generated from message kiln.v1.VmStats
@@ -3239,7 +3311,7 @@ export type VmStatsJson = {
  * Use `create(VmStatsSchema)` to create a new message.
  */
 export const VmStatsSchema: GenMessage<VmStats, {jsonType: VmStatsJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 61);
+  messageDesc(file_kiln_v1_vm, 63);
 
 /**
  * @generated from message kiln.v1.StatsResponse
@@ -3276,7 +3348,7 @@ export type StatsResponseJson = {
  * Use `create(StatsResponseSchema)` to create a new message.
  */
 export const StatsResponseSchema: GenMessage<StatsResponse, {jsonType: StatsResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 62);
+  messageDesc(file_kiln_v1_vm, 64);
 
 /**
  * @generated from message kiln.v1.AddPortRequest
@@ -3313,7 +3385,7 @@ export type AddPortRequestJson = {
  * Use `create(AddPortRequestSchema)` to create a new message.
  */
 export const AddPortRequestSchema: GenMessage<AddPortRequest, {jsonType: AddPortRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 63);
+  messageDesc(file_kiln_v1_vm, 65);
 
 /**
  * @generated from message kiln.v1.AddPortResponse
@@ -3340,7 +3412,7 @@ export type AddPortResponseJson = {
  * Use `create(AddPortResponseSchema)` to create a new message.
  */
 export const AddPortResponseSchema: GenMessage<AddPortResponse, {jsonType: AddPortResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 64);
+  messageDesc(file_kiln_v1_vm, 66);
 
 /**
  * @generated from message kiln.v1.RemovePortRequest
@@ -3377,7 +3449,7 @@ export type RemovePortRequestJson = {
  * Use `create(RemovePortRequestSchema)` to create a new message.
  */
 export const RemovePortRequestSchema: GenMessage<RemovePortRequest, {jsonType: RemovePortRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 65);
+  messageDesc(file_kiln_v1_vm, 67);
 
 /**
  * @generated from message kiln.v1.RemovePortResponse
@@ -3396,7 +3468,7 @@ export type RemovePortResponseJson = {
  * Use `create(RemovePortResponseSchema)` to create a new message.
  */
 export const RemovePortResponseSchema: GenMessage<RemovePortResponse, {jsonType: RemovePortResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 66);
+  messageDesc(file_kiln_v1_vm, 68);
 
 /**
  * @generated from enum kiln.v1.OutputStream
@@ -3494,6 +3566,16 @@ export const VmService: GenService<{
     methodKind: "unary";
     input: typeof UnpauseVmRequestSchema;
     output: typeof UnpauseVmResponseSchema;
+  },
+  /**
+   * Changes what can be changed of a VM that exists, also while it runs.
+   *
+   * @generated from rpc kiln.v1.VmService.UpdateVm
+   */
+  updateVm: {
+    methodKind: "unary";
+    input: typeof UpdateVmRequestSchema;
+    output: typeof UpdateVmResponseSchema;
   },
   /**
    * @generated from rpc kiln.v1.VmService.RemoveVm
