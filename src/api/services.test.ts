@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { type Client, Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
@@ -148,6 +150,21 @@ describe("VmService", () => {
     assert.equal(chunks.map(({ data }) => Buffer.from(data).toString()).join(""), "hello\n");
     assert.equal(chunks[0]?.stream, OutputStream.STDOUT);
     assert.ok(chunks[0]?.time);
+  });
+
+  it("gives the console as the log of a VM with an init of its own", async () => {
+    const { id } = await createVm({ init: "system", command: ["/init"] });
+    await vms.startVm({ vm: id });
+    const directory = world.vmms[0]?.spec.stateDirectory ?? "";
+    await mkdir(directory, { recursive: true });
+    await writeFile(join(directory, "console.log"), "[    0.1] kernel\ninit: all is well\n");
+    const text = async (request: { tail?: number; console?: boolean }) => {
+      const chunks = await collect(vms.logs({ vm: id, ...request }));
+      assert.ok(chunks.every(({ time }) => time === undefined));
+      return Buffer.concat(chunks.map(({ data }) => data)).toString();
+    };
+    assert.equal(await text({ tail: 1 }), "init: all is well\n");
+    assert.equal(await text({}), await text({ console: true }));
   });
 
   it("runs exec over one stream", async () => {

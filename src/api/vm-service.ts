@@ -110,7 +110,7 @@ async function* createVm(
 async function* readLogs(engine: Engine, request: LogsRequest, { signal }: HandlerContext) {
   const { vm, follow, tail } = request;
   const after = toPlace(request.after);
-  if (request.console) {
+  if (request.console || engine.speaksOnConsole(vm)) {
     for await (const { data, next } of engine.console(vm, { tail, follow, after, signal })) {
       yield { stream: OutputStream.STDOUT, data, next };
     }

@@ -209,7 +209,12 @@ export class Engine {
     }
   }
 
-  /** The kernel's console. */
+  /** True where all that is said goes to the console: an init of the image's own has that as its stdout. */
+  speaksOnConsole(key: string): boolean {
+    return this.find(key).record.program.mode === "system";
+  }
+
+  /** The console: the kernel's, and that of an init of the image's own. */
   async *console(
     key: string,
     options: Omit<ReadConsoleOptions, "following"> & { readonly follow: boolean },

@@ -14,13 +14,14 @@ export interface LogOptions extends CallOptions {
   readonly tail?: number | undefined;
   readonly since?: Date | undefined;
   readonly until?: Date | undefined;
-  /** The kernel's console instead of the program's output. */
+  /** The kernel's console instead of the program's output. In system mode always: an init of the image's own writes there. */
   readonly console?: boolean | undefined;
 }
 
 /** A piece of output. Not cut at lines. */
 export interface LogChunk {
   readonly fd: 1 | 2;
+  /** 1970 for the console, which has no times: `since` and `until` do not count for it. */
   readonly time: Date;
   readonly data: Uint8Array;
 }

@@ -143,9 +143,9 @@ describe("an image whose directories are none", () => {
 });
 
 describe("an init of the image's own, by its name", () => {
-  it("is PID 1 with its arguments, directory and user, its end is the VM's, and a signal stops it", async () => {
+  it("is PID 1 with its arguments, directory and user, its end is the VM's, its words the log, and a signal stops it", async () => {
     const init =
-      '#!/bin/sh\ntrap "exit 5" TERM\nid -u > /tmp/who; pwd >> /tmp/who; echo "$@" >> /tmp/who\n"$@" & wait $!\nexit 3\n';
+      '#!/bin/sh\ntrap "exit 5" TERM\nid -u > /tmp/who; pwd >> /tmp/who; echo "$@" >> /tmp/who\necho told by init "$@"\n"$@" & wait $!\nexit 3\n';
     const image = await imageOf("init", {
       run: {
         Entrypoint: ["/init"],
@@ -163,6 +163,7 @@ describe("an init of the image's own, by its name", () => {
     // At once: run -d comes back when the init has begun its work.
     const seen = await sh("init", "cat /tmp/who; tr '\\0' ' ' < /proc/1/cmdline; pwd");
     assert.equal(seen, "1000\n/srv\nsleep 100000\n/bin/sh /init sleep 100000 /srv\n");
+    assert.match(await kiln.ok(["logs", "init"]), /^told by init sleep 100000\r?$/m);
     const end = `for p in /proc/[0-9]*; do [ "$(tr '\\0' ' ' < $p/cmdline)" = "sleep 100000 " ] && kill \${p#/proc/}; done`;
     // Its end may come before the exec's own: nothing is said of that one.
     await kiln.kiln(["exec", "-u", "0", "init", "sh", "-c", end]);

@@ -11,7 +11,8 @@ import { parseWhen } from "../when.js";
 export const command = defineCommand({
   description: `
 Shows what the program of a VM wrote, stdout on stdout and stderr on stderr, also of a VM that has ended. With --console
-what its kernel wrote instead.
+what its kernel wrote instead. In system mode there is one output, the console: that of the image's own init and of the
+kernel, without times.
 
 Times: 10m (ago), 2026-01-02T03:04:05Z, or seconds since 1970.
 `,
@@ -39,12 +40,30 @@ Times: 10m (ago), 2026-01-02T03:04:05Z, or seconds since 1970.
       since: flags.since === undefined ? undefined : parseWhen(flags.since, "--since", now),
       until: flags.until === undefined ? undefined : parseWhen(flags.until, "--until", now),
     });
-    await (flags.timestamps ? printStamped(context, chunks) : printPlain(context, chunks));
+    const asked = (["since", "until", "timestamps"] as const).filter((flag) => Boolean(flags[flag]));
+    const told = tellOfTimes(context, chunks, asked);
+    await (flags.timestamps ? printStamped(context, told) : printPlain(context, told));
     return 0;
   },
 });
 
 type Chunks = ReturnType<Vm["logs"]>;
+
+/** Says once that flags about times do not count, where the output turns out to have none. */
+async function* tellOfTimes(context: Context, chunks: Chunks, asked: readonly string[]): Chunks {
+  let told = asked.length === 0;
+  for await (const chunk of chunks) {
+    if (!told && !hasTime(chunk)) {
+      await context.note(`kiln: a console has no times: --${asked.join(", --")} does not count`);
+      told = true;
+    }
+    yield chunk;
+  }
+}
+
+function hasTime({ time }: Pick<LogChunk, "time">): boolean {
+  return time.getTime() !== 0;
+}
 
 function parseLines(text: string): number {
   if (/^[0-9]{1,9}$/.test(text)) return Number(text);
@@ -59,7 +78,8 @@ async function printStamped(context: Context, chunks: Chunks): Promise<void> {
   const splitters = { 1: new LineSplitter<Date>(), 2: new LineSplitter<Date>() };
   const print = async (fd: 1 | 2, lines: readonly { tag: Date; data: Buffer }[]) => {
     for (const { tag, data } of lines) {
-      await sinkOf(context, fd).write(Buffer.concat([Buffer.from(`${tag.toISOString()} `), data]));
+      const stamp = hasTime({ time: tag }) ? `${tag.toISOString()} ` : "";
+      await sinkOf(context, fd).write(Buffer.concat([Buffer.from(stamp), data]));
     }
   };
   for await (const { fd, data, time } of chunks) await print(fd, splitters[fd].push(data, time));
