@@ -1,15 +1,18 @@
 // The VMM contract on Firecracker: the real one where it is installed and KVM works, else the stand-in of
 // test/firecracker-standin.
 
+import assert from "node:assert/strict";
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, describe } from "node:test";
+import { after, describe, it } from "node:test";
 import { createFirecrackerDriver } from "../../src/vmm/index.js";
 import { installJailer, installStandin, standinFiles } from "../firecracker-standin/install.js";
 import { netguardPath } from "../fixtures/assets.js";
 import { vmmContract } from "./vmm.js";
-import type { DriverFactory } from "./vmm-bench.js";
+import { type DriverFactory, VmmBench } from "./vmm-bench.js";
+import { firecrackerSocketsContract } from "./vmm-firecracker-sockets.js";
 import { privilegesContract } from "./vmm-privileges.js";
 
 const directory = mkdtempSync(join(tmpdir(), "kf-"));
@@ -22,8 +25,8 @@ const firecrackerFiles = await standinFiles(directory);
 const jailer = await installJailer(directory);
 
 /** @param jailer absent: kiln's own jail */
-function standin(jailer?: string): DriverFactory {
-  const standing = { firecracker, firecrackerFiles, jailer, trustFirecracker: true };
+function standin(jailer?: string, program = firecracker): DriverFactory {
+  const standing = { firecracker: program, firecrackerFiles, jailer, trustFirecracker: true };
   return (cacheDirectory, netguard = netguardPath(), confinement = {}) =>
     createFirecrackerDriver({ ...standing, ...confinement, cacheDirectory, netguard });
 }
@@ -32,4 +35,17 @@ vmmContract("firecracker (stand-in)", standin());
 
 describe("VMM contract: firecracker in its jailer (stand-ins)", () => {
   privilegesContract(standin(jailer));
+
+  it("is found where its name is a link: the jailer names its chroot after what that leads to", {
+    skip: process.getuid?.() !== 0 && "not root: the jailer needs root",
+  }, async () => {
+    const link = join(directory, "fc");
+    await symlink(firecracker, link);
+    await using bench = await VmmBench.open(standin(jailer, link));
+    const handle = await bench.launch({ runAs: { uid: 54321, gid: 54321 } });
+    await handle.kill();
+    assert.equal((await handle.exited).cause, "killed");
+  });
 });
+
+describe("firecracker (stand-in) and a hostile user", () => firecrackerSocketsContract(standin()));
