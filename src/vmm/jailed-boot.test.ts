@@ -36,7 +36,7 @@ describe("KVM's test boot", () => {
     const file = { path: kernel, at: "/vmlinux", writable: false, what: "kernel" };
     return bootInJail({
       ...{ confiner: new Confiner({}), driver: "qemu", program: "/usr/bin/sh", tree: hostTree },
-      ...{ cacheDirectory: root, devices: [] },
+      ...{ cacheDirectory: root, device: "/dev/null", otherDevices: [] },
       plan: async () => ({ files: [file], command: () => ["/usr/bin/sh", "-c", script] }),
       ...change,
     });

@@ -7,8 +7,9 @@ import { newId } from "../base/ids.js";
 import { signalProcess } from "../base/processes.js";
 import { UndoStack } from "../base/undo.js";
 import type { Confiner } from "./jail/confiner.js";
+import { accessTo } from "./jail/own-device.js";
 import type { JailFile, JailTree } from "./jail/plan.js";
-import { kvmGroup, PROBE_USER } from "./privileges.js";
+import { PROBE_USER } from "./privileges.js";
 import { readProcessRecord } from "./process-record.js";
 import { type BootFailure, testBoot } from "./test-boot.js";
 import type { VmmKind, VmmSpec } from "./types.js";
@@ -22,8 +23,10 @@ export interface JailedBoot {
   readonly tree: () => Promise<JailTree>;
   /** Existing, of the daemon. */
   readonly cacheDirectory: string;
-  /** Beside /dev/null. */
-  readonly devices: readonly string[];
+  /** KVM's. */
+  readonly device: string;
+  /** Beside it and /dev/null. */
+  readonly otherDevices: readonly string[];
   /** @param directory a private one, which goes with the boot */
   readonly plan: (directory: string, places: Places) => Promise<BootPlan>;
 }
@@ -58,14 +61,14 @@ export async function bootInJail(request: JailedBoot, deadlineMs?: number): Prom
 }
 
 async function launch(request: JailedBoot, directory: string): Promise<VmmProcess> {
-  const { confiner, driver, program, tree, devices } = request;
+  const { confiner, driver, program, tree, device, otherDevices } = request;
   const { files, command } = await request.plan(directory, (planned) => confiner.places(planned));
-  const group = await kvmGroup();
+  const spec = specOf(directory);
   const { process: vmm, limited } = await confiner.launch({
-    ...{ spec: specOf(directory), driver, program, tree, files, command },
+    ...{ spec, driver, program, tree, files, command },
     listeners: [],
-    devices: ["/dev/null", ...devices],
-    groups: group === undefined ? [] : [group],
+    devices: ["/dev/null", ...otherDevices, device],
+    access: await accessTo(device, spec.runAs),
     overheadBytes: OVERHEAD_BYTES,
     stdout: "pipe",
   });

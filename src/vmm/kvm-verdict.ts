@@ -1,7 +1,7 @@
 // Does KVM work here? A node that opens proves nothing: on some clouds it opens and no stock kernel boots. So a real
 // kernel is booted once with a deadline, and the verdict kept for this host kernel and this VMM.
 
-import { access, constants, stat } from "node:fs/promises";
+import { access, constants } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
 import { errnoOf, KilnError } from "../base/errors.js";
@@ -31,8 +31,6 @@ export interface KvmProbe {
   readonly boot: (kernel: ProbeKernel) => Promise<BootFailure | undefined>;
   /** Default: the wall clock. */
   readonly now?: (() => number) | undefined;
-  /** VMs run as users of their own, who must be able to open the device. */
-  readonly userPerVm?: boolean | undefined;
   /** Default: /dev/kvm. */
   readonly device?: string | undefined;
 }
@@ -47,7 +45,7 @@ const FAILED_AGAIN_MS = 24 * 60 * 60_000;
 /** Cheap but for the one boot per host kernel and VMM version. */
 export async function judgeKvm(probe: KvmProbe): Promise<KvmVerdict> {
   const { device = KVM_DEVICE, now = Date.now } = probe;
-  const closed = await whyClosed(device, probe.userPerVm ?? false);
+  const closed = await whyClosed(device);
   if (closed !== undefined) return { works: false, why: closed, final: false };
   const path = join(probe.cacheDirectory, `kvm-${probe.kind}.json`);
   const key = `${release()} ${probe.version}`;
@@ -92,14 +90,11 @@ function verdictOf({ works, why }: KeptVerdict): KvmVerdict {
   return { works, why, final: works };
 }
 
-async function whyClosed(device: string, userPerVm: boolean): Promise<string | undefined> {
+/** To kilnd: a VM's own user is given the way to it (jail/own-device.ts), and the test boot goes that way. */
+async function whyClosed(device: string): Promise<string | undefined> {
   try {
     await access(device, constants.R_OK | constants.W_OK);
-    if (!userPerVm) return undefined;
-    const { gid, mode } = await stat(device);
-    // kilnd's root may open it, but a VMM has a user of its own and gets no group of root's (privileges.ts).
-    if (gid !== 0 || (mode & 0o006) === 0o006) return undefined;
-    return `${device} is open to root alone, and VMs run as users of their own (chgrp kvm ${device}; chmod 660 ${device})`;
+    return undefined;
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return `no ${device}`;
     return `no right to open ${device} (join its group, usually "kvm")`;

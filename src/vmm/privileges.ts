@@ -2,7 +2,6 @@
 // setpriv(1) in front of the VMM's own. setpriv and not QEMU's -runas: that needs system calls which QEMU's own
 // sandbox then has to allow.
 
-import { stat } from "node:fs/promises";
 import type { VmmSpec } from "./types.js";
 
 export interface PrivilegeRequest {
@@ -24,16 +23,6 @@ export function planPrivileges(request: PrivilegeRequest): string[] {
     }
   }
   return [...words, "--"];
-}
-
-/**
- * The group that opens /dev/kvm, where there is one to give: root's own group would open far more than that, and a
- * node that everybody may open needs none.
- */
-export async function kvmGroup(): Promise<number | undefined> {
-  const node = await stat("/dev/kvm").catch(() => undefined);
-  if (node === undefined || node.gid === 0 || (node.mode & 0o006) === 0o006) return undefined;
-  return node.gid;
 }
 
 /** Whom a root daemon's test boot of KVM runs as: no VM's user and no helper's (they are from 1,899,999,998 on). */

@@ -98,7 +98,6 @@ async function inPlaceOfQemu(): Promise<string> {
     ],
     listeners: [],
     devices: ["/dev/null"],
-    groups: [],
     overheadBytes: 256 * 1024 * 1024,
     command: () => ["/usr/bin/perl", "-e", PROBES, ...wordsFor("/in", "/out")],
   });

@@ -7,8 +7,9 @@ import { Code, KilnError } from "../../base/errors.js";
 import { exists, writeJsonAtomic } from "../../base/files.js";
 import { makeFifos } from "../fifo.js";
 import type { Confined, Confiner } from "../jail/confiner.js";
+import { accessTo } from "../jail/own-device.js";
 import type { JailFile, JailTree } from "../jail/plan.js";
-import { kvmGroup } from "../privileges.js";
+import { KVM_DEVICE } from "../kvm-verdict.js";
 import type { VmmSpec } from "../types.js";
 import type { ProcessEnd } from "../vmm-process.js";
 import { planConfig } from "./config.js";
@@ -140,7 +141,6 @@ export class ConfinedWay implements LaunchWay {
     const { confiner, program, tree } = this.#host;
     const spec = this.#spec;
     const { jail } = await confiner.confinement();
-    const group = await kvmGroup();
     const locked = (argv: readonly string[]) => [...lockWords(spec), ...argv];
     const wrapped = (argv: readonly string[]) =>
       planNetworkWrapper(locked(argv), {
@@ -149,7 +149,7 @@ export class ConfinedWay implements LaunchWay {
     const started = await confiner.launch({
       ...{ spec, driver: "firecracker", program, tree, files: this.#plan.files, listeners: [], stdout },
       devices: await this.#devices(),
-      groups: group === undefined ? [] : [group],
+      access: await accessTo(KVM_DEVICE, spec.runAs),
       overheadBytes: OVERHEAD_BYTES,
       command: (at) => this.#plan.command(program, at),
       around: spec.network === undefined ? locked : wrapped,
@@ -168,7 +168,7 @@ export class ConfinedWay implements LaunchWay {
 
   async #devices(): Promise<string[]> {
     const { network } = this.#spec;
-    const wanted = ["/dev/null", "/dev/urandom", "/dev/kvm"];
+    const wanted = ["/dev/null", "/dev/urandom", KVM_DEVICE];
     if (network !== undefined) wanted.push("/dev/net/tun");
     const there = await Promise.all(wanted.map((path) => exists(path)));
     return wanted.filter((_, index) => there[index]);

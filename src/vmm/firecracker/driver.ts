@@ -139,7 +139,7 @@ class FirecrackerDriver implements VmmDriver {
     return bootInJail({
       ...{ confiner: this.#confiner, driver: this.kind, program, cacheDirectory },
       tree: () => this.#tree(program),
-      devices: ["/dev/urandom", kvmDevice],
+      ...{ device: kvmDevice, otherDevices: ["/dev/urandom"] },
       plan: (directory, places) => planTestBoot(program, kernel, directory, places),
     });
   }

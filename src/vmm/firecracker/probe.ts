@@ -100,11 +100,6 @@ export class FirecrackerProber {
     return this.#program;
   }
 
-  /** Root's VMs have users of their own; the jailer gives them a node of their own, nothing else does. */
-  async #runsAsOtherUsers(): Promise<boolean> {
-    return process.getuid?.() === 0 && (await findJailer(this.#options.jailer)) === undefined;
-  }
-
   async #judge(path: string, version: string): Promise<KvmVerdict> {
     if (this.#options.trustFirecracker === true)
       return { works: true, why: "trusted, not probed", final: true };
@@ -116,7 +111,6 @@ export class FirecrackerProber {
       cacheDirectory,
       kernel: await probeKernel?.(),
       boot: (kernel) => this.#boot(path, kernel),
-      userPerVm: await this.#runsAsOtherUsers(),
       device: kvmDevice,
     });
     return this.#kvm;

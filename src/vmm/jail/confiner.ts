@@ -1,14 +1,16 @@
 // Starts VMMs confined: in a jail where this host can make one, under a cgroup where it may. What can't be had is
 // refused, or told, never left out in silence.
 
-import { readFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { arch } from "node:os";
+import { join } from "node:path";
 import { planEnvironment } from "../privileges.js";
 import type { VmmRecord, VmmSpec } from "../types.js";
 import type { SpawnRequest } from "../vmm-process.js";
 import { type CgroupVerdict, prepareCgroups, VmCgroup } from "./cgroup.js";
 import { planCgroups, readCgroupHost } from "./cgroup-place.js";
 import { type LaunchedVmm, launchVmm } from "./launch.js";
+import { type DeviceAccess, planOwnDevices } from "./own-device.js";
 import {
   type JailFile,
   type JailNetwork,
@@ -47,7 +49,8 @@ export interface ConfinedLaunch {
   readonly files: readonly JailFile[];
   readonly listeners: readonly string[];
   readonly devices: readonly string[];
-  readonly groups: readonly number[];
+  /** To the devices. */
+  readonly access?: DeviceAccess | undefined;
   /** Of the VMM beside the guest's memory. */
   readonly overheadBytes: number;
   /** @param at where the VMM finds a file of `files` */
@@ -105,7 +108,8 @@ export class Confiner {
     if (!unconfinedAllowed) requireJail(jail);
     const { spec } = request;
     const inner = jail.holds ? await this.#planJail(request, jail) : await this.#planUnconfined(request);
-    const plan = { ...inner, argv: request.around?.(inner.argv) ?? inner.argv };
+    const around = request.around?.(inner.argv) ?? inner.argv;
+    const plan = { ...inner, argv: await ownDevices(request, around) };
     const { place } = cgroups;
     const cgroup = Promise.resolve(place && VmCgroup.create(place, spec.vmId, limitsOf(request)));
     cgroup.catch(() => undefined);
@@ -159,7 +163,8 @@ export class Confiner {
   }
 
   async #planJail(request: ConfinedLaunch, jail: JailVerdict) {
-    const { spec, files, listeners, devices, groups } = request;
+    const { spec, files, listeners, devices, access } = request;
+    const groups = access?.groups ?? [];
     return planJail({
       ...{
         way: jail.way,
@@ -178,8 +183,9 @@ export class Confiner {
     });
   }
 
-  async #planUnconfined({ spec, files, listeners, groups, command }: ConfinedLaunch) {
+  async #planUnconfined({ spec, files, listeners, access, command }: ConfinedLaunch) {
     const { runAs } = spec;
+    const groups = access?.groups ?? [];
     const limits = await this.#limits(spec);
     return planUnconfined({ runAs, uid: this.#uid, groups, limits, files, listeners, command });
   }
@@ -189,6 +195,17 @@ export class Confiner {
     const openFiles = Math.min(MAX_OPEN_FILES, await hardOpenFiles());
     return { openFiles, processes: own ? MAX_THREADS + vcpus : undefined };
   }
+}
+
+/** Where nodes of the VM's own are mounted; empty for everybody else. */
+const OWN_DEVICES = "dev";
+
+async function ownDevices({ spec, access }: ConfinedLaunch, argv: readonly string[]) {
+  const { closed } = access ?? { closed: [] };
+  if (closed.length === 0 || spec.runAs === undefined) return argv;
+  const directory = join(spec.runDirectory, OWN_DEVICES);
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  return planOwnDevices(argv, { closed, owner: spec.runAs.uid, directory });
 }
 
 function limitsOf({ spec, overheadBytes }: ConfinedLaunch) {

@@ -11,12 +11,12 @@ import { ConsoleLog } from "../console-log.js";
 import { EMULATED_CPU_LEVEL, hostCpuLevel } from "../cpu-level.js";
 import { hostTscKhz } from "../host-tsc.js";
 import { type Confined, Confiner, type ConfinerOptions } from "../jail/confiner.js";
+import { accessTo } from "../jail/own-device.js";
 import type { JailTree } from "../jail/plan.js";
 import type { Trees } from "../jail/tree.js";
 import { bootInJail } from "../jailed-boot.js";
 import { KVM_DEVICE, type ProbeKernel } from "../kvm-verdict.js";
 import { assertNetguardLoaded, prepareNetguard } from "../netguard.js";
-import { kvmGroup } from "../privileges.js";
 import { checkFiles, checkReattach, checkSpec } from "../spec-check.js";
 import type {
   Accelerator,
@@ -196,13 +196,13 @@ class QemuDriver implements VmmDriver {
     program: string,
     accelerator: Accelerator,
   ): Promise<Confined> {
-    const group = accelerator === "kvm" ? await kvmGroup() : undefined;
+    const devices = accelerator === "kvm" ? [KVM_DEVICE] : [];
     return this.#confiner.launch({
       ...{ spec, driver: this.kind, program, files: plan.files, listeners: plan.listeners },
       tree: () => this.#tree(program),
       // Without /dev/null QEMU takes its host for one without good locks of files.
-      devices: accelerator === "kvm" ? ["/dev/null", "/dev/kvm"] : ["/dev/null"],
-      groups: group === undefined ? [] : [group],
+      devices: ["/dev/null", ...devices],
+      access: accelerator === "kvm" ? await accessTo(KVM_DEVICE, spec.runAs) : undefined,
       overheadBytes: overheadBytes(spec),
       command: (at) => plan.command(program, at),
     });
@@ -214,7 +214,7 @@ class QemuDriver implements VmmDriver {
     return bootInJail({
       ...{ confiner: this.#confiner, driver: this.kind, program, cacheDirectory },
       tree: () => this.#tree(program),
-      devices: [kvmDevice],
+      ...{ device: kvmDevice, otherDevices: [] },
       plan: async () => planTestBoot(program, kernel),
     });
   }

@@ -109,7 +109,6 @@ async function chooseAccelerator(
     cacheDirectory: options.cacheDirectory,
     kernel: await options.probeKernel?.(),
     boot: (kernel) => boot(path, kernel),
-    userPerVm: process.getuid?.() === 0,
     device: options.kvmDevice,
   });
   return fromVerdict(verdict, version);
