@@ -1,17 +1,21 @@
-// A UDP port of the host, forwarded: one flow per client address, each with a dial of its own, bounded in number,
-// dropped when idle. Datagrams that don't fit are lost, as UDP may: nothing is queued without bound.
+// A UDP port of the host, forwarded: one flow per client and address that it asks, each with a dial of its own, bounded in
+// number, dropped when idle. Datagrams that don't fit are lost, as UDP may: nothing is queued without bound.
 
-import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
+import type { RemoteInfo } from "node:dgram";
 import type { Duplex } from "node:stream";
 import type { PortMapping } from "../base/ports.js";
 import { dialWithin } from "./dial-within.js";
+import { hostNetwork, type LocalNetwork } from "./local-addresses.js";
 import type { PublishedPort, PublishLimits } from "./publish.js";
+import { type Door, UdpSockets } from "./udp-sockets.js";
 
 /** Datagrams of a client that wait for its dial. */
 const MAX_WAITING = 32;
 
 interface Flow {
   readonly client: RemoteInfo;
+  /** Where its last datagram came in: the address may have gone and come back. */
+  door: Door;
   readonly waiting: Buffer[];
   readonly abort: AbortController;
   guest: Duplex | undefined;
@@ -23,14 +27,15 @@ export async function publishUdp(
   mapping: PortMapping,
   dial: (signal: AbortSignal) => Promise<Duplex>,
   limits: PublishLimits,
+  network: LocalNetwork = hostNetwork,
 ): Promise<PublishedPort> {
-  const listener = new UdpListener(mapping, dial, limits);
+  const listener = new UdpListener(mapping, dial, limits, network);
   await listener.bind();
   return listener;
 }
 
 class UdpListener implements PublishedPort {
-  readonly #socket: Socket;
+  readonly #sockets: UdpSockets;
   readonly #dial: (signal: AbortSignal) => Promise<Duplex>;
   readonly #limits: PublishLimits;
   /** By client; the order is that of use, the idlest first. */
@@ -39,15 +44,18 @@ class UdpListener implements PublishedPort {
   #sweep: NodeJS.Timeout | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(mapping: PortMapping, dial: (signal: AbortSignal) => Promise<Duplex>, limits: PublishLimits) {
+  constructor(
+    mapping: PortMapping,
+    dial: (signal: AbortSignal) => Promise<Duplex>,
+    limits: PublishLimits,
+    network: LocalNetwork,
+  ) {
     this.#mapping = mapping;
     this.#dial = dial;
     this.#limits = limits;
-    // ipv6Only: "::" must not take the IPv4 port of another mapping with it.
-    this.#socket = createSocket(
-      mapping.hostIp.includes(":") ? { type: "udp6", ipv6Only: true } : { type: "udp4" },
+    this.#sockets = new UdpSockets(mapping.hostIp, network, (datagram, client, door) =>
+      this.#receive(datagram, client, door),
     );
-    this.#socket.on("message", (datagram, client) => this.#receive(datagram, client));
   }
 
   get mapping(): PortMapping {
@@ -58,41 +66,25 @@ class UdpListener implements PublishedPort {
     return this.#flows.size;
   }
 
-  bind(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const onError = (error: Error) => {
-        this.#socket.close();
-        reject(error);
-      };
-      this.#socket.once("error", onError);
-      // exclusive: no sharing of the handle through node:cluster.
-      this.#socket.bind(
-        { address: this.#mapping.hostIp, port: this.#mapping.hostPort, exclusive: true },
-        () => {
-          this.#socket.removeListener("error", onError);
-          // ICMP errors of one client are nobody else's trouble.
-          this.#socket.on("error", () => undefined);
-          this.#mapping = { ...this.#mapping, hostPort: this.#socket.address().port };
-          this.#sweep = setInterval(() => this.#expire(), Math.max(10, this.#limits.flowIdleMs / 4));
-          this.#sweep.unref();
-          resolve();
-        },
-      );
-    });
+  async bind(): Promise<void> {
+    const hostPort = await this.#sockets.bind(this.#mapping.hostPort);
+    this.#mapping = { ...this.#mapping, hostPort };
+    this.#sweep = setInterval(() => this.#expire(), Math.max(10, this.#limits.flowIdleMs / 4));
+    this.#sweep.unref();
   }
 
   close(): Promise<void> {
-    this.#closing ??= new Promise((resolve) => {
-      clearInterval(this.#sweep);
-      for (const [key, flow] of this.#flows) this.#end(key, flow);
-      this.#socket.close(() => resolve());
-    });
+    clearInterval(this.#sweep);
+    for (const [key, flow] of this.#flows) this.#end(key, flow);
+    this.#closing ??= this.#sockets.close();
     return this.#closing;
   }
 
-  #receive(datagram: Buffer, client: RemoteInfo): void {
-    const key = `${client.address} ${client.port}`;
-    const flow = this.#flows.get(key) ?? this.#begin(key, client);
+  #receive(datagram: Buffer, client: RemoteInfo, door: Door): void {
+    if (this.#closing !== undefined) return;
+    const key = `${door.address} ${client.address} ${client.port}`;
+    const flow = this.#flows.get(key) ?? this.#begin(key, client, door);
+    flow.door = door;
     this.#use(key, flow);
     if (flow.guest === undefined) {
       if (flow.waiting.length < MAX_WAITING) flow.waiting.push(datagram);
@@ -101,7 +93,7 @@ class UdpListener implements PublishedPort {
     }
   }
 
-  #begin(key: string, client: RemoteInfo): Flow {
+  #begin(key: string, client: RemoteInfo, door: Door): Flow {
     if (this.#flows.size >= this.#limits.maxFlows) {
       for (const [idlest, flow] of this.#flows) {
         this.#end(idlest, flow);
@@ -110,6 +102,7 @@ class UdpListener implements PublishedPort {
     }
     const flow: Flow = {
       client,
+      door,
       waiting: [],
       abort: new AbortController(),
       guest: undefined,
@@ -137,7 +130,7 @@ class UdpListener implements PublishedPort {
     flow.guest = guest;
     guest.on("data", (datagram: Buffer) => {
       this.#use(key, flow);
-      if (!flow.abort.signal.aborted) this.#socket.send(datagram, flow.client.port, flow.client.address);
+      if (!flow.abort.signal.aborted) flow.door.answer(datagram, flow.client);
     });
     for (const datagram of flow.waiting.splice(0)) guest.write(datagram);
   }
