@@ -76,6 +76,14 @@ export function passtContract(makeDriver: DriverFactory): void {
       assert.equal(traits?.uid, 1_900_040_000 + 65_536);
     });
 
+    it("is in its VM's cgroup, under the same limits", async (t) => {
+      if (handle.record.facts.cgroup === undefined) return t.skip("VMs have no cgroups here");
+      const of = (pid: number) => readFile(`/proc/${pid}/cgroup`, "utf8");
+      const own = await of((await passt()).pid);
+      assert.equal(own, await of(handle.record.process.pid));
+      assert.match(own, /\/kiln-vm-[0-9a-f]{32}\n/);
+    });
+
     it("carries whole streams to their end where the server closes first", async () => {
       const port = await say(hostIp ?? "", Buffer.alloc(STREAM_BYTES, "x"));
       for (let round = 0; round < STREAMS; round++) {

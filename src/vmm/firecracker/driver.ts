@@ -10,7 +10,7 @@ import { UndoStack } from "../../base/undo.js";
 import { ConsoleLog } from "../console-log.js";
 import { EMULATED_CPU_LEVEL, hostCpuLevel } from "../cpu-level.js";
 import { FifoHolder } from "../fifo.js";
-import { Confiner, type ConfinerOptions } from "../jail/confiner.js";
+import { type Confined, Confiner, type ConfinerOptions } from "../jail/confiner.js";
 import type { JailTree } from "../jail/plan.js";
 import { type Trees, treeWith } from "../jail/tree.js";
 import { bootInJail } from "../jailed-boot.js";
@@ -105,7 +105,8 @@ class FirecrackerDriver implements VmmDriver {
     undo.push("close the console log", () => log.close());
     const held = new FifoHolders(paths);
     undo.push("let go of the FIFOs", () => held.release());
-    const { process: vmm, limited, facts: found } = await way.start(held.console);
+    const started = await way.start(held.console);
+    const { process: vmm, limited, facts: found } = started;
     undo.push("kill Firecracker", () => vmm.kill());
     const facts = { consoleLog: log.path, version, ...found };
     const record: VmmRecord = { driver: this.kind, process: vmm.id, capabilities, facts };
@@ -117,7 +118,7 @@ class FirecrackerDriver implements VmmDriver {
     await untilListening(handle, vmm, options);
     await untilStarted(handle, vmm, options);
     await untilRunning(handle, vmm, options);
-    if (spec.network !== undefined) await this.#connect(paths, vmm, verdict, spec.environment);
+    if (spec.network !== undefined) await this.#connect(paths, started, verdict, spec.environment);
     await limited;
     held.release();
     options.signal?.throwIfAborted();
@@ -161,7 +162,7 @@ class FirecrackerDriver implements VmmDriver {
   /** The guest is still booting: its network is there long before it looks. It ends with Firecracker. */
   async #connect(
     paths: FirecrackerPaths,
-    vmm: VmmProcess,
+    { process: vmm, join: joinLimits }: Confined,
     verdict: FirecrackerVerdict,
     environment: VmmSpec["environment"],
   ): Promise<void> {
@@ -170,6 +171,7 @@ class FirecrackerDriver implements VmmDriver {
     const slirp = await startSlirp(argv, { ...netguardEnvironment(guard), ...environment }, paths.log);
     try {
       await assertNetguardLoaded(slirp.pid, guard.library);
+      await joinLimits(slirp.pid);
     } catch (error) {
       await signalProcess(slirp, "SIGKILL");
       throw error;

@@ -138,7 +138,8 @@ export class JailerWay implements LaunchWay {
       env: planEnvironment(environment),
       stdout,
     });
-    return { process, limited: Promise.resolve(), facts: { jailBase: base, jailLink } };
+    const facts = { jailBase: base, jailLink };
+    return { process, limited: Promise.resolve(), join: () => Promise.resolve(), facts };
   }
 
   remove(): Promise<void> {

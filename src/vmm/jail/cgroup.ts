@@ -179,7 +179,7 @@ export class VmCgroup {
     }
   }
 
-  /** Removes it once its processes have ended. @returns that the kernel killed for want of memory, where it did */
+  /** Removes it once its processes have ended; what outlives the VM in it for more than a moment is ended. @returns that the kernel killed for want of memory, where it did */
   async close(): Promise<string | undefined> {
     this.#closed = true;
     const kills = await this.#oomKills();
@@ -219,6 +219,20 @@ async function enter(directory: string, pid: number): Promise<void> {
   }
 }
 
+/** All that kilnd has put there, and what that has started. */
+async function endAll(directory: string): Promise<void> {
+  const text = await readFile(join(directory, "cgroup.procs"), "utf8").catch(() => "");
+  for (const pid of text.split("\n").map(Number)) {
+    // 0 is one that can't be seen from here.
+    if (!(pid > 1) || pid === process.pid) continue;
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch (error) {
+      if (errnoOf(error) !== "ESRCH" && errnoOf(error) !== "EPERM") throw error;
+    }
+  }
+}
+
 const MAKE_TRIES = 5;
 
 /** Once more where the directory went away meanwhile. */
@@ -234,9 +248,10 @@ async function again(action: () => Promise<void>): Promise<void> {
   }
 }
 
-/** The monitor may need a moment to leave. */
+/** The monitor may need a moment to leave, and the user network to send what the guest said last. */
 async function remove(directory: string): Promise<void> {
   for (let tried = 0; tried < REMOVE_TRIES; tried++) {
+    if (tried === REMOVE_TRIES / 2) await endAll(directory);
     try {
       return await rmdir(directory);
     } catch (error) {

@@ -55,6 +55,25 @@ describe("Confiner", () => {
     }
   });
 
+  it("ends with a VM what is left in its cgroup: a helper that hangs", async (t) => {
+    const place = await otherPlace();
+    if (typeof place === "string") return t.skip(place);
+    const [{ directory = "" } = {}] = place.parents;
+    const helper = spawn("sleep", ["600"], { stdio: "ignore" });
+    const ended = once(helper, "exit");
+    try {
+      const limits = { memoryBytes: 1, cpus: 1, processes: 1 };
+      const cgroup = await VmCgroup.create(place, "b".repeat(64), limits);
+      await cgroup.add([helper.pid ?? 0]);
+      await cgroup.close();
+      assert.deepEqual(await ended, [null, "SIGKILL"]);
+      assert.equal(await exists(join(directory, `kiln-vm-${"b".repeat(32)}`)), false);
+    } finally {
+      helper.kill("SIGKILL");
+      await rmdir(directory);
+    }
+  });
+
   it("looks again a while after it found that no jail can be made", async (t) => {
     const installed = await findProgram("bwrap");
     if (installed === undefined) return t.skip("bubblewrap is not installed");

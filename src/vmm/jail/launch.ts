@@ -39,6 +39,8 @@ export interface LaunchedVmm {
   readonly process: VmmProcess;
   /** Resolves once the VMM is under its limits: before that its guest must not run. */
   readonly limited: Promise<void>;
+  /** Puts a helper of the VM's under the same limits: its user network. */
+  readonly join: (pid: number) => Promise<void>;
 }
 
 /** @throws KilnError `vmm-not-started` with the last words of what was started */
@@ -59,7 +61,7 @@ export async function launchVmm(request: LaunchRequest): Promise<LaunchedVmm> {
   const pids = [vmm.spawned, vmm.id.pid];
   const limited = cgroup.then((own) => own?.add(pids));
   limited.catch(() => undefined);
-  return { process: vmm, limited };
+  return { process: vmm, limited, join: async (pid) => (await cgroup)?.add([pid]) };
 }
 
 async function release(request: LaunchRequest, child: ChildProcess, spawned: ProcessId): Promise<ProcessId> {

@@ -48,6 +48,8 @@ export interface QemuDriverOptions extends QemuProbeOptions, PasstProbeOptions, 
   readonly confiner?: Confiner | undefined;
 }
 
+type Join = Confined["join"];
+
 const CONSOLE_LOG = "console.log";
 /** passt's own; QEMU's stream takes what the guest's card does. */
 const CARD_MTU = 65_520;
@@ -123,11 +125,12 @@ class QemuDriver implements VmmDriver {
     undo.push("remove QEMU's sockets", () => removeSockets(plan.sockets));
     const log = await ConsoleLog.start(join(spec.stateDirectory, CONSOLE_LOG));
     undo.push("close the console log", () => log.close());
-    const { process: vmm, facts, limited } = await this.#confine(spec, plan, program, accelerator);
+    const confined = await this.#confine(spec, plan, program, accelerator);
+    const { process: vmm, facts, limited } = confined;
     undo.push("kill QEMU", () => vmm.kill());
     // Beside QEMU's own start; whoever waits for it hears of its failure.
     const networked = spec.network !== undefined;
-    const connecting = networked ? this.#connect(spec, plan.sockets) : undefined;
+    const connecting = networked ? this.#connect(spec, plan.sockets, confined.join) : undefined;
     connecting?.catch(() => undefined);
     undo.push("end the user network", async () => (await connecting?.catch(() => undefined))?.end());
     const record: VmmRecord = {
@@ -180,7 +183,8 @@ class QemuDriver implements VmmDriver {
     });
     try {
       await handle.connect(options);
-      if (record.facts.userNetwork !== undefined) handle.keep(await this.#adopt(spec, sockets));
+      if (record.facts.userNetwork !== undefined)
+        handle.keep(await this.#adopt(spec, sockets, async (pid) => cgroup?.add([pid])));
       await goOn(handle, vmm, record);
     } catch (error) {
       if (ended) throw gone(spec);
@@ -229,12 +233,12 @@ class QemuDriver implements VmmDriver {
     return known.getOrHost();
   }
 
-  #connect(spec: VmmSpec, sockets: QemuSockets): Promise<UserNetworkKeeper> {
-    return UserNetworkKeeper.start(this.#network(spec, sockets));
+  #connect(spec: VmmSpec, sockets: QemuSockets, joinLimits: Join): Promise<UserNetworkKeeper> {
+    return UserNetworkKeeper.start({ ...this.#network(spec, sockets), join: joinLimits });
   }
 
-  #adopt(spec: VmmSpec, sockets: QemuSockets): Promise<UserNetworkKeeper> {
-    return UserNetworkKeeper.adopt(this.#network(spec, sockets));
+  #adopt(spec: VmmSpec, sockets: QemuSockets, joinLimits: Join): Promise<UserNetworkKeeper> {
+    return UserNetworkKeeper.adopt({ ...this.#network(spec, sockets), join: joinLimits });
   }
 
   #network({ runDirectory, runAs, environment }: VmmSpec, { net: socket }: QemuSockets) {

@@ -61,6 +61,24 @@ describe("UserNetworkKeeper", () => {
     await keeper.end();
   });
 
+  it("puts each process under the VM's limits, also one that it finds; one that can't be is ended", async () => {
+    const joined: number[] = [];
+    const options = await optionsFor({ join: async (pid) => void joined.push(pid) });
+    const keeper = await UserNetworkKeeper.start(options);
+    const first = keeper.process?.pid;
+    keeper.lost();
+    await keeper.settled();
+    const second = keeper.process?.pid;
+    keeper.detach();
+    const later = await UserNetworkKeeper.adopt(options);
+    assert.deepEqual(joined, [first, second, second]);
+    await later.end();
+    const refused = await optionsFor({ join: () => Promise.reject(new Error("no cgroup")) });
+    await assert.rejects(UserNetworkKeeper.start(refused), /no cgroup/);
+    const last = children.at(-1) ?? assert.fail("none was started");
+    assert.equal(last.signalCode ?? (await once(last, "exit"))[1], "SIGKILL");
+  });
+
   it("gives up one that dies again and again, until a minute has passed", async () => {
     let now = 1_000_000;
     const keeper = await UserNetworkKeeper.start(await optionsFor({ nowMs: () => now }));

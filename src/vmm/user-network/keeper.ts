@@ -37,6 +37,8 @@ export interface KeeperOptions {
   readonly socket: string;
   /** Made anew for each process: resolvers change. */
   readonly plan: () => Promise<PasstPlan>;
+  /** Puts each process under the VM's limits, where it has some. */
+  readonly join?: ((pid: number) => Promise<void>) | undefined;
   readonly nowMs?: (() => number) | undefined;
   /** For tests. */
   readonly start?: ((plan: PasstPlan, socket: string) => Promise<RunningPasst>) | undefined;
@@ -70,7 +72,10 @@ export class UserNetworkKeeper {
   static async adopt(options: KeeperOptions): Promise<UserNetworkKeeper> {
     const keeper = new UserNetworkKeeper(options);
     keeper.#found = await readRecord(options.runDirectory);
-    if (keeper.#found === undefined || !(await isAlive(keeper.#found))) keeper.lost();
+    const { process } = keeper;
+    if (process === undefined || !(await isAlive(process))) keeper.lost();
+    // One of an earlier release is outside; where it can't be moved the VM's network goes on as it was.
+    else await options.join?.(process.pid).catch(() => undefined);
     return keeper;
   }
 
@@ -116,13 +121,14 @@ export class UserNetworkKeeper {
   }
 
   async #start(): Promise<void> {
-    const { plan, socket, runDirectory, start = startPasst } = this.#options;
+    const { plan, socket, runDirectory, join: joinLimits, start = startPasst } = this.#options;
     const passt = await start(await plan(), socket);
     this.#passt = passt;
     try {
       await writeRecord(runDirectory, passt.id);
+      await joinLimits?.(passt.id.pid);
     } catch (error) {
-      // One that a later kilnd would not find: it would start a second.
+      // One that a later kilnd would not find: it would start a second. Or one without limits.
       await signalProcess(passt.id, "SIGKILL");
       throw error;
     }
