@@ -122,6 +122,13 @@ describe("agent: guest", { timeout: 600_000 }, () => {
       assert.ok(stats.processes >= 2);
     });
 
+    it("gives what a file without an end has now", async () => {
+      const pieces: Uint8Array[] = [];
+      for await (const { data } of guest.session.client.readArchive({ path: "/proc/kmsg" }))
+        pieces.push(data);
+      assert.match(Buffer.concat(pieces).toString("latin1"), /Linux version/);
+    });
+
     it("goes on counting without gap or repeat while hosts come and go", async () => {
       let stored = Buffer.alloc(0);
       for (let round = 1; round <= 5; round++) {
@@ -218,9 +225,22 @@ describe("agent: guest", { timeout: 600_000 }, () => {
 
   it("hands over to an init that knows nothing of kiln, and learns of its end", async () => {
     const guest = await bench.start(await bench.cow());
-    assert.equal((await guest.boot({ args: ["/sbin/init"] }, { mode: Mode.SYSTEM })).pid, 1);
+    const system = { mode: Mode.SYSTEM, dns: { servers: ["10.0.2.3"] } };
+    assert.equal((await guest.boot({ args: ["/sbin/init"] }, system)).pid, 1);
     await until(async () => (await output(guest, "cat /proc/1/cmdline | tr '\\0' ' '")).includes("init"));
     assert.match(await output(guest, "cat /proc/mounts"), / \/run tmpfs /);
+    // The files of /etc are the init's own: hostnamectl and resolvconf replace them by a rename.
+    for (const [path, was] of [
+      ["/etc/hostname", /^guest$/m],
+      ["/etc/hosts", /^127\.0\.1\.1\tguest$/m],
+      ["/run/kept/resolv.conf", /^nameserver 10\.0\.2\.3$/m],
+    ] as const) {
+      const replace = `cat ${path} && echo new > ${path}.new && mv ${path}.new ${path} && cat ${path}`;
+      assert.match(await output(guest, replace), was);
+      assert.equal(await output(guest, `cat ${path}`), "new");
+    }
+    await guest.session.client.configureNetwork({ dns: { servers: ["10.9.9.9"] } });
+    assert.equal(await output(guest, "cat /etc/resolv.conf"), "new", "who has replaced it is in charge");
     await guest.session.client.stop({ timeoutMs: 60_000 });
     const { exit, machine } = await finish(guest);
     assert.equal(exit?.code, 0);

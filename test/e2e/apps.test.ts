@@ -95,6 +95,14 @@ describe("system mode", () => {
     await kiln.ok(["exec", "sys", "sh", "-c", "echo kept > /root/kept"]);
   });
 
+  it("lets it rename the machine until the next start", async () => {
+    await kiln.ok(["exec", "sys", "hostnamectl", "set-hostname", "renamed"]);
+    assert.equal(
+      await kiln.ok(["exec", "sys", "sh", "-c", "hostname; cat /etc/hostname"]),
+      "renamed\nrenamed\n",
+    );
+  });
+
   // Here because this VM is up, and is about to be shut down.
   const units = new PackagedUnits(() => kiln, "sys");
   const skip =
@@ -152,6 +160,8 @@ describe("system mode", () => {
     await kiln.ok(["start", "sys"]);
     await systemdIsRunning(kiln, "sys");
     assert.equal((await kiln.ok(["exec", "sys", "cat", "/root/kept"])).trim(), "kept");
+    const names = await kiln.ok(["exec", "sys", "sh", "-c", "hostname; cat /etc/hostname"]);
+    assert.match(names, /^([0-9a-f]{12})\n\1\n$/, "its own name again");
     const journal = await kiln.ok(["exec", "sys", "sh", "-c", "dmesg | grep -c 'recovery complete' || true"]);
     assert.equal(journal.trim(), "0", "the file system was clean: its journal had nothing to recover");
   });

@@ -146,7 +146,7 @@ async fn enter_root(agent: &Rc<Agent>, request: &BootRequest) -> Result<()> {
     let hosts = dns::hosts_file(&request.hostname, own.as_deref(), &request.hosts)?;
     agent
         .placed
-        .replace(prepared.place(&request.hostname, &hosts, request.dns.as_ref())?);
+        .replace(prepared.place(request.mode(), &request.hostname, &hosts, request.dns.as_ref())?);
     make_directories(&request.directories);
     if request.mode() == Mode::App {
         mounts::share_all().map_err(|error| Status::from_io("share the mounts", error))?;

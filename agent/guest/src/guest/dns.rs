@@ -1,6 +1,9 @@
-//! /etc/hosts, /etc/hostname and /etc/resolv.conf: ours, laid over the image's, which stay as they are below.
+//! /etc/hosts, /etc/hostname and /etc/resolv.conf.
 //!
-//! The files live on a small tmpfs that the root cannot see; only the bind mounts show.
+//! In app mode ours are laid over the image's, which stay as they are below: they live on a small tmpfs that the root
+//! cannot see, and only the bind mounts show. In system mode the root belongs to its init: hostnamectl, resolvconf and
+//! NetworkManager replace these files by a rename, which a mount point refuses. There they are the root's own files,
+//! written before the init starts.
 
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -10,10 +13,10 @@ use std::path::Path;
 
 use rustix::mount::{MountFlags, mount, mount_bind};
 
-use super::paths;
+use super::{paths, written};
 use crate::console;
 use crate::grpc::status::{Result, Status};
-use crate::proto::{Dns, HostEntry};
+use crate::proto::{Dns, HostEntry, Mode};
 
 const HIDDEN: &str = "/placed";
 const HOSTS: &str = "/etc/hosts";
@@ -21,6 +24,7 @@ const HOSTNAME: &str = "/etc/hostname";
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// linux/magic.h
 const TMPFS: i64 = 0x0102_1994;
+
 /// What may be changed later. Empty until the root is there.
 #[derive(Default)]
 pub struct Placed {
@@ -29,8 +33,15 @@ pub struct Placed {
 
 enum Resolv {
     /// The image's own is in force.
-    Ready(File),
+    Ready(Mode, File),
+    Ours(Ours),
+}
+
+/// How a reader finds our text.
+enum Ours {
     Laid(File),
+    /// In a file of the root's, and this is it.
+    Written(String),
 }
 
 /// The files, made before the root is entered (afterwards there is no place that the root cannot see).
@@ -66,20 +77,18 @@ impl Prepared {
         })
     }
 
-    /// Lays the files over the root's. To be called inside the root. An image whose own files leave no place for one of
-    /// them (a directory, a loop of links) goes without it, and boots.
-    pub fn place(self, hostname: &str, hosts: &str, dns: Option<&Dns>) -> Result<Placed> {
-        lay_or_tell(&self.hosts, hosts, HOSTS);
+    /// Brings the files into the root. To be called inside it. An image whose own files leave no place for one of them
+    /// (a directory, a loop of links) goes without it, and boots.
+    pub fn place(self, mode: Mode, hostname: &str, hosts: &str, dns: Option<&Dns>) -> Result<Placed> {
+        put_or_tell(mode, &self.hosts, hosts, HOSTS);
         if !hostname.is_empty() {
-            lay_or_tell(&self.hostname, &format!("{hostname}\n"), HOSTNAME);
+            put_or_tell(mode, &self.hostname, &format!("{hostname}\n"), HOSTNAME);
         }
-        let resolv = match dns {
-            Some(dns) => match lay_or_tell(&self.resolv, &resolv_conf(dns)?, RESOLV_CONF) {
-                Some(laid) => Resolv::Laid(laid),
-                None => Resolv::Ready(self.resolv),
-            },
-            None => Resolv::Ready(self.resolv),
+        let ours = match dns {
+            Some(dns) => put_or_tell(mode, &self.resolv, &resolv_conf(dns)?, RESOLV_CONF),
+            None => None,
         };
+        let resolv = ours.map_or_else(|| Resolv::Ready(mode, self.resolv), Resolv::Ours);
         Ok(Placed { resolv: Some(resolv) })
     }
 }
@@ -88,16 +97,41 @@ impl Placed {
     /// Changes the resolver of a running guest.
     pub fn change_dns(&mut self, dns: &Dns) -> Result<()> {
         let text = resolv_conf(dns)?;
-        let file = match self.resolv.take() {
-            Some(Resolv::Laid(mut file)) => rewrite(&mut file, &text)
-                .map(|()| file)
-                .map_err(|error| Status::from_io(format_args!("change {RESOLV_CONF}"), error))?,
-            Some(Resolv::Ready(file)) => lay(&file, &text, RESOLV_CONF)?,
+        let failed = |error: io::Error| Status::from_io(format_args!("change {RESOLV_CONF}"), error);
+        let ours = match self.resolv.take() {
+            Some(Resolv::Ours(Ours::Laid(mut file))) => {
+                rewrite(&mut file, &text).map_err(failed)?;
+                Ours::Laid(file)
+            }
+            Some(Resolv::Ours(Ours::Written(before))) => {
+                written::rewrite(Path::new("/"), Path::new(RESOLV_CONF), &before, &text).map_err(failed)?;
+                Ours::Written(text)
+            }
+            Some(Resolv::Ready(mode, file)) => put(mode, &file, &text, RESOLV_CONF)?,
             None => return Err(Status::precondition("the guest has no root yet")),
         };
-        self.resolv = Some(Resolv::Laid(file));
+        self.resolv = Some(Resolv::Ours(ours));
         Ok(())
     }
+}
+
+/// Puts `text` where a reader of `target` finds it.
+fn put(mode: Mode, file: &File, text: &str, target: &str) -> Result<Ours> {
+    if mode == Mode::System {
+        match written::write(Path::new("/"), Path::new(target), text) {
+            Ok(()) => return Ok(Ours::Written(text.to_owned())),
+            // A root that takes no file can still be laid over.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {}
+            Err(error) => return Err(Status::from_io(format_args!("write {target}"), error)),
+        }
+    }
+    lay(file, text, target).map(Ours::Laid)
+}
+
+fn put_or_tell(mode: Mode, file: &File, text: &str, target: &str) -> Option<Ours> {
+    put(mode, file, text, target)
+        .inspect_err(|status| console::error(format_args!("{}", status.message)))
+        .ok()
 }
 
 /// Writes `text` where a reader of `target` finds it; gives the file to change later.
@@ -106,12 +140,6 @@ fn lay(file: &File, text: &str, target: &str) -> Result<File> {
         .and_then(|mut file| rewrite(&mut file, text).map(|()| file))
         .and_then(|file| cover(file, text, target))
         .map_err(|error| Status::from_io(format_args!("lay {target} over the image's"), error))
-}
-
-fn lay_or_tell(file: &File, text: &str, target: &str) -> Option<File> {
-    lay(file, text, target)
-        .inspect_err(|status| console::error(format_args!("{}", status.message)))
-        .ok()
 }
 
 fn rewrite(file: &mut File, text: &str) -> io::Result<()> {
@@ -123,6 +151,12 @@ fn rewrite(file: &mut File, text: &str) -> io::Result<()> {
 /// Binds `file` over what `target` leads to; makes an empty file to bind over where there is none, as Docker does.
 fn cover(file: File, text: &str, target: &str) -> io::Result<File> {
     let target = paths::place_of_file(Path::new("/"), Path::new(target))?;
+    if !written::is_file_or_missing(&target)? {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "something else is in its place",
+        ));
+    }
     if !target.exists() {
         let mut made = File::create(&target)?;
         // As short-lived as ours: writing it leaves its owner (systemd-resolved) free to replace it, which a mount

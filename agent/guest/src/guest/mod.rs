@@ -18,3 +18,4 @@ mod root;
 pub mod signals;
 mod sysctl;
 pub mod system;
+mod written;
