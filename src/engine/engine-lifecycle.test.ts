@@ -379,6 +379,9 @@ describe("a host's disk that fills", () => {
     world.freeDisk = 1000;
     await until(entry.changed, () => entry.state === "paused" || undefined);
     assert.equal(entry.status.reason, "host-disk-full");
+    const warned = world.logged.filter((line) => line.includes("the VM is stopped: the host's disk is full"));
+    assert.equal(warned.length, 1, "a user's pause is no stall");
+    assert.match(warned[0] ?? "", new RegExp(`level=warn .*vm=${entry.shortId} why="only 1kB`));
     world.freeDisk = 1e12;
     await until(entry.changed, () => entry.state === "running" || undefined);
     clearInterval(alive);

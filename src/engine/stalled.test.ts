@@ -84,6 +84,21 @@ describe("a VM that stands still at a full disk", () => {
     await assert.rejects(engine.verbs.signal(entry, "USR1"), (error) => hasReason(error, "vm-stalled"));
   });
 
+  it("is in kilnd's log with its name and why, once, and so is that it goes on", async () => {
+    const lines = () => world.logged.filter((line) => /stands still|goes on/.test(line));
+    const told = async (count: number) => {
+      while (lines().length < count) await new Promise((resolve) => setImmediate(resolve));
+    };
+    await stalls(true);
+    await told(1);
+    assert.match(lines()[0] ?? "", /level=warn .*host's disk is full/);
+    assert.match(lines()[0] ?? "", new RegExp(`vm="?${entry.shortId}.*why="no space left"`));
+    await stalls(false);
+    await told(2);
+    assert.match(lines()[1] ?? "", new RegExp(`level=info .*the VM goes on.*${entry.shortId}`));
+    assert.equal(lines().length, 2, lines().join(""));
+  });
+
   it("is not what a user has paused", async () => {
     await engine.verbs.pause(entry);
     await assert.rejects(engine.exec(entry.id, ASK, silence()).next(), (error) =>

@@ -26,6 +26,11 @@ describe("validateConfig", () => {
     assert.deepEqual([cpus, memoryBytes, diskBytes], [1, 512 * MIB, 65_536 * MIB]);
   });
 
+  it("takes the longest host name that Linux takes", () => {
+    const hostname = "x".repeat(64);
+    assert.equal(validateConfig({ ...defaultConfig("app"), hostname }, HOST).hostname, hostname);
+  });
+
   it("rounds memory and disk up", () => {
     const { memoryBytes, diskBytes } = validate({
       memoryBytes: 100 * MIB + 1,

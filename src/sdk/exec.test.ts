@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { after, before, describe, it } from "node:test";
 import { inspect } from "node:util";
 import { FakeKilnd } from "../../test/fixtures/fake-kilnd.js";
+import type { ExecAnswer } from "../../test/fixtures/fake-programs.js";
 import { Code, hasReason, KilnError } from "../base/errors.js";
 import { Kiln } from "./kiln.js";
 import type { Vm } from "./vm.js";
@@ -251,5 +252,20 @@ describe("what a result and an error look like", () => {
       vm.exec(["sleep"], { timeoutMs: 30 }).result(),
       /Exec of VM web: it took longer than 30 ms/,
     );
+  });
+
+  it("ends at its own limit while its VM stands still at a full disk, and names the VM", async () => {
+    kilnd.execScripts.push(async function* (_requests, signal): AsyncGenerator<ExecAnswer> {
+      yield { message: { case: "started", value: {} } };
+      const message = "the host's disk is full";
+      yield { message: { case: "stalled", value: { reason: "host-disk-full", message } } };
+      await new Promise((resolve) => signal.addEventListener("abort", resolve));
+    });
+    await assert.rejects(vm.exec(["dd"], { timeoutMs: 100 }).result(), (error) => {
+      assert.ok(error instanceof KilnError);
+      assert.equal(error.code, Code.DeadlineExceeded);
+      assert.match(error.message, /Exec of VM web: it took longer than 100 ms/);
+      return true;
+    });
   });
 });

@@ -49,6 +49,8 @@ describe("kilnd on demand", () => {
     assert.equal((await kiln(["ps", "-q"])).code, 0);
     assert.deepEqual(await daemons(), [pid]);
     assert.match(await readFile(join(root, "run/kilnd.log"), "utf8"), /kilnd listens/);
+    const info = (await kiln(["info"])).stdout;
+    assert.match(info, /^Confinement of VMMs:\n +jail: +bubblewrap \d.*\n +cgroup: +\S/m);
   });
 
   it("is started by exec too, which then says that there is no such VM", async () => {

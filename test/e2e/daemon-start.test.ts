@@ -6,10 +6,11 @@ import { once } from "node:events";
 import { mkdtemp, readdir, readFile, readlink, rename, rm, stat } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { identifyProcess } from "../../src/base/processes.js";
 import { busyboxImage } from "../fixtures/busybox-image.js";
-import { DAEMON, KILN, run, TestKiln } from "./harness.js";
+import { DAEMON, eventually, KILN, run, TestKiln } from "./harness.js";
 
 /** As a careless script leaves them: Node marks the near one close-on-exec and does not see the far one. */
 const STRAYS = 'exec 5</etc/passwd 200</etc/passwd; exec "$@"';
@@ -51,6 +52,18 @@ async function descendants(pid: number): Promise<Holder[]> {
 describe("kilnd", () => {
   it("listens on a socket for its user and group only", async () => {
     assert.equal((await stat(kiln.socket)).mode & 0o777, 0o660);
+  });
+
+  it("is reached again, the same one, where its socket was removed, and the socket's directory", async () => {
+    const pid = kiln.daemonPid;
+    for (const path of [kiln.socket, dirname(kiln.socket)]) {
+      await rm(path, { recursive: true });
+      await eventually("its socket is there again", async () =>
+        (await kiln.kiln(["ps", "-q"])).code === 0 ? true : undefined,
+      );
+      // Its data root has one kilnd only: who answers is this one.
+      assert.ok(await identifyProcess(pid));
+    }
   });
 
   it("refuses a data root that another kilnd uses, and names that one", async () => {

@@ -118,7 +118,7 @@ describe("an image with links to nothing", () => {
 });
 
 describe("an image whose directories are none", () => {
-  it("boots where /etc leads to nothing, and /proc, /dev, /sys and /etc/hosts are not what they should be", async () => {
+  it("boots where /etc leads to a directory elsewhere, and /proc, /dev, /sys and /etc/hosts are not what they should be", async () => {
     const odd = new Set(["etc", "dev", "proc", "sys", "run"]);
     const members = (await busyboxMembers()).filter(({ path }) => !odd.has(String(path).split("/")[0] ?? ""));
     const directory = join(kiln.root, "odd");
@@ -139,6 +139,34 @@ describe("an image whose directories are none", () => {
     const image = `oci:${directory}:latest`;
     const out = await kiln.ok(["run", "-q", "--rm", "-h", "a_b", image, "sh", "-c", script]);
     assert.equal(out, "a_b\n/dev/null\n/proc/self\n/sys/class\nodd\n");
+  });
+
+  it("boots where /etc leads to nothing, with the longest name, and a working directory that leads to nothing", async () => {
+    const members = (await busyboxMembers()).filter(({ path }) => String(path).split("/")[0] !== "etc");
+    const directory = join(kiln.root, "no-etc");
+    const tar = archive([...members, link("etc", "/gone/etc"), link("dangling", "var/gone")]);
+    await writeImage(directory, { layers: [{ tar }], run: { Cmd: ["sh"], Env: ["PATH=/bin"] } });
+    const host = "h".repeat(64);
+    const flags = ["-q", "-d", "--name", "no-etc", "-h", host, "--dns", "10.9.8.7", "-w", "/dangling"];
+    await kiln.ok([
+      "run",
+      ...flags,
+      `oci:${directory}:latest`,
+      "sh",
+      "-c",
+      "pwd > /tmp/where; exec sleep 100000",
+    ]);
+    assert.equal(await sh("no-etc", "hostname; cat /gone/etc/hostname"), `${host}\n${host}\n`);
+    assert.match(await sh("no-etc", "cat /etc/hosts"), new RegExp(`\\t${host}$`, "m"));
+    assert.match(await sh("no-etc", "cat /etc/resolv.conf"), /10\.9\.8\.7/);
+    assert.equal(await sh("no-etc", "cat /tmp/where"), "/var/gone\n");
+    const entered = await kiln.ok(["exec", "-w", "/dangling", "no-etc", "sh", "-c", "pwd -P"]);
+    assert.equal(entered, "/var/gone\n");
+    await sh("no-etc", "rm -r /var/gone");
+    const refused = await kiln.kiln(["exec", "-w", "/dangling", "no-etc", "true"]);
+    assert.equal(refused.code, 126);
+    assert.match(refused.stderr, /enter the working directory.*No such file/);
+    await kiln.ok(["rm", "-f", "no-etc"]);
   });
 });
 

@@ -6,6 +6,7 @@ import { gzipSync } from "node:zlib";
 import { openStoreLab, type StoreLab } from "../../../test/fixtures/registry/store-lab.js";
 import {
   indexOf,
+  manifestOf,
   sha256,
   type TinyImage,
   tarHeader,
@@ -63,6 +64,27 @@ const rejects = async (source: string, reason: string, message: RegExp) => {
   await assert.rejects(lab.pull(source), { name: "KilnError", reason, message });
   assert.deepEqual(await lab.files(), []);
 };
+
+describe("a copied configuration beside other layers", () => {
+  const real = plainImage();
+  const fakeLayers = plainImage().layers;
+  const fake = { ...real, layers: fakeLayers, manifest: manifestOf(real.config, fakeLayers) };
+  for (const [scheme, filesOf] of [
+    ["oci-archive", (image: TinyImage) => layoutFiles(image)],
+    ["docker-archive", (image: TinyImage) => savedFiles(image, ["a:1"])],
+  ] as const)
+    it(`is refused in ${scheme}, and the real image then has its id`, async () => {
+      await writeFile(file, tarOf(filesOf(fake)));
+      await rejects(`${scheme}:${file}`, "digest-mismatch", /sha256/);
+      assert.deepEqual(lab.store.list(), []);
+      await writeFile(file, tarOf(filesOf(real)));
+      const stored = await lab.pull(`${scheme}:${file}`);
+      assert.deepEqual(
+        [stored.id, stored.layers[0]?.diffId],
+        [real.config.digest, sha256(real.layers[0]?.bytes ?? "")],
+      );
+    });
+});
 
 describe("oci-archive:FILE", () => {
   it("takes the only image", async () => {

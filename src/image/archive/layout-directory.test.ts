@@ -3,12 +3,15 @@ import { execFileSync } from "node:child_process";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { gzipSync } from "node:zlib";
 import { openStoreLab, type StoreLab } from "../../../test/fixtures/registry/store-lab.js";
 import {
   type Blob,
   blob,
   indexOf,
+  manifestOf,
   OCI_INDEX,
+  OCI_LAYER,
   type TinyImage,
   tarOf,
   tinyImage,
@@ -74,6 +77,17 @@ describe("oci:DIR", () => {
       await writeBlobs(...layers);
       assert.equal((await lab.pull(`oci:${directory}`)).id, image.config.digest);
     });
+  it("refuses a copied configuration beside other layers, and the real image then has its id", async () => {
+    const tar = tarOf({ a: "real" });
+    const real = tinyImage({ tars: [tar] });
+    const layers = [blob(gzipSync(tarOf({ a: "fake" })), `${OCI_LAYER}+gzip`)];
+    await writeLayout([{ image: { ...real, layers, manifest: manifestOf(real.config, layers) } }]);
+    await rejects(`oci:${directory}`, "digest-mismatch", /uncompressed data is/);
+    assert.deepEqual(lab.store.list(), []);
+    await writeLayout([{ image: real }]);
+    const stored = await lab.pull(`oci:${directory}`);
+    assert.deepEqual([stored.id, stored.layers[0]?.digest], [real.config.digest, real.layers[0]?.digest]);
+  });
   it("takes the image that is named", async () => {
     const [one, two] = [tinyImage(), tinyImage()];
     await writeLayout([
