@@ -208,4 +208,59 @@ mod tests {
         let mut guard = started();
         assert_eq!(passed(guard.push(b"\x7f\xff\xff junk")), b"\x7f\xff\xff junk");
     }
+
+    /// Marsaglia's xorshift: the same numbers in each run.
+    fn numbers(mut state: u64) -> impl FnMut(usize) -> usize {
+        move |below| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % below as u64) as usize
+        }
+    }
+
+    #[test]
+    fn whatever_comes_passes_in_order_and_little_is_held() {
+        let mut number = numbers(20_261_129);
+        let mut guard = FrameGuard::new();
+        let mut pending: Vec<u8> = Vec::new();
+        for turn in 0..100_000 {
+            let whole = match number(8) {
+                0 => a_hello(),
+                1 => [a_hello(), a_hello()].concat(),
+                2 => PREFACE_BYTES.to_vec(),
+                3 => (0..number(40)).map(|_| number(256) as u8).collect(),
+                4 => frame(number(MAX_FRAME + 2), 5),
+                _ => frame(number(64), 6),
+            };
+            let cut = if number(3) == 0 {
+                number(whole.len() + 1)
+            } else {
+                whole.len()
+            };
+            let chunk = &whole[..cut.min(4096)];
+            pending.extend_from_slice(chunk);
+            let ended = match guard.push(chunk) {
+                Verdict::Pass(bytes) => {
+                    assert_eq!(bytes, pending[..bytes.len()], "turn {turn}");
+                    pending.drain(..bytes.len());
+                    // A session does not outlive what is no HTTP/2.
+                    guard.open && number(20) == 0
+                }
+                Verdict::Suspect => number(3) == 0 && guard.give_up().is_some_and(|held| held == chunk),
+                Verdict::Reset(bytes) => {
+                    assert!(
+                        hello::starts_like_hello(&bytes) && pending.ends_with(&bytes),
+                        "turn {turn}"
+                    );
+                    true
+                }
+            };
+            assert!(guard.partial.len() < HEADER + MAX_FRAME, "turn {turn}");
+            if ended {
+                guard = FrameGuard::new();
+                pending.clear();
+            }
+        }
+    }
 }
