@@ -1,6 +1,9 @@
 // The agent as PID 1 of a real guest: the root it builds, the machine it sets up, the ends it comes to.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { pumpLogs } from "../../src/agent/index.js";
 import { deferred } from "../../src/base/runtime.js";
@@ -221,6 +224,29 @@ describe("agent: guest", { timeout: 600_000 }, () => {
     await assert.rejects(guest.boot({ args: ["true"] }, { root }), /mount the root from \/dev\/vdb/);
     const { exit } = await finish(guest);
     assert.equal(exit?.code, 125);
+  });
+
+  it("holds for files that come before an init, and goes on serving files beside it", async () => {
+    const guest = await bench.start(await bench.cow());
+    const { client } = guest.session;
+    const { held } = await guest.boot({ args: ["/sbin/init"] }, { mode: Mode.SYSTEM, hold: true });
+    assert.equal(held, true);
+    await assert.rejects(client.statPath({ path: "/etc/early" }), /No such file/);
+    await writeFile(join(bench.root, "early"), "early");
+    const tar = execFileSync("tar", ["-cf", "-", "-C", bench.root, "early"]);
+    await client.writeArchive(
+      (async function* () {
+        yield { message: { case: "start" as const, value: { directory: "/etc" } } };
+        yield { message: { case: "data" as const, value: tar } };
+      })(),
+    );
+    await client.sync({});
+    assert.equal((await client.startProgram({})).pid, 1);
+    // The agent's threads of before are not this process's: a call that counted on one would never end.
+    assert.equal((await client.statPath({ path: "/etc/early" }, { timeoutMs: 60_000 })).size, 5n);
+    assert.equal(await output(guest, "cat /etc/early"), "early");
+    await client.stop({ timeoutMs: 60_000 });
+    assert.equal((await finish(guest)).exit?.code, 0);
   });
 
   it("hands over to an init that knows nothing of kiln, and learns of its end", async () => {

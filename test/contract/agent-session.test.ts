@@ -1,7 +1,9 @@
 // Sessions on the real agent: hellos among garbage, one session after the other, and what dies with a session.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
+import { mkdir, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, describe, it } from "node:test";
@@ -9,7 +11,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { dialGuest, openSession } from "../../src/agent/index.js";
 import { hasReason } from "../../src/base/errors.js";
 import { deferred } from "../../src/base/runtime.js";
-import { Phase } from "../../src/gen/kiln/agent/v1/agent_pb.js";
+import { Mode, Phase } from "../../src/gen/kiln/agent/v1/agent_pb.js";
 import { duplexPair } from "../fixtures/duplex-pair.js";
 import { AgentBench, run, runs, skipWithoutRoot, until } from "./agent-bench.js";
 
@@ -88,6 +90,35 @@ describe("agent: sessions", { skip: skipWithoutRoot(), timeout: 120_000 }, () =>
       assert.equal(next.violated, false);
       await next.close();
     }
+  });
+
+  it("holds a boot until its files are there, for whoever is the host then", async () => {
+    const first = await bench.session();
+    const from = join(bench.root, "held");
+    const cat = { args: ["sh", "-c", `cat ${from}/file`], env: ["PATH=/usr/bin:/bin"] };
+    const early = first.client.startProgram({});
+    await assert.rejects(early, /no boot waits/);
+    const answer = await first.client.boot({ mode: Mode.APP, process: cat, hold: true });
+    assert.deepEqual([answer.held, answer.pid], [true, 0]);
+    assert.equal((await first.client.state({})).phase, Phase.HELD);
+    await first.close();
+    const next = await bench.session();
+    assert.equal((await next.client.state({})).phase, Phase.HELD, "a host that went took nothing with it");
+    await mkdir(from);
+    await writeFile(join(bench.root, "file"), "");
+    const tar = execFileSync("tar", ["-cf", "-", "-C", bench.root, "file"]);
+    await next.client.writeArchive(
+      (async function* () {
+        yield { message: { case: "start" as const, value: { directory: from } } };
+        yield { message: { case: "data" as const, value: tar } };
+      })(),
+    );
+    await next.client.sync({});
+    const started = await next.client.startProgram({});
+    assert.equal(started.held, false);
+    assert.ok(started.pid > 0);
+    assert.equal((await next.client.wait({})).exit?.code, 0);
+    await assert.rejects(next.client.startProgram({}), /no boot waits/);
   });
 
   it("kills the execs of a session that has ended", async () => {

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use tokio::sync::watch;
 
 use crate::clock;
+use crate::guest::boot::Held;
 use crate::guest::dns::Placed;
 use crate::kept::KeptExecs;
 use crate::logring::{DEFAULT_CAPACITY, LogRing};
@@ -41,6 +42,8 @@ pub struct Agent {
     /// The signal and the patience (ms) of an end that the guest asks for.
     pub own_stop: Cell<(i32, u32)>,
     pub placed: RefCell<Placed>,
+    /// A boot that waits for the host's word.
+    pub held: RefCell<Option<Held>>,
     sessions: Rc<Cell<usize>>,
     /// Calls of the kinds that come in any number.
     pub dials: Crowd,
@@ -95,6 +98,7 @@ impl Agent {
             request: Cell::new(GuestRequest::Unspecified),
             own_stop: Cell::new((libc::SIGTERM, 10_000)),
             placed: RefCell::default(),
+            held: RefCell::default(),
             sessions: Rc::default(),
             dials: Crowd::default(),
             execs: Crowd::default(),

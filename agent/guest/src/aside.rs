@@ -3,9 +3,10 @@
 //!
 //! A thread that is stuck can't be ended, so there are never more than so many of a kind; who comes then is told so.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -29,6 +30,18 @@ pub static SYNCS: Threads = Threads::new("syncs", 8);
 pub static WORK: Threads = Threads::new("archives and walks", 192);
 /// As long as its call, and mostly asleep.
 pub static WATCHES: Threads = Threads::new("watches", 128);
+
+/// True while the agent has a fork before it that only a process of one thread survives whole.
+static ALONE_SOON: AtomicBool = AtomicBool::new(false);
+
+/// From now on (or no more) a thread ends with its work: tokio's own stay for a while, and know nothing of a fork.
+pub fn leave_no_threads(leave: bool) {
+    ALONE_SOON.store(leave, Ordering::Relaxed);
+}
+
+pub fn leaves_no_threads() -> bool {
+    ALONE_SOON.load(Ordering::Relaxed)
+}
 
 struct Busy(&'static Threads);
 
@@ -68,14 +81,26 @@ impl Threads {
         body: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<impl Future<Output = Result<T>> + Unpin> {
         let busy = self.enter()?;
-        let thread = spawn_blocking(move || {
-            let _busy = busy;
-            body()
-        });
+        let (done, outcome) = oneshot::channel();
+        let work = move || {
+            let result = {
+                let _busy = busy;
+                body()
+            };
+            // Refused where nobody waits any more.
+            let _ = done.send(result);
+        };
+        if leaves_no_threads() {
+            std::thread::Builder::new()
+                .spawn(work)
+                .map_err(|error| Status::from_io("begin a thread", error))?;
+        } else {
+            spawn_blocking(work);
+        }
         Ok(Box::pin(async move {
-            thread
+            outcome
                 .await
-                .unwrap_or_else(|error| Err(Status::internal(format!("it broke off: {error}"))))
+                .unwrap_or_else(|_| Err(Status::internal("it broke off")))
         }))
     }
 
@@ -106,6 +131,17 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+
+    #[tokio::test]
+    async fn says_what_became_of_a_thread_that_ends_with_its_work() {
+        static FEW: Threads = Threads::new("tests of threads", 1);
+        leave_no_threads(true);
+        let name = FEW.run(|| Ok(std::thread::current().name().is_none())).await;
+        let refused = FEW.run(|| Err::<(), _>(Status::invalid("no"))).await;
+        leave_no_threads(false);
+        assert_eq!(name, Ok(true), "tokio's have names");
+        assert_eq!(refused.unwrap_err().message, "no");
+    }
 
     #[tokio::test]
     async fn has_no_more_threads_stuck_than_it_may() {

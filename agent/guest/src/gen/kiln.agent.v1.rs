@@ -25,7 +25,7 @@ pub struct StateResponse {
     /// one past the newest
     #[prost(uint64, tag = "8")]
     pub next_sequence: u64,
-    /// set when phase >= EXITED
+    /// set in EXITED and ENDING
     #[prost(message, optional, tag = "9")]
     pub exit: ::core::option::Option<ExitStatus>,
     /// CLOCK_BOOTTIME
@@ -81,6 +81,9 @@ pub struct BootRequest {
     /// System mode: how long Boot waits, at most, until the init can be talked to. 0: it answers as soon as the init runs.
     #[prost(uint32, tag = "17")]
     pub init_patience_ms: u32,
+    /// Builds the root and no more: the host writes files into it first, then calls StartProgram.
+    #[prost(bool, tag = "18")]
+    pub hold: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BootResponse {
@@ -89,6 +92,12 @@ pub struct BootResponse {
     pub pid: i32,
     #[prost(message, optional, tag = "2")]
     pub timings: ::core::option::Option<BootTimings>,
+    /// as asked for: no program yet
+    #[prost(bool, tag = "3")]
+    pub held: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StartProgramRequest {
 }
 /// Microseconds of CLOCK_BOOTTIME at which each step was done.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -709,6 +718,8 @@ pub enum Phase {
     Exited = 4,
     /// exit acknowledged, or the guest is going down
     Ending = 5,
+    /// between BOOTING and RUNNING: the root is there, the program waits for StartProgram
+    Held = 6,
 }
 impl Phase {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -723,6 +734,7 @@ impl Phase {
             Self::Running => "PHASE_RUNNING",
             Self::Exited => "PHASE_EXITED",
             Self::Ending => "PHASE_ENDING",
+            Self::Held => "PHASE_HELD",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -734,6 +746,7 @@ impl Phase {
             "PHASE_RUNNING" => Some(Self::Running),
             "PHASE_EXITED" => Some(Self::Exited),
             "PHASE_ENDING" => Some(Self::Ending),
+            "PHASE_HELD" => Some(Self::Held),
             _ => None,
         }
     }

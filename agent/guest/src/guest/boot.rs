@@ -9,6 +9,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use super::dns::{self, Prepared};
 use super::{cgroup, mounts, net, paths, ready, root, sysctl, system};
 use crate::agent::{Agent, Role};
+use crate::aside;
 use crate::clock;
 use crate::console;
 use crate::grpc::status::{Result, Status};
@@ -19,6 +20,12 @@ use crate::proto::{BootRequest, BootResponse, EndAction, ExitStatus, Mode, Phase
 /// A host that asks for more wants the guest's memory for its log.
 const MAX_LOG: u64 = 256 << 20;
 
+/// What a boot with `hold` leaves for `start_program`.
+pub struct Held {
+    process: ProcessSpec,
+    patience: Duration,
+}
+
 /// Runs the whole of it, once. A failure leaves an agent that has ended: the host acknowledges, and the guest ends.
 pub async fn boot(agent: &Rc<Agent>, request: BootRequest) -> Result<BootResponse> {
     if agent.phase.get() != Phase::Waiting {
@@ -26,32 +33,65 @@ pub async fn boot(agent: &Rc<Agent>, request: BootRequest) -> Result<BootRespons
     }
     check(&request)?;
     agent.phase.set(Phase::Booting);
-    let mode = request.mode();
-    let patience = Duration::from_millis(u64::from(request.init_patience_ms));
-    match run(agent, request).await {
-        Ok(pid) => {
-            if agent.exit().is_none() {
-                agent.phase.set(Phase::Running);
-            }
-            if mode == Mode::System && agent.role() == Role::BesideInit {
-                ready::wait(agent, patience).await;
-            }
-            agent.timings.mark_started();
-            Ok(BootResponse {
-                pid,
-                timings: Some(agent.timings.get()),
-            })
-        }
-        Err(status) => {
-            agent.log.close();
-            agent.publish_exit(ExitStatus {
-                code: 125,
-                error: status.message.clone(),
-                ..Default::default()
-            });
-            Err(status)
-        }
+    let held = Held {
+        process: request.process.clone().unwrap_or_default(),
+        patience: Duration::from_millis(u64::from(request.init_patience_ms)),
+    };
+    if let Err(status) = set_up(agent, &request).await {
+        return Err(give_up(agent, status));
     }
+    if !request.hold {
+        return start(agent, held).await;
+    }
+    if request.mode() == Mode::System {
+        aside::leave_no_threads(true);
+    }
+    agent.held.replace(Some(held));
+    agent.phase.set(Phase::Held);
+    Ok(BootResponse {
+        pid: 0,
+        timings: Some(agent.timings.get()),
+        held: true,
+    })
+}
+
+/// The rest of a boot with `hold`, once.
+pub async fn start_program(agent: &Rc<Agent>) -> Result<BootResponse> {
+    let held = agent.held.take();
+    let held = held.ok_or_else(|| Status::precondition("no boot waits for its program"))?;
+    agent.phase.set(Phase::Booting);
+    start(agent, held).await
+}
+
+async fn start(agent: &Rc<Agent>, held: Held) -> Result<BootResponse> {
+    let Held { process, patience } = held;
+    let started = match (agent.role(), agent.mode.get()) {
+        (Role::Init, Mode::System) => start_init(agent, &process).await,
+        _ => Ok(program::start(agent, &process).await),
+    };
+    let pid = started.map_err(|status| give_up(agent, status))?;
+    if agent.exit().is_none() {
+        agent.phase.set(Phase::Running);
+    }
+    if agent.mode.get() == Mode::System && agent.role() == Role::BesideInit {
+        ready::wait(agent, patience).await;
+    }
+    agent.timings.mark_started();
+    Ok(BootResponse {
+        pid,
+        timings: Some(agent.timings.get()),
+        held: false,
+    })
+}
+
+fn give_up(agent: &Agent, status: Status) -> Status {
+    agent.log.close();
+    agent.publish_exit(ExitStatus {
+        code: 125,
+        error: status.message.clone(),
+        ..Default::default()
+    });
+    status
 }
 
 /// What can be refused before anything has been done, so that the host may ask again.
@@ -70,7 +110,7 @@ fn check(request: &BootRequest) -> Result<()> {
     Ok(())
 }
 
-async fn run(agent: &Rc<Agent>, request: BootRequest) -> Result<i32> {
+async fn set_up(agent: &Rc<Agent>, request: &BootRequest) -> Result<()> {
     agent.mode.set(request.mode());
     agent
         .end_action
@@ -83,9 +123,8 @@ async fn run(agent: &Rc<Agent>, request: BootRequest) -> Result<i32> {
     if request.stop_signal != 0 {
         agent.own_stop.set((request.stop_signal, request.stop_timeout_ms));
     }
-    let process = request.process.clone().unwrap_or_default();
     if agent.role() == Role::Host {
-        return Ok(program::start(agent, &process).await);
+        return Ok(());
     }
 
     protect_agent();
@@ -98,13 +137,10 @@ async fn run(agent: &Rc<Agent>, request: BootRequest) -> Result<i32> {
         clock::set_realtime_ns(request.clock_unix_ns)
             .map_err(|error| Status::from_io("set the clock", error))?;
     }
-    enter_root(agent, &request).await?;
-    configure(&request)?;
+    enter_root(agent, request).await?;
+    configure(request)?;
     agent.timings.mark_root();
-    match request.mode() {
-        Mode::System => start_init(agent, &process).await,
-        _ => Ok(program::start(agent, &process).await),
-    }
+    Ok(())
 }
 
 /// Limits and protection of the agent itself; programs get their own. Not before the hello: nothing runs till now that

@@ -22,6 +22,7 @@ use tokio::time::{sleep, timeout};
 use super::exitrd;
 use super::signals::RTMIN;
 use crate::agent::{Agent, Role};
+use crate::aside;
 use crate::console;
 use crate::grpc::status::{Result, Status};
 use crate::guest::end;
@@ -44,9 +45,12 @@ pub async fn hand_over(agent: &Rc<Agent>, plan: &Plan) -> Result<std::result::Re
     let (report, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .map_err(|error| Status::from_io("make a pipe", error))?;
     let report = FdStream::new(report).map_err(failed("watch the hand-over"))?;
+    if aside::leaves_no_threads() {
+        be_alone().await?;
+    }
 
-    // SAFETY: the agent has one thread here (archive threads exist only while their calls do, and Boot comes before
-    // any), so that the child is a whole copy. The parent only execs or waits.
+    // SAFETY: the agent has one thread here (a boot that is held leaves none, any other comes before all calls that
+    // have some), so that the child is a whole copy. The parent only execs or waits.
     match unsafe { libc::fork() } {
         -1 => {
             return Err(Status::from_io(
@@ -59,6 +63,7 @@ pub async fn hand_over(agent: &Rc<Agent>, plan: &Plan) -> Result<std::result::Re
     }
     drop(writer);
     agent.set_role(Role::BesideInit);
+    aside::leave_no_threads(false);
     escape_the_killing();
 
     let mut errno = [0; 4];
@@ -83,6 +88,21 @@ pub async fn hand_over(agent: &Rc<Agent>, plan: &Plan) -> Result<std::result::Re
     agent.program.replace(Some(Program::init()));
     listen_for_end(agent, listener).map_err(failed("listen for the end"))?;
     Ok(Ok(()))
+}
+
+/// Waits for the last threads of files that were written before the init: each ends with its call, or right after.
+async fn be_alone() -> Result<()> {
+    const LOOKS: u32 = 200;
+    for _ in 0..LOOKS {
+        let threads = fs::read_dir("/proc/self/task")
+            .map_err(|error| Status::from_io("count the agent's threads", error))?
+            .count();
+        if threads <= 1 {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    Err(Status::precondition("files are still being written"))
 }
 
 fn become_init(plan: &Plan, report: &OwnedFd) -> ! {

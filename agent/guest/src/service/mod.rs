@@ -22,11 +22,11 @@ use crate::grpc::{self, Call};
 use crate::guest::{boot, dns, end, net, system};
 use crate::program;
 use crate::proto::{
-    AckExitRequest, AckExitResponse, AckLogsRequest, AckLogsResponse, BootRequest, ConfigureNetworkRequest,
-    ConfigureNetworkResponse, EndExecRequest, EndExecResponse, LogsRequest, LogsResponse, Mode, Phase,
-    ResizeRequest, ResizeResponse, SetClockRequest, SetClockResponse, SignalRequest, SignalResponse,
-    StateRequest, StatsRequest, StdinRequest, StdinResponse, StopRequest, StopResponse, SyncRequest,
-    SyncResponse, WaitRequest, WaitResponse,
+    AckExitRequest, AckExitResponse, AckLogsRequest, AckLogsResponse, BootRequest, BootResponse,
+    ConfigureNetworkRequest, ConfigureNetworkResponse, EndExecRequest, EndExecResponse, LogsRequest,
+    LogsResponse, Mode, Phase, ResizeRequest, ResizeResponse, SetClockRequest, SetClockResponse,
+    SignalRequest, SignalResponse, StartProgramRequest, StateRequest, StatsRequest, StdinRequest,
+    StdinResponse, StopRequest, StopResponse, SyncRequest, SyncResponse, WaitRequest, WaitResponse,
 };
 
 const PREFIX: &str = "/kiln.agent.v1.AgentService/";
@@ -51,8 +51,18 @@ async fn dispatch(agent: Rc<Agent>, path: String, call: Call) {
     match path.strip_prefix(PREFIX).unwrap_or_default() {
         "State" => call.unary(|_: StateRequest| async { Ok(agent.state()) }).await,
         "Boot" => {
-            call.unary(|request: BootRequest| detached(agent.clone(), request))
-                .await
+            call.unary(|request: BootRequest| {
+                let agent = agent.clone();
+                detached(async move { boot::boot(&agent, request).await })
+            })
+            .await
+        }
+        "StartProgram" => {
+            call.unary(|_: StartProgramRequest| {
+                let agent = agent.clone();
+                detached(async move { boot::start_program(&agent).await })
+            })
+            .await
         }
         "Logs" => logs(agent, call).await,
         "AckLogs" => {
@@ -131,9 +141,8 @@ fn crowded(what: &str) -> Status {
 }
 
 /// Boots on a task of its own: a host that goes away in the middle must not leave half a root.
-async fn detached(agent: Rc<Agent>, request: BootRequest) -> Result<crate::proto::BootResponse> {
-    let booting = tokio::task::spawn_local(async move { boot::boot(&agent, request).await });
-    booting
+async fn detached(boot: impl Future<Output = Result<BootResponse>> + 'static) -> Result<BootResponse> {
+    tokio::task::spawn_local(boot)
         .await
         .unwrap_or_else(|error| Err(Status::internal(format!("the boot broke off: {error}"))))
 }

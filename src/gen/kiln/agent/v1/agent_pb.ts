@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiln/agent/v1/agent.proto.
  */
 export const file_kiln_agent_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChlraWxuL2FnZW50L3YxL2FnZW50LnByb3RvEg1raWxuLmFnZW50LnYxIg4KDFN0YXRlUmVxdWVzdCKrAgoNU3RhdGVSZXNwb25zZRIVCg1hZ2VudF92ZXJzaW9uGAEgASgJEhAKCHByb3RvY29sGAIgASgNEg8KB2Jvb3RfaWQYAyABKAkSFgoOa2VybmVsX3JlbGVhc2UYBCABKAkSIwoFcGhhc2UYBSABKA4yFC5raWxuLmFnZW50LnYxLlBoYXNlEiEKBG1vZGUYBiABKA4yEy5raWxuLmFnZW50LnYxLk1vZGUSFgoOZmlyc3Rfc2VxdWVuY2UYByABKAQSFQoNbmV4dF9zZXF1ZW5jZRgIIAEoBBInCgRleGl0GAkgASgLMhkua2lsbi5hZ2VudC52MS5FeGl0U3RhdHVzEhEKCXVwdGltZV91cxgKIAEoBBIVCg1jbG9ja191bml4X25zGAsgASgDIu0ECgtCb290UmVxdWVzdBIhCgRtb2RlGAEgASgOMhMua2lsbi5hZ2VudC52MS5Nb2RlEiUKBHJvb3QYAiABKAsyFy5raWxuLmFnZW50LnYxLlJvb3REaXNrEisKB21vZHVsZXMYAyABKAsyGi5raWxuLmFnZW50LnYxLk1vZHVsZXNEaXNrEisKB3Byb2Nlc3MYBCABKAsyGi5raWxuLmFnZW50LnYxLlByb2Nlc3NTcGVjEhAKCGhvc3RuYW1lGAUgASgJEicKBWhvc3RzGAYgAygLMhgua2lsbi5hZ2VudC52MS5Ib3N0RW50cnkSHwoDZG5zGAcgASgLMhIua2lsbi5hZ2VudC52MS5EbnMSJwoHbmV0d29yaxgIIAEoCzIWLmtpbG4uYWdlbnQudjEuTmV0d29yaxIVCg1jbG9ja191bml4X25zGAkgASgDEg8KB2VudHJvcHkYCiABKAwSLAoKZW5kX2FjdGlvbhgLIAEoDjIYLmtpbG4uYWdlbnQudjEuRW5kQWN0aW9uEhgKEGxvZ19idWZmZXJfYnl0ZXMYDCABKAQSOAoHc3lzY3RscxgNIAMoCzInLmtpbG4uYWdlbnQudjEuQm9vdFJlcXVlc3QuU3lzY3Rsc0VudHJ5EhMKC3N0b3Bfc2lnbmFsGA4gASgFEhcKD3N0b3BfdGltZW91dF9tcxgPIAEoDRITCgtkaXJlY3RvcmllcxgQIAMoCRIYChBpbml0X3BhdGllbmNlX21zGBEgASgNGi4KDFN5c2N0bHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkgKDEJvb3RSZXNwb25zZRILCgNwaWQYASABKAUSKwoHdGltaW5ncxgCIAEoCzIaLmtpbG4uYWdlbnQudjEuQm9vdFRpbWluZ3MiaQoLQm9vdFRpbWluZ3MSDwoHaW5pdF91cxgBIAEoBBISCgptb2R1bGVzX3VzGAIgASgEEhAKCGhlbGxvX3VzGAMgASgEEg8KB3Jvb3RfdXMYBCABKAQSEgoKc3RhcnRlZF91cxgFIAEoBCJeCghSb290RGlzaxITCgtiYXNlX2RldmljZRgBIAEoCRISCgpjb3dfZGV2aWNlGAIgASgJEhIKCnBlcnNpc3RlbnQYAyABKAgSFQoNY2h1bmtfc2VjdG9ycxgEIAEoDSIdCgtNb2R1bGVzRGlzaxIOCgZkZXZpY2UYASABKAkiKwoJSG9zdEVudHJ5Eg8KB2FkZHJlc3MYASABKAkSDQoFbmFtZXMYAiADKAkiNwoDRG5zEg8KB3NlcnZlcnMYASADKAkSDgoGc2VhcmNoGAIgAygJEg8KB29wdGlvbnMYAyADKAkiNwoHTmV0d29yaxIsCgppbnRlcmZhY2VzGAEgAygLMhgua2lsbi5hZ2VudC52MS5JbnRlcmZhY2UiagoJSW50ZXJmYWNlEgsKA21hYxgBIAEoCRIMCgRuYW1lGAIgASgJEhEKCWFkZHJlc3NlcxgDIAMoCRIQCghnYXRld2F5NBgEIAEoCRIQCghnYXRld2F5NhgFIAEoCRILCgNtdHUYBiABKA0i0gEKC1Byb2Nlc3NTcGVjEgwKBGFyZ3MYASADKAkSCwoDZW52GAIgAygJEgwKBHVzZXIYAyABKAkSDwoHd29ya2RpchgEIAEoCRILCgN0dHkYBSABKAgSKQoGd2luZG93GAYgASgLMhkua2lsbi5hZ2VudC52MS5XaW5kb3dTaXplEg0KBXN0ZGluGAcgASgIEiYKB3JsaW1pdHMYCCADKAsyFS5raWxuLmFnZW50LnYxLlJsaW1pdBIOCgZkZXRhY2gYCSABKAgSCgoCaWQYCiABKAkiKwoKV2luZG93U2l6ZRIPCgdjb2x1bW5zGAEgASgNEgwKBHJvd3MYAiABKA0iMgoGUmxpbWl0EgwKBG5hbWUYASABKAkSDAoEc29mdBgCIAEoBBIMCgRoYXJkGAMgASgEIpUBCgpFeGl0U3RhdHVzEgwKBGNvZGUYASABKAUSDgoGc2lnbmFsGAIgASgFEg0KBWVycm9yGAMgASgJEhIKCm9vbV9raWxsZWQYBCABKAgSLAoHcmVxdWVzdBgFIAEoDjIbLmtpbG4uYWdlbnQudjEuR3Vlc3RSZXF1ZXN0EhgKEGZpbmlzaGVkX3VuaXhfbnMYBiABKAMiJAoLTG9nc1JlcXVlc3QSFQoNZnJvbV9zZXF1ZW5jZRgBIAEoBCJrCgxMb2dzUmVzcG9uc2USEAoIc2VxdWVuY2UYASABKAQSJQoGc3RyZWFtGAIgASgOMhUua2lsbi5hZ2VudC52MS5TdHJlYW0SFAoMdGltZV91bml4X25zGAMgASgDEgwKBGRhdGEYBCABKAwiJwoOQWNrTG9nc1JlcXVlc3QSFQoNbmV4dF9zZXF1ZW5jZRgBIAEoBCIRCg9BY2tMb2dzUmVzcG9uc2UiKQoMU3RkaW5SZXF1ZXN0EgwKBGRhdGEYASABKAwSCwoDZW9mGAIgASgIIg8KDVN0ZGluUmVzcG9uc2UiZAoMSW5wdXRSZXF1ZXN0EioKBXN0YXJ0GAEgASgLMhkua2lsbi5hZ2VudC52MS5JbnB1dFN0YXJ0SAASDgoEZGF0YRgCIAEoDEgAEg0KA2VvZhgDIAEoCEgAQgkKB21lc3NhZ2UiHAoKSW5wdXRTdGFydBIOCgZ3cml0ZXIYASABKAkiHgoNSW5wdXRSZXNwb25zZRINCgV0YWtlbhgBIAEoBCI6Cg1SZXNpemVSZXF1ZXN0EikKBndpbmRvdxgBIAEoCzIZLmtpbG4uYWdlbnQudjEuV2luZG93U2l6ZSIQCg5SZXNpemVSZXNwb25zZSIfCg1TaWduYWxSZXF1ZXN0Eg4KBnNpZ25hbBgBIAEoBSIQCg5TaWduYWxSZXNwb25zZSIxCgtTdG9wUmVxdWVzdBIOCgZzaWduYWwYASABKAUSEgoKdGltZW91dF9tcxgCIAEoDSIOCgxTdG9wUmVzcG9uc2UiDQoLV2FpdFJlcXVlc3QiTgoMV2FpdFJlc3BvbnNlEicKBGV4aXQYASABKAsyGS5raWxuLmFnZW50LnYxLkV4aXRTdGF0dXMSFQoNbmV4dF9zZXF1ZW5jZRgCIAEoBCIQCg5BY2tFeGl0UmVxdWVzdCIRCg9BY2tFeGl0UmVzcG9uc2Ui5gEKC0V4ZWNSZXF1ZXN0EisKBXN0YXJ0GAEgASgLMhoua2lsbi5hZ2VudC52MS5Qcm9jZXNzU3BlY0gAEg8KBXN0ZGluGAIgASgMSAASEwoJc3RkaW5fZW9mGAMgASgISAASKwoGcmVzaXplGAQgASgLMhkua2lsbi5hZ2VudC52MS5XaW5kb3dTaXplSAASEAoGc2lnbmFsGAUgASgFSAASKwoGcmVzdW1lGAYgASgLMhkua2lsbi5hZ2VudC52MS5FeGVjUmVzdW1lSAASDQoDYWNrGAcgASgESABCCQoHbWVzc2FnZSIvCgpFeGVjUmVzdW1lEgoKAmlkGAEgASgJEhUKDW5leHRfc2VxdWVuY2UYAiABKAQiygEKDEV4ZWNSZXNwb25zZRIVCgtzdGFydGVkX3BpZBgBIAEoBUgAEicKBGRhdGEYAiABKAsyFy5raWxuLmFnZW50LnYxLkV4ZWNEYXRhSAASKQoEZXhpdBgDIAEoCzIZLmtpbG4uYWdlbnQudjEuRXhpdFN0YXR1c0gAEi0KB3N0YXJ0ZWQYBCABKAsyGi5raWxuLmFnZW50LnYxLkV4ZWNTdGFydGVkSAASFQoLc3RkaW5fdGFrZW4YBSABKARIAEIJCgdtZXNzYWdlIi4KC0V4ZWNTdGFydGVkEgsKA3BpZBgBIAEoBRISCgpzdGRpbl9uZXh0GAIgASgEIlEKCEV4ZWNEYXRhEiUKBnN0cmVhbRgBIAEoDjIVLmtpbG4uYWdlbnQudjEuU3RyZWFtEgwKBGRhdGEYAiABKAwSEAoIc2VxdWVuY2UYAyABKAQiHAoORW5kRXhlY1JlcXVlc3QSCgoCaWQYASABKAkiEQoPRW5kRXhlY1Jlc3BvbnNlIjcKElJlYWRBcmNoaXZlUmVxdWVzdBIMCgRwYXRoGAEgASgJEhMKC2ZvbGxvd19saW5rGAIgASgIIiMKE1JlYWRBcmNoaXZlUmVzcG9uc2USDAoEZGF0YRgBIAEoDCJjChNXcml0ZUFyY2hpdmVSZXF1ZXN0EjEKBXN0YXJ0GAEgASgLMiAua2lsbi5hZ2VudC52MS5Xcml0ZUFyY2hpdmVTdGFydEgAEg4KBGRhdGEYAiABKAxIAEIJCgdtZXNzYWdlIlwKEVdyaXRlQXJjaGl2ZVN0YXJ0EhEKCWRpcmVjdG9yeRgBIAEoCRISCgprZWVwX293bmVyGAIgASgIEiAKGG5vX292ZXJ3cml0ZV9kaXJfbm9uX2RpchgDIAEoCCI2ChRXcml0ZUFyY2hpdmVSZXNwb25zZRIPCgdlbnRyaWVzGAEgASgEEg0KBWJ5dGVzGAIgASgEIjQKD1N0YXRQYXRoUmVxdWVzdBIMCgRwYXRoGAEgASgJEhMKC2ZvbGxvd19saW5rGAIgASgIIoMBChBTdGF0UGF0aFJlc3BvbnNlEgwKBG5hbWUYASABKAkSDAoEc2l6ZRgCIAEoBBIMCgRtb2RlGAMgASgNEhUKDW10aW1lX3VuaXhfbnMYBCABKAMSEwoLbGlua190YXJnZXQYBSABKAkSGQoRbGlua190YXJnZXRfYnl0ZXMYBiABKAwiJAoUTGlzdERpcmVjdG9yeVJlcXVlc3QSDAoEcGF0aBgBIAEoDCJHChVMaXN0RGlyZWN0b3J5UmVzcG9uc2USLgoHZW50cmllcxgBIAMoCzIdLmtpbG4uYWdlbnQudjEuRGlyZWN0b3J5RW50cnkigAEKDkRpcmVjdG9yeUVudHJ5EgwKBG5hbWUYASABKAwSDAoEbW9kZRgCIAEoDRIMCgRzaXplGAMgASgEEhUKDW10aW1lX3VuaXhfbnMYBCABKAMSCwoDdWlkGAUgASgNEgsKA2dpZBgGIAEoDRITCgtsaW5rX3RhcmdldBgHIAEoDCJfChRNYWtlRGlyZWN0b3J5UmVxdWVzdBIMCgRwYXRoGAEgASgMEhEKCXJlY3Vyc2l2ZRgCIAEoCBIMCgRtb2RlGAMgASgNEgsKA3VpZBgEIAEoDRILCgNnaWQYBSABKA0iJQoVTWFrZURpcmVjdG9yeVJlc3BvbnNlEgwKBG1hZGUYASABKAgiQwoRUmVtb3ZlUGF0aFJlcXVlc3QSDAoEcGF0aBgBIAEoDBIRCglyZWN1cnNpdmUYAiABKAgSDQoFZm9yY2UYAyABKAgiFAoSUmVtb3ZlUGF0aFJlc3BvbnNlIkEKEVJlbmFtZVBhdGhSZXF1ZXN0EgwKBGZyb20YASABKAwSCgoCdG8YAiABKAwSEgoKbm9fcmVwbGFjZRgDIAEoCCIUChJSZW5hbWVQYXRoUmVzcG9uc2UiMwoQV2F0Y2hQYXRoUmVxdWVzdBIMCgRwYXRoGAEgASgMEhEKCXJlY3Vyc2l2ZRgCIAEoCCJMChFXYXRjaFBhdGhSZXNwb25zZRINCgVyZWFkeRgBIAEoCBIoCgZldmVudHMYAiADKAsyGC5raWxuLmFnZW50LnYxLkZpbGVFdmVudCJkCglGaWxlRXZlbnQSKgoEa2luZBgBIAEoDjIcLmtpbG4uYWdlbnQudjEuRmlsZUV2ZW50S2luZBIMCgRwYXRoGAIgASgMEgoKAnRvGAMgASgMEhEKCWRpcmVjdG9yeRgEIAEoCCJiCgtEaWFsUmVxdWVzdBIpCgVzdGFydBgBIAEoCzIYLmtpbG4uYWdlbnQudjEuRGlhbFN0YXJ0SAASDgoEZGF0YRgCIAEoDEgAEg0KA2VvZhgDIAEoCEgAQgkKB21lc3NhZ2UiOAoJRGlhbFN0YXJ0Eg8KB25ldHdvcmsYASABKAkSDAoEaG9zdBgCIAEoCRIMCgRwb3J0GAMgASgNIk0KDERpYWxSZXNwb25zZRITCgljb25uZWN0ZWQYASABKAhIABIOCgRkYXRhGAIgASgMSAASDQoDZW9mGAMgASgISABCCQoHbWVzc2FnZSJjChdDb25maWd1cmVOZXR3b3JrUmVxdWVzdBInCgduZXR3b3JrGAEgASgLMhYua2lsbi5hZ2VudC52MS5OZXR3b3JrEh8KA2RucxgCIAEoCzISLmtpbG4uYWdlbnQudjEuRG5zIhoKGENvbmZpZ3VyZU5ldHdvcmtSZXNwb25zZSIzCg9TZXRDbG9ja1JlcXVlc3QSDwoHdW5peF9ucxgBIAEoAxIPCgdzdGVwX25zGAIgASgDIiYKEFNldENsb2NrUmVzcG9uc2USEgoKc3RlcHBlZF9ucxgBIAEoAyINCgtTeW5jUmVxdWVzdCIOCgxTeW5jUmVzcG9uc2UiDgoMU3RhdHNSZXF1ZXN0Ip4CCg1TdGF0c1Jlc3BvbnNlEhoKEm1lbW9yeV90b3RhbF9ieXRlcxgBIAEoBBIeChZtZW1vcnlfYXZhaWxhYmxlX2J5dGVzGAIgASgEEhMKC2NwdV91c2VyX3VzGAMgASgEEhUKDWNwdV9zeXN0ZW1fdXMYBCABKAQSFAoMbmV0X3J4X2J5dGVzGAUgASgEEhQKDG5ldF90eF9ieXRlcxgGIAEoBBIYChBibG9ja19yZWFkX2J5dGVzGAcgASgEEhkKEWJsb2NrX3dyaXRlX2J5dGVzGAggASgEEhEKCXByb2Nlc3NlcxgJIAEoDRIYChByb290X3RvdGFsX2J5dGVzGAogASgEEhcKD3Jvb3RfdXNlZF9ieXRlcxgLIAEoBCp7CgVQaGFzZRIVChFQSEFTRV9VTlNQRUNJRklFRBAAEhEKDVBIQVNFX1dBSVRJTkcQARIRCg1QSEFTRV9CT09USU5HEAISEQoNUEhBU0VfUlVOTklORxADEhAKDFBIQVNFX0VYSVRFRBAEEhAKDFBIQVNFX0VORElORxAFKjsKBE1vZGUSFAoQTU9ERV9VTlNQRUNJRklFRBAAEgwKCE1PREVfQVBQEAESDwoLTU9ERV9TWVNURU0QAipYCglFbmRBY3Rpb24SGgoWRU5EX0FDVElPTl9VTlNQRUNJRklFRBAAEhcKE0VORF9BQ1RJT05fUE9XRVJPRkYQARIWChJFTkRfQUNUSU9OX1JFU1RBUlQQAipjCgxHdWVzdFJlcXVlc3QSHQoZR1VFU1RfUkVRVUVTVF9VTlNQRUNJRklFRBAAEhoKFkdVRVNUX1JFUVVFU1RfUE9XRVJPRkYQARIYChRHVUVTVF9SRVFVRVNUX1JFQk9PVBACKkYKBlN0cmVhbRIWChJTVFJFQU1fVU5TUEVDSUZJRUQQABIRCg1TVFJFQU1fU1RET1VUEAESEQoNU1RSRUFNX1NUREVSUhACKuMBCg1GaWxlRXZlbnRLaW5kEh8KG0ZJTEVfRVZFTlRfS0lORF9VTlNQRUNJRklFRBAAEhsKF0ZJTEVfRVZFTlRfS0lORF9DUkVBVEVEEAESHAoYRklMRV9FVkVOVF9LSU5EX01PRElGSUVEEAISHgoaRklMRV9FVkVOVF9LSU5EX0FUVFJJQlVURVMQAxIbChdGSUxFX0VWRU5UX0tJTkRfUkVNT1ZFRBAEEhsKF0ZJTEVfRVZFTlRfS0lORF9SRU5BTUVEEAUSHAoYRklMRV9FVkVOVF9LSU5EX09WRVJGTE9XEAYyxQ8KDEFnZW50U2VydmljZRJCCgVTdGF0ZRIbLmtpbG4uYWdlbnQudjEuU3RhdGVSZXF1ZXN0Ghwua2lsbi5hZ2VudC52MS5TdGF0ZVJlc3BvbnNlEj8KBEJvb3QSGi5raWxuLmFnZW50LnYxLkJvb3RSZXF1ZXN0Ghsua2lsbi5hZ2VudC52MS5Cb290UmVzcG9uc2USQQoETG9ncxIaLmtpbG4uYWdlbnQudjEuTG9nc1JlcXVlc3QaGy5raWxuLmFnZW50LnYxLkxvZ3NSZXNwb25zZTABEkgKB0Fja0xvZ3MSHS5raWxuLmFnZW50LnYxLkFja0xvZ3NSZXF1ZXN0Gh4ua2lsbi5hZ2VudC52MS5BY2tMb2dzUmVzcG9uc2USRAoFU3RkaW4SGy5raWxuLmFnZW50LnYxLlN0ZGluUmVxdWVzdBocLmtpbG4uYWdlbnQudjEuU3RkaW5SZXNwb25zZSgBEkYKBUlucHV0Ehsua2lsbi5hZ2VudC52MS5JbnB1dFJlcXVlc3QaHC5raWxuLmFnZW50LnYxLklucHV0UmVzcG9uc2UoATABEkUKBlJlc2l6ZRIcLmtpbG4uYWdlbnQudjEuUmVzaXplUmVxdWVzdBodLmtpbG4uYWdlbnQudjEuUmVzaXplUmVzcG9uc2USRQoGU2lnbmFsEhwua2lsbi5hZ2VudC52MS5TaWduYWxSZXF1ZXN0Gh0ua2lsbi5hZ2VudC52MS5TaWduYWxSZXNwb25zZRI/CgRTdG9wEhoua2lsbi5hZ2VudC52MS5TdG9wUmVxdWVzdBobLmtpbG4uYWdlbnQudjEuU3RvcFJlc3BvbnNlEj8KBFdhaXQSGi5raWxuLmFnZW50LnYxLldhaXRSZXF1ZXN0Ghsua2lsbi5hZ2VudC52MS5XYWl0UmVzcG9uc2USSAoHQWNrRXhpdBIdLmtpbG4uYWdlbnQudjEuQWNrRXhpdFJlcXVlc3QaHi5raWxuLmFnZW50LnYxLkFja0V4aXRSZXNwb25zZRJDCgRFeGVjEhoua2lsbi5hZ2VudC52MS5FeGVjUmVxdWVzdBobLmtpbG4uYWdlbnQudjEuRXhlY1Jlc3BvbnNlKAEwARJICgdFbmRFeGVjEh0ua2lsbi5hZ2VudC52MS5FbmRFeGVjUmVxdWVzdBoeLmtpbG4uYWdlbnQudjEuRW5kRXhlY1Jlc3BvbnNlElYKC1JlYWRBcmNoaXZlEiEua2lsbi5hZ2VudC52MS5SZWFkQXJjaGl2ZVJlcXVlc3QaIi5raWxuLmFnZW50LnYxLlJlYWRBcmNoaXZlUmVzcG9uc2UwARJZCgxXcml0ZUFyY2hpdmUSIi5raWxuLmFnZW50LnYxLldyaXRlQXJjaGl2ZVJlcXVlc3QaIy5raWxuLmFnZW50LnYxLldyaXRlQXJjaGl2ZVJlc3BvbnNlKAESSwoIU3RhdFBhdGgSHi5raWxuLmFnZW50LnYxLlN0YXRQYXRoUmVxdWVzdBofLmtpbG4uYWdlbnQudjEuU3RhdFBhdGhSZXNwb25zZRJcCg1MaXN0RGlyZWN0b3J5EiMua2lsbi5hZ2VudC52MS5MaXN0RGlyZWN0b3J5UmVxdWVzdBokLmtpbG4uYWdlbnQudjEuTGlzdERpcmVjdG9yeVJlc3BvbnNlMAESWgoNTWFrZURpcmVjdG9yeRIjLmtpbG4uYWdlbnQudjEuTWFrZURpcmVjdG9yeVJlcXVlc3QaJC5raWxuLmFnZW50LnYxLk1ha2VEaXJlY3RvcnlSZXNwb25zZRJRCgpSZW1vdmVQYXRoEiAua2lsbi5hZ2VudC52MS5SZW1vdmVQYXRoUmVxdWVzdBohLmtpbG4uYWdlbnQudjEuUmVtb3ZlUGF0aFJlc3BvbnNlElEKClJlbmFtZVBhdGgSIC5raWxuLmFnZW50LnYxLlJlbmFtZVBhdGhSZXF1ZXN0GiEua2lsbi5hZ2VudC52MS5SZW5hbWVQYXRoUmVzcG9uc2USUAoJV2F0Y2hQYXRoEh8ua2lsbi5hZ2VudC52MS5XYXRjaFBhdGhSZXF1ZXN0GiAua2lsbi5hZ2VudC52MS5XYXRjaFBhdGhSZXNwb25zZTABEkMKBERpYWwSGi5raWxuLmFnZW50LnYxLkRpYWxSZXF1ZXN0Ghsua2lsbi5hZ2VudC52MS5EaWFsUmVzcG9uc2UoATABEmMKEENvbmZpZ3VyZU5ldHdvcmsSJi5raWxuLmFnZW50LnYxLkNvbmZpZ3VyZU5ldHdvcmtSZXF1ZXN0Gicua2lsbi5hZ2VudC52MS5Db25maWd1cmVOZXR3b3JrUmVzcG9uc2USSwoIU2V0Q2xvY2sSHi5raWxuLmFnZW50LnYxLlNldENsb2NrUmVxdWVzdBofLmtpbG4uYWdlbnQudjEuU2V0Q2xvY2tSZXNwb25zZRI/CgRTeW5jEhoua2lsbi5hZ2VudC52MS5TeW5jUmVxdWVzdBobLmtpbG4uYWdlbnQudjEuU3luY1Jlc3BvbnNlEkIKBVN0YXRzEhsua2lsbi5hZ2VudC52MS5TdGF0c1JlcXVlc3QaHC5raWxuLmFnZW50LnYxLlN0YXRzUmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("ChlraWxuL2FnZW50L3YxL2FnZW50LnByb3RvEg1raWxuLmFnZW50LnYxIg4KDFN0YXRlUmVxdWVzdCKrAgoNU3RhdGVSZXNwb25zZRIVCg1hZ2VudF92ZXJzaW9uGAEgASgJEhAKCHByb3RvY29sGAIgASgNEg8KB2Jvb3RfaWQYAyABKAkSFgoOa2VybmVsX3JlbGVhc2UYBCABKAkSIwoFcGhhc2UYBSABKA4yFC5raWxuLmFnZW50LnYxLlBoYXNlEiEKBG1vZGUYBiABKA4yEy5raWxuLmFnZW50LnYxLk1vZGUSFgoOZmlyc3Rfc2VxdWVuY2UYByABKAQSFQoNbmV4dF9zZXF1ZW5jZRgIIAEoBBInCgRleGl0GAkgASgLMhkua2lsbi5hZ2VudC52MS5FeGl0U3RhdHVzEhEKCXVwdGltZV91cxgKIAEoBBIVCg1jbG9ja191bml4X25zGAsgASgDIvsECgtCb290UmVxdWVzdBIhCgRtb2RlGAEgASgOMhMua2lsbi5hZ2VudC52MS5Nb2RlEiUKBHJvb3QYAiABKAsyFy5raWxuLmFnZW50LnYxLlJvb3REaXNrEisKB21vZHVsZXMYAyABKAsyGi5raWxuLmFnZW50LnYxLk1vZHVsZXNEaXNrEisKB3Byb2Nlc3MYBCABKAsyGi5raWxuLmFnZW50LnYxLlByb2Nlc3NTcGVjEhAKCGhvc3RuYW1lGAUgASgJEicKBWhvc3RzGAYgAygLMhgua2lsbi5hZ2VudC52MS5Ib3N0RW50cnkSHwoDZG5zGAcgASgLMhIua2lsbi5hZ2VudC52MS5EbnMSJwoHbmV0d29yaxgIIAEoCzIWLmtpbG4uYWdlbnQudjEuTmV0d29yaxIVCg1jbG9ja191bml4X25zGAkgASgDEg8KB2VudHJvcHkYCiABKAwSLAoKZW5kX2FjdGlvbhgLIAEoDjIYLmtpbG4uYWdlbnQudjEuRW5kQWN0aW9uEhgKEGxvZ19idWZmZXJfYnl0ZXMYDCABKAQSOAoHc3lzY3RscxgNIAMoCzInLmtpbG4uYWdlbnQudjEuQm9vdFJlcXVlc3QuU3lzY3Rsc0VudHJ5EhMKC3N0b3Bfc2lnbmFsGA4gASgFEhcKD3N0b3BfdGltZW91dF9tcxgPIAEoDRITCgtkaXJlY3RvcmllcxgQIAMoCRIYChBpbml0X3BhdGllbmNlX21zGBEgASgNEgwKBGhvbGQYEiABKAgaLgoMU3lzY3Rsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiVgoMQm9vdFJlc3BvbnNlEgsKA3BpZBgBIAEoBRIrCgd0aW1pbmdzGAIgASgLMhoua2lsbi5hZ2VudC52MS5Cb290VGltaW5ncxIMCgRoZWxkGAMgASgIIhUKE1N0YXJ0UHJvZ3JhbVJlcXVlc3QiaQoLQm9vdFRpbWluZ3MSDwoHaW5pdF91cxgBIAEoBBISCgptb2R1bGVzX3VzGAIgASgEEhAKCGhlbGxvX3VzGAMgASgEEg8KB3Jvb3RfdXMYBCABKAQSEgoKc3RhcnRlZF91cxgFIAEoBCJeCghSb290RGlzaxITCgtiYXNlX2RldmljZRgBIAEoCRISCgpjb3dfZGV2aWNlGAIgASgJEhIKCnBlcnNpc3RlbnQYAyABKAgSFQoNY2h1bmtfc2VjdG9ycxgEIAEoDSIdCgtNb2R1bGVzRGlzaxIOCgZkZXZpY2UYASABKAkiKwoJSG9zdEVudHJ5Eg8KB2FkZHJlc3MYASABKAkSDQoFbmFtZXMYAiADKAkiNwoDRG5zEg8KB3NlcnZlcnMYASADKAkSDgoGc2VhcmNoGAIgAygJEg8KB29wdGlvbnMYAyADKAkiNwoHTmV0d29yaxIsCgppbnRlcmZhY2VzGAEgAygLMhgua2lsbi5hZ2VudC52MS5JbnRlcmZhY2UiagoJSW50ZXJmYWNlEgsKA21hYxgBIAEoCRIMCgRuYW1lGAIgASgJEhEKCWFkZHJlc3NlcxgDIAMoCRIQCghnYXRld2F5NBgEIAEoCRIQCghnYXRld2F5NhgFIAEoCRILCgNtdHUYBiABKA0i0gEKC1Byb2Nlc3NTcGVjEgwKBGFyZ3MYASADKAkSCwoDZW52GAIgAygJEgwKBHVzZXIYAyABKAkSDwoHd29ya2RpchgEIAEoCRILCgN0dHkYBSABKAgSKQoGd2luZG93GAYgASgLMhkua2lsbi5hZ2VudC52MS5XaW5kb3dTaXplEg0KBXN0ZGluGAcgASgIEiYKB3JsaW1pdHMYCCADKAsyFS5raWxuLmFnZW50LnYxLlJsaW1pdBIOCgZkZXRhY2gYCSABKAgSCgoCaWQYCiABKAkiKwoKV2luZG93U2l6ZRIPCgdjb2x1bW5zGAEgASgNEgwKBHJvd3MYAiABKA0iMgoGUmxpbWl0EgwKBG5hbWUYASABKAkSDAoEc29mdBgCIAEoBBIMCgRoYXJkGAMgASgEIpUBCgpFeGl0U3RhdHVzEgwKBGNvZGUYASABKAUSDgoGc2lnbmFsGAIgASgFEg0KBWVycm9yGAMgASgJEhIKCm9vbV9raWxsZWQYBCABKAgSLAoHcmVxdWVzdBgFIAEoDjIbLmtpbG4uYWdlbnQudjEuR3Vlc3RSZXF1ZXN0EhgKEGZpbmlzaGVkX3VuaXhfbnMYBiABKAMiJAoLTG9nc1JlcXVlc3QSFQoNZnJvbV9zZXF1ZW5jZRgBIAEoBCJrCgxMb2dzUmVzcG9uc2USEAoIc2VxdWVuY2UYASABKAQSJQoGc3RyZWFtGAIgASgOMhUua2lsbi5hZ2VudC52MS5TdHJlYW0SFAoMdGltZV91bml4X25zGAMgASgDEgwKBGRhdGEYBCABKAwiJwoOQWNrTG9nc1JlcXVlc3QSFQoNbmV4dF9zZXF1ZW5jZRgBIAEoBCIRCg9BY2tMb2dzUmVzcG9uc2UiKQoMU3RkaW5SZXF1ZXN0EgwKBGRhdGEYASABKAwSCwoDZW9mGAIgASgIIg8KDVN0ZGluUmVzcG9uc2UiZAoMSW5wdXRSZXF1ZXN0EioKBXN0YXJ0GAEgASgLMhkua2lsbi5hZ2VudC52MS5JbnB1dFN0YXJ0SAASDgoEZGF0YRgCIAEoDEgAEg0KA2VvZhgDIAEoCEgAQgkKB21lc3NhZ2UiHAoKSW5wdXRTdGFydBIOCgZ3cml0ZXIYASABKAkiHgoNSW5wdXRSZXNwb25zZRINCgV0YWtlbhgBIAEoBCI6Cg1SZXNpemVSZXF1ZXN0EikKBndpbmRvdxgBIAEoCzIZLmtpbG4uYWdlbnQudjEuV2luZG93U2l6ZSIQCg5SZXNpemVSZXNwb25zZSIfCg1TaWduYWxSZXF1ZXN0Eg4KBnNpZ25hbBgBIAEoBSIQCg5TaWduYWxSZXNwb25zZSIxCgtTdG9wUmVxdWVzdBIOCgZzaWduYWwYASABKAUSEgoKdGltZW91dF9tcxgCIAEoDSIOCgxTdG9wUmVzcG9uc2UiDQoLV2FpdFJlcXVlc3QiTgoMV2FpdFJlc3BvbnNlEicKBGV4aXQYASABKAsyGS5raWxuLmFnZW50LnYxLkV4aXRTdGF0dXMSFQoNbmV4dF9zZXF1ZW5jZRgCIAEoBCIQCg5BY2tFeGl0UmVxdWVzdCIRCg9BY2tFeGl0UmVzcG9uc2Ui5gEKC0V4ZWNSZXF1ZXN0EisKBXN0YXJ0GAEgASgLMhoua2lsbi5hZ2VudC52MS5Qcm9jZXNzU3BlY0gAEg8KBXN0ZGluGAIgASgMSAASEwoJc3RkaW5fZW9mGAMgASgISAASKwoGcmVzaXplGAQgASgLMhkua2lsbi5hZ2VudC52MS5XaW5kb3dTaXplSAASEAoGc2lnbmFsGAUgASgFSAASKwoGcmVzdW1lGAYgASgLMhkua2lsbi5hZ2VudC52MS5FeGVjUmVzdW1lSAASDQoDYWNrGAcgASgESABCCQoHbWVzc2FnZSIvCgpFeGVjUmVzdW1lEgoKAmlkGAEgASgJEhUKDW5leHRfc2VxdWVuY2UYAiABKAQiygEKDEV4ZWNSZXNwb25zZRIVCgtzdGFydGVkX3BpZBgBIAEoBUgAEicKBGRhdGEYAiABKAsyFy5raWxuLmFnZW50LnYxLkV4ZWNEYXRhSAASKQoEZXhpdBgDIAEoCzIZLmtpbG4uYWdlbnQudjEuRXhpdFN0YXR1c0gAEi0KB3N0YXJ0ZWQYBCABKAsyGi5raWxuLmFnZW50LnYxLkV4ZWNTdGFydGVkSAASFQoLc3RkaW5fdGFrZW4YBSABKARIAEIJCgdtZXNzYWdlIi4KC0V4ZWNTdGFydGVkEgsKA3BpZBgBIAEoBRISCgpzdGRpbl9uZXh0GAIgASgEIlEKCEV4ZWNEYXRhEiUKBnN0cmVhbRgBIAEoDjIVLmtpbG4uYWdlbnQudjEuU3RyZWFtEgwKBGRhdGEYAiABKAwSEAoIc2VxdWVuY2UYAyABKAQiHAoORW5kRXhlY1JlcXVlc3QSCgoCaWQYASABKAkiEQoPRW5kRXhlY1Jlc3BvbnNlIjcKElJlYWRBcmNoaXZlUmVxdWVzdBIMCgRwYXRoGAEgASgJEhMKC2ZvbGxvd19saW5rGAIgASgIIiMKE1JlYWRBcmNoaXZlUmVzcG9uc2USDAoEZGF0YRgBIAEoDCJjChNXcml0ZUFyY2hpdmVSZXF1ZXN0EjEKBXN0YXJ0GAEgASgLMiAua2lsbi5hZ2VudC52MS5Xcml0ZUFyY2hpdmVTdGFydEgAEg4KBGRhdGEYAiABKAxIAEIJCgdtZXNzYWdlIlwKEVdyaXRlQXJjaGl2ZVN0YXJ0EhEKCWRpcmVjdG9yeRgBIAEoCRISCgprZWVwX293bmVyGAIgASgIEiAKGG5vX292ZXJ3cml0ZV9kaXJfbm9uX2RpchgDIAEoCCI2ChRXcml0ZUFyY2hpdmVSZXNwb25zZRIPCgdlbnRyaWVzGAEgASgEEg0KBWJ5dGVzGAIgASgEIjQKD1N0YXRQYXRoUmVxdWVzdBIMCgRwYXRoGAEgASgJEhMKC2ZvbGxvd19saW5rGAIgASgIIoMBChBTdGF0UGF0aFJlc3BvbnNlEgwKBG5hbWUYASABKAkSDAoEc2l6ZRgCIAEoBBIMCgRtb2RlGAMgASgNEhUKDW10aW1lX3VuaXhfbnMYBCABKAMSEwoLbGlua190YXJnZXQYBSABKAkSGQoRbGlua190YXJnZXRfYnl0ZXMYBiABKAwiJAoUTGlzdERpcmVjdG9yeVJlcXVlc3QSDAoEcGF0aBgBIAEoDCJHChVMaXN0RGlyZWN0b3J5UmVzcG9uc2USLgoHZW50cmllcxgBIAMoCzIdLmtpbG4uYWdlbnQudjEuRGlyZWN0b3J5RW50cnkigAEKDkRpcmVjdG9yeUVudHJ5EgwKBG5hbWUYASABKAwSDAoEbW9kZRgCIAEoDRIMCgRzaXplGAMgASgEEhUKDW10aW1lX3VuaXhfbnMYBCABKAMSCwoDdWlkGAUgASgNEgsKA2dpZBgGIAEoDRITCgtsaW5rX3RhcmdldBgHIAEoDCJfChRNYWtlRGlyZWN0b3J5UmVxdWVzdBIMCgRwYXRoGAEgASgMEhEKCXJlY3Vyc2l2ZRgCIAEoCBIMCgRtb2RlGAMgASgNEgsKA3VpZBgEIAEoDRILCgNnaWQYBSABKA0iJQoVTWFrZURpcmVjdG9yeVJlc3BvbnNlEgwKBG1hZGUYASABKAgiQwoRUmVtb3ZlUGF0aFJlcXVlc3QSDAoEcGF0aBgBIAEoDBIRCglyZWN1cnNpdmUYAiABKAgSDQoFZm9yY2UYAyABKAgiFAoSUmVtb3ZlUGF0aFJlc3BvbnNlIkEKEVJlbmFtZVBhdGhSZXF1ZXN0EgwKBGZyb20YASABKAwSCgoCdG8YAiABKAwSEgoKbm9fcmVwbGFjZRgDIAEoCCIUChJSZW5hbWVQYXRoUmVzcG9uc2UiMwoQV2F0Y2hQYXRoUmVxdWVzdBIMCgRwYXRoGAEgASgMEhEKCXJlY3Vyc2l2ZRgCIAEoCCJMChFXYXRjaFBhdGhSZXNwb25zZRINCgVyZWFkeRgBIAEoCBIoCgZldmVudHMYAiADKAsyGC5raWxuLmFnZW50LnYxLkZpbGVFdmVudCJkCglGaWxlRXZlbnQSKgoEa2luZBgBIAEoDjIcLmtpbG4uYWdlbnQudjEuRmlsZUV2ZW50S2luZBIMCgRwYXRoGAIgASgMEgoKAnRvGAMgASgMEhEKCWRpcmVjdG9yeRgEIAEoCCJiCgtEaWFsUmVxdWVzdBIpCgVzdGFydBgBIAEoCzIYLmtpbG4uYWdlbnQudjEuRGlhbFN0YXJ0SAASDgoEZGF0YRgCIAEoDEgAEg0KA2VvZhgDIAEoCEgAQgkKB21lc3NhZ2UiOAoJRGlhbFN0YXJ0Eg8KB25ldHdvcmsYASABKAkSDAoEaG9zdBgCIAEoCRIMCgRwb3J0GAMgASgNIk0KDERpYWxSZXNwb25zZRITCgljb25uZWN0ZWQYASABKAhIABIOCgRkYXRhGAIgASgMSAASDQoDZW9mGAMgASgISABCCQoHbWVzc2FnZSJjChdDb25maWd1cmVOZXR3b3JrUmVxdWVzdBInCgduZXR3b3JrGAEgASgLMhYua2lsbi5hZ2VudC52MS5OZXR3b3JrEh8KA2RucxgCIAEoCzISLmtpbG4uYWdlbnQudjEuRG5zIhoKGENvbmZpZ3VyZU5ldHdvcmtSZXNwb25zZSIzCg9TZXRDbG9ja1JlcXVlc3QSDwoHdW5peF9ucxgBIAEoAxIPCgdzdGVwX25zGAIgASgDIiYKEFNldENsb2NrUmVzcG9uc2USEgoKc3RlcHBlZF9ucxgBIAEoAyINCgtTeW5jUmVxdWVzdCIOCgxTeW5jUmVzcG9uc2UiDgoMU3RhdHNSZXF1ZXN0Ip4CCg1TdGF0c1Jlc3BvbnNlEhoKEm1lbW9yeV90b3RhbF9ieXRlcxgBIAEoBBIeChZtZW1vcnlfYXZhaWxhYmxlX2J5dGVzGAIgASgEEhMKC2NwdV91c2VyX3VzGAMgASgEEhUKDWNwdV9zeXN0ZW1fdXMYBCABKAQSFAoMbmV0X3J4X2J5dGVzGAUgASgEEhQKDG5ldF90eF9ieXRlcxgGIAEoBBIYChBibG9ja19yZWFkX2J5dGVzGAcgASgEEhkKEWJsb2NrX3dyaXRlX2J5dGVzGAggASgEEhEKCXByb2Nlc3NlcxgJIAEoDRIYChByb290X3RvdGFsX2J5dGVzGAogASgEEhcKD3Jvb3RfdXNlZF9ieXRlcxgLIAEoBCqLAQoFUGhhc2USFQoRUEhBU0VfVU5TUEVDSUZJRUQQABIRCg1QSEFTRV9XQUlUSU5HEAESEQoNUEhBU0VfQk9PVElORxACEhEKDVBIQVNFX1JVTk5JTkcQAxIQCgxQSEFTRV9FWElURUQQBBIQCgxQSEFTRV9FTkRJTkcQBRIOCgpQSEFTRV9IRUxEEAYqOwoETW9kZRIUChBNT0RFX1VOU1BFQ0lGSUVEEAASDAoITU9ERV9BUFAQARIPCgtNT0RFX1NZU1RFTRACKlgKCUVuZEFjdGlvbhIaChZFTkRfQUNUSU9OX1VOU1BFQ0lGSUVEEAASFwoTRU5EX0FDVElPTl9QT1dFUk9GRhABEhYKEkVORF9BQ1RJT05fUkVTVEFSVBACKmMKDEd1ZXN0UmVxdWVzdBIdChlHVUVTVF9SRVFVRVNUX1VOU1BFQ0lGSUVEEAASGgoWR1VFU1RfUkVRVUVTVF9QT1dFUk9GRhABEhgKFEdVRVNUX1JFUVVFU1RfUkVCT09UEAIqRgoGU3RyZWFtEhYKElNUUkVBTV9VTlNQRUNJRklFRBAAEhEKDVNUUkVBTV9TVERPVVQQARIRCg1TVFJFQU1fU1RERVJSEAIq4wEKDUZpbGVFdmVudEtpbmQSHwobRklMRV9FVkVOVF9LSU5EX1VOU1BFQ0lGSUVEEAASGwoXRklMRV9FVkVOVF9LSU5EX0NSRUFURUQQARIcChhGSUxFX0VWRU5UX0tJTkRfTU9ESUZJRUQQAhIeChpGSUxFX0VWRU5UX0tJTkRfQVRUUklCVVRFUxADEhsKF0ZJTEVfRVZFTlRfS0lORF9SRU1PVkVEEAQSGwoXRklMRV9FVkVOVF9LSU5EX1JFTkFNRUQQBRIcChhGSUxFX0VWRU5UX0tJTkRfT1ZFUkZMT1cQBjKWEAoMQWdlbnRTZXJ2aWNlEkIKBVN0YXRlEhsua2lsbi5hZ2VudC52MS5TdGF0ZVJlcXVlc3QaHC5raWxuLmFnZW50LnYxLlN0YXRlUmVzcG9uc2USPwoEQm9vdBIaLmtpbG4uYWdlbnQudjEuQm9vdFJlcXVlc3QaGy5raWxuLmFnZW50LnYxLkJvb3RSZXNwb25zZRJPCgxTdGFydFByb2dyYW0SIi5raWxuLmFnZW50LnYxLlN0YXJ0UHJvZ3JhbVJlcXVlc3QaGy5raWxuLmFnZW50LnYxLkJvb3RSZXNwb25zZRJBCgRMb2dzEhoua2lsbi5hZ2VudC52MS5Mb2dzUmVxdWVzdBobLmtpbG4uYWdlbnQudjEuTG9nc1Jlc3BvbnNlMAESSAoHQWNrTG9ncxIdLmtpbG4uYWdlbnQudjEuQWNrTG9nc1JlcXVlc3QaHi5raWxuLmFnZW50LnYxLkFja0xvZ3NSZXNwb25zZRJECgVTdGRpbhIbLmtpbG4uYWdlbnQudjEuU3RkaW5SZXF1ZXN0Ghwua2lsbi5hZ2VudC52MS5TdGRpblJlc3BvbnNlKAESRgoFSW5wdXQSGy5raWxuLmFnZW50LnYxLklucHV0UmVxdWVzdBocLmtpbG4uYWdlbnQudjEuSW5wdXRSZXNwb25zZSgBMAESRQoGUmVzaXplEhwua2lsbi5hZ2VudC52MS5SZXNpemVSZXF1ZXN0Gh0ua2lsbi5hZ2VudC52MS5SZXNpemVSZXNwb25zZRJFCgZTaWduYWwSHC5raWxuLmFnZW50LnYxLlNpZ25hbFJlcXVlc3QaHS5raWxuLmFnZW50LnYxLlNpZ25hbFJlc3BvbnNlEj8KBFN0b3ASGi5raWxuLmFnZW50LnYxLlN0b3BSZXF1ZXN0Ghsua2lsbi5hZ2VudC52MS5TdG9wUmVzcG9uc2USPwoEV2FpdBIaLmtpbG4uYWdlbnQudjEuV2FpdFJlcXVlc3QaGy5raWxuLmFnZW50LnYxLldhaXRSZXNwb25zZRJICgdBY2tFeGl0Eh0ua2lsbi5hZ2VudC52MS5BY2tFeGl0UmVxdWVzdBoeLmtpbG4uYWdlbnQudjEuQWNrRXhpdFJlc3BvbnNlEkMKBEV4ZWMSGi5raWxuLmFnZW50LnYxLkV4ZWNSZXF1ZXN0Ghsua2lsbi5hZ2VudC52MS5FeGVjUmVzcG9uc2UoATABEkgKB0VuZEV4ZWMSHS5raWxuLmFnZW50LnYxLkVuZEV4ZWNSZXF1ZXN0Gh4ua2lsbi5hZ2VudC52MS5FbmRFeGVjUmVzcG9uc2USVgoLUmVhZEFyY2hpdmUSIS5raWxuLmFnZW50LnYxLlJlYWRBcmNoaXZlUmVxdWVzdBoiLmtpbG4uYWdlbnQudjEuUmVhZEFyY2hpdmVSZXNwb25zZTABElkKDFdyaXRlQXJjaGl2ZRIiLmtpbG4uYWdlbnQudjEuV3JpdGVBcmNoaXZlUmVxdWVzdBojLmtpbG4uYWdlbnQudjEuV3JpdGVBcmNoaXZlUmVzcG9uc2UoARJLCghTdGF0UGF0aBIeLmtpbG4uYWdlbnQudjEuU3RhdFBhdGhSZXF1ZXN0Gh8ua2lsbi5hZ2VudC52MS5TdGF0UGF0aFJlc3BvbnNlElwKDUxpc3REaXJlY3RvcnkSIy5raWxuLmFnZW50LnYxLkxpc3REaXJlY3RvcnlSZXF1ZXN0GiQua2lsbi5hZ2VudC52MS5MaXN0RGlyZWN0b3J5UmVzcG9uc2UwARJaCg1NYWtlRGlyZWN0b3J5EiMua2lsbi5hZ2VudC52MS5NYWtlRGlyZWN0b3J5UmVxdWVzdBokLmtpbG4uYWdlbnQudjEuTWFrZURpcmVjdG9yeVJlc3BvbnNlElEKClJlbW92ZVBhdGgSIC5raWxuLmFnZW50LnYxLlJlbW92ZVBhdGhSZXF1ZXN0GiEua2lsbi5hZ2VudC52MS5SZW1vdmVQYXRoUmVzcG9uc2USUQoKUmVuYW1lUGF0aBIgLmtpbG4uYWdlbnQudjEuUmVuYW1lUGF0aFJlcXVlc3QaIS5raWxuLmFnZW50LnYxLlJlbmFtZVBhdGhSZXNwb25zZRJQCglXYXRjaFBhdGgSHy5raWxuLmFnZW50LnYxLldhdGNoUGF0aFJlcXVlc3QaIC5raWxuLmFnZW50LnYxLldhdGNoUGF0aFJlc3BvbnNlMAESQwoERGlhbBIaLmtpbG4uYWdlbnQudjEuRGlhbFJlcXVlc3QaGy5raWxuLmFnZW50LnYxLkRpYWxSZXNwb25zZSgBMAESYwoQQ29uZmlndXJlTmV0d29yaxImLmtpbG4uYWdlbnQudjEuQ29uZmlndXJlTmV0d29ya1JlcXVlc3QaJy5raWxuLmFnZW50LnYxLkNvbmZpZ3VyZU5ldHdvcmtSZXNwb25zZRJLCghTZXRDbG9jaxIeLmtpbG4uYWdlbnQudjEuU2V0Q2xvY2tSZXF1ZXN0Gh8ua2lsbi5hZ2VudC52MS5TZXRDbG9ja1Jlc3BvbnNlEj8KBFN5bmMSGi5raWxuLmFnZW50LnYxLlN5bmNSZXF1ZXN0Ghsua2lsbi5hZ2VudC52MS5TeW5jUmVzcG9uc2USQgoFU3RhdHMSGy5raWxuLmFnZW50LnYxLlN0YXRzUmVxdWVzdBocLmtpbG4uYWdlbnQudjEuU3RhdHNSZXNwb25zZWIGcHJvdG8z");
 
 /**
  * @generated from message kiln.agent.v1.StateRequest
@@ -92,7 +92,7 @@ export type StateResponse = Message<"kiln.agent.v1.StateResponse"> & {
   nextSequence: bigint;
 
   /**
-   * set when phase >= EXITED
+   * set in EXITED and ENDING
    *
    * @generated from field: kiln.agent.v1.ExitStatus exit = 9;
    */
@@ -168,7 +168,7 @@ export type StateResponseJson = {
   nextSequence?: string;
 
   /**
-   * set when phase >= EXITED
+   * set in EXITED and ENDING
    *
    * @generated from field: kiln.agent.v1.ExitStatus exit = 9;
    */
@@ -304,6 +304,13 @@ export type BootRequest = Message<"kiln.agent.v1.BootRequest"> & {
    * @generated from field: uint32 init_patience_ms = 17;
    */
   initPatienceMs: number;
+
+  /**
+   * Builds the root and no more: the host writes files into it first, then calls StartProgram.
+   *
+   * @generated from field: bool hold = 18;
+   */
+  hold: boolean;
 };
 
 /**
@@ -414,6 +421,13 @@ export type BootRequestJson = {
    * @generated from field: uint32 init_patience_ms = 17;
    */
   initPatienceMs?: number;
+
+  /**
+   * Builds the root and no more: the host writes files into it first, then calls StartProgram.
+   *
+   * @generated from field: bool hold = 18;
+   */
+  hold?: boolean;
 };
 
 /**
@@ -438,6 +452,13 @@ export type BootResponse = Message<"kiln.agent.v1.BootResponse"> & {
    * @generated from field: kiln.agent.v1.BootTimings timings = 2;
    */
   timings?: BootTimings | undefined;
+
+  /**
+   * as asked for: no program yet
+   *
+   * @generated from field: bool held = 3;
+   */
+  held: boolean;
 };
 
 /**
@@ -455,6 +476,13 @@ export type BootResponseJson = {
    * @generated from field: kiln.agent.v1.BootTimings timings = 2;
    */
   timings?: BootTimingsJson;
+
+  /**
+   * as asked for: no program yet
+   *
+   * @generated from field: bool held = 3;
+   */
+  held?: boolean;
 };
 
 /**
@@ -463,6 +491,25 @@ export type BootResponseJson = {
  */
 export const BootResponseSchema: GenMessage<BootResponse, {jsonType: BootResponseJson}> = /*@__PURE__*/
   messageDesc(file_kiln_agent_v1_agent, 3);
+
+/**
+ * @generated from message kiln.agent.v1.StartProgramRequest
+ */
+export type StartProgramRequest = Message<"kiln.agent.v1.StartProgramRequest"> & {
+};
+
+/**
+ * @generated from message kiln.agent.v1.StartProgramRequest
+ */
+export type StartProgramRequestJson = {
+};
+
+/**
+ * Describes the message kiln.agent.v1.StartProgramRequest.
+ * Use `create(StartProgramRequestSchema)` to create a new message.
+ */
+export const StartProgramRequestSchema: GenMessage<StartProgramRequest, {jsonType: StartProgramRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_agent, 4);
 
 /**
  * Microseconds of CLOCK_BOOTTIME at which each step was done.
@@ -533,7 +580,7 @@ export type BootTimingsJson = {
  * Use `create(BootTimingsSchema)` to create a new message.
  */
 export const BootTimingsSchema: GenMessage<BootTimings, {jsonType: BootTimingsJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 4);
+  messageDesc(file_kiln_agent_v1_agent, 5);
 
 /**
  * @generated from message kiln.agent.v1.RootDisk
@@ -606,7 +653,7 @@ export type RootDiskJson = {
  * Use `create(RootDiskSchema)` to create a new message.
  */
 export const RootDiskSchema: GenMessage<RootDisk, {jsonType: RootDiskJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 5);
+  messageDesc(file_kiln_agent_v1_agent, 6);
 
 /**
  * @generated from message kiln.agent.v1.ModulesDisk
@@ -637,7 +684,7 @@ export type ModulesDiskJson = {
  * Use `create(ModulesDiskSchema)` to create a new message.
  */
 export const ModulesDiskSchema: GenMessage<ModulesDisk, {jsonType: ModulesDiskJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 6);
+  messageDesc(file_kiln_agent_v1_agent, 7);
 
 /**
  * @generated from message kiln.agent.v1.HostEntry
@@ -674,7 +721,7 @@ export type HostEntryJson = {
  * Use `create(HostEntrySchema)` to create a new message.
  */
 export const HostEntrySchema: GenMessage<HostEntry, {jsonType: HostEntryJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 7);
+  messageDesc(file_kiln_agent_v1_agent, 8);
 
 /**
  * @generated from message kiln.agent.v1.Dns
@@ -721,7 +768,7 @@ export type DnsJson = {
  * Use `create(DnsSchema)` to create a new message.
  */
 export const DnsSchema: GenMessage<Dns, {jsonType: DnsJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 8);
+  messageDesc(file_kiln_agent_v1_agent, 9);
 
 /**
  * @generated from message kiln.agent.v1.Network
@@ -748,7 +795,7 @@ export type NetworkJson = {
  * Use `create(NetworkSchema)` to create a new message.
  */
 export const NetworkSchema: GenMessage<Network, {jsonType: NetworkJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 9);
+  messageDesc(file_kiln_agent_v1_agent, 10);
 
 /**
  * @generated from message kiln.agent.v1.Interface
@@ -841,7 +888,7 @@ export type InterfaceJson = {
  * Use `create(InterfaceSchema)` to create a new message.
  */
 export const InterfaceSchema: GenMessage<Interface, {jsonType: InterfaceJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 10);
+  messageDesc(file_kiln_agent_v1_agent, 11);
 
 /**
  * @generated from message kiln.agent.v1.ProcessSpec
@@ -986,7 +1033,7 @@ export type ProcessSpecJson = {
  * Use `create(ProcessSpecSchema)` to create a new message.
  */
 export const ProcessSpecSchema: GenMessage<ProcessSpec, {jsonType: ProcessSpecJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 11);
+  messageDesc(file_kiln_agent_v1_agent, 12);
 
 /**
  * @generated from message kiln.agent.v1.WindowSize
@@ -1023,7 +1070,7 @@ export type WindowSizeJson = {
  * Use `create(WindowSizeSchema)` to create a new message.
  */
 export const WindowSizeSchema: GenMessage<WindowSize, {jsonType: WindowSizeJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 12);
+  messageDesc(file_kiln_agent_v1_agent, 13);
 
 /**
  * @generated from message kiln.agent.v1.Rlimit
@@ -1070,7 +1117,7 @@ export type RlimitJson = {
  * Use `create(RlimitSchema)` to create a new message.
  */
 export const RlimitSchema: GenMessage<Rlimit, {jsonType: RlimitJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 13);
+  messageDesc(file_kiln_agent_v1_agent, 14);
 
 /**
  * @generated from message kiln.agent.v1.ExitStatus
@@ -1163,7 +1210,7 @@ export type ExitStatusJson = {
  * Use `create(ExitStatusSchema)` to create a new message.
  */
 export const ExitStatusSchema: GenMessage<ExitStatus, {jsonType: ExitStatusJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 14);
+  messageDesc(file_kiln_agent_v1_agent, 15);
 
 /**
  * @generated from message kiln.agent.v1.LogsRequest
@@ -1190,7 +1237,7 @@ export type LogsRequestJson = {
  * Use `create(LogsRequestSchema)` to create a new message.
  */
 export const LogsRequestSchema: GenMessage<LogsRequest, {jsonType: LogsRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 15);
+  messageDesc(file_kiln_agent_v1_agent, 16);
 
 /**
  * @generated from message kiln.agent.v1.LogsResponse
@@ -1255,7 +1302,7 @@ export type LogsResponseJson = {
  * Use `create(LogsResponseSchema)` to create a new message.
  */
 export const LogsResponseSchema: GenMessage<LogsResponse, {jsonType: LogsResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 16);
+  messageDesc(file_kiln_agent_v1_agent, 17);
 
 /**
  * @generated from message kiln.agent.v1.AckLogsRequest
@@ -1282,7 +1329,7 @@ export type AckLogsRequestJson = {
  * Use `create(AckLogsRequestSchema)` to create a new message.
  */
 export const AckLogsRequestSchema: GenMessage<AckLogsRequest, {jsonType: AckLogsRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 17);
+  messageDesc(file_kiln_agent_v1_agent, 18);
 
 /**
  * @generated from message kiln.agent.v1.AckLogsResponse
@@ -1301,7 +1348,7 @@ export type AckLogsResponseJson = {
  * Use `create(AckLogsResponseSchema)` to create a new message.
  */
 export const AckLogsResponseSchema: GenMessage<AckLogsResponse, {jsonType: AckLogsResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 18);
+  messageDesc(file_kiln_agent_v1_agent, 19);
 
 /**
  * @generated from message kiln.agent.v1.StdinRequest
@@ -1338,7 +1385,7 @@ export type StdinRequestJson = {
  * Use `create(StdinRequestSchema)` to create a new message.
  */
 export const StdinRequestSchema: GenMessage<StdinRequest, {jsonType: StdinRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 19);
+  messageDesc(file_kiln_agent_v1_agent, 20);
 
 /**
  * @generated from message kiln.agent.v1.StdinResponse
@@ -1357,7 +1404,7 @@ export type StdinResponseJson = {
  * Use `create(StdinResponseSchema)` to create a new message.
  */
 export const StdinResponseSchema: GenMessage<StdinResponse, {jsonType: StdinResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 20);
+  messageDesc(file_kiln_agent_v1_agent, 21);
 
 /**
  * @generated from message kiln.agent.v1.InputRequest
@@ -1412,7 +1459,7 @@ export type InputRequestJson = {
  * Use `create(InputRequestSchema)` to create a new message.
  */
 export const InputRequestSchema: GenMessage<InputRequest, {jsonType: InputRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 21);
+  messageDesc(file_kiln_agent_v1_agent, 22);
 
 /**
  * @generated from message kiln.agent.v1.InputStart
@@ -1439,7 +1486,7 @@ export type InputStartJson = {
  * Use `create(InputStartSchema)` to create a new message.
  */
 export const InputStartSchema: GenMessage<InputStart, {jsonType: InputStartJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 22);
+  messageDesc(file_kiln_agent_v1_agent, 23);
 
 /**
  * Bytes that this writer's input has been taken to, its end counted as one more. First message: where to go on.
@@ -1470,7 +1517,7 @@ export type InputResponseJson = {
  * Use `create(InputResponseSchema)` to create a new message.
  */
 export const InputResponseSchema: GenMessage<InputResponse, {jsonType: InputResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 23);
+  messageDesc(file_kiln_agent_v1_agent, 24);
 
 /**
  * @generated from message kiln.agent.v1.ResizeRequest
@@ -1497,7 +1544,7 @@ export type ResizeRequestJson = {
  * Use `create(ResizeRequestSchema)` to create a new message.
  */
 export const ResizeRequestSchema: GenMessage<ResizeRequest, {jsonType: ResizeRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 24);
+  messageDesc(file_kiln_agent_v1_agent, 25);
 
 /**
  * @generated from message kiln.agent.v1.ResizeResponse
@@ -1516,7 +1563,7 @@ export type ResizeResponseJson = {
  * Use `create(ResizeResponseSchema)` to create a new message.
  */
 export const ResizeResponseSchema: GenMessage<ResizeResponse, {jsonType: ResizeResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 25);
+  messageDesc(file_kiln_agent_v1_agent, 26);
 
 /**
  * @generated from message kiln.agent.v1.SignalRequest
@@ -1543,7 +1590,7 @@ export type SignalRequestJson = {
  * Use `create(SignalRequestSchema)` to create a new message.
  */
 export const SignalRequestSchema: GenMessage<SignalRequest, {jsonType: SignalRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 26);
+  messageDesc(file_kiln_agent_v1_agent, 27);
 
 /**
  * @generated from message kiln.agent.v1.SignalResponse
@@ -1562,7 +1609,7 @@ export type SignalResponseJson = {
  * Use `create(SignalResponseSchema)` to create a new message.
  */
 export const SignalResponseSchema: GenMessage<SignalResponse, {jsonType: SignalResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 27);
+  messageDesc(file_kiln_agent_v1_agent, 28);
 
 /**
  * @generated from message kiln.agent.v1.StopRequest
@@ -1599,7 +1646,7 @@ export type StopRequestJson = {
  * Use `create(StopRequestSchema)` to create a new message.
  */
 export const StopRequestSchema: GenMessage<StopRequest, {jsonType: StopRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 28);
+  messageDesc(file_kiln_agent_v1_agent, 29);
 
 /**
  * @generated from message kiln.agent.v1.StopResponse
@@ -1618,7 +1665,7 @@ export type StopResponseJson = {
  * Use `create(StopResponseSchema)` to create a new message.
  */
 export const StopResponseSchema: GenMessage<StopResponse, {jsonType: StopResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 29);
+  messageDesc(file_kiln_agent_v1_agent, 30);
 
 /**
  * @generated from message kiln.agent.v1.WaitRequest
@@ -1637,7 +1684,7 @@ export type WaitRequestJson = {
  * Use `create(WaitRequestSchema)` to create a new message.
  */
 export const WaitRequestSchema: GenMessage<WaitRequest, {jsonType: WaitRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 30);
+  messageDesc(file_kiln_agent_v1_agent, 31);
 
 /**
  * @generated from message kiln.agent.v1.WaitResponse
@@ -1674,7 +1721,7 @@ export type WaitResponseJson = {
  * Use `create(WaitResponseSchema)` to create a new message.
  */
 export const WaitResponseSchema: GenMessage<WaitResponse, {jsonType: WaitResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 31);
+  messageDesc(file_kiln_agent_v1_agent, 32);
 
 /**
  * @generated from message kiln.agent.v1.AckExitRequest
@@ -1693,7 +1740,7 @@ export type AckExitRequestJson = {
  * Use `create(AckExitRequestSchema)` to create a new message.
  */
 export const AckExitRequestSchema: GenMessage<AckExitRequest, {jsonType: AckExitRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 32);
+  messageDesc(file_kiln_agent_v1_agent, 33);
 
 /**
  * @generated from message kiln.agent.v1.AckExitResponse
@@ -1712,7 +1759,7 @@ export type AckExitResponseJson = {
  * Use `create(AckExitResponseSchema)` to create a new message.
  */
 export const AckExitResponseSchema: GenMessage<AckExitResponse, {jsonType: AckExitResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 33);
+  messageDesc(file_kiln_agent_v1_agent, 34);
 
 /**
  * @generated from message kiln.agent.v1.ExecRequest
@@ -1819,7 +1866,7 @@ export type ExecRequestJson = {
  * Use `create(ExecRequestSchema)` to create a new message.
  */
 export const ExecRequestSchema: GenMessage<ExecRequest, {jsonType: ExecRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 34);
+  messageDesc(file_kiln_agent_v1_agent, 35);
 
 /**
  * @generated from message kiln.agent.v1.ExecResume
@@ -1856,7 +1903,7 @@ export type ExecResumeJson = {
  * Use `create(ExecResumeSchema)` to create a new message.
  */
 export const ExecResumeSchema: GenMessage<ExecResume, {jsonType: ExecResumeJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 35);
+  messageDesc(file_kiln_agent_v1_agent, 36);
 
 /**
  * @generated from message kiln.agent.v1.ExecResponse
@@ -1953,7 +2000,7 @@ export type ExecResponseJson = {
  * Use `create(ExecResponseSchema)` to create a new message.
  */
 export const ExecResponseSchema: GenMessage<ExecResponse, {jsonType: ExecResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 36);
+  messageDesc(file_kiln_agent_v1_agent, 37);
 
 /**
  * @generated from message kiln.agent.v1.ExecStarted
@@ -1994,7 +2041,7 @@ export type ExecStartedJson = {
  * Use `create(ExecStartedSchema)` to create a new message.
  */
 export const ExecStartedSchema: GenMessage<ExecStarted, {jsonType: ExecStartedJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 37);
+  messageDesc(file_kiln_agent_v1_agent, 38);
 
 /**
  * @generated from message kiln.agent.v1.ExecData
@@ -2045,7 +2092,7 @@ export type ExecDataJson = {
  * Use `create(ExecDataSchema)` to create a new message.
  */
 export const ExecDataSchema: GenMessage<ExecData, {jsonType: ExecDataJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 38);
+  messageDesc(file_kiln_agent_v1_agent, 39);
 
 /**
  * @generated from message kiln.agent.v1.EndExecRequest
@@ -2072,7 +2119,7 @@ export type EndExecRequestJson = {
  * Use `create(EndExecRequestSchema)` to create a new message.
  */
 export const EndExecRequestSchema: GenMessage<EndExecRequest, {jsonType: EndExecRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 39);
+  messageDesc(file_kiln_agent_v1_agent, 40);
 
 /**
  * @generated from message kiln.agent.v1.EndExecResponse
@@ -2091,7 +2138,7 @@ export type EndExecResponseJson = {
  * Use `create(EndExecResponseSchema)` to create a new message.
  */
 export const EndExecResponseSchema: GenMessage<EndExecResponse, {jsonType: EndExecResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 40);
+  messageDesc(file_kiln_agent_v1_agent, 41);
 
 /**
  * @generated from message kiln.agent.v1.ReadArchiveRequest
@@ -2128,7 +2175,7 @@ export type ReadArchiveRequestJson = {
  * Use `create(ReadArchiveRequestSchema)` to create a new message.
  */
 export const ReadArchiveRequestSchema: GenMessage<ReadArchiveRequest, {jsonType: ReadArchiveRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 41);
+  messageDesc(file_kiln_agent_v1_agent, 42);
 
 /**
  * @generated from message kiln.agent.v1.ReadArchiveResponse
@@ -2155,7 +2202,7 @@ export type ReadArchiveResponseJson = {
  * Use `create(ReadArchiveResponseSchema)` to create a new message.
  */
 export const ReadArchiveResponseSchema: GenMessage<ReadArchiveResponse, {jsonType: ReadArchiveResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 42);
+  messageDesc(file_kiln_agent_v1_agent, 43);
 
 /**
  * @generated from message kiln.agent.v1.WriteArchiveRequest
@@ -2199,7 +2246,7 @@ export type WriteArchiveRequestJson = {
  * Use `create(WriteArchiveRequestSchema)` to create a new message.
  */
 export const WriteArchiveRequestSchema: GenMessage<WriteArchiveRequest, {jsonType: WriteArchiveRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 43);
+  messageDesc(file_kiln_agent_v1_agent, 44);
 
 /**
  * @generated from message kiln.agent.v1.WriteArchiveStart
@@ -2254,7 +2301,7 @@ export type WriteArchiveStartJson = {
  * Use `create(WriteArchiveStartSchema)` to create a new message.
  */
 export const WriteArchiveStartSchema: GenMessage<WriteArchiveStart, {jsonType: WriteArchiveStartJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 44);
+  messageDesc(file_kiln_agent_v1_agent, 45);
 
 /**
  * @generated from message kiln.agent.v1.WriteArchiveResponse
@@ -2291,7 +2338,7 @@ export type WriteArchiveResponseJson = {
  * Use `create(WriteArchiveResponseSchema)` to create a new message.
  */
 export const WriteArchiveResponseSchema: GenMessage<WriteArchiveResponse, {jsonType: WriteArchiveResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 45);
+  messageDesc(file_kiln_agent_v1_agent, 46);
 
 /**
  * @generated from message kiln.agent.v1.StatPathRequest
@@ -2328,7 +2375,7 @@ export type StatPathRequestJson = {
  * Use `create(StatPathRequestSchema)` to create a new message.
  */
 export const StatPathRequestSchema: GenMessage<StatPathRequest, {jsonType: StatPathRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 46);
+  messageDesc(file_kiln_agent_v1_agent, 47);
 
 /**
  * @generated from message kiln.agent.v1.StatPathResponse
@@ -2413,7 +2460,7 @@ export type StatPathResponseJson = {
  * Use `create(StatPathResponseSchema)` to create a new message.
  */
 export const StatPathResponseSchema: GenMessage<StatPathResponse, {jsonType: StatPathResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 47);
+  messageDesc(file_kiln_agent_v1_agent, 48);
 
 /**
  * Paths and names are bytes: Linux asks for no encoding.
@@ -2444,7 +2491,7 @@ export type ListDirectoryRequestJson = {
  * Use `create(ListDirectoryRequestSchema)` to create a new message.
  */
 export const ListDirectoryRequestSchema: GenMessage<ListDirectoryRequest, {jsonType: ListDirectoryRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 48);
+  messageDesc(file_kiln_agent_v1_agent, 49);
 
 /**
  * @generated from message kiln.agent.v1.ListDirectoryResponse
@@ -2471,7 +2518,7 @@ export type ListDirectoryResponseJson = {
  * Use `create(ListDirectoryResponseSchema)` to create a new message.
  */
 export const ListDirectoryResponseSchema: GenMessage<ListDirectoryResponse, {jsonType: ListDirectoryResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 49);
+  messageDesc(file_kiln_agent_v1_agent, 50);
 
 /**
  * @generated from message kiln.agent.v1.DirectoryEntry
@@ -2562,7 +2609,7 @@ export type DirectoryEntryJson = {
  * Use `create(DirectoryEntrySchema)` to create a new message.
  */
 export const DirectoryEntrySchema: GenMessage<DirectoryEntry, {jsonType: DirectoryEntryJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 50);
+  messageDesc(file_kiln_agent_v1_agent, 51);
 
 /**
  * @generated from message kiln.agent.v1.MakeDirectoryRequest
@@ -2637,7 +2684,7 @@ export type MakeDirectoryRequestJson = {
  * Use `create(MakeDirectoryRequestSchema)` to create a new message.
  */
 export const MakeDirectoryRequestSchema: GenMessage<MakeDirectoryRequest, {jsonType: MakeDirectoryRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 51);
+  messageDesc(file_kiln_agent_v1_agent, 52);
 
 /**
  * @generated from message kiln.agent.v1.MakeDirectoryResponse
@@ -2664,7 +2711,7 @@ export type MakeDirectoryResponseJson = {
  * Use `create(MakeDirectoryResponseSchema)` to create a new message.
  */
 export const MakeDirectoryResponseSchema: GenMessage<MakeDirectoryResponse, {jsonType: MakeDirectoryResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 52);
+  messageDesc(file_kiln_agent_v1_agent, 53);
 
 /**
  * @generated from message kiln.agent.v1.RemovePathRequest
@@ -2715,7 +2762,7 @@ export type RemovePathRequestJson = {
  * Use `create(RemovePathRequestSchema)` to create a new message.
  */
 export const RemovePathRequestSchema: GenMessage<RemovePathRequest, {jsonType: RemovePathRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 53);
+  messageDesc(file_kiln_agent_v1_agent, 54);
 
 /**
  * @generated from message kiln.agent.v1.RemovePathResponse
@@ -2734,7 +2781,7 @@ export type RemovePathResponseJson = {
  * Use `create(RemovePathResponseSchema)` to create a new message.
  */
 export const RemovePathResponseSchema: GenMessage<RemovePathResponse, {jsonType: RemovePathResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 54);
+  messageDesc(file_kiln_agent_v1_agent, 55);
 
 /**
  * @generated from message kiln.agent.v1.RenamePathRequest
@@ -2785,7 +2832,7 @@ export type RenamePathRequestJson = {
  * Use `create(RenamePathRequestSchema)` to create a new message.
  */
 export const RenamePathRequestSchema: GenMessage<RenamePathRequest, {jsonType: RenamePathRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 55);
+  messageDesc(file_kiln_agent_v1_agent, 56);
 
 /**
  * @generated from message kiln.agent.v1.RenamePathResponse
@@ -2804,7 +2851,7 @@ export type RenamePathResponseJson = {
  * Use `create(RenamePathResponseSchema)` to create a new message.
  */
 export const RenamePathResponseSchema: GenMessage<RenamePathResponse, {jsonType: RenamePathResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 56);
+  messageDesc(file_kiln_agent_v1_agent, 57);
 
 /**
  * @generated from message kiln.agent.v1.WatchPathRequest
@@ -2841,7 +2888,7 @@ export type WatchPathRequestJson = {
  * Use `create(WatchPathRequestSchema)` to create a new message.
  */
 export const WatchPathRequestSchema: GenMessage<WatchPathRequest, {jsonType: WatchPathRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 57);
+  messageDesc(file_kiln_agent_v1_agent, 58);
 
 /**
  * @generated from message kiln.agent.v1.WatchPathResponse
@@ -2878,7 +2925,7 @@ export type WatchPathResponseJson = {
  * Use `create(WatchPathResponseSchema)` to create a new message.
  */
 export const WatchPathResponseSchema: GenMessage<WatchPathResponse, {jsonType: WatchPathResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 58);
+  messageDesc(file_kiln_agent_v1_agent, 59);
 
 /**
  * @generated from message kiln.agent.v1.FileEvent
@@ -2943,7 +2990,7 @@ export type FileEventJson = {
  * Use `create(FileEventSchema)` to create a new message.
  */
 export const FileEventSchema: GenMessage<FileEvent, {jsonType: FileEventJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 59);
+  messageDesc(file_kiln_agent_v1_agent, 60);
 
 /**
  * @generated from message kiln.agent.v1.DialRequest
@@ -2998,7 +3045,7 @@ export type DialRequestJson = {
  * Use `create(DialRequestSchema)` to create a new message.
  */
 export const DialRequestSchema: GenMessage<DialRequest, {jsonType: DialRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 60);
+  messageDesc(file_kiln_agent_v1_agent, 61);
 
 /**
  * @generated from message kiln.agent.v1.DialStart
@@ -3053,7 +3100,7 @@ export type DialStartJson = {
  * Use `create(DialStartSchema)` to create a new message.
  */
 export const DialStartSchema: GenMessage<DialStart, {jsonType: DialStartJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 61);
+  messageDesc(file_kiln_agent_v1_agent, 62);
 
 /**
  * @generated from message kiln.agent.v1.DialResponse
@@ -3112,7 +3159,7 @@ export type DialResponseJson = {
  * Use `create(DialResponseSchema)` to create a new message.
  */
 export const DialResponseSchema: GenMessage<DialResponse, {jsonType: DialResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 62);
+  messageDesc(file_kiln_agent_v1_agent, 63);
 
 /**
  * @generated from message kiln.agent.v1.ConfigureNetworkRequest
@@ -3149,7 +3196,7 @@ export type ConfigureNetworkRequestJson = {
  * Use `create(ConfigureNetworkRequestSchema)` to create a new message.
  */
 export const ConfigureNetworkRequestSchema: GenMessage<ConfigureNetworkRequest, {jsonType: ConfigureNetworkRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 63);
+  messageDesc(file_kiln_agent_v1_agent, 64);
 
 /**
  * @generated from message kiln.agent.v1.ConfigureNetworkResponse
@@ -3168,7 +3215,7 @@ export type ConfigureNetworkResponseJson = {
  * Use `create(ConfigureNetworkResponseSchema)` to create a new message.
  */
 export const ConfigureNetworkResponseSchema: GenMessage<ConfigureNetworkResponse, {jsonType: ConfigureNetworkResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 64);
+  messageDesc(file_kiln_agent_v1_agent, 65);
 
 /**
  * @generated from message kiln.agent.v1.SetClockRequest
@@ -3213,7 +3260,7 @@ export type SetClockRequestJson = {
  * Use `create(SetClockRequestSchema)` to create a new message.
  */
 export const SetClockRequestSchema: GenMessage<SetClockRequest, {jsonType: SetClockRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 65);
+  messageDesc(file_kiln_agent_v1_agent, 66);
 
 /**
  * @generated from message kiln.agent.v1.SetClockResponse
@@ -3240,7 +3287,7 @@ export type SetClockResponseJson = {
  * Use `create(SetClockResponseSchema)` to create a new message.
  */
 export const SetClockResponseSchema: GenMessage<SetClockResponse, {jsonType: SetClockResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 66);
+  messageDesc(file_kiln_agent_v1_agent, 67);
 
 /**
  * @generated from message kiln.agent.v1.SyncRequest
@@ -3259,7 +3306,7 @@ export type SyncRequestJson = {
  * Use `create(SyncRequestSchema)` to create a new message.
  */
 export const SyncRequestSchema: GenMessage<SyncRequest, {jsonType: SyncRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 67);
+  messageDesc(file_kiln_agent_v1_agent, 68);
 
 /**
  * @generated from message kiln.agent.v1.SyncResponse
@@ -3278,7 +3325,7 @@ export type SyncResponseJson = {
  * Use `create(SyncResponseSchema)` to create a new message.
  */
 export const SyncResponseSchema: GenMessage<SyncResponse, {jsonType: SyncResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 68);
+  messageDesc(file_kiln_agent_v1_agent, 69);
 
 /**
  * @generated from message kiln.agent.v1.StatsRequest
@@ -3297,7 +3344,7 @@ export type StatsRequestJson = {
  * Use `create(StatsRequestSchema)` to create a new message.
  */
 export const StatsRequestSchema: GenMessage<StatsRequest, {jsonType: StatsRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 69);
+  messageDesc(file_kiln_agent_v1_agent, 70);
 
 /**
  * @generated from message kiln.agent.v1.StatsResponse
@@ -3424,7 +3471,7 @@ export type StatsResponseJson = {
  * Use `create(StatsResponseSchema)` to create a new message.
  */
 export const StatsResponseSchema: GenMessage<StatsResponse, {jsonType: StatsResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_agent, 70);
+  messageDesc(file_kiln_agent_v1_agent, 71);
 
 /**
  * @generated from enum kiln.agent.v1.Phase
@@ -3465,12 +3512,19 @@ export enum Phase {
    * @generated from enum value: PHASE_ENDING = 5;
    */
   ENDING = 5,
+
+  /**
+   * between BOOTING and RUNNING: the root is there, the program waits for StartProgram
+   *
+   * @generated from enum value: PHASE_HELD = 6;
+   */
+  HELD = 6,
 }
 
 /**
  * @generated from enum kiln.agent.v1.Phase
  */
-export type PhaseJson = "PHASE_UNSPECIFIED" | "PHASE_WAITING" | "PHASE_BOOTING" | "PHASE_RUNNING" | "PHASE_EXITED" | "PHASE_ENDING";
+export type PhaseJson = "PHASE_UNSPECIFIED" | "PHASE_WAITING" | "PHASE_BOOTING" | "PHASE_RUNNING" | "PHASE_EXITED" | "PHASE_ENDING" | "PHASE_HELD";
 
 /**
  * Describes the enum kiln.agent.v1.Phase.
@@ -3687,6 +3741,16 @@ export const AgentService: GenService<{
   boot: {
     methodKind: "unary";
     input: typeof BootRequestSchema;
+    output: typeof BootResponseSchema;
+  },
+  /**
+   * Starts the program that a Boot with `hold` has left. Legal once, in PHASE_HELD.
+   *
+   * @generated from rpc kiln.agent.v1.AgentService.StartProgram
+   */
+  startProgram: {
+    methodKind: "unary";
+    input: typeof StartProgramRequestSchema;
     output: typeof BootResponseSchema;
   },
   /**
