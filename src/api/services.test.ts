@@ -221,6 +221,24 @@ describe("VmService", () => {
     assert.equal((await vms.statPath({ vm: id, path: "/x" })).mode, 0o100644);
   });
 
+  it("keeps an archive for a VM that does not run, with how it is to land", async () => {
+    world.behaviours = [{ tree: new Map([["/srv", 0o040755]]) }];
+    const { id } = await createVm();
+    const copy = { name: "..", isDirectory: true, contents: false };
+    const send = (start: object) =>
+      vms.writeArchive(
+        (async function* () {
+          yield { message: { case: "start" as const, value: { vm: id, directory: "/srv", ...start } } };
+          yield { message: { case: "data" as const, value: Buffer.alloc(1024) } };
+        })(),
+      );
+    await assert.rejects(send({ copy }), failsWith(Code.InvalidArgument, "bad-path"));
+    const { pending, bytes } = await send({ copy: { ...copy, name: "data" } });
+    assert.deepEqual([pending, bytes], [true, 1024n]);
+    await vms.startVm({ vm: id });
+    assert.equal((await send({})).pending, false);
+  });
+
   it("carries paths as text where they are, as bytes where not", async () => {
     const { id: vm } = await createVm();
     await assert.rejects(

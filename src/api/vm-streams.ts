@@ -8,6 +8,7 @@ import { Code, KilnError } from "../base/errors.js";
 import type {
   AttachOutput,
   AttachSpec,
+  CopyOrder,
   Engine,
   ExecAsk,
   ExecOutput,
@@ -28,6 +29,7 @@ import {
   OutputStream,
   type VmService,
   type WriteArchiveRequest,
+  type WriteArchiveStart,
 } from "../gen/kiln/v1/vm_pb.js";
 import { toStatus, toVm } from "./convert-vm.js";
 
@@ -63,8 +65,7 @@ export function createVmStreams(engine: Engine): Streams {
       const [first, rest] = await splitFirst("copy", requests);
       if (first.case !== "start") throw noStart("copy");
       const start = first.value;
-      const { vm, directory, keepOwner } = start;
-      return engine.writeArchive(vm, { directory, keepOwner }, toBytes(rest), signal);
+      return engine.writeArchive(start.vm, toCopyOrder(start), toBytes(rest), signal);
     },
     async *stats({ vms, once }, { signal }) {
       for await (const usages of engine.stats(vms, once, signal)) {
@@ -139,6 +140,12 @@ async function* toInput(requests: AsyncIterable<ExecRequest | AttachRequest>): A
         break;
     }
   }
+}
+
+function toCopyOrder({ directory, keepOwner, copy }: WriteArchiveStart): CopyOrder {
+  if (copy === undefined) return { directory, keepOwner };
+  const { name, isDirectory, contents } = copy;
+  return { directory, keepOwner, copy: { name, isDirectory, contents } };
 }
 
 async function* toBytes(requests: AsyncIterable<WriteArchiveRequest>): AsyncGenerator<Uint8Array> {

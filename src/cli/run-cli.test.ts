@@ -478,6 +478,24 @@ describe("kiln cp", () => {
     await rm(directory, { recursive: true });
   });
 
+  it("says of a VM that does not run that the copy waits", async () => {
+    kilnd.idle.add("still");
+    const waits = "kiln: VM still does not run: the copy is made at its next start\n";
+    assert.deepEqual(await kiln(["cp", "package.json", "still:/tmp"]), {
+      code: 0,
+      stdout: "",
+      stderr: waits,
+    });
+    assert.deepEqual(await kiln(["cp", "-", "still:/tmp"], { stdin: "a tar" }), {
+      code: 0,
+      stdout: "",
+      stderr: waits,
+    });
+    assert.equal((await kiln(["cp", "-q", "package.json", "still:/tmp"])).stderr, "");
+    assert.match((await kiln(["cp", "still:/etc", "x"])).stderr, /still: it is created/);
+    kilnd.idle.clear();
+  });
+
   it("refuses two local sides, and an empty path", async () => {
     assert.match((await kiln(["cp", "a", "b"])).stderr, /neither side is in a VM/);
     assert.match((await kiln(["cp", "web:", "b"])).stderr, /names no path in the VM/);

@@ -49,12 +49,7 @@ export const VERBS: readonly Verb[] = [
     () => import("./verbs/attach.js"),
   ),
   verb("logs", "Files and output", "Show what the program of a VM wrote", () => import("./verbs/logs.js")),
-  verb(
-    "cp",
-    "Files and output",
-    "Copy files to, from and between running VMs",
-    () => import("./verbs/cp.js"),
-  ),
+  verb("cp", "Files and output", "Copy files to, from and between VMs", () => import("./verbs/cp.js")),
   verb("pull", "Images", "Bring an image into the store", () => import("./verbs/pull.js"), ["image pull"]),
   verb("images", "Images", "List images", () => import("./verbs/images.js"), ["image ls", "image list"]),
   verb("rmi", "Images", "Remove images", () => import("./verbs/rmi.js"), ["image rm", "image remove"]),

@@ -51,6 +51,11 @@ export function isRefusal(error: unknown): boolean {
   return REFUSALS.has(error.code);
 }
 
+/** True where the agent says that there is no such path. */
+export function isNotFound(error: unknown): boolean {
+  return error instanceof ConnectError && error.code === Code.NotFound;
+}
+
 const KNOWN: ReadonlySet<number> = new Set(Object.values(Code));
 
 /** "Internal" is kiln's own word for its bugs: a guest that fails, or that breaks HTTP/2, is none of them. */

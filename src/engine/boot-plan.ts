@@ -65,6 +65,8 @@ export interface BootFacts extends SpecFacts {
   readonly entropy: Uint8Array;
   /** How long the guest may wait for an init of its own to be ready, before its answer. */
   readonly initPatienceMs: number;
+  /** Files are written before the program starts. */
+  readonly hold: boolean;
 }
 
 /** 64 KiB chunks: near-native writes, and eleven times faster trims than 4 KiB. */
@@ -93,6 +95,7 @@ export function planBoot(facts: BootFacts): MessageInitShape<typeof BootRequestS
     stopTimeoutMs: config.stopTimeoutMs,
     directories: [...program.directories],
     initPatienceMs: facts.initPatienceMs,
+    hold: facts.hold,
   };
 }
 

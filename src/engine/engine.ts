@@ -24,6 +24,7 @@ import { armLifetime } from "./lifetime.js";
 import type { OutputPlace } from "./log-position.js";
 import { OwnerMark } from "./owner-mark.js";
 import type { Ownership } from "./ownership.js";
+import type { CopyOrder } from "./pending-copies.js";
 import { loadVms } from "./recovery.js";
 import type { Rooms } from "./rooms.js";
 import type { EngineSettings } from "./settings.js";
@@ -35,7 +36,7 @@ import { type AttachOutput, type AttachSpec, attachToVm } from "./vm-attach.js";
 import { type CreateRequest, createVm } from "./vm-create.js";
 import type { VmEntry } from "./vm-entry.js";
 import { type ExecAsk, type ExecOutput, execInVm, type ProcessInput } from "./vm-exec.js";
-import { readArchive, statPath, type WriteArchiveTarget, writeArchive } from "./vm-files.js";
+import { readArchive, statPath, type WriteOutcome, writeArchive } from "./vm-files.js";
 import type { LogChunk, ReadLogOptions } from "./vm-log.js";
 import {
   listDirectory,
@@ -249,11 +250,11 @@ export class Engine {
 
   writeArchive(
     key: string,
-    target: WriteArchiveTarget,
+    order: CopyOrder,
     tar: AsyncIterable<Uint8Array>,
     signal?: AbortSignal,
-  ): Promise<{ entries: bigint; bytes: bigint }> {
-    return writeArchive(this.find(key), target, tar, signal);
+  ): Promise<WriteOutcome> {
+    return writeArchive(this.#ctx, this.find(key), order, tar, signal);
   }
 
   statPath(key: string, path: string, signal?: AbortSignal): Promise<StatPathResponse> {

@@ -19,6 +19,7 @@ export {
   OWN_USER,
   type Ownership,
 } from "./ownership.js";
+export type { CopyOrder } from "./pending-copies.js";
 // For the daemon, and for tests that bring their own rooms.
 export type { Rooms } from "./rooms.js";
 export { defaultSettings, type EngineSettings } from "./settings.js";

@@ -14,6 +14,7 @@ import { removeOrphans } from "./run-directories.js";
 import { makeEntry } from "./vm-create.js";
 import { judgeEnd } from "./vm-end.js";
 import type { VmEntry } from "./vm-entry.js";
+import { pendingCopies } from "./vm-files.js";
 import { lastBoot } from "./vm-load.js";
 import type { VmRecord } from "./vm-record.js";
 import type { VmRunner } from "./vm-runner.js";
@@ -33,6 +34,7 @@ export async function loadVms(ctx: EngineContext, runner: VmRunner): Promise<voi
   const gone: VmEntry[] = [];
   for (const vm of loaded) {
     await reclaimOf(ctx, vm.record.id);
+    await tidyPending(ctx, vm.record);
     for (const remark of vm.remarks) ctx.log.warn("a VM's file is damaged", { vm: vm.record.id, remark });
     const { status, isGone } = await settleStatus(ctx, vm, found);
     const entry = makeEntry(ctx, vm.record, status, vm.recordFlaw);
@@ -59,6 +61,14 @@ async function reclaimOf(ctx: EngineContext, id: string): Promise<void> {
     } catch (error) {
       ctx.log.warn("a VM's directory can't be taken over", { vm: id, why: KilnError.from(error).message });
     }
+  }
+}
+
+async function tidyPending(ctx: EngineContext, { id, config }: VmRecord): Promise<void> {
+  try {
+    await pendingCopies(ctx, { id, name: config.name }).tidy();
+  } catch (error) {
+    ctx.log.warn("half a copy can't be removed", { vm: id, why: KilnError.from(error).message });
   }
 }
 

@@ -9,6 +9,7 @@ import { delay } from "../base/runtime.js";
 import { Phase } from "../gen/kiln/agent/v1/agent_pb.js";
 import type { VmmHandle, VmmRecord } from "../vmm/types.js";
 import { planSpec, type SpecFacts } from "./boot-plan.js";
+import { type BootParts, callBoot, goOn } from "./call-boot.js";
 import { type EngineContext, isoNow, vmLogger } from "./context.js";
 import { LateHandle } from "./late-handle.js";
 import { LIFETIME_OVER } from "./lifetime.js";
@@ -17,8 +18,9 @@ import { STATUS_LOST, settleGone } from "./recovery.js";
 import { startsWithDaemon } from "./restart-policy.js";
 import { runDirectoryOf } from "./run-directories.js";
 import { orAborted } from "./shared-work.js";
-import { callBoot, createLive, specFacts } from "./vm-boot.js";
+import { createLive, specFacts } from "./vm-boot.js";
 import type { VmEntry } from "./vm-entry.js";
+import { pendingCopies } from "./vm-files.js";
 import type { VmRunner } from "./vm-runner.js";
 import { isEnded, isLive } from "./vm-state.js";
 
@@ -248,15 +250,32 @@ async function bootRest(
 ): Promise<{ session: AgentSession; runs: boolean }> {
   const { capabilities } = live.handle.record;
   const session = await live.open(signal, ctx.settings.helloTimeoutMs[capabilities.accelerator]);
-  const { phase } = await session.client.state({}, { signal });
+  const parts = { entry, live, session, signal };
+  const phase = await settledPhase(ctx, parts);
+  if (phase === Phase.HELD) return { session, runs: (await goOn(ctx, parts)).pid !== 0 };
   if (phase !== Phase.WAITING) return { session, runs: true };
   const assets = await ctx.kernels.prepare(entry.record.kernelId);
   const directory = await runDirectoryOf(ctx, entry);
   const facts = await specFacts(ctx, entry, directory, assets, capabilities.userNetwork);
   const more = { capabilities, nowMs: ctx.now(), entropy: randomBytes(64) };
-  const { pid } = await callBoot(ctx, live, session, { ...facts, ...more }, signal);
+  const { pid } = await callBoot(ctx, parts, { ...facts, ...more });
   return { session, runs: pid !== 0 };
 }
+
+/** A boot that is under way comes to its hold, where files wait for it: nobody else would go on from there. */
+async function settledPhase(ctx: EngineContext, { entry, live, session, signal }: BootParts): Promise<Phase> {
+  const { phase } = await session.client.state({}, { signal });
+  if (phase !== Phase.BOOTING || (await pendingCopies(ctx, entry).list()).length === 0) return phase;
+  const { accelerator } = live.handle.record.capabilities;
+  const late = AbortSignal.timeout(ctx.settings.helloTimeoutMs[accelerator]);
+  for (;;) {
+    await delay(BOOT_LOOK_MS, AbortSignal.any([signal, late]));
+    const now = await session.client.state({}, { signal });
+    if (now.phase !== Phase.BOOTING) return now.phase;
+  }
+}
+
+const BOOT_LOOK_MS = 50;
 
 /** A port that somebody else has taken meanwhile must not cost the VM. */
 async function republish(ctx: EngineContext, entry: VmEntry, live: LiveVm): Promise<void> {

@@ -5,15 +5,15 @@ import { randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { performance } from "node:perf_hooks";
 import type { AgentSession } from "../agent/types.js";
-import { Code, KilnError } from "../base/errors.js";
+import { KilnError } from "../base/errors.js";
 import { makeDirectory } from "../base/files.js";
 import { UndoStack } from "../base/undo.js";
-import type { BootResponse, BootTimings } from "../gen/kiln/agent/v1/agent_pb.js";
+import type { BootTimings } from "../gen/kiln/agent/v1/agent_pb.js";
 import { parsePlatform } from "../image/index.js";
 import type { VmmDriver, VmmHandle, VmmProbe, VmmSpec } from "../vmm/types.js";
-import { fromAgent } from "./agent-errors.js";
 import { cowBase, requireBase } from "./bases.js";
-import { type BootFacts, planBoot, planSpec, type SpecFacts } from "./boot-plan.js";
+import { planSpec, type SpecFacts } from "./boot-plan.js";
+import { callBoot, explain, hung, vmmDied } from "./call-boot.js";
 import { type EngineContext, emitVmEvent, vmLogger } from "./context.js";
 import { boundedMilliseconds } from "./guest-numbers.js";
 import { guestPlatform, requireRunnable } from "./guest-platform.js";
@@ -21,9 +21,8 @@ import { requireDisk, requireMemory } from "./host.js";
 import type { BootAssets } from "./kernel-assets.js";
 import { LiveVm } from "./live-vm.js";
 import { markRunDirectory } from "./run-directories.js";
-import { orAborted } from "./shared-work.js";
-import { withConsole } from "./vm-end.js";
 import type { VmEntry } from "./vm-entry.js";
+import { pendingCopies } from "./vm-files.js";
 import type { GuestTimings, Timings } from "./vm-status.js";
 import { settleUser } from "./vm-users.js";
 import { withProof } from "./vmm-processes.js";
@@ -55,6 +54,7 @@ export async function prepareBoot(
   const { record } = entry;
   const { host, settings, store, rooms } = ctx;
   entry.requireRecord("start");
+  await pendingCopies(ctx, entry).list();
   await requireMemory(host, entry.name, record.config.memoryBytes, settings.memoryReserveBytes);
   await requireDisk(host, `start VM ${entry.name}`, ctx.dataRoot, 0, settings.diskReserveBytes);
   const { imageId, image, diskBytes } = record.config;
@@ -171,7 +171,7 @@ async function bootOnce(
   undo.push("close the agent's session", () => session.close());
   const helloMs = clock();
   const facts = { ...prepared.facts, capabilities, nowMs: ctx.now(), entropy: randomBytes(64) };
-  const { pid, timings: guest } = await callBoot(ctx, live, session, facts, signal);
+  const { pid, timings: guest } = await callBoot(ctx, { entry, live, session, signal }, facts);
   undo.commit();
   const timings = {
     preparedMs,
@@ -245,58 +245,5 @@ async function waitForHello(ctx: EngineContext, live: LiveVm, signal: AbortSigna
     throw await explain(live.handle, why instanceof KilnError ? why : hung(KilnError.from(why).message));
   } finally {
     clearTimeout(silence);
-  }
-}
-
-function hung(why: string): KilnError {
-  return new KilnError(Code.DeadlineExceeded, `the guest's agent did not say hello: ${why}`, {
-    reason: "no-hello",
-  });
-}
-
-/** By reason. */
-const HINTS: Readonly<Record<string, string>> = {
-  "no-hello": "is the kernel one that kiln can boot? `kiln logs --console` shows what a VM without --rm said",
-  "channel-garbage": "something else than kiln's agent runs in the guest: see kilnd's setting `agent`",
-};
-
-function vmmDied(detail: string): KilnError {
-  return new KilnError(Code.Unavailable, `the VMM ended while the guest booted: ${detail}`, {
-    reason: "vmm-died",
-  });
-}
-
-/** The error with the console's last lines; a lost session while booting is a hang too. */
-async function explain(handle: VmmHandle, error: KilnError): Promise<KilnError> {
-  const tail = await handle.consoleTail().catch(() => "");
-  const reason = error.reason === "timeout" ? "no-hello" : error.reason;
-  return new KilnError(error.code, withConsole(error.message, tail), {
-    reason,
-    hint: error.hint ?? HINTS[reason],
-    cause: error,
-  });
-}
-
-/** Where the answer's pid is 0, the program could not be started. */
-export async function callBoot(
-  ctx: EngineContext,
-  live: LiveVm,
-  session: AgentSession,
-  facts: Omit<BootFacts, "initPatienceMs">,
-  signal: AbortSignal,
-): Promise<BootResponse> {
-  const { accelerator } = live.handle.record.capabilities;
-  const setUpMs = ctx.settings.helloTimeoutMs[accelerator];
-  // An init of the image's own is waited for, in the guest: what comes next may want to talk to it.
-  const initPatienceMs = facts.record.program.mode === "system" ? setUpMs : 0;
-  const timeoutMs = setUpMs + initPatienceMs;
-  const died = live.handle.exited.then(({ detail }) => Promise.reject(vmmDied(detail)));
-  died.catch(() => undefined);
-  try {
-    const call = session.client.boot(planBoot({ ...facts, initPatienceMs }), { timeoutMs, signal });
-    return await orAborted(Promise.race([call, died]), signal);
-  } catch (error) {
-    signal.throwIfAborted();
-    throw await explain(live.handle, fromAgent(error, "set the guest up", "guest-setup-failed"));
   }
 }

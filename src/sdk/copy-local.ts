@@ -3,8 +3,6 @@
 import type { Stats } from "node:fs";
 import { lstat, readlink, realpath, stat } from "node:fs/promises";
 import { resolve } from "node:path";
-import { Code, errnoOf, KilnError } from "../base/errors.js";
-import { utf8OrThrow } from "../base/utf8.js";
 import {
   type CopyPlan,
   type CopySource,
@@ -13,30 +11,25 @@ import {
   endsInDirectory,
   parentName,
   planCopy,
-} from "./copy-plan.js";
+} from "../base/copy-plan.js";
+import { Code, errnoOf, KilnError } from "../base/errors.js";
+import { utf8OrThrow } from "../base/utf8.js";
 
 /** As many links as the kernel follows (path_resolution(7)). */
 const MAX_LINKS = 40;
 
-/** What a copy into a VM reads, and where it puts it. */
-export interface CopyInPlan {
-  /** Absolute. */
-  readonly path: string;
-  readonly plan: CopyPlan;
+/** What a copy into a VM reads. */
+export interface LocalSource extends CopySource {
   readonly followLink: boolean;
 }
 
-/** Plans a copy of a local path to `target` in a VM. @throws KilnError not_found `no-such-file` */
-export async function planCopyIn(
-  localPath: string,
-  target: CopyTarget,
-  followLink: boolean | undefined,
-): Promise<CopyInPlan> {
+/** @throws KilnError not_found `no-such-file` */
+export async function localSource(localPath: string, followLink: boolean | undefined): Promise<LocalSource> {
   const path = absolute(localPath);
   // As in a shell, "link/" is what the link names.
   const follow = followLink === true || endsInDirectory(path);
   const info = await statOrThrow(path, localPath, follow);
-  return { path, plan: planCopy({ path, isDirectory: info.isDirectory() }, target), followLink: follow };
+  return { path, isDirectory: info.isDirectory(), followLink: follow };
 }
 
 async function statOrThrow(path: string, shown: string, follow: boolean): Promise<Stats> {

@@ -259,6 +259,58 @@ describe("vm.fs", () => {
   });
 });
 
+describe("vm.fs of a VM that does not run", () => {
+  const here = new URL(import.meta.url).pathname;
+  const folder = here.replace(/\/[^/]*$/, "");
+
+  async function idle() {
+    const { id } = kilnd.add("web");
+    kilnd.idle.add(id);
+    kilnd.archiveStarts.length = 0;
+    return kiln.vms.get("web");
+  }
+  const sent = () => {
+    const start = kilnd.archiveStarts.at(-1);
+    assert.ok(start);
+    const { directory, copy } = start;
+    return { directory, copy: copy && [copy.name, copy.isDirectory, copy.contents] };
+  };
+
+  it("leaves the place of a copy to its start, with all that docker's rules ask", async () => {
+    const vm = await idle();
+    assert.equal((await vm.fs.copyIn(here, "/etc/../srv/")).pending, true);
+    assert.deepEqual(sent(), { directory: "/srv/", copy: ["kiln.test.js", false, false] });
+    assert.ok(kilnd.archives.get("/srv/")?.includes("copy\0"), "under a name that stands for the source");
+    await vm.fs.copyIn(folder, "/srv");
+    assert.deepEqual(sent(), { directory: "/srv", copy: ["sdk", true, false] });
+    await vm.fs.copyIn(`${folder}/.`, "/srv/.");
+    assert.deepEqual(sent(), { directory: "/srv/.", copy: ["sdk", true, true] });
+  });
+
+  it("takes files and archives, whose place is known", async () => {
+    const vm = await idle();
+    await vm.fs.write("/etc/app.conf", "x");
+    assert.deepEqual(sent(), { directory: "/etc", copy: undefined });
+    assert.equal((await vm.fs.writeArchive("/srv", [Buffer.alloc(1024)])).pending, true);
+    assert.deepEqual(sent(), { directory: "/srv", copy: undefined });
+  });
+
+  it("takes a copy from another VM", async () => {
+    const vm = await idle();
+    kilnd.add("source");
+    const source = await kiln.vms.get("source");
+    kilnd.files.set("/data/f", { mode: 0o100644, archive: kilnd.archives.get("/etc") ?? Buffer.alloc(0) });
+    assert.equal((await source.fs.copyTo("/data/f", vm.fs, "/srv")).pending, true);
+    assert.deepEqual(sent(), { directory: "/srv", copy: ["f", false, false] });
+  });
+
+  it("can't be read", async () => {
+    const vm = await idle();
+    await assert.rejects(vm.fs.stat("/etc"), (error) => hasReason(error, "vm-created"));
+    await assert.rejects(vm.fs.copyOut("/etc", "/nowhere"), (error) => hasReason(error, "vm-created"));
+  });
+});
+
 describe("images, kernels and kilnd", () => {
   it("pull with progress, list, inspect, tag, remove and prune images", async () => {
     const seen: number[] = [];

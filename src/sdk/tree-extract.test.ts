@@ -19,7 +19,7 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import fc from "fast-check";
 import { hasReason, KilnError } from "../base/errors.js";
 import { encodeTarHeader, paddingOf, type TarEntry } from "../base/tar-format.js";
-import { TAR_END } from "./tar-stream.js";
+import { TAR_END } from "../base/tar-stream.js";
 import { type ExtractOptions, extractTree } from "./tree-extract.js";
 import { packTree } from "./tree-pack.js";
 

@@ -17,9 +17,9 @@ import {
 } from "node:fs/promises";
 import { Code, errnoOf, KilnError } from "../base/errors.js";
 import type { TarEntry } from "../base/tar-format.js";
+import { readTar, type TarMember } from "../base/tar-stream.js";
 import { type DirectoryAttributes, HeldDirectories } from "./held-directories.js";
 import { writeSparsely } from "./sparse-file.js";
-import { readTar, type TarMember } from "./tar-stream.js";
 
 /** PATH_MAX, without its NUL. */
 const MAX_PATH_BYTES = 4095;

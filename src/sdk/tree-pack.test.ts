@@ -6,7 +6,7 @@ import { link, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { readTar } from "./tar-stream.js";
+import { readTar } from "../base/tar-stream.js";
 import { type PackOptions, packTree } from "./tree-pack.js";
 
 let scratch: string;

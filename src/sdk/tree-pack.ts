@@ -4,8 +4,8 @@ import type { BigIntStats } from "node:fs";
 import { type FileHandle, lstat, readdir, readlink, stat } from "node:fs/promises";
 import { Code, KilnError } from "../base/errors.js";
 import { encodeTarHeader, paddingOf, type TarEntry, type TarType } from "../base/tar-format.js";
+import { TAR_END } from "../base/tar-stream.js";
 import { hasGone, isUnsized, openToRead, readUnsized } from "./local-source.js";
-import { TAR_END } from "./tar-stream.js";
 
 const READ_BYTES = 256 * 1024;
 /** PATH_MAX, without its NUL. */

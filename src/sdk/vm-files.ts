@@ -1,9 +1,20 @@
-// `vm.fs`: files of a running VM, in and out. Everything travels as tar streams; nothing here holds a whole tree.
+// `vm.fs`: files of a VM, in and out. Everything travels as tar streams; nothing here holds a whole tree. Of a VM that
+// does not run nothing can be read; what goes in waits, at kilnd's, for its next start.
 
+import {
+  baseName,
+  type CopySource,
+  type CopyTarget,
+  cleanPath,
+  fileName,
+  parentName,
+  planCopy,
+  wantsContents,
+} from "../base/copy-plan.js";
+import { findTarget, isDirectory, isLink } from "../base/copy-target.js";
 import { Code, errnoOf, hasReason, KilnError } from "../base/errors.js";
-import { utf8OrThrow } from "../base/utf8.js";
+import type { CopySourceJson } from "../gen/kiln/v1/vm_pb.js";
 import { numberOf } from "./convert.js";
-import { type CopyTarget, cleanPath, fileName, noSuchDirectory, parentName } from "./copy-plan.js";
 import type { CallOptions } from "./deadline.js";
 import { Listing } from "./listing.js";
 import type { Calls } from "./scoped-calls.js";
@@ -22,13 +33,8 @@ import {
   type WatchOptions,
 } from "./vm-paths.js";
 
-const S_IFMT = 0o170000;
-const S_IFDIR = 0o040000;
-const S_IFLNK = 0o120000;
-const S_IFCHR = 0o020000;
-const S_IFBLK = 0o060000;
-/** As many links as the kernel follows (path_resolution(7)). */
-const MAX_LINKS = 40;
+/** The first part of every name in an archive whose place is found when it is unpacked. */
+const UNPLACED = "copy";
 const DEFAULT_MAX_READ_BYTES = 256 * 1024 * 1024;
 
 /** Options of `vm.fs.read()`. */
@@ -60,9 +66,11 @@ export interface CopyOptions extends CallOptions {
 export interface ArchiveResult {
   readonly entries: number;
   readonly bytes: number;
+  /** The VM does not run: kilnd keeps the archive, and it is unpacked at the next start, before the program begins. */
+  readonly pending: boolean;
 }
 
-/** The files of one running VM. */
+/** The files of one VM. Reading needs it to run; writing does not. */
 export class VmFiles {
   readonly #transport: Calls;
   readonly #vm: string;
@@ -144,7 +152,7 @@ export class VmFiles {
 
   /** The file's bytes. Links are followed. */
   async read(path: string, options: ReadOptions = {}): Promise<Uint8Array> {
-    const { readTar } = await import("./tar-stream.js");
+    const { readTar } = await import("../base/tar-stream.js");
     const maxBytes = options.maxBytes ?? DEFAULT_MAX_READ_BYTES;
     for await (const { entry, data } of readTar(this.readArchive(path, { ...options, followLink: true }))) {
       if (entry.type !== "file") throw notAFile(path, entry.type);
@@ -162,7 +170,7 @@ export class VmFiles {
   }
 
   /**
-   * Makes or replaces one file. Its directory must exist.
+   * Makes or replaces one file. Its directory must exist: in a VM that does not run, at its next start.
    *
    * ```ts
    * await vm.fs.write("/srv/hello.txt", "hi");
@@ -170,7 +178,7 @@ export class VmFiles {
    */
   async write(path: string, data: string | Uint8Array, options: WriteOptions = {}): Promise<void> {
     const { encodeTarHeader, paddingOf } = await import("../base/tar-format.js");
-    const { TAR_END } = await import("./tar-stream.js");
+    const { TAR_END } = await import("../base/tar-stream.js");
     const name = fileName(path);
     const content = typeof data === "string" ? Buffer.from(data) : data;
     const header = encodeTarHeader({
@@ -189,19 +197,23 @@ export class VmFiles {
 
   /**
    * Copies a local file or directory into the VM, with the rules of `docker cp`: `dir` goes into an existing
-   * directory, `dir/.` means its contents.
+   * directory, `dir/.` means its contents. Into a VM that does not run it is copied at the next start, and the rules
+   * are applied then.
    *
    * ```ts
    * await vm.fs.copyIn("./site/.", "/usr/share/nginx/html");
    * ```
    */
   async copyIn(localPath: string, vmPath: string, options: CopyOptions = {}): Promise<ArchiveResult> {
-    const { planCopyIn } = await import("./copy-local.js");
+    const { localSource } = await import("./copy-local.js");
     const { packTree } = await import("./tree-pack.js");
-    const target = await this.target(vmPath, options);
-    const { path, plan, followLink } = await planCopyIn(localPath, target, options.followLink);
-    const source = packTree(path, { name: latin1(plan.name), followLink, onSkip: options.onSkip });
-    return this.writeArchive(plan.directory, source, options);
+    const source = await localSource(localPath, options.followLink);
+    const target = await this.targetNow(vmPath, options);
+    const pack = (name: string | undefined) =>
+      packTree(source.path, { name: latin1(name), followLink: source.followLink, onSkip: options.onSkip });
+    if (target === undefined) return this.#leave(vmPath, source, pack(UNPLACED), options);
+    const plan = planCopy(source, target);
+    return this.writeArchive(plan.directory, pack(plan.name), options);
   }
 
   /**
@@ -214,16 +226,17 @@ export class VmFiles {
    */
   async copyOut(vmPath: string, localPath: string, options: CopyOptions = {}): Promise<ArchiveResult> {
     const { planCopyOut } = await import("./copy-local.js");
-    const { renameRoot } = await import("./copy-plan.js");
+    const { renameRoot } = await import("../base/copy-plan.js");
     const { extractTree } = await import("./tree-extract.js");
     const source = await this.source(vmPath, options);
     const plan = await planCopyOut(source, localPath);
     const archive = this.readArchive(source.path, { ...options, followLink: source.followLink });
-    return extractTree(archive, plan.directory, {
+    const extracted = await extractTree(archive, plan.directory, {
       rename: renameRoot(source.path, latin1(plan.name)),
       keepOwner: options.keepOwner,
       onSkip: options.onSkip,
     });
+    return { ...extracted, pending: false };
   }
 
   /** Copies a file or directory of this VM into another one, with the rules of `docker cp`. */
@@ -233,13 +246,16 @@ export class VmFiles {
     targetPath: string,
     options: CopyOptions = {},
   ): Promise<ArchiveResult> {
-    const { planCopy, renameRoot } = await import("./copy-plan.js");
-    const { renameTar } = await import("./tar-stream.js");
+    const { renameRoot } = await import("../base/copy-plan.js");
+    const { renameTar } = await import("../base/tar-stream.js");
     const source = await this.source(path, options);
-    const plan = planCopy(source, await target.target(targetPath, options));
+    const place = await target.targetNow(targetPath, options);
+    const plan = place === undefined ? undefined : planCopy(source, place);
     const archive = this.readArchive(source.path, { ...options, followLink: source.followLink });
-    const rename = renameRoot(source.path, latin1(plan.name));
-    return target.writeArchive(plan.directory, renameTar(archive, rename), options);
+    const name = plan === undefined ? UNPLACED : latin1(plan.name);
+    const renamed = renameTar(archive, renameRoot(source.path, name));
+    if (plan === undefined) return target.#leave(targetPath, source, renamed, options);
+    return target.writeArchive(plan.directory, renamed, options);
   }
 
   /** A path as a tar stream, whose names begin with the path's base name. Not reading on stops the guest. */
@@ -251,15 +267,39 @@ export class VmFiles {
   }
 
   /** Unpacks a tar stream below a directory of the VM, which must exist. */
-  async writeArchive(
+  writeArchive(
     directory: string,
     source: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
     options: CopyOptions = {},
   ): Promise<ArchiveResult> {
+    return this.#send({ directory }, source, options);
+  }
+
+  /** For a VM that does not run: docker's rules are applied where the guest can be looked at. */
+  #leave(
+    target: string,
+    source: CopySource,
+    archive: AsyncIterable<Uint8Array>,
+    options: CopyOptions,
+  ): Promise<ArchiveResult> {
+    const { path, isDirectory } = source;
+    const copy = { name: baseName(path), isDirectory, contents: isDirectory && wantsContents(path) };
+    return this.#send({ directory: cleanPath(target), copy }, archive, options);
+  }
+
+  async #send(
+    place: { readonly directory: string; readonly copy?: CopySourceJson },
+    source: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+    options: CopyOptions,
+  ): Promise<ArchiveResult> {
     const stream = this.#transport.stream("VmService/WriteArchive", options);
-    const start = { start: { vm: this.#vm, directory, keepOwner: options.keepOwner ?? false } };
+    const start = { start: { vm: this.#vm, ...place, keepOwner: options.keepOwner ?? false } };
     const json = await sendSource(stream, start, source);
-    return { entries: numberOf(json?.entries), bytes: numberOf(json?.bytes) };
+    return {
+      entries: numberOf(json?.entries),
+      bytes: numberOf(json?.bytes),
+      pending: json?.pending ?? false,
+    };
   }
 
   /** What is at a path, as the source of a copy; the path comes back clean. */
@@ -270,51 +310,41 @@ export class VmFiles {
     const clean = cleanPath(path);
     const info = await this.stat(clean, options);
     // "link/" and "link/." are the directory behind the link for the guest's kernel too.
-    const followLink = options.followLink === true && typeOf(info) === S_IFLNK;
+    const followLink = options.followLink === true && isLink(info);
     const kind = followLink ? (await this.target(clean, options)).kind : undefined;
-    return { path: clean, followLink, isDirectory: kind === "directory" || typeOf(info) === S_IFDIR };
+    return { path: clean, followLink, isDirectory: kind === "directory" || isDirectory(info) };
   }
 
   /** What is at a path, links followed, as the target of a copy. */
-  async target(path: string, options: CallOptions = {}): Promise<CopyTarget> {
-    let at = cleanPath(path);
-    for (let links = 0; links <= MAX_LINKS; links++) {
-      let info: PathInfo;
+  target(path: string, options: CallOptions = {}): Promise<CopyTarget> {
+    return findTarget(path, async (at) => {
       try {
-        info = await this.stat(at, options);
+        return await this.stat(at, options);
       } catch (error) {
-        if (!isMissing(error)) throw error;
-        // Contents go into what is there, and nothing is.
-        if (at.endsWith("/.")) throw noSuchDirectory(`copy to ${path}`);
-        return { path: at, kind: "missing" };
+        if (isMissing(error)) return undefined;
+        throw error;
       }
-      if (typeOf(info) !== S_IFLNK) return { path: at, kind: kindOf(typeOf(info)) };
-      at = resolveLink(at, utf8OrThrow(info.linkTargetBytes, `copy to ${path}: follow ${at}`));
-    }
-    throw new KilnError(Code.FailedPrecondition, `copy to ${path}: too many symbolic links`, {
-      reason: "link-loop",
     });
+  }
+
+  /** The same; undefined where the VM does not run, so that nobody can say. */
+  async targetNow(path: string, options: CallOptions = {}): Promise<CopyTarget | undefined> {
+    try {
+      return await this.target(path, options);
+    } catch (error) {
+      if (STANDING_STILL.some((reason) => hasReason(error, reason))) return undefined;
+      throw error;
+    }
   }
 }
 
-const typeOf = (info: PathInfo): number => info.mode & S_IFMT;
-
-function kindOf(type: number): CopyTarget["kind"] {
-  if (type === S_IFDIR) return "directory";
-  return type === S_IFCHR || type === S_IFBLK ? "device" : "file";
-}
+/** Of VMs that were not started yet, or have ended. */
+const STANDING_STILL = ["vm-created", "vm-exited", "vm-failed"];
 
 /** A name as archives carry it. */
 function latin1<Name extends string | undefined>(name: Name): Name;
 function latin1(name: string | undefined): string | undefined {
   return name === undefined ? undefined : Buffer.from(name).toString("latin1");
-}
-
-/** The path that a link at `path` names. Without folding "..": only the guest's kernel can do that right. */
-function resolveLink(path: string, target: string): string {
-  if (target.startsWith("/")) return target;
-  const parent = parentName(path);
-  return parent === "/" ? `/${target}` : `${parent}/${target}`;
 }
 
 function isMissing(error: unknown): boolean {

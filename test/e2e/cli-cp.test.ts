@@ -220,15 +220,45 @@ describe("kiln cp and other VMs", () => {
     assert.equal(await sh("cat /tmp/copied/f; stat -c %h /tmp/copied/g", "two"), "shared\n2\n");
   });
 
-  it("refuses a stopped VM with a clear word", async () => {
-    await kiln.ok(["create", "-q", "--name", "idle", image]);
+  it("refuses to read a stopped VM with a clear word", async () => {
+    await kiln.ok(["create", "-q", "--name", "idle", image, "sleep", "100000"]);
+    const result = await cp("idle:/etc/passwd", "x");
+    assert.equal(result.code, 1);
+    assert.match(result.stderr, /^kiln: .*idle.*\nhint: start it/s);
+  });
+
+  it("keeps what goes into a stopped VM for its start", async () => {
+    const waits = /idle does not run: the copy is made at its next start/;
     for (const args of [
-      ["idle:/etc/passwd", "x"],
-      ["tree/a.txt", "idle:/tmp"],
+      ["tree/a.txt", "idle:/etc"],
+      ["tree", "idle:/etc/new"],
+      ["tree/.", "idle:/etc"],
     ]) {
-      const result = await cp(...args);
-      assert.equal(result.code, 1);
-      assert.match(result.stderr, /^kiln: .*idle.*\nhint: start it/s);
+      assert.match((await cp(...args)).stderr, waits);
     }
+    await kiln.ok(["start", "idle"]);
+    assert.equal(await sh("cat /etc/a.txt /etc/new/sub/b.txt /etc/sub/b.txt", "idle"), "ABB");
+    await kiln.ok(["rm", "-f", "idle"]);
+  });
+
+  it("has them there before the program looks, and written once", async () => {
+    await kiln.ok([
+      "create",
+      "-q",
+      "--name",
+      "reader",
+      image,
+      "sh",
+      "-c",
+      "cat /etc/a.txt; echo Z > /etc/a.txt",
+    ]);
+    await cp("tree/a.txt", "reader:/etc/a.txt");
+    assert.equal(await kiln.ok(["start", "-a", "reader"]), "A");
+    assert.equal(await kiln.ok(["start", "-a", "reader"]), "Z\n");
+    await cp("tree", "reader:/etc/a.txt");
+    const refused = await kiln.kiln(["start", "-a", "reader"]);
+    assert.match(refused.stderr, /\/etc\/a\.txt.*not a directory/s);
+    assert.equal(await kiln.ok(["start", "-a", "reader"]), "Z\n");
+    await kiln.ok(["rm", "-f", "reader"]);
   });
 });

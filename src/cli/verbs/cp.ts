@@ -1,6 +1,6 @@
-// `kiln cp`: files to, from and between running VMs.
+// `kiln cp`: files to, from and between VMs.
 
-import type { CopyOptions, Kiln } from "../../sdk/index.js";
+import type { ArchiveResult, CopyOptions, Kiln } from "../../sdk/index.js";
 import { defineCommand } from "../command.js";
 import type { Context } from "../context.js";
 import { type CopySide, parseCopySide } from "../cp-paths.js";
@@ -10,15 +10,18 @@ import { usageError } from "../usage-error.js";
 
 export const command = defineCommand({
   description: `
-Copies a file or directory between this machine and a running VM, or between two VMs. As with docker cp: into an existing
+Copies a file or directory between this machine and a VM, or between two VMs. As with docker cp: into an existing
 directory a source keeps its name, otherwise the copy is named as the target; SOURCE/. means the contents of a
 directory, VM:/ those of the whole root. Directories merge and files are replaced, but no file ever takes the place of a
 directory, nor a directory that of a file. - as a source reads a tar stream from stdin and unpacks it in the directory;
 as a target it writes one to stdout.
 
 Links are copied as links; -L follows SOURCE itself. Copies out belong to you and lose set-user-id bits, and nothing is
-ever written outside the target, whatever the guest sends; with -a owners and bits stay. A stopped VM is refused: start
-it, or copy before it stops.
+ever written outside the target, whatever the guest sends; with -a owners and bits stay.
+
+What is copied into a VM that does not run, a new one say, waits for its next start and is in place before its program
+begins: create, cp, start. If it can't be put where it should go, that start fails and says why, and the copy is dropped.
+From a VM that does not run nothing can be copied.
 `,
   operands: [
     { name: "SOURCE", complete: "file" },
@@ -27,7 +30,7 @@ it, or copy before it stops.
   flags: {
     archive: bool("Keep numeric owners and set-user-id bits", { short: "a" }),
     "follow-link": bool("Follow SOURCE where it is a link", { short: "L" }),
-    quiet: bool("Do not say what was left out", { short: "q" }),
+    quiet: bool("Do not say what was left out, or waits", { short: "q" }),
   },
   examples: [
     { does: "a file in", line: "kiln cp nginx.conf web:/etc/nginx/nginx.conf" },
@@ -35,6 +38,10 @@ it, or copy before it stops.
     { does: "logs out", line: "kiln cp web:/var/log/nginx ./logs" },
     { does: "through a pipe", line: "kiln cp db:/var/lib/postgresql - | zstd > backup.tar.zst" },
     { does: "from VM to VM", line: "kiln cp web:/srv/data copy:/srv" },
+    {
+      does: "before the first start",
+      line: "kiln create --name web nginx; kiln cp site web:/srv; kiln start web",
+    },
   ],
   async run(context, { flags, operands: [from = "", to = ""] }) {
     const [source, target] = [parseCopySide(from), parseCopySide(to)];
@@ -46,7 +53,10 @@ it, or copy before it stops.
       },
     };
     const kiln = await context.connect();
-    await copy(context, kiln, source, target, options);
+    const copied = await copy(context, kiln, source, target, options);
+    if (copied?.pending === true && target.kind === "vm" && !flags.quiet) {
+      await context.note(`kiln: VM ${safeLine(target.vm)} does not run: the copy is made at its next start`);
+    }
     return 0;
   },
 });
@@ -57,11 +67,14 @@ async function copy(
   source: CopySide,
   target: CopySide,
   options: CopyOptions,
-): Promise<void> {
+): Promise<ArchiveResult | undefined> {
   if (source.kind === "vm") {
-    if (target.kind !== "vm") return outOfVm(context, kiln, source, target, options);
-    await kiln.vms.ref(source.vm).fs.copyTo(source.path, kiln.vms.ref(target.vm).fs, target.path, options);
-    return;
+    if (target.kind !== "vm") {
+      await outOfVm(context, kiln, source, target, options);
+      return undefined;
+    }
+    const into = kiln.vms.ref(target.vm).fs;
+    return kiln.vms.ref(source.vm).fs.copyTo(source.path, into, target.path, options);
   }
   if (target.kind === "vm") return intoVm(context, kiln, source, target, options);
   throw usageError("cp", "neither side is in a VM", "write VM:PATH for the side that is");
@@ -76,13 +89,10 @@ async function intoVm(
   source: LocalSide,
   target: VmSide,
   options: CopyOptions,
-): Promise<void> {
+): Promise<ArchiveResult> {
   const { fs } = kiln.vms.ref(target.vm);
-  if (source.kind === "local") {
-    await fs.copyIn(source.path, target.path, options);
-    return;
-  }
-  await fs.writeArchive(target.path, context.stdin as AsyncIterable<Uint8Array>, options);
+  if (source.kind === "local") return fs.copyIn(source.path, target.path, options);
+  return fs.writeArchive(target.path, context.stdin as AsyncIterable<Uint8Array>, options);
 }
 
 async function outOfVm(

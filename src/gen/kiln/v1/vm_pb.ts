@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiln/v1/vm.proto.
  */
 export const file_kiln_v1_vm: GenFile = /*@__PURE__*/
-  fileDesc("ChBraWxuL3YxL3ZtLnByb3RvEgdraWxuLnYxIlYKD0NyZWF0ZVZtUmVxdWVzdBIhCgZjb25maWcYASABKAsyES5raWxuLnYxLlZtQ29uZmlnEgwKBHB1bGwYAiABKAkSEgoKcmVhZHlfb25seRgDIAEoCCJfChBDcmVhdGVWbVJlc3BvbnNlEiUKCHByb2dyZXNzGAEgASgLMhEua2lsbi52MS5Qcm9ncmVzc0gAEhkKAnZtGAIgASgLMgsua2lsbi52MS5WbUgAQgkKB21lc3NhZ2UiHAoOU3RhcnRWbVJlcXVlc3QSCgoCdm0YASABKAkiKgoPU3RhcnRWbVJlc3BvbnNlEhcKAnZtGAEgASgLMgsua2lsbi52MS5WbSJTCg1TdG9wVm1SZXF1ZXN0EgoKAnZtGAEgASgJEhcKCnRpbWVvdXRfbXMYAiABKA1IAIgBARIOCgZzaWduYWwYAyABKAlCDQoLX3RpbWVvdXRfbXMiKQoOU3RvcFZtUmVzcG9uc2USFwoCdm0YASABKAsyCy5raWxuLnYxLlZtIkYKEFJlc3RhcnRWbVJlcXVlc3QSCgoCdm0YASABKAkSFwoKdGltZW91dF9tcxgCIAEoDUgAiAEBQg0KC190aW1lb3V0X21zIiwKEVJlc3RhcnRWbVJlc3BvbnNlEhcKAnZtGAEgASgLMgsua2lsbi52MS5WbSIrCg1LaWxsVm1SZXF1ZXN0EgoKAnZtGAEgASgJEg4KBnNpZ25hbBgCIAEoCSIQCg5LaWxsVm1SZXNwb25zZSIcCg5QYXVzZVZtUmVxdWVzdBIKCgJ2bRgBIAEoCSIqCg9QYXVzZVZtUmVzcG9uc2USFwoCdm0YASABKAsyCy5raWxuLnYxLlZtIh4KEFVucGF1c2VWbVJlcXVlc3QSCgoCdm0YASABKAkiLAoRVW5wYXVzZVZtUmVzcG9uc2USFwoCdm0YASABKAsyCy5raWxuLnYxLlZtIkcKD1VwZGF0ZVZtUmVxdWVzdBIKCgJ2bRgBIAEoCRIYCgtsaWZldGltZV9tcxgCIAEoBEgAiAEBQg4KDF9saWZldGltZV9tcyIrChBVcGRhdGVWbVJlc3BvbnNlEhcKAnZtGAEgASgLMgsua2lsbi52MS5WbSIsCg9SZW1vdmVWbVJlcXVlc3QSCgoCdm0YASABKAkSDQoFZm9yY2UYAiABKAgiHgoQUmVtb3ZlVm1SZXNwb25zZRIKCgJpZBgBIAEoCSI9Cg5MaXN0Vm1zUmVxdWVzdBILCgNhbGwYASABKAgSDwoHZmlsdGVycxgCIAMoCRINCgVsaW1pdBgDIAEoDSIrCg9MaXN0Vm1zUmVzcG9uc2USGAoDdm1zGAEgAygLMgsua2lsbi52MS5WbSIaCgxHZXRWbVJlcXVlc3QSCgoCdm0YASABKAkiKAoNR2V0Vm1SZXNwb25zZRIXCgJ2bRgBIAEoCzILLmtpbG4udjEuVm0iLgoNV2FpdFZtUmVxdWVzdBIKCgJ2bRgBIAEoCRIRCgljb25kaXRpb24YAiABKAkiRgoOV2FpdFZtUmVzcG9uc2USEQoJZXhpdF9jb2RlGAEgASgFEiEKBnN0YXR1cxgCIAEoCzIRLmtpbG4udjEuVm1TdGF0dXMi1AEKC0xvZ3NSZXF1ZXN0EgoKAnZtGAEgASgJEg4KBmZvbGxvdxgCIAEoCBIRCgR0YWlsGAMgASgNSACIAQESKQoFc2luY2UYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB2NvbnNvbGUYBSABKAgSKQoFdW50aWwYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiYKBWFmdGVyGAcgASgLMhcua2lsbi52MS5PdXRwdXRQb3NpdGlvbkIHCgVfdGFpbCKUAQoMTG9nc1Jlc3BvbnNlEiUKBnN0cmVhbRgBIAEoDjIVLmtpbG4udjEuT3V0cHV0U3RyZWFtEigKBHRpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGRhdGEYAyABKAwSJQoEbmV4dBgEIAEoCzIXLmtpbG4udjEuT3V0cHV0UG9zaXRpb24iMAoOT3V0cHV0UG9zaXRpb24SDAoEYm9vdBgBIAEoDRIQCghzZXF1ZW5jZRgCIAEoBCKRAQoKRXhlY0NvbmZpZxIMCgRhcmdzGAEgAygJEgsKA2VudhgCIAMoCRIMCgR1c2VyGAMgASgJEg8KB3dvcmtkaXIYBCABKAkSCwoDdHR5GAUgASgIEg0KBXN0ZGluGAYgASgIEg8KB2NvbHVtbnMYByABKA0SDAoEcm93cxgIIAEoDRIOCgZkZXRhY2gYCSABKAgiSAoJRXhlY1N0YXJ0EgoKAnZtGAEgASgJEiMKBmNvbmZpZxgCIAEoCzITLmtpbG4udjEuRXhlY0NvbmZpZxIKCgJpZBgDIAEoCSI7CgpFeGVjUmVzdW1lEgoKAnZtGAEgASgJEgoKAmlkGAIgASgJEhUKDW5leHRfc2VxdWVuY2UYAyABKAQiJwoGUmVzaXplEg8KB2NvbHVtbnMYASABKA0SDAoEcm93cxgCIAEoDSLOAQoLRXhlY1JlcXVlc3QSIwoFc3RhcnQYASABKAsyEi5raWxuLnYxLkV4ZWNTdGFydEgAEg8KBXN0ZGluGAIgASgMSAASEwoJc3RkaW5fZW9mGAMgASgISAASIQoGcmVzaXplGAQgASgLMg8ua2lsbi52MS5SZXNpemVIABIQCgZzaWduYWwYBSABKAlIABIlCgZyZXN1bWUYBiABKAsyEy5raWxuLnYxLkV4ZWNSZXN1bWVIABINCgNhY2sYByABKARIAEIJCgdtZXNzYWdlImQKBk91dHB1dBIlCgZzdHJlYW0YASABKA4yFS5raWxuLnYxLk91dHB1dFN0cmVhbRIMCgRkYXRhGAIgASgMEiUKBG5leHQYAyABKAsyFy5raWxuLnYxLk91dHB1dFBvc2l0aW9uIkEKC0V4ZWNTdGFydGVkEgsKA3BpZBgBIAEoBRIRCglyZXN1bWFibGUYAiABKAgSEgoKc3RkaW5fbmV4dBgDIAEoBCIsCglWbVN0YWxsZWQSDgoGcmVhc29uGAEgASgJEg8KB21lc3NhZ2UYAiABKAkiJwoIRXhlY0V4aXQSDAoEY29kZRgBIAEoBRINCgVlcnJvchgCIAEoCSLGAQoMRXhlY1Jlc3BvbnNlEicKB3N0YXJ0ZWQYASABKAsyFC5raWxuLnYxLkV4ZWNTdGFydGVkSAASIQoGb3V0cHV0GAIgASgLMg8ua2lsbi52MS5PdXRwdXRIABIhCgRleGl0GAMgASgLMhEua2lsbi52MS5FeGVjRXhpdEgAEhUKC3N0ZGluX3Rha2VuGAQgASgESAASJQoHc3RhbGxlZBgFIAEoCzISLmtpbG4udjEuVm1TdGFsbGVkSABCCQoHbWVzc2FnZSJRCgtBdHRhY2hTdGFydBIKCgJ2bRgBIAEoCRINCgVzdGRpbhgCIAEoCBIMCgRsb2dzGAMgASgIEg0KBXN0YXJ0GAQgASgIEgoKAmlkGAUgASgJImwKDEF0dGFjaFJlc3VtZRIKCgJ2bRgBIAEoCRIKCgJpZBgCIAEoCRINCgVzdGRpbhgDIAEoCBImCgVhZnRlchgEIAEoCzIXLmtpbG4udjEuT3V0cHV0UG9zaXRpb24SDQoFc3RhcnQYBSABKAgiZAoPQXR0YWNoUmVzdW1hYmxlEiUKBG5leHQYASABKAsyFy5raWxuLnYxLk91dHB1dFBvc2l0aW9uEhIKCnN0ZGluX25leHQYAiABKAQSFgoOc3RkaW5fdW53YW50ZWQYAyABKAgixQEKDUF0dGFjaFJlcXVlc3QSJQoFc3RhcnQYASABKAsyFC5raWxuLnYxLkF0dGFjaFN0YXJ0SAASDwoFc3RkaW4YAiABKAxIABITCglzdGRpbl9lb2YYAyABKAhIABIhCgZyZXNpemUYBCABKAsyDy5raWxuLnYxLlJlc2l6ZUgAEhAKBnNpZ25hbBgFIAEoCUgAEicKBnJlc3VtZRgGIAEoCzIVLmtpbG4udjEuQXR0YWNoUmVzdW1lSABCCQoHbWVzc2FnZSI9CgpBdHRhY2hFeGl0EgwKBGNvZGUYASABKAUSIQoGc3RhdHVzGAIgASgLMhEua2lsbi52MS5WbVN0YXR1cyKeAgoOQXR0YWNoUmVzcG9uc2USHwoIYXR0YWNoZWQYASABKAsyCy5raWxuLnYxLlZtSAASIQoGb3V0cHV0GAIgASgLMg8ua2lsbi52MS5PdXRwdXRIABIjCgRleGl0GAMgASgLMhMua2lsbi52MS5BdHRhY2hFeGl0SAASLQoJcmVzdW1hYmxlGAQgASgLMhgua2lsbi52MS5BdHRhY2hSZXN1bWFibGVIABIVCgtzdGRpbl90YWtlbhgFIAEoBEgAEiUKB3N0YWxsZWQYBiABKAsyEi5raWxuLnYxLlZtU3RhbGxlZEgAEisKCHN0YXJ0aW5nGAcgASgLMhcua2lsbi52MS5PdXRwdXRQb3NpdGlvbkgAQgkKB21lc3NhZ2UiQwoSUmVhZEFyY2hpdmVSZXF1ZXN0EgoKAnZtGAEgASgJEgwKBHBhdGgYAiABKAkSEwoLZm9sbG93X2xpbmsYAyABKAgiIwoTUmVhZEFyY2hpdmVSZXNwb25zZRIMCgRkYXRhGAEgASgMIkYKEVdyaXRlQXJjaGl2ZVN0YXJ0EgoKAnZtGAEgASgJEhEKCWRpcmVjdG9yeRgCIAEoCRISCgprZWVwX293bmVyGAMgASgIIl0KE1dyaXRlQXJjaGl2ZVJlcXVlc3QSKwoFc3RhcnQYASABKAsyGi5raWxuLnYxLldyaXRlQXJjaGl2ZVN0YXJ0SAASDgoEZGF0YRgCIAEoDEgAQgkKB21lc3NhZ2UiNgoUV3JpdGVBcmNoaXZlUmVzcG9uc2USDwoHZW50cmllcxgBIAEoBBINCgVieXRlcxgCIAEoBCIrCg9TdGF0UGF0aFJlcXVlc3QSCgoCdm0YASABKAkSDAoEcGF0aBgCIAEoCSKXAQoQU3RhdFBhdGhSZXNwb25zZRIMCgRuYW1lGAEgASgJEgwKBHNpemUYAiABKAQSDAoEbW9kZRgDIAEoDRIpCgVtdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLbGlua190YXJnZXQYBSABKAkSGQoRbGlua190YXJnZXRfYnl0ZXMYBiABKAwiRAoUTGlzdERpcmVjdG9yeVJlcXVlc3QSCgoCdm0YASABKAkSDAoEcGF0aBgCIAEoCRISCgpwYXRoX2J5dGVzGAMgASgMIkEKFUxpc3REaXJlY3RvcnlSZXNwb25zZRIoCgdlbnRyaWVzGAEgAygLMhcua2lsbi52MS5EaXJlY3RvcnlFbnRyeSKuAQoORGlyZWN0b3J5RW50cnkSDAoEbmFtZRgBIAEoCRISCgpuYW1lX2J5dGVzGAIgASgMEgwKBG1vZGUYAyABKA0SDAoEc2l6ZRgEIAEoBBIpCgVtdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASCwoDdWlkGAYgASgNEgsKA2dpZBgHIAEoDRIZChFsaW5rX3RhcmdldF9ieXRlcxgIIAEoDCKNAQoUTWFrZURpcmVjdG9yeVJlcXVlc3QSCgoCdm0YASABKAkSDAoEcGF0aBgCIAEoCRISCgpwYXRoX2J5dGVzGAMgASgMEhEKCXJlY3Vyc2l2ZRgEIAEoCBIRCgRtb2RlGAUgASgNSACIAQESCwoDdWlkGAYgASgNEgsKA2dpZBgHIAEoDUIHCgVfbW9kZSIlChVNYWtlRGlyZWN0b3J5UmVzcG9uc2USDAoEbWFkZRgBIAEoCCJjChFSZW1vdmVQYXRoUmVxdWVzdBIKCgJ2bRgBIAEoCRIMCgRwYXRoGAIgASgJEhIKCnBhdGhfYnl0ZXMYAyABKAwSEQoJcmVjdXJzaXZlGAQgASgIEg0KBWZvcmNlGAUgASgIIhQKElJlbW92ZVBhdGhSZXNwb25zZSJzChFSZW5hbWVQYXRoUmVxdWVzdBIKCgJ2bRgBIAEoCRIMCgRmcm9tGAIgASgJEhIKCmZyb21fYnl0ZXMYAyABKAwSCgoCdG8YBCABKAkSEAoIdG9fYnl0ZXMYBSABKAwSEgoKbm9fcmVwbGFjZRgGIAEoCCIUChJSZW5hbWVQYXRoUmVzcG9uc2UiUwoQV2F0Y2hQYXRoUmVxdWVzdBIKCgJ2bRgBIAEoCRIMCgRwYXRoGAIgASgJEhIKCnBhdGhfYnl0ZXMYAyABKAwSEQoJcmVjdXJzaXZlGAQgASgIIkYKEVdhdGNoUGF0aFJlc3BvbnNlEg0KBXJlYWR5GAEgASgIEiIKBmV2ZW50cxgCIAMoCzISLmtpbG4udjEuRmlsZUV2ZW50ImwKCUZpbGVFdmVudBIMCgRraW5kGAEgASgJEgwKBHBhdGgYAiABKAkSEgoKcGF0aF9ieXRlcxgDIAEoDBIKCgJ0bxgEIAEoCRIQCgh0b19ieXRlcxgFIAEoDBIRCglkaXJlY3RvcnkYBiABKAgiKQoMU3RhdHNSZXF1ZXN0EgsKA3ZtcxgBIAMoCRIMCgRvbmNlGAIgASgIIvEBCgdWbVN0YXRzEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSEwoLY3B1X3BlcmNlbnQYAyABKAESFAoMbWVtb3J5X2J5dGVzGAQgASgEEhoKEm1lbW9yeV9saW1pdF9ieXRlcxgFIAEoBBIRCglyc3NfYnl0ZXMYBiABKAQSFAoMbmV0X3J4X2J5dGVzGAcgASgEEhQKDG5ldF90eF9ieXRlcxgIIAEoBBIYChBibG9ja19yZWFkX2J5dGVzGAkgASgEEhkKEWJsb2NrX3dyaXRlX2J5dGVzGAogASgEEhEKCXByb2Nlc3NlcxgLIAEoDSJaCg1TdGF0c1Jlc3BvbnNlEh8KBXN0YXRzGAEgAygLMhAua2lsbi52MS5WbVN0YXRzEigKBHRpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkAKDkFkZFBvcnRSZXF1ZXN0EgoKAnZtGAEgASgJEiIKBHBvcnQYAiABKAsyFC5raWxuLnYxLlBvcnRCaW5kaW5nIjUKD0FkZFBvcnRSZXNwb25zZRIiCgRwb3J0GAEgASgLMhQua2lsbi52MS5Qb3J0QmluZGluZyJDChFSZW1vdmVQb3J0UmVxdWVzdBIKCgJ2bRgBIAEoCRIiCgRwb3J0GAIgASgLMhQua2lsbi52MS5Qb3J0QmluZGluZyIUChJSZW1vdmVQb3J0UmVzcG9uc2UqYQoMT3V0cHV0U3RyZWFtEh0KGU9VVFBVVF9TVFJFQU1fVU5TUEVDSUZJRUQQABIYChRPVVRQVVRfU1RSRUFNX1NURE9VVBABEhgKFE9VVFBVVF9TVFJFQU1fU1RERVJSEAIyuw0KCVZtU2VydmljZRJBCghDcmVhdGVWbRIYLmtpbG4udjEuQ3JlYXRlVm1SZXF1ZXN0Ghkua2lsbi52MS5DcmVhdGVWbVJlc3BvbnNlMAESPAoHU3RhcnRWbRIXLmtpbG4udjEuU3RhcnRWbVJlcXVlc3QaGC5raWxuLnYxLlN0YXJ0Vm1SZXNwb25zZRI5CgZTdG9wVm0SFi5raWxuLnYxLlN0b3BWbVJlcXVlc3QaFy5raWxuLnYxLlN0b3BWbVJlc3BvbnNlEkIKCVJlc3RhcnRWbRIZLmtpbG4udjEuUmVzdGFydFZtUmVxdWVzdBoaLmtpbG4udjEuUmVzdGFydFZtUmVzcG9uc2USOQoGS2lsbFZtEhYua2lsbi52MS5LaWxsVm1SZXF1ZXN0Ghcua2lsbi52MS5LaWxsVm1SZXNwb25zZRI8CgdQYXVzZVZtEhcua2lsbi52MS5QYXVzZVZtUmVxdWVzdBoYLmtpbG4udjEuUGF1c2VWbVJlc3BvbnNlEkIKCVVucGF1c2VWbRIZLmtpbG4udjEuVW5wYXVzZVZtUmVxdWVzdBoaLmtpbG4udjEuVW5wYXVzZVZtUmVzcG9uc2USPwoIVXBkYXRlVm0SGC5raWxuLnYxLlVwZGF0ZVZtUmVxdWVzdBoZLmtpbG4udjEuVXBkYXRlVm1SZXNwb25zZRI/CghSZW1vdmVWbRIYLmtpbG4udjEuUmVtb3ZlVm1SZXF1ZXN0Ghkua2lsbi52MS5SZW1vdmVWbVJlc3BvbnNlEjwKB0xpc3RWbXMSFy5raWxuLnYxLkxpc3RWbXNSZXF1ZXN0Ghgua2lsbi52MS5MaXN0Vm1zUmVzcG9uc2USNgoFR2V0Vm0SFS5raWxuLnYxLkdldFZtUmVxdWVzdBoWLmtpbG4udjEuR2V0Vm1SZXNwb25zZRI5CgZXYWl0Vm0SFi5raWxuLnYxLldhaXRWbVJlcXVlc3QaFy5raWxuLnYxLldhaXRWbVJlc3BvbnNlEjUKBExvZ3MSFC5raWxuLnYxLkxvZ3NSZXF1ZXN0GhUua2lsbi52MS5Mb2dzUmVzcG9uc2UwARI3CgRFeGVjEhQua2lsbi52MS5FeGVjUmVxdWVzdBoVLmtpbG4udjEuRXhlY1Jlc3BvbnNlKAEwARI9CgZBdHRhY2gSFi5raWxuLnYxLkF0dGFjaFJlcXVlc3QaFy5raWxuLnYxLkF0dGFjaFJlc3BvbnNlKAEwARJKCgtSZWFkQXJjaGl2ZRIbLmtpbG4udjEuUmVhZEFyY2hpdmVSZXF1ZXN0Ghwua2lsbi52MS5SZWFkQXJjaGl2ZVJlc3BvbnNlMAESTQoMV3JpdGVBcmNoaXZlEhwua2lsbi52MS5Xcml0ZUFyY2hpdmVSZXF1ZXN0Gh0ua2lsbi52MS5Xcml0ZUFyY2hpdmVSZXNwb25zZSgBEj8KCFN0YXRQYXRoEhgua2lsbi52MS5TdGF0UGF0aFJlcXVlc3QaGS5raWxuLnYxLlN0YXRQYXRoUmVzcG9uc2USUAoNTGlzdERpcmVjdG9yeRIdLmtpbG4udjEuTGlzdERpcmVjdG9yeVJlcXVlc3QaHi5raWxuLnYxLkxpc3REaXJlY3RvcnlSZXNwb25zZTABEk4KDU1ha2VEaXJlY3RvcnkSHS5raWxuLnYxLk1ha2VEaXJlY3RvcnlSZXF1ZXN0Gh4ua2lsbi52MS5NYWtlRGlyZWN0b3J5UmVzcG9uc2USRQoKUmVtb3ZlUGF0aBIaLmtpbG4udjEuUmVtb3ZlUGF0aFJlcXVlc3QaGy5raWxuLnYxLlJlbW92ZVBhdGhSZXNwb25zZRJFCgpSZW5hbWVQYXRoEhoua2lsbi52MS5SZW5hbWVQYXRoUmVxdWVzdBobLmtpbG4udjEuUmVuYW1lUGF0aFJlc3BvbnNlEkQKCVdhdGNoUGF0aBIZLmtpbG4udjEuV2F0Y2hQYXRoUmVxdWVzdBoaLmtpbG4udjEuV2F0Y2hQYXRoUmVzcG9uc2UwARI4CgVTdGF0cxIVLmtpbG4udjEuU3RhdHNSZXF1ZXN0GhYua2lsbi52MS5TdGF0c1Jlc3BvbnNlMAESPAoHQWRkUG9ydBIXLmtpbG4udjEuQWRkUG9ydFJlcXVlc3QaGC5raWxuLnYxLkFkZFBvcnRSZXNwb25zZRJFCgpSZW1vdmVQb3J0Ehoua2lsbi52MS5SZW1vdmVQb3J0UmVxdWVzdBobLmtpbG4udjEuUmVtb3ZlUG9ydFJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_kiln_v1_types]);
+  fileDesc("ChBraWxuL3YxL3ZtLnByb3RvEgdraWxuLnYxIlYKD0NyZWF0ZVZtUmVxdWVzdBIhCgZjb25maWcYASABKAsyES5raWxuLnYxLlZtQ29uZmlnEgwKBHB1bGwYAiABKAkSEgoKcmVhZHlfb25seRgDIAEoCCJfChBDcmVhdGVWbVJlc3BvbnNlEiUKCHByb2dyZXNzGAEgASgLMhEua2lsbi52MS5Qcm9ncmVzc0gAEhkKAnZtGAIgASgLMgsua2lsbi52MS5WbUgAQgkKB21lc3NhZ2UiHAoOU3RhcnRWbVJlcXVlc3QSCgoCdm0YASABKAkiKgoPU3RhcnRWbVJlc3BvbnNlEhcKAnZtGAEgASgLMgsua2lsbi52MS5WbSJTCg1TdG9wVm1SZXF1ZXN0EgoKAnZtGAEgASgJEhcKCnRpbWVvdXRfbXMYAiABKA1IAIgBARIOCgZzaWduYWwYAyABKAlCDQoLX3RpbWVvdXRfbXMiKQoOU3RvcFZtUmVzcG9uc2USFwoCdm0YASABKAsyCy5raWxuLnYxLlZtIkYKEFJlc3RhcnRWbVJlcXVlc3QSCgoCdm0YASABKAkSFwoKdGltZW91dF9tcxgCIAEoDUgAiAEBQg0KC190aW1lb3V0X21zIiwKEVJlc3RhcnRWbVJlc3BvbnNlEhcKAnZtGAEgASgLMgsua2lsbi52MS5WbSIrCg1LaWxsVm1SZXF1ZXN0EgoKAnZtGAEgASgJEg4KBnNpZ25hbBgCIAEoCSIQCg5LaWxsVm1SZXNwb25zZSIcCg5QYXVzZVZtUmVxdWVzdBIKCgJ2bRgBIAEoCSIqCg9QYXVzZVZtUmVzcG9uc2USFwoCdm0YASABKAsyCy5raWxuLnYxLlZtIh4KEFVucGF1c2VWbVJlcXVlc3QSCgoCdm0YASABKAkiLAoRVW5wYXVzZVZtUmVzcG9uc2USFwoCdm0YASABKAsyCy5raWxuLnYxLlZtIkcKD1VwZGF0ZVZtUmVxdWVzdBIKCgJ2bRgBIAEoCRIYCgtsaWZldGltZV9tcxgCIAEoBEgAiAEBQg4KDF9saWZldGltZV9tcyIrChBVcGRhdGVWbVJlc3BvbnNlEhcKAnZtGAEgASgLMgsua2lsbi52MS5WbSIsCg9SZW1vdmVWbVJlcXVlc3QSCgoCdm0YASABKAkSDQoFZm9yY2UYAiABKAgiHgoQUmVtb3ZlVm1SZXNwb25zZRIKCgJpZBgBIAEoCSI9Cg5MaXN0Vm1zUmVxdWVzdBILCgNhbGwYASABKAgSDwoHZmlsdGVycxgCIAMoCRINCgVsaW1pdBgDIAEoDSIrCg9MaXN0Vm1zUmVzcG9uc2USGAoDdm1zGAEgAygLMgsua2lsbi52MS5WbSIaCgxHZXRWbVJlcXVlc3QSCgoCdm0YASABKAkiKAoNR2V0Vm1SZXNwb25zZRIXCgJ2bRgBIAEoCzILLmtpbG4udjEuVm0iLgoNV2FpdFZtUmVxdWVzdBIKCgJ2bRgBIAEoCRIRCgljb25kaXRpb24YAiABKAkiRgoOV2FpdFZtUmVzcG9uc2USEQoJZXhpdF9jb2RlGAEgASgFEiEKBnN0YXR1cxgCIAEoCzIRLmtpbG4udjEuVm1TdGF0dXMi1AEKC0xvZ3NSZXF1ZXN0EgoKAnZtGAEgASgJEg4KBmZvbGxvdxgCIAEoCBIRCgR0YWlsGAMgASgNSACIAQESKQoFc2luY2UYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB2NvbnNvbGUYBSABKAgSKQoFdW50aWwYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiYKBWFmdGVyGAcgASgLMhcua2lsbi52MS5PdXRwdXRQb3NpdGlvbkIHCgVfdGFpbCKUAQoMTG9nc1Jlc3BvbnNlEiUKBnN0cmVhbRgBIAEoDjIVLmtpbG4udjEuT3V0cHV0U3RyZWFtEigKBHRpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGRhdGEYAyABKAwSJQoEbmV4dBgEIAEoCzIXLmtpbG4udjEuT3V0cHV0UG9zaXRpb24iMAoOT3V0cHV0UG9zaXRpb24SDAoEYm9vdBgBIAEoDRIQCghzZXF1ZW5jZRgCIAEoBCKRAQoKRXhlY0NvbmZpZxIMCgRhcmdzGAEgAygJEgsKA2VudhgCIAMoCRIMCgR1c2VyGAMgASgJEg8KB3dvcmtkaXIYBCABKAkSCwoDdHR5GAUgASgIEg0KBXN0ZGluGAYgASgIEg8KB2NvbHVtbnMYByABKA0SDAoEcm93cxgIIAEoDRIOCgZkZXRhY2gYCSABKAgiSAoJRXhlY1N0YXJ0EgoKAnZtGAEgASgJEiMKBmNvbmZpZxgCIAEoCzITLmtpbG4udjEuRXhlY0NvbmZpZxIKCgJpZBgDIAEoCSI7CgpFeGVjUmVzdW1lEgoKAnZtGAEgASgJEgoKAmlkGAIgASgJEhUKDW5leHRfc2VxdWVuY2UYAyABKAQiJwoGUmVzaXplEg8KB2NvbHVtbnMYASABKA0SDAoEcm93cxgCIAEoDSLOAQoLRXhlY1JlcXVlc3QSIwoFc3RhcnQYASABKAsyEi5raWxuLnYxLkV4ZWNTdGFydEgAEg8KBXN0ZGluGAIgASgMSAASEwoJc3RkaW5fZW9mGAMgASgISAASIQoGcmVzaXplGAQgASgLMg8ua2lsbi52MS5SZXNpemVIABIQCgZzaWduYWwYBSABKAlIABIlCgZyZXN1bWUYBiABKAsyEy5raWxuLnYxLkV4ZWNSZXN1bWVIABINCgNhY2sYByABKARIAEIJCgdtZXNzYWdlImQKBk91dHB1dBIlCgZzdHJlYW0YASABKA4yFS5raWxuLnYxLk91dHB1dFN0cmVhbRIMCgRkYXRhGAIgASgMEiUKBG5leHQYAyABKAsyFy5raWxuLnYxLk91dHB1dFBvc2l0aW9uIkEKC0V4ZWNTdGFydGVkEgsKA3BpZBgBIAEoBRIRCglyZXN1bWFibGUYAiABKAgSEgoKc3RkaW5fbmV4dBgDIAEoBCIsCglWbVN0YWxsZWQSDgoGcmVhc29uGAEgASgJEg8KB21lc3NhZ2UYAiABKAkiJwoIRXhlY0V4aXQSDAoEY29kZRgBIAEoBRINCgVlcnJvchgCIAEoCSLGAQoMRXhlY1Jlc3BvbnNlEicKB3N0YXJ0ZWQYASABKAsyFC5raWxuLnYxLkV4ZWNTdGFydGVkSAASIQoGb3V0cHV0GAIgASgLMg8ua2lsbi52MS5PdXRwdXRIABIhCgRleGl0GAMgASgLMhEua2lsbi52MS5FeGVjRXhpdEgAEhUKC3N0ZGluX3Rha2VuGAQgASgESAASJQoHc3RhbGxlZBgFIAEoCzISLmtpbG4udjEuVm1TdGFsbGVkSABCCQoHbWVzc2FnZSJRCgtBdHRhY2hTdGFydBIKCgJ2bRgBIAEoCRINCgVzdGRpbhgCIAEoCBIMCgRsb2dzGAMgASgIEg0KBXN0YXJ0GAQgASgIEgoKAmlkGAUgASgJImwKDEF0dGFjaFJlc3VtZRIKCgJ2bRgBIAEoCRIKCgJpZBgCIAEoCRINCgVzdGRpbhgDIAEoCBImCgVhZnRlchgEIAEoCzIXLmtpbG4udjEuT3V0cHV0UG9zaXRpb24SDQoFc3RhcnQYBSABKAgiZAoPQXR0YWNoUmVzdW1hYmxlEiUKBG5leHQYASABKAsyFy5raWxuLnYxLk91dHB1dFBvc2l0aW9uEhIKCnN0ZGluX25leHQYAiABKAQSFgoOc3RkaW5fdW53YW50ZWQYAyABKAgixQEKDUF0dGFjaFJlcXVlc3QSJQoFc3RhcnQYASABKAsyFC5raWxuLnYxLkF0dGFjaFN0YXJ0SAASDwoFc3RkaW4YAiABKAxIABITCglzdGRpbl9lb2YYAyABKAhIABIhCgZyZXNpemUYBCABKAsyDy5raWxuLnYxLlJlc2l6ZUgAEhAKBnNpZ25hbBgFIAEoCUgAEicKBnJlc3VtZRgGIAEoCzIVLmtpbG4udjEuQXR0YWNoUmVzdW1lSABCCQoHbWVzc2FnZSI9CgpBdHRhY2hFeGl0EgwKBGNvZGUYASABKAUSIQoGc3RhdHVzGAIgASgLMhEua2lsbi52MS5WbVN0YXR1cyKeAgoOQXR0YWNoUmVzcG9uc2USHwoIYXR0YWNoZWQYASABKAsyCy5raWxuLnYxLlZtSAASIQoGb3V0cHV0GAIgASgLMg8ua2lsbi52MS5PdXRwdXRIABIjCgRleGl0GAMgASgLMhMua2lsbi52MS5BdHRhY2hFeGl0SAASLQoJcmVzdW1hYmxlGAQgASgLMhgua2lsbi52MS5BdHRhY2hSZXN1bWFibGVIABIVCgtzdGRpbl90YWtlbhgFIAEoBEgAEiUKB3N0YWxsZWQYBiABKAsyEi5raWxuLnYxLlZtU3RhbGxlZEgAEisKCHN0YXJ0aW5nGAcgASgLMhcua2lsbi52MS5PdXRwdXRQb3NpdGlvbkgAQgkKB21lc3NhZ2UiQwoSUmVhZEFyY2hpdmVSZXF1ZXN0EgoKAnZtGAEgASgJEgwKBHBhdGgYAiABKAkSEwoLZm9sbG93X2xpbmsYAyABKAgiIwoTUmVhZEFyY2hpdmVSZXNwb25zZRIMCgRkYXRhGAEgASgMImkKEVdyaXRlQXJjaGl2ZVN0YXJ0EgoKAnZtGAEgASgJEhEKCWRpcmVjdG9yeRgCIAEoCRISCgprZWVwX293bmVyGAMgASgIEiEKBGNvcHkYBCABKAsyEy5raWxuLnYxLkNvcHlTb3VyY2UiQgoKQ29weVNvdXJjZRIMCgRuYW1lGAEgASgJEhQKDGlzX2RpcmVjdG9yeRgCIAEoCBIQCghjb250ZW50cxgDIAEoCCJdChNXcml0ZUFyY2hpdmVSZXF1ZXN0EisKBXN0YXJ0GAEgASgLMhoua2lsbi52MS5Xcml0ZUFyY2hpdmVTdGFydEgAEg4KBGRhdGEYAiABKAxIAEIJCgdtZXNzYWdlIkcKFFdyaXRlQXJjaGl2ZVJlc3BvbnNlEg8KB2VudHJpZXMYASABKAQSDQoFYnl0ZXMYAiABKAQSDwoHcGVuZGluZxgDIAEoCCIrCg9TdGF0UGF0aFJlcXVlc3QSCgoCdm0YASABKAkSDAoEcGF0aBgCIAEoCSKXAQoQU3RhdFBhdGhSZXNwb25zZRIMCgRuYW1lGAEgASgJEgwKBHNpemUYAiABKAQSDAoEbW9kZRgDIAEoDRIpCgVtdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLbGlua190YXJnZXQYBSABKAkSGQoRbGlua190YXJnZXRfYnl0ZXMYBiABKAwiRAoUTGlzdERpcmVjdG9yeVJlcXVlc3QSCgoCdm0YASABKAkSDAoEcGF0aBgCIAEoCRISCgpwYXRoX2J5dGVzGAMgASgMIkEKFUxpc3REaXJlY3RvcnlSZXNwb25zZRIoCgdlbnRyaWVzGAEgAygLMhcua2lsbi52MS5EaXJlY3RvcnlFbnRyeSKuAQoORGlyZWN0b3J5RW50cnkSDAoEbmFtZRgBIAEoCRISCgpuYW1lX2J5dGVzGAIgASgMEgwKBG1vZGUYAyABKA0SDAoEc2l6ZRgEIAEoBBIpCgVtdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASCwoDdWlkGAYgASgNEgsKA2dpZBgHIAEoDRIZChFsaW5rX3RhcmdldF9ieXRlcxgIIAEoDCKNAQoUTWFrZURpcmVjdG9yeVJlcXVlc3QSCgoCdm0YASABKAkSDAoEcGF0aBgCIAEoCRISCgpwYXRoX2J5dGVzGAMgASgMEhEKCXJlY3Vyc2l2ZRgEIAEoCBIRCgRtb2RlGAUgASgNSACIAQESCwoDdWlkGAYgASgNEgsKA2dpZBgHIAEoDUIHCgVfbW9kZSIlChVNYWtlRGlyZWN0b3J5UmVzcG9uc2USDAoEbWFkZRgBIAEoCCJjChFSZW1vdmVQYXRoUmVxdWVzdBIKCgJ2bRgBIAEoCRIMCgRwYXRoGAIgASgJEhIKCnBhdGhfYnl0ZXMYAyABKAwSEQoJcmVjdXJzaXZlGAQgASgIEg0KBWZvcmNlGAUgASgIIhQKElJlbW92ZVBhdGhSZXNwb25zZSJzChFSZW5hbWVQYXRoUmVxdWVzdBIKCgJ2bRgBIAEoCRIMCgRmcm9tGAIgASgJEhIKCmZyb21fYnl0ZXMYAyABKAwSCgoCdG8YBCABKAkSEAoIdG9fYnl0ZXMYBSABKAwSEgoKbm9fcmVwbGFjZRgGIAEoCCIUChJSZW5hbWVQYXRoUmVzcG9uc2UiUwoQV2F0Y2hQYXRoUmVxdWVzdBIKCgJ2bRgBIAEoCRIMCgRwYXRoGAIgASgJEhIKCnBhdGhfYnl0ZXMYAyABKAwSEQoJcmVjdXJzaXZlGAQgASgIIkYKEVdhdGNoUGF0aFJlc3BvbnNlEg0KBXJlYWR5GAEgASgIEiIKBmV2ZW50cxgCIAMoCzISLmtpbG4udjEuRmlsZUV2ZW50ImwKCUZpbGVFdmVudBIMCgRraW5kGAEgASgJEgwKBHBhdGgYAiABKAkSEgoKcGF0aF9ieXRlcxgDIAEoDBIKCgJ0bxgEIAEoCRIQCgh0b19ieXRlcxgFIAEoDBIRCglkaXJlY3RvcnkYBiABKAgiKQoMU3RhdHNSZXF1ZXN0EgsKA3ZtcxgBIAMoCRIMCgRvbmNlGAIgASgIIvEBCgdWbVN0YXRzEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSEwoLY3B1X3BlcmNlbnQYAyABKAESFAoMbWVtb3J5X2J5dGVzGAQgASgEEhoKEm1lbW9yeV9saW1pdF9ieXRlcxgFIAEoBBIRCglyc3NfYnl0ZXMYBiABKAQSFAoMbmV0X3J4X2J5dGVzGAcgASgEEhQKDG5ldF90eF9ieXRlcxgIIAEoBBIYChBibG9ja19yZWFkX2J5dGVzGAkgASgEEhkKEWJsb2NrX3dyaXRlX2J5dGVzGAogASgEEhEKCXByb2Nlc3NlcxgLIAEoDSJaCg1TdGF0c1Jlc3BvbnNlEh8KBXN0YXRzGAEgAygLMhAua2lsbi52MS5WbVN0YXRzEigKBHRpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkAKDkFkZFBvcnRSZXF1ZXN0EgoKAnZtGAEgASgJEiIKBHBvcnQYAiABKAsyFC5raWxuLnYxLlBvcnRCaW5kaW5nIjUKD0FkZFBvcnRSZXNwb25zZRIiCgRwb3J0GAEgASgLMhQua2lsbi52MS5Qb3J0QmluZGluZyJDChFSZW1vdmVQb3J0UmVxdWVzdBIKCgJ2bRgBIAEoCRIiCgRwb3J0GAIgASgLMhQua2lsbi52MS5Qb3J0QmluZGluZyIUChJSZW1vdmVQb3J0UmVzcG9uc2UqYQoMT3V0cHV0U3RyZWFtEh0KGU9VVFBVVF9TVFJFQU1fVU5TUEVDSUZJRUQQABIYChRPVVRQVVRfU1RSRUFNX1NURE9VVBABEhgKFE9VVFBVVF9TVFJFQU1fU1RERVJSEAIyuw0KCVZtU2VydmljZRJBCghDcmVhdGVWbRIYLmtpbG4udjEuQ3JlYXRlVm1SZXF1ZXN0Ghkua2lsbi52MS5DcmVhdGVWbVJlc3BvbnNlMAESPAoHU3RhcnRWbRIXLmtpbG4udjEuU3RhcnRWbVJlcXVlc3QaGC5raWxuLnYxLlN0YXJ0Vm1SZXNwb25zZRI5CgZTdG9wVm0SFi5raWxuLnYxLlN0b3BWbVJlcXVlc3QaFy5raWxuLnYxLlN0b3BWbVJlc3BvbnNlEkIKCVJlc3RhcnRWbRIZLmtpbG4udjEuUmVzdGFydFZtUmVxdWVzdBoaLmtpbG4udjEuUmVzdGFydFZtUmVzcG9uc2USOQoGS2lsbFZtEhYua2lsbi52MS5LaWxsVm1SZXF1ZXN0Ghcua2lsbi52MS5LaWxsVm1SZXNwb25zZRI8CgdQYXVzZVZtEhcua2lsbi52MS5QYXVzZVZtUmVxdWVzdBoYLmtpbG4udjEuUGF1c2VWbVJlc3BvbnNlEkIKCVVucGF1c2VWbRIZLmtpbG4udjEuVW5wYXVzZVZtUmVxdWVzdBoaLmtpbG4udjEuVW5wYXVzZVZtUmVzcG9uc2USPwoIVXBkYXRlVm0SGC5raWxuLnYxLlVwZGF0ZVZtUmVxdWVzdBoZLmtpbG4udjEuVXBkYXRlVm1SZXNwb25zZRI/CghSZW1vdmVWbRIYLmtpbG4udjEuUmVtb3ZlVm1SZXF1ZXN0Ghkua2lsbi52MS5SZW1vdmVWbVJlc3BvbnNlEjwKB0xpc3RWbXMSFy5raWxuLnYxLkxpc3RWbXNSZXF1ZXN0Ghgua2lsbi52MS5MaXN0Vm1zUmVzcG9uc2USNgoFR2V0Vm0SFS5raWxuLnYxLkdldFZtUmVxdWVzdBoWLmtpbG4udjEuR2V0Vm1SZXNwb25zZRI5CgZXYWl0Vm0SFi5raWxuLnYxLldhaXRWbVJlcXVlc3QaFy5raWxuLnYxLldhaXRWbVJlc3BvbnNlEjUKBExvZ3MSFC5raWxuLnYxLkxvZ3NSZXF1ZXN0GhUua2lsbi52MS5Mb2dzUmVzcG9uc2UwARI3CgRFeGVjEhQua2lsbi52MS5FeGVjUmVxdWVzdBoVLmtpbG4udjEuRXhlY1Jlc3BvbnNlKAEwARI9CgZBdHRhY2gSFi5raWxuLnYxLkF0dGFjaFJlcXVlc3QaFy5raWxuLnYxLkF0dGFjaFJlc3BvbnNlKAEwARJKCgtSZWFkQXJjaGl2ZRIbLmtpbG4udjEuUmVhZEFyY2hpdmVSZXF1ZXN0Ghwua2lsbi52MS5SZWFkQXJjaGl2ZVJlc3BvbnNlMAESTQoMV3JpdGVBcmNoaXZlEhwua2lsbi52MS5Xcml0ZUFyY2hpdmVSZXF1ZXN0Gh0ua2lsbi52MS5Xcml0ZUFyY2hpdmVSZXNwb25zZSgBEj8KCFN0YXRQYXRoEhgua2lsbi52MS5TdGF0UGF0aFJlcXVlc3QaGS5raWxuLnYxLlN0YXRQYXRoUmVzcG9uc2USUAoNTGlzdERpcmVjdG9yeRIdLmtpbG4udjEuTGlzdERpcmVjdG9yeVJlcXVlc3QaHi5raWxuLnYxLkxpc3REaXJlY3RvcnlSZXNwb25zZTABEk4KDU1ha2VEaXJlY3RvcnkSHS5raWxuLnYxLk1ha2VEaXJlY3RvcnlSZXF1ZXN0Gh4ua2lsbi52MS5NYWtlRGlyZWN0b3J5UmVzcG9uc2USRQoKUmVtb3ZlUGF0aBIaLmtpbG4udjEuUmVtb3ZlUGF0aFJlcXVlc3QaGy5raWxuLnYxLlJlbW92ZVBhdGhSZXNwb25zZRJFCgpSZW5hbWVQYXRoEhoua2lsbi52MS5SZW5hbWVQYXRoUmVxdWVzdBobLmtpbG4udjEuUmVuYW1lUGF0aFJlc3BvbnNlEkQKCVdhdGNoUGF0aBIZLmtpbG4udjEuV2F0Y2hQYXRoUmVxdWVzdBoaLmtpbG4udjEuV2F0Y2hQYXRoUmVzcG9uc2UwARI4CgVTdGF0cxIVLmtpbG4udjEuU3RhdHNSZXF1ZXN0GhYua2lsbi52MS5TdGF0c1Jlc3BvbnNlMAESPAoHQWRkUG9ydBIXLmtpbG4udjEuQWRkUG9ydFJlcXVlc3QaGC5raWxuLnYxLkFkZFBvcnRSZXNwb25zZRJFCgpSZW1vdmVQb3J0Ehoua2lsbi52MS5SZW1vdmVQb3J0UmVxdWVzdBobLmtpbG4udjEuUmVtb3ZlUG9ydFJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_kiln_v1_types]);
 
 /**
  * @generated from message kiln.v1.CreateVmRequest
@@ -2198,6 +2198,8 @@ export const ReadArchiveResponseSchema: GenMessage<ReadArchiveResponse, {jsonTyp
   messageDesc(file_kiln_v1_vm, 44);
 
 /**
+ * Of a VM that does not run the archive is kept, and unpacked at its next start before the program begins.
+ *
  * @generated from message kiln.v1.WriteArchiveStart
  */
 export type WriteArchiveStart = Message<"kiln.v1.WriteArchiveStart"> & {
@@ -2207,6 +2209,8 @@ export type WriteArchiveStart = Message<"kiln.v1.WriteArchiveStart"> & {
   vm: string;
 
   /**
+   * must exist; with `copy` any path
+   *
    * @generated from field: string directory = 2;
    */
   directory: string;
@@ -2215,9 +2219,18 @@ export type WriteArchiveStart = Message<"kiln.v1.WriteArchiveStart"> & {
    * @generated from field: bool keep_owner = 3;
    */
   keepOwner: boolean;
+
+  /**
+   * absent: the archive is unpacked in the directory as it is
+   *
+   * @generated from field: kiln.v1.CopySource copy = 4;
+   */
+  copy?: CopySource | undefined;
 };
 
 /**
+ * Of a VM that does not run the archive is kept, and unpacked at its next start before the program begins.
+ *
  * @generated from message kiln.v1.WriteArchiveStart
  */
 export type WriteArchiveStartJson = {
@@ -2227,6 +2240,8 @@ export type WriteArchiveStartJson = {
   vm?: string;
 
   /**
+   * must exist; with `copy` any path
+   *
    * @generated from field: string directory = 2;
    */
   directory?: string;
@@ -2235,6 +2250,13 @@ export type WriteArchiveStartJson = {
    * @generated from field: bool keep_owner = 3;
    */
   keepOwner?: boolean;
+
+  /**
+   * absent: the archive is unpacked in the directory as it is
+   *
+   * @generated from field: kiln.v1.CopySource copy = 4;
+   */
+  copy?: CopySourceJson;
 };
 
 /**
@@ -2243,6 +2265,67 @@ export type WriteArchiveStartJson = {
  */
 export const WriteArchiveStartSchema: GenMessage<WriteArchiveStart, {jsonType: WriteArchiveStartJson}> = /*@__PURE__*/
   messageDesc(file_kiln_v1_vm, 45);
+
+/**
+ * `directory` is then the target of a copy by docker cp's rules, which are applied when the archive is unpacked. The
+ * first part of every name in the archive stands for the source.
+ *
+ * @generated from message kiln.v1.CopySource
+ */
+export type CopySource = Message<"kiln.v1.CopySource"> & {
+  /**
+   * what the copy is called in a directory; may be empty with `contents`
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: bool is_directory = 2;
+   */
+  isDirectory: boolean;
+
+  /**
+   * "SOURCE/.": into a directory go only the contents
+   *
+   * @generated from field: bool contents = 3;
+   */
+  contents: boolean;
+};
+
+/**
+ * `directory` is then the target of a copy by docker cp's rules, which are applied when the archive is unpacked. The
+ * first part of every name in the archive stands for the source.
+ *
+ * @generated from message kiln.v1.CopySource
+ */
+export type CopySourceJson = {
+  /**
+   * what the copy is called in a directory; may be empty with `contents`
+   *
+   * @generated from field: string name = 1;
+   */
+  name?: string;
+
+  /**
+   * @generated from field: bool is_directory = 2;
+   */
+  isDirectory?: boolean;
+
+  /**
+   * "SOURCE/.": into a directory go only the contents
+   *
+   * @generated from field: bool contents = 3;
+   */
+  contents?: boolean;
+};
+
+/**
+ * Describes the message kiln.v1.CopySource.
+ * Use `create(CopySourceSchema)` to create a new message.
+ */
+export const CopySourceSchema: GenMessage<CopySource, {jsonType: CopySourceJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_vm, 46);
 
 /**
  * @generated from message kiln.v1.WriteArchiveRequest
@@ -2286,7 +2369,7 @@ export type WriteArchiveRequestJson = {
  * Use `create(WriteArchiveRequestSchema)` to create a new message.
  */
 export const WriteArchiveRequestSchema: GenMessage<WriteArchiveRequest, {jsonType: WriteArchiveRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 46);
+  messageDesc(file_kiln_v1_vm, 47);
 
 /**
  * @generated from message kiln.v1.WriteArchiveResponse
@@ -2301,6 +2384,13 @@ export type WriteArchiveResponse = Message<"kiln.v1.WriteArchiveResponse"> & {
    * @generated from field: uint64 bytes = 2;
    */
   bytes: bigint;
+
+  /**
+   * kept for the VM's next start; nothing is counted yet
+   *
+   * @generated from field: bool pending = 3;
+   */
+  pending: boolean;
 };
 
 /**
@@ -2316,6 +2406,13 @@ export type WriteArchiveResponseJson = {
    * @generated from field: uint64 bytes = 2;
    */
   bytes?: string;
+
+  /**
+   * kept for the VM's next start; nothing is counted yet
+   *
+   * @generated from field: bool pending = 3;
+   */
+  pending?: boolean;
 };
 
 /**
@@ -2323,7 +2420,7 @@ export type WriteArchiveResponseJson = {
  * Use `create(WriteArchiveResponseSchema)` to create a new message.
  */
 export const WriteArchiveResponseSchema: GenMessage<WriteArchiveResponse, {jsonType: WriteArchiveResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 47);
+  messageDesc(file_kiln_v1_vm, 48);
 
 /**
  * @generated from message kiln.v1.StatPathRequest
@@ -2360,7 +2457,7 @@ export type StatPathRequestJson = {
  * Use `create(StatPathRequestSchema)` to create a new message.
  */
 export const StatPathRequestSchema: GenMessage<StatPathRequest, {jsonType: StatPathRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 48);
+  messageDesc(file_kiln_v1_vm, 49);
 
 /**
  * @generated from message kiln.v1.StatPathResponse
@@ -2441,7 +2538,7 @@ export type StatPathResponseJson = {
  * Use `create(StatPathResponseSchema)` to create a new message.
  */
 export const StatPathResponseSchema: GenMessage<StatPathResponse, {jsonType: StatPathResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 49);
+  messageDesc(file_kiln_v1_vm, 50);
 
 /**
  * A path is text, or where it is not UTF-8 its bytes, which count where there are any.
@@ -2492,7 +2589,7 @@ export type ListDirectoryRequestJson = {
  * Use `create(ListDirectoryRequestSchema)` to create a new message.
  */
 export const ListDirectoryRequestSchema: GenMessage<ListDirectoryRequest, {jsonType: ListDirectoryRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 50);
+  messageDesc(file_kiln_v1_vm, 51);
 
 /**
  * @generated from message kiln.v1.ListDirectoryResponse
@@ -2519,7 +2616,7 @@ export type ListDirectoryResponseJson = {
  * Use `create(ListDirectoryResponseSchema)` to create a new message.
  */
 export const ListDirectoryResponseSchema: GenMessage<ListDirectoryResponse, {jsonType: ListDirectoryResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 51);
+  messageDesc(file_kiln_v1_vm, 52);
 
 /**
  * @generated from message kiln.v1.DirectoryEntry
@@ -2628,7 +2725,7 @@ export type DirectoryEntryJson = {
  * Use `create(DirectoryEntrySchema)` to create a new message.
  */
 export const DirectoryEntrySchema: GenMessage<DirectoryEntry, {jsonType: DirectoryEntryJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 52);
+  messageDesc(file_kiln_v1_vm, 53);
 
 /**
  * @generated from message kiln.v1.MakeDirectoryRequest
@@ -2723,7 +2820,7 @@ export type MakeDirectoryRequestJson = {
  * Use `create(MakeDirectoryRequestSchema)` to create a new message.
  */
 export const MakeDirectoryRequestSchema: GenMessage<MakeDirectoryRequest, {jsonType: MakeDirectoryRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 53);
+  messageDesc(file_kiln_v1_vm, 54);
 
 /**
  * @generated from message kiln.v1.MakeDirectoryResponse
@@ -2750,7 +2847,7 @@ export type MakeDirectoryResponseJson = {
  * Use `create(MakeDirectoryResponseSchema)` to create a new message.
  */
 export const MakeDirectoryResponseSchema: GenMessage<MakeDirectoryResponse, {jsonType: MakeDirectoryResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 54);
+  messageDesc(file_kiln_v1_vm, 55);
 
 /**
  * @generated from message kiln.v1.RemovePathRequest
@@ -2825,7 +2922,7 @@ export type RemovePathRequestJson = {
  * Use `create(RemovePathRequestSchema)` to create a new message.
  */
 export const RemovePathRequestSchema: GenMessage<RemovePathRequest, {jsonType: RemovePathRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 55);
+  messageDesc(file_kiln_v1_vm, 56);
 
 /**
  * @generated from message kiln.v1.RemovePathResponse
@@ -2844,7 +2941,7 @@ export type RemovePathResponseJson = {
  * Use `create(RemovePathResponseSchema)` to create a new message.
  */
 export const RemovePathResponseSchema: GenMessage<RemovePathResponse, {jsonType: RemovePathResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 56);
+  messageDesc(file_kiln_v1_vm, 57);
 
 /**
  * @generated from message kiln.v1.RenamePathRequest
@@ -2925,7 +3022,7 @@ export type RenamePathRequestJson = {
  * Use `create(RenamePathRequestSchema)` to create a new message.
  */
 export const RenamePathRequestSchema: GenMessage<RenamePathRequest, {jsonType: RenamePathRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 57);
+  messageDesc(file_kiln_v1_vm, 58);
 
 /**
  * @generated from message kiln.v1.RenamePathResponse
@@ -2944,7 +3041,7 @@ export type RenamePathResponseJson = {
  * Use `create(RenamePathResponseSchema)` to create a new message.
  */
 export const RenamePathResponseSchema: GenMessage<RenamePathResponse, {jsonType: RenamePathResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 58);
+  messageDesc(file_kiln_v1_vm, 59);
 
 /**
  * @generated from message kiln.v1.WatchPathRequest
@@ -3001,7 +3098,7 @@ export type WatchPathRequestJson = {
  * Use `create(WatchPathRequestSchema)` to create a new message.
  */
 export const WatchPathRequestSchema: GenMessage<WatchPathRequest, {jsonType: WatchPathRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 59);
+  messageDesc(file_kiln_v1_vm, 60);
 
 /**
  * @generated from message kiln.v1.WatchPathResponse
@@ -3042,7 +3139,7 @@ export type WatchPathResponseJson = {
  * Use `create(WatchPathResponseSchema)` to create a new message.
  */
 export const WatchPathResponseSchema: GenMessage<WatchPathResponse, {jsonType: WatchPathResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 60);
+  messageDesc(file_kiln_v1_vm, 61);
 
 /**
  * @generated from message kiln.v1.FileEvent
@@ -3135,7 +3232,7 @@ export type FileEventJson = {
  * Use `create(FileEventSchema)` to create a new message.
  */
 export const FileEventSchema: GenMessage<FileEvent, {jsonType: FileEventJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 61);
+  messageDesc(file_kiln_v1_vm, 62);
 
 /**
  * @generated from message kiln.v1.StatsRequest
@@ -3172,7 +3269,7 @@ export type StatsRequestJson = {
  * Use `create(StatsRequestSchema)` to create a new message.
  */
 export const StatsRequestSchema: GenMessage<StatsRequest, {jsonType: StatsRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 62);
+  messageDesc(file_kiln_v1_vm, 63);
 
 /**
  * @generated from message kiln.v1.VmStats
@@ -3311,7 +3408,7 @@ export type VmStatsJson = {
  * Use `create(VmStatsSchema)` to create a new message.
  */
 export const VmStatsSchema: GenMessage<VmStats, {jsonType: VmStatsJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 63);
+  messageDesc(file_kiln_v1_vm, 64);
 
 /**
  * @generated from message kiln.v1.StatsResponse
@@ -3348,7 +3445,7 @@ export type StatsResponseJson = {
  * Use `create(StatsResponseSchema)` to create a new message.
  */
 export const StatsResponseSchema: GenMessage<StatsResponse, {jsonType: StatsResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 64);
+  messageDesc(file_kiln_v1_vm, 65);
 
 /**
  * @generated from message kiln.v1.AddPortRequest
@@ -3385,7 +3482,7 @@ export type AddPortRequestJson = {
  * Use `create(AddPortRequestSchema)` to create a new message.
  */
 export const AddPortRequestSchema: GenMessage<AddPortRequest, {jsonType: AddPortRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 65);
+  messageDesc(file_kiln_v1_vm, 66);
 
 /**
  * @generated from message kiln.v1.AddPortResponse
@@ -3412,7 +3509,7 @@ export type AddPortResponseJson = {
  * Use `create(AddPortResponseSchema)` to create a new message.
  */
 export const AddPortResponseSchema: GenMessage<AddPortResponse, {jsonType: AddPortResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 66);
+  messageDesc(file_kiln_v1_vm, 67);
 
 /**
  * @generated from message kiln.v1.RemovePortRequest
@@ -3449,7 +3546,7 @@ export type RemovePortRequestJson = {
  * Use `create(RemovePortRequestSchema)` to create a new message.
  */
 export const RemovePortRequestSchema: GenMessage<RemovePortRequest, {jsonType: RemovePortRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 67);
+  messageDesc(file_kiln_v1_vm, 68);
 
 /**
  * @generated from message kiln.v1.RemovePortResponse
@@ -3468,7 +3565,7 @@ export type RemovePortResponseJson = {
  * Use `create(RemovePortResponseSchema)` to create a new message.
  */
 export const RemovePortResponseSchema: GenMessage<RemovePortResponse, {jsonType: RemovePortResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_vm, 68);
+  messageDesc(file_kiln_v1_vm, 69);
 
 /**
  * @generated from enum kiln.v1.OutputStream

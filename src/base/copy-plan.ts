@@ -1,7 +1,7 @@
 // Where a copy lands: Docker's rules of `docker cp`, as pure functions. Both directions and VM to VM use them.
 
 import { posix } from "node:path";
-import { Code, KilnError } from "../base/errors.js";
+import { Code, KilnError } from "./errors.js";
 
 /** What is copied. */
 export interface CopySource {

@@ -12,7 +12,7 @@ import {
   type RawHeader,
   renameTarHeader,
   type TarEntry,
-} from "../base/tar-format.js";
+} from "./tar-format.js";
 
 /** An entry and its data. The data must be read, or left, before the next entry is asked for. */
 export interface TarMember {

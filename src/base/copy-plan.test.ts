@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { KilnError } from "../base/errors.js";
 import { baseName, type CopyTarget, cleanPath, parentName, planCopy, renameRoot } from "./copy-plan.js";
+import { KilnError } from "./errors.js";
 
 /** `lands`: the plan's directory and name, or the reason of the refusal. */
 type Row = readonly [

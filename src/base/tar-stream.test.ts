@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { hasReason, KilnError } from "../base/errors.js";
-import { encodeTarHeader, paddingOf, parseTarHeader, type TarEntry } from "../base/tar-format.js";
+import { hasReason, KilnError } from "./errors.js";
+import { encodeTarHeader, paddingOf, parseTarHeader, type TarEntry } from "./tar-format.js";
 import { readTar, renameTar, TAR_END } from "./tar-stream.js";
 
 function archiveOf(members: readonly (Partial<TarEntry> & { name: string; content?: Uint8Array })[]): Buffer {
