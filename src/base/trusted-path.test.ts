@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { chmod, mkdir, mkdtemp, rm, stat, symlink } from "node:fs/promises";
+import { chmod, chown, mkdir, mkdtemp, rm, stat, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { hasReason } from "./errors.js";
-import { type Facts, faultOf, makeTrustedDirectory, requireTrusted } from "./trusted-path.js";
+import { type Facts, faultOf, makeTrustedDirectory, outsideUser, requireTrusted } from "./trusted-path.js";
 
 const SOCKET = 0o140000;
 const ALICE = { uid: 1000, gid: 1000 };
@@ -88,5 +88,35 @@ describe("trusted paths", () => {
     await assert.rejects(requireTrusted(`${join(root, "short")}/../beside`), (error) =>
       hasReason(error, "unsafe-path"),
     );
+  });
+
+  const skip = process.getuid?.() === 0 ? false : "only root can give a file to somebody";
+  it("take the host's root for root inside a user namespace, where nobody else can have put it there", {
+    skip,
+  }, async () => {
+    const OUTSIDE = 65_534;
+    const inside = { ...ROOT, outside: OUTSIDE };
+    const trusts = (path: string, self: typeof ROOT) =>
+      requireTrusted(path, self).catch((error) => !hasReason(error, "unsafe-path"));
+    const path = join(root, "etc/kiln");
+    await mkdir(path, { recursive: true });
+    for (const part of [path, join(root, "etc")]) await chown(part, OUTSIDE, OUTSIDE);
+    assert.equal(await trusts(path, inside), true);
+    assert.equal(await trusts(path, ROOT), false, "outside it is a user as any other");
+    await chmod(join(root, "etc"), 0o1777);
+    assert.equal(await trusts(path, inside), false, "a neighbour may have put it there");
+    await chmod(join(root, "etc"), 0o755);
+    await chmod(path, 0o777);
+    assert.equal(await trusts(path, inside), false, "all may write it");
+  });
+});
+
+describe("outsideUser", () => {
+  it("is the overflow number where the namespace has no such user of its own", () => {
+    assert.equal(outsideUser("65534\n", "         0          0 4294967295\n"), undefined);
+    assert.equal(outsideUser("65534\n", "         0       1000          1\n"), 65_534);
+    assert.equal(outsideUser("65534\n", "0 1000 1\n1 100000 65533\n"), 65_534);
+    assert.equal(outsideUser("65534\n", "0 1000 1\n1 100000 65534\n"), undefined);
+    assert.equal(outsideUser("", ""), undefined);
   });
 });

@@ -3,7 +3,7 @@
 // the same for the native part of the client; test/contract/front-trust.test.ts holds both to one table.
 
 import type { Stats } from "node:fs";
-import { lstat, mkdir, readlink } from "node:fs/promises";
+import { lstat, mkdir, readFile, readlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { Code, errnoOf, KilnError } from "./errors.js";
 
@@ -16,6 +16,8 @@ const STICKY = 0o1000;
 export interface Self {
   readonly uid: number;
   readonly gid: number;
+  /** The number that users outside this user namespace have here; asked of the kernel where it is not given. */
+  readonly outside?: number;
 }
 
 export function thisUser(): Self {
@@ -75,6 +77,35 @@ export async function requireTrusted(path: string, self: Self = thisUser()): Pro
   return true;
 }
 
+/**
+ * The number by which a user namespace shows everybody whom it does not know, the host's root and its neighbours alike;
+ * undefined where that number is a user of its own, as in the host's first namespace. Pure.
+ *
+ * @param overflow text of /proc/sys/kernel/overflowuid
+ * @param map text of /proc/self/uid_map: first number inside, first outside, how many
+ */
+export function outsideUser(overflow: string, map: string): number | undefined {
+  const number = Number.parseInt(overflow, 10);
+  const ranges = map.split("\n").map((line) => line.trim().split(/\s+/).map(Number));
+  const isKnown = ranges.some(([first = 0, , count = 0]) => number >= first && number < first + count);
+  return isKnown || Number.isNaN(number) ? undefined : number;
+}
+
+async function readOutsideUser(): Promise<number | undefined> {
+  const read = (path: string) => readFile(path, "utf8").catch(() => "");
+  return outsideUser(await read("/proc/sys/kernel/overflowuid"), await read("/proc/self/uid_map"));
+}
+
+/**
+ * Whose a component is. Somebody from outside the user namespace is taken for root where only the owner of the directory
+ * above can have put it there: not in a sticky one, where a neighbour of the host's would look the same.
+ */
+async function ownerOf(component: string, { uid }: Stats, self: Self): Promise<number> {
+  if (uid === 0 || uid === self.uid || uid !== (self.outside ?? (await readOutsideUser()))) return uid;
+  const above = await lstat(dirname(component));
+  return (above.mode & OTHERS_WRITE) === 0 ? 0 : uid;
+}
+
 /** Undefined where it is not there. */
 async function judge(component: string, path: string, self: Self): Promise<Stats | undefined> {
   let found: Stats;
@@ -85,7 +116,8 @@ async function judge(component: string, path: string, self: Self): Promise<Stats
     throw error;
   }
   const kind = found.isSymbolicLink() ? "link" : found.isDirectory() ? "directory" : "other";
-  const why = faultOf({ uid: found.uid, gid: found.gid, mode: found.mode, kind }, self);
+  const uid = await ownerOf(component, found, self);
+  const why = faultOf({ uid, gid: found.gid, mode: found.mode, kind }, self);
   if (why !== undefined) throw unsafe(path, component, why, found);
   return found;
 }

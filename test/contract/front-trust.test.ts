@@ -163,4 +163,42 @@ describe("the client asks a kilnd behind", () => {
       }
     });
   }
+
+  // Everybody whom a user namespace does not know has one number there, the host's root and its neighbours.
+  const skip = isRoot ? false : "only root can become another user";
+  it("what the host's root owns, from another user's namespace: yes, but not in a sticky directory", {
+    skip,
+  }, async () => {
+    const namespace = [
+      "setpriv",
+      "--reuid=4321",
+      "--regid=4321",
+      "--clear-groups",
+      "unshare",
+      "-U",
+      "-r",
+      "--",
+    ];
+    const at = join(scratch, "namespace");
+    for (const directory of [at, join(at, "etc"), join(at, "tmp")]) await mkdir(directory);
+    for (const directory of ["etc", "tmp"]) await link(kilnd.socket, join(at, directory, "kiln.sock"));
+    await chmod(join(at, "tmp"), 0o1777);
+    for (const ours of [scratch, at]) await chown(ours, 4321, 4321);
+    await chmod(kilnd.socket, 0o666);
+    const ask = (command: readonly string[], directory: string): Promise<RunResult> => {
+      const host = `unix://${join(at, directory, "kiln.sock")}`;
+      const env = { PATH: process.env.PATH, HOME: at, KILN_NODE: stub };
+      return run([...namespace, ...command, "--host", host, "exec", "web", "true"], { env });
+    };
+    try {
+      const [native, typescript] = [await ask(FRONT, "etc"), await ask(TYPESCRIPT, "etc")];
+      assert.deepEqual([native.code, typescript.code], [0, 0], typescript.stderr);
+      assert.equal((await ask(FRONT, "tmp")).code, HANDED_OVER);
+      const { stderr } = await ask(TYPESCRIPT, "tmp");
+      assert.match(stderr, /tmp\/kiln\.sock can't be trusted: it belongs to user 65534/);
+    } finally {
+      await chmod(kilnd.socket, 0o600);
+      await chown(scratch, 0, 0);
+    }
+  });
 });

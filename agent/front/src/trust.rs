@@ -69,7 +69,7 @@ pub fn is_trusted(path: &str, me: Me) -> bool {
 fn judge(component: &Path, me: Me) -> Option<bool> {
     let found = component.symlink_metadata().ok()?;
     let (kind, mode) = (found.file_type(), found.mode());
-    if found.uid() != 0 && found.uid() != me.uid {
+    if found.uid() != 0 && found.uid() != me.uid && !is_outer_root(component, found.uid()) {
         return None;
     }
     if kind.is_symlink() || kind.is_socket() || (kind.is_dir() && mode & STICKY != 0) {
@@ -81,9 +81,57 @@ fn judge(component: &Path, me: Me) -> Option<bool> {
     (writers == 0).then_some(false)
 }
 
+/// Somebody from outside this user namespace is taken for root where only the owner of the directory above can have put it
+/// there: not in a sticky one, where a neighbour of the host's would look the same.
+fn is_outer_root(component: &Path, uid: u32) -> bool {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let outside = outside_user(&read("/proc/sys/kernel/overflowuid"), &read("/proc/self/uid_map"));
+    let above = component.parent().unwrap_or(component);
+    outside == Some(uid)
+        && above
+            .symlink_metadata()
+            .is_ok_and(|above| above.mode() & OTHERS_WRITE == 0)
+}
+
+/// The number by which a user namespace shows everybody whom it does not know; None where it is a user of its own.
+fn outside_user(overflow: &str, map: &str) -> Option<u32> {
+    let number: u32 = overflow.trim().parse().ok()?;
+    let is_known = map.lines().any(|line| {
+        let mut fields = line
+            .split_whitespace()
+            .map(|field| field.parse::<u32>().unwrap_or(0));
+        let (first, count) = (fields.next().unwrap_or(0), fields.nth(1).unwrap_or(0));
+        number.checked_sub(first).is_some_and(|at| at < count)
+    });
+    (!is_known).then_some(number)
+}
+
 /// The runtime directory that a login gives a user, where it is that user's alone.
 pub fn runtime_directory(uid: u32) -> Option<String> {
     let path = format!("/run/user/{uid}");
     let found = Path::new(OsStr::new(&path)).symlink_metadata().ok()?;
     (found.is_dir() && found.uid() == uid && found.mode() & 0o077 == 0).then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::outside_user;
+
+    #[test]
+    fn knows_who_is_from_outside() {
+        assert_eq!(
+            outside_user("65534\n", "         0          0 4294967295\n"),
+            None
+        );
+        assert_eq!(
+            outside_user("65534\n", "         0       1000          1\n"),
+            Some(65_534)
+        );
+        assert_eq!(
+            outside_user("65534\n", "0 1000 1\n1 100000 65533\n"),
+            Some(65_534)
+        );
+        assert_eq!(outside_user("65534\n", "0 1000 1\n1 100000 65534\n"), None);
+        assert_eq!(outside_user("", ""), None);
+    }
 }
