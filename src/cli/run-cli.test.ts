@@ -447,7 +447,8 @@ describe("kiln pull and import", () => {
     const { stdout, stderr } = await kiln(["pull", "debian:bookworm"]);
     assert.equal(stdout, "docker.io/library/debian:bookworm\n");
     assert.equal(stderr, "cdcdcdcdcdcd: Downloading\n");
-    assert.equal((await kiln(["pull", "-q", "debian"])).stderr, "");
+    const quiet = await kiln(["pull", "-q", "debian"]);
+    assert.deepEqual([quiet.stdout, quiet.stderr], ["docker.io/library/debian:bookworm\n", ""]);
   });
 
   it("read a root file system from stdin", async () => {

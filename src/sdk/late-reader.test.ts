@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { FakeKilnd } from "../../test/fixtures/fake-kilnd.js";
+import { tarOf } from "../../test/fixtures/registry/tiny-image.js";
 import { hasReason } from "../base/errors.js";
 import { Kiln } from "./kiln.js";
 import type { Vm } from "./vm.js";
@@ -194,6 +195,56 @@ describe("everything that is iterated, later", { timeout: 60_000 }, () => {
   });
 });
 
+describe("everything that is awaited once, later", { timeout: 60_000 }, () => {
+  const steps: number[] = [];
+  const onProgress = ({ current }: { current: number }) => void steps.push(current);
+  const calls: readonly [what: string, begin: () => Promise<unknown>, check: (answer: never) => void][] = [
+    [
+      "a pull with progress",
+      () => kiln.images.pull("debian:bookworm", { onProgress }),
+      (answer: { sizeBytes: number }) => {
+        assert.equal(answer.sizeBytes, 30_000_000);
+        assert.deepEqual(steps, [0, 50, 100]);
+      },
+    ],
+    [
+      "a new VM",
+      () => kiln.create("debian", { name: "late" }),
+      (answer: Vm) => assert.equal(typeof answer.id, "string"),
+    ],
+    [
+      "a kernel's build",
+      () => kiln.kernels.build({ onProgress }),
+      (answer: { kernel?: { name: string } }) => assert.equal(answer.kernel?.name, "debian"),
+    ],
+    [
+      "a kernel's import",
+      () => kiln.kernels.import("/boot/vmlinuz", { onProgress }),
+      (answer: { source: string }) => assert.equal(answer.source, "/boot/vmlinuz"),
+    ],
+  ];
+  for (const [what, begin, check] of calls)
+    it(what, async () => {
+      const answer = begin();
+      await meanwhile();
+      check((await answer) as never);
+    });
+
+  it("a file that is read", async () => {
+    kilnd.files.set("/tmp/f", { mode: 0o100644, archive: tarOf({ f: "content" }) });
+    const reading = vm.fs.readText("/tmp/f");
+    await meanwhile();
+    assert.equal(await reading, "content");
+  });
+
+  it("a file that is written", async () => {
+    const writing = vm.fs.write("/srv/f", "content");
+    await meanwhile();
+    await writing;
+    assert.ok(kilnd.archives.get("/srv")?.includes("content"));
+  });
+});
+
 describe("everything that is sent, slowly", { timeout: 60_000 }, () => {
   async function* slowly(): AsyncGenerator<Uint8Array> {
     await meanwhile();
@@ -207,6 +258,12 @@ describe("everything that is sent, slowly", { timeout: 60_000 }, () => {
     const writing = vm.fs.writeArchive("/srv", slowly());
     await meanwhile();
     assert.equal((await writing).bytes, 11);
+  });
+
+  it("an image", async () => {
+    const importing = kiln.images.import(slowly(), "mine");
+    await meanwhile();
+    assert.equal((await importing).sizeBytes, 11);
   });
 
   it("a refusal comes however slow the source is", async () => {

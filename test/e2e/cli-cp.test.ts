@@ -98,6 +98,17 @@ describe("kiln cp into a VM", () => {
     assert.equal((await stat(join(scratch, "old-again"))).mtimeMs, (await stat(old)).mtimeMs);
   });
 
+  it("keeps names that are not UTF-8, both ways", async () => {
+    const name = Buffer.from("caf\xe9", "latin1");
+    const at = (directory: string) => Buffer.concat([Buffer.from(`${join(scratch, directory)}/`), name]);
+    await mkdir(join(scratch, "latin1"));
+    await writeFile(at("latin1"), "old");
+    await cpOk("latin1", "one:/tmp/latin1");
+    assert.equal(await sh("cd /tmp/latin1; printf '%s\\n' * | od -An -tx1"), " 63 61 66 e9 0a\n");
+    await cpOk("one:/tmp/latin1", "latin1-again");
+    assert.equal(await readFile(at("latin1-again"), "utf8"), "old");
+  });
+
   it("unpacks a tar stream from stdin", async () => {
     const tar = execFileSync("tar", ["-C", join(scratch, "tree"), "-cf", "-", "."]);
     await sh("mkdir /tmp/piped");
