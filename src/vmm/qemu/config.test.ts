@@ -70,6 +70,17 @@ describe("planQemu", () => {
     ]);
   });
 
+  it("locks the disk that it writes, and none that other VMs share", () => {
+    const nodes = values(words(SPEC, HOST), "-blockdev").map(
+      (text) => JSON.parse(text) as Record<string, unknown>,
+    );
+    const locks = nodes.filter((node) => node.driver === "file").map((node) => [node.filename, node.locking]);
+    assert.deepEqual(locks, [
+      ["/disk-base", "off"],
+      ["/disk-cow", "on"],
+    ]);
+  });
+
   it("has its sockets as descriptors and names no path of the host", () => {
     const argv = words(SPEC, HOST);
     assert.deepEqual(values(argv, "-chardev"), [

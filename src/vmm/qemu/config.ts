@@ -159,8 +159,9 @@ function diskArguments(disk: DiskSpec, filename: string): string[] {
     "node-name": `file-${disk.id}`,
     filename,
     "read-only": disk.readOnly,
-    // A base is shared by many VMs (read locks go together); a cow file of a VM that still runs is refused.
-    locking: "on",
+    // A cow file of a VM that still runs is refused. What is shared and never written has no locks: any process that may
+    // read it, a VMM that was broken out of among them, could take one that keeps all other VMs from starting.
+    locking: disk.readOnly ? "off" : "on",
     aio: "threads",
     discard: disk.readOnly ? "ignore" : "unmap",
   };
