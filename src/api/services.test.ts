@@ -384,6 +384,7 @@ describe("KernelService and SystemService", () => {
     const info = await system.info({});
     assert.deepEqual([info.cpus, info.vmms[0]?.chosen, info.kernel?.name], [4, true, "debian"]);
     assert.equal(info.settings[0]?.origin, "flag");
+    assert.equal(info.pid, process.pid);
     assert.ok(info.warnings.includes("mind the gap"));
   });
 

@@ -45,6 +45,7 @@ export function createSystemService(engine: Engine, facts: DaemonFacts): Service
         dataRoot: facts.dataRoot,
         runRoot: facts.runRoot,
         socket: facts.socket,
+        pid: process.pid,
         cpus: info.cpus,
         memoryBytes: BigInt(info.memoryBytes),
         diskFreeBytes: BigInt(info.diskFreeBytes),

@@ -37,6 +37,7 @@ export function infoFromJson(json: InfoResponseJson): SystemInfo {
     dataRoot: json.dataRoot ?? "",
     runRoot: json.runRoot ?? "",
     socket: json.socket ?? "",
+    pid: json.pid ?? 0,
     cpus: json.cpus ?? 0,
     memoryBytes: numberOf(json.memoryBytes),
     diskFreeBytes: numberOf(json.diskFreeBytes),

@@ -268,6 +268,8 @@ export interface SystemInfo {
   readonly dataRoot: string;
   readonly runRoot: string;
   readonly socket: string;
+  /** Of kilnd; 0: it is older than this field. */
+  readonly pid: number;
   readonly cpus: number;
   readonly memoryBytes: number;
   readonly diskFreeBytes: number;

@@ -80,6 +80,7 @@ function daemonRows(info: SystemInfo): [string, string][] {
     ["agent", version.agentVersion],
     ["user", info.rootless ? "ordinary (rootless)" : "root"],
     ["socket", info.socket],
+    ...(info.pid === 0 ? [] : [["process", String(info.pid)] as [string, string]]),
     ["data", `${info.dataRoot} (${formatSize(info.diskFreeBytes)} free)`],
     ["run", info.runRoot],
     ["CPUs", String(info.cpus)],
