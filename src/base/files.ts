@@ -80,8 +80,33 @@ export async function exists(path: string): Promise<boolean> {
 
 /** A private directory (0700 unless told otherwise), parents included. */
 export async function makeDirectory(path: string, mode = 0o700): Promise<string> {
-  await mkdir(path, { recursive: true, mode });
+  await makeMissing(path, mode);
   return path;
+}
+
+/**
+ * Makes a directory and those above it that are missing. Not with Node's own `recursive`: where the directory above is
+ * there and mkdir(2) says ENOENT all the same, as in /proc, that tries again for ever.
+ *
+ * @returns those that were made, the uppermost first
+ */
+export async function makeMissing(path: string, mode: number): Promise<string[]> {
+  if (await makeOne(path, mode, dirname(path) !== path)) return [path];
+  if (await exists(path)) return [];
+  const above = await makeMissing(dirname(path), mode);
+  return (await makeOne(path, mode, false)) ? [...above, path] : above;
+}
+
+/** @returns false where it was there before or, if that is `tolerated`, where the directory above is missing */
+async function makeOne(path: string, mode: number, tolerated: boolean): Promise<boolean> {
+  try {
+    await mkdir(path, { mode });
+    return true;
+  } catch (error) {
+    if (tolerated && errnoOf(error) === "ENOENT") return false;
+    if (errnoOf(error) === "EEXIST" && (await stat(path)).isDirectory()) return false;
+    throw error;
+  }
 }
 
 /** Bytes free for this user on the file system of `path`. */

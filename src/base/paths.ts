@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { lstatSync } from "node:fs";
-import { isAbsolute, join } from "node:path";
+import { isAbsolute, join, resolve } from "node:path";
 
 export interface KilnPaths {
   /** Images, bases, VMs, kernels. */
@@ -24,8 +24,8 @@ export function kilnPaths(
   uid: number,
   runtime: (uid: number) => string | undefined = runtimeDirectory,
 ): KilnPaths {
-  const root = env.KILN_ROOT;
-  if (root !== undefined && root !== "") {
+  if (env.KILN_ROOT !== undefined && env.KILN_ROOT !== "") {
+    const root = resolve(env.KILN_ROOT);
     const run = join(root, "run");
     return { data: join(root, "data"), run, config: join(root, "config"), socket: socketFromEnv(env, run) };
   }

@@ -1,10 +1,17 @@
 import assert from "node:assert/strict";
-import { chmod, chown, mkdir, mkdtemp, rm, stat, symlink } from "node:fs/promises";
+import { chmod, chown, mkdir, mkdtemp, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { hasReason } from "./errors.js";
-import { type Facts, faultOf, makeTrustedDirectory, outsideUser, requireTrusted } from "./trusted-path.js";
+import { hasReason, KilnError } from "./errors.js";
+import {
+  type Facts,
+  faultOf,
+  makeTrustedDirectory,
+  outsideUser,
+  refuseSharedRoot,
+  requireTrusted,
+} from "./trusted-path.js";
 
 const SOCKET = 0o140000;
 const ALICE = { uid: 1000, gid: 1000 };
@@ -62,12 +69,55 @@ describe("trusted paths", () => {
   });
   after(() => rm(root, { recursive: true, force: true }));
 
-  it("are made for us alone where they are missing", async () => {
+  it("are made for us alone where they are missing, as root with a passage, whatever the umask", async () => {
     const path = join(root, "a/b");
     assert.equal(await requireTrusted(path), false);
-    await makeTrustedDirectory(path);
-    assert.equal((await stat(path)).mode & 0o777, 0o700);
+    const umask = process.umask(0o077);
+    await makeTrustedDirectory(path).finally(() => process.umask(umask));
+    for (const made of [path, join(root, "a")])
+      assert.equal((await stat(made)).mode & 0o7777, process.getuid?.() === 0 ? 0o711 : 0o700);
     assert.equal(await requireTrusted(path), true);
+  });
+
+  it("stay as they are where they are there already, special bits included", async () => {
+    const there = join(root, "there");
+    await mkdir(there);
+    for (const mode of [0o700, 0o1777, 0o2750]) {
+      await chmod(there, mode);
+      await makeTrustedDirectory(join(there, `x${mode}`));
+      await makeTrustedDirectory(there);
+      assert.equal((await stat(there)).mode & 0o7777, mode);
+    }
+  });
+
+  it("say at once that they can't be made: in /proc, below a file, in place of one", async () => {
+    const file = join(root, "file");
+    await writeFile(file, "");
+    for (const path of ["/proc/kiln-not-here/run", join(file, "run"), file]) {
+      await assert.rejects(makeTrustedDirectory(path), (error) => {
+        assert.ok(error instanceof KilnError);
+        assert.ok(error.message.startsWith(`make the directory ${path}: `), error.message);
+        assert.match(error.hint ?? "", /KILN_ROOT/);
+        return true;
+      });
+    }
+  });
+
+  it("are no roots of kiln's where everybody may write, sticky or not", async () => {
+    const shared = join(root, "shared-root");
+    await mkdir(shared);
+    for (const mode of [0o777, 0o1777]) {
+      await chmod(shared, mode);
+      await assert.rejects(refuseSharedRoot(shared), (error) => {
+        assert.ok(
+          hasReason(error, "unsafe-path") && (error as Error).message.startsWith(`${shared} can't be`),
+        );
+        return true;
+      });
+      assert.equal((await stat(shared)).mode & 0o7777, mode);
+    }
+    await refuseSharedRoot(root);
+    await refuseSharedRoot(join(root, "missing"));
   });
 
   it("are not made below a directory that others may write", async () => {

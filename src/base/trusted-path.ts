@@ -3,9 +3,10 @@
 // the same for the native part of the client; test/contract/front-trust.test.ts holds both to one table.
 
 import type { Stats } from "node:fs";
-import { lstat, mkdir, readFile, readlink } from "node:fs/promises";
+import { chmod, lstat, readFile, readlink, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { Code, errnoOf, KilnError } from "./errors.js";
+import { makeMissing } from "./files.js";
 
 /** As the kernel's own limit (path_resolution(7)). */
 const MOST_LINKS = 40;
@@ -123,17 +124,48 @@ async function judge(component: string, path: string, self: Self): Promise<Stats
 }
 
 /**
- * A directory of ours on a trusted way, made with mode 0700 where it is missing.
+ * A directory of ours on a trusted way. What is missing of it is made: for us alone, and for root so that the users of
+ * VMs pass through it without seeing what is in it. What is there already stays as it is.
+ *
+ * @throws KilnError permission_denied `unsafe-path`; what the system says where it can't be made
+ */
+export async function makeTrustedDirectory(path: string, self: Self = thisUser()): Promise<string> {
+  const mode = self.uid === 0 ? 0o711 : 0o700;
+  try {
+    if (await requireTrusted(path, self)) {
+      if ((await stat(path)).isDirectory()) return path;
+      throw new KilnError(Code.FailedPrecondition, "it is no directory", { reason: "not-a-directory" });
+    }
+    const made = await makeMissing(path, mode);
+    // Somebody may have been faster, in a directory that everybody may write.
+    await requireTrusted(path, self);
+    // A umask of 077 would close them.
+    for (const directory of made) await chmod(directory, mode);
+  } catch (error) {
+    if (error instanceof KilnError && error.reason === "unsafe-path") throw error;
+    throw cannotMake(path, error);
+  }
+  return path;
+}
+
+/**
+ * A root of kiln's, KILN_ROOT say, is no directory that everybody uses: not /tmp, sticky as it is.
  *
  * @throws KilnError permission_denied `unsafe-path`
  */
-export async function makeTrustedDirectory(path: string, self: Self = thisUser()): Promise<string> {
-  if (!(await requireTrusted(path, self))) {
-    await mkdir(path, { recursive: true, mode: 0o700 });
-    // Somebody may have been faster, in a directory that everybody may write.
-    await requireTrusted(path, self);
-  }
-  return path;
+export async function refuseSharedRoot(path: string): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (found === undefined || (found.mode & 0o002) === 0) return;
+  throw unsafe(path, path, "every user may change it", found);
+}
+
+function cannotMake(path: string, cause: unknown): KilnError {
+  const { code, reason, message } = KilnError.from(cause, `make the directory ${path}`);
+  return new KilnError(code, message, {
+    reason,
+    hint: "kiln needs a place where it may make directories: choose another with KILN_ROOT, XDG_RUNTIME_DIR or --data-root",
+    cause,
+  });
 }
 
 function unsafe(path: string, component: string, why: string, { uid, mode }: Stats): KilnError {

@@ -1,14 +1,13 @@
 // kilnd: wires engine, API and socket, and takes them down again. VMs are none of its children's business: they go on
 // when it ends, however it ends.
 
-import { chmod, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { createApi, type DaemonFacts } from "../api/index.js";
 import { Code, KilnError } from "../base/errors.js";
 import { makeDirectory } from "../base/files.js";
 import type { Logger } from "../base/log.js";
 import { type KilnPaths, kilnPaths } from "../base/paths.js";
-import { makeTrustedDirectory } from "../base/trusted-path.js";
+import { makeTrustedDirectory, refuseSharedRoot } from "../base/trusted-path.js";
 import { UndoStack } from "../base/undo.js";
 import {
   closedParents,
@@ -58,10 +57,10 @@ export async function startDaemon(
 async function start(config: Config, env: NodeJS.ProcessEnv, log: Logger, steps: UndoStack): Promise<string> {
   const paths = pathsOf(config, env);
   // Whoever can change one of these can be kilnd.
+  for (const path of rootsOf(paths, env)) await refuseSharedRoot(path);
   for (const path of [paths.data, paths.run, dirname(paths.socket)]) await makeTrustedDirectory(path);
-  await makeDirectory(cacheOf(paths));
-  // Kernels are built below it by a user without privileges.
-  if (process.getuid?.() === 0) await chmod(cacheOf(paths), 0o711);
+  // As root kernels are built below it by a user without privileges.
+  await makeDirectory(cacheOf(paths), process.getuid?.() === 0 ? 0o711 : 0o700);
   const warnings = await lockRoots(paths, log, steps);
 
   const host = await readHost();
@@ -73,7 +72,7 @@ async function start(config: Config, env: NodeJS.ProcessEnv, log: Logger, steps:
     host,
     log,
     settings,
-    ownership: await ownershipOf(config, paths, env),
+    ownership: await ownershipOf(config, paths),
     rooms: createRooms({
       ...roomOptions(config, paths, env, log),
       pullLimits: toPullLimits(config, settings.diskReserveBytes),
@@ -131,27 +130,30 @@ function pathsOf(config: Config, env: NodeJS.ProcessEnv): KilnPaths {
   };
 }
 
+function rootsOf({ data, run }: KilnPaths, { KILN_ROOT: root }: NodeJS.ProcessEnv): string[] {
+  return [...(root === undefined || root === "" ? [] : [root]), data, run];
+}
+
 /**
- * As root every VMM gets a user of its own, who must be able to reach the VM's files: the directories above them are
- * ours (KILN_ROOT) or somebody else's, and theirs are not touched.
+ * As root every VMM gets a user of its own, who must be able to reach the VM's files. The directories that kiln made on
+ * the way are open to passing through; one that was there before is somebody's, and is not touched.
  *
  * @throws KilnError failed_precondition `data-root-closed`
  */
-async function ownershipOf(config: Config, paths: KilnPaths, env: NodeJS.ProcessEnv): Promise<Ownership> {
+async function ownershipOf(config: Config, paths: KilnPaths): Promise<Ownership> {
   if (process.getuid?.() !== 0 || settingOf(config, "vm.users") === "root") return OWN_USER;
-  const ours = [paths.data, paths.run, ...(env.KILN_ROOT === undefined ? [] : [env.KILN_ROOT])];
-  for (const path of ours) await chmod(path, ((await stat(path)).mode & 0o777) | 0o011);
-  const closed = [...(await closedParents(paths.data)), ...(await closedParents(paths.run))];
+  const ways = [...(await closedParents(paths.data)), ...(await closedParents(paths.run))];
+  const closed = [...new Set(ways)].sort();
   if (closed.length === 0) {
     const registry = settingOf(config, "vm.user-registry") ?? USER_REGISTRY;
     return createUserPerVm(await UserRegistry.open(registry, paths.data, DEFAULT_USER_RANGE));
   }
   throw new KilnError(
     Code.FailedPrecondition,
-    `VMMs, which run as users of their own, can't enter ${[...new Set(closed)].join(", ")} on the way to their files`,
+    `VMMs, which run as users of their own, can't enter ${closed.join(", ")} on the way to their files`,
     {
       reason: "data-root-closed",
-      hint: `allow passing through (chmod o+x ${closed.at(-1)}), use another KILN_ROOT, or run VMMs as root with --vm-users=root`,
+      hint: `allow passing through (chmod o+x ${closed.join(" ")}), use another KILN_ROOT, or run VMMs as root with --vm-users=root`,
     },
   );
 }

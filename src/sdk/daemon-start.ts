@@ -8,7 +8,7 @@ import { dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { Code, KilnError } from "../base/errors.js";
 import { delay } from "../base/runtime.js";
-import { makeTrustedDirectory } from "../base/trusted-path.js";
+import { makeTrustedDirectory, refuseSharedRoot } from "../base/trusted-path.js";
 import { daemonProgram } from "./daemon-program.js";
 import { dial, isNobodyListening, unreachable } from "./host.js";
 
@@ -54,6 +54,7 @@ export async function startDaemon(socketPath: string): Promise<Socket> {
 }
 
 async function spawnDaemon(runDirectory: string): Promise<StartedDaemon> {
+  if (process.env.KILN_ROOT) await refuseSharedRoot(process.env.KILN_ROOT);
   await makeTrustedDirectory(runDirectory);
   const log = join(runDirectory, "kilnd.log");
   const logOffset = await rotate(log);

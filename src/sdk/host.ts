@@ -27,7 +27,10 @@ export function resolveHost(
   const named = host ?? (env.KILN_HOST === "" ? undefined : env.KILN_HOST);
   const socket = named === undefined ? kilnPaths(env, uid).socket : pathOfUrl(named);
   if (Buffer.byteLength(socket) > MAX_SOCKET_PATH) {
-    throw badHost(`the socket path ${socket} is longer than ${MAX_SOCKET_PATH} bytes`);
+    throw badHost(
+      `the socket path ${socket} is longer than ${MAX_SOCKET_PATH} bytes`,
+      named === undefined ? `choose a shorter ${env.KILN_ROOT ? "KILN_ROOT" : "XDG_RUNTIME_DIR"}` : undefined,
+    );
   }
   return { socket, isDefault: named === undefined };
 }
@@ -38,10 +41,13 @@ function pathOfUrl(url: string): string {
   return match[1];
 }
 
-function badHost(message: string): KilnError {
+function badHost(
+  message: string,
+  hint = "write unix:// and an absolute path, for example unix:///run/kiln/kiln.sock",
+): KilnError {
   return new KilnError(Code.InvalidArgument, message, {
     reason: "bad-host",
-    hint: "write unix:// and an absolute path, for example unix:///run/kiln/kiln.sock",
+    hint,
   });
 }
 
@@ -71,6 +77,7 @@ export function isNobodyListening(error: unknown): boolean {
 /** The error of a failed `dial`, for people. */
 export function unreachable(socketPath: string, cause: unknown): KilnError {
   if (cause instanceof KilnError) return KilnError.from(cause, "connect to kilnd");
+  if ((cause as NodeJS.ErrnoException).syscall === "lstat") return wayless(socketPath, cause);
   const denied = errnoOf(cause) === "EACCES";
   return new KilnError(
     denied ? Code.PermissionDenied : Code.Unavailable,
@@ -83,6 +90,17 @@ export function unreachable(socketPath: string, cause: unknown): KilnError {
       cause,
     },
   );
+}
+
+/** The way to the socket can't be followed: nothing is known of a kilnd there. */
+function wayless(socketPath: string, cause: unknown): KilnError {
+  const { code, reason, message } = KilnError.from(cause, `look for kilnd at ${socketPath}`);
+  const where = process.env.KILN_ROOT ? "KILN_ROOT" : "KILN_HOST or --host";
+  const why =
+    errnoOf(cause) === "EACCES"
+      ? "a directory on that way is not open to this user"
+      : "that way leads nowhere";
+  return new KilnError(code, message, { reason, hint: `${why}: name another place with ${where}`, cause });
 }
 
 function reasonOf(cause: unknown): string {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { FakeKilnd } from "../../test/fixtures/fake-kilnd.js";
 import { Code, hasReason, KilnError } from "../base/errors.js";
-import { resolveHost } from "./host.js";
+import { resolveHost, unreachable } from "./host.js";
 import { Kiln } from "./kiln.js";
 import type { Progress } from "./types.js";
 import { planVmConfig } from "./vm-options.js";
@@ -51,6 +51,31 @@ describe("Kiln.connect", () => {
       () => resolveHost(`unix:///${"x".repeat(120)}`, {}, 0),
       (error) => hasReason(error, "bad-host"),
     );
+  });
+
+  it("blames KILN_ROOT for a path that it made too long, and takes it from the working directory", () => {
+    assert.throws(
+      () => resolveHost(undefined, { KILN_ROOT: `/${"x".repeat(120)}` }, 0),
+      (error) => error instanceof KilnError && error.hint === "choose a shorter KILN_ROOT",
+    );
+    const { socket } = resolveHost(undefined, { KILN_ROOT: "own" }, 0);
+    assert.equal(socket, join(process.cwd(), "own/run/kiln.sock"));
+  });
+
+  it("speaks of the way, not of a group, where a directory on the way can't be entered", () => {
+    for (const [code, message] of [
+      ["EACCES", /open to this user.*(KILN_ROOT|KILN_HOST)/],
+      ["ENOTDIR", /leads nowhere/],
+    ] as const) {
+      const cause = Object.assign(new Error(`${code}: no, lstat '/r/x'`), {
+        code,
+        syscall: "lstat",
+        path: "/r/x",
+      });
+      const error = unreachable("/r/x/run/kiln.sock", cause);
+      assert.match(error.hint ?? "", message);
+      assert.match(error.message, /^look for kilnd at /);
+    }
   });
 
   it("takes the host of its option, then KILN_HOST, then the default", () => {

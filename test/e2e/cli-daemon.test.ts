@@ -1,16 +1,15 @@
 // kilnd on demand: started once, by whoever needs it first, and never by who only asks.
 
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { identifyProcess } from "../../src/base/processes.js";
-import { eventually, KILN, run } from "./harness.js";
+import { eventually, KILN, makeRoot, run } from "./harness.js";
 
 let root = "";
 beforeEach(async () => {
-  root = await mkdtemp(join(tmpdir(), "kd-"));
+  root = await makeRoot();
 });
 afterEach(async () => {
   for (const pid of await daemons()) await endDaemon(pid);

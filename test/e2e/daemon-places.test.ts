@@ -1,7 +1,18 @@
 // What kilnd and a client that starts one take for their own: nothing that a neighbour could have made or can change.
 
 import assert from "node:assert/strict";
-import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  chown,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -38,6 +49,19 @@ describe("kilnd", () => {
     assert.ok(stderr.includes(`${root} can't be trusted: every user may change it (owner `), stderr);
     assert.match(stderr, /^hint: .*chmod go-w/m);
     assert.deepEqual(await readdir(root), []);
+  });
+
+  it("refuses a shared root that is sticky, and a private one of somebody's that VMs' users can't enter", async () => {
+    const sticky = await directory("sticky", 0o1777);
+    assert.ok((await refusal(sticky)).includes(`${sticky} can't be trusted: every user may change it`));
+    assert.deepEqual(await readdir(sticky), []);
+    const kept: [string, number][] = [[sticky, 0o1777]];
+    if (process.getuid?.() === 0) {
+      const shut = await directory("shut", 0o700);
+      assert.match(await refusal(shut), /^hint: allow passing through \(chmod o\+x .*shut/m);
+      kept.push([shut, 0o700]);
+    }
+    for (const [path, mode] of kept) assert.equal((await stat(path)).mode & 0o7777, mode);
   });
 
   it("refuses a socket's directory and a run root that everybody may change", async () => {

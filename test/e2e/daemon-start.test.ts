@@ -3,14 +3,13 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readdir, readFile, readlink, rename, rm, stat } from "node:fs/promises";
+import { readdir, readFile, readlink, rename, rm, stat } from "node:fs/promises";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { identifyProcess } from "../../src/base/processes.js";
 import { busyboxImage } from "../fixtures/busybox-image.js";
-import { DAEMON, eventually, KILN, run, TestKiln } from "./harness.js";
+import { DAEMON, eventually, KILN, makeRoot, run, TestKiln } from "./harness.js";
 
 /** As a careless script leaves them: Node marks the near one close-on-exec and does not see the far one. */
 const STRAYS = 'exec 5</etc/passwd 200</etc/passwd; exec "$@"';
@@ -135,7 +134,7 @@ describe("kilnd", () => {
 
 describe("socket activation", () => {
   it("serves the socket that systemd passes and leaves its file alone", async () => {
-    const root = await mkdtemp(join(tmpdir(), "kt-"));
+    const root = await makeRoot();
     const path = join(root, "passed.sock");
     const listener = createServer();
     listener.listen(path);

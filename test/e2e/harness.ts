@@ -3,7 +3,18 @@
 
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { chown, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  chown,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -102,6 +113,13 @@ export interface TestKilnOptions {
   owner?: { readonly uid: number; readonly gid: number };
 }
 
+/** A new root that VMs' users can pass through, which kilnd opens for nobody. */
+export async function makeRoot(): Promise<string> {
+  const root = await mkdtemp(join(tmpdir(), "kt-"));
+  await chmod(root, 0o711);
+  return root;
+}
+
 export class TestKiln {
   readonly root: string;
   readonly env: NodeJS.ProcessEnv;
@@ -120,7 +138,7 @@ export class TestKiln {
 
   /** A fresh root with the default kernel in it and its daemon running. */
   static async start(options: TestKilnOptions = {}): Promise<TestKiln> {
-    const root = await mkdtemp(join(tmpdir(), "kt-"));
+    const root = await makeRoot();
     const kiln = new TestKiln(root, options);
     await seedKernel(join(root, "data"), options.kernel);
     for (const which of options.moreKernels ?? []) await seedKernel(join(root, "data"), which);

@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { KilnError } from "../../base/errors.js";
 import { lockInKernel } from "../../base/kernel-lock.js";
 import { kilnPaths, MAX_SOCKET_PATH } from "../../base/paths.js";
-import { makeTrustedDirectory } from "../../base/trusted-path.js";
+import { makeTrustedDirectory, refuseSharedRoot } from "../../base/trusted-path.js";
 import { formatMemory, formatSize } from "../../base/units.js";
 import { type Finding, failure, ok, warning } from "./check.js";
 
@@ -103,6 +103,7 @@ export async function checkSocket(socket: string): Promise<Finding> {
   }
   const directory = dirname(socket);
   try {
+    if (process.env.KILN_ROOT) await refuseSharedRoot(process.env.KILN_ROOT);
     await makeTrustedDirectory(directory);
     await access(directory, constants.W_OK);
     return ok("socket", socket);

@@ -6,6 +6,7 @@ import { chmod, chown, mkdir, open, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { Code, KilnError } from "../../base/errors.js";
+import { makeDirectory } from "../../base/files.js";
 import type { BuildPlaces } from "./recipe.js";
 import type { BuildUser } from "./sandbox.js";
 import { scratchPath } from "./scratch.js";
@@ -21,8 +22,8 @@ export interface WorkPlace extends BuildPlaces {
 
 /** A directory (made where missing) that the build's user passes through, whatever the umask. */
 export async function makePassage(path: string): Promise<void> {
-  await mkdir(path, { recursive: true, mode: 0o711 });
-  const mode = (await stat(path)).mode & 0o777;
+  await makeDirectory(path, 0o711);
+  const mode = (await stat(path)).mode & 0o7777;
   if ((mode & 0o011) !== 0o011) await chmod(path, mode | 0o011);
 }
 

@@ -5,7 +5,7 @@
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf } from "../../base/errors.js";
-import { exists } from "../../base/files.js";
+import { exists, makeDirectory } from "../../base/files.js";
 import { delay } from "../../base/runtime.js";
 import {
   type CgroupPlace,
@@ -71,7 +71,7 @@ async function enable(directory: string): Promise<Controller[]> {
     await writeFile(control, words);
   } catch (error) {
     if (errnoOf(error) !== "EBUSY") throw error;
-    await mkdir(join(directory, OWN), { recursive: true });
+    await makeDirectory(join(directory, OWN), 0o755);
     await writeFile(join(directory, OWN, "cgroup.procs"), String(process.pid));
     await writeFile(control, words);
   }
@@ -171,7 +171,7 @@ export class VmCgroup {
   }
 
   async #make({ directory, controllers }: Parent): Promise<void> {
-    await mkdir(directory, { recursive: true });
+    await makeDirectory(directory, 0o755);
     if (this.#limits === undefined) return;
     for (const { file, text, optional } of planLimits(this.#place.version, controllers, this.#limits)) {
       const written = writeFile(join(directory, file), text);

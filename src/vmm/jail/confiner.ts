@@ -1,9 +1,10 @@
 // Starts VMMs confined: in a jail where this host can make one, under a cgroup where it may. What can't be had is
 // refused, or told, never left out in silence.
 
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { arch } from "node:os";
 import { join } from "node:path";
+import { makeDirectory } from "../../base/files.js";
 import { planEnvironment } from "../privileges.js";
 import type { VmmRecord, VmmSpec } from "../types.js";
 import type { SpawnRequest } from "../vmm-process.js";
@@ -204,7 +205,7 @@ async function ownDevices({ spec, access }: ConfinedLaunch, argv: readonly strin
   const { closed } = access ?? { closed: [] };
   if (closed.length === 0 || spec.runAs === undefined) return argv;
   const directory = join(spec.runDirectory, OWN_DEVICES);
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await makeDirectory(directory);
   return planOwnDevices(argv, { closed, owner: spec.runAs.uid, directory });
 }
 
