@@ -1,9 +1,13 @@
 // State on disk: JSON written as temp + fsync + rename, so that a kill at any point leaves the old or the new file.
 
 import { randomBytes } from "node:crypto";
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, statfs } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { errnoOf } from "./errors.js";
+import { errnoOf, KilnError } from "./errors.js";
+import { readPlainFile } from "./plain-file.js";
+
+/** More than any file of ours has. */
+const MAX_JSON = 64 * 1024 * 1024;
 
 /** Suffix of files in the making: whatever bears it may be removed at start. */
 export const TEMP_MARK = ".tmp-";
@@ -50,9 +54,10 @@ export function writeJsonAtomic(path: string, value: unknown, options: AtomicOpt
 /** The parsed file, or undefined where there is none. Throws SyntaxError on damage: the caller says what it was. */
 export async function readJson(path: string): Promise<unknown> {
   try {
-    return JSON.parse(await readFile(path, "utf8"));
+    return JSON.parse((await readPlainFile(path, MAX_JSON)).toString("utf8"));
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return undefined;
+    if (error instanceof KilnError) throw new SyntaxError(error.message, { cause: error });
     throw error;
   }
 }

@@ -1,9 +1,10 @@
 // A small file that is kept twice: `<path>` and `<path>.bak`. Whichever of the two can be read serves, so that a
 // torn, emptied or overwritten file costs nothing. What could not be read is put aside as `<path>.damaged`.
 
-import { open, readFile, rename, rm } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import { errnoOf } from "./errors.js";
 import { type AtomicOptions, writeFileAtomic } from "./files.js";
+import { readPlainFile } from "./plain-file.js";
 
 export const COPY_SUFFIX = ".bak";
 export const DAMAGED_SUFFIX = ".damaged";
@@ -40,7 +41,7 @@ const isFull = (error: unknown): boolean => ["ENOSPC", "EDQUOT"].includes(errnoO
  */
 async function giveCopyUp(path: string): Promise<boolean> {
   const [file, copy] = await Promise.all(
-    [path, path + COPY_SUFFIX].map((name) => readFile(name).catch(() => undefined)),
+    [path, path + COPY_SUFFIX].map((name) => readPlainFile(name, MAX_BYTES).catch(() => undefined)),
   );
   if (file === undefined || copy === undefined || !file.equals(copy)) return false;
   await rm(path + COPY_SUFFIX);
@@ -123,7 +124,7 @@ interface One<T> {
 async function readOne<T>(path: string, parse: (text: string) => T | undefined): Promise<One<T>> {
   let text: string;
   try {
-    text = await readBounded(path);
+    text = (await readPlainFile(path, MAX_BYTES)).toString("utf8");
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return {};
     // A directory in its place, a bad sector: as unreadable as any other damage.
@@ -132,17 +133,6 @@ async function readOne<T>(path: string, parse: (text: string) => T | undefined):
   if (text.trim() === "") return { text: "", damage: `${path} is empty` };
   const value = parse(text);
   return value === undefined ? { text, damage: `${path} can't be understood` } : { text, value };
-}
-
-async function readBounded(path: string): Promise<string> {
-  const file = await open(path, "r");
-  try {
-    const { size } = await file.stat();
-    if (size > MAX_BYTES) throw new RangeError(`${size} bytes are no record of kiln's`);
-    return await file.readFile("utf8");
-  } finally {
-    await file.close();
-  }
 }
 
 function parseJson(text: string): unknown {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -64,6 +65,18 @@ describe("parseConfigFile", () => {
 });
 
 describe("readConfigFile", () => {
+  it("refuses a FIFO at once, whether it was named or not", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "kiln-config-"));
+    const path = join(directory, "config.toml");
+    try {
+      execFileSync("mkfifo", [path]);
+      for (const named of [true, false])
+        await assert.rejects(readConfigFile(path, named), { reason: "not-a-file" });
+    } finally {
+      await rm(directory, { recursive: true });
+    }
+  });
+
   it("misses a file that was not named, and only that", async () => {
     const directory = await mkdtemp(join(tmpdir(), "kiln-config-"));
     try {

@@ -1,11 +1,13 @@
 // Where each setting's value comes from: flags, then the environment, then config.toml, then the default. The origin
 // is kept, because "why is it so?" is the first question.
 
-import { readFile } from "node:fs/promises";
 import { parse, type TomlTable } from "smol-toml";
 import { Code, errnoOf, KilnError } from "../base/errors.js";
+import { readPlainFile } from "../base/plain-file.js";
 import { requireTrusted } from "../base/trusted-path.js";
 import { flagOf, SETTINGS, type SettingName, variableOf } from "./settings-table.js";
+
+const MAX_FILE = 1024 * 1024;
 
 export type Origin = "flag" | "environment" | "file" | "default";
 
@@ -118,14 +120,17 @@ function describeOrigin(name: SettingName, origin: Origin): string {
 export async function readConfigFile(path: string, named: boolean): Promise<Map<SettingName, string>> {
   try {
     // It names programs that kilnd runs.
-    if (await requireTrusted(path)) return parseConfigFile(await readFile(path, "utf8"), path);
+    if (await requireTrusted(path)) return parseConfigFile(await readText(path), path);
     if (!named) return new Map();
-    return parseConfigFile(await readFile(path, "utf8"), path);
+    return parseConfigFile(await readText(path), path);
   } catch (error) {
     if (!named && errnoOf(error) === "ENOENT") return new Map();
     throw KilnError.from(error, `read ${path}`);
   }
 }
+
+const readText = async (path: string): Promise<string> =>
+  (await readPlainFile(path, MAX_FILE)).toString("utf8");
 
 export function helpText(): string {
   const rows = SETTINGS.map(

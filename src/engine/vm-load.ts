@@ -2,9 +2,10 @@
 // for the look at what else lies in the VM's directory. A VM is never given up for its files: what can't be known is
 // guessed so that it can be shown, stopped and removed, and only starting it again is refused.
 
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
+import { readJson } from "../base/files.js";
 import { shortId } from "../base/ids.js";
 import { type JsonObject, type Parsed, parseVersioned } from "../base/versioned.js";
 import { listSegments } from "./log-segments.js";
@@ -105,7 +106,7 @@ export async function lastBoot(directory: string): Promise<number> {
 
 async function baseOfCow(path: string): Promise<string> {
   try {
-    const { baseDigest } = JSON.parse(await readFile(path, "utf8")) as { baseDigest?: unknown };
+    const { baseDigest } = (await readJson(path)) as { baseDigest?: unknown };
     return typeof baseDigest === "string" && KEY.test(baseDigest) ? baseDigest : "";
   } catch {
     return "";

@@ -1,9 +1,10 @@
 // Which modules a guest needs before it has a root disk, and in which order: everything below is loaded by the agent
 // from the initramfs; all other modules reach the guest on the modules disk. Refuses to know how an initramfs looks.
 
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, errnoOf, hasReason, KilnError } from "../base/errors.js";
+import { readPlainFile } from "../base/plain-file.js";
 import type { Abortable } from "../base/progress.js";
 import { type ModuleInfo, moduleName, readModuleInfo } from "./modinfo.js";
 import { detectCompression, unpack } from "./payload.js";
@@ -40,6 +41,7 @@ export type ReadModule = (name: string) => Promise<Buffer | undefined>;
 
 const MAX_MODULE = 32 * 1024 * 1024;
 const MAX_MODULES = 64;
+const MAX_LIST = 16 * 1024 * 1024;
 /** Deeper than any directory below kernel/. */
 const MAX_DEPTH = 16;
 const MODULE_FILE = /^(.+)\.ko(\.(?:gz|xz|zst))?$/;
@@ -125,7 +127,7 @@ async function readModuleFile(name: string, path: string, options: Abortable): P
   if ((await stat(path)).size > MAX_MODULE) {
     throw brokenModule(name, `its file is larger than ${MAX_MODULE} bytes`);
   }
-  const file = await readFile(path);
+  const file = await readPlainFile(path, MAX_MODULE);
   const compression = detectCompression(file);
   if (compression === undefined) return file;
   try {
@@ -144,7 +146,7 @@ function parseModule(name: string, data: Buffer): ModuleInfo {
 
 async function readFileOrEmpty(path: string): Promise<string> {
   try {
-    return await readFile(path, "utf8");
+    return (await readPlainFile(path, MAX_LIST)).toString("utf8");
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return "";
     throw error;

@@ -1,8 +1,8 @@
 // Unpacks Debian packages with dpkg-deb, which knows every compression that packages use. Needs no root: only files'
 // contents matter, not their owners.
 
-import { open } from "node:fs/promises";
 import { Code, KilnError } from "../base/errors.js";
+import { openPlainFile } from "../base/plain-file.js";
 import type { Abortable } from "../base/progress.js";
 import { runProgram } from "./program.js";
 
@@ -29,7 +29,7 @@ export async function unpackDeb(path: string, target: string, options: Abortable
 
 /** True where the file begins as a Debian package does (deb(5)). */
 export async function isDeb(path: string): Promise<boolean> {
-  const file = await open(path, "r");
+  const file = await openPlainFile(path);
   try {
     const head = Buffer.alloc(MAGIC.length);
     const { bytesRead } = await file.read(head, 0, head.length, 0);

@@ -2,10 +2,11 @@
 // directory that nobody else looks at.
 
 import { createHash } from "node:crypto";
-import { chmod, mkdir, open, readFile, stat } from "node:fs/promises";
+import { chmod, mkdir, open, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, KilnError } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
+import { readPlainFile } from "../base/plain-file.js";
 import { readBootModules } from "./boot-modules.js";
 import { invalidKernel } from "./invalid-kernel.js";
 import { type CopiedModules, checkRelease, copyModules, indexModules } from "./modules-directory.js";
@@ -90,7 +91,7 @@ async function readKernelFile(path: string): Promise<Buffer> {
   if (info.dir) throw invalidKernel("it is a directory");
   if (!info.file) throw invalidKernel("it is no regular file");
   if (size > MAX_VMLINUX) throw invalidKernel(`it is larger than ${MAX_VMLINUX} bytes`);
-  return readFile(path);
+  return readPlainFile(path, MAX_VMLINUX);
 }
 
 /** Writes the image in steps, so that kilnd goes on serving; gives its sha256. Mode 0644: any VMM uid reads it. */

@@ -1,8 +1,8 @@
 // The host's own resolver settings, as far as a guest can use them.
 
-import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { errnoOf } from "../base/errors.js";
+import { readPlainFile } from "../base/plain-file.js";
 
 export interface HostDns {
   /** In the file's order; empty where the host has none. */
@@ -19,9 +19,13 @@ const RESOLVED_UPSTREAM = "/run/systemd/resolve/resolv.conf";
 const MAX_SERVERS = 3;
 const MAX_SEARCH = 32;
 
+const MAX_FILE = 1024 * 1024;
+
+const readResolvConf = async (path: string) => (await readPlainFile(path, MAX_FILE)).toString("utf8");
+
 /** No fall-back to anybody's public resolver: a host without one has guests without one. */
 export async function readHostDns(
-  read: (path: string) => Promise<string> = (path) => readFile(path, "utf8"),
+  read: (path: string) => Promise<string> = readResolvConf,
 ): Promise<HostDns> {
   const own = parseResolvConf(await readOrEmpty(read, RESOLV_CONF));
   const onlyStub = own.servers.length > 0 && own.servers.every(isLoopback);

@@ -5,6 +5,7 @@
 import { readFile, realpath } from "node:fs/promises";
 import { isIPv4 } from "node:net";
 import { Code, KilnError } from "../base/errors.js";
+import { readPlainFile } from "../base/plain-file.js";
 
 export interface Netguard {
   /** Real path. */
@@ -12,6 +13,8 @@ export interface Netguard {
   /** The host's resolver, which the guest may ask wherever it is; undefined where the host has none with IPv4. */
   readonly resolver: string | undefined;
 }
+
+const MAX_RESOLV_CONF = 1024 * 1024;
 
 const HINT = "build it with `npm run setup`, or run the VM with --network none";
 
@@ -38,7 +41,7 @@ export function firstResolver(resolvConf: string): string | undefined {
 /** The library, and the resolver that it lets through on this host. */
 export async function prepareNetguard(path: string | undefined): Promise<Netguard> {
   const library = await findNetguard(path);
-  const resolvConf = await readFile("/etc/resolv.conf", "utf8").catch(() => "");
+  const resolvConf = await readPlainFile("/etc/resolv.conf", MAX_RESOLV_CONF).then(String, () => "");
   return { library, resolver: firstResolver(resolvConf) };
 }
 

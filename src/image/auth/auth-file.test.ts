@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdtemp, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, it } from "node:test";
-import { authFilePaths, keysFor, normaliseKey, parseAuthFile } from "./auth-file.js";
+import { authFilePaths, keysFor, normaliseKey, parseAuthFile, readAuthFile } from "./auth-file.js";
 
 const base64 = (text: string) => Buffer.from(text).toString("base64");
 const parse = (document: object) => parseAuthFile(JSON.stringify(document), "/auth.json");
@@ -32,6 +36,23 @@ describe("authFilePaths", () => {
     assert.deepEqual(authFilePaths({ ...env, REGISTRY_AUTH_FILE: "/mine" }, 7), [
       { path: "/mine", required: true },
     ]);
+  });
+});
+
+describe("readAuthFile", () => {
+  it("refuses a FIFO and an endless device at once, and knows a file that is not there", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "kiln-auth-"));
+    try {
+      execFileSync("mkfifo", [join(directory, "fifo")]);
+      await symlink("/dev/zero", join(directory, "device"));
+      for (const name of ["fifo", "device"]) {
+        const why = { reason: "invalid-auth-file", message: /is not a regular file/ };
+        await assert.rejects(readAuthFile(join(directory, name)), why);
+      }
+      assert.equal(await readAuthFile(join(directory, "nothing")), undefined);
+    } finally {
+      await rm(directory, { recursive: true });
+    }
   });
 });
 

@@ -1,10 +1,10 @@
 // The files that hold registry credentials: containers' auth.json (containers-auth.json(5)) and docker's config.json.
 // Where they lie, what they say. Never shows their content, not even in the error for a damaged one.
 
-import { open } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { Code, errnoOf, KilnError } from "../../base/errors.js";
+import { readPlainFile } from "../../base/plain-file.js";
 import { ImageReason } from "../reasons.js";
 import type { RegistryCredentials } from "../types.js";
 
@@ -59,10 +59,10 @@ export function authFilePaths(env: NodeJS.ProcessEnv, uid: number): { path: stri
 export async function readAuthFile(path: string): Promise<AuthFile | undefined> {
   let text: string;
   try {
-    text = await readBounded(path);
+    text = (await readPlainFile(path, MAX_FILE)).toString("utf8");
   } catch (error) {
     if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
-    if (error instanceof KilnError) throw error;
+    if (error instanceof KilnError) throw invalid(path, error.message);
     throw invalid(path, `it can't be read (${errnoOf(error) ?? "unknown error"})`);
   }
   return parseAuthFile(text, path);
@@ -136,17 +136,6 @@ function decodeAuth(auth: string, path: string): RegistryCredentials {
   const colon = pair.indexOf(":");
   if (colon <= 0) throw invalid(path, 'an "auth" in it is not base64 of user:password');
   return { username: pair.slice(0, colon), password: pair.slice(colon + 1).replace(/\0+$/, "") };
-}
-
-async function readBounded(path: string): Promise<string> {
-  const file = await open(path, "r");
-  try {
-    const { size } = await file.stat();
-    if (size > MAX_FILE) throw invalid(path, `it is larger than ${MAX_FILE} bytes`);
-    return await file.readFile("utf8");
-  } finally {
-    await file.close();
-  }
 }
 
 function invalid(path: string, why: string): KilnError {

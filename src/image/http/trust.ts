@@ -1,8 +1,8 @@
 // Whom TLS trusts: the machine's CA bundle, or Node's own where the machine has none, plus what hosts.toml adds.
 
-import { readFileSync } from "node:fs";
 import { createSecureContext, rootCertificates, type SecureContext } from "node:tls";
 import { Code, errnoOf, KilnError } from "../../base/errors.js";
+import { readPlainFileSync } from "../../base/plain-file.js";
 import { ImageReason } from "../reasons.js";
 
 /** TLS settings of one registry host, as hosts.toml gives them. PEM texts. */
@@ -11,6 +11,9 @@ export interface TlsSettings {
   readonly clientCertificates?: readonly { readonly cert: string; readonly key: string }[];
   readonly skipVerify?: boolean;
 }
+
+/** Debian's has 230 kB. */
+const MAX_BUNDLE = 16 * 1024 * 1024;
 
 // The bundles of Debian/Alpine, Fedora, openSUSE
 const SYSTEM_BUNDLES = [
@@ -48,7 +51,7 @@ function systemRoots(env: NodeJS.ProcessEnv): readonly string[] {
   const places = env.SSL_CERT_FILE ? [env.SSL_CERT_FILE] : SYSTEM_BUNDLES;
   for (const place of places) {
     try {
-      return [readFileSync(place, "utf8")];
+      return [readPlainFileSync(place, MAX_BUNDLE).toString("utf8")];
     } catch (error) {
       if (errnoOf(error) !== "ENOENT") throw KilnError.from(error, `read the CA bundle ${place}`);
     }

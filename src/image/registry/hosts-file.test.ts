@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
@@ -85,6 +86,19 @@ describe("loadHosts", () => {
   it("refuses an address with a password in it", () =>
     refuses('server = "https://u:p@a.example"', /with a user/));
   it("refuses another scheme", () => refuses('server = "ftp://a.example"', /http\(s\) URL/));
+  it("refuses a FIFO and an endless device, and certificates that are such, at once", async () => {
+    const file = join(directory, "first/docker.io/hosts.toml");
+    const why = { reason: "invalid-hosts-file", message: /is not a regular file/ };
+    await mkdir(dirname(file), { recursive: true });
+    execFileSync("mkfifo", [file]);
+    await assert.rejects(load(), why);
+    await rm(file);
+    await symlink("/dev/zero", file);
+    await assert.rejects(load(), why);
+    await rm(file);
+    execFileSync("mkfifo", [join(dirname(file), "ca.crt")]);
+    await assert.rejects(load(), why);
+  });
   it("refuses a certificate that is not there", () => refuses('ca = "gone.pem"', /gone\.pem does not exist/));
   it("refuses a header name that is none", () => refuses('[header]\n"a b" = "c"', /header/));
 });

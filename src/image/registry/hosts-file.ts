@@ -1,11 +1,12 @@
 // hosts.toml in containerd's layout (containerd docs/hosts.md): certs.d/<host>/hosts.toml says where a registry's images
 // may be asked for. Parses and checks; reads the certificates that it names; decides nothing about a pull.
 
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { parse as parseToml } from "smol-toml";
 import * as v from "valibot";
 import { Code, errnoOf, hasReason, KilnError } from "../../base/errors.js";
+import { readPlainFile } from "../../base/plain-file.js";
 import type { TlsSettings } from "../http/trust.js";
 import { ImageReason } from "../reasons.js";
 
@@ -177,11 +178,10 @@ async function certificatesIn(directory: string): Promise<TlsSettings | undefine
 
 async function readIfThere(path: string): Promise<string | undefined> {
   try {
-    const { size } = await stat(path);
-    if (size > MAX_FILE) throw invalid(path, `it is larger than ${MAX_FILE} bytes`);
-    return await readFile(path, "utf8");
+    return (await readPlainFile(path, MAX_FILE)).toString("utf8");
   } catch (error) {
     if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
+    if (error instanceof KilnError) throw invalid(path, error.message);
     throw KilnError.from(error, `read ${path}`);
   }
 }
