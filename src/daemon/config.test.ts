@@ -120,6 +120,13 @@ describe("mergeConfig", () => {
       (error) => hasReason(error, "bad-setting") && /--log-level/.test((error as Error).message),
     );
   });
+
+  it("takes no time that is longer than timers wait", () => {
+    assert.throws(
+      () => mergeConfig(NOTHING, { KILN_PULL_ANSWER_TIMEOUT: "30d" }, NOTHING),
+      /KILN_PULL_ANSWER_TIMEOUT.*30d/,
+    );
+  });
 });
 
 describe("toEngineSettings", () => {

@@ -22,8 +22,14 @@ function size(name: string, help: string, byDefault: string): SettingSpec {
   return { name, help, byDefault, check: (value) => void parseSize(value, name) };
 }
 
+/** Some are added up, and Node's timers take more than 24 days for one millisecond. */
+const LONGEST_MS = 7 * 24 * 3_600_000;
+
 function duration(name: string, help: string, byDefault: string): SettingSpec {
-  return { name, help, byDefault, check: (value) => void parseDuration(value, name) };
+  const check = (value: string) => {
+    if (parseDuration(value, name) > LONGEST_MS) throw badSetting(name, value, "7d is the most");
+  };
+  return { name, help, byDefault, check };
 }
 
 function count(name: string, help: string, byDefault: string): SettingSpec {

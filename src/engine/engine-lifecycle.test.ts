@@ -11,7 +11,7 @@ import {
   type World,
 } from "../../test/fixtures/fake-rooms.js";
 import { hasReason, KilnError } from "../base/errors.js";
-import { deferred } from "../base/runtime.js";
+import { deferred, LONGEST_TIMER_MS } from "../base/runtime.js";
 import type { Engine } from "./engine.js";
 import { until } from "./notifier.js";
 import type { VmConfig } from "./vm-config.js";
@@ -291,6 +291,26 @@ describe("stop and kill", () => {
     await stopping;
     assert.equal(vmm.alive, false);
     assert.deepEqual([entry.state, entry.status.exitCode, entry.status.reason], ["exited", 137, "killed"]);
+  });
+
+  it("removes by force at once, too, while a stop waits for a stubborn guest", async () => {
+    world.behaviours = [{ stubborn: true }];
+    const { entry, vmm } = await started();
+    const stopping = engine.verbs.stop(entry, { timeoutMs: 60_000 });
+    while (entry.state !== "stopping") await entry.changed.next();
+    await engine.verbs.remove(entry, true);
+    await stopping;
+    assert.deepEqual([vmm.alive, entry.removed], [false, true]);
+  });
+
+  it("waits for no longer than timers can, where it is told to wait for weeks", async () => {
+    world.behaviours = [{ stubborn: true }];
+    const { entry, vmm } = await started();
+    const stopping = engine.verbs.stop(entry, { timeoutMs: 2 ** 32 - 1 });
+    while (entry.state !== "stopping") await entry.changed.next();
+    await engine.verbs.kill(entry);
+    assert.ok(vmm.guest.calls.includes(`stop 15 ${LONGEST_TIMER_MS - 15_000}`), vmm.guest.calls.join());
+    await stopping;
   });
 
   it("kills a paused VM", async () => {

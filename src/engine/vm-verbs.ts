@@ -4,7 +4,7 @@
 import type { AgentSession } from "../agent/types.js";
 import { KilnError } from "../base/errors.js";
 import type { Abortable } from "../base/progress.js";
-import { delay } from "../base/runtime.js";
+import { delay, LONGEST_TIMER_MS } from "../base/runtime.js";
 import { fromAgent, isRefusal } from "./agent-errors.js";
 import { type EngineContext, emitVmEvent, isoNow, vmLogger } from "./context.js";
 import { hasBegun, isOver, lifetimeOver } from "./lifetime.js";
@@ -162,6 +162,7 @@ export class VmVerbs {
     entry.followers.missed = 0;
     entry.changed.notify();
     entry.takeover?.abort(killed(entry));
+    if (force) await this.#cutShort(entry);
     await this.#halted(entry, async () => {
       if (entry.removing) return;
       requireWatched(entry, "remove");
@@ -173,6 +174,13 @@ export class VmVerbs {
       }
       await removeEnded(this.#ctx, entry);
     });
+  }
+
+  /** A stop that is under way holds the lock for as long as the program may take. */
+  async #cutShort({ state, live }: VmEntry): Promise<void> {
+    if (state !== "stopping" || live === undefined) return;
+    live.asked = "kill";
+    await live.handle.kill();
   }
 
   /**
@@ -217,9 +225,11 @@ export class VmVerbs {
     if (live === undefined) return;
     if (entry.state === "running") await entry.change({ to: "stopping" });
     live.asked = why;
-    const asked = await this.#askToStop(entry, live, signal ?? entry.record.program.stopSignal, timeoutMs);
+    // What is longer than Node's timers would be over at once, again and again.
+    const limitMs = Math.min(timeoutMs, LONGEST_TIMER_MS - TIDY_END_MS);
+    const asked = await this.#askToStop(entry, live, signal ?? entry.record.program.stopSignal, limitMs);
     const stop = new AbortController();
-    const patience = asked ? timeoutMs + TIDY_END_MS : 0;
+    const patience = asked ? limitMs + TIDY_END_MS : 0;
     await Promise.race([live.ended.promise, delay(patience, stop.signal).catch(() => undefined)]);
     stop.abort();
     await live.handle.kill();
