@@ -2,6 +2,7 @@
 // kilnd, the program: flags, log, signals. What it does is in daemon.ts.
 
 import "../base/runtime.js";
+import "./fast-base64.js";
 import { join } from "node:path";
 import { Code, KilnError } from "../base/errors.js";
 import { createLogger, type Level, type Logger } from "../base/log.js";
