@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // kilnd, the program: flags, log, signals. What it does is in daemon.ts.
 
+import "./small-heap.js";
 import "../base/runtime.js";
 import "./fast-base64.js";
 import { join } from "node:path";
