@@ -44,7 +44,8 @@ await main(async () => {
     process.stdout.write(
       `\nA microVM booted, ran this and ended in ${seconds(booted)} s; all of npm start took ${seconds(started)} s.\n`,
     );
-    say(`Go on with:  npx kiln run -it --rm ${LAYOUT.replace(`${ROOT}/`, "")} bash`);
+    // The same root: its image and kernels are there, an own root would fetch Debian's kernel anew.
+    say(`Go on with:  KILN_ROOT=${root} npx kiln run -it --rm ${IMAGE} bash`);
   } finally {
     await stopDaemon(daemon);
   }

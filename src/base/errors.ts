@@ -72,8 +72,8 @@ export class KilnError extends Error {
 
   /** What JSON.stringify shows: an Error's own members would be left out. */
   toJSON(): Readonly<Record<string, unknown>> {
-    const { name, codeName, reason, message, hint, details } = this;
-    return { name, code: codeName, reason, message, ...(hint === undefined ? {} : { hint }), details };
+    const { name, code, codeName, reason, message, hint, details } = this;
+    return { name, code, codeName, reason, message, ...(hint === undefined ? {} : { hint }), details };
   }
 
   /** What console.log shows: the stack, with the code by its name. */
@@ -82,8 +82,8 @@ export class KilnError extends Error {
     options: InspectOptions,
     inspect: typeof nodeInspect,
   ): string {
-    const { codeName, reason, hint, details, cause } = this;
-    const members = { code: codeName, reason, hint, details, cause };
+    const { code, codeName, reason, hint, details, cause } = this;
+    const members = { code, codeName, reason, hint, details, cause };
     return `${this.stack ?? String(this)} ${inspect(members, options)}`;
   }
 

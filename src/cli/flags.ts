@@ -29,6 +29,8 @@ export interface ValueFlag extends FlagText {
   readonly fallback?: string;
   /** All that it may be. */
   readonly choices?: readonly string[];
+  /** Why nothing else can be chosen: the hint where it was tried. */
+  readonly why?: string;
   readonly complete?: Completion;
 }
 

@@ -103,7 +103,7 @@ function valueText(verb: string, flag: ValueFlag, token: OptionToken): string {
   // pflag takes "-e=A" as "-e A"; node:util leaves the sign in.
   const inline = token.inlineValue === true && !token.rawName.startsWith("--");
   const value = inline ? token.value.replace(/^=/, "") : token.value;
-  checkChoice(verb, token.rawName, flag.choices, value);
+  checkChoice(verb, token.rawName, flag.choices, value, flag.why);
   return value;
 }
 
@@ -112,13 +112,14 @@ function checkChoice(
   what: string,
   choices: readonly string[] | undefined,
   value: string,
+  why?: string,
 ): void {
   if (choices === undefined || choices.includes(value)) return;
   const meant = nearest(value, choices);
   throw usageError(
     verb,
     `${what} takes one of ${choices.join(", ")}, not "${value}"`,
-    meant === undefined ? undefined : `did you mean ${meant}?`,
+    meant === undefined ? why : `did you mean ${meant}?`,
   );
 }
 

@@ -9,6 +9,9 @@ import { progressFlag } from "./render/progress.js";
 import { terminalSize } from "./terminal.js";
 import { usageError } from "./usage-error.js";
 
+const ONE_NETWORK =
+  "bridges and named networks are not there yet, and a VM never shares the host's: `user` reaches out through the host, and -p lets in";
+
 /** Docker's names and letters where Docker has the thing. */
 export const runFlags = {
   "add-host": list("NAME:ADDRESS", "Add a line to the guest's /etc/hosts"),
@@ -37,8 +40,12 @@ export const runFlags = {
   lifetime: text("DURATION", "Stop the VM this long after its start: 90s, 10m, 2h", { fallback: "none" }),
   memory: text("SIZE", "Memory of the VM", { short: "m", fallback: "512m" }),
   name: text("NAME", "Name of the VM", { fallback: "two words" }),
-  network: text("MODE", "Network of the VM", { choices: ["user", "none"], fallback: "user" }),
-  net: text("MODE", "", { choices: ["user", "none"], hidden: true }),
+  network: text("MODE", "Network of the VM", {
+    choices: ["user", "none"],
+    fallback: "user",
+    why: ONE_NETWORK,
+  }),
+  net: text("MODE", "", { choices: ["user", "none"], hidden: true, why: ONE_NETWORK }),
   platform: text("OS/ARCH[/VARIANT]", "Platform of the image", { fallback: "the host's" }),
   progress: progressFlag,
   publish: list("[IP:][HOST:]VM[/udp]", "Publish a port, or a range of them", { short: "p" }),

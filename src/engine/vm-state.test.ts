@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
+import type { KilnError } from "../base/errors.js";
 import { hasReason } from "../base/errors.js";
 import {
   type Change,
@@ -110,6 +111,17 @@ describe("isLive and isEnded", () => {
 });
 
 describe("requireState", () => {
+  it("names -f where a VM that runs shall be removed, and only there", () => {
+    for (const [verb, names] of [
+      ["remove", true],
+      ["start", false],
+    ] as const)
+      assert.throws(
+        () => requireState(verb, "urn", "running", []),
+        (error) => (error as KilnError).hint?.includes("kiln rm -f") === names,
+      );
+  });
+
   it("names the verb, the VM, the state and what to do", () => {
     assert.throws(() => requireState("exec in", "urn", "paused", ["running"]), {
       message: "cannot exec in VM urn: it is paused",

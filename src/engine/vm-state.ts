@@ -162,10 +162,12 @@ export function requireState(verb: string, name: string, state: VmState, allowed
   if (allowed.includes(state)) return;
   throw new KilnError(Code.FailedPrecondition, `cannot ${verb} VM ${name}: it is ${state}`, {
     reason: `vm-${state}`,
-    hint: HINTS[state],
+    hint: verb === "remove" && isLive(state) ? REMOVE_HINT : HINTS[state],
     details: { state },
   });
 }
+
+const REMOVE_HINT = "stop it with `kiln stop` first, or remove it as it runs: `kiln rm -f`";
 
 const HINTS: Readonly<Record<VmState, string | undefined>> = {
   created: "start it with `kiln start`",

@@ -234,9 +234,9 @@ describe("what a result and an error look like", () => {
     const error: unknown = await refused.catch((reason: unknown) => reason);
     assert.ok(error instanceof KilnError);
     assert.equal(error.codeName, "not_found");
-    assert.match(inspect(error), /code: 'not_found'/);
-    const { code, reason, hint } = JSON.parse(JSON.stringify(error));
-    assert.deepEqual([code, reason, hint], ["not_found", "vm-not-found", "look"]);
+    assert.match(inspect(error), /code: 5,\s+codeName: 'not_found'/);
+    const { code, codeName, reason, hint } = JSON.parse(JSON.stringify(error));
+    assert.deepEqual([code, codeName, reason, hint], [error.code, "not_found", "vm-not-found", "look"]);
   });
 
   it("takes a string for a line of the VM's shell", async () => {

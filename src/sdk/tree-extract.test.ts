@@ -177,7 +177,7 @@ describe("extractTree", () => {
         onSkip: (path, why) => skipped.push(`${path}: ${why}`),
       },
     );
-    assert.deepEqual(skipped, ["null: char files are not copied", "pipe: fifo files are not copied"]);
+    assert.deepEqual(skipped, ["null: character devices are not copied", "pipe: FIFOs are not copied"]);
     assert.deepEqual(await readdir(target), []);
   });
 

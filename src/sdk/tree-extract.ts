@@ -24,6 +24,12 @@ import { writeSparsely } from "./sparse-file.js";
 /** PATH_MAX, without its NUL. */
 const MAX_PATH_BYTES = 4095;
 
+const WORDS: Readonly<Record<string, string>> = {
+  char: "character devices",
+  block: "block devices",
+  fifo: "FIFOs",
+};
+
 /** Options of extractTree(). */
 export interface ExtractOptions {
   /** Gives the path below the directory, bytes as latin1; undefined leaves the entry out. Default: its own name. */
@@ -82,7 +88,7 @@ class Extraction {
     if (entry.type === "symlink") return this.#addSymlink(name, entry);
     if (entry.type === "hardlink") return this.#addHardlink(name, entry);
     this.#entries--;
-    this.#options.onSkip?.(entry.name, `${entry.type} files are not copied`);
+    this.#options.onSkip?.(entry.name, `${WORDS[entry.type] ?? entry.type} are not copied`);
   }
 
   async finish(): Promise<ExtractResult> {

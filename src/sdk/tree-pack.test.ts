@@ -2,10 +2,13 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
 import { link, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { hasReason } from "../base/errors.js";
 import { readTar } from "../base/tar-stream.js";
 import { type PackOptions, packTree } from "./tree-pack.js";
 
@@ -66,6 +69,27 @@ describe("packTree of what changes", () => {
     const gone = join(scratch, "gone");
     for (const name of ["gone", undefined]) {
       await assert.rejects(packed(gone, { name }), { code: "ENOENT" });
+    }
+  });
+
+  it("fails where what was asked for is a device or a socket, and leaves a socket out of a tree", async () => {
+    const refused = (what: RegExp) => (error: unknown) =>
+      hasReason(error, "not-copyable") && what.test((error as Error).message);
+    await assert.rejects(
+      packed("/dev/zero", { name: "zero" }),
+      refused(/^copy \/dev\/zero: devices are not/),
+    );
+    const socket = join(tree, "socket");
+    const server = createServer().listen(socket);
+    try {
+      await once(server, "listening");
+      await assert.rejects(packed(socket, { name: "socket" }), refused(/: sockets are not copied/));
+      const skipped: string[] = [];
+      const onSkip = (path: string, why: string) => skipped.push(`${path}: ${why}`);
+      assert.deepEqual(await packed(tree, { name: "tree", onSkip }), ["tree directory"]);
+      assert.deepEqual(skipped, [`${socket}: sockets are not copied`]);
+    } finally {
+      server.close();
     }
   });
 

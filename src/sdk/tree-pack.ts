@@ -17,7 +17,7 @@ export interface PackOptions {
   readonly name: string | undefined;
   /** Follows `path` itself where it is a symbolic link. Links below it are copied as links. */
   readonly followLink?: boolean | undefined;
-  /** Told of what is left out: sockets. */
+  /** Told of what is left out: sockets and devices. */
   readonly onSkip?: ((path: string, why: string) => void) | undefined;
 }
 
@@ -118,7 +118,11 @@ async function childrenOf(path: Buffer, prefix: string): Promise<Pending[]> {
 async function* packNode(next: Pending, found: Found, walk: Walk): AsyncGenerator<Uint8Array, void> {
   const { path, name } = next;
   const { info, type, first, linkName, file } = found;
-  if (type === undefined) return walk.options.onSkip?.(path.toString(), "sockets are not copied");
+  if (type === undefined) {
+    const what = info.isSocket() ? "sockets" : "devices";
+    if (next.root !== undefined) throw notCopied(path.toString(), what);
+    return walk.options.onSkip?.(path.toString(), `${what} are not copied`);
+  }
   if (first !== undefined) {
     yield encodeTarHeader({ ...attributes(info, name), type: "hardlink", linkName: first });
   } else if (file === undefined) {
@@ -169,6 +173,14 @@ function typeOf(info: BigIntStats): TarType | undefined {
   if (info.isSymbolicLink()) return "symlink";
   if (info.isFIFO()) return "fifo";
   return undefined;
+}
+
+/** What was asked for itself, and not left out of more. */
+export function notCopied(path: string, what: string): KilnError {
+  return new KilnError(Code.InvalidArgument, `copy ${path}: ${what} are not copied`, {
+    reason: "not-copyable",
+    hint: "copy a file, a directory or a link; what a device or a FIFO gives can be piped through `kiln exec -i`",
+  });
 }
 
 function tooDeep(path: Buffer): KilnError {

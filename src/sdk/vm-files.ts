@@ -228,13 +228,18 @@ export class VmFiles {
     const { planCopyOut } = await import("./copy-local.js");
     const { renameRoot } = await import("../base/copy-plan.js");
     const { extractTree } = await import("./tree-extract.js");
+    const { notCopied } = await import("./tree-pack.js");
     const source = await this.source(vmPath, options);
     const plan = await planCopyOut(source, localPath);
     const archive = this.readArchive(source.path, { ...options, followLink: source.followLink });
     const extracted = await extractTree(archive, plan.directory, {
       rename: renameRoot(source.path, latin1(plan.name)),
       keepOwner: options.keepOwner,
-      onSkip: options.onSkip,
+      onSkip: (path, why) => {
+        // The only entry: it is what was asked for.
+        if (!source.isDirectory) throw notCopied(source.path, why.replace(/ are not copied$/, ""));
+        options.onSkip?.(path, why);
+      },
     });
     return { ...extracted, pending: false };
   }

@@ -87,11 +87,13 @@ function daemonRows(info: SystemInfo): [string, string][] {
     ["memory", formatMemory(info.memoryBytes)],
     ["VMs", `${info.vms} (${info.vmsRunning} running)`],
     ["images", String(info.images)],
-    [
-      "kernel",
-      kernel === undefined ? "none yet" : `${kernel.name} ${kernel.release} (${kernel.why || kernel.source})`,
-    ],
+    ["kernel", kernel === undefined ? "none yet" : kernelText(kernel)],
   ];
+}
+
+/** A kernel is mostly named after its release: once is enough. */
+export function kernelText({ name, release, why, source }: NonNullable<SystemInfo["kernel"]>): string {
+  return `${name.includes(release) ? name : `${name} ${release}`} (${why || source})`;
 }
 
 function vmmLines(info: SystemInfo): string {
