@@ -153,6 +153,33 @@ describe("system mode", () => {
     });
   });
 
+  describe("with the units of packaging/ for a user's own manager", { skip }, () => {
+    const KILN = "kiln --host unix://$XDG_RUNTIME_DIR/kiln/kiln.sock";
+    before(() => units.installForUser());
+
+    it("starts kilnd by its socket, limits VMs, and leaves them alone when kilnd is killed", async () => {
+      const [name, pid = ""] = (await units.shAsUser(`${KILN} run mine`)).split(" ");
+      assert.equal(name, "mine");
+      const place =
+        "/user.slice/user-4321.slice/user@4321.service/kiln.slice/kiln-cgroups.service/kiln-vm-mine";
+      const seen = await units.shAsUser(`
+        cat /proc/${pid}/cgroup /sys/fs/cgroup${place}/memory.max
+        stat -c '%a %U' $XDG_RUNTIME_DIR/kiln $XDG_RUNTIME_DIR/kiln/kiln.sock
+        systemctl --user kill --signal=KILL kilnd.service
+        ${KILN} ps -q
+      `);
+      assert.deepEqual(seen.split("\n"), [`0::${place}`, String(64 << 20), "700 own", "600 own", "mine"]);
+      assert.deepEqual(await units.alive([pid]), [pid]);
+    });
+
+    it("ends VMs in order, then kilnd, when the user's manager stops", async () => {
+      await units.sh("systemctl stop user@4321.service");
+      const journal = await units.sh("cat /home/own/kiln-units");
+      const lines = ["kilnd is up", "found mine again", "kilnd is up", "mine was stopped", "kilnd ends"];
+      assert.deepEqual(journal.split("\n"), lines);
+    });
+  });
+
   it("shuts it down cleanly, and up again", async () => {
     if (skip === false) await units.runVms("last");
     await kiln.ok(["stop", "-t", "90", "sys"]);

@@ -9,6 +9,7 @@ import type { TestKiln } from "./harness.js";
 const STANDINS = join(CHECKOUT, "test/fixtures/systemd-host");
 const PACKAGING = join(CHECKOUT, "packaging");
 const JOURNAL = "/var/log/kiln-units";
+const OWN_UID = 4_321;
 const KILN = "kiln --host unix:///run/kiln/kiln.sock";
 
 export class PackagedUnits {
@@ -36,6 +37,32 @@ export class PackagedUnits {
       systemctl daemon-reload
       systemctl enable --now kilnd.socket kilnd.service
     `);
+  }
+
+  /** The units of an ordinary user, `own`, whose manager runs as long as the machine. */
+  async installForUser(): Promise<void> {
+    await this.#kilnOf().ok(["cp", `${PACKAGING}/systemd/user/.`, `${this.#vm}:/usr/lib/systemd/user/`]);
+    await this.sh(`
+      useradd --create-home --uid ${OWN_UID} own
+      # What libpam-systemd tells elsewhere; it is not in this image.
+      mkdir -p /etc/systemd/system/user@.service.d
+      printf '[Service]\\nEnvironment=XDG_RUNTIME_DIR=/run/user/%%i\\n' > /etc/systemd/system/user@.service.d/place.conf
+      systemctl daemon-reload
+      systemctl start user@${OWN_UID}.service
+    `);
+    const units = "kilnd.service kilnd.socket kiln-cgroups.service kiln-vms.service kiln.slice";
+    await this.shAsUser(`
+      cd /usr/lib/systemd/user
+      systemd-analyze --user verify ${units}
+      systemctl --user enable --now kilnd.socket kilnd.service
+    `);
+  }
+
+  /** As `sh`, as that user. */
+  shAsUser(script: string): Promise<string> {
+    const who = `setpriv --reuid=${OWN_UID} --regid=${OWN_UID} --clear-groups`;
+    const env = `env HOME=/home/own XDG_RUNTIME_DIR=/run/user/${OWN_UID}`;
+    return this.sh(`${who} ${env} sh -eu <<'END'\n${script}\nEND\n`);
   }
 
   /** Runs a shell script that must succeed and gives what it prints. */
