@@ -42,6 +42,8 @@ export class AgentLink {
   #session: AgentSession | undefined;
   #loop: Promise<void> | undefined;
   #held: Promise<void> | undefined;
+  /** Why no attempt can reach it any more, as far as is known. */
+  #cutOff: unknown;
   #release: (() => void) | undefined;
 
   constructor(options: AgentLinkOptions) {
@@ -70,15 +72,14 @@ export class AgentLink {
     const timeout = AbortSignal.timeout(options.timeoutMs ?? 5_000);
     const signals = [timeout, this.#abort.signal, ...(options.signal === undefined ? [] : [options.signal])];
     try {
-      return await until(this.#changed, () => this.#session, AbortSignal.any(signals));
+      const settled = () => this.#session ?? (this.#cutOff === undefined ? undefined : CUT_OFF);
+      const session = await until(this.#changed, settled, AbortSignal.any(signals));
+      if (session !== CUT_OFF) return session;
     } catch (error) {
       options.signal?.throwIfAborted();
-      throw new KilnError(Code.Unavailable, `the agent of VM ${this.#options.name} does not answer`, {
-        reason: "agent-unreachable",
-        hint: "see `kiln logs --console`; `kiln restart` starts the VM anew",
-        cause: error,
-      });
+      throw unreachable(this.#options.name, error);
     }
+    throw lostChannel(this.#options.name, this.#cutOff);
   }
 
   /** True between `hold` and `resume`. */
@@ -138,6 +139,10 @@ export class AgentLink {
     } catch (error) {
       const why = KilnError.from(error).message;
       this.#options.log.debug("the agent can't be reached", { why });
+      if (hasReason(error, "no-such-file")) {
+        this.#cutOff = error;
+        this.#changed.notify();
+      }
       const breach = hasReason(error, "channel-garbage");
       return { steady: false, breach, silent: hasReason(error, "no-hello"), why };
     }
@@ -151,6 +156,7 @@ export class AgentLink {
 
   async #serve(session: AgentSession): Promise<string> {
     this.#session = session;
+    this.#cutOff = undefined;
     this.#changed.notify();
     this.#options.onSession(session);
     const why = await session.closed;
@@ -158,6 +164,30 @@ export class AgentLink {
     if (!this.#abort.signal.aborted) this.#options.log.debug("the agent's session ended", { why });
     return why;
   }
+}
+
+const CUT_OFF = Symbol("cut off");
+
+function unreachable(name: string, cause: unknown): KilnError {
+  return new KilnError(Code.Unavailable, `the agent of VM ${name} does not answer`, {
+    reason: "agent-unreachable",
+    hint: "see `kiln logs --console`; `kiln restart` starts the VM anew",
+    cause,
+  });
+}
+
+/** Nobody makes that socket again while the VMM lives: there is nothing to wait for. */
+function lostChannel(name: string, cause: unknown): KilnError {
+  const why = KilnError.from(cause).message;
+  return new KilnError(
+    Code.Unavailable,
+    `the agent of VM ${name} can't be reached: its channel is gone: ${why}`,
+    {
+      reason: "agent-unreachable",
+      hint: `its socket was removed from the run directory; \`kiln restart ${name}\` starts the VM anew`,
+      cause,
+    },
+  );
 }
 
 interface Attempt {

@@ -62,7 +62,25 @@ export async function runningSession(
   requireMoving(entry, verb);
   requireState(verb, entry.name, entry.state, states);
   await waitForLive(entry, signal);
-  return requireLive(entry, verb, states).link.session({ signal });
+  requireWatched(entry, verb);
+  try {
+    return await requireLive(entry, verb, states).link.session({ signal });
+  } catch (error) {
+    throw spokenTo(entry) || signal?.aborted === true ? error : unspeakable(entry, verb, error);
+  }
+}
+
+function spokenTo({ status, live }: VmEntry): boolean {
+  return status.reason !== "vmm-unreachable" || live === undefined;
+}
+
+/** Its VMM lives and was not reached since kilnd came up: its sockets may be gone. */
+function unspeakable(entry: VmEntry, verb: string, cause: unknown): KilnError {
+  return new KilnError(Code.Unavailable, `cannot ${verb} VM ${entry.name}: ${entry.status.message}`, {
+    reason: "agent-unreachable",
+    hint: `kilnd goes on trying; \`kiln restart ${entry.name}\` starts the VM anew`,
+    cause,
+  });
 }
 
 /** Waits a while for a VM whose state is live to be ours. */

@@ -10,8 +10,10 @@ import {
   startEngine,
   type World,
 } from "../../test/fixtures/fake-rooms.js";
+import { Code, KilnError } from "../base/errors.js";
 import { deferred } from "../base/runtime.js";
 import type { Engine } from "./engine.js";
+import { runningSession } from "./vm-access.js";
 import type { VmEntry } from "./vm-entry.js";
 
 let world: World;
@@ -84,6 +86,20 @@ describe("a VM that kilnd could not take over", () => {
     entry.live = live;
     await engine.verbs.kill(entry);
     assert.equal(entry.state, "exited");
+  });
+
+  it("says to an exec why its VMM can't be spoken to", async () => {
+    const { entry } = await started();
+    await entry.note({ reason: "vmm-unreachable", message: "it runs, but qmp.sock: no such file" });
+    assert.ok(entry.live);
+    const silent = new KilnError(Code.Unavailable, "no answer", { reason: "agent-unreachable" });
+    entry.live.link.session = () => Promise.reject(silent);
+    await assert.rejects(runningSession(entry, "exec in"), {
+      reason: "agent-unreachable",
+      message: `cannot exec in VM ${entry.name}: it runs, but qmp.sock: no such file`,
+    });
+    await entry.note({ reason: "", message: "" });
+    await assert.rejects(runningSession(entry, "exec in"), silent);
   });
 
   it("is killed once it is taken over", async () => {
