@@ -19,6 +19,8 @@ export interface Program extends AsyncIterable<OutputChunk> {
   /** True until it has started, where leaving it leaves nothing behind: what asks it to end ends this process. */
   readonly unstarted?: boolean;
   onStalled: ((message: string) => void) | undefined;
+  /** Told each time that kilnd goes away. */
+  onAway?: (() => void) | undefined;
 }
 
 /** What of this process the program gets. */
@@ -41,6 +43,8 @@ export type SessionEnd = "ended" | "detached";
 const PROXIED: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"];
 /** What asks a program to end. */
 const ENDING: readonly NodeJS.Signals[] = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"];
+/** By then kilnd has heard of the guest again, or has ended the call. */
+const IN_DOUBT_MS = 5_000;
 /** As Docker: who presses Ctrl-C so often wants out, whatever the program thinks. */
 const IMPATIENCE = 3;
 /** Ctrl-C, as a raw terminal gives it. */
@@ -130,18 +134,26 @@ function forwardStdin(
 
 function forwardSignals(program: Program): () => void {
   let interrupts = 0;
+  let asked: { readonly code: number; readonly at: number } | undefined;
+  // A signal that asked for the end a moment ago is lost with its connection, for all that is known.
+  program.onAway = () => {
+    if (asked !== undefined && performance.now() - asked.at < IN_DOUBT_MS) process.exit(asked.code);
+  };
   const handlers = PROXIED.map((signal): [NodeJS.Signals, () => void] => [
     signal,
     () => {
       if (signal === "SIGINT" || signal === "SIGTERM") interrupts++;
       if (interrupts >= IMPATIENCE) process.exit(130);
-      const early = program.unstarted === true && ENDING.includes(signal);
-      if (program.unreachable || early) process.exit(128 + constants.signals[signal]);
+      const code = 128 + constants.signals[signal];
+      const ends = ENDING.includes(signal);
+      if (program.unreachable || (ends && program.unstarted === true)) process.exit(code);
+      if (ends) asked = { code, at: performance.now() };
       ignoreEnd(program.kill(signal));
     },
   ]);
   for (const [signal, handler] of handlers) process.on(signal, handler);
   return () => {
+    program.onAway = undefined;
     for (const [signal, handler] of handlers) process.off(signal, handler);
   };
 }

@@ -24,6 +24,8 @@ export interface EngineSettings {
   readonly hostWatchMs: number;
   /** How often a running guest is asked for a sign of life, and how long it may take. */
   readonly pulseMs: number;
+  /** How long a guest may be silent to somebody who has sent a program a signal. */
+  readonly heardMs: number;
   /** Between attempts to speak to an agent again. */
   readonly linkPauses: LinkPauses;
   readonly takeover: TakeoverSettings;
@@ -55,6 +57,7 @@ export function defaultSettings(cpus: number): EngineSettings {
     concurrentBoots: Math.max(2, cpus),
     hostWatchMs: 10_000,
     pulseMs: 10_000,
+    heardMs: 5_000,
     linkPauses: { first: 50, longest: 10_000 },
     takeover: { atOnce: 8, attemptMs: 30_000, pauses: { first: 1_000, longest: 30_000 } },
     endGraceMs: 15_000,

@@ -9,6 +9,7 @@ import { fromAgent } from "./agent-errors.js";
 import { type EngineContext, vmLogger } from "./context.js";
 import { farewell } from "./followers.js";
 import { boundedExitCode } from "./guest-numbers.js";
+import { GuestVigil } from "./guest-vigil.js";
 import { interleave } from "./interleave.js";
 import type { LogStream } from "./log-format.js";
 import { signalNumber } from "./signals.js";
@@ -108,12 +109,17 @@ export async function* execInVm(
     call.abort();
   };
   let deaf: unknown;
-  const onSignal = () => {
-    session.ping(HEARD_MS).catch((error: unknown) => {
-      deaf = error;
+  const over = new AbortController();
+  const vigil = new GuestVigil(session, {
+    heardMs: ctx.settings.heardMs,
+    mayListen: () => entry.state !== "paused" || stallOf(entry) !== undefined,
+    onDeaf: (why) => {
+      deaf = why;
       call.abort();
-    });
-  };
+    },
+    signal: over.signal,
+  });
+  const onSignal = (name: string) => vigil.sent(name);
   if (signal?.aborted === true) leave();
   else signal?.addEventListener("abort", leave, { once: true });
   try {
@@ -130,17 +136,15 @@ export async function* execInVm(
     }
   } catch (error) {
     signal?.throwIfAborted();
-    const known = fromAgent(deaf ?? error, what);
+    const known = deaf === undefined ? fromAgent(error, what) : notHeard(entry, deaf);
     if (ask.kind === "resume" && known.code === Code.NotFound) throw notKept(entry, known);
     throw known;
   } finally {
     signal?.removeEventListener("abort", leave);
+    over.abort();
     heard.resolve();
   }
 }
-
-/** Whoever sends a signal wants the program to end: a guest that stands still must not keep them waiting for it. */
-const HEARD_MS = 5_000;
 
 /** How long the agent is tried to be told of a caller that has left; its own time ends the exec otherwise. */
 const END_EXEC_MS = 5_000;
@@ -148,6 +152,16 @@ const END_EXEC_MS = 5_000;
 function idOf(ask: ExecAsk): string {
   if (ask.kind === "resume") return ask.resume.id;
   return ask.spec.detach ? "" : ask.spec.id;
+}
+
+/** Not an outage to whoever waits: they have asked for the end. */
+function notHeard(entry: VmEntry, cause: unknown): KilnError {
+  const text = `exec in VM ${entry.name}: after a signal its guest gave no sign of life; the program may live on`;
+  return new KilnError(Code.DeadlineExceeded, text, {
+    reason: "agent-silent",
+    hint: `see \`kiln logs --console ${entry.name}\`; \`kiln kill ${entry.name}\` ends the VM`,
+    cause,
+  });
 }
 
 function notKept(entry: VmEntry, cause: KilnError): KilnError {
@@ -211,14 +225,15 @@ async function* requests(
   entry: VmEntry,
   ask: ExecAsk,
   input: AsyncIterable<ProcessInput>,
-  onSignal: () => void,
+  onSignal: (signal: string) => void,
 ): AsyncGenerator<AgentRequest> {
   if (ask.kind === "resume") yield { message: { case: "resume", value: ask.resume } };
   else yield { message: { case: "start", value: processOf(entry, ask.spec) } };
   if (ask.kind === "start" && ask.spec.detach) return;
   for await (const item of input) {
-    if (item.kind === "signal") onSignal();
-    yield { message: toAgent(item) };
+    const message = toAgent(item);
+    if (item.kind === "signal") onSignal(item.signal);
+    yield { message };
   }
 }
 

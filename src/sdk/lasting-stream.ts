@@ -69,6 +69,7 @@ export class LastingStream<Request, Response> implements ProcessWire<Response> {
   #size: InputJson | undefined;
   #away = false;
   #stalled: string | undefined;
+  onAway: (() => void) | undefined;
 
   constructor(
     open: () => WireStream<Request, Response>,
@@ -212,6 +213,7 @@ export class LastingStream<Request, Response> implements ProcessWire<Response> {
     if (this.#resumable === undefined && isGuestSilent(error)) throw error; // nothing has begun that could go on
     const outage = new Outage(what, error);
     this.#away = true;
+    this.onAway?.();
     let request = this.#words.resume(this.#place);
     for (;;) {
       await outage.pause(signal).catch((reason: unknown) => {

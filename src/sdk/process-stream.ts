@@ -32,6 +32,8 @@ export interface ProcessWire<Message> {
   messages(): AsyncGenerator<Message, void>;
   /** True while the program can't be reached. */
   readonly unreachable?: boolean;
+  /** Told when kilnd goes away. */
+  onAway?: (() => void) | undefined;
 }
 
 /** One message from kilnd, read. */
@@ -79,6 +81,11 @@ export class ProcessStream<Message, Started, Exit> implements AsyncIterable<Outp
   /** True while nothing reaches the program: kilnd is away, or the VM stands still (a full disk of the host). */
   get unreachable(): boolean {
     return this.#wire.unreachable ?? false;
+  }
+
+  /** Told each time that kilnd goes away while the program is to be gone on with. */
+  set onAway(told: (() => void) | undefined) {
+    this.#wire.onAway = told;
   }
 
   /** Resolves when kilnd says that it runs. */

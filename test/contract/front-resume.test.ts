@@ -269,6 +269,35 @@ for (const [name, command] of [
       assert.equal(first.all("signal").length, 0);
     });
 
+    it("ends by a signal that was cut off with its connection a moment ago", async () => {
+      const first = answer(async function* (call) {
+        yield started();
+        yield output("one", 3n);
+        await call.until(({ asked }) => asked.some(({ case: kind }) => kind === "signal"));
+        yield* cut();
+      });
+      const never = answer(silence);
+      const { child, ended } = start("exec", "web", "x");
+      await once(child.stdout ?? child, "data");
+      child.kill("SIGTERM");
+      assert.deepEqual(await ended, [143, "one", ""]);
+      assert.equal(first.all("signal").length, 1);
+      assert.equal(never.asked.length, 0, "it is not gone on with");
+    });
+
+    it("passes on that the guest was silent after a signal, and ends", async () => {
+      answer(async function* (call) {
+        yield started();
+        yield output("one", 3n);
+        await call.until(({ asked }) => asked.some(({ case: kind }) => kind === "signal"));
+        throw refusal(Code.DeadlineExceeded, "its guest gave no sign of life", "agent-silent", "look");
+      });
+      const { child, ended } = start("exec", "web", "x");
+      await once(child.stdout ?? child, "data");
+      child.kill("SIGTERM");
+      assert.deepEqual(await ended, [125, "one", "kiln: its guest gave no sign of life\nhint: look\n"]);
+    });
+
     for (const [signal, code] of [
       ["SIGTERM", 143],
       ["SIGINT", 130],

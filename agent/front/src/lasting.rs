@@ -74,6 +74,9 @@ impl<'a, P: Program> Lasting<'a, P> {
             if !self.can_go_on(&failed) {
                 return End::Failed(failed);
             }
+            if let Some(number) = self.reach.doubtful_end() {
+                return End::Left(128 + number);
+            }
             self.reach.away.set(true);
             attended = self.recover(failed, &mut way, &mut inputs).await;
         }

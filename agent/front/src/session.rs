@@ -2,6 +2,7 @@
 
 use rustix::io::Errno;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::call::Connection;
 use crate::inputs::{Inputs, Reach};
@@ -91,6 +92,7 @@ async fn listen<E>(
 ) -> End<E> {
     let mut interrupts = 0;
     loop {
+        let mut ending = None;
         let notice = match signals.next().await {
             // The keys are the program's. A signal that comes all the same is meant for us.
             Notice::Signal(_, number) if on_terminal => {
@@ -105,6 +107,7 @@ async fn listen<E>(
                 if reach.is_cut_off() || (reach.unheard.get() && ENDING.contains(&number)) {
                     return End::Left(128 + number);
                 }
+                ending = Some(number).filter(|number| ENDING.contains(number));
                 Input::Signal(name.to_owned())
             }
             Notice::Resized => match terminal::size() {
@@ -113,6 +116,11 @@ async fn listen<E>(
             },
         };
         // Too many at once, or none to hear them: the program has ended and its output is still on its way.
-        let _ = notices.try_send(notice);
+        let sent = notices.try_send(notice).is_ok();
+        let Some(number) = ending else { continue };
+        if !sent {
+            return End::Left(128 + number);
+        }
+        reach.ending.set(Some((number, Instant::now())));
     }
 }
