@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { baseName, type CopyTarget, cleanPath, parentName, planCopy, renameRoot } from "./copy-plan.js";
+import {
+  baseName,
+  type CopyTarget,
+  cleanPath,
+  parentName,
+  planCopy,
+  RootWitness,
+  renameRoot,
+} from "./copy-plan.js";
 import { KilnError } from "./errors.js";
 
 /** `lands`: the plan's directory and name, or the reason of the refusal. */
@@ -117,5 +125,36 @@ describe("renameRoot", () => {
     const all = [".", "./etc", "./etc/passwd", "./.hidden"];
     assert.deepEqual(all.map(renameRoot("/", undefined)), [undefined, "etc", "etc/passwd", ".hidden"]);
     assert.deepEqual(all.map(renameRoot("/", "new")), ["new", "new/etc", "new/etc/passwd", "new/.hidden"]);
+  });
+});
+
+describe("RootWitness", () => {
+  const lacksRoot = { reason: "bad-archive" };
+  const shown = (source: string, names: readonly string[]) => {
+    const witness = new RootWitness(source);
+    for (const name of names) assert.equal(witness.watch((entry) => `to ${entry}`)(name), `to ${name}`);
+    return witness;
+  };
+
+  it("refuses an archive with nothing in it, and one without its root", () => {
+    for (const source of ["/s/old", "/s/old/.", "/"])
+      assert.throws(() => shown(source, []).require(), lacksRoot);
+    assert.throws(() => shown("/s/old", ["old/a", "./old/b"]).require(), lacksRoot);
+  });
+  it("takes every spelling of the root", () => {
+    for (const name of ["old", "old/", "./old", "/old"])
+      assert.doesNotThrow(() => shown("/s/old", [name]).require());
+    assert.doesNotThrow(() => shown("/", ["./etc"]).require());
+  });
+  it("lets the reader of an archive fail at its end", async () => {
+    const read: number[] = [];
+    const archive = (async function* () {
+      yield new Uint8Array(3);
+    })();
+    const pass = async () => {
+      for await (const piece of shown("/s/old", []).guard(archive)) read.push(piece.length);
+    };
+    await assert.rejects(pass, lacksRoot);
+    assert.deepEqual(read, [3]);
   });
 });

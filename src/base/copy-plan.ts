@@ -140,3 +140,42 @@ export function renameRoot(source: string, name: string | undefined): (entry: st
     return below === "" ? name : `${name}/${below}`;
   };
 }
+
+/** Whether an archive has what was asked for: a guest that sends nothing, and says no word, has copied nothing. */
+export class RootWitness {
+  readonly #source: string;
+  #seen = false;
+
+  /** @param source clean */
+  constructor(source: string) {
+    this.#source = source;
+  }
+
+  /** The same renaming, which notes what it is asked. */
+  watch(rename: (entry: string) => string | undefined): (entry: string) => string | undefined {
+    const nameless = baseName(this.#source) === "";
+    return (entry) => {
+      const isRoot = /^(\.?\/)*[^/]*\/*$/.test(entry);
+      if (nameless || isRoot) this.#seen = true;
+      return rename(entry);
+    };
+  }
+
+  /** @throws KilnError data_loss `bad-archive` */
+  require(): void {
+    if (this.#seen) return;
+    throw new KilnError(
+      Code.DataLoss,
+      `copy ${this.#source} out of the VM: the guest sent an archive without it`,
+      {
+        reason: "bad-archive",
+      },
+    );
+  }
+
+  /** The archive, which fails at its end where it had not what was asked for. */
+  async *guard(archive: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+    yield* archive;
+    this.require();
+  }
+}

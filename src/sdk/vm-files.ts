@@ -226,14 +226,15 @@ export class VmFiles {
    */
   async copyOut(vmPath: string, localPath: string, options: CopyOptions = {}): Promise<ArchiveResult> {
     const { planCopyOut } = await import("./copy-local.js");
-    const { renameRoot } = await import("../base/copy-plan.js");
+    const { renameRoot, RootWitness } = await import("../base/copy-plan.js");
     const { extractTree } = await import("./tree-extract.js");
     const { notCopied } = await import("./tree-pack.js");
     const source = await this.source(vmPath, options);
     const plan = await planCopyOut(source, localPath);
     const archive = this.readArchive(source.path, { ...options, followLink: source.followLink });
+    const witness = new RootWitness(source.path);
     const extracted = await extractTree(archive, plan.directory, {
-      rename: renameRoot(source.path, latin1(plan.name)),
+      rename: witness.watch(renameRoot(source.path, latin1(plan.name))),
       keepOwner: options.keepOwner,
       onSkip: (path, why) => {
         // The only entry: it is what was asked for.
@@ -241,6 +242,7 @@ export class VmFiles {
         options.onSkip?.(path, why);
       },
     });
+    witness.require();
     return { ...extracted, pending: false };
   }
 
@@ -251,14 +253,15 @@ export class VmFiles {
     targetPath: string,
     options: CopyOptions = {},
   ): Promise<ArchiveResult> {
-    const { renameRoot } = await import("../base/copy-plan.js");
+    const { renameRoot, RootWitness } = await import("../base/copy-plan.js");
     const { renameTar } = await import("../base/tar-stream.js");
     const source = await this.source(path, options);
     const place = await target.targetNow(targetPath, options);
     const plan = place === undefined ? undefined : planCopy(source, place);
     const archive = this.readArchive(source.path, { ...options, followLink: source.followLink });
     const name = plan === undefined ? UNPLACED : latin1(plan.name);
-    const renamed = renameTar(archive, renameRoot(source.path, name));
+    const witness = new RootWitness(source.path);
+    const renamed = witness.guard(renameTar(archive, witness.watch(renameRoot(source.path, name))));
     if (plan === undefined) return target.#leave(targetPath, source, renamed, options);
     return target.writeArchive(plan.directory, renamed, options);
   }
