@@ -4,7 +4,7 @@ import { PassThrough } from "node:stream";
 import { Kiln } from "../sdk/index.js";
 import type { Context, Sink } from "./context.js";
 import { createStyle } from "./render/style.js";
-import { formatError } from "./report.js";
+import { formatError, formatNote } from "./report.js";
 
 /** A context and what was done to it. */
 export interface FakeWorld {
@@ -46,7 +46,7 @@ export function fakeContext(options: FakeWorldOptions = {}): FakeWorld {
       kiln ??= Kiln.connect({ host: options.host ?? "unix:///nonexistent/kiln.sock" });
       return kiln;
     },
-    note: (line) => stderr.write(`${line}\n`),
+    note: (line) => stderr.write(formatNote(line)),
     report: (error) => stderr.write(formatError(error, style)),
   };
   return {

@@ -32,7 +32,10 @@ function makeContext(globals: Globals): Context {
       kiln ??= connect(globals.host, wish);
       return kiln;
     },
-    note: (line) => stderr.write(`${line}\n`),
+    note: async (line) => {
+      const { formatNote } = await import("./report.js");
+      await stderr.write(formatNote(line));
+    },
     report: async (error) => {
       const { formatError } = await import("./report.js");
       await stderr.write(formatError(error, style, globals.debug));

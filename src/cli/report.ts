@@ -13,6 +13,11 @@ export function formatError(error: unknown, style: Style, debug = false): string
   return `${lines.join("\n")}\n`;
 }
 
+/** A line of the program's own; guests and kilnd may have a word in it. */
+export function formatNote(line: string): string {
+  return `${safeText(line)}\n`;
+}
+
 function describe(error: KilnError): string {
   const lines = [`code ${codeToString(error.code)}, reason ${error.reason}`];
   for (const [key, value] of Object.entries(error.details)) lines.push(`${key}: ${safeText(value)}`);

@@ -76,7 +76,7 @@ fn main() {
         Outcome::HandOver => package.hand_over(&args),
         Outcome::Exit { code, note } => {
             if !note.is_empty() {
-                let _ = writeln!(io::stderr(), "kiln: {note}"); // its exit code says it too
+                let _ = writeln!(io::stderr(), "kiln: {}", outcome::printable(&note)); // its exit code says it too
             }
             std::process::exit(code);
         }

@@ -50,3 +50,31 @@ pub struct Words {
     pub verb: Vec<String>,
     pub body: Bytes,
 }
+
+/// A guest's words as a terminal may have them: what could move the cursor or retitle the window is replaced, as the
+/// TypeScript CLI does (render/safe-text.ts).
+pub fn printable(text: &str) -> String {
+    let replace = |char: char| match char {
+        '\n' | '\t' => char,
+        '\r' => ' ',
+        '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            char::REPLACEMENT_CHARACTER
+        }
+        char if char.is_control() => char::REPLACEMENT_CHARACTER,
+        char => char,
+    };
+    text.replace("\r\n", "\n").chars().map(replace).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn a_guests_words_do_not_drive_the_terminal() {
+        assert_eq!(
+            printable("\u{1b}]0;pwn\u{7}\u{9b}2J\u{202e}a\tb\r\nc\rd"),
+            "\u{fffd}]0;pwn\u{fffd}\u{fffd}2J\u{fffd}a\tb\nc d"
+        );
+    }
+}
