@@ -142,7 +142,9 @@ function rootsOf({ data, run }: KilnPaths, { KILN_ROOT: root }: NodeJS.ProcessEn
  */
 async function ownershipOf(config: Config, paths: KilnPaths): Promise<Ownership> {
   if (process.getuid?.() !== 0 || settingOf(config, "vm.users") === "root") return OWN_USER;
-  const ways = [...(await closedParents(paths.data)), ...(await closedParents(paths.run))];
+  // A jail is handed its files open; only a VMM outside of kiln's jail looks for them by name.
+  const byName = settingOf(config, "jailer") !== undefined || settingOf(config, "allow-unconfined") === "yes";
+  const ways = byName ? [...(await closedParents(paths.data)), ...(await closedParents(paths.run))] : [];
   const closed = [...new Set(ways)].sort();
   if (closed.length === 0) {
     const registry = settingOf(config, "vm.user-registry") ?? USER_REGISTRY;

@@ -4,7 +4,7 @@
 import type { AgentSession } from "../agent/types.js";
 import { KilnError } from "../base/errors.js";
 import type { Abortable } from "../base/progress.js";
-import { delay, LONGEST_TIMER_MS } from "../base/runtime.js";
+import { delay } from "../base/runtime.js";
 import { fromAgent, isRefusal } from "./agent-errors.js";
 import { type EngineContext, emitVmEvent, isoNow, vmLogger } from "./context.js";
 import { hasBegun, isOver, lifetimeOver } from "./lifetime.js";
@@ -29,6 +29,8 @@ export type WaitCondition = "exited" | "running" | "removed";
 
 /** What a guest may take beyond the stop time-out for its last output, sync and unmount. */
 const TIDY_END_MS = 15_000;
+/** Node's timers take more than 24 days for one millisecond, and gRPC's deadlines have eight digits. */
+const LONGEST_STOP_MS = 24 * 3_600_000;
 const AGENT_CALL_MS = 5_000;
 const ASK_AGAIN_MS = 50;
 
@@ -225,8 +227,7 @@ export class VmVerbs {
     if (live === undefined) return;
     if (entry.state === "running") await entry.change({ to: "stopping" });
     live.asked = why;
-    // What is longer than Node's timers would be over at once, again and again.
-    const limitMs = Math.min(timeoutMs, LONGEST_TIMER_MS - TIDY_END_MS);
+    const limitMs = Math.min(timeoutMs, LONGEST_STOP_MS);
     const asked = await this.#askToStop(entry, live, signal ?? entry.record.program.stopSignal, limitMs);
     const stop = new AbortController();
     const patience = asked ? limitMs + TIDY_END_MS : 0;
