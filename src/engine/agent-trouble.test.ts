@@ -143,7 +143,7 @@ describe("an agent that is only silent", () => {
     const reading = async () => {
       for await (const _ of engine.exec(entry.id, { kind: "start", spec: EXEC }, input()));
     };
-    await assert.rejects(reading(), /^KilnError: exec in VM .*the guest.s agent took too long/);
+    await assert.rejects(reading(), /^KilnError: exec in VM .*after a signal its guest gave no sign of life/);
   });
 });
 
