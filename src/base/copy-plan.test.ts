@@ -146,6 +146,10 @@ describe("RootWitness", () => {
       assert.doesNotThrow(() => shown("/s/old", [name]).require());
     assert.doesNotThrow(() => shown("/", ["./etc"]).require());
   });
+  it("stays quick on a name of a million slashes", () => {
+    const name = `${"/".repeat(1_000_000)}old/a`;
+    assert.throws(() => shown("/s/old", [name]).require(), lacksRoot);
+  });
   it("lets the reader of an archive fail at its end", async () => {
     const read: number[] = [];
     const archive = (async function* () {

@@ -141,6 +141,13 @@ export function renameRoot(source: string, name: string | undefined): (entry: st
   };
 }
 
+/** True of a name of one part. In steps that read it once: a guest's name may be a million slashes. */
+function isRootName(entry: string): boolean {
+  const rest = entry.replace(/^(\.?\/)+/, "");
+  const slash = rest.indexOf("/");
+  return slash < 0 || /^\/+$/.test(rest.slice(slash));
+}
+
 /** Whether an archive has what was asked for: a guest that sends nothing, and says no word, has copied nothing. */
 export class RootWitness {
   readonly #source: string;
@@ -155,8 +162,7 @@ export class RootWitness {
   watch(rename: (entry: string) => string | undefined): (entry: string) => string | undefined {
     const nameless = baseName(this.#source) === "";
     return (entry) => {
-      const isRoot = /^(\.?\/)*[^/]*\/*$/.test(entry);
-      if (nameless || isRoot) this.#seen = true;
+      if (nameless || isRootName(entry)) this.#seen = true;
       return rename(entry);
     };
   }
