@@ -1,9 +1,10 @@
 // State on disk: JSON written as temp + fsync + rename, so that a kill at any point leaves the old or the new file.
 
 import { randomBytes } from "node:crypto";
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, rm, stat, statfs } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { errnoOf, KilnError } from "./errors.js";
+import { renameInto } from "./move-aside.js";
 import { readPlainFile } from "./plain-file.js";
 
 /** More than any file of ours has. */
@@ -39,7 +40,7 @@ export async function writeFileAtomic(
     } finally {
       await file.close();
     }
-    await rename(temp, path);
+    await renameInto(temp, path);
   } catch (error) {
     await rm(temp, { force: true });
     throw error;

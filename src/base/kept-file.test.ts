@@ -58,7 +58,31 @@ describe("a file that is kept twice", () => {
     await rm(path);
     await mkdir(join(path, "in the way"), { recursive: true });
     assert.equal((await read()).value, 3);
+    assert.equal(await readFile(path, "utf8"), await readFile(`${path}.bak`, "utf8"));
+    assert.deepEqual(await readdir(`${path}.damaged`), ["in the way"]);
   });
+
+  for (const name of ["thing.json", "thing.json.bak", "thing.json.damaged"]) {
+    it(`is written, read and removed with a directory at ${name}, and what is in that is kept`, async () => {
+      await writeFile(path, '{"n": 0}');
+      if (name !== "thing.json.bak") await writeFile(`${path}.bak`, '{"n": 1}');
+      const place = join(directory, name);
+      await rm(place, { force: true });
+      await mkdir(place);
+      await writeFile(join(place, "somebody's"), "");
+      await read();
+      await writeKept(path, { n: 2 });
+      assert.equal((await read()).value, 2);
+      for (const each of [path, `${path}.bak`]) assert.match(await readFile(each, "utf8"), /2/);
+      await removeKept(path);
+      const left = await readdir(directory, { recursive: true });
+      assert.deepEqual(
+        left.filter((each) => each.startsWith("thing.json")).map((each) => each.split("/")[1]),
+        [undefined, "somebody's"],
+        left.join(),
+      );
+    });
+  }
 
   it("changes nothing where it is only to look", async () => {
     await writeFile(path, "{");

@@ -1,13 +1,13 @@
 // A small file that is kept twice: `<path>` and `<path>.bak`. Whichever of the two can be read serves, so that a
 // torn, emptied or overwritten file costs nothing. What could not be read is put aside as `<path>.damaged`.
 
-import { rename, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { errnoOf } from "./errors.js";
 import { type AtomicOptions, writeFileAtomic } from "./files.js";
+import { DAMAGED_SUFFIX, moveAside, removeFile } from "./move-aside.js";
 import { readPlainFile } from "./plain-file.js";
 
 export const COPY_SUFFIX = ".bak";
-export const DAMAGED_SUFFIX = ".damaged";
 
 /** More than any file of ours has; a longer one is damage. */
 const MAX_BYTES = 64 * 1024 * 1024;
@@ -104,15 +104,18 @@ export async function readKeptText<T>(
   if (copy.value === undefined) return { value: undefined, damage };
   // Kept for whoever edited it by hand: what an empty one says is nothing.
   if (options.mend !== false && main.text !== undefined && main.text !== "") {
-    await rename(path, path + DAMAGED_SUFFIX).catch(() => undefined);
+    await moveAside(path).catch(() => undefined);
   }
   await restore(path, copy.text, options);
   return { value: copy.value, fromCopy: true, ...(main.damage === undefined ? {} : { damage: main.damage }) };
 }
 
-/** Removes the file and what is beside it; the file itself last, because it says what the others were. */
+/**
+ * Removes the file and what is beside it; the file itself last, because it says what the others were. A directory that
+ * was in the place of one stays, put aside.
+ */
 export async function removeKept(path: string): Promise<void> {
-  for (const suffix of [COPY_SUFFIX, DAMAGED_SUFFIX, ""]) await rm(path + suffix, { force: true });
+  for (const suffix of [DAMAGED_SUFFIX, COPY_SUFFIX, ""]) await removeFile(path + suffix);
 }
 
 interface One<T> {

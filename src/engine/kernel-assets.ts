@@ -1,10 +1,11 @@
 // What a VM boots: kernel, initramfs, and the disk of its modules. The disk is made once for each kernel and kept
 // beside the bases. A host without any kernel gets Debian's on the first VM.
 
-import { readdir, rename, rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, hasReason, KilnError } from "../base/errors.js";
 import { allocatedBytes, makeDirectory, TEMP_MARK, tempNameFor } from "../base/files.js";
+import { removeFile, renameInto } from "../base/move-aside.js";
 import type { KernelCatalogue, StoredKernel } from "../kernel/types.js";
 import type { Ownership } from "./ownership.js";
 import type { DiskRoom } from "./rooms.js";
@@ -102,7 +103,7 @@ export class KernelAssets {
     for (const name of await readdir(this.#root)) {
       if (known.has(name) || name.includes(TEMP_MARK)) continue;
       bytes += await allocatedBytes(join(this.#root, name));
-      await rm(join(this.#root, name), { force: true });
+      await removeFile(join(this.#root, name));
     }
     return bytes;
   }
@@ -126,7 +127,7 @@ export class KernelAssets {
         const identity = `modules of kernel ${kernel.id}`;
         await this.#options.disks.buildFromDirectory(modulesDirectory, temp, { signal, identity });
         await this.#options.ownership.shareReadOnly(temp);
-        await rename(temp, path);
+        await renameInto(temp, path);
       } catch (error) {
         await rm(temp, { force: true });
         throw KilnError.from(error, `make the modules disk of kernel ${kernel.name}`);

@@ -3,13 +3,14 @@
 // VM and its data root. A claim outlives reboots, as VMs do; one whose VM is gone is anybody's.
 
 import { randomInt } from "node:crypto";
-import { readdir, realpath, rm, stat } from "node:fs/promises";
+import { readdir, realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { Code, KilnError } from "../base/errors.js";
 import { exists, readJson, writeJsonAtomic } from "../base/files.js";
 import { KeyedLock } from "../base/lock.js";
 import { waitForLockFile } from "../base/lock-file.js";
+import { removeFile } from "../base/move-aside.js";
 import { identifyProcess, isAlive, type ProcessId } from "../base/processes.js";
 import { makeTrustedDirectory } from "../base/trusted-path.js";
 
@@ -72,7 +73,7 @@ export class UserRegistry {
   release(vm: string, uid: number): Promise<void> {
     return this.#locked(async () => {
       const claim = await this.#read(uid);
-      if (claim?.dataRoot === this.#dataRoot && claim.vm === vm) await rm(this.#path(uid), { force: true });
+      if (claim?.dataRoot === this.#dataRoot && claim.vm === vm) await removeFile(this.#path(uid));
     });
   }
 
@@ -82,7 +83,7 @@ export class UserRegistry {
       for (const uid of await this.#uids()) {
         const claim = await this.#read(uid);
         if (claim?.dataRoot === this.#dataRoot ? users.get(claim.vm) !== uid : !(await isHeld(claim))) {
-          await rm(this.#path(uid), { force: true });
+          await removeFile(this.#path(uid));
         }
       }
     });

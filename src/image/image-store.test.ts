@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { damageFile, OTHER_RELEASE, UNREADABLE } from "../../test/fixtures/damage.js";
 import { type FakeRegistry, startFakeRegistry } from "../../test/fixtures/registry/fake-registry.js";
@@ -202,6 +202,26 @@ describe("opening after a kill", () => {
     assert.equal(store.list().length, 2);
     assert.deepEqual(store.list()[0]?.names, []);
     assert.deepEqual((await lab.restart()).list(), store.list());
+  });
+  it("takes names, pulls and images with directories in the place of its files, and keeps those", async () => {
+    const record = `images/${two.config.digest.slice(7)}.json`;
+    const inTheWay = ["names.json", "names.json.bak", record, "ingest/pull-x.json"];
+    for (const file of inTheWay) {
+      await rm(place(file), { force: true });
+      await mkdir(place(`${file}/kept`), { recursive: true });
+    }
+    const store = await lab.restart();
+    await store.tag(one.config.digest, "local/other:v1");
+    await store.remove("local/other:v1");
+    assert.deepEqual((await lab.restart()).list(), store.list());
+    for (const file of inTheWay) {
+      const parent = dirname(place(file));
+      const found = await readdir(parent, { recursive: true });
+      const aside = found.filter(
+        (name) => name.startsWith(`${basename(file)}.damaged`) && name.endsWith("/kept"),
+      );
+      assert.equal(aside.length, 1, `${file}: ${found.join()}`);
+    }
   });
   it("keeps what another release has put into the list of names", async () => {
     const [unknown] = OTHER_RELEASE;

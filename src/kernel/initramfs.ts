@@ -2,10 +2,11 @@
 // unpacking costs the guest far more than reading it (docs/design). Refuses to know what the agent does with it.
 
 import { createHash } from "node:crypto";
-import { open, readdir, readFile, rename, rm, stat, utimes } from "node:fs/promises";
+import { open, readdir, readFile, rm, stat, utimes } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Code, errnoOf, KilnError } from "../base/errors.js";
 import { allocatedBytes, TEMP_MARK, tempNameFor } from "../base/files.js";
+import { removeFile, renameInto } from "../base/move-aside.js";
 import type { Abortable } from "../base/progress.js";
 import { BOOT_MODULES, type BootModule, readBootModules } from "./boot-modules.js";
 import { type CpioEntry, writeCpio } from "./cpio.js";
@@ -110,7 +111,7 @@ async function writePieces(path: string, pieces: readonly Uint8Array[]): Promise
     } finally {
       await file.close();
     }
-    await rename(temp, path);
+    await renameInto(temp, path);
   } catch (error) {
     await rm(temp, { force: true });
     throw error;
@@ -122,10 +123,10 @@ async function removeOldest(directory: string): Promise<void> {
   for (const name of await readdir(directory)) {
     const path = join(directory, name);
     if (NAME.test(name)) files.push({ path, usedMs: (await stat(path)).mtimeMs });
-    else if (name.startsWith("initramfs-") && !name.includes(TEMP_MARK)) await rm(path, { force: true });
+    else if (name.startsWith("initramfs-") && !name.includes(TEMP_MARK)) await removeFile(path);
   }
   files.sort((a, b) => b.usedMs - a.usedMs);
-  for (const { path } of files.slice(KEEP)) await rm(path, { force: true });
+  for (const { path } of files.slice(KEEP)) await removeFile(path);
 }
 
 async function agentStamp(path: string): Promise<string> {

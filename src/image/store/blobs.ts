@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { Code, errnoOf, KilnError } from "../../base/errors.js";
 import { allocatedBytes, makeDirectory, TEMP_MARK, writeFileAtomic } from "../../base/files.js";
 import { KeyedLock } from "../../base/lock.js";
+import { removeFile } from "../../base/move-aside.js";
 import { digestOf, hexOf, isDigest } from "../digest.js";
 import { ImageReason } from "../reasons.js";
 import type { Ingest } from "./ingest.js";
@@ -146,7 +147,7 @@ export class BlobStore {
       const path = this.path(digest);
       const size = await allocatedBytes(path);
       if (this.#pins.has(digest) || needed(digest)) continue;
-      await rm(path, { force: true });
+      await removeFile(path);
       bytes += size;
       blobs++;
     }

@@ -1,10 +1,11 @@
 // One blob in the making: a file in ingest/, hashed while it is written. Survives a kill: resume() hashes what is there.
 
 import { createHash, type Hash } from "node:crypto";
-import { constants, type FileHandle, open, rename, rm } from "node:fs/promises";
+import { constants, type FileHandle, open, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { KilnError } from "../../base/errors.js";
 import { syncDirectory } from "../../base/files.js";
+import { renameInto } from "../../base/move-aside.js";
 
 const BUFFER_BYTES = 512 * 1024;
 const READ_BYTES = 1024 * 1024;
@@ -109,7 +110,7 @@ export class Ingest {
       await this.flush();
       await this.#file.sync();
       await this.close();
-      await rename(this.path, path);
+      await renameInto(this.path, path);
       await syncDirectory(dirname(path));
     } catch (error) {
       throw KilnError.from(error, `store ${path}`);

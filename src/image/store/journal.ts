@@ -2,11 +2,12 @@
 // the next pull finds them and the sweep leaves them alone for a while. Without an entry, what lies in ingest/ is waste.
 
 import { createHash } from "node:crypto";
-import { readdir, rm } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { KilnError } from "../../base/errors.js";
 import { allocatedBytes, readJson, writeJsonAtomic } from "../../base/files.js";
+import { removeFile } from "../../base/move-aside.js";
 import { isDigest } from "../digest.js";
 
 const EntrySchema = v.object({
@@ -36,7 +37,7 @@ export class PullJournal {
       const age = entry === undefined ? Number.POSITIVE_INFINITY : nowMs - entry.startedMs;
       // A clock that was set back must not keep an entry for ever.
       if (entry !== undefined && Math.abs(age) <= maxAgeMs) this.#entries.set(name, entry);
-      else await rm(join(this.#directory, name), { force: true });
+      else await removeFile(join(this.#directory, name));
     }
     await this.removePartials((digest) => this.needs(digest));
   }
@@ -57,7 +58,7 @@ export class PullJournal {
   async end(source: string): Promise<void> {
     const name = nameFor(source);
     this.#entries.delete(name);
-    await rm(join(this.#directory, name), { force: true });
+    await removeFile(join(this.#directory, name));
   }
 
   /** True where an interrupted or running pull fetches that blob. */
@@ -71,7 +72,7 @@ export class PullJournal {
     for (const [name, entry] of [...this.#entries]) {
       if (entry.digests.some(inUse)) continue;
       this.#entries.delete(name);
-      await rm(join(this.#directory, name), { force: true });
+      await removeFile(join(this.#directory, name));
     }
   }
 
@@ -83,7 +84,7 @@ export class PullJournal {
       if (hex === undefined) continue;
       const size = await allocatedBytes(join(this.#directory, name));
       if (needed(`sha256:${hex}`)) continue;
-      await rm(join(this.#directory, name), { force: true });
+      await removeFile(join(this.#directory, name));
       bytes += size;
     }
     return bytes;
