@@ -10,6 +10,7 @@ import { newId } from "../base/ids.js";
 import { type Deferred, deferred, delay } from "../base/runtime.js";
 import type { InputRequestSchema } from "../gen/kiln/agent/v1/agent_pb.js";
 import { fromAgent } from "./agent-errors.js";
+import { AttachedSignals } from "./attached-signals.js";
 import { type EngineContext, vmLogger } from "./context.js";
 import { InputBacklog, type Piece } from "./input-backlog.js";
 import { Notifier, until } from "./notifier.js";
@@ -32,7 +33,8 @@ export class AttachedInput {
   /** Wakes when there are news. */
   readonly took = new Notifier();
   readonly #ctx: EngineContext;
-  readonly #verbs: VmVerbs;
+  readonly #signals: AttachedSignals;
+  readonly #unheard = new AbortController();
   readonly #entry: VmEntry;
   readonly #spec: AttachSpec;
   readonly #signal: AbortSignal;
@@ -51,16 +53,25 @@ export class AttachedInput {
 
   constructor(ctx: EngineContext, verbs: VmVerbs, entry: VmEntry, spec: AttachSpec, signal: AbortSignal) {
     this.#ctx = ctx;
-    this.#verbs = verbs;
     this.#entry = entry;
     this.#spec = spec;
     this.#signal = signal;
+    const onUnheard = (error: KilnError) => {
+      this.#unheard.abort(error);
+      this.took.notify();
+    };
+    this.#signals = new AttachedSignals({ ctx, verbs, entry, onUnheard, signal });
     this.#writer = spec.id === "" ? newId() : spec.id;
   }
 
   /** Resolves when the client has half-closed. */
   get said(): Promise<void> {
     return this.#said.promise;
+  }
+
+  /** Aborts, with the error for the client, when nobody takes a signal of theirs that asks for the end. */
+  get unheard(): AbortSignal {
+    return this.#unheard.signal;
   }
 
   /** What was not told yet: where stdin goes on, as soon as that is known; then what the program has taken. */
@@ -105,7 +116,8 @@ export class AttachedInput {
       for await (const item of input) {
         if (item.kind === "stdin") await this.#hold({ data: item.data, eof: false });
         else if (item.kind === "stdin-eof") await this.#hold({ data: new Uint8Array(), eof: true });
-        else if (item.kind !== "ack") await this.#control(item);
+        else if (item.kind === "signal") await this.#signals.send(item.signal);
+        else if (item.kind === "resize") await this.#resize(item);
       }
       this.#said.resolve();
     } finally {
@@ -118,15 +130,13 @@ export class AttachedInput {
     await this.#backlog.push(piece, this.#signal);
   }
 
-  async #control(item: Extract<ProcessInput, { kind: "resize" | "signal" }>): Promise<void> {
+  async #resize(window: { readonly columns: number; readonly rows: number }): Promise<void> {
+    const { columns, rows } = window;
     try {
-      if (item.kind === "signal") return await this.#verbs.signal(this.#entry, item.signal);
       const session = requireLive(this.#entry, "resize", ["running"]).link.current;
-      const window = { columns: item.columns, rows: item.rows };
-      await session?.client.resize({ window }, { timeoutMs: CONTROL_MS });
+      await session?.client.resize({ window: { columns, rows } }, { timeoutMs: CONTROL_MS });
     } catch (error) {
-      const why = KilnError.from(error).message;
-      vmLogger(this.#ctx, this.#entry).debug(`${item.kind} refused`, { why });
+      vmLogger(this.#ctx, this.#entry).debug("resize refused", { why: KilnError.from(error).message });
     }
   }
 

@@ -37,6 +37,8 @@ export class LiveVm {
   readonly ports: PortSet;
   /** The program's end as the agent reported it. */
   readonly report: Deferred<ReportedExit> = deferred();
+  /** That is here. */
+  hasReport = false;
   /** Every byte of output is on disk. */
   readonly logsDone: Deferred<void> = deferred();
   /** Everything about this run is over and written down. */
@@ -155,7 +157,10 @@ export class LiveVm {
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
       try {
         const { exit } = await session.client.wait({}, { signal });
-        if (exit !== undefined) return this.report.resolve(reportedExit(exit));
+        if (exit !== undefined) {
+          this.hasReport = true;
+          return this.report.resolve(reportedExit(exit));
+        }
       } catch (error) {
         this.#options.log.debug("waiting for the program's end was cut", {
           why: KilnError.from(error).message,

@@ -50,7 +50,8 @@ export type AttachOutput =
   | { readonly kind: "exit"; readonly code: number };
 
 /**
- * @throws KilnError failed_precondition `vm-<state>` where it does not run and `start` is not asked
+ * @throws KilnError failed_precondition `vm-<state>` where it does not run and `start` is not asked; where nobody takes a
+ * signal that asks for the end, deadline_exceeded `agent-silent` or why it was refused
  */
 export async function* attachToVm(
   ctx: EngineContext,
@@ -80,15 +81,18 @@ export async function* attachToVm(
     }
     const stdin = new AttachedInput(ctx, verbs, entry, spec, stop);
     await stdin.begin(input);
-    const outputs = outputOf(entry.log.read({ from, follow: true, signal }));
+    const outputs = outputOf(entry.log.read({ from, follow: true, signal: stop }));
     const stalled = stallTeller(entry);
     let next = place;
-    const news = () => stdin.news() ?? stalled();
+    const news = () => {
+      stdin.unheard.throwIfAborted();
+      return stdin.news() ?? stalled();
+    };
     for await (const item of interleave<Beside>(outputs, [entry.changed, stdin.took], news)) {
       if (item.kind === "output") next = item.next;
       yield item.kind === "resumable" ? { ...item, next, stdinUnwanted: !takesStdin(entry, spec) } : item;
     }
-    await verbs.wait(entry, "exited", { signal });
+    await verbs.wait(entry, "exited", { signal: AbortSignal.any([stop, stdin.unheard]) });
     yield { kind: "exit", code: entry.status.exitCode };
     if (spec.id !== "") await farewell(signal, stdin.said);
   } finally {

@@ -6,6 +6,7 @@ import { Code, KilnError } from "../base/errors.js";
 import { type Deferred, deferred } from "../base/runtime.js";
 import { type ExecRequestSchema, type ExecResponse, Stream } from "../gen/kiln/agent/v1/agent_pb.js";
 import { fromAgent } from "./agent-errors.js";
+import { notHeard } from "./attached-signals.js";
 import { type EngineContext, vmLogger } from "./context.js";
 import { farewell } from "./followers.js";
 import { boundedExitCode } from "./guest-numbers.js";
@@ -110,7 +111,8 @@ export async function* execInVm(
   };
   let deaf: unknown;
   const over = new AbortController();
-  const vigil = new GuestVigil(session, {
+  const vigil = new GuestVigil({
+    hear: (ms) => session.ping(ms),
     heardMs: ctx.settings.heardMs,
     mayListen: () => entry.state !== "paused" || stallOf(entry) !== undefined,
     onDeaf: (why) => {
@@ -136,7 +138,7 @@ export async function* execInVm(
     }
   } catch (error) {
     signal?.throwIfAborted();
-    const known = deaf === undefined ? fromAgent(error, what) : notHeard(entry, deaf);
+    const known = deaf === undefined ? fromAgent(error, what) : notHeard(entry, "exec in", deaf);
     if (ask.kind === "resume" && known.code === Code.NotFound) throw notKept(entry, known);
     throw known;
   } finally {
@@ -152,16 +154,6 @@ const END_EXEC_MS = 5_000;
 function idOf(ask: ExecAsk): string {
   if (ask.kind === "resume") return ask.resume.id;
   return ask.spec.detach ? "" : ask.spec.id;
-}
-
-/** Not an outage to whoever waits: they have asked for the end. */
-function notHeard(entry: VmEntry, cause: unknown): KilnError {
-  const text = `exec in VM ${entry.name}: after a signal its guest gave no sign of life; the program may live on`;
-  return new KilnError(Code.DeadlineExceeded, text, {
-    reason: "agent-silent",
-    hint: `see \`kiln logs --console ${entry.name}\`; \`kiln kill ${entry.name}\` ends the VM`,
-    cause,
-  });
 }
 
 function notKept(entry: VmEntry, cause: KilnError): KilnError {

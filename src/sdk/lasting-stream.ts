@@ -89,6 +89,11 @@ export class LastingStream<Request, Response> implements ProcessWire<Response> {
     return this.#away || this.#stalled !== undefined;
   }
 
+  /** True once it is known that the program runs, or has run. */
+  get begun(): boolean {
+    return this.#resumable !== undefined;
+  }
+
   async send(message: InputJson): Promise<void> {
     if (message.signal !== undefined && this.#away) throw connectionLost(this.#options.what);
     if (message.resize !== undefined) this.#size = message;

@@ -32,6 +32,8 @@ export interface ProcessWire<Message> {
   messages(): AsyncGenerator<Message, void>;
   /** True while the program can't be reached. */
   readonly unreachable?: boolean;
+  /** True once it is known that the program runs, or has run. */
+  readonly begun?: boolean;
   /** Told when kilnd goes away. */
   onAway?: (() => void) | undefined;
 }
@@ -81,6 +83,11 @@ export class ProcessStream<Message, Started, Exit> implements AsyncIterable<Outp
   /** True while nothing reaches the program: kilnd is away, or the VM stands still (a full disk of the host). */
   get unreachable(): boolean {
     return this.#wire.unreachable ?? false;
+  }
+
+  /** True once the program runs, or has run: a failure from then on leaves it as it is. */
+  get begun(): boolean {
+    return this.#wire.begun ?? false;
   }
 
   /** Told each time that kilnd goes away while the program is to be gone on with. */

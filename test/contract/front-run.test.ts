@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { constants } from "node:os";
+import { text } from "node:stream/consumers";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { eventually, FRONT, type RunOptions, run, TYPESCRIPT } from "../e2e/harness.js";
 import { FakeKilnd } from "../fixtures/fake-kilnd.js";
@@ -27,6 +28,11 @@ const environment = () => ({
   KILN_HOST: kilnd.host,
   KILN_NODE: process.execPath,
 });
+const attached = () =>
+  eventually(
+    "it is attached",
+    async () => kilnd.calls.some((call) => call.startsWith("Attach")) || undefined,
+  );
 const idOf = (name: string) => [...kilnd.vms.values()].find((vm) => vm.name === name)?.id;
 
 for (const [name, command] of [
@@ -109,10 +115,7 @@ for (const [name, command] of [
       child.stderr?.on("data", (chunk: Buffer) => {
         stderr += chunk.toString();
       });
-      await eventually(
-        "it is attached",
-        async () => kilnd.calls.some((call) => call.startsWith("Attach")) || undefined,
-      );
+      await attached();
       kilnd.cutConnections();
       const [code] = await once(child, "close");
       assert.equal(code, 125);
@@ -160,13 +163,27 @@ for (const [name, command] of [
       child.stdout?.on("data", (chunk: Buffer) => {
         stdout += chunk.toString();
       });
-      await eventually(
-        "it is attached",
-        async () => kilnd.calls.some((call) => call.startsWith("Attach")) || undefined,
-      );
+      await attached();
       child.kill("SIGTERM");
       const [ended] = await once(child, "close");
       assert.deepEqual([ended, stdout], [143, "got SIGTERM\n"]);
+    });
+
+    it("fails where the guest does not take its signal, and leaves the VM for its user to end", async () => {
+      for (const more of [[], ["--rm"]]) {
+        kilnd.vms.clear();
+        kilnd.calls.length = 0;
+        const child = start(["run", ...more, "image", "deaf"]);
+        const stderr = text(child.stderr);
+        await attached();
+        child.kill("SIGTERM");
+        const [code] = await once(child, "close");
+        assert.deepEqual(
+          [code, await stderr],
+          [125, "kiln: its guest gave no sign of life\nhint: kill it\n"],
+        );
+        assert.equal(kilnd.vms.size, 1);
+      }
     });
 
     it("stops the program while its output is not read", () =>

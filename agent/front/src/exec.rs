@@ -82,7 +82,7 @@ pub async fn exec(connection: &Connection, way: Way<'_>, signals: Signals, mut s
     }
     match session::run(connection, way, signals, &start, wiring).await {
         End::Exit(ExecExit { code, error }) => Outcome::Exit { code, note: error },
-        End::Failed(failed) => Outcome::failed(ExecStart::METHOD, failed, None),
+        End::Failed(failed) | End::Broken(failed) => Outcome::failed(ExecStart::METHOD, failed, None),
         End::Deserted(failed) => Outcome::deserted(ExecStart::METHOD, failed),
         End::Left(code) => Outcome::exit(code),
     }

@@ -64,7 +64,14 @@ impl<'a, P: Program> Lasting<'a, P> {
     }
 
     /// To its end, over as many connections as it takes.
-    pub async fn run(self, first: &Connection, mut way: Way<'_>, mut inputs: Inputs) -> End<P::Exit> {
+    pub async fn run(self, first: &Connection, way: Way<'_>, inputs: Inputs) -> End<P::Exit> {
+        match self.carry(first, way, inputs).await {
+            End::Failed(failed) if self.state.borrow().resumable.is_some() => End::Broken(failed),
+            end => end,
+        }
+    }
+
+    async fn carry(&self, first: &Connection, mut way: Way<'_>, mut inputs: Inputs) -> End<P::Exit> {
         let mut attended = self.attend(first, self.program.start(), &mut inputs, None).await;
         loop {
             let failed = match attended {

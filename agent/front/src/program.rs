@@ -66,6 +66,8 @@ pub enum End<E> {
     Exit(E),
     /// The call failed.
     Failed(Failed),
+    /// It did once the program had begun, which may live on.
+    Broken(Failed),
     /// kilnd went away and did not come back.
     Deserted(Failed),
     /// We did: our reader has gone, or the user wants out.

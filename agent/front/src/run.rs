@@ -122,6 +122,7 @@ pub async fn run(
         End::Exit(exit) => ended(vm.name, &exit),
         // What could not even start is not left behind.
         End::Failed(failed) => Outcome::failed(AttachStart::METHOD, failed, remove.then_some(vm.id)),
+        End::Broken(failed) => Outcome::failed(AttachStart::METHOD, failed, None),
         End::Deserted(failed) => Outcome::deserted(AttachStart::METHOD, failed),
         End::Left(code) => Outcome::exit(code),
     }

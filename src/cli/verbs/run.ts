@@ -63,7 +63,11 @@ Without a terminal, signals that kiln gets go to the program. With -it, ctrl-p c
     const createdMs = processAgeMs();
     if (flags.detach) {
       const askedMs = processAgeMs();
-      const started = await orRemove(vm, flags.rm, () => vm.start());
+      const started = await orRemove(
+        vm,
+        () => flags.rm,
+        () => vm.start(),
+      );
       await printLine(context, vm.id);
       if (flags.timing) await printTiming(context, started.status, { loadedMs, createdMs, askedMs });
       return 0;
@@ -77,7 +81,11 @@ Without a terminal, signals that kiln gets go to the program. With -it, ctrl-p c
       detachKeys: keys,
       signals: flags["sig-proxy"],
     };
-    const end = await orRemove(vm, flags.rm, () => runSession(context, program, session));
+    const end = await orRemove(
+      vm,
+      () => flags.rm && !program.begun,
+      () => runSession(context, program, session),
+    );
     if (end === "detached") return 0;
     const exit = await program.exit();
     const moments = { loadedMs, createdMs, askedMs, endedMs: processAgeMs() };
@@ -92,11 +100,11 @@ async function printTiming(context: Context, status: VmStatus, moments: ClientMo
 }
 
 /** With --rm a VM that could not even start is not left behind. */
-async function orRemove<T>(vm: Vm, remove: boolean, body: () => Promise<T>): Promise<T> {
+async function orRemove<T>(vm: Vm, remove: () => boolean, body: () => Promise<T>): Promise<T> {
   try {
     return await body();
   } catch (error) {
-    if (remove) await removeQuietly(() => vm);
+    if (remove()) await removeQuietly(() => vm);
     throw error;
   }
 }
