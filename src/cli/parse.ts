@@ -2,9 +2,9 @@
 // `--flag value`, `--flag=value`, `--no-flag`, `--`. node:util splits; what a flag is comes from the command.
 
 import { parseArgs } from "node:util";
+import { nearest } from "../base/suggest.js";
 import type { Command, ParsedInput } from "./command.js";
 import type { BooleanFlag, Flag, FlagTable, ValueFlag } from "./flags.js";
-import { nearest } from "./suggest.js";
 import { usageError } from "./usage-error.js";
 
 /** Explains a flag that another tool has and kiln has not; undefined for one nobody knows. */

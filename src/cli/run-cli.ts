@@ -1,12 +1,12 @@
 // One run of the command: global flags, the verb, its arguments, its exit code. Errors end here.
 
+import { nearest } from "../base/suggest.js";
 import type { Command } from "./command.js";
 import type { Context } from "./context.js";
 import { insteadOf } from "./docker-verbs.js";
 import { GLOBAL_FLAGS } from "./global-flags.js";
 import { parseCommandLine } from "./parse.js";
 import { requireUtf8 } from "./raw-words.js";
-import { nearest } from "./suggest.js";
 import { usageError } from "./usage-error.js";
 import { FAMILIES, type FoundVerb, findVerb, VERBS } from "./verbs.js";
 

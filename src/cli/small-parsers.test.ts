@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { hasReason } from "../base/errors.js";
+import { editDistance, nearest } from "../base/suggest.js";
 import { parseCopySide } from "./cp-paths.js";
 import { collectEnv, parseEnvFile } from "./env-file.js";
 import { absoluteImage, absoluteKernel } from "./image-source.js";
@@ -10,7 +11,6 @@ import { familiarImage } from "./render/names.js";
 import { safeLine, safeText } from "./render/safe-text.js";
 import { wantsColour } from "./render/style.js";
 import { renderTable } from "./render/table.js";
-import { editDistance, nearest } from "./suggest.js";
 import { parseWhen } from "./when.js";
 
 describe("parseCopySide", () => {

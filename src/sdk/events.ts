@@ -2,7 +2,9 @@
 
 import { numberOf } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
+import { checkOptions } from "./known-options.js";
 import { lastingAnswers } from "./lasting-answers.js";
+import * as known from "./option-names.js";
 import type { Transport } from "./transport.js";
 import type { KilnEvent } from "./types.js";
 
@@ -22,6 +24,7 @@ export async function* readEvents(
   transport: Transport,
   options: EventOptions,
 ): AsyncGenerator<KilnEvent, void> {
+  checkOptions("kiln.events()", options, known.EVENTS);
   const until = options.until === undefined ? {} : { until: options.until.toISOString() };
   const request = {
     filters: options.filter?.slice() ?? [],

@@ -5,7 +5,9 @@ import { Code, hasReason, KilnError } from "../base/errors.js";
 import type { ExecConfigJson, ExecRequestJson, ExecResponseJson } from "../gen/kiln/v1/vm_pb.js";
 import { type CapturedOutput, DEFAULT_MAX_OUTPUT_BYTES, OutputCollector } from "./captured-output.js";
 import type { CallOptions } from "./deadline.js";
+import { checkOptions } from "./known-options.js";
 import type { LastingWords } from "./lasting-stream.js";
+import * as known from "./option-names.js";
 import { type ProcessEvent, ProcessStream, type ProcessWire } from "./process-stream.js";
 import { pairs, type TerminalSize, withoutUndefined } from "./vm-options.js";
 
@@ -153,6 +155,8 @@ export class Exec
 
 /** The message that asks for this process. */
 export function planExec(args: readonly string[], options: ExecOptions): ExecConfigJson {
+  const { ttySize } = options;
+  if (ttySize !== undefined) checkOptions("ttySize", ttySize, known.TERMINAL_SIZE);
   return withoutUndefined({
     args: args.slice(),
     env: options.env === undefined ? undefined : pairs(options.env, "="),
@@ -160,8 +164,8 @@ export function planExec(args: readonly string[], options: ExecOptions): ExecCon
     workdir: options.workdir,
     tty: options.tty,
     stdin: options.stdin === undefined ? undefined : true,
-    columns: options.ttySize?.columns,
-    rows: options.ttySize?.rows,
+    columns: ttySize?.columns,
+    rows: ttySize?.rows,
   });
 }
 

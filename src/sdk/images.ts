@@ -3,8 +3,11 @@
 import { Code, KilnError } from "../base/errors.js";
 import { imageFromJson, numberOf, progressFromJson } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
+import { CALL, checkOptions } from "./known-options.js";
 import { Listing } from "./listing.js";
+import * as known from "./option-names.js";
 import { sendSource } from "./send-source.js";
+import type { PruneOptions } from "./system.js";
 import type { Transport } from "./transport.js";
 import type { ImageInfo, Progress, PulledImage } from "./types.js";
 
@@ -43,6 +46,11 @@ export interface ImportOptions extends CallOptions {
   readonly platform?: string | undefined;
 }
 
+/** Options of `kiln.images.remove()`. */
+export interface RemoveImageOptions extends CallOptions {
+  readonly force?: boolean | undefined;
+}
+
 /** An image with its documents. */
 export interface ImageDetails extends ImageInfo {
   /** As the registry had them. */
@@ -72,6 +80,10 @@ export class Images {
    * ```
    */
   async pull(reference: string, options: PullOptions = {}): Promise<PulledImage> {
+    checkOptions("kiln.images.pull()", options, known.PULL);
+    for (const auth of [options.auth, ...Object.values(options.auths ?? {})]) {
+      if (auth !== undefined) checkOptions("auth", auth, known.AUTH);
+    }
     const request = {
       reference,
       platform: options.platform ?? "",
@@ -94,8 +106,9 @@ export class Images {
   }
 
   list(options: ListImagesOptions = {}): Listing<ImageInfo> {
-    const request = { all: options.all ?? false, filters: options.filter?.slice() ?? [] };
     return new Listing(async () => {
+      checkOptions("kiln.images.list()", options, known.LIST_IMAGES);
+      const request = { all: options.all ?? false, filters: options.filter?.slice() ?? [] };
       const { images } = await this.#transport.unary("ImageService/ListImages", request, options);
       return (images ?? []).map(imageFromJson);
     });
@@ -103,6 +116,7 @@ export class Images {
 
   /** @param image name, digest, id or unique id prefix */
   async get(image: string, options: CallOptions = {}): Promise<ImageDetails> {
+    checkOptions("kiln.images.get()", options, CALL);
     const json = await this.#transport.unary("ImageService/GetImage", { image }, options);
     return {
       ...imageFromJson(json.image),
@@ -123,6 +137,7 @@ export class Images {
     name: string,
     options: ImportOptions = {},
   ): Promise<ImageInfo> {
+    checkOptions("kiln.images.import()", options, known.IMPORT_IMAGE);
     const { changes = [], message = "", platform = "" } = options;
     const stream = this.#transport.stream("ImageService/ImportImage", options);
     const start = { start: { name, changes: changes.slice(), message, platform } };
@@ -138,6 +153,7 @@ export class Images {
    * ```
    */
   async *save(images: readonly string[], options: CallOptions = {}): AsyncGenerator<Uint8Array, void> {
+    checkOptions("kiln.images.save()", options, CALL);
     const request = { images: [...images] };
     for await (const message of this.#transport.serverStream("ImageService/SaveImages", request, options)) {
       if (message.data !== undefined) yield Buffer.from(message.data, "base64");
@@ -146,23 +162,21 @@ export class Images {
 
   /** Gives an image another name. */
   async tag(image: string, name: string, options: CallOptions = {}): Promise<void> {
+    checkOptions("kiln.images.tag()", options, CALL);
     await this.#transport.unary("ImageService/TagImage", { image, name }, options);
   }
 
   /** Removes a name, and with its last name the image. */
-  async remove(
-    image: string,
-    options: CallOptions & { readonly force?: boolean } = {},
-  ): Promise<RemovedImage> {
+  async remove(image: string, options: RemoveImageOptions = {}): Promise<RemovedImage> {
+    checkOptions("kiln.images.remove()", options, known.REMOVE_IMAGE);
     const request = { image, force: options.force ?? false };
     const json = await this.#transport.unary("ImageService/RemoveImage", request, options);
     return { untagged: json.untagged ?? [], deleted: json.deleted ?? [] };
   }
 
   /** Removes images without a name; with `all` every image that no VM uses. */
-  async prune(
-    options: CallOptions & { readonly all?: boolean; readonly filter?: readonly string[] } = {},
-  ): Promise<{ deleted: readonly string[]; reclaimedBytes: number }> {
+  async prune(options: PruneOptions = {}): Promise<{ deleted: readonly string[]; reclaimedBytes: number }> {
+    checkOptions("kiln.images.prune()", options, known.PRUNE);
     const request = { all: options.all ?? false, filters: options.filter?.slice() ?? [] };
     const json = await this.#transport.unary("ImageService/PruneImages", request, options);
     return { deleted: json.deleted ?? [], reclaimedBytes: numberOf(json.reclaimedBytes) };

@@ -18,9 +18,10 @@ export type {
   PullOptions,
   RegistryAuth,
   RemovedImage,
+  RemoveImageOptions,
 } from "./images.js";
 export { Images } from "./images.js";
-export type { BuildKernelOptions, ImportKernelOptions } from "./kernels.js";
+export type { BuildKernelOptions, ImportKernelOptions, RemoveKernelOptions } from "./kernels.js";
 export { Kernels } from "./kernels.js";
 export type { ConnectOptions } from "./kiln.js";
 export { Kiln } from "./kiln.js";
@@ -29,6 +30,7 @@ export type { LogChunk, LogOptions } from "./logs.js";
 export { daemonLost } from "./outage.js";
 export type { OutputChunk } from "./process-stream.js";
 export type { StatsOptions, StatsSample } from "./stats.js";
+export type { PruneOptions } from "./system.js";
 export type {
   BootTimings,
   BuiltKernel,
@@ -56,11 +58,11 @@ export type {
   VmStats,
   VmStatus,
 } from "./types.js";
-export type { RemoveOptions, StopOptions, VmChanges, WaitOptions } from "./vm.js";
+export type { RemoveOptions, SpawnOptions, StopOptions, VmChanges, WaitOptions } from "./vm.js";
 export { Vm } from "./vm.js";
 export type { ArchiveResult, CopyOptions, ReadOptions, WriteOptions } from "./vm-files.js";
 export { VmFiles } from "./vm-files.js";
-export type { TerminalSize, VmOptions } from "./vm-options.js";
+export type { CreateOptions, RunOptions, TerminalSize, VmOptions } from "./vm-options.js";
 export type {
   DirectoryEntry,
   FileChange,

@@ -3,7 +3,9 @@
 import { Code, KilnError } from "../base/errors.js";
 import { builtKernelFromJson, kernelFromJson, progressFromJson } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
+import { CALL, checkOptions } from "./known-options.js";
 import { Listing } from "./listing.js";
+import * as known from "./option-names.js";
 import type { Transport } from "./transport.js";
 import type { BuiltKernel, KernelInfo, Progress } from "./types.js";
 
@@ -31,6 +33,12 @@ export interface BuildKernelOptions extends CallOptions {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
+/** Options of `kiln.kernels.remove()`. */
+export interface RemoveKernelOptions extends CallOptions {
+  /** Also where VMs use it. */
+  readonly force?: boolean | undefined;
+}
+
 /** The kernels of one kilnd. */
 export class Kernels {
   readonly #transport: Transport;
@@ -41,6 +49,7 @@ export class Kernels {
 
   list(options: CallOptions = {}): Listing<KernelInfo> {
     return new Listing(async () => {
+      checkOptions("kiln.kernels.list()", options, CALL);
       const { kernels } = await this.#transport.unary("KernelService/ListKernels", {}, options);
       return (kernels ?? []).map(kernelFromJson);
     });
@@ -48,6 +57,7 @@ export class Kernels {
 
   /** @param source a vmlinux or bzImage file, a .deb, "debian" (the packaged cloud kernel), or an image reference */
   async import(source: string, options: ImportKernelOptions = {}): Promise<KernelInfo> {
+    checkOptions("kiln.kernels.import()", options, known.IMPORT_KERNEL);
     const { name = "", makeDefault = false, modulesDirectory = "" } = options;
     const request = { source, name, makeDefault, modulesDirectory };
     let kernel: KernelInfo | undefined;
@@ -70,6 +80,7 @@ export class Kernels {
    * cores. Given up when the call is.
    */
   async build(options: BuildKernelOptions = {}): Promise<BuiltKernel> {
+    checkOptions("kiln.kernels.build()", options, known.BUILD_KERNEL);
     const { version = "", architecture = "", jobs = 0, name = "", makeDefault = false } = options;
     const request = { version, architecture, noCache: options.cache === false, jobs, name, makeDefault };
     let built: BuiltKernel | undefined;
@@ -83,8 +94,9 @@ export class Kernels {
     });
   }
 
-  /** @param kernel name, id or unique id prefix; `force` also where VMs use it */
-  async remove(kernel: string, options: CallOptions & { readonly force?: boolean } = {}): Promise<string> {
+  /** @param kernel name, id or unique id prefix */
+  async remove(kernel: string, options: RemoveKernelOptions = {}): Promise<string> {
+    checkOptions("kiln.kernels.remove()", options, known.REMOVE_KERNEL);
     const request = { kernel, force: options.force ?? false };
     const { id } = await this.#transport.unary("KernelService/RemoveKernel", request, options);
     return id ?? "";

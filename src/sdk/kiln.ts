@@ -7,11 +7,13 @@ import { type EventOptions, readEvents } from "./events.js";
 import { dial, type HostAddress, isNobodyListening, resolveHost, unreachable } from "./host.js";
 import { Images } from "./images.js";
 import { Kernels } from "./kernels.js";
-import { infoFromJson, pruneFromJson, usageFromJson, versionFromJson } from "./system.js";
+import { CALL, checkOptions } from "./known-options.js";
+import * as known from "./option-names.js";
+import { infoFromJson, type PruneOptions, pruneFromJson, usageFromJson, versionFromJson } from "./system.js";
 import { Transport } from "./transport.js";
 import type { DiskUsage, KilnEvent, PruneResult, SystemInfo, VersionInfo } from "./types.js";
 import type { Vm } from "./vm.js";
-import type { VmOptions } from "./vm-options.js";
+import type { CreateOptions, RunOptions } from "./vm-options.js";
 import { Vms } from "./vms.js";
 
 /** Options of `Kiln.connect()`. */
@@ -55,6 +57,7 @@ export class Kiln implements AsyncDisposable {
    * @throws KilnError unavailable `daemon-not-running` or `daemon-start-failed`, permission_denied
    */
   static async connect(options: ConnectOptions = {}): Promise<Kiln> {
+    checkOptions("Kiln.connect()", options, known.CONNECT);
     const address = resolveHost(options.host);
     const startable = address.isDefault && options.start !== false;
     const transport = new Transport((again) => openSocket(address, startable, again));
@@ -71,12 +74,12 @@ export class Kiln implements AsyncDisposable {
    * await using vm = await kiln.run("alpine:3.20", { memory: "512MiB", publish: ["8080:80"] });
    * ```
    */
-  run(image: string, options: VmOptions = {}): Promise<Vm> {
+  run(image: string, options: RunOptions = {}): Promise<Vm> {
     return this.vms.run(image, { openStdin: options.command === undefined, ...options });
   }
 
   /** Makes a VM without starting it. The handle does not own it. */
-  create(image: string, options: VmOptions = {}): Promise<Vm> {
+  create(image: string, options: CreateOptions = {}): Promise<Vm> {
     return this.vms.create(image, options);
   }
 
@@ -92,22 +95,24 @@ export class Kiln implements AsyncDisposable {
   }
 
   async version(options: CallOptions = {}): Promise<VersionInfo> {
+    checkOptions("kiln.version()", options, CALL);
     return versionFromJson(await this.#transport.unary("SystemService/Version", {}, options));
   }
 
   async info(options: CallOptions = {}): Promise<SystemInfo> {
+    checkOptions("kiln.info()", options, CALL);
     return infoFromJson(await this.#transport.unary("SystemService/Info", {}, options));
   }
 
   /** Disk taken, by kind of object. */
   async df(options: CallOptions = {}): Promise<DiskUsage> {
+    checkOptions("kiln.df()", options, CALL);
     return usageFromJson(await this.#transport.unary("SystemService/DiskUsage", {}, options));
   }
 
   /** Removes ended VMs, images without a name and bases that nobody uses; with `all` every unused image. */
-  async prune(
-    options: CallOptions & { readonly all?: boolean; readonly filter?: readonly string[] } = {},
-  ): Promise<PruneResult> {
+  async prune(options: PruneOptions = {}): Promise<PruneResult> {
+    checkOptions("kiln.prune()", options, known.PRUNE);
     const request = { all: options.all ?? false, filters: options.filter?.slice() ?? [] };
     return pruneFromJson(await this.#transport.unary("SystemService/Prune", request, options));
   }

@@ -3,7 +3,9 @@
 import type { LogsResponseJson, OutputPositionJson } from "../gen/kiln/v1/vm_pb.js";
 import { dateOf } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
+import { checkOptions } from "./known-options.js";
 import { lastingAnswers } from "./lasting-answers.js";
+import * as known from "./option-names.js";
 import type { Calls } from "./scoped-calls.js";
 
 /** Options of `vm.logs()`. Without any: all that is there, then the end. */
@@ -32,6 +34,7 @@ export async function* readLogs(
   vm: string,
   options: LogOptions,
 ): AsyncGenerator<LogChunk, void> {
+  checkOptions("vm.logs()", options, known.LOGS);
   const request = {
     vm,
     follow: options.follow ?? false,

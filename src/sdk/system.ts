@@ -7,7 +7,16 @@ import type {
   VersionResponseJson,
 } from "../gen/kiln/v1/system_pb.js";
 import { kernelFromJson, numberOf } from "./convert.js";
+import type { CallOptions } from "./deadline.js";
 import type { DiskUsage, PruneResult, SystemInfo, VersionInfo } from "./types.js";
+
+/** Options of `kiln.prune()` and `kiln.images.prune()`. */
+export interface PruneOptions extends CallOptions {
+  /** Every image that no VM uses. */
+  readonly all?: boolean | undefined;
+  /** "until=24h", "label=name=value". */
+  readonly filter?: readonly string[] | undefined;
+}
 
 /** A VersionResponse message. */
 export function versionFromJson(json: VersionResponseJson = {}): VersionInfo {

@@ -16,7 +16,9 @@ import { Code, errnoOf, hasReason, KilnError } from "../base/errors.js";
 import type { CopySourceJson } from "../gen/kiln/v1/vm_pb.js";
 import { numberOf } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
+import { boundsOf, CALL, checkOptions } from "./known-options.js";
 import { Listing } from "./listing.js";
+import * as known from "./option-names.js";
 import type { Calls } from "./scoped-calls.js";
 import { sendSource } from "./send-source.js";
 import type { PathInfo } from "./types.js";
@@ -82,6 +84,7 @@ export class VmFiles {
 
   /** What lstat(2) says. @throws KilnError not_found where there is no such path */
   async stat(path: string, options: CallOptions = {}): Promise<PathInfo> {
+    checkOptions("vm.fs.stat()", options, CALL);
     const json = await this.#transport.unary("VmService/StatPath", { vm: this.#vm, path }, options);
     return {
       name: json.name ?? "",
@@ -120,6 +123,7 @@ export class VmFiles {
 
   /** Makes a directory. @returns false where it was there already, which only `recursive` allows */
   async mkdir(path: VmPath, options: MkdirOptions = {}): Promise<boolean> {
+    checkOptions("vm.fs.mkdir()", options, known.MKDIR);
     const { recursive = false, mode = 0o755, uid = 0, gid = 0 } = options;
     const request = { vm: this.#vm, ...pathOf(path), recursive, mode, uid, gid };
     return (await this.#transport.unary("VmService/MakeDirectory", request, options)).made ?? false;
@@ -127,6 +131,7 @@ export class VmFiles {
 
   /** Removes a file, a link or an empty directory; with `recursive` a directory with all that is in it. */
   async remove(path: VmPath, options: RemovePathOptions = {}): Promise<void> {
+    checkOptions("vm.fs.remove()", options, known.REMOVE_PATH);
     const { recursive = false, force = false } = options;
     const request = { vm: this.#vm, ...pathOf(path), recursive, force };
     await this.#transport.unary("VmService/RemovePath", request, options);
@@ -152,9 +157,11 @@ export class VmFiles {
 
   /** The file's bytes. Links are followed. */
   async read(path: string, options: ReadOptions = {}): Promise<Uint8Array> {
+    checkOptions("vm.fs.read()", options, known.READ);
     const { readTar } = await import("../base/tar-stream.js");
+    const archive = this.readArchive(path, { ...boundsOf(options), followLink: true });
     const maxBytes = options.maxBytes ?? DEFAULT_MAX_READ_BYTES;
-    for await (const { entry, data } of readTar(this.readArchive(path, { ...options, followLink: true }))) {
+    for await (const { entry, data } of readTar(archive)) {
       if (entry.type !== "file") throw notAFile(path, entry.type);
       if (entry.size > maxBytes) throw tooLarge(path, entry.size, maxBytes);
       const chunks: Uint8Array[] = [];
@@ -177,6 +184,7 @@ export class VmFiles {
    * ```
    */
   async write(path: string, data: string | Uint8Array, options: WriteOptions = {}): Promise<void> {
+    checkOptions("vm.fs.write()", options, known.WRITE);
     const { encodeTarHeader, paddingOf } = await import("../base/tar-format.js");
     const { TAR_END } = await import("../base/tar-stream.js");
     const name = fileName(path);
@@ -192,7 +200,7 @@ export class VmFiles {
       linkName: "",
     });
     const parts = [header, content, Buffer.alloc(paddingOf(content.byteLength)), TAR_END];
-    await this.writeArchive(parentName(path), parts, { ...options, keepOwner: true });
+    await this.writeArchive(parentName(path), parts, { ...boundsOf(options), keepOwner: true });
   }
 
   /**
@@ -205,6 +213,7 @@ export class VmFiles {
    * ```
    */
   async copyIn(localPath: string, vmPath: string, options: CopyOptions = {}): Promise<ArchiveResult> {
+    checkOptions("vm.fs.copyIn()", options, known.COPY);
     const { localSource } = await import("./copy-local.js");
     const { packTree } = await import("./tree-pack.js");
     const source = await localSource(localPath, options.followLink);
@@ -225,6 +234,7 @@ export class VmFiles {
    * ```
    */
   async copyOut(vmPath: string, localPath: string, options: CopyOptions = {}): Promise<ArchiveResult> {
+    checkOptions("vm.fs.copyOut()", options, known.COPY);
     const { planCopyOut } = await import("./copy-local.js");
     const { renameRoot, RootWitness } = await import("../base/copy-plan.js");
     const { extractTree } = await import("./tree-extract.js");
@@ -253,6 +263,7 @@ export class VmFiles {
     targetPath: string,
     options: CopyOptions = {},
   ): Promise<ArchiveResult> {
+    checkOptions("vm.fs.copyTo()", options, known.COPY);
     const { renameRoot, RootWitness } = await import("../base/copy-plan.js");
     const { renameTar } = await import("../base/tar-stream.js");
     const source = await this.source(path, options);
@@ -268,6 +279,7 @@ export class VmFiles {
 
   /** A path as a tar stream, whose names begin with the path's base name. Not reading on stops the guest. */
   async *readArchive(path: string, options: CopyOptions = {}): AsyncGenerator<Uint8Array, void> {
+    checkOptions("vm.fs.readArchive()", options, known.COPY);
     const request = { vm: this.#vm, path, followLink: options.followLink ?? false };
     for await (const message of this.#transport.serverStream("VmService/ReadArchive", request, options)) {
       if (message.data !== undefined) yield Buffer.from(message.data, "base64");
@@ -300,6 +312,7 @@ export class VmFiles {
     source: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
     options: CopyOptions,
   ): Promise<ArchiveResult> {
+    checkOptions("vm.fs.writeArchive()", options, known.COPY);
     const stream = this.#transport.stream("VmService/WriteArchive", options);
     const start = { start: { vm: this.#vm, ...place, keepOwner: options.keepOwner ?? false } };
     const json = await sendSource(stream, start, source);
@@ -316,7 +329,7 @@ export class VmFiles {
     options: CopyOptions = {},
   ): Promise<{ path: string; isDirectory: boolean; followLink: boolean }> {
     const clean = cleanPath(path);
-    const info = await this.stat(clean, options);
+    const info = await this.stat(clean, boundsOf(options));
     // "link/" and "link/." are the directory behind the link for the guest's kernel too.
     const followLink = options.followLink === true && isLink(info);
     const kind = followLink ? (await this.target(clean, options)).kind : undefined;
@@ -327,7 +340,7 @@ export class VmFiles {
   target(path: string, options: CallOptions = {}): Promise<CopyTarget> {
     return findTarget(path, async (at) => {
       try {
-        return await this.stat(at, options);
+        return await this.stat(at, boundsOf(options));
       } catch (error) {
         if (isMissing(error)) return undefined;
         throw error;

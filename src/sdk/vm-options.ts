@@ -5,9 +5,11 @@ import { DEFAULT_HOST_IP, parsePortMappings } from "../base/ports.js";
 import { parseSize } from "../base/units.js";
 import type { VmConfigJson } from "../gen/kiln/v1/types_pb.js";
 import type { CallOptions } from "./deadline.js";
+import { checkOptions } from "./known-options.js";
+import * as known from "./option-names.js";
 import type { PortBinding, Progress, RestartPolicy, Size } from "./types.js";
 
-/** Options of `kiln.create()` and `kiln.run()`. Names and defaults are those of `kiln run`'s flags. */
+/** Options of `kiln.create()` and `kiln.run()`, which are the same. Names and defaults are those of `kiln run`'s flags. */
 export interface VmOptions extends CallOptions {
   readonly name?: string | undefined;
   /** Replaces the image's CMD. */
@@ -65,6 +67,9 @@ export interface VmOptions extends CallOptions {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
+export type RunOptions = VmOptions;
+export type CreateOptions = VmOptions;
+
 /** Size of a terminal, in characters. */
 export interface TerminalSize {
   readonly columns: number;
@@ -73,6 +78,9 @@ export interface TerminalSize {
 
 /** The message that asks for this VM. */
 export function planVmConfig(image: string, options: VmOptions): VmConfigJson {
+  const { restart, ttySize } = options;
+  if (typeof restart === "object") checkOptions("restart", restart, known.RESTART);
+  if (ttySize !== undefined) checkOptions("ttySize", ttySize, known.TERMINAL_SIZE);
   return withoutUndefined({
     image,
     name: options.name,
@@ -92,7 +100,7 @@ export function planVmConfig(image: string, options: VmOptions): VmConfigJson {
     kernel: options.kernel,
     kernelArgs: options.kernelArgs?.slice(),
     init: options.init,
-    restart: typeof options.restart === "string" ? { name: options.restart } : options.restart,
+    restart: typeof restart === "string" ? { name: restart } : restart,
     network: options.network,
     dns: options.dns?.slice(),
     addHosts: options.addHosts === undefined ? undefined : pairs(options.addHosts, ":"),
@@ -104,14 +112,15 @@ export function planVmConfig(image: string, options: VmOptions): VmConfigJson {
     openStdin: options.openStdin,
     autoRemove: options.autoRemove,
     lifetimeMs: options.lifetimeMs === undefined ? undefined : wholeMs(options.lifetimeMs),
-    ttyColumns: options.ttySize?.columns,
-    ttyRows: options.ttySize?.rows,
+    ttyColumns: ttySize?.columns,
+    ttyRows: ttySize?.rows,
   });
 }
 
 /** Bindings with every field, of a spec or of a part of a binding. */
 export function planPorts(port: string | Partial<PortBinding>): PortBinding[] {
   if (typeof port === "string") return parsePortMappings(port);
+  checkOptions("publish a port", port, known.PORT);
   const { hostIp = DEFAULT_HOST_IP, hostPort = 0, vmPort = 0, protocol = "tcp", hostPortEnd } = port;
   return [{ hostIp, hostPort, vmPort, protocol, ...(hostPortEnd === undefined ? {} : { hostPortEnd }) }];
 }

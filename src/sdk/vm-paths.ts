@@ -3,6 +3,8 @@
 import type { DirectoryEntryJson, FileEventJson, WatchPathResponseJson } from "../gen/kiln/v1/vm_pb.js";
 import { numberOf } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
+import { CALL, checkOptions } from "./known-options.js";
+import * as known from "./option-names.js";
 import type { Calls } from "./scoped-calls.js";
 
 /** A path of a VM: text, or bytes where it is not UTF-8. */
@@ -94,6 +96,7 @@ export async function listDirectory(
   path: VmPath,
   options: CallOptions,
 ): Promise<DirectoryEntry[]> {
+  checkOptions("vm.fs.list()", options, CALL);
   const found: DirectoryEntry[] = [];
   const request = { vm, ...pathOf(path) };
   for await (const { entries } of calls.serverStream("VmService/ListDirectory", request, options)) {
@@ -108,6 +111,7 @@ export async function renamePath(
   [from, to]: readonly [VmPath, VmPath],
   options: RenameOptions,
 ): Promise<void> {
+  checkOptions("vm.fs.rename()", options, known.RENAME);
   const old = typeof from === "string" ? { from } : { fromBytes: Buffer.from(from).toString("base64") };
   const next = typeof to === "string" ? { to } : { toBytes: Buffer.from(to).toString("base64") };
   const request = { vm, ...old, ...next, noReplace: options.overwrite === false };
@@ -126,6 +130,7 @@ export class FileWatcher implements AsyncIterable<FileChange>, AsyncDisposable {
 
   /** Resolves when the watch stands. */
   static async open(calls: Calls, vm: string, path: VmPath, options: WatchOptions): Promise<FileWatcher> {
+    checkOptions("vm.fs.watch()", options, known.WATCH);
     const { recursive = false, signal, timeoutMs } = options;
     const stop = new AbortController();
     const either = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);

@@ -4,6 +4,7 @@ import { Code, KilnError } from "../base/errors.js";
 import { DEFAULT_HOST_IP } from "../base/ports.js";
 import { portFromJson, vmFromJson } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
+import { CALL, checkOptions } from "./known-options.js";
 import type { Calls } from "./scoped-calls.js";
 import type { PortBinding } from "./types.js";
 import { planPorts } from "./vm-options.js";
@@ -23,6 +24,7 @@ export class VmPorts {
 
   /** As bound now. */
   async list(options: CallOptions = {}): Promise<readonly PortBinding[]> {
+    checkOptions("vm.ports.list()", options, CALL);
     const { vm } = await this.#transport.unary("VmService/GetVm", { vm: this.#vm }, options);
     const { ports } = vmFromJson(vm).status;
     this.#onChange(ports);
@@ -38,6 +40,7 @@ export class VmPorts {
    * ```
    */
   async add(port: string | Partial<PortBinding>, options: CallOptions = {}): Promise<readonly PortBinding[]> {
+    checkOptions("vm.ports.add()", options, CALL);
     const bound: PortBinding[] = [];
     try {
       for (const each of planPorts(port)) {
@@ -58,6 +61,7 @@ export class VmPorts {
    * @throws KilnError not_found `port-not-published`
    */
   async remove(port: string | Partial<PortBinding>, options: CallOptions = {}): Promise<void> {
+    checkOptions("vm.ports.remove()", options, CALL);
     const bound = await this.list(options);
     for (const wanted of planPorts(port)) {
       const matching = bound.filter((each) => isMeant(each, wanted));

@@ -6,8 +6,10 @@ import { Attachment, type AttachOptions, attachWords } from "./attach.js";
 import { statusFromJson, vmFromJson } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
 import { Exec, type ExecOptions, execWords, planExec } from "./exec.js";
+import { CALL, checkOptions } from "./known-options.js";
 import { lastingAnswer } from "./lasting-answers.js";
 import { type LogChunk, type LogOptions, readLogs } from "./logs.js";
+import * as known from "./option-names.js";
 import { type Calls, callsAbout } from "./scoped-calls.js";
 import { readStats, type StatsOptions, type StatsSample } from "./stats.js";
 import type { VmInfo, VmStatus } from "./types.js";
@@ -34,6 +36,9 @@ export interface RemoveOptions extends CallOptions {
   /** Kills a VM that runs. */
   readonly force?: boolean | undefined;
 }
+
+/** Options of `vm.spawn()`. */
+export type SpawnOptions = Omit<ExecOptions, "stdin" | "check">;
 
 /** Options of `vm.wait()`. */
 export interface WaitOptions extends CallOptions {
@@ -83,18 +88,21 @@ export class Vm implements AsyncDisposable {
 
   /** Asks kilnd what the VM is now. */
   async inspect(options: CallOptions = {}): Promise<VmInfo> {
+    checkOptions("vm.inspect()", options, CALL);
     const { vm } = await this.#transport.unary("VmService/GetVm", { vm: this.id }, options);
     return this.#update(vm);
   }
 
   /** Starts it; returns once its program runs. Does nothing to a VM that runs. */
   async start(options: CallOptions = {}): Promise<VmInfo> {
+    checkOptions("vm.start()", options, CALL);
     const { vm } = await this.#transport.unary("VmService/StartVm", { vm: this.id }, options);
     return this.#update(vm);
   }
 
   /** Ends its program with the stop signal, after `graceMs` with SIGKILL. */
   async stop(options: StopOptions = {}): Promise<VmInfo> {
+    checkOptions("vm.stop()", options, known.STOP);
     const { graceMs, stopSignal } = options;
     const request = {
       vm: this.id,
@@ -106,6 +114,7 @@ export class Vm implements AsyncDisposable {
   }
 
   async restart(options: StopOptions = {}): Promise<VmInfo> {
+    checkOptions("vm.restart()", options, known.STOP);
     const timeout = options.graceMs === undefined ? {} : { timeoutMs: options.graceMs };
     const { vm } = await this.#transport.unary("VmService/RestartVm", { vm: this.id, ...timeout }, options);
     return this.#update(vm);
@@ -113,16 +122,19 @@ export class Vm implements AsyncDisposable {
 
   /** SIGKILL ends the VM at once; any other signal goes to its program. */
   async kill(signal = "SIGKILL", options: CallOptions = {}): Promise<void> {
+    checkOptions("vm.kill()", options, CALL);
     await this.#transport.unary("VmService/KillVm", { vm: this.id, signal }, options);
   }
 
   /** Stops its CPUs; memory stays. */
   async pause(options: CallOptions = {}): Promise<VmInfo> {
+    checkOptions("vm.pause()", options, CALL);
     const { vm } = await this.#transport.unary("VmService/PauseVm", { vm: this.id }, options);
     return this.#update(vm);
   }
 
   async unpause(options: CallOptions = {}): Promise<VmInfo> {
+    checkOptions("vm.unpause()", options, CALL);
     const { vm } = await this.#transport.unary("VmService/UnpauseVm", { vm: this.id }, options);
     return this.#update(vm);
   }
@@ -134,14 +146,17 @@ export class Vm implements AsyncDisposable {
    * await vm.update({ lifetimeMs: 600_000 });   // ten minutes more from now
    * ```
    */
-  async update({ lifetimeMs }: VmChanges, options: CallOptions = {}): Promise<VmInfo> {
-    const request = { vm: this.id, lifetimeMs: wholeMs(lifetimeMs) };
+  async update(changes: VmChanges, options: CallOptions = {}): Promise<VmInfo> {
+    checkOptions("vm.update()", changes, known.CHANGES);
+    checkOptions("vm.update()", options, CALL);
+    const request = { vm: this.id, lifetimeMs: wholeMs(changes.lifetimeMs) };
     const { vm } = await this.#transport.unary("VmService/UpdateVm", request, options);
     return this.#update(vm);
   }
 
   /** Removes it and its disk. */
   async remove(options: RemoveOptions = {}): Promise<void> {
+    checkOptions("vm.remove()", options, known.REMOVE);
     await this.#transport.unary(
       "VmService/RemoveVm",
       { vm: this.id, force: options.force ?? false },
@@ -151,6 +166,7 @@ export class Vm implements AsyncDisposable {
 
   /** Waits until it has ended (or runs, or is gone), over as many kilnds as it takes. */
   async wait(options: WaitOptions = {}): Promise<{ exitCode: number; status: VmStatus }> {
+    checkOptions("vm.wait()", options, known.WAIT);
     const request = { vm: this.id, condition: options.condition ?? "exited" };
     const ask = (bound: CallOptions) => this.#transport.unary("VmService/WaitVm", request, bound);
     const json = await lastingAnswer(`WaitVm of VM ${this.name}`, ask, options);
@@ -168,16 +184,15 @@ export class Vm implements AsyncDisposable {
    * Put nothing into a shell line that somebody else chose: arguments of a list need no quoting.
    */
   exec(args: readonly string[] | string, options: ExecOptions = {}): Exec {
+    checkOptions("vm.exec()", options, known.EXEC);
     const argv = argumentsOf(args);
     const words = execWords(this.id, argv, options);
     return new Exec(this.#transport.lasting("VmService/Exec", words, options), argv, options);
   }
 
   /** Starts a process and leaves it running, with nobody to read its output; gives its process id in the guest. */
-  async spawn(
-    command: readonly string[] | string,
-    options: Omit<ExecOptions, "stdin" | "check"> = {},
-  ): Promise<number> {
+  async spawn(command: readonly string[] | string, options: SpawnOptions = {}): Promise<number> {
+    checkOptions("vm.spawn()", options, known.SPAWN);
     const args = argumentsOf(command);
     const start = { vm: this.id, config: { ...planExec(args, options), detach: true } };
     for await (const message of this.#transport.serverStream("VmService/Exec", { start }, options)) {
@@ -190,6 +205,7 @@ export class Vm implements AsyncDisposable {
 
   /** The main program's output, stdin and end. */
   attach(options: AttachOptions = {}): Attachment {
+    checkOptions("vm.attach()", options, known.ATTACH);
     const words = attachWords(this.id, options);
     return new Attachment(this.#transport.lasting("VmService/Attach", words, options));
   }

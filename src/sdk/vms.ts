@@ -4,12 +4,14 @@ import type { CreateVmResponseJson } from "../gen/kiln/v1/vm_pb.js";
 import { noVm } from "./call-failure.js";
 import { progressFromJson, vmFromJson } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
+import { CALL, checkOptions } from "./known-options.js";
 import { Listing } from "./listing.js";
+import * as known from "./option-names.js";
 import { readStats, type StatsOptions, type StatsSample } from "./stats.js";
 import type { Transport } from "./transport.js";
 import type { Progress, VmInfo } from "./types.js";
 import { Vm } from "./vm.js";
-import { planVmConfig, type VmOptions } from "./vm-options.js";
+import { type CreateOptions, planVmConfig, type RunOptions, type VmOptions } from "./vm-options.js";
 
 /** Options of `kiln.vms.list()`. */
 export interface ListVmsOptions extends CallOptions {
@@ -39,6 +41,7 @@ export class Vms {
    * @throws KilnError not_found `vm-not-found`, invalid_argument `ambiguous-id`
    */
   async get(key: string, options: CallOptions = {}): Promise<Vm> {
+    checkOptions("kiln.vms.get()", options, CALL);
     const { vm } = await this.#transport.unary("VmService/GetVm", { vm: key }, options);
     return new Vm(this.#transport, vmFromJson(vm), false);
   }
@@ -56,21 +59,24 @@ export class Vms {
    * ```
    */
   list(options: ListVmsOptions = {}): Listing<VmInfo> {
-    const { all = false, filter = [], limit = 0 } = options;
-    const request = { all, filters: filter.slice(), limit };
     return new Listing(async () => {
+      checkOptions("kiln.vms.list()", options, known.LIST_VMS);
+      const { all = false, filter = [], limit = 0 } = options;
+      const request = { all, filters: filter.slice(), limit };
       const { vms } = await this.#transport.unary("VmService/ListVms", request, options);
       return (vms ?? []).map(vmFromJson);
     });
   }
 
   /** Makes a VM without starting it. Pulls the image where it is missing. */
-  async create(image: string, options: VmOptions = {}): Promise<Vm> {
+  async create(image: string, options: CreateOptions = {}): Promise<Vm> {
+    checkOptions(`create a VM of ${image}`, options, known.VM);
     return new Vm(this.#transport, await this.#create(image, options), false);
   }
 
   /** Makes a VM and starts it; the handle owns it. See `Kiln.run()`. */
-  async run(image: string, options: VmOptions): Promise<Vm> {
+  async run(image: string, options: RunOptions = {}): Promise<Vm> {
+    checkOptions(`run ${image}`, options, known.VM);
     const vm = new Vm(this.#transport, await this.#create(image, options), true);
     try {
       await vm.start({ signal: options.signal, timeoutMs: options.timeoutMs });
