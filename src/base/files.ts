@@ -31,21 +31,53 @@ export async function writeFileAtomic(
   data: string | Uint8Array,
   options: AtomicOptions = {},
 ): Promise<void> {
+  const temp = await writeBeside(path, data, options);
+  await putInPlace(temp, path);
+  if (options.durable !== false) await syncDirectory(dirname(path));
+}
+
+/** The first half of writeFileAtomic. @returns the name of the file in the making, for `putInPlace` */
+export async function writeBeside(
+  path: string,
+  data: string | Uint8Array,
+  options: AtomicOptions = {},
+): Promise<string> {
   const temp = tempNameFor(path);
   try {
-    const file = await open(temp, "wx", options.mode ?? 0o600);
-    try {
-      await file.writeFile(data);
-      if (options.durable !== false) await file.sync();
-    } finally {
-      await file.close();
-    }
+    await writeNewFile(temp, data, options);
+    return temp;
+  } catch (error) {
+    await rm(temp, { force: true });
+    throw error;
+  }
+}
+
+/** The second half. */
+export async function putInPlace(temp: string, path: string): Promise<void> {
+  try {
     await renameInto(temp, path);
   } catch (error) {
     await rm(temp, { force: true });
     throw error;
   }
-  if (options.durable !== false) await syncDirectory(dirname(path));
+}
+
+/**
+ * Writes a file that is not there, in a directory that nobody reads yet: as quick as can be, and torn by a kill. Whoever
+ * shows the directory makes it durable.
+ */
+export async function writeNewFile(
+  path: string,
+  data: string | Uint8Array,
+  options: AtomicOptions = {},
+): Promise<void> {
+  const file = await open(path, "wx", options.mode ?? 0o600);
+  try {
+    await file.writeFile(data);
+    if (options.durable !== false) await file.sync();
+  } finally {
+    await file.close();
+  }
 }
 
 export function writeJsonAtomic(path: string, value: unknown, options: AtomicOptions = {}): Promise<void> {

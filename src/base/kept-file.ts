@@ -3,7 +3,7 @@
 
 import { rm } from "node:fs/promises";
 import { errnoOf } from "./errors.js";
-import { type AtomicOptions, writeFileAtomic } from "./files.js";
+import { type AtomicOptions, putInPlace, writeBeside, writeFileAtomic, writeNewFile } from "./files.js";
 import { DAMAGED_SUFFIX, moveAside, removeFile } from "./move-aside.js";
 import { readPlainFile } from "./plain-file.js";
 
@@ -17,18 +17,39 @@ const MAX_BYTES = 64 * 1024 * 1024;
  * can't be written (a full disk) the file itself has been.
  */
 export function writeKept(path: string, value: unknown, options: AtomicOptions = {}): Promise<void> {
-  return writeKeptText(path, `${JSON.stringify(value, null, 1)}\n`, options);
+  return writeKeptText(path, toText(value), options);
 }
 
 /** The same for what is no JSON. */
 export async function writeKeptText(path: string, text: string, options: AtomicOptions = {}): Promise<void> {
+  const copy = path + COPY_SUFFIX;
+  // Beside the file's own, which waits for the disk; put in place after it.
+  const making = writeBeside(copy, text, { ...options, durable: false }).catch(() => undefined);
   try {
     await writeFileAtomic(path, text, options);
   } catch (error) {
-    if (!isFull(error) || !(await giveCopyUp(path))) throw error;
+    const taken = await making;
+    if (taken !== undefined) await rm(taken, { force: true });
+    if (!isFull(error) || !((await giveCopyUp(path)) || taken !== undefined)) throw error;
     await writeFileAtomic(path, text, options);
+    await writeFileAtomic(copy, text, { ...options, durable: false }).catch(() => undefined);
+    return;
   }
-  await writeFileAtomic(path + COPY_SUFFIX, text, { ...options, durable: false }).catch(() => undefined);
+  const made = await making;
+  if (made !== undefined) await putInPlace(made, copy).catch(() => undefined);
+}
+
+/** Writes both in a directory in the making, where neither is yet: see `writeNewFile`. */
+export async function writeKeptNew(path: string, value: unknown, options: AtomicOptions = {}): Promise<void> {
+  const text = toText(value);
+  await Promise.all([
+    writeNewFile(path, text, options),
+    writeNewFile(path + COPY_SUFFIX, text, { ...options, durable: false }),
+  ]);
+}
+
+function toText(value: unknown): string {
+  return `${JSON.stringify(value, null, 1)}\n`;
 }
 
 const isFull = (error: unknown): boolean => ["ENOSPC", "EDQUOT"].includes(errnoOf(error) ?? "");

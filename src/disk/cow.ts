@@ -5,8 +5,8 @@
 import { open, rm, stat } from "node:fs/promises";
 import * as v from "valibot";
 import { Code, errnoOf, KilnError } from "../base/errors.js";
-import { allocatedBytes } from "../base/files.js";
-import { readKept, removeKept, writeKept } from "../base/kept-file.js";
+import { allocatedBytes, writeJsonAtomic, writeNewFile } from "../base/files.js";
+import { readKept, removeKept } from "../base/kept-file.js";
 import { UndoStack } from "../base/undo.js";
 import { openObject, parseVersioned, type RecordKind } from "../base/versioned.js";
 
@@ -65,8 +65,8 @@ export function cowRecordPath(path: string): string {
 
 /**
  * Creates an empty cow (mode 0600) and its record: constant time, next to nothing on disk. A first sector of zeros
- * tells the guest's kernel to begin a new snapshot. A kill in between leaves a cow without record in a directory that
- * the next start removes.
+ * tells the guest's kernel to begin a new snapshot. The directory is one in the making: the caller makes it durable, and
+ * a kill in between leaves a cow without record there. The record is kept once, since the VM's own says the same.
  *
  * @throws KilnError already_exists `file-exists`; resource_exhausted `host-disk-full`
  */
@@ -87,7 +87,8 @@ export async function createCow(path: string, base: CowBase): Promise<CowRecord>
     } finally {
       await file.close();
     }
-    await writeKept(cowRecordPath(path), record);
+    undo.push("remove its record", () => rm(cowRecordPath(path), { force: true }));
+    await writeNewFile(cowRecordPath(path), `${JSON.stringify(record, null, 1)}\n`);
     undo.commit();
     return record;
   } catch (error) {
@@ -142,15 +143,15 @@ async function sizeOf(path: string): Promise<number | undefined> {
   }
 }
 
-/** Where record and copy are lost, the VM's own record says which base it stands on: `base` is that. */
+/** Where it is lost, with the copy that earlier releases made, the VM's own record says which base it stands on: `base`. */
 async function readRecord(path: string, base: CowBase, size: number): Promise<CowRecord> {
-  const { value } = await readKept(cowRecordPath(path), parseCowRecord);
+  const { value } = await readKept(cowRecordPath(path), parseCowRecord, { mend: false });
   if (value !== undefined) return value;
   const record: CowRecord = { version: 1, ...base, sizeBytes: planCowSize(base.baseSizeBytes) };
   if (size < record.sizeBytes) {
     throw refused(path, "cow-damaged", `its record is lost, and it is too short for base ${base.baseDigest}`);
   }
-  await writeKept(cowRecordPath(path), record).catch(() => undefined);
+  await writeJsonAtomic(cowRecordPath(path), record).catch(() => undefined);
   return record;
 }
 

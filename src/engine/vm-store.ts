@@ -5,7 +5,7 @@ import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf } from "../base/errors.js";
 import { makeDirectory, syncDirectory } from "../base/files.js";
-import { readKept, writeKept } from "../base/kept-file.js";
+import { readKept, writeKept, writeKeptNew } from "../base/kept-file.js";
 import { UndoStack } from "../base/undo.js";
 import type { Parsed } from "../base/versioned.js";
 import {
@@ -89,10 +89,12 @@ export class VmStore {
     await using undo = new UndoStack();
     await mkdir(making, { mode: 0o700 });
     undo.push(`remove ${making}`, () => rm(making, { recursive: true, force: true }));
-    await prepare(making);
-    // The rename below makes both durable at once: no fsync of the directory in the making is needed.
-    await writeKept(join(making, STATUS), status, { durable: false });
-    await writeKept(join(making, RECORD), record);
+    await Promise.all([
+      prepare(making),
+      writeKeptNew(join(making, STATUS), status),
+      writeKeptNew(join(making, RECORD), record),
+    ]);
+    await syncDirectory(making);
     await rename(making, this.directory(record.id));
     undo.commit();
     await syncDirectory(this.#root);
