@@ -57,7 +57,11 @@ export async function createVm(
   await using holds = new UndoStack();
   holds.push("let go of the image", ctx.imageHolds.hold(image.id));
   holds.push("let go of the base", ctx.bases.hold(baseKeyOf(image, config.diskBytes)));
-  const [base, kernel] = await Promise.all([
+  // Beside the base's and the kernel's own looks.
+  const taking = ctx.ownership.allocate(id);
+  undo.push("give the user back", async () => ctx.ownership.release(id, await taking.catch(() => undefined)));
+  const [uid, base, kernel] = await Promise.all([
+    taking,
     ctx.bases.ensure(image, config.diskBytes, options).catch((error: unknown) => {
       // A user who only wanted to run it has no use for an image that can't be.
       if (isNew && isImagesFault(error)) undo.push("remove the image", () => dropImage(ctx, image));
@@ -68,8 +72,6 @@ export async function createVm(
   options.signal?.throwIfAborted();
   const plan = planProgram(config, image.run, base.hasInit);
   const { args, env, ports, directories, ...program } = plan;
-  const uid = await ctx.ownership.allocate(id);
-  undo.push("give the user back", () => ctx.ownership.release(id, uid));
   const record: VmRecord = {
     version: 1,
     id,
