@@ -13,7 +13,8 @@ export { createFirecrackerDriver, type FirecrackerDriverOptions } from "./firecr
 export type { Confinement } from "./jail/confiner.js";
 export type { ProbeKernel } from "./kvm-verdict.js";
 export { type ProcessRecord, readProcessRecord, writeProcessRecord } from "./process-record.js";
-export { createQemuDriver, type QemuDriverOptions, qemuCapabilities } from "./qemu/driver.js";
+export { createQemuDriver, type QemuDriverOptions } from "./qemu/driver.js";
+export { qemuCapabilities } from "./qemu/look.js";
 export { holdVmm, recallVmm } from "./recall.js";
 export type {
   Accelerator,

@@ -31,7 +31,7 @@ describe("judgeKvm", () => {
 
   it("says no at once where there is no device", async () => {
     const verdict = await judgeKvm(probe({ device: "/nonexistent/kvm" }));
-    assert.deepEqual(verdict, { works: false, why: "no /nonexistent/kvm", final: false });
+    assert.deepEqual(verdict, { works: false, why: "no /nonexistent/kvm", final: false, settled: true });
   });
 
   it("does not believe a device that merely opens", async () => {
@@ -46,7 +46,7 @@ describe("judgeKvm", () => {
     const boot = () =>
       Promise.reject(new KilnError(Code.FailedPrecondition, "confine the VMM: no", { reason: "no-jail" }));
     const verdict = await judgeKvm(probe({ boot }));
-    assert.deepEqual([verdict.works, verdict.final], [false, false]);
+    assert.deepEqual([verdict.works, verdict.final, verdict.settled], [false, false, false]);
     assert.match(verdict.why, /not probed: confine the VMM: no/);
     assert.equal((await judgeKvm(probe({ boot: async () => undefined }))).works, true);
   });
@@ -72,7 +72,7 @@ describe("judgeKvm", () => {
       },
     });
     assert.deepEqual([(await judgeKvm(late)).final, boots], [false, 1]);
-    await judgeKvm(late);
+    assert.equal((await judgeKvm(late)).settled, true);
     assert.equal(boots, 1, "not at once");
     for (const expected of [2, 3, 3]) {
       clock += 3_600_000;
@@ -111,7 +111,7 @@ describe("judgeKvm", () => {
 
   it("says that it has not been tried where there is nothing to boot, and tries later", async () => {
     const verdict = await judgeKvm(probe({ kernel: undefined }));
-    assert.deepEqual([verdict.works, verdict.final], [false, false]);
+    assert.deepEqual([verdict.works, verdict.final, verdict.settled], [false, false, false]);
     assert.match(verdict.why, /not probed yet/);
     assert.equal((await judgeKvm(probe({ boot: async () => undefined }))).works, true);
   });

@@ -20,6 +20,8 @@ export interface KvmVerdict {
   readonly why: string;
   /** False: it may be another soon, and is asked for again. */
   readonly final: boolean;
+  /** Good for a moment: nothing that is under way here, like the making of the first kernel, changes it. */
+  readonly settled: boolean;
 }
 
 export interface KvmProbe {
@@ -46,13 +48,14 @@ const FAILED_AGAIN_MS = 24 * 60 * 60_000;
 export async function judgeKvm(probe: KvmProbe): Promise<KvmVerdict> {
   const { device = KVM_DEVICE, now = Date.now } = probe;
   const closed = await whyClosed(device);
-  if (closed !== undefined) return { works: false, why: closed, final: false };
+  if (closed !== undefined) return { works: false, why: closed, final: false, settled: true };
   const path = join(probe.cacheDirectory, `kvm-${probe.kind}.json`);
   const key = `${release()} ${probe.version}`;
   const cached = await readVerdict(path, key);
   if (cached !== undefined && !isWorthAnotherTry(cached, now())) return verdictOf(cached);
   if (probe.kernel === undefined) {
-    return { works: false, why: `${device} is there, not probed yet (no kernel to boot)`, final: false };
+    const why = `${device} is there, not probed yet (no kernel to boot)`;
+    return { works: false, why, final: false, settled: false };
   }
   let failure: BootFailure | undefined;
   try {
@@ -60,7 +63,7 @@ export async function judgeKvm(probe: KvmProbe): Promise<KvmVerdict> {
   } catch (error) {
     // Nothing was booted (no jail, say): that tells nothing of KVM.
     const why = `${device} is there, not probed: ${KilnError.from(error).message}`;
-    return { works: false, why, final: false };
+    return { works: false, why, final: false, settled: false };
   }
   const why =
     failure === undefined
@@ -87,7 +90,7 @@ function isWorthAnotherTry({ works, lateTries, triedAt }: KeptVerdict, now: numb
 }
 
 function verdictOf({ works, why }: KeptVerdict): KvmVerdict {
-  return { works, why, final: works };
+  return { works, why, final: works, settled: true };
 }
 
 /** To kilnd: a VM's own user is given the way to it (jail/own-device.ts), and the test boot goes that way. */

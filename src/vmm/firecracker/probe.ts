@@ -102,7 +102,7 @@ export class FirecrackerProber {
 
   async #judge(path: string, version: string): Promise<KvmVerdict> {
     if (this.#options.trustFirecracker === true)
-      return { works: true, why: "trusted, not probed", final: true };
+      return { works: true, why: "trusted, not probed", final: true, settled: false };
     if (this.#kvm?.final === true) return this.#kvm;
     const { cacheDirectory, probeKernel, kvmDevice } = this.#options;
     this.#kvm = await judgeKvm({

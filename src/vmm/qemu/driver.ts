@@ -1,4 +1,4 @@
-// The QEMU driver: finds QEMU, decides between KVM and TCG, launches and finds VMs again. What goes on the command
+// The QEMU driver: launches VMs and finds them again. What is here for them is look.ts's; what goes on the command
 // line is config.ts's; what a running VM can do is handle.ts's.
 
 import { realpath, rm } from "node:fs/promises";
@@ -8,39 +8,19 @@ import type { Abortable } from "../../base/progress.js";
 import { delay } from "../../base/runtime.js";
 import { UndoStack } from "../../base/undo.js";
 import { ConsoleLog } from "../console-log.js";
-import { EMULATED_CPU_LEVEL, hostCpuLevel } from "../cpu-level.js";
 import { hostTscKhz } from "../host-tsc.js";
 import { type Confined, Confiner, type ConfinerOptions } from "../jail/confiner.js";
 import { accessTo } from "../jail/own-device.js";
-import type { JailTree } from "../jail/plan.js";
-import type { Trees } from "../jail/tree.js";
-import { bootInJail } from "../jailed-boot.js";
-import { KVM_DEVICE, type ProbeKernel } from "../kvm-verdict.js";
+import { KVM_DEVICE } from "../kvm-verdict.js";
 import { assertNetguardLoaded, prepareNetguard } from "../netguard.js";
 import { checkFiles, checkReattach, checkSpec } from "../spec-check.js";
-import type {
-  Accelerator,
-  VmmCapabilities,
-  VmmDriver,
-  VmmHandle,
-  VmmProbe,
-  VmmRecord,
-  VmmSpec,
-} from "../types.js";
-import { type PasstProbeOptions, PasstProber, planPasst, UserNetworkKeeper } from "../user-network/index.js";
+import type { Accelerator, VmmDriver, VmmHandle, VmmProbe, VmmRecord, VmmSpec } from "../types.js";
+import { type PasstProbeOptions, planPasst, UserNetworkKeeper } from "../user-network/index.js";
 import { describeEnd, VmmProcess } from "../vmm-process.js";
-import {
-  MAX_DISKS,
-  MAX_VCPUS,
-  overheadBytes,
-  planQemu,
-  planSockets,
-  type QemuPlan,
-  type QemuSockets,
-} from "./config.js";
+import { overheadBytes, planQemu, planSockets, type QemuPlan, type QemuSockets } from "./config.js";
 import { QemuHandle } from "./handle.js";
-import { planTestBoot, type QemuProbeOptions, QemuProber } from "./probe.js";
-import { qemuTrees } from "./program-files.js";
+import { QemuLook } from "./look.js";
+import type { QemuProbeOptions } from "./probe.js";
 import { calibrateTsc } from "./tsc-calibration.js";
 
 export interface QemuDriverOptions extends QemuProbeOptions, PasstProbeOptions, ConfinerOptions {
@@ -51,55 +31,27 @@ export interface QemuDriverOptions extends QemuProbeOptions, PasstProbeOptions, 
 type Join = Confined["join"];
 
 const CONSOLE_LOG = "console.log";
-/** passt's own; QEMU's stream takes what the guest's card does. */
-const CARD_MTU = 65_520;
 const LAST_WORDS_MS = 500;
 
 export function createQemuDriver(options: QemuDriverOptions): VmmDriver {
   return new QemuDriver(options);
 }
 
-/** What every VM under QEMU can count on. @param userNetwork whether there is a passt that may be used */
-export function qemuCapabilities(accelerator: Accelerator, userNetwork = true): VmmCapabilities {
-  return {
-    accelerator,
-    channel: "virtio-serial",
-    userNetwork,
-    cardMtu: CARD_MTU,
-    freePageReporting: true,
-    poweroffExits: true,
-    tellsReboot: true,
-    pause: true,
-    maxDisks: MAX_DISKS,
-    maxVcpus: MAX_VCPUS,
-  };
-}
-
 class QemuDriver implements VmmDriver {
   readonly kind = "qemu";
   readonly #options: QemuDriverOptions;
-  readonly #prober: QemuProber;
-  readonly #passt: PasstProber;
+  readonly #look: QemuLook;
   readonly #confiner: Confiner;
-  readonly #trees = new Map<string, Trees>();
 
   constructor(options: QemuDriverOptions) {
     this.#options = options;
     this.#confiner = options.confiner ?? new Confiner(options);
-    this.#prober = new QemuProber(options, (path, kernel) => this.#testBoot(path, kernel));
-    this.#passt = new PasstProber(options);
+    this.#look = new QemuLook(options, this.#confiner);
   }
 
   async probe(options: Abortable = {}): Promise<VmmProbe> {
     options.signal?.throwIfAborted();
-    const verdict = await this.#prober.probe();
-    if (verdict.accelerator === undefined) return { kind: this.kind, usable: false, ...verdict.found };
-    const network = await this.#passt.probe();
-    const capabilities = qemuCapabilities(verdict.accelerator, network.program !== undefined);
-    const why = `${verdict.found.why}; ${network.why}`;
-    const cpuLevel = verdict.accelerator === "kvm" ? await hostCpuLevel() : EMULATED_CPU_LEVEL;
-    const exposed = await this.#exposed(verdict.found.path);
-    return { kind: this.kind, usable: true, ...verdict.found, why, capabilities, cpuLevel, exposed };
+    return this.#look.probe();
   }
 
   async launch(spec: VmmSpec, options: Abortable = {}): Promise<VmmHandle> {
@@ -203,7 +155,7 @@ class QemuDriver implements VmmDriver {
     const devices = accelerator === "kvm" ? [KVM_DEVICE] : [];
     return this.#confiner.launch({
       ...{ spec, driver: this.kind, program, files: plan.files, listeners: plan.listeners },
-      tree: () => this.#tree(program),
+      tree: () => this.#look.tree(program),
       // Without /dev/null QEMU takes its host for one without good locks of files.
       devices: ["/dev/null", ...devices],
       access: accelerator === "kvm" ? await accessTo(KVM_DEVICE, spec.runAs) : undefined,
@@ -212,38 +164,17 @@ class QemuDriver implements VmmDriver {
     });
   }
 
-  async #testBoot(path: string, kernel: ProbeKernel) {
-    const { cacheDirectory, kvmDevice = KVM_DEVICE } = this.#options;
-    const program = await realpath(path);
-    return bootInJail({
-      ...{ confiner: this.#confiner, driver: this.kind, program, cacheDirectory },
-      tree: () => this.#tree(program),
-      ...{ device: kvmDevice, otherDevices: [] },
-      plan: async () => planTestBoot(program, kernel),
-    });
-  }
-
-  async #exposed(path: string | undefined): Promise<string | undefined> {
-    return path === undefined ? undefined : (await this.#tree(await realpath(path))).exposed;
-  }
-
-  async #tree(program: string): Promise<JailTree> {
-    const known = this.#trees.get(program) ?? qemuTrees(program, this.#options.cacheDirectory);
-    this.#trees.set(program, known);
-    return known.getOrHost();
-  }
-
   #connect(spec: VmmSpec, sockets: QemuSockets, joinLimits: Join): Promise<UserNetworkKeeper> {
-    return UserNetworkKeeper.start({ ...this.#network(spec, sockets), join: joinLimits });
+    return UserNetworkKeeper.start({ ...this.#networkOf(spec, sockets), join: joinLimits });
   }
 
   #adopt(spec: VmmSpec, sockets: QemuSockets, joinLimits: Join): Promise<UserNetworkKeeper> {
-    return UserNetworkKeeper.adopt({ ...this.#network(spec, sockets), join: joinLimits });
+    return UserNetworkKeeper.adopt({ ...this.#networkOf(spec, sockets), join: joinLimits });
   }
 
-  #network({ runDirectory, runAs, environment }: VmmSpec, { net: socket }: QemuSockets) {
+  #networkOf({ runDirectory, runAs, environment }: VmmSpec, { net: socket }: QemuSockets) {
     const plan = async () => {
-      const { program, why } = await this.#passt.probe();
+      const { program, why } = await this.#look.userNetwork();
       if (program === undefined) throw noUserNetwork(why);
       const guard = await prepareNetguard(this.#options.netguard);
       return planPasst({ program, guard, uid: ownUid(), runAs, environment });

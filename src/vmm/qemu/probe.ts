@@ -26,6 +26,8 @@ export interface QemuVerdict {
   readonly accelerator: Accelerator | undefined;
   readonly found: { readonly why: string; readonly path?: string; readonly version?: string };
   readonly final: boolean;
+  /** Good for a moment: nothing that is under way here, like the first boot's kernel, changes it. */
+  readonly settled: boolean;
 }
 
 const PROGRAM = "qemu-system-x86_64";
@@ -72,8 +74,8 @@ export class QemuProber {
     if (this.#verdict?.final === true) {
       return this.#verdict;
     }
-    const { accelerator, why, final } = await chooseAccelerator(this.#options, path, version, this.#boot);
-    this.#verdict = { accelerator, found: { why, path, version }, final };
+    const { why, ...choice } = await chooseAccelerator(this.#options, path, version, this.#boot);
+    this.#verdict = { ...choice, found: { why, path, version } };
     return this.#verdict;
   }
 
@@ -91,6 +93,7 @@ interface AcceleratorChoice {
   readonly accelerator: Accelerator;
   readonly why: string;
   readonly final: boolean;
+  readonly settled: boolean;
 }
 
 async function chooseAccelerator(
@@ -101,7 +104,7 @@ async function chooseAccelerator(
 ): Promise<AcceleratorChoice> {
   if (options.accelerator !== undefined) {
     const why = `QEMU ${version} with ${options.accelerator === "kvm" ? "KVM" : "software emulation (TCG)"}, as asked for`;
-    return { accelerator: options.accelerator, why, final: true };
+    return { accelerator: options.accelerator, why, final: true, settled: true };
   }
   const verdict = await judgeKvm({
     kind: "qemu",
@@ -120,6 +123,7 @@ function fromVerdict(verdict: KvmVerdict, version: string): AcceleratorChoice {
     accelerator: verdict.works ? "kvm" : "tcg",
     why: `QEMU ${version} with ${how}: ${verdict.why}`,
     final: verdict.final,
+    settled: verdict.settled,
   };
 }
 
@@ -141,5 +145,5 @@ function testArguments(program: string, kernel: string): string[] {
 }
 
 function unusable(found: QemuVerdict["found"]): QemuVerdict {
-  return { accelerator: undefined, found, final: false };
+  return { accelerator: undefined, found, final: false, settled: false };
 }

@@ -1,0 +1,114 @@
+// What this host has for a VM under QEMU: the program and its accelerator, passt, the tree of files for the jail. A start
+// looks three times, and VMs that start together look at the same files each: so a good finding is kept for a moment.
+
+import { realpath } from "node:fs/promises";
+import { Recent } from "../../base/recent.js";
+import { EMULATED_CPU_LEVEL, hostCpuLevel } from "../cpu-level.js";
+import type { Confiner } from "../jail/confiner.js";
+import type { JailTree } from "../jail/plan.js";
+import type { Trees } from "../jail/tree.js";
+import { bootInJail } from "../jailed-boot.js";
+import { KVM_DEVICE, type ProbeKernel } from "../kvm-verdict.js";
+import type { Accelerator, VmmCapabilities, VmmProbe } from "../types.js";
+import { type PasstProbeOptions, PasstProber, type PasstVerdict } from "../user-network/index.js";
+import { MAX_DISKS, MAX_VCPUS } from "./config.js";
+import { planTestBoot, type QemuProbeOptions, QemuProber } from "./probe.js";
+import { qemuTrees } from "./program-files.js";
+
+const KEPT_MS = 1_000;
+/** passt's own; QEMU's stream takes what the guest's card does. */
+const CARD_MTU = 65_520;
+
+/** What every VM under QEMU can count on. @param userNetwork whether there is a passt that may be used */
+export function qemuCapabilities(accelerator: Accelerator, userNetwork = true): VmmCapabilities {
+  return {
+    accelerator,
+    channel: "virtio-serial",
+    userNetwork,
+    cardMtu: CARD_MTU,
+    freePageReporting: true,
+    poweroffExits: true,
+    tellsReboot: true,
+    pause: true,
+    maxDisks: MAX_DISKS,
+    maxVcpus: MAX_VCPUS,
+  };
+}
+
+interface Finding {
+  readonly probe: VmmProbe;
+  /** Nothing that is under way, like the making of the first kernel, changes it. */
+  readonly settled: boolean;
+}
+
+export class QemuLook {
+  readonly #options: QemuProbeOptions & PasstProbeOptions;
+  readonly #confiner: Confiner;
+  readonly #prober: QemuProber;
+  readonly #passt: PasstProber;
+  readonly #trees = new Map<string, { readonly trees: Trees; readonly recent: Recent<JailTree> }>();
+  readonly #found = new Recent<Finding>(KEPT_MS);
+  readonly #network = new Recent<PasstVerdict>(KEPT_MS);
+
+  constructor(options: QemuProbeOptions & PasstProbeOptions, confiner: Confiner) {
+    this.#options = options;
+    this.#confiner = confiner;
+    this.#prober = new QemuProber(options, (path, kernel) => this.#testBoot(path, kernel));
+    this.#passt = new PasstProber(options);
+  }
+
+  async probe(): Promise<VmmProbe> {
+    const { probe } = await this.#found.get(
+      () => this.#find(),
+      ({ settled }) => settled,
+    );
+    return probe;
+  }
+
+  userNetwork(): Promise<PasstVerdict> {
+    return this.#network.get(
+      () => this.#passt.probe(),
+      ({ program }) => program !== undefined,
+    );
+  }
+
+  /** What is bound as /usr in a jail. @param program QEMU's real path */
+  tree(program: string): Promise<JailTree> {
+    const known = this.#trees.get(program) ?? {
+      trees: qemuTrees(program, this.#options.cacheDirectory),
+      recent: new Recent<JailTree>(KEPT_MS),
+    };
+    this.#trees.set(program, known);
+    return known.recent.get(
+      () => known.trees.getOrHost(),
+      ({ exposed }) => exposed === undefined,
+    );
+  }
+
+  async #find(): Promise<Finding> {
+    const verdict = await this.#prober.probe();
+    const { accelerator, found } = verdict;
+    if (accelerator === undefined)
+      return { probe: { kind: "qemu", usable: false, ...found }, settled: false };
+    const network = await this.userNetwork();
+    const capabilities = qemuCapabilities(accelerator, network.program !== undefined);
+    const why = `${found.why}; ${network.why}`;
+    const cpuLevel = accelerator === "kvm" ? await hostCpuLevel() : EMULATED_CPU_LEVEL;
+    const exposed = found.path && (await this.tree(await realpath(found.path))).exposed;
+    return {
+      probe: { kind: "qemu", usable: true, ...found, why, capabilities, cpuLevel, exposed },
+      settled: verdict.settled && network.program !== undefined && exposed === undefined,
+    };
+  }
+
+  async #testBoot(path: string, kernel: ProbeKernel) {
+    const { cacheDirectory, kvmDevice = KVM_DEVICE } = this.#options;
+    const program = await realpath(path);
+    return bootInJail({
+      ...{ confiner: this.#confiner, driver: "qemu", program, cacheDirectory },
+      tree: () => this.tree(program),
+      ...{ device: kvmDevice, otherDevices: [] },
+      plan: async () => planTestBoot(program, kernel),
+    });
+  }
+}
