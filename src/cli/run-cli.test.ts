@@ -415,6 +415,25 @@ describe("kiln image save", () => {
     }
   });
 
+  it("shows how far it is on stderr, as pull does", async () => {
+    const saved = await kiln(["image", "save", "a", "b"]);
+    assert.equal(saved.stderr, "2 images: Saving\n2 images: Done 16B\n");
+    const json = await kiln(["image", "save", "--progress", "json", "a"]);
+    const steps = json.stderr.trim().split("\n");
+    assert.deepEqual(
+      steps
+        .map((line) => JSON.parse(line))
+        .map(({ id, status, current, total }) => [id, status, current, total]),
+      [
+        ["a", "saving", 8, 5000],
+        ["a", "done", 8, 8],
+      ],
+    );
+    for (const flags of [["-q"], ["--progress", "none"]]) {
+      assert.equal((await kiln(["image", "save", ...flags, "a"])).stderr, "");
+    }
+  });
+
   it("refuses to write to a terminal", async () => {
     assert.equal((await kiln(["image", "save", "a"], { isTTY: true })).code, 2);
   });

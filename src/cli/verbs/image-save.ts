@@ -5,9 +5,11 @@ import { resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { KilnError } from "../../base/errors.js";
 import { tempNameFor } from "../../base/files.js";
+import type { Kiln } from "../../sdk/index.js";
 import { defineCommand } from "../command.js";
 import type { Context } from "../context.js";
-import { text } from "../flags.js";
+import { bool, text } from "../flags.js";
+import { openProgress, type ProgressView, progressFlag } from "../render/progress.js";
 import { usageError } from "../usage-error.js";
 
 export const command = defineCommand({
@@ -17,7 +19,11 @@ that name; one that is given by its id keeps all it has. The same images give th
 at all.
 `,
   operands: [{ name: "IMAGE...", complete: "image" }],
-  flags: { output: text("FILE", "Where to", { short: "o", fallback: "stdout", complete: "file" }) },
+  flags: {
+    output: text("FILE", "Where to", { short: "o", fallback: "stdout", complete: "file" }),
+    progress: progressFlag,
+    quiet: bool("Show no progress", { short: "q" }),
+  },
   examples: [
     { does: "to a file", line: "kiln image save -o mine.tar mine:1" },
     {
@@ -34,12 +40,58 @@ at all.
     if (output === undefined && context.stdout.isTTY)
       throw usageError("image save", "a tar does not belong on a terminal", "name a file with -o");
     const kiln = await context.connect();
-    const tar = kiln.images.save(operands);
-    if (output === undefined) for await (const chunk of tar) await context.stdout.write(chunk);
-    else await toFile(context, tar, output);
-    return 0;
+    const progress = openProgress(context, flags.progress, flags.quiet);
+    try {
+      const tar = counted(kiln, operands, progress);
+      if (output === undefined) for await (const chunk of tar) await context.stdout.write(chunk);
+      else await toFile(context, tar, output);
+      return 0;
+    } finally {
+      await progress.close();
+    }
   },
 });
+
+/** Tells how much of the tar has come. Nothing is told before its first bytes: that there is no such image, say. */
+async function* counted(
+  kiln: Kiln,
+  images: readonly string[],
+  progress: ProgressView,
+): AsyncGenerator<Uint8Array, void> {
+  const step = {
+    id: images.length === 1 ? (images[0] ?? "") : `${images.length} images`,
+    message: "",
+    unit: "",
+  };
+  const total = await blobBytes(kiln, images);
+  let current = 0;
+  for await (const chunk of kiln.images.save(images)) {
+    current += chunk.byteLength;
+    progress.update({ ...step, status: "saving", current, total });
+    yield chunk;
+  }
+  progress.update({ ...step, status: "done", current, total: current });
+}
+
+/** Of the blobs that the images' manifests name, each once: nearly all of the tar. 0: not known. */
+async function blobBytes(kiln: Kiln, images: readonly string[]): Promise<number> {
+  const blobs = new Map<string, number>();
+  try {
+    for (const image of new Set(images)) {
+      const { manifestJson } = await kiln.images.get(image);
+      for (const { digest, size } of (JSON.parse(manifestJson) as Manifest).layers ?? [])
+        blobs.set(digest, size);
+    }
+  } catch {
+    return 0; // whatever it is, the save itself says it
+  }
+  const bytes = [...blobs.values()].reduce((sum, size) => sum + size, 0);
+  return Number.isSafeInteger(bytes) ? bytes : 0;
+}
+
+interface Manifest {
+  readonly layers?: readonly { readonly digest: string; readonly size: number }[];
+}
 
 async function toFile(context: Context, tar: AsyncIterable<Uint8Array>, output: string): Promise<void> {
   const path = resolve(context.cwd, output);
