@@ -2,10 +2,14 @@
 // there when somebody does.
 
 import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { FakeKilnd } from "../../test/fixtures/fake-kilnd.js";
 import { tarOf } from "../../test/fixtures/registry/tiny-image.js";
 import { hasReason } from "../base/errors.js";
+import { VmState } from "../gen/kiln/v1/types_pb.js";
 import { Kiln } from "./kiln.js";
 import type { Vm } from "./vm.js";
 
@@ -242,6 +246,63 @@ describe("everything that is awaited once, later", { timeout: 60_000 }, () => {
     await meanwhile();
     await writing;
     assert.ok(kilnd.archives.get("/srv")?.includes("content"));
+  });
+});
+
+describe("what a VM's end and local files are awaited for, later", { timeout: 60_000 }, () => {
+  let local = "";
+  before(async () => {
+    local = await mkdtemp(join(tmpdir(), "kiln-late-"));
+    await writeFile(join(local, "mine"), "of the host");
+    kilnd.files.set("/srv", { mode: 0o040755 });
+    kilnd.files.set("/srv/theirs", { mode: 0o100644, archive: tarOf({ theirs: "of the guest" }) });
+  });
+  after(() => rm(local, { recursive: true, force: true }));
+
+  it("the end of a VM that has ended", async () => {
+    const { status } = kilnd.add("done");
+    Object.assign(status ?? {}, { state: VmState.EXITED, exitCode: 7 });
+    const ending = kiln.vms.ref("done").wait();
+    await meanwhile();
+    assert.equal((await ending).exitCode, 7);
+  });
+
+  it("the end of a VM that ends meanwhile, by another connection", async () => {
+    kilnd.add("going");
+    const ending = kiln.vms.ref("going").wait();
+    await meanwhile();
+    const { status } = kilnd.add("going");
+    Object.assign(status ?? {}, { state: VmState.EXITED, exitCode: 8 });
+    const asked = () => kilnd.calls.filter((call) => call === "WaitVm going").length;
+    kilnd.cutConnections();
+    while (asked() < 2) await new Promise(setImmediate);
+    await meanwhile();
+    assert.equal((await ending).exitCode, 8);
+  });
+
+  it("a copy into a VM, and one into a VM that does not run", async () => {
+    kilnd.add("idle");
+    kilnd.idle.add("idle");
+    const copies = [vm, kiln.vms.ref("idle")].map(({ fs }) => fs.copyIn(join(local, "mine"), "/srv"));
+    await meanwhile();
+    for (const [n, copy] of copies.entries()) assert.equal((await copy).pending, n === 1);
+    assert.ok(kilnd.archives.get("/srv")?.includes("of the host"));
+  });
+
+  it("a copy out of a VM", async () => {
+    const copy = vm.fs.copyOut("/srv/theirs", local);
+    await meanwhile();
+    assert.equal((await copy).entries, 1);
+    assert.equal(await readFile(join(local, "theirs"), "utf8"), "of the guest");
+  });
+
+  it("a copy from one VM to another", async () => {
+    kilnd.add("other");
+    kilnd.archives.delete("/srv");
+    const copy = vm.fs.copyTo("/srv/theirs", kiln.vms.ref("other").fs, "/srv");
+    await meanwhile();
+    await copy;
+    assert.ok(kilnd.archives.get("/srv")?.includes("of the guest"));
   });
 });
 
