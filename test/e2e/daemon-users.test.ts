@@ -1,24 +1,28 @@
-// The users of VMs where kilnd is root: two daemons with roots of their own never give two VMs the same one, and
-// records that do have it (of a release without a registry, of a copied data root) are told apart before a start.
+// The users of VMs where kilnd is root: two daemons with roots of their own never give two VMs the same one, out of the
+// host's registry as out of one that is named; and records that do have the same (of a release without a registry, of a
+// copied data root) are told apart before a start.
 
 import assert from "node:assert/strict";
-import { chown, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chown, mkdtemp, readFile, realpath, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { busyboxImage } from "../fixtures/busybox-image.js";
 import { TestKiln } from "./harness.js";
 
+/** Where it lies unless it is named: one of the host's, whatever the data root is. */
+const HOST_REGISTRY = "/var/lib/kiln-host/users";
 const skip = process.getuid?.() === 0 ? false : "users are given by a kilnd of root only";
 
 describe("two kilnds of root", { skip }, () => {
   let registry = "";
+  /** Of both, at their next start. */
+  const daemonArgs: string[] = [];
   let one: TestKiln;
   let two: TestKiln;
   let image = "";
   before(async () => {
     registry = await mkdtemp(join(tmpdir(), "kt-users-"));
-    const daemonArgs = [`--vm-user-registry=${registry}`];
     [one, two] = await Promise.all([TestKiln.start({ daemonArgs }), TestKiln.start({ daemonArgs })]);
     image = await busyboxImage(join(registry, "busybox"));
   });
@@ -32,6 +36,27 @@ describe("two kilnds of root", { skip }, () => {
   const file = (kiln: TestKiln, id: string, name: string) => join(kiln.root, "data/vms", id, name);
   const userOf = async (kiln: TestKiln, id: string) =>
     JSON.parse(await readFile(file(kiln, id, "vm.json"), "utf8")).uid as number;
+
+  const claimOf = async (uid: number) =>
+    JSON.parse(await readFile(join(HOST_REGISTRY, String(uid)), "utf8")) as { dataRoot: string; vm: string };
+
+  it("take users out of the host's registry where none is named", async () => {
+    const users: number[] = [];
+    for (const kiln of [one, two]) {
+      const vm = await create(kiln, "claimed");
+      const uid = await userOf(kiln, vm);
+      const claim = await claimOf(uid);
+      assert.deepEqual([claim.dataRoot, claim.vm], [await realpath(join(kiln.root, "data")), vm]);
+      users.push(uid);
+    }
+    assert.notEqual(users[0], users[1]);
+    daemonArgs.push(`--vm-user-registry=${registry}`);
+    for (const kiln of [one, two]) {
+      await kiln.ok(["rm", "claimed"]);
+      await kiln.stopDaemon();
+      await kiln.startDaemon();
+    }
+  });
 
   it("give every VM a user of its own", async () => {
     const ids = await Promise.all(
