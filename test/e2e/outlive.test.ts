@@ -66,6 +66,14 @@ async function killAndRestart(): Promise<void> {
   await kiln.startDaemon();
 }
 
+/** Those that a client has started, to their end. */
+async function killEveryKilnd(): Promise<void> {
+  const kilnds = async () =>
+    (await kiln.processes()).filter(({ command }) => command.includes("daemon/main.js"));
+  for (const { pid } of await kilnds()) process.kill(pid, "SIGKILL");
+  await eventually("they have ended", async () => (await kilnds()).length === 0 || undefined);
+}
+
 describe("after kill -9 of kilnd", () => {
   it("exec goes on, twice, and gives the exit code", async () => {
     const clients = byBoth("exec", "box", "sh", "-c", counter(7));
@@ -223,16 +231,52 @@ describe("after kill -9 of kilnd", () => {
     for (const { child } of [events, stats]) child.kill();
   });
 
-  it("exec brings kilnd back by itself, where nobody named its socket", async () => {
+  it("each of exec, run, attach and logs -f brings kilnd back, where nobody named its socket", async () => {
     const { KILN_HOST: _, ...env } = kiln.env;
-    const client = new Client(["exec", "-i", "box", "sh", "-c", "echo up; read x; exit 6"], FRONT, env);
-    await client.saying("up");
+    const countUntil = (path: string) => [
+      "sh",
+      "-c",
+      `i=0; until [ -e ${path} ]; do echo $i; i=$((i+1)); usleep 100000; done; exit 6`,
+    ];
+    const run = new Client(
+      ["run", "--rm", "--name", "back", "-m", "128m", image, ...countUntil("/last")],
+      FRONT,
+      env,
+    );
+    await run.saying("0\n");
+    const attach = new Client(["attach", "--no-stdin", "back"], TYPESCRIPT, env);
+    const logs = new Client(["logs", "-f", "back"], TYPESCRIPT, env);
+    const execs = [FRONT, TYPESCRIPT].map(
+      (command) => new Client(["exec", "back", ...countUntil("/go")], command, env),
+    );
+    const clients = [...execs, run, attach, logs];
+    for (const client of clients) await client.saying("\n");
     await kiln.stopDaemon("SIGKILL");
-    client.child.stdin?.end();
-    assert.equal(await client.ended, 6, client.stderr);
-    const started = (await kiln.processes()).filter(({ command }) => command.includes("daemon/main.js"));
-    assert.equal(started.length, 1);
-    for (const { pid } of started) process.kill(pid, "SIGKILL");
+    for (const client of clients) {
+      // Alone: nobody else can have done it.
+      for (const { child } of clients) child.kill("SIGSTOP");
+      await killEveryKilnd();
+      client.child.kill("SIGCONT");
+      const seen = client.stdout.length;
+      await eventually("it goes on", async () => client.stdout.length > seen || undefined);
+    }
+    for (const { child } of clients) child.kill("SIGCONT");
+    await kiln.ok(["exec", "back", "touch", "/go"], { env });
+    for (const client of execs) assert.equal(await client.ended, 6, client.stderr);
+    await kiln.ok(["exec", "back", "touch", "/last"], { env });
+    for (const client of [run, attach]) assert.equal(await client.ended, 6, client.stderr);
+    assert.equal(await logs.ended, 0, logs.stderr);
+    for (const client of [...execs, run]) {
+      const numbers = client.stdout.trimEnd().split("\n");
+      assert.deepEqual(
+        numbers,
+        Array.from(numbers, (_, n) => String(n)),
+        "each once, in order",
+      );
+    }
+    assert.equal(logs.stdout, run.stdout);
+    assert.ok(attach.stdout.length > 0 && run.stdout.endsWith(attach.stdout));
+    await killEveryKilnd();
     await kiln.startDaemon();
   });
 
