@@ -55,6 +55,15 @@ describe("kiln", () => {
     assert.equal((await kiln(["image"])).code, 2);
   });
 
+  it("says of a kilnd that does not answer how it goes on", async () => {
+    const { code, stderr } = await kiln(["__call-failed", "--silent", "VmService/Exec", "0"]);
+    assert.equal(code, 125);
+    assert.match(
+      stderr,
+      /^kiln: VmService\/Exec: kilnd has given no sign of life for 60 s\nhint: .*kill -CONT/,
+    );
+  });
+
   it("leaves --help behind the operand to the program", async () => {
     const { stdout } = await kiln(["exec", "web", "echo", "--help"]);
     assert.equal(stdout, "--help\n");

@@ -5,6 +5,7 @@ export type { AttachExit, AttachOptions } from "./attach.js";
 export { Attachment, attachExitFromBinary } from "./attach.js";
 export { callFailure } from "./call-failure.js";
 export { CapturedOutput } from "./captured-output.js";
+export { daemonSilent } from "./daemon-pulse.js";
 // Only for kiln's CLI: may change in any release.
 export type { CallOptions } from "./deadline.js";
 export type { EventOptions } from "./events.js";

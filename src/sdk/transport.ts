@@ -4,6 +4,7 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2 } from "node:http2";
 import type { Socket } from "node:net";
 import type { StreamCalls, StreamName, UnaryCalls, UnaryName } from "./calls.js";
+import { DaemonPulse, PATIENCE, type PulseOptions } from "./daemon-pulse.js";
 import { type CallOptions, callError, deadlineSignal, endedError, throwIfEnded } from "./deadline.js";
 import { cancelOn, collectBody, openRequest } from "./http-exchange.js";
 import { LastingStream, type LastingWords } from "./lasting-stream.js";
@@ -26,14 +27,16 @@ export type OpenSocket = (again: boolean) => Promise<Socket>;
 /** Calls kilnd. One HTTP/2 connection, opened at the first call; idle, it does not keep the process alive. */
 export class Transport implements Calls {
   readonly #openSocket: OpenSocket;
+  readonly #patience: PulseOptions;
   #session: Promise<ClientHttp2Session> | undefined;
   /** Streams of each connection: one that was told to go away has its own until they end. */
-  readonly #active = new WeakMap<ClientHttp2Session, number>();
+  readonly #active = new WeakMap<ClientHttp2Session, { calls: number; readonly pulse: DaemonPulse }>();
   #closed = false;
   #opened = false;
 
-  constructor(openSocket: OpenSocket) {
+  constructor(openSocket: OpenSocket, patience = PATIENCE) {
     this.#openSocket = openSocket;
+    this.#patience = patience;
   }
 
   /** Opens the connection, where the first call would. */
@@ -148,15 +151,21 @@ export class Transport implements Calls {
   }
 
   #hold(session: ClientHttp2Session): void {
-    const active = this.#active.get(session) ?? 0;
-    this.#active.set(session, active + 1);
-    if (active === 0 && !session.destroyed) session.ref();
+    const active = this.#active.get(session) ?? {
+      calls: 0,
+      pulse: new DaemonPulse(session, this.#patience),
+    };
+    this.#active.set(session, active);
+    if (active.calls++ > 0 || session.destroyed) return;
+    session.ref();
+    active.pulse.start();
   }
 
   #release(session: ClientHttp2Session): void {
-    const active = (this.#active.get(session) ?? 1) - 1;
-    this.#active.set(session, active);
-    if (active === 0 && !session.destroyed) session.unref();
+    const active = this.#active.get(session);
+    if (active === undefined || --active.calls > 0) return;
+    active.pulse.stop();
+    if (!session.destroyed) session.unref();
   }
 }
 

@@ -1,6 +1,7 @@
 // Connect's errors (https://connectrpc.com/docs/protocol/#error-end-stream) back to the KilnError they were at kilnd.
 
 import { Code, codeFromString, codeToString, KilnError } from "../base/errors.js";
+import { daemonSilent, Silence } from "./daemon-pulse.js";
 import { decodeErrorInfo, type ErrorInfo } from "./error-info.js";
 
 const ERROR_INFO = "kiln.v1.ErrorInfo";
@@ -71,6 +72,7 @@ export function errorFromHttpStatus(status: number, method: string): KilnError {
 
 /** The connection ended before the answer did. */
 export function connectionLost(method: string, cause?: unknown): KilnError {
+  if (cause instanceof Silence) return daemonSilent(method);
   return new KilnError(Code.Unavailable, `the connection to kilnd was lost during ${method}`, {
     reason: "connection-lost",
     hint: "kilnd may have been stopped or restarted; VMs go on without it",

@@ -1,8 +1,10 @@
 //! Calls of `kiln.v1` as Connect over HTTP/2 (h2c, prior knowledge), with the back-pressure of both directions. Knows
 //! nothing of what is asked, of terminals and signals.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use h2::client::{Builder, ResponseFuture, SendRequest};
@@ -12,6 +14,7 @@ use prost::Message;
 use tokio::net::UnixStream;
 
 use crate::envelope::{Envelope, Reader, encode};
+use crate::pulse::{PATIENCE, Patience, silence};
 use crate::refusal::Refusal;
 
 /// What may be on its way to us before we read on: this makes a slow reader of ours pause the program in the guest.
@@ -35,6 +38,8 @@ pub struct Failed {
     pub body: Bytes,
     /// The connection broke, while all that came made sense.
     pub is_lost: bool,
+    /// kilnd is there and has answered no ping for too long.
+    pub is_silent: bool,
 }
 
 impl Failed {
@@ -44,6 +49,16 @@ impl Failed {
             status: 0,
             body: Bytes::new(),
             is_lost: true,
+            is_silent: false,
+        }
+    }
+
+    /// kilnd gave no sign of life. It is no outage: nobody would bring that kilnd back.
+    pub fn silent() -> Self {
+        Self {
+            is_lost: false,
+            is_silent: true,
+            ..Self::lost()
         }
     }
 
@@ -101,22 +116,53 @@ impl From<http::Error> for Failed {
     }
 }
 
-/// A connection to kilnd. It ends with the last of its calls, once this is dropped.
-pub struct Connection(SendRequest<Bytes>);
+/// A connection to kilnd. It ends with the last of its calls, once this is dropped; and where kilnd answers no ping.
+pub struct Connection {
+    calls: SendRequest<Bytes>,
+    is_silent: Arc<AtomicBool>,
+}
 
 impl Connection {
     /// Nothing is asked for yet.
     pub async fn open(stream: UnixStream) -> Result<Self, Failed> {
-        let (client, connection) = Builder::new()
+        Self::open_with(stream, PATIENCE).await
+    }
+
+    async fn open_with(stream: UnixStream, patience: Patience) -> Result<Self, Failed> {
+        let (calls, mut connection) = Builder::new()
             .enable_push(false)
             .initial_window_size(WINDOW)
             .initial_connection_window_size(WINDOW)
             .max_header_list_size(MAX_HEADERS)
             .handshake::<_, Bytes>(stream)
             .await?;
-        // Its failures come out of the calls.
-        tokio::spawn(connection);
-        Ok(Self(client))
+        let is_silent = Arc::new(AtomicBool::new(false));
+        let silent = Arc::clone(&is_silent);
+        let pings = connection.ping_pong();
+        tokio::spawn(async move {
+            let pulse = async {
+                match pings {
+                    Some(pings) => silence(patience, pings).await,
+                    None => pending().await,
+                }
+            };
+            // Its failures come out of the calls, also of a connection that is dropped here.
+            tokio::select! {
+                biased;
+                _ = connection => {}
+                () = pulse => silent.store(true, Ordering::Relaxed),
+            }
+        });
+        Ok(Self { calls, is_silent })
+    }
+
+    /// Why a call on it failed.
+    pub fn judge(&self, failed: Failed) -> Failed {
+        if self.is_silent.load(Ordering::Relaxed) {
+            Failed::silent()
+        } else {
+            failed
+        }
     }
 
     /// Opens a call of "VmService/Exec" and the like; its messages are for the caller to know.
@@ -126,7 +172,7 @@ impl Connection {
             .header("content-type", "application/connect+proto")
             .header("connect-protocol-version", "1")
             .body(())?;
-        let (response, body) = self.0.clone().ready().await?.send_request(request, false)?;
+        let (response, body) = self.calls.clone().ready().await?.send_request(request, false)?;
         let requests = Requests {
             body,
             kind: PhantomData,
@@ -231,12 +277,16 @@ fn answered(status: u16, body: Bytes) -> Failed {
         status,
         body,
         is_lost: false,
+        is_silent: false,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::proto::VmStalled;
 
     #[test]
     fn tells_an_answer_to_the_end_from_a_refusal_and_from_a_loss() {
@@ -281,5 +331,21 @@ mod tests {
         assert!(!of(200, r#"{"error":{"code":"not_found"}}"#));
         assert!(!of(200, "{}"));
         assert!(!of(404, "who are you?"));
+    }
+
+    #[tokio::test]
+    async fn fails_the_calls_of_a_kilnd_that_answers_nothing() {
+        let (ours, _theirs) = UnixStream::pair().expect("a pair of sockets");
+        let patience = Patience {
+            step: Duration::from_millis(1),
+            looks: 3,
+        };
+        let connection = Connection::open_with(ours, patience).await.expect("a connection");
+        let call = connection.call::<VmStalled, VmStalled>("VmService/Exec").await;
+        let (_requests, mut answers) = call.expect("a call");
+        let failed = answers.next().await.expect_err("no answer");
+        assert!(failed.is_lost);
+        let judged = connection.judge(failed);
+        assert!(judged.is_silent && !judged.is_outage());
     }
 }

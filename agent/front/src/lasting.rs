@@ -91,6 +91,7 @@ impl<'a, P: Program> Lasting<'a, P> {
 
     fn can_go_on(&self, failed: &Failed) -> bool {
         match self.state.borrow().resumable {
+            _ if failed.is_silent => false,
             Some(true) => failed.is_outage() || failed.status == 0,
             // Nothing has begun that could go on: kilnd's word for a guest that is silent is all there is to say.
             None => failed.is_outage() && !failed.is_guest_silent(),
@@ -183,7 +184,7 @@ impl<'a, P: Program> Lasting<'a, P> {
             }
         };
         tokio::select! {
-            end = self.pump(answers, within) => end.map(End::Exit),
+            end = self.pump(answers, within) => end.map(End::Exit).map_err(|failed| connection.judge(failed)),
             () = asking => Ok(End::Left(INTERRUPTED)),
         }
     }

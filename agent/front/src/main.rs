@@ -16,6 +16,7 @@ mod outcome;
 mod package;
 mod plan;
 mod program;
+mod pulse;
 mod refusal;
 mod run;
 mod session;

@@ -25,6 +25,9 @@ impl Outcome {
 
     /// A call failed, and is not made again. `remove` names a VM that shall go with it.
     pub fn failed(method: &str, failed: Failed, remove: Option<String>) -> Self {
+        if failed.is_silent {
+            return Self::told(&["__call-failed", "--silent"], method, failed, None);
+        }
         Self::told(&["__call-failed"], method, failed, remove)
     }
 
@@ -68,7 +71,16 @@ pub fn printable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::printable;
+    use super::{Failed, Outcome, printable};
+
+    #[test]
+    fn asks_nothing_more_of_a_silent_kilnd() {
+        let Outcome::Tell(words) = Outcome::failed("VmService/Attach", Failed::silent(), Some("urn".into()))
+        else {
+            panic!("it has words");
+        };
+        assert_eq!(words.verb, ["__call-failed", "--silent", "VmService/Attach", "0"]);
+    }
 
     #[test]
     fn a_guests_words_do_not_drive_the_terminal() {

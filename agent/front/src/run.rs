@@ -92,7 +92,7 @@ pub async fn run(
         Ok(vm) => vm,
         // Whatever kilnd refuses it has not done; that nothing is ready is one such refusal.
         Err(failed) if failed.is_refusal() => return Outcome::HandOver,
-        Err(failed) => return Outcome::failed(CREATE, failed, None),
+        Err(failed) => return Outcome::failed(CREATE, connection.judge(failed), None),
     };
     let config = request.config.as_ref();
     let [stdin, remove] = [

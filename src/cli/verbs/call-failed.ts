@@ -2,7 +2,7 @@
 // does not call again: what was asked for may have been done.
 
 import { readFileSync } from "node:fs";
-import { callFailure, daemonLost } from "../../sdk/index.js";
+import { callFailure, daemonLost, daemonSilent } from "../../sdk/index.js";
 import { defineCommand } from "../command.js";
 import { bool, text } from "../flags.js";
 import { removeQuietly } from "../remove-quietly.js";
@@ -14,10 +14,12 @@ export const command = defineCommand({
   failureCode: 125,
   flags: {
     lost: bool("kilnd went away and stayed away"),
+    silent: bool("kilnd is there and does not answer"),
     rm: text("VM", "Remove the VM that the call was for"),
   },
   examples: [],
-  async run(context, { flags: { lost, rm }, operands: [method = "", status, body] }) {
+  async run(context, { flags: { lost, silent, rm }, operands: [method = "", status, body] }) {
+    if (silent) throw daemonSilent(method);
     const failure = callFailure(
       method,
       Number(status),
