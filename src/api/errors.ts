@@ -37,12 +37,15 @@ export function createErrorInterceptor(ready: () => Promise<void>, log: Logger):
       else if (surprising) log.error("a call failed", { method, why: stackOf(error) });
       return status;
     };
+    const caller = callersSignal(request.signal);
     try {
       await ready();
-      const response = await next({ ...request, signal: callersSignal(request.signal) });
-      if (!response.stream) return response;
-      return { ...response, message: reportIn(response.message, report) };
+      const response = await next({ ...request, signal: caller.signal });
+      if (response.stream) return { ...response, message: reportIn(response.message, report, caller.forget) };
+      caller.forget();
+      return response;
     } catch (error) {
+      caller.forget();
       throw report(error);
     }
   };
@@ -50,14 +53,15 @@ export function createErrorInterceptor(ready: () => Promise<void>, log: Logger):
 
 /**
  * The same signal with a KilnError as its reason: Connect's own error is a stranger to the engine, which would take a
- * caller that has left for a failure, and throw away what the next try could go on with.
+ * caller that has left for a failure, and throw away what the next try could go on with. Connect's aborts after every
+ * call; ours not once the call has ended by itself and is forgotten.
  */
-function callersSignal(signal: AbortSignal): AbortSignal {
+function callersSignal(signal: AbortSignal): { readonly signal: AbortSignal; readonly forget: () => void } {
   const own = new AbortController();
   const end = () => own.abort(endOfCall(signal.reason));
   if (signal.aborted) end();
   else signal.addEventListener("abort", end, { once: true });
-  return own.signal;
+  return { signal: own.signal, forget: () => signal.removeEventListener("abort", end) };
 }
 
 function endOfCall(reason: unknown): KilnError {
@@ -73,11 +77,14 @@ function endOfCall(reason: unknown): KilnError {
 async function* reportIn<T>(
   messages: AsyncIterable<T>,
   report: (error: unknown) => ConnectError,
+  ended: () => void,
 ): AsyncGenerator<T> {
   try {
     yield* messages;
   } catch (error) {
     throw report(error);
+  } finally {
+    ended();
   }
 }
 

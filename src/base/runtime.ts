@@ -21,6 +21,9 @@ export function deferred<T>(): Deferred<T> {
   return { promise, resolve, reject };
 }
 
+/** Why waits end that nobody needs any more. One for all: the error that `abort()` makes costs its stack each time. */
+export const NOT_NEEDED = new Error("nobody waits for it any more");
+
 /** The longest that a timer of Node waits, 24 days: it takes more for 1 ms, and a loop around it would spin. */
 export const LONGEST_TIMER_MS = 2 ** 31 - 1;
 

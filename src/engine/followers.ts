@@ -49,9 +49,14 @@ export async function missedFollowers(ctx: EngineContext, entry: VmEntry): Promi
 /** Waits until a client that was told the end has left: from then on nobody will ask for it again. */
 export async function farewell(signal: AbortSignal | undefined, said: Promise<unknown>): Promise<void> {
   if (signal === undefined || signal.aborted) return;
-  const stop = new AbortController();
-  const any = AbortSignal.any([signal, AbortSignal.timeout(FAREWELL_MS), stop.signal]);
-  const left = new Promise<void>((resolve) => any.addEventListener("abort", () => resolve(), { once: true }));
-  void said.then(() => stop.abort());
-  await left;
+  await new Promise<void>((resolve) => {
+    const leave = () => {
+      clearTimeout(late);
+      signal.removeEventListener("abort", leave);
+      resolve();
+    };
+    const late = setTimeout(leave, FAREWELL_MS);
+    signal.addEventListener("abort", leave, { once: true });
+    void said.then(leave);
+  });
 }

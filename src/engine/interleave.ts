@@ -54,14 +54,11 @@ class Ahead<T> {
 
   /** Resolves once the item is here or something has changed; leaves nothing behind. */
   async orOneOf(changes: readonly Notifier[]): Promise<void> {
-    const over = new AbortController();
-    try {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-        for (const each of changes) each.next(over.signal).then(resolve, () => undefined);
-      });
-    } finally {
-      over.abort();
-    }
+    let leave: readonly (() => void)[] = [];
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      leave = changes.map((each) => each.watch(resolve));
+    });
+    for (const each of leave) each();
   }
 }

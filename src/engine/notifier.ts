@@ -12,6 +12,13 @@ export class Notifier {
     for (const wake of waiters) wake();
   }
 
+  /** Calls `wake` at the next `notify`, unless what it returns is called before. */
+  watch(wake: () => void): () => void {
+    const waiters = this.#waiters;
+    waiters.add(wake);
+    return () => waiters.delete(wake);
+  }
+
   /** Resolves at the next `notify`; rejects with the signal's reason when it aborts. */
   next(signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {

@@ -3,7 +3,7 @@
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Code, KilnError } from "../base/errors.js";
-import { type Deferred, deferred } from "../base/runtime.js";
+import { type Deferred, deferred, NOT_NEEDED } from "../base/runtime.js";
 import { type ExecRequestSchema, type ExecResponse, Stream } from "../gen/kiln/agent/v1/agent_pb.js";
 import { fromAgent } from "./agent-errors.js";
 import { notHeard } from "./attached-signals.js";
@@ -143,7 +143,7 @@ export async function* execInVm(
     throw known;
   } finally {
     signal?.removeEventListener("abort", leave);
-    over.abort();
+    over.abort(NOT_NEEDED);
     heard.resolve();
   }
 }

@@ -181,7 +181,7 @@ export function execWords(
     resume: (place) => ({ resume: { vm, id, nextSequence: place?.sequence ?? "0" } }),
     isUnknown: (error) => hasReason(error, "exec-not-found"),
     ack: (place) => ({ ack: place.sequence ?? "0" }),
-    news: ({ started, output, stdinTaken, stalled }) => ({
+    news: ({ started, output, stdinTaken, stalled, exit }) => ({
       ...(started === undefined
         ? {}
         : { resumable: started.resumable ?? false, stdinNext: started.stdinNext ?? "0" }),
@@ -189,6 +189,7 @@ export function execWords(
       bytes: output?.data?.length ?? 0,
       stdinTaken,
       stalled,
+      ended: exit !== undefined,
     }),
   };
 }

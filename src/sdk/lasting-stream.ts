@@ -23,6 +23,8 @@ export interface CallNews {
   readonly place?: OutputPositionJson | undefined;
   readonly bytes?: number | undefined;
   readonly stalled?: VmStalledJson | undefined;
+  /** The last answer: how it ended. */
+  readonly ended?: boolean | undefined;
 }
 
 /** The words of one kind of call. */
@@ -47,6 +49,8 @@ export interface LastingOptions {
 /** Output that waits for its reader while a writer needs answers. */
 const MOST_AHEAD_BYTES = 1024 * 1024;
 const ACK_EVERY_BYTES = 64 * 1024;
+/** How long kilnd may take to end a call whose last answer it has given. */
+const PARTING_MS = 5_000;
 
 export class LastingStream<Request, Response> implements ProcessWire<Response> {
   readonly #open: () => WireStream<Request, Response>;
@@ -60,6 +64,7 @@ export class LastingStream<Request, Response> implements ProcessWire<Response> {
   #answers: AsyncGenerator<Response, void>;
   #pulling: Promise<void> | undefined;
   #over = false;
+  #ended = false;
   #error: unknown;
   #cancelled = false;
   #resumable: boolean | undefined;
@@ -138,8 +143,22 @@ export class LastingStream<Request, Response> implements ProcessWire<Response> {
     } finally {
       this.#over = true;
       this.#drain();
-      this.#wire.cancel();
+      if (this.#ended) this.#part();
+      else this.#wire.cancel();
     }
+  }
+
+  /** Says that the end was heard by ending the requests, which costs kilnd and the agent less than a call cut off. */
+  #part(): void {
+    this.#wire.end();
+    const late = setTimeout(() => this.#wire.cancel(), PARTING_MS);
+    late.unref();
+    const rest = async () => {
+      while ((await this.#answers.next()).done !== true);
+    };
+    rest()
+      .catch(() => undefined)
+      .finally(() => clearTimeout(late));
   }
 
   #drain(): void {
@@ -178,6 +197,7 @@ export class LastingStream<Request, Response> implements ProcessWire<Response> {
     if (news.stalled !== undefined) this.#stalled = news.stalled.reason || undefined;
     if (news.stdinTaken !== undefined) this.#kept.take(Number(news.stdinTaken));
     if (news.place !== undefined) this.#place = news.place;
+    if (news.ended === true) this.#ended = true;
     // Output before the word is a kilnd's of before all this.
     const silent = this.#resumable === undefined && news.resumable === undefined && (news.bytes ?? 0) > 0;
     if (silent) this.#resumable = false;

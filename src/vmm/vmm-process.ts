@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { constants } from "node:os";
 import { Code, errnoOf, KilnError } from "../base/errors.js";
 import { identifyProcess, isAlive, type ProcessId, readProcStat, signalProcess } from "../base/processes.js";
-import { deferred, delay } from "../base/runtime.js";
+import { deferred, delay, NOT_NEEDED } from "../base/runtime.js";
 import type { VmmStats } from "./types.js";
 
 /** How a process ended; all undefined where it was not our child and nobody can know. */
@@ -228,7 +228,7 @@ async function withinMoment(ended: Promise<ProcessEnd>): Promise<ProcessEnd | un
   try {
     return (await Promise.race([ended, late])) ?? undefined;
   } finally {
-    enough.abort();
+    enough.abort(NOT_NEEDED);
   }
 }
 

@@ -5,7 +5,7 @@ import type { ChildProcess } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import { Code, KilnError } from "../../base/errors.js";
 import { identifyProcess, type ProcessId, signalProcess } from "../../base/processes.js";
-import { delay } from "../../base/runtime.js";
+import { delay, NOT_NEEDED } from "../../base/runtime.js";
 import { planEnvironment } from "../privileges.js";
 import { type ProcessRecord, writeProcessRecord } from "../process-record.js";
 import { type SpawnRequest, VmmProcess } from "../vmm-process.js";
@@ -124,7 +124,7 @@ async function within(told: Promise<number>, patienceMs: number): Promise<number
   try {
     return await Promise.race([told, late]);
   } finally {
-    enough.abort();
+    enough.abort(NOT_NEEDED);
   }
 }
 
