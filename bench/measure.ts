@@ -1,6 +1,7 @@
 // Timing for the bench: medians of several rounds, the two sides of a ratio always measured in turn.
 
 import { spawn } from "node:child_process";
+import { setTimeout } from "node:timers/promises";
 
 /** Milliseconds that `body` takes. */
 export async function timed(body: () => Promise<unknown>): Promise<number> {
@@ -22,14 +23,38 @@ export async function inTurn(
   rounds: number,
   bodies: readonly (() => Promise<unknown>)[],
 ): Promise<readonly number[]> {
+  return (await samplesInTurn(rounds, bodies)).map(median);
+}
+
+/** All the times of each, round by round. @param restMs before each: for what goes on behind a body's end */
+export async function samplesInTurn(
+  rounds: number,
+  bodies: readonly (() => Promise<unknown>)[],
+  restMs = 0,
+): Promise<readonly number[][]> {
   const times: number[][] = bodies.map(() => []);
   for (let round = 0; round < rounds; round++) {
     // There and back: what one leaves behind (memory to give back, a VM to remove) must not always meet the same next.
     const order = [...bodies.entries()];
     if (round % 2 === 1) order.reverse();
-    for (const [index, body] of order) times[index]?.push(await timed(body));
+    for (const [index, body] of order) {
+      await setTimeout(restMs);
+      times[index]?.push(await timed(body));
+    }
   }
-  return times.map(median);
+  return times;
+}
+
+/**
+ * Between which values the median of what the samples are drawn from lies, 95 times in 100: by the samples' order, which
+ * needs no shape of their distribution (binomial, its normal approximation).
+ */
+export function medianRange(values: readonly number[]): readonly [number, number] {
+  const sorted = [...values].sort((a, b) => a - b);
+  const { length } = sorted;
+  const reach = 0.98 * Math.sqrt(length);
+  const at = (rank: number) => sorted[Math.min(length - 1, Math.max(0, rank))] ?? Number.NaN;
+  return [at(Math.floor(length / 2 - reach)), at(Math.ceil(length / 2 + reach) - 1)];
 }
 
 /** Runs a shell command to its end with its output thrown away; throws when it fails. */
