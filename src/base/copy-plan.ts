@@ -170,13 +170,7 @@ export class RootWitness {
   /** @throws KilnError data_loss `bad-archive` */
   require(): void {
     if (this.#seen) return;
-    throw new KilnError(
-      Code.DataLoss,
-      `copy ${this.#source} out of the VM: the guest sent an archive without it`,
-      {
-        reason: "bad-archive",
-      },
-    );
+    throw sentWithout(this.#source);
   }
 
   /** The archive, which fails at its end where it had not what was asked for. */
@@ -184,4 +178,37 @@ export class RootWitness {
     yield* archive;
     this.require();
   }
+}
+
+function sentWithout(source: string): KilnError {
+  const what = `copy ${source} out of the VM: the guest sent an archive without it`;
+  return new KilnError(Code.DataLoss, what, { reason: "bad-archive" });
+}
+
+const BLOCK_BYTES = 512;
+
+/**
+ * The archive, of which nothing goes on before it has an entry: its first block is not the mark of its end.
+ *
+ * @throws KilnError data_loss `bad-archive` where it has none
+ */
+export async function* withEntries(
+  source: string,
+  archive: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void> {
+  const held: Uint8Array[] = [];
+  let zeros = 0;
+  let begun = false;
+  for await (const chunk of archive) {
+    if (begun) {
+      yield chunk;
+      continue;
+    }
+    held.push(chunk);
+    begun = chunk.some((byte, at) => byte !== 0 && zeros + at < BLOCK_BYTES);
+    zeros += chunk.byteLength;
+    if (begun) yield* held.splice(0);
+    else if (zeros >= BLOCK_BYTES) break;
+  }
+  if (!begun) throw sentWithout(source);
 }

@@ -507,6 +507,23 @@ describe("kiln cp", () => {
     await rm(directory, { recursive: true });
   });
 
+  it("fails where nothing comes through the pipe, and passes nothing on", async () => {
+    for (const archive of [Buffer.alloc(0), Buffer.alloc(1024), Buffer.alloc(10_240)]) {
+      kilnd.files.set("/run/socket", { mode: 0o140755, archive });
+      const { code, stdout, stderr } = await kiln(["cp", "web:/run/socket", "-"]);
+      assert.deepEqual([code, stdout], [1, ""]);
+      assert.match(stderr, /^kiln: copy \/run\/socket out of the VM: the guest sent an archive without it/);
+    }
+    kilnd.archives.delete("/srv");
+    const { code, stderr } = await kiln(["cp", "-", "web:/srv"], { stdin: "" });
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      /^kiln: cp: stdin is empty: no tar stream came\nhint: look at the command before the pipe/,
+    );
+    assert.equal(kilnd.archives.has("/srv"), false);
+  });
+
   it("says of a VM that does not run that the copy waits", async () => {
     kilnd.idle.add("still");
     const waits = "kiln: VM still does not run: the copy is made at its next start\n";

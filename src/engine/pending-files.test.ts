@@ -234,6 +234,33 @@ describe("docker's rules for a copy that waits", () => {
     assert.deepEqual(await arrived(), ["/srv: f"]);
   });
 
+  it("say which directory is missing, and how it is made, of a VM that runs too", async () => {
+    const onArchive = () => {
+      throw new ConnectError("No such file or directory", ConnectCode.NotFound);
+    };
+    const behaviour = { tree: tree("/", "/srv/", "/srv/file"), onArchive };
+    world.behaviours = [{ tree: behaviour.tree }, behaviour];
+    const entry = await created();
+    await engine.verbs.start(entry);
+    await engine.verbs.restart(entry);
+    const refusals: [CopyOrder, string, RegExp, RegExp][] = [
+      [into("/none"), "no-such-directory", /VM .*: there is no directory \/none$/, /mkdir -p \/none$/],
+      [copy("f", "/none/x"), "no-such-directory", /there is no directory \/none$/, /mkdir -p \/none$/],
+      [into("/srv/file"), "not-a-directory", /\/srv\/file is not a directory$/, /^$/],
+      // The agent means something else.
+      [into("/srv"), "guest-not-found", /No such file or directory$/, /^$/],
+    ];
+    for (const [order, reason, message, hint] of refusals) {
+      await assert.rejects(put(entry, order, "copy"), (error) => {
+        assert.ok(error instanceof KilnError);
+        assert.equal(error.reason, reason);
+        assert.match(error.message, message);
+        assert.match(error.hint ?? "", hint);
+        return true;
+      });
+    }
+  });
+
   it("take no name that would lead elsewhere", async () => {
     const entry = await created();
     for (const name of ["..", ".", "", "a/b", "a\0b", "x".repeat(256)]) {

@@ -4,8 +4,9 @@ import { createReadStream } from "node:fs";
 import type { AgentSession } from "../agent/types.js";
 import { type CopyPlan, planCopy, renameRoot } from "../base/copy-plan.js";
 import { findTarget } from "../base/copy-target.js";
+import { Code, hasReason, KilnError } from "../base/errors.js";
 import { renameTar } from "../base/tar-stream.js";
-import { isNotFound } from "./agent-errors.js";
+import { isNotFound, isRefusal } from "./agent-errors.js";
 import type { CopyOrder, PendingCopies, PendingCopy } from "./pending-copies.js";
 
 const CALL_MS = 30_000;
@@ -92,22 +93,14 @@ async function placeOf(
   signal: AbortSignal | undefined,
 ): Promise<CopyPlan> {
   if (copy === undefined) return { directory, name: undefined };
-  const options = { timeoutMs: CALL_MS, ...asked(signal) };
-  const target = await findTarget(directory, async (path) => {
-    try {
-      return await session.client.statPath({ path }, options);
-    } catch (error) {
-      if (isNotFound(error)) return undefined;
-      throw error;
-    }
-  });
+  const target = await findTarget(directory, looker(session, signal));
   const { name, isDirectory, contents } = copy;
   // Of the root, which has no name, there are only the contents.
   const path = name === "" ? "/" : contents ? `${name}/.` : name;
   return planCopy({ path, isDirectory }, target);
 }
 
-function unpackAt(
+async function unpackAt(
   session: AgentSession,
   { keepOwner, copy }: CopyOrder,
   { directory, name }: CopyPlan,
@@ -117,13 +110,54 @@ function unpackAt(
   // As docker cp: no directory is thrown away for a file, and no file for a directory.
   const start = { directory, keepOwner, noOverwriteDirNonDir: true };
   const bytes = copy === undefined ? tar : renameTar(tar, renameRoot(UNPLACED, latin1(name)));
-  return session.client.writeArchive(
-    (async function* () {
-      yield { message: { case: "start" as const, value: start } };
-      for await (const data of bytes) yield { message: { case: "data" as const, value: data } };
-    })(),
-    { ...asked(signal), ...(timeoutMs === undefined ? {} : { timeoutMs }) },
+  try {
+    return await session.client.writeArchive(
+      (async function* () {
+        yield { message: { case: "start" as const, value: start } };
+        for await (const data of bytes) yield { message: { case: "data" as const, value: data } };
+      })(),
+      { ...asked(signal), ...(timeoutMs === undefined ? {} : { timeoutMs }) },
+    );
+  } catch (error) {
+    throw (await whyNoDirectory(session, directory, error, signal)) ?? error;
+  }
+}
+
+/** What the agent refuses with where it can't open the directory, and elsewhere too: so that is looked at. */
+async function whyNoDirectory(
+  session: AgentSession,
+  directory: string,
+  error: unknown,
+  signal: AbortSignal | undefined,
+): Promise<KilnError | undefined> {
+  if (!isRefusal(error)) return undefined;
+  const kind = await findTarget(directory, looker(session, signal)).then(
+    (target) => target.kind,
+    (why: unknown) => (hasReason(why, "no-such-directory") ? "missing" : undefined),
   );
+  if (kind === "missing") {
+    return new KilnError(Code.NotFound, `there is no directory ${directory}`, {
+      reason: "no-such-directory",
+      hint: `make it first, in the VM: mkdir -p ${directory}`,
+    });
+  }
+  if (kind === undefined || kind === "directory") return undefined;
+  return new KilnError(Code.FailedPrecondition, `${directory} is not a directory`, {
+    reason: "not-a-directory",
+  });
+}
+
+/** What is at a path of the guest. */
+function looker(session: AgentSession, signal: AbortSignal | undefined) {
+  const options = { timeoutMs: CALL_MS, ...asked(signal) };
+  return async (path: string) => {
+    try {
+      return await session.client.statPath({ path }, options);
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  };
 }
 
 const asked = (signal: AbortSignal | undefined) => (signal === undefined ? {} : { signal });

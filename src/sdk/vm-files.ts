@@ -10,6 +10,7 @@ import {
   parentName,
   planCopy,
   wantsContents,
+  withEntries,
 } from "../base/copy-plan.js";
 import { findTarget, isDirectory, isLink } from "../base/copy-target.js";
 import { Code, errnoOf, hasReason, KilnError } from "../base/errors.js";
@@ -280,6 +281,10 @@ export class VmFiles {
   /** A path as a tar stream, whose names begin with the path's base name. Not reading on stops the guest. */
   async *readArchive(path: string, options: CopyOptions = {}): AsyncGenerator<Uint8Array, void> {
     checkOptions("vm.fs.readArchive()", options, known.COPY);
+    yield* withEntries(cleanPath(path), this.#receive(path, options));
+  }
+
+  async *#receive(path: string, options: CopyOptions): AsyncGenerator<Uint8Array, void> {
     const request = { vm: this.#vm, path, followLink: options.followLink ?? false };
     for await (const message of this.#transport.serverStream("VmService/ReadArchive", request, options)) {
       if (message.data !== undefined) yield Buffer.from(message.data, "base64");

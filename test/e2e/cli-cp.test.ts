@@ -115,6 +115,25 @@ describe("kiln cp into a VM", () => {
     await kiln.ok(["cp", "-", "one:/tmp/piped"], { stdin: tar });
     assert.equal(await sh("cat /tmp/piped/sub/b.txt"), "B");
   });
+
+  it("unpacks what is in it by its own names into a directory, and into nothing else", async () => {
+    const tar = execFileSync("tar", ["-C", join(scratch, "tree"), "-cf", "-", "a.txt"]);
+    await sh("mkdir /tmp/landing; ln -s landing /tmp/pier; echo kept > /tmp/quay");
+    await kiln.ok(["cp", "-", "one:/tmp/pier"], { stdin: tar });
+    assert.equal(await sh("cat /tmp/landing/a.txt; test -L /tmp/pier && echo link"), "Alink\n");
+    for (const [path, stderr] of [
+      ["/tmp/quay", /\/tmp\/quay is not a directory/],
+      ["/tmp/nowhere", /there is no directory \/tmp\/nowhere\nhint: .*mkdir -p \/tmp\/nowhere/],
+    ] as const) {
+      const refused = await kiln.kiln(["cp", "-", `one:${path}`], { stdin: tar });
+      assert.deepEqual([refused.code, stderr.test(refused.stderr)], [1, true], refused.stderr);
+    }
+    assert.match(
+      (await cp("tree/a.txt", "one:/tmp/no/x")).stderr,
+      /no directory \/tmp\/no\nhint: .*mkdir -p/,
+    );
+    assert.equal(await sh("cat /tmp/quay; ls -d /tmp/no*; true"), "kept\n");
+  });
 });
 
 describe("kiln cp out of a VM", () => {

@@ -1,5 +1,6 @@
 // `kiln cp`: files to, from and between VMs.
 
+import { Code, KilnError } from "../../base/errors.js";
 import type { ArchiveResult, CopyOptions, Kiln } from "../../sdk/index.js";
 import { defineCommand } from "../command.js";
 import type { Context } from "../context.js";
@@ -92,7 +93,21 @@ async function intoVm(
 ): Promise<ArchiveResult> {
   const { fs } = kiln.vms.ref(target.vm);
   if (source.kind === "local") return fs.copyIn(source.path, target.path, options);
-  return fs.writeArchive(target.path, context.stdin as AsyncIterable<Uint8Array>, options);
+  return fs.writeArchive(target.path, notNothing(context.stdin as AsyncIterable<Uint8Array>), options);
+}
+
+/** A pipe whose other end has failed looks like one that has nothing to say. */
+async function* notNothing(stdin: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+  let some = false;
+  for await (const chunk of stdin) {
+    some ||= chunk.byteLength > 0;
+    yield chunk;
+  }
+  if (some) return;
+  throw new KilnError(Code.InvalidArgument, "cp: stdin is empty: no tar stream came", {
+    reason: "empty-archive",
+    hint: "look at the command before the pipe; an archive of nothing has 1024 bytes",
+  });
 }
 
 async function outOfVm(
