@@ -409,6 +409,34 @@ describe("lists and objects", () => {
   });
 });
 
+describe("completion of images", () => {
+  it("offers the names that people write, and those that kiln keeps to who writes them", async () => {
+    kilnd.moreImages.push(
+      create(ImageSchema, {
+        names: ["docker.io/library/nginx:latest", "docker.io/team/app:1", "ghcr.io/team/app:2"],
+      }),
+    );
+    try {
+      const offers = async (typed: string) =>
+        (await kiln(["__complete", "run", typed])).stdout.replaceAll("\t", "").split("\n").slice(0, -2);
+      assert.deepEqual(await offers(""), [
+        "debian:bookworm",
+        "nginx",
+        "nginx:latest",
+        "team/app:1",
+        "ghcr.io/team/app:2",
+      ]);
+      assert.deepEqual(await offers("d"), ["debian:bookworm"]);
+      assert.deepEqual(await offers("ng"), ["nginx", "nginx:latest"]);
+      assert.deepEqual(await offers("team/"), ["team/app:1"]);
+      const kept = "docker.io/library/nginx";
+      assert.deepEqual(await offers("docker.io/library/n"), [kept, `${kept}:latest`]);
+    } finally {
+      kilnd.moreImages.length = 0;
+    }
+  });
+});
+
 describe("kiln image save", () => {
   it("writes to stdout, or to a file that appears whole or not at all", async () => {
     assert.equal((await kiln(["image", "save", "a", "b"])).stdout, "saved a\nsaved b\n");

@@ -6,6 +6,8 @@ import type { Context } from "../context.js";
 import { familiarImage } from "../render/names.js";
 import { safeLine } from "../render/safe-text.js";
 
+const LATEST = ":latest";
+
 /** Whoever presses the tab key does not wait longer. */
 const PATIENCE_MS = 300;
 
@@ -18,7 +20,7 @@ export const command = defineCommand({
   async run(context, { operands }) {
     const { candidates, files } = await completeWords(
       operands.length === 0 ? [""] : operands,
-      askKilnd(context),
+      askKilnd(context, operands.at(-1) ?? ""),
     );
     const lines = candidates.map(({ value, text }) => `${safeLine(value)}\t${safeLine(text)}\n`);
     await context.stdout.write(`${lines.join("")}${files ? ":files" : ":none"}\n`);
@@ -27,12 +29,12 @@ export const command = defineCommand({
 });
 
 /** Names from a running kilnd. None is started for it, and no failure may disturb the command line. */
-function askKilnd(context: Context): AskNames {
+function askKilnd(context: Context, typed: string): AskNames {
   return async (kind) => {
     try {
       const limit = { timeoutMs: PATIENCE_MS };
       const kiln = await context.connect({ start: false });
-      if (kind === "image") return imageNames(await kiln.images.list(limit));
+      if (kind === "image") return imageNames(await kiln.images.list(limit), typed);
       if (kind === "kernel") {
         return (await kiln.kernels.list(limit)).map(({ name, release }) => ({ value: name, text: release }));
       }
@@ -47,6 +49,13 @@ function askKilnd(context: Context): AskNames {
   };
 }
 
-function imageNames(images: readonly { readonly names: readonly string[] }[]): Candidate[] {
-  return images.flatMap(({ names }) => names.map((name) => ({ value: familiarImage(name), text: "" })));
+function imageNames(images: readonly { readonly names: readonly string[] }[], typed: string): Candidate[] {
+  const forms = new Set(images.flatMap(({ names }) => names.flatMap((name) => formsOf(name, typed))));
+  return [...forms].map((value) => ({ value, text: "" }));
+}
+
+/** As people write it, and without the tag that goes without saying. As kiln keeps it for those who write it so. */
+function formsOf(name: string, typed: string): string[] {
+  const forms = typed.includes("/") ? [familiarImage(name), name] : [familiarImage(name)];
+  return forms.flatMap((form) => (form.endsWith(LATEST) ? [form.slice(0, -LATEST.length), form] : [form]));
 }
