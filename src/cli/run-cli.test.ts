@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, it } from "node:test";
@@ -309,6 +309,13 @@ describe("verbs with several VMs", () => {
   });
 });
 
+describe("kiln rm", () => {
+  it("takes docker's -v, and explains -l", async () => {
+    assert.deepEqual(await kiln(["rm", "-fv", "web"]), { code: 0, stdout: "web\n", stderr: "" });
+    assert.match((await kiln(["rm", "-l", "web"])).stderr, /^kiln: rm has no -l: VMs are not linked/);
+  });
+});
+
 describe("kiln ps", () => {
   it("prints docker's table", async () => {
     const { stdout } = await kiln(["ps"]);
@@ -317,6 +324,16 @@ describe("kiln ps", () => {
       "VM ID          IMAGE             COMMAND     CREATED          STATUS          PORTS                  NAMES\n" +
         "776562303030   debian:bookworm   sleep 100   10 minutes ago   Up 10 minutes   0.0.0.0:8080->80/tcp   web\n",
     );
+  });
+
+  it("takes -l for the newest, running or not, and explains -s", async () => {
+    kilnd.add("latest");
+    assert.equal((await kiln(["ps", "-l", "--format", "{{.Names}}"])).stdout, "latest\n");
+    for (const flag of ["-s", "--size"]) {
+      const { code, stderr } = await kiln(["ps", flag]);
+      assert.equal(code, 2);
+      assert.match(stderr, /^kiln: ps has no (-s|--size): `kiln system df` shows what the VMs take/);
+    }
   });
 
   it("prints ids, whole ids, JSON lines and templates", async () => {
@@ -512,67 +529,6 @@ describe("kiln pull and import", () => {
     assert.match(stdout, /^sha256:/);
     const missing = await kiln(["image", "import", "/nonexistent.tar", "mine"]);
     assert.match(missing.stderr, /read \/nonexistent\.tar/);
-  });
-});
-
-describe("kiln cp", () => {
-  it("copies in, out and through pipes", async () => {
-    const directory = await mkdtemp(join(tmpdir(), "cp-"));
-    const file = join(directory, "f");
-    await writeFile(file, "content");
-    kilnd.files.set("/tmp", { mode: 0o041777 });
-    assert.deepEqual(await kiln(["cp", file, "web:/tmp"]), { code: 0, stdout: "", stderr: "" });
-    const archive = kilnd.archives.get("/tmp");
-    assert.ok(archive);
-    kilnd.files.set("/tmp/f", { mode: 0o100644, archive });
-    await kiln(["cp", "web:/tmp/f", join(directory, "g")]);
-    assert.equal(await readFile(join(directory, "g"), "utf8"), "content");
-    assert.ok((await kiln(["cp", "web:/tmp/f", "-"])).stdout.includes("content"));
-    await kiln(["cp", "-", "web:/srv"], { stdin: "a tar" });
-    assert.equal(kilnd.archives.get("/srv")?.toString(), "a tar");
-    await kiln(["cp", "web:tmp/f", "web:/srv/new"]);
-    assert.ok(kilnd.archives.get("/srv")?.includes("content"));
-    await rm(directory, { recursive: true });
-  });
-
-  it("fails where nothing comes through the pipe, and passes nothing on", async () => {
-    for (const archive of [Buffer.alloc(0), Buffer.alloc(1024), Buffer.alloc(10_240)]) {
-      kilnd.files.set("/run/socket", { mode: 0o140755, archive });
-      const { code, stdout, stderr } = await kiln(["cp", "web:/run/socket", "-"]);
-      assert.deepEqual([code, stdout], [1, ""]);
-      assert.match(stderr, /^kiln: copy \/run\/socket out of the VM: the guest sent an archive without it/);
-    }
-    kilnd.archives.delete("/srv");
-    const { code, stderr } = await kiln(["cp", "-", "web:/srv"], { stdin: "" });
-    assert.equal(code, 1);
-    assert.match(
-      stderr,
-      /^kiln: cp: stdin is empty: no tar stream came\nhint: look at the command before the pipe/,
-    );
-    assert.equal(kilnd.archives.has("/srv"), false);
-  });
-
-  it("says of a VM that does not run that the copy waits", async () => {
-    kilnd.idle.add("still");
-    const waits = "kiln: VM still does not run: the copy is made at its next start\n";
-    assert.deepEqual(await kiln(["cp", "package.json", "still:/tmp"]), {
-      code: 0,
-      stdout: "",
-      stderr: waits,
-    });
-    assert.deepEqual(await kiln(["cp", "-", "still:/tmp"], { stdin: "a tar" }), {
-      code: 0,
-      stdout: "",
-      stderr: waits,
-    });
-    assert.equal((await kiln(["cp", "-q", "package.json", "still:/tmp"])).stderr, "");
-    assert.match((await kiln(["cp", "still:/etc", "x"])).stderr, /still: it is created/);
-    kilnd.idle.clear();
-  });
-
-  it("refuses two local sides, and an empty path", async () => {
-    assert.match((await kiln(["cp", "a", "b"])).stderr, /neither side is in a VM/);
-    assert.match((await kiln(["cp", "web:", "b"])).stderr, /names no path in the VM/);
   });
 });
 

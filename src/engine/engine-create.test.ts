@@ -325,6 +325,31 @@ describe("lists", () => {
       (error) => hasReason(error, "bad-filter"),
     );
   });
+
+  it("find VMs by a port of the host or of the VM, TCP's unless it says otherwise", async () => {
+    const port = (hostPort: number, vmPort: number, protocol: "tcp" | "udp" = "tcp") => ({
+      hostIp: "",
+      hostPort,
+      vmPort,
+      protocol,
+    });
+    await engine.verbs.start(await create({ name: "web", publish: [port(8080, 80)] }));
+    await engine.verbs.start(await create({ name: "dns", publish: [port(5353, 53, "udp")] }));
+    const names = (...filters: string[]) => engine.list(false, filters).map((entry) => entry.name);
+    assert.deepEqual(names("publish=8080"), ["web"]);
+    assert.deepEqual(names("publish=8000-8100/tcp"), ["web"]);
+    assert.deepEqual(names("publish=80"), []);
+    assert.deepEqual(names("publish=5353"), []);
+    assert.deepEqual(names("publish=5353/udp"), ["dns"]);
+    assert.deepEqual(names("expose=80", "expose=53/udp"), ["web", "dns"]);
+    for (const text of ["publish=", "publish=http", "expose=80/sctp", "publish=1-2-3"]) {
+      assert.throws(
+        () => names(text),
+        (error) => hasReason(error, "bad-filter"),
+        text,
+      );
+    }
+  });
 });
 
 describe("the fake rooms", () => {

@@ -41,12 +41,18 @@ export function parseFilters(what: string, texts: readonly string[], known: read
         hint: `write ${key}= with one of ${words.join(", ")}`,
       });
     }
+    if ((key === "publish" || key === "expose") && !PORT.test(value)) {
+      throw new KilnError(Code.InvalidArgument, `"${value}" is no port for filters of ${what}`, {
+        reason: "bad-filter",
+        hint: `write ${key}=PORT, ${key}=FIRST-LAST or ${key}=PORT/udp`,
+      });
+    }
     filters.set(key, [...(filters.get(key) ?? []), value]);
   }
   return filters;
 }
 
-export const VM_FILTERS = ["id", "name", "label", "status", "ancestor"] as const;
+export const VM_FILTERS = ["id", "name", "label", "status", "ancestor", "publish", "expose"] as const;
 
 /** Whether a VM passes. */
 export function matchesVm(entry: VmEntry, filters: Filters): boolean {
@@ -57,6 +63,9 @@ export function matchesVm(entry: VmEntry, filters: Filters): boolean {
     label: (value) => hasLabel(config.labels, value),
     status: (value) => entry.state === value,
     ancestor: (value) => config.image === value || sameImage(config.imageId, value),
+    publish: (value) =>
+      entry.status.ports.some(({ hostPort, protocol }) => isPort(value, hostPort, protocol)),
+    expose: (value) => entry.status.ports.some(({ vmPort, protocol }) => isPort(value, vmPort, protocol)),
   });
 }
 
@@ -109,6 +118,14 @@ function hasLabel(labels: Readonly<Record<string, string>>, wanted: string): boo
   const cut = wanted.indexOf("=");
   if (cut < 0) return Object.hasOwn(labels, wanted);
   return labels[wanted.slice(0, cut)] === wanted.slice(cut + 1);
+}
+
+const PORT = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp))?$/;
+
+/** "80", "80/udp", "8000-8010": a port number alone is TCP's, as Docker has it. */
+function isPort(wanted: string, port: number, protocol: string): boolean {
+  const [, first = "", last = first, of = "tcp"] = PORT.exec(wanted) ?? [];
+  return of === protocol && Number(first) <= port && port <= Number(last) && port > 0;
 }
 
 function sameImage(id: string, wanted: string): boolean {

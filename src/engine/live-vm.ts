@@ -11,6 +11,7 @@ import { AgentLink, type LinkPauses } from "./agent-link.js";
 import { setGuestClock } from "./guest-clock.js";
 import { boundedExitCode } from "./guest-numbers.js";
 import { guestHalted } from "./guest-pulse.js";
+import { explainNotStarted } from "./guest-text.js";
 import type { LogRecord } from "./log-format.js";
 import { PortSet } from "./ports.js";
 import type { Rooms } from "./rooms.js";
@@ -182,7 +183,7 @@ const MOST_ERROR = 4096;
 export function reportedExit(exit: ExitStatus): ReportedExit {
   return {
     code: boundedExitCode(exit.code),
-    error: exit.error.slice(0, MOST_ERROR),
+    error: explainNotStarted(exit.error.slice(0, MOST_ERROR)),
     oomKilled: exit.oomKilled,
     request: REQUESTS.get(exit.request) ?? "none",
     finishedAt: new Date().toISOString(),

@@ -10,6 +10,7 @@ import { notHeard } from "./attached-signals.js";
 import { type EngineContext, vmLogger } from "./context.js";
 import { farewell } from "./followers.js";
 import { boundedExitCode } from "./guest-numbers.js";
+import { explainNotStarted } from "./guest-text.js";
 import { GuestVigil } from "./guest-vigil.js";
 import { interleave } from "./interleave.js";
 import type { LogStream } from "./log-format.js";
@@ -280,7 +281,11 @@ function fromResponse({ message }: ExecResponse): ExecOutput | undefined {
       return { kind: "output", stream: stream === Stream.STDERR ? "stderr" : "stdout", data, next };
     }
     case "exit":
-      return { kind: "exit", code: boundedExitCode(message.value.code), error: message.value.error };
+      return {
+        kind: "exit",
+        code: boundedExitCode(message.value.code),
+        error: explainNotStarted(message.value.error),
+      };
     case undefined:
       return undefined;
   }

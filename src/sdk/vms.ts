@@ -17,7 +17,7 @@ import { type CreateOptions, planVmConfig, type RunOptions, type VmOptions } fro
 export interface ListVmsOptions extends CallOptions {
   /** Also those that do not run. */
   readonly all?: boolean | undefined;
-  /** "label=k=v", "name=x", "status=running", "ancestor=image", "id=ab". */
+  /** "label=k=v", "name=x", "status=running", "ancestor=image", "id=ab", "publish=8080", "expose=80". */
   readonly filter?: readonly string[] | undefined;
   readonly limit?: number | undefined;
 }

@@ -27,13 +27,17 @@ Lists the VMs that run; with -a all of them.
 
 Fields for --format: .ID .Image .Command .CreatedAt .RunningFor .Status .State .ExitCode .Ports .Names .Labels .Cpus
 .Memory .Vmm .Accelerator .Kernel .IP .RestartCount.
-Filters: id=PREFIX, name=PART, status=STATE, label=NAME[=VALUE], ancestor=IMAGE.
+Filters: id=PREFIX, name=PART, status=STATE, label=NAME[=VALUE], ancestor=IMAGE, publish=PORT[-LAST][/PROTOCOL] (of this
+machine), expose=PORT[-LAST][/PROTOCOL] (of the VM).
 `,
+  explainFlag: (name) =>
+    ["size", "-s"].includes(name) ? "`kiln system df` shows what the VMs take on disk" : undefined,
   operands: [],
   flags: {
     all: bool("Also those that do not run", { short: "a" }),
     filter: list("KEY=VALUE", "Only those that match all of these", { short: "f" }),
     format: formatFlag,
+    latest: bool("The newest, running or not", { short: "l" }),
     last: text("N", "The N newest, running or not", { short: "n" }),
     "no-trunc": bool("Whole ids and commands"),
     quiet: bool("Only ids", { short: "q" }),
@@ -45,7 +49,8 @@ Filters: id=PREFIX, name=PART, status=STATE, label=NAME[=VALUE], ancestor=IMAGE.
     { does: "for programs", line: "kiln ps -a --format json" },
   ],
   async run(context, { flags }) {
-    const limit = flags.last === undefined ? undefined : parseCount("ps", "-n", flags.last);
+    const last = flags.last === undefined ? undefined : parseCount("ps", "-n", flags.last);
+    const limit = flags.latest ? 1 : last;
     const all =
       flags.all || limit !== undefined || flags.filter.some((filter) => filter.startsWith("status="));
     const kiln = await context.connect();

@@ -10,7 +10,13 @@ Removes VMs with their disks and logs, and prints their names. One that runs is 
 image stays. With -f one that is gone already, as a --rm VM that has just ended, is said and is no failure.
 `,
   operands: [{ name: "VM...", complete: "vm" }],
-  flags: { force: bool("Kill those that run", { short: "f" }) },
+  explainFlag: (name) => (["link", "-l"].includes(name) ? "VMs are not linked to one another" : undefined),
+  flags: {
+    force: bool("Kill those that run", { short: "f" }),
+    volumes: bool("As Docker's: changes nothing, since what a VM has written always goes with it", {
+      short: "v",
+    }),
+  },
   examples: [
     { does: "remove one that has ended", line: "kiln rm job" },
     { does: "remove all", line: "kiln rm -f $(kiln ps -aq)" },
