@@ -2,7 +2,9 @@
 // guests that run into a full disk stand still and lose nothing.
 
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -16,7 +18,7 @@ import { mountSmallDisk } from "../fixtures/hostile/small-disk.js";
 import { archiveBytes } from "../fixtures/images/tar-writer.js";
 import { startFakeRegistry } from "../fixtures/registry/fake-registry.js";
 import { tinyImage } from "../fixtures/registry/tiny-image.js";
-import { eventually, TestKiln } from "./harness.js";
+import { eventually, FRONT, TestKiln, TYPESCRIPT } from "./harness.js";
 
 const MIB = 1024 * 1024;
 
@@ -38,6 +40,13 @@ describe("a full disk", { skip: typeof disk === "string" ? disk : false }, () =>
     kiln = await TestKiln.start({ daemonArgs: [`--data-root=${data}`, "--disk-reserve=8m"] });
   });
   afterEach(() => disk.empty());
+
+  /** In VM writer, without end; it says when it has begun. */
+  function waitingExec([program = "", ...words]: readonly string[]) {
+    const args = [...words, "exec", "writer", "sh", "-c", "echo begun; exec sleep 100000"];
+    return spawn(program, args, { env: kiln.env, stdio: ["ignore", "pipe", "ignore"] });
+  }
+
   after(async () => {
     await kiln.dispose();
     disk.unmount();
@@ -133,6 +142,8 @@ describe("a full disk", { skip: typeof disk === "string" ? disk : false }, () =>
   it("stops a guest in its write, and lets it go on once there is room", async () => {
     const image = await busyboxImage(join(scratch, "writes"));
     await kiln.ok(["run", "-d", "--name", "writer", "--network", "none", image, "sleep", "100000"]);
+    const waiting = [FRONT, TYPESCRIPT].map((command) => waitingExec(command));
+    for (const { stdout } of waiting) await once(stdout, "data");
     await disk.leaveFree(9 * MIB);
     const writing = kiln.kiln([
       "exec",
@@ -155,10 +166,21 @@ describe("a full disk", { skip: typeof disk === "string" ? disk : false }, () =>
     // QEMU meets the full disk itself; of others kilnd, which watches, sees it coming.
     assert.match(stalled.message, /the host's disk (is full|are free)/);
     assert.match(await kiln.ok(["ps"]), /\(Paused: host-disk-full\)/);
+    assert.match(kiln.daemonLog, /(stands still|is stopped): the host's disk is full/);
+    assertRefused(await kiln.kiln(["exec", "writer", "true"]), {
+      message: /^cannot exec in VM writer: it stands still, because the host's disk is full$/,
+      hint: /kiln system prune/,
+    });
+    for (const child of waiting) {
+      const ended = once(child, "close");
+      child.kill("SIGTERM");
+      assert.deepEqual(await ended, [143, null], "the guest can't answer, so the client ends by itself");
+    }
     await disk.empty();
     await eventually("the VM goes on", async () => ((await state()).state === "running" ? true : undefined));
     const written = await writing;
     assert.equal(written.code, 0, written.stderr);
+    assert.match(written.stderr, /^kiln: the host's disk is full; VM writer waits until there is room$/m);
     assert.equal(written.stdout.trim(), String(24 * MIB));
     await kiln.ok(["rm", "-f", "writer"]);
   });
