@@ -25,6 +25,8 @@ before(async () => {
   await run("idle", [], ["sleep", "100000"]);
   await run("paused", [], ["sleep", "100000"]);
   await run("short", [], ["sh", "-c", "while [ ! -e /go ]; do sleep 0.1; done; echo bye; exit 9"]);
+  // As far behind as if it had stood still for years.
+  await kiln.ok(["exec", "paused", "date", "-s", "@1000000000"]);
   await kiln.ok(["pause", "paused"]);
   port = (await kiln.ok(["port", "web", "80"])).trim();
 });
@@ -92,6 +94,11 @@ describe("after kill -9 of kilnd", () => {
   it("lets a paused VM go on", async () => {
     await kiln.ok(["unpause", "paused"]);
     assert.equal(await kiln.ok(["exec", "paused", "echo", "on"]), "on\n");
+  });
+
+  it("sets its clock right, which stood still for as long", async () => {
+    const behind = async () => Date.now() / 1000 - Number(await kiln.ok(["exec", "paused", "date", "+%s"]));
+    await eventually("its clock is right", async () => Math.abs(await behind()) < 300 || undefined);
   });
 
   it("learns of a program that ended while no kilnd was there", async () => {
