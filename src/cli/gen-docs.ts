@@ -1,9 +1,11 @@
 #!/usr/bin/env node
+
 // Writes docs/reference/cli/*.md from the table of verbs, or with --check fails where they differ from it.
 
-import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { makeDirectory } from "../base/files.js";
 import type { Command } from "./command.js";
 import type { Flag, FlagTable } from "./flags.js";
 import { GLOBAL_FLAGS } from "./global-flags.js";
@@ -107,7 +109,7 @@ function escapeText(text: string): string {
 }
 
 async function write(pages: ReadonlyMap<string, string>): Promise<void> {
-  await mkdir(DIRECTORY, { recursive: true });
+  await makeDirectory(DIRECTORY, 0o755);
   for (const name of await readdir(DIRECTORY)) if (!pages.has(name)) await rm(join(DIRECTORY, name));
   for (const [name, text] of pages) await writeFile(join(DIRECTORY, name), text);
 }

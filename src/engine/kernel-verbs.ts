@@ -1,8 +1,9 @@
 // Kernels as users see them: import from a file, a package, Debian or an OCI kernel image; remove what nobody needs.
 
-import { mkdir, mkdtemp, rm, stat } from "node:fs/promises";
+import { mkdtemp, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, KilnError } from "../base/errors.js";
+import { makeDirectory } from "../base/files.js";
 import { UndoStack } from "../base/undo.js";
 import { parsePlatform } from "../image/index.js";
 import type { StoredImage } from "../image/types.js";
@@ -190,8 +191,8 @@ function parseArchitecture(text: string): KernelArchitecture | undefined {
 }
 
 async function extractKernel(sink: SpoolSink, tree: string): Promise<boolean> {
-  await mkdir(join(tree, "boot"), { recursive: true });
-  await mkdir(join(tree, "lib"), { recursive: true });
+  await makeDirectory(join(tree, "boot"), 0o755);
+  await makeDirectory(join(tree, "lib"), 0o755);
   const found = await sink.extract("/boot/vmlinux", join(tree, "boot/vmlinux"));
   await sink.extract("/lib/modules", join(tree, "lib/modules"));
   return found;

@@ -3,9 +3,10 @@
 // checked, so that a hostile image reaches nothing but that directory.
 
 import { closeSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
-import { mkdir, open, rm } from "node:fs/promises";
+import { open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, KilnError } from "../base/errors.js";
+import { makeDirectory } from "../base/files.js";
 import type { DataRef, DirectoryInode, FileSink, FileWriter, Inode, SinkResult } from "../base/tree.js";
 import { lookUp } from "./tree-lookup.js";
 
@@ -99,7 +100,7 @@ export class SpoolSink implements FileSink {
     if (budget.left-- <= 0 || depth > MOST_DEPTH) throw tooMany();
     if (inode.type === "file") return this.#copy(inode.data as SpooledData, target);
     if (inode.type !== "directory") return;
-    await mkdir(target, { recursive: true, mode: 0o755 });
+    await makeDirectory(target, 0o755);
     for (const [name, child] of inode.entries) {
       if (/^[A-Za-z0-9_][A-Za-z0-9._+,@:=-]*$/.test(name))
         await this.#write(child, join(target, name), budget, depth + 1);

@@ -51,6 +51,10 @@ async function written(...texts: string[]): Promise<VmLog> {
 }
 
 describe("VmLog", () => {
+  it("says at once that it can't be kept where no directory can be made", async () => {
+    await assert.rejects(makeLog("/proc/kiln-not-here/log").begin(1), { code: "ENOENT" });
+  });
+
   it("gives back what was appended, also after the end and in another daemon", async () => {
     const log = await written("one\n", "two\n");
     assert.equal(await textOf(log), "one\ntwo\n");

@@ -1,8 +1,9 @@
 // The output of one VM's main program: appended by the log pump, read by `logs` and `attach`, also after the end.
 // Readers read the files, never a queue: a slow reader costs no memory and holds nobody up.
 
-import { type FileHandle, mkdir, open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
+import { makeDirectory } from "../base/files.js";
 import { encodeRecord, type LogRecord, type LogStream } from "./log-format.js";
 import {
   type LogPosition,
@@ -79,7 +80,7 @@ export class VmLog {
   async begin(boot: number): Promise<bigint> {
     await this.#tail;
     await this.#closeWriter();
-    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    await makeDirectory(this.#directory);
     const resume = await resumeBoot(this.#directory, boot);
     const segment = resume.segment?.name ?? segmentName(boot, 0n);
     const file = await open(join(this.#directory, segment), "a", 0o600);

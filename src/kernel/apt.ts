@@ -1,9 +1,10 @@
 // Debian packages through apt: resolved, downloaded and verified (signed index, sha256) by apt itself, as any user.
 // Where the machine's package lists are empty or stale, apt works on private ones for one call. Refuses to install.
 
-import { mkdir, readdir } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, hasReason, KilnError } from "../base/errors.js";
+import { makeDirectory } from "../base/files.js";
 import type { Abortable, OnProgress } from "../base/progress.js";
 import { runProgram } from "./program.js";
 
@@ -70,7 +71,7 @@ export function isAptFailure(error: unknown): error is KilnError {
 async function privateLists(scratch: string, options: AptOptions): Promise<string[]> {
   options.onProgress?.({ id: options.step, status: "resolving", message: "updating package lists" });
   for (const part of ["lists/partial", "cache/archives/partial"]) {
-    await mkdir(join(scratch, part), { recursive: true });
+    await makeDirectory(join(scratch, part), 0o755);
   }
   const args = ["-o", `Dir::State::lists=${scratch}/lists`, "-o", `Dir::Cache=${scratch}/cache`];
   const { signal, instead } = options;
@@ -96,7 +97,7 @@ class AptRun implements Apt {
   }
 
   async download(packages: readonly string[], directory: string): Promise<string[]> {
-    await mkdir(directory, { recursive: true });
+    await makeDirectory(directory, 0o755);
     const files = parseUris(await this.#run("apt-get", ["-qq", "--print-uris", "download", ...packages]));
     const args = ["-qq", ...UNSANDBOXED, ...VERIFIED, "-o", "APT::Status-Fd=3", "download", ...packages];
     const onStatusLine = this.#report(packages, files);

@@ -2,9 +2,10 @@
 // directory that nobody else looks at.
 
 import { createHash } from "node:crypto";
-import { chmod, mkdir, open, stat } from "node:fs/promises";
+import { chmod, open, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, KilnError } from "../base/errors.js";
+import { makeDirectory } from "../base/files.js";
 import type { Logger } from "../base/log.js";
 import { readPlainFile } from "../base/plain-file.js";
 import { readBootModules } from "./boot-modules.js";
@@ -68,7 +69,7 @@ async function prepareModules(
   options: KernelImportOptions,
 ): Promise<CopiedModules> {
   const target = modulesPlace(staging, release);
-  await mkdir(join(staging, "indexed/lib/modules"), { recursive: true });
+  await makeDirectory(join(staging, "indexed/lib/modules"), 0o755);
   const copied = await copyModules(from, target, options);
   for (const module of await readBootModules(target, options)) {
     if (module.release === release || module.release === "") continue;

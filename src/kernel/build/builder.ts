@@ -2,11 +2,11 @@
 // everything that went into it. Composes the rest of this directory.
 
 import type { WriteStream } from "node:fs";
-import { mkdir, readFile, rm } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
 import { join } from "node:path";
 import { Code, KilnError } from "../../base/errors.js";
-import { directoryBytes, freeBytes } from "../../base/files.js";
+import { directoryBytes, freeBytes, makeDirectory } from "../../base/files.js";
 import { type Logger, silentLogger } from "../../base/log.js";
 import { formatSize } from "../../base/units.js";
 import { readBootImage } from "../vmlinux.js";
@@ -216,7 +216,7 @@ function usualJobs(): number {
 }
 
 async function requireSpace(path: string): Promise<void> {
-  await mkdir(path, { recursive: true });
+  await makeDirectory(path, 0o755);
   const free = await freeBytes(path);
   if (free >= NEEDED_BYTES) return;
   throw new KilnError(

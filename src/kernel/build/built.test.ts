@@ -36,6 +36,11 @@ async function store(image = "kernel") {
 const find = () => findBuilt(join(root, "built"), KEY, silentLogger);
 
 describe("results of builds", () => {
+  it("say at once that they can't be stored where no directory can be made", async () => {
+    const files = { image: join(root, "image"), config: join(root, "config") };
+    await assert.rejects(storeBuilt("/proc/kiln-not-here/built", BUILD, files), { code: "ENOENT" });
+  });
+
   it("are found again by their key, as they were stored", async () => {
     const stored = await store();
     assert.equal(stored.cached, false);

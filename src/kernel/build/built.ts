@@ -3,11 +3,12 @@
 
 import { createHash } from "node:crypto";
 import { constants, createReadStream } from "node:fs";
-import { copyFile, mkdir, readdir, rename, rm } from "node:fs/promises";
+import { copyFile, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import * as v from "valibot";
 import { errnoOf } from "../../base/errors.js";
+import { makeDirectory } from "../../base/files.js";
 import { readKept, writeKept } from "../../base/kept-file.js";
 import type { Logger } from "../../base/log.js";
 import { openObject, parseVersioned, type RecordKind } from "../../base/versioned.js";
@@ -97,11 +98,11 @@ export async function storeBuilt(
   build: NewBuild,
   files: { readonly image: string; readonly config: string },
 ): Promise<BuiltKernel> {
-  await mkdir(root, { recursive: true });
+  await makeDirectory(root, 0o755);
   const tree = builtDirectory(root, build.key);
   const half = await scratchPath(root, build.key);
   try {
-    await mkdir(join(half, "boot"), { recursive: true });
+    await makeDirectory(join(half, "boot"), 0o755);
     // Copies: the work place may be on another file system.
     await copyFile(files.image, join(half, "boot/vmlinux"), constants.COPYFILE_FICLONE);
     await copyFile(files.config, join(half, "boot/config"), constants.COPYFILE_FICLONE);

@@ -1,10 +1,10 @@
 // The kernel's sources as Debian packages them: which version, and its package, through apt. Packages stay in a
 // directory of ours, so that a build without a network works once they are there.
 
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { readdir, rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Code, KilnError } from "../../base/errors.js";
-import { exists } from "../../base/files.js";
+import { exists, makeDirectory } from "../../base/files.js";
 import type { Abortable, OnProgress } from "../../base/progress.js";
 import { type Apt, type AptOptions, isAptFailure, noSuchPackage, withApt } from "../apt.js";
 import { scratchPath } from "./scratch.js";
@@ -135,7 +135,7 @@ async function asking<T>(
 
 async function scratchIn(directory: string, prefix: string): Promise<string> {
   const path = await scratchPath(directory, prefix);
-  await mkdir(path, { recursive: true });
+  await makeDirectory(path, 0o755);
   return path;
 }
 

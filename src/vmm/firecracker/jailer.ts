@@ -2,10 +2,10 @@
 // files it needs. Plan and preparation; the jailer itself does chroot, mount namespace, device nodes and the change of
 // user. Sockets in the jail are reached through a short link: its own path is longer than a socket's may be.
 
-import { chown, link, mkdir, rm, symlink } from "node:fs/promises";
+import { chown, link, rm, symlink } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Code, errnoOf, KilnError } from "../../base/errors.js";
-import { writeJsonAtomic } from "../../base/files.js";
+import { makeDirectory, writeJsonAtomic } from "../../base/files.js";
 import { makeFifos } from "../fifo.js";
 import type { Confined } from "../jail/confiner.js";
 import { planEnvironment } from "../privileges.js";
@@ -75,7 +75,7 @@ export function planJail(
  */
 export async function makeJail(plan: JailPlan): Promise<void> {
   await removeJail(plan);
-  await mkdir(plan.root, { recursive: true, mode: 0o700 });
+  await makeDirectory(plan.root);
   await chown(plan.root, plan.owner.uid, plan.owner.gid);
   for (const { from, name } of plan.files) await linkInto(plan.root, from, name);
   await symlink(plan.root, plan.link);
