@@ -99,8 +99,9 @@ class Builder implements KernelBuilder {
     }
     const started = process.hrtime.bigint();
     return await this.#inWorkPlace(plan, options, async (place, log) => {
-      const job = await this.#job(prepared, request.jobs, options);
+      // First, because nothing need be fetched for a build that can't run here.
       const sandbox = await this.#enter(place, options);
+      const job = await this.#job(prepared, request.jobs, options);
       const compiled = await compileKernel(job, { ...options, place, sandbox, log });
       return await this.#store(plan, compiled, Number(process.hrtime.bigint() - started) / 1e9);
     });
@@ -110,8 +111,8 @@ class Builder implements KernelBuilder {
     const prepared = await this.#prepare(request, options);
     const { plan } = prepared;
     await this.#inWorkPlace(plan, options, async (place, log) => {
-      const job = await this.#job(prepared, 1, options);
       const sandbox = await this.#enter(place, options);
+      const job = await this.#job(prepared, 1, options);
       await configureKernel(job, { ...options, place, sandbox, log });
     });
     return plan;

@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
+import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, it } from "node:test";
-import { BUILD_USER, planSandbox } from "./sandbox.js";
+import { KilnError } from "../../base/errors.js";
+import { BUILD_USER, chooseSandbox, closedTo, planSandbox } from "./sandbox.js";
 
 describe("the sandbox of a build", () => {
   it("drops root's user, groups and capabilities and closes the way back", () => {
@@ -41,5 +45,37 @@ describe("the sandbox of a build", () => {
 
   it("lets VMs go first", () => {
     assert.deepEqual(planSandbox(0, true).words.slice(-3), ["nice", "-n", "10"]);
+  });
+});
+
+describe("a place that the build's user can't reach", () => {
+  const isRoot = process.getuid?.() === 0;
+
+  it("is told by the directory that is closed, and how it is opened", async (test) => {
+    const root = await mkdtemp(join(tmpdir(), "kiln-closed-"));
+    try {
+      const [closed, work] = [join(root, "private"), join(root, "private/kiln/work")];
+      await mkdir(work, { recursive: true });
+      for (const path of [root, join(closed, "kiln"), work]) await chmod(path, 0o777);
+      await chmod(closed, 0o700);
+      assert.equal(await closedTo(BUILD_USER, work), closed);
+      if (!isRoot) return test.diagnostic("no root: who builds is who made the directories");
+      await assert.rejects(chooseSandbox(work), (error) => {
+        assert.ok(error instanceof KilnError);
+        assert.equal(error.reason, "build-sandbox");
+        assert.ok(
+          error.message.endsWith(
+            `user ${BUILD_USER.uid}, as whom compilers run, can't pass through ${closed}`,
+          ),
+        );
+        assert.ok(error.hint?.startsWith(`chmod o+x ${closed}, or`), error.hint);
+        return true;
+      });
+      await chmod(closed, 0o711);
+      assert.equal(await closedTo(BUILD_USER, work), undefined);
+      assert.deepEqual((await chooseSandbox(work)).user, BUILD_USER);
+    } finally {
+      await rm(root, { recursive: true, force: true });
+    }
   });
 });

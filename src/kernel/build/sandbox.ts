@@ -2,6 +2,8 @@
 // own, which die with kilnd. Debian's sources are trusted, yet a build script that goes astray reaches nothing but its
 // own directory.
 
+import { realpath, stat } from "node:fs/promises";
+import { join } from "node:path";
 import { Code, KilnError } from "../../base/errors.js";
 import type { Abortable } from "../../base/progress.js";
 import { runProgram } from "../program.js";
@@ -78,6 +80,9 @@ export async function chooseSandbox(directory: string, options: Abortable = {}):
     }
   }
   const cause = KilnError.from(failures.at(-1));
+  const user = buildUser(uid);
+  const closed = user === undefined ? undefined : await closedTo(user, directory);
+  if (user !== undefined && closed !== undefined) throw cannotPass(directory, closed, user, cause);
   throw new KilnError(
     Code.FailedPrecondition,
     `no unprivileged build can run in ${directory}: ${cause.message}`,
@@ -87,6 +92,31 @@ export async function chooseSandbox(directory: string, options: Abortable = {}):
       cause,
     },
   );
+}
+
+/**
+ * The first directory on the way that a user can't pass through; undefined where all let it through.
+ *
+ * @param path absolute
+ */
+export async function closedTo({ uid, gid }: BuildUser, path: string): Promise<string | undefined> {
+  let at = "/";
+  for (const name of ["", ...(await realpath(path)).split("/").filter((part) => part !== "")]) {
+    at = join(at, name);
+    const { mode, uid: owner, gid: group } = await stat(at);
+    const passes = owner === uid ? 0o100 : group === gid ? 0o010 : 0o001;
+    if ((mode & passes) === 0) return at;
+  }
+  return undefined;
+}
+
+function cannotPass(directory: string, closed: string, { uid }: BuildUser, cause: KilnError): KilnError {
+  const what = `build a kernel in ${directory}: user ${uid}, as whom compilers run, can't pass through ${closed}`;
+  return new KilnError(Code.FailedPrecondition, what, {
+    reason: "build-sandbox",
+    hint: `chmod o+x ${closed}, or let kilnd have a KILN_ROOT that other users can pass through`,
+    cause,
+  });
 }
 
 async function tryOut(sandbox: Sandbox, directory: string, { signal }: Abortable): Promise<void> {
