@@ -100,6 +100,19 @@ describe("an exec whose program was sent a signal", () => {
     });
   }
 
+  it("ends where the guest lives and its program does not get to run", async () => {
+    vmm.guest.starved = true;
+    const ended = assert.rejects(outputs.next(), (error) => {
+      assert.ok(error instanceof KilnError, String(error));
+      assert.deepEqual([error.code, error.reason], [Code.Aborted, "program-starved"]);
+      assert.match(error.message, new RegExp(`exec in VM ${entry.name}: .*does not get to run`));
+      assert.match(error.hint ?? "", /kiln kill/);
+      return true;
+    });
+    asking.resolve({ kind: "signal", signal: "TERM" });
+    await ended;
+  });
+
   it("goes on for as long as the guest lives, whatever the program does with it", async () => {
     const waiting = outputs.next();
     asking.resolve({ kind: "signal", signal: "TERM" });

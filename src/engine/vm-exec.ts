@@ -80,7 +80,8 @@ export type ExecOutput =
  * signal) ends it, unless detached; a kilnd that goes does not where it has an id.
  *
  * @throws KilnError failed_precondition `vm-<state>`, `vm-stalled`; invalid_argument `no-command`; unavailable
- * `agent-unreachable`; not_found `exec-not-found`
+ * `agent-unreachable`; not_found `exec-not-found`; once it was asked to end, deadline_exceeded `agent-silent`, aborted
+ * `program-starved`
  */
 export async function* execInVm(
   ctx: EngineContext,
@@ -139,7 +140,7 @@ export async function* execInVm(
     }
   } catch (error) {
     signal?.throwIfAborted();
-    const known = deaf === undefined ? fromAgent(error, what) : notHeard(entry, "exec in", deaf);
+    const known = deaf === undefined ? failureOf(entry, what, error) : notHeard(entry, "exec in", deaf);
     if (ask.kind === "resume" && known.code === Code.NotFound) throw notKept(entry, known);
     throw known;
   } finally {
@@ -155,6 +156,17 @@ const END_EXEC_MS = 5_000;
 function idOf(ask: ExecAsk): string {
   if (ask.kind === "resume") return ask.resume.id;
   return ask.spec.detach ? "" : ask.spec.id;
+}
+
+/** Of a call that failed at the agent. Aborted: its program does not get to run, and was asked to end. */
+function failureOf({ name }: VmEntry, what: string, error: unknown): KilnError {
+  const known = fromAgent(error, what);
+  if (known.code !== Code.Aborted || known.reason !== "guest-aborted") return known;
+  return new KilnError(Code.Aborted, known.message, {
+    reason: "program-starved",
+    hint: `the guest has no processor time for it, or it is stopped; \`kiln kill ${name}\` ends the VM`,
+    cause: error,
+  });
 }
 
 function notKept(entry: VmEntry, cause: KilnError): KilnError {

@@ -301,6 +301,46 @@ describe("agent: an exec that nobody attends", { skip: skipWithoutRoot(), timeou
   });
 });
 
+describe("agent: an exec that was asked to end", { skip: skipWithoutRoot(), timeout: 120_000 }, () => {
+  const signal = (number: number): ExecRequest => ({ message: { case: "signal", value: number } });
+  const state = async (pid: number) =>
+    /^State:\s+(\S)/m.exec(await readFile(`/proc/${pid}/status`, "utf8").catch(() => ""))?.[1];
+
+  it("fails, and is killed, where its program does not get to run", async () => {
+    await using bench = await AgentBench.open({ KILN_TEST_LOOK_MS: "1" });
+    const session = await bench.session();
+    const call = Call.start(session, newId(), ["sleep", "300"]);
+    await call.started.promise;
+    // To a signal a stopped program is what a starved one is.
+    process.kill(call.pid, "SIGSTOP");
+    await until(async () => (await state(call.pid)) === "T");
+    call.say(signal(15));
+    const error = await call.over;
+    assert.equal(error?.code, Code.Aborted);
+    assert.match(error.rawMessage, /does not get to run.* signal 15/);
+    await until(() => !runs(call.pid));
+    await session.close();
+  });
+
+  it("goes on where its program takes the signal and its time", async () => {
+    await using bench = await AgentBench.open({ KILN_TEST_LOOK_MS: "1" });
+    const session = await bench.session();
+    const script = "trap 'n=$((n+1)); echo $n' TERM; echo on; while :; do sleep 0.05; done";
+    const call = Call.start(session, newId(), ["sh", "-c", script]);
+    await until(() => call.output === "on\n");
+    for (let count = 1; count <= 5; count++) {
+      call.say(signal(15));
+      await until(() => call.output.endsWith(`${count}\n`));
+    }
+    call.say(signal(9));
+    await until(() => call.code !== undefined);
+    assert.equal(call.code, 137);
+    call.close();
+    assert.equal(await call.over, undefined);
+    await session.close();
+  });
+});
+
 async function isAnywhere(commandLine: string): Promise<boolean> {
   for (const pid of await readdir("/proc")) {
     if (!/^\d+$/.test(pid)) continue;

@@ -20,6 +20,7 @@ use crate::process::plan::StartFailure;
 use crate::process::reaper::Ended;
 use crate::process::spawn::Child;
 use crate::process::stdio::Stdio;
+use crate::process::untaken::is_untaken;
 use crate::process::{self};
 use crate::program::END_OF_TRANSMISSION;
 use crate::proto::{ExitStatus, Stream};
@@ -30,6 +31,19 @@ const MAX_KEPT: usize = 512;
 const ID_LENGTHS: std::ops::RangeInclusive<usize> = 16..=64;
 /// Longer than any client tries to bring its kilnd back.
 const UNATTENDED: Duration = Duration::from_secs(90);
+
+/// What asks a program to end.
+const ENDING: [i32; 5] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGKILL,
+    libc::SIGTERM,
+];
+/// Between two looks at whether such a signal was taken, ...
+const LOOK: Duration = Duration::from_secs(1);
+/// ... and how often in a row it was not until the program counts as one that does not get to run.
+const LOOKS: u32 = 10;
 
 /// How a start went: the process, or why there is none.
 pub type Outcome = std::result::Result<Rc<Kept>, StartFailure>;
@@ -153,14 +167,20 @@ impl Drop for Attendance {
 }
 
 fn unattended() -> Duration {
-    #[cfg(feature = "host-test")]
-    if let Some(ms) = std::env::var("KILN_TEST_UNATTENDED_MS")
-        .ok()
-        .and_then(|ms| ms.parse().ok())
-    {
-        return Duration::from_millis(ms);
+    in_tests("KILN_TEST_UNATTENDED_MS").unwrap_or(UNATTENDED)
+}
+
+fn look() -> Duration {
+    in_tests("KILN_TEST_LOOK_MS").unwrap_or(LOOK)
+}
+
+/// What a test on the host wants in place of a long time.
+fn in_tests(name: &str) -> Option<Duration> {
+    if !cfg!(feature = "host-test") {
+        return None;
     }
-    UNATTENDED
+    let ms = std::env::var(name).ok()?.parse().ok()?;
+    Some(Duration::from_millis(ms))
 }
 
 /// A process that was started.
@@ -176,6 +196,9 @@ pub struct Kept {
     /// The number is nobody else's yet.
     alive: Cell<bool>,
     given_up: Cell<bool>,
+    /// The last signal that asked it to end, not looked after yet.
+    asked: Cell<Option<i32>>,
+    asking: Notify,
     exit: watch::Sender<Option<ExitStatus>>,
 }
 
@@ -219,6 +242,8 @@ impl Kept {
             terminal,
             alive: Cell::new(true),
             given_up: Cell::new(false),
+            asked: Cell::new(None),
+            asking: Notify::new(),
             exit: watch::Sender::new(None),
         });
         spawn_local(kept.clone().watch(ended, outputs));
@@ -271,10 +296,36 @@ impl Kept {
 
     /// To the whole group, as a terminal would; nothing where it has ended.
     pub fn signal(&self, number: i32) -> std::io::Result<()> {
-        if self.alive.get() {
-            process::send_signal(-self.pid, number)
-        } else {
-            Ok(())
+        if !self.alive.get() {
+            return Ok(());
+        }
+        process::send_signal(-self.pid, number)?;
+        if ENDING.contains(&number) {
+            self.asked.set(Some(number));
+            self.asking.notify_waiters();
+        }
+        Ok(())
+    }
+
+    /// Returns once a signal that asks for the end was not taken for too long: the program does not get to run.
+    pub async fn starved(&self) -> i32 {
+        loop {
+            let asking = self.asking.notified();
+            let Some(number) = self.asked.take() else {
+                asking.await;
+                continue;
+            };
+            let mut looks = 0;
+            while looks < LOOKS {
+                sleep(look()).await;
+                if !self.alive.get() || !is_untaken(self.pid, number) {
+                    break;
+                }
+                looks += 1;
+            }
+            if looks == LOOKS {
+                return number;
+            }
         }
     }
 

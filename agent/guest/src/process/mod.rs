@@ -6,6 +6,7 @@ pub mod plan;
 pub mod reaper;
 pub mod spawn;
 pub mod stdio;
+pub mod untaken;
 mod user;
 
 /// Sends a signal by number (real-time ones too) to a process, or with a negative pid to a group.

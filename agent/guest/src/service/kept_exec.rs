@@ -83,6 +83,11 @@ async fn attend(
             tokio::select! {
                 told = tell(&kept, from, replies) => told?,
                 failed = listening => return failed,
+                number = kept.starved() => {
+                    agent.kept.end(&id);
+                    let text = format!("the program does not get to run and has not taken signal {number}");
+                    return Err(Status::new(Code::Aborted, text));
+                }
             }
         }
         Err(StartFailure { code, text }) => {

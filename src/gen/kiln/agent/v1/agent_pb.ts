@@ -3848,6 +3848,7 @@ export const AgentService: GenService<{
    * One process beside the main program. First message: start, or resume. Without an id, cancelling the stream kills the
    * process group. With one the process outlives the stream: what it writes is kept until acknowledged, bounded, its exit
    * until the stream is half-closed after it. Nobody attached for 90 s is the end of it.
+   * ABORTED where it did not get to run for 10 s to take a signal that asks for the end: it is killed.
    *
    * @generated from rpc kiln.agent.v1.AgentService.Exec
    */
