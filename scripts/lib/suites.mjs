@@ -4,7 +4,7 @@ import { ROOT } from "./paths.mjs";
 import { SetupError } from "./run.mjs";
 import { listFiles } from "./stamps.mjs";
 
-const HEAVY = /(daemon-recovery|daemon-vmm-death|hostile-guest-\w+|many)\.test\.ts$/;
+const HEAVY = /(daemon-recovery|daemon-vmm-death|hostile-guest-\w+|many|many-clients)\.test\.ts$/;
 
 /**
  * In the order in which they run. `serial`: one file at a time. Else files share the machine, but for those that
