@@ -104,6 +104,9 @@ describe("an image with links to nothing", () => {
       const argument = await shell(`"$@" exec links echo "$(printf 'caf\\351')"`, command);
       assert.match(argument.stderr, /arguments of kiln exec: it holds bytes that are not UTF-8/);
       assert.equal(argument.code, 125);
+      const program = await shell(`"$@" run --rm no/such echo "$(printf 'caf\\351')"`, command);
+      assert.match(program.stderr, /arguments of kiln run: it holds bytes that are not UTF-8/);
+      assert.equal(program.code, 125);
       const variable = await shell(`A="$(printf 'caf\\351')" exec "$@" exec -e A links env`, command);
       assert.match(variable.stderr, /take our A: it holds bytes that are not UTF-8/);
       const name = await shell(`"$@" cp "$(printf '/tmp/caf\\351')" links:/tmp`, command);
