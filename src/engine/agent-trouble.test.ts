@@ -179,6 +179,14 @@ describe("a guest's clock", () => {
     await eventually(() => !late(vmm));
   });
 
+  // An unpause, and the session that opens because of it.
+  it("is moved once where two see at the same time that it is wrong", async () => {
+    const { entry, vmm } = await started();
+    vmm.guest.clockOffMs = -3_600_000;
+    await Promise.all([entry.live?.setClock(), entry.live?.setClock()]);
+    assert.equal(late(vmm), false);
+  });
+
   it("is left alone where it may be right", () => {
     const ns = (ms: number) => BigInt(ms) * 1_000_000n;
     assert.equal(planStep({ askedMs: 1000, heardMs: 1010, guestNs: ns(1300) }), undefined);

@@ -51,6 +51,7 @@ export class LiveVm {
   readonly #options: LiveVmOptions;
   readonly #abort = new AbortController();
   #pump: Promise<void> = Promise.resolve();
+  #clock: Promise<void> = Promise.resolve();
 
   constructor(options: LiveVmOptions) {
     this.#options = options;
@@ -111,6 +112,12 @@ export class LiveVm {
   /** After the guest has stood still. Where there is no session, the next one begins with it. */
   async setClock(session = this.link.current): Promise<void> {
     if (session === undefined) return;
+    // One after the other: two that saw the same distance would both move the clock by it.
+    this.#clock = this.#clock.then(() => this.#setClock(session));
+    return this.#clock;
+  }
+
+  async #setClock(session: AgentSession): Promise<void> {
     const { log, now } = this.#options;
     try {
       const moved = await setGuestClock(session, now);
