@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { appendFile, mkdir, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import {
   configOf,
@@ -144,6 +146,26 @@ describe("attach", () => {
     vmm().guest.print("last words");
     vmm().guest.exit(0);
     assert.deepEqual(shown(await reading), ["attached", "last words", "exit"]);
+    await engine.verbs.wait(entry, "removed");
+  });
+
+  it("gives a --rm VM's last words on the console before the VM goes", async () => {
+    const entry = await created({ autoRemove: true });
+    await engine.verbs.start(entry);
+    await mkdir(dirname(entry.status.consoleLog), { recursive: true });
+    await writeFile(entry.status.consoleLog, "first ");
+    const words: string[] = [];
+    const reading = (async () => {
+      for await (const { data } of engine.console(entry.id, { follow: true }))
+        words.push(Buffer.from(data).toString());
+    })();
+    await eventually(() => words.length > 0);
+    // Some looks later: then the reader waits for the next one, and the VM ends before it.
+    for (let turns = 0; turns < 20; turns++) await new Promise((resolve) => setImmediate(resolve));
+    await appendFile(entry.status.consoleLog, "last");
+    vmm().guest.exit(0);
+    await reading;
+    assert.deepEqual(words, ["first ", "last"]);
     await engine.verbs.wait(entry, "removed");
   });
 

@@ -220,11 +220,17 @@ export class Engine {
     key: string,
     options: Omit<ReadConsoleOptions, "following"> & { readonly follow: boolean },
   ): AsyncGenerator<ConsoleChunk> {
-    const { follow, ...rest } = options;
+    const { follow: follows, ...rest } = options;
     const entry = this.find(key);
-    const { consoleLog } = entry.status;
-    if (consoleLog === "") return;
-    yield* readConsole(consoleLog, { ...rest, following: () => follow && isLive(entry.state) });
+    // Its file goes with the VM: of one that is removed at its end the last words are still to be read.
+    const release = follows ? await follow(this.#ctx, entry) : entry.log.hold();
+    try {
+      const { consoleLog } = entry.status;
+      if (consoleLog === "") return;
+      yield* readConsole(consoleLog, { ...rest, following: () => follows && isLive(entry.state) });
+    } finally {
+      release();
+    }
   }
 
   /** Resolves when the condition holds; see VmVerbs. Who waits for the end is a follower, for whom it is kept. */
