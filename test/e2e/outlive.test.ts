@@ -52,9 +52,16 @@ class Client {
   }
 
   async saying(text: string): Promise<void> {
-    await eventually(`"${text}" in ${this.stdout.slice(-80)}${this.stderr}`, async () =>
-      this.stdout.includes(text) ? true : undefined,
-    );
+    await eventually(`"${text}" in the output`, async () => {
+      if (this.stdout.includes(text)) return true;
+      const { exitCode, signalCode } = this.child;
+      assert.equal(
+        exitCode ?? signalCode,
+        null,
+        `it ended before "${text}": ${this.stdout.slice(-80)}${this.stderr}`,
+      );
+      return undefined;
+    });
   }
 }
 
