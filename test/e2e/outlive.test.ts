@@ -7,6 +7,7 @@ import { once } from "node:events";
 import { readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { identifyProcess, isAlive } from "../../src/base/processes.js";
 import { Kiln } from "../../src/sdk/index.js";
 import { busyboxImage } from "../fixtures/busybox-image.js";
 import { Terminal } from "./cli-terminal.js";
@@ -77,8 +78,15 @@ async function killAndRestart(): Promise<void> {
 async function killEveryKilnd(): Promise<void> {
   const kilnds = async () =>
     (await kiln.processes()).filter(({ command }) => command.includes("daemon/main.js"));
-  for (const { pid } of await kilnds()) process.kill(pid, "SIGKILL");
-  await eventually("they have ended", async () => (await kilnds()).length === 0 || undefined);
+  await eventually("they have ended", async () => {
+    const all = await Promise.all((await kilnds()).map(({ pid }) => identifyProcess(pid)));
+    const found = all.filter((each) => each !== undefined);
+    for (const { pid } of found) process.kill(pid, "SIGKILL");
+    // One that is being ended loses its command line before its sockets, which a connection still finds.
+    for (const each of found)
+      await eventually("its last thread has ended", async () => !(await isAlive(each)) || undefined);
+    return found.length === 0 || undefined;
+  });
 }
 
 describe("after kill -9 of kilnd", () => {
