@@ -6,6 +6,7 @@ import { errnoOf } from "./errors.js";
 import { type AtomicOptions, putInPlace, writeBeside, writeFileAtomic, writeNewFile } from "./files.js";
 import { DAMAGED_SUFFIX, moveAside, removeFile } from "./move-aside.js";
 import { readPlainFile } from "./plain-file.js";
+import { allEnded } from "./runtime.js";
 
 export const COPY_SUFFIX = ".bak";
 
@@ -42,7 +43,7 @@ export async function writeKeptText(path: string, text: string, options: AtomicO
 /** Writes both in a directory in the making, where neither is yet: see `writeNewFile`. */
 export async function writeKeptNew(path: string, value: unknown, options: AtomicOptions = {}): Promise<void> {
   const text = toText(value);
-  await Promise.all([
+  await allEnded([
     writeNewFile(path, text, options),
     writeNewFile(path + COPY_SUFFIX, text, { ...options, durable: false }),
   ]);

@@ -21,6 +21,11 @@ export function deferred<T>(): Deferred<T> {
   return { promise, resolve, reject };
 }
 
+/** Promise.all that rejects only once every part has ended: what undoes them must not meet one that still goes on. */
+export async function allEnded(parts: readonly Promise<unknown>[]): Promise<void> {
+  for (const part of await Promise.allSettled(parts)) if (part.status === "rejected") throw part.reason;
+}
+
 /** Why waits end that nobody needs any more. One for all: the error that `abort()` makes costs its stack each time. */
 export const NOT_NEEDED = new Error("nobody waits for it any more");
 

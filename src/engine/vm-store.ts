@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { errnoOf } from "../base/errors.js";
 import { makeDirectory, syncDirectory } from "../base/files.js";
 import { readKept, writeKept, writeKeptNew } from "../base/kept-file.js";
+import { allEnded } from "../base/runtime.js";
 import { UndoStack } from "../base/undo.js";
 import type { Parsed } from "../base/versioned.js";
 import {
@@ -89,7 +90,7 @@ export class VmStore {
     await using undo = new UndoStack();
     await mkdir(making, { mode: 0o700 });
     undo.push(`remove ${making}`, () => rm(making, { recursive: true, force: true }));
-    await Promise.all([
+    await allEnded([
       prepare(making),
       writeKeptNew(join(making, STATUS), status),
       writeKeptNew(join(making, RECORD), record),
