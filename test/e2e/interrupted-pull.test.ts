@@ -2,13 +2,13 @@
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import type { ServerResponse } from "node:http";
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
-import { deferred } from "../../src/base/runtime.js";
 import { Kiln } from "../../src/sdk/index.js";
 import { type FakeRegistry, startFakeRegistry } from "../fixtures/registry/fake-registry.js";
 import { type TinyImage, tarOf, tinyImage } from "../fixtures/registry/tiny-image.js";
-import { TestKiln } from "./harness.js";
+import { eventually, TestKiln } from "./harness.js";
 
 const MANY = 1_500_000;
 
@@ -29,12 +29,12 @@ after(async () => {
 interface SlowPull {
   readonly image: TinyImage;
   readonly name: string;
-  /** The second layer is on its way and goes no further, the first is there. */
-  readonly halfway: Promise<void>;
+  /** Resolves once the store has the first layer whole and a part of the second, which comes no further. */
+  halfway(): Promise<void>;
 }
 
 let count = 0;
-/** An image whose second layer stops after `MANY` bytes, once the first one has been sent. */
+/** An image whose second layer stops after `MANY` bytes. */
 function slowImage(): SlowPull {
   const tars = [400_000, 3_000_000].map((size) => tarOf({ data: randomBytes(size) }));
   const image = tinyImage({ tars, compress: false });
@@ -42,20 +42,30 @@ function slowImage(): SlowPull {
   registry.addImage(repository, "v1", image);
   const [small, large] = image.layers;
   assert.ok(small && large);
-  const halfway = deferred<void>();
-  const sent = deferred<void>();
   registry.intercept = (request, response) => {
-    if (request.url?.endsWith(small.digest)) response.once("finish", () => sent.resolve());
     if (request.url?.endsWith(large.digest) !== true) return false;
-    void sent.promise.then(() => sendPart(response, large.bytes, halfway.resolve));
+    response.setHeader("content-length", large.bytes.length);
+    response.write(large.bytes.subarray(0, MANY));
     return true;
   };
-  return { image, name: `${registry.host}/${repository}:v1`, halfway: halfway.promise };
+  // The registry's view would be too early: what it has sent may still be on its way, or not be stored yet.
+  const halfway = async () => {
+    await stored("blobs/sha256", small.digest.slice("sha256:".length));
+    await stored("ingest", `${large.digest.slice("sha256:".length)}.part`);
+  };
+  return { image, name: `${registry.host}/${repository}:v1`, halfway };
 }
 
-function sendPart(response: ServerResponse, bytes: Buffer, then: () => void): void {
-  response.setHeader("content-length", bytes.length);
-  response.write(bytes.subarray(0, MANY), () => then());
+/** Waits until the store has a file of that name with something in it. */
+async function stored(directory: string, name: string): Promise<void> {
+  const path = join(kiln.root, "data", directory, name);
+  await eventually(`${directory}/${name} is there`, async () => {
+    const size = await stat(path).then(
+      (found) => found.size,
+      () => 0,
+    );
+    return size > 0 ? true : undefined;
+  });
 }
 
 /** The next pull asks for the rest of the second layer, and for nothing that is there. */
@@ -85,7 +95,7 @@ async function interruptedBy(signal: NodeJS.Signals, args: (name: string) => str
   const err: Buffer[] = [];
   child.stderr?.on("data", (chunk: Buffer) => err.push(chunk));
   const closed = new Promise<number | null>((resolve) => child.once("close", resolve));
-  await slow.halfway;
+  await slow.halfway();
   child.kill(signal);
   return { slow, code: await closed, stderr: Buffer.concat(err).toString("utf8") };
 }
@@ -130,7 +140,7 @@ describe("a pull that is given up", () => {
     const abort = new AbortController();
     const pulling = sdk.images.pull(slow.name, { signal: abort.signal });
     const failed = assert.rejects(pulling, { codeName: "cancelled", reason: "cancelled" });
-    await slow.halfway;
+    await slow.halfway();
     abort.abort();
     await failed;
     await assertResumed(slow);
@@ -138,7 +148,7 @@ describe("a pull that is given up", () => {
     const leave = new AbortController();
     const creating = sdk.create(late.name, { network: "none", signal: leave.signal });
     const refused = assert.rejects(creating, { codeName: "cancelled", reason: "cancelled" });
-    await late.halfway;
+    await late.halfway();
     leave.abort();
     await refused;
     await assertResumed(late);
