@@ -18,6 +18,7 @@ export { qemuCapabilities } from "./qemu/look.js";
 export { holdVmm, recallVmm } from "./recall.js";
 export type {
   Accelerator,
+  DiskBus,
   DiskSpec,
   NetworkCardSpec,
   VmmCapabilities,

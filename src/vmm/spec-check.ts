@@ -2,14 +2,18 @@
 
 import { access, constants } from "node:fs/promises";
 import { Code, KilnError } from "../base/errors.js";
-import type { VmmCapabilities, VmmKind, VmmRecord, VmmSpec } from "./types.js";
+import type { DiskBus, VmmCapabilities, VmmKind, VmmRecord, VmmSpec } from "./types.js";
 
 const MIB = 1024 * 1024;
 /** Less than this and no Linux with an initramfs reaches its init. */
 export const MIN_MEMORY_BYTES = 64 * MIB;
 
-/** @throws KilnError invalid_argument `bad-vm-size`, `too-many-disks`, `bad-disk-id`, `bad-mac`, `no-user-network` */
-export function checkSpec(spec: VmmSpec, capabilities: VmmCapabilities): void {
+/**
+ * @param buses that the machine has for disks
+ * @throws KilnError invalid_argument `bad-vm-size`, `too-many-disks`, `bad-disk-id`, `no-such-bus`, `bad-mac`;
+ *   failed_precondition `no-user-network`
+ */
+export function checkSpec(spec: VmmSpec, capabilities: VmmCapabilities, buses: readonly DiskBus[]): void {
   if (!Number.isInteger(spec.vcpus) || spec.vcpus < 1 || spec.vcpus > capabilities.maxVcpus) {
     throw refused("bad-vm-size", `${spec.vcpus} vCPUs: this VMM takes 1 to ${capabilities.maxVcpus}`);
   }
@@ -19,16 +23,23 @@ export function checkSpec(spec: VmmSpec, capabilities: VmmCapabilities): void {
       `${spec.memoryBytes} bytes of memory: the least is ${MIN_MEMORY_BYTES / MIB} MiB`,
     );
   }
-  if (spec.disks.length > capabilities.maxDisks) {
-    throw refused("too-many-disks", `${spec.disks.length} disks: this VMM takes ${capabilities.maxDisks}`);
-  }
-  for (const { id } of spec.disks) {
-    if (!/^[a-z0-9]{1,20}$/.test(id)) throw refused("bad-disk-id", `disk id ${JSON.stringify(id)}`);
-  }
-  if (new Set(spec.disks.map((disk) => disk.id)).size !== spec.disks.length) {
-    throw refused("bad-disk-id", "two disks have the same id");
-  }
+  checkDisks(spec, capabilities, buses);
   checkNetwork(spec, capabilities);
+}
+
+function checkDisks({ disks }: VmmSpec, { maxDisks }: VmmCapabilities, buses: readonly DiskBus[]): void {
+  if (disks.length > maxDisks)
+    throw refused("too-many-disks", `${disks.length} disks: this VMM takes ${maxDisks}`);
+  for (const { id, bus } of disks) {
+    if (!/^[a-z0-9]{1,20}$/.test(id)) throw refused("bad-disk-id", `disk id ${JSON.stringify(id)}`);
+    if (bus !== undefined && !buses.includes(bus))
+      throw refused(
+        "no-such-bus",
+        `disk ${id} on ${JSON.stringify(bus)}: this VMM has ${buses.join(" and ")}`,
+      );
+  }
+  if (new Set(disks.map(({ id }) => id)).size !== disks.length)
+    throw refused("bad-disk-id", "two disks with the same id");
 }
 
 /**

@@ -46,12 +46,17 @@ export interface VmmProbe {
   readonly cpuLevel?: number;
 }
 
+/** blk: virtio-blk, /dev/vd* in the guest. scsi: virtio-scsi, /dev/sd* there. */
+export type DiskBus = "blk" | "scsi";
+
 export interface DiskSpec {
-  /** [a-z0-9]{1,20}; the guest sees disks in this order: /dev/vda, /dev/vdb, ... */
+  /** [a-z0-9]{1,20}, once in a VM. */
   readonly id: string;
   /** Raw file. */
   readonly path: string;
   readonly readOnly: boolean;
+  /** Default: the driver's choice, which is virtio-blk for as many as it has room for, the first ones of the VM. */
+  readonly bus?: DiskBus;
 }
 
 export interface NetworkCardSpec {
@@ -73,6 +78,7 @@ export interface VmmSpec {
   readonly kernelArgs: readonly string[];
   readonly vcpus: number;
   readonly memoryBytes: number;
+  /** The guest sees those of a bus in this order: /dev/vda, /dev/vdb, ... */
   readonly disks: readonly DiskSpec[];
   readonly network?: NetworkCardSpec;
   /**

@@ -93,7 +93,7 @@ class FirecrackerDriver implements VmmDriver {
     const { path, version, why } = verdict.found;
     if (!verdict.usable || path === undefined || version === undefined) throw unusable(why);
     const capabilities = capabilitiesOf(verdict);
-    checkSpec(spec, capabilities);
+    checkSpec(spec, capabilities, ["blk"]);
     await checkFiles(spec);
     const way = await this.#way(spec, { program: path, version });
     const { paths } = way;

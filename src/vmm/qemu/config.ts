@@ -4,13 +4,12 @@
 import { FIRST_DESCRIPTOR, type JailFile } from "../jail/plan.js";
 import { GUEST_WORDS, joinCommandLine } from "../kernel-command-line.js";
 import { socketPath } from "../socket-path.js";
-import type { Accelerator, DiskSpec, VmmSpec } from "../types.js";
+import type { Accelerator, VmmSpec } from "../types.js";
+import { disksArguments, placeDisks } from "./disks.js";
 
 /** The name of the channel's port: /sys/class/virtio-ports/<port>/name in the guest. */
 export const CHANNEL_PORT_NAME = "dev.kiln.channel";
 
-/** Of the 24 virtio-mmio slots that microvm has with ACPI: serial, rng, balloon, net, and one kept for SCSI. */
-export const MAX_DISKS = 19;
 export const MAX_VCPUS = 64;
 
 const MIB = 1024 * 1024;
@@ -57,9 +56,7 @@ const NAMES: QemuSockets = {
 export function planQemu(spec: VmmSpec, host: QemuHost): QemuPlan {
   const kernel = { path: spec.kernel, at: "/vmlinux", writable: false, what: "kernel" };
   const initrd = { path: spec.initrd, at: "/initrd", writable: false, what: "initramfs" };
-  const disks = spec.disks.map(({ id, path, readOnly }) => ({
-    ...{ path, at: `/disk-${id}`, writable: !readOnly, what: `disk ${id}` },
-  }));
+  const disks = placeDisks(spec.disks);
   const listeners = [
     NAMES.qmp,
     NAMES.console,
@@ -68,7 +65,7 @@ export function planQemu(spec: VmmSpec, host: QemuHost): QemuPlan {
   ];
   const fd = (name: string) => FIRST_DESCRIPTOR + listeners.indexOf(name);
   return {
-    files: [kernel, initrd, ...disks],
+    files: [kernel, initrd, ...disks.map(({ file }) => file)],
     listeners,
     sockets: planSockets(spec.runDirectory),
     command: (program, at) => [
@@ -76,7 +73,7 @@ export function planQemu(spec: VmmSpec, host: QemuHost): QemuPlan {
       ...machineArguments(spec, host),
       ...["-kernel", at(kernel), "-initrd", at(initrd), ...appendArguments(spec, host)],
       ...controlArguments(fd),
-      ...spec.disks.flatMap((disk, index) => diskArguments(disk, at(disks[index] ?? kernel))),
+      ...disksArguments(disks, at),
       ...deviceArguments(),
       ...networkArguments(spec, fd(NAMES.net)),
       // The shared library's spawn=deny kills QEMU on any exec: nothing that we use needs one.
@@ -146,38 +143,6 @@ function controlArguments(fd: (name: string) => number): string[] {
     ...["-device", `virtserialport,chardev=channel,name=${CHANNEL_PORT_NAME},id=channel-port`],
     ...chardev("qmp", NAMES.qmp),
     ...["-mon", "chardev=qmp,mode=control"],
-  ];
-}
-
-/**
- * werror=enospc: a full host disk stops the guest instead of failing its write. A failed write invalidates a
- * dm-snapshot for ever, a stopped guest goes on once there is room.
- */
-function diskArguments(disk: DiskSpec, filename: string): string[] {
-  const file = {
-    driver: "file",
-    "node-name": `file-${disk.id}`,
-    filename,
-    "read-only": disk.readOnly,
-    // A cow file of a VM that still runs is refused. What is shared and never written has no locks: any process that may
-    // read it, a VMM that was broken out of among them, could take one that keeps all other VMs from starting.
-    locking: disk.readOnly ? "off" : "on",
-    aio: "threads",
-    discard: disk.readOnly ? "ignore" : "unmap",
-  };
-  const raw = {
-    driver: "raw",
-    "node-name": `disk-${disk.id}`,
-    file: file["node-name"],
-    "read-only": disk.readOnly,
-    discard: file.discard,
-  };
-  return [
-    ...["-blockdev", JSON.stringify(file), "-blockdev", JSON.stringify(raw)],
-    ...[
-      "-device",
-      `virtio-blk-device,drive=${raw["node-name"]},serial=${disk.id},werror=enospc,rerror=report`,
-    ],
   ];
 }
 

@@ -65,7 +65,7 @@ class QemuDriver implements VmmDriver {
   async #launch(spec: VmmSpec, options: Abortable): Promise<VmmHandle> {
     const probe = await this.probe(options);
     if (probe.capabilities === undefined || probe.path === undefined) throw unusable(probe);
-    checkSpec(spec, probe.capabilities);
+    checkSpec(spec, probe.capabilities, ["blk", "scsi"]);
     await checkFiles(spec);
     const { accelerator } = probe.capabilities;
     const program = await realpath(probe.path);

@@ -11,7 +11,8 @@ import { bootInJail } from "../jailed-boot.js";
 import { KVM_DEVICE, type ProbeKernel } from "../kvm-verdict.js";
 import type { Accelerator, VmmCapabilities, VmmProbe } from "../types.js";
 import { type PasstProbeOptions, PasstProber, type PasstVerdict } from "../user-network/index.js";
-import { MAX_DISKS, MAX_VCPUS } from "./config.js";
+import { MAX_VCPUS } from "./config.js";
+import { MAX_DISKS } from "./disks.js";
 import { planTestBoot, type QemuProbeOptions, QemuProber } from "./probe.js";
 import { qemuTrees } from "./program-files.js";
 
