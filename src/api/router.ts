@@ -12,6 +12,7 @@ import { createKernelService } from "./kernel-service.js";
 import { createSystemService, type DaemonFacts } from "./system-service.js";
 import { createVmService } from "./vm-service.js";
 
+/** What the services stand on. */
 export interface ApiOptions {
   readonly engine: Engine;
   readonly facts: DaemonFacts;
@@ -20,11 +21,12 @@ export interface ApiOptions {
   readonly log: Logger;
 }
 
-export interface Api {
+interface Api {
   readonly routes: (router: ConnectRouter) => void;
   readonly interceptors: Interceptor[];
 }
 
+/** The services of kiln.v1, and what has to be around each call of theirs. */
 export function createApi({ engine, facts, ready, log }: ApiOptions): Api {
   return {
     routes: (router) => {

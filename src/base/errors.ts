@@ -49,6 +49,7 @@ export interface KilnErrorInit {
   details?: Readonly<Record<string, string>> | undefined;
 }
 
+/** What every failure of kiln is: its code and reason are for programs, its message and hint for people. */
 export class KilnError extends Error {
   override readonly name = "KilnError";
   readonly code: Code;

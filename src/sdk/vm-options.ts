@@ -67,7 +67,10 @@ export interface VmOptions extends CallOptions {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
+/** Options of `kiln.run()`. */
 export type RunOptions = VmOptions;
+
+/** Options of `kiln.vms.create()`. */
 export type CreateOptions = VmOptions;
 
 /** Size of a terminal, in characters. */
