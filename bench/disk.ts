@@ -41,7 +41,7 @@ const WORKLOADS: readonly Workload[] = [
 ];
 
 /** Measures in a new directory under `parent`, which should lie where kiln's data will. */
-export async function benchDisk(parent = tmpdir()): Promise<DiskBenchRow[]> {
+async function benchDisk(parent = tmpdir()): Promise<DiskBenchRow[]> {
   const directory = await mkdtemp(join(parent, "kiln-disk-bench-"));
   try {
     const path = join(directory, "image");

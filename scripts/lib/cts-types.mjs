@@ -10,7 +10,7 @@ export function writeCommonJsTypes(index) {
 }
 
 /** @returns {string} the text of index.d.cts */
-export function planCommonJsTypes(index, read = (path) => readFileSync(path, "utf8")) {
+function planCommonJsTypes(index, read = (path) => readFileSync(path, "utf8")) {
   const lines = ['import type * as sdk from "./index.js" with { "resolution-mode": "import" };'];
   for (const { name, from, isType } of exportsOf(read(index))) {
     const parameters = parametersOf(read(join(dirname(index), from.replace(/\.js$/, ".d.ts"))), name);

@@ -17,7 +17,7 @@ const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
  * What the images hold, and how they are started. `debian` is the one that `npm start` boots; the others are the
  * tests'.
  */
-export const DEBIAN_IMAGES = {
+const DEBIAN_IMAGES = {
   debian: { include: [], config: { Cmd: ["bash"] } },
   nginx: {
     include: ["nginx-light", "curl"],

@@ -11,7 +11,7 @@ const HEAVY = /(daemon-recovery|daemon-vmm-death|hostile-guest-\w+|many|many-cli
  * `alone` names: they load it fully by themselves, or look at what a loaded one would blur. `first` are the longest,
  * so that none of them is left over at the end.
  */
-export const SUITES = [
+const SUITES = [
   { name: "scripts", place: "scripts", serial: false, timeoutMs: 5 * 60_000 },
   { name: "unit", place: "src", serial: false, timeoutMs: 5 * 60_000 },
   { name: "contract", place: "test/contract", serial: true, timeoutMs: 15 * 60_000 },
@@ -37,7 +37,7 @@ export const SUITES = [
   },
 ];
 /** cargo's tests, which are no node:test suite. */
-export const AGENT_SUITE = "agent";
+const AGENT_SUITE = "agent";
 
 /**
  * What to run for some selectors: a suite ("e2e"), part of one ("e2e/ports", "unit/kernel"), or a file

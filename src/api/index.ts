@@ -1,5 +1,4 @@
 // The door of the API: kiln.v1 over an engine.
 
-export { createErrorInterceptor, toConnectError } from "./errors.js";
 export { type ApiOptions, createApi } from "./router.js";
 export type { DaemonFacts, SettingOrigin } from "./system-service.js";

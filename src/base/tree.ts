@@ -64,13 +64,3 @@ export interface SinkResult {
   /** What was left out because this kind of file system can't hold it, such as foreign xattrs; bounded. */
   readonly warnings?: readonly string[];
 }
-
-/** A string of one char per byte to bytes. */
-export function bytesOfName(name: string): Uint8Array {
-  return Buffer.from(name, "latin1");
-}
-
-/** Text (a JS string) to the one-char-per-byte form of its UTF-8. */
-export function nameOfText(text: string): string {
-  return Buffer.from(text, "utf8").toString("latin1");
-}

@@ -21,7 +21,7 @@ export interface Self {
   readonly outside?: number;
 }
 
-export function thisUser(): Self {
+function thisUser(): Self {
   return { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
 }
 

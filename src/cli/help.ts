@@ -70,7 +70,7 @@ export function spellings(verb: Verb): string[] {
 }
 
 /** One line (or more) for each flag that is shown. */
-export function flagLines(flags: FlagTable): string[] {
+function flagLines(flags: FlagTable): string[] {
   const rows = Object.entries(flags)
     .filter(([, flag]) => flag.hidden !== true)
     .sort(([a], [b]) => (a < b ? -1 : 1))

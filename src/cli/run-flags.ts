@@ -156,7 +156,7 @@ function parseAddHost(entry: string): string {
 }
 
 /** "no", "always", "unless-stopped", "on-failure", "on-failure:3". */
-export function parseRestart(verb: string, text: string): RestartPolicy {
+function parseRestart(verb: string, text: string): RestartPolicy {
   const match = /^(no|always|unless-stopped|on-failure)(?::([0-9]{1,6}))?$/.exec(text);
   const name = match?.[1] as RestartPolicy["name"] | undefined;
   if (name === undefined || (match?.[2] !== undefined && name !== "on-failure")) {

@@ -123,7 +123,7 @@ export function parseCount(name: string, value: string): number {
   throw badSetting(name, value, "give a whole number from 1 on");
 }
 
-export function badSetting(name: string, value: string, hint: string): KilnError {
+function badSetting(name: string, value: string, hint: string): KilnError {
   return new KilnError(Code.InvalidArgument, `"${value}" is no value for ${name}`, {
     reason: "bad-setting",
     hint,

@@ -2,30 +2,17 @@
 
 export { createImageStore, type ImageStoreOptions } from "./image-store.js";
 export {
-  DEFAULT_LAYER_LIMITS,
   type LayerBlob,
   type LayerLimits,
   type MergeOptions,
   type MergeResult,
   type MergeStats,
   mergeLayers,
-  readTarEntries,
-  type TarEntry,
-  type TarEntryType,
-  type TarMember,
 } from "./layers/index.js";
-export { DEFAULT_LIMITS, type ImageLimits } from "./limits.js";
-export { formatPlatform, hostPlatform, normalisePlatform, parsePlatform, rankPlatform } from "./platform.js";
-export { ImageReason } from "./reasons.js";
-export {
-  familiarName,
-  formatReference,
-  parseReference,
-  type Reference,
-  registryHost,
-  repositoryName,
-} from "./reference.js";
-export { describeSource, type ImageSource, parseImageSource } from "./source.js";
+export type { ImageLimits } from "./limits.js";
+export { formatPlatform, parsePlatform, rankPlatform } from "./platform.js";
+export { familiarName, type Reference } from "./reference.js";
+export { type ImageSource, parseImageSource } from "./source.js";
 export type {
   ImageRunConfig,
   ImageStore,

@@ -16,7 +16,7 @@ export interface Reference {
 }
 
 export const DEFAULT_REGISTRY = "docker.io";
-export const DEFAULT_TAG = "latest";
+const DEFAULT_TAG = "latest";
 const OFFICIAL = "library/";
 
 // Bounds first: what follows runs regular expressions over the text.

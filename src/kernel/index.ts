@@ -12,5 +12,4 @@ export type {
   KernelBuildRequest,
 } from "./build/types.js";
 export { type CatalogueOptions, createKernelCatalogue } from "./catalogue.js";
-export { type FetchOptions, fetchDebianKernel } from "./debian.js";
 export type { KernelCatalogue, KernelImportOptions, StoredKernel } from "./types.js";

@@ -24,7 +24,7 @@ const NAME = /^initramfs-[0-9a-f]{32}\.cpio$/;
  * /init (the agent), /modules.list (one file name per line, in load order), /modules/<name>.ko, /dev/console, and the
  * mount points that the agent needs first.
  */
-export function planInitramfs(agent: Uint8Array, modules: readonly BootModule[]): CpioEntry[] {
+function planInitramfs(agent: Uint8Array, modules: readonly BootModule[]): CpioEntry[] {
   const list = modules.map((module) => `${module.name}.ko\n`).join("");
   return [
     { path: "init", type: "file", mode: 0o755, data: agent },

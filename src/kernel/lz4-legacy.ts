@@ -15,7 +15,7 @@ const MIN_MATCH = 4;
 const SHORT_COPY = 24;
 
 /** True where `data` begins as a legacy frame does. */
-export function isLz4Legacy(data: Uint8Array): boolean {
+function isLz4Legacy(data: Uint8Array): boolean {
   return data.length >= 4 && readU32(data, 0) === MAGIC;
 }
 

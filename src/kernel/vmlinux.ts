@@ -83,7 +83,7 @@ function checkArm64Image(image: Buffer): BootImage {
 }
 
 /** The release in the kernel's own banner, "Linux version <release> (...". */
-export function findRelease(image: Buffer): string | undefined {
+function findRelease(image: Buffer): string | undefined {
   const needle = "Linux version ";
   for (let at = image.indexOf(needle); at >= 0; at = image.indexOf(needle, at + 1)) {
     const text = image.toString("latin1", at + needle.length, at + needle.length + 96);

@@ -1,10 +1,10 @@
 // The door of the network room.
 
-export { type HostDns, isLoopback, parseResolvConf, readHostDns } from "./host-dns.js";
+export { type HostDns, readHostDns } from "./host-dns.js";
 export {
   type GuestDial,
   type PublishedPort,
   type PublishLimits,
   publishPort,
 } from "./publish.js";
-export { macOf, planUserNetwork, type UserNetworkPlan } from "./user-network.js";
+export { planUserNetwork, type UserNetworkPlan } from "./user-network.js";

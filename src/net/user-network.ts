@@ -17,11 +17,11 @@ export interface UserNetworkPlan {
   readonly dns: HostDns;
 }
 
-export const GUEST_ADDRESS = "10.0.2.15";
-export const GUEST_PREFIX = 24;
-export const GATEWAY = "10.0.2.2";
+const GUEST_ADDRESS = "10.0.2.15";
+const GUEST_PREFIX = 24;
+const GATEWAY = "10.0.2.2";
 /** Forwards to the host's first resolver with IPv4, wherever that is, the host's loopback included. */
-export const DNS_FORWARDER = "10.0.2.3";
+const DNS_FORWARDER = "10.0.2.3";
 /** resolv.conf(5): more are ignored. */
 const MOST_SERVERS = 3;
 /** Clouds' metadata services that are not link-local (agent/netguard). */

@@ -9,7 +9,7 @@ interface Piece<Message> {
 }
 
 /** Bytes that may be on their way: both ends rely on it, so that nothing else waits behind stdin. */
-export const STDIN_CREDIT_BYTES = 512 * 1024;
+const STDIN_CREDIT_BYTES = 512 * 1024;
 
 export class KeptInput<Message> {
   readonly #encode: (data: Buffer) => Message;

@@ -133,6 +133,6 @@ export async function checkDns(): Promise<Finding> {
 }
 
 /** Servers of a resolv.conf(5). */
-export function nameServers(text: string): string[] {
+function nameServers(text: string): string[] {
   return [...text.matchAll(/^\s*nameserver\s+(\S+)/gm)].map((match) => match[1] ?? "");
 }

@@ -20,7 +20,7 @@ export async function checkQemu(env: NodeJS.ProcessEnv): Promise<Finding> {
 }
 
 /** @param versionLine "QEMU emulator version 7.2.22 (Debian ...)" */
-export function judgeQemu(versionLine: string, path: string, hint: string): Finding {
+function judgeQemu(versionLine: string, path: string, hint: string): Finding {
   const match = /version ([0-9]+)\.([0-9]+)[0-9.]*/.exec(versionLine);
   if (match === null) return warning("qemu", `${path} does not tell its version`, hint);
   const [major, minor] = [Number(match[1]), Number(match[2])];

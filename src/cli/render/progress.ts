@@ -8,9 +8,6 @@ import { text } from "../flags.js";
 import { safeLine } from "./safe-text.js";
 import { truncate } from "./table.js";
 
-/** What `--progress` takes. */
-export type ProgressMode = "auto" | "plain" | "json" | "none";
-
 /** The flag of every verb that takes long. */
 export const progressFlag = text("MODE", "How progress is shown", {
   choices: ["auto", "plain", "json", "none"],

@@ -24,7 +24,7 @@ function renderRow(row: readonly string[], widths: readonly number[]): string {
 }
 
 /** Columns that text takes on a terminal: East Asian wide characters two, combining marks none. */
-export function displayWidth(text: string): number {
+function displayWidth(text: string): number {
   let width = 0;
   for (const char of text) width += charWidth(char);
   return width;

@@ -37,7 +37,7 @@ export function parseDeclaration(source: string): Declaration {
 }
 
 /** @throws KilnError invalid_argument `usage` */
-export function parseExpression(source: string): Expression {
+function parseExpression(source: string): Expression {
   const text = source.trim();
   if (text === "") throw bad("an action is empty");
   const reader = new Reader(words(text));

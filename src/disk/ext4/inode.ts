@@ -6,7 +6,7 @@ import { INODE_SIZE } from "./format.js";
 
 /** Bytes of the fields after the classic 128; extended attributes follow at 128 + 32. */
 export const EXTRA_SIZE = 32;
-export const CLASSIC_SIZE = 128;
+const CLASSIC_SIZE = 128;
 /** Bytes an inode has for extended attributes. */
 export const INLINE_XATTR_SIZE = INODE_SIZE - CLASSIC_SIZE - EXTRA_SIZE;
 

@@ -16,7 +16,7 @@ import type { Identity } from "./identity.js";
 import { EXTRA_SIZE } from "./inode.js";
 import { HALF_MD4 } from "./name-hash.js";
 
-export const SUPERBLOCK_SIZE = 1024;
+const SUPERBLOCK_SIZE = 1024;
 /** Where the first one begins, in bytes; a backup begins its group. */
 export const SUPERBLOCK_OFFSET = 1024;
 

@@ -54,7 +54,7 @@ export async function pullDockerArchive(
 }
 
 /** @throws KilnError invalid_argument `invalid-archive` */
-export function parseArchiveManifest(bytes: Uint8Array | undefined, what: string): Item[] {
+function parseArchiveManifest(bytes: Uint8Array | undefined, what: string): Item[] {
   if (bytes === undefined) {
     throw invalid(what, "it has no manifest.json", "an OCI archive is named oci-archive:/FILE");
   }

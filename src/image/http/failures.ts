@@ -49,7 +49,7 @@ export function timeoutError(what: string, ms: number): KilnError {
 }
 
 /** The connection ended before the answer did. */
-export function cutError(what: string, cause?: unknown): KilnError {
+function cutError(what: string, cause?: unknown): KilnError {
   return new KilnError(Code.Unavailable, `${what}: the connection was cut`, {
     reason: ImageReason.RegistryUnreachable,
     cause,

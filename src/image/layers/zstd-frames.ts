@@ -5,7 +5,7 @@ import { Code, KilnError } from "../../base/errors.js";
 import { corrupt, truncated } from "./byte-stream.js";
 
 /** What the zstd program allows by default. */
-export const MAX_WINDOW_BYTES = 128 * 1024 * 1024;
+const MAX_WINDOW_BYTES = 128 * 1024 * 1024;
 
 const FRAME_MAGIC = 0xfd2f_b528;
 const SKIPPABLE_MAGIC = 0x184d_2a50;

@@ -38,7 +38,7 @@ export async function findKnown(context: StoreContext, id: string, lease: Lease)
 }
 
 /** Reads all layers to their end; the caller holds a lease on them. */
-export async function areVerified(context: StoreContext, layers: readonly LayerInfo[]): Promise<boolean> {
+async function areVerified(context: StoreContext, layers: readonly LayerInfo[]): Promise<boolean> {
   try {
     for (const layer of layers) await verifyLayer(context, layer);
     return true;
@@ -51,11 +51,7 @@ export async function areVerified(context: StoreContext, layers: readonly LayerI
 }
 
 /** @throws KilnError data_loss `digest-mismatch` and what else the reader says */
-export async function verifyLayer(
-  context: StoreContext,
-  layer: LayerInfo,
-  signal?: AbortSignal,
-): Promise<void> {
+async function verifyLayer(context: StoreContext, layer: LayerInfo, signal?: AbortSignal): Promise<void> {
   const blob = { ...layer, path: context.blobs.path(layer.digest) };
   const reader = await LayerReader.open(blob, { limits: context.layerLimits });
   try {

@@ -54,7 +54,7 @@ export interface BuiltKernel extends BuildRecord {
 }
 
 /** The directory of a key. */
-export function builtDirectory(root: string, key: string): string {
+function builtDirectory(root: string, key: string): string {
   return join(root, key);
 }
 
