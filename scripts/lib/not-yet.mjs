@@ -1,0 +1,77 @@
+// Where the checks of structure don't hold yet: these are only told, everything new fails. Take off what is mended; add
+// nothing without a word why in the commit.
+
+import { SetupError } from "./run.mjs";
+import { say } from "./step.mjs";
+
+export const NOT_YET = {
+  /** Files over the limit, by their names alone: so a move keeps them. */
+  files: [
+    "agent-exec-resume.test.ts",
+    "call.rs",
+    "catalogue.test.ts",
+    "damaged-state.test.ts",
+    "engine-create.test.ts",
+    "engine-io.test.ts",
+    "engine-lifecycle.test.ts",
+    "fake-kilnd.ts",
+    "fake-rooms.ts",
+    "kept.rs",
+    "kiln.test.ts",
+    "lasting.rs",
+    "pending-files.test.ts",
+    "publish.test.ts",
+    "registry-pull.test.ts",
+    "run-cli.test.ts",
+    "services.test.ts",
+    "spawn.rs",
+    "system.rs",
+    "unpack.rs",
+    "vm-files.ts",
+    "vm-runner.ts",
+  ],
+  /** Functions over the limit. */
+  functions: [
+    "exec.rs: attend",
+    "fake-guest.ts: #client",
+    "fake-guest.ts: const transport = createRouterTransport((router) => {",
+    "fake-kilnd.ts: #processRoutes",
+    "fake-kilnd.ts: #systemRoutes",
+    "fake-kilnd.ts: #vmRoutes",
+    "fake-rooms.ts: createFakeRooms",
+    'handle.test.ts: it("connects again when QEMU breaks its control connection o',
+    "mod.rs: dispatch",
+    "run.rs: understands_what_people_write",
+    "system-service.ts: createSystemService",
+    "tests.rs: understands_what_people_write_to_exec",
+    "vm-create.ts: createVm",
+    "vm-exec.ts: execInVm",
+    "vm-service.ts: createVmService",
+  ],
+  /** Where a knot of imports lies. */
+  circles: ["src/cli", "src/engine", "src/net", "src/sdk", "test/fixtures"],
+  /** Rooms of the engine that import one above, as "run -> system". */
+  engineArrows: [],
+  /** Doors with names that nobody explained. */
+  doors: ["engine"],
+  /** Rooms that export values for nobody. */
+  needlessExports: ["src/engine", "src/vmm"],
+  /** Doors that pass on names for which nobody enters. */
+  idleDoors: ["src/vmm/index.ts"],
+};
+
+/**
+ * Tells what is known, and fails for the rest.
+ *
+ * @param {{ key: string, text: string }[]} problems
+ * @param {readonly string[]} known keys that don't fail yet
+ * @throws SetupError with the texts of all others
+ */
+export function judge(problems, known, tell = say) {
+  const unknown = problems.filter(({ key }) => !known.includes(key));
+  for (const { key, text } of problems) if (known.includes(key)) tell(`    not yet: ${text}`);
+  for (const key of known) {
+    if (problems.every((problem) => problem.key !== key)) tell(`    mended, take it off not-yet.mjs: ${key}`);
+  }
+  if (unknown.length > 0) throw new SetupError(unknown.map(({ text }) => text).join("\n"));
+}
