@@ -1,13 +1,25 @@
-// Fails on an import that runs against the arrows between rooms, or past another room's door.
+// Fails on an import that runs against the arrows between rooms, or past another room's door; and on a circle.
 
 import { readFileSync } from "node:fs";
+import { checkEngineImports } from "./lib/engine-rooms.mjs";
 import { checkImports } from "./lib/imports.mjs";
+import { circleProblems, moduleGraph } from "./lib/module-graph.mjs";
+import { judge, NOT_YET } from "./lib/not-yet.mjs";
 import { ROOT } from "./lib/paths.mjs";
 import { main, SetupError } from "./lib/run.mjs";
 import { listFiles } from "./lib/stamps.mjs";
 
 await main(() => {
-  const files = listFiles(["src"], (path) => path.endsWith(".ts"));
-  const problems = files.flatMap((file) => checkImports(file, readFileSync(`${ROOT}/${file}`, "utf8")));
+  const sources = read(["src", "test", "bench"]);
+  const own = [...sources].filter(([file]) => file.startsWith("src/"));
+  const problems = own.flatMap(([file, text]) => checkImports(file, text));
   if (problems.length > 0) throw new SetupError(problems.join("\n"));
+  const arrows = own.flatMap(([file, text]) => checkEngineImports(file, text));
+  const circles = circleProblems(moduleGraph(sources));
+  judge([...arrows, ...circles], [...NOT_YET.engineArrows, ...NOT_YET.circles]);
 });
+
+function read(places) {
+  const files = listFiles(places, (path) => path.endsWith(".ts"));
+  return new Map(files.map((file) => [file, readFileSync(`${ROOT}/${file}`, "utf8")]));
+}
