@@ -6,6 +6,8 @@ export interface MachineParts {
   readonly source: Body;
   readonly machine: Body;
   readonly drives: readonly Body[];
+  /** Of the drives, by their ids. */
+  readonly serials: ReadonlyMap<string, string>;
   readonly nets: readonly Body[];
   readonly hasBalloon: boolean;
   readonly hasEntropy: boolean;
@@ -22,7 +24,7 @@ export const BALLOON = "balloon0";
 
 /** What setpriv(1) starts: it dies with the one that started it. */
 export function planMachine(parts: MachineParts): string[] {
-  const { source, machine, drives, nets, hasBalloon, hasEntropy, sockets, khz } = parts;
+  const { source, machine, drives, serials, nets, hasBalloon, hasEntropy, sockets, khz } = parts;
   const clock = khz === undefined ? "" : ` tsc_early_khz=${khz} tsc=reliable`;
   const line = `${source.boot_args ?? ""} pci=off${clock}`;
   const initrd = typeof source.initrd_path === "string" ? ["-initrd", source.initrd_path] : [];
@@ -41,7 +43,7 @@ export function planMachine(parts: MachineParts): string[] {
     ...[...server("qmp", sockets.qmp), "-mon", "chardev=qmp,mode=control"],
     ...[...server("channel", sockets.channel, ABSTRACT), "-device", "virtio-serial-device,max_ports=2"],
     ...["-device", "virtserialport,chardev=channel,name=dev.kiln.channel,id=channel-port"],
-    ...drives.flatMap(driveArguments),
+    ...drives.flatMap((drive) => driveArguments(drive, serials.get(String(drive.drive_id)))),
     ...nets.flatMap(netArguments),
     ...(hasBalloon ? ["-device", balloon] : []),
     ...(hasEntropy ? ["-object", "rng-builtin,id=r", "-device", "virtio-rng-device,rng=r"] : []),
@@ -49,7 +51,7 @@ export function planMachine(parts: MachineParts): string[] {
 }
 
 /** locking=off: Firecracker does not lock its disks. */
-function driveArguments(drive: Body): string[] {
+function driveArguments(drive: Body, serial = ""): string[] {
   const id = String(drive.drive_id);
   const readOnly = drive.is_read_only === true;
   const node = {
@@ -58,7 +60,7 @@ function driveArguments(drive: Body): string[] {
     "read-only": readOnly,
     file: { driver: "file", filename: drive.path_on_host, locking: "off", "read-only": readOnly },
   };
-  return ["-blockdev", JSON.stringify(node), "-device", `virtio-blk-device,drive=${id}`];
+  return ["-blockdev", JSON.stringify(node), "-device", `virtio-blk-device,drive=${id},serial=${serial}`];
 }
 
 function netArguments(net: Body, index: number): string[] {

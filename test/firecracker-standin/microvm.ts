@@ -40,6 +40,7 @@ const ABSTRACT_NAME_BYTES = 107;
 export class Microvm {
   readonly #events: MicrovmEvents;
   readonly #drives = new Map<string, Body>();
+  readonly #serials = new Map<string, string>();
   readonly #nets = new Map<string, Body>();
   #bootSource: Body | undefined;
   #machine: Body = {
@@ -244,9 +245,12 @@ export class Microvm {
       throw new ActionError("Drive config error: A root block device already exists!");
     const mode = body.is_read_only === true ? constants.R_OK : constants.R_OK | constants.W_OK;
     openable(String(body.path_on_host), mode, "Drive config error: Error manipulating the backing file");
-    if (statSync(String(body.path_on_host)).isDirectory())
+    const file = statSync(String(body.path_on_host), { bigint: true });
+    if (file.isDirectory())
       throw new ActionError("Drive config error: Error manipulating the backing file: Is a directory");
     this.#drives.set(id, body);
+    // The real one names a disk after its file, and the disk's field has 20 bytes.
+    this.#serials.set(id, `${file.dev}${file.rdev}${file.ino}`.slice(0, 20));
   }
 
   #setBalloon(body: Body): void {
@@ -269,6 +273,7 @@ export class Microvm {
     const argv = planMachine({
       ...{ source, machine: this.#machine, sockets },
       ...{ drives: [...this.#drives.values()], nets: [...this.#nets.values()] },
+      serials: this.#serials,
       ...{ hasBalloon: this.#balloon !== undefined, hasEntropy: this.#entropy },
       khz: khz === undefined ? undefined : Number(khz),
     });

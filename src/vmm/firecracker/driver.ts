@@ -9,6 +9,7 @@ import { delay } from "../../base/runtime.js";
 import { UndoStack } from "../../base/undo.js";
 import { ConsoleLog } from "../console-log.js";
 import { EMULATED_CPU_LEVEL, hostCpuLevel } from "../cpu-level.js";
+import { recordedSerials, serialFacts } from "../disk-serials.js";
 import { FifoHolder } from "../fifo.js";
 import { type Confined, Confiner, type ConfinerOptions } from "../jail/confiner.js";
 import type { JailTree } from "../jail/plan.js";
@@ -21,6 +22,7 @@ import type { VmmCapabilities, VmmDriver, VmmHandle, VmmProbe, VmmRecord, VmmSpe
 import { describeEnd, type ProcessEnd, VmmProcess } from "../vmm-process.js";
 import { hasFreePageReporting, MAX_DISKS, MAX_VCPUS } from "./config.js";
 import { ConfinedWay, explainEnd } from "./confined.js";
+import { serialsOfFiles } from "./file-serials.js";
 import { FirecrackerHandle } from "./handle.js";
 import { JailerWay } from "./jailer.js";
 import { type FirecrackerPaths, recordedPaths } from "./paths.js";
@@ -95,6 +97,7 @@ class FirecrackerDriver implements VmmDriver {
     const capabilities = capabilitiesOf(verdict);
     checkSpec(spec, capabilities, ["blk"]);
     await checkFiles(spec);
+    const disks = await serialsOfFiles(spec.disks);
     const way = await this.#way(spec, { program: path, version });
     const { paths } = way;
 
@@ -108,9 +111,9 @@ class FirecrackerDriver implements VmmDriver {
     const started = await way.start(held.console);
     const { process: vmm, limited, facts: found } = started;
     undo.push("kill Firecracker", () => vmm.kill());
-    const facts = { consoleLog: log.path, version, ...found };
+    const facts = { consoleLog: log.path, version, ...found, ...serialFacts(disks) };
     const record: VmmRecord = { driver: this.kind, process: vmm.id, capabilities, facts };
-    const handle = new FirecrackerHandle({ record, paths, owners: ownersOf(spec), process: vmm, log });
+    const handle = new FirecrackerHandle({ record, paths, owners: ownersOf(spec), process: vmm, log, disks });
     undo.push("let go of Firecracker", () => handle.detach());
     await handle.read();
     // A start that failed must end the readers too, or its last words would be waited for without end.
@@ -187,7 +190,8 @@ class FirecrackerDriver implements VmmDriver {
     undo.push("stop watching Firecracker", () => vmm.release());
     const paths = recordedPaths(record.facts, spec.runDirectory);
     const log = await ConsoleLog.resume(record.facts.consoleLog ?? join(spec.stateDirectory, CONSOLE_LOG));
-    const handle = new FirecrackerHandle({ record, paths, owners: ownersOf(spec), process: vmm, log });
+    const disks = recordedSerials(record.facts) ?? (await serialsOfFiles(spec.disks));
+    const handle = new FirecrackerHandle({ record, paths, owners: ownersOf(spec), process: vmm, log, disks });
     undo.push("let go of Firecracker", () => handle.detach());
     handle.expectAnswers();
     let ended = false;

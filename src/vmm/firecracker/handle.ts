@@ -6,6 +6,7 @@ import { Code, KilnError } from "../../base/errors.js";
 import { connectPinned } from "../../base/pinned.js";
 import type { Abortable } from "../../base/progress.js";
 import type { ConsoleLog } from "../console-log.js";
+import type { DiskSerials } from "../disk-serials.js";
 import { ExclusiveChannel } from "../exclusive-channel.js";
 import { FifoReader } from "../fifo.js";
 import type { VmmExit, VmmHandle, VmmRecord, VmmStats } from "../types.js";
@@ -29,10 +30,12 @@ export interface FirecrackerHandleParts {
   readonly owners: readonly number[];
   readonly process: VmmProcess;
   readonly log: ConsoleLog;
+  readonly disks: DiskSerials;
 }
 
 export class FirecrackerHandle implements VmmHandle {
   readonly record: VmmRecord;
+  readonly disks: DiskSerials;
   readonly exited: Promise<VmmExit>;
   readonly firstOutput: Promise<void>;
   readonly consoleLog: string;
@@ -50,6 +53,7 @@ export class FirecrackerHandle implements VmmHandle {
   constructor(parts: FirecrackerHandleParts) {
     this.#parts = parts;
     this.record = parts.record;
+    this.disks = parts.disks;
     this.firstOutput = parts.log.firstOutput;
     this.consoleLog = parts.log.path;
     this.#channel = new ExclusiveChannel((options) => this.#dial(options));

@@ -2,6 +2,7 @@
 // finds soonest; a SCSI disk is a logical unit of the one controller, which takes one slot for them all.
 
 import { Code, KilnError } from "../../base/errors.js";
+import { type DiskSerials, distinctSerials } from "../disk-serials.js";
 import type { JailFile } from "../jail/plan.js";
 import type { DiskBus, DiskSpec } from "../types.js";
 
@@ -36,6 +37,14 @@ export function placeDisks(disks: readonly DiskSpec[]): readonly PlacedDisk[] {
     bus: disk.bus ?? (room-- > 0 ? "blk" : "scsi"),
   }));
 }
+
+/** What `disksArguments` gives them. */
+export function serialsOf(disks: readonly DiskSpec[]): DiskSerials {
+  return distinctSerials(disks.map((disk) => [disk.id, serialOf(disk)]));
+}
+
+/** An id is no longer than a serial may be. */
+const serialOf = ({ id }: DiskSpec): string => id;
 
 function fileOf({ id, path, readOnly }: DiskSpec): JailFile {
   return { path, at: `/disk-${id}`, writable: !readOnly, what: `disk ${id}` };
@@ -85,7 +94,7 @@ const nodeOf = ({ id }: DiskSpec): string => `disk-${id}`;
  * dm-snapshot for ever, a stopped guest goes on once there is room.
  */
 const backendOf = (disk: DiskSpec): string =>
-  `drive=${nodeOf(disk)},serial=${disk.id},werror=enospc,rerror=report`;
+  `drive=${nodeOf(disk)},serial=${serialOf(disk)},werror=enospc,rerror=report`;
 
 function blkDevice(disk: DiskSpec): string[] {
   return ["-device", `virtio-blk-device,${backendOf(disk)}`];

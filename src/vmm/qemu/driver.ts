@@ -8,6 +8,7 @@ import type { Abortable } from "../../base/progress.js";
 import { delay } from "../../base/runtime.js";
 import { UndoStack } from "../../base/undo.js";
 import { ConsoleLog } from "../console-log.js";
+import { recordedSerials, serialFacts } from "../disk-serials.js";
 import { hostTscKhz } from "../host-tsc.js";
 import { type Confined, Confiner, type ConfinerOptions } from "../jail/confiner.js";
 import { accessTo } from "../jail/own-device.js";
@@ -18,6 +19,7 @@ import type { Accelerator, VmmDriver, VmmHandle, VmmProbe, VmmRecord, VmmSpec } 
 import { type PasstProbeOptions, planPasst, UserNetworkKeeper } from "../user-network/index.js";
 import { describeEnd, VmmProcess } from "../vmm-process.js";
 import { overheadBytes, planQemu, planSockets, type QemuPlan, type QemuSockets } from "./config.js";
+import { serialsOf } from "./disks.js";
 import { QemuHandle } from "./handle.js";
 import { QemuLook } from "./look.js";
 import type { QemuProbeOptions } from "./probe.js";
@@ -85,6 +87,7 @@ class QemuDriver implements VmmDriver {
     const connecting = networked ? this.#connect(spec, plan.sockets, confined.join) : undefined;
     connecting?.catch(() => undefined);
     undo.push("end the user network", async () => (await connecting?.catch(() => undefined))?.end());
+    const disks = serialsOf(spec.disks);
     const record: VmmRecord = {
       driver: this.kind,
       process: vmm.id,
@@ -93,6 +96,7 @@ class QemuDriver implements VmmDriver {
         ...plan.sockets,
         consoleLog: log.path,
         ...facts,
+        ...serialFacts(disks),
         ...(networked ? { userNetwork: "passt" } : {}),
       },
     };
@@ -102,6 +106,7 @@ class QemuDriver implements VmmDriver {
       owners: [ownUid()],
       process: vmm,
       log,
+      disks,
       memoryBytes: spec.memoryBytes,
     });
     undo.push("let go of QEMU", () => handle.detach());
@@ -125,6 +130,8 @@ class QemuDriver implements VmmDriver {
     const log = await ConsoleLog.resume(record.facts.consoleLog ?? join(spec.stateDirectory, CONSOLE_LOG));
     const handle = new QemuHandle({
       ...{ record, sockets, process: vmm, log, memoryBytes: spec.memoryBytes },
+      // Every release has given them these.
+      disks: recordedSerials(record.facts) ?? serialsOf(spec.disks),
       // Before jails the VM's own user made them.
       owners: spec.runAs === undefined ? [ownUid()] : [ownUid(), spec.runAs.uid],
     });

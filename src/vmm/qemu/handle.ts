@@ -6,6 +6,7 @@ import { Code, KilnError } from "../../base/errors.js";
 import { connectPinned } from "../../base/pinned.js";
 import type { Abortable } from "../../base/progress.js";
 import type { ConsoleLog } from "../console-log.js";
+import type { DiskSerials } from "../disk-serials.js";
 import { ExclusiveChannel } from "../exclusive-channel.js";
 import type { VmmExit, VmmHandle, VmmRecord, VmmStats } from "../types.js";
 import type { NetworkNotice, UserNetworkKeeper } from "../user-network/index.js";
@@ -28,11 +29,13 @@ export interface QemuHandleParts {
   readonly owners: readonly number[];
   readonly process: VmmProcess;
   readonly log: ConsoleLog;
+  readonly disks: DiskSerials;
   readonly memoryBytes: number;
 }
 
 export class QemuHandle implements VmmHandle {
   readonly record: VmmRecord;
+  readonly disks: DiskSerials;
   readonly exited: Promise<VmmExit>;
   readonly firstOutput: Promise<void>;
   readonly consoleLog: string;
@@ -52,6 +55,7 @@ export class QemuHandle implements VmmHandle {
   constructor(parts: QemuHandleParts) {
     this.#parts = parts;
     this.record = parts.record;
+    this.disks = parts.disks;
     this.firstOutput = parts.log.firstOutput;
     this.consoleLog = parts.log.path;
     this.#channel = new ExclusiveChannel(() => connectPinned(parts.sockets.channel, parts.owners));
