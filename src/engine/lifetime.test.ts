@@ -10,9 +10,9 @@ import {
 } from "../../test/fixtures/fake-rooms.js";
 import { hasReason } from "../base/errors.js";
 import type { Engine } from "./engine.js";
-import { LIFETIME_OVER } from "./lifetime.js";
 import { until } from "./notifier.js";
 import type { VmConfig } from "./vm-config.js";
+import { LIFETIME_OVER } from "./vm-end.js";
 import type { VmEntry } from "./vm-entry.js";
 
 const HOUR = 3_600_000;

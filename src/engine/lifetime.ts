@@ -4,11 +4,10 @@
 import { Code, hasReason, KilnError } from "../base/errors.js";
 import { LONGEST_TIMER_MS } from "../base/runtime.js";
 import { type EngineContext, vmLogger } from "./context.js";
+import { LIFETIME_OVER } from "./vm-end.js";
 import type { VmEntry } from "./vm-entry.js";
 import { isLive } from "./vm-state.js";
 import type { VmStatus } from "./vm-status.js";
-
-export const LIFETIME_OVER = "lifetime-over";
 
 /** True where the VM has outlived its time. */
 export function isOver({ status }: VmEntry, nowMs: number): boolean {

@@ -1,10 +1,12 @@
 // How a VM's run ended, judged from what the agent reported, how the VMM went, and what the user had asked. Pure.
 
 import type { VmmExit } from "../vmm/types.js";
+import { KILLED_EXIT_CODE } from "./exit-codes.js";
 import { cleanLine, cleanLines } from "./guest-text.js";
-import { LIFETIME_OVER } from "./lifetime.js";
-import { KILLED_EXIT_CODE } from "./vm-state.js";
 import type { ReportedExit } from "./vm-status.js";
+
+/** The reason of an end that came with the end of the VM's lifetime. */
+export const LIFETIME_OVER = "lifetime-over";
 
 /** What the user had asked for; or that the guest had halted or lost its agent, and its VMM was ended for it. */
 export type Asked = "nothing" | "stop" | "kill" | "halted" | "lost" | "expire";

@@ -8,9 +8,10 @@ import * as v from "valibot";
 import { readJson } from "../base/files.js";
 import { shortId } from "../base/ids.js";
 import { type JsonObject, type Parsed, parseVersioned } from "../base/versioned.js";
+import { FAILED_EXIT_CODE } from "./exit-codes.js";
 import { listSegments } from "./log-segments.js";
 import { VM_RECORD, type VmRecord } from "./vm-record.js";
-import { FAILED_EXIT_CODE, VM_STATES } from "./vm-state.js";
+import { VM_STATES } from "./vm-state.js";
 import { createdStatus, VM_STATUS, type VmStatus } from "./vm-status.js";
 
 const KEY = /^[0-9a-f]{64}$/;

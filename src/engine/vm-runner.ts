@@ -8,6 +8,7 @@ import { vmRunDirectory } from "../base/paths.js";
 import { delay, LONGEST_TIMER_MS } from "../base/runtime.js";
 import type { VmmExit, VmmHandle } from "../vmm/types.js";
 import { type EngineContext, emitVmEvent, isoNow, vmLogger } from "./context.js";
+import { FAILED_EXIT_CODE, KILLED_EXIT_CODE } from "./exit-codes.js";
 import { abortReason, isOver } from "./lifetime.js";
 import type { LiveVm } from "./live-vm.js";
 import { decideRestart, nextDelay } from "./restart-policy.js";
@@ -15,7 +16,7 @@ import { type Booted, bootVm } from "./vm-boot.js";
 import { judgeEnd } from "./vm-end.js";
 import type { VmEntry } from "./vm-entry.js";
 import { removeEnded } from "./vm-remove.js";
-import { type Change, changeOf, FAILED_EXIT_CODE, isEnded, isLive, KILLED_EXIT_CODE } from "./vm-state.js";
+import { type Change, changeOf, isEnded, isLive } from "./vm-state.js";
 import type { ReportedExit, VmStatus } from "./vm-status.js";
 
 export class VmRunner {

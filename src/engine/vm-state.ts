@@ -2,6 +2,7 @@
 // processes, no clocks of its own. Everything that changes a VM's state goes through `transition`.
 
 import { Code, KilnError } from "../base/errors.js";
+import { FAILED_EXIT_CODE } from "./exit-codes.js";
 import type { Verdict } from "./vm-end.js";
 import type { VmStatus } from "./vm-status.js";
 
@@ -104,12 +105,6 @@ export function transition(status: VmStatus, change: Change): VmStatus {
       });
   }
 }
-
-/** What `kiln wait` and `kiln run` answer for a VM that never reported an exit: Docker's "the engine failed". */
-export const FAILED_EXIT_CODE = 125;
-
-/** 128 + SIGKILL. */
-export const KILLED_EXIT_CODE = 137;
 
 function started(status: VmStatus, change: Extract<Change, { to: "starting" }>): VmStatus {
   return {
