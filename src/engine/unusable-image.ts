@@ -1,10 +1,8 @@
-// What becomes of an image that no disk can be made of: damaged, hostile, or beyond a limit. The error speaks of
-// settings that an administrator can change, and an image that was fetched only now is not kept.
+// What is said of an image that no disk can be made of: damaged, hostile, or beyond a limit. The error speaks of
+// settings that an administrator can change. Pure.
 
 import { Code, KilnError } from "../base/errors.js";
-import type { StoredImage } from "../image/types.js";
 import type { BuildLimits } from "./base-protocol.js";
-import type { EngineContext } from "./context.js";
 
 /** The setting of each limit that has one; what passes the others is never an honest image. */
 const SETTINGS: Readonly<Record<keyof BuildLimits, string>> = {
@@ -35,17 +33,4 @@ export function isImagesFault(error: unknown): boolean {
   if (!(error instanceof KilnError)) return false;
   const { code, details } = error;
   return code === Code.DataLoss || code === Code.InvalidArgument || details.limit !== undefined;
-}
-
-/** Removes an image, unless something else has come to need it meanwhile. */
-export async function dropImage(ctx: EngineContext, image: StoredImage): Promise<void> {
-  const used = ctx.vms.list().some((entry) => entry.record.config.imageId === image.id);
-  if (used || ctx.imageHolds.has(image.id) || ctx.rooms.images.find(image.id) === undefined) return;
-  await ctx.rooms.images.remove(image.id);
-  ctx.events.emit({
-    type: "image",
-    action: "delete",
-    id: image.id,
-    attributes: { name: image.names[0] ?? "" },
-  });
 }
