@@ -12,8 +12,8 @@ import {
 } from "../../test/fixtures/fake-rooms.js";
 import type { Engine } from "./engine.js";
 import { planStep } from "./guest-clock.js";
+import type { ExecSpec, ProcessInput } from "./process-io.js";
 import type { VmEntry } from "./vm-entry.js";
-import type { ExecSpec, ProcessInput } from "./vm-exec.js";
 
 const EXEC: ExecSpec = {
   args: ["id"],

@@ -14,10 +14,9 @@ import { AttachedSignals } from "./attached-signals.js";
 import { type EngineContext, vmLogger } from "./context.js";
 import { InputBacklog, type Piece } from "./input-backlog.js";
 import { Notifier, until } from "./notifier.js";
+import type { AttachSpec, ProcessInput } from "./process-io.js";
 import { requireLive, stallOf } from "./vm-access.js";
-import type { AttachSpec } from "./vm-attach.js";
 import type { VmEntry } from "./vm-entry.js";
-import type { ProcessInput } from "./vm-exec.js";
 import type { VmVerbs } from "./vm-verbs.js";
 
 type InputRequest = MessageInitShape<typeof InputRequestSchema>;

@@ -13,10 +13,9 @@ import {
 import { hasReason } from "../base/errors.js";
 import { deferred } from "../base/runtime.js";
 import type { Engine } from "./engine.js";
-import type { AttachOutput } from "./vm-attach.js";
+import type { AttachOutput, ExecOutput, ExecSpec, ProcessInput } from "./process-io.js";
 import type { VmConfig } from "./vm-config.js";
 import type { VmEntry } from "./vm-entry.js";
-import type { ExecOutput, ExecSpec, ProcessInput } from "./vm-exec.js";
 
 let world: World;
 let engine: Engine;

@@ -20,17 +20,16 @@ export {
   type Ownership,
 } from "./ownership.js";
 export type { CopyOrder } from "./pending-copies.js";
+export type { AttachOutput, AttachSpec, ExecAsk, ExecOutput, ExecSpec, ProcessInput } from "./process-io.js";
 // For the daemon, and for tests that bring their own rooms.
 export type { Rooms } from "./rooms.js";
 export { defaultSettings, type EngineSettings } from "./settings.js";
 export type { ListedVmm } from "./system-verbs.js";
 export type { DiskUsage } from "./usage.js";
 export { UserRegistry } from "./user-registry.js";
-export type { AttachOutput, AttachSpec } from "./vm-attach.js";
 export { defaultConfig, type PortBinding, type VmConfig } from "./vm-config.js";
 export type { PullPolicy } from "./vm-create.js";
 export type { VmEntry } from "./vm-entry.js";
-export type { ExecAsk, ExecOutput, ExecSpec, ProcessInput } from "./vm-exec.js";
 export type { DirectoryEntry, FileEvent } from "./vm-paths.js";
 export { isLive, type VmState } from "./vm-state.js";
 export type { VmUsage } from "./vm-stats.js";

@@ -6,48 +6,14 @@ import { AttachedInput } from "./attached-input.js";
 import type { EngineContext } from "./context.js";
 import { farewell, follow } from "./followers.js";
 import { interleave } from "./interleave.js";
-import type { LogStream } from "./log-format.js";
 import type { OutputPlace } from "./log-position.js";
+import type { AttachOutput, AttachSpec, ProcessInput } from "./process-io.js";
 import { waitForLive } from "./vm-access.js";
 import type { VmEntry } from "./vm-entry.js";
-import { type ProcessInput, stallTeller } from "./vm-exec.js";
+import { stallTeller } from "./vm-exec.js";
 import type { LogChunk } from "./vm-log.js";
 import { requireState } from "./vm-state.js";
 import type { VmVerbs } from "./vm-verbs.js";
-
-export interface AttachSpec {
-  /** Carry stdin. */
-  readonly stdin: boolean;
-  /** Replay what was written before. */
-  readonly logs: boolean;
-  /** Start the VM once attached; for one that goes on: where the boot that it waits for was never begun. */
-  readonly start: boolean;
-  /** The caller's own name for it; empty: it ends with its call. */
-  readonly id: string;
-  /** Goes on after a lost connection, from a place where one is known. */
-  readonly resume?: { readonly after: OutputPlace | undefined };
-}
-
-export type AttachOutput =
-  | { readonly kind: "attached" }
-  /** Said before the VM is started: where its output will begin. */
-  | { readonly kind: "starting"; readonly next: OutputPlace }
-  /** Where to go on, should the connection break now. */
-  | {
-      readonly kind: "resumable";
-      readonly next: OutputPlace;
-      readonly stdinNext: bigint;
-      readonly stdinUnwanted: boolean;
-    }
-  | {
-      readonly kind: "output";
-      readonly stream: LogStream;
-      readonly data: Uint8Array;
-      readonly next: OutputPlace;
-    }
-  | { readonly kind: "stdin-taken"; readonly taken: bigint }
-  | { readonly kind: "stalled"; readonly reason: string; readonly message: string }
-  | { readonly kind: "exit"; readonly code: number };
 
 /**
  * @throws KilnError failed_precondition `vm-<state>` where it does not run and `start` is not asked; where nobody takes a

@@ -13,67 +13,12 @@ import { boundedExitCode } from "./guest-numbers.js";
 import { explainNotStarted } from "./guest-text.js";
 import { GuestVigil } from "./guest-vigil.js";
 import { interleave } from "./interleave.js";
-import type { LogStream } from "./log-format.js";
+import type { ExecAsk, ExecOutput, ExecSpec, ProcessInput } from "./process-io.js";
 import { signalNumber } from "./signals.js";
 import { runningSession, stallOf } from "./vm-access.js";
 import type { VmEntry } from "./vm-entry.js";
 import { setVariable } from "./vm-plan.js";
 import { checkWord } from "./vm-validate.js";
-
-export interface ExecSpec {
-  readonly args: readonly string[];
-  /** Added to the VM's own. */
-  readonly env: readonly string[];
-  /** Empty: the VM's own. */
-  readonly user: string;
-  readonly workdir: string;
-  readonly tty: boolean;
-  readonly stdin: boolean;
-  readonly columns: number;
-  readonly rows: number;
-  /** Answers with `started` and leaves it running. */
-  readonly detach: boolean;
-  /** The caller's own name for it; empty: it ends with its call. */
-  readonly id: string;
-}
-
-/** Going on with one that was started with an id. */
-export interface ExecResumption {
-  readonly id: string;
-  readonly nextSequence: bigint;
-}
-
-export type ExecAsk =
-  | { readonly kind: "start"; readonly spec: ExecSpec }
-  | { readonly kind: "resume"; readonly resume: ExecResumption };
-
-export type ProcessInput =
-  | { readonly kind: "stdin"; readonly data: Uint8Array }
-  | { readonly kind: "stdin-eof" }
-  | { readonly kind: "resize"; readonly columns: number; readonly rows: number }
-  | { readonly kind: "signal"; readonly signal: string }
-  /** Output below it has arrived for good. */
-  | { readonly kind: "ack"; readonly sequence: bigint };
-
-export type ExecOutput =
-  | {
-      readonly kind: "started";
-      readonly pid: number;
-      readonly resumable: boolean;
-      readonly stdinNext: bigint;
-    }
-  | {
-      readonly kind: "output";
-      readonly stream: LogStream;
-      readonly data: Uint8Array;
-      /** Sequence number behind data, of one that can be resumed. */
-      readonly next: bigint;
-    }
-  | { readonly kind: "stdin-taken"; readonly taken: bigint }
-  /** The VM stands still; empty: it goes on. */
-  | { readonly kind: "stalled"; readonly reason: string; readonly message: string }
-  /** `error` says why it could not be started: the code is then 126 or 127. */
-  | { readonly kind: "exit"; readonly code: number; readonly error: string };
 
 /**
  * Starts a program, or goes on with one, and carries its input and output until it ends. A caller who leaves (the
