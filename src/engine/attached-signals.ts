@@ -6,7 +6,7 @@ import { delay } from "../base/runtime.js";
 import { isRefusal } from "./agent-errors.js";
 import { type EngineContext, vmLogger } from "./context.js";
 import { asksForEnd, GuestVigil } from "./guest-vigil.js";
-import type { LiveVm } from "./live-vm.js";
+import type { RunView } from "./run-view.js";
 import { stallOf } from "./vm-access.js";
 import type { VmEntry } from "./vm-entry.js";
 import { isLive } from "./vm-state.js";
@@ -25,7 +25,7 @@ export interface AttachedSignalsOptions {
 export class AttachedSignals {
   readonly #options: AttachedSignalsOptions;
   /** Of one boot: the next one was asked for nothing. */
-  #watch: { readonly live: LiveVm; readonly vigil: GuestVigil } | undefined;
+  #watch: { readonly live: RunView; readonly vigil: GuestVigil } | undefined;
 
   constructor(options: AttachedSignalsOptions) {
     this.#options = options;
@@ -46,18 +46,18 @@ export class AttachedSignals {
   }
 
   /** What could not be sent to a VM that is about to end need not be. */
-  async #doubt(live: LiveVm | undefined, error: KilnError): Promise<void> {
+  async #doubt(live: RunView | undefined, error: KilnError): Promise<void> {
     const { ctx, entry, signal } = this.#options;
     await delay(ctx.settings.heardMs, signal);
     if (this.#goesOn(live)) this.#options.onUnheard(notTaken(entry, error));
   }
 
-  #goesOn(live: LiveVm | undefined): boolean {
+  #goesOn(live: RunView | undefined): boolean {
     const { entry } = this.#options;
     return isLive(entry.state) && entry.live === live && live?.hasReport !== true;
   }
 
-  #vigil(live: LiveVm): GuestVigil {
+  #vigil(live: RunView): GuestVigil {
     const { ctx, entry, onUnheard, signal } = this.#options;
     if (this.#watch?.live === live) return this.#watch.vigil;
     const vigil = new GuestVigil({
@@ -75,7 +75,7 @@ export class AttachedSignals {
 }
 
 /** A session that has just broken is opened again; one of a VM that ends is not, and its end is told elsewhere. */
-async function hear(live: LiveVm, ms: number, signal: AbortSignal): Promise<void> {
+async function hear(live: RunView, ms: number, signal: AbortSignal): Promise<void> {
   const once = async () => void (await (await live.link.session({ signal, timeoutMs: ms })).ping(ms));
   await once().catch(async () => {
     await delay(ms, signal);

@@ -15,6 +15,7 @@ import { explainNotStarted } from "./guest-text.js";
 import type { LogRecord } from "./log-format.js";
 import { PortSet } from "./ports.js";
 import type { Rooms } from "./rooms.js";
+import type { RunView } from "./run-view.js";
 import type { Asked } from "./vm-end.js";
 import type { VmLog } from "./vm-log.js";
 import type { ReportedExit } from "./vm-status.js";
@@ -31,7 +32,7 @@ export interface LiveVmOptions {
   readonly now: () => number;
 }
 
-export class LiveVm {
+export class LiveVm implements RunView {
   readonly boot: number;
   readonly handle: VmmHandle;
   readonly link: AgentLink;

@@ -2,8 +2,8 @@
 
 import type { AgentSession } from "../agent/types.js";
 import { Code, KilnError } from "../base/errors.js";
-import type { LiveVm } from "./live-vm.js";
 import { until } from "./notifier.js";
+import type { RunView } from "./run-view.js";
 import type { VmEntry } from "./vm-entry.js";
 import { isLive, requireState, type VmState } from "./vm-state.js";
 
@@ -12,7 +12,7 @@ import { isLive, requireState, type VmState } from "./vm-state.js";
  *
  * @throws KilnError failed_precondition `vm-<state>`
  */
-export function requireLive(entry: VmEntry, verb: string, states: readonly VmState[]): LiveVm {
+export function requireLive(entry: VmEntry, verb: string, states: readonly VmState[]): RunView {
   requireState(verb, entry.name, entry.state, states);
   if (entry.live !== undefined) return entry.live;
   // Between the end of one boot and the next: a reboot that the guest asked for.

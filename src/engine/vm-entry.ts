@@ -3,8 +3,8 @@
 
 import { Code, KilnError } from "../base/errors.js";
 import { shortId } from "../base/ids.js";
-import type { LiveVm } from "./live-vm.js";
 import { Notifier } from "./notifier.js";
+import type { RunView } from "./run-view.js";
 import type { VmLog } from "./vm-log.js";
 import type { VmRecord } from "./vm-record.js";
 import { type Change, isEnded, transition, type VmState } from "./vm-state.js";
@@ -34,7 +34,7 @@ export class VmEntry {
   removing = false;
   /** Its files are gone. */
   removed = false;
-  #live: LiveVm | undefined;
+  #live: RunView | undefined;
   #starting: AbortController | undefined;
   #record: VmRecord;
   #status: VmStatus;
@@ -72,11 +72,11 @@ export class VmEntry {
   }
 
   /** What runs; undefined unless the state is live. */
-  get live(): LiveVm | undefined {
+  get live(): RunView | undefined {
     return this.#live;
   }
 
-  set live(live: LiveVm | undefined) {
+  set live(live: RunView | undefined) {
     this.#live = live;
     this.changed.notify();
   }

@@ -8,8 +8,8 @@ import { delay } from "../base/runtime.js";
 import { fromAgent, isRefusal } from "./agent-errors.js";
 import { type EngineContext, emitVmEvent, isoNow, vmLogger } from "./context.js";
 import { hasBegun, isOver, lifetimeOver } from "./lifetime.js";
-import type { LiveVm } from "./live-vm.js";
 import { until } from "./notifier.js";
+import type { RunView } from "./run-view.js";
 import { signalNumber } from "./signals.js";
 import { requireLive, requireWatched, runningSession, waitForTakeover } from "./vm-access.js";
 import type { VmEntry } from "./vm-entry.js";
@@ -244,7 +244,7 @@ export class VmVerbs {
    *
    * @returns false where the agent can't be asked: only the VMM can be ended then
    */
-  async #askToStop(entry: VmEntry, live: LiveVm, signal: number, timeoutMs: number): Promise<boolean> {
+  async #askToStop(entry: VmEntry, live: RunView, signal: number, timeoutMs: number): Promise<boolean> {
     const until = Date.now() + Math.max(timeoutMs, AGENT_CALL_MS);
     let session: AgentSession | undefined;
     for (;;) {
