@@ -6,6 +6,7 @@ import { Code, hasReason, KilnError } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
 import { delay } from "../base/runtime.js";
 import { Notifier, until } from "./notifier.js";
+import type { LinkPauses } from "./settings.js";
 
 export interface AgentLinkOptions {
   /** For messages. */
@@ -21,13 +22,6 @@ export interface AgentLinkOptions {
   readonly onLost: (why: string) => void;
   readonly pauses: LinkPauses;
   readonly log: Logger;
-}
-
-/** Between attempts, milliseconds: doubled from one to the next. */
-export interface LinkPauses {
-  readonly first: number;
-  /** A guest that answers every hello with garbage costs us one attempt in this time. */
-  readonly longest: number;
 }
 
 /** With the pauses between them at least 12 s. */

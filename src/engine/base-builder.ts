@@ -7,13 +7,9 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { Code, KilnError } from "../base/errors.js";
-import type { Abortable, OnProgress } from "../base/progress.js";
+import type { OnProgress } from "../base/progress.js";
 import { type BuildRequest, type BuildResult, decodeError, decodeMessage } from "./base-protocol.js";
-
-export type BuildOptions = Abortable & { readonly onProgress?: OnProgress };
-
-/** Makes the ext4 file of one image. */
-export type BaseBuilder = (request: BuildRequest, options: BuildOptions) => Promise<BuildResult>;
+import type { BaseBuilder, BuildOptions } from "./rooms.js";
 
 const MAIN = fileURLToPath(new URL("./build-base-main.js", import.meta.url));
 const MOST_STDERR = 4096;

@@ -12,12 +12,11 @@ import { KeyedLock } from "../base/lock.js";
 import { UndoStack } from "../base/undo.js";
 import { openObject, parseVersioned, type RecordKind } from "../base/versioned.js";
 import type { StoredImage } from "../image/types.js";
-import type { BaseBuilder } from "./base-builder.js";
 import type { BuildLimits, BuildRequest } from "./base-protocol.js";
 import { Holds } from "./holds.js";
 import { type Host, requireDisk } from "./host.js";
 import type { Ownership } from "./ownership.js";
-import type { CowBase } from "./rooms.js";
+import type { BaseBuilder, CowBase } from "./rooms.js";
 import { SharedWork, type WorkOptions } from "./shared-work.js";
 import { explainUnusable } from "./unusable-image.js";
 

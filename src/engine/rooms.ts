@@ -1,18 +1,18 @@
 // What the engine asks of the rooms below it, gathered in one object, so that the engine can be tested without
 // processes, disks and registries. The daemon wires the real ones.
 
+import type { LogSink } from "../agent/index.js";
 import type { AgentSession, DialChannel, OpenSessionOptions } from "../agent/types.js";
+import type { PortMapping } from "../base/ports.js";
 import type { ProcessId } from "../base/processes.js";
-import type { Abortable } from "../base/progress.js";
+import type { Abortable, OnProgress } from "../base/progress.js";
 import type { MergeOptions, MergeResult } from "../image/index.js";
 import type { ImageStore } from "../image/types.js";
 import type { KernelBuilder } from "../kernel/index.js";
 import type { KernelCatalogue } from "../kernel/types.js";
 import type { Confinement } from "../vmm/index.js";
 import type { NetworkCardSpec, VmmDriver, VmmHandle, VmmKind, VmmProbe, VmmRecord } from "../vmm/types.js";
-import type { BaseBuilder } from "./base-builder.js";
-import type { LogRecord } from "./log-format.js";
-import type { PortBinding } from "./vm-config.js";
+import type { BuildRequest, BuildResult } from "./base-protocol.js";
 
 /** The VMMs of this host and which one to take. */
 export interface VmmRoom {
@@ -38,12 +38,7 @@ export interface AgentRoom {
    * Carries the main program's output from the agent to `sink`, acknowledging only what the sink has taken. Resolves
    * after the last byte of a program that has ended; rejects where the session breaks or the agent lies.
    */
-  pumpLogs(
-    session: AgentSession,
-    from: bigint,
-    sink: (records: readonly LogRecord[]) => Promise<void>,
-    options: Abortable,
-  ): Promise<void>;
+  pumpLogs(session: AgentSession, from: bigint, sink: LogSink, options: Abortable): Promise<void>;
 }
 
 /** The guest's side of a `user` network. */
@@ -67,14 +62,14 @@ export interface GuestDialer {
 
 export interface PublishedPort {
   /** With the host port that was really bound. */
-  readonly binding: PortBinding;
+  readonly binding: PortMapping;
   close(): Promise<void>;
 }
 
 export interface NetworkRoom {
   planUser(vmId: string, dns: readonly string[]): Promise<UserNetworkPlan>;
   /** @throws KilnError already_exists `port-in-use`, permission_denied `privileged-port` */
-  publish(binding: PortBinding, guest: GuestDialer): Promise<PublishedPort>;
+  publish(binding: PortMapping, guest: GuestDialer): Promise<PublishedPort>;
 }
 
 /** The base a cow belongs to. */
@@ -95,6 +90,11 @@ export interface DiskRoom {
     options: Abortable & { readonly identity: string },
   ): Promise<unknown>;
 }
+
+export type BuildOptions = Abortable & { readonly onProgress?: OnProgress };
+
+/** Makes the ext4 file of one image. */
+export type BaseBuilder = (request: BuildRequest, options: BuildOptions) => Promise<BuildResult>;
 
 export interface Rooms {
   readonly images: ImageStore;

@@ -1,9 +1,7 @@
 // The engine's knobs with their defaults. Where they come from (flags, environment, config.toml) is the daemon's
 // business.
 
-import type { LinkPauses } from "./agent-link.js";
 import type { BuildLimits } from "./base-protocol.js";
-import { DEFAULT_LOG_LIMITS, type LogLimits } from "./vm-log.js";
 
 export interface EngineSettings {
   /** Preferred VMM; "" chooses. */
@@ -31,6 +29,22 @@ export interface EngineSettings {
   readonly takeover: TakeoverSettings;
   /** What a guest may take to end after its exit was acknowledged, before its VMM is killed. */
   readonly endGraceMs: number;
+}
+
+export interface LogLimits {
+  /** A new segment begins after this many bytes. */
+  readonly segmentBytes: number;
+  /** All segments of a VM together. */
+  readonly keepBytes: number;
+}
+
+export const DEFAULT_LOG_LIMITS: LogLimits = { segmentBytes: 8 * 1024 ** 2, keepBytes: 64 * 1024 ** 2 };
+
+/** Between attempts, milliseconds: doubled from one to the next. */
+export interface LinkPauses {
+  readonly first: number;
+  /** A guest that answers every hello with garbage costs us one attempt in this time. */
+  readonly longest: number;
 }
 
 /** How a new kilnd reaches for the VMMs that live. */

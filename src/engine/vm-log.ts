@@ -15,15 +15,7 @@ import {
 } from "./log-position.js";
 import { dropOldest, listSegments, resumeBoot, scanSegment, segmentName } from "./log-segments.js";
 import { Notifier, until } from "./notifier.js";
-
-export interface LogLimits {
-  /** A new segment begins after this many bytes. */
-  readonly segmentBytes: number;
-  /** All segments of a VM together. */
-  readonly keepBytes: number;
-}
-
-export const DEFAULT_LOG_LIMITS: LogLimits = { segmentBytes: 8 * 1024 ** 2, keepBytes: 64 * 1024 ** 2 };
+import { DEFAULT_LOG_LIMITS, type LogLimits } from "./settings.js";
 
 export interface ReadLogOptions {
   readonly from?: LogPosition;
