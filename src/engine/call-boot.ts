@@ -9,12 +9,11 @@ import { fromAgent } from "./agent-errors.js";
 import { type BootFacts, planBoot } from "./boot-plan.js";
 import { type EngineContext, vmLogger } from "./context.js";
 import type { LiveVm } from "./live-vm.js";
-import type { PendingCopies, PendingCopy } from "./pending-copies.js";
+import { type PendingCopies, type PendingCopy, pendingCopies } from "./pending-copies.js";
 import { orAborted } from "./shared-work.js";
 import { unpackPending } from "./unpack-copy.js";
 import { withConsole } from "./vm-end.js";
 import type { VmEntry } from "./vm-entry.js";
-import { pendingCopies } from "./vm-files.js";
 
 export function hung(why: string): KilnError {
   return new KilnError(Code.DeadlineExceeded, `the guest's agent did not say hello: ${why}`, {

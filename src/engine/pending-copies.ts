@@ -11,6 +11,8 @@ import { COPY_SUFFIX, readKept, removeKept, writeKept } from "../base/kept-file.
 import { UndoStack } from "../base/undo.js";
 import { formatSize } from "../base/units.js";
 import { openObject, parseVersioned, type RecordKind } from "../base/versioned.js";
+import type { VmEntry } from "./vm-entry.js";
+import type { VmStore } from "./vm-store.js";
 
 const DIRECTORY = "pending";
 /** Both are room for what is put in by hand: an image is the place for more. */
@@ -53,6 +55,14 @@ export interface PendingCopy {
 export interface Received {
   readonly path: string;
   readonly bytes: number;
+}
+
+/** The copies that wait for a VM's next start. */
+export function pendingCopies(
+  { store }: { readonly store: Pick<VmStore, "directory"> },
+  { id, name }: Pick<VmEntry, "id" | "name">,
+): PendingCopies {
+  return new PendingCopies(name, store.directory(id));
 }
 
 /** The copies of one VM. Whoever adds, marks or removes holds the VM's lock. */

@@ -13,6 +13,7 @@ import { type BootParts, callBoot, goOn } from "./call-boot.js";
 import { type EngineContext, isoNow, vmLogger } from "./context.js";
 import { LateHandle } from "./late-handle.js";
 import type { LiveVm } from "./live-vm.js";
+import { pendingCopies } from "./pending-copies.js";
 import { STATUS_LOST, settleGone } from "./recovery.js";
 import { startsWithDaemon } from "./restart-policy.js";
 import { runDirectoryOf } from "./run-directories.js";
@@ -20,7 +21,6 @@ import { orAborted } from "./shared-work.js";
 import { createLive, specFacts } from "./vm-boot.js";
 import { LIFETIME_OVER } from "./vm-end.js";
 import type { VmEntry } from "./vm-entry.js";
-import { pendingCopies } from "./vm-files.js";
 import type { VmRunner } from "./vm-runner.js";
 import { isEnded, isLive } from "./vm-state.js";
 

@@ -6,7 +6,7 @@ import type { StatPathResponse } from "../gen/kiln/agent/v1/agent_pb.js";
 import { fromAgent } from "./agent-errors.js";
 import type { EngineContext } from "./context.js";
 import { requireDisk } from "./host.js";
-import { type CopyOrder, PendingCopies } from "./pending-copies.js";
+import { type CopyOrder, pendingCopies } from "./pending-copies.js";
 import { unpackCopy, type Written } from "./unpack-copy.js";
 import { runningSession } from "./vm-access.js";
 import type { VmEntry } from "./vm-entry.js";
@@ -103,10 +103,6 @@ async function keepForStart(
     signal?.throwIfAborted();
     throw KilnError.from(error, what);
   }
-}
-
-export function pendingCopies(ctx: EngineContext, { id, name }: Pick<VmEntry, "id" | "name">): PendingCopies {
-  return new PendingCopies(name, ctx.store.directory(id));
 }
 
 function startedMeanwhile({ name, state }: VmEntry): KilnError {
