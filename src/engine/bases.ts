@@ -271,6 +271,11 @@ function leastBytes(image: StoredImage): number {
   );
 }
 
+/** Keys of the bases that VMs stand on. */
+export function basesInUse(vms: readonly { readonly record: { readonly base: string } }[]): Set<string> {
+  return new Set(vms.map(({ record }) => record.base));
+}
+
 /** What a cow remembers of its base. */
 export function cowBase(base: Base): CowBase {
   return { baseDigest: base.key, baseSizeBytes: base.sizeBytes };

@@ -41,22 +41,6 @@ export interface EngineContext {
   readonly now: () => number;
 }
 
-/** An event about a VM, with what every filter may ask for. */
-export function emitVmEvent(
-  ctx: EngineContext,
-  entry: VmEntry,
-  action: string,
-  attributes: Readonly<Record<string, string>> = {},
-): void {
-  const { name, image, labels } = entry.record.config;
-  ctx.events.emit({
-    type: "vm",
-    action,
-    id: entry.id,
-    attributes: { ...labels, name, image, ...attributes },
-  });
-}
-
 /** A log that names the VM on every line. */
 export function vmLogger(ctx: EngineContext, entry: VmEntry): Logger {
   return ctx.log.with({ vm: entry.shortId, name: entry.name });

@@ -20,7 +20,7 @@ import { HostWatch } from "./host-watch.js";
 import { ImageVerbs } from "./image-verbs.js";
 import { KernelAssets } from "./kernel-assets.js";
 import { KernelVerbs } from "./kernel-verbs.js";
-import { armLifetime } from "./lifetime.js";
+import { armLifetime } from "./lifetime-timer.js";
 import type { OutputPlace } from "./log-position.js";
 import { OwnerMark } from "./owner-mark.js";
 import type { Ownership } from "./ownership.js";

@@ -3,11 +3,11 @@
 
 import { Code, KilnError } from "../base/errors.js";
 import { matchesReference } from "../base/path-match.js";
+import type { PortMapping } from "../base/ports.js";
 import { parseDuration } from "../base/units.js";
 import { familiarName } from "../image/index.js";
 import type { StoredImage } from "../image/types.js";
 import type { KilnEvent } from "./events.js";
-import type { VmEntry } from "./vm-entry.js";
 
 export type Filters = ReadonlyMap<string, readonly string[]>;
 
@@ -54,8 +54,24 @@ export function parseFilters(what: string, texts: readonly string[], known: read
 
 export const VM_FILTERS = ["id", "name", "label", "status", "ancestor", "publish", "expose"] as const;
 
+/** What filters ask of a VM. */
+export interface FilteredVm {
+  readonly id: string;
+  readonly name: string;
+  readonly state: string;
+  readonly record: {
+    readonly createdAt: string;
+    readonly config: {
+      readonly image: string;
+      readonly imageId: string;
+      readonly labels: Readonly<Record<string, string>>;
+    };
+  };
+  readonly status: { readonly ports: readonly PortMapping[] };
+}
+
 /** Whether a VM passes. */
-export function matchesVm(entry: VmEntry, filters: Filters): boolean {
+export function matchesVm(entry: FilteredVm, filters: Filters): boolean {
   const { config } = entry.record;
   return passes(filters, {
     id: (value) => entry.id.startsWith(value),
@@ -99,7 +115,7 @@ export function matchesEvent(event: KilnEvent, filters: Filters): boolean {
 export const PRUNE_FILTERS = ["label", "until"] as const;
 
 /** Whether an ended VM is old and labelled enough to be pruned. */
-export function matchesPrune(entry: VmEntry, filters: Filters, nowMs: number): boolean {
+export function matchesPrune(entry: Pick<FilteredVm, "record">, filters: Filters, nowMs: number): boolean {
   return passes(filters, {
     label: (value) => hasLabel(entry.record.config.labels, value),
     until: (value) => Date.parse(entry.record.createdAt) < nowMs - parseDuration(value, "until"),

@@ -1,12 +1,14 @@
 // For which platforms an image may be built: the host's architecture, at the level that the VMM gives its guests.
 
 import { Code, KilnError } from "../base/errors.js";
+import type { Logger } from "../base/log.js";
 import type { Abortable } from "../base/progress.js";
 import { formatPlatform, parsePlatform, rankPlatform } from "../image/index.js";
 import type { Platform } from "../image/types.js";
 import type { VmmProbe } from "../vmm/types.js";
-import type { EngineContext } from "./context.js";
-import type { HostFacts } from "./host.js";
+import type { Host, HostFacts } from "./host.js";
+import type { Rooms } from "./rooms.js";
+import type { EngineSettings } from "./settings.js";
 
 /** The best that a VMM's guests run: "linux/amd64/v3". */
 export function guestPlatform(host: HostFacts, probe: Pick<VmmProbe, "cpuLevel">): Platform {
@@ -15,12 +17,20 @@ export function guestPlatform(host: HostFacts, probe: Pick<VmmProbe, "cpuLevel">
   return { ...platform, variant: `v${probe.cpuLevel}` };
 }
 
+/** What tells which platforms run here. */
+export interface PlatformDeps {
+  readonly host: Pick<Host, "facts">;
+  readonly rooms: Pick<Rooms, "vmms">;
+  readonly settings: Pick<EngineSettings, "vmm">;
+  readonly log: Logger;
+}
+
 /** What a pull takes where nobody says: what the preferred VMM runs, the plain architecture where none works yet. */
-export async function defaultPlatform(ctx: EngineContext, options: Abortable): Promise<Platform> {
-  const { host, rooms, settings } = ctx;
+export async function defaultPlatform(deps: PlatformDeps, options: Abortable): Promise<Platform> {
+  const { host, rooms, settings, log } = deps;
   const choice = await rooms.vmms.choose(settings.vmm, options).catch((error: unknown) => {
     options.signal?.throwIfAborted();
-    ctx.log.debug("no VMM says which platforms it runs", { why: String(error) });
+    log.debug("no VMM says which platforms it runs", { why: String(error) });
     return undefined;
   });
   return guestPlatform(host.facts, choice?.probe ?? {});

@@ -3,39 +3,55 @@
 
 import { Code, KilnError } from "../base/errors.js";
 import type { ImportOptions, PulledImage, PullOptions, StoredImage } from "../image/types.js";
-import type { EngineContext } from "./context.js";
+import { type Bases, basesInUse } from "./bases.js";
+import type { EventLog } from "./events.js";
 import { IMAGE_FILTERS, matchesImage, parseFilters } from "./filters.js";
-import { defaultPlatform } from "./guest-platform.js";
-import { requireDisk } from "./host.js";
+import { defaultPlatform, type PlatformDeps } from "./guest-platform.js";
+import type { Holds } from "./holds.js";
+import { type Host, requireDisk } from "./host.js";
+import type { Rooms } from "./rooms.js";
+import type { EngineSettings } from "./settings.js";
 import { explainUnusable } from "./unusable-image.js";
-import { basesInUse } from "./usage.js";
+import type { VmRegistry } from "./vm-registry.js";
+
+export interface ImageVerbsDeps extends PlatformDeps {
+  readonly dataRoot: string;
+  readonly rooms: Pick<Rooms, "images" | "registryOf" | "vmms">;
+  readonly settings: Pick<EngineSettings, "vmm" | "diskReserveBytes">;
+  readonly host: Host;
+  readonly events: Pick<EventLog, "emit">;
+  readonly vms: Pick<VmRegistry, "list">;
+  readonly bases: Pick<Bases, "list" | "collect">;
+  /** Images (by id) that a create needs. */
+  readonly imageHolds: Pick<Holds, "has">;
+}
 
 export class ImageVerbs {
-  readonly #ctx: EngineContext;
+  readonly #deps: ImageVerbsDeps;
 
-  constructor(ctx: EngineContext) {
-    this.#ctx = ctx;
+  constructor(deps: ImageVerbsDeps) {
+    this.#deps = deps;
   }
 
   /** @param filters "reference=nginx", "label=a=b", "dangling=true" */
   list(filters: readonly string[] = []): readonly StoredImage[] {
     const parsed = parseFilters("images", filters, IMAGE_FILTERS);
-    return this.#ctx.rooms.images.list().filter((image) => matchesImage(image, parsed));
+    return this.#deps.rooms.images.list().filter((image) => matchesImage(image, parsed));
   }
 
   /** A blob's text for `image inspect`. */
   readText(digest: string, limitBytes: number): Promise<string> {
-    return this.#ctx.rooms.images.readBlobText(digest, limitBytes);
+    return this.#deps.rooms.images.readBlobText(digest, limitBytes);
   }
 
   /** The registry that a reference names. @throws KilnError invalid_argument `bad-reference` */
   registryOf(reference: string): string {
-    return this.#ctx.rooms.registryOf(reference);
+    return this.#deps.rooms.registryOf(reference);
   }
 
   /** @throws KilnError not_found `image-not-found` */
   find(key: string): StoredImage {
-    const image = this.#ctx.rooms.images.find(key);
+    const image = this.#deps.rooms.images.find(key);
     if (image !== undefined) return image;
     throw new KilnError(Code.NotFound, `no such image: ${key}`, {
       reason: "image-not-found",
@@ -45,8 +61,8 @@ export class ImageVerbs {
 
   async pull(reference: string, options: PullOptions): Promise<PulledImage> {
     await this.#requireDisk(`pull ${reference}`);
-    const platform = options.platform ?? (await defaultPlatform(this.#ctx, options));
-    const image = await this.#ctx.rooms.images
+    const platform = options.platform ?? (await defaultPlatform(this.#deps, options));
+    const image = await this.#deps.rooms.images
       .pull(reference, { ...options, platform })
       .catch((error: unknown) => {
         throw explainUnusable(error);
@@ -57,7 +73,7 @@ export class ImageVerbs {
 
   async import(tar: AsyncIterable<Uint8Array>, options: ImportOptions): Promise<StoredImage> {
     await this.#requireDisk(`import ${options.name}`);
-    const image = await this.#ctx.rooms.images.importTar(tar, options).catch((error: unknown) => {
+    const image = await this.#deps.rooms.images.importTar(tar, options).catch((error: unknown) => {
       throw explainUnusable(error);
     });
     this.#emit("import", image.id, options.name);
@@ -66,11 +82,11 @@ export class ImageVerbs {
 
   /** @throws KilnError not_found `image-not-found`, before the first byte */
   save(keys: readonly string[], signal?: AbortSignal): AsyncGenerator<Uint8Array> {
-    return this.#ctx.rooms.images.save(keys, { signal });
+    return this.#deps.rooms.images.save(keys, { signal });
   }
 
   async tag(key: string, name: string): Promise<void> {
-    await this.#ctx.rooms.images.tag(key, name);
+    await this.#deps.rooms.images.tag(key, name);
     this.#emit("tag", this.find(key).id, name);
   }
 
@@ -85,7 +101,7 @@ export class ImageVerbs {
     const last = image.names.length <= 1 || image.id === key || image.id.startsWith(`sha256:${key}`);
     if (last && !force) this.#requireUnused(image, key);
     this.#requireNotHeld(image);
-    const removed = await this.#ctx.rooms.images.remove(key);
+    const removed = await this.#deps.rooms.images.remove(key);
     for (const name of removed.untagged) this.#emit("untag", image.id, name);
     if (removed.deleted.length > 0) {
       this.#emit("delete", image.id, key);
@@ -98,13 +114,13 @@ export class ImageVerbs {
    * Removes images that no VM was made from: those without a name, or with `all` every one.
    */
   async prune(all: boolean): Promise<{ deleted: string[]; bytes: number }> {
-    const { images } = this.#ctx.rooms;
+    const { images } = this.#deps.rooms;
     const before = await this.#storedBytes();
-    const used = new Set(this.#ctx.vms.list().map((entry) => entry.record.config.imageId));
+    const used = new Set(this.#deps.vms.list().map((entry) => entry.record.config.imageId));
     const deleted: string[] = [];
     for (const image of this.list()) {
       const wanted = all || image.names.length === 0;
-      if (!wanted || used.has(image.id) || this.#ctx.imageHolds.has(image.id)) continue;
+      if (!wanted || used.has(image.id) || this.#deps.imageHolds.has(image.id)) continue;
       await images.remove(image.id);
       this.#emit("delete", image.id, image.names[0] ?? "");
       deleted.push(image.id);
@@ -114,20 +130,20 @@ export class ImageVerbs {
   }
 
   async #storedBytes(): Promise<number> {
-    const { bytes, ingestBytes } = await this.#ctx.rooms.images.usage();
+    const { bytes, ingestBytes } = await this.#deps.rooms.images.usage();
     return bytes + ingestBytes;
   }
 
   /** Removes bases that neither a VM nor an image that is here needs. */
   async collectBases(): Promise<{ keys: string[]; bytes: number }> {
     const images = new Set(this.list().map(({ id }) => id));
-    const used = basesInUse(this.#ctx);
-    for (const base of this.#ctx.bases.list()) if (images.has(base.imageId)) used.add(base.key);
-    return this.#ctx.bases.collect(used);
+    const used = basesInUse(this.#deps.vms.list());
+    for (const base of this.#deps.bases.list()) if (images.has(base.imageId)) used.add(base.key);
+    return this.#deps.bases.collect(used);
   }
 
   #requireUnused(image: StoredImage, key: string): void {
-    const users = this.#ctx.vms.list().filter((entry) => entry.record.config.imageId === image.id);
+    const users = this.#deps.vms.list().filter((entry) => entry.record.config.imageId === image.id);
     if (users.length === 0) return;
     const names = users.slice(0, 5).map((entry) => entry.name);
     throw new KilnError(Code.FailedPrecondition, `image ${key} is used by VM ${names.join(", ")}`, {
@@ -137,7 +153,7 @@ export class ImageVerbs {
   }
 
   #requireNotHeld(image: StoredImage): void {
-    if (!this.#ctx.imageHolds.has(image.id)) return;
+    if (!this.#deps.imageHolds.has(image.id)) return;
     throw new KilnError(
       Code.FailedPrecondition,
       `image ${image.names[0] ?? image.id} is in use: a VM is being made from it`,
@@ -148,11 +164,11 @@ export class ImageVerbs {
   }
 
   #requireDisk(what: string): Promise<void> {
-    const { host, dataRoot, settings } = this.#ctx;
+    const { host, dataRoot, settings } = this.#deps;
     return requireDisk(host, what, dataRoot, 0, settings.diskReserveBytes);
   }
 
   #emit(action: string, id: string, name: string): void {
-    this.#ctx.events.emit({ type: "image", action, id, attributes: { name } });
+    this.#deps.events.emit({ type: "image", action, id, attributes: { name } });
   }
 }

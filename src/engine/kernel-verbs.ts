@@ -9,11 +9,16 @@ import { parsePlatform } from "../image/index.js";
 import type { StoredImage } from "../image/types.js";
 import type { BuiltKernel, KernelArchitecture } from "../kernel/index.js";
 import type { KernelImportOptions, StoredKernel } from "../kernel/types.js";
-import type { EngineContext } from "./context.js";
-import { requireDisk } from "./host.js";
+import type { EventLog } from "./events.js";
+import type { Holds } from "./holds.js";
+import { type Host, requireDisk } from "./host.js";
+import type { KernelAssets } from "./kernel-assets.js";
 import { kernelLayer, ownKernelOf, planKernelImage } from "./kernel-image.js";
+import type { Rooms } from "./rooms.js";
+import type { EngineSettings } from "./settings.js";
 import { SharedWork, type WorkOptions } from "./shared-work.js";
 import { SpoolSink } from "./spool-sink.js";
+import type { VmRegistry } from "./vm-registry.js";
 
 export interface ImportKernelSpec {
   /** A file, "debian", or an image reference. */
@@ -49,26 +54,38 @@ export interface ListedBuild {
   readonly cached: boolean;
 }
 
+export interface KernelVerbsDeps {
+  readonly dataRoot: string;
+  readonly rooms: Pick<Rooms, "kernels" | "kernelBuilder" | "images" | "mergeLayers">;
+  readonly settings: Pick<EngineSettings, "diskReserveBytes" | "buildLimits">;
+  readonly host: Host;
+  readonly events: Pick<EventLog, "emit">;
+  readonly vms: Pick<VmRegistry, "list">;
+  readonly kernels: Pick<KernelAssets, "collect">;
+  /** Images (by id) that an import needs. */
+  readonly imageHolds: Pick<Holds, "hold">;
+}
+
 export class KernelVerbs {
-  readonly #ctx: EngineContext;
+  readonly #deps: KernelVerbsDeps;
   readonly #builds = new SharedWork<BuiltKernel>();
 
-  constructor(ctx: EngineContext) {
-    this.#ctx = ctx;
+  constructor(deps: KernelVerbsDeps) {
+    this.#deps = deps;
   }
 
   list(): ListedKernel[] {
-    const { kernels } = this.#ctx.rooms;
+    const { kernels } = this.#deps.rooms;
     const chosen = kernels.default();
     return kernels.list().map((kernel) => this.#listed(kernel, chosen));
   }
 
   describe(kernel: StoredKernel): ListedKernel {
-    return this.#listed(kernel, this.#ctx.rooms.kernels.default());
+    return this.#listed(kernel, this.#deps.rooms.kernels.default());
   }
 
   async import(spec: ImportKernelSpec, options: WorkOptions): Promise<ListedKernel> {
-    const { host, dataRoot, settings, rooms } = this.#ctx;
+    const { host, dataRoot, settings, rooms } = this.#deps;
     await requireDisk(host, `import kernel ${spec.source}`, dataRoot, 0, settings.diskReserveBytes);
     const kernel = await this.#import(spec, options);
     if (spec.makeDefault) await rooms.kernels.setDefault(kernel.id);
@@ -82,7 +99,7 @@ export class KernelVerbs {
    * @throws KilnError what the builder says, `bad-architecture`
    */
   async build(spec: BuildKernelSpec, options: WorkOptions): Promise<ListedBuild> {
-    const { host, dataRoot, settings, rooms } = this.#ctx;
+    const { host, dataRoot, settings, rooms } = this.#deps;
     const { version, cache, jobs } = spec;
     const architecture = parseArchitecture(spec.architecture);
     await requireDisk(host, "build a kernel", dataRoot, 0, settings.diskReserveBytes);
@@ -107,9 +124,9 @@ export class KernelVerbs {
    * @throws KilnError failed_precondition `kernel-in-use`
    */
   async remove(key: string, force: boolean): Promise<string> {
-    const { kernels } = this.#ctx.rooms;
+    const { kernels } = this.#deps.rooms;
     const kernel = kernels.find(key);
-    const users = this.#ctx.vms.list().filter((entry) => entry.record.kernelId === kernel.id);
+    const users = this.#deps.vms.list().filter((entry) => entry.record.kernelId === kernel.id);
     if (users.length > 0 && !force) {
       const names = users.slice(0, 5).map((entry) => entry.name);
       throw new KilnError(Code.FailedPrecondition, `kernel ${key} is booted by VM ${names.join(", ")}`, {
@@ -118,13 +135,13 @@ export class KernelVerbs {
       });
     }
     await kernels.remove(kernel.id);
-    await this.#ctx.kernels.collect();
+    await this.#deps.kernels.collect();
     this.#emit("delete", kernel);
     return kernel.id;
   }
 
   async #import(spec: ImportKernelSpec, options: WorkOptions): Promise<StoredKernel> {
-    const { kernels } = this.#ctx.rooms;
+    const { kernels } = this.#deps.rooms;
     const how = {
       ...(spec.name === undefined || spec.name === "" ? {} : { name: spec.name }),
       ...(spec.modulesDirectory === undefined || spec.modulesDirectory === ""
@@ -145,11 +162,11 @@ export class KernelVerbs {
     how: KernelImportOptions,
     options: WorkOptions,
   ): Promise<StoredKernel> {
-    const { rooms, dataRoot, host } = this.#ctx;
+    const { rooms, dataRoot, host } = this.#deps;
     const image =
       rooms.images.find(reference) ??
       (await rooms.images.pull(reference, { ...how, platform: parsePlatform(host.facts.platform) }));
-    const release = this.#ctx.imageHolds.hold(image.id);
+    const release = this.#deps.imageHolds.hold(image.id);
     await using undo = new UndoStack();
     undo.push("let go of the image", release);
     const temp = await mkdtemp(join(dataRoot, "kernel-image-"));
@@ -160,7 +177,7 @@ export class KernelVerbs {
     const { root } = await rooms.mergeLayers({
       layers,
       sink,
-      limits: this.#ctx.settings.buildLimits,
+      limits: this.#deps.settings.buildLimits,
       ...(options.signal === undefined ? {} : { signal: options.signal }),
       ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
     });
@@ -177,7 +194,7 @@ export class KernelVerbs {
   }
 
   #emit(action: string, { id, name, release }: StoredKernel): void {
-    this.#ctx.events.emit({ type: "kernel", action, id, attributes: { name, release } });
+    this.#deps.events.emit({ type: "kernel", action, id, attributes: { name, release } });
   }
 }
 

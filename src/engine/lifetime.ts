@@ -2,8 +2,6 @@
 // its end, so that neither a new kilnd nor a reboot of the guest changes it.
 
 import { Code, hasReason, KilnError } from "../base/errors.js";
-import { LONGEST_TIMER_MS } from "../base/runtime.js";
-import { type EngineContext, vmLogger } from "./context.js";
 import { LIFETIME_OVER } from "./vm-end.js";
 import type { VmEntry } from "./vm-entry.js";
 import { isLive } from "./vm-state.js";
@@ -27,25 +25,4 @@ export function abortReason(signal: AbortSignal): string {
 /** True where a lifetime has begun, so that a new one counts from now: it runs, or its policy is about to start it again. */
 export function hasBegun({ state, restartAt }: VmStatus): boolean {
   return isLive(state) || restartAt !== undefined;
-}
-
-/** Sets the timer of a VM that has begun to run, or was found running. `expire` is called once its time is over. */
-export function armLifetime(
-  ctx: EngineContext,
-  entry: VmEntry,
-  expire: (entry: VmEntry) => Promise<void>,
-): void {
-  clearTimeout(entry.lifetimeTimer);
-  if (entry.status.expiresAt === undefined || entry.removing) return;
-  const left = Date.parse(entry.status.expiresAt) - ctx.now();
-  const fire = () => {
-    if (entry.removing || !isOver(entry, ctx.now())) return armLifetime(ctx, entry, expire);
-    vmLogger(ctx, entry).info("the VM's lifetime is over");
-    expire(entry).catch((error: unknown) => {
-      vmLogger(ctx, entry).error("a VM can't be ended at the end of its lifetime", {
-        why: KilnError.from(error).message,
-      });
-    });
-  };
-  entry.lifetimeTimer = setTimeout(fire, Math.min(Math.max(0, left), LONGEST_TIMER_MS));
 }

@@ -5,19 +5,37 @@ import { readdir, rm, stat, writeFile } from "node:fs/promises";
 import { basename, isAbsolute, join } from "node:path";
 import { errnoOf, KilnError } from "../base/errors.js";
 import { makeDirectory } from "../base/files.js";
+import type { Logger } from "../base/log.js";
 import { vmRunDirectory } from "../base/paths.js";
 import { Pinned } from "../base/pinned.js";
-import type { EngineContext } from "./context.js";
-import type { VmEntry } from "./vm-entry.js";
+import type { ProcessId } from "../base/processes.js";
+import type { OwnerMark } from "./owner-mark.js";
+import type { Ownership } from "./ownership.js";
 import { type FoundVmm, isInUse, killVmms } from "./vmm-processes.js";
+
+export interface RunRoot {
+  readonly runRoot: string;
+  readonly mark: OwnerMark;
+  readonly ownership: Ownership;
+  readonly log: Logger;
+}
+
+/** What is on record of a VM's VMM. */
+export interface VmOnRecord {
+  readonly id: string;
+  readonly status: {
+    readonly launch?: { readonly runDirectory: string };
+    readonly vmm?: { readonly process: ProcessId };
+  };
+}
 
 /**
  * Where the sockets of a VM that runs are. Its name always follows from the VM's id; the place on record counts where
  * it bears that name and is there, because the run root may have been moved, or be reached by another path, since.
  */
 export async function runDirectoryOf(
-  { runRoot }: Pick<EngineContext, "runRoot">,
-  { id, status }: Pick<VmEntry, "id" | "status">,
+  { runRoot }: Pick<RunRoot, "runRoot">,
+  { id, status }: VmOnRecord,
 ): Promise<string> {
   const derived = vmRunDirectory(runRoot, id);
   const recorded = status.launch?.runDirectory ?? "";
@@ -31,8 +49,8 @@ export async function runDirectoryOf(
  * one: it was spawned for a boot, or a second try of one, that its kilnd did not live to see.
  */
 export async function removeOrphans(
-  ctx: EngineContext,
-  living: readonly VmEntry[],
+  ctx: RunRoot,
+  living: readonly VmOnRecord[],
   found: readonly FoundVmm[],
 ): Promise<void> {
   // By name, which is made from the id: paths have aliases, and what a status says of one may be damaged.
@@ -56,10 +74,7 @@ const MARK_FILE = "owner";
 const MOST_MARK = 128;
 
 /** Says whose the directory is. One that is marked keeps its mark. */
-export async function markRunDirectory(
-  { mark }: Pick<EngineContext, "mark">,
-  directory: string,
-): Promise<void> {
+export async function markRunDirectory({ mark }: Pick<RunRoot, "mark">, directory: string): Promise<void> {
   try {
     await writeFile(join(directory, MARK_FILE), mark.token(directory), { flag: "wx", mode: 0o600 });
   } catch (error) {
@@ -69,7 +84,7 @@ export async function markRunDirectory(
 
 /** "unmarked": of an earlier release. Another kilnd's are not ours to judge, whether they are in use or not. */
 export async function markOf(
-  { mark }: Pick<EngineContext, "mark">,
+  { mark }: Pick<RunRoot, "mark">,
   directory: string,
 ): Promise<"ours" | "another's" | "unmarked"> {
   const token = await readMark(join(directory, MARK_FILE)).catch(() => "");
@@ -84,7 +99,7 @@ async function readMark(path: string): Promise<string> {
   return buffer.toString("latin1", 0, bytesRead);
 }
 
-async function mayGo(ctx: EngineContext, directory: string): Promise<boolean> {
+async function mayGo(ctx: RunRoot, directory: string): Promise<boolean> {
   const owner = await markOf(ctx, directory);
   const keeps = owner === "another's" || (owner === "unmarked" && (await isInUse(directory)));
   if (keeps) ctx.log.info("a run directory is another kilnd's; it stays", { directory });
@@ -92,7 +107,7 @@ async function mayGo(ctx: EngineContext, directory: string): Promise<boolean> {
 }
 
 /** Whatever directory it seems to be of: it is the VMM of a VM that lives. */
-function isOnRecord({ process: { pid, startTime } }: FoundVmm, living: readonly VmEntry[]): boolean {
+function isOnRecord({ process: { pid, startTime } }: FoundVmm, living: readonly VmOnRecord[]): boolean {
   return living.some(
     ({ status: { vmm } }) => vmm?.process.pid === pid && vmm.process.startTime === startTime,
   );

@@ -4,6 +4,7 @@ import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { directoryBytes } from "../base/files.js";
 import { vmRunDirectory } from "../base/paths.js";
+import { basesInUse } from "./bases.js";
 import type { EngineContext } from "./context.js";
 import { markOf } from "./run-directories.js";
 import { isLive } from "./vm-state.js";
@@ -65,13 +66,8 @@ async function imageRows(ctx: EngineContext): Promise<UsageRow[]> {
   ];
 }
 
-/** Keys of the bases that VMs stand on. */
-export function basesInUse(ctx: EngineContext): Set<string> {
-  return new Set(ctx.vms.list().map((entry) => entry.record.base));
-}
-
 async function baseRow(ctx: EngineContext): Promise<UsageRow> {
-  const used = basesInUse(ctx);
+  const used = basesInUse(ctx.vms.list());
   const sizes = await ctx.bases.usage();
   const idle = [...sizes].filter(([key]) => !used.has(key));
   return {

@@ -2,18 +2,26 @@
 // record keeps them for the next start.
 
 import { Code, KilnError } from "../base/errors.js";
-import { type EngineContext, emitVmEvent } from "./context.js";
+import type { KeyedLock } from "../base/lock.js";
+import type { EventLog } from "./events.js";
 import { describePort, matchesPort, portNotPublished } from "./ports.js";
 import type { PortBinding } from "./vm-config.js";
 import type { VmEntry } from "./vm-entry.js";
+import { emitVmEvent } from "./vm-events.js";
 import { isLive } from "./vm-state.js";
 import { checkPort, checkPortCount } from "./vm-validate.js";
 
-export class PortVerbs {
-  readonly #ctx: EngineContext;
+export interface PortVerbsDeps {
+  /** One verb at a time for each VM. */
+  readonly lock: KeyedLock;
+  readonly events: Pick<EventLog, "emit">;
+}
 
-  constructor(ctx: EngineContext) {
-    this.#ctx = ctx;
+export class PortVerbs {
+  readonly #deps: PortVerbsDeps;
+
+  constructor(deps: PortVerbsDeps) {
+    this.#deps = deps;
   }
 
   /**
@@ -23,7 +31,7 @@ export class PortVerbs {
   add(entry: VmEntry, wanted: PortBinding): Promise<PortBinding> {
     checkPort(wanted);
     const port = { ...wanted, hostIp: wanted.hostIp === "" ? "0.0.0.0" : wanted.hostIp };
-    return this.#ctx.lock.run(entry.id, async () => {
+    return this.#deps.lock.run(entry.id, async () => {
       const kept = entry.record.program.ports;
       if (
         port.hostPort !== 0 &&
@@ -34,14 +42,14 @@ export class PortVerbs {
       checkPortCount(kept.length + 1, `publish port ${describePort(port)} of VM ${entry.name}`);
       const bound = (await entry.live?.ports.add(port)) ?? port;
       await this.#keep(entry, [...kept, bound]);
-      emitVmEvent(this.#ctx, entry, "port-add", { port: describePort(bound) });
+      emitVmEvent(this.#deps, entry, "port-add", { port: describePort(bound) });
       return bound;
     });
   }
 
   /** @throws KilnError not_found `port-not-published` */
   remove(entry: VmEntry, wanted: PortBinding): Promise<void> {
-    return this.#ctx.lock.run(entry.id, async () => {
+    return this.#deps.lock.run(entry.id, async () => {
       const kept = entry.record.program.ports;
       const removed = await entry.live?.ports.remove(wanted);
       const target = removed ?? wanted;
@@ -52,7 +60,7 @@ export class PortVerbs {
         entry,
         kept.filter((_, at) => at !== index),
       );
-      emitVmEvent(this.#ctx, entry, "port-remove", { port: describePort(target) });
+      emitVmEvent(this.#deps, entry, "port-remove", { port: describePort(target) });
     });
   }
 

@@ -3,9 +3,10 @@
 import { rm } from "node:fs/promises";
 import { KilnError } from "../base/errors.js";
 import { vmRunDirectory } from "../base/paths.js";
-import { type EngineContext, emitVmEvent, vmLogger } from "./context.js";
+import { type EngineContext, vmLogger } from "./context.js";
 import { missedFollowers } from "./followers.js";
 import type { VmEntry } from "./vm-entry.js";
+import { emitVmEvent } from "./vm-events.js";
 
 /** How long a client that still reads the output of a `--rm` VM may take to finish. */
 const READERS_GRACE_MS = 10_000;
