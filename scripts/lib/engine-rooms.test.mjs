@@ -10,6 +10,7 @@ describe("the arrows between the engine's rooms", () => {
     assert.deepEqual(check("src/engine/run/stages/spawn.ts", "../context.js"), []);
     assert.deepEqual(check("src/engine/run/run.ts", "../objects/entry.js"), []);
     assert.deepEqual(check("src/engine/run/run.ts", "../../vmm/index.js"), []);
+    assert.deepEqual(check("src/engine/vm/entry.ts", "../output/vm-log.js"), []);
   });
 
   it("let what joins the rooms import all of them", () => {
@@ -20,6 +21,7 @@ describe("the arrows between the engine's rooms", () => {
   for (const [file, specifier] of [
     ["src/engine/objects/store.ts", "../run/run.js"],
     ["src/engine/common/notifier.ts", "../host/host.js"],
+    ["src/engine/output/vm-log.ts", "../vm/entry.js"],
     ["src/engine/images/image-verbs.ts", "../kernels/kernel-assets.js"],
     ["src/engine/kernels/kernel-verbs.ts", "../images/image-verbs.js"],
     ["src/engine/run/stages/spawn.ts", "../../workload/exec.js"],
