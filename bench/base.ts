@@ -3,7 +3,7 @@
 
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createBaseBuilder } from "../src/engine/base-builder.js";
+import { createBaseBuilder } from "../src/engine/disks/base-builder.js";
 import { debianLayoutDirectory } from "../test/fixtures/assets.js";
 import { inTurn, type Row, ratioRow, shell } from "./measure.js";
 

@@ -14,7 +14,7 @@ describe("the arrows between rooms", () => {
   });
 
   it("let the base builder enter where the layers have a door of their own", () => {
-    assert.deepEqual(check("src/engine/build-base-main.ts", "../image/layers/index.js"), []);
+    assert.deepEqual(check("src/engine/disks/build-base-main.ts", "../../image/layers/index.js"), []);
     assert.match(check("src/disk/cow.ts", "../image/layers/index.js")[0] ?? "", /must not import/);
   });
 

@@ -11,9 +11,9 @@ import {
   type World,
 } from "../../test/fixtures/fake-rooms.js";
 import type { Engine } from "./engine.js";
-import { planStep } from "./guest-clock.js";
-import type { ExecSpec, ProcessInput } from "./process-io.js";
-import type { VmEntry } from "./vm-entry.js";
+import { planStep } from "./run/guest-clock.js";
+import type { VmEntry } from "./vm/entry.js";
+import type { ExecSpec, ProcessInput } from "./workload/process-io.js";
 
 const EXEC: ExecSpec = {
   args: ["id"],

@@ -25,8 +25,8 @@ import { Code, KilnError } from "../base/errors.js";
 import { silentLogger } from "../base/log.js";
 import { vmRunDirectory } from "../base/paths.js";
 import type { Engine } from "./engine.js";
-import { OwnerMark } from "./owner-mark.js";
-import type { VmEntry } from "./vm-entry.js";
+import { OwnerMark } from "./host/owner-mark.js";
+import type { VmEntry } from "./vm/entry.js";
 
 let world: World;
 let engine: Engine;

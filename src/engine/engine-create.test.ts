@@ -16,7 +16,7 @@ import type { ProgressUpdate } from "../base/progress.js";
 import { formatPlatform, parsePlatform } from "../image/index.js";
 import type { Platform } from "../image/types.js";
 import type { Engine } from "./engine.js";
-import type { VmConfig } from "./vm-config.js";
+import type { VmConfig } from "./vm/vm-config.js";
 
 let world: World;
 let engine: Engine;

@@ -13,9 +13,9 @@ import {
 import { hasReason } from "../base/errors.js";
 import { deferred } from "../base/runtime.js";
 import type { Engine } from "./engine.js";
-import type { AttachOutput, ExecOutput, ExecSpec, ProcessInput } from "./process-io.js";
-import type { VmConfig } from "./vm-config.js";
-import type { VmEntry } from "./vm-entry.js";
+import type { VmEntry } from "./vm/entry.js";
+import type { VmConfig } from "./vm/vm-config.js";
+import type { AttachOutput, ExecOutput, ExecSpec, ProcessInput } from "./workload/process-io.js";
 
 let world: World;
 let engine: Engine;

@@ -12,10 +12,10 @@ import {
 } from "../../test/fixtures/fake-rooms.js";
 import { hasReason, KilnError } from "../base/errors.js";
 import { deferred } from "../base/runtime.js";
+import { until } from "./common/notifier.js";
 import type { Engine } from "./engine.js";
-import { until } from "./notifier.js";
-import type { VmConfig } from "./vm-config.js";
-import type { VmEntry } from "./vm-entry.js";
+import type { VmEntry } from "./vm/entry.js";
+import type { VmConfig } from "./vm/vm-config.js";
 
 let world: World;
 let engine: Engine;

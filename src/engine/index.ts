@@ -4,35 +4,42 @@
 export { parsePlatform } from "../image/index.js";
 export type { RegistryCredentials, StoredImage } from "../image/types.js";
 export type { StoredKernel } from "../kernel/types.js";
+export type { KilnEvent } from "./common/events.js";
+export { PRUNE_FILTERS, parseFilters } from "./common/filters.js";
+// For the daemon, and for tests that bring their own rooms.
+export type { Rooms } from "./common/rooms.js";
+export { defaultSettings, type EngineSettings } from "./common/settings.js";
 // For programs that embed kiln and for the API.
 export { Engine, type EngineOptions } from "./engine.js";
-export type { KilnEvent } from "./events.js";
-export { PRUNE_FILTERS, parseFilters } from "./filters.js";
-export { type Host, readHost } from "./host.js";
-export type { ListedBuild, ListedKernel } from "./kernel-verbs.js";
-export type { LogStream } from "./log-format.js";
-export type { OutputPlace } from "./log-position.js";
+export { type Host, readHost } from "./host/host.js";
 export {
   closedParents,
   createUserPerVm,
   DEFAULT_USER_RANGE,
   OWN_USER,
   type Ownership,
-} from "./ownership.js";
-export type { CopyOrder } from "./pending-copies.js";
-export type { AttachOutput, AttachSpec, ExecAsk, ExecOutput, ExecSpec, ProcessInput } from "./process-io.js";
-// For the daemon, and for tests that bring their own rooms.
-export type { Rooms } from "./rooms.js";
-export { defaultSettings, type EngineSettings } from "./settings.js";
-export type { ListedVmm } from "./system-verbs.js";
-export type { DiskUsage } from "./usage.js";
-export { UserRegistry } from "./user-registry.js";
-export { defaultConfig, type PortBinding, type VmConfig } from "./vm-config.js";
-export type { PullPolicy } from "./vm-create.js";
-export type { VmEntry } from "./vm-entry.js";
-export type { DirectoryEntry, FileEvent } from "./vm-paths.js";
-export { isLive, type VmState } from "./vm-state.js";
-export type { VmUsage } from "./vm-stats.js";
-export type { Timings, VmStatus } from "./vm-status.js";
-export type { WaitCondition } from "./vm-verbs.js";
+} from "./host/ownership.js";
+export { UserRegistry } from "./host/user-registry.js";
+export type { ListedBuild, ListedKernel } from "./kernels/kernel-verbs.js";
+export type { LogStream } from "./output/log-format.js";
+export type { OutputPlace } from "./output/log-position.js";
+export type { CopyOrder } from "./run/pending-copies.js";
+export type { PullPolicy } from "./run/vm-create.js";
+export type { WaitCondition } from "./run/vm-verbs.js";
+export type { ListedVmm } from "./system/system-verbs.js";
+export type { DiskUsage } from "./system/usage.js";
+export type { VmEntry } from "./vm/entry.js";
+export { isLive, type VmState } from "./vm/state.js";
+export type { Timings, VmStatus } from "./vm/status.js";
+export { defaultConfig, type PortBinding, type VmConfig } from "./vm/vm-config.js";
 export { createRooms, type RoomOptions } from "./wire-rooms.js";
+export type {
+  AttachOutput,
+  AttachSpec,
+  ExecAsk,
+  ExecOutput,
+  ExecSpec,
+  ProcessInput,
+} from "./workload/process-io.js";
+export type { DirectoryEntry, FileEvent } from "./workload/vm-paths.js";
+export type { VmUsage } from "./workload/vm-stats.js";

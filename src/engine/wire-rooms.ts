@@ -9,9 +9,9 @@ import { createKernelBuilder, createKernelCatalogue } from "../kernel/index.js";
 import type { KernelCatalogue } from "../kernel/types.js";
 import { planUserNetwork, publishPort, readHostDns } from "../net/index.js";
 import { createVmms, type ProbeKernel } from "../vmm/index.js";
-import { createBaseBuilder } from "./base-builder.js";
-import type { BuildLimits } from "./base-protocol.js";
-import type { AgentRoom, NetworkRoom, Rooms } from "./rooms.js";
+import type { BuildLimits } from "./common/base-protocol.js";
+import type { AgentRoom, NetworkRoom, Rooms } from "./common/rooms.js";
+import { createBaseBuilder } from "./disks/base-builder.js";
 
 export interface RoomOptions {
   readonly dataRoot: string;

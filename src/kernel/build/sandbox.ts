@@ -23,7 +23,7 @@ export interface BuildUser {
   readonly gid: number;
 }
 
-/** Nobody else's: beside the range that VMMs run as (engine/ownership.ts), given out by neither Debian nor systemd. */
+/** Nobody else's: beside the range that VMMs run as (engine/host/ownership.ts), given out by neither Debian nor systemd. */
 export const BUILD_USER: BuildUser = { uid: 1_899_999_998, gid: 1_899_999_998 };
 
 /** The user of builds, where kilnd is root. @param uid kilnd's own */

@@ -60,7 +60,7 @@ function guestArguments(resolver: string | undefined): string[] {
   ];
 }
 
-/** VMs' users are 65,536 from 1,900,000,000 on (engine/ownership.ts): the users of their helpers are as many after them. */
+/** VMs' users are 65,536 from 1,900,000,000 on (engine/host/ownership.ts): the users of their helpers are as many after them. */
 const HELPER_OFFSET = 65_536;
 /** Of all VMs that have no user of their own (--vm-users=root). */
 const SHARED_HELPER = 1_899_999_998;

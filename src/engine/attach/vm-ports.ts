@@ -1,0 +1,83 @@
+// Ports added to and removed from a VM that exists. They stay over restarts: a running VM gets them at once, and its
+// record keeps them for the next start.
+
+import { Code, KilnError } from "../../base/errors.js";
+import type { KeyedLock } from "../../base/lock.js";
+import type { EventLog } from "../common/events.js";
+import type { VmEntry } from "../vm/entry.js";
+import { isLive } from "../vm/state.js";
+import { checkPort, checkPortCount } from "../vm/validate.js";
+import type { PortBinding } from "../vm/vm-config.js";
+import { emitVmEvent } from "../vm/vm-events.js";
+import { describePort, matchesPort, portNotPublished } from "./ports.js";
+
+export interface PortVerbsDeps {
+  /** One verb at a time for each VM. */
+  readonly lock: KeyedLock;
+  readonly events: Pick<EventLog, "emit">;
+}
+
+export class PortVerbs {
+  readonly #deps: PortVerbsDeps;
+
+  constructor(deps: PortVerbsDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * @returns the binding, on a running VM with the host port that was chosen
+   * @throws KilnError already_exists `port-in-use`, `port-published`
+   */
+  add(entry: VmEntry, wanted: PortBinding): Promise<PortBinding> {
+    checkPort(wanted);
+    const port = { ...wanted, hostIp: wanted.hostIp === "" ? "0.0.0.0" : wanted.hostIp };
+    return this.#deps.lock.run(entry.id, async () => {
+      const kept = entry.record.program.ports;
+      if (
+        port.hostPort !== 0 &&
+        port.hostPortEnd === undefined &&
+        kept.some((other) => sameHostSide(other, port))
+      )
+        throw alreadyPublished(port);
+      checkPortCount(kept.length + 1, `publish port ${describePort(port)} of VM ${entry.name}`);
+      const bound = (await entry.live?.ports.add(port)) ?? port;
+      await this.#keep(entry, [...kept, bound]);
+      emitVmEvent(this.#deps, entry, "port-add", { port: describePort(bound) });
+      return bound;
+    });
+  }
+
+  /** @throws KilnError not_found `port-not-published` */
+  remove(entry: VmEntry, wanted: PortBinding): Promise<void> {
+    return this.#deps.lock.run(entry.id, async () => {
+      const kept = entry.record.program.ports;
+      const removed = await entry.live?.ports.remove(wanted);
+      const target = removed ?? wanted;
+      // A port asked for as "any free one" is kept as 0 and bound as another.
+      const index = kept.findIndex((port) => matchesPort(port, target) || matchesPort(target, port));
+      if (index < 0 && removed === undefined) throw portNotPublished(wanted);
+      await this.#keep(
+        entry,
+        kept.filter((_, at) => at !== index),
+      );
+      emitVmEvent(this.#deps, entry, "port-remove", { port: describePort(target) });
+    });
+  }
+
+  async #keep(entry: VmEntry, ports: PortBinding[]): Promise<void> {
+    const { record } = entry;
+    await entry.setRecord({ ...record, program: { ...record.program, ports } });
+    if (isLive(entry.state) && entry.live !== undefined)
+      await entry.note({ ports: entry.live.ports.bindings });
+  }
+}
+
+function sameHostSide(a: PortBinding, b: PortBinding): boolean {
+  return a.hostPort === b.hostPort && a.hostIp === b.hostIp && a.protocol === b.protocol;
+}
+
+function alreadyPublished(port: PortBinding): KilnError {
+  return new KilnError(Code.AlreadyExists, `port ${describePort(port)} is published already`, {
+    reason: "port-published",
+  });
+}

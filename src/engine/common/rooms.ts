@@ -1,0 +1,113 @@
+// What the engine asks of the rooms below it, gathered in one object, so that the engine can be tested without
+// processes, disks and registries. The daemon wires the real ones.
+
+import type { LogSink } from "../../agent/index.js";
+import type { AgentSession, DialChannel, OpenSessionOptions } from "../../agent/types.js";
+import type { PortMapping } from "../../base/ports.js";
+import type { ProcessId } from "../../base/processes.js";
+import type { Abortable, OnProgress } from "../../base/progress.js";
+import type { MergeOptions, MergeResult } from "../../image/index.js";
+import type { ImageStore } from "../../image/types.js";
+import type { KernelBuilder } from "../../kernel/index.js";
+import type { KernelCatalogue } from "../../kernel/types.js";
+import type { Confinement } from "../../vmm/index.js";
+import type { NetworkCardSpec, VmmDriver, VmmHandle, VmmKind, VmmProbe, VmmRecord } from "../../vmm/types.js";
+import type { BuildRequest, BuildResult } from "./base-protocol.js";
+
+/** The VMMs of this host and which one to take. */
+export interface VmmRoom {
+  /**
+   * @param name "" or undefined for the best that works
+   * @throws KilnError invalid_argument `unknown-vmm`, failed_precondition `no-vmm`, `vmm-unusable`
+   */
+  choose(name?: string, options?: Abortable): Promise<{ driver: VmmDriver; probe: VmmProbe; why: string }>;
+  driver(kind: VmmKind): VmmDriver;
+  /** The record of a VMM whose record is lost; undefined where the process is none. */
+  recall(process: ProcessId, runDirectory: string): Promise<VmmRecord | undefined>;
+  /** Watches a VMM that its driver can't take over; undefined where it has ended. */
+  hold(record: VmmRecord, consoleLog: string, why: string): Promise<VmmHandle | undefined>;
+  /** How VMMs are confined on this host, for `kiln info`. */
+  confinement(): Promise<Confinement>;
+  /** All verdicts, for `kiln info`. */
+  probes(options?: Abortable): Promise<readonly VmmProbe[]>;
+}
+
+export interface AgentRoom {
+  openSession(dial: DialChannel, options: OpenSessionOptions): Promise<AgentSession>;
+  /**
+   * Carries the main program's output from the agent to `sink`, acknowledging only what the sink has taken. Resolves
+   * after the last byte of a program that has ended; rejects where the session breaks or the agent lies.
+   */
+  pumpLogs(session: AgentSession, from: bigint, sink: LogSink, options: Abortable): Promise<void>;
+}
+
+/** The guest's side of a `user` network. */
+export interface UserNetworkPlan {
+  readonly card: NetworkCardSpec;
+  readonly addresses: readonly string[];
+  readonly gateway4: string;
+  readonly gateway6: string;
+  readonly mtu: number;
+  readonly dns: {
+    readonly servers: readonly string[];
+    readonly search: readonly string[];
+    readonly options: readonly string[];
+  };
+}
+
+/** Reaches one guest, through whatever session its agent has at that moment. */
+export interface GuestDialer {
+  session(options: Abortable): Promise<AgentSession>;
+}
+
+export interface PublishedPort {
+  /** With the host port that was really bound. */
+  readonly binding: PortMapping;
+  close(): Promise<void>;
+}
+
+export interface NetworkRoom {
+  planUser(vmId: string, dns: readonly string[]): Promise<UserNetworkPlan>;
+  /** @throws KilnError already_exists `port-in-use`, permission_denied `privileged-port` */
+  publish(binding: PortMapping, guest: GuestDialer): Promise<PublishedPort>;
+}
+
+/** The base a cow belongs to. */
+export interface CowBase {
+  readonly baseDigest: string;
+  readonly baseSizeBytes: number;
+}
+
+export interface DiskRoom {
+  /** A sparse copy-on-write file, and the record of its base beside it. */
+  createCow(path: string, base: CowBase): Promise<unknown>;
+  /** @throws KilnError failed_precondition `base-mismatch`, `cow-missing`, `cow-damaged` */
+  checkCow(path: string, base: CowBase): Promise<unknown>;
+  /** A read-only ext4 file of a directory's content: kernel modules. Replaces `output` in one step. */
+  buildFromDirectory(
+    directory: string,
+    output: string,
+    options: Abortable & { readonly identity: string },
+  ): Promise<unknown>;
+}
+
+export type BuildOptions = Abortable & { readonly onProgress?: OnProgress };
+
+/** Makes the ext4 file of one image. */
+export type BaseBuilder = (request: BuildRequest, options: BuildOptions) => Promise<BuildResult>;
+
+export interface Rooms {
+  readonly images: ImageStore;
+  /** The registry host that a reference names. */
+  readonly registryOf: (reference: string) => string;
+  readonly kernels: KernelCatalogue;
+  readonly kernelBuilder: KernelBuilder;
+  readonly vmms: VmmRoom;
+  readonly agent: AgentRoom;
+  readonly network: NetworkRoom;
+  readonly disks: DiskRoom;
+  readonly buildBase: BaseBuilder;
+  readonly mergeLayers: (options: MergeOptions) => Promise<MergeResult>;
+  /** The agent's binary, packed into every initramfs. */
+  readonly agentPath: string;
+}

@@ -1,0 +1,318 @@
+// Bases: the read-only ext4 files that VMs share, one for each set of layers and disk size. Content-addressed: the
+// key names layers, size and writer, so the same image never needs two, and a lost one can be made again.
+
+import { createHash } from "node:crypto";
+import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import * as v from "valibot";
+import { Code, KilnError } from "../../base/errors.js";
+import { allocatedBytes, exists, makeDirectory, syncDirectory } from "../../base/files.js";
+import { readKept, writeKept } from "../../base/kept-file.js";
+import { KeyedLock } from "../../base/lock.js";
+import { UndoStack } from "../../base/undo.js";
+import { openObject, parseVersioned, type RecordKind } from "../../base/versioned.js";
+import type { StoredImage } from "../../image/types.js";
+import type { BuildLimits, BuildRequest } from "../common/base-protocol.js";
+import type { BaseBuilder, CowBase } from "../common/rooms.js";
+import { SharedWork, type WorkOptions } from "../common/shared-work.js";
+import { type Host, requireDisk } from "../host/host.js";
+import type { Ownership } from "../host/ownership.js";
+import { Holds } from "../objects/holds.js";
+import { explainUnusable } from "./unusable-image.js";
+
+/** Part of every key: a new writer makes new bases beside the old, which their VMs keep. */
+export const WRITER_VERSION = 1;
+
+const Count = v.optional(v.number(), 0);
+const BaseSchema = openObject({
+  version: v.number(),
+  key: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+  diskBytes: Count,
+  /** Of the image file, sparse. */
+  sizeBytes: v.number(),
+  inodes: Count,
+  dataBytes: Count,
+  /** /sbin/init leads to an executable: `--init auto` boots an image without a command as a system. */
+  hasInit: v.optional(v.boolean(), false),
+  imageId: v.optional(v.string(), ""),
+  createdAt: v.optional(v.string(), ""),
+});
+export type Base = v.InferOutput<typeof BaseSchema>;
+
+const BASE: RecordKind<Base> = { version: 1, schema: BaseSchema, migrations: {} };
+const RECORD = "base.json";
+const KEY = /^[0-9a-f]{64}$/;
+
+const BUILDING = ".building-";
+
+export interface BasesOptions {
+  readonly dataRoot: string;
+  readonly builder: BaseBuilder;
+  readonly host: Host;
+  readonly ownership: Ownership;
+  readonly limits: BuildLimits;
+  /** Bytes of disk that stay free. */
+  readonly reserveBytes: number;
+  readonly blobPath: (digest: string) => string;
+}
+
+/** The key of the base that this image needs at this disk size. */
+export function baseKeyOf(image: StoredImage, diskBytes: number): string {
+  const layers = image.layers.map((layer) => layer.diffId);
+  return createHash("sha256")
+    .update(JSON.stringify({ writer: WRITER_VERSION, diskBytes, layers }))
+    .digest("hex");
+}
+
+export class Bases {
+  readonly #options: BasesOptions;
+  readonly #root: string;
+  readonly #bases = new Map<string, Base>();
+  /** Keys of bases whose record is lost: VMs use them, new VMs make them anew, because they must know more. */
+  readonly #guessed = new Set<string>();
+  readonly #building = new SharedWork<Base>();
+  readonly #lock = new KeyedLock();
+  readonly #holds = new Holds();
+
+  constructor(options: BasesOptions) {
+    this.#options = options;
+    this.#root = join(options.dataRoot, "bases");
+  }
+
+  /** Reads what is there; removes what a kill left half made. */
+  async open(): Promise<void> {
+    await makeDirectory(this.#root);
+    await this.#options.ownership.shut(this.#root);
+    for (const name of await readdir(this.#root)) {
+      const base = name.startsWith(BUILDING) ? undefined : await this.#load(name);
+      // A directory without a base in it is of no use to anybody: the image makes it anew.
+      if (base === undefined) await rm(join(this.#root, name), { recursive: true, force: true });
+      else await this.#keep(base);
+    }
+  }
+
+  /** Earlier releases let all VMMs in by a group. */
+  async #keep(base: Base): Promise<void> {
+    const { ownership } = this.#options;
+    await ownership.shut(join(this.#root, base.key));
+    await ownership.shareReadOnly(this.path(base.key));
+    this.#bases.set(base.key, base);
+  }
+
+  list(): readonly Base[] {
+    return [...this.#bases.values()];
+  }
+
+  /** The base, if its file is there and whole now: somebody may have removed it since kilnd's start. */
+  async find(key: string): Promise<Base | undefined> {
+    const base = this.#bases.get(key);
+    return base !== undefined && (await this.#isWhole(base)) ? base : undefined;
+  }
+
+  path(key: string): string {
+    return join(this.#root, key, "base.ext4");
+  }
+
+  /** Keeps a base from `collect` until released: between its build and the VM's record nothing else names it. */
+  hold(key: string): () => void {
+    return this.#holds.hold(key);
+  }
+
+  /**
+   * The image's base, built if it is missing. Concurrent callers share one build.
+   *
+   * @throws KilnError as the image room and the ext4 writer say; `host-disk-full` before anything is written
+   */
+  async ensure(image: StoredImage, diskBytes: number, options: WorkOptions): Promise<Base> {
+    const key = baseKeyOf(image, diskBytes);
+    const ready = await this.#findKnown(key);
+    if (ready !== undefined) return ready;
+    return this.#building.run(key, options, (signal, onProgress) =>
+      this.#lock.run(key, async () => {
+        const built = await this.#findKnown(key);
+        if (built !== undefined) return built;
+        onProgress({ id: "base", status: "building" });
+        const base = await this.#build(key, image, diskBytes, { signal, onProgress });
+        onProgress({ id: "base", status: "done" });
+        return base;
+      }),
+    );
+  }
+
+  /** Removes bases that nobody uses or holds. @returns their keys and the bytes that came back */
+  async collect(used: ReadonlySet<string>): Promise<{ keys: string[]; bytes: number }> {
+    const removed: string[] = [];
+    let bytes = 0;
+    for (const key of [...this.#bases.keys()]) {
+      await this.#lock.run(key, async () => {
+        if (used.has(key) || this.#holds.has(key)) return;
+        this.#bases.delete(key);
+        this.#guessed.delete(key);
+        bytes += await allocatedBytes(this.path(key));
+        await this.#makeWay(key);
+        removed.push(key);
+      });
+    }
+    return { keys: removed, bytes };
+  }
+
+  /** Bytes really taken by each. */
+  async usage(): Promise<Map<string, number>> {
+    const sizes = new Map<string, number>();
+    for (const key of this.#bases.keys()) sizes.set(key, await allocatedBytes(this.path(key)));
+    return sizes;
+  }
+
+  /** Names in bases/ that belong to no base and to no build that runs: for `system df`. */
+  async strays(): Promise<string[]> {
+    const names = await readdir(this.#root);
+    return names
+      .filter((name) => !this.#bases.has(name) && !name.startsWith(BUILDING))
+      .map((name) => join(this.#root, name));
+  }
+
+  async #findKnown(key: string): Promise<Base | undefined> {
+    return this.#guessed.has(key) ? undefined : this.find(key);
+  }
+
+  /** That nobody has removed or cut the file: a look at its size costs microseconds, its content is QEMU's to read. */
+  async #isWhole(base: Base): Promise<boolean> {
+    const file = await stat(this.path(base.key)).catch(() => undefined);
+    return file?.isFile() === true && file.size === base.sizeBytes;
+  }
+
+  /** A base whose record is lost is still a base: it got its name when it was finished. */
+  async #load(name: string): Promise<Base | undefined> {
+    const size = await sizeOf(this.path(name));
+    if (!KEY.test(name) || size === 0) return undefined;
+    const parse = (json: unknown) => {
+      const base = parseVersioned(BASE, json)?.value;
+      return base?.key === name ? base : undefined;
+    };
+    const { value } = await readKept(join(this.#root, name, RECORD), parse);
+    if (value !== undefined) return value;
+    this.#guessed.add(name);
+    return {
+      ...{ version: 1, key: name, sizeBytes: size, diskBytes: size },
+      ...{ inodes: 0, dataBytes: 0, hasInit: false, imageId: "", createdAt: "" },
+    };
+  }
+
+  async #build(
+    key: string,
+    image: StoredImage,
+    diskBytes: number,
+    options: Required<Pick<WorkOptions, "signal" | "onProgress">>,
+  ): Promise<Base> {
+    const { host, reserveBytes, builder, ownership } = this.#options;
+    const what = `build the base of image ${image.names[0] ?? image.id}`;
+    await requireDisk(host, what, this.#root, leastBytes(image), reserveBytes);
+    const directory = join(this.#root, `${BUILDING}${key}`);
+    await using undo = new UndoStack();
+    await rm(directory, { recursive: true, force: true });
+    await mkdir(directory, { mode: 0o700 });
+    undo.push(`remove ${directory}`, () => rm(directory, { recursive: true, force: true }));
+    const output = join(directory, "base.ext4");
+    const request = this.#request(key, image, diskBytes, output);
+    const result = await builder(request, definedOptions(options)).catch((error: unknown) => {
+      throw explainUnusable(error, what);
+    });
+    const createdAt = new Date().toISOString();
+    const base: Base = { version: 1, key, diskBytes, ...result, imageId: image.id, createdAt };
+    await ownership.shareReadOnly(output);
+    await writeKept(join(directory, RECORD), base);
+    await this.#makeWay(key);
+    await rename(directory, join(this.#root, key));
+    undo.commit();
+    await syncDirectory(this.#root);
+    this.#bases.set(key, base);
+    this.#guessed.delete(key);
+    return base;
+  }
+
+  /** A base that is damaged gives way to the new one. VMs that run on it keep its file, which they hold open. */
+  async #makeWay(key: string): Promise<void> {
+    const place = join(this.#root, key);
+    if (!(await exists(place))) return;
+    const dying = join(this.#root, `${BUILDING}removing-${key}`);
+    await rm(dying, { recursive: true, force: true });
+    await rename(place, dying);
+    await rm(dying, { recursive: true, force: true });
+  }
+
+  #request(key: string, image: StoredImage, diskBytes: number, output: string): BuildRequest {
+    const { blobPath, limits } = this.#options;
+    return {
+      layers: image.layers.map(({ digest, diffId, sizeBytes, compression }) => ({
+        path: blobPath(digest),
+        digest,
+        diffId,
+        sizeBytes,
+        compression,
+      })),
+      output,
+      diskBytes,
+      identity: key,
+      limits,
+    };
+  }
+}
+
+function definedOptions(options: Required<Pick<WorkOptions, "signal" | "onProgress">>) {
+  const { signal, onProgress } = options;
+  return { signal, ...(onProgress === undefined ? {} : { onProgress }) };
+}
+
+// Compressed layers unpack to two to four times their size; plain ones to their own.
+function leastBytes(image: StoredImage): number {
+  return image.layers.reduce(
+    (sum, layer) => sum + layer.sizeBytes * (layer.compression === "none" ? 1 : 2),
+    0,
+  );
+}
+
+/** Keys of the bases that VMs stand on. */
+export function basesInUse(vms: readonly { readonly record: { readonly base: string } }[]): Set<string> {
+  return new Set(vms.map(({ record }) => record.base));
+}
+
+/** What a cow remembers of its base. */
+export function cowBase(base: Base): CowBase {
+  return { baseDigest: base.key, baseSizeBytes: base.sizeBytes };
+}
+
+/** Size of a file; 0 where there is none. */
+async function sizeOf(path: string): Promise<number> {
+  const file = await stat(path).catch(() => undefined);
+  return file?.isFile() === true ? file.size : 0;
+}
+
+export interface BaseOfVm {
+  /** Of the VM, for messages. */
+  readonly name: string;
+  readonly key: string;
+  readonly diskBytes: number;
+  /** The VM's image as it was named, and as it is here; undefined where it is not. */
+  readonly imageName: string;
+  readonly image: StoredImage | undefined;
+}
+
+/**
+ * The base of a VM that is to start. One that was removed or cut is built again of the image's layers: the same layers
+ * make the same base, and the cow is checked against it.
+ *
+ * @throws KilnError failed_precondition `base-missing`, and what the build says
+ */
+export async function requireBase(bases: Bases, vm: BaseOfVm, options: WorkOptions): Promise<Base> {
+  const base = await bases.find(vm.key);
+  if (base !== undefined) return base;
+  const { image } = vm;
+  if (image !== undefined && baseKeyOf(image, vm.diskBytes) === vm.key) {
+    return bases.ensure(image, vm.diskBytes, options);
+  }
+  const what = `start VM ${vm.name}: its base ${vm.key.slice(0, 12)} is gone, and so is its image ${vm.imageName}`;
+  throw new KilnError(Code.FailedPrecondition, what, {
+    reason: "base-missing",
+    hint: `pull it again with \`kiln pull ${vm.imageName}\`: the same layers make the same base`,
+  });
+}

@@ -1,0 +1,155 @@
+// What a VM boots: kernel, initramfs, and the disk of its modules. The disk is made once for each kernel and kept
+// beside the bases. A host without any kernel gets Debian's on the first VM.
+
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { Code, hasReason, KilnError } from "../../base/errors.js";
+import { allocatedBytes, makeDirectory, TEMP_MARK, tempNameFor } from "../../base/files.js";
+import { removeFile, renameInto } from "../../base/move-aside.js";
+import type { KernelCatalogue, StoredKernel } from "../../kernel/types.js";
+import type { DiskRoom } from "../common/rooms.js";
+import { SharedWork, type WorkOptions } from "../common/shared-work.js";
+import type { Ownership } from "../host/ownership.js";
+
+export interface BootAssets {
+  readonly kernel: StoredKernel;
+  readonly initrd: string;
+  readonly modules: string | undefined;
+}
+
+export interface KernelAssetsOptions {
+  readonly dataRoot: string;
+  readonly catalogue: KernelCatalogue;
+  readonly disks: DiskRoom;
+  readonly ownership: Ownership;
+  readonly agentPath: string;
+}
+
+export class KernelAssets {
+  readonly #options: KernelAssetsOptions;
+  readonly #root: string;
+  readonly #imports = new SharedWork<StoredKernel>();
+  readonly #disks = new SharedWork<string>();
+
+  constructor(options: KernelAssetsOptions) {
+    this.#options = options;
+    this.#root = join(options.dataRoot, "modules");
+  }
+
+  /** Removes what a kill left half made. */
+  async open(): Promise<void> {
+    await makeDirectory(this.#root);
+    const { ownership } = this.#options;
+    await ownership.shut(this.#root);
+    for (const name of await readdir(this.#root)) {
+      if (name.includes(TEMP_MARK)) await rm(join(this.#root, name), { force: true });
+      // Earlier releases let all VMMs in by a group.
+      else await ownership.shareReadOnly(join(this.#root, name));
+    }
+  }
+
+  /**
+   * The kernel for a new VM. Without a name the default; Debian's is fetched where it is meant and not there yet.
+   *
+   * @throws KilnError not_found `kernel-not-found`, or what the import says
+   */
+  async choose(name: string, options: WorkOptions): Promise<StoredKernel> {
+    const { catalogue } = this.#options;
+    if (name !== "") {
+      const found = this.#find(name);
+      if (found !== undefined) return found;
+    }
+    const ready = name === "" ? catalogue.default() : undefined;
+    if (ready !== undefined) return ready.kernel;
+    return this.#imports.run("debian", options, async (signal, onProgress) => {
+      onProgress({ id: "kernel", status: "resolving", message: "fetching Debian's kernel" });
+      try {
+        const kernel = await catalogue.importDebian({ signal, onProgress });
+        onProgress({ id: "kernel", status: "done" });
+        return kernel;
+      } catch (error) {
+        throw noKernel(error);
+      }
+    });
+  }
+
+  /** undefined for Debian's where it has not been brought yet: that can be done. */
+  #find(name: string): StoredKernel | undefined {
+    try {
+      return this.#options.catalogue.find(name);
+    } catch (error) {
+      if (name === "debian" && hasReason(error, "kernel-not-found")) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Everything that a boot of this kernel needs; made where it is missing.
+   *
+   * @throws KilnError failed_precondition `kernel-missing`
+   */
+  async prepare(kernelId: string): Promise<BootAssets> {
+    const { catalogue, agentPath } = this.#options;
+    const kernel = catalogue.list().find(({ id }) => id === kernelId);
+    if (kernel === undefined) throw kernelMissing(kernelId);
+    const initrd = await catalogue.initramfs(kernel, agentPath);
+    return { kernel, initrd, modules: await this.#modulesDisk(kernel) };
+  }
+
+  /** Removes the modules disks of kernels that are gone. */
+  async collect(): Promise<number> {
+    const known = new Set(this.#options.catalogue.list().map(({ id }) => `${id}.ext4`));
+    let bytes = 0;
+    for (const name of await readdir(this.#root)) {
+      if (known.has(name) || name.includes(TEMP_MARK)) continue;
+      bytes += await allocatedBytes(join(this.#root, name));
+      await removeFile(join(this.#root, name));
+    }
+    return bytes;
+  }
+
+  /** Bytes that the modules disks take. */
+  async usage(): Promise<number> {
+    let bytes = 0;
+    for (const name of await readdir(this.#root)) bytes += await allocatedBytes(join(this.#root, name));
+    return bytes;
+  }
+
+  async #modulesDisk(kernel: StoredKernel): Promise<string | undefined> {
+    const { modulesDirectory } = kernel;
+    if (modulesDirectory === undefined) return undefined;
+    const path = join(this.#root, `${kernel.id}.ext4`);
+    // An empty one is what a power cut may leave.
+    if ((await allocatedBytes(path)) > 0) return path;
+    return this.#disks.run(kernel.id, {}, async (signal) => {
+      const temp = tempNameFor(path);
+      try {
+        const identity = `modules of kernel ${kernel.id}`;
+        await this.#options.disks.buildFromDirectory(modulesDirectory, temp, { signal, identity });
+        await this.#options.ownership.shareReadOnly(temp);
+        await renameInto(temp, path);
+      } catch (error) {
+        await rm(temp, { force: true });
+        throw KilnError.from(error, `make the modules disk of kernel ${kernel.name}`);
+      }
+      return path;
+    });
+  }
+}
+
+function noKernel(cause: unknown): KilnError {
+  const error = KilnError.from(cause, "there is no kernel yet, and Debian's can't be fetched");
+  return new KilnError(error.code, error.message, {
+    reason: error.reason === "cancelled" ? "cancelled" : "no-kernel",
+    hint: "bring one with `kiln kernel import FILE` (vmlinux, bzImage or a .deb)",
+    details: error.details,
+    cause,
+  });
+}
+
+function kernelMissing(id: string): KilnError {
+  return new KilnError(Code.FailedPrecondition, `the VM's kernel ${id.slice(0, 12)} is no longer here`, {
+    reason: "kernel-missing",
+    hint: "import the same kernel again, or make a new VM from the image",
+  });
+}

@@ -1,0 +1,264 @@
+// The output of one VM's main program: appended by the log pump, read by `logs` and `attach`, also after the end.
+// Readers read the files, never a queue: a slow reader costs no memory and holds nobody up.
+
+import { type FileHandle, open } from "node:fs/promises";
+import { join } from "node:path";
+import { makeDirectory } from "../../base/files.js";
+import { Notifier, until } from "../common/notifier.js";
+import { DEFAULT_LOG_LIMITS, type LogLimits } from "../common/settings.js";
+import { encodeRecord, type LogRecord, type LogStream } from "./log-format.js";
+import {
+  type LogPosition,
+  type OutputPlace,
+  positionAtEnd,
+  positionOf,
+  positionOfTail,
+  START,
+} from "./log-position.js";
+import { dropOldest, listSegments, resumeBoot, scanSegment, segmentName } from "./log-segments.js";
+
+export interface ReadLogOptions {
+  readonly from?: LogPosition;
+  /** Lines of the end to begin with; absent: everything. */
+  readonly tail?: number | undefined;
+  /** Nanoseconds since 1970, inclusive. */
+  readonly since?: bigint | undefined;
+  /** Nanoseconds since 1970, inclusive: reading ends at the first later record. */
+  readonly until?: bigint | undefined;
+  /** Goes on until the VM has ended. */
+  readonly follow?: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface LogChunk {
+  readonly stream: LogStream;
+  readonly timeNs: bigint;
+  readonly data: Uint8Array;
+  /** Where the output goes on behind it. */
+  readonly next: OutputPlace;
+}
+
+interface Writer {
+  readonly boot: number;
+  segment: string;
+  file: FileHandle;
+  size: number;
+  nextSequence: bigint;
+  lastTimeNs: bigint;
+}
+
+export class VmLog {
+  readonly #directory: string;
+  readonly #limits: LogLimits;
+  readonly #now: () => number;
+  readonly #changed = new Notifier();
+  #version = 0;
+  #live = false;
+  #readers = 0;
+  #writer: Writer | undefined;
+  #tail: Promise<void> = Promise.resolve();
+
+  constructor(directory: string, limits: LogLimits = DEFAULT_LOG_LIMITS, now: () => number = Date.now) {
+    this.#directory = directory;
+    this.#limits = limits;
+    this.#now = now;
+  }
+
+  /**
+   * Makes it ready for a boot's output and lets followers wait for more.
+   *
+   * @returns the sequence number to ask the agent from
+   */
+  async begin(boot: number): Promise<bigint> {
+    await this.#tail;
+    await this.#closeWriter();
+    await makeDirectory(this.#directory);
+    const resume = await resumeBoot(this.#directory, boot);
+    const segment = resume.segment?.name ?? segmentName(boot, 0n);
+    const file = await open(join(this.#directory, segment), "a", 0o600);
+    const { size, nextSequence, lastTimeNs } = resume;
+    this.#writer = { boot, segment, file, size, nextSequence, lastTimeNs };
+    this.#live = true;
+    return nextSequence;
+  }
+
+  /** One past the last byte on disk of the present boot. */
+  get nextSequence(): bigint {
+    return this.#writer?.nextSequence ?? 0n;
+  }
+
+  /** True between `begin` and `end`. */
+  get live(): boolean {
+    return this.#live;
+  }
+
+  /**
+   * Writes records of the present boot in order. What is already there is skipped, so that records sent twice (a
+   * kilnd was killed between writing and acknowledging) appear once. Times are made monotonic: they are the guest's.
+   *
+   * @throws the file system's error; the records then count as not written
+   */
+  append(records: readonly LogRecord[]): Promise<void> {
+    // One after the other: a pump that is being replaced may still be writing when its successor begins.
+    const write = this.#tail.then(() => this.#append(records));
+    this.#tail = write.catch(() => undefined);
+    return write;
+  }
+
+  /** Resolves when everything handed to `append` so far is written or has failed. */
+  settled(): Promise<void> {
+    return this.#tail;
+  }
+
+  /** No more output will come: followers end once they have read everything. */
+  async end(): Promise<void> {
+    await this.#tail;
+    this.#live = false;
+    await this.#closeWriter();
+    this.#wake();
+  }
+
+  /** Lets go of the file; the output goes on with the next kilnd. */
+  async detach(): Promise<void> {
+    await this.#tail;
+    await this.#closeWriter();
+  }
+
+  /** Where the output ends now: reading from here gives only what comes later. */
+  async endPosition(): Promise<LogPosition> {
+    const writer = this.#writer;
+    // The file's own size may lie in the middle of a frame that is being written.
+    if (writer !== undefined) return { segment: writer.segment, offset: writer.size, skipBytes: 0 };
+    return positionAtEnd(this.#directory);
+  }
+
+  /** Where a client goes on that has come so far. */
+  placeOf({ boot, sequence }: OutputPlace): Promise<LogPosition> {
+    return positionOf(this.#directory, boot, sequence);
+  }
+
+  /** The output in order. Ends at the present end, or with `follow` at the end of the VM. */
+  async *read(options: ReadLogOptions = {}): AsyncGenerator<LogChunk> {
+    const release = this.hold();
+    try {
+      yield* this.#read(options);
+    } finally {
+      release();
+    }
+  }
+
+  /** Counts as a reader until released: for one who will read soon. */
+  hold(): () => void {
+    this.#readers++;
+    let held = true;
+    return () => {
+      if (!held) return;
+      held = false;
+      this.#readers--;
+      this.#wake();
+    };
+  }
+
+  /** Waits until nobody reads any more: a VM's directory is not removed under its readers. */
+  async drained(signal: AbortSignal): Promise<void> {
+    await until(this.#changed, () => (this.#readers === 0 ? true : undefined), signal);
+  }
+
+  async #append(records: readonly LogRecord[]): Promise<void> {
+    const writer = this.#writer;
+    if (writer === undefined) return;
+    if (writer.size >= this.#limits.segmentBytes) await this.#rotate(writer);
+    const frames: Buffer[] = [];
+    let { nextSequence, lastTimeNs } = writer;
+    for (const record of records) {
+      const fresh = skipWritten(record, nextSequence);
+      if (fresh === undefined) continue;
+      lastTimeNs = clampTime(fresh.timeNs, lastTimeNs, BigInt(this.#now()) * 1_000_000n);
+      frames.push(...encodeRecord({ ...fresh, timeNs: lastTimeNs }));
+      nextSequence = fresh.sequence + BigInt(fresh.data.length);
+    }
+    if (frames.length === 0) return;
+    const bytes = Buffer.concat(frames);
+    await writeWhole(writer, bytes);
+    writer.size += bytes.length;
+    writer.nextSequence = nextSequence;
+    writer.lastTimeNs = lastTimeNs;
+    this.#wake();
+  }
+
+  async *#read(options: ReadLogOptions): AsyncGenerator<LogChunk> {
+    let position = options.from ?? START;
+    if (options.tail !== undefined) position = await positionOfTail(this.#directory, options.tail);
+    let skip = position.skipBytes;
+    for (;;) {
+      options.signal?.throwIfAborted();
+      const version = this.#version;
+      const live = this.#live;
+      for await (const { segment, boot, end, record } of framesFrom(this.#directory, position)) {
+        position = { segment, offset: end, skipBytes: 0 };
+        if (options.until !== undefined && record.timeNs > options.until) return;
+        const data = record.data.subarray(skip);
+        skip = 0;
+        if (data.length === 0 || (options.since !== undefined && record.timeNs < options.since)) continue;
+        const next = { boot, sequence: record.sequence + BigInt(record.data.length) };
+        yield { stream: record.stream, timeNs: record.timeNs, data: Uint8Array.from(data), next };
+      }
+      if (options.follow !== true || !live) return;
+      await until(this.#changed, () => (this.#version === version ? undefined : true), options.signal);
+    }
+  }
+
+  #wake(): void {
+    this.#version++;
+    this.#changed.notify();
+  }
+
+  /** The next file is open before the full one is closed: where none can be had, the output waits and goes on later. */
+  async #rotate(writer: Writer): Promise<void> {
+    const segment = segmentName(writer.boot, writer.nextSequence);
+    const full = writer.file;
+    writer.file = await open(join(this.#directory, segment), "a", 0o600);
+    writer.segment = segment;
+    writer.size = 0;
+    await full.close();
+    await dropOldest(this.#directory, this.#limits.keepBytes);
+  }
+
+  async #closeWriter(): Promise<void> {
+    const writer = this.#writer;
+    this.#writer = undefined;
+    await writer?.file.close();
+  }
+}
+
+/** A write that fails half-way (disk full) is cut off again, else everything after it would be unreadable. */
+async function writeWhole(writer: Writer, bytes: Buffer): Promise<void> {
+  try {
+    await writer.file.appendFile(bytes);
+  } catch (error) {
+    await writer.file.truncate(writer.size);
+    throw error;
+  }
+}
+
+async function* framesFrom(directory: string, from: LogPosition) {
+  for (const segment of await listSegments(directory)) {
+    if (segment.name < from.segment) continue;
+    const offset = segment.name === from.segment ? from.offset : 0;
+    for await (const place of scanSegment(segment.path, offset)) {
+      yield { ...place, segment: segment.name, boot: segment.boot };
+    }
+  }
+}
+
+function skipWritten(record: LogRecord, next: bigint): LogRecord | undefined {
+  if (record.sequence >= next) return record.data.length === 0 ? undefined : record;
+  const already = next - record.sequence;
+  if (already >= BigInt(record.data.length)) return undefined;
+  return { ...record, sequence: next, data: record.data.subarray(Number(already)) };
+}
+
+function clampTime(time: bigint, notBefore: bigint, notAfter: bigint): bigint {
+  if (time < notBefore) return notBefore;
+  return time > notAfter && notAfter >= notBefore ? notAfter : time;
+}

@@ -1,0 +1,103 @@
+// The handle of a VMM that could not be spoken to when kilnd came: it can be watched and ended at once, and is the real
+// one from the moment on that its driver has reached it. Whoever has it notices nothing but that it works now.
+
+import type { Duplex } from "node:stream";
+import type { Abortable } from "../../base/progress.js";
+import { deferred } from "../../base/runtime.js";
+import type { VmmExit, VmmHandle, VmmRecord, VmmStats } from "../../vmm/types.js";
+import { orAborted } from "../common/shared-work.js";
+
+type Stall = Parameters<VmmHandle["onStall"]>[0];
+type Network = Parameters<VmmHandle["onNetwork"]>[0];
+
+export class LateHandle implements VmmHandle {
+  readonly exited: Promise<VmmExit>;
+  readonly consoleLog: string;
+  readonly firstOutput: Promise<void>;
+  readonly #exited = deferred<VmmExit>();
+  readonly #reached = deferred<void>();
+  readonly #stalls = new Map<Stall, () => void>();
+  readonly #networks = new Map<Network, () => void>();
+  #inner: VmmHandle;
+  #isReal = false;
+
+  /** @param held watches and ends it, and refuses the rest */
+  constructor(held: VmmHandle) {
+    this.#inner = held;
+    this.exited = this.#exited.promise;
+    this.consoleLog = held.consoleLog;
+    this.firstOutput = held.firstOutput;
+    void held.exited.then((exit) => {
+      if (!this.#isReal) this.#exited.resolve(exit);
+    });
+  }
+
+  /** Legal once. */
+  async become(real: VmmHandle): Promise<void> {
+    const held = this.#inner;
+    this.#inner = real;
+    this.#isReal = true;
+    void real.exited.then((exit) => this.#exited.resolve(exit));
+    for (const listener of this.#stalls.keys()) this.#stalls.set(listener, real.onStall(listener));
+    for (const listener of this.#networks.keys()) this.#networks.set(listener, real.onNetwork(listener));
+    this.#reached.resolve();
+    await held.detach();
+  }
+
+  get record(): VmmRecord {
+    return this.#inner.record;
+  }
+
+  /** Waits until there is a way to dial: whoever opens a session is served as soon as it can be. */
+  async dialChannel(options: Abortable = {}): Promise<Duplex> {
+    await orAborted(this.#reached.promise, options.signal);
+    return this.#inner.dialChannel(options);
+  }
+
+  pause(): Promise<void> {
+    return this.#inner.pause();
+  }
+
+  isPaused(): Promise<boolean> {
+    return this.#inner.isPaused();
+  }
+
+  resume(): Promise<void> {
+    return this.#inner.resume();
+  }
+
+  kill(): Promise<void> {
+    return this.#inner.kill();
+  }
+
+  consoleTail(limit?: number): Promise<string> {
+    return this.#inner.consoleTail(limit);
+  }
+
+  onStall(listener: Stall): () => void {
+    this.#stalls.set(listener, this.#inner.onStall(listener));
+    return () => drop(this.#stalls, listener);
+  }
+
+  onNetwork(listener: Network): () => void {
+    this.#networks.set(listener, this.#inner.onNetwork(listener));
+    return () => drop(this.#networks, listener);
+  }
+
+  stats(): Promise<VmmStats> {
+    return this.#inner.stats();
+  }
+
+  setBalloon(bytes: number): Promise<void> {
+    return this.#inner.setBalloon(bytes);
+  }
+
+  detach(): Promise<void> {
+    return this.#inner.detach();
+  }
+}
+
+function drop<T>(listeners: Map<T, () => void>, listener: T): void {
+  listeners.get(listener)?.();
+  listeners.delete(listener);
+}

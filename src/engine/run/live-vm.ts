@@ -1,0 +1,205 @@
+// What runs of one VM: the VMM's handle, the link to the agent, the published ports, and what has been learnt about
+// its end. One of these per boot.
+
+import type { AgentSession } from "../../agent/types.js";
+import { KilnError } from "../../base/errors.js";
+import type { Logger } from "../../base/log.js";
+import { type Deferred, deferred, delay } from "../../base/runtime.js";
+import { type ExitStatus, GuestRequest } from "../../gen/kiln/agent/v1/agent_pb.js";
+import type { VmmHandle } from "../../vmm/types.js";
+import { PortSet } from "../attach/ports.js";
+import { boundedExitCode } from "../common/guest-numbers.js";
+import { explainNotStarted } from "../common/guest-text.js";
+import type { Rooms } from "../common/rooms.js";
+import type { LinkPauses } from "../common/settings.js";
+import type { LogRecord } from "../output/log-format.js";
+import type { VmLog } from "../output/vm-log.js";
+import type { Asked } from "../vm/end.js";
+import type { RunView } from "../vm/run-view.js";
+import type { ReportedExit } from "../vm/status.js";
+import { AgentLink } from "./agent-link.js";
+import { setGuestClock } from "./guest-clock.js";
+import { guestHalted } from "./guest-pulse.js";
+
+export interface LiveVmOptions {
+  readonly name: string;
+  readonly boot: number;
+  readonly handle: VmmHandle;
+  readonly rooms: Rooms;
+  readonly vmLog: VmLog;
+  readonly log: Logger;
+  readonly helloTimeoutMs: number;
+  readonly linkPauses: LinkPauses;
+  readonly now: () => number;
+}
+
+export class LiveVm implements RunView {
+  readonly boot: number;
+  readonly handle: VmmHandle;
+  readonly link: AgentLink;
+  readonly ports: PortSet;
+  /** The program's end as the agent reported it. */
+  readonly report: Deferred<ReportedExit> = deferred();
+  /** That is here. */
+  hasReport = false;
+  /** Every byte of output is on disk. */
+  readonly logsDone: Deferred<void> = deferred();
+  /** Everything about this run is over and written down. */
+  readonly ended: Deferred<void> = deferred();
+  /** What the user asked for; or that the guest has halted or its agent is lost, and its VMM must be ended for it. */
+  asked: Asked = "nothing";
+  /** Why the agent is lost, where it is. */
+  lost = "";
+  readonly #options: LiveVmOptions;
+  readonly #abort = new AbortController();
+  #pump: Promise<void> = Promise.resolve();
+  #clock: Promise<void> = Promise.resolve();
+
+  constructor(options: LiveVmOptions) {
+    this.#options = options;
+    this.boot = options.boot;
+    this.handle = options.handle;
+    this.link = new AgentLink({
+      name: options.name,
+      open: (signal) => this.open(signal, options.helloTimeoutMs),
+      onSession: (session) => this.#serve(session),
+      onLost: (why) => this.#lose(why),
+      pauses: options.linkPauses,
+      log: options.log,
+    });
+    this.ports = new PortSet(options.rooms.network, { session: (o) => this.link.session(o) });
+  }
+
+  /** Dials and says hello; the caller owns the session. */
+  open(signal: AbortSignal, helloTimeoutMs: number): Promise<AgentSession> {
+    const dial = (options: { signal?: AbortSignal | undefined }) => this.handle.dialChannel(options);
+    return this.#options.rooms.agent.openSession(dial, { signal, helloTimeoutMs });
+  }
+
+  /** Resolves when what the present session has brought is stored. */
+  outputStored(): Promise<void> {
+    return this.#pump;
+  }
+
+  /** Ends the VMM of a guest that has halted, for as long as this VM is held. */
+  async watchPulse(everyMs: number, patienceMs: number): Promise<void> {
+    const { signal } = this.#abort;
+    // A paused guest is not asked: the questions would wait in its channel.
+    const session = () => (this.link.held ? undefined : this.link.current);
+    try {
+      await guestHalted(this.handle, session, { everyMs, patienceMs, signal });
+    } catch {
+      return; // released
+    }
+    if (this.asked === "nothing") this.asked = "halted";
+    await this.handle.kill();
+  }
+
+  /** Lets go of everything on the host's side; the VMM is left as it is. */
+  async release(): Promise<void> {
+    this.#abort.abort();
+    await Promise.all([this.link.close(), this.ports.closeAll()]);
+  }
+
+  /** A guest that can't be managed must neither live on unseen nor be shown as running. */
+  #lose(why: string): void {
+    this.#options.log.warn("the guest's agent breaks the protocol again and again: the VM is ended", { why });
+    this.lost = why;
+    if (this.asked === "nothing") this.asked = "lost";
+    this.handle.kill().catch((error: unknown) => {
+      this.#options.log.error("its VMM can't be ended", { why: KilnError.from(error).message });
+    });
+  }
+
+  /** After the guest has stood still. Where there is no session, the next one begins with it. */
+  async setClock(session = this.link.current): Promise<void> {
+    if (session === undefined) return;
+    // One after the other: two that saw the same distance would both move the clock by it.
+    this.#clock = this.#clock.then(() => this.#setClock(session));
+    return this.#clock;
+  }
+
+  async #setClock(session: AgentSession): Promise<void> {
+    const { log, now } = this.#options;
+    try {
+      const moved = await setGuestClock(session, now);
+      if (moved !== 0n) log.debug("the guest's clock was set right", { movedMs: String(moved / 1_000_000n) });
+    } catch (error) {
+      log.debug("the guest's clock can't be set", { why: KilnError.from(error).message });
+    }
+  }
+
+  #serve(session: AgentSession): void {
+    void this.setClock(session);
+    this.#pump = this.#carryLogs(session);
+    void this.#awaitExit(session);
+  }
+
+  /**
+   * Until the session or the VM ends. Where storing fails (a full disk, an agent that lies) it begins again after a
+   * pause on the same session: execs and published ports must not suffer for it.
+   */
+  async #carryLogs(session: AgentSession): Promise<void> {
+    const { rooms, vmLog, log } = this.#options;
+    const signal = this.#abort.signal;
+    for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
+      const from = vmLog.nextSequence;
+      try {
+        await vmLog.settled();
+        const store = (records: readonly LogRecord[]) => vmLog.append(records);
+        await rooms.agent.pumpLogs(session, vmLog.nextSequence, store, { signal });
+        return this.logsDone.resolve();
+      } catch (error) {
+        if (signal.aborted || this.link.current !== session) return;
+        if (vmLog.nextSequence > from) pause = FIRST_PAUSE_MS;
+        // Once for each shortage, not once for each try.
+        if (pause === FIRST_PAUSE_MS) {
+          log.warn("the output of the VM can't be stored", { why: KilnError.from(error).message });
+        }
+      }
+      await delay(pause, signal).catch(() => undefined);
+    }
+  }
+
+  /** Until it is known, or the session or the VM ends: a call that broke alone leaves its session, and is made again. */
+  async #awaitExit(session: AgentSession): Promise<void> {
+    const signal = this.#abort.signal;
+    for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
+      try {
+        const { exit } = await session.client.wait({}, { signal });
+        if (exit !== undefined) {
+          this.hasReport = true;
+          return this.report.resolve(reportedExit(exit));
+        }
+      } catch (error) {
+        this.#options.log.debug("waiting for the program's end was cut", {
+          why: KilnError.from(error).message,
+        });
+      }
+      // The next session asks for itself. The VMM's own end is watched elsewhere.
+      if (signal.aborted || this.link.current !== session) return;
+      await delay(pause, signal).catch(() => undefined);
+    }
+  }
+}
+
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 2_000;
+
+const MOST_ERROR = 4096;
+
+/** The guest's word, bounded. */
+export function reportedExit(exit: ExitStatus): ReportedExit {
+  return {
+    code: boundedExitCode(exit.code),
+    error: explainNotStarted(exit.error.slice(0, MOST_ERROR)),
+    oomKilled: exit.oomKilled,
+    request: REQUESTS.get(exit.request) ?? "none",
+    finishedAt: new Date().toISOString(),
+  };
+}
+
+const REQUESTS: ReadonlyMap<GuestRequest, ReportedExit["request"]> = new Map([
+  [GuestRequest.POWEROFF, "poweroff"],
+  [GuestRequest.REBOOT, "reboot"],
+]);

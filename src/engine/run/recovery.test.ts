@@ -1,0 +1,290 @@
+import assert from "node:assert/strict";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import {
+  configOf,
+  createEngine,
+  createWorld,
+  destroyWorld,
+  type FakeVmm,
+  startEngine,
+  type World,
+} from "../../../test/fixtures/fake-rooms.js";
+import { Phase } from "../../gen/kiln/agent/v1/agent_pb.js";
+import { until } from "../common/notifier.js";
+import type { Engine } from "../engine.js";
+import type { VmEntry } from "../vm/entry.js";
+import type { VmState } from "../vm/state.js";
+import type { VmConfig } from "../vm/vm-config.js";
+
+// An engine that is dropped without `close` is a kilnd that was killed: its VMMs go on, it writes no more.
+let world: World;
+let engines: Engine[];
+beforeEach(async () => {
+  world = await createWorld();
+  engines = [];
+});
+afterEach(async () => {
+  for (const engine of engines) await engine.close();
+  await destroyWorld(world);
+});
+
+async function newEngine(): Promise<Engine> {
+  const engine = await startEngine(world);
+  engines.push(engine);
+  return engine;
+}
+
+/** The next kilnd's view of the only VM. */
+async function restarted(before: Engine): Promise<{ engine: Engine; entry: VmEntry }> {
+  await before.close();
+  const engine = await newEngine();
+  const [entry] = engine.list(true);
+  assert.ok(entry);
+  return { engine, entry };
+}
+
+async function running(
+  config: Partial<VmConfig> = {},
+): Promise<{ engine: Engine; entry: VmEntry; vmm: FakeVmm }> {
+  const engine = await newEngine();
+  const entry = await engine.create({ config: configOf(config), pull: "missing" });
+  await engine.verbs.start(entry);
+  const vmm = world.vmms.at(-1);
+  assert.ok(vmm);
+  return { engine, entry, vmm };
+}
+
+async function editStatus(entry: VmEntry, change: Record<string, unknown>): Promise<void> {
+  const path = join(world.root, "data/vms", entry.id, "status.json");
+  const status: Record<string, unknown> = JSON.parse(await readFile(path, "utf8"));
+  await writeFile(path, JSON.stringify({ ...status, ...change }));
+}
+
+async function textOf(entry: VmEntry): Promise<string> {
+  let text = "";
+  for await (const { data } of entry.log.read()) text += Buffer.from(data).toString();
+  return text;
+}
+
+const reaches = (entry: VmEntry, state: VmState) =>
+  until(entry.changed, () => (entry.state === state ? true : undefined));
+
+describe("a new kilnd", () => {
+  it("takes a running VM over: output without gap or repeat, ports, exit", async () => {
+    const port = { hostIp: "", hostPort: 8080, vmPort: 80, protocol: "tcp" as const };
+    const { engine, vmm } = await running({ publish: [port] });
+    vmm.guest.print("one\n");
+    await until(vmmAcknowledged(vmm), () => (vmm.guest.acknowledged === 4n ? true : undefined));
+    await engine.close();
+    world.ports.clear();
+    vmm.guest.print("two\n");
+    const next = await restarted(engine);
+    assert.equal(next.entry.state, "running");
+    assert.deepEqual([...world.ports], ["8080->80"]);
+    vmm.guest.print("three\n");
+    vmm.guest.exit(5);
+    await next.engine.verbs.wait(next.entry, "exited");
+    assert.equal(next.entry.status.exitCode, 5);
+    assert.equal(await textOf(next.entry), "one\ntwo\nthree\n");
+    assert.equal(world.vmms.length, 1);
+  });
+
+  it("learns how a program ended while nobody was there", async () => {
+    const { engine, vmm } = await running();
+    await engine.close();
+    vmm.guest.print("bye\n");
+    vmm.guest.exit(4);
+    const next = await restarted(engine);
+    await next.engine.verbs.wait(next.entry, "exited");
+    assert.deepEqual([next.entry.status.exitCode, next.entry.status.reason], [4, "program-exited"]);
+    assert.equal(await textOf(next.entry), "bye\n");
+  });
+
+  it("finishes an end that was stored but not acknowledged", async () => {
+    const { engine, entry, vmm } = await running();
+    await engine.close();
+    const exit = {
+      code: 9,
+      error: "",
+      oomKilled: false,
+      request: "none",
+      finishedAt: "2026-01-01T00:00:00.000Z",
+    };
+    await editStatus(entry, { exit });
+    vmm.end("guest-shutdown");
+    const next = await restarted(engine);
+    assert.deepEqual([next.entry.state, next.entry.status.exitCode], ["exited", 9]);
+  });
+
+  it("says failed of a VM whose VMM died meanwhile, and removes its run directory", async () => {
+    const { engine, vmm } = await running();
+    await engine.close();
+    vmm.end("crashed");
+    const { entry } = await restarted(engine);
+    assert.deepEqual([entry.state, entry.status.reason], ["failed", "vmm-died"]);
+    assert.deepEqual(await readdir(join(world.root, "run/v")), []);
+  });
+
+  it("removes a --rm VM that ended meanwhile", async () => {
+    const { engine, vmm } = await running({ autoRemove: true });
+    await engine.close();
+    vmm.end("crashed");
+    const next = await newEngine();
+    for (const entry of next.list(true)) await next.verbs.wait(entry, "removed");
+    assert.deepEqual(await readdir(join(world.root, "data/vms")), []);
+  });
+
+  it("keeps a paused VM paused and can let it go on", async () => {
+    const { engine, entry, vmm } = await running();
+    await engine.verbs.pause(entry);
+    const next = await restarted(engine);
+    assert.equal(next.entry.state, "paused");
+    await next.engine.verbs.unpause(next.entry);
+    vmm.guest.exit(0);
+    await next.engine.verbs.wait(next.entry, "exited");
+    assert.equal(next.entry.status.reason, "program-exited");
+  });
+
+  it("finishes a boot that was cut between the VMM's start and the program's", async () => {
+    const { engine, entry, vmm } = await running();
+    await engine.close();
+    vmm.guest.phase = Phase.WAITING;
+    await editStatus(entry, { state: "starting", startedAt: undefined });
+    const next = await restarted(engine);
+    await reaches(next.entry, "running");
+    assert.equal(world.vmms.length, 1);
+    assert.equal(vmm.guest.phase, Phase.RUNNING);
+  });
+
+  it("says failed of a start that was cut before its VMM was known", async () => {
+    const { engine, entry, vmm } = await running();
+    await engine.close();
+    vmm.end("killed");
+    await editStatus(entry, { state: "starting", vmm: undefined });
+    const next = await restarted(engine);
+    assert.deepEqual([next.entry.state, next.entry.status.reason], ["failed", "start-interrupted"]);
+  });
+
+  it("removes what a create or a removal left half done", async () => {
+    const engine = await newEngine();
+    for (const name of [".creating-1", ".removing-2"]) {
+      await mkdir(join(world.root, "data/vms", name));
+      await writeFile(join(world.root, "data/vms", name, "cow"), "x");
+    }
+    await mkdir(join(world.root, "data/bases/.building-3"));
+    await engine.close();
+    await newEngine();
+    assert.deepEqual(await readdir(join(world.root, "data/vms")), []);
+    assert.deepEqual(await readdir(join(world.root, "data/bases")), []);
+  });
+
+  it("says so of a VM whose record is lost, and goes on with the others", async () => {
+    const engine = await newEngine();
+    const bad = await engine.create({ config: configOf({ name: "bad" }), pull: "missing" });
+    await engine.create({ config: configOf({ name: "good" }), pull: "missing" });
+    await engine.close();
+    for (const file of ["vm.json", "vm.json.bak"])
+      await writeFile(join(world.root, "data/vms", bad.id, file), "{ torn");
+    const next = await newEngine();
+    const names = next.list(true).map((entry) => entry.name);
+    assert.deepEqual(names.sort(), ["good", `vm-${bad.id.slice(0, 12)}`]);
+    const { warnings } = await next.system.info();
+    assert.ok(warnings.some((warning) => warning.includes(bad.id.slice(0, 12))));
+  });
+
+  it("stops a VM although it is still being taken over", async () => {
+    const { engine } = await running();
+    await engine.close();
+    const next = createEngine(world);
+    engines.push(next);
+    await next.open();
+    const [entry] = next.list(true);
+    assert.ok(entry);
+    await next.verbs.stop(entry);
+    assert.deepEqual([entry.state, world.vmms[0]?.alive], ["exited", false]);
+  });
+
+  it("kills a VM although it is still being taken over", async () => {
+    const { engine } = await running();
+    await engine.close();
+    const next = createEngine(world);
+    engines.push(next);
+    await next.open();
+    const [entry] = next.list(true);
+    assert.ok(entry);
+    await next.verbs.kill(entry);
+    assert.deepEqual([entry.state, entry.status.reason], ["exited", "killed"]);
+  });
+
+  it("never continues an old boot's output with a new one's", async () => {
+    const { engine, entry, vmm } = await running();
+    vmm.guest.print("first boot\n");
+    vmm.guest.exit(0);
+    await engine.verbs.wait(entry, "exited");
+    await engine.close();
+    for (const file of ["status.json", "status.json.bak"])
+      await writeFile(join(world.root, "data/vms", entry.id, file), "");
+    const next = await restarted(engine);
+    await next.engine.verbs.start(next.entry);
+    world.vmms.at(-1)?.guest.print("second\n");
+    world.vmms.at(-1)?.guest.exit(0);
+    await next.engine.verbs.wait(next.entry, "exited");
+    assert.equal(await textOf(next.entry), "first boot\nsecond\n");
+  });
+
+  it("keeps bases that are whole and names taken", async () => {
+    const engine = await newEngine();
+    await engine.create({ config: configOf({ name: "urn" }), pull: "missing" });
+    await engine.close();
+    const next = await newEngine();
+    await assert.rejects(next.create({ config: configOf({ name: "urn" }), pull: "missing" }), {
+      reason: "name-in-use",
+    });
+    await next.create({ config: configOf({ name: "other" }), pull: "missing" });
+    assert.equal(world.bases.length, 1);
+  });
+});
+
+describe("a new kilnd and restart policies", () => {
+  const policy = (name: VmConfig["restart"]["name"]) => ({ restart: { name, maximumRetryCount: 0 } });
+
+  it("brings back what should run and whose VMM is gone", async () => {
+    const { engine, vmm } = await running(policy("unless-stopped"));
+    await engine.close();
+    vmm.end("crashed");
+    const { entry } = await restarted(engine);
+    await reaches(entry, "running");
+    assert.equal(world.vmms.length, 2);
+  });
+
+  it("leaves an unless-stopped VM alone that the user had stopped", async () => {
+    const { engine, entry } = await running(policy("unless-stopped"));
+    await engine.verbs.stop(entry);
+    const next = await restarted(engine);
+    assert.equal(next.entry.state, "exited");
+    assert.equal(next.entry.status.restartAt, undefined);
+  });
+
+  it("brings an always VM up although the user had stopped it", async () => {
+    const { engine, entry } = await running(policy("always"));
+    await engine.verbs.stop(entry);
+    const next = await restarted(engine);
+    await reaches(next.entry, "running");
+  });
+
+  it("does a restart that was due", async () => {
+    const { engine, entry, vmm } = await running(policy("on-failure"));
+    vmm.guest.exit(1);
+    await engine.verbs.wait(entry, "exited");
+    const next = await restarted(engine);
+    await reaches(next.entry, "running");
+    assert.equal(next.entry.status.restartCount, 1);
+  });
+});
+
+/** The fake guest tells nobody of acknowledgements: the log's own notifier stands in, asked at every tick. */
+function vmmAcknowledged(vmm: FakeVmm) {
+  return { next: () => new Promise<void>((resolve) => setImmediate(resolve)), vmm } as never;
+}

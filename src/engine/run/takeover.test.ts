@@ -1,0 +1,151 @@
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import {
+  configOf,
+  createEngine,
+  createWorld,
+  destroyWorld,
+  type FakeVmm,
+  startEngine,
+  type World,
+} from "../../../test/fixtures/fake-rooms.js";
+import { Code, KilnError } from "../../base/errors.js";
+import { deferred } from "../../base/runtime.js";
+import { until } from "../common/notifier.js";
+import type { Engine } from "../engine.js";
+import type { VmEntry } from "../vm/entry.js";
+import type { VmConfig } from "../vm/vm-config.js";
+
+const SILENT = new KilnError(Code.DeadlineExceeded, "QEMU did not answer", { reason: "qmp-silent" });
+const PATIENT = { atOnce: 8, attemptMs: 60_000, pauses: { first: 1, longest: 4 } };
+
+let world: World;
+let engine: Engine;
+beforeEach(async () => {
+  world = await createWorld();
+  engine = await startEngine(world);
+});
+afterEach(async () => {
+  world.reattachError = undefined;
+  await engine.close();
+  await destroyWorld(world);
+});
+
+async function running(config: Partial<VmConfig> = {}): Promise<{ id: string; vmm: FakeVmm }> {
+  const entry = await engine.create({ config: configOf(config), pull: "missing" });
+  await engine.verbs.start(entry);
+  const vmm = world.vmms.at(-1);
+  assert.ok(vmm);
+  return { id: entry.id, vmm };
+}
+
+/** The next kilnd, whose takeovers are still under way. */
+async function nextKilnd(takeover = PATIENT): Promise<void> {
+  await engine.close();
+  world.ports.clear();
+  engine = createEngine(world, { takeover });
+  await engine.open();
+}
+
+const reached = (entry: VmEntry) =>
+  until(entry.changed, () => (entry.status.reason === "vmm-unreachable" ? undefined : true));
+
+async function textOf(entry: VmEntry): Promise<string> {
+  let text = "";
+  for await (const { data } of entry.log.read()) text += Buffer.from(data).toString();
+  return text;
+}
+
+describe("a VMM that answers a new kilnd late", () => {
+  it("is asked again: output, ports and exit go on", async () => {
+    const port = { hostIp: "", hostPort: 8080, vmPort: 80, protocol: "tcp" as const };
+    const { id, vmm } = await running({ publish: [port] });
+    world.reattachError = SILENT;
+    await nextKilnd();
+    await engine.recovered;
+    const entry = engine.find(id);
+    assert.deepEqual([entry.state, entry.status.reason], ["running", "vmm-unreachable"]);
+    vmm.guest.print("meanwhile\n");
+    world.reattachError = undefined;
+    await reached(entry);
+    assert.deepEqual([entry.state, entry.status.message, [...world.ports]], ["running", "", ["8080->80"]]);
+    vmm.guest.exit(5);
+    await engine.verbs.wait(entry, "exited");
+    assert.deepEqual([entry.status.exitCode, entry.status.reason], [5, "program-exited"]);
+    assert.equal(await textOf(entry), "meanwhile\n");
+  });
+
+  it("tells of a full disk once it is reached", async () => {
+    const { id, vmm } = await running();
+    world.reattachError = SILENT;
+    await nextKilnd();
+    await engine.recovered;
+    const entry = engine.find(id);
+    world.reattachError = undefined;
+    await reached(entry);
+    vmm.stall?.("the host's disk is full");
+    await until(entry.changed, () => (entry.state === "paused" ? true : undefined));
+    vmm.stall?.(undefined);
+    await until(entry.changed, () => (entry.state === "running" ? true : undefined));
+  });
+
+  it("holds nothing up for longer than an attempt may take", async () => {
+    const { id, vmm } = await running();
+    const gate = deferred<void>();
+    world.reattachGate = gate.promise;
+    await nextKilnd({ ...PATIENT, attemptMs: 5 });
+    await engine.recovered;
+    const entry = engine.find(id);
+    assert.match(entry.status.message, /did not answer within/);
+    world.reattachGate = undefined;
+    gate.resolve();
+    await reached(entry);
+    vmm.guest.exit(0);
+    await engine.verbs.wait(entry, "exited");
+    assert.equal(entry.status.reason, "program-exited");
+  });
+
+  it("is seen to end while it is only watched", async () => {
+    const { id, vmm } = await running();
+    world.reattachError = SILENT;
+    await nextKilnd();
+    await engine.recovered;
+    vmm.end("crashed");
+    await engine.verbs.wait(engine.find(id), "exited");
+    assert.equal(engine.find(id).status.reason, "vmm-died");
+  });
+});
+
+describe("a VM that is being taken over", () => {
+  for (const verb of ["kill", "remove"] as const) {
+    it(`is ended by ${verb}, without its VMM having answered`, async () => {
+      const { id, vmm } = await running();
+      const gate = deferred<void>();
+      world.reattachGate = gate.promise;
+      await nextKilnd();
+      const entry = engine.find(id);
+      while (world.reattaching === 0) await new Promise<void>((resolve) => setImmediate(resolve));
+      await (verb === "kill" ? engine.verbs.kill(entry) : engine.verbs.remove(entry, true));
+      assert.equal(vmm.alive, false);
+      assert.equal(verb === "kill" ? entry.status.reason : entry.removed, verb === "kill" ? "killed" : true);
+      gate.resolve();
+    });
+  }
+
+  it("waits its turn: few VMMs are asked at the same time", async () => {
+    for (let count = 0; count < 12; count++) await running({ name: `vm-${count}` });
+    const gate = deferred<void>();
+    world.reattachGate = gate.promise;
+    await nextKilnd({ ...PATIENT, atOnce: 3 });
+    const waiting = engine.list(true);
+    while (world.reattaching < 3) await new Promise<void>((resolve) => setImmediate(resolve));
+    // One that is still in the queue can be ended as well.
+    const last = waiting.find((entry) => entry.name === "vm-11");
+    assert.ok(last);
+    await engine.verbs.kill(last);
+    assert.equal(world.reattaching, 3);
+    gate.resolve();
+    await engine.recovered;
+    assert.equal(engine.list(false).filter((entry) => entry.live !== undefined).length, 11);
+  });
+});

@@ -1,0 +1,300 @@
+// What kilnd does second: takes the VMs over that live. A VMM that answers late costs nobody anything: few are asked at the
+// same time, the VM is watched and can be ended meanwhile, and its VMM is asked again until it answers or has ended.
+
+import { randomBytes } from "node:crypto";
+import type { AgentSession } from "../../agent/types.js";
+import { Code, hasReason, KilnError } from "../../base/errors.js";
+import { Semaphore } from "../../base/lock.js";
+import { delay } from "../../base/runtime.js";
+import { Phase } from "../../gen/kiln/agent/v1/agent_pb.js";
+import type { VmmHandle, VmmRecord } from "../../vmm/types.js";
+import { orAborted } from "../common/shared-work.js";
+import { runDirectoryOf } from "../host/run-directories.js";
+import { planSpec, type SpecFacts } from "../vm/boot-plan.js";
+import { LIFETIME_OVER } from "../vm/end.js";
+import type { VmEntry } from "../vm/entry.js";
+import { startsWithDaemon } from "../vm/restart-policy.js";
+import { isEnded, isLive } from "../vm/state.js";
+import { type BootParts, callBoot, goOn } from "./call-boot.js";
+import { type EngineContext, isoNow, vmLogger } from "./context.js";
+import { LateHandle } from "./late-handle.js";
+import type { LiveVm } from "./live-vm.js";
+import { pendingCopies } from "./pending-copies.js";
+import { STATUS_LOST, settleGone } from "./recovery.js";
+import { createLive, specFacts } from "./vm-boot.js";
+import type { VmRunner } from "./vm-runner.js";
+
+/** The reason of a VM whose VMM can't be spoken to. */
+const UNREACHABLE = "vmm-unreachable";
+
+/**
+ * Takes the living over, and lets policies and `--rm` have their way with the others. What fails for one VM is logged
+ * and stops no other. Resolves once every VM that lives is watched.
+ */
+export async function resumeVms(ctx: EngineContext, runner: VmRunner): Promise<void> {
+  const taking: Taking = { ctx, runner, slots: new Semaphore(ctx.settings.takeover.atOnce) };
+  await Promise.all(
+    ctx.vms.list().map(async (entry) => {
+      try {
+        // Verbs wait until the VM is ours: a stop that came in between would find nothing to stop.
+        await ctx.lock.run(entry.id, () => takeOver(taking, entry));
+        if (isEnded(entry.state)) await followUp(runner, entry);
+      } catch (error) {
+        await giveUp(taking, entry, KilnError.from(error, `take up VM ${entry.name}`));
+      }
+    }),
+  );
+}
+
+interface Taking {
+  readonly ctx: EngineContext;
+  readonly runner: VmRunner;
+  /** VMMs that are asked at this moment. */
+  readonly slots: Semaphore;
+}
+
+async function takeOver(taking: Taking, entry: VmEntry): Promise<void> {
+  const { ctx, runner } = taking;
+  if (!isLive(entry.state) || entry.live !== undefined) return;
+  const handle = await firstHandle(taking, entry);
+  if (handle === undefined) return settleGone(ctx, runner, entry);
+  await entry.log.begin(entry.status.boot).catch((error: unknown) => {
+    vmLogger(ctx, entry).error("the VM's output can't be stored", { why: KilnError.from(error).message });
+  });
+  const live = createLive(ctx, entry, handle);
+  if (entry.status.stoppedByUser) live.asked = "stop";
+  if (entry.state === "starting") return finishBoot(ctx, runner, entry, live);
+  await settlePause(ctx, entry, handle);
+  if (entry.state === "paused") live.link.hold();
+  await republish(ctx, entry, live);
+  runner.adopt(entry, live);
+  if (handle instanceof LateHandle) void askAgain(taking, entry, live, handle);
+}
+
+/** Where the status was lost, the VMM is asked whether its guest was paused. */
+async function settlePause(ctx: EngineContext, entry: VmEntry, handle: VmmHandle): Promise<void> {
+  if (entry.status.reason !== STATUS_LOST || entry.state !== "running") return;
+  try {
+    if (await handle.isPaused()) await entry.change({ to: "paused", reason: STATUS_LOST });
+  } catch (error) {
+    vmLogger(ctx, entry).warn("whether the VM is paused is not known", {
+      why: KilnError.from(error).message,
+    });
+  }
+}
+
+/** The handle of the VM's VMM, or a hold on it where it does not answer in time; undefined where it has ended. */
+async function firstHandle(taking: Taking, entry: VmEntry): Promise<VmmHandle | undefined> {
+  const { vmm } = entry.status;
+  if (vmm === undefined) return undefined;
+  const hurry = new AbortController();
+  entry.takeover = hurry;
+  try {
+    return await reattach(taking, entry, vmm, hurry.signal);
+  } catch (error) {
+    if (hasReason(error, "vmm-gone")) return undefined;
+    const held = await holdOn(taking.ctx, entry, KilnError.from(error));
+    // A boot that can't go on has nothing to wait for.
+    return held === undefined || entry.state === "starting" ? held : new LateHandle(held);
+  } finally {
+    entry.takeover = undefined;
+  }
+}
+
+/** One attempt, its turn among the others included. @throws KilnError `vmm-gone`; what the driver says; `timeout` */
+async function reattach(
+  { ctx, slots }: Taking,
+  entry: VmEntry,
+  vmm: VmmRecord,
+  signal: AbortSignal,
+): Promise<VmmHandle> {
+  const { attemptMs } = ctx.settings.takeover;
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(tooLate(attemptMs)), attemptMs);
+  const either = AbortSignal.any([signal, late.signal]);
+  try {
+    return await slots.run(async () => {
+      const reached = reachVmm(ctx, entry, vmm, either);
+      try {
+        return await orAborted(reached, either);
+      } catch (error) {
+        // Nobody waits for it any more.
+        reached.then((handle) => handle.detach()).catch(() => undefined);
+        throw error;
+      }
+    }, either);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function reachVmm(
+  ctx: EngineContext,
+  entry: VmEntry,
+  vmm: VmmRecord,
+  signal: AbortSignal,
+): Promise<VmmHandle> {
+  const spec = planSpec(await runningFacts(ctx, entry, vmm));
+  return ctx.rooms.vmms.driver(vmm.driver).reattach(vmm, spec, { signal });
+}
+
+function tooLate(attemptMs: number): KilnError {
+  return new KilnError(Code.DeadlineExceeded, `its VMM did not answer within ${attemptMs / 1000} s`, {
+    reason: "timeout",
+  });
+}
+
+/** For as long as the VM lives on without its VMM's ear. Never rejects. */
+async function askAgain(taking: Taking, entry: VmEntry, live: LiveVm, handle: LateHandle): Promise<void> {
+  const { ctx } = taking;
+  const { first, longest } = ctx.settings.takeover.pauses;
+  const ended = new AbortController();
+  void live.ended.promise.then(() => ended.abort());
+  const signal = AbortSignal.any([ended.signal, ctx.leaving]);
+  for (let pause = first; ; pause = Math.min(pause * 2, longest)) {
+    await delay(pause, signal).catch(() => undefined);
+    if (signal.aborted) return;
+    try {
+      const real = await reattach(taking, entry, handle.record, signal);
+      return await ctx.lock.run(entry.id, () => takeLate(taking, { entry, live, handle, real }));
+    } catch (error) {
+      // Of its end it is told by the hold.
+      vmLogger(ctx, entry).debug("the VMM still can't be spoken to", { why: KilnError.from(error).message });
+    }
+  }
+}
+
+interface Late {
+  readonly entry: VmEntry;
+  readonly live: LiveVm;
+  readonly handle: LateHandle;
+  readonly real: VmmHandle;
+}
+
+async function takeLate({ ctx }: Taking, { entry, live, handle, real }: Late): Promise<void> {
+  if (entry.live !== live || ctx.leaving.aborted) return real.detach();
+  await handle.become(real);
+  vmLogger(ctx, entry).info("the VMM can be spoken to again");
+  if (entry.status.reason !== UNREACHABLE) return;
+  await entry.note({ reason: "", message: "" }).catch(() => undefined);
+}
+
+/** Whatever went wrong, a VM whose VMM lives runs on and can be ended. */
+async function giveUp(taking: Taking, entry: VmEntry, why: KilnError): Promise<void> {
+  const { ctx, runner } = taking;
+  if (!isLive(entry.state) || entry.live !== undefined) return;
+  try {
+    const held = await holdOn(ctx, entry, why);
+    if (held === undefined) return await settleGone(ctx, runner, entry);
+    const handle = new LateHandle(held);
+    const live = createLive(ctx, entry, handle);
+    runner.adopt(entry, live);
+    void askAgain(taking, entry, live, handle);
+  } catch (error) {
+    vmLogger(ctx, entry).error("the end of the VM can't be written", { why: KilnError.from(error).message });
+  }
+}
+
+/** A VMM that lives but can't be spoken to is watched, so that it is seen and can be ended. */
+async function holdOn(ctx: EngineContext, entry: VmEntry, why: KilnError): Promise<VmmHandle | undefined> {
+  const { vmm, consoleLog } = entry.status;
+  if (vmm === undefined) return undefined;
+  const handle = await ctx.rooms.vmms.hold(vmm, consoleLog, why.message);
+  if (handle === undefined || entry.takeover?.signal.aborted === true) return handle;
+  vmLogger(ctx, entry).error("the VMM can't be spoken to; it runs on", { why: why.message });
+  const message = `it runs, but its VMM can't be spoken to: ${why.message}`;
+  // Why a VM stands still is not forgotten: whatever has stopped it lets it go on.
+  if (entry.state !== "paused") await entry.note({ reason: UNREACHABLE, message }).catch(() => undefined);
+  return handle;
+}
+
+/** A VM that runs needs neither kernel nor disks to be taken over: their loss must not cost it. */
+async function runningFacts(ctx: EngineContext, entry: VmEntry, vmm: VmmRecord): Promise<SpecFacts> {
+  const directory = await runDirectoryOf(ctx, entry);
+  const none = { kernel: { vmlinux: "" }, initrd: "", modules: undefined };
+  const { userNetwork } = vmm.capabilities;
+  const assets = await ctx.kernels.prepare(entry.record.kernelId).catch(() => none);
+  try {
+    return await specFacts(ctx, entry, directory, assets, userNetwork);
+  } catch (error) {
+    vmLogger(ctx, entry).warn("the VM's network can't be planned", { why: KilnError.from(error).message });
+    return specFacts(ctx, entry, directory, assets, false);
+  }
+}
+
+/** kilnd was killed between launch and the program's start: the rest of the boot is done now, as a start is. */
+async function finishBoot(ctx: EngineContext, runner: VmRunner, entry: VmEntry, live: LiveVm): Promise<void> {
+  const abort = new AbortController();
+  entry.starting = abort;
+  try {
+    const { session, runs } = await bootRest(ctx, entry, live, abort.signal);
+    await live.ports.addAll(entry.record.program.ports);
+    if (runs) await entry.change({ to: "running", at: isoNow(ctx) }, { ports: live.ports.bindings });
+    runner.adopt(entry, live, session);
+  } catch (error) {
+    await live.release();
+    await live.handle.kill();
+    await entry.log.end();
+    const { reason, message } = KilnError.from(error, `go on with the start of VM ${entry.name}`);
+    await runner.end(entry, { to: "failed", at: isoNow(ctx), reason, message }, 0);
+  } finally {
+    entry.starting = undefined;
+  }
+}
+
+async function bootRest(
+  ctx: EngineContext,
+  entry: VmEntry,
+  live: LiveVm,
+  signal: AbortSignal,
+): Promise<{ session: AgentSession; runs: boolean }> {
+  const { capabilities } = live.handle.record;
+  const session = await live.open(signal, ctx.settings.helloTimeoutMs[capabilities.accelerator]);
+  const parts = { entry, live, session, signal };
+  const phase = await settledPhase(ctx, parts);
+  if (phase === Phase.HELD) return { session, runs: (await goOn(ctx, parts)).pid !== 0 };
+  if (phase !== Phase.WAITING) return { session, runs: true };
+  const assets = await ctx.kernels.prepare(entry.record.kernelId);
+  const directory = await runDirectoryOf(ctx, entry);
+  const facts = await specFacts(ctx, entry, directory, assets, capabilities.userNetwork);
+  const more = { capabilities, nowMs: ctx.now(), entropy: randomBytes(64) };
+  const { pid } = await callBoot(ctx, parts, { ...facts, ...more });
+  return { session, runs: pid !== 0 };
+}
+
+/** A boot that is under way comes to its hold, where files wait for it: nobody else would go on from there. */
+async function settledPhase(ctx: EngineContext, { entry, live, session, signal }: BootParts): Promise<Phase> {
+  const { phase } = await session.client.state({}, { signal });
+  if (phase !== Phase.BOOTING || (await pendingCopies(ctx, entry).list()).length === 0) return phase;
+  const { accelerator } = live.handle.record.capabilities;
+  const late = AbortSignal.timeout(ctx.settings.helloTimeoutMs[accelerator]);
+  for (;;) {
+    await delay(BOOT_LOOK_MS, AbortSignal.any([signal, late]));
+    const now = await session.client.state({}, { signal });
+    if (now.phase !== Phase.BOOTING) return now.phase;
+  }
+}
+
+const BOOT_LOOK_MS = 50;
+
+/** A port that somebody else has taken meanwhile must not cost the VM. */
+async function republish(ctx: EngineContext, entry: VmEntry, live: LiveVm): Promise<void> {
+  for (const port of entry.status.ports) {
+    try {
+      await live.ports.add(port);
+    } catch (error) {
+      vmLogger(ctx, entry).warn("a port can't be published again", { why: KilnError.from(error).message });
+    }
+  }
+  await entry.note({ ports: live.ports.bindings });
+}
+
+/** Policies of VMs that are not running when kilnd starts. */
+async function followUp(runner: VmRunner, entry: VmEntry): Promise<void> {
+  const { status, record, recordFlaw } = entry;
+  if (recordFlaw !== undefined) return runner.afterEnd(entry);
+  const expired = status.reason === LIFETIME_OVER;
+  const up = !expired && startsWithDaemon(record.config.restart, status.boot > 0, status.stoppedByUser);
+  if (up && status.restartAt === undefined) await runner.bringUp(entry);
+  else await runner.afterEnd(entry);
+}

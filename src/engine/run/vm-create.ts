@@ -1,0 +1,182 @@
+// Makes a VM: everything checked before anything is made, then image, base, kernel, and last one directory that
+// appears by a rename. Whatever fails or is cancelled leaves nothing but what is worth keeping (image, base, kernel).
+
+import { join } from "node:path";
+import { Code, KilnError } from "../../base/errors.js";
+import { newId } from "../../base/ids.js";
+import { UndoStack } from "../../base/undo.js";
+import { formatPlatform, parsePlatform } from "../../image/index.js";
+import type { Platform, RegistryCredentials, StoredImage } from "../../image/types.js";
+import { notReady, type WorkOptions } from "../common/shared-work.js";
+import { type Base, baseKeyOf, cowBase } from "../disks/bases.js";
+import { explainUnusable, isImagesFault } from "../disks/unusable-image.js";
+import { guestPlatform, requireAsked, requireRunnable } from "../host/guest-platform.js";
+import { requireDisk } from "../host/host.js";
+import { dropImage } from "../images/drop-image.js";
+import { VmLog } from "../output/vm-log.js";
+import { effectiveConfig } from "../vm/effective-config.js";
+import { VmEntry } from "../vm/entry.js";
+import { planProgram } from "../vm/plan.js";
+import type { VmRecord } from "../vm/record.js";
+import type { VmStatus } from "../vm/status.js";
+import { validateConfig } from "../vm/validate.js";
+import type { VmConfig } from "../vm/vm-config.js";
+import { emitVmEvent } from "../vm/vm-events.js";
+import { type EngineContext, isoNow } from "./context.js";
+
+export type PullPolicy = "missing" | "always" | "never";
+
+export interface CreateRequest {
+  readonly config: VmConfig;
+  readonly pull: PullPolicy;
+  readonly credentials?: ReadonlyMap<string, RegistryCredentials>;
+}
+
+/**
+ * @throws KilnError invalid_argument for what can't be, already_exists `name-in-use`, not_found `image-not-found`,
+ *   resource_exhausted for what the host lacks, failed_precondition `not-ready` under `readyOnly`, and what pull and
+ *   build say
+ */
+export async function createVm(
+  ctx: EngineContext,
+  request: CreateRequest,
+  options: WorkOptions,
+): Promise<VmEntry> {
+  const config = validateConfig(request.config, ctx.host.facts);
+  const guest = await checkVmm(ctx, config);
+  const wanted = config.platform === "" ? guest : parsePlatform(config.platform);
+  requireRunnable(guest, wanted, `image ${config.image}`, "microVMs run their host's architecture");
+  // A kernel that is not there is refused before an image is fetched.
+  if (config.kernel !== "") await ctx.kernels.choose(config.kernel, options);
+  const id = newId();
+  await using undo = new UndoStack();
+  const { name, release } = ctx.vms.takeName(config.name, id);
+  undo.push("give the name back", release);
+  await requireDisk(ctx.host, `create VM ${name}`, ctx.dataRoot, 0, ctx.settings.diskReserveBytes);
+
+  const { image, isNew } = await findImage(ctx, config, wanted, request, options);
+  requireAsked(wanted, image.platform, config.image);
+  await using holds = new UndoStack();
+  holds.push("let go of the image", ctx.imageHolds.hold(image.id));
+  holds.push("let go of the base", ctx.bases.hold(baseKeyOf(image, config.diskBytes)));
+  // Beside the base's and the kernel's own looks.
+  const taking = ctx.ownership.allocate(id);
+  undo.push("give the user back", async () => ctx.ownership.release(id, await taking.catch(() => undefined)));
+  const [uid, base, kernel] = await Promise.all([
+    taking,
+    ctx.bases.ensure(image, config.diskBytes, options).catch((error: unknown) => {
+      // A user who only wanted to run it has no use for an image that can't be.
+      if (isNew && isImagesFault(error)) undo.push("remove the image", () => dropImage(ctx, image));
+      throw error;
+    }),
+    ctx.kernels.choose(config.kernel, options),
+  ]);
+  options.signal?.throwIfAborted();
+  const plan = planProgram(config, image.run, base.hasInit);
+  const { args, env, ports, directories, ...program } = plan;
+  const record: VmRecord = {
+    version: 1,
+    id,
+    createdAt: isoNow(ctx),
+    config: {
+      ...effectiveConfig(config, image.run, plan),
+      name,
+      imageId: image.id,
+      platform: formatPlatform(image.platform),
+    },
+    program: {
+      ...program,
+      args: [...args],
+      env: [...env],
+      ports: [...ports],
+      directories: [...directories],
+    },
+    base: base.key,
+    kernelId: kernel.id,
+    ...(uid === undefined ? {} : { uid }),
+  };
+  undo.push("remove the VM's files", () => ctx.store.remove(id));
+  const status = await makeDirectory(ctx, record, base);
+  // The last look: who left while the files were made would never learn of this VM.
+  options.signal?.throwIfAborted();
+  const entry = makeEntry(ctx, record, status);
+  ctx.vms.add(entry);
+  undo.commit();
+  emitVmEvent(ctx, entry, "create");
+  return entry;
+}
+
+/** Whatever is made of the VM on disk: its directory with the cow and both records. */
+function makeDirectory(ctx: EngineContext, record: VmRecord, base: Base): Promise<VmStatus> {
+  return ctx.store.create(record, async (directory) => {
+    const cow = join(directory, "cow");
+    await ctx.rooms.disks.createCow(cow, cowBase(base));
+    await ctx.ownership.give(cow, record.uid);
+  });
+}
+
+/** The in-memory side of a VM on disk. */
+export function makeEntry(
+  ctx: EngineContext,
+  record: VmRecord,
+  status: VmStatus,
+  recordFlaw?: string,
+): VmEntry {
+  const { store } = ctx;
+  const log = new VmLog(store.logDirectory(record.id), ctx.settings.logLimits, ctx.now);
+  const persist = {
+    record: (changed: VmRecord) => store.saveRecord(changed),
+    status: (id: string, changed: VmStatus, durable: boolean) => store.saveStatus(id, changed, durable),
+  };
+  return new VmEntry(record, status, log, persist, recordFlaw);
+}
+
+/** A VMM that can't run this VM is a refusal now, not a failure at its start. @returns what its guests run */
+async function checkVmm(ctx: EngineContext, config: VmConfig): Promise<Platform> {
+  const { driver, probe } = await ctx.rooms.vmms.choose(config.vmm || ctx.settings.vmm);
+  const most = probe.capabilities?.maxVcpus ?? config.cpus;
+  if (config.cpus > most) {
+    throw new KilnError(
+      Code.InvalidArgument,
+      `${config.cpus} CPUs were asked for, ${driver.kind} gives at most ${most}`,
+      {
+        reason: "too-many-cpus",
+      },
+    );
+  }
+  return guestPlatform(ctx.host.facts, probe);
+}
+
+async function findImage(
+  ctx: EngineContext,
+  config: VmConfig,
+  platform: Platform,
+  request: CreateRequest,
+  options: WorkOptions,
+): Promise<{ image: StoredImage; isNew: boolean }> {
+  const { images } = ctx.rooms;
+  if (request.pull !== "always") {
+    const found = images.find(config.image);
+    if (found !== undefined) return { image: found, isNew: false };
+    if (request.pull === "never") {
+      throw new KilnError(Code.NotFound, `no image ${config.image} here, and --pull=never was given`, {
+        reason: "image-not-found",
+        hint: `pull it with \`kiln pull ${config.image}\``,
+      });
+    }
+  }
+  if (options.readyOnly) throw notReady(`pull ${config.image}`);
+  await requireDisk(ctx.host, `pull ${config.image}`, ctx.dataRoot, 0, ctx.settings.diskReserveBytes);
+  const known = new Set(images.list().map(({ id }) => id));
+  const asked = {
+    platform,
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+    ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+    ...(request.credentials === undefined ? {} : { credentials: request.credentials }),
+  };
+  const image = await images.pull(config.image, asked).catch((error: unknown) => {
+    throw explainUnusable(error);
+  });
+  ctx.events.emit({ type: "image", action: "pull", id: image.id, attributes: { name: config.image } });
+  return { image, isNew: !known.has(image.id) };
+}

@@ -1,0 +1,47 @@
+// Takes a VM away: memory first, then one rename, then its files. Called by `rm` and at the end of `--rm` VMs.
+
+import { rm } from "node:fs/promises";
+import { KilnError } from "../../base/errors.js";
+import { vmRunDirectory } from "../../base/paths.js";
+import type { VmEntry } from "../vm/entry.js";
+import { emitVmEvent } from "../vm/vm-events.js";
+import { type EngineContext, vmLogger } from "./context.js";
+import { missedFollowers } from "./followers.js";
+
+/** How long a client that still reads the output of a `--rm` VM may take to finish. */
+const READERS_GRACE_MS = 10_000;
+
+/**
+ * The VM must not be live. Idempotent.
+ *
+ * @throws KilnError of the file system; the VM is gone from memory all the same and its files go at the next start
+ */
+export async function removeEnded(ctx: EngineContext, entry: VmEntry): Promise<void> {
+  if (entry.removing) return;
+  clearTimeout(entry.restartTimer);
+  await entry.settled();
+  await waitForReaders(ctx, entry);
+  if (ctx.leaving.aborted) return; // the next kilnd's
+  entry.removing = true;
+  ctx.vms.remove(entry);
+  try {
+    await ctx.store.remove(entry.id);
+    await rm(vmRunDirectory(ctx.runRoot, entry.id), { recursive: true, force: true });
+    await ctx.ownership.release(entry.id, entry.record.uid);
+  } catch (error) {
+    throw KilnError.from(error, `remove VM ${entry.name}`);
+  } finally {
+    entry.removed = true;
+    entry.changed.notify();
+    emitVmEvent(ctx, entry, "destroy");
+  }
+}
+
+async function waitForReaders(ctx: EngineContext, entry: VmEntry): Promise<void> {
+  await missedFollowers(ctx, entry);
+  try {
+    await entry.log.drained(AbortSignal.timeout(READERS_GRACE_MS));
+  } catch {
+    vmLogger(ctx, entry).warn("a client that reads too slowly loses the end of the VM's output");
+  }
+}

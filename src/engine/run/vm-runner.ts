@@ -1,0 +1,398 @@
+// The runs of VMs: start one, watch it, write down how it ended, bring it back where its policy or its guest says so.
+// Verbs (vm-verbs.ts) and recovery (recovery.ts) call it; it alone makes and ends `entry.live`.
+
+import { rm } from "node:fs/promises";
+import type { AgentSession } from "../../agent/types.js";
+import { Code, KilnError } from "../../base/errors.js";
+import { vmRunDirectory } from "../../base/paths.js";
+import { delay, LONGEST_TIMER_MS } from "../../base/runtime.js";
+import type { VmmExit, VmmHandle } from "../../vmm/types.js";
+import { judgeEnd } from "../vm/end.js";
+import type { VmEntry } from "../vm/entry.js";
+import { FAILED_EXIT_CODE, KILLED_EXIT_CODE } from "../vm/exit-codes.js";
+import { abortReason, isOver } from "../vm/lifetime.js";
+import { decideRestart, nextDelay } from "../vm/restart-policy.js";
+import { type Change, changeOf, isEnded, isLive } from "../vm/state.js";
+import type { ReportedExit, VmStatus } from "../vm/status.js";
+import { emitVmEvent } from "../vm/vm-events.js";
+import { type EngineContext, isoNow, vmLogger } from "./context.js";
+import type { LiveVm } from "./live-vm.js";
+import { type Booted, bootVm } from "./vm-boot.js";
+import { removeEnded } from "./vm-remove.js";
+
+export class VmRunner {
+  readonly #ctx: EngineContext;
+  /** Told of every VM that begins to run or is found running. */
+  onLive: (entry: VmEntry) => void = () => undefined;
+  #closing = false;
+
+  constructor(ctx: EngineContext) {
+    this.#ctx = ctx;
+  }
+
+  /** No restart from now on: kilnd is going. */
+  close(): void {
+    this.#closing = true;
+    for (const { restartTimer, lifetimeTimer } of this.#ctx.vms.list()) {
+      clearTimeout(restartTimer);
+      clearTimeout(lifetimeTimer);
+    }
+  }
+
+  /**
+   * Starts a VM that is created or has ended. The caller holds its lock. Resolves once the program runs.
+   *
+   * @throws KilnError what the boot says; failed_precondition `program-not-started` with the program's exit code
+   */
+  async start(entry: VmEntry): Promise<void> {
+    await this.#run(entry, new AbortController(), { delayMs: 0, byPolicy: false });
+  }
+
+  /** Takes over a VM whose VMM was found alive (recovery): the same life from here on. */
+  adopt(entry: VmEntry, live: LiveVm, session?: AgentSession): void {
+    if (this.#closing) {
+      this.#inBackground(entry, () => abandon(entry, live));
+      return;
+    }
+    entry.live = live;
+    this.onLive(entry);
+    live.link.start(session);
+    this.#watchStalls(entry, live);
+    this.#inBackground(entry, () => this.#supervise(entry, live));
+    const { pulseMs } = this.#ctx.settings;
+    this.#inBackground(entry, () => live.watchPulse(pulseMs, pulseMs));
+  }
+
+  /**
+   * Writes down how a run ended, and in the same step whether and when the policy brings the VM back: a kilnd killed
+   * right after has forgotten nothing.
+   *
+   * @param ranMs how long it had been running
+   */
+  async end(entry: VmEntry, change: EndChange, ranMs: number): Promise<void> {
+    await this.#written(entry, entry.change(change, this.#comeback(entry, change, ranMs)));
+    const { state, reason, message, exitCode } = entry.status;
+    if (state === "failed") vmLogger(this.#ctx, entry).warn("the VM failed", { reason, message });
+    emitVmEvent(this.#ctx, entry, "die", { reason, exitCode: String(exitCode) });
+  }
+
+  /** Does what `end` has written down: removes a `--rm` VM, sets the timer of a restart. */
+  async afterEnd(entry: VmEntry): Promise<void> {
+    if (this.#closing || entry.removing || !isEnded(entry.state)) return;
+    if (entry.record.config.autoRemove) {
+      await this.#ctx.lock.run(entry.id, () => removeEnded(this.#ctx, entry));
+    } else if (entry.status.restartAt !== undefined) {
+      this.#armRestart(entry, Date.parse(entry.status.restartAt) - this.#ctx.now());
+    }
+  }
+
+  /** Brings an ended VM up soon, whatever its policy says. */
+  async bringUp(entry: VmEntry): Promise<void> {
+    await entry.note({ restartAt: isoNow(this.#ctx) });
+    this.#armRestart(entry, 0);
+  }
+
+  async #run(entry: VmEntry, abort: AbortController, how: RunHow): Promise<void> {
+    const ctx = this.#ctx;
+    clearTimeout(entry.restartTimer);
+    entry.starting = abort;
+    try {
+      const runDirectory = vmRunDirectory(ctx.runRoot, entry.id);
+      await entry.change({ to: "starting", at: isoNow(ctx), boot: entry.status.boot + 1, runDirectory });
+      await delay(how.delayMs, abort.signal);
+      await entry.log.begin(entry.status.boot);
+      const boot = () => bootVm(ctx, entry, runDirectory, abort.signal);
+      await this.#begin(entry, await ctx.boots.run(boot, abort.signal));
+    } catch (error) {
+      throw await this.#startFailed(entry, error, abort.signal, how.byPolicy);
+    } finally {
+      entry.starting = undefined;
+    }
+    const { live } = entry;
+    if (entry.state !== "starting" || live === undefined) return;
+    await live.ended.promise;
+    throw programNotStarted(entry);
+  }
+
+  async #begin(entry: VmEntry, booted: Booted): Promise<void> {
+    const { live, session, programRuns, timings } = booted;
+    const facts = { timings, ports: live.ports.bindings };
+    if (programRuns) {
+      await entry.change({ to: "running", at: isoNow(this.#ctx) }, facts);
+      emitVmEvent(this.#ctx, entry, "start");
+    } else {
+      await entry.note(facts);
+    }
+    this.adopt(entry, live, session);
+  }
+
+  async #startFailed(
+    entry: VmEntry,
+    error: unknown,
+    signal: AbortSignal,
+    byPolicy: boolean,
+  ): Promise<KilnError> {
+    const known = KilnError.from(error, `start VM ${entry.name}`);
+    await entry.log.end();
+    const at = isoNow(this.#ctx);
+    if (signal.aborted) {
+      await this.end(entry, { to: "exited", at, exitCode: KILLED_EXIT_CODE, reason: abortReason(signal) }, 0);
+    } else {
+      // A start that a user asked for fails to their face; one of the policy's is tried again.
+      const { reason, message } = known;
+      const change: EndChange = { to: "failed", at, reason, message };
+      if (byPolicy) await this.end(entry, change, 0);
+      else await this.#written(entry, entry.change(change));
+    }
+    // In the background: whoever is attached reads on until it has heard of the failure, and we hold the lock.
+    if (entry.record.config.autoRemove) this.#inBackground(entry, () => this.afterEnd(entry));
+    return known;
+  }
+
+  async #supervise(entry: VmEntry, live: LiveVm): Promise<void> {
+    const exited = exitOf(live.handle);
+    const report = await Promise.race([live.report.promise, exited.then(() => undefined)]);
+    // A kilnd that is going writes nothing any more: the next one learns of this end by itself.
+    if (this.#closing) return;
+    // Whatever goes wrong from here on is told, and the VM has ended all the same.
+    if (report !== undefined) {
+      await this.#acknowledge(entry, live, report).catch((error: unknown) => this.#flawedEnd(entry, error));
+    }
+    const exit = await exited;
+    if (this.#closing) return;
+    const again = await this.#finish(entry, live, exit, report).catch(async (error: unknown) => {
+      const { reason, message } = this.#flawedEnd(entry, error);
+      entry.live = undefined;
+      if (isLive(entry.state))
+        await this.end(entry, { to: "failed", at: isoNow(this.#ctx), reason, message }, 0);
+      return false;
+    });
+    live.ended.resolve();
+    if (!again) await this.afterEnd(entry);
+  }
+
+  #flawedEnd(entry: VmEntry, error: unknown): KilnError {
+    const known = KilnError.from(error, `end VM ${entry.name}`);
+    vmLogger(this.#ctx, entry).error("the VM's end went wrong", { why: known.message });
+    return known;
+  }
+
+  /** Stores the exit and the last output, lets the guest go, and sees to it that it goes. */
+  async #acknowledge(entry: VmEntry, live: LiveVm, report: ReportedExit): Promise<void> {
+    const { autoRemove } = entry.record.config;
+    const { endGraceMs } = this.#ctx.settings;
+    const log = vmLogger(this.#ctx, entry);
+    const gone = exitOf(live.handle).then(() => undefined);
+    log.debug("the program has ended", { code: report.code, request: report.request });
+    await this.#written(entry, entry.note({ exit: report }, !autoRemove));
+    await within(endGraceMs, live.logsDone.promise, gone);
+    log.debug("its output is stored", { bytes: String(entry.log.nextSequence) });
+    // Disks that are thrown away need no tidy end, but a VM that reboots goes on with them.
+    const thrownAway = autoRemove && report.request !== "reboot";
+    if (!thrownAway) {
+      const settled = await acknowledged(live, endGraceMs);
+      log.debug("its end is acknowledged", { settled });
+      if (!settled) await within(endGraceMs, gone);
+    }
+    await live.handle.kill();
+  }
+
+  /** @returns true where the guest asked for a reboot, which is then under way */
+  async #finish(
+    entry: VmEntry,
+    live: LiveVm,
+    exit: VmmExit,
+    report: ReportedExit | undefined,
+  ): Promise<boolean> {
+    const ctx = this.#ctx;
+    // What the guest wrote last may still be on its way through the socket of a VMM that has just died.
+    if (report === undefined) await within(LAST_WORDS_MS, live.outputStored());
+    const consoleTail = await live.handle.consoleTail(CONSOLE_TAIL_BYTES).catch(() => "");
+    await live.release();
+    const { mode } = entry.record.program;
+    const { asked, lost } = live;
+    const verdict = judgeEnd({ report, vmm: exit, asked, lost, consoleTail, mode });
+    await this.#written(entry, rm(vmRunDirectory(ctx.runRoot, entry.id), { recursive: true, force: true }));
+    if (verdict.kind === "reboot" && !this.#closing) {
+      entry.live = undefined;
+      this.#reboot(entry);
+      return true;
+    }
+    await this.#written(entry, entry.log.end());
+    // In the same step as the end, so that no verb finds a VM that is live and nobody's.
+    entry.live = undefined;
+    await this.end(
+      entry,
+      changeOf(verdict, isoNow(ctx), report?.oomKilled ?? false),
+      ranMs(entry, ctx.now()),
+    );
+    return false;
+  }
+
+  /**
+   * The guest rebooted: the same VM again, its policy not asked. A reboot loop is slowed like a crash loop. Marked as
+   * starting before anything is awaited, so that a stop that comes now finds something to abort.
+   */
+  #reboot(entry: VmEntry): void {
+    const delayMs = nextDelay(entry.status.restartDelayMs, ranMs(entry, this.#ctx.now()));
+    emitVmEvent(this.#ctx, entry, "reboot");
+    const abort = new AbortController();
+    entry.starting = abort;
+    this.#inBackground(entry, async () => {
+      await entry.note({ restartDelayMs: delayMs });
+      const how = { delayMs, byPolicy: true };
+      await this.#ctx.lock.run(entry.id, () => this.#runAlone(entry, abort, how));
+      if (entry.state === "failed") await this.afterEnd(entry);
+    });
+  }
+
+  /** A start nobody waits for. */
+  async #runAlone(entry: VmEntry, abort: AbortController, how: RunHow): Promise<void> {
+    try {
+      await this.#run(entry, abort, how);
+    } catch (error) {
+      vmLogger(this.#ctx, entry).warn("the restart failed", { why: KilnError.from(error).message });
+    }
+  }
+
+  /** What the policy makes of an end: facts for the status. */
+  #comeback(entry: VmEntry, change: EndChange, ran: number): Partial<VmStatus> {
+    const { status, record } = entry;
+    if (entry.recordFlaw !== undefined || isOver(entry, this.#ctx.now())) return {};
+    const verdict = decideRestart({
+      policy: record.config.restart,
+      exitCode: change.to === "failed" ? FAILED_EXIT_CODE : change.exitCode,
+      restartCount: status.restartCount,
+      stoppedByUser: status.stoppedByUser,
+      ranMs: ran,
+      previousDelayMs: status.restartDelayMs,
+    });
+    if (!verdict.restart) return {};
+    const restartAt = new Date(this.#ctx.now() + verdict.delayMs).toISOString();
+    return { restartAt, restartDelayMs: verdict.delayMs };
+  }
+
+  #armRestart(entry: VmEntry, delayMs: number): void {
+    clearTimeout(entry.restartTimer);
+    const fire = () => this.#inBackground(entry, () => this.#restart(entry));
+    entry.restartTimer = setTimeout(fire, Math.min(Math.max(0, delayMs), LONGEST_TIMER_MS));
+  }
+
+  async #restart(entry: VmEntry): Promise<void> {
+    await this.#ctx.lock.run(entry.id, async () => {
+      const { status } = entry;
+      if (this.#closing || entry.removing || status.restartAt === undefined || !isEnded(status.state)) return;
+      if (entry.recordFlaw !== undefined) return entry.forget("restartAt");
+      await entry.note({ restartCount: status.restartCount + 1 });
+      await this.#runAlone(entry, new AbortController(), { delayMs: 0, byPolicy: true });
+    });
+    if (entry.state === "failed") await this.afterEnd(entry);
+  }
+
+  /** For tasks that nobody awaits: an error is the disk's (a status can't be written) or a bug. Say it, go on. */
+  #inBackground(entry: VmEntry, task: () => Promise<void>): void {
+    task().catch((error: unknown) => {
+      vmLogger(this.#ctx, entry).error("a task of the VM failed", { why: KilnError.from(error).message });
+    });
+  }
+
+  /** What can't be written down (a full disk) must not keep a VM from ending. */
+  async #written(entry: VmEntry, write: Promise<void>): Promise<void> {
+    await write.catch((error: unknown) => {
+      vmLogger(this.#ctx, entry).error("the VM's state can't be written", {
+        why: KilnError.from(error).message,
+      });
+    });
+  }
+
+  #watchStalls(entry: VmEntry, live: LiveVm): void {
+    live.handle.onStall((why) => this.#inBackground(entry, () => this.#stalled(entry, live, why)));
+    live.handle.onNetwork(({ down, message }) => {
+      const log = vmLogger(this.#ctx, entry);
+      if (down) log.error("the VM's network is down", { why: message });
+      else log.warn("the VM's network was interrupted", { why: message });
+      emitVmEvent(this.#ctx, entry, "network", { state: down ? "down" : "restarted" });
+    });
+  }
+
+  /** The VMM has paused the guest because the host's disk is full, or goes on. */
+  async #stalled(entry: VmEntry, live: LiveVm, why: string | undefined): Promise<void> {
+    await this.#ctx.lock.run(entry.id, async () => {
+      if (entry.live !== live) return;
+      if (why !== undefined && entry.state === "running") {
+        await entry.change({ to: "paused", reason: "host-disk-full" }, { message: why });
+        vmLogger(this.#ctx, entry).warn("the VM stands still: the host's disk is full", { why });
+        emitVmEvent(this.#ctx, entry, "pause", { reason: "host-disk-full" });
+      } else if (why === undefined && entry.state === "paused" && entry.status.reason === "host-disk-full") {
+        await entry.change({ to: "running", at: isoNow(this.#ctx) });
+        vmLogger(this.#ctx, entry).info("the VM goes on: there is room on the host's disk");
+        emitVmEvent(this.#ctx, entry, "unpause");
+        await live.setClock();
+      }
+    });
+  }
+}
+
+/** A boot that was under way when kilnd went: the next one finishes it. */
+async function abandon(entry: VmEntry, live: LiveVm): Promise<void> {
+  live.ended.resolve();
+  await live.handle.detach();
+  await live.release();
+  await entry.log.detach();
+}
+
+/** @returns true where the guest has brought its disks to rest */
+async function acknowledged(live: LiveVm, timeoutMs: number): Promise<boolean> {
+  try {
+    await live.link.current?.client.ackExit({}, { timeoutMs });
+    return live.link.current !== undefined;
+  } catch {
+    return false; // a guest that is already gone can't answer
+  }
+}
+
+type EndChange = Extract<Change, { to: "exited" | "failed" }>;
+
+interface RunHow {
+  readonly delayMs: number;
+  /** Where it fails, the restart policy is asked. */
+  readonly byPolicy: boolean;
+}
+
+function ranMs({ status }: VmEntry, nowMs: number): number {
+  return status.startedAt === undefined ? 0 : Math.max(0, nowMs - Date.parse(status.startedAt));
+}
+
+/** A panic's own words come before its long backtrace. */
+const CONSOLE_TAIL_BYTES = 16 * 1024;
+
+/** How long the last output of a VMM that died may take to be read from its socket. */
+const LAST_WORDS_MS = 500;
+
+/** Resolves when one of them has, or the time is up. */
+async function within(ms: number, ...promises: readonly Promise<unknown>[]): Promise<void> {
+  const stop = new AbortController();
+  await Promise.race([...promises, delay(ms, stop.signal).catch(() => undefined)]);
+  stop.abort();
+}
+
+/** The error of a start whose program could not be executed; `exitCode` is 126 or 127. */
+export function programNotStarted(entry: VmEntry): KilnError {
+  const { message, exitCode } = entry.status;
+  return new KilnError(
+    Code.FailedPrecondition,
+    `start VM ${entry.name}: ${message || "the program did not start"}`,
+    {
+      reason: "program-not-started",
+      details: { exitCode: String(exitCode) },
+    },
+  );
+}
+
+/** Never rejects: a VM whose VMM is gone has ended, whatever its driver then met. */
+function exitOf(handle: VmmHandle): Promise<VmmExit> {
+  return handle.exited.catch((error: unknown) => ({
+    cause: "unknown",
+    detail: KilnError.from(error).message,
+  }));
+}

@@ -1,0 +1,292 @@
+// What users do to VMs: start, stop, kill, restart, pause, unpause, remove, wait. Each verb takes the VM's lock, but
+// for kill, which must work while a stop is waiting. Runs themselves are vm-runner.ts's.
+
+import type { AgentSession } from "../../agent/types.js";
+import { KilnError } from "../../base/errors.js";
+import type { Abortable } from "../../base/progress.js";
+import { delay } from "../../base/runtime.js";
+import { fromAgent, isRefusal } from "../common/agent-errors.js";
+import { until } from "../common/notifier.js";
+import { signalNumber } from "../common/signals.js";
+import type { VmEntry } from "../vm/entry.js";
+import { hasBegun, isOver, lifetimeOver } from "../vm/lifetime.js";
+import type { RunView } from "../vm/run-view.js";
+import { isEnded, isLive, requireState } from "../vm/state.js";
+import { checkLifetime } from "../vm/validate.js";
+import { emitVmEvent } from "../vm/vm-events.js";
+import { type EngineContext, isoNow, vmLogger } from "./context.js";
+import { requireLive, requireWatched, runningSession, waitForTakeover } from "./vm-access.js";
+import { removeEnded } from "./vm-remove.js";
+import type { VmRunner } from "./vm-runner.js";
+
+export interface StopOptions {
+  /** Absent: the VM's own. */
+  readonly timeoutMs?: number | undefined;
+  /** Name or number; empty: the VM's own. */
+  readonly signal?: string | undefined;
+}
+
+export type WaitCondition = "exited" | "running" | "removed";
+
+/** What a guest may take beyond the stop time-out for its last output, sync and unmount. */
+const TIDY_END_MS = 15_000;
+/** Node's timers take more than 24 days for one millisecond, and gRPC's deadlines have eight digits. */
+const LONGEST_STOP_MS = 24 * 3_600_000;
+const AGENT_CALL_MS = 5_000;
+const ASK_AGAIN_MS = 50;
+
+export class VmVerbs {
+  readonly #ctx: EngineContext;
+  readonly #runner: VmRunner;
+
+  constructor(ctx: EngineContext, runner: VmRunner) {
+    this.#ctx = ctx;
+    this.#runner = runner;
+  }
+
+  /** Fine on a running VM. Goes on when the caller gives up: half-started VMs help nobody. */
+  async start(entry: VmEntry): Promise<void> {
+    await this.#ctx.lock.run(entry.id, async () => {
+      if (entry.state === "running") return;
+      requireState("start", entry.name, entry.state, ["created", "exited", "failed"]);
+      entry.requireRecord("start");
+      await entry.forget("restartAt", "expiresAt");
+      await entry.note({ restartCount: 0, restartDelayMs: 0, stoppedByUser: false });
+      await this.#runner.start(entry);
+    });
+  }
+
+  /** Graceful: signal, time-out, SIGKILL in the guest; a guest that ignores all that loses its VMM. */
+  async stop(entry: VmEntry, options: StopOptions = {}): Promise<void> {
+    const signal =
+      options.signal === undefined || options.signal === "" ? undefined : signalNumber(options.signal);
+    await this.#halted(entry, async () => {
+      await this.#stop(entry, signal, options.timeoutMs ?? entry.record.config.stopTimeoutMs);
+    });
+  }
+
+  /** Stops a VM whose lifetime is over; one that has been started anew meanwhile is left alone. */
+  async expire(entry: VmEntry): Promise<void> {
+    const stop = async () => {
+      if (!isOver(entry, this.#ctx.now())) return;
+      await this.#stop(entry, undefined, entry.record.config.stopTimeoutMs, "expire");
+    };
+    await this.#halted(entry, stop, lifetimeOver(entry));
+  }
+
+  /**
+   * Gives a VM another lifetime: of one that runs from now, and from every later start. A start or stop that is under way
+   * ends first; where a lifetime's end came before, it stays.
+   *
+   * @param ms 0: none
+   * @throws KilnError invalid_argument `bad-lifetime`, failed_precondition `record-damaged`
+   */
+  async setLifetime(entry: VmEntry, ms: number): Promise<void> {
+    checkLifetime(ms);
+    await this.#ctx.lock.run(entry.id, async () => {
+      if (entry.removing) return;
+      const { record } = entry;
+      await entry.setRecord({ ...record, config: { ...record.config, lifetimeMs: ms } });
+      if (hasBegun(entry.status)) {
+        if (ms === 0) await entry.forget("expiresAt");
+        else await entry.note({ expiresAt: new Date(this.#ctx.now() + ms).toISOString() });
+        this.#runner.onLive(entry);
+      }
+      emitVmEvent(this.#ctx, entry, "update", { lifetimeMs: String(ms) });
+    });
+  }
+
+  async restart(entry: VmEntry, options: StopOptions = {}): Promise<void> {
+    await this.stop(entry, options);
+    await this.start(entry);
+  }
+
+  /**
+   * Ends the VM at once, whatever it or a waiting stop is doing.
+   *
+   * @throws KilnError failed_precondition where it does not run
+   */
+  async kill(entry: VmEntry): Promise<void> {
+    if (!isLive(entry.state)) requireState("kill", entry.name, entry.state, ["running"]);
+    await entry.note({ stoppedByUser: true });
+    while (isLive(entry.state)) {
+      entry.starting?.abort(killed(entry));
+      entry.takeover?.abort(killed(entry));
+      const { live } = entry;
+      if (live !== undefined) {
+        live.asked = "kill";
+        await live.handle.kill();
+        await live.ended.promise;
+      } else if (entry.starting !== undefined) {
+        await until(entry.changed, () => (entry.starting === undefined ? true : undefined));
+      } else {
+        await waitForTakeover(entry);
+        requireWatched(entry, "kill");
+      }
+    }
+  }
+
+  /** Sends a signal to the program. KILL ends the VM. */
+  async signal(entry: VmEntry, name: string): Promise<void> {
+    const number = name === "" ? signalNumber("KILL") : signalNumber(name);
+    if (number === signalNumber("KILL")) return this.kill(entry);
+    const session = await runningSession(entry, "signal");
+    if (number === entry.record.program.stopSignal) await entry.note({ stoppedByUser: true });
+    try {
+      await session.client.signal({ signal: number }, { timeoutMs: AGENT_CALL_MS });
+    } catch (error) {
+      throw fromAgent(error, `send signal ${number} to VM ${entry.name}`);
+    }
+  }
+
+  /** @param why where it is not the user who pauses */
+  async pause(
+    entry: VmEntry,
+    why: { reason: string; message: string } = { reason: "", message: "" },
+  ): Promise<void> {
+    await this.#ctx.lock.run(entry.id, async () => {
+      const live = requireLive(entry, "pause", ["running"]);
+      await live.handle.pause();
+      if (entry.live !== live || entry.state !== "running") return; // it ended meanwhile
+      live.link.hold();
+      await entry.change({ to: "paused", reason: why.reason }, { message: why.message });
+      emitVmEvent(this.#ctx, entry, "pause", why.reason === "" ? {} : { reason: why.reason });
+    });
+  }
+
+  async unpause(entry: VmEntry): Promise<void> {
+    await this.#ctx.lock.run(entry.id, () => this.#unpause(entry));
+  }
+
+  /** @param force ends it first */
+  async remove(entry: VmEntry, force: boolean): Promise<void> {
+    if (!force && isLive(entry.state)) requireState("remove", entry.name, entry.state, []);
+    // Whoever wants it gone waits for no client that may come back.
+    entry.followers.missed = 0;
+    entry.changed.notify();
+    entry.takeover?.abort(killed(entry));
+    if (force) await this.#cutShort(entry);
+    await this.#halted(entry, async () => {
+      if (entry.removing) return;
+      requireWatched(entry, "remove");
+      const { live } = entry;
+      if (live !== undefined) {
+        live.asked = "kill";
+        await live.handle.kill();
+        await live.ended.promise;
+      }
+      await removeEnded(this.#ctx, entry);
+    });
+  }
+
+  /** A stop that is under way holds the lock for as long as the program may take. */
+  async #cutShort({ state, live }: VmEntry): Promise<void> {
+    if (state !== "stopping" || live === undefined) return;
+    live.asked = "kill";
+    await live.handle.kill();
+  }
+
+  /**
+   * Resolves when the condition holds; "exited" at once for a VM that has ended, and for one that is gone.
+   */
+  async wait(entry: VmEntry, condition: WaitCondition, options: Abortable = {}): Promise<void> {
+    const holds = () => {
+      if (entry.removed) return true;
+      if (condition === "exited") return isEnded(entry.state);
+      return condition === "running" && (entry.state === "running" || isEnded(entry.state));
+    };
+    await until(entry.changed, () => (holds() ? true : undefined), options.signal);
+  }
+
+  /** Runs with the lock held and no start under way; a start that is under way is given up. */
+  async #halted(entry: VmEntry, body: () => Promise<void>, why = killed(entry)): Promise<void> {
+    for (let done = false; !done; ) {
+      entry.starting?.abort(why);
+      await until(entry.changed, () => (entry.starting === undefined ? true : undefined));
+      await this.#ctx.lock.run(entry.id, async () => {
+        if (entry.starting !== undefined) return; // one slipped in before us
+        clearTimeout(entry.restartTimer);
+        await body();
+        done = true;
+      });
+    }
+  }
+
+  async #stop(
+    entry: VmEntry,
+    signal: number | undefined,
+    timeoutMs: number,
+    why: "stop" | "expire" = "stop",
+  ): Promise<void> {
+    if (entry.removing) return;
+    requireWatched(entry, "stop");
+    if (!entry.status.stoppedByUser) await entry.note({ stoppedByUser: true });
+    if (entry.status.restartAt !== undefined) await entry.forget("restartAt");
+    if (entry.live === undefined) return;
+    if (entry.state === "paused") await this.#unpause(entry);
+    const { live } = entry;
+    if (live === undefined) return;
+    if (entry.state === "running") await entry.change({ to: "stopping" });
+    live.asked = why;
+    const limitMs = Math.min(timeoutMs, LONGEST_STOP_MS);
+    const asked = await this.#askToStop(entry, live, signal ?? entry.record.program.stopSignal, limitMs);
+    const stop = new AbortController();
+    const patience = asked ? limitMs + TIDY_END_MS : 0;
+    await Promise.race([live.ended.promise, delay(patience, stop.signal).catch(() => undefined)]);
+    stop.abort();
+    await live.handle.kill();
+    await live.ended.promise;
+    emitVmEvent(this.#ctx, entry, "stop");
+  }
+
+  /**
+   * Asks for as long as the program may take to stop: a session that has just broken is opened again, a call whose
+   * answer was lost is made again (at worst a second signal), and its VMM is ended only where no agent is left to ask.
+   *
+   * @returns false where the agent can't be asked: only the VMM can be ended then
+   */
+  async #askToStop(entry: VmEntry, live: RunView, signal: number, timeoutMs: number): Promise<boolean> {
+    const until = Date.now() + Math.max(timeoutMs, AGENT_CALL_MS);
+    let session: AgentSession | undefined;
+    for (;;) {
+      const left = Math.max(1, until - Date.now());
+      try {
+        session = await live.link.session({ timeoutMs: left });
+        await session.client.stop({ signal, timeoutMs }, { timeoutMs: left });
+        return true;
+      } catch (error) {
+        if (entry.live !== live) return true; // it has ended meanwhile
+        // The one before was heard, or the program was quicker: its guest ends by itself.
+        if (session !== undefined && isRefusal(error) && (await hasEnded(session))) return true;
+        if (isRefusal(error) || Date.now() >= until) {
+          const why = fromAgent(error, `stop VM ${entry.name}`).message;
+          vmLogger(this.#ctx, entry).warn("the guest can't be asked to stop, so its VMM is ended", { why });
+          return false;
+        }
+      }
+      await delay(ASK_AGAIN_MS);
+    }
+  }
+
+  async #unpause(entry: VmEntry): Promise<void> {
+    const live = requireLive(entry, "unpause", ["paused"]);
+    await live.handle.resume();
+    live.link.resume();
+    if (entry.live !== live || entry.state !== "paused") return;
+    await entry.change({ to: "running", at: isoNow(this.#ctx) });
+    emitVmEvent(this.#ctx, entry, "unpause");
+    await live.setClock();
+  }
+}
+
+async function hasEnded(session: AgentSession): Promise<boolean> {
+  try {
+    return (await session.client.state({}, { timeoutMs: AGENT_CALL_MS })).exit !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+function killed(entry: VmEntry): KilnError {
+  return new KilnError(10, `VM ${entry.name} was stopped while it started`, { reason: "killed" });
+}

@@ -1,0 +1,179 @@
+// About the whole of kiln: what the host offers, what is used, what may go.
+
+import type { KilnError } from "../../base/errors.js";
+import { directoryBytes } from "../../base/files.js";
+import type { Confinement } from "../../vmm/index.js";
+import type { VmmProbe } from "../../vmm/types.js";
+import { type Filters, matchesPrune } from "../common/filters.js";
+import type { ImageVerbs } from "../images/image-verbs.js";
+import type { KernelVerbs, ListedKernel } from "../kernels/kernel-verbs.js";
+import type { EngineContext } from "../run/context.js";
+import type { VmVerbs } from "../run/vm-verbs.js";
+import { isLive } from "../vm/state.js";
+import type { HostWatch } from "./host-watch.js";
+import { type DiskUsage, diskUsage } from "./usage.js";
+
+export interface ListedVmm extends VmmProbe {
+  readonly chosen: boolean;
+}
+
+export interface SystemInfo {
+  readonly vmms: readonly ListedVmm[];
+  readonly kernel: ListedKernel | undefined;
+  readonly cpus: number;
+  readonly memoryBytes: number;
+  readonly diskFreeBytes: number;
+  readonly vms: number;
+  readonly vmsRunning: number;
+  readonly images: number;
+  readonly warnings: readonly string[];
+  readonly confinement: readonly ConfinementPart[];
+}
+
+/** A part of what confines VMMs on this host. */
+export interface ConfinementPart {
+  readonly part: string;
+  readonly holds: boolean;
+  readonly why: string;
+}
+
+export interface Pruned {
+  readonly vms: readonly string[];
+  readonly images: readonly string[];
+  readonly bases: readonly string[];
+  readonly bytes: number;
+}
+
+export class SystemVerbs {
+  readonly #ctx: EngineContext;
+  readonly #vms: VmVerbs;
+  readonly #images: ImageVerbs;
+  readonly #kernels: KernelVerbs;
+  readonly #watch: HostWatch;
+
+  constructor(
+    ctx: EngineContext,
+    parts: { vms: VmVerbs; images: ImageVerbs; kernels: KernelVerbs; watch: HostWatch },
+  ) {
+    this.#ctx = ctx;
+    this.#vms = parts.vms;
+    this.#images = parts.images;
+    this.#kernels = parts.kernels;
+    this.#watch = parts.watch;
+  }
+
+  async info(): Promise<SystemInfo> {
+    const { host, dataRoot, vms, rooms } = this.#ctx;
+    const entries = vms.list();
+    const vmms = await this.#vmms();
+    const confinement = await rooms.vmms.confinement();
+    const chosen = rooms.kernels.default();
+    return {
+      vmms,
+      kernel: chosen === undefined ? undefined : this.#kernels.describe(chosen.kernel),
+      cpus: host.facts.cpus,
+      memoryBytes: host.facts.memoryBytes,
+      diskFreeBytes: await host.freeDisk(dataRoot),
+      vms: entries.length,
+      vmsRunning: entries.filter((entry) => isLive(entry.state)).length,
+      images: rooms.images.list().length,
+      warnings: [
+        ...(await this.#watch.warnings()),
+        ...this.#standing(vmms, chosen === undefined),
+        ...warnOf(confinement),
+        ...warnOfExposed(vmms),
+      ],
+      confinement: [...partsOf(confinement), ...(confinement.jail.holds ? filesOf(vmms) : [])],
+    };
+  }
+
+  diskUsage(): Promise<DiskUsage> {
+    return diskUsage(this.#ctx);
+  }
+
+  /**
+   * Removes VMs that have ended (and those never started), images without a name (with `all` every unused one),
+   * bases and modules disks that nothing needs, and downloads nobody finished; with `all` also what kernel builds keep
+   * so as not to build again.
+   */
+  async prune(all: boolean, filters: Filters): Promise<Pruned> {
+    const vms: string[] = [];
+    let bytes = 0;
+    for (const entry of this.#ctx.vms.list()) {
+      if (isLive(entry.state) || !matchesPrune(entry, filters, this.#ctx.now())) continue;
+      bytes += await directoryBytes(this.#ctx.store.directory(entry.id));
+      await this.#vms.remove(entry, false);
+      vms.push(entry.id);
+    }
+    const images = await this.#images.prune(all);
+    const bases = all ? await this.#ctx.bases.collect(this.#basesOfVms()) : await this.#images.collectBases();
+    bytes += images.bytes + bases.bytes + (await this.#ctx.kernels.collect());
+    if (all) bytes += await this.#ctx.rooms.kernelBuilder.clear();
+    return { vms, images: images.deleted, bases: bases.keys, bytes };
+  }
+
+  #basesOfVms(): Set<string> {
+    return new Set(this.#ctx.vms.list().map((entry) => entry.record.base));
+  }
+
+  async #vmms(): Promise<ListedVmm[]> {
+    const { vmms } = this.#ctx.rooms;
+    const probes = await vmms.probes();
+    const choice = await vmms.choose(this.#ctx.settings.vmm).catch((_: KilnError) => undefined); // said below
+    return probes.map((probe) => ({ ...probe, chosen: choice?.driver.kind === probe.kind }));
+  }
+
+  /** What a user should know, whatever happens now. */
+  #standing(vmms: readonly ListedVmm[], noKernel: boolean): string[] {
+    const warnings: string[] = [];
+    const chosen = vmms.find((vmm) => vmm.chosen);
+    if (chosen === undefined) warnings.push("no VMM works on this host: VMs can't be started");
+    if (chosen?.capabilities?.accelerator === "tcg") {
+      warnings.push("KVM does not work here: VMs run by software emulation, several times slower");
+    }
+    if (noKernel)
+      warnings.push("no kernel yet: the first VM fetches Debian's, or bring one with `kiln kernel import`");
+    for (const { shortId, name, recordFlaw } of this.#ctx.vms.list()) {
+      if (recordFlaw !== undefined) warnings.push(`VM ${name} (${shortId}) can't be started: ${recordFlaw}`);
+    }
+    return warnings;
+  }
+}
+
+/** Which parts hold here, and why not. Pure. */
+export function partsOf({ jail, cgroups }: Confinement): ConfinementPart[] {
+  const limits = cgroups.controllers.join(", ");
+  return [
+    { part: "jail", holds: jail.holds, why: jail.why },
+    { part: "cgroup", holds: limits !== "", why: cgroups.why },
+  ];
+}
+
+/** What jails show of the host. Pure. */
+function filesOf(vmms: readonly ListedVmm[]): ConfinementPart[] {
+  return vmms
+    .filter(({ usable }) => usable)
+    .map(({ kind, exposed }) => ({
+      part: `${kind}'s files`,
+      holds: exposed === undefined,
+      why: exposed === undefined ? "no programs but its own" : `all of /usr is shown: ${exposed}`,
+    }));
+}
+
+function warnOfExposed(vmms: readonly ListedVmm[]): string[] {
+  return vmms
+    .filter(({ chosen, exposed }) => chosen && exposed !== undefined)
+    .map(
+      ({ kind, exposed }) => `jails of ${kind} show all of the host's programs, not just its own: ${exposed}`,
+    );
+}
+
+function warnOf({ jail, unconfinedAllowed }: Confinement): string[] {
+  if (jail.holds) return [];
+  const hint = jail.hint === undefined ? "" : ` (${jail.hint})`;
+  return unconfinedAllowed
+    ? [
+        `VMMs run WITHOUT A JAIL, as allow-unconfined says: a guest that breaks out has this user's rights: ${jail.why}${hint}`,
+      ]
+    : [`VMs under QEMU can't be started: no jail can be made: ${jail.why}${hint}`];
+}

@@ -1,0 +1,94 @@
+// What goes into and comes out of a program in a VM, as its callers have it: of one started beside the main program
+// (exec), and of the main program itself (attach).
+
+import type { LogStream } from "../output/log-format.js";
+import type { OutputPlace } from "../output/log-position.js";
+
+export interface ExecSpec {
+  readonly args: readonly string[];
+  /** Added to the VM's own. */
+  readonly env: readonly string[];
+  /** Empty: the VM's own. */
+  readonly user: string;
+  readonly workdir: string;
+  readonly tty: boolean;
+  readonly stdin: boolean;
+  readonly columns: number;
+  readonly rows: number;
+  /** Answers with `started` and leaves it running. */
+  readonly detach: boolean;
+  /** The caller's own name for it; empty: it ends with its call. */
+  readonly id: string;
+}
+
+/** Going on with one that was started with an id. */
+export interface ExecResumption {
+  readonly id: string;
+  readonly nextSequence: bigint;
+}
+
+export type ExecAsk =
+  | { readonly kind: "start"; readonly spec: ExecSpec }
+  | { readonly kind: "resume"; readonly resume: ExecResumption };
+
+export type ProcessInput =
+  | { readonly kind: "stdin"; readonly data: Uint8Array }
+  | { readonly kind: "stdin-eof" }
+  | { readonly kind: "resize"; readonly columns: number; readonly rows: number }
+  | { readonly kind: "signal"; readonly signal: string }
+  /** Output below it has arrived for good. */
+  | { readonly kind: "ack"; readonly sequence: bigint };
+
+export type ExecOutput =
+  | {
+      readonly kind: "started";
+      readonly pid: number;
+      readonly resumable: boolean;
+      readonly stdinNext: bigint;
+    }
+  | {
+      readonly kind: "output";
+      readonly stream: LogStream;
+      readonly data: Uint8Array;
+      /** Sequence number behind data, of one that can be resumed. */
+      readonly next: bigint;
+    }
+  | { readonly kind: "stdin-taken"; readonly taken: bigint }
+  /** The VM stands still; empty: it goes on. */
+  | { readonly kind: "stalled"; readonly reason: string; readonly message: string }
+  /** `error` says why it could not be started: the code is then 126 or 127. */
+  | { readonly kind: "exit"; readonly code: number; readonly error: string };
+
+export interface AttachSpec {
+  /** Carry stdin. */
+  readonly stdin: boolean;
+  /** Replay what was written before. */
+  readonly logs: boolean;
+  /** Start the VM once attached; for one that goes on: where the boot that it waits for was never begun. */
+  readonly start: boolean;
+  /** The caller's own name for it; empty: it ends with its call. */
+  readonly id: string;
+  /** Goes on after a lost connection, from a place where one is known. */
+  readonly resume?: { readonly after: OutputPlace | undefined };
+}
+
+export type AttachOutput =
+  | { readonly kind: "attached" }
+  /** Said before the VM is started: where its output will begin. */
+  | { readonly kind: "starting"; readonly next: OutputPlace }
+  /** Where to go on, should the connection break now. */
+  | {
+      readonly kind: "resumable";
+      readonly next: OutputPlace;
+      readonly stdinNext: bigint;
+      readonly stdinUnwanted: boolean;
+    }
+  | {
+      readonly kind: "output";
+      readonly stream: LogStream;
+      readonly data: Uint8Array;
+      readonly next: OutputPlace;
+    }
+  | { readonly kind: "stdin-taken"; readonly taken: bigint }
+  | { readonly kind: "stalled"; readonly reason: string; readonly message: string }
+  | { readonly kind: "exit"; readonly code: number };

@@ -1,0 +1,249 @@
+// Programs started beside the main one. Bytes are passed through as they come: back-pressure reaches from the
+// client's socket to the program in the guest and back, nothing is collected here.
+
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { Code, KilnError } from "../../base/errors.js";
+import { type Deferred, deferred, NOT_NEEDED } from "../../base/runtime.js";
+import { type ExecRequestSchema, type ExecResponse, Stream } from "../../gen/kiln/agent/v1/agent_pb.js";
+import { fromAgent } from "../common/agent-errors.js";
+import { boundedExitCode } from "../common/guest-numbers.js";
+import { explainNotStarted } from "../common/guest-text.js";
+import { interleave } from "../common/interleave.js";
+import { signalNumber } from "../common/signals.js";
+import { type EngineContext, vmLogger } from "../run/context.js";
+import { farewell } from "../run/followers.js";
+import { runningSession, stallOf } from "../run/vm-access.js";
+import type { VmEntry } from "../vm/entry.js";
+import { setVariable } from "../vm/plan.js";
+import { checkWord } from "../vm/validate.js";
+import { notHeard } from "./attached-signals.js";
+import { GuestVigil } from "./guest-vigil.js";
+import type { ExecAsk, ExecOutput, ExecSpec, ProcessInput } from "./process-io.js";
+
+/**
+ * Starts a program, or goes on with one, and carries its input and output until it ends. A caller who leaves (the
+ * signal) ends it, unless detached; a kilnd that goes does not where it has an id.
+ *
+ * @throws KilnError failed_precondition `vm-<state>`, `vm-stalled`; invalid_argument `no-command`; unavailable
+ * `agent-unreachable`; not_found `exec-not-found`; once it was asked to end, deadline_exceeded `agent-silent`, aborted
+ * `program-starved`
+ */
+export async function* execInVm(
+  ctx: EngineContext,
+  entry: VmEntry,
+  ask: ExecAsk,
+  input: AsyncIterable<ProcessInput>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<ExecOutput> {
+  const what = `exec in VM ${entry.name}`;
+  if (ask.kind === "start" && (ask.spec.args[0] ?? "") === "") {
+    throw new KilnError(Code.InvalidArgument, `${what}: no command was given`, { reason: "no-command" });
+  }
+  if (ask.kind === "start") {
+    const { args, env, user, workdir } = ask.spec;
+    for (const word of [...args, ...env, user, workdir]) checkWord(word);
+  }
+  const session = await runningSession(entry, "exec in", signal);
+  const call = new AbortController();
+  const heard = deferred<void>();
+  const said = deferred<void>();
+  const leave = () => {
+    // Said, not only cut off: a cut looks to the agent as the end of a kilnd does.
+    const id = ctx.leaving.aborted ? "" : idOf(ask);
+    const told = id === "" ? undefined : session.client.endExec({ id }, { timeoutMs: END_EXEC_MS });
+    told?.catch((error: unknown) => {
+      vmLogger(ctx, entry).debug("an exec ends by its own time", { why: KilnError.from(error).message });
+    });
+    call.abort();
+  };
+  let deaf: unknown;
+  const over = new AbortController();
+  const vigil = new GuestVigil({
+    hear: (ms) => session.ping(ms),
+    heardMs: ctx.settings.heardMs,
+    mayListen: () => entry.state !== "paused" || stallOf(entry) !== undefined,
+    onDeaf: (why) => {
+      deaf = why;
+      call.abort();
+    },
+    signal: over.signal,
+  });
+  const onSignal = (name: string) => vigil.sent(name);
+  if (signal?.aborted === true) leave();
+  else signal?.addEventListener("abort", leave, { once: true });
+  try {
+    const asked =
+      idOf(ask) === ""
+        ? requests(entry, ask, input, onSignal)
+        : lasting(requests(entry, ask, input, onSignal), said, heard.promise);
+    const outputs = outputsOf(session.client.exec(asked, { signal: call.signal }));
+    for await (const output of interleave(outputs, [entry.changed], stallTeller(entry))) {
+      yield output;
+      if (output.kind !== "exit" || idOf(ask) === "") continue;
+      await farewell(signal, said.promise);
+      heard.resolve(); // half-closes: the agent may forget it
+    }
+  } catch (error) {
+    signal?.throwIfAborted();
+    const known = deaf === undefined ? failureOf(entry, what, error) : notHeard(entry, "exec in", deaf);
+    if (ask.kind === "resume" && known.code === Code.NotFound) throw notKept(entry, known);
+    throw known;
+  } finally {
+    signal?.removeEventListener("abort", leave);
+    over.abort(NOT_NEEDED);
+    heard.resolve();
+  }
+}
+
+/** How long the agent is tried to be told of a caller that has left; its own time ends the exec otherwise. */
+const END_EXEC_MS = 5_000;
+
+function idOf(ask: ExecAsk): string {
+  if (ask.kind === "resume") return ask.resume.id;
+  return ask.spec.detach ? "" : ask.spec.id;
+}
+
+/** Of a call that failed at the agent. Aborted: its program does not get to run, and was asked to end. */
+function failureOf({ name }: VmEntry, what: string, error: unknown): KilnError {
+  const known = fromAgent(error, what);
+  if (known.code !== Code.Aborted || known.reason !== "guest-aborted") return known;
+  return new KilnError(Code.Aborted, known.message, {
+    reason: "program-starved",
+    hint: `the guest has no processor time for it, or it is stopped; \`kiln kill ${name}\` ends the VM`,
+    cause: error,
+  });
+}
+
+function notKept(entry: VmEntry, cause: KilnError): KilnError {
+  return new KilnError(
+    Code.NotFound,
+    `go on with an exec in VM ${entry.name}: it is not known there any more`,
+    {
+      reason: "exec-not-found",
+      hint: "the VM was started anew, or nobody has asked for it for too long",
+      cause,
+    },
+  );
+}
+
+/** What there is to say of a VM that stands still, once each time that it changes. */
+export function stallTeller(
+  entry: VmEntry,
+): () => { kind: "stalled"; reason: string; message: string } | undefined {
+  let told = "";
+  return () => {
+    const { reason = "", message = "" } = stallOf(entry) ?? {};
+    if (reason === told) return undefined;
+    told = reason;
+    return { kind: "stalled", reason, message };
+  };
+}
+
+async function* outputsOf(responses: AsyncIterable<ExecResponse>): AsyncGenerator<ExecOutput> {
+  for await (const response of responses) {
+    const output = fromResponse(response);
+    if (output !== undefined) yield output;
+  }
+}
+
+/** The requests, held open behind their end until the exit was heard. Their end is the end of stdin. */
+async function* lasting(
+  asked: AsyncGenerator<AgentRequest>,
+  said: Deferred<void>,
+  heard: Promise<void>,
+): AsyncGenerator<AgentRequest> {
+  let eof = false;
+  try {
+    for await (const request of asked) {
+      eof ||= request.message?.case === "stdinEof";
+      yield request;
+    }
+  } catch (error) {
+    if (error instanceof KilnError) throw error; // a word that is no signal
+    // The caller's stream broke: that it has left is told by its signal.
+    await heard;
+    return;
+  }
+  said.resolve();
+  if (!eof) yield { message: { case: "stdinEof", value: true } };
+  await heard;
+}
+
+type AgentRequest = MessageInitShape<typeof ExecRequestSchema>;
+
+async function* requests(
+  entry: VmEntry,
+  ask: ExecAsk,
+  input: AsyncIterable<ProcessInput>,
+  onSignal: (signal: string) => void,
+): AsyncGenerator<AgentRequest> {
+  if (ask.kind === "resume") yield { message: { case: "resume", value: ask.resume } };
+  else yield { message: { case: "start", value: processOf(entry, ask.spec) } };
+  if (ask.kind === "start" && ask.spec.detach) return;
+  for await (const item of input) {
+    const message = toAgent(item);
+    if (item.kind === "signal") onSignal(item.signal);
+    yield { message };
+  }
+}
+
+function toAgent(item: ProcessInput): NonNullable<AgentRequest["message"]> {
+  switch (item.kind) {
+    case "stdin":
+      return { case: "stdin", value: item.data };
+    case "stdin-eof":
+      return { case: "stdinEof", value: true };
+    case "resize":
+      return { case: "resize", value: { columns: item.columns, rows: item.rows } };
+    case "signal":
+      return { case: "signal", value: signalNumber(item.signal) };
+    case "ack":
+      return { case: "ack", value: item.sequence };
+  }
+}
+
+function processOf(entry: VmEntry, spec: ExecSpec) {
+  const { program } = entry.record;
+  const terminal = spec.tty && !program.env.some((text) => text.startsWith("TERM=")) ? ["TERM=xterm"] : [];
+  return {
+    args: [...spec.args],
+    env: mergeEnv([...program.env, ...terminal], spec.env),
+    user: spec.user || program.user,
+    workdir: spec.workdir || program.workdir,
+    tty: spec.tty,
+    stdin: spec.stdin,
+    detach: spec.detach,
+    id: spec.detach ? "" : spec.id,
+    ...(spec.tty ? { window: { columns: spec.columns || 80, rows: spec.rows || 24 } } : {}),
+  };
+}
+
+function mergeEnv(own: readonly string[], added: readonly string[]): string[] {
+  const merged = new Map<string, string>();
+  for (const entry of [...own, ...added]) setVariable(merged, entry);
+  return [...merged.values()];
+}
+
+function fromResponse({ message }: ExecResponse): ExecOutput | undefined {
+  switch (message.case) {
+    case "startedPid":
+      return { kind: "started", pid: message.value, resumable: false, stdinNext: 0n };
+    case "started":
+      return { kind: "started", pid: message.value.pid, resumable: true, stdinNext: message.value.stdinNext };
+    case "stdinTaken":
+      return { kind: "stdin-taken", taken: message.value };
+    case "data": {
+      const { stream, data, sequence } = message.value;
+      const next = sequence + BigInt(data.length);
+      return { kind: "output", stream: stream === Stream.STDERR ? "stderr" : "stdout", data, next };
+    }
+    case "exit":
+      return {
+        kind: "exit",
+        code: boundedExitCode(message.value.code),
+        error: explainNotStarted(message.value.error),
+      };
+    case undefined:
+      return undefined;
+  }
+}

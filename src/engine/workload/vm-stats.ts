@@ -1,0 +1,110 @@
+// What a running VM uses: the VMM's share from the host's view, the guest's from the agent.
+
+import { delay } from "../../base/runtime.js";
+import type { StatsResponse } from "../../gen/kiln/agent/v1/agent_pb.js";
+import type { VmmStats } from "../../vmm/types.js";
+import { boundedCount, boundedProcesses, usedMemory } from "../common/guest-numbers.js";
+import type { VmEntry } from "../vm/entry.js";
+
+export interface VmUsage {
+  readonly id: string;
+  readonly name: string;
+  /** Of one core, of the VMM process. */
+  readonly cpuPercent: number;
+  /** In use in the guest. */
+  readonly memoryBytes: number;
+  readonly memoryLimitBytes: number;
+  readonly rssBytes: number;
+  readonly guest: GuestUsage | undefined;
+}
+
+/** The guest's own counters, bounded. */
+type GuestUsage = Pick<
+  StatsResponse,
+  "netRxBytes" | "netTxBytes" | "blockReadBytes" | "blockWriteBytes" | "processes"
+>;
+
+interface Sample {
+  readonly atMs: number;
+  readonly stats: VmmStats;
+}
+
+const INTERVAL_MS = 1_000;
+/** One sample needs two looks; so far apart that a 10 ms clock tick does not matter. */
+const ONCE_MS = 250;
+const AGENT_CALL_MS = 2_000;
+
+/**
+ * One set of usages a second until the signal aborts; a single one with `once`. VMs that do not run are left out.
+ *
+ * @param select asked before each sample: VMs come and go
+ */
+export async function* sampleUsage(
+  select: () => readonly VmEntry[],
+  once: boolean,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<VmUsage[]> {
+  let before = await takeSamples(select());
+  for (;;) {
+    await delay(once ? ONCE_MS : INTERVAL_MS, signal);
+    const entries = select();
+    const now = await takeSamples(entries);
+    const usages = await Promise.all(
+      entries.map((entry) => usageOf(entry, before.get(entry.id), now.get(entry.id))),
+    );
+    yield usages.filter((usage) => usage !== undefined);
+    if (once) return;
+    before = now;
+  }
+}
+
+async function takeSamples(entries: readonly VmEntry[]): Promise<Map<string, Sample>> {
+  const samples = new Map<string, Sample>();
+  await Promise.all(
+    entries.map(async (entry) => {
+      const stats = await entry.live?.handle.stats().catch(() => undefined); // it may end at any moment
+      if (stats !== undefined) samples.set(entry.id, { atMs: performance.now(), stats });
+    }),
+  );
+  return samples;
+}
+
+async function usageOf(
+  entry: VmEntry,
+  before: Sample | undefined,
+  now: Sample | undefined,
+): Promise<VmUsage | undefined> {
+  if (now === undefined) return undefined;
+  const guest = entry.state === "paused" ? undefined : await guestStats(entry);
+  return {
+    id: entry.id,
+    name: entry.name,
+    cpuPercent: before === undefined ? 0 : cpuPercent(before, now),
+    memoryBytes:
+      guest === undefined
+        ? 0
+        : usedMemory(guest.memoryTotalBytes, guest.memoryAvailableBytes, entry.record.config.memoryBytes),
+    memoryLimitBytes: entry.record.config.memoryBytes,
+    rssBytes: now.stats.rssBytes,
+    guest: guest === undefined ? undefined : boundedUsage(guest),
+  };
+}
+
+function boundedUsage(guest: StatsResponse): GuestUsage {
+  return {
+    netRxBytes: boundedCount(guest.netRxBytes),
+    netTxBytes: boundedCount(guest.netTxBytes),
+    blockReadBytes: boundedCount(guest.blockReadBytes),
+    blockWriteBytes: boundedCount(guest.blockWriteBytes),
+    processes: boundedProcesses(guest.processes),
+  };
+}
+
+function cpuPercent(before: Sample, now: Sample): number {
+  const elapsed = now.atMs - before.atMs;
+  return elapsed <= 0 ? 0 : Math.max(0, ((now.stats.cpuMs - before.stats.cpuMs) / elapsed) * 100);
+}
+
+async function guestStats(entry: VmEntry): Promise<StatsResponse | undefined> {
+  return entry.live?.link.current?.client.stats({}, { timeoutMs: AGENT_CALL_MS }).catch(() => undefined);
+}
