@@ -1,4 +1,4 @@
-// The door of the engine.
+// The door of the engine: for the daemon, the API, programs that embed kiln, and tests that bring their own rooms.
 
 // What the API shows of other rooms' nouns.
 export { parsePlatform } from "../image/index.js";
@@ -6,10 +6,8 @@ export type { RegistryCredentials, StoredImage } from "../image/types.js";
 export type { StoredKernel } from "../kernel/types.js";
 export type { KilnEvent } from "./common/events.js";
 export { PRUNE_FILTERS, parseFilters } from "./common/filters.js";
-// For the daemon, and for tests that bring their own rooms.
 export type { Rooms } from "./common/rooms.js";
 export { defaultSettings, type EngineSettings } from "./common/settings.js";
-// For programs that embed kiln and for the API.
 export { Engine, type EngineOptions } from "./engine.js";
 export { type Host, readHost } from "./host/host.js";
 export {
