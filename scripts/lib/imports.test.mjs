@@ -13,6 +13,16 @@ describe("the arrows between rooms", () => {
     assert.deepEqual(check("src/sdk/client.ts", "../gen/kiln/v1/vm_pb.js"), []);
   });
 
+  it("hold for the rooms inside a room as for the room itself", () => {
+    assert.deepEqual(check("src/engine/run/vm-boot.ts", "../vm/entry.js"), []);
+    assert.deepEqual(check("src/engine/run/vm-boot.ts", "../engine.js"), []);
+    assert.deepEqual(check("src/engine/run/vm-boot.ts", "../../kernel/index.js"), []);
+    assert.match(check("src/engine/run/vm-boot.ts", "../../kernel/cpio.js")[0] ?? "", /by its door/);
+    assert.match(check("src/engine/run/vm-boot.ts", "../../api/index.js")[0] ?? "", /must not import/);
+    assert.match(check("src/api/vm.ts", "../engine/run/index.js")[0] ?? "", /by its door/);
+    assert.deepEqual(check("src/engine/run/vm-boot.test.ts", "../../../test/fixtures/assets.js"), []);
+  });
+
   it("let the base builder enter where the layers have a door of their own", () => {
     assert.deepEqual(check("src/engine/disks/build-base-main.ts", "../../image/layers/index.js"), []);
     assert.match(check("src/disk/cow.ts", "../image/layers/index.js")[0] ?? "", /must not import/);
