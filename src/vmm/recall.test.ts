@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { identifyProcess } from "../base/processes.js";
 import { isInVmCgroup } from "./jail/cgroup-place.js";
-import { recallVmm } from "./recall.js";
+import { holdVmm, recallVmm } from "./recall.js";
 import type { VmmRecord } from "./types.js";
 
 /** Of a process that looks like that VMM. */
@@ -54,5 +54,22 @@ describe("recallVmm", () => {
     assert.ok(isInVmCgroup(`4:memory:/pod/${name}\n0::/\n`));
     assert.ok(isInVmCgroup(`0::/system.slice/kilnd.service/${name}\n`));
     assert.ok(!isInVmCgroup("0::/system.slice/kiln-vm-x/other\n"));
+  });
+});
+
+describe("holdVmm", () => {
+  it("tells the serials of the disks by the record, and none where that has none", async (t) => {
+    const record = await recalled(t, "qemu-system-x86_64", []);
+    assert.ok(record !== undefined);
+    const facts = { ...record.facts, diskSerials: "base=base,cow=cow" };
+    const consoleLog = join(tmpdir(), "kiln-recall-no-console.log");
+    for (const [held, count] of [
+      [{ ...record, facts }, 2],
+      [record, 0],
+    ] as const) {
+      const handle = await holdVmm(held, consoleLog, "it does not answer");
+      assert.equal(handle?.disks.size, count);
+      await handle?.detach();
+    }
   });
 });

@@ -6,6 +6,7 @@ import { basename, join } from "node:path";
 import { Code, KilnError } from "../base/errors.js";
 import type { ProcessId } from "../base/processes.js";
 import { ConsoleLog } from "./console-log.js";
+import { recordedSerials } from "./disk-serials.js";
 import { SOCKETS } from "./firecracker/paths.js";
 import { VmCgroup } from "./jail/cgroup.js";
 import { isInVmCgroup } from "./jail/cgroup-place.js";
@@ -99,6 +100,7 @@ export async function holdVmm(
   const refuse = (what: string) => () => Promise.reject(unreachable(what, why));
   return {
     record,
+    disks: recordedSerials(record.facts) ?? new Map(),
     exited: vmm.ended.then((end) => ({
       cause: killed ? ("killed" as const) : ("unknown" as const),
       detail: describeEnd(end),

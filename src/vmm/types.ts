@@ -133,6 +133,11 @@ export interface VmmTraffic {
 
 export interface VmmHandle {
   readonly record: VmmRecord;
+  /**
+   * By a disk's id the serial under which the guest finds it, on whatever bus and by whatever name. A disk that its VMM
+   * can't tell from another one is not in here, nor is any of a VM of which too little is known.
+   */
+  readonly disks: ReadonlyMap<string, string>;
   /** Resolves once when the VMM process has ended. Never rejects. */
   readonly exited: Promise<VmmExit>;
   /**

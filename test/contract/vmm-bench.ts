@@ -40,7 +40,10 @@ export class VmmBench implements AsyncDisposable {
     this.#makeDriver = makeDriver;
   }
 
-  static async open(makeDriver: DriverFactory, makeGuest = makeTestGuest): Promise<VmmBench> {
+  static async open(
+    makeDriver: DriverFactory,
+    makeGuest: (root: string) => Promise<TestGuest> = makeTestGuest,
+  ): Promise<VmmBench> {
     const root = await mkdtemp(join(tmpdir(), "kv-"));
     await mkdir(join(root, "cache"));
     return new VmmBench(root, await makeGuest(root), makeDriver);

@@ -7,6 +7,7 @@ import type { DriverFactory } from "./vmm-bench.js";
 import { channelContract } from "./vmm-channel.js";
 import { confinementContract } from "./vmm-confinement.js";
 import { consoleContract } from "./vmm-console.js";
+import { disksContract } from "./vmm-disks.js";
 import { endContract } from "./vmm-end.js";
 import { machineContract } from "./vmm-machine.js";
 import { networkContract } from "./vmm-network.js";
@@ -16,6 +17,7 @@ import { reattachContract } from "./vmm-reattach.js";
 export function vmmContract(name: string, makeDriver: DriverFactory): void {
   describe(`VMM contract: ${name}`, () => {
     machineContract(makeDriver);
+    disksContract(makeDriver);
     channelContract(makeDriver);
     consoleContract(makeDriver);
     endContract(makeDriver);

@@ -48,6 +48,10 @@ export class LateHandle implements VmmHandle {
     return this.#inner.record;
   }
 
+  get disks(): ReadonlyMap<string, string> {
+    return this.#inner.disks;
+  }
+
   /** Waits until there is a way to dial: whoever opens a session is served as soon as it can be. */
   async dialChannel(options: Abortable = {}): Promise<Duplex> {
     await orAborted(this.#reached.promise, options.signal);
