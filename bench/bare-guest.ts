@@ -62,6 +62,7 @@ async function launchBare(
     vcpus: 1,
     memoryBytes: MEMORY,
     disks,
+    cards: [],
   });
   return {
     handle,

@@ -57,7 +57,8 @@ async function launchOnce(
   await mkdir(stateDirectory);
   const begun = performance.now();
   const handle = await driver.launch({
-    ...{ vmId: newId(), runDirectory, stateDirectory, ...boot, kernelArgs: [], vcpus: 1, disks: [] },
+    ...{ vmId: newId(), runDirectory, stateDirectory, ...boot, kernelArgs: [], vcpus: 1 },
+    ...{ disks: [], cards: [] },
     memoryBytes: 128 * 1024 ** 2,
   });
   const tookMs = performance.now() - begun;

@@ -7,7 +7,8 @@ import { isIPv4 } from "node:net";
 import type { HostDns } from "./host-dns.js";
 
 export interface UserNetworkPlan {
-  readonly card: { readonly mac: string; readonly mode: "user" };
+  /** What the VMM is given; all the rest is the guest's affair. */
+  readonly card: { readonly id: string; readonly mac: string; readonly backend: { readonly kind: "user" } };
   /** Of the guest, with prefix length. */
   readonly addresses: readonly string[];
   readonly gateway4: string;
@@ -39,7 +40,7 @@ export function planUserNetwork(
   servers: readonly string[] = [],
 ): UserNetworkPlan {
   return {
-    card: { mac: macOf(vmId), mode: "user" },
+    card: { id: "eth0", mac: macOf(vmId), backend: { kind: "user" } },
     addresses: [`${GUEST_ADDRESS}/${GUEST_PREFIX}`],
     gateway4: GATEWAY,
     gateway6: "",

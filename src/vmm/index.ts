@@ -18,9 +18,9 @@ export { qemuCapabilities } from "./qemu/look.js";
 export { holdVmm, recallVmm } from "./recall.js";
 export type {
   Accelerator,
+  CardSpec,
   DiskBus,
   DiskSpec,
-  NetworkCardSpec,
   VmmCapabilities,
   VmmDriver,
   VmmExit,

@@ -9,8 +9,9 @@ import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { identifyProcess } from "../base/processes.js";
 import { isInVmCgroup } from "./jail/cgroup-place.js";
+import { planQemu } from "./qemu/config.js";
 import { holdVmm, recallVmm } from "./recall.js";
-import type { VmmRecord } from "./types.js";
+import type { CardSpec, VmmRecord, VmmSpec } from "./types.js";
 
 /** Of a process that looks like that VMM. */
 async function recalled(
@@ -32,12 +33,26 @@ async function recalled(
   return recallVmm(id, directory);
 }
 
+/** The words behind QEMU's own name. */
+function commandOf(cards: readonly CardSpec[]): readonly string[] {
+  const spec: VmmSpec = {
+    ...{ vmId: "ab".repeat(32), runDirectory: "/r", stateDirectory: "/s", kernel: "/k", initrd: "/i" },
+    ...{ kernelArgs: [], vcpus: 1, memoryBytes: 256 * 1024 * 1024, disks: [], cards },
+  };
+  const plan = planQemu(spec, { accelerator: "tcg", tscKhz: undefined });
+  return plan.command("qemu", ({ at }) => at).slice(1);
+}
+
 describe("recallVmm", () => {
   it("knows of a QEMU whether its card is passt's, which has to be looked after", async (t) => {
-    const card = ["-netdev", "stream,id=net0,server=on"];
     const qemu = "qemu-system-x86_64";
-    assert.equal((await recalled(t, qemu, card))?.facts.userNetwork, "passt");
-    assert.equal((await recalled(t, qemu, ["-netdev", "user,id=net0"]))?.facts.userNetwork, undefined);
+    const network = async (args: readonly string[]) => (await recalled(t, qemu, args))?.facts.userNetwork;
+    const cards: CardSpec[] = [{ id: "eth0", mac: "02:00:00:00:00:01", backend: { kind: "user" } }];
+    assert.equal(await network(commandOf(cards)), "passt");
+    assert.equal(await network(commandOf([])), undefined);
+    // As earlier releases have started them.
+    assert.equal(await network(["-netdev", "stream,id=net0,server=on"]), "passt");
+    assert.equal(await network(["-netdev", "user,id=net0"]), undefined);
   });
 
   it("knows of a Firecracker where its sockets are", async (t) => {

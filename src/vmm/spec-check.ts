@@ -2,6 +2,7 @@
 
 import { access, constants } from "node:fs/promises";
 import { Code, KilnError } from "../base/errors.js";
+import { checkCards } from "./cards.js";
 import type { DiskBus, VmmCapabilities, VmmKind, VmmRecord, VmmSpec } from "./types.js";
 
 const MIB = 1024 * 1024;
@@ -10,8 +11,7 @@ export const MIN_MEMORY_BYTES = 64 * MIB;
 
 /**
  * @param buses that the machine has for disks
- * @throws KilnError invalid_argument `bad-vm-size`, `too-many-disks`, `bad-disk-id`, `no-such-bus`, `bad-mac`;
- *   failed_precondition `no-user-network`
+ * @throws KilnError invalid_argument `bad-vm-size`, `too-many-disks`, `bad-disk-id`, `no-such-bus`; what `checkCards` says
  */
 export function checkSpec(spec: VmmSpec, capabilities: VmmCapabilities, buses: readonly DiskBus[]): void {
   if (!Number.isInteger(spec.vcpus) || spec.vcpus < 1 || spec.vcpus > capabilities.maxVcpus) {
@@ -24,7 +24,7 @@ export function checkSpec(spec: VmmSpec, capabilities: VmmCapabilities, buses: r
     );
   }
   checkDisks(spec, capabilities, buses);
-  checkNetwork(spec, capabilities);
+  checkCards(spec, capabilities);
 }
 
 function checkDisks({ disks }: VmmSpec, { maxDisks }: VmmCapabilities, buses: readonly DiskBus[]): void {
@@ -63,19 +63,6 @@ export async function checkFiles(spec: VmmSpec): Promise<void> {
     } catch (error) {
       throw KilnError.from(error, `open the VM's ${what}`);
     }
-  }
-}
-
-function checkNetwork(spec: VmmSpec, capabilities: VmmCapabilities): void {
-  if (spec.network === undefined) return;
-  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(spec.network.mac)) {
-    throw refused("bad-mac", `"${spec.network.mac}" is not a MAC address`);
-  }
-  if (!capabilities.userNetwork) {
-    throw new KilnError(Code.FailedPrecondition, "this VMM has no rootless network card on this host", {
-      reason: "no-user-network",
-      hint: "`kiln doctor` tells what is missing; published ports work without a card (--network none)",
-    });
   }
 }
 

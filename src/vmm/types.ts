@@ -59,10 +59,17 @@ export interface DiskSpec {
   readonly bus?: DiskBus;
 }
 
-export interface NetworkCardSpec {
+/** What a card's other end is. user: rootless, outbound only, no way to the host's loopback; the driver brings it. */
+export interface CardBackend {
+  readonly kind: "user";
+}
+
+/** A network card. Of addresses its VMM knows nothing. */
+export interface CardSpec {
+  /** [a-z][a-z0-9]{0,19}, once in a VM. */
+  readonly id: string;
   readonly mac: string;
-  /** user: rootless, outbound only, no way to the host's loopback. */
-  readonly mode: "user";
+  readonly backend: CardBackend;
 }
 
 export interface VmmSpec {
@@ -80,7 +87,8 @@ export interface VmmSpec {
   readonly memoryBytes: number;
   /** The guest sees those of a bus in this order: /dev/vda, /dev/vdb, ... */
   readonly disks: readonly DiskSpec[];
-  readonly network?: NetworkCardSpec;
+  /** The guest sees them in this order: eth0, eth1, ... */
+  readonly cards: readonly CardSpec[];
   /**
    * Root daemon only: the VMM runs as this uid and gid; the engine has given it its files. Absent: as the daemon's
    * own user, with no_new_privs.
@@ -92,6 +100,15 @@ export interface VmmSpec {
    */
   readonly environment?: Readonly<Record<string, string>>;
 }
+
+/**
+ * What is asked of a VM that runs already: it was started by what an earlier kilnd knew, and so it must need nothing that
+ * only this one knows.
+ */
+export type ReattachSpec = Pick<
+  VmmSpec,
+  "vmId" | "runDirectory" | "stateDirectory" | "memoryBytes" | "disks" | "runAs" | "environment"
+>;
 
 /** What a later kilnd needs to find the VM again. Plain JSON; versioned by `driver`. */
 export interface VmmRecord {
@@ -183,5 +200,5 @@ export interface VmmDriver {
   probe(options?: Abortable): Promise<VmmProbe>;
   launch(spec: VmmSpec, options?: Abortable): Promise<VmmHandle>;
   /** Rejects not_found `vmm-gone` where the process has ended; its exit is then "unknown". */
-  reattach(record: VmmRecord, spec: VmmSpec, options?: Abortable): Promise<VmmHandle>;
+  reattach(record: VmmRecord, spec: ReattachSpec, options?: Abortable): Promise<VmmHandle>;
 }

@@ -73,6 +73,7 @@ export class GuestBench implements AsyncDisposable {
         { id: "base", path: this.base, readOnly: true },
         { id: "cow", path: cow, readOnly: false },
       ],
+      cards: [],
     });
     const guest = new Guest(handle);
     this.#guests.push(guest);

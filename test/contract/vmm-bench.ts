@@ -69,6 +69,7 @@ export class VmmBench implements AsyncDisposable {
       vcpus: 1,
       memoryBytes: 256 * MIB,
       disks: [],
+      cards: [],
       ...change,
     };
   }

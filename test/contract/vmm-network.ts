@@ -9,13 +9,13 @@ import { networkInterfaces } from "node:os";
 import { after, before, describe, it, type TestContext } from "node:test";
 import { hasReason } from "../../src/base/errors.js";
 import { delay } from "../../src/base/runtime.js";
-import type { VmmHandle } from "../../src/vmm/index.js";
+import type { CardSpec, VmmHandle } from "../../src/vmm/index.js";
 import type { GuestShell } from "../fixtures/vmm-guest.js";
 import { type DriverFactory, processesNaming, shellOf, VmmBench } from "./vmm-bench.js";
 
 /** Far beyond what the slowest machine takes: it ends what would never end. */
 const PATIENCE_MS = 120_000;
-const CARD = { mac: "02:00:00:00:00:01", mode: "user" } as const;
+const CARD: CardSpec = { id: "eth0", mac: "02:00:00:00:00:01", backend: { kind: "user" } };
 const CONFIGURE =
   "ip link set eth0 up && ip addr add 10.0.2.15/24 dev eth0 && ip route add default via 10.0.2.2 && cat /sys/class/net/eth0/address";
 /** Takes 127.0.0.1 away from the guest's own loopback and sends it out of its card, as hostile guests may. */
@@ -41,7 +41,7 @@ export function networkContract(makeDriver: DriverFactory, makeUnguarded: Driver
         absent = `${probe.kind} has no rootless network on this host (programs, /dev/net/tun, namespaces)`;
         return;
       }
-      handle = await bench.launch({ network: CARD });
+      handle = await bench.launch({ cards: [CARD] });
       shell = await shellOf(handle);
       assert.equal(await shell.output(CONFIGURE), CARD.mac);
     });
@@ -120,7 +120,7 @@ export function networkContract(makeDriver: DriverFactory, makeUnguarded: Driver
       await using bench = await VmmBench.open(makeUnguarded);
       const expected = (error: unknown) =>
         hasReason(error, "no-netguard") || hasReason(error, "no-user-network");
-      await assert.rejects(bench.launch({ network: CARD }), expected);
+      await assert.rejects(bench.launch({ cards: [CARD] }), expected);
     });
   });
 }

@@ -11,11 +11,11 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { isAlive, type ProcessId, readTraits, signalProcess } from "../../src/base/processes.js";
 import { deferred, delay } from "../../src/base/runtime.js";
-import type { VmmHandle, VmmSpec } from "../../src/vmm/index.js";
+import type { CardSpec, VmmHandle, VmmSpec } from "../../src/vmm/index.js";
 import type { GuestShell } from "../fixtures/vmm-guest.js";
 import { type DriverFactory, shellOf, VmmBench } from "./vmm-bench.js";
 
-const CARD = { mac: "02:00:00:00:00:02", mode: "user" } as const;
+const CARD: CardSpec = { id: "eth0", mac: "02:00:00:00:00:02", backend: { kind: "user" } };
 const CONFIGURE =
   "ip link set eth0 mtu 65520 up && ip addr add 10.0.2.15/24 dev eth0 && ip route add default via 10.0.2.2";
 const METADATA = "169.254.169.254";
@@ -37,7 +37,7 @@ export function passtContract(makeDriver: DriverFactory): void {
     before(async () => {
       bench = await VmmBench.open(makeDriver);
       const runAs = process.getuid?.() === 0 ? { uid: 1_900_040_000, gid: 1_900_040_000 } : undefined;
-      spec = await bench.spec({ network: CARD, ...(runAs === undefined ? {} : { runAs }) });
+      spec = await bench.spec({ cards: [CARD], ...(runAs === undefined ? {} : { runAs }) });
       if (runAs !== undefined)
         execFileSync("sh", [
           "-c",

@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { chmod, chown, readFile, stat } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
-import type { VmmHandle, VmmSpec } from "../../src/vmm/index.js";
+import type { CardSpec, VmmHandle, VmmSpec } from "../../src/vmm/index.js";
 import { type DriverFactory, MIB, shellOf, VmmBench } from "./vmm-bench.js";
 
-const CARD = { mac: "02:00:00:00:00:02", mode: "user" } as const;
+const CARD: CardSpec = { id: "eth0", mac: "02:00:00:00:00:02", backend: { kind: "user" } };
 const USER = { uid: 54321, gid: 54321 };
 
 export function privilegesContract(makeDriver: DriverFactory): void {
@@ -38,8 +38,8 @@ export function privilegesContract(makeDriver: DriverFactory): void {
       assert.doesNotMatch(status.get("Groups") ?? "", /\b0\b/);
       const shell = await shellOf(handle);
       await shell.output("echo written > /dev/vda && sync");
-      if (spec.network !== undefined) {
-        assert.equal(await shell.output("cat /sys/class/net/eth0/address"), spec.network.mac);
+      for (const { mac } of spec.cards) {
+        assert.equal(await shell.output("cat /sys/class/net/eth0/address"), mac);
         await shell.output(
           // passt answers for the gateway's address, but no ping to it.
           "ip link set eth0 up && ip addr add 10.0.2.15/24 dev eth0; ping -c 1 -W 5 10.0.2.2; grep '^10.0.2.2 .* 0x2 ' /proc/net/arp",
@@ -60,8 +60,8 @@ export function privilegesContract(makeDriver: DriverFactory): void {
 async function specOfUser(bench: VmmBench): Promise<VmmSpec> {
   const disk = await bench.disk("cow", MIB, false);
   const { capabilities } = await bench.newDriver().probe();
-  const network = capabilities?.userNetwork === true ? { network: CARD } : {};
-  const spec = await bench.spec({ runAs: USER, disks: [disk], ...network });
+  const cards = capabilities?.userNetwork === true ? [CARD] : [];
+  const spec = await bench.spec({ runAs: USER, disks: [disk], cards });
   // Its disk and nothing else, and no way to anything by name.
   await chown(disk.path, USER.uid, USER.gid);
   for (const path of [bench.root, spec.runDirectory, spec.stateDirectory]) await chmod(path, 0o700);

@@ -11,7 +11,7 @@ import type { ImageStore } from "../../image/types.js";
 import type { KernelBuilder } from "../../kernel/index.js";
 import type { KernelCatalogue } from "../../kernel/types.js";
 import type { Confinement } from "../../vmm/index.js";
-import type { NetworkCardSpec, VmmDriver, VmmHandle, VmmKind, VmmProbe, VmmRecord } from "../../vmm/types.js";
+import type { CardSpec, VmmDriver, VmmHandle, VmmKind, VmmProbe, VmmRecord } from "../../vmm/types.js";
 import type { BuildRequest, BuildResult } from "./base-protocol.js";
 
 /** The VMMs of this host and which one to take. */
@@ -43,7 +43,7 @@ export interface AgentRoom {
 
 /** The guest's side of a `user` network. */
 export interface UserNetworkPlan {
-  readonly card: NetworkCardSpec;
+  readonly card: CardSpec;
   readonly addresses: readonly string[];
   readonly gateway4: string;
   readonly gateway6: string;

@@ -52,7 +52,7 @@ export function planSpec(facts: SpecFacts): VmmSpec {
     vcpus: config.cpus,
     memoryBytes: config.memoryBytes,
     disks: disksOf(facts),
-    ...(facts.network === undefined ? {} : { network: facts.network.card }),
+    cards: facts.network === undefined ? [] : [facts.network.card],
     ...(facts.runAs === undefined ? {} : { runAs: facts.runAs }),
     ...(facts.environment === undefined ? {} : { environment: facts.environment }),
   };

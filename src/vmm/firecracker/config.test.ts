@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { hasReason } from "../../base/errors.js";
 import type { JailFile } from "../jail/plan.js";
-import type { VmmSpec } from "../types.js";
+import type { CardSpec, VmmSpec } from "../types.js";
 import { planConfig } from "./config.js";
 import { explainEnd, lockWords, planConfined } from "./confined.js";
 import { JailerWay, planJail } from "./jailer.js";
@@ -24,6 +24,7 @@ const SPEC: VmmSpec = {
     { id: "base", path: "/d/base", readOnly: true },
     { id: "cow", path: "/d/cow", readOnly: false },
   ],
+  cards: [],
 };
 describe("planConfig", () => {
   const plan = (version: string) => planConfig(SPEC, version, planPaths(SPEC.runDirectory));
@@ -44,6 +45,15 @@ describe("planConfig", () => {
         is_read_only: false,
         cache_type: "Writeback",
       },
+    ]);
+  });
+
+  it("has a card on the tap of the VM's namespace where one is asked for, and none else", () => {
+    assert.deepEqual(plan("1.16.1")["network-interfaces"], []);
+    const cards: CardSpec[] = [{ id: "eth0", mac: "02:00:00:00:00:01", backend: { kind: "user" } }];
+    const { "network-interfaces": interfaces } = planConfig({ ...SPEC, cards }, "1.16.1", planPaths("/r"));
+    assert.deepEqual(interfaces, [
+      { iface_id: "eth0", host_dev_name: "tap0", guest_mac: "02:00:00:00:00:01" },
     ]);
   });
 

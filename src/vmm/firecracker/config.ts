@@ -44,10 +44,9 @@ export function planConfig(
       // Writeback: what the guest flushes reaches the host's disk.
       cache_type: disk.readOnly ? "Unsafe" : "Writeback",
     })),
-    "network-interfaces":
-      spec.network === undefined
-        ? []
-        : [{ iface_id: "eth0", host_dev_name: TAP, guest_mac: spec.network.mac }],
+    "network-interfaces": spec.cards.map(({ id, mac }) => ({
+      ...{ iface_id: id, host_dev_name: TAP, guest_mac: mac },
+    })),
     vsock: { guest_cid: GUEST_CID, uds_path: paths.vsock },
     balloon: {
       amount_mib: 0,
@@ -74,6 +73,6 @@ function bootArguments(spec: VmmSpec): string {
 
 /** Firecracker appends " pci=off" and one " virtio_mmio.device=4K@0x...:NN" per device to the 2048 bytes. */
 function reservedBytes(spec: VmmSpec): number {
-  const devices = spec.disks.length + 3 + (spec.network === undefined ? 0 : 1);
+  const devices = spec.disks.length + spec.cards.length + 3;
   return 16 + 40 * devices;
 }

@@ -5,6 +5,7 @@ import { chown, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, KilnError } from "../../base/errors.js";
 import { exists, writeJsonAtomic } from "../../base/files.js";
+import { wantsUserNetwork } from "../cards.js";
 import { makeFifos } from "../fifo.js";
 import type { Confined, Confiner } from "../jail/confiner.js";
 import { accessTo } from "../jail/own-device.js";
@@ -141,6 +142,7 @@ export class ConfinedWay implements LaunchWay {
     const { confiner, program, tree } = this.#host;
     const spec = this.#spec;
     const { jail } = await confiner.confinement();
+    const networked = wantsUserNetwork(spec);
     const locked = (argv: readonly string[]) => [...lockWords(spec), ...argv];
     const wrapped = (argv: readonly string[]) =>
       planNetworkWrapper(locked(argv), {
@@ -152,8 +154,8 @@ export class ConfinedWay implements LaunchWay {
       access: await accessTo(KVM_DEVICE, spec.runAs),
       overheadBytes: OVERHEAD_BYTES,
       command: (at) => this.#plan.command(program, at),
-      around: spec.network === undefined ? locked : wrapped,
-      network: spec.network === undefined ? "empty" : "outer",
+      around: networked ? wrapped : locked,
+      network: networked ? "outer" : "empty",
       explain: explainEnd,
     });
     return { ...started, facts: { ...started.facts, sockets: SOCKETS } };
@@ -167,9 +169,8 @@ export class ConfinedWay implements LaunchWay {
   }
 
   async #devices(): Promise<string[]> {
-    const { network } = this.#spec;
     const wanted = ["/dev/null", "/dev/urandom", KVM_DEVICE];
-    if (network !== undefined) wanted.push("/dev/net/tun");
+    if (wantsUserNetwork(this.#spec)) wanted.push("/dev/net/tun");
     const there = await Promise.all(wanted.map((path) => exists(path)));
     return wanted.filter((_, index) => there[index]);
   }

@@ -7,6 +7,7 @@ import { signalProcess } from "../../base/processes.js";
 import type { Abortable } from "../../base/progress.js";
 import { delay } from "../../base/runtime.js";
 import { UndoStack } from "../../base/undo.js";
+import { wantsUserNetwork } from "../cards.js";
 import { ConsoleLog } from "../console-log.js";
 import { EMULATED_CPU_LEVEL, hostCpuLevel } from "../cpu-level.js";
 import { recordedSerials, serialFacts } from "../disk-serials.js";
@@ -18,7 +19,15 @@ import { bootInJail } from "../jailed-boot.js";
 import { KVM_DEVICE, type ProbeKernel } from "../kvm-verdict.js";
 import { assertNetguardLoaded, netguardEnvironment, prepareNetguard } from "../netguard.js";
 import { checkFiles, checkReattach, checkSpec } from "../spec-check.js";
-import type { VmmCapabilities, VmmDriver, VmmHandle, VmmProbe, VmmRecord, VmmSpec } from "../types.js";
+import type {
+  ReattachSpec,
+  VmmCapabilities,
+  VmmDriver,
+  VmmHandle,
+  VmmProbe,
+  VmmRecord,
+  VmmSpec,
+} from "../types.js";
 import { describeEnd, type ProcessEnd, VmmProcess } from "../vmm-process.js";
 import { hasFreePageReporting, MAX_DISKS, MAX_VCPUS } from "./config.js";
 import { ConfinedWay, explainEnd } from "./confined.js";
@@ -121,7 +130,7 @@ class FirecrackerDriver implements VmmDriver {
     await untilListening(handle, vmm, options);
     await untilStarted(handle, vmm, options);
     await untilRunning(handle, vmm, options);
-    if (spec.network !== undefined) await this.#connect(paths, started, verdict, spec.environment);
+    if (wantsUserNetwork(spec)) await this.#connect(paths, started, verdict, spec.environment);
     await limited;
     held.release();
     options.signal?.throwIfAborted();
@@ -181,7 +190,7 @@ class FirecrackerDriver implements VmmDriver {
     }
   }
 
-  async reattach(record: VmmRecord, spec: VmmSpec, options: Abortable = {}): Promise<VmmHandle> {
+  async reattach(record: VmmRecord, spec: ReattachSpec, options: Abortable = {}): Promise<VmmHandle> {
     checkReattach(record, this.kind);
     const cgroup = await this.#confiner.found(spec.vmId, record);
     const vmm = await VmmProcess.attach(record.process, cgroup && (() => cgroup.close()));
@@ -245,7 +254,7 @@ function capabilitiesOf(verdict: FirecrackerVerdict): VmmCapabilities {
 }
 
 /** Of its sockets and FIFOs: the VM's user makes those, kilnd these. */
-function ownersOf({ runAs }: VmmSpec): readonly number[] {
+function ownersOf({ runAs }: ReattachSpec): readonly number[] {
   const own = process.getuid?.() ?? 0;
   return runAs === undefined ? [own] : [own, runAs.uid];
 }
@@ -328,7 +337,7 @@ function unusable(why: string): KilnError {
   return new KilnError(Code.FailedPrecondition, why, { reason: "vmm-unusable" });
 }
 
-function gone(spec: VmmSpec): KilnError {
+function gone(spec: ReattachSpec): KilnError {
   return new KilnError(Code.NotFound, `the VMM of VM ${spec.vmId.slice(0, 12)} has ended`, {
     reason: "vmm-gone",
   });

@@ -6,6 +6,7 @@ import { chown, link, rm, symlink } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Code, errnoOf, KilnError } from "../../base/errors.js";
 import { makeDirectory, writeJsonAtomic } from "../../base/files.js";
+import { wantsUserNetwork } from "../cards.js";
 import { makeFifos } from "../fifo.js";
 import type { Confined } from "../jail/confiner.js";
 import { planEnvironment } from "../privileges.js";
@@ -131,11 +132,11 @@ export class JailerWay implements LaunchWay {
 
   async start(stdout: number): Promise<Confined> {
     const { argv, base, link: jailLink, owner } = this.#plan;
-    const { network, environment } = this.#spec;
+    const spec = this.#spec;
     const around = { uid: 0, owner: owner.uid, drops: false };
     const process = await VmmProcess.spawn({
-      argv: network === undefined ? [...EMPTY, ...argv] : planNetworkWrapper(argv, around),
-      env: planEnvironment(environment),
+      argv: wantsUserNetwork(spec) ? planNetworkWrapper(argv, around) : [...EMPTY, ...argv],
+      env: planEnvironment(spec.environment),
       stdout,
     });
     const facts = { jailBase: base, jailLink };

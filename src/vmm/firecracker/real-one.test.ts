@@ -115,6 +115,7 @@ describe("the jailer's words", () => {
       kernel: "/k",
       initrd: "/i",
       disks: [],
+      cards: [],
     };
     const jail = planJail(
       spec as unknown as Parameters<typeof planJail>[0],

@@ -17,6 +17,7 @@ const SPEC: VmmSpec = {
     { id: "base", path: "/d/base,1.ext4", readOnly: true },
     { id: "cow", path: "/d/cow", readOnly: false },
   ],
+  cards: [],
 };
 const HOST: QemuHost = {
   accelerator: "tcg",
@@ -71,11 +72,14 @@ describe("planQemu", () => {
 
   it("adds the network card only where asked for, with its other end outside", () => {
     assert.deepEqual(values(words(SPEC, HOST), "-netdev"), []);
-    const spec: VmmSpec = { ...SPEC, network: { mac: "02:00:00:00:00:01", mode: "user" } };
+    const spec: VmmSpec = {
+      ...SPEC,
+      cards: [{ id: "eth0", mac: "02:00:00:00:00:01", backend: { kind: "user" } }],
+    };
     const argv = words(spec, HOST);
     assert.equal(planQemu(spec, HOST).listeners.indexOf("net.sock"), 3);
-    assert.deepEqual(values(argv, "-netdev"), ["stream,id=net0,server=on,addr.type=fd,addr.str=6"]);
-    assert.ok(argv.includes("virtio-net-device,netdev=net0,mac=02:00:00:00:00:01"));
+    assert.deepEqual(values(argv, "-netdev"), ["stream,id=eth0,server=on,addr.type=fd,addr.str=6"]);
+    assert.ok(argv.includes("virtio-net-device,netdev=eth0,mac=02:00:00:00:00:01"));
   });
 
   it("hides fast strings from a guest under software emulation only", () => {

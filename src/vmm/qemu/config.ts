@@ -4,7 +4,7 @@
 import { FIRST_DESCRIPTOR, type JailFile } from "../jail/plan.js";
 import { GUEST_WORDS, joinCommandLine } from "../kernel-command-line.js";
 import { socketPath } from "../socket-path.js";
-import type { Accelerator, VmmSpec } from "../types.js";
+import type { Accelerator, CardSpec, VmmSpec } from "../types.js";
 import { disksArguments, placeDisks } from "./disks.js";
 
 /** The name of the channel's port: /sys/class/virtio-ports/<port>/name in the guest. */
@@ -57,12 +57,7 @@ export function planQemu(spec: VmmSpec, host: QemuHost): QemuPlan {
   const kernel = { path: spec.kernel, at: "/vmlinux", writable: false, what: "kernel" };
   const initrd = { path: spec.initrd, at: "/initrd", writable: false, what: "initramfs" };
   const disks = placeDisks(spec.disks);
-  const listeners = [
-    NAMES.qmp,
-    NAMES.console,
-    NAMES.channel,
-    ...(spec.network === undefined ? [] : [NAMES.net]),
-  ];
+  const listeners = [NAMES.qmp, NAMES.console, NAMES.channel, ...(spec.cards.length > 0 ? [NAMES.net] : [])];
   const fd = (name: string) => FIRST_DESCRIPTOR + listeners.indexOf(name);
   return {
     files: [kernel, initrd, ...disks.map(({ file }) => file)],
@@ -75,7 +70,7 @@ export function planQemu(spec: VmmSpec, host: QemuHost): QemuPlan {
       ...controlArguments(fd),
       ...disksArguments(disks, at),
       ...deviceArguments(),
-      ...networkArguments(spec, fd(NAMES.net)),
+      ...spec.cards.flatMap((card) => cardArguments(card, fd(NAMES.net))),
       // The shared library's spawn=deny kills QEMU on any exec: nothing that we use needs one.
       ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
     ],
@@ -155,11 +150,11 @@ function deviceArguments(): string[] {
   ];
 }
 
-function networkArguments(spec: VmmSpec, fd: number): string[] {
-  if (spec.network === undefined) return [];
-  // QEMU is the server: the client may die, and a new one connects.
+/** Whatever its other end is, QEMU is the server there: the client may die, and a new one connects. */
+function cardArguments({ id, mac }: CardSpec, fd: number): string[] {
   return [
-    ...["-netdev", `stream,id=net0,server=on,addr.type=fd,addr.str=${fd}`],
-    ...["-device", `virtio-net-device,netdev=net0,mac=${spec.network.mac}`],
+    // By the first word after it recall.ts knows a card of ours.
+    ...["-netdev", `stream,id=${id},server=on,addr.type=fd,addr.str=${fd}`],
+    ...["-device", `virtio-net-device,netdev=${id},mac=${mac}`],
   ];
 }

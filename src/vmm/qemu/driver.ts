@@ -7,6 +7,7 @@ import { Code, KilnError } from "../../base/errors.js";
 import type { Abortable } from "../../base/progress.js";
 import { delay } from "../../base/runtime.js";
 import { UndoStack } from "../../base/undo.js";
+import { wantsUserNetwork } from "../cards.js";
 import { ConsoleLog } from "../console-log.js";
 import { recordedSerials, serialFacts } from "../disk-serials.js";
 import { hostTscKhz } from "../host-tsc.js";
@@ -15,7 +16,15 @@ import { accessTo } from "../jail/own-device.js";
 import { KVM_DEVICE } from "../kvm-verdict.js";
 import { assertNetguardLoaded, prepareNetguard } from "../netguard.js";
 import { checkFiles, checkReattach, checkSpec } from "../spec-check.js";
-import type { Accelerator, VmmDriver, VmmHandle, VmmProbe, VmmRecord, VmmSpec } from "../types.js";
+import type {
+  Accelerator,
+  ReattachSpec,
+  VmmDriver,
+  VmmHandle,
+  VmmProbe,
+  VmmRecord,
+  VmmSpec,
+} from "../types.js";
 import { type PasstProbeOptions, planPasst, UserNetworkKeeper } from "../user-network/index.js";
 import { describeEnd, VmmProcess } from "../vmm-process.js";
 import { overheadBytes, planQemu, planSockets, type QemuPlan, type QemuSockets } from "./config.js";
@@ -83,7 +92,7 @@ class QemuDriver implements VmmDriver {
     const { process: vmm, facts, limited } = confined;
     undo.push("kill QEMU", () => vmm.kill());
     // Beside QEMU's own start; whoever waits for it hears of its failure.
-    const networked = spec.network !== undefined;
+    const networked = wantsUserNetwork(spec);
     const connecting = networked ? this.#connect(spec, plan.sockets, confined.join) : undefined;
     connecting?.catch(() => undefined);
     undo.push("end the user network", async () => (await connecting?.catch(() => undefined))?.end());
@@ -119,7 +128,7 @@ class QemuDriver implements VmmDriver {
     return handle;
   }
 
-  async reattach(record: VmmRecord, spec: VmmSpec, options: Abortable = {}): Promise<VmmHandle> {
+  async reattach(record: VmmRecord, spec: ReattachSpec, options: Abortable = {}): Promise<VmmHandle> {
     checkReattach(record, this.kind);
     const cgroup = await this.#confiner.found(spec.vmId, record);
     const vmm = await VmmProcess.attach(record.process, cgroup && (() => cgroup.close()));
@@ -175,11 +184,11 @@ class QemuDriver implements VmmDriver {
     return UserNetworkKeeper.start({ ...this.#networkOf(spec, sockets), join: joinLimits });
   }
 
-  #adopt(spec: VmmSpec, sockets: QemuSockets, joinLimits: Join): Promise<UserNetworkKeeper> {
+  #adopt(spec: ReattachSpec, sockets: QemuSockets, joinLimits: Join): Promise<UserNetworkKeeper> {
     return UserNetworkKeeper.adopt({ ...this.#networkOf(spec, sockets), join: joinLimits });
   }
 
-  #networkOf({ runDirectory, runAs, environment }: VmmSpec, { net: socket }: QemuSockets) {
+  #networkOf({ runDirectory, runAs, environment }: ReattachSpec, { net: socket }: QemuSockets) {
     const plan = async () => {
       const { program, why } = await this.#look.userNetwork();
       if (program === undefined) throw noUserNetwork(why);
@@ -248,7 +257,7 @@ function unusable(probe: VmmProbe): KilnError {
   return new KilnError(Code.FailedPrecondition, probe.why, { reason: "vmm-unusable" });
 }
 
-function gone(spec: VmmSpec): KilnError {
+function gone(spec: ReattachSpec): KilnError {
   return new KilnError(Code.NotFound, `the VMM of VM ${spec.vmId.slice(0, 12)} has ended`, {
     reason: "vmm-gone",
   });

@@ -1,0 +1,43 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { hasReason } from "../base/errors.js";
+import { checkCards, wantsUserNetwork } from "./cards.js";
+import { qemuCapabilities } from "./qemu/look.js";
+import type { CardSpec } from "./types.js";
+
+const CARD: CardSpec = { id: "eth0", mac: "02:00:00:00:00:01", backend: { kind: "user" } };
+
+const check = (cards: readonly CardSpec[], userNetwork = true) =>
+  checkCards({ cards }, qemuCapabilities("tcg", userNetwork));
+
+describe("checkCards", () => {
+  it("takes a VM without a card, also where there is no user network, and one with a card", () => {
+    check([]);
+    check([], false);
+    check([CARD]);
+    assert.equal(wantsUserNetwork({ cards: [] }), false);
+    assert.equal(wantsUserNetwork({ cards: [CARD] }), true);
+  });
+
+  const refusals: readonly (readonly [string, readonly CardSpec[], string])[] = [
+    ["a second card", [CARD, { ...CARD, id: "eth1" }], "too-many-cards"],
+    ["an id that is more words than one", [{ ...CARD, id: "eth0,server=off" }], "bad-card-id"],
+    ["an id that QEMU takes for none", [{ ...CARD, id: "0eth" }], "bad-card-id"],
+    ["an address that is more words than one", [{ ...CARD, mac: "02:00:00:00:00:01,x=y" }], "bad-mac"],
+  ];
+  for (const [what, cards, reason] of refusals) {
+    it(`refuses ${what}`, () => {
+      assert.throws(
+        () => check(cards),
+        (error) => hasReason(error, reason),
+      );
+    });
+  }
+
+  it("refuses a card of the user network where the host has none", () => {
+    assert.throws(
+      () => check([CARD], false),
+      (error) => hasReason(error, "no-user-network"),
+    );
+  });
+});
