@@ -2,6 +2,7 @@
 // codes and, later, CRI's statuses derive from it without a table each. `reason` is the stable word for machines.
 
 import type { InspectOptions, inspect as nodeInspect } from "node:util";
+import { defined } from "./defined.js";
 
 /** gRPC status codes that kiln uses. */
 export const Code = {
@@ -74,7 +75,7 @@ export class KilnError extends Error {
   /** What JSON.stringify shows: an Error's own members would be left out. */
   toJSON(): Readonly<Record<string, unknown>> {
     const { name, code, codeName, reason, message, hint, details } = this;
-    return { name, code, codeName, reason, message, ...(hint === undefined ? {} : { hint }), details };
+    return defined({ name, code, codeName, reason, message, hint, details });
   }
 
   /** What console.log shows: the stack, with the code by its name. */

@@ -20,7 +20,7 @@ export function tempNameFor(path: string): string {
 
 export interface AtomicOptions {
   /** Default 0600. */
-  mode?: number;
+  mode?: number | undefined;
   /** false: the content may be lost at power cut, never torn. Default true. */
   durable?: boolean;
 }

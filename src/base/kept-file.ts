@@ -170,6 +170,5 @@ function parseJson(text: string): unknown {
 
 async function restore(path: string, text: string | undefined, options: ReadKeptOptions): Promise<void> {
   if (text === undefined || options.mend === false) return;
-  const mode = options.mode === undefined ? {} : { mode: options.mode };
-  await writeFileAtomic(path, text, { ...mode, durable: false }).catch(() => undefined);
+  await writeFileAtomic(path, text, { mode: options.mode, durable: false }).catch(() => undefined);
 }

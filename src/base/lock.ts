@@ -1,5 +1,7 @@
 // One async lock per object: no global lock, so that many VMs start in parallel.
 
+import { onAbort } from "./abort.js";
+
 /** Runs functions of the same key one after the other; other keys run beside them. */
 export class KeyedLock {
   readonly #tails = new Map<string, Promise<void>>();
@@ -48,16 +50,15 @@ export class Semaphore {
     }
     await new Promise<void>((resolve, reject) => {
       const grant = () => {
-        signal?.removeEventListener("abort", onAbort);
+        waiting[Symbol.dispose]();
         resolve();
       };
-      const onAbort = () => {
+      this.#queue.push(grant);
+      const waiting = onAbort(signal, (reason) => {
         const index = this.#queue.indexOf(grant);
         if (index >= 0) this.#queue.splice(index, 1);
-        reject(signal?.reason);
-      };
-      this.#queue.push(grant);
-      signal?.addEventListener("abort", onAbort, { once: true });
+        reject(reason);
+      });
     });
   }
 

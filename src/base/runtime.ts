@@ -1,5 +1,7 @@
 // What Node 20 lacks, in one place. Import this first in every program.
 
+import { onAbort } from "./abort.js";
+
 // TypeScript down-levels `await using` to these symbols; Node 20.19 has them, older lines do not.
 (Symbol as { asyncDispose?: symbol }).asyncDispose ??= Symbol.for("Symbol.asyncDispose");
 (Symbol as { dispose?: symbol }).dispose ??= Symbol.for("Symbol.dispose");
@@ -36,17 +38,16 @@ export const LONGEST_TIMER_MS = 2 ** 31 - 1;
 export function delay(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
-    const onAbort = () => {
-      clearTimeout(timer);
-      reject(signal?.reason);
-    };
     const timer = setTimeout(
       () => {
-        signal?.removeEventListener("abort", onAbort);
+        waiting[Symbol.dispose]();
         resolve();
       },
       Math.min(ms, LONGEST_TIMER_MS),
     );
-    signal?.addEventListener("abort", onAbort, { once: true });
+    const waiting = onAbort(signal, (reason) => {
+      clearTimeout(timer);
+      reject(reason);
+    });
   });
 }
