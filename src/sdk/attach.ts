@@ -1,6 +1,7 @@
 // A VM's main program: its output, its stdin, its end.
 
 import { randomBytes } from "node:crypto";
+import { defined } from "../base/defined.js";
 import type { AttachExitJson, AttachRequestJson, AttachResponseJson } from "../gen/kiln/v1/vm_pb.js";
 import { statusFromJson, vmFromJson } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
@@ -62,8 +63,7 @@ export function attachWords(
     start: first,
     resume: (place) => {
       if (full === undefined && start) return first; // it says so before it does anything
-      const after = place === undefined ? {} : { after: place };
-      return { resume: { vm: full ?? vm, id, stdin, start, ...after } };
+      return { resume: defined({ vm: full ?? vm, id, stdin, start, after: place }) };
     },
     isUnknown: () => false,
     ack: undefined,

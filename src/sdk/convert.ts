@@ -1,5 +1,6 @@
 // JSON of the wire to the SDK's nouns: absent fields get their defaults, int64 strings become numbers, times Dates.
 
+import { defined } from "../base/defined.js";
 import type { BuiltKernelJson } from "../gen/kiln/v1/system_pb.js";
 import type {
   BootTimingsJson,
@@ -162,13 +163,14 @@ function stateFromJson(state: string | undefined): VmState {
 
 /** A PortBinding message. */
 export function portFromJson(json: PortBindingJson | undefined): PortBinding {
-  return {
+  const protocol: PortBinding["protocol"] = json?.protocol === "udp" ? "udp" : "tcp";
+  return defined({
     hostIp: json?.hostIp ?? "",
     hostPort: json?.hostPort ?? 0,
-    ...(json?.hostPortEnd ? { hostPortEnd: json.hostPortEnd } : {}),
+    hostPortEnd: json?.hostPortEnd || undefined, // 0 on the wire: no range
     vmPort: json?.vmPort ?? 0,
-    protocol: json?.protocol === "udp" ? "udp" : "tcp",
-  };
+    protocol,
+  });
 }
 
 /** An Image message. */

@@ -1,5 +1,6 @@
 // `{ signal, timeoutMs }` of every call as one AbortSignal.
 
+import { anySignal } from "../base/abort.js";
 import { Code, hasReason, KilnError } from "../base/errors.js";
 
 /** Bounds one call: the abort of `signal`, or `timeoutMs`, whichever comes first, ends the whole of it. */
@@ -25,7 +26,7 @@ export function deadlineSignal(options: CallOptions): AbortSignal | undefined {
     });
   }
   const timeout = AbortSignal.timeout(Math.min(Math.ceil(timeoutMs), LONGEST_MS));
-  const both = signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
+  const both = anySignal(timeout, signal);
   limits.set(both, { timeout, timeoutMs });
   return both;
 }

@@ -1,5 +1,6 @@
 // What happens to VMs, images and kernels, as it happens.
 
+import { defined } from "../base/defined.js";
 import { numberOf } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
 import { checkOptions } from "./known-options.js";
@@ -25,11 +26,10 @@ export async function* readEvents(
   options: EventOptions,
 ): AsyncGenerator<KilnEvent, void> {
   checkOptions("kiln.events()", options, known.EVENTS);
-  const until = options.until === undefined ? {} : { until: options.until.toISOString() };
+  const until = defined({ until: options.until?.toISOString() });
   const request = {
     filters: options.filter?.slice() ?? [],
-    ...(options.after === undefined ? {} : { afterCursor: String(options.after) }),
-    ...(options.since === undefined ? {} : { since: options.since.toISOString() }),
+    ...defined({ afterCursor: options.after?.toString(), since: options.since?.toISOString() }),
     ...until,
   };
   const begun = new Date();

@@ -6,6 +6,7 @@ import {
   constants,
   type IncomingHttpHeaders,
 } from "node:http2";
+import { onAbort } from "../base/abort.js";
 import { Code, KilnError } from "../base/errors.js";
 
 /** The status of each stream's response: headers come when they come, and nobody may be listening yet. */
@@ -88,13 +89,9 @@ export async function readBody(stream: ClientHttp2Stream, maxBytes: number): Pro
   return Buffer.concat(chunks);
 }
 
-/** Resets the stream when the signal says so; gives the function that stops listening. */
-export function cancelOn(stream: ClientHttp2Stream, signal: AbortSignal | undefined): () => void {
-  if (signal === undefined) return () => undefined;
-  const cancel = () => resetStream(stream);
-  if (signal.aborted) cancel();
-  else signal.addEventListener("abort", cancel, { once: true });
-  return () => signal.removeEventListener("abort", cancel);
+/** Resets the stream when the signal says so, until it is disposed of. */
+export function cancelOn(stream: ClientHttp2Stream, signal: AbortSignal | undefined): Disposable {
+  return onAbort(signal, () => resetStream(stream));
 }
 
 /** Tells the peer that nobody reads on: kilnd cancels the call, which kills a process it started. */

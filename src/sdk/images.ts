@@ -1,5 +1,6 @@
 // `kiln.images`: the image store.
 
+import { defined } from "../base/defined.js";
 import { Code, KilnError } from "../base/errors.js";
 import { imageFromJson, numberOf, progressFromJson } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
@@ -84,13 +85,13 @@ export class Images {
     for (const auth of [options.auth, ...Object.values(options.auths ?? {})]) {
       if (auth !== undefined) checkOptions("auth", auth, known.AUTH);
     }
-    const request = {
+    const request = defined({
       reference,
       platform: options.platform ?? "",
       plainHttp: options.plainHttp ?? false,
-      ...(options.auth === undefined ? {} : { auth: options.auth }),
-      ...(options.auths === undefined ? {} : { auths: { ...options.auths } }),
-    };
+      auth: options.auth,
+      auths: options.auths && { ...options.auths },
+    });
     let image: PulledImage | undefined;
     for await (const message of this.#transport.serverStream("ImageService/PullImage", request, options)) {
       if (message.progress !== undefined) options.onProgress?.(progressFromJson(message.progress));

@@ -1,5 +1,6 @@
 // A VM's log: what its main program wrote, with times.
 
+import { defined } from "../base/defined.js";
 import type { LogsResponseJson, OutputPositionJson } from "../gen/kiln/v1/vm_pb.js";
 import { dateOf } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
@@ -35,14 +36,14 @@ export async function* readLogs(
   options: LogOptions,
 ): AsyncGenerator<LogChunk, void> {
   checkOptions("vm.logs()", options, known.LOGS);
-  const request = {
+  const request = defined({
     vm,
     follow: options.follow ?? false,
     console: options.console ?? false,
-    ...(options.tail === undefined ? {} : { tail: options.tail }),
-    ...(options.since === undefined ? {} : { since: options.since.toISOString() }),
-    ...(options.until === undefined ? {} : { until: options.until.toISOString() }),
-  };
+    tail: options.tail,
+    since: options.since?.toISOString(),
+    until: options.until?.toISOString(),
+  });
   let after: OutputPositionJson | undefined;
   let came = false;
   const from = () => {

@@ -3,6 +3,7 @@
 
 import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2 } from "node:http2";
 import type { Socket } from "node:net";
+import { orAborted } from "../base/abort.js";
 import type { StreamCalls, StreamName, UnaryCalls, UnaryName } from "./calls.js";
 import { DaemonPulse, PATIENCE, type PulseOptions } from "./daemon-pulse.js";
 import { type CallOptions, callError, deadlineSignal, endedError, throwIfEnded } from "./deadline.js";
@@ -54,15 +55,13 @@ export class Transport implements Calls {
     const what = callName(method, options);
     throwIfEnded(signal, what);
     const stream = await this.#openStream(method, "application/json", options, signal);
-    const detach = cancelOn(stream, signal);
+    using _ = cancelOn(stream, signal);
     try {
       stream.end(JSON.stringify(request));
       const { status, body } = await collectBody(stream, MAX_BODY_BYTES);
       return parseUnary(method, status, body) as UnaryCalls[M]["response"];
     } catch (error) {
       throw callError(error, signal, what) ?? connectionLost(what, error);
-    } finally {
-      detach();
     }
   }
 
@@ -99,8 +98,9 @@ export class Transport implements Calls {
     const end = timeoutMs === undefined ? undefined : Date.now() + timeoutMs;
     const what = callName(method, options);
     const open = () => {
-      const left = end === undefined ? {} : { timeoutMs: Math.max(1, end - Date.now()) };
-      const stream = this.#openStream(method, "application/connect+json", { subject, ...left }, signal);
+      const left = end === undefined ? undefined : Math.max(1, end - Date.now());
+      const about = { subject, timeoutMs: left };
+      const stream = this.#openStream(method, "application/connect+json", about, signal);
       return new WireStream<StreamCalls[M]["request"], StreamCalls[M]["response"]>(what, stream, signal);
     };
     return new LastingStream(open, words, { what, signal, isOpen: () => !this.#closed });
@@ -134,7 +134,7 @@ export class Transport implements Calls {
       if (this.#closed) throw connectionLost(method, new Error("this client is closed"));
       this.#session ??= this.#open();
       const opening = this.#session;
-      const session = await waitFor(opening, signal, method);
+      const session = await orAborted(opening, signal, (ended) => endedError(ended, method));
       if (!session.closed && !session.destroyed) return session;
       if (this.#session === opening) this.#session = undefined;
     }
@@ -193,13 +193,4 @@ function openSession(socket: Socket): ClientHttp2Session {
   });
   session.unref();
   return session;
-}
-
-function waitFor<T>(promise: Promise<T>, signal: AbortSignal | undefined, what: string): Promise<T> {
-  if (signal === undefined) return promise;
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(endedError(signal, what));
-    signal.addEventListener("abort", onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  });
 }

@@ -1,5 +1,6 @@
 // What a caller may ask of a new VM, and its form on the wire.
 
+import { defined } from "../base/defined.js";
 import { Code, KilnError } from "../base/errors.js";
 import { DEFAULT_HOST_IP, parsePortMappings } from "../base/ports.js";
 import { parseSize } from "../base/units.js";
@@ -125,7 +126,7 @@ export function planPorts(port: string | Partial<PortBinding>): PortBinding[] {
   if (typeof port === "string") return parsePortMappings(port);
   checkOptions("publish a port", port, known.PORT);
   const { hostIp = DEFAULT_HOST_IP, hostPort = 0, vmPort = 0, protocol = "tcp", hostPortEnd } = port;
-  return [{ hostIp, hostPort, vmPort, protocol, ...(hostPortEnd === undefined ? {} : { hostPortEnd }) }];
+  return [defined({ hostIp, hostPort, vmPort, protocol, hostPortEnd })];
 }
 
 /** "K=V" strings of a record or of such strings. */

@@ -1,5 +1,6 @@
 // What `vm.fs` does with paths: list, mkdir, remove, rename, watch. A path is text, or where it is not UTF-8 its bytes.
 
+import { anySignal } from "../base/abort.js";
 import type { DirectoryEntryJson, FileEventJson, WatchPathResponseJson } from "../gen/kiln/v1/vm_pb.js";
 import { numberOf } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
@@ -133,7 +134,7 @@ export class FileWatcher implements AsyncIterable<FileChange>, AsyncDisposable {
     checkOptions("vm.fs.watch()", options, known.WATCH);
     const { recursive = false, signal, timeoutMs } = options;
     const stop = new AbortController();
-    const either = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
+    const either = anySignal(stop.signal, signal);
     const request = { vm, ...pathOf(path), recursive };
     const messages = calls.serverStream("VmService/WatchPath", request, { signal: either, timeoutMs });
     await messages.next();

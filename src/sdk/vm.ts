@@ -1,5 +1,6 @@
 // A VM as a handle: its verbs, grouped where they are many (`fs`, `ports`). State is asked for, never guessed.
 
+import { defined } from "../base/defined.js";
 import { Code, hasReason, KilnError } from "../base/errors.js";
 import type { VmJson } from "../gen/kiln/v1/types_pb.js";
 import { Attachment, type AttachOptions, attachWords } from "./attach.js";
@@ -104,19 +105,15 @@ export class Vm implements AsyncDisposable {
   async stop(options: StopOptions = {}): Promise<VmInfo> {
     checkOptions("vm.stop()", options, known.STOP);
     const { graceMs, stopSignal } = options;
-    const request = {
-      vm: this.id,
-      ...(graceMs === undefined ? {} : { timeoutMs: graceMs }),
-      ...(stopSignal === undefined ? {} : { signal: stopSignal }),
-    };
+    const request = defined({ vm: this.id, timeoutMs: graceMs, signal: stopSignal });
     const { vm } = await this.#transport.unary("VmService/StopVm", request, options);
     return this.#update(vm);
   }
 
   async restart(options: StopOptions = {}): Promise<VmInfo> {
     checkOptions("vm.restart()", options, known.STOP);
-    const timeout = options.graceMs === undefined ? {} : { timeoutMs: options.graceMs };
-    const { vm } = await this.#transport.unary("VmService/RestartVm", { vm: this.id, ...timeout }, options);
+    const request = defined({ vm: this.id, timeoutMs: options.graceMs });
+    const { vm } = await this.#transport.unary("VmService/RestartVm", request, options);
     return this.#update(vm);
   }
 

@@ -24,8 +24,8 @@ export class WireStream<Request, Response> {
     this.#opened = opened;
     opened.then(
       (stream) => {
-        const detach = cancelOn(stream, signal);
-        stream.once("close", detach);
+        const cancelling = cancelOn(stream, signal);
+        stream.once("close", () => cancelling[Symbol.dispose]());
       },
       () => undefined, // reported to whoever sends or reads
     );
