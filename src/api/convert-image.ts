@@ -1,6 +1,7 @@
 // Images, kernels and progress between the engine's types and the wire's.
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { defined } from "../base/defined.js";
 import type { ProgressUpdate } from "../base/progress.js";
 import type { ListedBuild, ListedKernel, RegistryCredentials, StoredImage } from "../engine/index.js";
 import type { RegistryAuth } from "../gen/kiln/v1/image_pb.js";
@@ -21,7 +22,7 @@ export function toImage(image: StoredImage): MessageInitShape<typeof ImageSchema
     names: [...image.names],
     digests: [...image.digests],
     sizeBytes: BigInt(image.sizeBytes),
-    ...(isDated(image.createdAt) ? { createdAt: toTimestamp(image.createdAt) } : {}),
+    createdAt: isDated(image.createdAt) ? toTimestamp(image.createdAt) : undefined,
     platform: [os, architecture, variant].filter((part) => part !== undefined && part !== "").join("/"),
     config: {
       env: [...run.env],
@@ -67,15 +68,15 @@ export function toBuiltKernel(built: ListedBuild): MessageInitShape<typeof Built
     image: toImage(image),
     imageName,
     cached,
-    ...(kernel === undefined ? {} : { kernel: toKernel(kernel) }),
+    kernel: kernel && toKernel(kernel),
   };
 }
 
 export function fromAuth(auth: RegistryAuth): RegistryCredentials {
   const { username, password, identityToken } = auth;
-  return {
-    ...(username === "" ? {} : { username }),
-    ...(password === "" ? {} : { password }),
-    ...(identityToken === "" ? {} : { identityToken }),
-  };
+  return defined({
+    username: username || undefined,
+    password: password || undefined,
+    identityToken: identityToken || undefined,
+  });
 }

@@ -2,6 +2,7 @@
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type Timestamp, timestampFromDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { defined } from "../base/defined.js";
 import { Code, KilnError } from "../base/errors.js";
 import {
   defaultConfig,
@@ -48,9 +49,9 @@ export function toStatus(entry: VmEntry): MessageInitShape<typeof VmStatusSchema
     exitCode: status.exitCode,
     reason: status.reason,
     message: status.message,
-    ...(status.startedAt === undefined ? {} : { startedAt: toTimestamp(status.startedAt) }),
-    ...(status.expiresAt === undefined ? {} : { expiresAt: toTimestamp(status.expiresAt) }),
-    ...(status.finishedAt === undefined ? {} : { finishedAt: toTimestamp(status.finishedAt) }),
+    startedAt: toTimestamp(status.startedAt),
+    expiresAt: toTimestamp(status.expiresAt),
+    finishedAt: toTimestamp(status.finishedAt),
     pid: status.vmm?.process.pid ?? 0,
     vmm: status.vmmKind,
     accelerator: status.accelerator,
@@ -59,7 +60,7 @@ export function toStatus(entry: VmEntry): MessageInitShape<typeof VmStatusSchema
     ports: status.ports,
     ipAddress: status.ipAddress,
     oomKilled: status.oomKilled,
-    ...(status.timings === undefined ? {} : { timings: status.timings }),
+    timings: status.timings,
   };
 }
 
@@ -125,7 +126,7 @@ export function fromConfig(wire: WireConfig | undefined): VmConfig {
 export function fromPort(port: WirePort): PortBinding {
   const { hostIp, hostPort, hostPortEnd, vmPort } = port;
   const protocol = oneOf("port", port.protocol, ["tcp", "udp"] as const);
-  return { hostIp, hostPort, vmPort, protocol, ...(hostPortEnd === 0 ? {} : { hostPortEnd }) };
+  return defined({ hostIp, hostPort, vmPort, protocol, hostPortEnd: hostPortEnd || undefined });
 }
 
 /** The word if it is in the list; the list's first for "". */
@@ -137,9 +138,9 @@ function oneOf<const T extends string>(what: string, word: string, words: readon
   throw invalid(reason, `"${word}" is no ${what}`, `choose one of ${words.join(", ")}`);
 }
 
-/** ISO 8601 to the wire. */
-export function toTimestamp(iso: string): Timestamp {
-  return timestampFromDate(new Date(iso));
+/** ISO 8601 to the wire; a time that is not known stays so. */
+export function toTimestamp(iso: string | undefined): Timestamp | undefined {
+  return iso === undefined ? undefined : timestampFromDate(new Date(iso));
 }
 
 /** Nanoseconds since 1970 to the wire, where the part of a second is never negative. */

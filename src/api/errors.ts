@@ -2,6 +2,7 @@
 // every stream. Calls also wait here until the engine has read its state.
 
 import { type Code as ConnectCode, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { onAbort } from "../base/abort.js";
 import { Code, type KilnError, KilnError as KilnErrorClass } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
 import { ErrorInfoSchema } from "../gen/kiln/v1/types_pb.js";
@@ -58,10 +59,8 @@ export function createErrorInterceptor(ready: () => Promise<void>, log: Logger):
  */
 function callersSignal(signal: AbortSignal): { readonly signal: AbortSignal; readonly forget: () => void } {
   const own = new AbortController();
-  const end = () => own.abort(endOfCall(signal.reason));
-  if (signal.aborted) end();
-  else signal.addEventListener("abort", end, { once: true });
-  return { signal: own.signal, forget: () => signal.removeEventListener("abort", end) };
+  const listening = onAbort(signal, (reason) => own.abort(endOfCall(reason)));
+  return { signal: own.signal, forget: () => listening[Symbol.dispose]() };
 }
 
 function endOfCall(reason: unknown): KilnError {

@@ -1,6 +1,7 @@
 // kiln.v1.ImageService over the engine.
 
 import type { ServiceImpl } from "@connectrpc/connect";
+import { defined } from "../base/defined.js";
 import { Code, KilnError } from "../base/errors.js";
 import { type Engine, parsePlatform, type RegistryCredentials } from "../engine/index.js";
 import type { ImageService, ImportImageRequest, PullImageRequest } from "../gen/kiln/v1/image_pb.js";
@@ -39,12 +40,7 @@ export function createImageService(engine: Engine): ServiceImpl<typeof ImageServ
       const first = await iterator.next();
       if (first.done === true || first.value.message.case !== "start") throw noStart();
       const { name, changes, platform } = first.value.message.value;
-      const options = {
-        name,
-        changes,
-        signal,
-        ...(platform === "" ? {} : { platform: parsePlatform(platform) }),
-      };
+      const options = defined({ name, changes, signal, platform: platformIn(platform) });
       return { image: toImage(await engine.images.import(bytesOf(iterator), options)) };
     },
     async *saveImages({ images }, { signal }) {
@@ -71,11 +67,16 @@ function pullOptions(engine: Engine, request: PullImageRequest) {
   if (request.auth !== undefined) {
     credentials.set(engine.images.registryOf(request.reference), fromAuth(request.auth));
   }
-  return {
+  return defined({
     plainHttp: request.plainHttp,
-    ...(credentials.size === 0 ? {} : { credentials }),
-    ...(request.platform === "" ? {} : { platform: parsePlatform(request.platform) }),
-  };
+    credentials: credentials.size === 0 ? undefined : credentials,
+    platform: platformIn(request.platform),
+  });
+}
+
+/** undefined where the request leaves it to us. */
+function platformIn(text: string) {
+  return text === "" ? undefined : parsePlatform(text);
 }
 
 async function* bytesOf(requests: AsyncIterator<ImportImageRequest>): AsyncGenerator<Uint8Array> {

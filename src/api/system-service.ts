@@ -41,7 +41,7 @@ export function createSystemService(engine: Engine, facts: DaemonFacts): Service
       return {
         version,
         vmms: info.vmms.map(toVmm),
-        ...(info.kernel === undefined ? {} : { kernel: toKernel(info.kernel) }),
+        kernel: info.kernel && toKernel(info.kernel),
         dataRoot: facts.dataRoot,
         runRoot: facts.runRoot,
         socket: facts.socket,
@@ -80,7 +80,7 @@ export function createSystemService(engine: Engine, facts: DaemonFacts): Service
     },
     async *events({ afterCursor, since, until, filters }, { signal }) {
       const options = {
-        ...(afterCursor === 0n ? {} : { after: afterCursor }),
+        after: afterCursor === 0n ? undefined : afterCursor,
         sinceMs: since === undefined ? undefined : timestampMs(since),
         untilMs: until === undefined ? undefined : timestampMs(until),
         filters,
