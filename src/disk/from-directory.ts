@@ -86,7 +86,7 @@ async function writeDisk(tree: SourceTree, path: string, options: DirectoryDiskO
     identity: options.identity,
     mtimeNs: options.mtimeNs ?? 0n,
     sync: options.sync ?? true,
-    ...(options.label === undefined ? {} : { label: options.label }),
+    label: options.label,
   });
   try {
     const buffer = Buffer.allocUnsafe(READ_SIZE);

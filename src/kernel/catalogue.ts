@@ -3,6 +3,7 @@
 
 import { mkdir, rename, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { defined } from "../base/defined.js";
 import { Code, KilnError } from "../base/errors.js";
 import { exists, tempNameFor } from "../base/files.js";
 import { shortId } from "../base/ids.js";
@@ -27,13 +28,7 @@ import {
   writeRecord,
 } from "./store.js";
 import { findImage, findModules } from "./tree.js";
-import type {
-  KernelCatalogue,
-  KernelImportOptions,
-  OwnKernel,
-  StoredKernel,
-  TreeImportOptions,
-} from "./types.js";
+import type { KernelCatalogue, KernelImportOptions, StoredKernel, TreeImportOptions } from "./types.js";
 
 export interface CatalogueOptions {
   /** kiln's data root; kernels live in its `kernels` directory. */
@@ -198,8 +193,8 @@ class Catalogue implements KernelCatalogue {
     if (before === undefined) {
       undo.push("remove the half-made kernel", () => rm(directory, { recursive: true, force: true }));
     }
-    const record: KernelRecord = {
-      version: 1,
+    const record: KernelRecord = defined({
+      version: 1 as const,
       id,
       name: this.#chooseName(id, boot.release, name, before),
       ...boot,
@@ -207,9 +202,9 @@ class Catalogue implements KernelCatalogue {
       sizeBytes: prepared.imageBytes + (modules?.bytes ?? 0),
       // One that kiln builds again is its newest again.
       createdAt: (source.own ? undefined : before?.createdAt) ?? new Date().toISOString(),
-      ...moduleName(modules, before),
-      ...ownKernel(source.own ?? before?.own),
-    };
+      modules: modulesName(modules, before),
+      own: source.own ?? before?.own,
+    });
     await makeOpenDirectory(directory);
     await rename(join(staging, "vmlinux"), join(directory, "vmlinux"));
     if (modules !== undefined && record.modules !== undefined) {
@@ -248,13 +243,8 @@ function treeSource(root: string, description: string): Promise<KernelSource> {
 }
 
 /** The same vmlinux imported again without modules keeps those it had. */
-function moduleName(modules: CopiedModules | undefined, before?: KernelRecord): { modules?: string } {
-  if (modules !== undefined) return { modules: `modules-${modules.fingerprint.slice(0, 16)}` };
-  return before?.modules === undefined ? {} : { modules: before.modules };
-}
-
-function ownKernel(own: OwnKernel | undefined): { own?: OwnKernel } {
-  return own === undefined ? {} : { own };
+function modulesName(modules: CopiedModules | undefined, before?: KernelRecord): string | undefined {
+  return modules === undefined ? before?.modules : `modules-${modules.fingerprint.slice(0, 16)}`;
 }
 
 function checkName(name: string): void {

@@ -4,6 +4,7 @@
 import { chmod, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
+import { defined } from "../base/defined.js";
 import { KilnError } from "../base/errors.js";
 import { makeDirectory, TEMP_MARK } from "../base/files.js";
 import { readKept, removeKept, writeKept } from "../base/kept-file.js";
@@ -44,7 +45,7 @@ export function kernelDirectory(root: string, id: string): string {
 /** The record with its paths, as other rooms see it. */
 export function storedKernel(root: string, record: KernelRecord): StoredKernel {
   const directory = kernelDirectory(root, record.id);
-  return {
+  return defined({
     id: record.id,
     name: record.name,
     release: record.release,
@@ -52,11 +53,11 @@ export function storedKernel(root: string, record: KernelRecord): StoredKernel {
     architecture: record.architecture,
     pvh: record.pvh,
     vmlinux: join(directory, "vmlinux"),
-    ...(record.modules === undefined ? {} : { modulesDirectory: join(directory, record.modules) }),
+    modulesDirectory: record.modules === undefined ? undefined : join(directory, record.modules),
     sizeBytes: record.sizeBytes,
     createdAt: record.createdAt,
-    ...(record.own === undefined ? {} : { own: record.own }),
-  };
+    own: record.own,
+  });
 }
 
 /** A directory that a VMM with a uid of its own may enter, whatever the umask. */

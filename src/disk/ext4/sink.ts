@@ -27,7 +27,7 @@ export interface Ext4Options {
   /** What UUID and hash seed derive from, for example an image's digest: equal input gives equal bytes. */
   readonly identity: string;
   /** Volume label of up to 16 bytes. */
-  readonly label?: string;
+  readonly label?: string | undefined;
   /** Time of what the tree does not bring: lost+found, the journal, every inode's ctime and birth. */
   readonly mtimeNs: bigint;
   /** Room for at least so many inodes; default by size, one per 4 to 32 KiB. */

@@ -5,6 +5,7 @@ import { spawn } from "node:child_process";
 import type { WriteStream } from "node:fs";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
+import { onAbort } from "../../base/abort.js";
 import { Code, errnoOf, KilnError } from "../../base/errors.js";
 import type { Abortable } from "../../base/progress.js";
 import type { Sandbox } from "./sandbox.js";
@@ -41,8 +42,7 @@ export async function runBuildCommand(command: BuildCommand): Promise<void> {
     child.once("error", reject);
     child.once("close", (code, by) => resolve({ code, signal: by }));
   });
-  const onAbort = () => killGroup(child.pid);
-  signal?.addEventListener("abort", onAbort, { once: true });
+  using _ = onAbort(signal, () => killGroup(child.pid));
   const words = new LastWords();
   for (const stream of [child.stdout, child.stderr]) {
     follow(stream, (line) => {
@@ -58,8 +58,6 @@ export async function runBuildCommand(command: BuildCommand): Promise<void> {
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;
     throw KilnError.from(error, `run ${argv[0]}`);
-  } finally {
-    signal?.removeEventListener("abort", onAbort);
   }
 }
 
