@@ -2,6 +2,7 @@
 // Parses and bounds; the raw document stays in the store for `inspect`.
 
 import * as v from "valibot";
+import { defined } from "../base/defined.js";
 import { Code, KilnError } from "../base/errors.js";
 import { isDigest } from "./digest.js";
 import { quoteServer } from "./http/failures.js";
@@ -94,7 +95,9 @@ export function parseImageConfig(bytes: Uint8Array, what: string): ImageConfig {
   }
   const { architecture, os, variant, created, config, rootfs } = parsed.output;
   return {
-    platform: architecture ? { os: os || "linux", architecture, ...(variant ? { variant } : {}) } : undefined,
+    platform: architecture
+      ? defined({ os: os || "linux", architecture, variant: variant || undefined })
+      : undefined,
     run: readRun(config ?? {}),
     diffIds: rootfs.diff_ids,
     createdAt: created && isTime(created) ? created : UNKNOWN_TIME,

@@ -2,6 +2,7 @@
 // stranger to checked data. Refuses what kiln can't run, each with its own word.
 
 import * as v from "valibot";
+import { defined } from "../base/defined.js";
 import { Code, KilnError } from "../base/errors.js";
 import { checkDigest } from "./digest.js";
 import { quoteServer } from "./http/failures.js";
@@ -241,11 +242,8 @@ function readDescriptor(
 
 function readPlatform(raw: v.InferOutput<typeof PlatformSchema> | undefined): Platform | undefined {
   if (raw === undefined || raw.architecture === "") return undefined;
-  return {
-    os: raw.os || "linux",
-    architecture: raw.architecture,
-    ...(raw.variant ? { variant: raw.variant } : {}),
-  };
+  const { os, architecture, variant } = raw;
+  return defined({ os: os || "linux", architecture, variant: variant || undefined });
 }
 
 /** "unknown/unknown" is how build tools file attestations in an index. */

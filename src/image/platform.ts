@@ -1,5 +1,6 @@
 // Platforms: "linux/arm/v7" to parts, normalised, matched against what an index offers (image-spec, image-index.md).
 
+import { defined } from "../base/defined.js";
 import { Code, KilnError } from "../base/errors.js";
 import { ImageReason } from "./reasons.js";
 import type { Platform } from "./types.js";
@@ -43,11 +44,7 @@ export function parsePlatform(text: string): Platform {
   const [first = "", second, third] = parts;
   const os = second === undefined ? "linux" : first.toLowerCase();
   if (os !== "linux") throw invalid(text, "kiln runs Linux images only");
-  return normalisePlatform({
-    os,
-    architecture: second ?? first,
-    ...(third === undefined ? {} : { variant: third }),
-  });
+  return normalisePlatform(defined({ os, architecture: second ?? first, variant: third }));
 }
 
 /** "linux/arm/v7" */
@@ -63,7 +60,7 @@ export function normalisePlatform(platform: Platform): Platform {
   const alias = ALIASES[word];
   const architecture = alias?.architecture ?? word;
   const variant = normaliseVariant(architecture, platform.variant?.toLowerCase() || alias?.variant);
-  return variant === undefined ? { os, architecture } : { os, architecture, variant };
+  return defined({ os, architecture, variant });
 }
 
 /**

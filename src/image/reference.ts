@@ -1,5 +1,6 @@
 // Image references by Docker's rules: `alpine` is docker.io/library/alpine:latest. Knows names only, never a network.
 
+import { defined } from "../base/defined.js";
 import { Code, KilnError } from "../base/errors.js";
 import { isDigest } from "./digest.js";
 import { ImageReason } from "./reasons.js";
@@ -46,12 +47,8 @@ export function parseReference(text: string): Reference {
   checkRepository(text, repository);
   if (registry.length + 1 + repository.length > MAX_NAME)
     throw invalid(text, `its name is longer than ${MAX_NAME} characters`);
-  return {
-    registry,
-    repository,
-    ...(tag !== undefined ? { tag } : digest === undefined ? { tag: DEFAULT_TAG } : {}),
-    ...(digest === undefined ? {} : { digest }),
-  };
+  const implied = digest === undefined ? DEFAULT_TAG : undefined;
+  return defined({ registry, repository, tag: tag ?? implied, digest });
 }
 
 /** The full name: "docker.io/library/alpine:latest", with the digest where there is one. */
@@ -103,7 +100,7 @@ function tryParse(text: string): string | undefined {
   }
 }
 
-function splitSuffixes(text: string, bare: string): { name: string; tag?: string; digest?: string } {
+function splitSuffixes(text: string, bare: string) {
   const at = bare.indexOf("@");
   const digest = at < 0 ? undefined : bare.slice(at + 1);
   if (digest !== undefined && !isDigest(digest)) {
@@ -117,11 +114,7 @@ function splitSuffixes(text: string, bare: string): { name: string; tag?: string
   if (tag !== undefined && !TAG.test(tag)) {
     throw invalid(text, "a tag is at most 128 letters, digits, _, . and -, not beginning with . or -");
   }
-  return {
-    name: hasTag ? rest.slice(0, colon) : rest,
-    ...(tag === undefined ? {} : { tag }),
-    ...(digest === undefined ? {} : { digest }),
-  };
+  return { name: hasTag ? rest.slice(0, colon) : rest, tag, digest };
 }
 
 /** Docker's rule: the first component is a host if it looks like one, else the image is on Docker Hub. */

@@ -1,6 +1,7 @@
 // `image save`: images of the store as one tar, an OCI layout (image-spec, image-layout.md) that is a docker-archive
 // as well, so that skopeo, podman and docker load it. The same images give the same bytes.
 
+import { defined } from "../../base/defined.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { encodeTarHeader, paddingOf } from "../../base/tar-format.js";
 import { hexOf } from "../digest.js";
@@ -63,7 +64,7 @@ export async function* saveImages(
 export function planIndex(saved: readonly SavedImage[]): SavedFile[] {
   const manifests = saved.flatMap(({ image, names, size, mediaType }) => {
     const { os, architecture, variant } = image.platform;
-    const platform = { architecture, os, ...(variant === undefined ? {} : { variant }) };
+    const platform = defined({ architecture, os, variant });
     const entry = { mediaType, digest: image.manifestDigest, size, platform };
     return names.length === 0
       ? [entry]

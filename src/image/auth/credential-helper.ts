@@ -2,6 +2,7 @@
 
 import { spawn } from "node:child_process";
 import * as v from "valibot";
+import { onAbort } from "../../base/abort.js";
 import { Code, errnoOf, KilnError } from "../../base/errors.js";
 import { ImageReason } from "../reasons.js";
 import type { RegistryCredentials } from "../types.js";
@@ -70,12 +71,11 @@ function run(options: HelperOptions): Promise<{ code: number | null; output: str
       release();
     };
     const clock = setTimeout(() => giveUp(failed(options, "it did not answer in time")), options.timeoutMs);
-    const onAbort = () => giveUp(options.signal?.reason);
+    const listening = onAbort(options.signal, giveUp);
     const release = () => {
       clearTimeout(clock);
-      options.signal?.removeEventListener("abort", onAbort);
+      listening[Symbol.dispose]();
     };
-    options.signal?.addEventListener("abort", onAbort, { once: true });
     let output = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       output += text;

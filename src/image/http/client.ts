@@ -83,7 +83,7 @@ export class HttpClient implements Disposable {
     const base: RequestOptions = {
       method: request.method,
       headers: { ...copyHeaders(request.headers) },
-      ...(request.signal === undefined ? {} : { signal: request.signal }),
+      signal: request.signal,
     };
     if (url.protocol === "http:")
       return proxy === undefined ? this.#direct(url, base) : this.#forward(proxy, url, base);

@@ -52,7 +52,7 @@ export function openTunnel(
       path: authority,
       headers: { host: authority, ...proxyHeaders(proxy) },
       agent: false,
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
+      signal: options.signal,
     });
     connect.setTimeout(options.answerMs, () => connect.destroy(timeoutError(what, options.answerMs)));
     connect.once("error", (error) => reject(networkError(error, what, options.signal)));

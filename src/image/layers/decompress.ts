@@ -8,7 +8,7 @@ import { openZstd } from "./zstd.js";
 
 export interface DecompressOptions {
   /** Output that may wait for the consumer. Default 4 MiB. */
-  readonly aheadBytes?: number;
+  readonly aheadBytes?: number | undefined;
 }
 
 const AHEAD_BYTES = 4 * 1024 * 1024;

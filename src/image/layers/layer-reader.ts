@@ -47,7 +47,7 @@ export class LayerReader {
     this.#isPlain = compression === "none";
     this.#source = this.#readBlob();
     const { aheadBytes } = options;
-    this.#stream = decompress(this.#source, compression, aheadBytes === undefined ? {} : { aheadBytes });
+    this.#stream = decompress(this.#source, compression, { aheadBytes });
   }
 
   /**

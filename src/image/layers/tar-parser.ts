@@ -1,6 +1,7 @@
 // The tar reader: bytes in, events out, synchronous and without copies of file data. Strict: what it can't read
 // without guessing is an error that says where. Memory is bounded by the limits, whatever the archive says.
 
+import { defined } from "../../base/defined.js";
 import { DEFAULT_LAYER_LIMITS, type LayerLimits, limitExceeded } from "./limits.js";
 import { buildEntry, type Extensions, entryType, joinXattrs, memberPath } from "./tar-build.js";
 import type { TarEntry, TarEvent } from "./tar-entry.js";
@@ -205,7 +206,7 @@ export class TarParser {
 
   #setGlobal(overrides: PaxOverrides): void {
     const xattrs = joinXattrs(this.#global.xattrs, overrides.xattrs, this.#limits, this.#at);
-    this.#global = { ...this.#global, ...overrides, ...(xattrs === undefined ? {} : { xattrs }) };
+    this.#global = { ...this.#global, ...overrides, ...defined({ xattrs }) };
   }
 
   #hasExtensions(): boolean {

@@ -1,6 +1,7 @@
 // Which hosts a pull may talk to, in order: configured mirrors, then the registry that was named. Nobody else, ever.
 
 import { connect as connectTls } from "node:tls";
+import { onAbort } from "../../base/abort.js";
 import { Code, errnoOf, KilnError } from "../../base/errors.js";
 import { isDockerHub } from "../auth/auth-file.js";
 import type { Headers } from "../http/client.js";
@@ -118,12 +119,11 @@ export async function probeLoopbackScheme(
     // Nothing is sent here but the greeting: the certificate is checked when it matters, by the real connection.
     const socket = connectTls({ host, port: Number(url.port || 443), rejectUnauthorized: false });
     const settle = (finish: () => void) => {
-      options.signal?.removeEventListener("abort", onAbort);
+      listening[Symbol.dispose]();
       socket.destroy();
       finish();
     };
-    const onAbort = () => settle(() => reject(options.signal?.reason));
-    options.signal?.addEventListener("abort", onAbort, { once: true });
+    const listening = onAbort(options.signal, (reason) => settle(() => reject(reason)));
     socket.setTimeout(options.answerMs, () => settle(() => resolve("http")));
     socket.once("secureConnect", () => settle(() => resolve("https")));
     socket.once("error", (error) => {

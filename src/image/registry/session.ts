@@ -1,5 +1,6 @@
 // One repository at one host during one pull: answers authentication challenges, keeps the token, follows redirects.
 
+import { defined } from "../../base/defined.js";
 import { Code, KilnError } from "../../base/errors.js";
 import type { CredentialSource } from "../auth/credentials.js";
 import { type Challenge, parseChallenges } from "../http/challenge.js";
@@ -108,7 +109,7 @@ export class RegistrySession {
         headers: { ...request.headers, "accept-encoding": "identity", "user-agent": "kiln" },
         privateHeaders: {
           ...endpoint.headers,
-          ...(authorization === undefined ? {} : { authorization: authorization.header }),
+          ...defined({ authorization: authorization?.header }),
         },
         signal: request.signal,
       },

@@ -1,6 +1,7 @@
 // Two pulls that need the same blob share one download. Who comes second watches; if the first fails or is cancelled,
 // the second takes over with its own registry and credentials, from where the first stopped.
 
+import { orAborted } from "../../base/abort.js";
 import type { OnProgress, ProgressUpdate } from "../../base/progress.js";
 
 interface Flight {
@@ -53,14 +54,7 @@ async function watch(flight: Flight, { onProgress, signal }: FlightOptions): Pro
   signal?.throwIfAborted();
   flight.watchers.add(onProgress);
   try {
-    await new Promise<void>((resolve, reject) => {
-      const onAbort = () => reject(signal?.reason);
-      signal?.addEventListener("abort", onAbort, { once: true });
-      void flight.over.then(() => {
-        signal?.removeEventListener("abort", onAbort);
-        resolve();
-      });
-    });
+    await orAborted(flight.over, signal);
   } finally {
     flight.watchers.delete(onProgress);
   }
