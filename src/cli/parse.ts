@@ -2,6 +2,7 @@
 // `--flag value`, `--flag=value`, `--no-flag`, `--`. node:util splits; what a flag is comes from the command.
 
 import { parseArgs } from "node:util";
+import { defined } from "../base/defined.js";
 import { nearest } from "../base/suggest.js";
 import type { Command, ParsedInput } from "./command.js";
 import type { BooleanFlag, Flag, FlagTable, ValueFlag } from "./flags.js";
@@ -54,8 +55,8 @@ type Token =
 function tokenize(flags: FlagTable, args: readonly string[]): readonly Token[] {
   const options: Record<string, { type: "boolean" | "string"; short?: string; multiple: boolean }> = {};
   for (const [name, flag] of Object.entries(flags)) {
-    const type = flag.kind === "boolean" ? "boolean" : "string";
-    options[name] = { type, multiple: true, ...(flag.short === undefined ? {} : { short: flag.short }) };
+    const type: "boolean" | "string" = flag.kind === "boolean" ? "boolean" : "string";
+    options[name] = defined({ type, multiple: true, short: flag.short });
   }
   const parsed = parseArgs({ args: [...args], options, strict: false, allowPositionals: true, tokens: true });
   return parsed.tokens as readonly Token[];
