@@ -1,10 +1,6 @@
 // The door of the network room.
 
 export { type HostDns, readHostDns } from "./host-dns.js";
-export {
-  type GuestDial,
-  type PublishedPort,
-  type PublishLimits,
-  publishPort,
-} from "./publish.js";
+export { publishPort } from "./publish.js";
+export type { GuestDial, PublishedPort, PublishLimits } from "./types.js";
 export { planUserNetwork, type UserNetworkPlan } from "./user-network.js";

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { hasReason, KilnError } from "../base/errors.js";
 import { UndoStack } from "../base/undo.js";
-import { type GuestDial, publishPort } from "./publish.js";
+import { publishPort } from "./publish.js";
+import type { GuestDial } from "./types.js";
 
 const nobody: GuestDial = () => Promise.reject(new Error("nobody is dialled here"));
 /** Ports in a row that others may use meanwhile: only the order is certain. */

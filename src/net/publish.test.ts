@@ -10,7 +10,8 @@ import { afterEach, describe, it } from "node:test";
 import { hasReason, KilnError } from "../base/errors.js";
 import type { PortMapping } from "../base/ports.js";
 import { deferred } from "../base/runtime.js";
-import { type GuestDial, type PublishedPort, publishPort } from "./publish.js";
+import { publishPort } from "./publish.js";
+import type { GuestDial, PublishedPort } from "./types.js";
 
 const TCP: PortMapping = { hostIp: "127.0.0.1", hostPort: 0, vmPort: 80, protocol: "tcp" };
 const UDP: PortMapping = { ...TCP, protocol: "udp" };

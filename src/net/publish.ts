@@ -1,40 +1,11 @@
 // A published port: a listener on the host whose connections and datagrams go through a dial into the guest. Works
 // with every VMM and without a guest network, because the agent does the last step.
 
-import type { Duplex } from "node:stream";
 import { Code, errnoOf, KilnError } from "../base/errors.js";
-import { formatHostPort, formatPortMapping, type PortMapping, type PortProtocol } from "../base/ports.js";
-import type { Abortable } from "../base/progress.js";
+import { formatHostPort, formatPortMapping, type PortMapping } from "../base/ports.js";
 import { publishTcp } from "./tcp-listener.js";
+import type { GuestDial, PublishedPort, PublishLimits } from "./types.js";
 import { publishUdp } from "./udp-listener.js";
-
-/**
- * Reaches a port in the guest. TCP: a byte stream that half-closes. UDP: a stream where one chunk is one datagram.
- */
-export type GuestDial = (protocol: PortProtocol, vmPort: number, options: Abortable) => Promise<Duplex>;
-
-export interface PublishedPort {
-  /** With the host port that was really bound. */
-  readonly mapping: PortMapping;
-  /** Connections or flows of this moment. */
-  readonly active: number;
-  /** Ends the listener and all its connections; resolves when they are gone. Idempotent. */
-  close(): Promise<void>;
-}
-
-export interface PublishLimits {
-  /**
-   * TCP connections of one port at a time. For further ones those go whose client has said all, and where nothing has
-   * moved for a while; where there is none they are reset. Default 512: below what a VM's session has for all its ports.
-   */
-  readonly maxConnections: number;
-  /** UDP flows of one port at a time; the idlest one goes. Default 192. */
-  readonly maxFlows: number;
-  /** A UDP flow without a datagram for so long is over. Default 90 s. */
-  readonly flowIdleMs: number;
-  /** For the guest to accept a connection. Default 15 s. */
-  readonly dialTimeoutMs: number;
-}
 
 export const DEFAULT_LIMITS: PublishLimits = {
   maxConnections: 512,

@@ -4,7 +4,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { PortMapping } from "../base/ports.js";
 import { dialWithin } from "./dial-within.js";
-import type { PublishedPort, PublishLimits } from "./publish.js";
+import type { PublishedPort, PublishLimits } from "./types.js";
 
 const BACKLOG = 511;
 /**

@@ -8,7 +8,8 @@ import { errnoOf } from "../base/errors.js";
 import type { PortMapping } from "../base/ports.js";
 import { deferred } from "../base/runtime.js";
 import { hostNetwork, type LocalNetwork } from "./local-addresses.js";
-import { DEFAULT_LIMITS, type PublishedPort } from "./publish.js";
+import { DEFAULT_LIMITS } from "./publish.js";
+import type { PublishedPort } from "./types.js";
 import { publishUdp } from "./udp-listener.js";
 
 const ALL: PortMapping = { hostIp: "0.0.0.0", hostPort: 0, vmPort: 53, protocol: "udp" };

@@ -6,7 +6,7 @@ import type { Duplex } from "node:stream";
 import type { PortMapping } from "../base/ports.js";
 import { dialWithin } from "./dial-within.js";
 import { hostNetwork, type LocalNetwork } from "./local-addresses.js";
-import type { PublishedPort, PublishLimits } from "./publish.js";
+import type { PublishedPort, PublishLimits } from "./types.js";
 import { type Door, UdpSockets } from "./udp-sockets.js";
 
 /** Datagrams of a client that wait for its dial. */
