@@ -9,8 +9,9 @@ import { Code } from "@connectrpc/connect";
 import { type Deferred, deferred } from "../../src/base/runtime.js";
 import type { ExecRequest } from "../../src/gen/kiln/v1/vm_pb.js";
 import { eventually, FRONT, TYPESCRIPT } from "../e2e/harness.js";
-import { FakeKilnd, refusal } from "../fixtures/fake-kilnd.js";
+import { FakeKilnd } from "../fixtures/fake-kilnd.js";
 import type { ExecAnswer, ExecScript } from "../fixtures/fake-programs.js";
+import { refusal } from "../fixtures/kilnd-refusal.js";
 
 let kilnd: FakeKilnd;
 before(async () => {
