@@ -297,7 +297,7 @@ function createContext(options: EngineOptions, leaving: AbortSignal): EngineCont
     mark: new OwnerMark(),
     log: options.log,
     events: new EventLog(now),
-    store: new VmStore(dataRoot),
+    store: new VmStore(dataRoot, options.log),
     vms: new VmRegistry(),
     bases: new Bases({
       dataRoot,

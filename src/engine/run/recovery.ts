@@ -29,7 +29,6 @@ import type { VmRunner } from "./vm-runner.js";
  */
 export async function loadVms(ctx: EngineContext, runner: VmRunner): Promise<void> {
   const loaded = await ctx.store.load();
-  await ctx.ownership.shut(ctx.store.root);
   const found = await findVmms(ctx);
   const gone: VmEntry[] = [];
   for (const vm of loaded) {

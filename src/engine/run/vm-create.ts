@@ -15,7 +15,7 @@ import { requireDisk } from "../host/host.js";
 import { dropImage } from "../images/drop-image.js";
 import { VmLog } from "../output/vm-log.js";
 import { effectiveConfig } from "../vm/effective-config.js";
-import { VmEntry } from "../vm/entry.js";
+import { VmEntry, vmKind } from "../vm/entry.js";
 import { planProgram } from "../vm/plan.js";
 import type { VmRecord } from "../vm/record.js";
 import type { VmStatus } from "../vm/status.js";
@@ -122,13 +122,10 @@ export function makeEntry(
   status: VmStatus,
   recordFlaw?: string,
 ): VmEntry {
-  const { store } = ctx;
-  const log = new VmLog(store.logDirectory(record.id), ctx.settings.logLimits, ctx.now);
-  const persist = {
-    record: (changed: VmRecord) => store.saveRecord(changed),
-    status: (id: string, changed: VmStatus, durable: boolean) => store.saveStatus(id, changed, durable),
-  };
-  return new VmEntry(record, status, log, persist, recordFlaw);
+  const { store, lock, settings, now } = ctx;
+  const log = new VmLog(store.logDirectory(record.id), settings.logLimits, now);
+  const kind = vmKind({ files: store.files, lock });
+  return new VmEntry(kind, { id: record.id, record, status, recordFlaw }, log);
 }
 
 /** A VMM that can't run this VM is a refusal now, not a failure at its start. @returns what its guests run */

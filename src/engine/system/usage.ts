@@ -121,8 +121,7 @@ async function findLeaks(ctx: EngineContext): Promise<string[]> {
   const runs = await strayRunDirectories(ctx, names);
   const asides = await readdir(join(ctx.dataRoot, "quarantine")).catch(() => []);
   return [
-    // A VM that is being made or removed at this very moment is no leak: its directory begins with a dot.
-    ...(await ctx.store.strays(known)).filter((path) => !/\/\.[^/]*$/.test(path)),
+    ...(await ctx.store.strays(known)),
     ...(await ctx.bases.strays()),
     ...runs,
     ...vmms.map(({ process, runDirectory }) => `process ${process.pid} (${runDirectory})`),
