@@ -3,6 +3,7 @@
 import type { Duplex } from "node:stream";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
+import { anySignal } from "../base/abort.js";
 import { Code, hasReason, KilnError } from "../base/errors.js";
 import { delay } from "../base/runtime.js";
 import { AgentService } from "../gen/kiln/agent/v1/agent_pb.js";
@@ -22,7 +23,7 @@ const REDIAL_LONGEST_MS = 50;
  */
 export async function openSession(dial: DialChannel, options: OpenSessionOptions): Promise<AgentSession> {
   const deadline = AbortSignal.timeout(options.helloTimeoutMs);
-  const signal = options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]);
+  const signal = anySignal(deadline, options.signal);
   try {
     return sessionOn(await greeted(dial, signal));
   } catch (error) {

@@ -3,6 +3,7 @@
 // engine's own, so that nothing of a user's keeps it from the guest's output, its end, or from stopping it.
 
 import { type Code as ConnectCode, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { onAbort } from "../base/abort.js";
 import { Code, KilnError } from "../base/errors.js";
 import { delay } from "../base/runtime.js";
 
@@ -98,9 +99,8 @@ export class StreamBudget {
     const queue = this.#queue(kind);
     if (queue.size > 0 || this.open(kind) >= this.most(kind)) await this.#wait(kind, queue, signal);
     else this.#open.set(kind, this.open(kind) + 1);
-    signal.addEventListener("abort", () => this.#release(kind), { once: true });
-    // It may have come between the place and the listener.
-    if (signal.aborted) this.#release(kind);
+    // It may have aborted while this waited for the place.
+    onAbort(signal, () => this.#release(kind));
     signal.throwIfAborted();
   }
 
