@@ -16,7 +16,7 @@ const REMOVING = ".removing-";
 const PRIVATE = 0o700;
 
 /** Between two changes on disk, in the order in which they come: where a kill is tried. */
-export const STORE_STEPS = [
+const STORE_STEPS = [
   "create.begun",
   "create.filled",
   "create.aside",

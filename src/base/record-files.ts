@@ -10,7 +10,7 @@ import { COPY_SUFFIX, removeKept, writeKept } from "./kept-file.js";
 import { DAMAGED_SUFFIX, removeFile } from "./move-aside.js";
 import { type Form, modeOf, type Reading, readForm, type Versioned } from "./record-form.js";
 
-export const RECORD_SUFFIX = ".json";
+const RECORD_SUFFIX = ".json";
 
 export interface RecordFilesKind<R extends Versioned> {
   /** Whoever keeps records sees to its being there; until then there are none. */
