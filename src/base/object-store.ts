@@ -9,6 +9,7 @@ import { makeDirectory, syncDirectory, TEMP_MARK } from "./files.js";
 import { COPY_SUFFIX, writeKept, writeKeptNew } from "./kept-file.js";
 import type { Logger } from "./log.js";
 import { type Form, modeOf, type Reading, readForm, type Versioned } from "./record-form.js";
+import { allEnded } from "./runtime.js";
 import { UndoStack } from "./undo.js";
 
 const CREATING = ".creating-";
@@ -211,18 +212,14 @@ export class ObjectStore<R extends Versioned, S extends Versioned = never> {
       return found;
     }
     // Each to its end: what is still being written would come after the removal of what has failed.
-    const ends = await Promise.allSettled([fill(directory), this.#writeDraft(directory, draft)]);
-    for (const end of ends) if (end.status === "rejected") throw end.reason;
+    await allEnded([fill(directory), this.#writeDraft(directory, draft)]);
     return draft;
   }
 
   async #writeDraft(directory: string, { record, status }: Draft<R, S>): Promise<void> {
     const form = this.#kind.record;
-    const ends = await Promise.allSettled([
-      writeKeptNew(join(directory, form.file), record, modeOf(form)),
-      status === undefined ? undefined : this.#writeStatus(directory, status),
-    ]);
-    for (const end of ends) if (end.status === "rejected") throw end.reason;
+    const written = writeKeptNew(join(directory, form.file), record, modeOf(form));
+    await allEnded(status === undefined ? [written] : [written, this.#writeStatus(directory, status)]);
   }
 
   #writeStatus(directory: string, status: S): Promise<void> {
