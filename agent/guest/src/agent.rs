@@ -6,13 +6,13 @@ use std::rc::Rc;
 use tokio::sync::watch;
 
 use crate::clock;
-use crate::guest::boot::Held;
-use crate::guest::dns::Placed;
-use crate::kept::KeptExecs;
 use crate::logring::{DEFAULT_CAPACITY, LogRing};
+use crate::machine::boot::Held;
+use crate::machine::dns::Placed;
 use crate::process::reaper::Reaper;
-use crate::program::Program;
 use crate::proto::{BootTimings, EndAction, ExitStatus, GuestRequest, Mode, Phase, StateResponse};
+use crate::workload::kept::KeptExecs;
+use crate::workload::program::Program;
 
 /// How much of the guest is ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! `kiln-agent`: /init of a kiln guest.
 //!
 //! As PID 1 it makes the machine ready, finds the host's channel and serves it for ever; Boot does the rest. The same
-//! binary is systemd's way back at shutdown (`guest::system`).
+//! binary is systemd's way back at shutdown (`machine::system`).
 
 #[cfg(not(any(
     debug_assertions,
@@ -19,13 +19,12 @@ mod channel;
 mod clock;
 mod console;
 mod grpc;
-mod guest;
-mod kept;
 mod logring;
+mod machine;
 mod process;
-mod program;
 mod service;
 mod watch;
+mod workload;
 
 /// Messages of `proto/kiln/agent/v1/agent.proto`, generated (see `agent/codegen/`).
 #[allow(clippy::all, clippy::pedantic, missing_docs)]
@@ -40,7 +39,7 @@ use tokio::runtime::Builder;
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::agent::{Agent, Role};
-use crate::guest::devices::find_channel;
+use crate::machine::devices::find_channel;
 
 fn main() {
     let started_us = clock::boottime_us();
@@ -48,7 +47,7 @@ fn main() {
     let name = args.next().unwrap_or_default();
     if std::process::id() == 1 {
         if name.ends_with("/shutdown") {
-            guest::exitrd::run_hook(&args.next().unwrap_or_default());
+            machine::exitrd::run_hook(&args.next().unwrap_or_default());
         }
         run_as_init(started_us);
     }
@@ -70,16 +69,16 @@ fn main() {
 /// Never returns: an init that ends is a kernel panic, which is how the host learns that the agent broke.
 fn run_as_init(started_us: u64) -> ! {
     // First of all: everything below talks to the kernel through these.
-    if let Err(error) = guest::mounts::mount_first() {
+    if let Err(error) = machine::mounts::mount_first() {
         panic!("mount /proc, /sys and /dev: {error}");
     }
-    guest::system::claim_ctrl_alt_del();
-    guest::modules::load_all();
+    machine::system::claim_ctrl_alt_del();
+    machine::modules::load_all();
     let agent = Agent::new(Role::Init);
     agent.timings.mark_init(started_us);
     agent.timings.mark_modules();
     let error = run(&agent, async {
-        guest::signals::listen(&agent)?;
+        machine::signals::listen(&agent)?;
         let mut channel = find_channel().await?;
         channel.serve(&agent).await
     });

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::process::{Resource, Rlimit};
 
 use super::user::{self, Identity};
-use crate::guest::paths;
+use crate::machine::paths;
 use crate::proto::ProcessSpec;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

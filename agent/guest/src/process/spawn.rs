@@ -14,7 +14,7 @@ use super::plan::{Plan, StartFailure};
 use super::reaper::{Ended, Reaper};
 use super::stdio::{Stdio, Wiring, wire};
 use crate::aside::LOOKS;
-use crate::guest::cgroup::Cgroup;
+use crate::machine::cgroup::Cgroup;
 
 /// What the agent's own limit on descriptors must not become for programs (systemd's defaults).
 const DEFAULT_NOFILE: Rlimit = Rlimit {

@@ -10,7 +10,7 @@ use crate::agent::{Agent, Role};
 use crate::aside::LOOKS;
 use crate::grpc::status::{Result, Status};
 use crate::grpc::{Call, Replies, Requests};
-use crate::guest::cgroup::Cgroup;
+use crate::machine::cgroup::Cgroup;
 use crate::process::afterglow::Afterglow;
 use crate::process::io::FdStream;
 use crate::process::plan::{self, StartFailure};
@@ -18,10 +18,10 @@ use crate::process::reaper::Ended;
 use crate::process::spawn::{self, Child};
 use crate::process::stdio::{self, Stdio};
 use crate::process::{self};
-use crate::program::END_OF_TRANSMISSION;
 use crate::proto::exec_request::Message as Ask;
 use crate::proto::exec_response::Message as Answer;
 use crate::proto::{ExecData, ExecRequest, ExecResponse, ExecResume, ExitStatus, ProcessSpec, Stream};
+use crate::workload::program::END_OF_TRANSMISSION;
 
 const MAX_PIECE: usize = 64 << 10;
 

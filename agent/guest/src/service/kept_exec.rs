@@ -11,12 +11,12 @@ use super::exec::{self, send};
 use crate::agent::Agent;
 use crate::grpc::status::{Code, Result, Status};
 use crate::grpc::{Replies, Requests};
-use crate::kept::{Attendance, Kept, Slot};
 use crate::process::plan::{self, StartFailure};
 use crate::process::stdio;
 use crate::proto::exec_request::Message as Ask;
 use crate::proto::exec_response::Message as Answer;
 use crate::proto::{ExecData, ExecRequest, ExecStarted, ExitStatus, ProcessSpec};
+use crate::workload::kept::{Attendance, Kept, Slot};
 
 /// Stdin that waits for the process: hosts send less than this before they hear what was taken, so that neither signals
 /// nor acknowledgements wait behind it.

@@ -19,8 +19,7 @@ use crate::aside::SYNCS;
 use crate::clock;
 use crate::grpc::status::{Code, Result, Status};
 use crate::grpc::{self, Call};
-use crate::guest::{boot, dns, end, net, system};
-use crate::program;
+use crate::machine::{boot, dns, end, net, system};
 use crate::proto::{
     AckExitRequest, AckExitResponse, AckLogsRequest, AckLogsResponse, BootRequest, BootResponse,
     ConfigureNetworkRequest, ConfigureNetworkResponse, EndExecRequest, EndExecResponse, LogsRequest,
@@ -28,6 +27,7 @@ use crate::proto::{
     SignalRequest, SignalResponse, StartProgramRequest, StateRequest, StatsRequest, StdinRequest,
     StdinResponse, StopRequest, StopResponse, SyncRequest, SyncResponse, WaitRequest, WaitResponse,
 };
+use crate::workload::program;
 
 const PREFIX: &str = "/kiln.agent.v1.AgentService/";
 /// Between the last answer and the end of the machine: for the answer to leave it.

@@ -25,12 +25,12 @@ use crate::agent::{Agent, Role};
 use crate::aside;
 use crate::console;
 use crate::grpc::status::{Result, Status};
-use crate::guest::end;
+use crate::machine::end;
 use crate::process::io::FdStream;
 use crate::process::plan::{Plan, StartFailure};
 use crate::process::{self};
-use crate::program::Program;
 use crate::proto::{ExitStatus, GuestRequest};
+use crate::workload::program::Program;
 
 /// With no host to acknowledge, a machine that has shut down ends after this.
 const UNHEARD: Duration = Duration::from_secs(5);

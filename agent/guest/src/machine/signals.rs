@@ -6,9 +6,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_local;
 
 use crate::agent::{Agent, Role};
-use crate::guest::system;
-use crate::program;
+use crate::machine::system;
 use crate::proto::GuestRequest;
+use crate::workload::program;
 
 /// The first real-time signal that programs may use (glibc's SIGRTMIN; systemd counts from it).
 pub const RTMIN: i32 = 34;

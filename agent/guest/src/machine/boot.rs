@@ -14,8 +14,8 @@ use crate::clock;
 use crate::console;
 use crate::grpc::status::{Result, Status};
 use crate::process::plan;
-use crate::program;
 use crate::proto::{BootRequest, BootResponse, EndAction, ExitStatus, Mode, Phase, ProcessSpec, RootDisk};
+use crate::workload::program;
 
 /// A host that asks for more wants the guest's memory for its log.
 const MAX_LOG: u64 = 256 << 20;

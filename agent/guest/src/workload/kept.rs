@@ -22,8 +22,8 @@ use crate::process::spawn::Child;
 use crate::process::stdio::Stdio;
 use crate::process::untaken::is_untaken;
 use crate::process::{self};
-use crate::program::END_OF_TRANSMISSION;
 use crate::proto::{ExitStatus, Stream};
+use crate::workload::program::END_OF_TRANSMISSION;
 
 /// What a process may have written that the host does not have yet.
 const CAPACITY: usize = 512 << 10;
