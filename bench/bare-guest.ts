@@ -7,7 +7,7 @@ import { type AgentSession, openSession } from "../src/agent/index.js";
 import { newId } from "../src/base/ids.js";
 import { delay } from "../src/base/runtime.js";
 import { createCow } from "../src/disk/index.js";
-import { EndAction, Mode } from "../src/gen/kiln/agent/v1/agent_pb.js";
+import { EndAction, Mode } from "../src/gen/kiln/agent/v1/machine_pb.js";
 import { createQemuDriver, type DiskSpec, type VmmDriver, type VmmHandle } from "../src/vmm/index.js";
 import { defaultInitramfs, defaultKernel, netguardPath, type TestKernel } from "../test/fixtures/assets.js";
 

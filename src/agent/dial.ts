@@ -6,7 +6,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Code as ConnectCode, ConnectError } from "@connectrpc/connect";
 import { Code, KilnError } from "../base/errors.js";
 import type { Abortable } from "../base/progress.js";
-import type { DialRequestSchema, DialResponse } from "../gen/kiln/agent/v1/agent_pb.js";
+import type { DialRequestSchema, DialResponse } from "../gen/kiln/agent/v1/net_pb.js";
 import { InputQueue } from "./input-queue.js";
 import { FLOW_HEADER } from "./stream-budget.js";
 import type { AgentSession } from "./types.js";

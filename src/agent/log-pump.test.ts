@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { hasReason } from "../base/errors.js";
 import { deferred } from "../base/runtime.js";
-import { Stream } from "../gen/kiln/agent/v1/agent_pb.js";
+import { Stream } from "../gen/kiln/agent/v1/common_pb.js";
 import { pumpLogs } from "./log-pump.js";
 import type { AgentSession } from "./types.js";
 

@@ -3,7 +3,8 @@
 
 import { Code, KilnError } from "../base/errors.js";
 import type { Abortable } from "../base/progress.js";
-import { type LogsResponse, Stream } from "../gen/kiln/agent/v1/agent_pb.js";
+import { Stream } from "../gen/kiln/agent/v1/common_pb.js";
+import type { LogsResponse } from "../gen/kiln/agent/v1/workload_pb.js";
 import type { AgentSession } from "./types.js";
 
 export interface LogChunk {

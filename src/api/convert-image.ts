@@ -5,7 +5,7 @@ import { defined } from "../base/defined.js";
 import type { ProgressUpdate } from "../base/progress.js";
 import type { ListedBuild, ListedKernel, RegistryCredentials, StoredImage } from "../engine/index.js";
 import type { RegistryAuth } from "../gen/kiln/v1/image_pb.js";
-import type { BuiltKernelSchema } from "../gen/kiln/v1/system_pb.js";
+import type { BuiltKernelSchema } from "../gen/kiln/v1/kernel_pb.js";
 import type { ImageSchema, KernelSchema, ProgressSchema } from "../gen/kiln/v1/types_pb.js";
 import { toTimestamp } from "./convert-vm.js";
 

@@ -2,7 +2,7 @@
 
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { Engine } from "../engine/index.js";
-import type { KernelService } from "../gen/kiln/v1/system_pb.js";
+import type { KernelService } from "../gen/kiln/v1/kernel_pb.js";
 import { toBuiltKernel, toKernel, toProgress } from "./convert-image.js";
 import { withProgress } from "./progress-stream.js";
 

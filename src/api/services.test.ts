@@ -9,16 +9,17 @@ import { silentLogger } from "../base/log.js";
 import { deferred } from "../base/runtime.js";
 import type { Engine } from "../engine/index.js";
 import { ImageService } from "../gen/kiln/v1/image_pb.js";
-import { KernelService, SystemService } from "../gen/kiln/v1/system_pb.js";
-import { ErrorInfoSchema, type Vm, VmState } from "../gen/kiln/v1/types_pb.js";
+import { KernelService } from "../gen/kiln/v1/kernel_pb.js";
 import {
   type AttachRequest,
   AttachRequestSchema,
   type ExecRequest,
   ExecRequestSchema,
   OutputStream,
-  VmService,
-} from "../gen/kiln/v1/vm_pb.js";
+} from "../gen/kiln/v1/process_pb.js";
+import { SystemService } from "../gen/kiln/v1/system_pb.js";
+import { ErrorInfoSchema, type Vm, VmState } from "../gen/kiln/v1/types_pb.js";
+import { VmService } from "../gen/kiln/v1/vm_pb.js";
 import { createApi } from "./router.js";
 
 let world: World;

@@ -4,13 +4,9 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { Code, KilnError } from "../base/errors.js";
 import type { Engine, PullPolicy, VmEntry, WaitCondition } from "../engine/index.js";
-import type {
-  CreateVmRequest,
-  CreateVmResponseSchema,
-  LogsRequest,
-  VmService,
-} from "../gen/kiln/v1/vm_pb.js";
-import { OutputStream } from "../gen/kiln/v1/vm_pb.js";
+import type { LogsRequest } from "../gen/kiln/v1/process_pb.js";
+import { OutputStream } from "../gen/kiln/v1/process_pb.js";
+import type { CreateVmRequest, CreateVmResponseSchema, VmService } from "../gen/kiln/v1/vm_pb.js";
 import { toProgress } from "./convert-image.js";
 import { fromConfig, fromPort, nsFromTimestamp, timestampFromNs, toStatus, toVm } from "./convert-vm.js";
 import { withProgress } from "./progress-stream.js";

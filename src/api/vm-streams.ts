@@ -19,6 +19,7 @@ import type {
   VmEntry,
   VmUsage,
 } from "../engine/index.js";
+import type { WriteArchiveRequest, WriteArchiveStart } from "../gen/kiln/v1/files_pb.js";
 import {
   type AttachRequest,
   type AttachResponseSchema,
@@ -27,10 +28,8 @@ import {
   type ExecResponseSchema,
   type OutputPosition,
   OutputStream,
-  type VmService,
-  type WriteArchiveRequest,
-  type WriteArchiveStart,
-} from "../gen/kiln/v1/vm_pb.js";
+} from "../gen/kiln/v1/process_pb.js";
+import type { VmService } from "../gen/kiln/v1/vm_pb.js";
 import { toStatus, toVm } from "./convert-vm.js";
 
 export const STREAMS: Readonly<Record<LogStream, OutputStream>> = {

@@ -7,7 +7,7 @@ import { KilnError } from "../base/errors.js";
 import { makeDirectory } from "../base/files.js";
 import { KeyedLock, Semaphore } from "../base/lock.js";
 import type { Logger } from "../base/log.js";
-import type { StatPathResponse } from "../gen/kiln/agent/v1/agent_pb.js";
+import type { StatPathResponse } from "../gen/kiln/agent/v1/files_pb.js";
 import { PortVerbs } from "./attach/vm-ports.js";
 import { EventLog, type KilnEvent, type ReadEventsOptions } from "./common/events.js";
 import { EVENT_FILTERS, matchesEvent, matchesVm, parseFilters, VM_FILTERS } from "./common/filters.js";

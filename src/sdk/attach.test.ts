@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Code, KilnError } from "../base/errors.js";
 import { deferred } from "../base/runtime.js";
-import type { AttachRequestJson, AttachResponseJson } from "../gen/kiln/v1/vm_pb.js";
+import type { AttachRequestJson, AttachResponseJson } from "../gen/kiln/v1/process_pb.js";
 import { Attachment, type AttachOptions, attachWords } from "./attach.js";
 import { LastingStream } from "./lasting-stream.js";
 import type { WireStream } from "./wire-stream.js";

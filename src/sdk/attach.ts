@@ -2,7 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { defined } from "../base/defined.js";
-import type { AttachExitJson, AttachRequestJson, AttachResponseJson } from "../gen/kiln/v1/vm_pb.js";
+import type { AttachExitJson, AttachRequestJson, AttachResponseJson } from "../gen/kiln/v1/process_pb.js";
 import { statusFromJson, vmFromJson } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
 import type { LastingWords } from "./lasting-stream.js";
@@ -96,6 +96,6 @@ function exitFromJson({ code = 0, status }: AttachExitJson): AttachExit {
 /** The exit as agent/front keeps it. Loads the protobuf runtime, which nothing else here needs. */
 export async function attachExitFromBinary(bytes: Uint8Array): Promise<AttachExit> {
   const { fromBinary, toJson } = await import("@bufbuild/protobuf");
-  const { AttachExitSchema } = await import("../gen/kiln/v1/vm_pb.js");
+  const { AttachExitSchema } = await import("../gen/kiln/v1/process_pb.js");
   return exitFromJson(toJson(AttachExitSchema, fromBinary(AttachExitSchema, bytes)));
 }

@@ -1,7 +1,7 @@
 // JSON of the wire to the SDK's nouns: absent fields get their defaults, int64 strings become numbers, times Dates.
 
 import { defined } from "../base/defined.js";
-import type { BuiltKernelJson } from "../gen/kiln/v1/system_pb.js";
+import type { BuiltKernelJson } from "../gen/kiln/v1/kernel_pb.js";
 import type {
   BootTimingsJson,
   ImageConfigJson,

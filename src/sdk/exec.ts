@@ -2,7 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { Code, hasReason, KilnError } from "../base/errors.js";
-import type { ExecConfigJson, ExecRequestJson, ExecResponseJson } from "../gen/kiln/v1/vm_pb.js";
+import type { ExecConfigJson, ExecRequestJson, ExecResponseJson } from "../gen/kiln/v1/process_pb.js";
 import { type CapturedOutput, DEFAULT_MAX_OUTPUT_BYTES, OutputCollector } from "./captured-output.js";
 import type { CallOptions } from "./deadline.js";
 import { checkOptions } from "./known-options.js";

@@ -3,7 +3,7 @@
 
 import { Code, KilnError } from "../base/errors.js";
 import { type Deferred, deferred } from "../base/runtime.js";
-import type { OutputPositionJson, VmStalledJson } from "../gen/kiln/v1/vm_pb.js";
+import type { OutputPositionJson, VmStalledJson } from "../gen/kiln/v1/process_pb.js";
 import { endedError } from "./deadline.js";
 import { KeptInput } from "./kept-input.js";
 import { isGuestSilent, isOutage, Outage } from "./outage.js";

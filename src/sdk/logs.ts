@@ -1,7 +1,7 @@
 // A VM's log: what its main program wrote, with times.
 
 import { defined } from "../base/defined.js";
-import type { LogsResponseJson, OutputPositionJson } from "../gen/kiln/v1/vm_pb.js";
+import type { LogsResponseJson, OutputPositionJson } from "../gen/kiln/v1/process_pb.js";
 import { dateOf } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
 import { checkOptions } from "./known-options.js";

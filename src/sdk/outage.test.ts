@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it, mock } from "node:test";
 import { Code, hasReason, KilnError } from "../base/errors.js";
-import type { ExecRequestJson, ExecResponseJson } from "../gen/kiln/v1/vm_pb.js";
+import type { ExecRequestJson, ExecResponseJson } from "../gen/kiln/v1/process_pb.js";
 import { execWords } from "./exec.js";
 import { LastingStream } from "./lasting-stream.js";
 import { OUTAGE_MS, Outage } from "./outage.js";

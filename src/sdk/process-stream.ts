@@ -3,7 +3,7 @@
 
 import { Code, KilnError } from "../base/errors.js";
 import { type Deferred, deferred } from "../base/runtime.js";
-import type { OutputJson } from "../gen/kiln/v1/vm_pb.js";
+import type { OutputJson } from "../gen/kiln/v1/process_pb.js";
 import { noExitCode } from "./call-failure.js";
 import type { TerminalSize } from "./vm-options.js";
 

@@ -14,7 +14,7 @@ import {
 } from "../base/copy-plan.js";
 import { findTarget, isDirectory, isLink } from "../base/copy-target.js";
 import { Code, errnoOf, hasReason, KilnError } from "../base/errors.js";
-import type { CopySourceJson } from "../gen/kiln/v1/vm_pb.js";
+import type { CopySourceJson } from "../gen/kiln/v1/files_pb.js";
 import { numberOf } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
 import { boundsOf, CALL, checkOptions } from "./known-options.js";

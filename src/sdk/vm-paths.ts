@@ -1,7 +1,7 @@
 // What `vm.fs` does with paths: list, mkdir, remove, rename, watch. A path is text, or where it is not UTF-8 its bytes.
 
 import { anySignal } from "../base/abort.js";
-import type { DirectoryEntryJson, FileEventJson, WatchPathResponseJson } from "../gen/kiln/v1/vm_pb.js";
+import type { DirectoryEntryJson, FileEventJson, WatchPathResponseJson } from "../gen/kiln/v1/files_pb.js";
 import { numberOf } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
 import { CALL, checkOptions } from "./known-options.js";

@@ -11,12 +11,8 @@ import { join } from "node:path";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type AgentSession, openSession } from "../../src/agent/index.js";
 import { delay } from "../../src/base/runtime.js";
-import {
-  type ExecRequestSchema,
-  type ExitStatus,
-  type ProcessSpecSchema,
-  Stream,
-} from "../../src/gen/kiln/agent/v1/agent_pb.js";
+import { type ExitStatus, type ProcessSpecSchema, Stream } from "../../src/gen/kiln/agent/v1/common_pb.js";
+import type { ExecRequestSchema } from "../../src/gen/kiln/agent/v1/workload_pb.js";
 import { CHECKOUT } from "../fixtures/assets.js";
 
 export type ProcessSpec = MessageInitShape<typeof ProcessSpecSchema>;

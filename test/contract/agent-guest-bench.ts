@@ -7,7 +7,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type AgentSession, openSession } from "../../src/agent/index.js";
 import { newId } from "../../src/base/ids.js";
 import { buildDiskFromDirectory } from "../../src/disk/index.js";
-import { type BootRequestSchema, EndAction, Mode } from "../../src/gen/kiln/agent/v1/agent_pb.js";
+import { type BootRequestSchema, EndAction, Mode } from "../../src/gen/kiln/agent/v1/machine_pb.js";
 import { createQemuDriver, type VmmDriver, type VmmHandle } from "../../src/vmm/index.js";
 import { defaultInitramfs, defaultKernel } from "../fixtures/assets.js";
 import type { ProcessSpec } from "./agent-bench.js";

@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { pumpLogs } from "../../src/agent/index.js";
 import { deferred } from "../../src/base/runtime.js";
-import { EndAction, GuestRequest, Mode } from "../../src/gen/kiln/agent/v1/agent_pb.js";
+import { GuestRequest } from "../../src/gen/kiln/agent/v1/common_pb.js";
+import { EndAction, Mode } from "../../src/gen/kiln/agent/v1/machine_pb.js";
 import { run, until } from "./agent-bench.js";
 import { GUEST_ENV, type Guest, GuestBench } from "./agent-guest-bench.js";
 

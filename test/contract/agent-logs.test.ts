@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import type { AgentSession, LogChunk } from "../../src/agent/index.js";
 import { pumpLogs } from "../../src/agent/index.js";
-import { Mode, Phase } from "../../src/gen/kiln/agent/v1/agent_pb.js";
+import { Mode, Phase } from "../../src/gen/kiln/agent/v1/machine_pb.js";
 import { AgentBench, ENV, type ProcessSpec, run, runs, skipWithoutRoot, until } from "./agent-bench.js";
 
 describe("agent: main program", { skip: skipWithoutRoot(), timeout: 120_000 }, () => {

@@ -18,7 +18,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { AgentSession } from "../../src/agent/index.js";
-import { type FileEvent, FileEventKind } from "../../src/gen/kiln/agent/v1/agent_pb.js";
+import { type FileEvent, FileEventKind } from "../../src/gen/kiln/agent/v1/files_pb.js";
 import { AgentBench, skipWithoutRoot } from "./agent-bench.js";
 
 const bytes = (path: string) => Buffer.from(path, "latin1");

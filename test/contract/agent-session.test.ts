@@ -11,7 +11,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { dialGuest, openSession } from "../../src/agent/index.js";
 import { hasReason } from "../../src/base/errors.js";
 import { deferred } from "../../src/base/runtime.js";
-import { Mode, Phase } from "../../src/gen/kiln/agent/v1/agent_pb.js";
+import { Mode, Phase } from "../../src/gen/kiln/agent/v1/machine_pb.js";
 import { duplexPair } from "../fixtures/duplex-pair.js";
 import { AgentBench, run, runs, skipWithoutRoot, until } from "./agent-bench.js";
 

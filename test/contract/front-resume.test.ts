@@ -7,7 +7,7 @@ import { once } from "node:events";
 import { after, afterEach, before, describe, it } from "node:test";
 import { Code } from "@connectrpc/connect";
 import { type Deferred, deferred } from "../../src/base/runtime.js";
-import type { ExecRequest } from "../../src/gen/kiln/v1/vm_pb.js";
+import type { ExecRequest } from "../../src/gen/kiln/v1/process_pb.js";
 import { eventually, FRONT, TYPESCRIPT } from "../e2e/harness.js";
 import { FakeKilnd } from "../fixtures/fake-kilnd.js";
 import type { ExecAnswer, ExecScript } from "../fixtures/fake-programs.js";

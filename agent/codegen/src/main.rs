@@ -23,13 +23,21 @@ struct Target {
 
 const TARGETS: [Target; 2] = [
     Target {
-        protos: &["kiln/agent/v1/agent.proto"],
+        protos: &[
+            "kiln/agent/v1/common.proto",
+            "kiln/agent/v1/machine.proto",
+            "kiln/agent/v1/workload.proto",
+            "kiln/agent/v1/files.proto",
+            "kiln/agent/v1/net.proto",
+            "kiln/agent/v1/stats.proto",
+            "kiln/agent/v1/agent.proto",
+        ],
         output: "guest/src/gen/kiln.agent.v1.rs",
         roots: &[],
         fields: &[],
     },
     Target {
-        protos: &["kiln/v1/types.proto", "kiln/v1/vm.proto"],
+        protos: &["kiln/v1/types.proto", "kiln/v1/process.proto", "kiln/v1/vm.proto"],
         output: "front/src/gen/kiln.v1.rs",
         roots: &[
             "ExecRequest",

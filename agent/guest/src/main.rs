@@ -26,7 +26,7 @@ mod service;
 mod watch;
 mod workload;
 
-/// Messages of `proto/kiln/agent/v1/agent.proto`, generated (see `agent/codegen/`).
+/// Messages of `proto/kiln/agent/v1`, generated (see `agent/codegen/`).
 #[allow(clippy::all, clippy::pedantic, missing_docs)]
 mod proto {
     include!("gen/kiln.agent.v1.rs");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { create } from "@bufbuild/protobuf";
-import { ExitStatusSchema } from "../../gen/kiln/agent/v1/agent_pb.js";
+import { ExitStatusSchema } from "../../gen/kiln/agent/v1/common_pb.js";
 import { reportedExit } from "../run/live-vm.js";
 import { explainNotStarted } from "./guest-text.js";
 

@@ -3,7 +3,7 @@
 
 import type { AgentSession } from "../../agent/types.js";
 import { Code, errnoOf, KilnError } from "../../base/errors.js";
-import type { BootResponse } from "../../gen/kiln/agent/v1/agent_pb.js";
+import type { BootResponse } from "../../gen/kiln/agent/v1/machine_pb.js";
 import type { VmmHandle } from "../../vmm/types.js";
 import { fromAgent } from "../common/agent-errors.js";
 import { orAborted } from "../common/shared-work.js";

@@ -5,7 +5,7 @@ import type { AgentSession } from "../../agent/types.js";
 import { KilnError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
 import { type Deferred, deferred, delay } from "../../base/runtime.js";
-import { type ExitStatus, GuestRequest } from "../../gen/kiln/agent/v1/agent_pb.js";
+import { type ExitStatus, GuestRequest } from "../../gen/kiln/agent/v1/common_pb.js";
 import type { VmmHandle } from "../../vmm/types.js";
 import { PortSet } from "../attach/ports.js";
 import { boundedExitCode } from "../common/guest-numbers.js";

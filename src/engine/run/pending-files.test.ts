@@ -18,7 +18,7 @@ import { Code, hasReason, KilnError } from "../../base/errors.js";
 import { deferred } from "../../base/runtime.js";
 import { encodeTarHeader, type TarType } from "../../base/tar-format.js";
 import { readTar, TAR_END } from "../../base/tar-stream.js";
-import { Phase } from "../../gen/kiln/agent/v1/agent_pb.js";
+import { Phase } from "../../gen/kiln/agent/v1/machine_pb.js";
 import type { Engine } from "../engine.js";
 import type { VmEntry } from "../vm/entry.js";
 import { type CopyOrder, MOST_BYTES, MOST_COPIES, PendingCopies } from "./pending-copies.js";

@@ -11,7 +11,7 @@ import {
   startEngine,
   type World,
 } from "../../../test/fixtures/fake-rooms.js";
-import { Phase } from "../../gen/kiln/agent/v1/agent_pb.js";
+import { Phase } from "../../gen/kiln/agent/v1/machine_pb.js";
 import { until } from "../common/notifier.js";
 import type { Engine } from "../engine.js";
 import type { VmEntry } from "../vm/entry.js";

@@ -8,7 +8,7 @@ import type { AgentSession } from "../../agent/types.js";
 import { KilnError } from "../../base/errors.js";
 import { makeDirectory } from "../../base/files.js";
 import { UndoStack } from "../../base/undo.js";
-import type { BootTimings } from "../../gen/kiln/agent/v1/agent_pb.js";
+import type { BootTimings } from "../../gen/kiln/agent/v1/machine_pb.js";
 import { parsePlatform } from "../../image/index.js";
 import type { VmmDriver, VmmHandle, VmmProbe, VmmSpec } from "../../vmm/types.js";
 import { boundedMilliseconds } from "../common/guest-numbers.js";

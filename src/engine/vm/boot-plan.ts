@@ -1,7 +1,7 @@
 // From a VM's record to what the VMM is given and what the agent is told. Pure: nothing is opened or made here.
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { type BootRequestSchema, EndAction, Mode } from "../../gen/kiln/agent/v1/agent_pb.js";
+import { type BootRequestSchema, EndAction, Mode } from "../../gen/kiln/agent/v1/machine_pb.js";
 import type { DiskSpec, VmmCapabilities, VmmSpec } from "../../vmm/types.js";
 import type { UserNetworkPlan } from "../common/rooms.js";
 import type { RunAs } from "../host/ownership.js";

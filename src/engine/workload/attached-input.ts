@@ -8,7 +8,7 @@ import type { AgentSession } from "../../agent/types.js";
 import { KilnError } from "../../base/errors.js";
 import { newId } from "../../base/ids.js";
 import { type Deferred, deferred, delay } from "../../base/runtime.js";
-import type { InputRequestSchema } from "../../gen/kiln/agent/v1/agent_pb.js";
+import type { InputRequestSchema } from "../../gen/kiln/agent/v1/workload_pb.js";
 import { fromAgent } from "../common/agent-errors.js";
 import { Notifier, until } from "../common/notifier.js";
 import { type EngineContext, vmLogger } from "../run/context.js";

@@ -4,7 +4,8 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Code, KilnError } from "../../base/errors.js";
 import { type Deferred, deferred, NOT_NEEDED } from "../../base/runtime.js";
-import { type ExecRequestSchema, type ExecResponse, Stream } from "../../gen/kiln/agent/v1/agent_pb.js";
+import { Stream } from "../../gen/kiln/agent/v1/common_pb.js";
+import type { ExecRequestSchema, ExecResponse } from "../../gen/kiln/agent/v1/workload_pb.js";
 import { fromAgent } from "../common/agent-errors.js";
 import { boundedExitCode } from "../common/guest-numbers.js";
 import { explainNotStarted } from "../common/guest-text.js";

@@ -2,7 +2,7 @@
 
 import { Code, KilnError } from "../../base/errors.js";
 import { UndoStack } from "../../base/undo.js";
-import type { StatPathResponse } from "../../gen/kiln/agent/v1/agent_pb.js";
+import type { StatPathResponse } from "../../gen/kiln/agent/v1/files_pb.js";
 import { fromAgent } from "../common/agent-errors.js";
 import { requireDisk } from "../host/host.js";
 import type { EngineContext } from "../run/context.js";

@@ -5,7 +5,7 @@ import {
   type DirectoryEntry,
   FileEventKind,
   type FileEvent as GuestFileEvent,
-} from "../../gen/kiln/agent/v1/agent_pb.js";
+} from "../../gen/kiln/agent/v1/files_pb.js";
 import { fromAgent } from "../common/agent-errors.js";
 import { runningSession } from "../run/vm-access.js";
 import type { VmEntry } from "../vm/entry.js";
@@ -14,7 +14,7 @@ const CALL_MS = 30_000;
 /** PATH_MAX: the guest's kernel takes no longer ones, and believes none. */
 const MOST_PATH_BYTES = 4096;
 
-export type { DirectoryEntry } from "../../gen/kiln/agent/v1/agent_pb.js";
+export type { DirectoryEntry } from "../../gen/kiln/agent/v1/files_pb.js";
 
 export type FileEventWord = "created" | "modified" | "attributes" | "removed" | "renamed" | "overflow";
 

@@ -1,7 +1,7 @@
 // What a running VM uses: the VMM's share from the host's view, the guest's from the agent.
 
 import { delay } from "../../base/runtime.js";
-import type { StatsResponse } from "../../gen/kiln/agent/v1/agent_pb.js";
+import type { StatsResponse } from "../../gen/kiln/agent/v1/stats_pb.js";
 import type { VmmStats } from "../../vmm/types.js";
 import { boundedCount, boundedProcesses, usedMemory } from "../common/guest-numbers.js";
 import type { VmEntry } from "../vm/entry.js";

@@ -157,28 +157,6 @@ impl VmState {
         }
     }
 }
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct CreateVmRequest {
-    #[prost(message, optional, tag = "1")]
-    pub config: ::core::option::Option<VmConfig>,
-    #[prost(string, tag = "2")]
-    pub pull: ::prost::alloc::string::String,
-    #[prost(bool, tag = "3")]
-    pub ready_only: bool,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct CreateVmResponse {
-    #[prost(oneof = "create_vm_response::Message", tags = "2")]
-    pub message: ::core::option::Option<create_vm_response::Message>,
-}
-/// Nested message and enum types in `CreateVmResponse`.
-pub mod create_vm_response {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
-    pub enum Message {
-        #[prost(message, tag = "2")]
-        Vm(super::Vm),
-    }
-}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OutputPosition {
     #[prost(uint32, tag = "1")]
@@ -427,5 +405,27 @@ impl OutputStream {
             "OUTPUT_STREAM_STDERR" => Some(Self::Stderr),
             _ => None,
         }
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CreateVmRequest {
+    #[prost(message, optional, tag = "1")]
+    pub config: ::core::option::Option<VmConfig>,
+    #[prost(string, tag = "2")]
+    pub pull: ::prost::alloc::string::String,
+    #[prost(bool, tag = "3")]
+    pub ready_only: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateVmResponse {
+    #[prost(oneof = "create_vm_response::Message", tags = "2")]
+    pub message: ::core::option::Option<create_vm_response::Message>,
+}
+/// Nested message and enum types in `CreateVmResponse`.
+pub mod create_vm_response {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Message {
+        #[prost(message, tag = "2")]
+        Vm(super::Vm),
     }
 }

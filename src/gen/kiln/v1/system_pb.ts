@@ -6,7 +6,7 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp, TimestampJson } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Event, EventJson, Image, ImageJson, Kernel, KernelJson, Progress, ProgressJson } from "./types_pb.js";
+import type { Event, EventJson, Kernel, KernelJson } from "./types_pb.js";
 import { file_kiln_v1_types } from "./types_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -14,432 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiln/v1/system.proto.
  */
 export const file_kiln_v1_system: GenFile = /*@__PURE__*/
-  fileDesc("ChRraWxuL3YxL3N5c3RlbS5wcm90bxIHa2lsbi52MSIUChJMaXN0S2VybmVsc1JlcXVlc3QiNwoTTGlzdEtlcm5lbHNSZXNwb25zZRIgCgdrZXJuZWxzGAEgAygLMg8ua2lsbi52MS5LZXJuZWwiZAoTSW1wb3J0S2VybmVsUmVxdWVzdBIOCgZzb3VyY2UYASABKAkSDAoEbmFtZRgCIAEoCRIUCgxtYWtlX2RlZmF1bHQYAyABKAgSGQoRbW9kdWxlc19kaXJlY3RvcnkYBCABKAkiawoUSW1wb3J0S2VybmVsUmVzcG9uc2USJQoIcHJvZ3Jlc3MYASABKAsyES5raWxuLnYxLlByb2dyZXNzSAASIQoGa2VybmVsGAIgASgLMg8ua2lsbi52MS5LZXJuZWxIAEIJCgdtZXNzYWdlIn8KEkJ1aWxkS2VybmVsUmVxdWVzdBIPCgd2ZXJzaW9uGAEgASgJEhQKDGFyY2hpdGVjdHVyZRgCIAEoCRIQCghub19jYWNoZRgDIAEoCBIMCgRqb2JzGAQgASgNEgwKBG5hbWUYBSABKAkSFAoMbWFrZV9kZWZhdWx0GAYgASgIIm4KE0J1aWxkS2VybmVsUmVzcG9uc2USJQoIcHJvZ3Jlc3MYASABKAsyES5raWxuLnYxLlByb2dyZXNzSAASJQoFYnVpbHQYAiABKAsyFC5raWxuLnYxLkJ1aWx0S2VybmVsSABCCQoHbWVzc2FnZSJxCgtCdWlsdEtlcm5lbBIdCgVpbWFnZRgBIAEoCzIOLmtpbG4udjEuSW1hZ2USEgoKaW1hZ2VfbmFtZRgCIAEoCRIfCgZrZXJuZWwYAyABKAsyDy5raWxuLnYxLktlcm5lbBIOCgZjYWNoZWQYBCABKAgiNAoTUmVtb3ZlS2VybmVsUmVxdWVzdBIOCgZrZXJuZWwYASABKAkSDQoFZm9yY2UYAiABKAgiIgoUUmVtb3ZlS2VybmVsUmVzcG9uc2USCgoCaWQYASABKAkiEAoOVmVyc2lvblJlcXVlc3QidgoPVmVyc2lvblJlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSEwoLYXBpX3ZlcnNpb24YAiABKAkSFQoNYWdlbnRfdmVyc2lvbhgDIAEoCRIUCgxub2RlX3ZlcnNpb24YBCABKAkSEAoIcGxhdGZvcm0YBSABKAkiDQoLSW5mb1JlcXVlc3Qi2gEKCVZtbUNob2ljZRILCgN2bW0YASABKAkSEwoLYWNjZWxlcmF0b3IYAiABKAkSDwoHdmVyc2lvbhgDIAEoCRIOCgZjaG9zZW4YBCABKAgSCwoDd2h5GAUgASgJEgwKBHBhdGgYBiABKAkSOgoMY2FwYWJpbGl0aWVzGAcgAygLMiQua2lsbi52MS5WbW1DaG9pY2UuQ2FwYWJpbGl0aWVzRW50cnkaMwoRQ2FwYWJpbGl0aWVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASI2CgdTZXR0aW5nEgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAkSDgoGb3JpZ2luGAMgASgJIjcKC0NvbmZpbmVtZW50EgwKBHBhcnQYASABKAkSDQoFaG9sZHMYAiABKAgSCwoDd2h5GAMgASgJIqADCgxJbmZvUmVzcG9uc2USKQoHdmVyc2lvbhgBIAEoCzIYLmtpbG4udjEuVmVyc2lvblJlc3BvbnNlEiAKBHZtbXMYAiADKAsyEi5raWxuLnYxLlZtbUNob2ljZRIfCgZrZXJuZWwYAyABKAsyDy5raWxuLnYxLktlcm5lbBIRCglkYXRhX3Jvb3QYBCABKAkSEAoIcnVuX3Jvb3QYBSABKAkSDgoGc29ja2V0GAYgASgJEgwKBGNwdXMYByABKA0SFAoMbWVtb3J5X2J5dGVzGAggASgEEhcKD2Rpc2tfZnJlZV9ieXRlcxgJIAEoBBIQCghyb290bGVzcxgKIAEoCBILCgN2bXMYCyABKA0SEwoLdm1zX3J1bm5pbmcYDCABKA0SDgoGaW1hZ2VzGA0gASgNEiIKCHNldHRpbmdzGA4gAygLMhAua2lsbi52MS5TZXR0aW5nEhAKCHdhcm5pbmdzGA8gAygJEikKC2NvbmZpbmVtZW50GBAgAygLMhQua2lsbi52MS5Db25maW5lbWVudBILCgNwaWQYESABKA0iEgoQRGlza1VzYWdlUmVxdWVzdCJmCghVc2FnZVJvdxIMCgR0eXBlGAEgASgJEg0KBXRvdGFsGAIgASgNEg4KBmFjdGl2ZRgDIAEoDRISCgpzaXplX2J5dGVzGAQgASgEEhkKEXJlY2xhaW1hYmxlX2J5dGVzGAUgASgEIkMKEURpc2tVc2FnZVJlc3BvbnNlEh8KBHJvd3MYASADKAsyES5raWxuLnYxLlVzYWdlUm93Eg0KBWxlYWtzGAIgAygJIiwKDFBydW5lUmVxdWVzdBILCgNhbGwYASABKAgSDwoHZmlsdGVycxgCIAMoCSJUCg1QcnVuZVJlc3BvbnNlEgsKA3ZtcxgBIAMoCRIOCgZpbWFnZXMYAiADKAkSDQoFYmFzZXMYAyADKAkSFwoPcmVjbGFpbWVkX2J5dGVzGAQgASgEIowBCg1FdmVudHNSZXF1ZXN0EhQKDGFmdGVyX2N1cnNvchgBIAEoBBIpCgVzaW5jZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB2ZpbHRlcnMYBCADKAkiLwoORXZlbnRzUmVzcG9uc2USHQoFZXZlbnQYASABKAsyDi5raWxuLnYxLkV2ZW50MsECCg1LZXJuZWxTZXJ2aWNlEkgKC0xpc3RLZXJuZWxzEhsua2lsbi52MS5MaXN0S2VybmVsc1JlcXVlc3QaHC5raWxuLnYxLkxpc3RLZXJuZWxzUmVzcG9uc2USTQoMSW1wb3J0S2VybmVsEhwua2lsbi52MS5JbXBvcnRLZXJuZWxSZXF1ZXN0Gh0ua2lsbi52MS5JbXBvcnRLZXJuZWxSZXNwb25zZTABEkoKC0J1aWxkS2VybmVsEhsua2lsbi52MS5CdWlsZEtlcm5lbFJlcXVlc3QaHC5raWxuLnYxLkJ1aWxkS2VybmVsUmVzcG9uc2UwARJLCgxSZW1vdmVLZXJuZWwSHC5raWxuLnYxLlJlbW92ZUtlcm5lbFJlcXVlc3QaHS5raWxuLnYxLlJlbW92ZUtlcm5lbFJlc3BvbnNlMrsCCg1TeXN0ZW1TZXJ2aWNlEjwKB1ZlcnNpb24SFy5raWxuLnYxLlZlcnNpb25SZXF1ZXN0Ghgua2lsbi52MS5WZXJzaW9uUmVzcG9uc2USMwoESW5mbxIULmtpbG4udjEuSW5mb1JlcXVlc3QaFS5raWxuLnYxLkluZm9SZXNwb25zZRJCCglEaXNrVXNhZ2USGS5raWxuLnYxLkRpc2tVc2FnZVJlcXVlc3QaGi5raWxuLnYxLkRpc2tVc2FnZVJlc3BvbnNlEjYKBVBydW5lEhUua2lsbi52MS5QcnVuZVJlcXVlc3QaFi5raWxuLnYxLlBydW5lUmVzcG9uc2USOwoGRXZlbnRzEhYua2lsbi52MS5FdmVudHNSZXF1ZXN0Ghcua2lsbi52MS5FdmVudHNSZXNwb25zZTABYgZwcm90bzM", [file_google_protobuf_timestamp, file_kiln_v1_types]);
-
-/**
- * @generated from message kiln.v1.ListKernelsRequest
- */
-export type ListKernelsRequest = Message<"kiln.v1.ListKernelsRequest"> & {
-};
-
-/**
- * @generated from message kiln.v1.ListKernelsRequest
- */
-export type ListKernelsRequestJson = {
-};
-
-/**
- * Describes the message kiln.v1.ListKernelsRequest.
- * Use `create(ListKernelsRequestSchema)` to create a new message.
- */
-export const ListKernelsRequestSchema: GenMessage<ListKernelsRequest, {jsonType: ListKernelsRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 0);
-
-/**
- * @generated from message kiln.v1.ListKernelsResponse
- */
-export type ListKernelsResponse = Message<"kiln.v1.ListKernelsResponse"> & {
-  /**
-   * @generated from field: repeated kiln.v1.Kernel kernels = 1;
-   */
-  kernels: Kernel[];
-};
-
-/**
- * @generated from message kiln.v1.ListKernelsResponse
- */
-export type ListKernelsResponseJson = {
-  /**
-   * @generated from field: repeated kiln.v1.Kernel kernels = 1;
-   */
-  kernels?: KernelJson[];
-};
-
-/**
- * Describes the message kiln.v1.ListKernelsResponse.
- * Use `create(ListKernelsResponseSchema)` to create a new message.
- */
-export const ListKernelsResponseSchema: GenMessage<ListKernelsResponse, {jsonType: ListKernelsResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 1);
-
-/**
- * @generated from message kiln.v1.ImportKernelRequest
- */
-export type ImportKernelRequest = Message<"kiln.v1.ImportKernelRequest"> & {
-  /**
-   * @generated from field: string source = 1;
-   */
-  source: string;
-
-  /**
-   * @generated from field: string name = 2;
-   */
-  name: string;
-
-  /**
-   * @generated from field: bool make_default = 3;
-   */
-  makeDefault: boolean;
-
-  /**
-   * @generated from field: string modules_directory = 4;
-   */
-  modulesDirectory: string;
-};
-
-/**
- * @generated from message kiln.v1.ImportKernelRequest
- */
-export type ImportKernelRequestJson = {
-  /**
-   * @generated from field: string source = 1;
-   */
-  source?: string;
-
-  /**
-   * @generated from field: string name = 2;
-   */
-  name?: string;
-
-  /**
-   * @generated from field: bool make_default = 3;
-   */
-  makeDefault?: boolean;
-
-  /**
-   * @generated from field: string modules_directory = 4;
-   */
-  modulesDirectory?: string;
-};
-
-/**
- * Describes the message kiln.v1.ImportKernelRequest.
- * Use `create(ImportKernelRequestSchema)` to create a new message.
- */
-export const ImportKernelRequestSchema: GenMessage<ImportKernelRequest, {jsonType: ImportKernelRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 2);
-
-/**
- * @generated from message kiln.v1.ImportKernelResponse
- */
-export type ImportKernelResponse = Message<"kiln.v1.ImportKernelResponse"> & {
-  /**
-   * @generated from oneof kiln.v1.ImportKernelResponse.message
-   */
-  message: {
-    /**
-     * @generated from field: kiln.v1.Progress progress = 1;
-     */
-    value: Progress;
-    case: "progress";
-  } | {
-    /**
-     * @generated from field: kiln.v1.Kernel kernel = 2;
-     */
-    value: Kernel;
-    case: "kernel";
-  } | { case: undefined; value?: undefined };
-};
-
-/**
- * @generated from message kiln.v1.ImportKernelResponse
- */
-export type ImportKernelResponseJson = {
-  /**
-   * @generated from field: kiln.v1.Progress progress = 1;
-   */
-  progress?: ProgressJson;
-
-  /**
-   * @generated from field: kiln.v1.Kernel kernel = 2;
-   */
-  kernel?: KernelJson;
-};
-
-/**
- * Describes the message kiln.v1.ImportKernelResponse.
- * Use `create(ImportKernelResponseSchema)` to create a new message.
- */
-export const ImportKernelResponseSchema: GenMessage<ImportKernelResponse, {jsonType: ImportKernelResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 3);
-
-/**
- * @generated from message kiln.v1.BuildKernelRequest
- */
-export type BuildKernelRequest = Message<"kiln.v1.BuildKernelRequest"> & {
-  /**
-   * "6.1", "6.1.192", "6.1.192-2"; empty: Debian's current one
-   *
-   * @generated from field: string version = 1;
-   */
-  version: string;
-
-  /**
-   * "amd64" | "arm64"; empty: the host's
-   *
-   * @generated from field: string architecture = 2;
-   */
-  architecture: string;
-
-  /**
-   * build again what was built before
-   *
-   * @generated from field: bool no_cache = 3;
-   */
-  noCache: boolean;
-
-  /**
-   * compilers at once; 0: one per CPU
-   *
-   * @generated from field: uint32 jobs = 4;
-   */
-  jobs: number;
-
-  /**
-   * of the kernel; empty: its release
-   *
-   * @generated from field: string name = 5;
-   */
-  name: string;
-
-  /**
-   * @generated from field: bool make_default = 6;
-   */
-  makeDefault: boolean;
-};
-
-/**
- * @generated from message kiln.v1.BuildKernelRequest
- */
-export type BuildKernelRequestJson = {
-  /**
-   * "6.1", "6.1.192", "6.1.192-2"; empty: Debian's current one
-   *
-   * @generated from field: string version = 1;
-   */
-  version?: string;
-
-  /**
-   * "amd64" | "arm64"; empty: the host's
-   *
-   * @generated from field: string architecture = 2;
-   */
-  architecture?: string;
-
-  /**
-   * build again what was built before
-   *
-   * @generated from field: bool no_cache = 3;
-   */
-  noCache?: boolean;
-
-  /**
-   * compilers at once; 0: one per CPU
-   *
-   * @generated from field: uint32 jobs = 4;
-   */
-  jobs?: number;
-
-  /**
-   * of the kernel; empty: its release
-   *
-   * @generated from field: string name = 5;
-   */
-  name?: string;
-
-  /**
-   * @generated from field: bool make_default = 6;
-   */
-  makeDefault?: boolean;
-};
-
-/**
- * Describes the message kiln.v1.BuildKernelRequest.
- * Use `create(BuildKernelRequestSchema)` to create a new message.
- */
-export const BuildKernelRequestSchema: GenMessage<BuildKernelRequest, {jsonType: BuildKernelRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 4);
-
-/**
- * @generated from message kiln.v1.BuildKernelResponse
- */
-export type BuildKernelResponse = Message<"kiln.v1.BuildKernelResponse"> & {
-  /**
-   * @generated from oneof kiln.v1.BuildKernelResponse.message
-   */
-  message: {
-    /**
-     * @generated from field: kiln.v1.Progress progress = 1;
-     */
-    value: Progress;
-    case: "progress";
-  } | {
-    /**
-     * @generated from field: kiln.v1.BuiltKernel built = 2;
-     */
-    value: BuiltKernel;
-    case: "built";
-  } | { case: undefined; value?: undefined };
-};
-
-/**
- * @generated from message kiln.v1.BuildKernelResponse
- */
-export type BuildKernelResponseJson = {
-  /**
-   * @generated from field: kiln.v1.Progress progress = 1;
-   */
-  progress?: ProgressJson;
-
-  /**
-   * @generated from field: kiln.v1.BuiltKernel built = 2;
-   */
-  built?: BuiltKernelJson;
-};
-
-/**
- * Describes the message kiln.v1.BuildKernelResponse.
- * Use `create(BuildKernelResponseSchema)` to create a new message.
- */
-export const BuildKernelResponseSchema: GenMessage<BuildKernelResponse, {jsonType: BuildKernelResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 5);
-
-/**
- * @generated from message kiln.v1.BuiltKernel
- */
-export type BuiltKernel = Message<"kiln.v1.BuiltKernel"> & {
-  /**
-   * what was built, as an image of the store
-   *
-   * @generated from field: kiln.v1.Image image = 1;
-   */
-  image?: Image | undefined;
-
-  /**
-   * "localhost/kiln-kernel:6.1.192-amd64"
-   *
-   * @generated from field: string image_name = 2;
-   */
-  imageName: string;
-
-  /**
-   * absent where it is for another architecture than the host's
-   *
-   * @generated from field: kiln.v1.Kernel kernel = 3;
-   */
-  kernel?: Kernel | undefined;
-
-  /**
-   * it was there: nothing was compiled
-   *
-   * @generated from field: bool cached = 4;
-   */
-  cached: boolean;
-};
-
-/**
- * @generated from message kiln.v1.BuiltKernel
- */
-export type BuiltKernelJson = {
-  /**
-   * what was built, as an image of the store
-   *
-   * @generated from field: kiln.v1.Image image = 1;
-   */
-  image?: ImageJson;
-
-  /**
-   * "localhost/kiln-kernel:6.1.192-amd64"
-   *
-   * @generated from field: string image_name = 2;
-   */
-  imageName?: string;
-
-  /**
-   * absent where it is for another architecture than the host's
-   *
-   * @generated from field: kiln.v1.Kernel kernel = 3;
-   */
-  kernel?: KernelJson;
-
-  /**
-   * it was there: nothing was compiled
-   *
-   * @generated from field: bool cached = 4;
-   */
-  cached?: boolean;
-};
-
-/**
- * Describes the message kiln.v1.BuiltKernel.
- * Use `create(BuiltKernelSchema)` to create a new message.
- */
-export const BuiltKernelSchema: GenMessage<BuiltKernel, {jsonType: BuiltKernelJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 6);
-
-/**
- * @generated from message kiln.v1.RemoveKernelRequest
- */
-export type RemoveKernelRequest = Message<"kiln.v1.RemoveKernelRequest"> & {
-  /**
-   * @generated from field: string kernel = 1;
-   */
-  kernel: string;
-
-  /**
-   * @generated from field: bool force = 2;
-   */
-  force: boolean;
-};
-
-/**
- * @generated from message kiln.v1.RemoveKernelRequest
- */
-export type RemoveKernelRequestJson = {
-  /**
-   * @generated from field: string kernel = 1;
-   */
-  kernel?: string;
-
-  /**
-   * @generated from field: bool force = 2;
-   */
-  force?: boolean;
-};
-
-/**
- * Describes the message kiln.v1.RemoveKernelRequest.
- * Use `create(RemoveKernelRequestSchema)` to create a new message.
- */
-export const RemoveKernelRequestSchema: GenMessage<RemoveKernelRequest, {jsonType: RemoveKernelRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 7);
-
-/**
- * @generated from message kiln.v1.RemoveKernelResponse
- */
-export type RemoveKernelResponse = Message<"kiln.v1.RemoveKernelResponse"> & {
-  /**
-   * @generated from field: string id = 1;
-   */
-  id: string;
-};
-
-/**
- * @generated from message kiln.v1.RemoveKernelResponse
- */
-export type RemoveKernelResponseJson = {
-  /**
-   * @generated from field: string id = 1;
-   */
-  id?: string;
-};
-
-/**
- * Describes the message kiln.v1.RemoveKernelResponse.
- * Use `create(RemoveKernelResponseSchema)` to create a new message.
- */
-export const RemoveKernelResponseSchema: GenMessage<RemoveKernelResponse, {jsonType: RemoveKernelResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 8);
+  fileDesc("ChRraWxuL3YxL3N5c3RlbS5wcm90bxIHa2lsbi52MSIQCg5WZXJzaW9uUmVxdWVzdCJ2Cg9WZXJzaW9uUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRITCgthcGlfdmVyc2lvbhgCIAEoCRIVCg1hZ2VudF92ZXJzaW9uGAMgASgJEhQKDG5vZGVfdmVyc2lvbhgEIAEoCRIQCghwbGF0Zm9ybRgFIAEoCSINCgtJbmZvUmVxdWVzdCLaAQoJVm1tQ2hvaWNlEgsKA3ZtbRgBIAEoCRITCgthY2NlbGVyYXRvchgCIAEoCRIPCgd2ZXJzaW9uGAMgASgJEg4KBmNob3NlbhgEIAEoCBILCgN3aHkYBSABKAkSDAoEcGF0aBgGIAEoCRI6CgxjYXBhYmlsaXRpZXMYByADKAsyJC5raWxuLnYxLlZtbUNob2ljZS5DYXBhYmlsaXRpZXNFbnRyeRozChFDYXBhYmlsaXRpZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIjYKB1NldHRpbmcSDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCRIOCgZvcmlnaW4YAyABKAkiNwoLQ29uZmluZW1lbnQSDAoEcGFydBgBIAEoCRINCgVob2xkcxgCIAEoCBILCgN3aHkYAyABKAkioAMKDEluZm9SZXNwb25zZRIpCgd2ZXJzaW9uGAEgASgLMhgua2lsbi52MS5WZXJzaW9uUmVzcG9uc2USIAoEdm1tcxgCIAMoCzISLmtpbG4udjEuVm1tQ2hvaWNlEh8KBmtlcm5lbBgDIAEoCzIPLmtpbG4udjEuS2VybmVsEhEKCWRhdGFfcm9vdBgEIAEoCRIQCghydW5fcm9vdBgFIAEoCRIOCgZzb2NrZXQYBiABKAkSDAoEY3B1cxgHIAEoDRIUCgxtZW1vcnlfYnl0ZXMYCCABKAQSFwoPZGlza19mcmVlX2J5dGVzGAkgASgEEhAKCHJvb3RsZXNzGAogASgIEgsKA3ZtcxgLIAEoDRITCgt2bXNfcnVubmluZxgMIAEoDRIOCgZpbWFnZXMYDSABKA0SIgoIc2V0dGluZ3MYDiADKAsyEC5raWxuLnYxLlNldHRpbmcSEAoId2FybmluZ3MYDyADKAkSKQoLY29uZmluZW1lbnQYECADKAsyFC5raWxuLnYxLkNvbmZpbmVtZW50EgsKA3BpZBgRIAEoDSISChBEaXNrVXNhZ2VSZXF1ZXN0ImYKCFVzYWdlUm93EgwKBHR5cGUYASABKAkSDQoFdG90YWwYAiABKA0SDgoGYWN0aXZlGAMgASgNEhIKCnNpemVfYnl0ZXMYBCABKAQSGQoRcmVjbGFpbWFibGVfYnl0ZXMYBSABKAQiQwoRRGlza1VzYWdlUmVzcG9uc2USHwoEcm93cxgBIAMoCzIRLmtpbG4udjEuVXNhZ2VSb3cSDQoFbGVha3MYAiADKAkiLAoMUHJ1bmVSZXF1ZXN0EgsKA2FsbBgBIAEoCBIPCgdmaWx0ZXJzGAIgAygJIlQKDVBydW5lUmVzcG9uc2USCwoDdm1zGAEgAygJEg4KBmltYWdlcxgCIAMoCRINCgViYXNlcxgDIAMoCRIXCg9yZWNsYWltZWRfYnl0ZXMYBCABKAQijAEKDUV2ZW50c1JlcXVlc3QSFAoMYWZ0ZXJfY3Vyc29yGAEgASgEEikKBXNpbmNlGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHZmlsdGVycxgEIAMoCSIvCg5FdmVudHNSZXNwb25zZRIdCgVldmVudBgBIAEoCzIOLmtpbG4udjEuRXZlbnQyuwIKDVN5c3RlbVNlcnZpY2USPAoHVmVyc2lvbhIXLmtpbG4udjEuVmVyc2lvblJlcXVlc3QaGC5raWxuLnYxLlZlcnNpb25SZXNwb25zZRIzCgRJbmZvEhQua2lsbi52MS5JbmZvUmVxdWVzdBoVLmtpbG4udjEuSW5mb1Jlc3BvbnNlEkIKCURpc2tVc2FnZRIZLmtpbG4udjEuRGlza1VzYWdlUmVxdWVzdBoaLmtpbG4udjEuRGlza1VzYWdlUmVzcG9uc2USNgoFUHJ1bmUSFS5raWxuLnYxLlBydW5lUmVxdWVzdBoWLmtpbG4udjEuUHJ1bmVSZXNwb25zZRI7CgZFdmVudHMSFi5raWxuLnYxLkV2ZW50c1JlcXVlc3QaFy5raWxuLnYxLkV2ZW50c1Jlc3BvbnNlMAFiBnByb3RvMw", [file_google_protobuf_timestamp, file_kiln_v1_types]);
 
 /**
  * @generated from message kiln.v1.VersionRequest
@@ -458,7 +33,7 @@ export type VersionRequestJson = {
  * Use `create(VersionRequestSchema)` to create a new message.
  */
 export const VersionRequestSchema: GenMessage<VersionRequest, {jsonType: VersionRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 9);
+  messageDesc(file_kiln_v1_system, 0);
 
 /**
  * @generated from message kiln.v1.VersionResponse
@@ -529,7 +104,7 @@ export type VersionResponseJson = {
  * Use `create(VersionResponseSchema)` to create a new message.
  */
 export const VersionResponseSchema: GenMessage<VersionResponse, {jsonType: VersionResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 10);
+  messageDesc(file_kiln_v1_system, 1);
 
 /**
  * @generated from message kiln.v1.InfoRequest
@@ -548,7 +123,7 @@ export type InfoRequestJson = {
  * Use `create(InfoRequestSchema)` to create a new message.
  */
 export const InfoRequestSchema: GenMessage<InfoRequest, {jsonType: InfoRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 11);
+  messageDesc(file_kiln_v1_system, 2);
 
 /**
  * @generated from message kiln.v1.VmmChoice
@@ -635,7 +210,7 @@ export type VmmChoiceJson = {
  * Use `create(VmmChoiceSchema)` to create a new message.
  */
 export const VmmChoiceSchema: GenMessage<VmmChoice, {jsonType: VmmChoiceJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 12);
+  messageDesc(file_kiln_v1_system, 3);
 
 /**
  * @generated from message kiln.v1.Setting
@@ -682,7 +257,7 @@ export type SettingJson = {
  * Use `create(SettingSchema)` to create a new message.
  */
 export const SettingSchema: GenMessage<Setting, {jsonType: SettingJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 13);
+  messageDesc(file_kiln_v1_system, 4);
 
 /**
  * A part of what confines VMMs, and whether it holds on this host.
@@ -733,7 +308,7 @@ export type ConfinementJson = {
  * Use `create(ConfinementSchema)` to create a new message.
  */
 export const ConfinementSchema: GenMessage<Confinement, {jsonType: ConfinementJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 14);
+  messageDesc(file_kiln_v1_system, 5);
 
 /**
  * @generated from message kiln.v1.InfoResponse
@@ -924,7 +499,7 @@ export type InfoResponseJson = {
  * Use `create(InfoResponseSchema)` to create a new message.
  */
 export const InfoResponseSchema: GenMessage<InfoResponse, {jsonType: InfoResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 15);
+  messageDesc(file_kiln_v1_system, 6);
 
 /**
  * @generated from message kiln.v1.DiskUsageRequest
@@ -943,7 +518,7 @@ export type DiskUsageRequestJson = {
  * Use `create(DiskUsageRequestSchema)` to create a new message.
  */
 export const DiskUsageRequestSchema: GenMessage<DiskUsageRequest, {jsonType: DiskUsageRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 16);
+  messageDesc(file_kiln_v1_system, 7);
 
 /**
  * @generated from message kiln.v1.UsageRow
@@ -1018,7 +593,7 @@ export type UsageRowJson = {
  * Use `create(UsageRowSchema)` to create a new message.
  */
 export const UsageRowSchema: GenMessage<UsageRow, {jsonType: UsageRowJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 17);
+  messageDesc(file_kiln_v1_system, 8);
 
 /**
  * @generated from message kiln.v1.DiskUsageResponse
@@ -1055,7 +630,7 @@ export type DiskUsageResponseJson = {
  * Use `create(DiskUsageResponseSchema)` to create a new message.
  */
 export const DiskUsageResponseSchema: GenMessage<DiskUsageResponse, {jsonType: DiskUsageResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 18);
+  messageDesc(file_kiln_v1_system, 9);
 
 /**
  * @generated from message kiln.v1.PruneRequest
@@ -1092,7 +667,7 @@ export type PruneRequestJson = {
  * Use `create(PruneRequestSchema)` to create a new message.
  */
 export const PruneRequestSchema: GenMessage<PruneRequest, {jsonType: PruneRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 19);
+  messageDesc(file_kiln_v1_system, 10);
 
 /**
  * @generated from message kiln.v1.PruneResponse
@@ -1149,7 +724,7 @@ export type PruneResponseJson = {
  * Use `create(PruneResponseSchema)` to create a new message.
  */
 export const PruneResponseSchema: GenMessage<PruneResponse, {jsonType: PruneResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 20);
+  messageDesc(file_kiln_v1_system, 11);
 
 /**
  * @generated from message kiln.v1.EventsRequest
@@ -1206,7 +781,7 @@ export type EventsRequestJson = {
  * Use `create(EventsRequestSchema)` to create a new message.
  */
 export const EventsRequestSchema: GenMessage<EventsRequest, {jsonType: EventsRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 21);
+  messageDesc(file_kiln_v1_system, 12);
 
 /**
  * @generated from message kiln.v1.EventsResponse
@@ -1233,51 +808,7 @@ export type EventsResponseJson = {
  * Use `create(EventsResponseSchema)` to create a new message.
  */
 export const EventsResponseSchema: GenMessage<EventsResponse, {jsonType: EventsResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 22);
-
-/**
- * @generated from service kiln.v1.KernelService
- */
-export const KernelService: GenService<{
-  /**
-   * @generated from rpc kiln.v1.KernelService.ListKernels
-   */
-  listKernels: {
-    methodKind: "unary";
-    input: typeof ListKernelsRequestSchema;
-    output: typeof ListKernelsResponseSchema;
-  },
-  /**
-   * source: a vmlinux or bzImage file, a .deb, "debian" (the packaged cloud kernel), or an image reference.
-   *
-   * @generated from rpc kiln.v1.KernelService.ImportKernel
-   */
-  importKernel: {
-    methodKind: "server_streaming";
-    input: typeof ImportKernelRequestSchema;
-    output: typeof ImportKernelResponseSchema;
-  },
-  /**
-   * Builds kiln's own kernel from Debian's sources, once for each source version and configuration, as an OCI image in
-   * Weave Ignite's form, and imports that. Given up when the caller goes.
-   *
-   * @generated from rpc kiln.v1.KernelService.BuildKernel
-   */
-  buildKernel: {
-    methodKind: "server_streaming";
-    input: typeof BuildKernelRequestSchema;
-    output: typeof BuildKernelResponseSchema;
-  },
-  /**
-   * @generated from rpc kiln.v1.KernelService.RemoveKernel
-   */
-  removeKernel: {
-    methodKind: "unary";
-    input: typeof RemoveKernelRequestSchema;
-    output: typeof RemoveKernelResponseSchema;
-  },
-}> = /*@__PURE__*/
-  serviceDesc(file_kiln_v1_system, 0);
+  messageDesc(file_kiln_v1_system, 13);
 
 /**
  * @generated from service kiln.v1.SystemService
@@ -1324,5 +855,5 @@ export const SystemService: GenService<{
     output: typeof EventsResponseSchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_kiln_v1_system, 1);
+  serviceDesc(file_kiln_v1_system, 0);
 
