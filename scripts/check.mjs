@@ -21,6 +21,7 @@ const CHECKS = [
   { what: "sizes of files and functions", argv: script("check-sizes") },
   { what: "exports for nobody", argv: script("check-dead") },
   { what: "package and licences", argv: script("check-package") },
+  { what: "protos", argv: script("check-protos") },
   { what: "generated code", argv: script("check-generated") },
   { what: "explained doors", argv: script("check-doors") },
   { what: "reference pages", argv: script("gen-docs", "--check") },
