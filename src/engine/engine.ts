@@ -307,6 +307,7 @@ function createContext(options: EngineOptions, leaving: AbortSignal): EngineCont
       limits: settings.buildLimits,
       reserveBytes: settings.diskReserveBytes,
       blobPath: (digest) => rooms.images.blobPath(digest),
+      log: options.log,
     }),
     kernels: new KernelAssets({
       dataRoot,

@@ -2,17 +2,17 @@
 // key names layers, size and writer, so the same image never needs two, and a lost one can be made again.
 
 import { createHash } from "node:crypto";
-import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { Code, KilnError } from "../../base/errors.js";
-import { allocatedBytes, exists, makeDirectory, syncDirectory } from "../../base/files.js";
-import { readKept, writeKept } from "../../base/kept-file.js";
+import { allocatedBytes } from "../../base/files.js";
 import { KeyedLock } from "../../base/lock.js";
-import { UndoStack } from "../../base/undo.js";
-import { openObject, parseVersioned, type RecordKind } from "../../base/versioned.js";
+import type { Logger } from "../../base/log.js";
+import { type LoadedObject, ObjectStore } from "../../base/object-store.js";
+import { openObject, type Parsed, parseVersioned, type RecordKind } from "../../base/versioned.js";
 import type { StoredImage } from "../../image/types.js";
-import type { BuildLimits, BuildRequest } from "../common/base-protocol.js";
+import type { BuildLimits, BuildRequest, BuildResult } from "../common/base-protocol.js";
 import type { BaseBuilder, CowBase } from "../common/rooms.js";
 import { SharedWork, type WorkOptions } from "../common/shared-work.js";
 import { type Host, requireDisk } from "../host/host.js";
@@ -40,10 +40,14 @@ const BaseSchema = openObject({
 export type Base = v.InferOutput<typeof BaseSchema>;
 
 const BASE: RecordKind<Base> = { version: 1, schema: BaseSchema, migrations: {} };
-const RECORD = "base.json";
+const FILE = "base.ext4";
 const KEY = /^[0-9a-f]{64}$/;
 
-const BUILDING = ".building-";
+/** A record of another base says nothing of this one. */
+function parseBase(json: unknown, key: string): Parsed<Base> | undefined {
+  const parsed = parseVersioned(BASE, json);
+  return parsed?.value.key === key ? parsed : undefined;
+}
 
 export interface BasesOptions {
   readonly dataRoot: string;
@@ -54,6 +58,7 @@ export interface BasesOptions {
   /** Bytes of disk that stay free. */
   readonly reserveBytes: number;
   readonly blobPath: (digest: string) => string;
+  readonly log: Logger;
 }
 
 /** The key of the base that this image needs at this disk size. */
@@ -66,7 +71,7 @@ export function baseKeyOf(image: StoredImage, diskBytes: number): string {
 
 export class Bases {
   readonly #options: BasesOptions;
-  readonly #root: string;
+  readonly #store: ObjectStore<Base>;
   readonly #bases = new Map<string, Base>();
   /** Keys of bases whose record is lost: VMs use them, new VMs make them anew, because they must know more. */
   readonly #guessed = new Set<string>();
@@ -76,26 +81,33 @@ export class Bases {
 
   constructor(options: BasesOptions) {
     this.#options = options;
-    this.#root = join(options.dataRoot, "bases");
+    this.#store = new ObjectStore({
+      ...{ noun: "base", root: join(options.dataRoot, "bases"), id: KEY, log: options.log },
+      record: { file: "base.json", kind: BASE, parse: parseBase },
+      oldPrefixes: [".building-"],
+    });
   }
 
   /** Reads what is there; removes what a kill left half made. */
   async open(): Promise<void> {
-    await makeDirectory(this.#root);
-    await this.#options.ownership.shut(this.#root);
-    for (const name of await readdir(this.#root)) {
-      const base = name.startsWith(BUILDING) ? undefined : await this.#load(name);
+    for (const found of await this.#store.load()) {
+      const base = await this.#complete(found);
       // A directory without a base in it is of no use to anybody: the image makes it anew.
-      if (base === undefined) await rm(join(this.#root, name), { recursive: true, force: true });
+      if (base === undefined) await this.#discard(found.id);
       else await this.#keep(base);
     }
   }
 
+  async #discard(key: string): Promise<void> {
+    await this.#store.remove(key).catch((error: unknown) => {
+      const why = KilnError.from(error).message;
+      this.#options.log.warn("a directory that holds no base can't be removed", { base: key, why });
+    });
+  }
+
   /** Earlier releases let all VMMs in by a group. */
   async #keep(base: Base): Promise<void> {
-    const { ownership } = this.#options;
-    await ownership.shut(join(this.#root, base.key));
-    await ownership.shareReadOnly(this.path(base.key));
+    await this.#options.ownership.shareReadOnly(this.path(base.key));
     this.#bases.set(base.key, base);
   }
 
@@ -110,7 +122,7 @@ export class Bases {
   }
 
   path(key: string): string {
-    return join(this.#root, key, "base.ext4");
+    return this.#store.path(key, FILE);
   }
 
   /** Keeps a base from `collect` until released: between its build and the VM's record nothing else names it. */
@@ -149,7 +161,7 @@ export class Bases {
         this.#bases.delete(key);
         this.#guessed.delete(key);
         bytes += await allocatedBytes(this.path(key));
-        await this.#makeWay(key);
+        await this.#store.remove(key);
         removed.push(key);
       });
     }
@@ -164,11 +176,8 @@ export class Bases {
   }
 
   /** Names in bases/ that belong to no base and to no build that runs: for `system df`. */
-  async strays(): Promise<string[]> {
-    const names = await readdir(this.#root);
-    return names
-      .filter((name) => !this.#bases.has(name) && !name.startsWith(BUILDING))
-      .map((name) => join(this.#root, name));
+  strays(): Promise<string[]> {
+    return this.#store.strays(new Set(this.#bases.keys()));
   }
 
   async #findKnown(key: string): Promise<Base | undefined> {
@@ -182,22 +191,18 @@ export class Bases {
   }
 
   /** A base whose record is lost is still a base: it got its name when it was finished. */
-  async #load(name: string): Promise<Base | undefined> {
-    const size = await sizeOf(this.path(name));
-    if (!KEY.test(name) || size === 0) return undefined;
-    const parse = (json: unknown) => {
-      const base = parseVersioned(BASE, json)?.value;
-      return base?.key === name ? base : undefined;
-    };
-    const { value } = await readKept(join(this.#root, name, RECORD), parse);
-    if (value !== undefined) return value;
-    this.#guessed.add(name);
+  async #complete({ id, record }: LoadedObject<Base, never>): Promise<Base | undefined> {
+    const size = await sizeOf(this.path(id));
+    if (size === 0) return undefined;
+    if (record.value !== undefined) return record.value;
+    this.#guessed.add(id);
     return {
-      ...{ version: 1, key: name, sizeBytes: size, diskBytes: size },
+      ...{ version: 1, key: id, sizeBytes: size, diskBytes: size },
       ...{ inodes: 0, dataBytes: 0, hasInit: false, imageId: "", createdAt: "" },
     };
   }
 
+  /** A base that is damaged gives way to the new one. VMs that run on it keep its file, which they hold open. */
   async #build(
     key: string,
     image: StoredImage,
@@ -206,38 +211,26 @@ export class Bases {
   ): Promise<Base> {
     const { host, reserveBytes, builder, ownership } = this.#options;
     const what = `build the base of image ${image.names[0] ?? image.id}`;
-    await requireDisk(host, what, this.#root, leastBytes(image), reserveBytes);
-    const directory = join(this.#root, `${BUILDING}${key}`);
-    await using undo = new UndoStack();
-    await rm(directory, { recursive: true, force: true });
-    await mkdir(directory, { mode: 0o700 });
-    undo.push(`remove ${directory}`, () => rm(directory, { recursive: true, force: true }));
-    const output = join(directory, "base.ext4");
-    const request = this.#request(key, image, diskBytes, output);
-    const result = await builder(request, definedOptions(options)).catch((error: unknown) => {
-      throw explainUnusable(error, what);
-    });
-    const createdAt = new Date().toISOString();
-    const base: Base = { version: 1, key, diskBytes, ...result, imageId: image.id, createdAt };
-    await ownership.shareReadOnly(output);
-    await writeKept(join(directory, RECORD), base);
-    await this.#makeWay(key);
-    await rename(directory, join(this.#root, key));
-    undo.commit();
-    await syncDirectory(this.#root);
-    this.#bases.set(key, base);
+    await requireDisk(host, what, this.#store.root, leastBytes(image), reserveBytes);
+    const { record } = await this.#store.replace(
+      key,
+      (result: BuildResult) => {
+        const createdAt = new Date().toISOString();
+        return { record: { version: 1, key, diskBytes, ...result, imageId: image.id, createdAt } };
+      },
+      async (directory) => {
+        const output = join(directory, FILE);
+        const request = this.#request(key, image, diskBytes, output);
+        const result = await builder(request, definedOptions(options)).catch((error: unknown) => {
+          throw explainUnusable(error, what);
+        });
+        await ownership.shareReadOnly(output);
+        return result;
+      },
+    );
+    this.#bases.set(key, record);
     this.#guessed.delete(key);
-    return base;
-  }
-
-  /** A base that is damaged gives way to the new one. VMs that run on it keep its file, which they hold open. */
-  async #makeWay(key: string): Promise<void> {
-    const place = join(this.#root, key);
-    if (!(await exists(place))) return;
-    const dying = join(this.#root, `${BUILDING}removing-${key}`);
-    await rm(dying, { recursive: true, force: true });
-    await rename(place, dying);
-    await rm(dying, { recursive: true, force: true });
+    return record;
   }
 
   #request(key: string, image: StoredImage, diskBytes: number, output: string): BuildRequest {
