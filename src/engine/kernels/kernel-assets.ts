@@ -1,11 +1,10 @@
 // What a VM boots: kernel, initramfs, and the disk of its modules. The disk is made once for each kernel and kept
 // beside the bases. A host without any kernel gets Debian's on the first VM.
 
-import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { DerivedFiles } from "../../base/derived-files.js";
 import { Code, hasReason, KilnError } from "../../base/errors.js";
-import { allocatedBytes, makeDirectory, TEMP_MARK, tempNameFor } from "../../base/files.js";
-import { removeFile, renameInto } from "../../base/move-aside.js";
+import { allocatedBytes } from "../../base/files.js";
 import type { KernelCatalogue, StoredKernel } from "../../kernel/types.js";
 import type { DiskRoom } from "../common/rooms.js";
 import { SharedWork, type WorkOptions } from "../common/shared-work.js";
@@ -25,26 +24,26 @@ export interface KernelAssetsOptions {
   readonly agentPath: string;
 }
 
+const KERNEL_ID = /^[0-9a-f]{64}$/;
+
 export class KernelAssets {
   readonly #options: KernelAssetsOptions;
-  readonly #root: string;
+  readonly #files: DerivedFiles;
   readonly #imports = new SharedWork<StoredKernel>();
   readonly #disks = new SharedWork<string>();
 
   constructor(options: KernelAssetsOptions) {
     this.#options = options;
-    this.#root = join(options.dataRoot, "modules");
+    this.#files = new DerivedFiles({
+      ...{ root: join(options.dataRoot, "modules"), id: KERNEL_ID, ending: ".ext4" },
+    });
   }
 
   /** Removes what a kill left half made. */
   async open(): Promise<void> {
-    await makeDirectory(this.#root);
-    const { ownership } = this.#options;
-    await ownership.shut(this.#root);
-    for (const name of await readdir(this.#root)) {
-      if (name.includes(TEMP_MARK)) await rm(join(this.#root, name), { force: true });
+    for (const id of await this.#files.open()) {
       // Earlier releases let all VMMs in by a group.
-      else await ownership.shareReadOnly(join(this.#root, name));
+      await this.#options.ownership.shareReadOnly(this.#files.path(id));
     }
   }
 
@@ -96,14 +95,12 @@ export class KernelAssets {
     return { kernel, initrd, modules: await this.#modulesDisk(kernel) };
   }
 
-  /** Removes the modules disks of kernels that are gone. */
+  /** Removes the modules disks of kernels that are gone. @returns the bytes that came back */
   async collect(): Promise<number> {
-    const known = new Set(this.#options.catalogue.list().map(({ id }) => `${id}.ext4`));
     let bytes = 0;
-    for (const name of await readdir(this.#root)) {
-      if (known.has(name) || name.includes(TEMP_MARK)) continue;
-      bytes += await allocatedBytes(join(this.#root, name));
-      await removeFile(join(this.#root, name));
+    for (const id of await this.#files.ids()) {
+      // At each one's turn: it may have been imported again meanwhile.
+      if (!this.#isHere(id)) bytes += await this.#files.remove(id);
     }
     return bytes;
   }
@@ -111,29 +108,32 @@ export class KernelAssets {
   /** Bytes that the modules disks take. */
   async usage(): Promise<number> {
     let bytes = 0;
-    for (const name of await readdir(this.#root)) bytes += await allocatedBytes(join(this.#root, name));
+    for (const id of await this.#files.ids()) bytes += await allocatedBytes(this.#files.path(id));
     return bytes;
+  }
+
+  #isHere(kernelId: string): boolean {
+    return this.#options.catalogue.list().some(({ id }) => id === kernelId);
   }
 
   async #modulesDisk(kernel: StoredKernel): Promise<string | undefined> {
     const { modulesDirectory } = kernel;
     if (modulesDirectory === undefined) return undefined;
-    const path = join(this.#root, `${kernel.id}.ext4`);
-    // An empty one is what a power cut may leave.
-    if ((await allocatedBytes(path)) > 0) return path;
-    return this.#disks.run(kernel.id, {}, async (signal) => {
-      const temp = tempNameFor(path);
-      try {
+    if (await this.#files.has(kernel.id)) return this.#files.path(kernel.id);
+    return this.#disks.run(kernel.id, {}, (signal) => this.#makeDisk(kernel, modulesDirectory, signal));
+  }
+
+  async #makeDisk(kernel: StoredKernel, modulesDirectory: string, signal: AbortSignal): Promise<string> {
+    const { disks, ownership } = this.#options;
+    try {
+      return await this.#files.make(kernel.id, async (temp) => {
         const identity = `modules of kernel ${kernel.id}`;
-        await this.#options.disks.buildFromDirectory(modulesDirectory, temp, { signal, identity });
-        await this.#options.ownership.shareReadOnly(temp);
-        await renameInto(temp, path);
-      } catch (error) {
-        await rm(temp, { force: true });
-        throw KilnError.from(error, `make the modules disk of kernel ${kernel.name}`);
-      }
-      return path;
-    });
+        await disks.buildFromDirectory(modulesDirectory, temp, { signal, identity });
+        await ownership.shareReadOnly(temp);
+      });
+    } catch (error) {
+      throw KilnError.from(error, `make the modules disk of kernel ${kernel.name}`);
+    }
   }
 }
 
