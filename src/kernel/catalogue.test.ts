@@ -79,6 +79,30 @@ describe("importing a kernel file", () => {
     assert.equal(kernels.list().length, 1);
   });
 
+  it("again leaves what VMs boot of in its place", async () => {
+    const path = await kernelFile("a");
+    const kernel = await kernels.importFile(path, {});
+    const initramfs = await kernels.initramfs(kernel, await agentFile("agent"));
+    const before = await Promise.all([stat(join(kernel.vmlinux, "..")), stat(initramfs)]);
+    const modulesDirectory = await modulesFor("6.1.0-test");
+    const again = await kernels.importFile(path, { modulesDirectory });
+    assert.ok((await readdir(again.modulesDirectory ?? "")).length > 0);
+    const after = await Promise.all([stat(join(kernel.vmlinux, "..")), stat(initramfs)]);
+    assert.deepEqual(
+      after.map(({ ino }) => ino),
+      before.map(({ ino }) => ino),
+    );
+  });
+
+  it("again after somebody removed its directory brings it back", async () => {
+    const path = await kernelFile("a");
+    const kernel = await kernels.importFile(path, {});
+    await rm(join(kernel.vmlinux, ".."), { recursive: true });
+    assert.deepEqual(await kernels.importFile(path, {}), kernel);
+    await reopen();
+    assert.deepEqual(kernels.list(), [kernel]);
+  });
+
   it("many times at once gives one kernel", async () => {
     const path = await kernelFile("a");
     const all = await Promise.all(Array.from({ length: 8 }, () => kernels.importFile(path, {})));
@@ -262,7 +286,8 @@ describe("after a kill", () => {
     const half = join(kernelsDirectory(), "f".repeat(64));
     await mkdir(half);
     await writeFile(join(half, "vmlinux"), "half");
-    await mkdir(join(kernelsDirectory(), "import.tmp-0123456789ab"));
+    for (const name of ["import.tmp-0123456789ab", `.creating-${"e".repeat(64)}`, ".removing-x"])
+      await mkdir(join(kernelsDirectory(), name));
     await mkdir(join(kernelsDirectory(), kernel.id, "modules-0123456789abcdef"));
     await writeFile(join(kernelsDirectory(), kernel.id, "initramfs-1.cpio.tmp-0123456789ab"), "half");
     await reopen();
@@ -304,6 +329,12 @@ describe("after a kill", () => {
     await reopen();
     assert.deepEqual(kernels.list(), []);
     assert.equal(await readFile(record, "utf8"), "{");
+    assert.equal((await kernels.importFile(join(scratch, "a"), {})).id, kernel.id);
+    await reopen();
+    assert.deepEqual(
+      kernels.list().map(({ id }) => id),
+      [kernel.id],
+    );
   });
 });
 

@@ -9,24 +9,13 @@ import { exists, tempNameFor } from "../base/files.js";
 import { shortId } from "../base/ids.js";
 import { KeyedLock, SingleFlight } from "../base/lock.js";
 import { type Logger, silentLogger } from "../base/log.js";
-import { UndoStack } from "../base/undo.js";
 import { type ChosenKernel, chooseDefault, findKernel } from "./choice.js";
 import { isDeb, unpackDeb } from "./deb.js";
 import { fetchDebianKernel } from "./debian.js";
 import { AgentHashes, buildInitramfs } from "./initramfs.js";
 import type { CopiedModules } from "./modules-directory.js";
 import { type KernelSource, modulesPlace, type PreparedKernel, prepareImport } from "./prepare.js";
-import {
-  type KernelRecord,
-  kernelDirectory,
-  loadRecords,
-  makeOpenDirectory,
-  readDefault,
-  removeKernelFiles,
-  storedKernel,
-  writeDefault,
-  writeRecord,
-} from "./store.js";
+import { type KernelRecord, KernelStore } from "./store.js";
 import { findImage, findModules } from "./tree.js";
 import type { KernelCatalogue, KernelImportOptions, StoredKernel, TreeImportOptions } from "./types.js";
 
@@ -47,7 +36,7 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9._+~-]{0,127}$/;
 const HOST = process.arch === "arm64" ? "arm64" : "amd64";
 
 class Catalogue implements KernelCatalogue {
-  readonly #root: string;
+  readonly #store: KernelStore;
   readonly #log: Logger;
   readonly #architecture: string;
   readonly #records = new Map<string, KernelRecord>();
@@ -57,22 +46,21 @@ class Catalogue implements KernelCatalogue {
   #default: string | undefined;
 
   constructor({ dataRoot, log = silentLogger, architecture = HOST }: CatalogueOptions) {
-    this.#root = join(dataRoot, "kernels");
+    this.#store = new KernelStore(dataRoot, log);
     this.#log = log;
     this.#architecture = architecture;
   }
 
   async open(): Promise<void> {
-    await makeOpenDirectory(this.#root);
     this.#records.clear();
-    for (const record of await loadRecords(this.#root, this.#log)) this.#records.set(record.id, record);
-    this.#default = await readDefault(this.#root);
+    for (const record of await this.#store.load()) this.#records.set(record.id, record);
+    this.#default = await this.#store.readDefault();
   }
 
   list(): readonly StoredKernel[] {
     return [...this.#records.values()]
       .sort((a, b) => a.createdAt.localeCompare(b.createdAt) || a.id.localeCompare(b.id))
-      .map((record) => storedKernel(this.#root, record));
+      .map((record) => this.#store.stored(record));
   }
 
   find(key: string): StoredKernel {
@@ -85,7 +73,7 @@ class Catalogue implements KernelCatalogue {
 
   async setDefault(key: string): Promise<void> {
     const { id } = this.find(key);
-    await writeDefault(this.#root, id);
+    await this.#store.writeDefault(id);
     this.#default = id;
   }
 
@@ -128,9 +116,9 @@ class Catalogue implements KernelCatalogue {
     const { id } = this.find(key);
     await this.#lock.run(id, async () => {
       this.#records.delete(id);
-      await removeKernelFiles(this.#root, id);
+      await this.#store.remove(id);
       if (this.#default === id) {
-        await writeDefault(this.#root, undefined);
+        await this.#store.writeDefault(undefined);
         this.#default = undefined;
       }
     });
@@ -140,7 +128,7 @@ class Catalogue implements KernelCatalogue {
     const stored = this.find(kernel.id);
     const sha256 = await this.#agents.of(agentPath);
     const agent = { path: agentPath, sha256 };
-    const directory = kernelDirectory(this.#root, stored.id);
+    const directory = this.#store.directory(stored.id);
     return this.#builds.run(`${stored.id} ${stored.modulesDirectory} ${sha256}`, () =>
       attempt(`build the initramfs of kernel ${stored.name}`, () => buildInitramfs(stored, agent, directory)),
     );
@@ -165,7 +153,7 @@ class Catalogue implements KernelCatalogue {
     load: (staging: string) => Promise<KernelSource>,
   ): Promise<StoredKernel> {
     if (options.name !== undefined) checkName(options.name);
-    const staging = tempNameFor(join(this.#root, "import"));
+    const staging = tempNameFor(join(this.#store.root, "import"));
     await mkdir(staging, { mode: 0o700 });
     try {
       const source = await load(staging);
@@ -175,7 +163,7 @@ class Catalogue implements KernelCatalogue {
         this.#lock.run(prepared.id, () => this.#commit(prepared, source, options.name)),
       );
       options.onProgress?.({ id: "kernel", status: "done" });
-      return storedKernel(this.#root, record);
+      return this.#store.stored(record);
     } finally {
       await rm(staging, { recursive: true, force: true });
     }
@@ -186,13 +174,8 @@ class Catalogue implements KernelCatalogue {
     source: KernelSource,
     name: string | undefined,
   ): Promise<KernelRecord> {
-    const { id, staging, boot, modules } = prepared;
+    const { id, boot, modules } = prepared;
     const before = this.#records.get(id);
-    const directory = kernelDirectory(this.#root, id);
-    await using undo = new UndoStack();
-    if (before === undefined) {
-      undo.push("remove the half-made kernel", () => rm(directory, { recursive: true, force: true }));
-    }
     const record: KernelRecord = defined({
       version: 1 as const,
       id,
@@ -205,16 +188,11 @@ class Catalogue implements KernelCatalogue {
       modules: modulesName(modules, before),
       own: source.own ?? before?.own,
     });
-    await makeOpenDirectory(directory);
-    await rename(join(staging, "vmlinux"), join(directory, "vmlinux"));
-    if (modules !== undefined && record.modules !== undefined) {
-      const target = join(directory, record.modules);
-      if (!(await exists(target))) {
-        await rename(modulesPlace(staging, boot.release), target);
-      }
-    }
-    await writeRecord(this.#root, record);
-    undo.commit();
+    const directory = this.#store.directory(id);
+    if (before !== undefined && (await exists(directory))) {
+      await moveIn(prepared, record, directory);
+      await this.#store.save(record);
+    } else await this.#store.add(record, (made) => moveIn(prepared, record, made));
     this.#records.set(id, record);
     return record;
   }
@@ -240,6 +218,18 @@ function treeSource(root: string, description: string): Promise<KernelSource> {
     description,
     modules: (release) => findModules(root, release),
   }));
+}
+
+/** By renames alone. Modules that are there already are these: their name says what they are. */
+async function moveIn(
+  { staging, boot, modules }: PreparedKernel,
+  record: KernelRecord,
+  directory: string,
+): Promise<void> {
+  await rename(join(staging, "vmlinux"), join(directory, "vmlinux"));
+  if (modules === undefined || record.modules === undefined) return;
+  const target = join(directory, record.modules);
+  if (!(await exists(target))) await rename(modulesPlace(staging, boot.release), target);
 }
 
 /** The same vmlinux imported again without modules keeps those it had. */

@@ -1,19 +1,20 @@
 // The catalogue's files: kernels/<id>/{kernel.json,vmlinux,modules-<fingerprint>/,initramfs-*.cpio} and
-// kernels/default.json. kernel.json is written last and removed first: a directory without it is half made.
+// kernels/default.json. How a kernel comes and goes is the object store's; one that is imported again stays in its
+// place, because VMs may be booting of it.
 
-import { chmod, readdir, rm, stat } from "node:fs/promises";
+import { readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { defined } from "../base/defined.js";
 import { KilnError } from "../base/errors.js";
-import { makeDirectory, TEMP_MARK } from "../base/files.js";
+import { TEMP_MARK } from "../base/files.js";
 import { readKept, removeKept, writeKept } from "../base/kept-file.js";
 import type { Logger } from "../base/log.js";
-import { openObject, parseVersioned, type RecordKind } from "../base/versioned.js";
+import { type LoadedObject, ObjectStore } from "../base/object-store.js";
+import { openObject, type Parsed, parseVersioned, type RecordKind } from "../base/versioned.js";
 import type { StoredKernel } from "./types.js";
 
 const ID = /^[0-9a-f]{64}$/;
-const RECORD = "kernel.json";
 const DEFAULT = "default.json";
 
 const Text = v.optional(v.string(), "");
@@ -38,93 +39,111 @@ const KERNEL: RecordKind<KernelRecord> = { version: 1, schema: RecordSchema, mig
 
 const Default = v.object({ id: v.string() });
 
-export function kernelDirectory(root: string, id: string): string {
-  return join(root, id);
+/** Readable by a VMM with a uid of its own, whatever the umask. */
+const OPEN = { root: 0o755, directory: 0o755 };
+const READABLE = { mode: 0o644 };
+
+/** A record of another kernel says nothing of this one. */
+function parseKernel(json: unknown, id: string): Parsed<KernelRecord> | undefined {
+  const parsed = parseVersioned(KERNEL, json);
+  return parsed?.value.id === id ? parsed : undefined;
 }
 
-/** The record with its paths, as other rooms see it. */
-export function storedKernel(root: string, record: KernelRecord): StoredKernel {
-  const directory = kernelDirectory(root, record.id);
-  return defined({
-    id: record.id,
-    name: record.name,
-    release: record.release,
-    source: record.source,
-    architecture: record.architecture,
-    pvh: record.pvh,
-    vmlinux: join(directory, "vmlinux"),
-    modulesDirectory: record.modules === undefined ? undefined : join(directory, record.modules),
-    sizeBytes: record.sizeBytes,
-    createdAt: record.createdAt,
-    own: record.own,
-  });
-}
+export class KernelStore {
+  readonly #objects: ObjectStore<KernelRecord>;
+  readonly #log: Logger;
 
-/** A directory that a VMM with a uid of its own may enter, whatever the umask. */
-export async function makeOpenDirectory(path: string): Promise<void> {
-  await makeDirectory(path, 0o755);
-  await chmod(path, 0o755);
-}
+  constructor(dataRoot: string, log: Logger) {
+    this.#log = log;
+    this.#objects = new ObjectStore({
+      ...{ noun: "kernel", root: join(dataRoot, "kernels"), id: ID, modes: OPEN, log },
+      record: { file: "kernel.json", kind: KERNEL, parse: parseKernel, ...READABLE },
+      beside: /^default\.json/,
+    });
+  }
 
-export async function writeRecord(root: string, record: KernelRecord): Promise<void> {
-  await writeKept(join(kernelDirectory(root, record.id), RECORD), record, { mode: 0o644 });
-}
+  get root(): string {
+    return this.#objects.root;
+  }
 
-/** Removes a kernel: its record first, so that a kill in between leaves what `loadRecords` clears away. */
-export async function removeKernelFiles(root: string, id: string): Promise<void> {
-  const directory = kernelDirectory(root, id);
-  await removeKept(join(directory, RECORD));
-  await rm(directory, { recursive: true, force: true });
-}
+  directory(id: string): string {
+    return this.#objects.path(id);
+  }
 
-/** Reads all records and clears away what a kill has left half made. */
-export async function loadRecords(root: string, log: Logger): Promise<KernelRecord[]> {
-  const records: KernelRecord[] = [];
-  for (const name of await readdir(root)) {
-    const path = join(root, name);
-    if (name.includes(TEMP_MARK)) await rm(path, { recursive: true, force: true });
-    if (!ID.test(name)) continue;
-    try {
-      const record = await loadRecord(root, name);
-      if (record === undefined) await rm(path, { recursive: true, force: true });
-      else records.push(record);
-    } catch (error) {
-      // Damage that no kill leaves: somebody's data, so it is left for them to see.
-      log.warn("a kernel is left out: its files are damaged", { path, error: KilnError.from(error).message });
+  /** Reads all records and clears away what a kill has left half made. */
+  async load(): Promise<KernelRecord[]> {
+    const records: KernelRecord[] = [];
+    for (const found of await this.#objects.load()) {
+      try {
+        const record = await this.#complete(found);
+        if (record !== undefined) records.push(record);
+      } catch (error) {
+        // Damage that no kill leaves: somebody's data, so it is left for them to see.
+        const [path, why] = [this.directory(found.id), KilnError.from(error).message];
+        this.#log.warn("a kernel is left out: its files are damaged", { path, error: why });
+      }
     }
+    return records;
   }
-  return records;
-}
 
-/** undefined where the import was not completed. */
-async function loadRecord(root: string, id: string): Promise<KernelRecord | undefined> {
-  const directory = kernelDirectory(root, id);
-  const parse = (json: unknown) => {
-    const record = parseVersioned(KERNEL, json)?.value;
-    return record?.id === id ? record : undefined;
-  };
-  const { value: record, damage } = await readKept(join(directory, RECORD), parse, { mode: 0o644 });
-  if (damage !== undefined && record === undefined) throw new TypeError(damage);
-  if (record === undefined) return undefined;
-  if (!(await stat(join(directory, "vmlinux"))).isFile()) throw new TypeError("vmlinux is no file");
-  for (const name of await readdir(directory)) {
-    const stale = name.includes(TEMP_MARK) || (name.startsWith("modules-") && name !== record.modules);
-    if (stale) await rm(join(directory, name), { recursive: true, force: true });
+  /**
+   * Makes a kernel's directory. One that is there and could not be read gives way.
+   *
+   * @param fill moves its files in; they are on disk
+   */
+  async add(record: KernelRecord, fill: (directory: string) => Promise<void>): Promise<void> {
+    await this.#objects.replace(record.id, { record }, fill);
   }
-  return record;
-}
 
-/** The id that was set as default; undefined where none was, or the file is damaged. */
-export async function readDefault(root: string): Promise<string | undefined> {
-  const parse = (json: unknown) => {
-    const parsed = v.safeParse(Default, json);
-    return parsed.success ? parsed.output.id : undefined;
-  };
-  return (await readKept(join(root, DEFAULT), parse, { mode: 0o644 })).value;
-}
+  save(record: KernelRecord): Promise<void> {
+    return this.#objects.saveRecord(record.id, record);
+  }
 
-export async function writeDefault(root: string, id: string | undefined): Promise<void> {
-  const path = join(root, DEFAULT);
-  if (id !== undefined) return writeKept(path, { id }, { mode: 0o644 });
-  await removeKept(path);
+  remove(id: string): Promise<void> {
+    return this.#objects.remove(id);
+  }
+
+  /** The record with its paths, as other rooms see it. */
+  stored(record: KernelRecord): StoredKernel {
+    const { id, name, release, source, architecture, pvh, sizeBytes, createdAt, own, modules } = record;
+    return defined({
+      ...{ id, name, release, source, architecture, pvh, sizeBytes, createdAt, own },
+      vmlinux: this.#objects.path(id, "vmlinux"),
+      modulesDirectory: modules === undefined ? undefined : this.#objects.path(id, modules),
+    });
+  }
+
+  /** The id that was set as default; undefined where none was, or the file is damaged. */
+  async readDefault(): Promise<string | undefined> {
+    const parse = (json: unknown) => {
+      const parsed = v.safeParse(Default, json);
+      return parsed.success ? parsed.output.id : undefined;
+    };
+    return (await readKept(join(this.root, DEFAULT), parse, READABLE)).value;
+  }
+
+  async writeDefault(id: string | undefined): Promise<void> {
+    const path = join(this.root, DEFAULT);
+    if (id !== undefined) return writeKept(path, { id }, READABLE);
+    await removeKept(path);
+  }
+
+  /** undefined where the import was not completed: earlier releases wrote the record last. */
+  async #complete({
+    id,
+    record: { value, damage },
+  }: LoadedObject<KernelRecord, never>): Promise<KernelRecord | undefined> {
+    if (value === undefined && damage === undefined) {
+      await this.remove(id);
+      return undefined;
+    }
+    if (value === undefined) throw new TypeError(damage);
+    const directory = this.directory(id);
+    if (!(await stat(join(directory, "vmlinux"))).isFile()) throw new TypeError("vmlinux is no file");
+    for (const name of await readdir(directory)) {
+      const stale = name.includes(TEMP_MARK) || (name.startsWith("modules-") && name !== value.modules);
+      if (stale) await rm(join(directory, name), { recursive: true, force: true });
+    }
+    return value;
+  }
 }
