@@ -2,14 +2,15 @@
 // which images there are and what they are called. names.json is the one commit point: a record that it does not list
 // is a leftover of a kill, an entry without its record is dropped. Both are kept twice.
 
-import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { KilnError } from "../../base/errors.js";
-import { makeDirectory, TEMP_MARK } from "../../base/files.js";
-import { readKept, removeKept, writeKept } from "../../base/kept-file.js";
+import { makeDirectory } from "../../base/files.js";
+import { writeKept } from "../../base/kept-file.js";
 import type { Logger } from "../../base/log.js";
-import { openObject, parseVersioned, type RecordKind } from "../../base/versioned.js";
+import { RecordFiles } from "../../base/record-files.js";
+import { readForm } from "../../base/record-form.js";
+import { openObject, type Parsed, parseVersioned, type RecordKind } from "../../base/versioned.js";
 import { hexOf, isDigest } from "../digest.js";
 import type { StoredImage } from "../types.js";
 
@@ -58,14 +59,17 @@ const NamesSchema = openObject({
 
 type NamesFile = v.InferOutput<typeof NamesSchema>;
 
-const IMAGE: RecordKind<ImageRecord & { version: number }> = {
-  version: 1,
-  schema: RecordSchema,
-  migrations: {},
-};
+type StoredRecord = ImageRecord & { version: number };
+const IMAGE: RecordKind<StoredRecord> = { version: 1, schema: RecordSchema, migrations: {} };
 const NAMES: RecordKind<NamesFile> = { version: 1, schema: NamesSchema, migrations: {} };
 
-const RECORD_FILE = /^([a-f0-9]{64})\.json/;
+const HEX = /^[a-f0-9]{64}$/;
+
+/** A record of another image says nothing of this one. */
+function parseImage(json: unknown, hex: string): Parsed<StoredRecord> | undefined {
+  const parsed = parseVersioned(IMAGE, json);
+  return parsed?.value.id === `sha256:${hex}` ? parsed : undefined;
+}
 
 interface Names {
   readonly names: ReadonlySet<string>;
@@ -80,6 +84,7 @@ export function blobsOf(record: ImageRecord): string[] {
 /** In memory and on disk; the caller serialises changes. */
 export class ImageRecords {
   readonly #directory: string;
+  readonly #files: RecordFiles<StoredRecord>;
   readonly #namesFile: string;
   readonly #log: Logger;
   #records = new Map<string, ImageRecord>();
@@ -91,6 +96,8 @@ export class ImageRecords {
 
   constructor(root: string, log: Logger) {
     this.#directory = join(root, "images");
+    const form = { kind: IMAGE, parse: parseImage };
+    this.#files = new RecordFiles({ root: this.#directory, id: HEX, form });
     this.#namesFile = join(root, "names.json");
     this.#log = log;
   }
@@ -102,20 +109,23 @@ export class ImageRecords {
    */
   async open(isComplete: (record: ImageRecord) => Promise<boolean>): Promise<void> {
     await makeDirectory(this.#directory);
-    const hexes = await this.#recordFiles();
-    const { listed, intact } = await this.#readNames(hexes);
+    await this.#files.sweep();
+    const found = await this.#files.load();
+    const { listed, intact } = await this.#readNames(found.map(({ id }) => id));
     const records = new Map<string, ImageRecord>();
-    for (const hex of hexes) {
+    for (const { id: hex, record } of found) {
       const id = `sha256:${hex}`;
-      const record = await this.#readRecord(id);
-      if (record !== undefined && listed.has(id) && (await isComplete(record))) {
-        records.set(id, record);
-        continue;
-      }
-      if (record !== undefined && listed.has(id)) {
+      const { value, damage } = record;
+      if (value !== undefined && listed.has(id)) {
+        if (await isComplete(value)) {
+          records.set(id, value);
+          continue;
+        }
         this.#log.warn("image is incomplete on disk, forgetting it", { image: id });
+      } else if (value === undefined && damage !== undefined) {
+        this.#log.warn("image record is damaged, removing it", { path: this.#files.path(hex), why: damage });
       }
-      await removeKept(this.#recordPath(id));
+      await this.#files.remove(hex);
     }
     this.#records = records;
     this.#commit(new Map([...listed].filter(([id]) => records.has(id))));
@@ -199,7 +209,7 @@ export class ImageRecords {
     await this.#writeNames(next);
     this.#records.delete(id);
     this.#commit(next);
-    await removeKept(this.#recordPath(id));
+    await this.#files.remove(hexOf(id));
   }
 
   #stored(id: string): StoredImage | undefined {
@@ -245,20 +255,9 @@ export class ImageRecords {
     }
   }
 
-  /** Ids of which there is a record or a copy of one; what a kill left in the making goes. */
-  async #recordFiles(): Promise<Set<string>> {
-    const hexes = new Set<string>();
-    for (const name of await readdir(this.#directory)) {
-      const hex = RECORD_FILE.exec(name)?.[1];
-      if (hex !== undefined && !name.includes(TEMP_MARK)) hexes.add(hex);
-      else await rm(join(this.#directory, name), { recursive: true, force: true });
-    }
-    return hexes;
-  }
-
   /** A list that is lost with its copy must not cost the user all images: they become nameless. */
-  async #readNames(hexes: ReadonlySet<string>): Promise<{ listed: Map<string, Names>; intact: boolean }> {
-    const { value } = await readKept(this.#namesFile, (json) => parseVersioned(NAMES, json)?.value);
+  async #readNames(hexes: readonly string[]): Promise<{ listed: Map<string, Names>; intact: boolean }> {
+    const { value } = await readForm(this.#namesFile, { kind: NAMES }, "names");
     if (value !== undefined) {
       this.#file = value;
       const entries = Object.entries(value.images).filter(([id]) => isDigest(id));
@@ -267,32 +266,15 @@ export class ImageRecords {
       );
       return { listed, intact: true };
     }
-    if (hexes.size > 0) this.#log.warn("the list of images is missing or damaged: their names are lost");
-    const nameless = [...hexes].map((hex): [string, Names] => [
+    if (hexes.length > 0) this.#log.warn("the list of images is missing or damaged: their names are lost");
+    const nameless = hexes.map((hex): [string, Names] => [
       `sha256:${hex}`,
       { names: new Set(), digests: new Set() },
     ]);
     return { listed: new Map(nameless), intact: false };
   }
 
-  async #readRecord(id: string): Promise<ImageRecord | undefined> {
-    const path = this.#recordPath(id);
-    const parse = (json: unknown) => {
-      const record = parseVersioned(IMAGE, json)?.value;
-      return record?.id === id ? record : undefined;
-    };
-    const { value, damage } = await readKept(path, parse);
-    if (value === undefined && damage !== undefined) {
-      this.#log.warn("image record is damaged, removing it", { path, why: damage });
-    }
-    return value;
-  }
-
   async #writeRecord(record: ImageRecord): Promise<void> {
-    await writeKept(this.#recordPath(record.id), { version: 1, ...record });
-  }
-
-  #recordPath(id: string): string {
-    return join(this.#directory, `${hexOf(id)}.json`);
+    await this.#files.save(hexOf(record.id), { version: 1, ...record });
   }
 }
