@@ -2,6 +2,7 @@
 // its stdout. The builder reads hostile images, so its answers are parsed strictly too.
 
 import * as v from "valibot";
+import { defined } from "../../base/defined.js";
 import { Code, KilnError } from "../../base/errors.js";
 
 const Count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
@@ -101,9 +102,7 @@ export function decodeMessage(line: string): BuildMessage {
 
 export function encodeError(error: KilnError): BuildMessage {
   const { code, reason, message, hint, details } = error;
-  return {
-    error: { code, reason, message, details: { ...details }, ...(hint === undefined ? {} : { hint }) },
-  };
+  return { error: defined({ code, reason, message, details: { ...details }, hint }) };
 }
 
 export function decodeError(error: v.InferOutput<typeof ErrorSchema>): KilnError {

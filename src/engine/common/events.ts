@@ -1,6 +1,7 @@
 // What has happened, for `kiln events`: a bounded ring with cursors. Subscribers hold a cursor, not a queue, so a slow
 // one loses old events and is told so; it never costs memory.
 
+import { onAbort } from "../../base/abort.js";
 import { LONGEST_TIMER_MS } from "../../base/runtime.js";
 import { Notifier } from "./notifier.js";
 
@@ -96,13 +97,12 @@ export class EventLog {
     const stop = new AbortController();
     const wait = Math.min(Math.max(0, untilMs - this.#now()), LONGEST_TIMER_MS);
     const timer = setTimeout(() => stop.abort(), wait);
-    const onAbort = () => stop.abort(signal?.reason);
-    signal?.addEventListener("abort", onAbort, { once: true });
+    const listening = onAbort(signal, (reason) => stop.abort(reason));
     return {
       signal: stop.signal,
       dispose: () => {
         clearTimeout(timer);
-        signal?.removeEventListener("abort", onAbort);
+        listening[Symbol.dispose]();
       },
     };
   }

@@ -1,6 +1,8 @@
 // Wakes whoever waits for "something has changed": waiters look at the truth themselves, so nothing is queued here
 // and a slow reader costs no memory.
 
+import { onAbort } from "../../base/abort.js";
+
 /** A level-less signal. Ask for `next()` before reading the truth, else a change in between is missed. */
 export class Notifier {
   #waiters = new Set<() => void>();
@@ -25,15 +27,14 @@ export class Notifier {
       if (signal?.aborted) return reject(signal.reason);
       const waiters = this.#waiters;
       const wake = () => {
-        signal?.removeEventListener("abort", onAbort);
+        listening[Symbol.dispose]();
         resolve();
       };
-      const onAbort = () => {
+      const listening = onAbort(signal, (reason) => {
         waiters.delete(wake);
-        reject(signal?.reason);
-      };
+        reject(reason);
+      });
       waiters.add(wake);
-      signal?.addEventListener("abort", onAbort, { once: true });
     });
   }
 }

@@ -1,6 +1,7 @@
 // One run of the same long work (a pull, a base, a kernel) for all who ask while it runs. Each may give up alone:
 // the work is aborted only when the last one has.
 
+import { orAborted } from "../../base/abort.js";
 import { Code, KilnError } from "../../base/errors.js";
 import type { OnProgress, ProgressUpdate } from "../../base/progress.js";
 
@@ -82,15 +83,4 @@ export function notReady(what: string): KilnError {
       hint: "ask again without ready_only",
     },
   );
-}
-
-/** The promise's outcome, or the signal's reason if it aborts first. */
-export function orAborted<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T> {
-  if (signal === undefined) return promise;
-  return new Promise<T>((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason);
-    const onAbort = () => reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  });
 }

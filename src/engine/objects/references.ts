@@ -4,6 +4,7 @@
 // A use is on disk in its user's record. A lease stands for one that is not yet: a VM in the making needs its image,
 // its base, its kernel. A claim is a removal that has begun. Of one thing there are leases or there is a claim, never both.
 
+import { orAborted } from "../../base/abort.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { shortId } from "../../base/ids.js";
 
@@ -241,13 +242,4 @@ function unique(refs: readonly Ref[]): Ref[] {
 function listed(words: readonly string[]): string {
   const rest = words.length - MOST_NAMED;
   return words.slice(0, MOST_NAMED).join(", ") + (rest > 0 ? ` and ${rest} more` : "");
-}
-
-function orAborted(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  if (signal === undefined) return promise;
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    promise.then(resolve).finally(() => signal.removeEventListener("abort", onAbort));
-  });
 }

@@ -2,11 +2,11 @@
 // program is not. Also why a boot fails: whoever waits for one is told what the console said last.
 
 import type { AgentSession } from "../../agent/types.js";
+import { orAborted } from "../../base/abort.js";
 import { Code, errnoOf, KilnError } from "../../base/errors.js";
 import type { BootResponse } from "../../gen/kiln/agent/v1/machine_pb.js";
 import type { VmmHandle } from "../../vmm/types.js";
 import { fromAgent } from "../common/agent-errors.js";
-import { orAborted } from "../common/shared-work.js";
 import { type BootFacts, planBoot } from "../vm/boot-plan.js";
 import { withConsole } from "../vm/end.js";
 import type { VmEntry } from "../vm/entry.js";

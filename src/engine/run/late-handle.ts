@@ -2,10 +2,10 @@
 // one from the moment on that its driver has reached it. Whoever has it notices nothing but that it works now.
 
 import type { Duplex } from "node:stream";
+import { orAborted } from "../../base/abort.js";
 import type { Abortable } from "../../base/progress.js";
 import { deferred } from "../../base/runtime.js";
 import type { VmmExit, VmmHandle, VmmRecord, VmmStats } from "../../vmm/types.js";
-import { orAborted } from "../common/shared-work.js";
 
 type Stall = Parameters<VmmHandle["onStall"]>[0];
 type Network = Parameters<VmmHandle["onNetwork"]>[0];

@@ -3,12 +3,12 @@
 
 import { randomBytes } from "node:crypto";
 import type { AgentSession } from "../../agent/types.js";
+import { orAborted } from "../../base/abort.js";
 import { Code, hasReason, KilnError } from "../../base/errors.js";
 import { Semaphore } from "../../base/lock.js";
 import { delay } from "../../base/runtime.js";
 import { Phase } from "../../gen/kiln/agent/v1/machine_pb.js";
 import type { VmmHandle, VmmRecord } from "../../vmm/types.js";
-import { orAborted } from "../common/shared-work.js";
 import { runDirectoryOf } from "../host/run-directories.js";
 import { planSpec, type SpecFacts } from "../vm/boot-plan.js";
 import { LIFETIME_OVER } from "../vm/end.js";

@@ -1,6 +1,7 @@
 // From a VM's record to what the VMM is given and what the agent is told. Pure: nothing is opened or made here.
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { defined } from "../../base/defined.js";
 import { type BootRequestSchema, EndAction, Mode } from "../../gen/kiln/agent/v1/machine_pb.js";
 import type { DiskSpec, VmmCapabilities, VmmSpec } from "../../vmm/types.js";
 import type { UserNetworkPlan } from "../common/rooms.js";
@@ -53,8 +54,7 @@ export function planSpec(facts: SpecFacts): VmmSpec {
     memoryBytes: config.memoryBytes,
     disks: disksOf(facts),
     cards: facts.network === undefined ? [] : [facts.network.card],
-    ...(facts.runAs === undefined ? {} : { runAs: facts.runAs }),
-    ...(facts.environment === undefined ? {} : { environment: facts.environment }),
+    ...defined({ runAs: facts.runAs, environment: facts.environment }),
   };
 }
 

@@ -5,6 +5,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
+import { defined } from "../../base/defined.js";
 import { readJson } from "../../base/files.js";
 import { shortId } from "../../base/ids.js";
 import { type JsonObject, type Parsed, parseVersioned } from "../../base/versioned.js";
@@ -70,14 +71,13 @@ export function parseVmStatus(json: unknown): Parsed<VmStatus> | undefined {
 /** A record with its gaps filled from the directory. */
 export function completeRecord(found: VmRecord | undefined, facts: DirectoryFacts): VmRecord {
   const made = found ?? emptyRecord();
-  const uid = made.uid ?? facts.uid;
   return {
     ...made,
     id: facts.id,
     createdAt: made.createdAt || facts.createdAt,
     config: { ...made.config, name: made.config.name || `vm-${shortId(facts.id)}` },
     base: KEY.test(made.base) ? made.base : facts.base,
-    ...(uid === undefined ? {} : { uid }),
+    ...defined({ uid: made.uid ?? facts.uid }),
   };
 }
 

@@ -1,6 +1,7 @@
 // Attaching to the main program: its output from the log on disk (so any number may attach, and a slow one holds
 // nobody up), its input straight to the agent. Leaving does nothing to the program.
 
+import { anySignal } from "../../base/abort.js";
 import { hasReason } from "../../base/errors.js";
 import { interleave } from "../common/interleave.js";
 import type { OutputPlace } from "../output/log-position.js";
@@ -31,7 +32,7 @@ export async function* attachToVm(
     requireState("attach to", entry.name, entry.state, ["running", "paused", "starting", "stopping"]);
   }
   const gone = new AbortController();
-  const stop = signal === undefined ? gone.signal : AbortSignal.any([gone.signal, signal]);
+  const stop = anySignal(gone.signal, signal);
   const release = await follow(ctx, entry);
   try {
     if (!entry.log.live) await waitForLive(entry, signal);

@@ -2,6 +2,7 @@
 // client's socket to the program in the guest and back, nothing is collected here.
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { onAbort } from "../../base/abort.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { type Deferred, deferred, NOT_NEEDED } from "../../base/runtime.js";
 import { Stream } from "../../gen/kiln/agent/v1/common_pb.js";
@@ -70,8 +71,7 @@ export async function* execInVm(
     signal: over.signal,
   });
   const onSignal = (name: string) => vigil.sent(name);
-  if (signal?.aborted === true) leave();
-  else signal?.addEventListener("abort", leave, { once: true });
+  using _ = onAbort(signal, leave);
   try {
     const asked =
       idOf(ask) === ""
@@ -90,7 +90,6 @@ export async function* execInVm(
     if (ask.kind === "resume" && known.code === Code.NotFound) throw notKept(entry, known);
     throw known;
   } finally {
-    signal?.removeEventListener("abort", leave);
     over.abort(NOT_NEEDED);
     heard.resolve();
   }

@@ -1,5 +1,6 @@
 // Files in and out of a VM, as tar streams, and what a path is. What goes into a VM that does not run waits for its start.
 
+import { defined } from "../../base/defined.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { UndoStack } from "../../base/undo.js";
 import type { StatPathResponse } from "../../gen/kiln/agent/v1/files_pb.js";
@@ -122,10 +123,7 @@ export async function statPath(
   requirePath(path);
   const session = await runningSession(entry, "look into", signal);
   try {
-    return await session.client.statPath(
-      { path },
-      { timeoutMs: CALL_MS, ...(signal === undefined ? {} : { signal }) },
-    );
+    return await session.client.statPath({ path }, defined({ timeoutMs: CALL_MS, signal }));
   } catch (error) {
     signal?.throwIfAborted();
     throw fromAgent(error, `look at ${path} in VM ${entry.name}`);

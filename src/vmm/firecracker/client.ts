@@ -3,6 +3,7 @@
 
 import { request } from "node:http";
 import type { Socket } from "node:net";
+import { orAborted } from "../../base/abort.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { connectPinned } from "../../base/pinned.js";
 import type { Abortable } from "../../base/progress.js";
@@ -122,7 +123,7 @@ export async function dialVsock(
   const socket = await connectPinned(udsPath, options.owners ?? OWN);
   try {
     socket.write(`CONNECT ${port}\n`);
-    await readAck(socket, options.timeoutMs ?? VSOCK_TIMEOUT_MS, options.signal);
+    await orAborted(readAck(socket, options.timeoutMs ?? VSOCK_TIMEOUT_MS), options.signal);
     return socket;
   } catch (error) {
     socket.destroy();
@@ -132,7 +133,7 @@ export async function dialVsock(
 }
 
 /** Reads up to the line's end and not a byte further: the guest's first bytes may follow at once. */
-function readAck(socket: Socket, timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
+function readAck(socket: Socket, timeoutMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
     let line = "";
     const timer = setTimeout(() => finish(nobody("no answer")), timeoutMs);
@@ -141,7 +142,6 @@ function readAck(socket: Socket, timeoutMs: number, signal: AbortSignal | undefi
       socket.off("readable", onReadable);
       socket.off("close", onClose);
       socket.off("error", finish);
-      signal?.removeEventListener("abort", onAbort);
       if (error === undefined) resolve();
       else reject(error);
     };
@@ -154,11 +154,9 @@ function readAck(socket: Socket, timeoutMs: number, signal: AbortSignal | undefi
       }
     };
     const onClose = () => finish(nobody("the connection was closed"));
-    const onAbort = () => finish(signal?.reason);
     socket.on("readable", onReadable);
     socket.once("close", onClose);
     socket.once("error", finish);
-    signal?.addEventListener("abort", onAbort, { once: true });
   });
 }
 

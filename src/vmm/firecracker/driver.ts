@@ -2,6 +2,7 @@
 // the file is config.ts's; what a running VM can do is handle.ts's.
 
 import { join } from "node:path";
+import { anySignal } from "../../base/abort.js";
 import { Code, hasReason, KilnError } from "../../base/errors.js";
 import { signalProcess } from "../../base/processes.js";
 import type { Abortable } from "../../base/progress.js";
@@ -284,8 +285,7 @@ async function untilListening(handle: FirecrackerHandle, vmm: VmmProcess, option
  */
 async function untilStarted(handle: FirecrackerHandle, vmm: VmmProcess, options: Abortable): Promise<void> {
   const enough = new AbortController();
-  const signals = [enough.signal, ...(options.signal === undefined ? [] : [options.signal])];
-  const patience = delay(SILENT_START_MS, AbortSignal.any(signals));
+  const patience = delay(SILENT_START_MS, anySignal(enough.signal, options.signal));
   try {
     await Promise.race([handle.saysStarted, vmm.ended, patience]);
   } finally {

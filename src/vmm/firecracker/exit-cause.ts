@@ -2,6 +2,7 @@
 // panic=-1); a guest that powers off leaves it running.
 
 import { constants } from "node:os";
+import { defined } from "../../base/defined.js";
 import type { VmmExit } from "../types.js";
 import { describeEnd, type ProcessEnd, SIGNAL_BASE } from "../vmm-process.js";
 
@@ -35,9 +36,7 @@ const EXIT_CODES: Readonly<Record<number, string>> = {
 function asOwnCode(end: ProcessEnd): ProcessEnd {
   if (end.signal === undefined) return end;
   const code = SIGNAL_BASE + constants.signals[end.signal];
-  return EXIT_CODES[code] === undefined
-    ? end
-    : { ...(end.note === undefined ? {} : { note: end.note }), code };
+  return EXIT_CODES[code] === undefined ? end : defined({ note: end.note, code });
 }
 
 export function judgeExit(evidence: ExitEvidence): VmmExit {

@@ -3,6 +3,7 @@
 
 import type { ChildProcess } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
+import { defined } from "../../base/defined.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { identifyProcess, type ProcessId, signalProcess } from "../../base/processes.js";
 import { delay, NOT_NEEDED } from "../../base/runtime.js";
@@ -51,7 +52,7 @@ export async function launchVmm(request: LaunchRequest): Promise<LaunchedVmm> {
     argv: plan.argv,
     env: planEnvironment(request.environment),
     descriptors: handed.stdio,
-    ...(request.stdout === undefined ? {} : { stdout: request.stdout }),
+    ...defined({ stdout: request.stdout }),
     explain: request.explain,
     find: (child, spawned) => release(request, child, spawned),
     afterEnd: async () => (await cgroup)?.close(),

@@ -2,6 +2,7 @@
 // out into QEMU writes what it likes here: lines are bounded and parsed strictly, a violation closes the connection.
 
 import type { Socket } from "node:net";
+import { onAbort } from "../../base/abort.js";
 import { Code, errnoOf, KilnError } from "../../base/errors.js";
 import { connectPinned } from "../../base/pinned.js";
 import type { Abortable } from "../../base/progress.js";
@@ -81,8 +82,7 @@ export class QmpClient {
     options: QmpConnectOptions = {},
   ): Promise<QmpClient> {
     const client = new QmpClient(socket, onEvent);
-    const onAbort = () => client.close();
-    options.signal?.addEventListener("abort", onAbort, { once: true });
+    using _ = onAbort(options.signal, () => client.close());
     try {
       options.signal?.throwIfAborted();
       await client.#greeting(options.timeoutMs ?? COMMAND_TIMEOUT_MS);
@@ -91,8 +91,6 @@ export class QmpClient {
     } catch (error) {
       client.close();
       throw error;
-    } finally {
-      options.signal?.removeEventListener("abort", onAbort);
     }
   }
 
