@@ -1,5 +1,4 @@
-// The engine: everything that kiln can do, for the API and for programs that embed it without a daemon. Composes the
-// parts; what they do is in their files.
+// The engine: everything that kiln can do, for the API. Composes the parts; what they do is in their files.
 
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -55,6 +54,7 @@ import {
 } from "./workload/vm-paths.js";
 import { sampleUsage, type VmUsage } from "./workload/vm-stats.js";
 
+/** What an engine stands on: its two directories, the rooms below it, and what it knows of its host. */
 export interface EngineOptions {
   readonly dataRoot: string;
   readonly runRoot: string;
@@ -68,6 +68,7 @@ export interface EngineOptions {
 
 const KERNEL_IMAGE_TEMP = "kernel-image-";
 
+/** All nouns and their verbs over one data root. Whoever makes one holds the locks of its roots. */
 export class Engine {
   readonly verbs: VmVerbs;
   readonly ports: PortVerbs;

@@ -13,6 +13,7 @@ import type { BuildLimits } from "./common/base-protocol.js";
 import type { AgentRoom, NetworkRoom, Rooms } from "./common/rooms.js";
 import { createBaseBuilder } from "./disks/base-builder.js";
 
+/** Where the rooms find files, programs and limits. */
 export interface RoomOptions {
   readonly dataRoot: string;
   readonly configRoot: string;
@@ -38,6 +39,7 @@ export interface RoomOptions {
   readonly layerLimits: BuildLimits;
 }
 
+/** The real rooms. Nothing is opened yet: Engine.open does that. */
 export function createRooms(options: RoomOptions): Rooms {
   const { dataRoot, configRoot, env, log, agentPath, pullLimits, layerLimits } = options;
   const kernels = createKernelCatalogue({ dataRoot, log });

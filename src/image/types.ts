@@ -30,6 +30,7 @@ export interface LayerInfo {
   readonly compression: "none" | "gzip" | "zstd";
 }
 
+/** An image in the store: all of its blobs are here and verified. */
 export interface StoredImage {
   /** Digest of the config blob: the image's id. */
   readonly id: string;
@@ -50,6 +51,7 @@ export interface PulledImage extends StoredImage {
   readonly pulledAs: string;
 }
 
+/** How to log in at one registry: user and password, or an identity token. */
 export interface RegistryCredentials {
   readonly username?: string;
   readonly password?: string;

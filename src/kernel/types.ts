@@ -2,6 +2,7 @@
 
 import type { Abortable, OnProgress } from "../base/progress.js";
 
+/** A kernel in the catalogue: its vmlinux is here, with its modules where it has any. */
 export interface StoredKernel {
   /** sha256 hex of vmlinux: the same kernel imported twice is one. */
   readonly id: string;

@@ -39,7 +39,7 @@ export interface VmmChoice {
 }
 
 /** What may be asked for by name. */
-export const VMM_NAMES = ["firecracker", "qemu", "qemu-kvm", "qemu-tcg"] as const;
+const VMM_NAMES = ["firecracker", "qemu", "qemu-kvm", "qemu-tcg"] as const;
 export type VmmName = (typeof VMM_NAMES)[number];
 
 /** The VMMs of this host. */

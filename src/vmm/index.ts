@@ -2,20 +2,16 @@
 
 export {
   createVmms,
-  VMM_NAMES,
   type VmmChoice,
   type VmmName,
   type Vmms,
   type VmmsOptions,
 } from "./choose.js";
-export { removeConsoleLog } from "./console-log.js";
 export { createFirecrackerDriver, type FirecrackerDriverOptions } from "./firecracker/driver.js";
 export type { Confinement } from "./jail/confiner.js";
 export type { ProbeKernel } from "./kvm-verdict.js";
 export { type ProcessRecord, readProcessRecord, writeProcessRecord } from "./process-record.js";
 export { createQemuDriver, type QemuDriverOptions } from "./qemu/driver.js";
-export { qemuCapabilities } from "./qemu/look.js";
-export { holdVmm, recallVmm } from "./recall.js";
 export type {
   Accelerator,
   CardSpec,

@@ -23,7 +23,7 @@ const HINT = "build it with `npm run setup`, or run the VM with --network none";
  *
  * @throws KilnError failed_precondition `no-netguard`
  */
-export async function findNetguard(path: string | undefined): Promise<string> {
+async function findNetguard(path: string | undefined): Promise<string> {
   if (path === undefined) throw noNetguard("kilnd was started without one");
   try {
     return await realpath(path);

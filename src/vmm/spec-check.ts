@@ -7,7 +7,7 @@ import type { DiskBus, VmmCapabilities, VmmKind, VmmRecord, VmmSpec } from "./ty
 
 const MIB = 1024 * 1024;
 /** Less than this and no Linux with an initramfs reaches its init. */
-export const MIN_MEMORY_BYTES = 64 * MIB;
+const MIN_MEMORY_BYTES = 64 * MIB;
 
 /**
  * @param buses that the machine has for disks

@@ -3,7 +3,7 @@
 import { describeEnd, type VmmProcess } from "./vmm-process.js";
 
 /** A working KVM needs about a second, a useless one prints nothing for minutes. */
-export const TEST_BOOT_MS = 10_000;
+const TEST_BOOT_MS = 10_000;
 
 /** Why a test boot did not succeed. */
 export interface BootFailure {

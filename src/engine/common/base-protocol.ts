@@ -8,7 +8,7 @@ import { Code, KilnError } from "../../base/errors.js";
 const Count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
 /** The layer limits that an administrator may set; those left out have the image room's defaults. */
-export const BuildLimitsSchema = v.strictObject({
+const BuildLimitsSchema = v.strictObject({
   /** Uncompressed bytes of one layer. */
   maxLayerBytes: v.exactOptional(Count),
   /** Uncompressed bytes of all layers of an image. */
@@ -42,7 +42,7 @@ export const BuildRequestSchema = v.strictObject({
 });
 export type BuildRequest = v.InferOutput<typeof BuildRequestSchema>;
 
-export const BuildResultSchema = v.strictObject({
+const BuildResultSchema = v.strictObject({
   sizeBytes: Count,
   inodes: Count,
   dataBytes: Count,
@@ -76,7 +76,7 @@ const ErrorSchema = v.object({
   details: v.record(v.string(), v.string()),
 });
 
-export const BuildMessageSchema = v.union([
+const BuildMessageSchema = v.union([
   v.strictObject({ progress: ProgressSchema }),
   v.strictObject({ result: BuildResultSchema }),
   v.strictObject({ error: ErrorSchema }),

@@ -5,6 +5,7 @@ import { onAbort } from "../../base/abort.js";
 import { LONGEST_TIMER_MS } from "../../base/runtime.js";
 import { Notifier } from "./notifier.js";
 
+/** Something that happened to a VM, an image, a kernel or kilnd itself, as `kiln events` tells it. */
 export interface KilnEvent {
   /** Grows by one with each event; also over restarts of kilnd. */
   readonly cursor: bigint;

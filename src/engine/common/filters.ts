@@ -112,6 +112,7 @@ export function matchesEvent(event: KilnEvent, filters: Filters): boolean {
   });
 }
 
+/** Keys that `kiln image prune` and `kiln system prune` know. */
 export const PRUNE_FILTERS = ["label", "until"] as const;
 
 /** Whether an ended VM is old and labelled enough to be pruned. */

@@ -96,6 +96,7 @@ export type BuildOptions = Abortable & { readonly onProgress?: OnProgress };
 /** Makes the ext4 file of one image. */
 export type BaseBuilder = (request: BuildRequest, options: BuildOptions) => Promise<BuildResult>;
 
+/** The rooms below the engine, as it calls them: createRooms has the real ones, tests bring fakes. */
 export interface Rooms {
   readonly images: ImageStore;
   /** The registry host that a reference names. */

@@ -3,6 +3,7 @@
 
 import type { BuildLimits } from "./base-protocol.js";
 
+/** What may be set about the engine; every field is there, with its default where nobody set it. */
 export interface EngineSettings {
   /** Preferred VMM; "" chooses. */
   readonly vmm: string;
@@ -59,6 +60,7 @@ export interface TakeoverSettings {
 
 const GIB = 1024 ** 3;
 
+/** Settings that nobody changed, for a host with that many processors. */
 export function defaultSettings(cpus: number): EngineSettings {
   return {
     vmm: "",

@@ -32,6 +32,7 @@ export function meminfoField(text: string, field: string): number | undefined {
   return match === null ? undefined : Number(match[1]) * 1024;
 }
 
+/** Looks at this machine once, for the facts that do not change; free memory and disk are asked each time. */
 export async function readHost(): Promise<Host> {
   const meminfo = await readFile("/proc/meminfo", "utf8");
   return {

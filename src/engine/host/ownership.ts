@@ -12,6 +12,7 @@ export interface RunAs {
   readonly gid: number;
 }
 
+/** Whose a VM's files and processes are: a user of its own each (root's kilnd), or all kilnd's (OWN_USER). */
 export interface Ownership {
   /** A user for a new VM that no other VM of this host has; undefined where kilnd is no root. */
   allocate(vm: string): Promise<number | undefined>;

@@ -31,6 +31,7 @@ type Claim = v.InferOutput<typeof ClaimSchema>;
 const PATIENCE_MS = 20_000;
 const UNLOCKED_TRIES = 4;
 
+/** Which VM of which data root has which user of the host: one directory for all kilnds of it. */
 export class UserRegistry {
   readonly #directory: string;
   readonly #dataRoot: string;

@@ -114,7 +114,7 @@ export async function isInUse(runDirectory: string): Promise<boolean> {
 }
 
 /** Pure. */
-export function namesDirectory(cmdline: string, directory: string): boolean {
+function namesDirectory(cmdline: string, directory: string): boolean {
   const at = cmdline.indexOf(directory);
   return at >= 0 && !/[0-9a-f]/.test(cmdline.charAt(at + directory.length));
 }

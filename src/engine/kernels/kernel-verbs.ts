@@ -28,6 +28,7 @@ export interface ImportKernelSpec {
   readonly modulesDirectory?: string | undefined;
 }
 
+/** A kernel as `kiln kernel ls` shows it. */
 export interface ListedKernel {
   readonly kernel: StoredKernel;
   readonly isDefault: boolean;

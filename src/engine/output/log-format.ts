@@ -6,6 +6,7 @@
 
 import { crc32 } from "node:zlib";
 
+/** Which of its two streams a program wrote to. */
 export type LogStream = "stdout" | "stderr";
 
 export interface LogRecord {

@@ -24,6 +24,7 @@ import type { VmConfig } from "../vm/vm-config.js";
 import { emitVmEvent } from "../vm/vm-events.js";
 import { type EngineContext, isoNow } from "./context.js";
 
+/** When an image is fetched for a new VM: where it is not here, in any case, never. */
 export type PullPolicy = "missing" | "always" | "never";
 
 export interface CreateRequest {

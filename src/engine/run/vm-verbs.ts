@@ -26,6 +26,7 @@ export interface StopOptions {
   readonly signal?: string | undefined;
 }
 
+/** What a wait waits for. */
 export type WaitCondition = "exited" | "running" | "removed";
 
 /** What a guest may take beyond the stop time-out for its last output, sync and unmount. */

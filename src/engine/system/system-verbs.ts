@@ -13,6 +13,7 @@ import { isLive } from "../vm/state.js";
 import type { HostWatch } from "./host-watch.js";
 import { type DiskUsage, diskUsage } from "./usage.js";
 
+/** A VMM as this host has it, and whether VMs get it where nobody names one. */
 export interface ListedVmm extends VmmProbe {
   readonly chosen: boolean;
 }
@@ -141,7 +142,7 @@ export class SystemVerbs {
 }
 
 /** Which parts hold here, and why not. Pure. */
-export function partsOf({ jail, cgroups }: Confinement): ConfinementPart[] {
+function partsOf({ jail, cgroups }: Confinement): ConfinementPart[] {
   const limits = cgroups.controllers.join(", ");
   return [
     { part: "jail", holds: jail.holds, why: jail.why },

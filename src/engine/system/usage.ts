@@ -19,6 +19,7 @@ export interface UsageRow {
   readonly reclaimableBytes: number;
 }
 
+/** What `kiln system df` shows. */
 export interface DiskUsage {
   readonly rows: readonly UsageRow[];
   /** Files, directories and processes that no object owns; empty unless something went wrong. */

@@ -100,7 +100,7 @@ export function planBoot(facts: BootFacts): MessageInitShape<typeof BootRequestS
 }
 
 /** The host name a VM without one of its own gets: Docker's, the short id. */
-export function hostnameOf(record: VmRecord): string {
+function hostnameOf(record: VmRecord): string {
   return record.config.hostname || record.id.slice(0, 12);
 }
 

@@ -16,6 +16,7 @@ export function vmKind(kind: Pick<EntryKind<VmRecord, VmStatus>, "files" | "lock
 }
 export type VmKind = EntryKind<VmRecord, VmStatus>;
 
+/** A VM in memory, for whoever shows or changes it; its verbs are the engine's. */
 export class VmEntry extends Entry<VmRecord, VmStatus> {
   readonly log: VmLog;
   /** The timer of the restart policy. */

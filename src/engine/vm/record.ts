@@ -22,7 +22,7 @@ const ProgramSchema = openObject({
   ports: v.optional(v.array(PortBindingSchema), []),
 });
 
-export const VmRecordSchema = openObject({
+const VmRecordSchema = openObject({
   version: Count,
   id: Text,
   createdAt: Text,

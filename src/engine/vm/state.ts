@@ -15,6 +15,7 @@ export const VM_STATES = [
   "exited",
   "failed",
 ] as const;
+/** Where a VM is in its life; which may follow which is said below. */
 export type VmState = (typeof VM_STATES)[number];
 
 /** State -> states that may follow. `running -> starting` and `starting -> starting` are reboots asked for in the guest. */

@@ -32,7 +32,7 @@ const CapabilitiesSchema = openObject({
  * A driver's record of its process; `facts` are opaque to the engine. Only the process is needed to find a VMM again:
  * nothing else in here may cost a VM that runs.
  */
-export const VmmRecordSchema = openObject({
+const VmmRecordSchema = openObject({
   driver: v.optional(v.picklist(["qemu", "firecracker"]), "qemu"),
   process: openObject({ pid: Count, startTime: v.string() }),
   capabilities: v.optional(CapabilitiesSchema, {}),
@@ -40,7 +40,7 @@ export const VmmRecordSchema = openObject({
 });
 
 /** The exit that the agent reported. Written before it is acknowledged: afterwards the guest forgets it. */
-export const ReportedExitSchema = openObject({
+const ReportedExitSchema = openObject({
   code: v.pipe(v.number(), v.integer()),
   error: Text,
   oomKilled: Flag,
@@ -60,16 +60,17 @@ const GuestTimingsSchema = openObject({
 export type GuestTimings = v.InferOutput<typeof GuestTimingsSchema>;
 
 /** Milliseconds after the request to start. */
-export const TimingsSchema = openObject({
+const TimingsSchema = openObject({
   preparedMs: Milliseconds,
   spawnedMs: Milliseconds,
   helloMs: Milliseconds,
   startedMs: Milliseconds,
   guest: v.exactOptional(GuestTimingsSchema),
 });
+/** Where the time of a start went, in milliseconds. */
 export type Timings = v.InferOutput<typeof TimingsSchema>;
 
-export const VmStatusSchema = openObject({
+const VmStatusSchema = openObject({
   version: Count,
   /** Without it nothing is known: the file then counts as lost. */
   state: v.picklist(["created", "starting", "running", "paused", "stopping", "exited", "failed"]),
@@ -106,6 +107,7 @@ export const VmStatusSchema = openObject({
   followers: v.exactOptional(Count),
   timings: v.exactOptional(TimingsSchema),
 });
+/** What is: the state of a VM, what runs of it, how it ended. Written by kilnd alone. */
 export type VmStatus = v.InferOutput<typeof VmStatusSchema>;
 
 export const VM_STATUS: RecordKind<VmStatus> = { version: 1, schema: VmStatusSchema, migrations: {} };

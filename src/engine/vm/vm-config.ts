@@ -27,9 +27,10 @@ export const PortBindingSchema = openObject({
   vmPort: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535)),
   protocol: v.optional(v.picklist(["tcp", "udp"]), "tcp"),
 });
+/** A port of the host, or a range of them, for a port of the VM. */
 export type PortBinding = v.InferOutput<typeof PortBindingSchema>;
 
-export const RestartPolicySchema = openObject({
+const RestartPolicySchema = openObject({
   name: v.optional(v.picklist(["no", "on-failure", "always", "unless-stopped"]), "no"),
   /** on-failure only; 0: no limit. */
   maximumRetryCount: count(0),
@@ -74,6 +75,7 @@ export const VmConfigSchema = openObject({
   /** From its start; 0: until it ends by itself. */
   lifetimeMs: count(0),
 });
+/** What a user asked of a VM. Whole: every field has its default. */
 export type VmConfig = v.InferOutput<typeof VmConfigSchema>;
 
 /** A configuration with every default but the image: tests and `create` start from it. */

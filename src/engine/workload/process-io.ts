@@ -4,6 +4,7 @@
 import type { LogStream } from "../output/log-format.js";
 import type { OutputPlace } from "../output/log-position.js";
 
+/** A program to be run in a VM. */
 export interface ExecSpec {
   readonly args: readonly string[];
   /** Added to the VM's own. */
@@ -27,10 +28,12 @@ export interface ExecResumption {
   readonly nextSequence: bigint;
 }
 
+/** Starts a program, or goes on with one whose caller was cut off from kilnd. */
 export type ExecAsk =
   | { readonly kind: "start"; readonly spec: ExecSpec }
   | { readonly kind: "resume"; readonly resume: ExecResumption };
 
+/** What a caller says to a program that runs. */
 export type ProcessInput =
   | { readonly kind: "stdin"; readonly data: Uint8Array }
   | { readonly kind: "stdin-eof" }
@@ -39,6 +42,7 @@ export type ProcessInput =
   /** Output below it has arrived for good. */
   | { readonly kind: "ack"; readonly sequence: bigint };
 
+/** What an exec says to its caller, in order; `exit` is the last. */
 export type ExecOutput =
   | {
       readonly kind: "started";
@@ -59,6 +63,7 @@ export type ExecOutput =
   /** `error` says why it could not be started: the code is then 126 or 127. */
   | { readonly kind: "exit"; readonly code: number; readonly error: string };
 
+/** How to attach to a VM's own program. */
 export interface AttachSpec {
   /** Carry stdin. */
   readonly stdin: boolean;
@@ -72,6 +77,7 @@ export interface AttachSpec {
   readonly resume?: { readonly after: OutputPlace | undefined };
 }
 
+/** What an attach says to its caller, in order; `exit` is the last. */
 export type AttachOutput =
   | { readonly kind: "attached" }
   /** Said before the VM is started: where its output will begin. */

@@ -86,7 +86,7 @@ async function* outputOf(chunks: AsyncIterable<LogChunk>): AsyncGenerator<Beside
 }
 
 /** False: what comes is dropped. */
-export function takesStdin({ record }: VmEntry, spec: AttachSpec): boolean {
+function takesStdin({ record }: VmEntry, spec: AttachSpec): boolean {
   return spec.stdin && record.config.openStdin;
 }
 

@@ -18,6 +18,7 @@ export type { DirectoryEntry } from "../../gen/kiln/agent/v1/files_pb.js";
 
 export type FileEventWord = "created" | "modified" | "attributes" | "removed" | "renamed" | "overflow";
 
+/** A change of a file or directory that is watched in a guest. */
 export interface FileEvent {
   readonly kind: FileEventWord;
   readonly path: Uint8Array;

@@ -6,6 +6,7 @@ import type { VmmStats } from "../../vmm/types.js";
 import { boundedCount, boundedProcesses, usedMemory } from "../common/guest-numbers.js";
 import type { VmEntry } from "../vm/entry.js";
 
+/** What one VM uses at one moment. */
 export interface VmUsage {
   readonly id: string;
   readonly name: string;

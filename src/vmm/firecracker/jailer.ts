@@ -74,7 +74,7 @@ export function planJail(
  *
  * @throws KilnError failed_precondition `jail-other-file-system` where a file cannot be linked into it
  */
-export async function makeJail(plan: JailPlan): Promise<void> {
+async function makeJail(plan: JailPlan): Promise<void> {
   await removeJail(plan);
   await makeDirectory(plan.root);
   await chown(plan.root, plan.owner.uid, plan.owner.gid);
@@ -83,7 +83,7 @@ export async function makeJail(plan: JailPlan): Promise<void> {
 }
 
 /** What is in it are links: the files themselves stay. */
-export async function removeJail(plan: Pick<JailPlan, "base" | "link">): Promise<void> {
+async function removeJail(plan: Pick<JailPlan, "base" | "link">): Promise<void> {
   await rm(plan.base, { recursive: true, force: true });
   await rm(plan.link, { force: true });
 }

@@ -20,7 +20,7 @@ export function firecrackerTrees(program: string, cacheDirectory: string): Trees
 }
 
 /** @param program its real path */
-export async function listFirecrackerFiles(program: string): Promise<string[]> {
+async function listFirecrackerFiles(program: string): Promise<string[]> {
   const setpriv = await findProgram("setpriv", planEnvironment().PATH);
   const others = setpriv === undefined ? [] : [await realpath(setpriv)];
   // ldd fails for a static program, and that is what a release of it is.

@@ -11,7 +11,7 @@ import { planEnvironment, planPrivileges } from "../privileges.js";
 /** Firecracker's tap, inside the namespace. */
 export const TAP = "tap0";
 const SLIRP_TAP = "slirp0";
-export const SLIRP = "slirp4netns";
+const SLIRP = "slirp4netns";
 
 /** Programs that must be there. `ip` is iproute2's. */
 export const NETWORK_PROGRAMS = [SLIRP, "unshare", "ip", "sh"] as const;

@@ -84,7 +84,7 @@ function lastWords(error: unknown): string {
 }
 
 /** What is known to forbid it, by bubblewrap's words. */
-export function hintFor(words: string, way: JailWay): string {
+function hintFor(words: string, way: JailWay): string {
   if (way === "root") return "kilnd needs CAP_SYS_ADMIN: in a container, run it with --privileged";
   if (/RTM_NEWADDR|uid map|Operation not permitted|Permission denied/.test(words)) {
     return "user namespaces are restricted: allow them for bwrap by an AppArmor profile, or set kernel.apparmor_restrict_unprivileged_userns=0 and kernel.unprivileged_userns_clone=1";

@@ -8,7 +8,7 @@ import type { Accelerator, CardSpec, VmmSpec } from "../types.js";
 import { disksArguments, placeDisks } from "./disks.js";
 
 /** The name of the channel's port: /sys/class/virtio-ports/<port>/name in the guest. */
-export const CHANNEL_PORT_NAME = "dev.kiln.channel";
+const CHANNEL_PORT_NAME = "dev.kiln.channel";
 
 export const MAX_VCPUS = 64;
 

@@ -36,7 +36,7 @@ export function qemuTrees(program: string, cacheDirectory: string): Trees {
 }
 
 /** @param program QEMU's real path */
-export async function listQemuFiles(program: string): Promise<string[]> {
+async function listQemuFiles(program: string): Promise<string[]> {
   const modules = await listModules(program);
   const setpriv = await findProgram("setpriv", planEnvironment().PATH);
   const programs = [program, ...(setpriv === undefined ? [] : [await realpath(setpriv)]), ...modules];

@@ -57,7 +57,7 @@ function parseJson(text: string): unknown {
 }
 
 /** The value as a plain object, else undefined. */
-export function asObject(value: unknown): Readonly<Record<string, unknown>> | undefined {
+function asObject(value: unknown): Readonly<Record<string, unknown>> | undefined {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
   return value as Readonly<Record<string, unknown>>;
 }

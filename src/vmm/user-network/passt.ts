@@ -107,7 +107,7 @@ function descriptorOf(socket: Socket): number {
   throw passtFailed("the connection to the VM's card can't be handed over");
 }
 
-export function passtFailed(why: string, cause?: unknown): KilnError {
+function passtFailed(why: string, cause?: unknown): KilnError {
   return new KilnError(Code.Unavailable, `connect the VM's card to the network by passt: ${why}`, {
     reason: "user-network-failed",
     hint: "`kiln doctor` looks at passt; --network none needs none: published ports work without a card",
