@@ -10,7 +10,7 @@ import { listFiles } from "./lib/stamps.mjs";
 
 const PLACES = ["src", "test", "bench", "scripts", "docs/examples"];
 /** What users of the package import, and what is generated whole. */
-const FOR_OTHERS = /^src\/(sdk|engine)\/index\.ts$|^src\/gen\//;
+const FOR_OTHERS = /^src\/sdk\/index\.ts$|^src\/gen\//;
 
 await main(() => {
   const files = listFiles(PLACES, (path) => /\.(ts|mjs)$/.test(path));

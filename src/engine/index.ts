@@ -1,4 +1,4 @@
-// The door of the engine: for the daemon, the API, programs that embed kiln, and tests that bring their own rooms.
+// The door of the engine: for the daemon, the API, and tests that bring their own rooms.
 
 // What the API shows of other rooms' nouns.
 export { parsePlatform } from "../image/index.js";
@@ -27,7 +27,7 @@ export type { WaitCondition } from "./run/vm-verbs.js";
 export type { ListedVmm } from "./system/system-verbs.js";
 export type { DiskUsage } from "./system/usage.js";
 export type { VmEntry } from "./vm/entry.js";
-export { isLive, type VmState } from "./vm/state.js";
+export type { VmState } from "./vm/state.js";
 export type { Timings, VmStatus } from "./vm/status.js";
 export { defaultConfig, type PortBinding, type VmConfig } from "./vm/vm-config.js";
 export { createRooms, type RoomOptions } from "./wire-rooms.js";
