@@ -4,7 +4,7 @@
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf } from "../base/errors.js";
-import { makeDirectory, syncDirectory } from "../base/files.js";
+import { makeDirectory, removeLeftovers, syncDirectory } from "../base/files.js";
 import { readKept, writeKept, writeKeptNew } from "../base/kept-file.js";
 import { allEnded } from "../base/runtime.js";
 import { UndoStack } from "../base/undo.js";
@@ -75,6 +75,8 @@ export class VmStore {
       if (name.startsWith(CREATING) || name.startsWith(REMOVING)) {
         await rm(join(this.#root, name), { recursive: true, force: true });
       } else if (ID.test(name)) {
+        // What stays is a few bytes: no reason to leave a VM out.
+        await removeLeftovers(this.directory(name)).catch(() => undefined);
         vms.push(await this.#loadOne(name));
       }
     }
