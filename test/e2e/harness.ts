@@ -237,6 +237,14 @@ export class TestKiln {
     return found;
   }
 
+  /** Waits until no VM is left: one run with --rm goes a moment after its client has had its exit code. */
+  async untilNoVm(): Promise<void> {
+    await eventually("no VM is left", async () => {
+      const left = await readdir(join(this.root, "data", "vms"));
+      return left.length === 0 ? true : undefined;
+    });
+  }
+
   /** Removes all VMs, ends the daemon, checks that nothing is left, removes the root. */
   async dispose(): Promise<void> {
     try {
