@@ -19,6 +19,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { identifyProcess, isAlive } from "../../src/base/processes.js";
 import { delay } from "../../src/base/runtime.js";
 import { commandPath, seedKernel, type TestKernel } from "../fixtures/assets.js";
 
@@ -278,6 +279,14 @@ function accepts(socket: string): Promise<boolean> {
     });
     probe.once("error", () => resolve(false));
   });
+}
+
+/** kill -9, to the process's end: it is found for a moment more, with its sockets and memory. */
+export async function killToTheEnd(pid: number): Promise<void> {
+  const id = await identifyProcess(pid);
+  assert.ok(id !== undefined, `there is no process ${pid}`);
+  process.kill(pid, "SIGKILL");
+  await eventually(`process ${pid} has ended`, async () => ((await isAlive(id)) ? undefined : true));
 }
 
 /**
