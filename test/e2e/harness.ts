@@ -235,7 +235,9 @@ export class TestKiln {
       if (command.includes(this.root) || environment.includes(`KILN_ROOT=${this.root}\0`))
         found.push({ pid: Number(entry), command: command.replaceAll("\0", " ") });
     }
-    return found;
+    const kilnds = found.filter(({ command }) => command.includes("daemon/main.js"));
+    const children = await copiesAmong(kilnds.map(({ pid }) => pid));
+    return found.filter(({ pid }) => !children.includes(pid));
   }
 
   /** Waits until no VM is left: one run with --rm goes a moment after its client has had its exit code. */
@@ -279,6 +281,17 @@ function accepts(socket: string): Promise<boolean> {
     });
     probe.once("error", () => resolve(false));
   });
+}
+
+/** Those that another one of them has just forked: until they become another program they look like it. */
+export async function copiesAmong(pids: readonly number[]): Promise<number[]> {
+  const copies: number[] = [];
+  for (const pid of pids) {
+    const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+    const parent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+    if (pids.includes(parent)) copies.push(pid);
+  }
+  return copies;
 }
 
 /** kill -9, to the process's end: it is found for a moment more, with its sockets and memory. */
