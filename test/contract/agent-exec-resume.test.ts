@@ -343,7 +343,7 @@ describe("agent: an exec that was asked to end", { skip: skipWithoutRoot(), time
   });
 
   it("goes on where its program takes the signal and its time", async () => {
-    await using bench = await AgentBench.open({ KILN_TEST_LOOK_MS: "1" });
+    await using bench = await AgentBench.open({ KILN_TEST_LOOK_MS: "20" });
     const session = await bench.session();
     const script = "trap 'n=$((n+1)); echo $n' TERM; echo on; while :; do sleep 0.05; done";
     const call = Call.start(session, newId(), ["sh", "-c", script]);

@@ -45,7 +45,7 @@ export interface RunResult {
 export interface RunOptions {
   stdin?: string | Uint8Array;
   env?: NodeJS.ProcessEnv;
-  /** Kills the program after it; default 180 s: a guest under software emulation on a busy machine is slow. */
+  /** Kills the program after it; default 300 s: a guest under software emulation on a busy machine is slow. */
   timeoutMs?: number;
   cwd?: string;
 }
@@ -58,7 +58,7 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
       env: { ...KILN_NODE, ...(options.env ?? process.env) },
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       stdio: ["pipe", "pipe", "pipe"],
-      timeout: options.timeoutMs ?? 180_000,
+      timeout: options.timeoutMs ?? 300_000,
       killSignal: "SIGKILL",
     }),
     options.stdin,
@@ -309,7 +309,7 @@ export async function killToTheEnd(pid: number): Promise<void> {
 export async function eventually<T>(
   what: string,
   probe: () => Promise<T | undefined>,
-  timeoutMs = 60_000,
+  timeoutMs = 180_000,
 ): Promise<T> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
