@@ -1,7 +1,7 @@
 // State on disk: JSON written as temp + fsync + rename, so that a kill at any point leaves the old or the new file.
 
 import { randomBytes } from "node:crypto";
-import { type FileHandle, mkdir, open, readdir, rm, stat, statfs } from "node:fs/promises";
+import { type FileHandle, lstat, mkdir, open, readdir, rm, stat, statfs } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { errnoOf, KilnError } from "./errors.js";
 import { renameInto } from "./move-aside.js";
@@ -77,6 +77,21 @@ export async function writeNewFile(
     if (options.durable !== false) await file.sync();
   } finally {
     await file.close();
+  }
+}
+
+/**
+ * Removes the files that writers who were killed left half made in a directory.
+ *
+ * @param olderThanMs younger ones may still be in the making; default: of all, where nobody else writes there
+ */
+export async function removeLeftovers(directory: string, olderThanMs = 0): Promise<void> {
+  for (const name of await readdir(directory)) {
+    if (!name.includes(TEMP_MARK)) continue;
+    const path = join(directory, name);
+    const info = await lstat(path).catch(() => undefined);
+    const isOld = info !== undefined && Date.now() - info.mtimeMs >= olderThanMs;
+    if (isOld && info.isFile()) await rm(path, { force: true });
   }
 }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import fs, { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
@@ -51,6 +52,25 @@ describe("a file that is kept twice", () => {
     await writeFile(path, '{"n": 2}');
     assert.equal((await read()).value, 2);
     assert.equal(await readFile(`${path}.bak`, "utf8"), '{"n": 2}');
+  });
+
+  it("is written where there is room for one of both at a time, and they take it from each other", async (t) => {
+    const { open } = fs;
+    let refused = 0;
+    t.mock.method(fs, "open", async (...args: Parameters<typeof open>) => {
+      const full = Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
+      if (args[1] === "wx" && refused++ < 2) throw full;
+      return open(...args);
+    });
+    syncBuiltinESMExports();
+    try {
+      await writeKept(path, { n: 1 });
+    } finally {
+      t.mock.restoreAll();
+      syncBuiltinESMExports();
+    }
+    assert.equal((await read()).value, 1);
+    assert.deepEqual((await readdir(directory)).sort(), ["thing.json", "thing.json.bak"]);
   });
 
   it("survives a directory in its place", async () => {

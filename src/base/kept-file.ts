@@ -31,7 +31,9 @@ export async function writeKeptText(path: string, text: string, options: AtomicO
   } catch (error) {
     const taken = await making;
     if (taken !== undefined) await rm(taken, { force: true });
-    if (!isFull(error) || !((await giveCopyUp(path)) || taken !== undefined)) throw error;
+    if (!isFull(error)) throw error;
+    // Even a copy that did not come about has had room for a while that the file itself needed.
+    await giveCopyUp(path);
     await writeFileAtomic(path, text, options);
     await writeFileAtomic(copy, text, { ...options, durable: false }).catch(() => undefined);
     return;
@@ -57,17 +59,14 @@ const isFull = (error: unknown): boolean => ["ENOSPC", "EDQUOT"].includes(errnoO
 
 /**
  * Removes the copy of a file that is whole, so that a full disk has room for the file's next version: removing an image
- * or a VM is the cure for a full disk, and it writes first.
- *
- * @returns false where the copy may be the better of the two
+ * or a VM is the cure for a full disk, and it writes first. A copy that may be the better of the two stays.
  */
-async function giveCopyUp(path: string): Promise<boolean> {
+async function giveCopyUp(path: string): Promise<void> {
   const [file, copy] = await Promise.all(
     [path, path + COPY_SUFFIX].map((name) => readPlainFile(name, MAX_BYTES).catch(() => undefined)),
   );
-  if (file === undefined || copy === undefined || !file.equals(copy)) return false;
-  await rm(path + COPY_SUFFIX);
-  return true;
+  if (file === undefined || copy === undefined || !file.equals(copy)) return;
+  await rm(path + COPY_SUFFIX, { force: true });
 }
 
 export interface Kept<T> {

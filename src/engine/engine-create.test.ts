@@ -342,7 +342,8 @@ describe("lists", () => {
     assert.deepEqual(names("publish=5353"), []);
     assert.deepEqual(names("publish=5353/udp"), ["dns"]);
     assert.deepEqual(names("expose=80", "expose=53/udp"), ["web", "dns"]);
-    for (const text of ["publish=", "publish=http", "expose=80/sctp", "publish=1-2-3"]) {
+    const bad = ["publish=", "publish=http", "expose=80/sctp", "publish=1-2-3"];
+    for (const text of [...bad, "publish=0", "expose=99999", "publish=9000-8000", "expose=1-65536/udp"]) {
       assert.throws(
         () => names(text),
         (error) => hasReason(error, "bad-filter"),

@@ -303,8 +303,8 @@ describe("agent: an exec that nobody attends", { skip: skipWithoutRoot(), timeou
 
 describe("agent: an exec that was asked to end", { skip: skipWithoutRoot(), timeout: 120_000 }, () => {
   const signal = (number: number): ExecRequest => ({ message: { case: "signal", value: number } });
-  const state = async (pid: number) =>
-    /^State:\s+(\S)/m.exec(await readFile(`/proc/${pid}/status`, "utf8").catch(() => ""))?.[1];
+  const status = (pid: number) => readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
+  const state = async (pid: number) => /^State:\s+(\S)/m.exec(await status(pid))?.[1];
 
   it("fails, and is killed, where its program does not get to run", async () => {
     await using bench = await AgentBench.open({ KILN_TEST_LOOK_MS: "1" });
@@ -322,8 +322,28 @@ describe("agent: an exec that was asked to end", { skip: skipWithoutRoot(), time
     await session.close();
   });
 
+  it("fails so too where the session broke while it was looked at", async () => {
+    await using bench = await AgentBench.open({ KILN_TEST_LOOK_MS: "500" });
+    const id = newId();
+    const first = await bench.session();
+    const call = Call.start(first, id, ["sleep", "300"]);
+    await call.started.promise;
+    process.kill(call.pid, "SIGSTOP");
+    await until(async () => (await state(call.pid)) === "T");
+    call.say(signal(15));
+    await until(async () => /^S[hi][dg]Pnd:.*[4-7c-f]...$/m.test(await status(call.pid)));
+    await first.close();
+    await call.over;
+    const second = await bench.session();
+    const error = await Call.resume(second, id, 0n).over;
+    assert.equal(error?.code, Code.Aborted);
+    assert.match(error.rawMessage, /does not get to run.* signal 15/);
+    await until(() => !runs(call.pid));
+    await second.close();
+  });
+
   it("goes on where its program takes the signal and its time", async () => {
-    await using bench = await AgentBench.open({ KILN_TEST_LOOK_MS: "1" });
+    await using bench = await AgentBench.open({ KILN_TEST_LOOK_MS: "20" });
     const session = await bench.session();
     const script = "trap 'n=$((n+1)); echo $n' TERM; echo on; while :; do sleep 0.05; done";
     const call = Call.start(session, newId(), ["sh", "-c", script]);

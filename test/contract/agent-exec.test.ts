@@ -219,7 +219,7 @@ describe("agent: exec", { skip: skipWithoutRoot(), timeout: 240_000 }, () => {
       yield { message: { case: "signal", value: 10 } };
     }
     const script =
-      "trap 'echo parent; exit 7' USR1; (trap 'echo child; exit' USR1; echo up; while :; do sleep 0.05; done) & while :; do sleep 0.05; done";
+      "trap 'wait $!; echo parent; exit 7' USR1; (trap 'echo child; exit' USR1; echo up; while :; do sleep 0.05; done) & while :; do sleep 0.05; done";
     const { stdout, exit } = await run(session, ["sh", "-c", script], {
       input: input(),
       onOutput: () => ready.resolve(),

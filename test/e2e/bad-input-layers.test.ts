@@ -169,6 +169,8 @@ describe("names that lead out of the image's root", () => {
       assert.deepEqual(await readdir(outside), [], "the host's directory of that name is untouched");
     } finally {
       await rm(outside, { recursive: true });
+      // As long as it is there, its image is used.
+      await kiln.untilNoVm();
       await kiln.ok(["system", "prune", "-af"]);
     }
     await assertNothingLeft(kiln);

@@ -5,7 +5,7 @@ import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { identifyProcess } from "../../src/base/processes.js";
-import { eventually, KILN, makeRoot, run } from "./harness.js";
+import { copiesAmong, eventually, KILN, makeRoot, run } from "./harness.js";
 
 let root = "";
 beforeEach(async () => {
@@ -30,7 +30,8 @@ async function daemons(): Promise<number[]> {
     if (command.includes("daemon/main.js") && environment.includes(`KILN_ROOT=${root}\0`))
       pids.push(Number(entry));
   }
-  return pids;
+  const copies = await copiesAmong(pids);
+  return pids.filter((pid) => !copies.includes(pid));
 }
 
 async function endDaemon(pid: number): Promise<void> {

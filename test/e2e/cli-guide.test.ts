@@ -71,7 +71,7 @@ describe("docs/guide", () => {
         timeoutMs: 600_000,
       });
       assert.equal(result.code, 0, `${result.stdout}\n${result.stderr}`);
-      assert.equal(await kiln.ok(["ps", "-aq"]), "", `${page}.md leaves VMs behind`);
+      await kiln.untilNoVm();
     });
   }
 });

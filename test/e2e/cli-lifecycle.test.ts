@@ -29,7 +29,8 @@ describe("a VM's life", () => {
     assert.equal(await state("life"), "paused 0\n");
     assert.match(await kiln.ok(["ps", "-a"]), /\(Paused\)/);
     await kiln.ok(["unpause", "life"]);
-    await kiln.ok(["exec", "life", "true"]);
+    // With its first line it has set its trap: start returns with the program started.
+    await kiln.ok(["exec", "life", "sh", "-c", "until [ -s /count ]; do sleep 0.05; done"]);
     await kiln.ok(["stop", "life"]);
     assert.equal(await state("life"), "exited 4\n");
     assert.equal(await kiln.ok(["wait", "life"]), "4\n");
@@ -100,6 +101,7 @@ describe("ports and stats of a running VM", () => {
           body += chunk.toString();
         });
         response.on("end", () => resolve(body));
+        response.on("error", reject);
       }).once("error", reject);
     });
 

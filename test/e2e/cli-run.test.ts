@@ -7,7 +7,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { busyboxImage } from "../fixtures/busybox-image.js";
-import { CLI, eventually, FRONT, KILN, run, TestKiln, TYPESCRIPT } from "./harness.js";
+import { CLI, FRONT, KILN, run, TestKiln, TYPESCRIPT } from "./harness.js";
 
 let kiln: TestKiln;
 let image = "";
@@ -55,7 +55,7 @@ for (const [name, command] of [
       const result = await kiln.kiln(["run", `oci:${kiln.root}/no-such-layout`]);
       assert.equal(result.code, 125);
       assert.match(result.stderr, /^kiln: .*no-such-layout/m);
-      assert.equal((await kiln.ok(["ps", "-aq"])).trim(), "");
+      await kiln.untilNoVm();
     });
   });
 
@@ -101,9 +101,7 @@ describe("the front end of kiln run", () => {
   });
 
   it("leaves no VM", async () => {
-    await eventually("they are gone", async () =>
-      (await kiln.ok(["ps", "-aq"])).trim() === "" ? true : undefined,
-    );
+    await kiln.untilNoVm();
   });
 });
 
@@ -191,8 +189,6 @@ describe("kiln run -d", () => {
 
   it("with --rm removes the VM once its program has ended", async () => {
     await kiln.ok(["run", "-q", "-d", "--rm", "--name", "brief", image, "true"]);
-    await eventually("the VM is gone", async () =>
-      (await kiln.ok(["ps", "-aq"])).trim() === "" ? true : undefined,
-    );
+    await kiln.untilNoVm();
   });
 });

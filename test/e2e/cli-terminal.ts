@@ -5,7 +5,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { deferred } from "../../src/base/runtime.js";
 import type { TestKiln } from "./harness.js";
 
-const DEADLINE_MS = 120_000;
+const DEADLINE_MS = 300_000;
 
 export class Terminal {
   readonly #child: ChildProcess;

@@ -32,18 +32,19 @@ interface Holder {
 }
 
 async function filesOf(pid: number): Promise<string[]> {
-  const numbers = await readdir(`/proc/${pid}/fd`);
+  const numbers = await readdir(`/proc/${pid}/fd`).catch(() => []);
   const links = numbers.map((fd) => readlink(`/proc/${pid}/fd/${fd}`).catch(() => ""));
   return (await Promise.all(links)).filter((link) => link !== "");
 }
 
 /** What kilnd has started, all the way down, with the files that each one has open. */
 async function descendants(pid: number): Promise<Holder[]> {
-  const children = (await readFile(`/proc/${pid}/task/${pid}/children`, "utf8")).trim();
+  const children = (await readFile(`/proc/${pid}/task/${pid}/children`, "utf8").catch(() => "")).trim();
   const found: Holder[] = [];
   for (const child of children === "" ? [] : children.split(" ").map(Number)) {
-    const program = (await readFile(`/proc/${child}/comm`, "utf8")).trim();
-    found.push({ program, holds: await filesOf(child) }, ...(await descendants(child)));
+    const program = await readFile(`/proc/${child}/comm`, "utf8").catch(() => undefined);
+    if (program === undefined) continue; // it has ended
+    found.push({ program: program.trim(), holds: await filesOf(child) }, ...(await descendants(child)));
   }
   return found;
 }

@@ -46,6 +46,8 @@ describe("a VM whose VMM is killed", () => {
   it("has failed, says so, and can be started again with its disk", async () => {
     await run("plain", [], "sh", "-c", "echo up; sleep 100000");
     await kiln.ok(["exec", "plain", "sh", "-c", "echo kept > /root/file; sync"]);
+    // What the guest has not handed over by then is lost with its VMM.
+    while ((await kiln.ok(["logs", "plain"])) !== "up\n");
     await killVmm("plain");
     await kiln.ok(["wait", "plain"]);
     const status = await statusOf("plain");

@@ -9,7 +9,7 @@ import { after, before, describe, it } from "node:test";
 import { namedHolder } from "../../src/base/lock-file.js";
 import { busyboxImage } from "../fixtures/busybox-image.js";
 import { mountSmallDisk } from "../fixtures/hostile/small-disk.js";
-import { eventually, type RunResult, run, TestKiln, TYPESCRIPT } from "./harness.js";
+import { eventually, killToTheEnd, type RunResult, run, TestKiln, TYPESCRIPT } from "./harness.js";
 
 const MIB = 1024 * 1024;
 const disk = mountSmallDisk(64 * MIB);
@@ -114,7 +114,7 @@ describe("kilnd without a free byte below its VMs", {
     const { pid } = (await statuses()).lost ?? {};
     assert.ok(pid !== undefined && pid > 1);
     await kiln.stopDaemon("SIGKILL");
-    process.kill(pid, "SIGKILL");
+    await killToTheEnd(pid);
     await fill();
     await kiln.startDaemon();
   });

@@ -19,6 +19,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { identifyProcess, isAlive } from "../../src/base/processes.js";
 import { delay } from "../../src/base/runtime.js";
 import { commandPath, seedKernel, type TestKernel } from "../fixtures/assets.js";
 
@@ -44,7 +45,7 @@ export interface RunResult {
 export interface RunOptions {
   stdin?: string | Uint8Array;
   env?: NodeJS.ProcessEnv;
-  /** Kills the program after it; default 180 s: a guest under software emulation on a busy machine is slow. */
+  /** Kills the program after it; default 300 s: a guest under software emulation on a busy machine is slow. */
   timeoutMs?: number;
   cwd?: string;
 }
@@ -57,7 +58,7 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
       env: { ...KILN_NODE, ...(options.env ?? process.env) },
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       stdio: ["pipe", "pipe", "pipe"],
-      timeout: options.timeoutMs ?? 180_000,
+      timeout: options.timeoutMs ?? 300_000,
       killSignal: "SIGKILL",
     }),
     options.stdin,
@@ -234,7 +235,17 @@ export class TestKiln {
       if (command.includes(this.root) || environment.includes(`KILN_ROOT=${this.root}\0`))
         found.push({ pid: Number(entry), command: command.replaceAll("\0", " ") });
     }
-    return found;
+    const kilnds = found.filter(({ command }) => command.includes("daemon/main.js"));
+    const children = await copiesAmong(kilnds.map(({ pid }) => pid));
+    return found.filter(({ pid }) => !children.includes(pid));
+  }
+
+  /** Waits until no VM is left: one run with --rm goes a moment after its client has had its exit code. */
+  async untilNoVm(): Promise<void> {
+    await eventually("no VM is left", async () => {
+      const left = await readdir(join(this.root, "data", "vms"));
+      return left.length === 0 ? true : undefined;
+    });
   }
 
   /** Removes all VMs, ends the daemon, checks that nothing is left, removes the root. */
@@ -272,6 +283,25 @@ function accepts(socket: string): Promise<boolean> {
   });
 }
 
+/** Those that another one of them has just forked: until they become another program they look like it. */
+export async function copiesAmong(pids: readonly number[]): Promise<number[]> {
+  const copies: number[] = [];
+  for (const pid of pids) {
+    const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+    const parent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+    if (pids.includes(parent)) copies.push(pid);
+  }
+  return copies;
+}
+
+/** kill -9, to the process's end: it is found for a moment more, with its sockets and memory. */
+export async function killToTheEnd(pid: number): Promise<void> {
+  const id = await identifyProcess(pid);
+  assert.ok(id !== undefined, `there is no process ${pid}`);
+  process.kill(pid, "SIGKILL");
+  await eventually(`process ${pid} has ended`, async () => ((await isAlive(id)) ? undefined : true));
+}
+
 /**
  * Waits until `probe` gives something else than undefined; fails with what was waited for. The step is short because
  * what is waited for is somebody else's state (another process, a guest) that gives no event to the test.
@@ -279,7 +309,7 @@ function accepts(socket: string): Promise<boolean> {
 export async function eventually<T>(
   what: string,
   probe: () => Promise<T | undefined>,
-  timeoutMs = 60_000,
+  timeoutMs = 180_000,
 ): Promise<T> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {

@@ -33,6 +33,8 @@ before(async () => {
     serve,
   ]);
   port = Number((await kiln.ok(["port", "box", "80"])).trim().split(":").at(-1));
+  // Its program runs, and has still to begin to listen.
+  assert.equal(await eventually("the port serves", get), "served");
 });
 after(() => kiln.dispose());
 

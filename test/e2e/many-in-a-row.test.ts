@@ -5,7 +5,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { busyboxImage } from "../fixtures/busybox-image.js";
-import { eventually, TestKiln } from "./harness.js";
+import { TestKiln } from "./harness.js";
 
 const IN_A_ROW = 200;
 
@@ -19,23 +19,16 @@ after(() => kiln.dispose());
 
 const openFiles = async () => (await readdir(`/proc/${kiln.daemonPid}/fd`)).length;
 
-/** A VM run with --rm goes a moment after its client has had its exit code. */
-const untilNoVmIsLeft = () =>
-  eventually("no VM is left", async () => {
-    const left = await readdir(join(kiln.root, "data", "vms"));
-    return left.length === 0 || undefined;
-  });
-
 describe("many VMs in a row", () => {
   it("runs two hundred in a row and leaves no process, file or descriptor", async () => {
     await kiln.ok(["run", "--rm", image, "true"]);
-    await untilNoVmIsLeft();
+    await kiln.untilNoVm();
     const filesBefore = await openFiles();
     for (let round = 0; round < IN_A_ROW; round++) {
       const result = await kiln.kiln(["run", "--rm", image, "true"]);
       assert.equal(result.code, 0, `round ${round}: ${result.stderr}\n${kiln.daemonLog.slice(-3000)}`);
     }
-    await untilNoVmIsLeft();
+    await kiln.untilNoVm();
     assert.ok((await openFiles()) <= filesBefore, "kilnd holds no more descriptors than before");
     const others = (await kiln.processes()).filter(({ pid }) => pid !== kiln.daemonPid);
     assert.deepEqual(others, []);

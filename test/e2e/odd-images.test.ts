@@ -10,7 +10,7 @@ import { after, before, describe, it } from "node:test";
 import { type BusyboxOptions, busyboxImage, busyboxMembers } from "../fixtures/busybox-image.js";
 import { writeImage } from "../fixtures/images/image-layout.js";
 import { archive, type TarSpec } from "../fixtures/images/tar-writer.js";
-import { run, TestKiln, TYPESCRIPT } from "./harness.js";
+import { eventually, run, TestKiln, TYPESCRIPT } from "./harness.js";
 
 let kiln: TestKiln;
 before(async () => {
@@ -191,17 +191,20 @@ describe("an init of the image's own, by its name", () => {
       ],
     });
     await kiln.ok(["run", "-q", "-d", "--name", "init", image]);
-    // At once: run -d comes back when the init has begun its work.
-    const seen = await sh("init", "cat /tmp/who; tr '\\0' ' ' < /proc/1/cmdline; pwd");
+    // run -d comes back when the init has started something; its last is the sleep.
+    const begun = "until grep -qs ^sleep /proc/[0-9]*/cmdline; do :; done";
+    const seen = await sh("init", `${begun}; cat /tmp/who; tr '\\0' ' ' < /proc/1/cmdline; pwd`);
     assert.equal(seen, "1000\n/srv\nsleep 100000\n/bin/sh /init sleep 100000 /srv\n");
-    assert.match(await kiln.ok(["logs", "init"]), /^told by init sleep 100000\r?$/m);
+    await eventually("its words are in the log", async () =>
+      /^told by init sleep 100000\r?$/m.test(await kiln.ok(["logs", "init"])) ? true : undefined,
+    );
     const end = `for p in /proc/[0-9]*; do [ "$(tr '\\0' ' ' < $p/cmdline)" = "sleep 100000 " ] && kill \${p#/proc/}; done`;
     // Its end may come before the exec's own: nothing is said of that one.
     await kiln.kiln(["exec", "-u", "0", "init", "sh", "-c", end]);
     assert.equal((await kiln.ok(["wait", "init"])).trim(), "3");
     await kiln.ok(["start", "init"]);
     // The kernel drops what PID 1 has no handler for yet.
-    await sh("init", "until grep -qs ^sleep /proc/[0-9]*/cmdline; do :; done");
+    await sh("init", begun);
     await kiln.ok(["stop", "init"]);
     const code = await kiln.ok(["inspect", "-f", "{{.State.ExitCode}}", "init"]);
     assert.equal(code.trim(), "5", "it is asked to end by the image's signal");

@@ -62,6 +62,8 @@ async function markedImage(name: string, padding = 0): Promise<Marked> {
 /** Runs it in a VM: only what came through the source under test can say the mark. */
 async function assertRuns(image: string, mark: string): Promise<void> {
   assert.equal(await kiln.ok(["run", "--rm", "--network", "none", image, "cat", "/etc/mark"]), mark);
+  // What is looked at next may lie beside the VM, or need its image to be nobody's.
+  await kiln.untilNoVm();
 }
 
 /** A layout with the tag `nasty`, of everything that goes wrong in layers. Plain: skopeo compresses only what is not. */

@@ -41,7 +41,7 @@ export function parseFilters(what: string, texts: readonly string[], known: read
         hint: `write ${key}= with one of ${words.join(", ")}`,
       });
     }
-    if ((key === "publish" || key === "expose") && !PORT.test(value)) {
+    if ((key === "publish" || key === "expose") && !isPortRange(value)) {
       throw new KilnError(Code.InvalidArgument, `"${value}" is no port for filters of ${what}`, {
         reason: "bad-filter",
         hint: `write ${key}=PORT, ${key}=FIRST-LAST or ${key}=PORT/udp`,
@@ -139,10 +139,15 @@ function hasLabel(labels: Readonly<Record<string, string>>, wanted: string): boo
 
 const PORT = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp))?$/;
 
+function isPortRange(text: string): boolean {
+  const [, first = "0", last = first] = PORT.exec(text) ?? [];
+  return Number(first) > 0 && Number(first) <= Number(last) && Number(last) <= 65_535;
+}
+
 /** "80", "80/udp", "8000-8010": a port number alone is TCP's, as Docker has it. */
 function isPort(wanted: string, port: number, protocol: string): boolean {
   const [, first = "", last = first, of = "tcp"] = PORT.exec(wanted) ?? [];
-  return of === protocol && Number(first) <= port && port <= Number(last) && port > 0;
+  return of === protocol && Number(first) <= port && port <= Number(last);
 }
 
 function sameImage(id: string, wanted: string): boolean {

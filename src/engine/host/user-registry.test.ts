@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readdir, realpath, rm, writeFile } from "node:fs/promises";
+import fs, { mkdir, mkdtemp, readdir, readFile, realpath, rm, utimes, writeFile } from "node:fs/promises";
+import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
@@ -116,6 +117,64 @@ describe("the registry of VMs' users", () => {
     await claimOfTheDead(100, "b", id("1"));
     await one.tidy(new Map());
     await assert.rejects(one.allocate(id("2")), (error) => hasReason(error, "no-user-id-left"));
+  });
+
+  it("takes no claim away that is made where another was given back meanwhile", async (t) => {
+    const [one, two] = [await registryOf("a"), await registryOf("b")];
+    await two.hold(id("2"), 100);
+    const place = join(scratch, "host/users/100");
+    const { link, unlink } = fs;
+    let isFree = false;
+    let isClaimed = false;
+    const claimFirst = async (path: string) => {
+      if (!isFree || isClaimed || path !== place) return;
+      isClaimed = true;
+      await claimOfTheDead(100, "b", id("3"));
+    };
+    t.mock.method(fs, "link", async (from: string, to: string) => {
+      await claimFirst(to);
+      await link(from, to).catch(async (error: unknown) => {
+        if (to === place && !isFree) await two.release(id("2"), 100);
+        isFree ||= to === place;
+        throw error;
+      });
+    });
+    t.mock.method(fs, "unlink", async (path: string) => {
+      await claimFirst(path);
+      await unlink(path);
+    });
+    syncBuiltinESMExports();
+    try {
+      assert.notEqual(await one.hold(id("1"), 100), 100);
+    } finally {
+      t.mock.restoreAll();
+      syncBuiltinESMExports();
+    }
+    assert.ok((await readFile(place, "utf8")).includes(id("3")), "the other's claim");
+  });
+
+  it("leaves what a living kilnd has claimed, also where its VM is not there yet", async () => {
+    const [one, two] = [
+      await registryOf("a", { ...RANGE, count: 1 }),
+      await registryOf("b", { ...RANGE, count: 1 }),
+    ];
+    assert.equal(await one.allocate(id("1")), 100);
+    // As after an unmount: it goes on, and gives back by itself what it has.
+    await rm(join(scratch, "a"), { recursive: true });
+    await two.tidy(new Map());
+    await assert.rejects(two.allocate(id("2")), (error) => hasReason(error, "no-user-id-left"));
+    await one.release(id("1"), 100);
+    assert.equal(await two.allocate(id("2")), 100);
+  });
+
+  it("removes at a start what killed kilnds left half made, and nothing that is in the making", async () => {
+    const one = await registryOf("a");
+    const [old, young] = ["100.tmp-0123456789ab", "101.tmp-0123456789ab"];
+    for (const name of [old, young]) await writeFile(join(scratch, "host/users", name), "{");
+    await utimes(join(scratch, "host/users", old), 1, 1);
+    await one.tidy(new Map());
+    const left = await readdir(join(scratch, "host/users"));
+    assert.deepEqual([left.includes(old), left.includes(young)], [false, true]);
   });
 
   it("forgets at a start what none of this root's VMs has", async () => {

@@ -3,11 +3,11 @@
 // VM and its data root. A claim outlives reboots, as VMs do; one whose VM is gone is anybody's, under one lock.
 
 import { randomInt } from "node:crypto";
-import { link, readdir, realpath, rm, stat } from "node:fs/promises";
+import { link, readdir, realpath, rm } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { Code, errnoOf, KilnError } from "../../base/errors.js";
-import { exists, readJson, writeBeside } from "../../base/files.js";
+import { exists, readJson, removeLeftovers, writeBeside } from "../../base/files.js";
 import { KeyedLock } from "../../base/lock.js";
 import { waitForLockFile } from "../../base/lock-file.js";
 import { removeFile } from "../../base/move-aside.js";
@@ -26,10 +26,13 @@ const ClaimSchema = v.object({
   by: v.object({ pid: v.number(), startTime: v.string() }),
 });
 type Claim = v.InferOutput<typeof ClaimSchema>;
+type Found = Claim | "missing" | "damaged";
 
 /** Each holds it for a few file operations. */
 const PATIENCE_MS = 20_000;
 const UNLOCKED_TRIES = 4;
+/** Far longer than anybody makes a file. */
+const LEFTOVER_MS = 3_600_000;
 
 /** Which VM of which data root has which user of the host: one directory for all kilnds of it. */
 export class UserRegistry {
@@ -71,35 +74,31 @@ export class UserRegistry {
       const { firstUid, count } = this.#range;
       if (uid < firstUid || uid >= firstUid + count) return this.#allocate(vm);
       if (await this.#claim(uid, vm)) return uid;
-      const claim = await this.#read(uid);
-      if (claim?.dataRoot === this.#dataRoot && claim.vm === vm) return uid;
-      if (await isHeld(claim)) return this.#allocate(vm);
-      return (await this.#replace(uid, vm)) ? uid : this.#allocate(vm);
+      const found = await this.#read(uid);
+      if (this.#isOurs(found, vm)) return uid;
+      return (await this.#takeOver(uid, found, vm)) ? uid : this.#allocate(vm);
     });
   }
 
   /** Gives a user back; nothing where it is another VM's. */
   async release(vm: string, uid: number): Promise<void> {
-    const isOurs = (claim: Claim | undefined) => claim?.dataRoot === this.#dataRoot && claim.vm === vm;
-    const claim = await this.#read(uid);
+    const found = await this.#read(uid);
     // What this process claimed is nobody else's while it lives. What an earlier kilnd did is anybody's without its VM.
-    const { pid, startTime } = claim?.by ?? {};
-    if (isOurs(claim) && pid === this.#self.pid && startTime === this.#self.startTime)
-      return removeFile(this.#path(uid));
+    if (this.#isOurs(found, vm) && isSame(found.by, this.#self)) return removeFile(this.#path(uid));
     await this.#locked(async () => {
-      if (isOurs(await this.#read(uid))) await removeFile(this.#path(uid));
+      if (this.#isOurs(await this.#read(uid), vm)) await removeFile(this.#path(uid));
     });
   }
 
-  /** Removes claims that this root's VMs don't have any more, and those of roots that are gone. */
+  /** Removes claims that this root's VMs don't have any more, those of roots that are gone, and what kills left. */
   tidy(users: ReadonlyMap<string, number>): Promise<void> {
     return this.#locked(async () => {
       for (const uid of await this.#uids()) {
-        const claim = await this.#read(uid);
-        if (claim?.dataRoot === this.#dataRoot ? users.get(claim.vm) !== uid : !(await isHeld(claim))) {
-          await removeFile(this.#path(uid));
-        }
+        const found = await this.#read(uid);
+        const isTheirs = typeof found !== "object" || found.dataRoot !== this.#dataRoot;
+        if (isTheirs ? await isLost(found) : users.get(found.vm) !== uid) await removeFile(this.#path(uid));
       }
+      await removeLeftovers(this.#directory, LEFTOVER_MS);
     });
   }
 
@@ -114,7 +113,7 @@ export class UserRegistry {
     }
     for (const uid of taken) {
       const inRange = uid >= firstUid && uid < firstUid + count;
-      if (inRange && !(await isHeld(await this.#read(uid))) && (await this.#replace(uid, vm))) return uid;
+      if (inRange && (await this.#takeOver(uid, await this.#read(uid), vm))) return uid;
     }
     throw new KilnError(Code.ResourceExhausted, `all ${count} user ids for VMs are taken`, {
       reason: "no-user-id-left",
@@ -138,20 +137,32 @@ export class UserRegistry {
     }
   }
 
-  /** Under the lock, and only what was read there and is held by nobody: what is not there is anybody's to claim. */
-  async #replace(uid: number, vm: string): Promise<boolean> {
-    await removeFile(this.#path(uid));
+  /**
+   * Under the lock, which those who claim what is not there and give back their own do without: so what is missing is
+   * claimed as by them, never removed. It may be another's again by now.
+   *
+   * @returns false where it is held
+   */
+  async #takeOver(uid: number, found: Found, vm: string): Promise<boolean> {
+    if (await isLost(found)) await removeFile(this.#path(uid));
+    else if (found !== "missing") return false;
     return this.#claim(uid, vm);
   }
 
-  /** Undefined where nobody has it; a damaged one is nobody's. */
-  async #read(uid: number): Promise<Claim | undefined> {
-    const value = await readJson(this.#path(uid)).catch((error: unknown) => {
-      if (error instanceof SyntaxError) return undefined;
+  #isOurs(found: Found, vm: string): found is Claim {
+    return typeof found === "object" && found.dataRoot === this.#dataRoot && found.vm === vm;
+  }
+
+  async #read(uid: number): Promise<Found> {
+    try {
+      const value = await readJson(this.#path(uid));
+      if (value === undefined) return "missing";
+      const parsed = v.safeParse(ClaimSchema, value);
+      return parsed.success ? parsed.output : "damaged";
+    } catch (error) {
+      if (error instanceof SyntaxError) return "damaged";
       throw error;
-    });
-    const parsed = v.safeParse(ClaimSchema, value);
-    return parsed.success ? parsed.output : undefined;
+    }
   }
 
   async #uids(): Promise<number[]> {
@@ -182,10 +193,15 @@ export class UserRegistry {
   }
 }
 
-/** True while the claim's VM exists, or may be about to. */
-async function isHeld(claim: Claim | undefined): Promise<boolean> {
-  if (claim === undefined) return false;
-  if (await exists(join(claim.dataRoot, "vms", claim.vm))) return true;
-  const root = await stat(claim.dataRoot).catch(() => undefined);
-  return root !== undefined && (await isAlive(claim.by));
+/**
+ * True of a claim that is anybody's: nobody makes its VM any more, nor is it there. In this order, because a VM may have
+ * come to be before its maker has ended. A damaged one is nobody's.
+ */
+async function isLost(found: Found): Promise<boolean> {
+  if (typeof found !== "object") return found === "damaged";
+  return !(await isAlive(found.by)) && !(await exists(join(found.dataRoot, "vms", found.vm)));
+}
+
+function isSame(one: ProcessId, other: ProcessId): boolean {
+  return one.pid === other.pid && one.startTime === other.startTime;
 }

@@ -13,6 +13,9 @@ import {
 import { Code, KilnError } from "../../base/errors.js";
 import { type Deferred, deferred } from "../../base/runtime.js";
 import type { AttachOutput, Engine, ProcessInput, VmEntry } from "../index.js";
+import type { EngineContext } from "../run/context.js";
+import type { VmVerbs } from "../run/vm-verbs.js";
+import { AttachedSignals } from "./attached-signals.js";
 
 let world: World;
 let engine: Engine;
@@ -118,5 +121,28 @@ describe("an attachment whose client has asked the program to end", () => {
     vmm.guest.exit(3);
     const { value } = await next;
     assert.equal(value?.kind === "exit" ? value.code : value, 3);
+  });
+
+  it("ends where the guest falls silent that the signal had to wait for", async () => {
+    await attached();
+    await eventually(() => entry.live !== undefined);
+    const { live } = entry;
+    entry.live = undefined; // as between two boots, or until a new kilnd has it
+    const verbs = {
+      signal: async () => {
+        entry.live = live;
+        vmm.guest.silent = true;
+      },
+    };
+    const unheard = deferred<KilnError>();
+    const signals = new AttachedSignals({
+      ctx: { settings: { heardMs: 1 } } as EngineContext,
+      verbs: verbs as unknown as VmVerbs,
+      entry,
+      onUnheard: unheard.resolve,
+      signal: client.signal,
+    });
+    await signals.send("TERM");
+    assert.ok(isSilence(await unheard.promise));
   });
 });

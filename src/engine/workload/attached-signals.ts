@@ -37,7 +37,8 @@ export class AttachedSignals {
     const { live } = entry;
     try {
       await verbs.signal(entry, name);
-      if (live !== undefined) this.#vigil(live).sent(name);
+      // Not the one from before: a boot that is taken over, or begins, is waited for.
+      if (entry.live !== undefined) this.#vigil(entry.live).sent(name);
     } catch (error) {
       vmLogger(ctx, entry).debug("signal refused", { why: KilnError.from(error).message });
       if (isAnswer(error) || !asksForEnd(name)) return;

@@ -196,7 +196,7 @@ pub struct Kept {
     /// The number is nobody else's yet.
     alive: Cell<bool>,
     given_up: Cell<bool>,
-    /// The last signal that asked it to end, not looked after yet.
+    /// The last signal that asked it to end and is not known to be taken.
     asked: Cell<Option<i32>>,
     asking: Notify,
     exit: watch::Sender<Option<ExitStatus>>,
@@ -311,7 +311,8 @@ impl Kept {
     pub async fn starved(&self) -> i32 {
         loop {
             let asking = self.asking.notified();
-            let Some(number) = self.asked.take() else {
+            // Left in its place until it is taken: where this attendance ends during the looks, the next one looks.
+            let Some(number) = self.asked.get() else {
                 asking.await;
                 continue;
             };
@@ -319,6 +320,9 @@ impl Kept {
             while looks < LOOKS {
                 sleep(look()).await;
                 if !self.alive.get() || !is_untaken(self.pid, number) {
+                    if self.asked.get() == Some(number) {
+                        self.asked.set(None);
+                    }
                     break;
                 }
                 looks += 1;
