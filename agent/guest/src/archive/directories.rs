@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::tar::Entry;
+use super::entry::Entry;
 
 /// Paths and attributes held at once; an archive may name the same directory for ever, or any number of them.
 const MOST_HELD: usize = 32 << 20;
@@ -66,7 +66,7 @@ fn cost(path: &[u8], entry: &Entry) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tar::Kind;
+    use super::super::entry::Kind;
     use super::*;
 
     fn large(path: &str, size: usize) -> (Vec<u8>, Entry) {

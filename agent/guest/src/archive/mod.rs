@@ -1,6 +1,8 @@
 //! Files in and out, as tar. Blocking: runs on threads of its own.
 
+mod attributes;
 mod directories;
+mod entry;
 pub mod pack;
 mod pax;
 mod source;

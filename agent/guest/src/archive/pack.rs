@@ -8,8 +8,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use super::entry::{Entry, Kind};
 use super::source::{is_kernels_own, names_in, open_file, read_link, read_unsized, unless_gone};
-use super::tar::{BLOCK, END, Entry, Kind};
+use super::tar::{BLOCK, END};
 
 const PIECE: usize = 64 << 10;
 /// What is still to be packed: its path, its name in the archive, and what it was when it was looked at.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::tar::{Entry, bad};
+use super::entry::{Entry, bad};
 
 const XATTR: &[u8] = b"SCHILY.xattr.";
 const NS: i128 = 1_000_000_000;

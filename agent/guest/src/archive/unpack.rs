@@ -9,14 +9,14 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags, openat2,
-};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 
+use super::attributes::{adorn, owner, times};
 use super::directories::Directories;
+use super::entry::{Entry, Kind, bad, c_string};
 use super::sparse;
-use super::tar::{Entry, Kind, Reader, bad};
+use super::tar::Reader;
 
 /// What the host asked for.
 #[derive(Clone, Copy, Debug)]
@@ -101,10 +101,6 @@ fn parts(path: &[u8]) -> io::Result<Vec<Vec<u8>>> {
         }
     }
     Ok(parts)
-}
-
-fn c_string(bytes: &[u8]) -> io::Result<CString> {
-    CString::new(bytes).map_err(|_| bad("a name holds a NUL"))
 }
 
 impl Unpacker {
@@ -242,8 +238,7 @@ impl Unpacker {
                 let file = rustix::fs::openat(parent, name, flags, Mode::from(0o600))?;
                 sparse::write_data(&file, reader)?;
                 bytes = entry.size;
-                self.adorn(&file, entry)?;
-                rustix::fs::futimens(&file, &times(entry))?;
+                adorn(&file, entry, self.options.keep_owner)?;
                 return Ok(bytes);
             }
             Kind::Symlink => rustix::fs::symlinkat(c_string(&entry.link)?, parent, name)?,
@@ -251,7 +246,7 @@ impl Unpacker {
             Kind::CharDevice => self.node(parent, name, FileType::CharacterDevice, device(entry))?,
             Kind::BlockDevice => self.node(parent, name, FileType::BlockDevice, device(entry))?,
         }
-        let (uid, gid) = self.owner(entry);
+        let (uid, gid) = owner(entry, self.options.keep_owner);
         rustix::fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
         if entry.kind != Kind::Symlink {
             rustix::fs::chmodat(parent, name, Mode::from(entry.mode), AtFlags::empty())?;
@@ -268,30 +263,6 @@ impl Unpacker {
             Mode::from(0o600),
             device,
         )?)
-    }
-
-    fn owner(&self, entry: &Entry) -> (Uid, Gid) {
-        let (uid, gid) = if self.options.keep_owner {
-            (entry.uid, entry.gid)
-        } else {
-            (0, 0)
-        };
-        (Uid::from_raw(uid), Gid::from_raw(gid))
-    }
-
-    /// Owner, then mode, then attributes: a change of owner drops setuid bits and capabilities.
-    fn adorn(&self, fd: &OwnedFd, entry: &Entry) -> io::Result<()> {
-        let (uid, gid) = self.owner(entry);
-        rustix::fs::fchown(fd, Some(uid), Some(gid))?;
-        rustix::fs::fchmod(fd, Mode::from(entry.mode))?;
-        for (name, value) in &entry.xattrs {
-            match rustix::fs::fsetxattr(fd, c_string(name)?, value, XattrFlags::empty()) {
-                // A tmpfs has no user attributes: the file is worth more than they are.
-                Ok(()) | Err(Errno::OPNOTSUPP) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
     }
 
     fn dress_later(&mut self, parts: &[Vec<u8>], entry: &Entry) -> io::Result<()> {
@@ -322,11 +293,9 @@ impl Unpacker {
                     Mode::empty(),
                 )
             });
-            let done = opened.map_err(io::Error::from).and_then(|fd| {
-                self.adorn(&fd, &entry)?;
-                rustix::fs::futimens(&fd, &times(&entry))?;
-                Ok(())
-            });
+            let done = opened
+                .map_err(io::Error::from)
+                .and_then(|fd| adorn(&fd, &entry, self.options.keep_owner));
             match done {
                 // A later entry of the archive put something else in its place.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -339,18 +308,6 @@ impl Unpacker {
 
 fn device(entry: &Entry) -> u64 {
     rustix::fs::makedev(entry.device.0, entry.device.1)
-}
-
-fn times(entry: &Entry) -> Timestamps {
-    let seconds = entry.mtime_ns.div_euclid(1_000_000_000);
-    let time = Timespec {
-        tv_sec: i64::try_from(seconds).unwrap_or(0),
-        tv_nsec: i64::try_from(entry.mtime_ns.rem_euclid(1_000_000_000)).unwrap_or(0),
-    };
-    Timestamps {
-        last_access: time,
-        last_modification: time,
-    }
 }
 
 #[cfg(test)]
