@@ -39,7 +39,8 @@ use tokio::runtime::Builder;
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::agent::{Agent, Role};
-use crate::machine::devices::find_channel;
+use crate::channel::Channel;
+use crate::channel::find::find_channel;
 
 fn main() {
     let started_us = clock::boottime_us();
@@ -79,10 +80,17 @@ fn run_as_init(started_us: u64) -> ! {
     agent.timings.mark_modules();
     let error = run(&agent, async {
         machine::signals::listen(&agent)?;
-        let mut channel = find_channel().await?;
-        channel.serve(&agent).await
+        serve(&agent, find_channel().await?).await
     });
     panic!("the channel to the host is gone: {error:?}");
+}
+
+/// Serves whoever comes over the channel, until it breaks.
+async fn serve(agent: &Rc<Agent>, mut channel: Channel) -> io::Result<()> {
+    let greeted = || agent.timings.mark_hello();
+    channel
+        .serve(greeted, async |connection| service::serve(connection, agent).await)
+        .await
 }
 
 /// Runs `body` and the reaper on this one thread until either ends.
@@ -104,8 +112,7 @@ fn run(agent: &Rc<Agent>, body: impl Future<Output = io::Result<()>>) -> io::Res
 fn serve_on(path: &str) {
     let agent = Agent::new(Role::Host);
     let served = run(&agent, async {
-        let mut channel = channel::Channel::Unix(tokio::net::UnixListener::bind(path)?);
-        channel.serve(&agent).await
+        serve(&agent, Channel::Unix(tokio::net::UnixListener::bind(path)?)).await
     });
     if let Err(error) = served {
         eprintln!("serve on {path}: {error}");

@@ -1,12 +1,12 @@
-//! The one byte stream to the host: finds it, and serves one session after the other on it, for ever.
+//! The one byte stream to the host: finds it, and hands on one session after the other on it, for ever.
 
+pub mod find;
 mod guard;
 pub mod hello;
 mod port;
 mod vsock;
 
 use std::io;
-use std::rc::Rc;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -14,13 +14,16 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use self::hello::{Scanner, Step};
 use self::port::Port;
 use self::vsock::VsockListener;
-use crate::agent::Agent;
 use crate::console;
-use crate::service;
 
 /// Name of the virtio-serial port and number of the vsock port: both are part of the wire.
 pub const PORT_NAME: &str = "dev.kiln.channel";
 pub const VSOCK_PORT: u32 = 1024;
+
+/// What a session comes over.
+pub trait Connection: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Connection for T {}
 
 /// Which way the host comes in.
 pub enum Channel {
@@ -39,17 +42,22 @@ impl Channel {
         VsockListener::bind(VSOCK_PORT).map(Self::Vsock)
     }
 
-    /// Serves sessions, one at a time. Returns only when the channel itself breaks.
-    pub async fn serve(&mut self, agent: &Rc<Agent>) -> io::Result<()> {
+    /// Has `session` serve each host that comes, one at a time; `greeted` hears of every hello. Returns only when the
+    /// channel itself breaks.
+    pub async fn serve(
+        &mut self,
+        greeted: impl Fn(),
+        session: impl AsyncFn(&mut dyn Connection) -> io::Result<()>,
+    ) -> io::Result<()> {
         loop {
             match self {
                 Self::Port(port) => {
                     port.connected().await?;
-                    let mut session = port.session();
-                    let ended = match accept_hello(&mut session, agent).await {
+                    let mut connection = port.session();
+                    let ended = match accept_hello(&mut connection, &greeted).await {
                         Ok(start) => {
-                            session.begin_frames(&start);
-                            service::serve(session, agent).await
+                            connection.begin_frames(&start);
+                            session(&mut connection).await
                         }
                         Err(error) => Err(error),
                     };
@@ -57,12 +65,12 @@ impl Channel {
                 }
                 Self::Vsock(listener) => {
                     let stream = listener.accept().await?;
-                    report(serve_stream(stream, agent).await);
+                    report(serve_stream(stream, &greeted, &session).await);
                 }
                 #[cfg(feature = "host-test")]
                 Self::Unix(listener) => {
                     let (stream, _) = listener.accept().await?;
-                    report(serve_stream(stream, agent).await);
+                    report(serve_stream(stream, &greeted, &session).await);
                 }
             }
         }
@@ -70,14 +78,14 @@ impl Channel {
 }
 
 /// One session on a connection of its own.
-async fn serve_stream<S>(mut stream: S, agent: &Rc<Agent>) -> io::Result<()>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let start = accept_hello(&mut stream, agent).await?;
+async fn serve_stream(
+    mut stream: impl Connection,
+    greeted: &impl Fn(),
+    session: &impl AsyncFn(&mut dyn Connection) -> io::Result<()>,
+) -> io::Result<()> {
+    let start = accept_hello(&mut stream, greeted).await?;
     let (reader, writer) = tokio::io::split(stream);
-    let joined = tokio::io::join(io::Cursor::new(start).chain(reader), writer);
-    service::serve(joined, agent).await
+    session(&mut tokio::io::join(io::Cursor::new(start).chain(reader), writer)).await
 }
 
 /// A session's end is an everyday thing: only what is neither end nor reset is worth a line.
@@ -91,10 +99,7 @@ fn report(ended: io::Result<()>) {
 }
 
 /// Reads up to the beginning of HTTP/2, echoing hellos; gives the first bytes of it.
-async fn accept_hello<S>(stream: &mut S, agent: &Rc<Agent>) -> io::Result<Bytes>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+async fn accept_hello(stream: &mut impl Connection, greeted: &impl Fn()) -> io::Result<Bytes> {
     let mut scanner = Scanner::default();
     let mut page = [0; 4096];
     loop {
@@ -113,7 +118,7 @@ where
         }
         if let Some(hello) = last {
             stream.write_all(&hello.echo()).await?;
-            agent.timings.mark_hello();
+            greeted();
         }
     }
 }

@@ -9,16 +9,12 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::channel::{Channel, PORT_NAME};
 use crate::process::io::FdStream;
 
 /// The kernel's own events; only root could send others, and they would only wake us.
 const KERNEL_EVENTS: u32 = 1;
 /// An event may be lost when many come at once: then this looks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// virtio device ids (virtio specification, 5).
-const CONSOLE: &str = "0x0003";
-const VSOCK: &str = "0x0013";
 
 /// Wake-ups whenever a device comes, goes or changes.
 pub struct Uevents {
@@ -50,7 +46,7 @@ impl Uevents {
     }
 
     /// Waits for a change.
-    async fn changed(&self) {
+    pub async fn changed(&self) {
         let mut message = [0; 2048];
         // Overrun or time-out: look again all the same.
         let _ = timeout(LOOK_AGAIN, self.socket.read(&mut message)).await;
@@ -70,50 +66,4 @@ pub async fn wait_for_block(events: &Uevents, path: &str, patience: Duration) ->
             format!("no block device {path} appeared"),
         )
     })
-}
-
-/// Finds the channel: the named virtio-serial port, or vsock where the machine has no virtio console.
-pub async fn find_channel() -> io::Result<Channel> {
-    // With drivers built in it is there before the agent is: no socket is made for nothing while the host waits.
-    if let Some(channel) = look_for_channel()? {
-        return Ok(channel);
-    }
-    let events = Uevents::open()?;
-    loop {
-        if let Some(channel) = look_for_channel()? {
-            return Ok(channel);
-        }
-        events.changed().await;
-    }
-}
-
-fn look_for_channel() -> io::Result<Option<Channel>> {
-    if let Some(device) = named_port(PORT_NAME) {
-        return Channel::open_port(&device).map(Some);
-    }
-    let ids = virtio_ids();
-    if ids.iter().any(|id| id == VSOCK) && !ids.iter().any(|id| id == CONSOLE) {
-        return Channel::listen_vsock().map(Some);
-    }
-    Ok(None)
-}
-
-fn named_port(name: &str) -> Option<String> {
-    for entry in fs::read_dir("/sys/class/virtio-ports").ok()?.flatten() {
-        if fs::read_to_string(entry.path().join("name")).is_ok_and(|text| text.trim() == name) {
-            return Some(format!("/dev/{}", entry.file_name().to_str()?));
-        }
-    }
-    None
-}
-
-fn virtio_ids() -> Vec<String> {
-    let Ok(devices) = fs::read_dir("/sys/bus/virtio/devices") else {
-        return Vec::new();
-    };
-    devices
-        .flatten()
-        .filter_map(|device| fs::read_to_string(device.path().join("device")).ok())
-        .map(|id| id.trim().to_owned())
-        .collect()
 }
