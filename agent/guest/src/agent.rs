@@ -2,43 +2,38 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-
-use tokio::sync::watch;
+use std::time::Duration;
 
 use crate::clock;
+use crate::grpc::status::{Result, Status};
 use crate::logring::{DEFAULT_CAPACITY, LogRing};
-use crate::machine::boot::Held;
 use crate::machine::dns::Placed;
 use crate::process::reaper::Reaper;
-use crate::proto::{BootTimings, EndAction, ExitStatus, GuestRequest, Mode, Phase, StateResponse};
-use crate::workload::kept::KeptExecs;
+use crate::proto::{BootTimings, EndAction, ExitStatus, Mode, Phase, ProcessSpec, StateResponse};
+use crate::role::Role;
+use crate::workload::exit::Exit;
 use crate::workload::program::Program;
+use crate::workload::slots::KeptExecs;
 
-/// How much of the guest is ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// PID 1: until Boot, and in app mode.
-    Init,
-    /// A process beside the image's own init (system mode).
-    BesideInit,
-    /// An ordinary process on a host (tests): nothing of the machine is ours.
-    #[cfg_attr(not(feature = "host-test"), allow(dead_code))]
-    Host,
+/// What a boot with `hold` leaves for the start of its program.
+pub struct Held {
+    pub process: ProcessSpec,
+    /// For an init to become ready.
+    pub patience: Duration,
 }
 
 pub struct Agent {
     role: Cell<Role>,
-    pub phase: Cell<Phase>,
+    phase: Cell<Phase>,
     pub mode: Cell<Mode>,
-    pub log: LogRing,
-    pub reaper: Reaper,
-    pub kept: KeptExecs,
+    /// Of the program.
+    pub log: Rc<LogRing>,
+    pub exit: Rc<Exit>,
+    pub reaper: Rc<Reaper>,
+    pub kept: Rc<KeptExecs>,
     pub program: RefCell<Option<Rc<Program>>>,
-    exit: watch::Sender<Option<ExitStatus>>,
     pub timings: Timings,
     pub end_action: Cell<EndAction>,
-    /// What the guest itself asked for.
-    pub request: Cell<GuestRequest>,
     /// The signal and the patience (ms) of an end that the guest asks for.
     pub own_stop: Cell<(i32, u32)>,
     pub placed: RefCell<Placed>,
@@ -88,14 +83,13 @@ impl Agent {
             role: Cell::new(role),
             phase: Cell::new(Phase::Waiting),
             mode: Cell::new(Mode::Unspecified),
-            log: LogRing::new(DEFAULT_CAPACITY),
-            reaper: Reaper::default(),
-            kept: KeptExecs::default(),
+            log: Rc::new(LogRing::new(DEFAULT_CAPACITY)),
+            exit: Rc::default(),
+            reaper: Rc::default(),
+            kept: Rc::default(),
             program: RefCell::default(),
-            exit: watch::Sender::new(None),
             timings: Timings::default(),
             end_action: Cell::new(EndAction::Unspecified),
-            request: Cell::new(GuestRequest::Unspecified),
             own_stop: Cell::new((libc::SIGTERM, 10_000)),
             placed: RefCell::default(),
             held: RefCell::default(),
@@ -123,37 +117,32 @@ impl Agent {
         self.role.set(role);
     }
 
-    /// Publishes how it ended, once; what comes later changes nothing.
-    pub fn publish_exit(&self, mut status: ExitStatus) {
-        if self.exit.borrow().is_some() {
-            return;
-        }
-        if status.request == GuestRequest::Unspecified as i32 {
-            status.request = self.request.get() as i32;
-        }
-        status.finished_unix_ns = clock::realtime_ns();
-        self.phase.set(Phase::Exited);
-        self.exit.send_replace(Some(status));
-    }
-
-    pub fn exit(&self) -> Option<ExitStatus> {
-        self.exit.borrow().clone()
-    }
-
-    /// Waits for the end of the program.
-    pub async fn exited(&self) -> ExitStatus {
-        let mut watcher = self.exit.subscribe();
-        loop {
-            if let Some(status) = watcher.borrow_and_update().clone() {
-                return status;
-            }
-            // The sender lives as long as the agent.
-            let _ = watcher.changed().await;
+    /// Where the guest is; once its program has ended, only the end of the machine comes after.
+    pub fn phase(&self) -> Phase {
+        match self.phase.get() {
+            Phase::Ending => Phase::Ending,
+            _ if self.exit.get().is_some() => Phase::Exited,
+            phase => phase,
         }
     }
 
-    pub fn program(&self) -> Option<Rc<Program>> {
-        self.program.borrow().clone()
+    pub fn set_phase(&self, phase: Phase) {
+        self.phase.set(phase);
+    }
+
+    /// There will be no program, or none any more: says so to whoever waits for its output and its end.
+    pub fn end_with(&self, code: i32, error: String) {
+        self.log.close();
+        self.exit.publish(ExitStatus {
+            code,
+            error,
+            ..Default::default()
+        });
+    }
+
+    pub fn program(&self) -> Result<Rc<Program>> {
+        let program = self.program.borrow().clone();
+        program.ok_or_else(|| Status::precondition("no program runs yet"))
     }
 
     pub fn state(&self) -> StateResponse {
@@ -164,11 +153,11 @@ impl Agent {
                 .map(|text| text.trim().to_owned())
                 .unwrap_or_default(),
             kernel_release: rustix::system::uname().release().to_string_lossy().into_owned(),
-            phase: self.phase.get() as i32,
+            phase: self.phase() as i32,
             mode: self.mode.get() as i32,
             first_sequence: self.log.first(),
             next_sequence: self.log.next(),
-            exit: self.exit(),
+            exit: self.exit.get(),
             uptime_us: clock::boottime_us(),
             clock_unix_ns: clock::realtime_ns(),
         }
@@ -219,6 +208,17 @@ impl Timings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_that_has_ended_is_past_every_phase_but_the_end() {
+        let agent = Agent::new(Role::Host);
+        agent.set_phase(Phase::Running);
+        assert_eq!(agent.phase(), Phase::Running);
+        agent.end_with(125, "no disk".to_owned());
+        assert_eq!(agent.phase(), Phase::Exited);
+        agent.set_phase(Phase::Ending);
+        assert_eq!(agent.phase(), Phase::Ending);
+    }
 
     #[test]
     fn lets_no_more_in_than_there_is_room_for() {

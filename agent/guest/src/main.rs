@@ -21,7 +21,9 @@ mod console;
 mod grpc;
 mod logring;
 mod machine;
+mod once;
 mod process;
+mod role;
 mod service;
 mod watch;
 mod workload;
@@ -38,9 +40,10 @@ use std::rc::Rc;
 use tokio::runtime::Builder;
 use tokio::task::{LocalSet, spawn_local};
 
-use crate::agent::{Agent, Role};
+use crate::agent::Agent;
 use crate::channel::Channel;
 use crate::channel::find::find_channel;
+use crate::role::Role;
 
 fn main() {
     let started_us = clock::boottime_us();
@@ -89,7 +92,9 @@ fn run_as_init(started_us: u64) -> ! {
 async fn serve(agent: &Rc<Agent>, mut channel: Channel) -> io::Result<()> {
     let greeted = || agent.timings.mark_hello();
     channel
-        .serve(greeted, async |connection| service::serve(connection, agent).await)
+        .serve(greeted, async |connection| {
+            service::serve(connection, agent).await
+        })
         .await
 }
 

@@ -7,32 +7,27 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::dns::{self, Prepared};
-use super::{cgroup, mounts, net, paths, ready, root, sysctl, system};
-use crate::agent::{Agent, Role};
+use super::{cgroup, handover, mounts, net, paths, ready, root, sysctl};
+use crate::agent::{Agent, Held};
 use crate::aside;
 use crate::clock;
 use crate::console;
 use crate::grpc::status::{Result, Status};
-use crate::process::plan;
-use crate::proto::{BootRequest, BootResponse, EndAction, ExitStatus, Mode, Phase, ProcessSpec, RootDisk};
-use crate::workload::program;
+use crate::process::plan::{self, StartFailure};
+use crate::proto::{BootRequest, BootResponse, EndAction, Mode, Phase, ProcessSpec, RootDisk};
+use crate::role::Role;
+use crate::workload::program::Program;
 
 /// A host that asks for more wants the guest's memory for its log.
 const MAX_LOG: u64 = 256 << 20;
 
-/// What a boot with `hold` leaves for `start_program`.
-pub struct Held {
-    process: ProcessSpec,
-    patience: Duration,
-}
-
 /// Runs the whole of it, once. A failure leaves an agent that has ended: the host acknowledges, and the guest ends.
 pub async fn boot(agent: &Rc<Agent>, request: BootRequest) -> Result<BootResponse> {
-    if agent.phase.get() != Phase::Waiting {
+    if agent.phase() != Phase::Waiting {
         return Err(Status::precondition("the guest has booted already"));
     }
     check(&request)?;
-    agent.phase.set(Phase::Booting);
+    agent.set_phase(Phase::Booting);
     let held = Held {
         process: request.process.clone().unwrap_or_default(),
         patience: Duration::from_millis(u64::from(request.init_patience_ms)),
@@ -47,7 +42,7 @@ pub async fn boot(agent: &Rc<Agent>, request: BootRequest) -> Result<BootRespons
         aside::leave_no_threads(true);
     }
     agent.held.replace(Some(held));
-    agent.phase.set(Phase::Held);
+    agent.set_phase(Phase::Held);
     Ok(BootResponse {
         pid: 0,
         timings: Some(agent.timings.get()),
@@ -59,7 +54,7 @@ pub async fn boot(agent: &Rc<Agent>, request: BootRequest) -> Result<BootRespons
 pub async fn start_program(agent: &Rc<Agent>) -> Result<BootResponse> {
     let held = agent.held.take();
     let held = held.ok_or_else(|| Status::precondition("no boot waits for its program"))?;
-    agent.phase.set(Phase::Booting);
+    agent.set_phase(Phase::Booting);
     start(agent, held).await
 }
 
@@ -67,11 +62,22 @@ async fn start(agent: &Rc<Agent>, held: Held) -> Result<BootResponse> {
     let Held { process, patience } = held;
     let started = match (agent.role(), agent.mode.get()) {
         (Role::Init, Mode::System) => start_init(agent, &process).await,
-        _ => Ok(program::start(agent, &process).await),
+        (role, _) => Ok(Program::start(role, &agent.reaper, &agent.log, &agent.exit, &process).await),
     };
-    let pid = started.map_err(|status| give_up(agent, status))?;
-    if agent.exit().is_none() {
-        agent.phase.set(Phase::Running);
+    let pid = match started.map_err(|status| give_up(agent, status))? {
+        Ok(program) => {
+            let pid = program.pid;
+            agent.program.replace(Some(program));
+            pid
+        }
+        // A program that cannot be started has ended: its exit says why.
+        Err(StartFailure { code, text }) => {
+            agent.end_with(code, text);
+            0
+        }
+    };
+    if agent.exit.get().is_none() {
+        agent.set_phase(Phase::Running);
     }
     if agent.mode.get() == Mode::System && agent.role() == Role::BesideInit {
         ready::wait(agent, patience).await;
@@ -85,12 +91,7 @@ async fn start(agent: &Rc<Agent>, held: Held) -> Result<BootResponse> {
 }
 
 fn give_up(agent: &Agent, status: Status) -> Status {
-    agent.log.close();
-    agent.publish_exit(ExitStatus {
-        code: 125,
-        error: status.message.clone(),
-        ..Default::default()
-    });
+    agent.end_with(125, status.message.clone());
     status
 }
 
@@ -214,22 +215,13 @@ fn configure(request: &BootRequest) -> Result<()> {
     sysctl::apply(&request.sysctls)
 }
 
-async fn start_init(agent: &Rc<Agent>, process: &ProcessSpec) -> Result<i32> {
+async fn start_init(
+    agent: &Rc<Agent>,
+    process: &ProcessSpec,
+) -> Result<std::result::Result<Rc<Program>, StartFailure>> {
     let planned = plan::plan(process).and_then(|plan| plan::make_workdir(&plan).map(|()| plan));
-    let outcome = match planned {
-        Ok(plan) => system::hand_over(agent, &plan).await?,
-        Err(failure) => Err(failure),
-    };
-    match outcome {
-        Ok(()) => Ok(1),
-        Err(failure) => {
-            agent.log.close();
-            agent.publish_exit(ExitStatus {
-                code: failure.code,
-                error: failure.text,
-                ..Default::default()
-            });
-            Ok(0)
-        }
+    match planned {
+        Ok(plan) => handover::hand_over(agent, &plan).await,
+        Err(failure) => Ok(Err(failure)),
     }
 }

@@ -5,9 +5,10 @@ use std::fs;
 use rustix::mount::{MountFlags, UnmountFlags, mount_remount, unmount};
 use rustix::system::{RebootCommand, reboot};
 
-use crate::agent::{Agent, Role};
+use crate::agent::Agent;
 use crate::console;
 use crate::proto::EndAction;
+use crate::role::Role;
 
 /// Brings the disks into a state that needs no repair: the root read-only and synced.
 pub fn settle_disks() {

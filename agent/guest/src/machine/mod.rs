@@ -7,6 +7,7 @@ mod dm;
 pub mod dns;
 pub mod end;
 pub mod exitrd;
+mod handover;
 pub mod modules;
 pub mod mounts;
 pub mod net;

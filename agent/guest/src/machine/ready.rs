@@ -24,7 +24,7 @@ const PATIENCE_WITH_OTHERS: Duration = Duration::from_secs(5);
 /// Returns when the init is ready, has ended, or `patience` is over.
 pub async fn wait(agent: &Rc<Agent>, patience: Duration) {
     let start = Instant::now();
-    while agent.exit().is_none() {
+    while agent.exit.get().is_none() {
         let is_systemd = is_named("systemd");
         let ready = if is_systemd {
             takes_connections(SYSTEMD_SOCKET).await

@@ -5,13 +5,11 @@ use std::rc::Rc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_local;
 
-use crate::agent::{Agent, Role};
+use crate::agent::Agent;
 use crate::machine::system;
+use crate::process::RTMIN;
 use crate::proto::GuestRequest;
-use crate::workload::program;
-
-/// The first real-time signal that programs may use (glibc's SIGRTMIN; systemd counts from it).
-pub const RTMIN: i32 = 34;
+use crate::role::Role;
 
 /// What each signal asks an init for: busybox's and sysvinit's words, then systemd's.
 const ASKS: [(i32, GuestRequest); 8] = [
@@ -43,10 +41,12 @@ pub fn listen(agent: &Rc<Agent>) -> std::io::Result<()> {
 fn hear(agent: &Rc<Agent>, number: i32, request: GuestRequest) {
     match agent.role() {
         Role::Init => {
-            agent.request.set(request);
+            agent.exit.ask(request);
             let (signal, patience) = agent.own_stop.get();
             // Without a program there is nothing to stop, and the host decides.
-            let _ = program::stop(agent, signal, patience);
+            if let Ok(program) = agent.program() {
+                let _ = program.stop(signal, patience);
+            }
         }
         // An init that knows nothing of us ends everybody before it ends the machine.
         Role::BesideInit if number == libc::SIGTERM => system::on_terminated(agent),

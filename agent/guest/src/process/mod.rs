@@ -2,12 +2,16 @@
 
 pub mod afterglow;
 pub mod io;
+pub mod leash;
 pub mod plan;
 pub mod reaper;
 pub mod spawn;
 pub mod stdio;
 pub mod untaken;
 mod user;
+
+/// The first real-time signal that programs may use (glibc's SIGRTMIN; systemd counts from it).
+pub const RTMIN: i32 = 34;
 
 /// Sends a signal by number (real-time ones too) to a process, or with a negative pid to a group.
 pub fn send_signal(pid: i32, signal: i32) -> std::io::Result<()> {

@@ -104,7 +104,7 @@ pub fn make_workdir(plan: &Plan) -> Result<(), StartFailure> {
     }
 }
 
-pub fn clamp(size: u32) -> u16 {
+pub(super) fn clamp(size: u32) -> u16 {
     u16::try_from(size).unwrap_or(u16::MAX)
 }
 

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::io::FdStream;
-use super::plan::Plan;
+use super::plan::{Plan, clamp};
+use crate::proto::{Stream, WindowSize};
 
 /// Our ends.
 pub enum Stdio {
@@ -17,6 +19,47 @@ pub enum Stdio {
         stderr: FdStream,
     },
     Null,
+}
+
+/// Our ends, by what each is for: a terminal is all three.
+#[derive(Default)]
+pub struct Streams {
+    pub input: Option<Rc<FdStream>>,
+    /// None at all where nobody asked to hear of the process.
+    pub outputs: Vec<(Stream, Rc<FdStream>)>,
+    /// To be held to the end: a terminal whose last holder goes hangs up on a process that is about to end.
+    pub terminal: Option<Rc<FdStream>>,
+}
+
+/// VEOF of a terminal in its default settings.
+pub const END_OF_TRANSMISSION: u8 = 4;
+
+impl From<Stdio> for Streams {
+    fn from(stdio: Stdio) -> Self {
+        match stdio {
+            Stdio::Null => Self::default(),
+            Stdio::Terminal(both) => {
+                let both = Rc::new(both);
+                Self {
+                    input: Some(both.clone()),
+                    outputs: vec![(Stream::Stdout, both.clone())],
+                    terminal: Some(both),
+                }
+            }
+            Stdio::Pipes {
+                stdin,
+                stdout,
+                stderr,
+            } => Self {
+                input: stdin.map(Rc::new),
+                outputs: vec![
+                    (Stream::Stdout, Rc::new(stdout)),
+                    (Stream::Stderr, Rc::new(stderr)),
+                ],
+                terminal: None,
+            },
+        }
+    }
 }
 
 /// The child's ends and ours.
@@ -88,13 +131,17 @@ fn open_terminal(columns: u16, rows: u16) -> io::Result<(OwnedFd, OwnedFd)> {
     unlockpt(&master)?;
     let slave = ioctl_tiocgptpeer(&master, flags)?;
     if columns > 0 && rows > 0 {
-        resize(&master, columns, rows)?;
+        set_size(&master, columns, rows)?;
     }
     Ok((master, slave))
 }
 
 /// Sets a terminal's size; its foreground process group is told by the kernel.
-pub fn resize(terminal: impl AsFd, columns: u16, rows: u16) -> io::Result<()> {
+pub fn resize(terminal: &FdStream, window: WindowSize) -> io::Result<()> {
+    set_size(terminal, clamp(window.columns), clamp(window.rows))
+}
+
+fn set_size(terminal: impl AsFd, columns: u16, rows: u16) -> io::Result<()> {
     let size = rustix::termios::Winsize {
         ws_row: rows,
         ws_col: columns,

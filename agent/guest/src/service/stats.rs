@@ -2,13 +2,18 @@
 
 use std::fs;
 
-use crate::proto::StatsResponse;
+use crate::grpc::Call;
+use crate::proto::{StatsRequest, StatsResponse};
 
 /// USER_HZ: fixed by the kernel's ABI.
 const TICK_US: u64 = 10_000;
 const SECTOR: u64 = 512;
 
-pub fn read() -> StatsResponse {
+pub async fn stats(call: Call) {
+    call.unary(|_: StatsRequest| async { Ok(read()) }).await;
+}
+
+fn read() -> StatsResponse {
     let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let memory = text("/proc/meminfo");
     let (cpu_user_us, cpu_system_us) = cpu(&text("/proc/stat"));

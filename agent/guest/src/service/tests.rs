@@ -7,9 +7,11 @@ use tokio::task::LocalSet;
 
 use super::*;
 use crate::proto::{
-    DialRequest, DialStart, InputRequest, ListDirectoryRequest, ReadArchiveRequest, StatPathRequest,
+    AckLogsRequest, DialRequest, DialStart, InputRequest, ListDirectoryRequest, LogsRequest,
+    ReadArchiveRequest, SignalRequest, StatPathRequest, StateRequest, StdinRequest, StopRequest,
     WatchPathRequest, dial_request,
 };
+use crate::role::Role;
 
 type Hosts = h2::client::SendRequest<Bytes>;
 

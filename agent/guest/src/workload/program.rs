@@ -5,20 +5,23 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::timeout;
 
-use crate::agent::{Agent, Role};
+use super::exit::Exit;
 use crate::clock;
 use crate::grpc::status::{Code, Result, Status};
-use crate::logring::MAX_PIECE;
+use crate::logring::{LogRing, MAX_PIECE};
 use crate::machine::cgroup::{self, Cgroup};
 use crate::process::io::FdStream;
 use crate::process::plan::{self, StartFailure};
+use crate::process::reaper::{Ended, Reaper};
 use crate::process::spawn::{self, Child};
-use crate::process::stdio::{self, Stdio};
-use crate::process::{self, reaper::Ended};
-use crate::proto::{ExitStatus, ProcessSpec, Stream};
+use crate::process::stdio::{self, END_OF_TRANSMISSION, Streams};
+use crate::process::{self};
+use crate::proto::{ExitStatus, ProcessSpec, Stream, WindowSize};
+use crate::role::Role;
 
 /// What is killed is gone at once, unless the kernel holds it (a dead disk): then its output is not waited for.
 const LAST_OUTPUT: Duration = Duration::from_secs(2);
@@ -28,6 +31,7 @@ const LAST_LOOK: Duration = Duration::from_millis(2);
 pub struct Program {
     /// The leader; in system mode 1, the image's init.
     pub pid: i32,
+    exit: Rc<Exit>,
     input: RefCell<Option<Rc<FdStream>>>,
     terminal: Option<Rc<FdStream>>,
     writers: RefCell<Writers>,
@@ -39,22 +43,120 @@ const MAX_WRITERS: usize = 64;
 
 impl Program {
     /// The image's own init: signals go to it, and nothing else is ours.
-    pub fn init() -> Rc<Self> {
+    pub fn init(exit: &Rc<Exit>) -> Rc<Self> {
         Rc::new(Self {
             pid: 1,
+            exit: exit.clone(),
             input: RefCell::default(),
             terminal: None,
             writers: RefCell::default(),
         })
     }
 
-    pub fn resize(&self, columns: u32, rows: u32) -> Result<()> {
+    /// Starts the main program: what it writes goes to the log, its end to `exit`.
+    pub async fn start(
+        role: Role,
+        reaper: &Rc<Reaper>,
+        log: &Rc<LogRing>,
+        exit: &Rc<Exit>,
+        spec: &ProcessSpec,
+    ) -> std::result::Result<Rc<Self>, StartFailure> {
+        let plan = plan::plan(spec)?;
+        plan::make_workdir(&plan)?;
+        let cgroup = (role == Role::Init).then_some(Cgroup::Main);
+        let Child {
+            mut leash,
+            stdio,
+            ended,
+        } = spawn::spawn(&plan, cgroup, reaper).await?;
+        // The main program outlives every caller.
+        leash.let_go();
+        let streams = Streams::from(stdio);
+        let program = Rc::new(Self {
+            pid: leash.pid(),
+            exit: exit.clone(),
+            // A terminal could always be written to.
+            input: RefCell::new(streams.input.filter(|_| spec.stdin)),
+            terminal: streams.terminal,
+            writers: RefCell::default(),
+        });
+        let pumps = streams
+            .outputs
+            .into_iter()
+            .map(|(stream, source)| pump(log, source, stream))
+            .collect();
+        let watched = program.clone();
+        let (reaper, log) = (reaper.clone(), log.clone());
+        spawn_local(async move { watched.watch(role, &reaper, &log, ended, pumps).await });
+        Ok(program)
+    }
+
+    /// From its end on: what it left behind is killed, its last output taken, and then its end told.
+    async fn watch(
+        &self,
+        role: Role,
+        reaper: &Reaper,
+        log: &LogRing,
+        ended: oneshot::Receiver<Ended>,
+        pumps: Vec<JoinHandle<()>>,
+    ) {
+        // The reaper lives as long as the agent.
+        let Ok(Ended { code, signal }) = ended.await else {
+            return;
+        };
+        let oom_killed = code == 128 + libc::SIGKILL && cgroup::oom_kills(Cgroup::Main) > 0;
+        kill_the_rest(role, reaper, self.pid).await;
+        log.lift_limit();
+        let _ = timeout(LAST_OUTPUT, async {
+            for pump in pumps {
+                let _ = pump.await;
+            }
+        })
+        .await;
+        log.close();
+        self.input.take();
+        self.exit.publish(ExitStatus {
+            code,
+            signal,
+            oom_killed,
+            ..Default::default()
+        });
+    }
+
+    /// Signals the program.
+    pub fn signal(&self, signal: i32) -> Result<()> {
+        if self.exit.get().is_some() {
+            return Err(Status::precondition("the program has ended"));
+        }
+        if !(1..=libc::SIGRTMAX()).contains(&signal) {
+            return Err(Status::invalid(format!("{signal} is not a signal")));
+        }
+        process::send_signal(self.pid, signal).map_err(|error| match error.raw_os_error() {
+            Some(libc::ESRCH) => Status::new(Code::FailedPrecondition, "the program has ended"),
+            _ => Status::from_io(format_args!("send signal {signal}"), error),
+        })
+    }
+
+    /// Signals the program now and kills it after `patience_ms`.
+    pub fn stop(self: &Rc<Self>, signal: i32, patience_ms: u32) -> Result<()> {
+        self.signal(signal)?;
+        let program = self.clone();
+        spawn_local(async move {
+            let patience = Duration::from_millis(u64::from(patience_ms));
+            if timeout(patience, program.exit.wait()).await.is_err() {
+                // It may end at this very moment.
+                let _ = process::send_signal(program.pid, libc::SIGKILL);
+            }
+        });
+        Ok(())
+    }
+
+    pub fn resize(&self, window: WindowSize) -> Result<()> {
         let terminal = self
             .terminal
             .as_ref()
             .ok_or_else(|| Status::precondition("the program has no terminal"))?;
-        stdio::resize(terminal.as_ref(), plan::clamp(columns), plan::clamp(rows))
-            .map_err(|error| Status::from_io("resize the terminal", error))
+        stdio::resize(terminal, window).map_err(|error| Status::from_io("resize the terminal", error))
     }
 
     /// Writes to stdin, waiting for a slow program. A program that has closed it takes no more, which is no error.
@@ -117,161 +219,34 @@ impl Program {
     }
 }
 
-/// VEOF of a terminal in its default settings.
-pub const END_OF_TRANSMISSION: u8 = 4;
-
-/// Starts the main program. A program that cannot be started has ended: the agent's exit says why.
-pub async fn start(agent: &Rc<Agent>, spec: &ProcessSpec) -> i32 {
-    match try_start(agent, spec).await {
-        Ok(pid) => pid,
-        Err(StartFailure { code, text }) => {
-            agent.log.close();
-            agent.publish_exit(ExitStatus {
-                code,
-                error: text,
-                ..Default::default()
-            });
-            0
-        }
-    }
-}
-
-async fn try_start(agent: &Rc<Agent>, spec: &ProcessSpec) -> std::result::Result<i32, StartFailure> {
-    let plan = plan::plan(spec)?;
-    plan::make_workdir(&plan)?;
-    let cgroup = (agent.role() == Role::Init).then_some(Cgroup::Main);
-    let Child {
-        mut leash,
-        stdio,
-        ended,
-    } = spawn::spawn(&plan, cgroup, &agent.reaper).await?;
-    // The main program outlives every caller.
-    leash.let_go();
-    let pid = leash.pid();
-    let mut pumps = Vec::new();
-    let (input, terminal) = match stdio {
-        Stdio::Terminal(terminal) => {
-            let terminal = Rc::new(terminal);
-            pumps.push(pump(agent, terminal.clone(), Stream::Stdout));
-            (spec.stdin.then(|| terminal.clone()), Some(terminal))
-        }
-        Stdio::Pipes {
-            stdin,
-            stdout,
-            stderr,
-        } => {
-            pumps.push(pump(agent, Rc::new(stdout), Stream::Stdout));
-            pumps.push(pump(agent, Rc::new(stderr), Stream::Stderr));
-            (stdin.map(Rc::new), None)
-        }
-        Stdio::Null => (None, None),
-    };
-    agent.program.replace(Some(Rc::new(Program {
-        pid,
-        input: RefCell::new(input),
-        terminal,
-        writers: RefCell::default(),
-    })));
-    spawn_local(watch(agent.clone(), ended, pid, pumps));
-    Ok(pid)
-}
-
 /// Moves output into the log for as long as there is any, no faster than the log has room.
-fn pump(agent: &Rc<Agent>, source: Rc<FdStream>, stream: Stream) -> JoinHandle<()> {
-    let agent = agent.clone();
+fn pump(log: &Rc<LogRing>, source: Rc<FdStream>, stream: Stream) -> JoinHandle<()> {
+    let log = log.clone();
     spawn_local(async move {
         let mut buffer = vec![0; MAX_PIECE];
         loop {
-            agent.log.room().await;
+            log.room().await;
             match source.read(&mut buffer).await {
-                Ok(count) if count > 0 => agent.log.append(stream, clock::realtime_ns(), &buffer[..count]),
+                Ok(count) if count > 0 => log.append(stream, clock::realtime_ns(), &buffer[..count]),
                 _ => return,
             }
         }
     })
 }
 
-async fn watch(
-    agent: Rc<Agent>,
-    ended: tokio::sync::oneshot::Receiver<Ended>,
-    pid: i32,
-    pumps: Vec<JoinHandle<()>>,
-) {
-    // The reaper lives as long as the agent.
-    let Ok(Ended { code, signal }) = ended.await else {
-        return;
-    };
-    let oom_killed = code == 128 + libc::SIGKILL && cgroup::oom_kills(Cgroup::Main) > 0;
-    kill_the_rest(&agent, pid).await;
-    agent.log.lift_limit();
-    let _ = timeout(LAST_OUTPUT, async {
-        for pump in pumps {
-            let _ = pump.await;
-        }
-    })
-    .await;
-    agent.log.close();
-    if let Some(program) = agent.program() {
-        program.input.take();
-    }
-    agent.publish_exit(ExitStatus {
-        code,
-        signal,
-        oom_killed,
-        ..Default::default()
-    });
-}
-
 /// When the program has ended, so has the machine: nothing it left behind runs on.
-pub async fn kill_the_rest(agent: &Agent, pid: i32) {
-    if agent.role() != Role::Init {
+pub async fn kill_the_rest(role: Role, reaper: &Reaper, pid: i32) {
+    if role != Role::Init {
         process::kill_group(pid);
         return;
     }
     // -1 from PID 1: every process but itself. All of them are PID 1's children by the time their parents are gone;
     // the signal's own result says nothing, as it "reaches" kernel threads too.
     let all_gone = async {
-        while agent.reaper.reap() {
+        while reaper.reap() {
             let _ = process::send_signal(-1, libc::SIGKILL);
             tokio::time::sleep(LAST_LOOK).await;
         }
     };
     let _ = timeout(LAST_PROCESS, all_gone).await;
-}
-
-/// Signals the program now and kills it after `patience_ms`.
-pub fn stop(agent: &Rc<Agent>, signal: i32, patience_ms: u32) -> Result<()> {
-    let program = running(agent)?;
-    deliver(&program, signal)?;
-    let agent = agent.clone();
-    spawn_local(async move {
-        let patience = Duration::from_millis(u64::from(patience_ms));
-        if timeout(patience, agent.exited()).await.is_err() {
-            // It may end at this very moment.
-            let _ = process::send_signal(program.pid, libc::SIGKILL);
-        }
-    });
-    Ok(())
-}
-
-pub fn signal(agent: &Agent, signal: i32) -> Result<()> {
-    deliver(&*running(agent)?, signal)
-}
-
-fn running(agent: &Agent) -> Result<Rc<Program>> {
-    match agent.program() {
-        Some(program) if agent.exit().is_none() => Ok(program),
-        Some(_) => Err(Status::precondition("the program has ended")),
-        None => Err(Status::precondition("no program runs yet")),
-    }
-}
-
-fn deliver(program: &Program, signal: i32) -> Result<()> {
-    if !(1..=libc::SIGRTMAX()).contains(&signal) {
-        return Err(Status::invalid(format!("{signal} is not a signal")));
-    }
-    process::send_signal(program.pid, signal).map_err(|error| match error.raw_os_error() {
-        Some(libc::ESRCH) => Status::new(Code::FailedPrecondition, "the program has ended"),
-        _ => Status::from_io(format_args!("send signal {signal}"), error),
-    })
 }

@@ -1,4 +1,4 @@
-//! Exec with an id: a call attends to a process that does not need it. See `kept`.
+//! Exec with an id: a call attends to a process that does not need it. See `workload::slots`.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -7,16 +7,15 @@ use std::rc::Rc;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::exec::{self, send};
+use super::shared::{self, failed, resize, send, signal};
 use crate::agent::Agent;
 use crate::grpc::status::{Code, Result, Status};
 use crate::grpc::{Replies, Requests};
-use crate::process::plan::{self, StartFailure};
-use crate::process::stdio;
 use crate::proto::exec_request::Message as Ask;
 use crate::proto::exec_response::Message as Answer;
-use crate::proto::{ExecData, ExecRequest, ExecStarted, ExitStatus, ProcessSpec};
-use crate::workload::kept::{Attendance, Kept, Slot};
+use crate::proto::{ExecData, ExecRequest, ExecStarted, ProcessSpec};
+use crate::workload::kept::Kept;
+use crate::workload::slots::{Attendance, Slot};
 
 /// Stdin that waits for the process: hosts send less than this before they hear what was taken, so that neither signals
 /// nor acknowledgements wait behind it.
@@ -36,7 +35,7 @@ pub async fn start(
         // On a task of its own: a host that goes away in the middle must not leave half a start.
         tokio::task::spawn_local(async move {
             let start = async {
-                let child = exec::start(&agent, &spec).await?;
+                let child = shared::start(&agent, &spec).await?;
                 Ok(Kept::adopt(child, spec.tty))
             };
             slot.settle(start).await;
@@ -65,7 +64,7 @@ async fn attend(
     requests: &mut Requests,
     replies: &mut Replies,
 ) -> Result<()> {
-    let _attendance = Attendance::begin(agent.clone(), id.clone(), slot.clone());
+    let _attendance = Attendance::begin(agent.kept.clone(), id.clone(), slot.clone());
     let queue = Queue::default();
     let heard_all = Cell::new(false);
     let outcome = tokio::select! {
@@ -90,14 +89,7 @@ async fn attend(
                 }
             }
         }
-        Err(StartFailure { code, text }) => {
-            let exit = ExitStatus {
-                code,
-                error: text,
-                ..Default::default()
-            };
-            send(replies, Answer::Exit(exit)).await?;
-        }
+        Err(failure) => send(replies, failed(failure)).await?,
     }
     // The host has its exit when it says so by half-closing. A session that breaks before says nothing.
     while !heard_all.get() && !queue.closed.get() {
@@ -144,14 +136,8 @@ async fn hear(kept: &Kept, queue: &Queue, requests: &mut Requests) -> Result<()>
             }
             Some(Ask::StdinEof(true)) => queue.push(None),
             Some(Ask::Ack(sequence)) => kept.log.acknowledge(sequence),
-            Some(Ask::Resize(window)) => {
-                if let Some(terminal) = &kept.terminal {
-                    let (columns, rows) = (plan::clamp(window.columns), plan::clamp(window.rows));
-                    stdio::resize(terminal.as_ref(), columns, rows)
-                        .map_err(|error| Status::from_io("resize the terminal", error))?;
-                }
-            }
-            Some(Ask::Signal(number)) => exec::signal(number, |number| kept.signal(number))?,
+            Some(Ask::Resize(window)) => resize(kept.terminal.as_deref(), window)?,
+            Some(Ask::Signal(number)) => signal(number, |number| kept.signal(number))?,
             Some(Ask::Start(_) | Ask::Resume(_)) => return Err(Status::invalid("a second `start`")),
             Some(Ask::StdinEof(false)) | None => {}
         }
