@@ -1,6 +1,6 @@
 //! `kiln exec`: `src/cli/verbs/exec.ts`.
 
-use super::{World, owned, variable};
+use super::words::{World, owned, variable};
 use crate::flags::Split;
 use crate::proto::{ExecConfig, ExecStart};
 

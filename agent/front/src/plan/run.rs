@@ -1,6 +1,6 @@
 //! `kiln run`: `src/cli/verbs/run.ts` and `src/cli/run-flags.ts`.
 
-use super::{World, owned, variable};
+use super::words::{World, owned, variable};
 use crate::flags::Split;
 use crate::proto::{CreateVmRequest, VmConfig};
 
