@@ -20,6 +20,9 @@ const MODULES: Record<string, Buffer> = {
   crc32c: makeModule("crc32c"),
   one: makeModule("one", { depends: ["two"] }),
   two: makeModule("two", { depends: ["one"] }),
+  virtio_scsi: makeModule("virtio_scsi", { depends: ["scsi_mod", "virtio"] }),
+  sd_mod: makeModule("sd_mod", { depends: ["scsi_mod"] }),
+  scsi_mod: makeModule("scsi_mod"),
   orphan: makeModule("orphan", { depends: ["nowhere"] }),
   text: Buffer.from("no module"),
 };
@@ -101,12 +104,28 @@ describe("a modules directory", () => {
   });
 
   it("gives the boot modules unpacked and in order", async () => {
-    const modules = await readBootModules(directory);
+    const { always, scsi } = await readBootModules(directory);
     assert.deepEqual(
-      modules.map(({ name }) => name),
+      always.map(({ name }) => name),
       ["virtio_ring", "virtio", "virtio_blk"],
     );
-    assert.deepEqual(modules[2]?.data, MODULES.virtio_blk);
+    assert.deepEqual(always[2]?.data, MODULES.virtio_blk);
+    assert.deepEqual(scsi, []);
+  });
+
+  it("gives those for disks on SCSI apart, without what comes before them in any case", async () => {
+    const names = ["virtio_scsi", "sd_mod", "scsi_mod"];
+    const path = (name: string) => join(directory, "kernel/drivers", `${name}.ko`);
+    for (const name of names) await writeFile(path(name), moduleFile(name));
+    const { always, scsi } = await readBootModules(directory);
+    assert.equal(always.length, 3);
+    assert.deepEqual(
+      scsi.map(({ name }) => name),
+      ["scsi_mod", "virtio_scsi", "sd_mod"],
+    );
+    await rm(path("scsi_mod"));
+    assert.deepEqual((await readBootModules(directory)).scsi, [], "a kernel is not refused for them");
+    for (const name of names) await rm(path(name), { force: true });
   });
 
   it("is refused where a packed module is damaged", async () => {

@@ -27,6 +27,16 @@ export const BOOT_MODULES: readonly string[] = [
   "pvpanic_mmio", // lets QEMU tell a panic from a reboot
 ];
 
+/** Wanted besides where a machine has disks on SCSI: all others load none of it. */
+export const SCSI_MODULES: readonly string[] = ["virtio_scsi", "sd_mod"];
+
+/** What an initramfs carries, in lists that the agent loads one after the other. */
+export interface BootModules {
+  readonly always: readonly BootModule[];
+  /** Without those of `always`. */
+  readonly scsi: readonly BootModule[];
+}
+
 export interface BootModule {
   /** Kernel's spelling: "virtio_blk". */
   readonly name: string;
@@ -97,7 +107,7 @@ export function parseBuiltin(text: string): Set<string> {
  *
  * @throws KilnError as orderModules
  */
-export async function readBootModules(directory: string, options: Abortable = {}): Promise<BootModule[]> {
+export async function readBootModules(directory: string, options: Abortable = {}): Promise<BootModules> {
   const files = await findModuleFiles(directory);
   const builtin = parseBuiltin(await readFileOrEmpty(join(directory, "modules.builtin")));
   const read: ReadModule = async (name) => {
@@ -105,7 +115,14 @@ export async function readBootModules(directory: string, options: Abortable = {}
     const path = files.get(name);
     return path === undefined ? undefined : readModuleFile(name, path, options);
   };
-  return orderModules(BOOT_MODULES, read, builtin);
+  const always = await orderModules(BOOT_MODULES, read, builtin);
+  const there = new Set([...builtin, ...always.map(({ name }) => name)]);
+  // A kernel is not refused for what hardly any machine needs: one with a disk on SCSI says that it does not find it.
+  const scsi = await orderModules(SCSI_MODULES, read, there).catch((error) => {
+    if (hasReason(error, "broken-module")) return [];
+    throw error;
+  });
+  return { always, scsi };
 }
 
 /** Module name to path of every .ko below; symlinks (`build`, `source`) are not followed. */

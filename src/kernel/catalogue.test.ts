@@ -30,13 +30,14 @@ async function kernelFile(name: string, options: VmlinuxOptions = {}): Promise<s
   return path;
 }
 
-/** A modules directory of two modules. */
+/** A modules directory of three modules. */
 async function modulesFor(release: string): Promise<string> {
   const directory = join(scratch, `modules-${release}`);
   await mkdir(join(directory, "kernel/drivers"), { recursive: true });
   for (const [name, depends] of [
     ["virtio_blk", ["virtio"]],
     ["virtio", []],
+    ["virtio_scsi", ["virtio"]],
   ] as const) {
     await writeFile(join(directory, `kernel/drivers/${name}.ko`), makeModule(name, { depends, release }));
   }
@@ -360,7 +361,8 @@ describe("the initramfs", () => {
     const agent = await agentFile("agent");
     const archive = (await readFile(await kernels.initramfs(kernel, agent))).toString("latin1");
     assert.ok(archive.includes("virtio.ko\nvirtio_blk.ko\n"));
-    for (const path of ["init", "modules/virtio.ko", "modules/virtio_blk.ko", "dev/console"]) {
+    assert.match(archive, /modules\.scsi\0+virtio_scsi\.ko\n/);
+    for (const path of ["init", "modules/virtio.ko", "modules/virtio_scsi.ko", "dev/console"]) {
       assert.ok(archive.includes(`${path}\0`), path);
     }
     assert.ok(archive.includes((await readFile(agent)).toString("latin1")));

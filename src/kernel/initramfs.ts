@@ -8,36 +8,33 @@ import { Code, errnoOf, KilnError } from "../base/errors.js";
 import { allocatedBytes, TEMP_MARK, tempNameFor } from "../base/files.js";
 import { removeFile, renameInto } from "../base/move-aside.js";
 import type { Abortable } from "../base/progress.js";
-import { BOOT_MODULES, type BootModule, readBootModules } from "./boot-modules.js";
+import { BOOT_MODULES, type BootModules, readBootModules, SCSI_MODULES } from "./boot-modules.js";
 import { type CpioEntry, writeCpio } from "./cpio.js";
 import { readElfHeader } from "./elf.js";
 import type { StoredKernel } from "./types.js";
 
 /** Raise it when the layout below changes: caches made before are then not used. */
-const LAYOUT_VERSION = 1;
+const LAYOUT_VERSION = 2;
 const MAX_AGENT = 64 * 1024 * 1024;
 /** Files kept per kernel: agents are replaced by upgrades, and a start in another process may still want the last. */
 const KEEP = 3;
 const NAME = /^initramfs-[0-9a-f]{32}\.cpio$/;
 
 /**
- * /init (the agent), /modules.list (one file name per line, in load order), /modules/<name>.ko, /dev/console, and the
- * mount points that the agent needs first.
+ * /init (the agent), /modules.list (one file name per line, in load order), /modules.scsi (the same, for machines with
+ * disks on SCSI; absent where the kernel has no modules for it), /modules/<name>.ko, /dev/console, and the mount points
+ * that the agent needs first.
  */
-function planInitramfs(agent: Uint8Array, modules: readonly BootModule[]): CpioEntry[] {
-  const list = modules.map((module) => `${module.name}.ko\n`).join("");
+function planInitramfs(agent: Uint8Array, { always, scsi }: BootModules): CpioEntry[] {
+  const file = (path: string, data: Uint8Array): CpioEntry => ({ path, type: "file", mode: 0o644, data });
+  const list = (path: string, modules: BootModules["always"]) =>
+    file(path, Buffer.from(modules.map(({ name }) => `${name}.ko\n`).join(""), "utf8"));
   return [
     { path: "init", type: "file", mode: 0o755, data: agent },
-    { path: "modules.list", type: "file", mode: 0o644, data: Buffer.from(list, "utf8") },
+    list("modules.list", always),
+    ...(scsi.length > 0 ? [list("modules.scsi", scsi)] : []),
     { path: "modules", type: "directory", mode: 0o755 },
-    ...modules.map(
-      (module): CpioEntry => ({
-        path: `modules/${module.name}.ko`,
-        type: "file",
-        mode: 0o644,
-        data: module.data,
-      }),
-    ),
+    ...[...always, ...scsi].map(({ name, data }) => file(`modules/${name}.ko`, data)),
     ...["dev", "proc", "run", "sys"].map((path): CpioEntry => ({ path, type: "directory", mode: 0o755 })),
     // The kernel opens it as init's stdin, stdout and stderr before init can mount anything.
     { path: "dev/console", type: "char", mode: 0o600, major: 5, minor: 1 },
@@ -78,7 +75,9 @@ export async function buildInitramfs(
     return path;
   }
   const modules =
-    kernel.modulesDirectory === undefined ? [] : await readBootModules(kernel.modulesDirectory, options);
+    kernel.modulesDirectory === undefined
+      ? { always: [], scsi: [] }
+      : await readBootModules(kernel.modulesDirectory, options);
   const bytes = await readAgent(agent.path);
   if (createHash("sha256").update(bytes).digest("hex") !== agent.sha256) {
     throw new KilnError(Code.Aborted, `the agent ${agent.path} was replaced while its initramfs was built`, {
@@ -94,7 +93,14 @@ export async function buildInitramfs(
 /** The name of the modules directory changes whenever the modules do. */
 function cacheKey(kernel: StoredKernel, agentSha256: string): string {
   const modules = basename(kernel.modulesDirectory ?? "none");
-  const parts = [`layout ${LAYOUT_VERSION}`, kernel.id, modules, agentSha256, ...BOOT_MODULES];
+  const parts = [
+    `layout ${LAYOUT_VERSION}`,
+    kernel.id,
+    modules,
+    agentSha256,
+    ...BOOT_MODULES,
+    ...SCSI_MODULES,
+  ];
   return createHash("sha256").update(parts.join("\n")).digest("hex").slice(0, 32);
 }
 

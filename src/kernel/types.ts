@@ -48,7 +48,7 @@ export interface KernelCatalogue {
   remove(key: string): Promise<void>;
   /**
    * The initramfs for this kernel and agent: cached by the hash of both. An uncompressed newc cpio with /init
-   * (the agent), /modules.list and the modules of it in dependency order.
+   * (the agent), /modules.list and /modules.scsi, and the modules of both in dependency order.
    */
   initramfs(kernel: StoredKernel, agentPath: string): Promise<string>;
 }
