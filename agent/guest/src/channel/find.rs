@@ -4,11 +4,7 @@ use std::fs;
 use std::io;
 
 use super::{Channel, PORT_NAME};
-use crate::machine::devices::Uevents;
-
-/// virtio device ids (virtio specification, 5).
-const CONSOLE: &str = "0x0003";
-const VSOCK: &str = "0x0013";
+use crate::machine::devices::{Uevents, VIRTIO_CONSOLE, VIRTIO_VSOCK, virtio_ids};
 
 /// Finds the channel: the named virtio-serial port, or vsock where the machine has no virtio console.
 pub async fn find_channel() -> io::Result<Channel> {
@@ -30,7 +26,7 @@ fn look_for_channel() -> io::Result<Option<Channel>> {
         return Channel::open_port(&device).map(Some);
     }
     let ids = virtio_ids();
-    if ids.iter().any(|id| id == VSOCK) && !ids.iter().any(|id| id == CONSOLE) {
+    if ids.iter().any(|id| id == VIRTIO_VSOCK) && !ids.iter().any(|id| id == VIRTIO_CONSOLE) {
         return Channel::listen_vsock().map(Some);
     }
     Ok(None)
@@ -43,15 +39,4 @@ fn named_port(name: &str) -> Option<String> {
         }
     }
     None
-}
-
-fn virtio_ids() -> Vec<String> {
-    let Ok(devices) = fs::read_dir("/sys/bus/virtio/devices") else {
-        return Vec::new();
-    };
-    devices
-        .flatten()
-        .filter_map(|device| fs::read_to_string(device.path().join("device")).ok())
-        .map(|id| id.trim().to_owned())
-        .collect()
 }

@@ -346,12 +346,21 @@ pub struct RootDisk {
     /// 128
     #[prost(uint32, tag = "4")]
     pub chunk_sectors: u32,
+    /// By these the disks are found, whatever the guest's kernel calls them. Empty, or an agent that does not know them:
+    /// by the devices above.
+    #[prost(string, tag = "5")]
+    pub base_serial: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub cow_serial: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ModulesDisk {
     /// "/dev/vdc", ext4, read-only, holds what goes below /lib/modules/<release>
     #[prost(string, tag = "1")]
     pub device: ::prost::alloc::string::String,
+    /// as RootDisk's
+    #[prost(string, tag = "2")]
+    pub serial: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AckExitRequest {

@@ -53,17 +53,22 @@ impl Uevents {
     }
 }
 
-/// Waits for a block device. The error names it.
-pub async fn wait_for_block(events: &Uevents, path: &str, patience: Duration) -> io::Result<()> {
-    let found = async {
-        while !fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_block_device()) {
-            events.changed().await;
-        }
+pub fn is_block(path: &str) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_block_device())
+}
+
+/// virtio device ids (virtio specification, 5): what this machine has.
+pub const VIRTIO_CONSOLE: &str = "0x0003";
+pub const VIRTIO_SCSI: &str = "0x0008";
+pub const VIRTIO_VSOCK: &str = "0x0013";
+
+pub fn virtio_ids() -> Vec<String> {
+    let Ok(devices) = fs::read_dir("/sys/bus/virtio/devices") else {
+        return Vec::new();
     };
-    timeout(patience, found).await.map_err(|_| {
-        io::Error::new(
-            io::ErrorKind::NotFound,
-            format!("no block device {path} appeared"),
-        )
-    })
+    devices
+        .flatten()
+        .filter_map(|device| fs::read_to_string(device.path().join("device")).ok())
+        .map(|id| id.trim().to_owned())
+        .collect()
 }

@@ -4,17 +4,34 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use super::devices::{VIRTIO_SCSI, virtio_ids};
 use crate::console;
 
 const DIRECTORY: &str = "/modules";
 const LIST: &str = "/modules.list";
+/// What a machine with a SCSI controller needs besides.
+const SCSI_LIST: &str = "/modules.scsi";
 /// A list is some dozen lines.
 const MAX_MODULES: usize = 256;
 
+/// Loads what every machine needs.
+pub fn load_all() {
+    load_list(LIST);
+}
+
+/// Loads what disks on SCSI need, where the machine has a controller for them: a third of a megabyte of code that no
+/// other machine pays for. To be called while the initramfs is there.
+pub fn load_scsi() {
+    // In this order: a kernel with everything built in has no list, and asks for nothing.
+    if Path::new(SCSI_LIST).exists() && virtio_ids().iter().any(|id| id == VIRTIO_SCSI) {
+        load_list(SCSI_LIST);
+    }
+}
+
 /// Loads every module of the list. One that fails is named on the console and the next goes on: some are for hardware
 /// that this machine does not have, and what is really missing shows when it is needed.
-pub fn load_all() {
-    let list = match fs::read_to_string(LIST) {
+fn load_list(list: &str) {
+    let list = match fs::read_to_string(list) {
         Ok(list) => list,
         // A kernel with everything built in needs no list.
         Err(_) => return,

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use rustix::mount::{MountFlags, mount, mount_move};
 
-use super::devices::{Uevents, wait_for_block};
+use super::devices::Uevents;
+use super::disks;
 use super::dm::{self, Snapshot};
-use super::paths;
+use super::{modules, paths};
 use crate::console;
 use crate::grpc::status::{Result, Status};
 use crate::proto::{ModulesDisk, RootDisk};
@@ -25,38 +26,48 @@ const EXT4: &CStr = c"noinit_itable";
 /// Mounts the root at `NEW_ROOT`.
 pub async fn mount_root(disk: &RootDisk) -> Result<()> {
     let events = Uevents::open().map_err(|error| Status::from_io("listen for devices", error))?;
-    for device in [&disk.base_device, &disk.cow_device] {
-        check_device(device)?;
-        if !device.is_empty() {
-            let waited = wait_for_block(&events, device, PATIENCE).await;
-            waited.map_err(|error| Status::from_io("find the root's disks", error))?;
-        }
-    }
+    modules::load_scsi();
+    let base = find_disk(&events, &disk.base_serial, &disk.base_device, "the base disk").await?;
+    let cow = match disk.cow_serial.is_empty() && disk.cow_device.is_empty() {
+        true => None,
+        false => Some(find_disk(&events, &disk.cow_serial, &disk.cow_device, "the cow disk").await?),
+    };
     fs::create_dir_all(NEW_ROOT)
         .map_err(|error| Status::from_io("make the mount point of the root", error))?;
-    let (device, flags) = if disk.cow_device.is_empty() {
-        (disk.base_device.clone(), MountFlags::RDONLY)
-    } else {
-        let snapshot = Snapshot {
-            base: &disk.base_device,
-            cow: &disk.cow_device,
-            persistent: disk.persistent,
-            chunk_sectors: if disk.chunk_sectors == 0 {
-                DEFAULT_CHUNK
-            } else {
-                disk.chunk_sectors
-            },
-        };
-        let joined = dm::create(&snapshot).map_err(|error| {
-            Status::from_io(
-                format_args!("join {} and {}", disk.base_device, disk.cow_device),
-                error,
-            )
-        })?;
-        (joined, MountFlags::empty())
+    let (device, flags) = match cow {
+        None => (base, MountFlags::RDONLY),
+        Some(cow) => (join(disk, &base, &cow)?, MountFlags::empty()),
     };
     mount(device.as_str(), NEW_ROOT, "ext4", flags, EXT4)
         .map_err(|error| Status::from_io(format_args!("mount the root from {device}"), error))
+}
+
+/// The device of one of the VM's disks.
+async fn find_disk(events: &Uevents, serial: &str, hint: &str, what: &str) -> Result<String> {
+    check_device(hint)?;
+    if serial.is_empty() && hint.is_empty() {
+        return Err(Status::invalid(format!(
+            "{what} has neither a serial nor a device"
+        )));
+    }
+    disks::find(events, serial, hint, PATIENCE)
+        .await
+        .map_err(|error| Status::from_io(format_args!("find {what}"), error))
+}
+
+/// Base and cow as the one device that the root is on.
+fn join(disk: &RootDisk, base: &str, cow: &str) -> Result<String> {
+    let chunk_sectors = match disk.chunk_sectors {
+        0 => DEFAULT_CHUNK,
+        asked => asked,
+    };
+    let snapshot = Snapshot {
+        base,
+        cow,
+        persistent: disk.persistent,
+        chunk_sectors,
+    };
+    dm::create(&snapshot).map_err(|error| Status::from_io(format_args!("join {base} and {cow}"), error))
 }
 
 fn check_device(path: &str) -> Result<()> {
@@ -117,10 +128,8 @@ fn remove_below(directory: &Path, device: u64, depth: usize) {
 /// Mounts the modules disk where modprobe looks. To be called inside the root. A root that is read-only and has no
 /// place for it goes without.
 pub async fn mount_modules(disk: &ModulesDisk) -> Result<()> {
-    check_device(&disk.device)?;
     let events = Uevents::open().map_err(|error| Status::from_io("listen for devices", error))?;
-    let waited = wait_for_block(&events, &disk.device, PATIENCE).await;
-    waited.map_err(|error| Status::from_io("find the modules disk", error))?;
+    let device = find_disk(&events, &disk.serial, &disk.device, "the modules disk").await?;
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let target = format!("/lib/modules/{release}");
     let place = match paths::make_directory(Path::new("/"), Path::new(&target)) {
@@ -133,8 +142,8 @@ pub async fn mount_modules(disk: &ModulesDisk) -> Result<()> {
         }
     };
     let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
-    mount(disk.device.as_str(), &place, "ext4", flags, c"")
-        .map_err(|error| Status::from_io(format_args!("mount {} at {target}", disk.device), error))
+    mount(device.as_str(), &place, "ext4", flags, c"")
+        .map_err(|error| Status::from_io(format_args!("mount {device} at {target}"), error))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiln/agent/v1/machine.proto.
  */
 export const file_kiln_agent_v1_machine: GenFile = /*@__PURE__*/
-  fileDesc("ChtraWxuL2FnZW50L3YxL21hY2hpbmUucHJvdG8SDWtpbG4uYWdlbnQudjEiDgoMU3RhdGVSZXF1ZXN0IqsCCg1TdGF0ZVJlc3BvbnNlEhUKDWFnZW50X3ZlcnNpb24YASABKAkSEAoIcHJvdG9jb2wYAiABKA0SDwoHYm9vdF9pZBgDIAEoCRIWCg5rZXJuZWxfcmVsZWFzZRgEIAEoCRIjCgVwaGFzZRgFIAEoDjIULmtpbG4uYWdlbnQudjEuUGhhc2USIQoEbW9kZRgGIAEoDjITLmtpbG4uYWdlbnQudjEuTW9kZRIWCg5maXJzdF9zZXF1ZW5jZRgHIAEoBBIVCg1uZXh0X3NlcXVlbmNlGAggASgEEicKBGV4aXQYCSABKAsyGS5raWxuLmFnZW50LnYxLkV4aXRTdGF0dXMSEQoJdXB0aW1lX3VzGAogASgEEhUKDWNsb2NrX3VuaXhfbnMYCyABKAMi+wQKC0Jvb3RSZXF1ZXN0EiEKBG1vZGUYASABKA4yEy5raWxuLmFnZW50LnYxLk1vZGUSJQoEcm9vdBgCIAEoCzIXLmtpbG4uYWdlbnQudjEuUm9vdERpc2sSKwoHbW9kdWxlcxgDIAEoCzIaLmtpbG4uYWdlbnQudjEuTW9kdWxlc0Rpc2sSKwoHcHJvY2VzcxgEIAEoCzIaLmtpbG4uYWdlbnQudjEuUHJvY2Vzc1NwZWMSEAoIaG9zdG5hbWUYBSABKAkSJwoFaG9zdHMYBiADKAsyGC5raWxuLmFnZW50LnYxLkhvc3RFbnRyeRIfCgNkbnMYByABKAsyEi5raWxuLmFnZW50LnYxLkRucxInCgduZXR3b3JrGAggASgLMhYua2lsbi5hZ2VudC52MS5OZXR3b3JrEhUKDWNsb2NrX3VuaXhfbnMYCSABKAMSDwoHZW50cm9weRgKIAEoDBIsCgplbmRfYWN0aW9uGAsgASgOMhgua2lsbi5hZ2VudC52MS5FbmRBY3Rpb24SGAoQbG9nX2J1ZmZlcl9ieXRlcxgMIAEoBBI4CgdzeXNjdGxzGA0gAygLMicua2lsbi5hZ2VudC52MS5Cb290UmVxdWVzdC5TeXNjdGxzRW50cnkSEwoLc3RvcF9zaWduYWwYDiABKAUSFwoPc3RvcF90aW1lb3V0X21zGA8gASgNEhMKC2RpcmVjdG9yaWVzGBAgAygJEhgKEGluaXRfcGF0aWVuY2VfbXMYESABKA0SDAoEaG9sZBgSIAEoCBouCgxTeXNjdGxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJWCgxCb290UmVzcG9uc2USCwoDcGlkGAEgASgFEisKB3RpbWluZ3MYAiABKAsyGi5raWxuLmFnZW50LnYxLkJvb3RUaW1pbmdzEgwKBGhlbGQYAyABKAgiFQoTU3RhcnRQcm9ncmFtUmVxdWVzdCJpCgtCb290VGltaW5ncxIPCgdpbml0X3VzGAEgASgEEhIKCm1vZHVsZXNfdXMYAiABKAQSEAoIaGVsbG9fdXMYAyABKAQSDwoHcm9vdF91cxgEIAEoBBISCgpzdGFydGVkX3VzGAUgASgEIl4KCFJvb3REaXNrEhMKC2Jhc2VfZGV2aWNlGAEgASgJEhIKCmNvd19kZXZpY2UYAiABKAkSEgoKcGVyc2lzdGVudBgDIAEoCBIVCg1jaHVua19zZWN0b3JzGAQgASgNIh0KC01vZHVsZXNEaXNrEg4KBmRldmljZRgBIAEoCSIQCg5BY2tFeGl0UmVxdWVzdCIRCg9BY2tFeGl0UmVzcG9uc2UiMwoPU2V0Q2xvY2tSZXF1ZXN0Eg8KB3VuaXhfbnMYASABKAMSDwoHc3RlcF9ucxgCIAEoAyImChBTZXRDbG9ja1Jlc3BvbnNlEhIKCnN0ZXBwZWRfbnMYASABKAMiDQoLU3luY1JlcXVlc3QiDgoMU3luY1Jlc3BvbnNlKosBCgVQaGFzZRIVChFQSEFTRV9VTlNQRUNJRklFRBAAEhEKDVBIQVNFX1dBSVRJTkcQARIRCg1QSEFTRV9CT09USU5HEAISEQoNUEhBU0VfUlVOTklORxADEhAKDFBIQVNFX0VYSVRFRBAEEhAKDFBIQVNFX0VORElORxAFEg4KClBIQVNFX0hFTEQQBio7CgRNb2RlEhQKEE1PREVfVU5TUEVDSUZJRUQQABIMCghNT0RFX0FQUBABEg8KC01PREVfU1lTVEVNEAIqWAoJRW5kQWN0aW9uEhoKFkVORF9BQ1RJT05fVU5TUEVDSUZJRUQQABIXChNFTkRfQUNUSU9OX1BPV0VST0ZGEAESFgoSRU5EX0FDVElPTl9SRVNUQVJUEAJiBnByb3RvMw", [file_kiln_agent_v1_common, file_kiln_agent_v1_net]);
+  fileDesc("ChtraWxuL2FnZW50L3YxL21hY2hpbmUucHJvdG8SDWtpbG4uYWdlbnQudjEiDgoMU3RhdGVSZXF1ZXN0IqsCCg1TdGF0ZVJlc3BvbnNlEhUKDWFnZW50X3ZlcnNpb24YASABKAkSEAoIcHJvdG9jb2wYAiABKA0SDwoHYm9vdF9pZBgDIAEoCRIWCg5rZXJuZWxfcmVsZWFzZRgEIAEoCRIjCgVwaGFzZRgFIAEoDjIULmtpbG4uYWdlbnQudjEuUGhhc2USIQoEbW9kZRgGIAEoDjITLmtpbG4uYWdlbnQudjEuTW9kZRIWCg5maXJzdF9zZXF1ZW5jZRgHIAEoBBIVCg1uZXh0X3NlcXVlbmNlGAggASgEEicKBGV4aXQYCSABKAsyGS5raWxuLmFnZW50LnYxLkV4aXRTdGF0dXMSEQoJdXB0aW1lX3VzGAogASgEEhUKDWNsb2NrX3VuaXhfbnMYCyABKAMi+wQKC0Jvb3RSZXF1ZXN0EiEKBG1vZGUYASABKA4yEy5raWxuLmFnZW50LnYxLk1vZGUSJQoEcm9vdBgCIAEoCzIXLmtpbG4uYWdlbnQudjEuUm9vdERpc2sSKwoHbW9kdWxlcxgDIAEoCzIaLmtpbG4uYWdlbnQudjEuTW9kdWxlc0Rpc2sSKwoHcHJvY2VzcxgEIAEoCzIaLmtpbG4uYWdlbnQudjEuUHJvY2Vzc1NwZWMSEAoIaG9zdG5hbWUYBSABKAkSJwoFaG9zdHMYBiADKAsyGC5raWxuLmFnZW50LnYxLkhvc3RFbnRyeRIfCgNkbnMYByABKAsyEi5raWxuLmFnZW50LnYxLkRucxInCgduZXR3b3JrGAggASgLMhYua2lsbi5hZ2VudC52MS5OZXR3b3JrEhUKDWNsb2NrX3VuaXhfbnMYCSABKAMSDwoHZW50cm9weRgKIAEoDBIsCgplbmRfYWN0aW9uGAsgASgOMhgua2lsbi5hZ2VudC52MS5FbmRBY3Rpb24SGAoQbG9nX2J1ZmZlcl9ieXRlcxgMIAEoBBI4CgdzeXNjdGxzGA0gAygLMicua2lsbi5hZ2VudC52MS5Cb290UmVxdWVzdC5TeXNjdGxzRW50cnkSEwoLc3RvcF9zaWduYWwYDiABKAUSFwoPc3RvcF90aW1lb3V0X21zGA8gASgNEhMKC2RpcmVjdG9yaWVzGBAgAygJEhgKEGluaXRfcGF0aWVuY2VfbXMYESABKA0SDAoEaG9sZBgSIAEoCBouCgxTeXNjdGxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJWCgxCb290UmVzcG9uc2USCwoDcGlkGAEgASgFEisKB3RpbWluZ3MYAiABKAsyGi5raWxuLmFnZW50LnYxLkJvb3RUaW1pbmdzEgwKBGhlbGQYAyABKAgiFQoTU3RhcnRQcm9ncmFtUmVxdWVzdCJpCgtCb290VGltaW5ncxIPCgdpbml0X3VzGAEgASgEEhIKCm1vZHVsZXNfdXMYAiABKAQSEAoIaGVsbG9fdXMYAyABKAQSDwoHcm9vdF91cxgEIAEoBBISCgpzdGFydGVkX3VzGAUgASgEIocBCghSb290RGlzaxITCgtiYXNlX2RldmljZRgBIAEoCRISCgpjb3dfZGV2aWNlGAIgASgJEhIKCnBlcnNpc3RlbnQYAyABKAgSFQoNY2h1bmtfc2VjdG9ycxgEIAEoDRITCgtiYXNlX3NlcmlhbBgFIAEoCRISCgpjb3dfc2VyaWFsGAYgASgJIi0KC01vZHVsZXNEaXNrEg4KBmRldmljZRgBIAEoCRIOCgZzZXJpYWwYAiABKAkiEAoOQWNrRXhpdFJlcXVlc3QiEQoPQWNrRXhpdFJlc3BvbnNlIjMKD1NldENsb2NrUmVxdWVzdBIPCgd1bml4X25zGAEgASgDEg8KB3N0ZXBfbnMYAiABKAMiJgoQU2V0Q2xvY2tSZXNwb25zZRISCgpzdGVwcGVkX25zGAEgASgDIg0KC1N5bmNSZXF1ZXN0Ig4KDFN5bmNSZXNwb25zZSqLAQoFUGhhc2USFQoRUEhBU0VfVU5TUEVDSUZJRUQQABIRCg1QSEFTRV9XQUlUSU5HEAESEQoNUEhBU0VfQk9PVElORxACEhEKDVBIQVNFX1JVTk5JTkcQAxIQCgxQSEFTRV9FWElURUQQBBIQCgxQSEFTRV9FTkRJTkcQBRIOCgpQSEFTRV9IRUxEEAYqOwoETW9kZRIUChBNT0RFX1VOU1BFQ0lGSUVEEAASDAoITU9ERV9BUFAQARIPCgtNT0RFX1NZU1RFTRACKlgKCUVuZEFjdGlvbhIaChZFTkRfQUNUSU9OX1VOU1BFQ0lGSUVEEAASFwoTRU5EX0FDVElPTl9QT1dFUk9GRhABEhYKEkVORF9BQ1RJT05fUkVTVEFSVBACYgZwcm90bzM", [file_kiln_agent_v1_common, file_kiln_agent_v1_net]);
 
 /**
  * @generated from message kiln.agent.v1.StateRequest
@@ -613,6 +613,19 @@ export type RootDisk = Message<"kiln.agent.v1.RootDisk"> & {
    * @generated from field: uint32 chunk_sectors = 4;
    */
   chunkSectors: number;
+
+  /**
+   * By these the disks are found, whatever the guest's kernel calls them. Empty, or an agent that does not know them:
+   * by the devices above.
+   *
+   * @generated from field: string base_serial = 5;
+   */
+  baseSerial: string;
+
+  /**
+   * @generated from field: string cow_serial = 6;
+   */
+  cowSerial: string;
 };
 
 /**
@@ -646,6 +659,19 @@ export type RootDiskJson = {
    * @generated from field: uint32 chunk_sectors = 4;
    */
   chunkSectors?: number;
+
+  /**
+   * By these the disks are found, whatever the guest's kernel calls them. Empty, or an agent that does not know them:
+   * by the devices above.
+   *
+   * @generated from field: string base_serial = 5;
+   */
+  baseSerial?: string;
+
+  /**
+   * @generated from field: string cow_serial = 6;
+   */
+  cowSerial?: string;
 };
 
 /**
@@ -665,6 +691,13 @@ export type ModulesDisk = Message<"kiln.agent.v1.ModulesDisk"> & {
    * @generated from field: string device = 1;
    */
   device: string;
+
+  /**
+   * as RootDisk's
+   *
+   * @generated from field: string serial = 2;
+   */
+  serial: string;
 };
 
 /**
@@ -677,6 +710,13 @@ export type ModulesDiskJson = {
    * @generated from field: string device = 1;
    */
   device?: string;
+
+  /**
+   * as RootDisk's
+   *
+   * @generated from field: string serial = 2;
+   */
+  serial?: string;
 };
 
 /**
