@@ -59,6 +59,7 @@ describe("a run", () => {
     assert.deepEqual(vmm.guest.boot?.process?.args, ["echo", "hi"]);
     assert.ok(vmm.guest.boot?.process?.env.includes("A=image"));
     assert.ok(vmm.guest.boot?.process?.env.includes("B=user"));
+    assert.equal(vmm.guest.boot?.root?.cowSerial, "cow");
     vmm.guest.print("hi\n");
     vmm.guest.exit(7);
     await ended(entry);

@@ -8,7 +8,7 @@ import { type AgentSession, openSession } from "../../src/agent/index.js";
 import { newId } from "../../src/base/ids.js";
 import { buildDiskFromDirectory } from "../../src/disk/index.js";
 import { type BootRequestSchema, EndAction, Mode } from "../../src/gen/kiln/agent/v1/machine_pb.js";
-import { createQemuDriver, type VmmDriver, type VmmHandle } from "../../src/vmm/index.js";
+import { createQemuDriver, type DiskSpec, type VmmDriver, type VmmHandle } from "../../src/vmm/index.js";
 import { defaultInitramfs, defaultKernel } from "../fixtures/assets.js";
 import type { ProcessSpec } from "./agent-bench.js";
 
@@ -53,8 +53,15 @@ export class GuestBench implements AsyncDisposable {
     return path;
   }
 
-  /** A VM whose agent has answered. */
-  async start(cow: string, memoryBytes = 256 * MIB): Promise<Guest> {
+  /** Empty disks that no guest needs. */
+  async fillers(count: number): Promise<DiskSpec[]> {
+    const path = join(this.root, "filler.img");
+    await writeFile(path, Buffer.alloc(MIB));
+    return Array.from({ length: count }, (_, index) => ({ id: `filler${index}`, path, readOnly: true }));
+  }
+
+  /** A VM whose agent has answered. @param before disks that come before its own */
+  async start(cow: string, memoryBytes = 256 * MIB, before: readonly DiskSpec[] = []): Promise<Guest> {
     const kernel = await defaultKernel();
     const place = join(this.root, `v${this.#count++}`);
     const [runDirectory, stateDirectory] = [join(place, "run"), join(place, "state")];
@@ -70,6 +77,7 @@ export class GuestBench implements AsyncDisposable {
       vcpus: 1,
       memoryBytes,
       disks: [
+        ...before,
         { id: "base", path: this.base, readOnly: true },
         { id: "cow", path: cow, readOnly: false },
       ],

@@ -184,6 +184,28 @@ describe("agent: guest", { timeout: 600_000 }, () => {
     assert.equal(await boot(false, "test ! -e /etc/kept && touch /etc/lost"), 0);
   });
 
+  it("finds its root by serial, behind more disks than one bus takes and whatever the devices are called", async () => {
+    const guest = await bench.start(await bench.cow(), 256 << 20, await bench.fillers(28));
+    const { disks } = guest.handle;
+    const root = {
+      // Other disks than those that are meant.
+      ...{ baseDevice: "/dev/vda", cowDevice: "/dev/vdb", persistent: true, chunkSectors: 128 },
+      ...{ baseSerial: disks.get("base") ?? "", cowSerial: disks.get("cow") ?? "" },
+    };
+    await guest.boot({ args: ["sh", "-c", "test -d /run/kept && echo there > /etc/new"] }, { root });
+    assert.equal((await finish(guest)).exit?.code, 0);
+  });
+
+  it("takes no other disk for one that is not there", async () => {
+    const guest = await bench.start(await bench.cow());
+    const root = { baseDevice: "/dev/vda", baseSerial: "nobody" };
+    await assert.rejects(
+      guest.boot({ args: ["true"] }, { root }),
+      /no disk with the serial "nobody" appeared/,
+    );
+    assert.equal((await finish(guest)).exit?.code, 125);
+  });
+
   it("tells a kill for want of memory from any other", async () => {
     const guest = await bench.start(await bench.cow(), 128 << 20);
     await guest.boot({ args: ["sh", "-c", "tail /dev/zero"] });

@@ -56,12 +56,12 @@ export interface BootParts {
 export async function callBoot(
   ctx: EngineContext,
   parts: BootParts,
-  facts: Omit<BootFacts, "initPatienceMs" | "hold">,
+  facts: Omit<BootFacts, "serials" | "initPatienceMs" | "hold">,
 ): Promise<BootResponse> {
-  const { entry, session, signal } = parts;
+  const { entry, live, session, signal } = parts;
   const hold = (await pendingCopies(ctx, entry).list()).length > 0;
   const { initPatienceMs, timeoutMs } = patience(ctx, parts);
-  const request = planBoot({ ...facts, initPatienceMs, hold });
+  const request = planBoot({ ...facts, serials: live.handle.disks, initPatienceMs, hold });
   const answer = await whileItLives(parts, () => session.client.boot(request, { timeoutMs, signal }));
   if (!hold) return answer;
   if (answer.held) return goOn(ctx, parts);

@@ -60,6 +60,8 @@ export function planSpec(facts: SpecFacts): VmmSpec {
 
 export interface BootFacts extends SpecFacts {
   readonly capabilities: VmmCapabilities;
+  /** Of the disks by their ids, as far as the VMM gives them some: `VmmHandle.disks`. */
+  readonly serials: ReadonlyMap<string, string>;
   readonly nowMs: number;
   /** Up to 64 fresh random bytes. */
   readonly entropy: Uint8Array;
@@ -75,6 +77,8 @@ const CHUNK_SECTORS = 128;
 export function planBoot(facts: BootFacts): MessageInitShape<typeof BootRequestSchema> {
   const { record, capabilities } = facts;
   const { config, program } = record;
+  // The devices go along: an agent of before finds the disks by them, and any agent where there is no serial.
+  const serialOf = (id: string) => facts.serials.get(id) ?? "";
   return {
     mode: program.mode === "system" ? Mode.SYSTEM : Mode.APP,
     root: {
@@ -82,8 +86,12 @@ export function planBoot(facts: BootFacts): MessageInitShape<typeof BootRequestS
       cowDevice: deviceOf(facts, "cow"),
       persistent: !config.autoRemove,
       chunkSectors: CHUNK_SECTORS,
+      baseSerial: serialOf("base"),
+      cowSerial: serialOf("cow"),
     },
-    ...(facts.modules === undefined ? {} : { modules: { device: deviceOf(facts, "modules") } }),
+    ...(facts.modules === undefined
+      ? {}
+      : { modules: { device: deviceOf(facts, "modules"), serial: serialOf("modules") } }),
     process: processOf(record),
     hostname: hostnameOf(record),
     hosts: config.addHosts.map(parseHostEntry).map(({ name, address }) => ({ address, names: [name] })),
