@@ -22,6 +22,9 @@ pub struct Held {
     pub patience: Duration,
 }
 
+/// What the agent of kiln 0.1.0 could not do: a host asks for no more than it finds here. See StateResponse.
+const FEATURES: [&str; 3] = ["hold", "exec-resume", "input"];
+
 pub struct Agent {
     role: Cell<Role>,
     phase: Cell<Phase>,
@@ -160,6 +163,7 @@ impl Agent {
             exit: self.exit.get(),
             uptime_us: clock::boottime_us(),
             clock_unix_ns: clock::realtime_ns(),
+            features: FEATURES.map(str::to_owned).to_vec(),
         }
     }
 }

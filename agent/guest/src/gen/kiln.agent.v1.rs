@@ -253,6 +253,10 @@ pub struct StateResponse {
     /// CLOCK_REALTIME
     #[prost(int64, tag = "11")]
     pub clock_unix_ns: i64,
+    /// What this agent can do beyond that of kiln 0.1.0, by stable words: "hold" (BootRequest), "exec-resume" (execs with an
+    /// id), "input" (Input), "workloads" (WorkloadService). None is ever told from the version.
+    #[prost(string, repeated, tag = "12")]
+    pub features: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct BootRequest {
@@ -493,6 +497,164 @@ impl EndAction {
         }
     }
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StartWorkloadRequest {
+    /// 16 to 64 hex digits
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// `detach` and `id` mean nothing here
+    #[prost(message, optional, tag = "2")]
+    pub process: ::core::option::Option<ProcessSpec>,
+    /// 0: 512 KiB; 8 MiB at most
+    #[prost(uint64, tag = "3")]
+    pub log_buffer_bytes: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StartWorkloadResponse {
+    /// 0: it could not be started, and WaitWorkload says why
+    #[prost(int32, tag = "1")]
+    pub pid: i32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListWorkloadsRequest {
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListWorkloadsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub workloads: ::prost::alloc::vec::Vec<WorkloadState>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WorkloadState {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(enumeration = "WorkloadKind", tag = "2")]
+    pub kind: i32,
+    /// 0, without an exit: it is being started
+    #[prost(int32, tag = "3")]
+    pub pid: i32,
+    /// oldest byte of output still held
+    #[prost(uint64, tag = "4")]
+    pub first_sequence: u64,
+    /// one past the newest
+    #[prost(uint64, tag = "5")]
+    pub next_sequence: u64,
+    #[prost(message, optional, tag = "6")]
+    pub exit: ::core::option::Option<ExitStatus>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadWorkloadLogsRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub from_sequence: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadWorkloadLogsResponse {
+    /// as LogsResponse.sequence
+    #[prost(uint64, tag = "1")]
+    pub sequence: u64,
+    #[prost(enumeration = "Stream", tag = "2")]
+    pub stream: i32,
+    #[prost(int64, tag = "3")]
+    pub time_unix_ns: i64,
+    /// at most 64 KiB
+    #[prost(bytes = "bytes", tag = "4")]
+    pub data: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AckWorkloadLogsRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub next_sequence: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AckWorkloadLogsResponse {
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WriteWorkloadInputRequest {
+    #[prost(oneof = "write_workload_input_request::Message", tags = "1, 2, 3")]
+    pub message: ::core::option::Option<write_workload_input_request::Message>,
+}
+/// Nested message and enum types in `WriteWorkloadInputRequest`.
+pub mod write_workload_input_request {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Message {
+        #[prost(message, tag = "1")]
+        Start(super::WorkloadInputStart),
+        #[prost(bytes, tag = "2")]
+        Data(::prost::bytes::Bytes),
+        #[prost(bool, tag = "3")]
+        Eof(bool),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WorkloadInputStart {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub writer: ::prost::alloc::string::String,
+}
+/// As InputResponse.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WriteWorkloadInputResponse {
+    #[prost(uint64, tag = "1")]
+    pub taken: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResizeWorkloadRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub window: ::core::option::Option<WindowSize>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResizeWorkloadResponse {
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SignalWorkloadRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(int32, tag = "2")]
+    pub signal: i32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SignalWorkloadResponse {
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StopWorkloadRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(int32, tag = "2")]
+    pub signal: i32,
+    #[prost(uint32, tag = "3")]
+    pub timeout_ms: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StopWorkloadResponse {
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WaitWorkloadRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WaitWorkloadResponse {
+    #[prost(message, optional, tag = "1")]
+    pub exit: ::core::option::Option<ExitStatus>,
+    #[prost(uint64, tag = "2")]
+    pub next_sequence: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ForgetWorkloadRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ForgetWorkloadResponse {
+}
+// What AgentService says of programs.
+
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LogsRequest {
     #[prost(uint64, tag = "1")]
@@ -678,6 +840,39 @@ pub struct EndExecRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EndExecResponse {
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum WorkloadKind {
+    Unspecified = 0,
+    Main = 1,
+    /// the main one of system mode
+    Init = 2,
+    Extra = 3,
+}
+impl WorkloadKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "WORKLOAD_KIND_UNSPECIFIED",
+            Self::Main => "WORKLOAD_KIND_MAIN",
+            Self::Init => "WORKLOAD_KIND_INIT",
+            Self::Extra => "WORKLOAD_KIND_EXTRA",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "WORKLOAD_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "WORKLOAD_KIND_MAIN" => Some(Self::Main),
+            "WORKLOAD_KIND_INIT" => Some(Self::Init),
+            "WORKLOAD_KIND_EXTRA" => Some(Self::Extra),
+            _ => None,
+        }
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReadArchiveRequest {

@@ -4,8 +4,8 @@
 // @generated from file kiln/agent/v1/workload.proto (package kiln.agent.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { ExitStatus, ExitStatusJson, ProcessSpec, ProcessSpecJson, Stream, StreamJson, WindowSize, WindowSizeJson } from "./common_pb.js";
 import { file_kiln_agent_v1_common } from "./common_pb.js";
 import type { Message } from "@bufbuild/protobuf";
@@ -14,7 +14,801 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiln/agent/v1/workload.proto.
  */
 export const file_kiln_agent_v1_workload: GenFile = /*@__PURE__*/
-  fileDesc("ChxraWxuL2FnZW50L3YxL3dvcmtsb2FkLnByb3RvEg1raWxuLmFnZW50LnYxIiQKC0xvZ3NSZXF1ZXN0EhUKDWZyb21fc2VxdWVuY2UYASABKAQiawoMTG9nc1Jlc3BvbnNlEhAKCHNlcXVlbmNlGAEgASgEEiUKBnN0cmVhbRgCIAEoDjIVLmtpbG4uYWdlbnQudjEuU3RyZWFtEhQKDHRpbWVfdW5peF9ucxgDIAEoAxIMCgRkYXRhGAQgASgMIicKDkFja0xvZ3NSZXF1ZXN0EhUKDW5leHRfc2VxdWVuY2UYASABKAQiEQoPQWNrTG9nc1Jlc3BvbnNlIikKDFN0ZGluUmVxdWVzdBIMCgRkYXRhGAEgASgMEgsKA2VvZhgCIAEoCCIPCg1TdGRpblJlc3BvbnNlImQKDElucHV0UmVxdWVzdBIqCgVzdGFydBgBIAEoCzIZLmtpbG4uYWdlbnQudjEuSW5wdXRTdGFydEgAEg4KBGRhdGEYAiABKAxIABINCgNlb2YYAyABKAhIAEIJCgdtZXNzYWdlIhwKCklucHV0U3RhcnQSDgoGd3JpdGVyGAEgASgJIh4KDUlucHV0UmVzcG9uc2USDQoFdGFrZW4YASABKAQiOgoNUmVzaXplUmVxdWVzdBIpCgZ3aW5kb3cYASABKAsyGS5raWxuLmFnZW50LnYxLldpbmRvd1NpemUiEAoOUmVzaXplUmVzcG9uc2UiHwoNU2lnbmFsUmVxdWVzdBIOCgZzaWduYWwYASABKAUiEAoOU2lnbmFsUmVzcG9uc2UiMQoLU3RvcFJlcXVlc3QSDgoGc2lnbmFsGAEgASgFEhIKCnRpbWVvdXRfbXMYAiABKA0iDgoMU3RvcFJlc3BvbnNlIg0KC1dhaXRSZXF1ZXN0Ik4KDFdhaXRSZXNwb25zZRInCgRleGl0GAEgASgLMhkua2lsbi5hZ2VudC52MS5FeGl0U3RhdHVzEhUKDW5leHRfc2VxdWVuY2UYAiABKAQi5gEKC0V4ZWNSZXF1ZXN0EisKBXN0YXJ0GAEgASgLMhoua2lsbi5hZ2VudC52MS5Qcm9jZXNzU3BlY0gAEg8KBXN0ZGluGAIgASgMSAASEwoJc3RkaW5fZW9mGAMgASgISAASKwoGcmVzaXplGAQgASgLMhkua2lsbi5hZ2VudC52MS5XaW5kb3dTaXplSAASEAoGc2lnbmFsGAUgASgFSAASKwoGcmVzdW1lGAYgASgLMhkua2lsbi5hZ2VudC52MS5FeGVjUmVzdW1lSAASDQoDYWNrGAcgASgESABCCQoHbWVzc2FnZSIvCgpFeGVjUmVzdW1lEgoKAmlkGAEgASgJEhUKDW5leHRfc2VxdWVuY2UYAiABKAQiygEKDEV4ZWNSZXNwb25zZRIVCgtzdGFydGVkX3BpZBgBIAEoBUgAEicKBGRhdGEYAiABKAsyFy5raWxuLmFnZW50LnYxLkV4ZWNEYXRhSAASKQoEZXhpdBgDIAEoCzIZLmtpbG4uYWdlbnQudjEuRXhpdFN0YXR1c0gAEi0KB3N0YXJ0ZWQYBCABKAsyGi5raWxuLmFnZW50LnYxLkV4ZWNTdGFydGVkSAASFQoLc3RkaW5fdGFrZW4YBSABKARIAEIJCgdtZXNzYWdlIi4KC0V4ZWNTdGFydGVkEgsKA3BpZBgBIAEoBRISCgpzdGRpbl9uZXh0GAIgASgEIlEKCEV4ZWNEYXRhEiUKBnN0cmVhbRgBIAEoDjIVLmtpbG4uYWdlbnQudjEuU3RyZWFtEgwKBGRhdGEYAiABKAwSEAoIc2VxdWVuY2UYAyABKAQiHAoORW5kRXhlY1JlcXVlc3QSCgoCaWQYASABKAkiEQoPRW5kRXhlY1Jlc3BvbnNlYgZwcm90bzM", [file_kiln_agent_v1_common]);
+  fileDesc("ChxraWxuL2FnZW50L3YxL3dvcmtsb2FkLnByb3RvEg1raWxuLmFnZW50LnYxImkKFFN0YXJ0V29ya2xvYWRSZXF1ZXN0EgoKAmlkGAEgASgJEisKB3Byb2Nlc3MYAiABKAsyGi5raWxuLmFnZW50LnYxLlByb2Nlc3NTcGVjEhgKEGxvZ19idWZmZXJfYnl0ZXMYAyABKAQiJAoVU3RhcnRXb3JrbG9hZFJlc3BvbnNlEgsKA3BpZBgBIAEoBSIWChRMaXN0V29ya2xvYWRzUmVxdWVzdCJIChVMaXN0V29ya2xvYWRzUmVzcG9uc2USLwoJd29ya2xvYWRzGAEgAygLMhwua2lsbi5hZ2VudC52MS5Xb3JrbG9hZFN0YXRlIqsBCg1Xb3JrbG9hZFN0YXRlEgoKAmlkGAEgASgJEikKBGtpbmQYAiABKA4yGy5raWxuLmFnZW50LnYxLldvcmtsb2FkS2luZBILCgNwaWQYAyABKAUSFgoOZmlyc3Rfc2VxdWVuY2UYBCABKAQSFQoNbmV4dF9zZXF1ZW5jZRgFIAEoBBInCgRleGl0GAYgASgLMhkua2lsbi5hZ2VudC52MS5FeGl0U3RhdHVzIjwKF1JlYWRXb3JrbG9hZExvZ3NSZXF1ZXN0EgoKAmlkGAEgASgJEhUKDWZyb21fc2VxdWVuY2UYAiABKAQidwoYUmVhZFdvcmtsb2FkTG9nc1Jlc3BvbnNlEhAKCHNlcXVlbmNlGAEgASgEEiUKBnN0cmVhbRgCIAEoDjIVLmtpbG4uYWdlbnQudjEuU3RyZWFtEhQKDHRpbWVfdW5peF9ucxgDIAEoAxIMCgRkYXRhGAQgASgMIjsKFkFja1dvcmtsb2FkTG9nc1JlcXVlc3QSCgoCaWQYASABKAkSFQoNbmV4dF9zZXF1ZW5jZRgCIAEoBCIZChdBY2tXb3JrbG9hZExvZ3NSZXNwb25zZSJ5ChlXcml0ZVdvcmtsb2FkSW5wdXRSZXF1ZXN0EjIKBXN0YXJ0GAEgASgLMiEua2lsbi5hZ2VudC52MS5Xb3JrbG9hZElucHV0U3RhcnRIABIOCgRkYXRhGAIgASgMSAASDQoDZW9mGAMgASgISABCCQoHbWVzc2FnZSIwChJXb3JrbG9hZElucHV0U3RhcnQSCgoCaWQYASABKAkSDgoGd3JpdGVyGAIgASgJIisKGldyaXRlV29ya2xvYWRJbnB1dFJlc3BvbnNlEg0KBXRha2VuGAEgASgEIk4KFVJlc2l6ZVdvcmtsb2FkUmVxdWVzdBIKCgJpZBgBIAEoCRIpCgZ3aW5kb3cYAiABKAsyGS5raWxuLmFnZW50LnYxLldpbmRvd1NpemUiGAoWUmVzaXplV29ya2xvYWRSZXNwb25zZSIzChVTaWduYWxXb3JrbG9hZFJlcXVlc3QSCgoCaWQYASABKAkSDgoGc2lnbmFsGAIgASgFIhgKFlNpZ25hbFdvcmtsb2FkUmVzcG9uc2UiRQoTU3RvcFdvcmtsb2FkUmVxdWVzdBIKCgJpZBgBIAEoCRIOCgZzaWduYWwYAiABKAUSEgoKdGltZW91dF9tcxgDIAEoDSIWChRTdG9wV29ya2xvYWRSZXNwb25zZSIhChNXYWl0V29ya2xvYWRSZXF1ZXN0EgoKAmlkGAEgASgJIlYKFFdhaXRXb3JrbG9hZFJlc3BvbnNlEicKBGV4aXQYASABKAsyGS5raWxuLmFnZW50LnYxLkV4aXRTdGF0dXMSFQoNbmV4dF9zZXF1ZW5jZRgCIAEoBCIjChVGb3JnZXRXb3JrbG9hZFJlcXVlc3QSCgoCaWQYASABKAkiGAoWRm9yZ2V0V29ya2xvYWRSZXNwb25zZSIkCgtMb2dzUmVxdWVzdBIVCg1mcm9tX3NlcXVlbmNlGAEgASgEImsKDExvZ3NSZXNwb25zZRIQCghzZXF1ZW5jZRgBIAEoBBIlCgZzdHJlYW0YAiABKA4yFS5raWxuLmFnZW50LnYxLlN0cmVhbRIUCgx0aW1lX3VuaXhfbnMYAyABKAMSDAoEZGF0YRgEIAEoDCInCg5BY2tMb2dzUmVxdWVzdBIVCg1uZXh0X3NlcXVlbmNlGAEgASgEIhEKD0Fja0xvZ3NSZXNwb25zZSIpCgxTdGRpblJlcXVlc3QSDAoEZGF0YRgBIAEoDBILCgNlb2YYAiABKAgiDwoNU3RkaW5SZXNwb25zZSJkCgxJbnB1dFJlcXVlc3QSKgoFc3RhcnQYASABKAsyGS5raWxuLmFnZW50LnYxLklucHV0U3RhcnRIABIOCgRkYXRhGAIgASgMSAASDQoDZW9mGAMgASgISABCCQoHbWVzc2FnZSIcCgpJbnB1dFN0YXJ0Eg4KBndyaXRlchgBIAEoCSIeCg1JbnB1dFJlc3BvbnNlEg0KBXRha2VuGAEgASgEIjoKDVJlc2l6ZVJlcXVlc3QSKQoGd2luZG93GAEgASgLMhkua2lsbi5hZ2VudC52MS5XaW5kb3dTaXplIhAKDlJlc2l6ZVJlc3BvbnNlIh8KDVNpZ25hbFJlcXVlc3QSDgoGc2lnbmFsGAEgASgFIhAKDlNpZ25hbFJlc3BvbnNlIjEKC1N0b3BSZXF1ZXN0Eg4KBnNpZ25hbBgBIAEoBRISCgp0aW1lb3V0X21zGAIgASgNIg4KDFN0b3BSZXNwb25zZSINCgtXYWl0UmVxdWVzdCJOCgxXYWl0UmVzcG9uc2USJwoEZXhpdBgBIAEoCzIZLmtpbG4uYWdlbnQudjEuRXhpdFN0YXR1cxIVCg1uZXh0X3NlcXVlbmNlGAIgASgEIuYBCgtFeGVjUmVxdWVzdBIrCgVzdGFydBgBIAEoCzIaLmtpbG4uYWdlbnQudjEuUHJvY2Vzc1NwZWNIABIPCgVzdGRpbhgCIAEoDEgAEhMKCXN0ZGluX2VvZhgDIAEoCEgAEisKBnJlc2l6ZRgEIAEoCzIZLmtpbG4uYWdlbnQudjEuV2luZG93U2l6ZUgAEhAKBnNpZ25hbBgFIAEoBUgAEisKBnJlc3VtZRgGIAEoCzIZLmtpbG4uYWdlbnQudjEuRXhlY1Jlc3VtZUgAEg0KA2FjaxgHIAEoBEgAQgkKB21lc3NhZ2UiLwoKRXhlY1Jlc3VtZRIKCgJpZBgBIAEoCRIVCg1uZXh0X3NlcXVlbmNlGAIgASgEIsoBCgxFeGVjUmVzcG9uc2USFQoLc3RhcnRlZF9waWQYASABKAVIABInCgRkYXRhGAIgASgLMhcua2lsbi5hZ2VudC52MS5FeGVjRGF0YUgAEikKBGV4aXQYAyABKAsyGS5raWxuLmFnZW50LnYxLkV4aXRTdGF0dXNIABItCgdzdGFydGVkGAQgASgLMhoua2lsbi5hZ2VudC52MS5FeGVjU3RhcnRlZEgAEhUKC3N0ZGluX3Rha2VuGAUgASgESABCCQoHbWVzc2FnZSIuCgtFeGVjU3RhcnRlZBILCgNwaWQYASABKAUSEgoKc3RkaW5fbmV4dBgCIAEoBCJRCghFeGVjRGF0YRIlCgZzdHJlYW0YASABKA4yFS5raWxuLmFnZW50LnYxLlN0cmVhbRIMCgRkYXRhGAIgASgMEhAKCHNlcXVlbmNlGAMgASgEIhwKDkVuZEV4ZWNSZXF1ZXN0EgoKAmlkGAEgASgJIhEKD0VuZEV4ZWNSZXNwb25zZSp2CgxXb3JrbG9hZEtpbmQSHQoZV09SS0xPQURfS0lORF9VTlNQRUNJRklFRBAAEhYKEldPUktMT0FEX0tJTkRfTUFJThABEhYKEldPUktMT0FEX0tJTkRfSU5JVBACEhcKE1dPUktMT0FEX0tJTkRfRVhUUkEQAzLQBwoPV29ya2xvYWRTZXJ2aWNlEloKDVN0YXJ0V29ya2xvYWQSIy5raWxuLmFnZW50LnYxLlN0YXJ0V29ya2xvYWRSZXF1ZXN0GiQua2lsbi5hZ2VudC52MS5TdGFydFdvcmtsb2FkUmVzcG9uc2USWgoNTGlzdFdvcmtsb2FkcxIjLmtpbG4uYWdlbnQudjEuTGlzdFdvcmtsb2Fkc1JlcXVlc3QaJC5raWxuLmFnZW50LnYxLkxpc3RXb3JrbG9hZHNSZXNwb25zZRJlChBSZWFkV29ya2xvYWRMb2dzEiYua2lsbi5hZ2VudC52MS5SZWFkV29ya2xvYWRMb2dzUmVxdWVzdBonLmtpbG4uYWdlbnQudjEuUmVhZFdvcmtsb2FkTG9nc1Jlc3BvbnNlMAESYAoPQWNrV29ya2xvYWRMb2dzEiUua2lsbi5hZ2VudC52MS5BY2tXb3JrbG9hZExvZ3NSZXF1ZXN0GiYua2lsbi5hZ2VudC52MS5BY2tXb3JrbG9hZExvZ3NSZXNwb25zZRJtChJXcml0ZVdvcmtsb2FkSW5wdXQSKC5raWxuLmFnZW50LnYxLldyaXRlV29ya2xvYWRJbnB1dFJlcXVlc3QaKS5raWxuLmFnZW50LnYxLldyaXRlV29ya2xvYWRJbnB1dFJlc3BvbnNlKAEwARJdCg5SZXNpemVXb3JrbG9hZBIkLmtpbG4uYWdlbnQudjEuUmVzaXplV29ya2xvYWRSZXF1ZXN0GiUua2lsbi5hZ2VudC52MS5SZXNpemVXb3JrbG9hZFJlc3BvbnNlEl0KDlNpZ25hbFdvcmtsb2FkEiQua2lsbi5hZ2VudC52MS5TaWduYWxXb3JrbG9hZFJlcXVlc3QaJS5raWxuLmFnZW50LnYxLlNpZ25hbFdvcmtsb2FkUmVzcG9uc2USVwoMU3RvcFdvcmtsb2FkEiIua2lsbi5hZ2VudC52MS5TdG9wV29ya2xvYWRSZXF1ZXN0GiMua2lsbi5hZ2VudC52MS5TdG9wV29ya2xvYWRSZXNwb25zZRJXCgxXYWl0V29ya2xvYWQSIi5raWxuLmFnZW50LnYxLldhaXRXb3JrbG9hZFJlcXVlc3QaIy5raWxuLmFnZW50LnYxLldhaXRXb3JrbG9hZFJlc3BvbnNlEl0KDkZvcmdldFdvcmtsb2FkEiQua2lsbi5hZ2VudC52MS5Gb3JnZXRXb3JrbG9hZFJlcXVlc3QaJS5raWxuLmFnZW50LnYxLkZvcmdldFdvcmtsb2FkUmVzcG9uc2ViBnByb3RvMw", [file_kiln_agent_v1_common]);
+
+/**
+ * @generated from message kiln.agent.v1.StartWorkloadRequest
+ */
+export type StartWorkloadRequest = Message<"kiln.agent.v1.StartWorkloadRequest"> & {
+  /**
+   * 16 to 64 hex digits
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * `detach` and `id` mean nothing here
+   *
+   * @generated from field: kiln.agent.v1.ProcessSpec process = 2;
+   */
+  process?: ProcessSpec | undefined;
+
+  /**
+   * 0: 512 KiB; 8 MiB at most
+   *
+   * @generated from field: uint64 log_buffer_bytes = 3;
+   */
+  logBufferBytes: bigint;
+};
+
+/**
+ * @generated from message kiln.agent.v1.StartWorkloadRequest
+ */
+export type StartWorkloadRequestJson = {
+  /**
+   * 16 to 64 hex digits
+   *
+   * @generated from field: string id = 1;
+   */
+  id?: string;
+
+  /**
+   * `detach` and `id` mean nothing here
+   *
+   * @generated from field: kiln.agent.v1.ProcessSpec process = 2;
+   */
+  process?: ProcessSpecJson;
+
+  /**
+   * 0: 512 KiB; 8 MiB at most
+   *
+   * @generated from field: uint64 log_buffer_bytes = 3;
+   */
+  logBufferBytes?: string;
+};
+
+/**
+ * Describes the message kiln.agent.v1.StartWorkloadRequest.
+ * Use `create(StartWorkloadRequestSchema)` to create a new message.
+ */
+export const StartWorkloadRequestSchema: GenMessage<StartWorkloadRequest, {jsonType: StartWorkloadRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_workload, 0);
+
+/**
+ * @generated from message kiln.agent.v1.StartWorkloadResponse
+ */
+export type StartWorkloadResponse = Message<"kiln.agent.v1.StartWorkloadResponse"> & {
+  /**
+   * 0: it could not be started, and WaitWorkload says why
+   *
+   * @generated from field: int32 pid = 1;
+   */
+  pid: number;
+};
+
+/**
+ * @generated from message kiln.agent.v1.StartWorkloadResponse
+ */
+export type StartWorkloadResponseJson = {
+  /**
+   * 0: it could not be started, and WaitWorkload says why
+   *
+   * @generated from field: int32 pid = 1;
+   */
+  pid?: number;
+};
+
+/**
+ * Describes the message kiln.agent.v1.StartWorkloadResponse.
+ * Use `create(StartWorkloadResponseSchema)` to create a new message.
+ */
+export const StartWorkloadResponseSchema: GenMessage<StartWorkloadResponse, {jsonType: StartWorkloadResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_workload, 1);
+
+/**
+ * @generated from message kiln.agent.v1.ListWorkloadsRequest
+ */
+export type ListWorkloadsRequest = Message<"kiln.agent.v1.ListWorkloadsRequest"> & {
+};
+
+/**
+ * @generated from message kiln.agent.v1.ListWorkloadsRequest
+ */
+export type ListWorkloadsRequestJson = {
+};
+
+/**
+ * Describes the message kiln.agent.v1.ListWorkloadsRequest.
+ * Use `create(ListWorkloadsRequestSchema)` to create a new message.
+ */
+export const ListWorkloadsRequestSchema: GenMessage<ListWorkloadsRequest, {jsonType: ListWorkloadsRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_workload, 2);
+
+/**
+ * @generated from message kiln.agent.v1.ListWorkloadsResponse
+ */
+export type ListWorkloadsResponse = Message<"kiln.agent.v1.ListWorkloadsResponse"> & {
+  /**
+   * @generated from field: repeated kiln.agent.v1.WorkloadState workloads = 1;
+   */
+  workloads: WorkloadState[];
+};
+
+/**
+ * @generated from message kiln.agent.v1.ListWorkloadsResponse
+ */
+export type ListWorkloadsResponseJson = {
+  /**
+   * @generated from field: repeated kiln.agent.v1.WorkloadState workloads = 1;
+   */
+  workloads?: WorkloadStateJson[];
+};
+
+/**
+ * Describes the message kiln.agent.v1.ListWorkloadsResponse.
+ * Use `create(ListWorkloadsResponseSchema)` to create a new message.
+ */
+export const ListWorkloadsResponseSchema: GenMessage<ListWorkloadsResponse, {jsonType: ListWorkloadsResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_workload, 3);
+
+/**
+ * @generated from message kiln.agent.v1.WorkloadState
+ */
+export type WorkloadState = Message<"kiln.agent.v1.WorkloadState"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: kiln.agent.v1.WorkloadKind kind = 2;
+   */
+  kind: WorkloadKind;
+
+  /**
+   * 0, without an exit: it is being started
+   *
+   * @generated from field: int32 pid = 3;
+   */
+  pid: number;
+
+  /**
+   * oldest byte of output still held
+   *
+   * @generated from field: uint64 first_sequence = 4;
+   */
+  firstSequence: bigint;
+
+  /**
+   * one past the newest
+   *
+   * @generated from field: uint64 next_sequence = 5;
+   */
+  nextSequence: bigint;
+
+  /**
+   * @generated from field: kiln.agent.v1.ExitStatus exit = 6;
+   */
+  exit?: ExitStatus | undefined;
+};
+
+/**
+ * @generated from message kiln.agent.v1.WorkloadState
+ */
+export type WorkloadStateJson = {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id?: string;
+
+  /**
+   * @generated from field: kiln.agent.v1.WorkloadKind kind = 2;
+   */
+  kind?: WorkloadKindJson;
+
+  /**
+   * 0, without an exit: it is being started
+   *
+   * @generated from field: int32 pid = 3;
+   */
+  pid?: number;
+
+  /**
+   * oldest byte of output still held
+   *
+   * @generated from field: uint64 first_sequence = 4;
+   */
+  firstSequence?: string;
+
+  /**
+   * one past the newest
+   *
+   * @generated from field: uint64 next_sequence = 5;
+   */
+  nextSequence?: string;
+
+  /**
+   * @generated from field: kiln.agent.v1.ExitStatus exit = 6;
+   */
+  exit?: ExitStatusJson;
+};
+
+/**
+ * Describes the message kiln.agent.v1.WorkloadState.
+ * Use `create(WorkloadStateSchema)` to create a new message.
+ */
+export const WorkloadStateSchema: GenMessage<WorkloadState, {jsonType: WorkloadStateJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_workload, 4);
+
+/**
+ * @generated from message kiln.agent.v1.ReadWorkloadLogsRequest
+ */
+export type ReadWorkloadLogsRequest = Message<"kiln.agent.v1.ReadWorkloadLogsRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: uint64 from_sequence = 2;
+   */
+  fromSequence: bigint;
+};
+
+/**
+ * @generated from message kiln.agent.v1.ReadWorkloadLogsRequest
+ */
+export type ReadWorkloadLogsRequestJson = {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id?: string;
+
+  /**
+   * @generated from field: uint64 from_sequence = 2;
+   */
+  fromSequence?: string;
+};
+
+/**
+ * Describes the message kiln.agent.v1.ReadWorkloadLogsRequest.
+ * Use `create(ReadWorkloadLogsRequestSchema)` to create a new message.
+ */
+export const ReadWorkloadLogsRequestSchema: GenMessage<ReadWorkloadLogsRequest, {jsonType: ReadWorkloadLogsRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_workload, 5);
+
+/**
+ * @generated from message kiln.agent.v1.ReadWorkloadLogsResponse
+ */
+export type ReadWorkloadLogsResponse = Message<"kiln.agent.v1.ReadWorkloadLogsResponse"> & {
+  /**
+   * as LogsResponse.sequence
+   *
+   * @generated from field: uint64 sequence = 1;
+   */
+  sequence: bigint;
+
+  /**
+   * @generated from field: kiln.agent.v1.Stream stream = 2;
+   */
+  stream: Stream;
+
+  /**
+   * @generated from field: int64 time_unix_ns = 3;
+   */
+  timeUnixNs: bigint;
+
+  /**
+   * at most 64 KiB
+   *
+   * @generated from field: bytes data = 4;
+   */
+  data: Uint8Array;
+};
+
+/**
+ * @generated from message kiln.agent.v1.ReadWorkloadLogsResponse
+ */
+export type ReadWorkloadLogsResponseJson = {
+  /**
+   * as LogsResponse.sequence
+   *
+   * @generated from field: uint64 sequence = 1;
+   */
+  sequence?: string;
+
+  /**
+   * @generated from field: kiln.agent.v1.Stream stream = 2;
+   */
+  stream?: StreamJson;
+
+  /**
+   * @generated from field: int64 time_unix_ns = 3;
+   */
+  timeUnixNs?: string;
+
+  /**
+   * at most 64 KiB
+   *
+   * @generated from field: bytes data = 4;
+   */
+  data?: string;
+};
+
+/**
+ * Describes the message kiln.agent.v1.ReadWorkloadLogsResponse.
+ * Use `create(ReadWorkloadLogsResponseSchema)` to create a new message.
+ */
+export const ReadWorkloadLogsResponseSchema: GenMessage<ReadWorkloadLogsResponse, {jsonType: ReadWorkloadLogsResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_workload, 6);
+
+/**
+ * @generated from message kiln.agent.v1.AckWorkloadLogsRequest
+ */
+export type AckWorkloadLogsRequest = Message<"kiln.agent.v1.AckWorkloadLogsRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: uint64 next_sequence = 2;
+   */
+  nextSequence: bigint;
+};
+
+/**
+ * @generated from message kiln.agent.v1.AckWorkloadLogsRequest
+ */
+export type AckWorkloadLogsRequestJson = {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id?: string;
+
+  /**
+   * @generated from field: uint64 next_sequence = 2;
+   */
+  nextSequence?: string;
+};
+
+/**
+ * Describes the message kiln.agent.v1.AckWorkloadLogsRequest.
+ * Use `create(AckWorkloadLogsRequestSchema)` to create a new message.
+ */
+export const AckWorkloadLogsRequestSchema: GenMessage<AckWorkloadLogsRequest, {jsonType: AckWorkloadLogsRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_workload, 7);
+
+/**
+ * @generated from message kiln.agent.v1.AckWorkloadLogsResponse
+ */
+export type AckWorkloadLogsResponse = Message<"kiln.agent.v1.AckWorkloadLogsResponse"> & {
+};
+
+/**
+ * @generated from message kiln.agent.v1.AckWorkloadLogsResponse
+ */
+export type AckWorkloadLogsResponseJson = {
+};
+
+/**
+ * Describes the message kiln.agent.v1.AckWorkloadLogsResponse.
+ * Use `create(AckWorkloadLogsResponseSchema)` to create a new message.
+ */
+export const AckWorkloadLogsResponseSchema: GenMessage<AckWorkloadLogsResponse, {jsonType: AckWorkloadLogsResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_workload, 8);
+
+/**
+ * @generated from message kiln.agent.v1.WriteWorkloadInputRequest
+ */
+export type WriteWorkloadInputRequest = Message<"kiln.agent.v1.WriteWorkloadInputRequest"> & {
+  /**
+   * @generated from oneof kiln.agent.v1.WriteWorkloadInputRequest.message
+   */
+  message: {
+    /**
+     * @generated from field: kiln.agent.v1.WorkloadInputStart start = 1;
+     */
+    value: WorkloadInputStart;
+    case: "start";
+  } | {
+    /**
+     * @generated from field: bytes data = 2;
+     */
+    value: Uint8Array;
+    case: "data";
+  } | {
+    /**
+     * @generated from field: bool eof = 3;
+     */
+    value: boolean;
+    case: "eof";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * @generated from message kiln.agent.v1.WriteWorkloadInputRequest
+ */
+export type WriteWorkloadInputRequestJson = {
+  /**
+   * @generated from field: kiln.agent.v1.WorkloadInputStart start = 1;
+   */
+  start?: WorkloadInputStartJson;
+
+  /**
+   * @generated from field: bytes data = 2;
+   */
+  data?: string;
+
+  /**
+   * @generated from field: bool eof = 3;
+   */
+  eof?: boolean;
+};
+
+/**
+ * Describes the message kiln.agent.v1.WriteWorkloadInputRequest.
+ * Use `create(WriteWorkloadInputRequestSchema)` to create a new message.
+ */
+export const WriteWorkloadInputRequestSchema: GenMessage<WriteWorkloadInputRequest, {jsonType: WriteWorkloadInputRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_workload, 9);
+
+/**
+ * @generated from message kiln.agent.v1.WorkloadInputStart
+ */
+export type WorkloadInputStart = Message<"kiln.agent.v1.WorkloadInputStart"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string writer = 2;
+   */
+  writer: string;
+};
+
+/**
+ * @generated from message kiln.agent.v1.WorkloadInputStart
+ */
+export type WorkloadInputStartJson = {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id?: string;
+
+  /**
+   * @generated from field: string writer = 2;
+   */
+  writer?: string;
+};
+
+/**
+ * Describes the message kiln.agent.v1.WorkloadInputStart.
+ * Use `create(WorkloadInputStartSchema)` to create a new message.
+ */
+export const WorkloadInputStartSchema: GenMessage<WorkloadInputStart, {jsonType: WorkloadInputStartJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_workload, 10);
+
+/**
+ * As InputResponse.
+ *
+ * @generated from message kiln.agent.v1.WriteWorkloadInputResponse
+ */
+export type WriteWorkloadInputResponse = Message<"kiln.agent.v1.WriteWorkloadInputResponse"> & {
+  /**
+   * @generated from field: uint64 taken = 1;
+   */
+  taken: bigint;
+};
+
+/**
+ * As InputResponse.
+ *
+ * @generated from message kiln.agent.v1.WriteWorkloadInputResponse
+ */
+export type WriteWorkloadInputResponseJson = {
+  /**
+   * @generated from field: uint64 taken = 1;
+   */
+  taken?: string;
+};
+
+/**
+ * Describes the message kiln.agent.v1.WriteWorkloadInputResponse.
+ * Use `create(WriteWorkloadInputResponseSchema)` to create a new message.
+ */
+export const WriteWorkloadInputResponseSchema: GenMessage<WriteWorkloadInputResponse, {jsonType: WriteWorkloadInputResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_workload, 11);
+
+/**
+ * @generated from message kiln.agent.v1.ResizeWorkloadRequest
+ */
+export type ResizeWorkloadRequest = Message<"kiln.agent.v1.ResizeWorkloadRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: kiln.agent.v1.WindowSize window = 2;
+   */
+  window?: WindowSize | undefined;
+};
+
+/**
+ * @generated from message kiln.agent.v1.ResizeWorkloadRequest
+ */
+export type ResizeWorkloadRequestJson = {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id?: string;
+
+  /**
+   * @generated from field: kiln.agent.v1.WindowSize window = 2;
+   */
+  window?: WindowSizeJson;
+};
+
+/**
+ * Describes the message kiln.agent.v1.ResizeWorkloadRequest.
+ * Use `create(ResizeWorkloadRequestSchema)` to create a new message.
+ */
+export const ResizeWorkloadRequestSchema: GenMessage<ResizeWorkloadRequest, {jsonType: ResizeWorkloadRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_workload, 12);
+
+/**
+ * @generated from message kiln.agent.v1.ResizeWorkloadResponse
+ */
+export type ResizeWorkloadResponse = Message<"kiln.agent.v1.ResizeWorkloadResponse"> & {
+};
+
+/**
+ * @generated from message kiln.agent.v1.ResizeWorkloadResponse
+ */
+export type ResizeWorkloadResponseJson = {
+};
+
+/**
+ * Describes the message kiln.agent.v1.ResizeWorkloadResponse.
+ * Use `create(ResizeWorkloadResponseSchema)` to create a new message.
+ */
+export const ResizeWorkloadResponseSchema: GenMessage<ResizeWorkloadResponse, {jsonType: ResizeWorkloadResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_workload, 13);
+
+/**
+ * @generated from message kiln.agent.v1.SignalWorkloadRequest
+ */
+export type SignalWorkloadRequest = Message<"kiln.agent.v1.SignalWorkloadRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: int32 signal = 2;
+   */
+  signal: number;
+};
+
+/**
+ * @generated from message kiln.agent.v1.SignalWorkloadRequest
+ */
+export type SignalWorkloadRequestJson = {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id?: string;
+
+  /**
+   * @generated from field: int32 signal = 2;
+   */
+  signal?: number;
+};
+
+/**
+ * Describes the message kiln.agent.v1.SignalWorkloadRequest.
+ * Use `create(SignalWorkloadRequestSchema)` to create a new message.
+ */
+export const SignalWorkloadRequestSchema: GenMessage<SignalWorkloadRequest, {jsonType: SignalWorkloadRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_workload, 14);
+
+/**
+ * @generated from message kiln.agent.v1.SignalWorkloadResponse
+ */
+export type SignalWorkloadResponse = Message<"kiln.agent.v1.SignalWorkloadResponse"> & {
+};
+
+/**
+ * @generated from message kiln.agent.v1.SignalWorkloadResponse
+ */
+export type SignalWorkloadResponseJson = {
+};
+
+/**
+ * Describes the message kiln.agent.v1.SignalWorkloadResponse.
+ * Use `create(SignalWorkloadResponseSchema)` to create a new message.
+ */
+export const SignalWorkloadResponseSchema: GenMessage<SignalWorkloadResponse, {jsonType: SignalWorkloadResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_workload, 15);
+
+/**
+ * @generated from message kiln.agent.v1.StopWorkloadRequest
+ */
+export type StopWorkloadRequest = Message<"kiln.agent.v1.StopWorkloadRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: int32 signal = 2;
+   */
+  signal: number;
+
+  /**
+   * @generated from field: uint32 timeout_ms = 3;
+   */
+  timeoutMs: number;
+};
+
+/**
+ * @generated from message kiln.agent.v1.StopWorkloadRequest
+ */
+export type StopWorkloadRequestJson = {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id?: string;
+
+  /**
+   * @generated from field: int32 signal = 2;
+   */
+  signal?: number;
+
+  /**
+   * @generated from field: uint32 timeout_ms = 3;
+   */
+  timeoutMs?: number;
+};
+
+/**
+ * Describes the message kiln.agent.v1.StopWorkloadRequest.
+ * Use `create(StopWorkloadRequestSchema)` to create a new message.
+ */
+export const StopWorkloadRequestSchema: GenMessage<StopWorkloadRequest, {jsonType: StopWorkloadRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_workload, 16);
+
+/**
+ * @generated from message kiln.agent.v1.StopWorkloadResponse
+ */
+export type StopWorkloadResponse = Message<"kiln.agent.v1.StopWorkloadResponse"> & {
+};
+
+/**
+ * @generated from message kiln.agent.v1.StopWorkloadResponse
+ */
+export type StopWorkloadResponseJson = {
+};
+
+/**
+ * Describes the message kiln.agent.v1.StopWorkloadResponse.
+ * Use `create(StopWorkloadResponseSchema)` to create a new message.
+ */
+export const StopWorkloadResponseSchema: GenMessage<StopWorkloadResponse, {jsonType: StopWorkloadResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_workload, 17);
+
+/**
+ * @generated from message kiln.agent.v1.WaitWorkloadRequest
+ */
+export type WaitWorkloadRequest = Message<"kiln.agent.v1.WaitWorkloadRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * @generated from message kiln.agent.v1.WaitWorkloadRequest
+ */
+export type WaitWorkloadRequestJson = {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id?: string;
+};
+
+/**
+ * Describes the message kiln.agent.v1.WaitWorkloadRequest.
+ * Use `create(WaitWorkloadRequestSchema)` to create a new message.
+ */
+export const WaitWorkloadRequestSchema: GenMessage<WaitWorkloadRequest, {jsonType: WaitWorkloadRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_workload, 18);
+
+/**
+ * @generated from message kiln.agent.v1.WaitWorkloadResponse
+ */
+export type WaitWorkloadResponse = Message<"kiln.agent.v1.WaitWorkloadResponse"> & {
+  /**
+   * @generated from field: kiln.agent.v1.ExitStatus exit = 1;
+   */
+  exit?: ExitStatus | undefined;
+
+  /**
+   * @generated from field: uint64 next_sequence = 2;
+   */
+  nextSequence: bigint;
+};
+
+/**
+ * @generated from message kiln.agent.v1.WaitWorkloadResponse
+ */
+export type WaitWorkloadResponseJson = {
+  /**
+   * @generated from field: kiln.agent.v1.ExitStatus exit = 1;
+   */
+  exit?: ExitStatusJson;
+
+  /**
+   * @generated from field: uint64 next_sequence = 2;
+   */
+  nextSequence?: string;
+};
+
+/**
+ * Describes the message kiln.agent.v1.WaitWorkloadResponse.
+ * Use `create(WaitWorkloadResponseSchema)` to create a new message.
+ */
+export const WaitWorkloadResponseSchema: GenMessage<WaitWorkloadResponse, {jsonType: WaitWorkloadResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_workload, 19);
+
+/**
+ * @generated from message kiln.agent.v1.ForgetWorkloadRequest
+ */
+export type ForgetWorkloadRequest = Message<"kiln.agent.v1.ForgetWorkloadRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * @generated from message kiln.agent.v1.ForgetWorkloadRequest
+ */
+export type ForgetWorkloadRequestJson = {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id?: string;
+};
+
+/**
+ * Describes the message kiln.agent.v1.ForgetWorkloadRequest.
+ * Use `create(ForgetWorkloadRequestSchema)` to create a new message.
+ */
+export const ForgetWorkloadRequestSchema: GenMessage<ForgetWorkloadRequest, {jsonType: ForgetWorkloadRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_workload, 20);
+
+/**
+ * @generated from message kiln.agent.v1.ForgetWorkloadResponse
+ */
+export type ForgetWorkloadResponse = Message<"kiln.agent.v1.ForgetWorkloadResponse"> & {
+};
+
+/**
+ * @generated from message kiln.agent.v1.ForgetWorkloadResponse
+ */
+export type ForgetWorkloadResponseJson = {
+};
+
+/**
+ * Describes the message kiln.agent.v1.ForgetWorkloadResponse.
+ * Use `create(ForgetWorkloadResponseSchema)` to create a new message.
+ */
+export const ForgetWorkloadResponseSchema: GenMessage<ForgetWorkloadResponse, {jsonType: ForgetWorkloadResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_workload, 21);
 
 /**
  * @generated from message kiln.agent.v1.LogsRequest
@@ -41,7 +835,7 @@ export type LogsRequestJson = {
  * Use `create(LogsRequestSchema)` to create a new message.
  */
 export const LogsRequestSchema: GenMessage<LogsRequest, {jsonType: LogsRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_workload, 0);
+  messageDesc(file_kiln_agent_v1_workload, 22);
 
 /**
  * @generated from message kiln.agent.v1.LogsResponse
@@ -106,7 +900,7 @@ export type LogsResponseJson = {
  * Use `create(LogsResponseSchema)` to create a new message.
  */
 export const LogsResponseSchema: GenMessage<LogsResponse, {jsonType: LogsResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_workload, 1);
+  messageDesc(file_kiln_agent_v1_workload, 23);
 
 /**
  * @generated from message kiln.agent.v1.AckLogsRequest
@@ -133,7 +927,7 @@ export type AckLogsRequestJson = {
  * Use `create(AckLogsRequestSchema)` to create a new message.
  */
 export const AckLogsRequestSchema: GenMessage<AckLogsRequest, {jsonType: AckLogsRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_workload, 2);
+  messageDesc(file_kiln_agent_v1_workload, 24);
 
 /**
  * @generated from message kiln.agent.v1.AckLogsResponse
@@ -152,7 +946,7 @@ export type AckLogsResponseJson = {
  * Use `create(AckLogsResponseSchema)` to create a new message.
  */
 export const AckLogsResponseSchema: GenMessage<AckLogsResponse, {jsonType: AckLogsResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_workload, 3);
+  messageDesc(file_kiln_agent_v1_workload, 25);
 
 /**
  * @generated from message kiln.agent.v1.StdinRequest
@@ -189,7 +983,7 @@ export type StdinRequestJson = {
  * Use `create(StdinRequestSchema)` to create a new message.
  */
 export const StdinRequestSchema: GenMessage<StdinRequest, {jsonType: StdinRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_workload, 4);
+  messageDesc(file_kiln_agent_v1_workload, 26);
 
 /**
  * @generated from message kiln.agent.v1.StdinResponse
@@ -208,7 +1002,7 @@ export type StdinResponseJson = {
  * Use `create(StdinResponseSchema)` to create a new message.
  */
 export const StdinResponseSchema: GenMessage<StdinResponse, {jsonType: StdinResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_workload, 5);
+  messageDesc(file_kiln_agent_v1_workload, 27);
 
 /**
  * @generated from message kiln.agent.v1.InputRequest
@@ -263,7 +1057,7 @@ export type InputRequestJson = {
  * Use `create(InputRequestSchema)` to create a new message.
  */
 export const InputRequestSchema: GenMessage<InputRequest, {jsonType: InputRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_workload, 6);
+  messageDesc(file_kiln_agent_v1_workload, 28);
 
 /**
  * @generated from message kiln.agent.v1.InputStart
@@ -290,7 +1084,7 @@ export type InputStartJson = {
  * Use `create(InputStartSchema)` to create a new message.
  */
 export const InputStartSchema: GenMessage<InputStart, {jsonType: InputStartJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_workload, 7);
+  messageDesc(file_kiln_agent_v1_workload, 29);
 
 /**
  * Bytes that this writer's input has been taken to, its end counted as one more. First message: where to go on.
@@ -321,7 +1115,7 @@ export type InputResponseJson = {
  * Use `create(InputResponseSchema)` to create a new message.
  */
 export const InputResponseSchema: GenMessage<InputResponse, {jsonType: InputResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_workload, 8);
+  messageDesc(file_kiln_agent_v1_workload, 30);
 
 /**
  * @generated from message kiln.agent.v1.ResizeRequest
@@ -348,7 +1142,7 @@ export type ResizeRequestJson = {
  * Use `create(ResizeRequestSchema)` to create a new message.
  */
 export const ResizeRequestSchema: GenMessage<ResizeRequest, {jsonType: ResizeRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_workload, 9);
+  messageDesc(file_kiln_agent_v1_workload, 31);
 
 /**
  * @generated from message kiln.agent.v1.ResizeResponse
@@ -367,7 +1161,7 @@ export type ResizeResponseJson = {
  * Use `create(ResizeResponseSchema)` to create a new message.
  */
 export const ResizeResponseSchema: GenMessage<ResizeResponse, {jsonType: ResizeResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_workload, 10);
+  messageDesc(file_kiln_agent_v1_workload, 32);
 
 /**
  * @generated from message kiln.agent.v1.SignalRequest
@@ -394,7 +1188,7 @@ export type SignalRequestJson = {
  * Use `create(SignalRequestSchema)` to create a new message.
  */
 export const SignalRequestSchema: GenMessage<SignalRequest, {jsonType: SignalRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_workload, 11);
+  messageDesc(file_kiln_agent_v1_workload, 33);
 
 /**
  * @generated from message kiln.agent.v1.SignalResponse
@@ -413,7 +1207,7 @@ export type SignalResponseJson = {
  * Use `create(SignalResponseSchema)` to create a new message.
  */
 export const SignalResponseSchema: GenMessage<SignalResponse, {jsonType: SignalResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_workload, 12);
+  messageDesc(file_kiln_agent_v1_workload, 34);
 
 /**
  * @generated from message kiln.agent.v1.StopRequest
@@ -450,7 +1244,7 @@ export type StopRequestJson = {
  * Use `create(StopRequestSchema)` to create a new message.
  */
 export const StopRequestSchema: GenMessage<StopRequest, {jsonType: StopRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_workload, 13);
+  messageDesc(file_kiln_agent_v1_workload, 35);
 
 /**
  * @generated from message kiln.agent.v1.StopResponse
@@ -469,7 +1263,7 @@ export type StopResponseJson = {
  * Use `create(StopResponseSchema)` to create a new message.
  */
 export const StopResponseSchema: GenMessage<StopResponse, {jsonType: StopResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_workload, 14);
+  messageDesc(file_kiln_agent_v1_workload, 36);
 
 /**
  * @generated from message kiln.agent.v1.WaitRequest
@@ -488,7 +1282,7 @@ export type WaitRequestJson = {
  * Use `create(WaitRequestSchema)` to create a new message.
  */
 export const WaitRequestSchema: GenMessage<WaitRequest, {jsonType: WaitRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_workload, 15);
+  messageDesc(file_kiln_agent_v1_workload, 37);
 
 /**
  * @generated from message kiln.agent.v1.WaitResponse
@@ -525,7 +1319,7 @@ export type WaitResponseJson = {
  * Use `create(WaitResponseSchema)` to create a new message.
  */
 export const WaitResponseSchema: GenMessage<WaitResponse, {jsonType: WaitResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_workload, 16);
+  messageDesc(file_kiln_agent_v1_workload, 38);
 
 /**
  * @generated from message kiln.agent.v1.ExecRequest
@@ -632,7 +1426,7 @@ export type ExecRequestJson = {
  * Use `create(ExecRequestSchema)` to create a new message.
  */
 export const ExecRequestSchema: GenMessage<ExecRequest, {jsonType: ExecRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_workload, 17);
+  messageDesc(file_kiln_agent_v1_workload, 39);
 
 /**
  * @generated from message kiln.agent.v1.ExecResume
@@ -669,7 +1463,7 @@ export type ExecResumeJson = {
  * Use `create(ExecResumeSchema)` to create a new message.
  */
 export const ExecResumeSchema: GenMessage<ExecResume, {jsonType: ExecResumeJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_workload, 18);
+  messageDesc(file_kiln_agent_v1_workload, 40);
 
 /**
  * @generated from message kiln.agent.v1.ExecResponse
@@ -766,7 +1560,7 @@ export type ExecResponseJson = {
  * Use `create(ExecResponseSchema)` to create a new message.
  */
 export const ExecResponseSchema: GenMessage<ExecResponse, {jsonType: ExecResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_workload, 19);
+  messageDesc(file_kiln_agent_v1_workload, 41);
 
 /**
  * @generated from message kiln.agent.v1.ExecStarted
@@ -807,7 +1601,7 @@ export type ExecStartedJson = {
  * Use `create(ExecStartedSchema)` to create a new message.
  */
 export const ExecStartedSchema: GenMessage<ExecStarted, {jsonType: ExecStartedJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_workload, 20);
+  messageDesc(file_kiln_agent_v1_workload, 42);
 
 /**
  * @generated from message kiln.agent.v1.ExecData
@@ -858,7 +1652,7 @@ export type ExecDataJson = {
  * Use `create(ExecDataSchema)` to create a new message.
  */
 export const ExecDataSchema: GenMessage<ExecData, {jsonType: ExecDataJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_workload, 21);
+  messageDesc(file_kiln_agent_v1_workload, 43);
 
 /**
  * @generated from message kiln.agent.v1.EndExecRequest
@@ -885,7 +1679,7 @@ export type EndExecRequestJson = {
  * Use `create(EndExecRequestSchema)` to create a new message.
  */
 export const EndExecRequestSchema: GenMessage<EndExecRequest, {jsonType: EndExecRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_workload, 22);
+  messageDesc(file_kiln_agent_v1_workload, 44);
 
 /**
  * @generated from message kiln.agent.v1.EndExecResponse
@@ -904,5 +1698,158 @@ export type EndExecResponseJson = {
  * Use `create(EndExecResponseSchema)` to create a new message.
  */
 export const EndExecResponseSchema: GenMessage<EndExecResponse, {jsonType: EndExecResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_workload, 23);
+  messageDesc(file_kiln_agent_v1_workload, 45);
+
+/**
+ * @generated from enum kiln.agent.v1.WorkloadKind
+ */
+export enum WorkloadKind {
+  /**
+   * @generated from enum value: WORKLOAD_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: WORKLOAD_KIND_MAIN = 1;
+   */
+  MAIN = 1,
+
+  /**
+   * the main one of system mode
+   *
+   * @generated from enum value: WORKLOAD_KIND_INIT = 2;
+   */
+  INIT = 2,
+
+  /**
+   * @generated from enum value: WORKLOAD_KIND_EXTRA = 3;
+   */
+  EXTRA = 3,
+}
+
+/**
+ * @generated from enum kiln.agent.v1.WorkloadKind
+ */
+export type WorkloadKindJson = "WORKLOAD_KIND_UNSPECIFIED" | "WORKLOAD_KIND_MAIN" | "WORKLOAD_KIND_INIT" | "WORKLOAD_KIND_EXTRA";
+
+/**
+ * Describes the enum kiln.agent.v1.WorkloadKind.
+ */
+export const WorkloadKindSchema: GenEnum<WorkloadKind, WorkloadKindJson> = /*@__PURE__*/
+  enumDesc(file_kiln_agent_v1_workload, 0);
+
+/**
+ * Programs by id. "main" is the one that Boot starts, in system mode the image's init; every other id is the host's. A
+ * feature, "workloads": an agent without it knows the main program alone, by the calls of AgentService, and an id would be
+ * nothing to it.
+ *
+ * @generated from service kiln.agent.v1.WorkloadService
+ */
+export const WorkloadService: GenService<{
+  /**
+   * Starts a program beside the main one. A known id starts nothing: what is answered is how its own start went. No session
+   * holds the program, and nobody need attend: its output is kept until acknowledged, bounded (a full log holds it back),
+   * its end until it is forgotten. In app mode it has a cgroup of its own. It ends with the main program at the latest.
+   *
+   * @generated from rpc kiln.agent.v1.WorkloadService.StartWorkload
+   */
+  startWorkload: {
+    methodKind: "unary";
+    input: typeof StartWorkloadRequestSchema;
+    output: typeof StartWorkloadResponseSchema;
+  },
+  /**
+   * All that are not forgotten, "main" first.
+   *
+   * @generated from rpc kiln.agent.v1.WorkloadService.ListWorkloads
+   */
+  listWorkloads: {
+    methodKind: "unary";
+    input: typeof ListWorkloadsRequestSchema;
+    output: typeof ListWorkloadsResponseSchema;
+  },
+  /**
+   * Output from a sequence number on; ends after the last byte once the program has ended. One reader at a time; a new one
+   * replaces the old.
+   *
+   * @generated from rpc kiln.agent.v1.WorkloadService.ReadWorkloadLogs
+   */
+  readWorkloadLogs: {
+    methodKind: "server_streaming";
+    input: typeof ReadWorkloadLogsRequestSchema;
+    output: typeof ReadWorkloadLogsResponseSchema;
+  },
+  /**
+   * The host has stored everything below next_sequence: the agent may forget it.
+   *
+   * @generated from rpc kiln.agent.v1.WorkloadService.AckWorkloadLogs
+   */
+  ackWorkloadLogs: {
+    methodKind: "unary";
+    input: typeof AckWorkloadLogsRequestSchema;
+    output: typeof AckWorkloadLogsResponseSchema;
+  },
+  /**
+   * Bytes for stdin, counted for each writer. First message: start.
+   *
+   * @generated from rpc kiln.agent.v1.WorkloadService.WriteWorkloadInput
+   */
+  writeWorkloadInput: {
+    methodKind: "bidi_streaming";
+    input: typeof WriteWorkloadInputRequestSchema;
+    output: typeof WriteWorkloadInputResponseSchema;
+  },
+  /**
+   * FAILED_PRECONDITION where it has no terminal.
+   *
+   * @generated from rpc kiln.agent.v1.WorkloadService.ResizeWorkload
+   */
+  resizeWorkload: {
+    methodKind: "unary";
+    input: typeof ResizeWorkloadRequestSchema;
+    output: typeof ResizeWorkloadResponseSchema;
+  },
+  /**
+   * To "main" alone, to any other with its process group. FAILED_PRECONDITION where it has ended.
+   *
+   * @generated from rpc kiln.agent.v1.WorkloadService.SignalWorkload
+   */
+  signalWorkload: {
+    methodKind: "unary";
+    input: typeof SignalWorkloadRequestSchema;
+    output: typeof SignalWorkloadResponseSchema;
+  },
+  /**
+   * Signal, timeout, SIGKILL to all of its cgroup. Returns at once; the end arrives through WaitWorkload.
+   *
+   * @generated from rpc kiln.agent.v1.WorkloadService.StopWorkload
+   */
+  stopWorkload: {
+    methodKind: "unary";
+    input: typeof StopWorkloadRequestSchema;
+    output: typeof StopWorkloadResponseSchema;
+  },
+  /**
+   * Returns when it has ended; at once if it already has.
+   *
+   * @generated from rpc kiln.agent.v1.WorkloadService.WaitWorkload
+   */
+  waitWorkload: {
+    methodKind: "unary";
+    input: typeof WaitWorkloadRequestSchema;
+    output: typeof WaitWorkloadResponseSchema;
+  },
+  /**
+   * The host has stored its end: the agent may forget it. What still runs of it is killed. Fine where there is none;
+   * "main" is never forgotten.
+   *
+   * @generated from rpc kiln.agent.v1.WorkloadService.ForgetWorkload
+   */
+  forgetWorkload: {
+    methodKind: "unary";
+    input: typeof ForgetWorkloadRequestSchema;
+    output: typeof ForgetWorkloadResponseSchema;
+  },
+}> = /*@__PURE__*/
+  serviceDesc(file_kiln_agent_v1_workload, 0);
 
