@@ -13,7 +13,7 @@ use crate::proto::{BootTimings, EndAction, ExitStatus, Mode, Phase, ProcessSpec,
 use crate::role::Role;
 use crate::workload::exit::Exit;
 use crate::workload::program::Program;
-use crate::workload::slots::KeptExecs;
+use crate::workload::slots::Slots;
 
 /// What a boot with `hold` leaves for the start of its program.
 pub struct Held {
@@ -23,7 +23,7 @@ pub struct Held {
 }
 
 /// What the agent of kiln 0.1.0 could not do: a host asks for no more than it finds here. See StateResponse.
-const FEATURES: [&str; 3] = ["hold", "exec-resume", "input"];
+const FEATURES: [&str; 4] = ["hold", "exec-resume", "input", "workloads"];
 
 pub struct Agent {
     role: Cell<Role>,
@@ -33,7 +33,10 @@ pub struct Agent {
     pub log: Rc<LogRing>,
     pub exit: Rc<Exit>,
     pub reaper: Rc<Reaper>,
-    pub kept: Rc<KeptExecs>,
+    /// Execs with an id.
+    pub kept: Rc<Slots>,
+    /// Programs beside the main one.
+    pub extras: Rc<Slots>,
     pub program: RefCell<Option<Rc<Program>>>,
     pub timings: Timings,
     pub end_action: Cell<EndAction>,
@@ -89,7 +92,8 @@ impl Agent {
             log: Rc::new(LogRing::new(DEFAULT_CAPACITY)),
             exit: Rc::default(),
             reaper: Rc::default(),
-            kept: Rc::default(),
+            kept: Rc::new(Slots::execs()),
+            extras: Rc::new(Slots::extras()),
             program: RefCell::default(),
             timings: Timings::default(),
             end_action: Cell::new(EndAction::Unspecified),

@@ -34,7 +34,7 @@ pub struct Child {
 }
 
 /// Starts the process; returns once its program runs, or with why it does not.
-pub async fn spawn(plan: &Plan, cgroup: Option<Cgroup>, reaper: &Reaper) -> Result<Child, StartFailure> {
+pub async fn spawn(plan: &Plan, cgroup: Option<&Cgroup>, reaper: &Reaper) -> Result<Child, StartFailure> {
     let failed = |what: &str| {
         let what = what.to_owned();
         move |error: io::Error| StartFailure::cannot(format!("{what}: {error}"))

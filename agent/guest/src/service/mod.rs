@@ -1,13 +1,15 @@
-//! The agent's gRPC service: which call goes where.
+//! The agent's gRPC services: which call goes where.
 
 mod archive;
 mod dial;
 mod exec;
 mod files;
 mod machine;
+mod output;
 mod program;
 mod stats;
 mod watch;
+mod workload;
 
 use std::io;
 use std::rc::Rc;
@@ -35,6 +37,9 @@ where
 
 async fn dispatch(agent: Rc<Agent>, path: String, call: Call) {
     let agent = &agent;
+    if let Some(name) = path.strip_prefix(workload::PREFIX) {
+        return workload::dispatch(agent, name, call).await;
+    }
     match path.strip_prefix(PREFIX).unwrap_or_default() {
         "State" => machine::state(agent, call).await,
         "Boot" => machine::boot(agent, call).await,

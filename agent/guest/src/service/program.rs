@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 
+use super::output::follow;
 use crate::agent::Agent;
-use crate::grpc::status::{Code, Result, Status};
+use crate::grpc::status::{Result, Status};
 use crate::grpc::{Call, Replies, Requests};
+use crate::logring::Piece;
 use crate::machine::system;
 use crate::proto::input_request::Message as Ask;
 use crate::proto::{
@@ -22,30 +24,13 @@ pub async fn logs(agent: &Rc<Agent>, mut call: Call) {
             .next()
             .await?
             .ok_or_else(|| Status::invalid("the request holds no message"))?;
-        let mut from = request.from_sequence;
-        if from > agent.log.next() {
-            let text = format!(
-                "the log has not come to {from} yet: it is at {}",
-                agent.log.next()
-            );
-            return Err(Status::new(Code::OutOfRange, text));
-        }
-        let claim = agent.log.claim();
-        loop {
-            let piece = tokio::select! {
-                piece = agent.log.read(claim, from) => piece,
-                () = call.replies.reset() => return Err(Status::gone()),
-            };
-            let Some(piece) = piece else { return Ok(()) };
-            from = piece.sequence + piece.data.len() as u64;
-            let message = LogsResponse {
-                sequence: piece.sequence,
-                stream: piece.stream as i32,
-                time_unix_ns: piece.time_ns,
-                data: piece.data,
-            };
-            call.replies.send(&message).await?;
-        }
+        let message = |piece: Piece| LogsResponse {
+            sequence: piece.sequence,
+            stream: piece.stream as i32,
+            time_unix_ns: piece.time_ns,
+            data: piece.data,
+        };
+        follow(&agent.log, request.from_sequence, &mut call.replies, message).await
     }
     .await;
     call.finish(outcome).await;
@@ -93,11 +78,9 @@ async fn take_input(agent: &Rc<Agent>, requests: &mut Requests, replies: &mut Re
     let Some(Ask::Start(InputStart { writer })) = first.and_then(|request| request.message) else {
         return Err(Status::invalid("the first message of Input is `start`"));
     };
-    if writer.is_empty() || writer.len() > MAX_NAME {
-        return Err(Status::invalid("a writer has a name of at most 64 bytes"));
-    }
+    check_writer(&writer)?;
     let program = agent.program()?;
-    let taken = program.writer(&writer);
+    let taken = program.writers.taken(&writer);
     replies.send(&InputResponse { taken: taken.get() }).await?;
     while let Some(InputRequest { message }) = requests.next().await? {
         let write = async {
@@ -116,6 +99,13 @@ async fn take_input(agent: &Rc<Agent>, requests: &mut Requests, replies: &mut Re
             _ = agent.exit.wait() => return Err(Status::precondition("the program has ended")),
         }
         replies.send(&InputResponse { taken: taken.get() }).await?;
+    }
+    Ok(())
+}
+
+pub fn check_writer(name: &str) -> Result<()> {
+    if name.is_empty() || name.len() > MAX_NAME {
+        return Err(Status::invalid("a writer has a name of at most 64 bytes"));
     }
     Ok(())
 }
@@ -141,7 +131,7 @@ pub async fn stop(agent: &Rc<Agent>, call: Call) {
     call.unary(|request| async move { end(agent, request) }).await;
 }
 
-fn end(agent: &Rc<Agent>, request: StopRequest) -> Result<StopResponse> {
+pub fn end(agent: &Rc<Agent>, request: StopRequest) -> Result<StopResponse> {
     if agent.mode.get() == Mode::System {
         system::stop(agent, request.signal, request.timeout_ms)?;
     } else {

@@ -1,5 +1,5 @@
-//! A process that outlives the session that asked for it. What it writes waits in a log of its own, bounded, until the
-//! host has it; how it ended waits until the host knows.
+//! A process that outlives the session that asked for it: an exec with an id, or an extra program. What it writes waits in
+//! a log of its own, bounded, until the host has it; how it ended waits until the host knows.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::{JoinHandle, spawn_local};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::in_tests;
+use super::writers::Writers;
 use crate::clock;
 use crate::grpc::status::{Result, Status};
 use crate::logring::{LogRing, MAX_PIECE};
+use crate::machine::cgroup::Cgroup;
 use crate::once::Once;
 use crate::process::afterglow::Afterglow;
 use crate::process::io::FdStream;
@@ -24,7 +26,7 @@ use crate::process::{self};
 use crate::proto::{ExitStatus, Stream};
 
 /// What a process may have written that the host does not have yet.
-const CAPACITY: usize = 512 << 10;
+pub const CAPACITY: usize = 512 << 10;
 
 /// What asks a program to end.
 const ENDING: [i32; 5] = [
@@ -43,11 +45,34 @@ fn look() -> Duration {
     in_tests("KILN_TEST_LOOK_MS").unwrap_or(LOOK)
 }
 
+/// What one kind of them has that another has not.
+pub struct Terms {
+    /// What the process may have written that the host does not have yet.
+    pub capacity: usize,
+    /// Its own, where it has one.
+    pub group: Option<Cgroup>,
+    /// Nobody need attend: its end waits for no reader of its output, and what it leaves in the background may go on
+    /// writing, to nobody; else that would be killed by its own next word.
+    pub lasting: bool,
+}
+
+impl Terms {
+    /// An exec's: execs share a group.
+    pub const EXEC: Self = Self {
+        capacity: CAPACITY,
+        group: None,
+        lasting: false,
+    };
+}
+
 /// A process that was started.
 pub struct Kept {
     pub pid: i32,
     pub tty: bool,
     pub log: LogRing,
+    group: Option<Cgroup>,
+    lasting: bool,
+    pub writers: Writers,
     /// Bytes of stdin taken, its end counted as one more.
     taken: Cell<u64>,
     pub took: Notify,
@@ -64,7 +89,7 @@ pub struct Kept {
 
 impl Kept {
     /// Takes the process over from its start.
-    pub fn adopt(child: Child, tty: bool) -> Rc<Self> {
+    pub fn adopt(child: Child, tty: bool, terms: Terms) -> Rc<Self> {
         let Child {
             mut leash,
             stdio,
@@ -75,7 +100,10 @@ impl Kept {
         let kept = Rc::new(Self {
             pid: leash.pid(),
             tty,
-            log: LogRing::new(CAPACITY),
+            log: LogRing::new(terms.capacity),
+            group: terms.group,
+            lasting: terms.lasting,
+            writers: Writers::default(),
             taken: Cell::new(0),
             took: Notify::new(),
             input: RefCell::new(streams.input),
@@ -107,6 +135,21 @@ impl Kept {
             self.take(count);
         }
         Ok(())
+    }
+
+    /// As `write`, counted for one of several writers.
+    pub async fn write_counted(&self, mut bytes: &[u8], taken: &Cell<u64>) -> Result<()> {
+        while !bytes.is_empty() {
+            let count = self.write_some(bytes).await?;
+            bytes = &bytes[count..];
+            taken.set(taken.get() + count as u64);
+        }
+        Ok(())
+    }
+
+    /// Whether it has a stdin that may be written to.
+    pub fn takes_input(&self) -> bool {
+        self.input.borrow().is_some()
     }
 
     async fn write_some(&self, bytes: &[u8]) -> Result<usize> {
@@ -173,16 +216,46 @@ impl Kept {
         }
     }
 
+    /// Signals it now and kills it after `patience_ms`.
+    pub fn stop(self: &Rc<Self>, number: i32, patience_ms: u32) -> std::io::Result<()> {
+        self.signal(number)?;
+        let kept = self.clone();
+        spawn_local(async move {
+            let patience = Duration::from_millis(u64::from(patience_ms));
+            if timeout(patience, kept.exit.wait()).await.is_err() {
+                kept.kill();
+            }
+        });
+        Ok(())
+    }
+
+    /// Whether it runs; what it wrote may still be on its way into the log when it does no more.
+    pub fn is_alive(&self) -> bool {
+        self.alive.get()
+    }
+
+    pub fn exit(&self) -> Option<ExitStatus> {
+        self.exit.get()
+    }
+
     /// Waits for its end; all that it wrote is in the log then.
     pub async fn exited(&self) -> ExitStatus {
         self.exit.wait().await
     }
 
-    /// Kills it where it runs; its output is nobody's any more.
-    pub fn give_up(&self) {
-        if self.alive.get() {
+    /// Where it runs: all of its group, or of its process group on a kernel that cannot kill groups.
+    fn kill(&self) {
+        if !self.alive.get() {
+            return;
+        }
+        if self.group.as_ref().is_none_or(|group| group.kill().is_err()) {
             process::kill_group(self.pid);
         }
+    }
+
+    /// Kills it where it runs; its output is nobody's any more.
+    pub fn give_up(&self) {
+        self.kill();
         self.given_up.set(true);
         self.log.close();
     }
@@ -190,23 +263,37 @@ impl Kept {
     async fn watch(self: Rc<Self>, ended: oneshot::Receiver<Ended>, outputs: Vec<(Stream, Rc<FdStream>)>) {
         let over = watch::Sender::new(false);
         let pumps: Vec<_> = outputs
-            .into_iter()
-            .map(|(stream, source)| self.pump(source, stream, over.subscribe()))
+            .iter()
+            .map(|(stream, source)| self.pump(source.clone(), *stream, over.subscribe()))
             .collect();
         // The reaper lives as long as the agent.
         let Ended { code, signal } = ended.await.unwrap_or(Ended { code: 255, signal: 0 });
         self.alive.set(false);
+        let oom_kills = self.group.as_ref().map_or(0, Cgroup::oom_kills);
+        if self.lasting {
+            self.log.lift_limit();
+        }
         over.send_replace(true);
         for pump in pumps {
             let _ = pump.await;
         }
         self.log.close();
         self.input.take();
+        if let Some(group) = &self.group {
+            group.remove();
+        }
         self.exit.set(ExitStatus {
             code,
             signal,
+            oom_killed: code == 128 + libc::SIGKILL && oom_kills > 0,
+            finished_unix_ns: clock::realtime_ns(),
             ..Default::default()
         });
+        if self.lasting {
+            for (_, source) in outputs {
+                spawn_local(drain(source));
+            }
+        }
     }
 
     /// Moves output into the log, no faster than the host takes it.
@@ -242,4 +329,10 @@ impl Kept {
             }
         })
     }
+}
+
+/// Reads to the end of the last who writes, and keeps nothing.
+async fn drain(source: Rc<FdStream>) {
+    let mut buffer = vec![0; 4 << 10];
+    while source.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
 }

@@ -1,9 +1,11 @@
-//! What runs in the guest for the host: the main program, and execs that outlive their session.
+//! What runs in the guest for the host: the main program, extra programs, and execs that outlive their session.
 
+pub mod beside;
 pub mod exit;
 pub mod kept;
 pub mod program;
 pub mod slots;
+pub mod writers;
 
 /// What a test on the host wants in place of a long time.
 fn in_tests(name: &str) -> Option<std::time::Duration> {

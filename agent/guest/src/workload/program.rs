@@ -1,7 +1,6 @@
 //! The main program of app mode: its output to the log, its end to the host.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,10 +9,11 @@ use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::timeout;
 
 use super::exit::Exit;
+use super::writers::Writers;
 use crate::clock;
 use crate::grpc::status::{Code, Result, Status};
 use crate::logring::{LogRing, MAX_PIECE};
-use crate::machine::cgroup::{self, Cgroup};
+use crate::machine::cgroup::Cgroup;
 use crate::process::io::FdStream;
 use crate::process::plan::{self, StartFailure};
 use crate::process::reaper::{Ended, Reaper};
@@ -34,12 +34,8 @@ pub struct Program {
     exit: Rc<Exit>,
     input: RefCell<Option<Rc<FdStream>>>,
     terminal: Option<Rc<FdStream>>,
-    writers: RefCell<Writers>,
+    pub writers: Writers,
 }
-
-/// Those who write to stdin by a name of their own, the latest last, and how far each has come.
-type Writers = VecDeque<(String, Rc<Cell<u64>>)>;
-const MAX_WRITERS: usize = 64;
 
 impl Program {
     /// The image's own init: signals go to it, and nothing else is ours.
@@ -49,7 +45,7 @@ impl Program {
             exit: exit.clone(),
             input: RefCell::default(),
             terminal: None,
-            writers: RefCell::default(),
+            writers: Writers::default(),
         })
     }
 
@@ -68,7 +64,7 @@ impl Program {
             mut leash,
             stdio,
             ended,
-        } = spawn::spawn(&plan, cgroup, reaper).await?;
+        } = spawn::spawn(&plan, cgroup.as_ref(), reaper).await?;
         // The main program outlives every caller.
         leash.let_go();
         let streams = Streams::from(stdio);
@@ -78,7 +74,7 @@ impl Program {
             // A terminal could always be written to.
             input: RefCell::new(streams.input.filter(|_| spec.stdin)),
             terminal: streams.terminal,
-            writers: RefCell::default(),
+            writers: Writers::default(),
         });
         let pumps = streams
             .outputs
@@ -104,7 +100,7 @@ impl Program {
         let Ok(Ended { code, signal }) = ended.await else {
             return;
         };
-        let oom_killed = code == 128 + libc::SIGKILL && cgroup::oom_kills(Cgroup::Main) > 0;
+        let oom_killed = code == 128 + libc::SIGKILL && Cgroup::Main.oom_kills() > 0;
         kill_the_rest(role, reaper, self.pid).await;
         log.lift_limit();
         let _ = timeout(LAST_OUTPUT, async {
@@ -172,21 +168,6 @@ impl Program {
             Err(error) => Err(Status::from_io("write to the program's stdin", error)),
             Ok(()) => Ok(()),
         }
-    }
-
-    /// What a writer has given so far, its end counted as one more. Of many writers the oldest are forgotten.
-    pub fn writer(&self, name: &str) -> Rc<Cell<u64>> {
-        let mut writers = self.writers.borrow_mut();
-        let known = writers.iter().position(|(known, _)| known == name);
-        let writer = known
-            .and_then(|at| writers.remove(at))
-            .unwrap_or_else(|| (name.to_owned(), Rc::default()));
-        let taken = writer.1.clone();
-        writers.push_back(writer);
-        if writers.len() > MAX_WRITERS {
-            writers.pop_front();
-        }
-        taken
     }
 
     /// As `write_input`, counting each byte that is written: dropped half-way, the rest was not taken.

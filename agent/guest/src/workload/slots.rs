@@ -1,8 +1,8 @@
-//! Execs with an id: a process of each, or its start, until the host knows how it ended. One that nobody attends any more
-//! is ended.
+//! Processes by the host's ids: each, or its start, until the host knows how it ended. An exec that nobody attends any more
+//! is ended; an extra program is not.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,7 +16,8 @@ use crate::grpc::status::{Code, Result, Status};
 use crate::once::Once;
 use crate::process::plan::StartFailure;
 
-const MAX_KEPT: usize = 512;
+const MOST_EXECS: usize = 512;
+const MOST_EXTRAS: usize = 64;
 const ID_LENGTHS: std::ops::RangeInclusive<usize> = 16..=64;
 /// Longer than any client tries to bring its kilnd back.
 const UNATTENDED: Duration = Duration::from_secs(90);
@@ -24,9 +25,12 @@ const UNATTENDED: Duration = Duration::from_secs(90);
 /// How a start went: the process, or why there is none.
 pub type Outcome = std::result::Result<Rc<Kept>, StartFailure>;
 
-/// All of them, by id.
-#[derive(Default)]
-pub struct KeptExecs(RefCell<HashMap<String, Rc<Slot>>>);
+/// All of one kind, by id.
+pub struct Slots {
+    all: RefCell<BTreeMap<String, Rc<Slot>>>,
+    most: usize,
+    noun: &'static str,
+}
 
 /// One id: from before its process is started, so that a second start of it waits for the first.
 pub struct Slot {
@@ -38,18 +42,37 @@ pub struct Slot {
     turn: Cell<u64>,
 }
 
-impl KeptExecs {
+impl Slots {
+    pub fn execs() -> Self {
+        Self::new(MOST_EXECS, "exec")
+    }
+
+    pub fn extras() -> Self {
+        Self::new(MOST_EXTRAS, "workload")
+    }
+
+    fn new(most: usize, noun: &'static str) -> Self {
+        Self {
+            all: RefCell::default(),
+            most,
+            noun,
+        }
+    }
+
     /// The slot of the id, and whether it is new: then the caller has to start the process.
     pub fn take(&self, id: &str) -> Result<(Rc<Slot>, bool)> {
         if !ID_LENGTHS.contains(&id.len()) {
-            return Err(Status::invalid("the id of an exec has 16 to 64 bytes"));
+            return Err(Status::invalid(format!(
+                "an id of {}s has 16 to 64 bytes",
+                self.noun
+            )));
         }
-        let mut all = self.0.borrow_mut();
+        let mut all = self.all.borrow_mut();
         if let Some(slot) = all.get(id) {
             return Ok((slot.clone(), false));
         }
-        if all.len() >= MAX_KEPT {
-            let text = format!("{MAX_KEPT} execs are kept already");
+        if all.len() >= self.most {
+            let text = format!("{} {}s are kept already", self.most, self.noun);
             return Err(Status::new(Code::ResourceExhausted, text));
         }
         let slot = Rc::new(Slot {
@@ -63,13 +86,22 @@ impl KeptExecs {
     }
 
     pub fn find(&self, id: &str) -> Result<Rc<Slot>> {
-        let found = self.0.borrow().get(id).cloned();
-        found.ok_or_else(|| Status::new(Code::NotFound, "there is no such exec"))
+        let found = self.all.borrow().get(id).cloned();
+        found.ok_or_else(|| Status::new(Code::NotFound, format!("there is no such {}", self.noun)))
+    }
+
+    pub fn knows(&self, id: &str) -> bool {
+        self.all.borrow().contains_key(id)
+    }
+
+    pub fn list(&self) -> Vec<(String, Rc<Slot>)> {
+        let all = self.all.borrow();
+        all.iter().map(|(id, slot)| (id.clone(), slot.clone())).collect()
     }
 
     /// Kills what still runs of it, or will, and forgets it.
     pub fn end(&self, id: &str) {
-        let Some(slot) = self.0.borrow_mut().remove(id) else {
+        let Some(slot) = self.all.borrow_mut().remove(id) else {
             return;
         };
         slot.ended.send_replace(true);
@@ -79,7 +111,10 @@ impl KeptExecs {
     }
 
     fn holds(&self, id: &str, slot: &Rc<Slot>) -> bool {
-        self.0.borrow().get(id).is_some_and(|held| Rc::ptr_eq(held, slot))
+        self.all
+            .borrow()
+            .get(id)
+            .is_some_and(|held| Rc::ptr_eq(held, slot))
     }
 }
 
@@ -99,17 +134,22 @@ impl Slot {
     pub async fn outcome(&self) -> Outcome {
         self.outcome.wait().await
     }
+
+    /// None while it is being started.
+    pub fn outcome_yet(&self) -> Option<Outcome> {
+        self.outcome.get()
+    }
 }
 
 /// A call that attends to an exec, for as long as this lives. With the last of them its time begins to run.
 pub struct Attendance {
-    all: Rc<KeptExecs>,
+    all: Rc<Slots>,
     id: String,
     slot: Rc<Slot>,
 }
 
 impl Attendance {
-    pub fn begin(all: Rc<KeptExecs>, id: String, slot: Rc<Slot>) -> Self {
+    pub fn begin(all: Rc<Slots>, id: String, slot: Rc<Slot>) -> Self {
         slot.calls.set(slot.calls.get() + 1);
         slot.turn.set(slot.turn.get() + 1);
         Self { all, id, slot }
@@ -147,7 +187,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_start_that_is_ended_meanwhile_is_given_up() {
-        let kept = KeptExecs::default();
+        let kept = Slots::execs();
         let (slot, new) = kept.take(ID).unwrap();
         assert!(new);
         let started = Rc::new(());

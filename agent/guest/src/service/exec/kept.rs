@@ -14,7 +14,7 @@ use crate::grpc::{Replies, Requests};
 use crate::proto::exec_request::Message as Ask;
 use crate::proto::exec_response::Message as Answer;
 use crate::proto::{ExecData, ExecRequest, ExecStarted, ProcessSpec};
-use crate::workload::kept::Kept;
+use crate::workload::kept::{Kept, Terms};
 use crate::workload::slots::{Attendance, Slot};
 
 /// Stdin that waits for the process: hosts send less than this before they hear what was taken, so that neither signals
@@ -36,7 +36,7 @@ pub async fn start(
         tokio::task::spawn_local(async move {
             let start = async {
                 let child = shared::start(&agent, &spec).await?;
-                Ok(Kept::adopt(child, spec.tty))
+                Ok(Kept::adopt(child, spec.tty, Terms::EXEC))
             };
             slot.settle(start).await;
         });

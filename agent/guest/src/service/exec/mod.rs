@@ -3,17 +3,16 @@
 mod kept;
 mod outputs;
 mod plain;
-mod shared;
+pub mod shared;
 
 use std::rc::Rc;
 
-use self::shared::{failed, send, start};
+use self::shared::{failed, may_start, send, start};
 use crate::agent::Agent;
 use crate::grpc::status::{Result, Status};
 use crate::grpc::{Call, Replies, Requests};
 use crate::proto::exec_request::Message as Ask;
 use crate::proto::{EndExecRequest, EndExecResponse, ExecRequest, ExecResume};
-use crate::role::Role;
 
 pub async fn exec(agent: &Rc<Agent>, mut call: Call) {
     let outcome = run(agent, &mut call.requests, &mut call.replies).await;
@@ -29,16 +28,7 @@ async fn run(agent: &Rc<Agent>, requests: &mut Requests, replies: &mut Replies) 
         }
         _ => return Err(Status::invalid("the first message of Exec is `start`")),
     };
-    if agent.role() != Role::Host && agent.program().is_err() {
-        return Err(Status::precondition(
-            "the guest has no root yet: nothing can be started in it",
-        ));
-    }
-    if agent.exit.get().is_some() {
-        return Err(Status::precondition(
-            "the program has ended, and the guest with it",
-        ));
-    }
+    may_start(agent)?;
     if !spec.id.is_empty() && !spec.detach {
         return kept::start(agent, spec, requests, replies).await;
     }

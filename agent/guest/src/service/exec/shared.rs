@@ -3,25 +3,21 @@
 use std::rc::Rc;
 
 use crate::agent::Agent;
-use crate::aside::LOOKS;
 use crate::grpc::Replies;
 use crate::grpc::status::{Result, Status};
 use crate::machine::cgroup::Cgroup;
 use crate::process::io::FdStream;
-use crate::process::plan::{self, StartFailure};
-use crate::process::spawn::{self, Child};
+use crate::process::plan::StartFailure;
+use crate::process::spawn::Child;
 use crate::process::stdio;
 use crate::proto::exec_response::Message as Answer;
 use crate::proto::{ExecResponse, ExitStatus, ProcessSpec, WindowSize};
 use crate::role::Role;
+use crate::workload::beside;
 
 pub async fn start(agent: &Rc<Agent>, spec: &ProcessSpec) -> std::result::Result<Child, StartFailure> {
-    // The guest's own files say who a user is, and they may be anything by now.
-    let spec = spec.clone();
-    let planned = LOOKS.briefly(move || Ok(plan::plan(&spec))).await;
-    let plan = planned.map_err(|status| StartFailure::cannot(status.message))??;
     let cgroup = (agent.role() == Role::Init).then_some(Cgroup::Exec);
-    spawn::spawn(&plan, cgroup, &agent.reaper).await
+    beside::start(spec, cgroup.as_ref(), &agent.reaper).await
 }
 
 pub async fn send(replies: &mut Replies, answer: Answer) -> Result<()> {
@@ -39,6 +35,21 @@ pub fn failed(StartFailure { code, text }: StartFailure) -> Answer {
         error: text,
         ..Default::default()
     })
+}
+
+/// Refused where nothing can be started beside the main program: not yet, or no more.
+pub fn may_start(agent: &Agent) -> Result<()> {
+    if agent.role() != Role::Host && agent.program().is_err() {
+        return Err(Status::precondition(
+            "the guest has no root yet: nothing can be started in it",
+        ));
+    }
+    if agent.exit.get().is_some() {
+        return Err(Status::precondition(
+            "the program has ended, and the guest with it",
+        ));
+    }
+    Ok(())
 }
 
 /// To the whole group, as a terminal would.
