@@ -3,8 +3,7 @@ import { describe, it } from "node:test";
 import { hasReason } from "../base/errors.js";
 import { deferred } from "../base/runtime.js";
 import { Stream } from "../gen/kiln/agent/v1/common_pb.js";
-import { pumpLogs } from "./log-pump.js";
-import type { AgentSession } from "./types.js";
+import { type LogSource, pumpLogs } from "./log-pump.js";
 
 interface Response {
   sequence: bigint;
@@ -20,25 +19,25 @@ const response = (sequence: bigint, text: string, stream = Stream.STDOUT): Respo
   data: Buffer.from(text),
 });
 
-/** A session that gives these responses and notes what is acknowledged. */
-function sessionOf(responses: AsyncIterable<Response> | Iterable<Response>) {
+/** A program that gives these responses and notes what is acknowledged. */
+function sourceOf(responses: AsyncIterable<Response> | Iterable<Response>) {
   const acknowledged: bigint[] = [];
-  const client = {
+  const source: LogSource = {
     async *logs() {
       yield* responses;
     },
-    ackLogs: async ({ nextSequence }: { nextSequence: bigint }) => {
+    ackLogs: async (nextSequence) => {
       acknowledged.push(nextSequence);
     },
   };
-  return { session: { client } as unknown as AgentSession, acknowledged };
+  return { source, acknowledged };
 }
 
 describe("log pump", () => {
   it("stores every chunk and acknowledges the last", async () => {
-    const { session, acknowledged } = sessionOf([response(3n, "out"), response(6n, "err", Stream.STDERR)]);
+    const { source, acknowledged } = sourceOf([response(3n, "out"), response(6n, "err", Stream.STDERR)]);
     const stored: string[] = [];
-    await pumpLogs(session, 3n, async (chunks) => {
+    await pumpLogs(source, 3n, async (chunks) => {
       for (const { stream, data } of chunks) stored.push(`${stream}: ${Buffer.from(data)}`);
     });
     assert.deepEqual(stored, ["stdout: out", "stderr: err"]);
@@ -46,9 +45,9 @@ describe("log pump", () => {
   });
 
   it("acknowledges nothing before it is stored", async () => {
-    const { session, acknowledged } = sessionOf([response(0n, "x")]);
+    const { source, acknowledged } = sourceOf([response(0n, "x")]);
     const storing = deferred<void>();
-    const pumped = pumpLogs(session, 0n, () => storing.promise);
+    const pumped = pumpLogs(source, 0n, () => storing.promise);
     await Promise.resolve();
     assert.deepEqual(acknowledged, []);
     storing.resolve();
@@ -64,19 +63,19 @@ describe("log pump", () => {
       [response(0n, "x".repeat(70_000))],
     ];
     for (const responses of wrong) {
-      const { session } = sessionOf(responses);
+      const { source } = sourceOf(responses);
       await assert.rejects(
-        pumpLogs(session, 0n, async () => undefined),
+        pumpLogs(source, 0n, async () => undefined),
         (error) => hasReason(error, "log-gap"),
       );
     }
   });
 
   it("ends with the failure of the store, and acknowledges no more", async () => {
-    const { session, acknowledged } = sessionOf([response(0n, "x"), response(1n, "y")]);
+    const { source, acknowledged } = sourceOf([response(0n, "x"), response(1n, "y")]);
     const full = new Error("disk full");
     await assert.rejects(
-      pumpLogs(session, 0n, async () => {
+      pumpLogs(source, 0n, async () => {
         throw full;
       }),
       full,
@@ -92,15 +91,15 @@ describe("log pump", () => {
         yield response(sequence, "x".repeat(65_536));
       }
     }
-    const { session } = sessionOf(endless());
+    const { source } = sourceOf(endless());
     const storing = deferred<void>();
-    const pumped = pumpLogs(session, 0n, () => storing.promise);
+    const pumped = pumpLogs(source, 0n, () => storing.promise);
     for (let turn = 0; turn < 1000; turn++) await Promise.resolve();
     assert.ok(given <= 10, `${given} chunks were read`);
     storing.resolve();
     const failed = assert.rejects(pumped);
     // The store follows again; end it by a gap.
-    session.client.ackLogs = () => Promise.reject(new Error("gone"));
+    source.ackLogs = () => Promise.reject(new Error("gone"));
     await failed;
   });
 });

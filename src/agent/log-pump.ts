@@ -1,11 +1,10 @@
-// Carries the main program's output from the agent to whoever stores it. Only what is stored is acknowledged, so a
+// Carries a program's output from the agent to whoever stores it. Only what is stored is acknowledged, so a
 // kilnd that is killed leaves no gap; only what follows the last stored byte is taken, so it leaves no repeat.
 
 import { Code, KilnError } from "../base/errors.js";
 import type { Abortable } from "../base/progress.js";
 import { Stream } from "../gen/kiln/agent/v1/common_pb.js";
-import type { LogsResponse } from "../gen/kiln/agent/v1/workload_pb.js";
-import type { AgentSession } from "./types.js";
+import type { LogPiece, WorkloadCalls } from "./workloads.js";
 
 export interface LogChunk {
   /** Of the first byte of data; counts bytes over both streams since the boot. */
@@ -18,6 +17,9 @@ export interface LogChunk {
 /** Stores chunks; what it has taken is acknowledged. */
 export type LogSink = (chunks: readonly LogChunk[]) => Promise<void>;
 
+/** The part of a program's calls that its output goes by. */
+export type LogSource = Pick<WorkloadCalls, "logs" | "ackLogs">;
+
 const MOST_DATA = 64 * 1024;
 /** Bytes that may wait for the sink: then the agent, and so the program, waits. */
 const MOST_QUEUED = 256 * 1024;
@@ -29,18 +31,17 @@ const MOST_QUEUED = 256 * 1024;
  * @throws KilnError data_loss `log-gap` where the agent leaves bytes out or repeats them; whatever breaks the session
  */
 export async function pumpLogs(
-  session: AgentSession,
+  source: LogSource,
   from: bigint,
   sink: LogSink,
   options: Abortable = {},
 ): Promise<void> {
   const abort = new AbortController();
   const signals = options.signal === undefined ? [abort.signal] : [abort.signal, options.signal];
-  const store = new Storer(session, sink, () => abort.abort());
+  const store = new Storer(source, sink, () => abort.abort());
   let next = from;
   try {
-    const call = { signal: AbortSignal.any(signals) };
-    for await (const response of session.client.logs({ fromSequence: from }, call)) {
+    for await (const response of source.logs(from, { signal: AbortSignal.any(signals) })) {
       const chunk = fromResponse(response, next);
       next += BigInt(chunk.data.length);
       await store.take(chunk);
@@ -53,7 +54,7 @@ export async function pumpLogs(
   }
 }
 
-function fromResponse(response: LogsResponse, next: bigint): LogChunk {
+function fromResponse(response: LogPiece, next: bigint): LogChunk {
   const { sequence, stream, timeUnixNs, data } = response;
   if (sequence !== next || data.length === 0 || data.length > MOST_DATA) {
     throw new KilnError(
@@ -68,15 +69,15 @@ function fromResponse(response: LogsResponse, next: bigint): LogChunk {
 /** Stores and acknowledges beside the reading, many chunks at a time when they come fast. */
 class Storer {
   failure: unknown;
-  readonly #session: AgentSession;
+  readonly #source: LogSource;
   readonly #sink: LogSink;
   readonly #onFailure: () => void;
   #queued: LogChunk[] = [];
   #queuedBytes = 0;
   #writing: Promise<void> | undefined;
 
-  constructor(session: AgentSession, sink: LogSink, onFailure: () => void) {
-    this.#session = session;
+  constructor(source: LogSource, sink: LogSink, onFailure: () => void) {
+    this.#source = source;
     this.#sink = sink;
     this.#onFailure = onFailure;
   }
@@ -114,6 +115,6 @@ class Storer {
 
   async #acknowledge(last: LogChunk | undefined): Promise<void> {
     if (last === undefined) return;
-    await this.#session.client.ackLogs({ nextSequence: last.sequence + BigInt(last.data.length) });
+    await this.#source.ackLogs(last.sequence + BigInt(last.data.length));
   }
 }

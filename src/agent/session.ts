@@ -1,12 +1,11 @@
 // Opens a session with a guest's agent: dial, hello, gRPC. A guest that is still booting is waited for.
 
 import type { Duplex } from "node:stream";
-import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { anySignal } from "../base/abort.js";
 import { Code, hasReason, KilnError } from "../base/errors.js";
 import { delay } from "../base/runtime.js";
-import { AgentService } from "../gen/kiln/agent/v1/agent_pb.js";
+import { callsOver } from "./calls.js";
 import { greet } from "./greet.js";
 import { AUTHORITY, SingleSession } from "./http2-session.js";
 import { budgeted, StreamBudget } from "./stream-budget.js";
@@ -72,7 +71,7 @@ function sessionOn(stream: Duplex): AgentSession {
     interceptors: [budgeted(new StreamBudget(() => sessionManager.streams))],
   });
   return {
-    client: createClient(AgentService, transport),
+    ...callsOver(transport),
     closed: sessionManager.closed,
     get violated() {
       return sessionManager.violated;

@@ -54,12 +54,14 @@ const KINDS: Readonly<Record<string, Kind>> = {
   WatchPath: "watches",
   Stdin: "inputs",
   Input: "inputs",
+  WriteWorkloadInput: "inputs",
   StatPath: "questions",
   MakeDirectory: "questions",
   RenamePath: "questions",
   Stats: "questions",
   Sync: "questions",
   Resize: "questions",
+  ResizeWorkload: "questions",
 };
 
 /** Says which kind of connection a Dial is: one call serves both. */

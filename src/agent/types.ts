@@ -1,16 +1,13 @@
 // Host side of the channel: one AgentSession per VM, over whatever byte stream the VMM gives.
-// See proto/kiln/agent/v1/agent.proto for the calls and docs/design/0005-channel.md for the hello.
+// See proto/kiln/agent/v1 for the calls and docs/design/0005-channel.md for the hello.
 
 import type { Duplex } from "node:stream";
-import type { Client } from "@connectrpc/connect";
-import type { AgentService } from "../gen/kiln/agent/v1/agent_pb.js";
+import type { AgentCalls } from "./calls.js";
 
 /** Opens a fresh byte stream to the agent's end of the channel. */
 export type DialChannel = (options: { signal?: AbortSignal | undefined }) => Promise<Duplex>;
 
-export interface AgentSession {
-  /** The generated client; every call is bound to this session and fails `unavailable` once it has closed. */
-  readonly client: Client<typeof AgentService>;
+export interface AgentSession extends AgentCalls {
   /** Resolves when the session has ended, whoever ended it; the reason is for logs. Never rejects. */
   readonly closed: Promise<string>;
   /** True once the guest has broken the protocol: proof of a broken agent, where silence proves nothing. */

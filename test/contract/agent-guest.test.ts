@@ -137,7 +137,7 @@ describe("agent: guest", { timeout: 600_000 }, () => {
       let stored = Buffer.alloc(0);
       for (let round = 1; round <= 5; round++) {
         const enough = deferred<void>();
-        const pumped = pumpLogs(guest.session, BigInt(stored.length), async (chunks) => {
+        const pumped = pumpLogs(guest.session.workloads.main, BigInt(stored.length), async (chunks) => {
           stored = Buffer.concat([stored, ...chunks.map((chunk) => chunk.data)]);
           if (stored.length > round * 200_000) enough.resolve();
         }).catch(() => undefined);

@@ -23,7 +23,7 @@ describe("agent: main program", { skip: skipWithoutRoot(), timeout: 120_000 }, (
 
   async function collect(from: bigint, reader = session): Promise<LogChunk[]> {
     const all: LogChunk[] = [];
-    await pumpLogs(reader, from, async (chunks) => void all.push(...chunks));
+    await pumpLogs(reader.workloads.main, from, async (chunks) => void all.push(...chunks));
     return all;
   }
   const text = (chunks: readonly LogChunk[], stream?: LogChunk["stream"]) =>
@@ -66,7 +66,7 @@ describe("agent: main program", { skip: skipWithoutRoot(), timeout: 120_000 }, (
     for (let round = 0; ; round++) {
       const limit = stored.length + 1 + round * 977;
       const cut = new Error("cut");
-      const pumped = pumpLogs(session, BigInt(stored.length), async (chunks) => {
+      const pumped = pumpLogs(session.workloads.main, BigInt(stored.length), async (chunks) => {
         for (const chunk of chunks) stored = Buffer.concat([stored, chunk.data]);
         if (stored.length >= limit) throw cut;
       });

@@ -1,7 +1,7 @@
 // What the engine asks of the rooms below it, gathered in one object, so that the engine can be tested without
 // processes, disks and registries. The daemon wires the real ones.
 
-import type { LogSink } from "../../agent/index.js";
+import type { LogSink, LogSource } from "../../agent/index.js";
 import type { AgentSession, DialChannel, OpenSessionOptions } from "../../agent/types.js";
 import type { PortMapping } from "../../base/ports.js";
 import type { ProcessId } from "../../base/processes.js";
@@ -35,10 +35,10 @@ export interface VmmRoom {
 export interface AgentRoom {
   openSession(dial: DialChannel, options: OpenSessionOptions): Promise<AgentSession>;
   /**
-   * Carries the main program's output from the agent to `sink`, acknowledging only what the sink has taken. Resolves
+   * Carries a program's output from the agent to `sink`, acknowledging only what the sink has taken. Resolves
    * after the last byte of a program that has ended; rejects where the session breaks or the agent lies.
    */
-  pumpLogs(session: AgentSession, from: bigint, sink: LogSink, options: Abortable): Promise<void>;
+  pumpLogs(source: LogSource, from: bigint, sink: LogSink, options: Abortable): Promise<void>;
 }
 
 /** The guest's side of a `user` network. */

@@ -147,7 +147,7 @@ export class LiveVm implements RunView {
       try {
         await vmLog.settled();
         const store = (records: readonly LogRecord[]) => vmLog.append(records);
-        await rooms.agent.pumpLogs(session, vmLog.nextSequence, store, { signal });
+        await rooms.agent.pumpLogs(session.workloads.main, vmLog.nextSequence, store, { signal });
         return this.logsDone.resolve();
       } catch (error) {
         if (signal.aborted || this.link.current !== session) return;
@@ -166,7 +166,7 @@ export class LiveVm implements RunView {
     const signal = this.#abort.signal;
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
       try {
-        const { exit } = await session.client.wait({}, { signal });
+        const exit = await session.workloads.main.wait({ signal });
         if (exit !== undefined) {
           this.hasReport = true;
           return this.report.resolve(reportedExit(exit));

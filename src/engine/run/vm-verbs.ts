@@ -134,7 +134,7 @@ export class VmVerbs {
     const session = await runningSession(entry, "signal");
     if (number === entry.record.program.stopSignal) await entry.note({ stoppedByUser: true });
     try {
-      await session.client.signal({ signal: number }, { timeoutMs: AGENT_CALL_MS });
+      await session.workloads.main.signal(number, { timeoutMs: AGENT_CALL_MS });
     } catch (error) {
       throw fromAgent(error, `send signal ${number} to VM ${entry.name}`);
     }
@@ -253,7 +253,7 @@ export class VmVerbs {
       const left = Math.max(1, until - Date.now());
       try {
         session = await live.link.session({ timeoutMs: left });
-        await session.client.stop({ signal, timeoutMs }, { timeoutMs: left });
+        await session.workloads.main.stop(signal, timeoutMs, { timeoutMs: left });
         return true;
       } catch (error) {
         if (entry.live !== live) return true; // it has ended meanwhile

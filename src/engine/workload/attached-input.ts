@@ -2,13 +2,11 @@
 // taken it, over sessions that break, pauses and takeovers. Its failure ends nothing: that the program has ended, or the
 // client has left, is told elsewhere.
 
-import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Code as ConnectCode, ConnectError } from "@connectrpc/connect";
 import type { AgentSession } from "../../agent/types.js";
 import { KilnError } from "../../base/errors.js";
 import { newId } from "../../base/ids.js";
 import { type Deferred, deferred, delay } from "../../base/runtime.js";
-import type { InputRequestSchema } from "../../gen/kiln/agent/v1/workload_pb.js";
 import { fromAgent } from "../common/agent-errors.js";
 import { Notifier, until } from "../common/notifier.js";
 import { type EngineContext, vmLogger } from "../run/context.js";
@@ -19,7 +17,6 @@ import { AttachedSignals } from "./attached-signals.js";
 import { InputBacklog, type Piece } from "./input-backlog.js";
 import type { AttachSpec, ProcessInput } from "./process-io.js";
 
-type InputRequest = MessageInitShape<typeof InputRequestSchema>;
 type News =
   | { readonly kind: "resumable"; readonly stdinNext: bigint }
   | { readonly kind: "stdin-taken"; readonly taken: bigint };
@@ -133,7 +130,7 @@ export class AttachedInput {
     const { columns, rows } = window;
     try {
       const session = requireLive(this.#entry, "resize", ["running"]).link.current;
-      await session?.client.resize({ window: { columns, rows } }, { timeoutMs: CONTROL_MS });
+      await session?.workloads.main.resize({ columns, rows }, { timeoutMs: CONTROL_MS });
     } catch (error) {
       vmLogger(this.#ctx, this.#entry).debug("resize refused", { why: KilnError.from(error).message });
     }
@@ -190,7 +187,8 @@ export class AttachedInput {
     // An agent that knows nothing of this writer any more is another boot's: it goes on with what was not taken.
     let before: bigint | undefined;
     try {
-      for await (const { taken } of session.client.input(this.#requests(ready.promise, signal), { signal })) {
+      const pieces = this.#pieces(ready.promise, signal);
+      for await (const { taken } of session.workloads.main.input(this.#writer, pieces, { signal })) {
         if (before === undefined) {
           if (this.#openedAt === undefined) this.#backlog.beginAt(taken);
           before = taken < this.#backlog.taken ? this.#backlog.taken - taken : 0n;
@@ -210,13 +208,9 @@ export class AttachedInput {
     this.took.notify();
   }
 
-  async *#requests(ready: Promise<void>, signal: AbortSignal): AsyncGenerator<InputRequest> {
-    yield { message: { case: "start", value: { writer: this.#writer } } };
+  async *#pieces(ready: Promise<void>, signal: AbortSignal): AsyncGenerator<Piece> {
     await ready;
-    for await (const { data, eof } of this.#backlog.rest(signal)) {
-      if (data.length > 0) yield { message: { case: "data", value: data } };
-      if (eof) yield { message: { case: "eof", value: true } };
-    }
+    yield* this.#backlog.rest(signal);
   }
 
   async #handOver(session: AgentSession): Promise<void> {

@@ -1,0 +1,27 @@
+// What can be asked of an agent over one transport.
+
+import { type Client, createClient, type Transport } from "@connectrpc/connect";
+import { AgentService } from "../gen/kiln/agent/v1/agent_pb.js";
+import { WorkloadService } from "../gen/kiln/agent/v1/workload_pb.js";
+import { Features } from "./features.js";
+import { type Workloads, workloadsOver } from "./workloads.js";
+
+export interface AgentCalls {
+  /** The generated client; every call is bound to its session and fails `unavailable` once that has closed. */
+  readonly client: Client<typeof AgentService>;
+  readonly features: Features;
+  readonly workloads: Workloads;
+}
+
+/** Each session begins with a look at the guest's clock: that State call tells the features too, and none is made for them. */
+export function callsOver(transport: Transport): AgentCalls {
+  const client = createClient(AgentService, transport);
+  const { state } = client;
+  const features = new Features(() => state({}));
+  client.state = (request, options) => features.note(state(request, options));
+  return {
+    client,
+    features,
+    workloads: workloadsOver(client, createClient(WorkloadService, transport), features),
+  };
+}

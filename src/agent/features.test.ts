@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { hasReason } from "../base/errors.js";
+import { deferred } from "../base/runtime.js";
+import { Features } from "./features.js";
+
+const OLD = { features: [] };
+const NEW = { features: ["workloads", "what-comes-later"] };
+
+/** Counts the calls that are made for the features alone. */
+function asking(...answers: readonly (typeof NEW | Error)[]) {
+  const left = [...answers];
+  let asked = 0;
+  const features = new Features(async () => {
+    asked++;
+    const answer = left.shift();
+    if (answer === undefined || answer instanceof Error) throw answer ?? new Error("asked too often");
+    return answer;
+  });
+  return { features, asked: () => asked };
+}
+
+describe("features of an agent", () => {
+  it("are asked for once, and only when one is needed", async () => {
+    const { features, asked } = asking(NEW);
+    assert.equal(asked(), 0);
+    assert.equal(await features.has("workloads"), true);
+    assert.equal(await features.has("hold"), false);
+    assert.equal(asked(), 1);
+  });
+
+  it("are known from a State call that was made for something else, also while that is under way", async () => {
+    const { features, asked } = asking();
+    const state = deferred<typeof NEW>();
+    const noted = features.note(state.promise);
+    const found = features.has("workloads");
+    state.resolve(NEW);
+    assert.equal(await noted, NEW);
+    assert.equal(await found, true);
+    assert.equal(asked(), 0);
+  });
+
+  it("are asked for again where a call has failed", async () => {
+    const { features, asked } = asking(new Error("broken"), NEW);
+    await assert.rejects(features.note(Promise.reject(new Error("timeout"))), /timeout/);
+    await assert.rejects(features.has("workloads"), /broken/);
+    assert.equal(await features.has("workloads"), true);
+    assert.equal(asked(), 2);
+  });
+
+  it("of an agent that names none are those of 0.1.0", async () => {
+    const { features } = asking(OLD);
+    await assert.rejects(
+      features.need("workloads", "start a program in VM urn"),
+      (error) => hasReason(error, "agent-too-old") && /VM urn: the VM runs an agent/.test(String(error)),
+    );
+  });
+});

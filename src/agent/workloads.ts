@@ -1,0 +1,181 @@
+// Programs of a guest by id. The main one is asked of every agent by the calls of AgentService, as 0.1.0's knows no other;
+// another id goes to WorkloadService alone: an older agent would take an id for nothing, and stop the main program.
+
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { CallOptions, Client } from "@connectrpc/connect";
+import type { AgentService } from "../gen/kiln/agent/v1/agent_pb.js";
+import type { ExitStatus, ProcessSpecSchema, Stream } from "../gen/kiln/agent/v1/common_pb.js";
+import { WorkloadKind, type WorkloadService, type WorkloadState } from "../gen/kiln/agent/v1/workload_pb.js";
+import type { Features } from "./features.js";
+
+/** A piece of output, as it comes: unchecked. */
+export interface LogPiece {
+  readonly sequence: bigint;
+  readonly stream: Stream;
+  readonly timeUnixNs: bigint;
+  readonly data: Uint8Array;
+}
+
+export interface InputPiece {
+  readonly data: Uint8Array;
+  /** Stdin ends behind it. */
+  readonly eof: boolean;
+}
+
+/** What can be asked of one program, whichever it is. */
+export interface WorkloadCalls {
+  /** Output from a sequence number on, to the end of the program. A later reader takes it over. */
+  logs(fromSequence: bigint, options?: CallOptions): AsyncIterable<LogPiece>;
+  /** Everything below is stored: the agent may forget it. */
+  ackLogs(nextSequence: bigint, options?: CallOptions): Promise<void>;
+  /** Stdin by a writer with a name; tells how much of it the program has taken, its end counted as one more. */
+  input(
+    writer: string,
+    pieces: AsyncIterable<InputPiece>,
+    options?: CallOptions,
+  ): AsyncIterable<{ readonly taken: bigint }>;
+  resize(window: { readonly columns: number; readonly rows: number }, options?: CallOptions): Promise<void>;
+  signal(signal: number, options?: CallOptions): Promise<void>;
+  /** Signal, patience, SIGKILL; returns at once. */
+  stop(signal: number, timeoutMs: number, options?: CallOptions): Promise<void>;
+  /** Resolves with its end; undefined where the agent tells none. */
+  wait(options?: CallOptions): Promise<ExitStatus | undefined>;
+}
+
+export interface StartWorkload {
+  /** 16 to 64 hex digits. A second start of one id starts nothing. */
+  readonly id: string;
+  readonly process: MessageInitShape<typeof ProcessSpecSchema>;
+  readonly logBufferBytes?: bigint;
+}
+
+export interface WorkloadSummary {
+  readonly id: string;
+  readonly kind: "main" | "init" | "extra";
+  /** 0: not started, or not yet. */
+  readonly pid: number;
+  readonly nextSequence: bigint;
+  readonly exit: ExitStatus | undefined;
+}
+
+/**
+ * What an agent without the feature `workloads` cannot do is refused before it is asked.
+ *
+ * @throws KilnError failed_precondition `agent-too-old`
+ */
+export interface Workloads {
+  readonly main: WorkloadCalls;
+  get(id: string): WorkloadCalls;
+  /** @returns the process; 0 where it could not be started: its end says why */
+  start(workload: StartWorkload, options?: CallOptions): Promise<number>;
+  list(options?: CallOptions): Promise<readonly WorkloadSummary[]>;
+  /** Its end is stored, or nobody wants it: what still runs of it is killed. */
+  forget(id: string, options?: CallOptions): Promise<void>;
+}
+
+type Main = Client<typeof AgentService>;
+type Extras = Client<typeof WorkloadService>;
+
+/** More than an agent of ours keeps is not believed. */
+const MOST_WORKLOADS = 256;
+const KINDS = new Map([
+  [WorkloadKind.MAIN, "main"],
+  [WorkloadKind.INIT, "init"],
+  [WorkloadKind.EXTRA, "extra"],
+] as const);
+
+export function workloadsOver(main: Main, extras: Extras, features: Features): Workloads {
+  const need = (what: string) => features.need("workloads", what);
+  return {
+    main: mainCalls(main),
+    get: (id) => extraCalls(extras, id, () => need(`reach program ${id.slice(0, 12)}`)),
+    start: async ({ id, process, logBufferBytes = 0n }, options) => {
+      await need("start a program that is kept");
+      return (await extras.startWorkload({ id, process, logBufferBytes }, options)).pid;
+    },
+    list: async (options) => {
+      await need("list programs");
+      const { workloads } = await extras.listWorkloads({}, options);
+      return workloads.slice(0, MOST_WORKLOADS).flatMap(summaryOf);
+    },
+    forget: async (id, options) => {
+      await need("forget a program");
+      await extras.forgetWorkload({ id }, options);
+    },
+  };
+}
+
+/** A kind that this kiln does not know is none of its own. */
+function summaryOf({ id, kind, pid, nextSequence, exit }: WorkloadState): WorkloadSummary[] {
+  const known = KINDS.get(kind as WorkloadKind.MAIN);
+  return known === undefined ? [] : [{ id, kind: known, pid, nextSequence, exit }];
+}
+
+function mainCalls(client: Main): WorkloadCalls {
+  return {
+    logs: (fromSequence, options) => client.logs({ fromSequence }, options),
+    ackLogs: async (nextSequence, options) => {
+      await client.ackLogs({ nextSequence }, options);
+    },
+    input: (writer, pieces, options) => client.input(started({ writer }, pieces), options),
+    resize: async (window, options) => {
+      await client.resize({ window }, options);
+    },
+    signal: async (signal, options) => {
+      await client.signal({ signal }, options);
+    },
+    stop: async (signal, timeoutMs, options) => {
+      await client.stop({ signal, timeoutMs }, options);
+    },
+    wait: async (options) => (await client.wait({}, options)).exit,
+  };
+}
+
+function extraCalls(client: Extras, id: string, need: () => Promise<void>): WorkloadCalls {
+  return {
+    async *logs(fromSequence, options) {
+      await need();
+      yield* client.readWorkloadLogs({ id, fromSequence }, options);
+    },
+    ackLogs: async (nextSequence, options) => {
+      await need();
+      await client.ackWorkloadLogs({ id, nextSequence }, options);
+    },
+    async *input(writer, pieces, options) {
+      await need();
+      yield* client.writeWorkloadInput(started({ id, writer }, pieces), options);
+    },
+    resize: async (window, options) => {
+      await need();
+      await client.resizeWorkload({ id, window }, options);
+    },
+    signal: async (signal, options) => {
+      await need();
+      await client.signalWorkload({ id, signal }, options);
+    },
+    stop: async (signal, timeoutMs, options) => {
+      await need();
+      await client.stopWorkload({ id, signal, timeoutMs }, options);
+    },
+    wait: async (options) => {
+      await need();
+      return (await client.waitWorkload({ id }, options)).exit;
+    },
+  };
+}
+
+type InputMessage<Start> =
+  | { readonly case: "start"; readonly value: Start }
+  | { readonly case: "data"; readonly value: Uint8Array }
+  | { readonly case: "eof"; readonly value: boolean };
+
+async function* started<Start>(
+  value: Start,
+  pieces: AsyncIterable<InputPiece>,
+): AsyncGenerator<{ message: InputMessage<Start> }> {
+  yield { message: { case: "start", value } };
+  for await (const { data, eof } of pieces) {
+    if (data.length > 0) yield { message: { case: "data", value: data } };
+    if (eof) yield { message: { case: "eof", value: true } };
+  }
+}
