@@ -4,6 +4,7 @@ import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { AgentService } from "../gen/kiln/agent/v1/agent_pb.js";
 import { WorkloadService } from "../gen/kiln/agent/v1/workload_pb.js";
 import { Features } from "./features.js";
+import { filesOver, type GuestFiles } from "./files.js";
 import { type Workloads, workloadsOver } from "./workloads.js";
 
 export interface AgentCalls {
@@ -11,6 +12,7 @@ export interface AgentCalls {
   readonly client: Client<typeof AgentService>;
   readonly features: Features;
   readonly workloads: Workloads;
+  readonly files: GuestFiles;
 }
 
 /** Each session begins with a look at the guest's clock: that State call tells the features too, and none is made for them. */
@@ -23,5 +25,6 @@ export function callsOver(transport: Transport): AgentCalls {
     client,
     features,
     workloads: workloadsOver(client, createClient(WorkloadService, transport), features),
+    files: filesOver(client),
   };
 }

@@ -2,11 +2,11 @@
 
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { PathStat } from "../agent/index.js";
 import { KilnError } from "../base/errors.js";
 import { makeDirectory } from "../base/files.js";
 import { KeyedLock, Semaphore } from "../base/lock.js";
 import type { Logger } from "../base/log.js";
-import type { StatPathResponse } from "../gen/kiln/agent/v1/files_pb.js";
 import { PortVerbs } from "./attach/vm-ports.js";
 import { EventLog, type KilnEvent, type ReadEventsOptions } from "./common/events.js";
 import { EVENT_FILTERS, matchesEvent, matchesVm, parseFilters, VM_FILTERS } from "./common/filters.js";
@@ -265,7 +265,7 @@ export class Engine {
     return writeArchive(this.#ctx, this.find(key), order, tar, signal);
   }
 
-  statPath(key: string, path: string, signal?: AbortSignal): Promise<StatPathResponse> {
+  statPath(key: string, path: string, signal?: AbortSignal): Promise<PathStat> {
     return statPath(this.find(key), path, signal);
   }
 

@@ -1,5 +1,6 @@
 // The door of the engine: for the daemon, the API, and tests that bring their own rooms.
 
+export type { DirectoryEntry, FileEvent } from "../agent/index.js";
 // What the API shows of other rooms' nouns.
 export { parsePlatform } from "../image/index.js";
 export type { RegistryCredentials, StoredImage } from "../image/types.js";
@@ -39,5 +40,4 @@ export type {
   ExecSpec,
   ProcessInput,
 } from "./workload/process-io.js";
-export type { DirectoryEntry, FileEvent } from "./workload/vm-paths.js";
 export type { VmUsage } from "./workload/vm-stats.js";

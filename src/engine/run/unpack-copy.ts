@@ -107,17 +107,12 @@ async function unpackAt(
   tar: AsyncIterable<Uint8Array>,
   { signal, timeoutMs }: CallLimits,
 ): Promise<Written> {
-  // As docker cp: no directory is thrown away for a file, and no file for a directory.
-  const start = { directory, keepOwner, noOverwriteDirNonDir: true };
   const bytes = copy === undefined ? tar : renameTar(tar, renameRoot(UNPLACED, latin1(name)));
   try {
-    return await session.client.writeArchive(
-      (async function* () {
-        yield { message: { case: "start" as const, value: start } };
-        for await (const data of bytes) yield { message: { case: "data" as const, value: data } };
-      })(),
-      { ...asked(signal), ...(timeoutMs === undefined ? {} : { timeoutMs }) },
-    );
+    return await session.files.writeArchive({ directory, keepOwner }, bytes, {
+      ...asked(signal),
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    });
   } catch (error) {
     throw (await whyNoDirectory(session, directory, error, signal)) ?? error;
   }
@@ -152,7 +147,7 @@ function looker(session: AgentSession, signal: AbortSignal | undefined) {
   const options = { timeoutMs: CALL_MS, ...asked(signal) };
   return async (path: string) => {
     try {
-      return await session.client.statPath({ path }, options);
+      return await session.files.stat(path, options);
     } catch (error) {
       if (isNotFound(error)) return undefined;
       throw error;

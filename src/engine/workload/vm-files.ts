@@ -1,9 +1,9 @@
 // Files in and out of a VM, as tar streams, and what a path is. What goes into a VM that does not run waits for its start.
 
+import type { PathStat } from "../../agent/index.js";
 import { defined } from "../../base/defined.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { UndoStack } from "../../base/undo.js";
-import type { StatPathResponse } from "../../gen/kiln/agent/v1/files_pb.js";
 import { fromAgent } from "../common/agent-errors.js";
 import { requireDisk } from "../host/host.js";
 import type { EngineContext } from "../run/context.js";
@@ -30,7 +30,7 @@ export async function* readArchive(
   const session = await runningSession(entry, "copy from", signal);
   try {
     const options = signal === undefined ? {} : { signal };
-    for await (const { data } of session.client.readArchive({ path, followLink }, options)) yield data;
+    yield* session.files.readArchive(path, followLink, options);
   } catch (error) {
     signal?.throwIfAborted();
     throw fromAgent(error, `copy ${path} from VM ${entry.name}`);
@@ -119,11 +119,11 @@ export async function statPath(
   entry: VmEntry,
   path: string,
   signal: AbortSignal | undefined,
-): Promise<StatPathResponse> {
+): Promise<PathStat> {
   requirePath(path);
   const session = await runningSession(entry, "look into", signal);
   try {
-    return await session.client.statPath({ path }, defined({ timeoutMs: CALL_MS, signal }));
+    return await session.files.stat(path, defined({ timeoutMs: CALL_MS, signal }));
   } catch (error) {
     signal?.throwIfAborted();
     throw fromAgent(error, `look at ${path} in VM ${entry.name}`);

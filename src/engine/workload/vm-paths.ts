@@ -1,11 +1,7 @@
 // What programs do with paths of a running VM: list, make, remove, rename, watch. Paths are bytes, as Linux has them.
 
+import type { DirectoryEntry, FileEvent, NewDirectory } from "../../agent/index.js";
 import { Code, KilnError } from "../../base/errors.js";
-import {
-  type DirectoryEntry,
-  FileEventKind,
-  type FileEvent as GuestFileEvent,
-} from "../../gen/kiln/agent/v1/files_pb.js";
 import { fromAgent } from "../common/agent-errors.js";
 import { runningSession } from "../run/vm-access.js";
 import type { VmEntry } from "../vm/entry.js";
@@ -13,36 +9,6 @@ import type { VmEntry } from "../vm/entry.js";
 const CALL_MS = 30_000;
 /** PATH_MAX: the guest's kernel takes no longer ones, and believes none. */
 const MOST_PATH_BYTES = 4096;
-
-export type { DirectoryEntry } from "../../gen/kiln/agent/v1/files_pb.js";
-
-export type FileEventWord = "created" | "modified" | "attributes" | "removed" | "renamed" | "overflow";
-
-/** A change of a file or directory that is watched in a guest. */
-export interface FileEvent {
-  readonly kind: FileEventWord;
-  readonly path: Uint8Array;
-  /** Of "renamed". */
-  readonly to: Uint8Array;
-  readonly directory: boolean;
-}
-
-export interface NewDirectory {
-  readonly path: Uint8Array;
-  readonly recursive: boolean;
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-}
-
-const WORDS: Readonly<Partial<Record<FileEventKind, FileEventWord>>> = {
-  [FileEventKind.CREATED]: "created",
-  [FileEventKind.MODIFIED]: "modified",
-  [FileEventKind.ATTRIBUTES]: "attributes",
-  [FileEventKind.REMOVED]: "removed",
-  [FileEventKind.RENAMED]: "renamed",
-  [FileEventKind.OVERFLOW]: "overflow",
-};
 
 export async function* listDirectory(
   entry: VmEntry,
@@ -52,7 +18,7 @@ export async function* listDirectory(
   requirePath(path);
   const session = await runningSession(entry, "list a directory of", signal);
   try {
-    for await (const { entries } of session.client.listDirectory({ path }, asked(signal))) yield entries;
+    yield* session.files.list(path, asked(signal));
   } catch (error) {
     signal?.throwIfAborted();
     throw fromAgent(error, `list ${shown(path)} in VM ${entry.name}`);
@@ -69,7 +35,7 @@ export async function makeDirectory(
   const session = await runningSession(entry, "make a directory in", signal);
   try {
     const options = { timeoutMs: CALL_MS, ...asked(signal) };
-    return (await session.client.makeDirectory({ ...directory }, options)).made;
+    return await session.files.makeDirectory(directory, options);
   } catch (error) {
     signal?.throwIfAborted();
     throw fromAgent(error, `make the directory ${shown(directory.path)} in VM ${entry.name}`);
@@ -85,7 +51,7 @@ export async function removePath(
   const session = await runningSession(entry, "remove files of", signal);
   try {
     // However long a tree takes: the caller sets the limit.
-    await session.client.removePath({ ...what }, asked(signal));
+    await session.files.remove(what, asked(signal));
   } catch (error) {
     signal?.throwIfAborted();
     throw fromAgent(error, `remove ${shown(what.path)} in VM ${entry.name}`);
@@ -101,7 +67,7 @@ export async function renamePath(
   requirePath(what.to);
   const session = await runningSession(entry, "rename files of", signal);
   try {
-    await session.client.renamePath({ ...what }, { timeoutMs: CALL_MS, ...asked(signal) });
+    await session.files.rename(what, { timeoutMs: CALL_MS, ...asked(signal) });
   } catch (error) {
     signal?.throwIfAborted();
     throw fromAgent(error, `rename ${shown(what.from)} to ${shown(what.to)} in VM ${entry.name}`);
@@ -117,20 +83,11 @@ export async function* watchPath(
   requirePath(what.path);
   const session = await runningSession(entry, "watch files of", signal);
   try {
-    for await (const { ready, events } of session.client.watchPath({ ...what }, asked(signal))) {
-      const known = events.flatMap(toEvent);
-      if (ready || known.length > 0) yield known;
-    }
+    yield* session.files.watch(what, asked(signal));
   } catch (error) {
     signal?.throwIfAborted();
     throw fromAgent(error, `watch ${shown(what.path)} in VM ${entry.name}`);
   }
-}
-
-/** A kind that a later agent may have is no event of ours. */
-function toEvent({ kind, path, to, directory }: GuestFileEvent): FileEvent[] {
-  const word = WORDS[kind];
-  return word === undefined ? [] : [{ kind: word, path, to, directory }];
 }
 
 const asked = (signal: AbortSignal | undefined) => (signal === undefined ? {} : { signal });

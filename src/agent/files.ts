@@ -1,0 +1,133 @@
+// Files of a guest. Paths and names are bytes, as Linux has them, but for tar streams and StatPath, whose paths are text.
+
+import type { CallOptions, Client } from "@connectrpc/connect";
+import type { AgentService } from "../gen/kiln/agent/v1/agent_pb.js";
+import { FileEventKind, type FileEvent as WireEvent } from "../gen/kiln/agent/v1/files_pb.js";
+
+/** What is at a path of a guest. */
+export interface PathStat {
+  readonly name: string;
+  readonly size: bigint;
+  /** st_mode. */
+  readonly mode: number;
+  readonly mtimeUnixNs: bigint;
+  /** Bytes that are not UTF-8 replaced: for people. */
+  readonly linkTarget: string;
+  readonly linkTargetBytes: Uint8Array;
+}
+
+/** What a directory of a guest holds under one name. */
+export interface DirectoryEntry {
+  readonly name: Uint8Array;
+  /** st_mode. */
+  readonly mode: number;
+  readonly size: bigint;
+  readonly mtimeUnixNs: bigint;
+  readonly uid: number;
+  readonly gid: number;
+  readonly linkTarget: Uint8Array;
+}
+
+/** What happened to a file or directory; `overflow`: more than can be told. */
+export type FileEventWord = "created" | "modified" | "attributes" | "removed" | "renamed" | "overflow";
+
+/** A change of a file or directory that is watched in a guest. */
+export interface FileEvent {
+  readonly kind: FileEventWord;
+  readonly path: Uint8Array;
+  /** Of "renamed". */
+  readonly to: Uint8Array;
+  readonly directory: boolean;
+}
+
+/** A directory to be made. */
+export interface NewDirectory {
+  readonly path: Uint8Array;
+  /** Parents too; fine where it is there. */
+  readonly recursive: boolean;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** How a tar stream is unpacked: directories merge, files are replaced, neither takes the other's place. */
+export interface UnpackOrder {
+  readonly directory: string;
+  readonly keepOwner: boolean;
+}
+
+export interface GuestFiles {
+  /** A path as a tar stream whose names begin with the path's base name. */
+  readArchive(path: string, followLink: boolean, options?: CallOptions): AsyncIterable<Uint8Array>;
+  writeArchive(
+    order: UnpackOrder,
+    tar: AsyncIterable<Uint8Array>,
+    options?: CallOptions,
+  ): Promise<{ readonly entries: bigint; readonly bytes: bigint }>;
+  stat(path: string, options?: CallOptions): Promise<PathStat>;
+  list(path: Uint8Array, options?: CallOptions): AsyncIterable<DirectoryEntry[]>;
+  /** @returns whether it was made: with `recursive` it may be there */
+  makeDirectory(directory: NewDirectory, options?: CallOptions): Promise<boolean>;
+  remove(
+    what: { readonly path: Uint8Array; readonly recursive: boolean; readonly force: boolean },
+    options?: CallOptions,
+  ): Promise<void>;
+  rename(
+    what: { readonly from: Uint8Array; readonly to: Uint8Array; readonly noReplace: boolean },
+    options?: CallOptions,
+  ): Promise<void>;
+  /** The first item is empty: from there on nothing is missed. Ends when the path is gone. */
+  watch(
+    what: { readonly path: Uint8Array; readonly recursive: boolean },
+    options?: CallOptions,
+  ): AsyncIterable<FileEvent[]>;
+}
+
+const WORDS: Readonly<Partial<Record<FileEventKind, FileEventWord>>> = {
+  [FileEventKind.CREATED]: "created",
+  [FileEventKind.MODIFIED]: "modified",
+  [FileEventKind.ATTRIBUTES]: "attributes",
+  [FileEventKind.REMOVED]: "removed",
+  [FileEventKind.RENAMED]: "renamed",
+  [FileEventKind.OVERFLOW]: "overflow",
+};
+
+export function filesOver(client: Client<typeof AgentService>): GuestFiles {
+  return {
+    async *readArchive(path, followLink, options) {
+      for await (const { data } of client.readArchive({ path, followLink }, options)) yield data;
+    },
+    writeArchive: (order, tar, options) => client.writeArchive(unpackRequests(order, tar), options),
+    stat: (path, options) => client.statPath({ path }, options),
+    async *list(path, options) {
+      for await (const { entries } of client.listDirectory({ path }, options)) yield entries;
+    },
+    makeDirectory: async (directory, options) => (await client.makeDirectory({ ...directory }, options)).made,
+    remove: async (what, options) => {
+      await client.removePath({ ...what }, options);
+    },
+    rename: async (what, options) => {
+      await client.renamePath({ ...what }, options);
+    },
+    async *watch(what, options) {
+      for await (const { ready, events } of client.watchPath({ ...what }, options)) {
+        const known = events.flatMap(toEvent);
+        if (ready || known.length > 0) yield known;
+      }
+    },
+  };
+}
+
+/** As docker cp: no directory is thrown away for a file, and no file for a directory. */
+async function* unpackRequests(order: UnpackOrder, tar: AsyncIterable<Uint8Array>) {
+  const { directory, keepOwner } = order;
+  const value = { directory, keepOwner, noOverwriteDirNonDir: true };
+  yield { message: { case: "start" as const, value } };
+  for await (const data of tar) yield { message: { case: "data" as const, value: data } };
+}
+
+/** A kind that a later agent may have is no event of ours. */
+function toEvent({ kind, path, to, directory }: WireEvent): FileEvent[] {
+  const word = WORDS[kind];
+  return word === undefined ? [] : [{ kind: word, path, to, directory }];
+}
