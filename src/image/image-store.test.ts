@@ -7,6 +7,7 @@ import { damageFile, OTHER_RELEASE, UNREADABLE } from "../../test/fixtures/damag
 import { type FakeRegistry, startFakeRegistry } from "../../test/fixtures/registry/fake-registry.js";
 import { openStoreLab, type StoreLab } from "../../test/fixtures/registry/store-lab.js";
 import { sha256, type TinyImage, tarOf, tinyImage } from "../../test/fixtures/registry/tiny-image.js";
+import type { StoredImage } from "./types.js";
 
 let registry: FakeRegistry;
 let lab: StoreLab;
@@ -96,6 +97,21 @@ describe("remove", () => {
     await lab.store.tag(hosted("one:v1"), "mine");
     const { untagged, deleted } = await lab.store.remove(one.config.digest.slice(7, 19));
     assert.deepEqual([untagged.length, deleted], [3, [one.config.digest]]);
+  });
+  it("asks before an image is gone for good, and only then", async () => {
+    await lab.store.tag(hosted("one:v1"), "mine");
+    const asked: string[][] = [];
+    const refuse = ({ names }: StoredImage) => asked.push([...names]) === 0;
+    await lab.store.remove("mine", refuse);
+    assert.deepEqual(asked, []);
+    assert.deepEqual(await lab.store.remove(hosted("one:v1"), refuse), { untagged: [], deleted: [] });
+    const inUse = () => {
+      throw new Error("in use");
+    };
+    await assert.rejects(lab.store.remove(one.config.digest, inUse), /in use/);
+    assert.deepEqual(asked, [[hosted("one:v1")]]);
+    assert.deepEqual(lab.store.find(one.config.digest)?.names, [hosted("one:v1")]);
+    assert.deepEqual(await blobsThere(), blobNames(one, two));
   });
   it("lets one of two removals at the same time win", async () => {
     const results = await Promise.allSettled([

@@ -20,7 +20,14 @@ import { ImageReason } from "./reasons.js";
 import { formatReference, parseReference } from "./reference.js";
 import { describeSource, type ImageSource, parseImageSource } from "./source.js";
 import { StoreContext } from "./store/context.js";
-import type { ImageStore, ImportOptions, PulledImage, PullOptions, StoredImage } from "./types.js";
+import type {
+  ImageStore,
+  ImportOptions,
+  PulledImage,
+  PullOptions,
+  RemovedImage,
+  StoredImage,
+} from "./types.js";
 
 export interface ImageStoreOptions {
   /** Where images live: kiln's data directory. */
@@ -113,11 +120,12 @@ class DiskImageStore implements ImageStore {
     });
   }
 
-  async remove(key: string): Promise<{ untagged: string[]; deleted: string[] }> {
+  async remove(key: string, mayDelete = (_: StoredImage) => true): Promise<RemovedImage> {
     const removed = await this.#context.change(async () => {
       const found = this.#require(key);
       const plan = planRemoval(found);
       const { id } = found.image;
+      if (plan.deletes && !mayDelete(found.image)) return { untagged: [], deleted: [] };
       if (plan.deletes) await this.#context.records.delete(id);
       else await this.#context.records.unname(id, plan.untagged);
       return { untagged: [...plan.untagged], deleted: plan.deletes ? [id] : [] };

@@ -79,6 +79,14 @@ export interface ImportOptions extends Abortable {
   readonly createdBy?: string;
 }
 
+/** What a removal took. */
+export interface RemovedImage {
+  /** Names. */
+  readonly untagged: string[];
+  /** Ids. */
+  readonly deleted: string[];
+}
+
 /**
  * The content-addressed store: blobs/sha256/<hex>, images/<config hex>.json, names.json; downloads in ingest/.
  * Every write is atomic; several daemons never share one store.
@@ -98,8 +106,13 @@ export interface ImageStore {
   /** Images as one tar: an OCI layout, which docker load takes too. Nothing is removed from under it. */
   save(keys: readonly string[], options: Abortable): AsyncGenerator<Uint8Array>;
   tag(key: string, name: string): Promise<void>;
-  /** Removes a name, or all of an image by id; blobs nobody else uses go with the last name. */
-  remove(key: string): Promise<{ untagged: string[]; deleted: string[] }>;
+  /**
+   * Removes a name, or all of an image by id; blobs nobody else uses go with the last name.
+   *
+   * @param mayDelete asked of an image that would be gone, when nothing else changes it any more; false: all stays
+   * @throws KilnError not_found `image-not-found`, and what `mayDelete` throws
+   */
+  remove(key: string, mayDelete?: (image: StoredImage) => boolean): Promise<RemovedImage>;
   /** Removes blobs that no image uses. */
   collectGarbage(): Promise<{ blobs: number; bytes: number }>;
   /** The blob's file; throws not_found. */
