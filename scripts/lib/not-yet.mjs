@@ -38,7 +38,6 @@ export const NOT_YET = {
     "run.rs: understands_what_people_write",
     "system-service.ts: createSystemService",
     "tests.rs: understands_what_people_write_to_exec",
-    "vm-create.ts: createVm",
     "vm-exec.ts: execInVm",
     "vm-service.ts: createVmService",
   ],

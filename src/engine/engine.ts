@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { PathStat } from "../agent/index.js";
 import { KilnError } from "../base/errors.js";
 import { makeDirectory } from "../base/files.js";
+import { shortId } from "../base/ids.js";
 import { KeyedLock, Semaphore } from "../base/lock.js";
 import type { Logger } from "../base/log.js";
 import { PortVerbs } from "./attach/vm-ports.js";
@@ -20,7 +21,7 @@ import type { Ownership } from "./host/ownership.js";
 import { ImageVerbs } from "./images/image-verbs.js";
 import { KernelAssets } from "./kernels/kernel-assets.js";
 import { KernelVerbs } from "./kernels/kernel-verbs.js";
-import { Holds } from "./objects/holds.js";
+import { type Ref, References } from "./objects/references.js";
 import { type ConsoleChunk, type ReadConsoleOptions, readConsole } from "./output/console-reader.js";
 import type { OutputPlace } from "./output/log-position.js";
 import type { LogChunk, ReadLogOptions } from "./output/vm-log.js";
@@ -288,6 +289,8 @@ export class Engine {
 function createContext(options: EngineOptions, leaving: AbortSignal): EngineContext {
   const { rooms, settings, dataRoot, ownership, host } = options;
   const now = options.now ?? Date.now;
+  const vms = new VmRegistry();
+  const references = new References((ref) => describeRef(ref, vms, rooms));
   return {
     dataRoot,
     runRoot: options.runRoot,
@@ -299,7 +302,7 @@ function createContext(options: EngineOptions, leaving: AbortSignal): EngineCont
     log: options.log,
     events: new EventLog(now),
     store: new VmStore(dataRoot, options.log),
-    vms: new VmRegistry(),
+    vms,
     bases: new Bases({
       dataRoot,
       builder: rooms.buildBase,
@@ -309,6 +312,7 @@ function createContext(options: EngineOptions, leaving: AbortSignal): EngineCont
       reserveBytes: settings.diskReserveBytes,
       blobPath: (digest) => rooms.images.blobPath(digest),
       log: options.log,
+      references,
     }),
     kernels: new KernelAssets({
       dataRoot,
@@ -316,13 +320,22 @@ function createContext(options: EngineOptions, leaving: AbortSignal): EngineCont
       disks: rooms.disks,
       ownership,
       agentPath: rooms.agentPath,
+      references,
     }),
-    imageHolds: new Holds(),
+    references,
     lock: new KeyedLock(),
     leaving,
     boots: new Semaphore(settings.concurrentBoots),
     now,
   };
+}
+
+/** As users know it. */
+function describeRef({ noun, id }: Ref, vms: VmRegistry, { images, kernels }: Rooms): string {
+  if (noun === "vm") return `VM ${vms.get(id)?.name ?? shortId(id)}`;
+  const kernel = noun === "kernel" ? kernels.list().find((one) => one.id === id)?.name : undefined;
+  const image = noun === "image" ? images.find(id)?.names[0] : undefined;
+  return `${noun} ${kernel ?? image ?? shortId(id)}`;
 }
 
 async function removeTemporary(dataRoot: string): Promise<void> {

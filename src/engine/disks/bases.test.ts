@@ -7,6 +7,7 @@ import { IMAGE } from "../../../test/fixtures/fake-rooms.js";
 import { silentLogger } from "../../base/log.js";
 import type { BaseBuilder } from "../common/rooms.js";
 import { OWN_USER } from "../host/ownership.js";
+import { References } from "../objects/references.js";
 import { Bases, baseKeyOf } from "./bases.js";
 
 const DISK = 4096;
@@ -29,6 +30,7 @@ const build: BaseBuilder = async ({ output, diskBytes }) => {
 async function open(builder: BaseBuilder = build): Promise<Bases> {
   const bases = new Bases({
     ...{ dataRoot: root, builder, ownership: OWN_USER, limits: {}, reserveBytes: 0, log: silentLogger },
+    references: new References(),
     host: {
       facts: { cpus: 1, memoryBytes: 1, platform: "linux/amd64" },
       availableMemory: async () => 1e12,

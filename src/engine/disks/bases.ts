@@ -10,6 +10,7 @@ import { allocatedBytes } from "../../base/files.js";
 import { KeyedLock } from "../../base/lock.js";
 import type { Logger } from "../../base/log.js";
 import { type LoadedObject, ObjectStore } from "../../base/object-store.js";
+import { UndoStack } from "../../base/undo.js";
 import { openObject, type Parsed, parseVersioned, type RecordKind } from "../../base/versioned.js";
 import type { StoredImage } from "../../image/types.js";
 import type { BuildLimits, BuildRequest, BuildResult } from "../common/base-protocol.js";
@@ -17,7 +18,7 @@ import type { BaseBuilder, CowBase } from "../common/rooms.js";
 import { SharedWork, type WorkOptions } from "../common/shared-work.js";
 import { type Host, requireDisk } from "../host/host.js";
 import type { Ownership } from "../host/ownership.js";
-import { Holds } from "../objects/holds.js";
+import type { References } from "../objects/references.js";
 import { explainUnusable } from "./unusable-image.js";
 
 /** Part of every key: a new writer makes new bases beside the old, which their VMs keep. */
@@ -59,6 +60,7 @@ export interface BasesOptions {
   readonly reserveBytes: number;
   readonly blobPath: (digest: string) => string;
   readonly log: Logger;
+  readonly references: References;
 }
 
 /** The key of the base that this image needs at this disk size. */
@@ -77,7 +79,6 @@ export class Bases {
   readonly #guessed = new Set<string>();
   readonly #building = new SharedWork<Base>();
   readonly #lock = new KeyedLock();
-  readonly #holds = new Holds();
 
   constructor(options: BasesOptions) {
     this.#options = options;
@@ -125,13 +126,9 @@ export class Bases {
     return this.#store.path(key, FILE);
   }
 
-  /** Keeps a base from `collect` until released: between its build and the VM's record nothing else names it. */
-  hold(key: string): () => void {
-    return this.#holds.hold(key);
-  }
-
   /**
-   * The image's base, built if it is missing. Concurrent callers share one build.
+   * The image's base, built if it is missing. Concurrent callers share one build. The caller holds a lease on it, or a
+   * VM that needs it is there.
    *
    * @throws KilnError as the image room and the ext4 writer say; `host-disk-full` before anything is written
    */
@@ -151,21 +148,13 @@ export class Bases {
     );
   }
 
-  /** Removes bases that nobody uses or holds. @returns their keys and the bytes that came back */
-  async collect(used: ReadonlySet<string>): Promise<{ keys: string[]; bytes: number }> {
-    const removed: string[] = [];
-    let bytes = 0;
-    for (const key of [...this.#bases.keys()]) {
-      await this.#lock.run(key, async () => {
-        if (used.has(key) || this.#holds.has(key)) return;
-        this.#bases.delete(key);
-        this.#guessed.delete(key);
-        bytes += await allocatedBytes(this.path(key));
-        await this.#store.remove(key);
-        removed.push(key);
-      });
-    }
-    return { keys: removed, bytes };
+  /** For who has claimed it. @returns the bytes that came back */
+  async remove(key: string): Promise<number> {
+    const bytes = await allocatedBytes(this.path(key));
+    await this.#store.remove(key);
+    this.#bases.delete(key);
+    this.#guessed.delete(key);
+    return bytes;
   }
 
   /** Bytes really taken by each. */
@@ -209,8 +198,13 @@ export class Bases {
     diskBytes: number,
     options: Required<Pick<WorkOptions, "signal" | "onProgress">>,
   ): Promise<Base> {
-    const { host, reserveBytes, builder, ownership } = this.#options;
+    const { host, reserveBytes, builder, ownership, references } = this.#options;
     const what = `build the base of image ${image.names[0] ?? image.id}`;
+    await using leases = new UndoStack();
+    // Its own: who asked for it may have left before it is at its end.
+    for (const to of [{ noun: "image", id: image.id } as const, { noun: "base", id: key } as const]) {
+      leases.push(`let go of the ${to.noun}`, references.lease(to, "a base is being built").release);
+    }
     await requireDisk(host, what, this.#store.root, leastBytes(image), reserveBytes);
     const { record } = await this.#store.replace(
       key,
@@ -262,11 +256,6 @@ function leastBytes(image: StoredImage): number {
     (sum, layer) => sum + layer.sizeBytes * (layer.compression === "none" ? 1 : 2),
     0,
   );
-}
-
-/** Keys of the bases that VMs stand on. */
-export function basesInUse(vms: readonly { readonly record: { readonly base: string } }[]): Set<string> {
-  return new Set(vms.map(({ record }) => record.base));
 }
 
 /** What a cow remembers of its base. */

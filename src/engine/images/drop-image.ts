@@ -2,26 +2,19 @@
 
 import type { ImageStore, StoredImage } from "../../image/types.js";
 import type { EventLog } from "../common/events.js";
-import type { Holds } from "../objects/holds.js";
-import type { VmRegistry } from "../vm/registry.js";
+import type { References } from "../objects/references.js";
+import { removeIdle } from "./remove-image.js";
 
 /** Where images are, and who may need one. */
 export interface ImageUse {
-  readonly rooms: { readonly images: Pick<ImageStore, "find" | "remove"> };
-  readonly vms: Pick<VmRegistry, "list">;
-  readonly imageHolds: Pick<Holds, "has">;
+  readonly rooms: { readonly images: Pick<ImageStore, "remove"> };
+  readonly references: Pick<References, "tryClaim">;
   readonly events: Pick<EventLog, "emit">;
 }
 
 /** Removes an image, unless something else has come to need it meanwhile. */
-export async function dropImage(use: ImageUse, image: StoredImage): Promise<void> {
-  const used = use.vms.list().some((entry) => entry.record.config.imageId === image.id);
-  if (used || use.imageHolds.has(image.id) || use.rooms.images.find(image.id) === undefined) return;
-  await use.rooms.images.remove(image.id);
-  use.events.emit({
-    type: "image",
-    action: "delete",
-    id: image.id,
-    attributes: { name: image.names[0] ?? "" },
-  });
+export async function dropImage({ rooms, references, events }: ImageUse, image: StoredImage): Promise<void> {
+  const { id, names } = image;
+  if (!(await removeIdle(rooms.images, references, id))) return;
+  events.emit({ type: "image", action: "delete", id, attributes: { name: names[0] ?? "" } });
 }

@@ -2,17 +2,24 @@
 // an image that a VM was made from is not removed by accident, and its base goes with it.
 
 import { Code, KilnError } from "../../base/errors.js";
-import type { ImportOptions, PulledImage, PullOptions, StoredImage } from "../../image/types.js";
+import type {
+  ImportOptions,
+  PulledImage,
+  PullOptions,
+  RemovedImage,
+  StoredImage,
+} from "../../image/types.js";
 import type { EventLog } from "../common/events.js";
 import { IMAGE_FILTERS, matchesImage, parseFilters } from "../common/filters.js";
 import type { Rooms } from "../common/rooms.js";
 import type { EngineSettings } from "../common/settings.js";
-import { type Bases, basesInUse } from "../disks/bases.js";
+import type { Bases } from "../disks/bases.js";
 import { explainUnusable } from "../disks/unusable-image.js";
 import { defaultPlatform, type PlatformDeps } from "../host/guest-platform.js";
 import { type Host, requireDisk } from "../host/host.js";
-import type { Holds } from "../objects/holds.js";
-import type { VmRegistry } from "../vm/registry.js";
+import { collect, requireAll } from "../objects/collect.js";
+import type { References } from "../objects/references.js";
+import { removeIdle, removeImage } from "./remove-image.js";
 
 export interface ImageVerbsDeps extends PlatformDeps {
   readonly dataRoot: string;
@@ -20,10 +27,8 @@ export interface ImageVerbsDeps extends PlatformDeps {
   readonly settings: Pick<EngineSettings, "vmm" | "diskReserveBytes">;
   readonly host: Host;
   readonly events: Pick<EventLog, "emit">;
-  readonly vms: Pick<VmRegistry, "list">;
-  readonly bases: Pick<Bases, "list" | "collect">;
-  /** Images (by id) that a create needs. */
-  readonly imageHolds: Pick<Holds, "has">;
+  readonly references: References;
+  readonly bases: Pick<Bases, "list" | "remove">;
 }
 
 export class ImageVerbs {
@@ -86,8 +91,9 @@ export class ImageVerbs {
   }
 
   async tag(key: string, name: string): Promise<void> {
-    await this.#deps.rooms.images.tag(key, name);
-    this.#emit("tag", this.find(key).id, name);
+    const { id } = this.find(key);
+    await this.#deps.rooms.images.tag(id, name);
+    this.#emit("tag", id, name);
   }
 
   /**
@@ -96,17 +102,17 @@ export class ImageVerbs {
    * @param force also where VMs were made from it; they keep their base and go on
    * @throws KilnError failed_precondition `image-in-use`
    */
-  async remove(key: string, force: boolean): Promise<{ untagged: string[]; deleted: string[] }> {
-    const image = this.find(key);
-    const last = image.names.length <= 1 || image.id === key || image.id.startsWith(`sha256:${key}`);
-    if (last && !force) this.#requireUnused(image, key);
-    this.#requireNotHeld(image);
-    const removed = await this.#deps.rooms.images.remove(key);
-    for (const name of removed.untagged) this.#emit("untag", image.id, name);
-    if (removed.deleted.length > 0) {
-      this.#emit("delete", image.id, key);
-      await this.collectBases();
-    }
+  async remove(key: string, force: boolean): Promise<RemovedImage> {
+    const { id } = this.find(key);
+    const { rooms, references } = this.#deps;
+    const hint = "remove those VMs first, or force it: they keep their disks";
+    const options = force ? ({ breaks: ["made-from"] } as const) : { hint };
+    const removed = await removeImage(rooms.images, key, (image) =>
+      references.claim({ noun: "image", id: image.id }, options),
+    );
+    for (const name of removed.untagged) this.#emit("untag", id, name);
+    for (const gone of removed.deleted) this.#emit("delete", gone, key);
+    if (removed.deleted.length > 0) await this.collectBases();
     return removed;
   }
 
@@ -114,18 +120,19 @@ export class ImageVerbs {
    * Removes images that no VM was made from: those without a name, or with `all` every one.
    */
   async prune(all: boolean): Promise<{ deleted: string[]; bytes: number }> {
-    const { images } = this.#deps.rooms;
+    const { rooms, references } = this.#deps;
     const before = await this.#storedBytes();
-    const used = new Set(this.#deps.vms.list().map((entry) => entry.record.config.imageId));
     const deleted: string[] = [];
-    for (const image of this.list()) {
-      const wanted = all || image.names.length === 0;
-      if (!wanted || used.has(image.id) || this.#deps.imageHolds.has(image.id)) continue;
-      await images.remove(image.id);
-      this.#emit("delete", image.id, image.names[0] ?? "");
-      deleted.push(image.id);
+    for (const {
+      id,
+      names: [name = ""],
+    } of this.list()) {
+      const isWanted = ({ names }: StoredImage) => all || names.length === 0;
+      if (!(await removeIdle(rooms.images, references, id, isWanted))) continue;
+      this.#emit("delete", id, name);
+      deleted.push(id);
     }
-    await images.collectGarbage();
+    await rooms.images.collectGarbage();
     return { deleted, bytes: Math.max(0, before - (await this.#storedBytes())) };
   }
 
@@ -134,33 +141,28 @@ export class ImageVerbs {
     return bytes + ingestBytes;
   }
 
-  /** Removes bases that neither a VM nor an image that is here needs. */
-  async collectBases(): Promise<{ keys: string[]; bytes: number }> {
-    const images = new Set(this.list().map(({ id }) => id));
-    const used = basesInUse(this.#deps.vms.list());
-    for (const base of this.#deps.bases.list()) if (images.has(base.imageId)) used.add(base.key);
-    return this.#deps.bases.collect(used);
-  }
-
-  #requireUnused(image: StoredImage, key: string): void {
-    const users = this.#deps.vms.list().filter((entry) => entry.record.config.imageId === image.id);
-    if (users.length === 0) return;
-    const names = users.slice(0, 5).map((entry) => entry.name);
-    throw new KilnError(Code.FailedPrecondition, `image ${key} is used by VM ${names.join(", ")}`, {
-      reason: "image-in-use",
-      hint: "remove those VMs first, or force it: they keep their disks",
+  /**
+   * Removes bases that no VM needs.
+   *
+   * @param all also those of images that are here, whose next VM would want them
+   */
+  async collectBases(all = false): Promise<{ keys: readonly string[]; bytes: number }> {
+    const { bases, references } = this.#deps;
+    let bytes = 0;
+    const collected = await collect(references, "base", this.#idleBases(all), async (key) => {
+      bytes += await bases.remove(key);
     });
+    requireAll(collected);
+    return { keys: collected.removed, bytes };
   }
 
-  #requireNotHeld(image: StoredImage): void {
-    if (!this.#deps.imageHolds.has(image.id)) return;
-    throw new KilnError(
-      Code.FailedPrecondition,
-      `image ${image.names[0] ?? image.id} is in use: a VM is being made from it`,
-      {
-        reason: "image-in-use",
-      },
-    );
+  /** Asked at each one's turn: its image may have come back meanwhile. */
+  *#idleBases(all: boolean): Generator<string> {
+    const { bases, rooms } = this.#deps;
+    for (const { key, imageId } of bases.list()) {
+      const spared = !all && imageId !== "" && rooms.images.find(imageId) !== undefined;
+      if (!spared) yield key;
+    }
   }
 
   #requireDisk(what: string): Promise<void> {

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import { createFakeRooms, createWorld, destroyWorld, type World } from "../../../test/fixtures/fake-rooms.js";
 import type { StoredKernel } from "../../kernel/types.js";
 import { OWN_USER } from "../host/ownership.js";
+import { References } from "../objects/references.js";
 import { KernelAssets } from "./kernel-assets.js";
 
 let world: World;
@@ -26,6 +27,7 @@ async function open(build: (path: string) => Promise<void>): Promise<KernelAsset
   const rooms = createFakeRooms(world);
   const assets = new KernelAssets({
     ...{ dataRoot: root, ownership: OWN_USER, agentPath: "/nowhere/agent" },
+    references: new References(),
     catalogue: { ...rooms.kernels, list: () => kernels },
     disks: { ...rooms.disks, buildFromDirectory: (_, path) => build(path) },
   });

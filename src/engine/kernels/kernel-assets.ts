@@ -9,6 +9,8 @@ import type { KernelCatalogue, StoredKernel } from "../../kernel/types.js";
 import type { DiskRoom } from "../common/rooms.js";
 import { SharedWork, type WorkOptions } from "../common/shared-work.js";
 import type { Ownership } from "../host/ownership.js";
+import { collect, requireAll } from "../objects/collect.js";
+import type { References } from "../objects/references.js";
 
 export interface BootAssets {
   readonly kernel: StoredKernel;
@@ -22,6 +24,7 @@ export interface KernelAssetsOptions {
   readonly disks: DiskRoom;
   readonly ownership: Ownership;
   readonly agentPath: string;
+  readonly references: References;
 }
 
 const KERNEL_ID = /^[0-9a-f]{64}$/;
@@ -85,24 +88,48 @@ export class KernelAssets {
   /**
    * Everything that a boot of this kernel needs; made where it is missing.
    *
-   * @throws KilnError failed_precondition `kernel-missing`
+   * @throws KilnError failed_precondition `kernel-missing`, `being-removed`
    */
   async prepare(kernelId: string): Promise<BootAssets> {
-    const { catalogue, agentPath } = this.#options;
-    const kernel = catalogue.list().find(({ id }) => id === kernelId);
-    if (kernel === undefined) throw kernelMissing(kernelId);
-    const initrd = await catalogue.initramfs(kernel, agentPath);
-    return { kernel, initrd, modules: await this.#modulesDisk(kernel) };
+    const { catalogue, agentPath, references } = this.#options;
+    const ref = { noun: "kernel", id: kernelId } as const;
+    const { release } = references.lease(ref, "a VM is about to boot it");
+    try {
+      const kernel = catalogue.list().find(({ id }) => id === kernelId);
+      if (kernel === undefined) throw kernelMissing(kernelId);
+      const initrd = await catalogue.initramfs(kernel, agentPath);
+      return { kernel, initrd, modules: await this.#modulesDisk(kernel) };
+    } finally {
+      release();
+    }
   }
 
-  /** Removes the modules disks of kernels that are gone. @returns the bytes that came back */
+  /**
+   * Removes the modules disks of kernels that are gone, also where VMs name them. @returns the bytes that came back
+   */
   async collect(): Promise<number> {
     let bytes = 0;
-    for (const id of await this.#files.ids()) {
-      // At each one's turn: it may have been imported again meanwhile.
-      if (!this.#isHere(id)) bytes += await this.#files.remove(id);
-    }
+    const removal = async (id: string) => {
+      bytes += await this.#files.remove(id);
+    };
+    const gone = await this.#files.ids();
+    const options = { breaks: ["made-from"] } as const;
+    requireAll(await collect(this.#options.references, "kernel", this.#goneOf(gone), removal, options));
     return bytes;
+  }
+
+  /** Asked at each one's turn: it may have been imported again meanwhile. */
+  *#goneOf(ids: readonly string[]): Generator<string> {
+    for (const id of ids) if (!this.has(id)) yield id;
+  }
+
+  /** The modules disk of a kernel that is gone, for who has claimed it. */
+  async drop(kernelId: string): Promise<void> {
+    await this.#files.remove(kernelId);
+  }
+
+  has(kernelId: string): boolean {
+    return this.#options.catalogue.list().some(({ id }) => id === kernelId);
   }
 
   /** Bytes that the modules disks take. */
@@ -110,10 +137,6 @@ export class KernelAssets {
     let bytes = 0;
     for (const id of await this.#files.ids()) bytes += await allocatedBytes(this.#files.path(id));
     return bytes;
-  }
-
-  #isHere(kernelId: string): boolean {
-    return this.#options.catalogue.list().some(({ id }) => id === kernelId);
   }
 
   async #modulesDisk(kernel: StoredKernel): Promise<string | undefined> {

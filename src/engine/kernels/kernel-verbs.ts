@@ -15,8 +15,8 @@ import type { EngineSettings } from "../common/settings.js";
 import { SharedWork, type WorkOptions } from "../common/shared-work.js";
 import { SpoolSink } from "../disks/spool-sink.js";
 import { type Host, requireDisk } from "../host/host.js";
-import type { Holds } from "../objects/holds.js";
-import type { VmRegistry } from "../vm/registry.js";
+import { leaseFound } from "../objects/lease-found.js";
+import type { References } from "../objects/references.js";
 import type { KernelAssets } from "./kernel-assets.js";
 import { kernelLayer, ownKernelOf, planKernelImage } from "./kernel-image.js";
 
@@ -61,10 +61,8 @@ export interface KernelVerbsDeps {
   readonly settings: Pick<EngineSettings, "diskReserveBytes" | "buildLimits">;
   readonly host: Host;
   readonly events: Pick<EventLog, "emit">;
-  readonly vms: Pick<VmRegistry, "list">;
-  readonly kernels: Pick<KernelAssets, "collect">;
-  /** Images (by id) that an import needs. */
-  readonly imageHolds: Pick<Holds, "hold">;
+  readonly kernels: Pick<KernelAssets, "drop">;
+  readonly references: References;
 }
 
 export class KernelVerbs {
@@ -125,18 +123,18 @@ export class KernelVerbs {
    * @throws KilnError failed_precondition `kernel-in-use`
    */
   async remove(key: string, force: boolean): Promise<string> {
-    const { kernels } = this.#deps.rooms;
-    const kernel = kernels.find(key);
-    const users = this.#deps.vms.list().filter((entry) => entry.record.kernelId === kernel.id);
-    if (users.length > 0 && !force) {
-      const names = users.slice(0, 5).map((entry) => entry.name);
-      throw new KilnError(Code.FailedPrecondition, `kernel ${key} is booted by VM ${names.join(", ")}`, {
-        reason: "kernel-in-use",
-        hint: "remove those VMs first",
-      });
+    const { rooms, references, kernels } = this.#deps;
+    const kernel = rooms.kernels.find(key);
+    const claim = references.claim(
+      { noun: "kernel", id: kernel.id },
+      force ? { breaks: ["made-from"] } : { hint: "remove those VMs first" },
+    );
+    try {
+      await rooms.kernels.remove(kernel.id);
+      await kernels.drop(kernel.id);
+    } finally {
+      claim.release();
     }
-    await kernels.remove(kernel.id);
-    await this.#deps.kernels.collect();
     this.#emit("delete", kernel);
     return kernel.id;
   }
@@ -163,13 +161,19 @@ export class KernelVerbs {
     how: KernelImportOptions,
     options: WorkOptions,
   ): Promise<StoredKernel> {
-    const { rooms, dataRoot, host } = this.#deps;
-    const image =
-      rooms.images.find(reference) ??
-      (await rooms.images.pull(reference, { ...how, platform: parsePlatform(host.facts.platform) }));
-    const release = this.#deps.imageHolds.hold(image.id);
+    const { rooms, dataRoot, host, references } = this.#deps;
     await using undo = new UndoStack();
-    undo.push("let go of the image", release);
+    const why = "a kernel is being imported from it";
+    const image = await leaseFound(
+      { references, leases: undo, why, signal: options.signal },
+      {
+        find: async () =>
+          rooms.images.find(reference) ??
+          (await rooms.images.pull(reference, { ...how, platform: parsePlatform(host.facts.platform) })),
+        refOf: ({ id }) => ({ noun: "image", id }),
+        isHere: ({ id }) => rooms.images.find(id) !== undefined,
+      },
+    );
     const temp = await mkdtemp(join(dataRoot, "kernel-image-"));
     undo.push(`remove ${temp}`, () => rm(temp, { recursive: true, force: true }));
     const sink = new SpoolSink(join(temp, "spool"));

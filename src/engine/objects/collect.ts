@@ -11,13 +11,13 @@ export interface Collected {
 }
 
 /**
- * @param wanted those that may go, in the order in which they are tried
+ * @param wanted those that may go, in the order in which they are tried; the next one is asked for when its turn comes
  * @param remove takes all of it away, and waits for nobody who may be waiting for a lease on it
  */
 export async function collect(
   references: References,
   noun: Noun,
-  wanted: readonly string[],
+  wanted: Iterable<string>,
   remove: (id: string) => Promise<void>,
   options: ClaimOptions = {},
 ): Promise<Collected> {
@@ -38,4 +38,10 @@ export async function collect(
     }
   }
   return { removed, failed };
+}
+
+/** @throws the first failure: those behind it were tried all the same */
+export function requireAll({ failed }: Collected): void {
+  const [first] = failed;
+  if (first !== undefined) throw first.error;
 }

@@ -17,8 +17,7 @@ export interface Ref {
 
 /**
  * `needs`: never broken (a VM's disk is nothing without its base). `made-from`: force may break it; the user lives on,
- * and what it names may come back (a VM and its image). `keeps`: only spared from tidying up (an image and the base
- * that its next VM would want).
+ * and what it names may come back (a VM and its image). `keeps`: only spared from tidying up.
  */
 export type How = "needs" | "made-from" | "keeps";
 

@@ -10,7 +10,7 @@ import type { Host } from "../host/host.js";
 import type { OwnerMark } from "../host/owner-mark.js";
 import type { Ownership } from "../host/ownership.js";
 import type { KernelAssets } from "../kernels/kernel-assets.js";
-import type { Holds } from "../objects/holds.js";
+import type { References } from "../objects/references.js";
 import type { VmEntry } from "../vm/entry.js";
 import type { VmRegistry } from "../vm/registry.js";
 import type { VmStore } from "../vm/store.js";
@@ -30,8 +30,8 @@ export interface EngineContext {
   readonly vms: VmRegistry;
   readonly bases: Bases;
   readonly kernels: KernelAssets;
-  /** Images (by id) that a create needs. */
-  readonly imageHolds: Holds;
+  /** Who uses what: asked before anything is removed. */
+  readonly references: References;
   /** One verb at a time for each VM. */
   readonly lock: KeyedLock;
   /** Aborted when kilnd goes: a client that is cut off from then on has not left. */

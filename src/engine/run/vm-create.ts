@@ -2,23 +2,27 @@
 // appears by a rename. Whatever fails or is cancelled leaves nothing but what is worth keeping (image, base, kernel).
 
 import { join } from "node:path";
+import { anySignal } from "../../base/abort.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { newId } from "../../base/ids.js";
 import { UndoStack } from "../../base/undo.js";
 import { formatPlatform, parsePlatform } from "../../image/index.js";
 import type { Platform, RegistryCredentials, StoredImage } from "../../image/types.js";
+import type { StoredKernel } from "../../kernel/types.js";
 import { notReady, type WorkOptions } from "../common/shared-work.js";
 import { type Base, baseKeyOf, cowBase } from "../disks/bases.js";
 import { explainUnusable, isImagesFault } from "../disks/unusable-image.js";
 import { guestPlatform, requireAsked, requireRunnable } from "../host/guest-platform.js";
 import { requireDisk } from "../host/host.js";
 import { dropImage } from "../images/drop-image.js";
+import { type Keeping, leaseFound } from "../objects/lease-found.js";
 import { VmLog } from "../output/vm-log.js";
 import { effectiveConfig } from "../vm/effective-config.js";
 import { VmEntry, vmKind } from "../vm/entry.js";
 import { planProgram } from "../vm/plan.js";
 import type { VmRecord } from "../vm/record.js";
 import type { VmStatus } from "../vm/status.js";
+import { usesOf, vmRef } from "../vm/uses.js";
 import { validateConfig } from "../vm/validate.js";
 import type { VmConfig } from "../vm/vm-config.js";
 import { emitVmEvent } from "../vm/vm-events.js";
@@ -45,8 +49,8 @@ export async function createVm(
 ): Promise<VmEntry> {
   const config = validateConfig(request.config, ctx.host.facts);
   const guest = await checkVmm(ctx, config);
-  const wanted = config.platform === "" ? guest : parsePlatform(config.platform);
-  requireRunnable(guest, wanted, `image ${config.image}`, "microVMs run their host's architecture");
+  const platform = config.platform === "" ? guest : parsePlatform(config.platform);
+  requireRunnable(guest, platform, `image ${config.image}`, "microVMs run their host's architecture");
   // A kernel that is not there is refused before an image is fetched.
   if (config.kernel !== "") await ctx.kernels.choose(config.kernel, options);
   const id = newId();
@@ -54,12 +58,59 @@ export async function createVm(
   const { name, release } = ctx.vms.takeName(config.name, id);
   undo.push("give the name back", release);
   await requireDisk(ctx.host, `create VM ${name}`, ctx.dataRoot, 0, ctx.settings.diskReserveBytes);
+  // Let go of before anything is undone: an image that is of no use goes too.
+  await using leases = new UndoStack();
+  const needs = await gather(ctx, { id, name, config, platform, request }, { ...options, undo, leases });
+  options.signal?.throwIfAborted();
+  const record = planRecord(ctx, { id, name, config }, needs);
+  undo.push("remove the VM's files", () => ctx.store.remove(id));
+  const status = await makeDirectory(ctx, record, needs.base);
+  // The last look: who left while the files were made would never learn of this VM.
+  options.signal?.throwIfAborted();
+  // From here on it uses what was leased for it.
+  const entry = makeEntry(ctx, record, status);
+  ctx.vms.add(entry);
+  undo.commit();
+  emitVmEvent(ctx, entry, "create");
+  return entry;
+}
 
-  const { image, isNew } = await findImage(ctx, config, wanted, request, options);
-  requireAsked(wanted, image.platform, config.image);
-  await using holds = new UndoStack();
-  holds.push("let go of the image", ctx.imageHolds.hold(image.id));
-  holds.push("let go of the base", ctx.bases.hold(baseKeyOf(image, config.diskBytes)));
+interface Wanted {
+  readonly id: string;
+  readonly name: string;
+  readonly config: VmConfig;
+  readonly platform: Platform;
+  readonly request: CreateRequest;
+}
+
+/** What a VM stands on. */
+interface Needs {
+  readonly image: StoredImage;
+  readonly base: Base;
+  readonly kernel: StoredKernel;
+  readonly uid: number | undefined;
+}
+
+interface Gathering extends WorkOptions {
+  readonly undo: UndoStack;
+  /** What has been gathered stays until these are let go of. */
+  readonly leases: UndoStack;
+}
+
+async function gather(ctx: EngineContext, wanted: Wanted, how: Gathering): Promise<Needs> {
+  const { id, config } = wanted;
+  const { undo, leases } = how;
+  // What is still sought when something else has failed is given up.
+  const failed = new AbortController();
+  leases.push("give up what is sought", () => failed.abort());
+  const options = { ...how, signal: anySignal(failed.signal, how.signal) };
+  const { references } = ctx;
+  const keeping = { references, leases, why: `VM ${wanted.name} is being made`, signal: options.signal };
+  const { image, isNew } = await takeImage(ctx, wanted, options, keeping);
+  requireAsked(wanted.platform, image.platform, config.image);
+  const key = { noun: "base", id: baseKeyOf(image, config.diskBytes) } as const;
+  const lease = await references.leaseAfterRemoval(key, keeping.why, options.signal);
+  leases.push("let go of the base", lease.release);
   // Beside the base's and the kernel's own looks.
   const taking = ctx.ownership.allocate(id);
   undo.push("give the user back", async () => ctx.ownership.release(id, await taking.catch(() => undefined)));
@@ -70,12 +121,36 @@ export async function createVm(
       if (isNew && isImagesFault(error)) undo.push("remove the image", () => dropImage(ctx, image));
       throw error;
     }),
-    ctx.kernels.choose(config.kernel, options),
+    leaseFound(keeping, {
+      find: () => ctx.kernels.choose(config.kernel, options),
+      refOf: (found) => ({ noun: "kernel", id: found.id }),
+      isHere: (found) => ctx.kernels.has(found.id),
+    }),
   ]);
-  options.signal?.throwIfAborted();
+  return { image, base, kernel, uid };
+}
+
+async function takeImage(
+  ctx: EngineContext,
+  { config, platform, request }: Wanted,
+  options: WorkOptions,
+  keeping: Keeping,
+): Promise<{ image: StoredImage; isNew: boolean }> {
+  return leaseFound(keeping, {
+    find: () => findImage(ctx, config, platform, request, options),
+    refOf: ({ image }) => ({ noun: "image", id: image.id }),
+    isHere: ({ image }) => ctx.rooms.images.find(image.id) !== undefined,
+  });
+}
+
+function planRecord(
+  ctx: EngineContext,
+  { id, name, config }: Pick<Wanted, "id" | "name" | "config">,
+  { image, base, kernel, uid }: Needs,
+): VmRecord {
   const plan = planProgram(config, image.run, base.hasInit);
   const { args, env, ports, directories, ...program } = plan;
-  const record: VmRecord = {
+  return {
     version: 1,
     id,
     createdAt: isoNow(ctx),
@@ -96,15 +171,6 @@ export async function createVm(
     kernelId: kernel.id,
     ...(uid === undefined ? {} : { uid }),
   };
-  undo.push("remove the VM's files", () => ctx.store.remove(id));
-  const status = await makeDirectory(ctx, record, base);
-  // The last look: who left while the files were made would never learn of this VM.
-  options.signal?.throwIfAborted();
-  const entry = makeEntry(ctx, record, status);
-  ctx.vms.add(entry);
-  undo.commit();
-  emitVmEvent(ctx, entry, "create");
-  return entry;
 }
 
 /** Whatever is made of the VM on disk: its directory with the cow and both records. */
@@ -126,6 +192,7 @@ export function makeEntry(
   const { store, lock, settings, now } = ctx;
   const log = new VmLog(store.logDirectory(record.id), settings.logLimits, now);
   const kind = vmKind({ files: store.files, lock });
+  ctx.references.set(vmRef(record.id), usesOf(record));
   return new VmEntry(kind, { id: record.id, record, status, recordFlaw }, log);
 }
 

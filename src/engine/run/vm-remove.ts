@@ -4,6 +4,7 @@ import { rm } from "node:fs/promises";
 import { KilnError } from "../../base/errors.js";
 import { vmRunDirectory } from "../../base/paths.js";
 import type { VmEntry } from "../vm/entry.js";
+import { vmRef } from "../vm/uses.js";
 import { emitVmEvent } from "../vm/vm-events.js";
 import { type EngineContext, vmLogger } from "./context.js";
 import { missedFollowers } from "./followers.js";
@@ -31,6 +32,7 @@ export async function removeEnded(ctx: EngineContext, entry: VmEntry): Promise<v
   } catch (error) {
     throw KilnError.from(error, `remove VM ${entry.name}`);
   } finally {
+    ctx.references.drop(vmRef(entry.id));
     entry.removed = true;
     entry.changed.notify();
     emitVmEvent(ctx, entry, "destroy");

@@ -102,19 +102,17 @@ export class SystemVerbs {
     let bytes = 0;
     for (const entry of this.#ctx.vms.list()) {
       if (isLive(entry.state) || !matchesPrune(entry, filters, this.#ctx.now())) continue;
-      bytes += await directoryBytes(this.#ctx.store.directory(entry.id));
+      const own = await directoryBytes(this.#ctx.store.directory(entry.id));
+      if (isLive(entry.state) || entry.removing) continue; // while that was counted
       await this.#vms.remove(entry, false);
+      bytes += own;
       vms.push(entry.id);
     }
     const images = await this.#images.prune(all);
-    const bases = all ? await this.#ctx.bases.collect(this.#basesOfVms()) : await this.#images.collectBases();
+    const bases = await this.#images.collectBases(all);
     bytes += images.bytes + bases.bytes + (await this.#ctx.kernels.collect());
     if (all) bytes += await this.#ctx.rooms.kernelBuilder.clear();
     return { vms, images: images.deleted, bases: bases.keys, bytes };
-  }
-
-  #basesOfVms(): Set<string> {
-    return new Set(this.#ctx.vms.list().map((entry) => entry.record.base));
   }
 
   async #vmms(): Promise<ListedVmm[]> {

@@ -4,9 +4,9 @@ import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { directoryBytes } from "../../base/files.js";
 import { vmRunDirectory } from "../../base/paths.js";
-import { basesInUse } from "../disks/bases.js";
 import { markOf } from "../host/run-directories.js";
 import { findVmms } from "../host/vmm-processes.js";
+import type { Noun } from "../objects/references.js";
 import type { EngineContext } from "../run/context.js";
 import { isLive } from "../vm/state.js";
 
@@ -39,11 +39,11 @@ export async function diskUsage(ctx: EngineContext): Promise<DiskUsage> {
 async function imageRows(ctx: EngineContext): Promise<UsageRow[]> {
   const { images } = ctx.rooms;
   const { bytes, ingestBytes } = await images.usage();
-  const used = new Set(ctx.vms.list().map((entry) => entry.record.config.imageId));
   const all = images.list();
-  const idle = all.filter((image) => !used.has(image.id));
+  const free = freeOf(ctx, "image", all);
+  const idle = all.filter(({ id }) => free.has(id));
   const inUse = new Set(
-    all.filter(({ id }) => used.has(id)).flatMap(({ layers }) => layers.map(({ digest }) => digest)),
+    all.filter(({ id }) => !free.has(id)).flatMap(({ layers }) => layers.map(({ digest }) => digest)),
   );
   const reclaimable = new Map<string, number>();
   for (const layer of idle.flatMap((image) => image.layers)) {
@@ -68,9 +68,9 @@ async function imageRows(ctx: EngineContext): Promise<UsageRow[]> {
 }
 
 async function baseRow(ctx: EngineContext): Promise<UsageRow> {
-  const used = basesInUse(ctx.vms.list());
   const sizes = await ctx.bases.usage();
-  const idle = [...sizes].filter(([key]) => !used.has(key));
+  const free = new Set(ctx.references.free("base", sizes.keys()));
+  const idle = [...sizes].filter(([key]) => free.has(key));
   return {
     type: "bases",
     total: sizes.size,
@@ -98,10 +98,10 @@ async function vmRow(ctx: EngineContext): Promise<UsageRow> {
 
 async function kernelRow(ctx: EngineContext): Promise<UsageRow> {
   const { kernels } = ctx.rooms;
-  const used = new Set(ctx.vms.list().map((entry) => entry.record.kernelId));
   const chosen = kernels.default()?.kernel.id;
   const all = kernels.list();
-  const idle = all.filter(({ id }) => !used.has(id) && id !== chosen);
+  const free = freeOf(ctx, "kernel", all);
+  const idle = all.filter(({ id }) => free.has(id) && id !== chosen);
   const builds = await ctx.rooms.kernelBuilder.usage();
   return {
     type: "kernels",
@@ -137,6 +137,16 @@ async function strayRunDirectories(ctx: EngineContext, known: ReadonlySet<string
     if (!known.has(name) && (await markOf(ctx, directory)) !== "another's") strays.push(directory);
   }
   return strays;
+}
+
+/** Ids of those that nobody uses, and nobody is about to. */
+function freeOf(ctx: EngineContext, noun: Noun, all: readonly { readonly id: string }[]): Set<string> {
+  return new Set(
+    ctx.references.free(
+      noun,
+      all.map(({ id }) => id),
+    ),
+  );
 }
 
 function sum(values: Iterable<number>): number {
