@@ -1,0 +1,139 @@
+// Everything that makes and removes objects, many at once in random orders, on a real directory: afterwards nothing
+// stands on what is gone, nothing is kept that nobody needs, and the next kilnd sees the same.
+
+import assert from "node:assert/strict";
+import { access, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import {
+  configOf,
+  createEngine,
+  createWorld,
+  destroyWorld,
+  type World,
+} from "../../../test/fixtures/fake-rooms.js";
+import { createFakeStores, type FakeStores, kernelOf } from "../../../test/fixtures/fake-stores.js";
+import { KilnError } from "../../base/errors.js";
+import type { Engine } from "../engine.js";
+
+const IMAGES = ["one", "two"];
+const ROUNDS = 8;
+
+const image = fc.constantFrom(...IMAGES);
+const force = fc.boolean();
+const command = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ do: fc.constant("create" as const), image }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("rm" as const), index: fc.nat(3) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("rmi" as const), image, force }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("pull" as const), image }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("kernel rm" as const), force }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("prune" as const), all: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("image prune" as const), all: fc.boolean() }) },
+);
+type Command = typeof command extends fc.Arbitrary<infer C> ? C : never;
+
+/** Each list one client, who waits for each answer. */
+const clients = fc.array(fc.array(command, { minLength: 1, maxLength: 4 }), { minLength: 2, maxLength: 4 });
+
+/** Answers that are right when another was quicker. */
+const HONEST = new Set([
+  "image-in-use",
+  "image-not-found",
+  "kernel-in-use",
+  "kernel-not-found",
+  "being-removed",
+  "vm-not-found",
+]);
+
+async function run(engine: Engine, what: Command): Promise<void> {
+  try {
+    await carryOut(engine, what);
+  } catch (error) {
+    const { reason, message } = KilnError.from(error);
+    assert.ok(HONEST.has(reason), `${JSON.stringify(what)}: ${reason}: ${message}`);
+  }
+}
+
+async function carryOut(engine: Engine, what: Command): Promise<unknown> {
+  switch (what.do) {
+    case "create":
+      return engine.create({ config: configOf({ image: what.image }), pull: "missing" });
+    case "rm": {
+      const entry = engine.list(true)[what.index];
+      return entry === undefined ? undefined : engine.verbs.remove(entry, false);
+    }
+    case "rmi":
+      return engine.images.remove(what.image, what.force);
+    case "pull":
+      return engine.images.pull(what.image, {});
+    case "kernel rm":
+      return engine.kernels.remove("debian", what.force);
+    case "prune":
+      return engine.system.prune(what.all, new Map());
+    case "image prune":
+      return engine.images.prune(what.all);
+  }
+}
+
+interface Forced {
+  readonly images: boolean;
+  readonly kernels: boolean;
+}
+
+/** What VMs name is there, unless somebody has forced it away. */
+async function assertWhole(world: World, stores: FakeStores, engine: Engine, forced: Forced): Promise<void> {
+  const entries = engine.list(true);
+  for (const { record, name } of entries) {
+    await access(join(world.root, "data/bases", record.base, "base.ext4"));
+    assert.ok(forced.images || stores.images.has(record.config.imageId), `the image of ${name}`);
+    assert.ok(forced.kernels || stores.kernels.has(record.kernelId), `the kernel of ${name}`);
+  }
+  const directories = await readdir(join(world.root, "data/vms"));
+  assert.deepEqual(directories, entries.map(({ id }) => id).sort());
+  assert.deepEqual((await engine.system.diskUsage()).leaks, []);
+}
+
+/** Without VMs everything can be removed: nothing is in use, and no lease was forgotten. */
+async function assertFree(world: World, stores: FakeStores, engine: Engine): Promise<void> {
+  for (const entry of engine.list(true)) await engine.verbs.remove(entry, false);
+  await engine.system.prune(true, new Map());
+  for (const { id } of stores.kernels.values()) await engine.kernels.remove(id, false);
+  assert.deepEqual([stores.images.size, stores.kernels.size], [0, 0]);
+  assert.deepEqual(await readdir(join(world.root, "data/bases")), []);
+}
+
+async function play(lists: Command[][], scheduler: fc.Scheduler): Promise<void> {
+  const world = await createWorld();
+  const stores = createFakeStores(world, (what) => scheduler.schedule(Promise.resolve(), what));
+  const kernel = kernelOf("debian");
+  stores.kernels.set(kernel.id, kernel);
+  let engine = createEngine(world, {}, stores.rooms);
+  try {
+    await engine.open();
+    const all = lists.map(async (list) => {
+      for (const what of list) await run(engine, what);
+    });
+    await scheduler.waitFor(Promise.all(all));
+    const done = lists.flat();
+    const forced = {
+      images: done.some((what) => what.do === "rmi" && what.force),
+      kernels: done.some((what) => what.do === "kernel rm" && what.force),
+    };
+    await assertWhole(world, stores, engine, forced);
+    await engine.close();
+    engine = createEngine(world, {}, stores.rooms);
+    await engine.open();
+    await assertWhole(world, stores, engine, forced);
+    await scheduler.waitFor(assertFree(world, stores, engine));
+  } finally {
+    await engine.close();
+    await destroyWorld(world);
+  }
+}
+
+describe("whatever goes on at once", () => {
+  it("leaves nothing that stands on what is gone, and nothing in use that nobody uses", async () => {
+    await fc.assert(fc.asyncProperty(clients, fc.scheduler(), play), { numRuns: ROUNDS });
+  });
+});
