@@ -55,9 +55,12 @@ export class GuestBench implements AsyncDisposable {
 
   /** Empty disks that no guest needs. */
   async fillers(count: number): Promise<DiskSpec[]> {
-    const path = join(this.root, "filler.img");
-    await writeFile(path, Buffer.alloc(MIB));
-    return Array.from({ length: count }, (_, index) => ({ id: `filler${index}`, path, readOnly: true }));
+    const disks = Array.from({ length: count }, (_, index) => {
+      const id = `filler${index}`;
+      return { id, path: join(this.root, `${id}.img`), readOnly: true };
+    });
+    await Promise.all(disks.map(({ path }) => writeFile(path, Buffer.alloc(4096))));
+    return disks;
   }
 
   /** A VM whose agent has answered. @param before disks that come before its own */

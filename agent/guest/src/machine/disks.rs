@@ -19,7 +19,9 @@ const MAX_PAGE: u64 = 512;
 pub async fn find(events: &Uevents, serial: &str, hint: &str, patience: Duration) -> io::Result<String> {
     let found = async {
         loop {
-            match look(Path::new(DISKS), serial, hint) {
+            // Asked first: what a disk tells is there before its device is.
+            let hint_is_there = is_block(hint);
+            match look(Path::new(DISKS), serial, hint, hint_is_there) {
                 Some(device) if is_block(&device) => return device,
                 _ => events.changed().await,
             }
@@ -35,7 +37,7 @@ pub async fn find(events: &Uevents, serial: &str, hint: &str, patience: Duration
 }
 
 /// One look below `disks`.
-fn look(disks: &Path, serial: &str, hint: &str) -> Option<String> {
+fn look(disks: &Path, serial: &str, hint: &str, hint_is_there: bool) -> Option<String> {
     if serial.is_empty() {
         return Some(hint.to_owned());
     }
@@ -55,7 +57,7 @@ fn look(disks: &Path, serial: &str, hint: &str) -> Option<String> {
     match (found, hinted) {
         (Some(name), _) => Some(format!("{DEVICES}{name}")),
         // A VMM that gives its disks no serials.
-        (None, Some((_, Some(told)))) if told.is_empty() => Some(hint.to_owned()),
+        (None, Some((_, Some(told)))) if told.is_empty() && hint_is_there => Some(hint.to_owned()),
         _ => None,
     }
 }

@@ -31,7 +31,7 @@ impl Tree {
     }
 
     fn look(&self, serial: &str, hint: &str) -> Option<String> {
-        look(&self.0, serial, hint)
+        look(&self.0, serial, hint, true)
     }
 }
 
@@ -79,6 +79,11 @@ fn goes_by_the_hint_where_no_serial_is_asked_for_or_none_is_told() {
     assert_eq!(tree.look("cow", "/dev/vdb"), some("/dev/vdb"), "no file of it");
     assert_eq!(tree.look("cow", "/dev/vdc"), None, "it is another disk");
     assert_eq!(tree.look("cow", "/dev/vdz"), None, "it is not there yet");
+    assert_eq!(
+        look(&tree.0, "cow", "/dev/vdb", false),
+        None,
+        "it may not tell yet what it is"
+    );
 }
 
 #[test]
