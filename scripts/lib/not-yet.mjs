@@ -23,7 +23,6 @@ export const NOT_YET = {
     "registry-pull.test.ts",
     "run-cli.test.ts",
     "services.test.ts",
-    "vm-files.ts",
     "vm-runner.ts",
   ],
   /** Functions over the limit. */

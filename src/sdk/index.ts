@@ -61,7 +61,7 @@ export type {
 } from "./types.js";
 export type { RemoveOptions, SpawnOptions, StopOptions, VmChanges, WaitOptions } from "./vm.js";
 export { Vm } from "./vm.js";
-export type { ArchiveResult, CopyOptions, ReadOptions, WriteOptions } from "./vm-files.js";
+export type { ArchiveResult, CopyOptions, ReadOptions, WriteOptions } from "./vm-file-options.js";
 export { VmFiles } from "./vm-files.js";
 export type { CreateOptions, RunOptions, TerminalSize, VmOptions } from "./vm-options.js";
 export type {

@@ -18,7 +18,7 @@ import type { StatsOptions } from "./stats.js";
 import type { PruneOptions } from "./system.js";
 import type { PortBinding, RestartPolicy } from "./types.js";
 import type { RemoveOptions, SpawnOptions, StopOptions, VmChanges, WaitOptions } from "./vm.js";
-import type { CopyOptions, ReadOptions, WriteOptions } from "./vm-files.js";
+import type { CopyOptions, ReadOptions, WriteOptions } from "./vm-file-options.js";
 import type { TerminalSize, VmOptions } from "./vm-options.js";
 import type { MkdirOptions, RemovePathOptions, RenameOptions, WatchOptions } from "./vm-paths.js";
 import type { ListVmsOptions } from "./vms.js";

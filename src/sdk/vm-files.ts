@@ -13,16 +13,18 @@ import {
   withEntries,
 } from "../base/copy-plan.js";
 import { findTarget, isDirectory, isLink } from "../base/copy-target.js";
-import { Code, errnoOf, hasReason, KilnError } from "../base/errors.js";
+import { hasReason } from "../base/errors.js";
 import type { CopySourceJson } from "../gen/kiln/v1/files_pb.js";
 import { numberOf } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
+import { isMissing, notAFile, tooLarge } from "./file-failures.js";
 import { boundsOf, CALL, checkOptions } from "./known-options.js";
 import { Listing } from "./listing.js";
 import * as known from "./option-names.js";
 import type { Calls } from "./scoped-calls.js";
 import { sendSource } from "./send-source.js";
 import type { PathInfo } from "./types.js";
+import type { ArchiveResult, CopyOptions, ReadOptions, WriteOptions } from "./vm-file-options.js";
 import {
   type DirectoryEntry,
   FileWatcher,
@@ -39,39 +41,6 @@ import {
 /** The first part of every name in an archive whose place is found when it is unpacked. */
 const UNPLACED = "copy";
 const DEFAULT_MAX_READ_BYTES = 256 * 1024 * 1024;
-
-/** Options of `vm.fs.read()`. */
-export interface ReadOptions extends CallOptions {
-  /** A longer file is refused. Default 256 MiB. */
-  readonly maxBytes?: number | undefined;
-}
-
-/** Options of `vm.fs.write()`. */
-export interface WriteOptions extends CallOptions {
-  /** Permission bits. Default 0644. */
-  readonly mode?: number | undefined;
-  /** Numeric owner. Default: root. */
-  readonly uid?: number | undefined;
-  readonly gid?: number | undefined;
-}
-
-/** Options of copies and archives. */
-export interface CopyOptions extends CallOptions {
-  /** Follows the source itself where it is a symbolic link. */
-  readonly followLink?: boolean | undefined;
-  /** Keeps numeric owners, and set-user-id bits on the way out. */
-  readonly keepOwner?: boolean | undefined;
-  /** Told of what is left out: sockets, and devices on the way out. */
-  readonly onSkip?: ((path: string, why: string) => void) | undefined;
-}
-
-/** What was unpacked. */
-export interface ArchiveResult {
-  readonly entries: number;
-  readonly bytes: number;
-  /** The VM does not run: kilnd keeps the archive, and it is unpacked at the next start, before the program begins. */
-  readonly pending: boolean;
-}
 
 /** The files of one VM. Reading needs it to run; writing does not. */
 export class VmFiles {
@@ -371,23 +340,4 @@ const STANDING_STILL = ["vm-created", "vm-exited", "vm-failed"];
 function latin1<Name extends string | undefined>(name: Name): Name;
 function latin1(name: string | undefined): string | undefined {
   return name === undefined ? undefined : Buffer.from(name).toString("latin1");
-}
-
-function isMissing(error: unknown): boolean {
-  const notFound =
-    error instanceof KilnError && error.code === Code.NotFound && !hasReason(error, "vm-not-found");
-  return notFound || errnoOf(error) === "ENOENT";
-}
-
-function notAFile(path: string, what: string): KilnError {
-  return new KilnError(Code.FailedPrecondition, `read ${path}: it is no regular file (${what})`, {
-    reason: "not-a-file",
-  });
-}
-
-function tooLarge(path: string, size: number, maxBytes: number): KilnError {
-  return new KilnError(Code.ResourceExhausted, `read ${path}: it has ${size} bytes, more than ${maxBytes}`, {
-    reason: "file-too-large",
-    hint: "raise maxBytes, or use copyOut()",
-  });
 }
