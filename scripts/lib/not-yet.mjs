@@ -33,12 +33,8 @@ export const NOT_YET = {
     "fake-kilnd.ts: #systemRoutes",
     "fake-kilnd.ts: #vmRoutes",
     "fake-rooms.ts: createFakeRooms",
-    'handle.test.ts: it("connects again when QEMU breaks its control connection o',
     "run.rs: understands_what_people_write",
-    "system-service.ts: createSystemService",
     "tests.rs: understands_what_people_write_to_exec",
-    "vm-exec.ts: execInVm",
-    "vm-service.ts: createVmService",
   ],
   /** Where a knot of imports lies. */
   circles: ["src/cli", "src/sdk"],

@@ -36,28 +36,7 @@ export function createSystemService(engine: Engine, facts: DaemonFacts): Service
   };
   return {
     version: () => version,
-    async info() {
-      const info = await engine.system.info();
-      return {
-        version,
-        vmms: info.vmms.map(toVmm),
-        kernel: info.kernel && toKernel(info.kernel),
-        dataRoot: facts.dataRoot,
-        runRoot: facts.runRoot,
-        socket: facts.socket,
-        pid: process.pid,
-        cpus: info.cpus,
-        memoryBytes: BigInt(info.memoryBytes),
-        diskFreeBytes: BigInt(info.diskFreeBytes),
-        rootless: facts.rootless,
-        vms: info.vms,
-        vmsRunning: info.vmsRunning,
-        images: info.images,
-        settings: facts.settings.map((setting) => ({ ...setting })),
-        warnings: [...facts.warnings, ...info.warnings],
-        confinement: info.confinement.map((part) => ({ ...part })),
-      };
-    },
+    info: async () => ({ version, ...toInfo(facts, await engine.system.info()) }),
     async diskUsage() {
       const { rows, leaks } = await engine.system.diskUsage();
       return {
@@ -88,6 +67,27 @@ export function createSystemService(engine: Engine, facts: DaemonFacts): Service
       };
       for await (const event of engine.events(options)) yield { event: toEvent(event) };
     },
+  };
+}
+
+function toInfo(facts: DaemonFacts, info: Awaited<ReturnType<Engine["system"]["info"]>>) {
+  return {
+    vmms: info.vmms.map(toVmm),
+    kernel: info.kernel && toKernel(info.kernel),
+    dataRoot: facts.dataRoot,
+    runRoot: facts.runRoot,
+    socket: facts.socket,
+    pid: process.pid,
+    cpus: info.cpus,
+    memoryBytes: BigInt(info.memoryBytes),
+    diskFreeBytes: BigInt(info.diskFreeBytes),
+    rootless: facts.rootless,
+    vms: info.vms,
+    vmsRunning: info.vmsRunning,
+    images: info.images,
+    settings: facts.settings.map((setting) => ({ ...setting })),
+    warnings: [...facts.warnings, ...info.warnings],
+    confinement: info.confinement.map((part) => ({ ...part })),
   };
 }
 

@@ -8,7 +8,7 @@ import { timestampFromNs } from "./convert-vm.js";
 
 type Paths = Pick<
   ServiceImpl<typeof VmService>,
-  "listDirectory" | "makeDirectory" | "removePath" | "renamePath" | "watchPath"
+  "statPath" | "listDirectory" | "makeDirectory" | "removePath" | "renamePath" | "watchPath"
 >;
 
 const DEFAULT_MODE = 0o755;
@@ -16,6 +16,11 @@ const DEFAULT_MODE = 0o755;
 export function createVmPaths(engine: Engine): Paths {
   const { paths } = engine;
   return {
+    async statPath({ vm, path }, { signal }) {
+      const { mtimeUnixNs, name, size, mode, ...link } = await engine.statPath(vm, path, signal);
+      const { linkTarget, linkTargetBytes } = link;
+      return { name, size, mode, mtime: timestampFromNs(mtimeUnixNs), linkTarget, linkTargetBytes };
+    },
     async *listDirectory({ vm, path, pathBytes }, { signal }) {
       for await (const entries of paths.list(engine.find(vm), toBytes(path, pathBytes), signal)) {
         yield { entries: entries.map(toEntry) };

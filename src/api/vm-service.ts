@@ -18,6 +18,7 @@ export function createVmService(engine: Engine): ServiceImpl<typeof VmService> {
   return {
     ...createVmStreams(engine),
     ...createVmPaths(engine),
+    ...createVmPorts(engine),
     createVm: (request, context) => createVm(engine, request, context),
     logs: (request, context) => readLogs(engine, request, context),
     async startVm({ vm }) {
@@ -69,11 +70,11 @@ export function createVmService(engine: Engine): ServiceImpl<typeof VmService> {
       const entry = await engine.wait(vm, toCondition(condition), signal);
       return { exitCode: entry.status.exitCode, status: toStatus(entry) };
     },
-    async statPath({ vm, path }, { signal }) {
-      const { mtimeUnixNs, name, size, mode, ...link } = await engine.statPath(vm, path, signal);
-      const { linkTarget, linkTargetBytes } = link;
-      return { name, size, mode, mtime: timestampFromNs(mtimeUnixNs), linkTarget, linkTargetBytes };
-    },
+  };
+}
+
+function createVmPorts(engine: Engine): Pick<ServiceImpl<typeof VmService>, "addPort" | "removePort"> {
+  return {
     async addPort({ vm, port }) {
       if (port === undefined) throw missing("port");
       return { port: await engine.ports.add(engine.find(vm), fromPort(port)) };

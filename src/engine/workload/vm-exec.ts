@@ -2,6 +2,7 @@
 // client's socket to the program in the guest and back, nothing is collected here.
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { AgentSession } from "../../agent/types.js";
 import { onAbort } from "../../base/abort.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { type Deferred, deferred, NOT_NEEDED } from "../../base/runtime.js";
@@ -50,12 +51,7 @@ export async function* execInVm(
   const heard = deferred<void>();
   const said = deferred<void>();
   const leave = () => {
-    // Said, not only cut off: a cut looks to the agent as the end of a kilnd does.
-    const id = ctx.leaving.aborted ? "" : idOf(ask);
-    const told = id === "" ? undefined : session.client.endExec({ id }, { timeoutMs: END_EXEC_MS });
-    told?.catch((error: unknown) => {
-      vmLogger(ctx, entry).debug("an exec ends by its own time", { why: KilnError.from(error).message });
-    });
+    if (!ctx.leaving.aborted) sayLeft(ctx, entry, session, idOf(ask));
     call.abort();
   };
   let deaf: unknown;
@@ -97,6 +93,14 @@ export async function* execInVm(
 
 /** How long the agent is tried to be told of a caller that has left; its own time ends the exec otherwise. */
 const END_EXEC_MS = 5_000;
+
+/** Said, not only cut off: a cut looks to the agent as the end of a kilnd does. */
+function sayLeft(ctx: EngineContext, entry: VmEntry, { client }: AgentSession, id: string): void {
+  if (id === "") return;
+  client.endExec({ id }, { timeoutMs: END_EXEC_MS }).catch((error: unknown) => {
+    vmLogger(ctx, entry).debug("an exec ends by its own time", { why: KilnError.from(error).message });
+  });
+}
 
 function idOf(ask: ExecAsk): string {
   if (ask.kind === "resume") return ask.resume.id;

@@ -42,21 +42,10 @@ describe("QemuHandle", () => {
     };
     const qmps: Socket[] = [];
     const consoles: Socket[] = [];
-    const commands: string[][] = [];
+    const commands: (readonly string[])[] = [];
     const qmp = createServer((socket) => {
-      const heard: string[] = [];
       qmps.push(socket);
-      commands.push(heard);
-      socket.on("error", () => undefined);
-      socket.write('{"QMP": {"version": {}, "capabilities": []}}\n');
-      socket.on("data", (chunk: Buffer) => {
-        for (const line of chunk.toString().trim().split("\n")) {
-          const { execute, id } = JSON.parse(line);
-          heard.push(execute);
-          const value = execute === "query-status" ? { status: "io-error" } : {};
-          socket.write(`${JSON.stringify({ return: value, id })}\n`);
-        }
-      });
+      commands.push(answerQmp(socket));
     }).listen(sockets.qmp);
     const console = createServer((socket) => {
       consoles.push(socket);
@@ -70,19 +59,7 @@ describe("QemuHandle", () => {
       printed += chunk.toString();
       if (printed.includes("2;")) spoke.resolve();
     };
-    const process = {
-      ended: new Promise(() => undefined),
-      release: () => undefined,
-      expectEnd: async () => undefined,
-    };
-    const handle = new QemuHandle({
-      record: {},
-      sockets,
-      owners: [globalThis.process.getuid?.() ?? 0],
-      process,
-      log: { path: "", firstOutput: Promise.resolve(), close: async () => undefined, write },
-      memoryBytes: 1,
-    } as unknown as Parts);
+    const handle = handleOver(sockets, write);
     try {
       const stalled = deferred<string | undefined>();
       handle.onStall((why) => stalled.resolve(why));
@@ -111,3 +88,36 @@ describe("QemuHandle", () => {
     }
   });
 });
+
+/** A QEMU that does what it is told. @returns the commands that it hears */
+function answerQmp(socket: Socket): readonly string[] {
+  const heard: string[] = [];
+  socket.on("error", () => undefined);
+  socket.write('{"QMP": {"version": {}, "capabilities": []}}\n');
+  socket.on("data", (chunk: Buffer) => {
+    for (const line of chunk.toString().trim().split("\n")) {
+      const { execute, id } = JSON.parse(line);
+      heard.push(execute);
+      const value = execute === "query-status" ? { status: "io-error" } : {};
+      socket.write(`${JSON.stringify({ return: value, id })}\n`);
+    }
+  });
+  return heard;
+}
+
+/** Of a process that goes on, whose console is handed to `write`. */
+function handleOver(sockets: object, write: (chunk: Buffer) => void): QemuHandle {
+  const process = {
+    ended: new Promise(() => undefined),
+    release: () => undefined,
+    expectEnd: async () => undefined,
+  };
+  return new QemuHandle({
+    record: {},
+    sockets,
+    owners: [globalThis.process.getuid?.() ?? 0],
+    process,
+    log: { path: "", firstOutput: Promise.resolve(), close: async () => undefined, write },
+    memoryBytes: 1,
+  } as unknown as Parts);
+}
