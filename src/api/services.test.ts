@@ -3,13 +3,9 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { create } from "@bufbuild/protobuf";
-import { type Client, Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
-import { createWorld, destroyWorld, startEngine, type World } from "../../test/fixtures/fake-rooms.js";
-import { silentLogger } from "../base/log.js";
-import { deferred } from "../base/runtime.js";
-import type { Engine } from "../engine/index.js";
-import { ImageService } from "../gen/kiln/v1/image_pb.js";
-import { KernelService } from "../gen/kiln/v1/kernel_pb.js";
+import { type Client, Code, ConnectError } from "@connectrpc/connect";
+import { collect, FakeApi, failsWith } from "../../test/fixtures/fake-api.js";
+import type { World } from "../../test/fixtures/fake-rooms.js";
 import {
   type AttachRequest,
   AttachRequestSchema,
@@ -17,69 +13,21 @@ import {
   ExecRequestSchema,
   OutputStream,
 } from "../gen/kiln/v1/process_pb.js";
-import { SystemService } from "../gen/kiln/v1/system_pb.js";
-import { ErrorInfoSchema, type Vm, VmState } from "../gen/kiln/v1/types_pb.js";
-import { VmService } from "../gen/kiln/v1/vm_pb.js";
-import { createApi } from "./router.js";
+import { VmState } from "../gen/kiln/v1/types_pb.js";
+import type { VmService } from "../gen/kiln/v1/vm_pb.js";
 
+let api: FakeApi;
 let world: World;
-let engine: Engine;
-let ready: Promise<void>;
 let vms: Client<typeof VmService>;
-let images: Client<typeof ImageService>;
-let kernels: Client<typeof KernelService>;
-let system: Client<typeof SystemService>;
 beforeEach(async () => {
-  world = await createWorld();
-  engine = await startEngine(world);
-  ready = Promise.resolve();
-  const facts = {
-    version: "1.2.3",
-    agentVersion: "1.2.3",
-    dataRoot: "/data",
-    runRoot: "/run",
-    socket: "/run/kiln.sock",
-    rootless: false,
-    settings: [{ name: "vmm", value: "qemu", origin: "flag" }],
-    warnings: ["mind the gap"],
-  };
-  const api = createApi({ engine, facts, ready: () => ready, log: silentLogger });
-  const transport = createRouterTransport(api.routes, { router: { interceptors: api.interceptors } });
-  vms = createClient(VmService, transport);
-  images = createClient(ImageService, transport);
-  kernels = createClient(KernelService, transport);
-  system = createClient(SystemService, transport);
+  api = await FakeApi.open();
+  ({ world, vms } = api);
 });
-afterEach(async () => {
-  await engine.close();
-  await destroyWorld(world);
-});
+afterEach(() => api.close());
 
-type Config = Parameters<typeof vms.createVm>[0]["config"];
+type Config = Parameters<FakeApi["createVm"]>[0];
 
-async function createVm(config: NonNullable<Config> = {}): Promise<Vm> {
-  let vm: Vm | undefined;
-  for await (const { message } of vms.createVm({ config: { image: "app", network: "none", ...config } })) {
-    if (message.case === "vm") vm = message.value;
-  }
-  assert.ok(vm);
-  return vm;
-}
-
-function failsWith(code: Code, reason: string) {
-  return (error: unknown) => {
-    assert.ok(error instanceof ConnectError);
-    assert.equal(error.code, code);
-    assert.equal(error.findDetails(ErrorInfoSchema)[0]?.reason, reason);
-    return true;
-  };
-}
-
-async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
-  const all: T[] = [];
-  for await (const item of items) all.push(item);
-  return all;
-}
+const createVm: FakeApi["createVm"] = (config) => api.createVm(config);
 
 describe("VmService", () => {
   it("creates with progress first and the VM last, with its defaults filled in", async () => {
@@ -339,69 +287,5 @@ describe("VmService", () => {
     const waiting = vms.waitVm({ vm: id }, { signal: abort.signal });
     abort.abort();
     await assert.rejects(waiting, (error) => error instanceof ConnectError && error.code === Code.Canceled);
-  });
-});
-
-describe("every call", () => {
-  it("waits until the state has been read", async () => {
-    const gate = deferred<void>();
-    ready = gate.promise;
-    let answered = false;
-    const call = vms.listVms({}).then(() => {
-      answered = true;
-    });
-    await new Promise((resolve) => setImmediate(resolve));
-    assert.equal(answered, false);
-    gate.resolve();
-    await call;
-  });
-});
-
-describe("ImageService", () => {
-  it("lists, shows and pulls", async () => {
-    assert.equal((await images.listImages({})).images[0]?.platform, "linux/amd64");
-    const shown = await images.getImage({ image: "app" });
-    assert.deepEqual([shown.image?.config?.cmd, shown.configJson], [["/app"], "{}"]);
-    const messages = await collect(images.pullImage({ reference: "app", quiet: true }));
-    assert.deepEqual(
-      messages.map(({ message }) => message.case),
-      ["image"],
-    );
-  });
-
-  it("says what is not there", async () => {
-    await assert.rejects(images.getImage({ image: "other" }), failsWith(Code.NotFound, "image-not-found"));
-    await assert.rejects(
-      collect(images.pullImage({ reference: "other" })),
-      failsWith(Code.NotFound, "image-not-found"),
-    );
-  });
-});
-
-describe("KernelService and SystemService", () => {
-  it("show kernels, the version, the host and settings with their origin", async () => {
-    assert.equal((await kernels.listKernels({})).kernels[0]?.isDefault, true);
-    assert.equal((await system.version({})).apiVersion, "kiln.v1");
-    const info = await system.info({});
-    assert.deepEqual([info.cpus, info.vmms[0]?.chosen, info.kernel?.name], [4, true, "debian"]);
-    assert.equal(info.settings[0]?.origin, "flag");
-    assert.equal(info.pid, process.pid);
-    assert.ok(info.warnings.includes("mind the gap"));
-  });
-
-  it("count and prune", async () => {
-    const { id } = await createVm();
-    const usage = await system.diskUsage({});
-    assert.equal(usage.rows.find(({ type }) => type === "vms")?.total, 1);
-    assert.deepEqual((await system.prune({})).vms, [id]);
-    await assert.rejects(system.prune({ filters: ["x=y"] }), failsWith(Code.InvalidArgument, "bad-filter"));
-  });
-
-  it("refuse to remove a kernel that a VM boots", async () => {
-    await createVm();
-    await assert.rejects(
-      kernels.removeKernel({ kernel: "debian" }),
-      failsWith(Code.FailedPrecondition, "kernel-in-use"),
-    );
   });
 });

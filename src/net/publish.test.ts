@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { readdir } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
@@ -297,97 +296,6 @@ describe("publishPort", () => {
     for (let count = 0; count < 50; count++) await turn();
     await idle(port);
     assert.ok((await readdir("/proc/self/fd")).length <= before + 1);
-  });
-
-  /** A guest that answers each datagram with itself in upper case. */
-  function shouter(flows: Duplex[] = []): GuestDial {
-    return async () => {
-      const flow = new Duplex({
-        objectMode: true,
-        read: () => undefined,
-        write(datagram: Buffer, _encoding, done) {
-          this.push(Buffer.from(datagram.toString("latin1").toUpperCase(), "latin1"));
-          done();
-        },
-      });
-      flows.push(flow);
-      return flow;
-    };
-  }
-
-  function udpClient(): { ask(port: PublishedPort, data: string): Promise<string> } {
-    const socket = createSocket("udp4");
-    closing.push(() => socket.close());
-    return {
-      async ask(port, data) {
-        const answer = once(socket, "message");
-        socket.send(data, port.mapping.hostPort, "127.0.0.1");
-        return String((await answer)[0]);
-      },
-    };
-  }
-
-  it("carries datagrams both ways, one flow per client", async () => {
-    const flows: Duplex[] = [];
-    const port = await publish(UDP, shouter(flows));
-    const [one, other] = [udpClient(), udpClient()];
-    assert.equal(await one.ask(port, "a"), "A");
-    assert.equal(await one.ask(port, "b"), "B");
-    assert.equal(await other.ask(port, "c"), "C");
-    assert.equal(flows.length, 2);
-    assert.equal(port.active, 2);
-  });
-
-  it("keeps datagrams apart", async () => {
-    const port = await publish(UDP, shouter());
-    const socket = createSocket("udp4");
-    closing.push(() => socket.close());
-    const got: string[] = [];
-    const all = deferred<void>();
-    socket.on("message", (datagram) => {
-      if (got.push(String(datagram)) === 3) all.resolve();
-    });
-    for (const data of ["one", "two", "three"]) socket.send(data, port.mapping.hostPort, "127.0.0.1");
-    await all.promise;
-    assert.deepEqual(got.sort(), ["ONE", "THREE", "TWO"]);
-  });
-
-  it("drops the idlest flow past the limit", async () => {
-    const flows: Duplex[] = [];
-    const port = await publish(UDP, shouter(flows), { maxFlows: 2 });
-    const clients = [udpClient(), udpClient(), udpClient()];
-    for (const one of clients.slice(0, 2)) await one.ask(port, "x");
-    await clients[0]?.ask(port, "again");
-    await clients[2]?.ask(port, "x");
-    assert.equal(port.active, 2);
-    assert.deepEqual(
-      flows.map((flow) => flow.destroyed),
-      [false, true, false],
-    );
-  });
-
-  it("ends a flow that is idle", async () => {
-    const flows: Duplex[] = [];
-    const port = await publish(UDP, shouter(flows), { flowIdleMs: 40 });
-    await udpClient().ask(port, "x");
-    const [flow] = flows;
-    assert.ok(flow !== undefined);
-    // The sweep's timer alone would not keep this process up.
-    const alive = setInterval(() => undefined, 1000);
-    await once(flow, "close");
-    clearInterval(alive);
-    assert.equal(port.active, 0);
-  });
-
-  it("ends all flows when it closes", async () => {
-    const flows: Duplex[] = [];
-    const port = await publish(UDP, shouter(flows));
-    await udpClient().ask(port, "x");
-    await port.close();
-    assert.deepEqual(
-      flows.map((flow) => flow.destroyed),
-      [true],
-    );
   });
 
   it("wraps what it cannot name", async () => {

@@ -53,8 +53,7 @@ class Call {
   }
 
   static resume(session: AgentSession, id: string, from: bigint): Call {
-    const resume = { id, nextSequence: from };
-    return new Call(session, { message: { case: "resume", value: resume } }, from);
+    return new Call(session, { message: { case: "resume", value: { id, nextSequence: from } } }, from);
   }
 
   say(...requests: ExecRequest[]): void {

@@ -1,0 +1,147 @@
+import assert from "node:assert/strict";
+import { mkdir, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import {
+  configOf,
+  createFakeRooms,
+  createWorld,
+  destroyWorld,
+  startEngine,
+  type World,
+} from "../../test/fixtures/fake-rooms.js";
+import { hasReason } from "../base/errors.js";
+import type { Engine } from "./engine.js";
+import type { VmConfig } from "./vm/vm-config.js";
+
+let world: World;
+let engine: Engine;
+beforeEach(async () => {
+  world = await createWorld();
+  engine = await startEngine(world);
+});
+afterEach(async () => {
+  await engine.close();
+  await destroyWorld(world);
+});
+
+const create = (config: Partial<VmConfig> = {}, pull: "missing" | "always" | "never" = "missing") =>
+  engine.create({ config: configOf(config), pull });
+
+const directories = () => readdir(join(world.root, "data/vms"));
+
+describe("what belongs to VMs", () => {
+  it("keeps its image unless forced, and its base in every case", async () => {
+    const entry = await create();
+    await assert.rejects(engine.images.remove("app", false), (error) => hasReason(error, "image-in-use"));
+    await engine.images.remove("app", true);
+    await engine.verbs.start(entry);
+    assert.equal(entry.state, "running");
+  });
+
+  it("is counted, and pruned once it has ended", async () => {
+    const entry = await create();
+    const rows = (await engine.system.diskUsage()).rows;
+    assert.equal(rows.find(({ type }) => type === "vms")?.total, 1);
+    assert.equal(rows.find(({ type }) => type === "bases")?.active, 1);
+    assert.deepEqual((await engine.system.diskUsage()).leaks, []);
+    const pruned = await engine.system.prune(true, new Map());
+    assert.deepEqual([pruned.vms, pruned.bases.length], [[entry.id], 1]);
+    assert.deepEqual(await directories(), []);
+  });
+
+  it("is not pruned while it runs", async () => {
+    const entry = await create();
+    await engine.verbs.start(entry);
+    assert.deepEqual((await engine.system.prune(true, new Map())).vms, []);
+    assert.equal(entry.state, "running");
+  });
+});
+
+describe("df", () => {
+  it("names what nobody owns", async () => {
+    await mkdir(join(world.root, "data/vms/stray"));
+    await mkdir(join(world.root, "run/v/0123456789abcdef"));
+    assert.equal((await engine.system.diskUsage()).leaks.length, 2);
+  });
+});
+
+describe("lists", () => {
+  it("of images obey patterns and refuse what can't match", () => {
+    const digests = [`ghcr.io/me/web@sha256:${"c".repeat(64)}`];
+    world.image = { ...world.image, names: ["docker.io/library/app:1.2"], digests };
+    const count = (...filters: string[]) => engine.images.list(filters).length;
+    for (const fits of ["app", "app:1.*", "a??", "docker.io/library/app", "ghcr.io/*/web"])
+      assert.equal(count(`reference=${fits}`), 1, fits);
+    for (const other of ["ap", "*/app", "app:2*", "library/app"])
+      assert.equal(count(`reference=${other}`), 0, other);
+    assert.equal(count("reference=nothing", "reference=app"), 1);
+    assert.throws(
+      () => count("reference=["),
+      (error) => hasReason(error, "bad-pattern"),
+    );
+    assert.equal(count("dangling=0"), 1);
+    assert.throws(
+      () => count("dangling=maybe"),
+      (error) => hasReason(error, "bad-filter"),
+    );
+  });
+
+  it("show what runs, or all, and obey filters", async () => {
+    const one = await create({ name: "one", labels: { app: "web" } });
+    await create({ name: "two" });
+    await engine.verbs.start(one);
+    const names = (all: boolean, ...filters: string[]) =>
+      engine.list(all, filters).map((entry) => entry.name);
+    assert.deepEqual(names(false), ["one"]);
+    assert.deepEqual(names(true), ["one", "two"]);
+    assert.deepEqual(names(false, "status=created"), ["two"]);
+    for (const text of ["status=bogus", "status=", "status=Running"])
+      assert.throws(
+        () => names(false, text),
+        (error) => hasReason(error, "bad-filter"),
+        text,
+      );
+    assert.deepEqual(names(true, "label=app=web"), ["one"]);
+    assert.deepEqual(names(true, "label=app"), ["one"]);
+    assert.deepEqual(names(true, "name=w"), ["two"]);
+    assert.deepEqual(names(true, "name=one", "name=two"), ["one", "two"]);
+    assert.deepEqual(names(true, "ancestor=app"), ["one", "two"]);
+    assert.throws(
+      () => names(true, "colour=red"),
+      (error) => hasReason(error, "bad-filter"),
+    );
+  });
+
+  it("find VMs by a port of the host or of the VM, TCP's unless it says otherwise", async () => {
+    const port = (hostPort: number, vmPort: number, protocol: "tcp" | "udp" = "tcp") => ({
+      hostIp: "",
+      hostPort,
+      vmPort,
+      protocol,
+    });
+    await engine.verbs.start(await create({ name: "web", publish: [port(8080, 80)] }));
+    await engine.verbs.start(await create({ name: "dns", publish: [port(5353, 53, "udp")] }));
+    const names = (...filters: string[]) => engine.list(false, filters).map((entry) => entry.name);
+    assert.deepEqual(names("publish=8080"), ["web"]);
+    assert.deepEqual(names("publish=8000-8100/tcp"), ["web"]);
+    assert.deepEqual(names("publish=80"), []);
+    assert.deepEqual(names("publish=5353"), []);
+    assert.deepEqual(names("publish=5353/udp"), ["dns"]);
+    assert.deepEqual(names("expose=80", "expose=53/udp"), ["web", "dns"]);
+    const bad = ["publish=", "publish=http", "expose=80/sctp", "publish=1-2-3"];
+    for (const text of [...bad, "publish=0", "expose=99999", "publish=9000-8000", "expose=1-65536/udp"]) {
+      assert.throws(
+        () => names(text),
+        (error) => hasReason(error, "bad-filter"),
+        text,
+      );
+    }
+  });
+});
+
+describe("the fake rooms", () => {
+  it("refuse what they can't do instead of pretending", () => {
+    assert.throws(() => createFakeRooms(world).kernels.importDebian({}), /fake/);
+  });
+});
