@@ -10,8 +10,6 @@ export const NOT_YET = {
     "agent-exec-resume.test.ts",
     "call.rs",
     "catalogue.test.ts",
-    "engine-io.test.ts",
-    "engine-lifecycle.test.ts",
     "fake-kilnd.ts",
     "fake-rooms.ts",
     "lasting.rs",

@@ -1,0 +1,221 @@
+import assert from "node:assert/strict";
+import { access } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import {
+  configOf,
+  createWorld,
+  destroyWorld,
+  type FakeVmm,
+  startEngine,
+  type World,
+} from "../../test/fixtures/fake-rooms.js";
+import { hasReason, type KilnError } from "../base/errors.js";
+import { deferred } from "../base/runtime.js";
+import { until } from "./common/notifier.js";
+import type { Engine } from "./engine.js";
+import type { VmEntry } from "./vm/entry.js";
+import type { VmConfig } from "./vm/vm-config.js";
+
+let world: World;
+let engine: Engine;
+beforeEach(async () => {
+  world = await createWorld();
+  engine = await startEngine(world);
+});
+afterEach(async () => {
+  await engine.close();
+  await destroyWorld(world);
+});
+
+async function created(config: Partial<VmConfig> = {}): Promise<VmEntry> {
+  return engine.create({ config: configOf(config), pull: "missing" });
+}
+
+async function started(config: Partial<VmConfig> = {}): Promise<{ entry: VmEntry; vmm: FakeVmm }> {
+  const entry = await created(config);
+  await engine.verbs.start(entry);
+  const vmm = world.vmms.at(-1);
+  assert.ok(vmm);
+  return { entry, vmm };
+}
+
+describe("stop and kill", () => {
+  it("asks the program with its own signal and time-out", async () => {
+    world.image = { ...world.image, run: { ...world.image.run, stopSignal: "SIGQUIT" } };
+    const { entry, vmm } = await started({ stopTimeoutMs: 1234 });
+    await engine.verbs.stop(entry);
+    assert.ok(vmm.guest.calls.includes("stop 3 1234"));
+    assert.deepEqual([entry.state, entry.status.exitCode], ["exited", 131]);
+  });
+
+  it("takes a signal and a time-out of the moment", async () => {
+    const { entry, vmm } = await started();
+    await engine.verbs.stop(entry, { timeoutMs: 10, signal: "INT" });
+    assert.ok(vmm.guest.calls.includes("stop 2 10"));
+  });
+
+  it("stops a paused VM", async () => {
+    const { entry } = await started();
+    await engine.verbs.pause(entry);
+    await engine.verbs.stop(entry);
+    assert.equal(entry.state, "exited");
+  });
+
+  it("does nothing to a VM that does not run", async () => {
+    const entry = await created();
+    await engine.verbs.stop(entry);
+    assert.equal(entry.state, "created");
+  });
+
+  it("kills at once, also while a stop waits for a stubborn guest", async () => {
+    world.behaviours = [{ stubborn: true }];
+    const { entry, vmm } = await started();
+    const stopping = engine.verbs.stop(entry, { timeoutMs: 60_000 });
+    while (entry.state !== "stopping") await entry.changed.next();
+    await engine.verbs.kill(entry);
+    await stopping;
+    assert.equal(vmm.alive, false);
+    assert.deepEqual([entry.state, entry.status.exitCode, entry.status.reason], ["exited", 137, "killed"]);
+  });
+
+  it("removes by force at once, too, while a stop waits for a stubborn guest", async () => {
+    world.behaviours = [{ stubborn: true }];
+    const { entry, vmm } = await started();
+    const stopping = engine.verbs.stop(entry, { timeoutMs: 60_000 });
+    while (entry.state !== "stopping") await entry.changed.next();
+    await engine.verbs.remove(entry, true);
+    await stopping;
+    assert.deepEqual([vmm.alive, entry.removed], [false, true]);
+  });
+
+  it("waits for a day at most where it is told to wait for weeks", async () => {
+    world.behaviours = [{ stubborn: true }];
+    const { entry, vmm } = await started();
+    const stopping = engine.verbs.stop(entry, { timeoutMs: 2 ** 32 - 1 });
+    while (entry.state !== "stopping") await entry.changed.next();
+    await engine.verbs.kill(entry);
+    assert.ok(vmm.guest.calls.includes(`stop 15 ${24 * 3_600_000}`), vmm.guest.calls.join());
+    await stopping;
+  });
+
+  it("kills a paused VM", async () => {
+    const { entry } = await started();
+    await engine.verbs.pause(entry);
+    await engine.verbs.kill(entry);
+    assert.equal(entry.state, "exited");
+  });
+
+  it("refuses to kill what does not run", async () => {
+    const entry = await created();
+    await assert.rejects(engine.verbs.kill(entry), (error) => hasReason(error, "vm-created"));
+  });
+
+  it("gives a start up that is under way", async () => {
+    const gate = deferred<void>();
+    world.launchGate = gate.promise;
+    const entry = await created();
+    const starting = engine.verbs.start(entry);
+    while (entry.state !== "starting") await entry.changed.next();
+    const stopping = engine.verbs.stop(entry);
+    gate.resolve();
+    await assert.rejects(starting);
+    await stopping;
+    assert.deepEqual([entry.state, entry.status.reason], ["exited", "killed"]);
+    assert.ok(world.vmms.every((vmm) => !vmm.alive));
+  });
+
+  it("sends other signals to the program", async () => {
+    const { entry, vmm } = await started();
+    await engine.verbs.signal(entry, "USR1");
+    assert.ok(vmm.guest.calls.includes("signal 10"));
+    assert.equal(entry.state, "running");
+  });
+});
+
+describe("pause", () => {
+  it("stops the guest and lets it go on", async () => {
+    const { entry, vmm } = await started();
+    await engine.verbs.pause(entry);
+    assert.deepEqual([entry.state, vmm.paused], ["paused", true]);
+    await engine.verbs.unpause(entry);
+    assert.deepEqual([entry.state, vmm.paused], ["running", false]);
+  });
+
+  it("keeps exec out with a word that says what to do", async () => {
+    const { entry } = await started();
+    await engine.verbs.pause(entry);
+    const spec = {
+      args: ["ls"],
+      env: [],
+      user: "",
+      workdir: "",
+      tty: false,
+      stdin: false,
+      columns: 0,
+      rows: 0,
+      detach: false,
+      id: "",
+    };
+    await assert.rejects(engine.exec(entry.id, { kind: "start", spec }, nothing()).next(), (error) => {
+      return hasReason(error, "vm-paused") && /unpause/.test((error as KilnError).hint ?? "");
+    });
+  });
+
+  it("shows a VM that its VMM stopped at a full disk as paused, and as running when it goes on", async () => {
+    const { entry, vmm } = await started();
+    vmm.stall?.("no space left");
+    await until(entry.changed, () => entry.state === "paused" || undefined);
+    assert.deepEqual([entry.status.reason, entry.status.message], ["host-disk-full", "no space left"]);
+    vmm.stall?.(undefined);
+    await until(entry.changed, () => entry.state === "running" || undefined);
+    assert.equal(entry.status.reason, "");
+  });
+});
+
+describe("a host's disk that fills", () => {
+  it("stops running guests before their writes fail, and lets them go on, but not those that a user paused", async () => {
+    await engine.close();
+    engine = await startEngine(world, { hostWatchMs: 5 });
+    // The watch does not keep a process alive by itself.
+    const alive = setInterval(() => undefined, 1000);
+    const { entry } = await started();
+    const other = await started();
+    await engine.verbs.pause(other.entry);
+    world.freeDisk = 1000;
+    await until(entry.changed, () => entry.state === "paused" || undefined);
+    assert.equal(entry.status.reason, "host-disk-full");
+    const warned = world.logged.filter((line) => line.includes("the VM is stopped: the host's disk is full"));
+    assert.equal(warned.length, 1, "a user's pause is no stall");
+    assert.match(warned[0] ?? "", new RegExp(`level=warn .*vm=${entry.shortId} why="only 1kB`));
+    world.freeDisk = 1e12;
+    await until(entry.changed, () => entry.state === "running" || undefined);
+    clearInterval(alive);
+    assert.deepEqual([other.entry.state, other.entry.status.reason], ["paused", ""]);
+  });
+});
+
+describe("rm", () => {
+  it("refuses a running VM unless forced", async () => {
+    const { entry, vmm } = await started();
+    await assert.rejects(engine.verbs.remove(entry, false), (error) => hasReason(error, "vm-running"));
+    await engine.verbs.remove(entry, true);
+    assert.equal(vmm.alive, false);
+    await assert.rejects(access(join(world.root, "data/vms", entry.id)));
+    assert.throws(
+      () => engine.find(entry.name),
+      (error) => hasReason(error, "vm-not-found"),
+    );
+  });
+
+  it("frees the name", async () => {
+    const entry = await created({ name: "urn" });
+    await assert.rejects(created({ name: "urn" }), (error) => hasReason(error, "name-in-use"));
+    await engine.verbs.remove(entry, false);
+    assert.equal((await created({ name: "urn" })).name, "urn");
+  });
+});
+
+function nothing(): AsyncIterable<never> {
+  return { [Symbol.asyncIterator]: () => ({ next: async () => ({ done: true, value: undefined }) }) };
+}

@@ -1,0 +1,159 @@
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import {
+  configOf,
+  createWorld,
+  destroyWorld,
+  startEngine,
+  type World,
+} from "../../test/fixtures/fake-rooms.js";
+import { hasReason } from "../base/errors.js";
+import { deferred } from "../base/runtime.js";
+import type { Engine } from "./engine.js";
+import type { VmEntry } from "./vm/entry.js";
+import type { VmConfig } from "./vm/vm-config.js";
+
+let world: World;
+let engine: Engine;
+beforeEach(async () => {
+  world = await createWorld();
+  engine = await startEngine(world);
+});
+afterEach(async () => {
+  await engine.close();
+  await destroyWorld(world);
+});
+
+async function created(config: Partial<VmConfig> = {}): Promise<VmEntry> {
+  return engine.create({ config: configOf(config), pull: "missing" });
+}
+
+async function running(config: Partial<VmConfig> = {}): Promise<VmEntry> {
+  const entry = await created(config);
+  await engine.verbs.start(entry);
+  return entry;
+}
+
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
+
+describe("files", () => {
+  it("come out and go in as tar streams", async () => {
+    const entry = await running();
+    const chunks = await collect(engine.readArchive(entry.id, "/etc", false));
+    assert.equal(Buffer.concat(chunks).toString(), "tar of /etc");
+    const bytes = (async function* () {
+      yield Buffer.from("12345");
+    })();
+    const written = await engine.writeArchive(entry.id, { directory: "/", keepOwner: false }, bytes);
+    assert.equal(written.bytes, 5n);
+    assert.equal((await engine.statPath(entry.id, "/etc/passwd")).size, 5n);
+  });
+
+  it("say what the guest said", async () => {
+    const entry = await running();
+    await assert.rejects(collect(engine.readArchive(entry.id, "/none", false)), (error) =>
+      hasReason(error, "guest-not-found"),
+    );
+    await assert.rejects(engine.statPath(entry.id, "a\0b"), (error) => hasReason(error, "bad-path"));
+  });
+});
+
+describe("ports of a running VM", () => {
+  const port = (hostPort: number) => ({ hostIp: "", hostPort, vmPort: 80, protocol: "tcp" as const });
+
+  it("are added at once and kept for the next start", async () => {
+    const entry = await running();
+    assert.equal((await engine.ports.add(entry, port(0))).hostPort, 49_000);
+    assert.deepEqual([...world.ports], ["49000->80"]);
+    await engine.verbs.restart(entry);
+    assert.deepEqual([...world.ports], ["49000->80"]);
+    assert.equal(entry.status.ports.length, 1);
+  });
+
+  it("are removed, also from the record", async () => {
+    const entry = await running({ publish: [port(8080)] });
+    await engine.ports.remove(entry, port(8080));
+    assert.equal(world.ports.size, 0);
+    assert.deepEqual(entry.record.program.ports, []);
+    await assert.rejects(engine.ports.remove(entry, port(8080)), (error) =>
+      hasReason(error, "port-not-published"),
+    );
+  });
+
+  it("are refused when taken, and leave the others alone", async () => {
+    world.portsTaken.add(81);
+    const entry = await running({ publish: [port(8080)] });
+    await assert.rejects(engine.ports.add(entry, port(81)), (error) => hasReason(error, "port-in-use"));
+    await assert.rejects(engine.ports.add(entry, { ...port(8080), hostIp: "0.0.0.0" }), (error) =>
+      hasReason(error, "port-published"),
+    );
+    assert.deepEqual([...world.ports], ["8080->80"]);
+  });
+});
+
+describe("stats", () => {
+  it("give what the VMM takes and what the guest uses", async () => {
+    const entry = await running();
+    const [usages] = await collect(engine.stats([entry.name], true));
+    assert.deepEqual(
+      usages?.map(({ name, rssBytes, memoryBytes }) => [name, rssBytes, memoryBytes]),
+      [[entry.name, 2, 40]],
+    );
+  });
+});
+
+describe("a guest that lies", () => {
+  it("about its memory and counters is bounded", async () => {
+    const most = 2n ** 64n - 1n;
+    for (const [stats, memoryBytes] of [
+      [{ memoryTotalBytes: 60n, memoryAvailableBytes: 100n }, 0],
+      [{ memoryTotalBytes: most, memoryAvailableBytes: 0n }, 512 * 1024 ** 2],
+    ] as const) {
+      world.behaviours = [{ stats: { ...stats, netRxBytes: most, processes: 2 ** 32 - 1 } }];
+      const entry = await running();
+      const [usages] = await collect(engine.stats([entry.name], true));
+      assert.equal(usages?.[0]?.memoryBytes, memoryBytes);
+      assert.equal(usages?.[0]?.guest?.netRxBytes, BigInt(Number.MAX_SAFE_INTEGER));
+      assert.equal(usages?.[0]?.guest?.processes, 4_194_304);
+    }
+  });
+});
+
+describe("wait", () => {
+  it("ends with the state asked for, and for a VM that goes", async () => {
+    const gate = deferred<void>();
+    world.launchGate = gate.promise;
+    const entry = await created();
+    const runs = engine.verbs.wait(entry, "running");
+    const gone = engine.verbs.wait(entry, "removed");
+    const starting = engine.verbs.start(entry);
+    gate.resolve();
+    await Promise.all([starting, runs]);
+    await engine.verbs.remove(entry, true);
+    await gone;
+    assert.equal(entry.removed, true);
+  });
+});
+
+describe("events", () => {
+  it("tell a VM's life in order", async () => {
+    const abort = new AbortController();
+    const seen: string[] = [];
+    const reading = (async () => {
+      for await (const event of engine.events({ filters: ["type=vm"], signal: abort.signal }))
+        seen.push(event.action);
+    })();
+    reading.catch(() => undefined);
+    await new Promise((resolve) => setImmediate(resolve));
+    const entry = await running();
+    await engine.verbs.pause(entry);
+    await engine.verbs.unpause(entry);
+    await engine.verbs.remove(entry, true);
+    abort.abort();
+    assert.deepEqual(seen, ["create", "start", "pause", "unpause", "die", "destroy"]);
+  });
+});
