@@ -2,16 +2,12 @@
 
 export { Code, hasReason, KilnError } from "../base/errors.js";
 export type { AttachExit, AttachOptions } from "./attach.js";
-export { Attachment, attachExitFromBinary } from "./attach.js";
-export { callFailure } from "./call-failure.js";
+export { Attachment } from "./attach.js";
 export { CapturedOutput } from "./captured-output.js";
-export { daemonSilent } from "./daemon-pulse.js";
-// Only for kiln's CLI: may change in any release.
 export type { CallOptions } from "./deadline.js";
 export type { EventOptions } from "./events.js";
 export type { ExecOptions, ExecResult } from "./exec.js";
 export { Exec } from "./exec.js";
-export { resolveHost } from "./host.js";
 export type {
   ImageDetails,
   ImportOptions,
@@ -28,7 +24,6 @@ export type { ConnectOptions } from "./kiln.js";
 export { Kiln } from "./kiln.js";
 export { Listing } from "./listing.js";
 export type { LogChunk, LogOptions } from "./logs.js";
-export { daemonLost } from "./outage.js";
 export type { OutputChunk } from "./process-stream.js";
 export type { StatsOptions, StatsSample } from "./stats.js";
 export type { PruneOptions } from "./system.js";
@@ -78,3 +73,11 @@ export type {
 export { VmPorts } from "./vm-ports.js";
 export type { ListVmsOptions } from "./vms.js";
 export { Vms } from "./vms.js";
+
+// Only for kiln's CLI: may change in any release.
+
+export { attachExitFromBinary } from "./attach.js";
+export { callFailure } from "./call-failure.js";
+export { daemonSilent } from "./daemon-pulse.js";
+export { resolveHost } from "./host.js";
+export { daemonLost } from "./outage.js";
