@@ -19,8 +19,8 @@ pub fn load_all() {
     load_list(LIST);
 }
 
-/// Loads what disks on SCSI need, where the machine has a controller for them: a third of a megabyte of code that no
-/// other machine pays for. To be called while the initramfs is there.
+/// Loads what disks on SCSI need, where the machine has a controller for them: no other is to pay for it. To be called
+/// while the initramfs is there.
 pub fn load_scsi() {
     // In this order: a kernel with everything built in has no list, and asks for nothing.
     if Path::new(SCSI_LIST).exists() && virtio_ids().iter().any(|id| id == VIRTIO_SCSI) {
