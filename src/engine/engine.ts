@@ -89,9 +89,10 @@ export class Engine {
   readonly #watch: HostWatch;
   #recovered: Promise<void> = Promise.resolve();
   readonly #leaving = new AbortController();
+  readonly #closed = new AbortController();
 
   constructor(options: EngineOptions) {
-    const ctx = createContext(options, this.#leaving.signal);
+    const ctx = createContext(options, { leaving: this.#leaving.signal, closed: this.#closed.signal });
     this.#ctx = ctx;
     this.#runner = new VmRunner(ctx);
     this.verbs = new VmVerbs(ctx, this.#runner);
@@ -141,6 +142,7 @@ export class Engine {
   async close(): Promise<void> {
     this.leave();
     this.#watch.close();
+    this.#closed.abort();
     this.#runner.close();
     await Promise.all(
       this.#ctx.vms.list().map(async (entry) => {
@@ -286,7 +288,10 @@ export class Engine {
   }
 }
 
-function createContext(options: EngineOptions, leaving: AbortSignal): EngineContext {
+function createContext(
+  options: EngineOptions,
+  going: Pick<EngineContext, "leaving" | "closed">,
+): EngineContext {
   const { rooms, settings, dataRoot, ownership, host } = options;
   const now = options.now ?? Date.now;
   const vms = new VmRegistry();
@@ -324,7 +329,7 @@ function createContext(options: EngineOptions, leaving: AbortSignal): EngineCont
     }),
     references,
     lock: new KeyedLock(),
-    leaving,
+    ...going,
     boots: new Semaphore(settings.concurrentBoots),
     now,
   };

@@ -128,11 +128,11 @@ describe("an entry", () => {
     const first = deferred<void>();
     const order: string[] = [];
     const running = [
-      entry.run(async () => {
+      entry.locked(async () => {
         await first.promise;
         order.push("first");
       }),
-      entry.run(async () => order.push("second")),
+      entry.locked(async () => order.push("second")),
     ];
     await turn();
     assert.deepEqual(order, []);

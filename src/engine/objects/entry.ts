@@ -76,7 +76,7 @@ export class Entry<R, S extends object> {
   }
 
   /** One after the other for this object, beside those of all others. */
-  run<T>(body: () => Promise<T>): Promise<T> {
+  locked<T>(body: () => Promise<T>): Promise<T> {
     return this.#kind.lock.run(this.id, body);
   }
 

@@ -36,6 +36,8 @@ export interface EngineContext {
   readonly lock: KeyedLock;
   /** Aborted when kilnd goes: a client that is cut off from then on has not left. */
   readonly leaving: AbortSignal;
+  /** Aborted when kilnd lets go of its VMs: from then on nothing is started, and no end is written. */
+  readonly closed: AbortSignal;
   /** Boots under way. */
   readonly boots: Semaphore;
   readonly now: () => number;

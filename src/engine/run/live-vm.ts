@@ -14,8 +14,7 @@ import type { Rooms } from "../common/rooms.js";
 import type { LinkPauses } from "../common/settings.js";
 import type { LogRecord } from "../output/log-format.js";
 import type { VmLog } from "../output/vm-log.js";
-import type { Asked } from "../vm/end.js";
-import type { RunView } from "../vm/run-view.js";
+import type { LiveView } from "../vm/run-view.js";
 import type { ReportedExit } from "../vm/status.js";
 import { AgentLink } from "./agent-link.js";
 import { setGuestClock } from "./guest-clock.js";
@@ -23,7 +22,6 @@ import { guestHalted } from "./guest-pulse.js";
 
 export interface LiveVmOptions {
   readonly name: string;
-  readonly boot: number;
   readonly handle: VmmHandle;
   readonly rooms: Rooms;
   readonly vmLog: VmLog;
@@ -31,10 +29,11 @@ export interface LiveVmOptions {
   readonly helloTimeoutMs: number;
   readonly linkPauses: LinkPauses;
   readonly now: () => number;
+  /** Told that the guest has come to an end that its VMM must be brought to. */
+  readonly want: (intent: "halted" | "lost", why?: string) => void;
 }
 
-export class LiveVm implements RunView {
-  readonly boot: number;
+export class LiveVm implements LiveView {
   readonly handle: VmmHandle;
   readonly link: AgentLink;
   readonly ports: PortSet;
@@ -44,12 +43,6 @@ export class LiveVm implements RunView {
   hasReport = false;
   /** Every byte of output is on disk. */
   readonly logsDone: Deferred<void> = deferred();
-  /** Everything about this run is over and written down. */
-  readonly ended: Deferred<void> = deferred();
-  /** What the user asked for; or that the guest has halted or its agent is lost, and its VMM must be ended for it. */
-  asked: Asked = "nothing";
-  /** Why the agent is lost, where it is. */
-  lost = "";
   readonly #options: LiveVmOptions;
   readonly #abort = new AbortController();
   #pump: Promise<void> = Promise.resolve();
@@ -57,7 +50,6 @@ export class LiveVm implements RunView {
 
   constructor(options: LiveVmOptions) {
     this.#options = options;
-    this.boot = options.boot;
     this.handle = options.handle;
     this.link = new AgentLink({
       name: options.name,
@@ -91,7 +83,7 @@ export class LiveVm implements RunView {
     } catch {
       return; // released
     }
-    if (this.asked === "nothing") this.asked = "halted";
+    this.#options.want("halted");
     await this.handle.kill();
   }
 
@@ -104,8 +96,7 @@ export class LiveVm implements RunView {
   /** A guest that can't be managed must neither live on unseen nor be shown as running. */
   #lose(why: string): void {
     this.#options.log.warn("the guest's agent breaks the protocol again and again: the VM is ended", { why });
-    this.lost = why;
-    if (this.asked === "nothing") this.asked = "lost";
+    this.#options.want("lost", why);
     this.handle.kill().catch((error: unknown) => {
       this.#options.log.error("its VMM can't be ended", { why: KilnError.from(error).message });
     });

@@ -157,7 +157,7 @@ export async function settleGone(ctx: EngineContext, runner: VmRunner, entry: Vm
       : judgeEnd({
           report: status.exit,
           vmm: gone,
-          asked: status.stoppedByUser ? "kill" : "nothing",
+          intent: status.stoppedByUser ? "kill" : "run",
           consoleTail: "",
           mode: entry.record.program.mode,
         });

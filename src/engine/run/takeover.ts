@@ -21,6 +21,7 @@ import { LateHandle } from "./late-handle.js";
 import type { LiveVm } from "./live-vm.js";
 import { pendingCopies } from "./pending-copies.js";
 import { STATUS_LOST, settleGone } from "./recovery.js";
+import { Run } from "./run.js";
 import { createLive, specFacts } from "./vm-boot.js";
 import type { VmRunner } from "./vm-runner.js";
 
@@ -55,20 +56,23 @@ interface Taking {
 
 async function takeOver(taking: Taking, entry: VmEntry): Promise<void> {
   const { ctx, runner } = taking;
-  if (!isLive(entry.state) || entry.live !== undefined) return;
-  const handle = await firstHandle(taking, entry);
-  if (handle === undefined) return settleGone(ctx, runner, entry);
+  if (!isLive(entry.state) || entry.run !== undefined) return;
+  const run = Run.begin(entry, "takeover");
+  const handle = await firstHandle(taking, run);
+  if (handle === undefined) {
+    run.leave();
+    return settleGone(ctx, runner, entry);
+  }
   await entry.log.begin(entry.status.boot).catch((error: unknown) => {
     vmLogger(ctx, entry).error("the VM's output can't be stored", { why: KilnError.from(error).message });
   });
-  const live = createLive(ctx, entry, handle);
-  if (entry.status.stoppedByUser) live.asked = "stop";
-  if (entry.state === "starting") return finishBoot(ctx, runner, entry, live);
+  const live = createLive(ctx, run, handle);
+  if (entry.state === "starting") return finishBoot(ctx, runner, run, live);
   await settlePause(ctx, entry, handle);
   if (entry.state === "paused") live.link.hold();
   await republish(ctx, entry, live);
-  runner.adopt(entry, live);
-  if (handle instanceof LateHandle) void askAgain(taking, entry, live, handle);
+  runner.adopt(run, live);
+  if (handle instanceof LateHandle) void askAgain(taking, run, handle);
 }
 
 /** Where the status was lost, the VMM is asked whether its guest was paused. */
@@ -84,20 +88,17 @@ async function settlePause(ctx: EngineContext, entry: VmEntry, handle: VmmHandle
 }
 
 /** The handle of the VM's VMM, or a hold on it where it does not answer in time; undefined where it has ended. */
-async function firstHandle(taking: Taking, entry: VmEntry): Promise<VmmHandle | undefined> {
+async function firstHandle(taking: Taking, run: Run): Promise<VmmHandle | undefined> {
+  const { entry, signal } = run;
   const { vmm } = entry.status;
   if (vmm === undefined) return undefined;
-  const hurry = new AbortController();
-  entry.takeover = hurry;
   try {
-    return await reattach(taking, entry, vmm, hurry.signal);
+    return await reattach(taking, entry, vmm, signal);
   } catch (error) {
     if (hasReason(error, "vmm-gone")) return undefined;
-    const held = await holdOn(taking.ctx, entry, KilnError.from(error));
+    const held = await holdOn(taking.ctx, run, KilnError.from(error));
     // A boot that can't go on has nothing to wait for.
     return held === undefined || entry.state === "starting" ? held : new LateHandle(held);
-  } finally {
-    entry.takeover = undefined;
   }
 }
 
@@ -145,18 +146,19 @@ function tooLate(attemptMs: number): KilnError {
 }
 
 /** For as long as the VM lives on without its VMM's ear. Never rejects. */
-async function askAgain(taking: Taking, entry: VmEntry, live: LiveVm, handle: LateHandle): Promise<void> {
+async function askAgain(taking: Taking, run: Run, handle: LateHandle): Promise<void> {
   const { ctx } = taking;
+  const { entry } = run;
   const { first, longest } = ctx.settings.takeover.pauses;
   const ended = new AbortController();
-  void live.ended.promise.then(() => ended.abort());
+  void run.ended.then(() => ended.abort());
   const signal = AbortSignal.any([ended.signal, ctx.leaving]);
   for (let pause = first; ; pause = Math.min(pause * 2, longest)) {
     await delay(pause, signal).catch(() => undefined);
     if (signal.aborted) return;
     try {
       const real = await reattach(taking, entry, handle.record, signal);
-      return await ctx.lock.run(entry.id, () => takeLate(taking, { entry, live, handle, real }));
+      return await ctx.lock.run(entry.id, () => takeLate(taking, { run, handle, real }));
     } catch (error) {
       // Of its end it is told by the hold.
       vmLogger(ctx, entry).debug("the VMM still can't be spoken to", { why: KilnError.from(error).message });
@@ -165,14 +167,14 @@ async function askAgain(taking: Taking, entry: VmEntry, live: LiveVm, handle: La
 }
 
 interface Late {
-  readonly entry: VmEntry;
-  readonly live: LiveVm;
+  readonly run: Run;
   readonly handle: LateHandle;
   readonly real: VmmHandle;
 }
 
-async function takeLate({ ctx }: Taking, { entry, live, handle, real }: Late): Promise<void> {
-  if (entry.live !== live || ctx.leaving.aborted) return real.detach();
+async function takeLate({ ctx }: Taking, { run, handle, real }: Late): Promise<void> {
+  const { entry } = run;
+  if (entry.run !== run || ctx.leaving.aborted) return real.detach();
   await handle.become(real);
   vmLogger(ctx, entry).info("the VMM can be spoken to again");
   if (entry.status.reason !== UNREACHABLE) return;
@@ -183,24 +185,29 @@ async function takeLate({ ctx }: Taking, { entry, live, handle, real }: Late): P
 async function giveUp(taking: Taking, entry: VmEntry, why: KilnError): Promise<void> {
   const { ctx, runner } = taking;
   if (!isLive(entry.state) || entry.live !== undefined) return;
+  const run = Run.begin(entry, "takeover");
   try {
-    const held = await holdOn(ctx, entry, why);
-    if (held === undefined) return await settleGone(ctx, runner, entry);
+    const held = await holdOn(ctx, run, why);
+    if (held === undefined) {
+      run.leave();
+      return await settleGone(ctx, runner, entry);
+    }
     const handle = new LateHandle(held);
-    const live = createLive(ctx, entry, handle);
-    runner.adopt(entry, live);
-    void askAgain(taking, entry, live, handle);
+    runner.adopt(run, createLive(ctx, run, handle));
+    void askAgain(taking, run, handle);
   } catch (error) {
+    run.leave();
     vmLogger(ctx, entry).error("the end of the VM can't be written", { why: KilnError.from(error).message });
   }
 }
 
 /** A VMM that lives but can't be spoken to is watched, so that it is seen and can be ended. */
-async function holdOn(ctx: EngineContext, entry: VmEntry, why: KilnError): Promise<VmmHandle | undefined> {
+async function holdOn(ctx: EngineContext, run: Run, why: KilnError): Promise<VmmHandle | undefined> {
+  const { entry } = run;
   const { vmm, consoleLog } = entry.status;
   if (vmm === undefined) return undefined;
   const handle = await ctx.rooms.vmms.hold(vmm, consoleLog, why.message);
-  if (handle === undefined || entry.takeover?.signal.aborted === true) return handle;
+  if (handle === undefined || run.signal.aborted) return handle;
   vmLogger(ctx, entry).error("the VMM can't be spoken to; it runs on", { why: why.message });
   const message = `it runs, but its VMM can't be spoken to: ${why.message}`;
   // Why a VM stands still is not forgotten: whatever has stopped it lets it go on.
@@ -223,14 +230,14 @@ async function runningFacts(ctx: EngineContext, entry: VmEntry, vmm: VmmRecord):
 }
 
 /** kilnd was killed between launch and the program's start: the rest of the boot is done now, as a start is. */
-async function finishBoot(ctx: EngineContext, runner: VmRunner, entry: VmEntry, live: LiveVm): Promise<void> {
-  const abort = new AbortController();
-  entry.starting = abort;
+async function finishBoot(ctx: EngineContext, runner: VmRunner, run: Run, live: LiveVm): Promise<void> {
+  const { entry, signal } = run;
+  run.boots();
   try {
-    const { session, runs } = await bootRest(ctx, entry, live, abort.signal);
+    const { session, runs } = await bootRest(ctx, entry, live, signal);
     await live.ports.addAll(entry.record.program.ports);
     if (runs) await entry.change({ to: "running", at: isoNow(ctx) }, { ports: live.ports.bindings });
-    runner.adopt(entry, live, session);
+    runner.adopt(run, live, session);
   } catch (error) {
     await live.release();
     await live.handle.kill();
@@ -238,7 +245,7 @@ async function finishBoot(ctx: EngineContext, runner: VmRunner, entry: VmEntry, 
     const { reason, message } = KilnError.from(error, `go on with the start of VM ${entry.name}`);
     await runner.end(entry, { to: "failed", at: isoNow(ctx), reason, message }, 0);
   } finally {
-    entry.starting = undefined;
+    if (run.live === undefined) run.leave();
   }
 }
 

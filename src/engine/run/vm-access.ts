@@ -4,7 +4,7 @@ import type { AgentSession } from "../../agent/types.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { until } from "../common/notifier.js";
 import type { VmEntry } from "../vm/entry.js";
-import type { RunView } from "../vm/run-view.js";
+import type { LiveView } from "../vm/run-view.js";
 import { isLive, requireState, type VmState } from "../vm/state.js";
 
 /**
@@ -12,7 +12,7 @@ import { isLive, requireState, type VmState } from "../vm/state.js";
  *
  * @throws KilnError failed_precondition `vm-<state>`
  */
-export function requireLive(entry: VmEntry, verb: string, states: readonly VmState[]): RunView {
+export function requireLive(entry: VmEntry, verb: string, states: readonly VmState[]): LiveView {
   requireState(verb, entry.name, entry.state, states);
   if (entry.live !== undefined) return entry.live;
   // Between the end of one boot and the next: a reboot that the guest asked for.
@@ -114,6 +114,6 @@ export function requireWatched(entry: VmEntry, verb: string): void {
   });
 }
 
-function hasOwner({ state, live, starting }: VmEntry): boolean {
-  return !isLive(state) || live !== undefined || starting !== undefined;
+function hasOwner({ state, run }: VmEntry): boolean {
+  return !isLive(state) || (run !== undefined && run.stage !== "reach");
 }

@@ -26,6 +26,7 @@ import { callBoot, explain, hung, vmmDied } from "./call-boot.js";
 import { type EngineContext, vmLogger } from "./context.js";
 import { LiveVm } from "./live-vm.js";
 import { pendingCopies } from "./pending-copies.js";
+import type { Run } from "./run.js";
 import { settleUser } from "./vm-users.js";
 
 export interface Booted {
@@ -119,19 +120,15 @@ const ATTEMPTS = 2;
  *
  * @throws KilnError unavailable `vmm-died`, deadline_exceeded `no-hello`, and what the rooms say
  */
-export async function bootVm(
-  ctx: EngineContext,
-  entry: VmEntry,
-  runDirectory: string,
-  signal: AbortSignal,
-): Promise<Booted> {
+export async function bootVm(ctx: EngineContext, run: Run, runDirectory: string): Promise<Booted> {
+  const { entry, signal } = run;
   const clock = stopwatch();
   await settleUser(ctx, entry, false);
   const prepared = await prepareBoot(ctx, entry, runDirectory, signal);
   const preparedMs = clock();
   for (let attempt = 1; ; attempt++) {
     try {
-      return await bootOnce(ctx, entry, prepared, { clock, preparedMs }, signal);
+      return await bootOnce(ctx, run, prepared, { clock, preparedMs });
     } catch (error) {
       const hung = error instanceof KilnError && error.reason === "no-hello";
       if (!hung || attempt === ATTEMPTS || signal.aborted) throw error;
@@ -144,11 +141,11 @@ export async function bootVm(
 
 async function bootOnce(
   ctx: EngineContext,
-  entry: VmEntry,
+  run: Run,
   prepared: Prepared,
   { clock, preparedMs }: { clock: () => number; preparedMs: number },
-  signal: AbortSignal,
 ): Promise<Booted> {
+  const { entry, signal } = run;
   await using undo = new UndoStack((what, error) => vmLogger(ctx, entry).warn(what, { why: error.message }));
   const { driver, spec, assets } = prepared;
   await makeDirectories(ctx, spec);
@@ -165,7 +162,7 @@ async function bootOnce(
     kernelRelease: assets.kernel.release,
     ipAddress: prepared.facts.network?.addresses[0]?.replace(/\/.*/, "") ?? "",
   });
-  const live = createLive(ctx, entry, handle);
+  const live = createLive(ctx, run, handle);
   undo.push("let go of the VM", () => live.release());
   await live.ports.addAll(entry.record.program.ports);
   const session = await waitForHello(ctx, live, signal);
@@ -201,11 +198,11 @@ function guestTimings(wire: BootTimings): GuestTimings {
 }
 
 /** The live side of a VM whose VMM exists. */
-export function createLive(ctx: EngineContext, entry: VmEntry, handle: VmmHandle): LiveVm {
+export function createLive(ctx: EngineContext, run: Run, handle: VmmHandle): LiveVm {
+  const { entry } = run;
   const { accelerator } = handle.record.capabilities;
   return new LiveVm({
     name: entry.name,
-    boot: entry.status.boot,
     handle,
     rooms: ctx.rooms,
     vmLog: entry.log,
@@ -213,6 +210,7 @@ export function createLive(ctx: EngineContext, entry: VmEntry, handle: VmmHandle
     helloTimeoutMs: ctx.settings.helloTimeoutMs[accelerator],
     linkPauses: ctx.settings.linkPauses,
     now: ctx.now,
+    want: (intent, why) => run.want(intent, why),
   });
 }
 

@@ -1,5 +1,5 @@
 // The runs of VMs: start one, watch it, write down how it ended, bring it back where its policy or its guest says so.
-// Verbs (vm-verbs.ts) and recovery (recovery.ts) call it; it alone makes and ends `entry.live`.
+// Verbs (vm-verbs.ts) and recovery (recovery.ts) call it; it alone makes and ends runs.
 
 import { rm } from "node:fs/promises";
 import type { AgentSession } from "../../agent/types.js";
@@ -7,16 +7,17 @@ import { Code, KilnError } from "../../base/errors.js";
 import { vmRunDirectory } from "../../base/paths.js";
 import { delay, LONGEST_TIMER_MS } from "../../base/runtime.js";
 import type { VmmExit, VmmHandle } from "../../vmm/types.js";
-import { judgeEnd } from "../vm/end.js";
+import { judgeEnd, LIFETIME_OVER } from "../vm/end.js";
 import type { VmEntry } from "../vm/entry.js";
 import { FAILED_EXIT_CODE, KILLED_EXIT_CODE } from "../vm/exit-codes.js";
-import { abortReason, isOver } from "../vm/lifetime.js";
+import { isOver } from "../vm/lifetime.js";
 import { decideRestart, nextDelay } from "../vm/restart-policy.js";
 import { type Change, changeOf, isEnded, isLive } from "../vm/state.js";
 import type { ReportedExit, VmStatus } from "../vm/status.js";
 import { emitVmEvent } from "../vm/vm-events.js";
 import { type EngineContext, isoNow, vmLogger } from "./context.js";
 import type { LiveVm } from "./live-vm.js";
+import { Run } from "./run.js";
 import { type Booted, bootVm } from "./vm-boot.js";
 import { removeEnded } from "./vm-remove.js";
 
@@ -24,15 +25,13 @@ export class VmRunner {
   readonly #ctx: EngineContext;
   /** Told of every VM that begins to run or is found running. */
   onLive: (entry: VmEntry) => void = () => undefined;
-  #closing = false;
 
   constructor(ctx: EngineContext) {
     this.#ctx = ctx;
   }
 
-  /** No restart from now on: kilnd is going. */
+  /** No restart from now on: kilnd is going, `ctx.closed` has aborted. */
   close(): void {
-    this.#closing = true;
     for (const { restartTimer, lifetimeTimer } of this.#ctx.vms.list()) {
       clearTimeout(restartTimer);
       clearTimeout(lifetimeTimer);
@@ -45,20 +44,21 @@ export class VmRunner {
    * @throws KilnError what the boot says; failed_precondition `program-not-started` with the program's exit code
    */
   async start(entry: VmEntry): Promise<void> {
-    await this.#run(entry, new AbortController(), { delayMs: 0, byPolicy: false });
+    await this.#run(Run.begin(entry, "start"), 0);
   }
 
   /** Takes over a VM whose VMM was found alive (recovery): the same life from here on. */
-  adopt(entry: VmEntry, live: LiveVm, session?: AgentSession): void {
-    if (this.#closing) {
-      this.#inBackground(entry, () => abandon(entry, live));
+  adopt(run: Run, live: LiveVm, session?: AgentSession): void {
+    const { entry } = run;
+    if (this.#ctx.closed.aborted) {
+      this.#inBackground(entry, () => abandon(run, live));
       return;
     }
-    entry.live = live;
+    run.lives(live);
     this.onLive(entry);
     live.link.start(session);
-    this.#watchStalls(entry, live);
-    this.#inBackground(entry, () => this.#supervise(entry, live));
+    this.#watchStalls(run, live);
+    this.#inBackground(entry, () => this.#supervise(run, live));
     const { pulseMs } = this.#ctx.settings;
     this.#inBackground(entry, () => live.watchPulse(pulseMs, pulseMs));
   }
@@ -78,7 +78,7 @@ export class VmRunner {
 
   /** Does what `end` has written down: removes a `--rm` VM, sets the timer of a restart. */
   async afterEnd(entry: VmEntry): Promise<void> {
-    if (this.#closing || entry.removing || !isEnded(entry.state)) return;
+    if (this.#ctx.closed.aborted || entry.removing || !isEnded(entry.state)) return;
     if (entry.record.config.autoRemove) {
       await this.#ctx.lock.run(entry.id, () => removeEnded(this.#ctx, entry));
     } else if (entry.status.restartAt !== undefined) {
@@ -92,29 +92,30 @@ export class VmRunner {
     this.#armRestart(entry, 0);
   }
 
-  async #run(entry: VmEntry, abort: AbortController, how: RunHow): Promise<void> {
+  /** @param delayMs how long to wait before it boots */
+  async #run(run: Run, delayMs: number): Promise<void> {
     const ctx = this.#ctx;
+    const { entry, signal } = run;
     clearTimeout(entry.restartTimer);
-    entry.starting = abort;
     try {
       const runDirectory = vmRunDirectory(ctx.runRoot, entry.id);
       await entry.change({ to: "starting", at: isoNow(ctx), boot: entry.status.boot + 1, runDirectory });
-      await delay(how.delayMs, abort.signal);
+      await delay(delayMs, signal);
       await entry.log.begin(entry.status.boot);
-      const boot = () => bootVm(ctx, entry, runDirectory, abort.signal);
-      await this.#begin(entry, await ctx.boots.run(boot, abort.signal));
+      const boot = () => bootVm(ctx, run, runDirectory);
+      await this.#begin(run, await ctx.boots.run(boot, signal));
     } catch (error) {
-      throw await this.#startFailed(entry, error, abort.signal, how.byPolicy);
+      throw await this.#startFailed(run, error);
     } finally {
-      entry.starting = undefined;
+      if (run.live === undefined) run.leave();
     }
-    const { live } = entry;
-    if (entry.state !== "starting" || live === undefined) return;
-    await live.ended.promise;
+    if (entry.state !== "starting" || run.live === undefined) return;
+    await run.ended;
     throw programNotStarted(entry);
   }
 
-  async #begin(entry: VmEntry, booted: Booted): Promise<void> {
+  async #begin(run: Run, booted: Booted): Promise<void> {
+    const { entry } = run;
     const { live, session, programRuns, timings } = booted;
     const facts = { timings, ports: live.ports.bindings };
     if (programRuns) {
@@ -123,51 +124,48 @@ export class VmRunner {
     } else {
       await entry.note(facts);
     }
-    this.adopt(entry, live, session);
+    this.adopt(run, live, session);
   }
 
-  async #startFailed(
-    entry: VmEntry,
-    error: unknown,
-    signal: AbortSignal,
-    byPolicy: boolean,
-  ): Promise<KilnError> {
+  async #startFailed({ entry, signal, intent, way }: Run, error: unknown): Promise<KilnError> {
     const known = KilnError.from(error, `start VM ${entry.name}`);
     await entry.log.end();
     const at = isoNow(this.#ctx);
     if (signal.aborted) {
-      await this.end(entry, { to: "exited", at, exitCode: KILLED_EXIT_CODE, reason: abortReason(signal) }, 0);
+      const reason = intent === "expire" ? LIFETIME_OVER : "killed";
+      await this.end(entry, { to: "exited", at, exitCode: KILLED_EXIT_CODE, reason }, 0);
     } else {
       // A start that a user asked for fails to their face; one of the policy's is tried again.
       const { reason, message } = known;
       const change: EndChange = { to: "failed", at, reason, message };
-      if (byPolicy) await this.end(entry, change, 0);
-      else await this.#written(entry, entry.change(change));
+      if (way === "start") await this.#written(entry, entry.change(change));
+      else await this.end(entry, change, 0);
     }
     // In the background: whoever is attached reads on until it has heard of the failure, and we hold the lock.
     if (entry.record.config.autoRemove) this.#inBackground(entry, () => this.afterEnd(entry));
     return known;
   }
 
-  async #supervise(entry: VmEntry, live: LiveVm): Promise<void> {
+  async #supervise(run: Run, live: LiveVm): Promise<void> {
+    const { entry } = run;
     const exited = exitOf(live.handle);
     const report = await Promise.race([live.report.promise, exited.then(() => undefined)]);
     // A kilnd that is going writes nothing any more: the next one learns of this end by itself.
-    if (this.#closing) return;
+    if (this.#ctx.closed.aborted) return;
     // Whatever goes wrong from here on is told, and the VM has ended all the same.
     if (report !== undefined) {
       await this.#acknowledge(entry, live, report).catch((error: unknown) => this.#flawedEnd(entry, error));
     }
     const exit = await exited;
-    if (this.#closing) return;
-    const again = await this.#finish(entry, live, exit, report).catch(async (error: unknown) => {
+    if (this.#ctx.closed.aborted) return;
+    const again = await this.#finish(run, live, exit, report).catch(async (error: unknown) => {
       const { reason, message } = this.#flawedEnd(entry, error);
-      entry.live = undefined;
+      run.leave();
       if (isLive(entry.state))
         await this.end(entry, { to: "failed", at: isoNow(this.#ctx), reason, message }, 0);
       return false;
     });
-    live.ended.resolve();
+    run.over();
     if (!again) await this.afterEnd(entry);
   }
 
@@ -198,29 +196,24 @@ export class VmRunner {
   }
 
   /** @returns true where the guest asked for a reboot, which is then under way */
-  async #finish(
-    entry: VmEntry,
-    live: LiveVm,
-    exit: VmmExit,
-    report: ReportedExit | undefined,
-  ): Promise<boolean> {
+  async #finish(run: Run, live: LiveVm, exit: VmmExit, report: ReportedExit | undefined): Promise<boolean> {
     const ctx = this.#ctx;
+    const { entry } = run;
     // What the guest wrote last may still be on its way through the socket of a VMM that has just died.
     if (report === undefined) await within(LAST_WORDS_MS, live.outputStored());
     const consoleTail = await live.handle.consoleTail(CONSOLE_TAIL_BYTES).catch(() => "");
     await live.release();
     const { mode } = entry.record.program;
-    const { asked, lost } = live;
-    const verdict = judgeEnd({ report, vmm: exit, asked, lost, consoleTail, mode });
+    const { intent, why } = run;
+    const verdict = judgeEnd({ report, vmm: exit, intent, lost: why, consoleTail, mode });
     await this.#written(entry, rm(vmRunDirectory(ctx.runRoot, entry.id), { recursive: true, force: true }));
-    if (verdict.kind === "reboot" && !this.#closing) {
-      entry.live = undefined;
+    if (verdict.kind === "reboot" && !ctx.closed.aborted) {
       this.#reboot(entry);
       return true;
     }
     await this.#written(entry, entry.log.end());
     // In the same step as the end, so that no verb finds a VM that is live and nobody's.
-    entry.live = undefined;
+    run.leave();
     await this.end(
       entry,
       changeOf(verdict, isoNow(ctx), report?.oomKilled ?? false),
@@ -230,28 +223,26 @@ export class VmRunner {
   }
 
   /**
-   * The guest rebooted: the same VM again, its policy not asked. A reboot loop is slowed like a crash loop. Marked as
-   * starting before anything is awaited, so that a stop that comes now finds something to abort.
+   * The guest rebooted: the same VM again, its policy not asked. A reboot loop is slowed like a crash loop. The next run
+   * takes the place of this one before anything is awaited, so that a stop that comes now finds something to give up.
    */
   #reboot(entry: VmEntry): void {
     const delayMs = nextDelay(entry.status.restartDelayMs, ranMs(entry, this.#ctx.now()));
     emitVmEvent(this.#ctx, entry, "reboot");
-    const abort = new AbortController();
-    entry.starting = abort;
+    const run = Run.begin(entry, "reboot");
     this.#inBackground(entry, async () => {
       await entry.note({ restartDelayMs: delayMs });
-      const how = { delayMs, byPolicy: true };
-      await this.#ctx.lock.run(entry.id, () => this.#runAlone(entry, abort, how));
+      await this.#ctx.lock.run(entry.id, () => this.#runAlone(run, delayMs));
       if (entry.state === "failed") await this.afterEnd(entry);
     });
   }
 
   /** A start nobody waits for. */
-  async #runAlone(entry: VmEntry, abort: AbortController, how: RunHow): Promise<void> {
+  async #runAlone(run: Run, delayMs: number): Promise<void> {
     try {
-      await this.#run(entry, abort, how);
+      await this.#run(run, delayMs);
     } catch (error) {
-      vmLogger(this.#ctx, entry).warn("the restart failed", { why: KilnError.from(error).message });
+      vmLogger(this.#ctx, run.entry).warn("the restart failed", { why: KilnError.from(error).message });
     }
   }
 
@@ -281,10 +272,11 @@ export class VmRunner {
   async #restart(entry: VmEntry): Promise<void> {
     await this.#ctx.lock.run(entry.id, async () => {
       const { status } = entry;
-      if (this.#closing || entry.removing || status.restartAt === undefined || !isEnded(status.state)) return;
+      const due = status.restartAt !== undefined && isEnded(status.state);
+      if (this.#ctx.closed.aborted || entry.removing || !due) return;
       if (entry.recordFlaw !== undefined) return entry.forget("restartAt");
       await entry.note({ restartCount: status.restartCount + 1 });
-      await this.#runAlone(entry, new AbortController(), { delayMs: 0, byPolicy: true });
+      await this.#runAlone(Run.begin(entry, "policy"), 0);
     });
     if (entry.state === "failed") await this.afterEnd(entry);
   }
@@ -305,7 +297,7 @@ export class VmRunner {
     });
   }
 
-  #watchStalls(entry: VmEntry, live: LiveVm): void {
+  #watchStalls({ entry }: Run, live: LiveVm): void {
     live.handle.onStall((why) => this.#inBackground(entry, () => this.#stalled(entry, live, why)));
     live.handle.onNetwork(({ down, message }) => {
       const log = vmLogger(this.#ctx, entry);
@@ -334,11 +326,11 @@ export class VmRunner {
 }
 
 /** A boot that was under way when kilnd went: the next one finishes it. */
-async function abandon(entry: VmEntry, live: LiveVm): Promise<void> {
-  live.ended.resolve();
+async function abandon(run: Run, live: LiveVm): Promise<void> {
+  run.over();
   await live.handle.detach();
   await live.release();
-  await entry.log.detach();
+  await run.entry.log.detach();
 }
 
 /** @returns true where the guest has brought its disks to rest */
@@ -352,12 +344,6 @@ async function acknowledged(live: LiveVm, timeoutMs: number): Promise<boolean> {
 }
 
 type EndChange = Extract<Change, { to: "exited" | "failed" }>;
-
-interface RunHow {
-  readonly delayMs: number;
-  /** Where it fails, the restart policy is asked. */
-  readonly byPolicy: boolean;
-}
 
 function ranMs({ status }: VmEntry, nowMs: number): number {
   return status.startedAt === undefined ? 0 : Math.max(0, nowMs - Date.parse(status.startedAt));

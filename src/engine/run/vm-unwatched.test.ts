@@ -77,13 +77,13 @@ describe("a VM at its end", () => {
 describe("a VM that kilnd could not take over", () => {
   it("is neither called ended nor removed", async () => {
     const { entry } = await started();
-    const { live } = entry;
-    entry.live = undefined;
+    const { run } = entry;
+    entry.run = undefined;
     const refused = { reason: "vmm-unreachable", message: /kilnd has not taken it over/ };
     await assert.rejects(engine.verbs.stop(entry), refused);
     await assert.rejects(engine.verbs.remove(entry, true), refused);
     assert.equal(entry.state, "running");
-    entry.live = live;
+    entry.run = run;
     await engine.verbs.kill(entry);
     assert.equal(entry.state, "exited");
   });
@@ -104,11 +104,11 @@ describe("a VM that kilnd could not take over", () => {
 
   it("is killed once it is taken over", async () => {
     const { entry } = await started();
-    const { live } = entry;
-    entry.live = undefined;
+    const { run } = entry;
+    entry.run = undefined;
     const killed = engine.verbs.kill(entry);
     await turn();
-    entry.live = live;
+    entry.run = run;
     await killed;
     assert.equal(entry.state, "exited");
   });

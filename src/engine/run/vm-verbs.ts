@@ -2,15 +2,14 @@
 // for kill, which must work while a stop is waiting. Runs themselves are vm-runner.ts's.
 
 import type { AgentSession } from "../../agent/types.js";
-import { KilnError } from "../../base/errors.js";
 import type { Abortable } from "../../base/progress.js";
 import { delay } from "../../base/runtime.js";
 import { fromAgent, isRefusal } from "../common/agent-errors.js";
 import { until } from "../common/notifier.js";
 import { signalNumber } from "../common/signals.js";
 import type { VmEntry } from "../vm/entry.js";
-import { hasBegun, isOver, lifetimeOver } from "../vm/lifetime.js";
-import type { RunView } from "../vm/run-view.js";
+import { hasBegun, isOver } from "../vm/lifetime.js";
+import { isBooting, type LiveView, type RunView } from "../vm/run-view.js";
 import { isEnded, isLive, requireState } from "../vm/state.js";
 import { checkLifetime } from "../vm/validate.js";
 import { emitVmEvent } from "../vm/vm-events.js";
@@ -72,7 +71,7 @@ export class VmVerbs {
       if (!isOver(entry, this.#ctx.now())) return;
       await this.#stop(entry, undefined, entry.record.config.stopTimeoutMs, "expire");
     };
-    await this.#halted(entry, stop, lifetimeOver(entry));
+    await this.#halted(entry, stop, "expire");
   }
 
   /**
@@ -111,15 +110,12 @@ export class VmVerbs {
     if (!isLive(entry.state)) requireState("kill", entry.name, entry.state, ["running"]);
     await entry.note({ stoppedByUser: true });
     while (isLive(entry.state)) {
-      entry.starting?.abort(killed(entry));
-      entry.takeover?.abort(killed(entry));
-      const { live } = entry;
-      if (live !== undefined) {
-        live.asked = "kill";
-        await live.handle.kill();
-        await live.ended.promise;
-      } else if (entry.starting !== undefined) {
-        await until(entry.changed, () => (entry.starting === undefined ? true : undefined));
+      const { run } = entry;
+      run?.want("kill");
+      if (run?.live !== undefined) {
+        await endRun(run);
+      } else if (isBooting(run)) {
+        await until(entry.changed, () => (entry.run === run && isBooting(run) ? undefined : true));
       } else {
         await waitForTakeover(entry);
         requireWatched(entry, "kill");
@@ -165,26 +161,21 @@ export class VmVerbs {
     // Whoever wants it gone waits for no client that may come back.
     entry.followers.missed = 0;
     entry.changed.notify();
-    entry.takeover?.abort(killed(entry));
+    if (entry.run?.stage === "reach") entry.run.want("kill");
     if (force) await this.#cutShort(entry);
     await this.#halted(entry, async () => {
       if (entry.removing) return;
       requireWatched(entry, "remove");
-      const { live } = entry;
-      if (live !== undefined) {
-        live.asked = "kill";
-        await live.handle.kill();
-        await live.ended.promise;
-      }
+      if (entry.run?.live !== undefined) await endRun(entry.run);
       await removeEnded(this.#ctx, entry);
     });
   }
 
   /** A stop that is under way holds the lock for as long as the program may take. */
-  async #cutShort({ state, live }: VmEntry): Promise<void> {
-    if (state !== "stopping" || live === undefined) return;
-    live.asked = "kill";
-    await live.handle.kill();
+  async #cutShort({ state, run }: VmEntry): Promise<void> {
+    if (state !== "stopping" || run?.live === undefined) return;
+    run.want("kill");
+    await run.live.handle.kill();
   }
 
   /**
@@ -200,12 +191,16 @@ export class VmVerbs {
   }
 
   /** Runs with the lock held and no start under way; a start that is under way is given up. */
-  async #halted(entry: VmEntry, body: () => Promise<void>, why = killed(entry)): Promise<void> {
+  async #halted(
+    entry: VmEntry,
+    body: () => Promise<void>,
+    intent: "stop" | "expire" = "stop",
+  ): Promise<void> {
     for (let done = false; !done; ) {
-      entry.starting?.abort(why);
-      await until(entry.changed, () => (entry.starting === undefined ? true : undefined));
+      if (isBooting(entry.run)) entry.run.want(intent);
+      await until(entry.changed, () => (isBooting(entry.run) ? undefined : true));
       await this.#ctx.lock.run(entry.id, async () => {
-        if (entry.starting !== undefined) return; // one slipped in before us
+        if (isBooting(entry.run)) return; // one slipped in before us
         clearTimeout(entry.restartTimer);
         await body();
         done = true;
@@ -225,18 +220,18 @@ export class VmVerbs {
     if (entry.status.restartAt !== undefined) await entry.forget("restartAt");
     if (entry.live === undefined) return;
     if (entry.state === "paused") await this.#unpause(entry);
-    const { live } = entry;
-    if (live === undefined) return;
+    const { run } = entry;
+    if (run?.live === undefined) return;
     if (entry.state === "running") await entry.change({ to: "stopping" });
-    live.asked = why;
+    run.want(why);
     const limitMs = Math.min(timeoutMs, LONGEST_STOP_MS);
-    const asked = await this.#askToStop(entry, live, signal ?? entry.record.program.stopSignal, limitMs);
+    const asked = await this.#askToStop(entry, run.live, signal ?? entry.record.program.stopSignal, limitMs);
     const stop = new AbortController();
     const patience = asked ? limitMs + TIDY_END_MS : 0;
-    await Promise.race([live.ended.promise, delay(patience, stop.signal).catch(() => undefined)]);
+    await Promise.race([run.ended, delay(patience, stop.signal).catch(() => undefined)]);
     stop.abort();
-    await live.handle.kill();
-    await live.ended.promise;
+    await run.live.handle.kill();
+    await run.ended;
     emitVmEvent(this.#ctx, entry, "stop");
   }
 
@@ -246,7 +241,7 @@ export class VmVerbs {
    *
    * @returns false where the agent can't be asked: only the VMM can be ended then
    */
-  async #askToStop(entry: VmEntry, live: RunView, signal: number, timeoutMs: number): Promise<boolean> {
+  async #askToStop(entry: VmEntry, live: LiveView, signal: number, timeoutMs: number): Promise<boolean> {
     const until = Date.now() + Math.max(timeoutMs, AGENT_CALL_MS);
     let session: AgentSession | undefined;
     for (;;) {
@@ -288,6 +283,9 @@ async function hasEnded(session: AgentSession): Promise<boolean> {
   }
 }
 
-function killed(entry: VmEntry): KilnError {
-  return new KilnError(10, `VM ${entry.name} was stopped while it started`, { reason: "killed" });
+/** Ends what runs at once; resolves once its end is written. */
+async function endRun(run: RunView): Promise<void> {
+  run.want("kill");
+  await run.live?.handle.kill();
+  await run.ended;
 }

@@ -6,7 +6,7 @@ import type { ReportedExit } from "./status.js";
 
 function facts(over: Partial<EndFacts> & { cause?: VmmExitCause } = {}): EndFacts {
   const { cause = "guest-shutdown", ...rest } = over;
-  const none = { report: undefined, asked: "nothing", consoleTail: "", mode: "app" } as const;
+  const none = { report: undefined, intent: "run", consoleTail: "", mode: "app" } as const;
   return { ...none, vmm: { cause, detail: "detail" }, ...rest };
 }
 
@@ -41,7 +41,7 @@ describe("judgeEnd", () => {
     ["a reboot that the guest reports", facts({ report: report({ request: "reboot" }) }), { kind: "reboot" }],
     [
       "a reboot during a stop, which is no reboot",
-      facts({ report: report({ request: "reboot" }), asked: "stop" }),
+      facts({ report: report({ request: "reboot" }), intent: "stop" }),
       { kind: "exited", exitCode: 3 },
     ],
     [
@@ -51,12 +51,12 @@ describe("judgeEnd", () => {
     ],
     [
       "a kill by the user",
-      facts({ cause: "killed", asked: "kill" }),
+      facts({ cause: "killed", intent: "kill" }),
       { kind: "exited", exitCode: 137, reason: "killed" },
     ],
     [
       "a guest that halted and whose VMM was ended for it",
-      facts({ cause: "killed", asked: "halted" }),
+      facts({ cause: "killed", intent: "halted" }),
       { kind: "exited", exitCode: 0, reason: "guest-poweroff" },
     ],
     [
@@ -73,7 +73,7 @@ describe("judgeEnd", () => {
       "an init that ended as it was asked to",
       facts({
         cause: "guest-reset",
-        asked: "stop",
+        intent: "stop",
         mode: "system",
         consoleTail: PANIC.replace("CODE", "00000500"),
       }),
@@ -81,7 +81,7 @@ describe("judgeEnd", () => {
     ],
     [
       "an init that did not end in time",
-      facts({ cause: "killed", asked: "stop", mode: "system" }),
+      facts({ cause: "killed", intent: "stop", mode: "system" }),
       { kind: "exited", exitCode: 137, reason: "killed" },
     ],
     [

@@ -8,13 +8,13 @@ import type { ReportedExit } from "./status.js";
 /** The reason of an end that came with the end of the VM's lifetime. */
 export const LIFETIME_OVER = "lifetime-over";
 
-/** What the user had asked for; or that the guest had halted or lost its agent, and its VMM was ended for it. */
-export type Asked = "nothing" | "stop" | "kill" | "halted" | "lost" | "expire";
+/** What was wanted of a run: by its user or its lifetime; or the guest had halted or lost its agent, and its VMM was ended for it. */
+export type Intent = "run" | "halted" | "lost" | "stop" | "expire" | "kill";
 
 export interface EndFacts {
   readonly report: ReportedExit | undefined;
   readonly vmm: VmmExit;
-  readonly asked: Asked;
+  readonly intent: Intent;
   /** Why the agent was lost. */
   readonly lost?: string;
   /** The last lines of the guest's console. */
@@ -30,24 +30,24 @@ export type Verdict =
   | { readonly kind: "reboot" };
 
 export function judgeEnd(facts: EndFacts): Verdict {
-  const { report, asked } = facts;
-  if (asked === "expire")
+  const { report, intent } = facts;
+  if (intent === "expire")
     return exited(report?.code ?? KILLED_EXIT_CODE, LIFETIME_OVER, "its lifetime is over");
-  if (report !== undefined) return judgeReport(report, asked);
-  if (asked === "halted") return exited(0, "guest-poweroff", "the guest halted");
-  if (asked === "lost") {
+  if (report !== undefined) return judgeReport(report, intent);
+  if (intent === "halted") return exited(0, "guest-poweroff", "the guest halted");
+  if (intent === "lost") {
     const why = `the guest's agent broke the protocol again and again: ${cleanLine(facts.lost ?? "")}`;
     return failed("agent-lost", why, facts.consoleTail);
   }
-  if (asked === "kill") return exited(KILLED_EXIT_CODE, "killed", "the VM was killed");
+  if (intent === "kill") return exited(KILLED_EXIT_CODE, "killed", "the VM was killed");
   const ofInit = judgeInit(facts);
-  if (asked === "stop") return ofInit ?? exited(KILLED_EXIT_CODE, "killed", "the VM was killed");
+  if (intent === "stop") return ofInit ?? exited(KILLED_EXIT_CODE, "killed", "the VM was killed");
   return ofInit ?? judgeSilence(facts);
 }
 
-function judgeReport(report: ReportedExit, asked: EndFacts["asked"]): Verdict {
-  if (report.request === "reboot" && asked === "nothing") return { kind: "reboot" };
-  if (report.request === "poweroff" && asked === "nothing") {
+function judgeReport(report: ReportedExit, intent: Intent): Verdict {
+  if (report.request === "reboot" && intent === "run") return { kind: "reboot" };
+  if (report.request === "poweroff" && intent === "run") {
     return exited(0, "guest-poweroff", "the guest powered itself off");
   }
   if (report.error !== "") return exited(report.code, "program-not-started", report.error);

@@ -4,7 +4,7 @@
 import { Entry, type EntryKind, type EntryState } from "../objects/entry.js";
 import type { VmLog } from "../output/vm-log.js";
 import type { VmRecord } from "./record.js";
-import type { RunView } from "./run-view.js";
+import type { LiveView, RunView } from "./run-view.js";
 import { type Change, isEnded, transition, type VmState } from "./state.js";
 import type { VmStatus } from "./status.js";
 import { VM_RECORD_FILE } from "./store.js";
@@ -25,10 +25,7 @@ export class VmEntry extends Entry<VmRecord, VmStatus> {
   lifetimeTimer: NodeJS.Timeout | undefined;
   /** Who follows it to its end: now, and of those that the last kilnd had, who has not come back. */
   readonly followers: { now: number; missed: number };
-  /** Ends the wait for a VMM that a new kilnd is reaching for: it can then be ended without being spoken to. */
-  takeover: AbortController | undefined;
-  #live: RunView | undefined;
-  #starting: AbortController | undefined;
+  #run: RunView | undefined;
 
   constructor(kind: VmKind, vm: EntryState<VmRecord, VmStatus>, log: VmLog) {
     super(kind, vm);
@@ -40,24 +37,19 @@ export class VmEntry extends Entry<VmRecord, VmStatus> {
     return this.status.state;
   }
 
-  /** What runs; undefined unless the state is live. */
-  get live(): RunView | undefined {
-    return this.#live;
+  /** Its run, from the moment that a start or a takeover begins until the end is written. Set by that run alone. */
+  get run(): RunView | undefined {
+    return this.#run;
   }
 
-  set live(live: RunView | undefined) {
-    this.#live = live;
+  set run(run: RunView | undefined) {
+    this.#run = run;
     this.changed.notify();
   }
 
-  /** Aborts the start that is under way; undefined where there is none. */
-  get starting(): AbortController | undefined {
-    return this.#starting;
-  }
-
-  set starting(abort: AbortController | undefined) {
-    this.#starting = abort;
-    this.changed.notify();
+  /** What runs, once its boot is over. */
+  get live(): LiveView | undefined {
+    return this.#run?.live;
   }
 
   /** Changes the state; resolves once it is on disk. An end survives a power cut, a start need not. */

@@ -1,7 +1,7 @@
 // VMs that end by themselves: a lifetime is counted from the start, or from when it was changed, and kept as the moment of
 // its end, so that neither a new kilnd nor a reboot of the guest changes it.
 
-import { Code, hasReason, KilnError } from "../../base/errors.js";
+import { Code, KilnError } from "../../base/errors.js";
 import { LIFETIME_OVER } from "./end.js";
 import type { VmEntry } from "./entry.js";
 import { isLive } from "./state.js";
@@ -15,11 +15,6 @@ export function isOver({ status }: VmEntry, nowMs: number): boolean {
 /** What aborts a start that its lifetime overtakes. */
 export function lifetimeOver(entry: VmEntry): KilnError {
   return new KilnError(Code.Aborted, `the lifetime of VM ${entry.name} is over`, { reason: LIFETIME_OVER });
-}
-
-/** The reason of a start that was given up. */
-export function abortReason(signal: AbortSignal): string {
-  return hasReason(signal.reason, LIFETIME_OVER) ? LIFETIME_OVER : "killed";
 }
 
 /** True where a lifetime has begun, so that a new one counts from now: it runs, or its policy is about to start it again. */

@@ -1,21 +1,36 @@
-// What of a VM's run is open to the rest of the engine: its VMM, the way to its agent, its ports, and what is known of
-// its end. The run itself (live-vm.ts) is made and ended by the runner alone.
+// What of a VM's run is open to the rest of the engine: how far it has come, what is wanted of it, and once its program
+// runs its VMM, the way to its agent and its ports. The run itself (run.ts) is made and ended by the runner alone.
 
 import type { AgentSession } from "../../agent/types.js";
 import type { VmmHandle } from "../../vmm/types.js";
-import type { Asked } from "./end.js";
+import type { Intent } from "./end.js";
 import type { PortBinding } from "./vm-config.js";
 
+/** "reach": a new kilnd reaches for the VMM that it found; then its boot, as far as there is one left; then its life. */
+export type RunStage = "reach" | "boot" | "live";
+
 export interface RunView {
+  readonly stage: RunStage;
+  readonly intent: Intent;
+  /** What runs; undefined before the stage "live". */
+  readonly live: LiveView | undefined;
+  /** Resolves when everything about this run is over and written down. */
+  readonly ended: Promise<void>;
+  /** Raises the intent (run < stop < expire < kill) and gives up what has to come before the stage "live". */
+  want(intent: "stop" | "expire" | "kill"): void;
+}
+
+/** True for a run that is on its way up: `want` gives it up, and then it ends by itself. */
+export function isBooting(run: RunView | undefined): run is RunView {
+  return run?.stage === "boot";
+}
+
+export interface LiveView {
   readonly handle: VmmHandle;
   readonly link: RunLink;
   readonly ports: RunPorts;
   /** The agent has reported the program's end. */
   readonly hasReport: boolean;
-  /** What the user asked for; or that the guest has halted or its agent is lost, and its VMM must be ended for it. */
-  asked: Asked;
-  /** Resolves when everything about this run is over and written down. */
-  readonly ended: { readonly promise: Promise<void> };
   /** After the guest has stood still. Where there is no session, the next one begins with it. */
   setClock(): Promise<void>;
   /** Lets go of everything on the host's side; the VMM is left as it is. */

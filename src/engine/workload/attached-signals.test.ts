@@ -126,11 +126,11 @@ describe("an attachment whose client has asked the program to end", () => {
   it("ends where the guest falls silent that the signal had to wait for", async () => {
     await attached();
     await eventually(() => entry.live !== undefined);
-    const { live } = entry;
-    entry.live = undefined; // as between two boots, or until a new kilnd has it
+    const { run } = entry;
+    entry.run = undefined; // as between two boots, or until a new kilnd has it
     const verbs = {
       signal: async () => {
-        entry.live = live;
+        entry.run = run;
         vmm.guest.silent = true;
       },
     };

@@ -8,7 +8,7 @@ import { type EngineContext, vmLogger } from "../run/context.js";
 import { stallOf } from "../run/vm-access.js";
 import type { VmVerbs } from "../run/vm-verbs.js";
 import type { VmEntry } from "../vm/entry.js";
-import type { RunView } from "../vm/run-view.js";
+import type { LiveView } from "../vm/run-view.js";
 import { isLive } from "../vm/state.js";
 import { asksForEnd, GuestVigil } from "./guest-vigil.js";
 
@@ -25,7 +25,7 @@ export interface AttachedSignalsOptions {
 export class AttachedSignals {
   readonly #options: AttachedSignalsOptions;
   /** Of one boot: the next one was asked for nothing. */
-  #watch: { readonly live: RunView; readonly vigil: GuestVigil } | undefined;
+  #watch: { readonly live: LiveView; readonly vigil: GuestVigil } | undefined;
 
   constructor(options: AttachedSignalsOptions) {
     this.#options = options;
@@ -47,18 +47,18 @@ export class AttachedSignals {
   }
 
   /** What could not be sent to a VM that is about to end need not be. */
-  async #doubt(live: RunView | undefined, error: KilnError): Promise<void> {
+  async #doubt(live: LiveView | undefined, error: KilnError): Promise<void> {
     const { ctx, entry, signal } = this.#options;
     await delay(ctx.settings.heardMs, signal);
     if (this.#goesOn(live)) this.#options.onUnheard(notTaken(entry, error));
   }
 
-  #goesOn(live: RunView | undefined): boolean {
+  #goesOn(live: LiveView | undefined): boolean {
     const { entry } = this.#options;
     return isLive(entry.state) && entry.live === live && live?.hasReport !== true;
   }
 
-  #vigil(live: RunView): GuestVigil {
+  #vigil(live: LiveView): GuestVigil {
     const { ctx, entry, onUnheard, signal } = this.#options;
     if (this.#watch?.live === live) return this.#watch.vigil;
     const vigil = new GuestVigil({
@@ -76,7 +76,7 @@ export class AttachedSignals {
 }
 
 /** A session that has just broken is opened again; one of a VM that ends is not, and its end is told elsewhere. */
-async function hear(live: RunView, ms: number, signal: AbortSignal): Promise<void> {
+async function hear(live: LiveView, ms: number, signal: AbortSignal): Promise<void> {
   const once = async () => void (await (await live.link.session({ signal, timeoutMs: ms })).ping(ms));
   await once().catch(async () => {
     await delay(ms, signal);
