@@ -143,15 +143,7 @@ export class Engine {
     this.leave();
     this.#watch.close();
     this.#closed.abort();
-    this.#runner.close();
-    await Promise.all(
-      this.#ctx.vms.list().map(async (entry) => {
-        await entry.live?.handle.detach();
-        await entry.live?.release();
-        await entry.log.detach();
-        await entry.settled();
-      }),
-    );
+    await this.#runner.close();
   }
 
   create(request: CreateRequest, options: WorkOptions = {}): Promise<VmEntry> {

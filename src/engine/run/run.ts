@@ -6,7 +6,7 @@ import { type Deferred, deferred } from "../../base/runtime.js";
 import type { Intent } from "../vm/end.js";
 import type { VmEntry } from "../vm/entry.js";
 import { lifetimeOver } from "../vm/lifetime.js";
-import type { RunStage, RunView } from "../vm/run-view.js";
+import type { BootStage, RunStage, RunView } from "../vm/run-view.js";
 import type { VmStatus } from "../vm/status.js";
 import type { LiveVm } from "./live-vm.js";
 
@@ -29,7 +29,7 @@ export class Run implements RunView {
   private constructor(entry: VmEntry, way: Way) {
     this.entry = entry;
     this.way = way;
-    this.#stage = way === "takeover" ? "reach" : "boot";
+    this.#stage = way === "takeover" ? "reach" : "prepare";
     this.#intent = way === "takeover" ? intentOf(entry.status) : "run";
   }
 
@@ -76,9 +76,8 @@ export class Run implements RunView {
     this.#abort.abort(intent === "expire" ? lifetimeOver(this.entry) : stopped(this.entry));
   }
 
-  /** Its VMM is ours, and its boot is not over. */
-  boots(): void {
-    this.#stage = "boot";
+  enter(stage: BootStage): void {
+    this.#stage = stage;
     this.entry.changed.notify();
   }
 

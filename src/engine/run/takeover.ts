@@ -1,13 +1,10 @@
 // What kilnd does second: takes the VMs over that live. A VMM that answers late costs nobody anything: few are asked at the
 // same time, the VM is watched and can be ended meanwhile, and its VMM is asked again until it answers or has ended.
 
-import { randomBytes } from "node:crypto";
-import type { AgentSession } from "../../agent/types.js";
 import { orAborted } from "../../base/abort.js";
 import { Code, hasReason, KilnError } from "../../base/errors.js";
 import { Semaphore } from "../../base/lock.js";
 import { delay } from "../../base/runtime.js";
-import { Phase } from "../../gen/kiln/agent/v1/machine_pb.js";
 import type { VmmHandle, VmmRecord } from "../../vmm/types.js";
 import { runDirectoryOf } from "../host/run-directories.js";
 import { planSpec, type SpecFacts } from "../vm/boot-plan.js";
@@ -15,14 +12,14 @@ import { LIFETIME_OVER } from "../vm/end.js";
 import type { VmEntry } from "../vm/entry.js";
 import { startsWithDaemon } from "../vm/restart-policy.js";
 import { isEnded, isLive } from "../vm/state.js";
-import { type BootParts, callBoot, goOn } from "./call-boot.js";
-import { type EngineContext, isoNow, vmLogger } from "./context.js";
+import { type EngineContext, vmLogger } from "./context.js";
+import { createLive } from "./create-live.js";
 import { LateHandle } from "./late-handle.js";
 import type { LiveVm } from "./live-vm.js";
-import { pendingCopies } from "./pending-copies.js";
 import { STATUS_LOST, settleGone } from "./recovery.js";
 import { Run } from "./run.js";
-import { createLive, specFacts } from "./vm-boot.js";
+import { specFacts } from "./spec-facts.js";
+import { stageFor } from "./stage-for.js";
 import type { VmRunner } from "./vm-runner.js";
 
 /** The reason of a VM whose VMM can't be spoken to. */
@@ -58,7 +55,8 @@ async function takeOver(taking: Taking, entry: VmEntry): Promise<void> {
   const { ctx, runner } = taking;
   if (!isLive(entry.state) || entry.run !== undefined) return;
   const run = Run.begin(entry, "takeover");
-  const handle = await firstHandle(taking, run);
+  const at = stageFor(entry.status, undefined, false);
+  const handle = at === "gone" ? undefined : await firstHandle(taking, run);
   if (handle === undefined) {
     run.leave();
     return settleGone(ctx, runner, entry);
@@ -67,7 +65,7 @@ async function takeOver(taking: Taking, entry: VmEntry): Promise<void> {
     vmLogger(ctx, entry).error("the VM's output can't be stored", { why: KilnError.from(error).message });
   });
   const live = createLive(ctx, run, handle);
-  if (entry.state === "starting") return finishBoot(ctx, runner, run, live);
+  if (at === "hello") return runner.resume(run, live);
   await settlePause(ctx, entry, handle);
   if (entry.state === "paused") live.link.hold();
   await republish(ctx, entry, live);
@@ -228,61 +226,6 @@ async function runningFacts(ctx: EngineContext, entry: VmEntry, vmm: VmmRecord):
     return specFacts(ctx, entry, directory, assets, false);
   }
 }
-
-/** kilnd was killed between launch and the program's start: the rest of the boot is done now, as a start is. */
-async function finishBoot(ctx: EngineContext, runner: VmRunner, run: Run, live: LiveVm): Promise<void> {
-  const { entry, signal } = run;
-  run.boots();
-  try {
-    const { session, runs } = await bootRest(ctx, entry, live, signal);
-    await live.ports.addAll(entry.record.program.ports);
-    if (runs) await entry.change({ to: "running", at: isoNow(ctx) }, { ports: live.ports.bindings });
-    runner.adopt(run, live, session);
-  } catch (error) {
-    await live.release();
-    await live.handle.kill();
-    await entry.log.end();
-    const { reason, message } = KilnError.from(error, `go on with the start of VM ${entry.name}`);
-    await runner.end(entry, { to: "failed", at: isoNow(ctx), reason, message }, 0);
-  } finally {
-    if (run.live === undefined) run.leave();
-  }
-}
-
-async function bootRest(
-  ctx: EngineContext,
-  entry: VmEntry,
-  live: LiveVm,
-  signal: AbortSignal,
-): Promise<{ session: AgentSession; runs: boolean }> {
-  const { capabilities } = live.handle.record;
-  const session = await live.open(signal, ctx.settings.helloTimeoutMs[capabilities.accelerator]);
-  const parts = { entry, live, session, signal };
-  const phase = await settledPhase(ctx, parts);
-  if (phase === Phase.HELD) return { session, runs: (await goOn(ctx, parts)).pid !== 0 };
-  if (phase !== Phase.WAITING) return { session, runs: true };
-  const assets = await ctx.kernels.prepare(entry.record.kernelId);
-  const directory = await runDirectoryOf(ctx, entry);
-  const facts = await specFacts(ctx, entry, directory, assets, capabilities.userNetwork);
-  const more = { capabilities, nowMs: ctx.now(), entropy: randomBytes(64) };
-  const { pid } = await callBoot(ctx, parts, { ...facts, ...more });
-  return { session, runs: pid !== 0 };
-}
-
-/** A boot that is under way comes to its hold, where files wait for it: nobody else would go on from there. */
-async function settledPhase(ctx: EngineContext, { entry, live, session, signal }: BootParts): Promise<Phase> {
-  const { phase } = await session.client.state({}, { signal });
-  if (phase !== Phase.BOOTING || (await pendingCopies(ctx, entry).list()).length === 0) return phase;
-  const { accelerator } = live.handle.record.capabilities;
-  const late = AbortSignal.timeout(ctx.settings.helloTimeoutMs[accelerator]);
-  for (;;) {
-    await delay(BOOT_LOOK_MS, AbortSignal.any([signal, late]));
-    const now = await session.client.state({}, { signal });
-    if (now.phase !== Phase.BOOTING) return now.phase;
-  }
-}
-
-const BOOT_LOOK_MS = 50;
 
 /** A port that somebody else has taken meanwhile must not cost the VM. */
 async function republish(ctx: EngineContext, entry: VmEntry, live: LiveVm): Promise<void> {

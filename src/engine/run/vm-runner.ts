@@ -1,24 +1,28 @@
 // The runs of VMs: start one, watch it, write down how it ended, bring it back where its policy or its guest says so.
 // Verbs (vm-verbs.ts) and recovery (recovery.ts) call it; it alone makes and ends runs.
 
-import { rm } from "node:fs/promises";
 import type { AgentSession } from "../../agent/types.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { vmRunDirectory } from "../../base/paths.js";
 import { delay, LONGEST_TIMER_MS } from "../../base/runtime.js";
-import type { VmmExit, VmmHandle } from "../../vmm/types.js";
-import { judgeEnd, LIFETIME_OVER } from "../vm/end.js";
+import type { VmmExit } from "../../vmm/types.js";
+import { runDirectoryOf } from "../host/run-directories.js";
+import { LIFETIME_OVER } from "../vm/end.js";
 import type { VmEntry } from "../vm/entry.js";
 import { FAILED_EXIT_CODE, KILLED_EXIT_CODE } from "../vm/exit-codes.js";
 import { isOver } from "../vm/lifetime.js";
 import { decideRestart, nextDelay } from "../vm/restart-policy.js";
 import { type Change, changeOf, isEnded, isLive } from "../vm/state.js";
-import type { ReportedExit, VmStatus } from "../vm/status.js";
+import type { ReportedExit, Timings, VmStatus } from "../vm/status.js";
 import { emitVmEvent } from "../vm/vm-events.js";
+import type { Up } from "./boot.js";
 import { type EngineContext, isoNow, vmLogger } from "./context.js";
 import type { LiveVm } from "./live-vm.js";
+import { drive, type WayUp } from "./pipeline.js";
 import { Run } from "./run.js";
-import { type Booted, bootVm } from "./vm-boot.js";
+import { acknowledge, exitOf, settle } from "./run-end.js";
+import { watchStalls } from "./stalls.js";
+import { inBackground, written } from "./tasks.js";
 import { removeEnded } from "./vm-remove.js";
 
 export class VmRunner {
@@ -30,12 +34,21 @@ export class VmRunner {
     this.#ctx = ctx;
   }
 
-  /** No restart from now on: kilnd is going, `ctx.closed` has aborted. */
-  close(): void {
-    for (const { restartTimer, lifetimeTimer } of this.#ctx.vms.list()) {
+  /** kilnd is going: `ctx.closed` has aborted. No restart from now on, and all that runs is let go of; it goes on. */
+  async close(): Promise<void> {
+    const entries = this.#ctx.vms.list();
+    for (const { restartTimer, lifetimeTimer } of entries) {
       clearTimeout(restartTimer);
       clearTimeout(lifetimeTimer);
     }
+    await Promise.all(
+      entries.map(async (entry) => {
+        await entry.live?.handle.detach();
+        await entry.live?.release();
+        await entry.log.detach();
+        await entry.settled();
+      }),
+    );
   }
 
   /**
@@ -47,20 +60,36 @@ export class VmRunner {
     await this.#run(Run.begin(entry, "start"), 0);
   }
 
+  /** Goes on with a boot that another kilnd has left (recovery). The caller holds the lock. Never rejects. */
+  async resume(run: Run, found: LiveVm): Promise<void> {
+    const { entry } = run;
+    const asked = Date.parse(entry.status.launch?.at ?? "");
+    try {
+      await this.#up(run, async () => ({
+        runDirectory: await runDirectoryOf(this.#ctx, entry),
+        found,
+        ...(Number.isNaN(asked) ? {} : { askedMs: asked }),
+      }));
+    } catch (error) {
+      const why = KilnError.from(error).message;
+      vmLogger(this.#ctx, entry).warn("the start that the last kilnd had begun failed", { why });
+    }
+  }
+
   /** Takes over a VM whose VMM was found alive (recovery): the same life from here on. */
   adopt(run: Run, live: LiveVm, session?: AgentSession): void {
     const { entry } = run;
     if (this.#ctx.closed.aborted) {
-      this.#inBackground(entry, () => abandon(run, live));
+      inBackground(this.#ctx, entry, () => abandon(run, live));
       return;
     }
     run.lives(live);
     this.onLive(entry);
     live.link.start(session);
-    this.#watchStalls(run, live);
-    this.#inBackground(entry, () => this.#supervise(run, live));
+    watchStalls(this.#ctx, run, live);
+    inBackground(this.#ctx, entry, () => this.#supervise(run, live));
     const { pulseMs } = this.#ctx.settings;
-    this.#inBackground(entry, () => live.watchPulse(pulseMs, pulseMs));
+    inBackground(this.#ctx, entry, () => live.watchPulse(pulseMs, pulseMs));
   }
 
   /**
@@ -70,7 +99,7 @@ export class VmRunner {
    * @param ranMs how long it had been running
    */
   async end(entry: VmEntry, change: EndChange, ranMs: number): Promise<void> {
-    await this.#written(entry, entry.change(change, this.#comeback(entry, change, ranMs)));
+    await written(this.#ctx, entry, entry.change(change, this.#comeback(entry, change, ranMs)));
     const { state, reason, message, exitCode } = entry.status;
     if (state === "failed") vmLogger(this.#ctx, entry).warn("the VM failed", { reason, message });
     emitVmEvent(this.#ctx, entry, "die", { reason, exitCode: String(exitCode) });
@@ -97,26 +126,32 @@ export class VmRunner {
     const ctx = this.#ctx;
     const { entry, signal } = run;
     clearTimeout(entry.restartTimer);
-    try {
+    await this.#up(run, async () => {
       const runDirectory = vmRunDirectory(ctx.runRoot, entry.id);
       await entry.change({ to: "starting", at: isoNow(ctx), boot: entry.status.boot + 1, runDirectory });
       await delay(delayMs, signal);
       await entry.log.begin(entry.status.boot);
-      const boot = () => bootVm(ctx, run, runDirectory);
-      await this.#begin(run, await ctx.boots.run(boot, signal));
-    } catch (error) {
-      throw await this.#startFailed(run, error);
-    } finally {
-      if (run.live === undefined) run.leave();
-    }
+      return { runDirectory };
+    });
     if (entry.state !== "starting" || run.live === undefined) return;
     await run.ended;
     throw programNotStarted(entry);
   }
 
-  async #begin(run: Run, booted: Booted): Promise<void> {
+  /** Resolves once its guest is up. @throws KilnError why it is not, which is written down */
+  async #up(run: Run, plan: () => Promise<WayUp>): Promise<void> {
+    try {
+      await drive(this.#ctx, run, await plan(), (up, timings) => this.#begin(run, up, timings));
+    } catch (error) {
+      throw await this.#startFailed(run, error);
+    } finally {
+      if (run.live === undefined) run.leave();
+    }
+  }
+
+  async #begin(run: Run, { machine, session, programRuns }: Up, timings: Timings): Promise<void> {
     const { entry } = run;
-    const { live, session, programRuns, timings } = booted;
+    const { live } = machine;
     const facts = { timings, ports: live.ports.bindings };
     if (programRuns) {
       await entry.change({ to: "running", at: isoNow(this.#ctx) }, facts);
@@ -138,11 +173,11 @@ export class VmRunner {
       // A start that a user asked for fails to their face; one of the policy's is tried again.
       const { reason, message } = known;
       const change: EndChange = { to: "failed", at, reason, message };
-      if (way === "start") await this.#written(entry, entry.change(change));
+      if (way === "start") await written(this.#ctx, entry, entry.change(change));
       else await this.end(entry, change, 0);
     }
     // In the background: whoever is attached reads on until it has heard of the failure, and we hold the lock.
-    if (entry.record.config.autoRemove) this.#inBackground(entry, () => this.afterEnd(entry));
+    if (entry.record.config.autoRemove) inBackground(this.#ctx, entry, () => this.afterEnd(entry));
     return known;
   }
 
@@ -154,7 +189,9 @@ export class VmRunner {
     if (this.#ctx.closed.aborted) return;
     // Whatever goes wrong from here on is told, and the VM has ended all the same.
     if (report !== undefined) {
-      await this.#acknowledge(entry, live, report).catch((error: unknown) => this.#flawedEnd(entry, error));
+      await acknowledge(this.#ctx, entry, live, report).catch((error: unknown) =>
+        this.#flawedEnd(entry, error),
+      );
     }
     const exit = await exited;
     if (this.#ctx.closed.aborted) return;
@@ -175,43 +212,16 @@ export class VmRunner {
     return known;
   }
 
-  /** Stores the exit and the last output, lets the guest go, and sees to it that it goes. */
-  async #acknowledge(entry: VmEntry, live: LiveVm, report: ReportedExit): Promise<void> {
-    const { autoRemove } = entry.record.config;
-    const { endGraceMs } = this.#ctx.settings;
-    const log = vmLogger(this.#ctx, entry);
-    const gone = exitOf(live.handle).then(() => undefined);
-    log.debug("the program has ended", { code: report.code, request: report.request });
-    await this.#written(entry, entry.note({ exit: report }, !autoRemove));
-    await within(endGraceMs, live.logsDone.promise, gone);
-    log.debug("its output is stored", { bytes: String(entry.log.nextSequence) });
-    // Disks that are thrown away need no tidy end, but a VM that reboots goes on with them.
-    const thrownAway = autoRemove && report.request !== "reboot";
-    if (!thrownAway) {
-      const settled = await acknowledged(live, endGraceMs);
-      log.debug("its end is acknowledged", { settled });
-      if (!settled) await within(endGraceMs, gone);
-    }
-    await live.handle.kill();
-  }
-
   /** @returns true where the guest asked for a reboot, which is then under way */
   async #finish(run: Run, live: LiveVm, exit: VmmExit, report: ReportedExit | undefined): Promise<boolean> {
     const ctx = this.#ctx;
     const { entry } = run;
-    // What the guest wrote last may still be on its way through the socket of a VMM that has just died.
-    if (report === undefined) await within(LAST_WORDS_MS, live.outputStored());
-    const consoleTail = await live.handle.consoleTail(CONSOLE_TAIL_BYTES).catch(() => "");
-    await live.release();
-    const { mode } = entry.record.program;
-    const { intent, why } = run;
-    const verdict = judgeEnd({ report, vmm: exit, intent, lost: why, consoleTail, mode });
-    await this.#written(entry, rm(vmRunDirectory(ctx.runRoot, entry.id), { recursive: true, force: true }));
+    const verdict = await settle(ctx, run, live, exit, report);
     if (verdict.kind === "reboot" && !ctx.closed.aborted) {
       this.#reboot(entry);
       return true;
     }
-    await this.#written(entry, entry.log.end());
+    await written(this.#ctx, entry, entry.log.end());
     // In the same step as the end, so that no verb finds a VM that is live and nobody's.
     run.leave();
     await this.end(
@@ -230,7 +240,7 @@ export class VmRunner {
     const delayMs = nextDelay(entry.status.restartDelayMs, ranMs(entry, this.#ctx.now()));
     emitVmEvent(this.#ctx, entry, "reboot");
     const run = Run.begin(entry, "reboot");
-    this.#inBackground(entry, async () => {
+    inBackground(this.#ctx, entry, async () => {
       await entry.note({ restartDelayMs: delayMs });
       await this.#ctx.lock.run(entry.id, () => this.#runAlone(run, delayMs));
       if (entry.state === "failed") await this.afterEnd(entry);
@@ -265,7 +275,7 @@ export class VmRunner {
 
   #armRestart(entry: VmEntry, delayMs: number): void {
     clearTimeout(entry.restartTimer);
-    const fire = () => this.#inBackground(entry, () => this.#restart(entry));
+    const fire = () => inBackground(this.#ctx, entry, () => this.#restart(entry));
     entry.restartTimer = setTimeout(fire, Math.min(Math.max(0, delayMs), LONGEST_TIMER_MS));
   }
 
@@ -280,49 +290,6 @@ export class VmRunner {
     });
     if (entry.state === "failed") await this.afterEnd(entry);
   }
-
-  /** For tasks that nobody awaits: an error is the disk's (a status can't be written) or a bug. Say it, go on. */
-  #inBackground(entry: VmEntry, task: () => Promise<void>): void {
-    task().catch((error: unknown) => {
-      vmLogger(this.#ctx, entry).error("a task of the VM failed", { why: KilnError.from(error).message });
-    });
-  }
-
-  /** What can't be written down (a full disk) must not keep a VM from ending. */
-  async #written(entry: VmEntry, write: Promise<void>): Promise<void> {
-    await write.catch((error: unknown) => {
-      vmLogger(this.#ctx, entry).error("the VM's state can't be written", {
-        why: KilnError.from(error).message,
-      });
-    });
-  }
-
-  #watchStalls({ entry }: Run, live: LiveVm): void {
-    live.handle.onStall((why) => this.#inBackground(entry, () => this.#stalled(entry, live, why)));
-    live.handle.onNetwork(({ down, message }) => {
-      const log = vmLogger(this.#ctx, entry);
-      if (down) log.error("the VM's network is down", { why: message });
-      else log.warn("the VM's network was interrupted", { why: message });
-      emitVmEvent(this.#ctx, entry, "network", { state: down ? "down" : "restarted" });
-    });
-  }
-
-  /** The VMM has paused the guest because the host's disk is full, or goes on. */
-  async #stalled(entry: VmEntry, live: LiveVm, why: string | undefined): Promise<void> {
-    await this.#ctx.lock.run(entry.id, async () => {
-      if (entry.live !== live) return;
-      if (why !== undefined && entry.state === "running") {
-        await entry.change({ to: "paused", reason: "host-disk-full" }, { message: why });
-        vmLogger(this.#ctx, entry).warn("the VM stands still: the host's disk is full", { why });
-        emitVmEvent(this.#ctx, entry, "pause", { reason: "host-disk-full" });
-      } else if (why === undefined && entry.state === "paused" && entry.status.reason === "host-disk-full") {
-        await entry.change({ to: "running", at: isoNow(this.#ctx) });
-        vmLogger(this.#ctx, entry).info("the VM goes on: there is room on the host's disk");
-        emitVmEvent(this.#ctx, entry, "unpause");
-        await live.setClock();
-      }
-    });
-  }
 }
 
 /** A boot that was under way when kilnd went: the next one finishes it. */
@@ -333,33 +300,10 @@ async function abandon(run: Run, live: LiveVm): Promise<void> {
   await run.entry.log.detach();
 }
 
-/** @returns true where the guest has brought its disks to rest */
-async function acknowledged(live: LiveVm, timeoutMs: number): Promise<boolean> {
-  try {
-    await live.link.current?.client.ackExit({}, { timeoutMs });
-    return live.link.current !== undefined;
-  } catch {
-    return false; // a guest that is already gone can't answer
-  }
-}
-
 type EndChange = Extract<Change, { to: "exited" | "failed" }>;
 
 function ranMs({ status }: VmEntry, nowMs: number): number {
   return status.startedAt === undefined ? 0 : Math.max(0, nowMs - Date.parse(status.startedAt));
-}
-
-/** A panic's own words come before its long backtrace. */
-const CONSOLE_TAIL_BYTES = 16 * 1024;
-
-/** How long the last output of a VMM that died may take to be read from its socket. */
-const LAST_WORDS_MS = 500;
-
-/** Resolves when one of them has, or the time is up. */
-async function within(ms: number, ...promises: readonly Promise<unknown>[]): Promise<void> {
-  const stop = new AbortController();
-  await Promise.race([...promises, delay(ms, stop.signal).catch(() => undefined)]);
-  stop.abort();
 }
 
 /** The error of a start whose program could not be executed; `exitCode` is 126 or 127. */
@@ -373,12 +317,4 @@ export function programNotStarted(entry: VmEntry): KilnError {
       details: { exitCode: String(exitCode) },
     },
   );
-}
-
-/** Never rejects: a VM whose VMM is gone has ended, whatever its driver then met. */
-function exitOf(handle: VmmHandle): Promise<VmmExit> {
-  return handle.exited.catch((error: unknown) => ({
-    cause: "unknown",
-    detail: KilnError.from(error).message,
-  }));
 }

@@ -6,8 +6,11 @@ import type { VmmHandle } from "../../vmm/types.js";
 import type { Intent } from "./end.js";
 import type { PortBinding } from "./vm-config.js";
 
+/** The stages of a boot, in order; "files" and "workload" are part of "setup" where no files wait for the VM. */
+export type BootStage = "prepare" | "spawn" | "hello" | "setup" | "files" | "workload";
+
 /** "reach": a new kilnd reaches for the VMM that it found; then its boot, as far as there is one left; then its life. */
-export type RunStage = "reach" | "boot" | "live";
+export type RunStage = "reach" | BootStage | "live";
 
 export interface RunView {
   readonly stage: RunStage;
@@ -22,7 +25,7 @@ export interface RunView {
 
 /** True for a run that is on its way up: `want` gives it up, and then it ends by itself. */
 export function isBooting(run: RunView | undefined): run is RunView {
-  return run?.stage === "boot";
+  return run !== undefined && run.stage !== "reach" && run.stage !== "live";
 }
 
 export interface LiveView {

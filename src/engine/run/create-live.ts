@@ -1,0 +1,22 @@
+// What runs of a VM whose VMM exists, launched or found.
+
+import type { VmmHandle } from "../../vmm/types.js";
+import { type EngineContext, vmLogger } from "./context.js";
+import { LiveVm } from "./live-vm.js";
+import type { Run } from "./run.js";
+
+export function createLive(ctx: EngineContext, run: Run, handle: VmmHandle): LiveVm {
+  const { entry } = run;
+  const { accelerator } = handle.record.capabilities;
+  return new LiveVm({
+    name: entry.name,
+    handle,
+    rooms: ctx.rooms,
+    vmLog: entry.log,
+    log: vmLogger(ctx, entry),
+    helloTimeoutMs: ctx.settings.helloTimeoutMs[accelerator],
+    linkPauses: ctx.settings.linkPauses,
+    now: ctx.now,
+    want: (intent, why) => run.want(intent, why),
+  });
+}

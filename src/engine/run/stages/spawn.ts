@@ -1,0 +1,42 @@
+// The VMM: its directories, its process, and the note by which a later kilnd finds it again.
+
+import { rm } from "node:fs/promises";
+import { makeDirectory } from "../../../base/files.js";
+import type { VmmSpec } from "../../../vmm/types.js";
+import { markRunDirectory } from "../../host/run-directories.js";
+import { withProof } from "../../host/vmm-processes.js";
+import type { Attempt, Prepared, Step } from "../boot.js";
+import type { EngineContext } from "../context.js";
+import { createLive } from "../create-live.js";
+
+export async function spawn(boot: Attempt, prepared: Prepared): Promise<Step> {
+  const { ctx, run, undo } = boot;
+  const { driver, spec, assets, facts } = prepared;
+  await makeDirectories(ctx, spec);
+  undo.push("remove the run directory", () => rm(spec.runDirectory, { recursive: true, force: true }));
+  const handle = await driver.launch(spec, { signal: run.signal });
+  undo.push("end the VMM", () => handle.kill());
+  boot.timings.spawnedMs = boot.clock();
+  await run.entry.note({
+    vmm: await withProof(handle.record),
+    vmmKind: driver.kind,
+    accelerator: handle.record.capabilities.accelerator,
+    consoleLog: handle.consoleLog,
+    kernelRelease: assets.kernel.release,
+    ipAddress: facts.network?.addresses[0]?.replace(/\/.*/, "") ?? "",
+  });
+  const live = createLive(ctx, run, handle);
+  undo.push("let go of the VM", () => live.release());
+  return { at: "hello", machine: { live, facts } };
+}
+
+/** kilnd's own: VMMs have descriptors. */
+async function makeDirectories(ctx: EngineContext, spec: VmmSpec): Promise<void> {
+  await rm(spec.runDirectory, { recursive: true, force: true });
+  for (const directory of [spec.runDirectory, spec.stateDirectory]) {
+    await makeDirectory(directory);
+    if (directory === spec.runDirectory) await markRunDirectory(ctx, directory);
+    await ctx.ownership.give(directory, process.getuid?.());
+    await ctx.ownership.shut(directory);
+  }
+}

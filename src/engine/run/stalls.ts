@@ -1,0 +1,40 @@
+// What a VMM tells of the host while its guest runs: a full disk, on which the guest stands still, and a network that is down.
+
+import type { VmEntry } from "../vm/entry.js";
+import { emitVmEvent } from "../vm/vm-events.js";
+import { type EngineContext, isoNow, vmLogger } from "./context.js";
+import type { LiveVm } from "./live-vm.js";
+import type { Run } from "./run.js";
+import { inBackground } from "./tasks.js";
+
+export function watchStalls(ctx: EngineContext, { entry }: Run, live: LiveVm): void {
+  live.handle.onStall((why) => inBackground(ctx, entry, () => stalled(ctx, entry, live, why)));
+  live.handle.onNetwork(({ down, message }) => {
+    const log = vmLogger(ctx, entry);
+    if (down) log.error("the VM's network is down", { why: message });
+    else log.warn("the VM's network was interrupted", { why: message });
+    emitVmEvent(ctx, entry, "network", { state: down ? "down" : "restarted" });
+  });
+}
+
+/** The VMM has paused the guest because the host's disk is full, or goes on. */
+async function stalled(
+  ctx: EngineContext,
+  entry: VmEntry,
+  live: LiveVm,
+  why: string | undefined,
+): Promise<void> {
+  await ctx.lock.run(entry.id, async () => {
+    if (entry.live !== live) return;
+    if (why !== undefined && entry.state === "running") {
+      await entry.change({ to: "paused", reason: "host-disk-full" }, { message: why });
+      vmLogger(ctx, entry).warn("the VM stands still: the host's disk is full", { why });
+      emitVmEvent(ctx, entry, "pause", { reason: "host-disk-full" });
+    } else if (why === undefined && entry.state === "paused" && entry.status.reason === "host-disk-full") {
+      await entry.change({ to: "running", at: isoNow(ctx) });
+      vmLogger(ctx, entry).info("the VM goes on: there is room on the host's disk");
+      emitVmEvent(ctx, entry, "unpause");
+      await live.setClock();
+    }
+  });
+}
