@@ -22,7 +22,7 @@ import type { References } from "../objects/references.js";
 import { explainUnusable } from "./unusable-image.js";
 
 /** Part of every key: a new writer makes new bases beside the old, which their VMs keep. */
-export const WRITER_VERSION = 1;
+const WRITER_VERSION = 1;
 
 const Count = v.optional(v.number(), 0);
 const BaseSchema = openObject({

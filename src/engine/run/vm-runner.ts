@@ -307,7 +307,7 @@ function ranMs({ status }: VmEntry, nowMs: number): number {
 }
 
 /** The error of a start whose program could not be executed; `exitCode` is 126 or 127. */
-export function programNotStarted(entry: VmEntry): KilnError {
+function programNotStarted(entry: VmEntry): KilnError {
   const { message, exitCode } = entry.status;
   return new KilnError(
     Code.FailedPrecondition,
