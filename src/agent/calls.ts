@@ -3,8 +3,10 @@
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { AgentService } from "../gen/kiln/agent/v1/agent_pb.js";
 import { WorkloadService } from "../gen/kiln/agent/v1/workload_pb.js";
+import { execsOver, type GuestExecs } from "./execs.js";
 import { Features } from "./features.js";
 import { filesOver, type GuestFiles } from "./files.js";
+import { type GuestMachine, machineOver } from "./machine.js";
 import { type Workloads, workloadsOver } from "./workloads.js";
 
 export interface AgentCalls {
@@ -12,7 +14,9 @@ export interface AgentCalls {
   readonly client: Client<typeof AgentService>;
   readonly features: Features;
   readonly workloads: Workloads;
+  readonly execs: GuestExecs;
   readonly files: GuestFiles;
+  readonly machine: GuestMachine;
 }
 
 /** Each session begins with a look at the guest's clock: that State call tells the features too, and none is made for them. */
@@ -25,6 +29,8 @@ export function callsOver(transport: Transport): AgentCalls {
     client,
     features,
     workloads: workloadsOver(client, createClient(WorkloadService, transport), features),
+    execs: execsOver(client),
     files: filesOver(client),
+    machine: machineOver(client),
   };
 }

@@ -32,11 +32,11 @@ export async function setGuestClock(session: AgentSession, now: () => number): P
   let moved = 0n;
   for (let tries = 0; tries < TRIES; tries++) {
     const askedMs = now();
-    const { clockUnixNs } = await session.client.state({}, { timeoutMs: CALL_MS });
-    const step = clockUnixNs === 0n ? undefined : planStep({ askedMs, heardMs: now(), guestNs: clockUnixNs });
+    const guestNs = await session.machine.clock({ timeoutMs: CALL_MS });
+    const step = guestNs === undefined ? undefined : planStep({ askedMs, heardMs: now(), guestNs });
     // An agent of an older kiln tells no time.
     if (step === undefined) return moved;
-    await session.client.setClock({ stepNs: step }, { timeoutMs: CALL_MS });
+    await session.machine.stepClock(step, { timeoutMs: CALL_MS });
     moved += step;
   }
   return moved;

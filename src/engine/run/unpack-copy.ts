@@ -56,7 +56,7 @@ export async function unpackPending(
       throw await failed(copy, error);
     }
   }
-  await session.client.sync({}, { signal, timeoutMs: limitOf(copies) });
+  await session.machine.sync({ signal, timeoutMs: limitOf(copies) });
   await pending.remove(copies);
 }
 

@@ -1,13 +1,11 @@
 // Programs started beside the main one. Bytes are passed through as they come: back-pressure reaches from the
 // client's socket to the program in the guest and back, nothing is collected here.
 
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { ExecAnswer, ExecWord } from "../../agent/index.js";
 import type { AgentSession } from "../../agent/types.js";
 import { onAbort } from "../../base/abort.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { type Deferred, deferred, NOT_NEEDED } from "../../base/runtime.js";
-import { Stream } from "../../gen/kiln/agent/v1/common_pb.js";
-import type { ExecRequestSchema, ExecResponse } from "../../gen/kiln/agent/v1/workload_pb.js";
 import { fromAgent } from "../common/agent-errors.js";
 import { boundedExitCode } from "../common/guest-numbers.js";
 import { explainNotStarted } from "../common/guest-text.js";
@@ -73,7 +71,7 @@ export async function* execInVm(
       idOf(ask) === ""
         ? requests(entry, ask, input, onSignal)
         : lasting(requests(entry, ask, input, onSignal), said, heard.promise);
-    const outputs = outputsOf(session.client.exec(asked, { signal: call.signal }));
+    const outputs = outputsOf(session.execs.run(asked, { signal: call.signal }));
     for await (const output of interleave(outputs, [entry.changed], stallTeller(entry))) {
       yield output;
       if (output.kind !== "exit" || idOf(ask) === "") continue;
@@ -95,9 +93,9 @@ export async function* execInVm(
 const END_EXEC_MS = 5_000;
 
 /** Said, not only cut off: a cut looks to the agent as the end of a kilnd does. */
-function sayLeft(ctx: EngineContext, entry: VmEntry, { client }: AgentSession, id: string): void {
+function sayLeft(ctx: EngineContext, entry: VmEntry, { execs }: AgentSession, id: string): void {
   if (id === "") return;
-  client.endExec({ id }, { timeoutMs: END_EXEC_MS }).catch((error: unknown) => {
+  execs.end(id, { timeoutMs: END_EXEC_MS }).catch((error: unknown) => {
     vmLogger(ctx, entry).debug("an exec ends by its own time", { why: KilnError.from(error).message });
   });
 }
@@ -143,23 +141,26 @@ export function stallTeller(
   };
 }
 
-async function* outputsOf(responses: AsyncIterable<ExecResponse>): AsyncGenerator<ExecOutput> {
-  for await (const response of responses) {
-    const output = fromResponse(response);
-    if (output !== undefined) yield output;
+async function* outputsOf(answers: AsyncIterable<ExecAnswer>): AsyncGenerator<ExecOutput> {
+  for await (const answer of answers) {
+    if (answer.kind !== "exit") yield answer;
+    else {
+      const { code, error } = answer;
+      yield { kind: "exit", code: boundedExitCode(code), error: explainNotStarted(error) };
+    }
   }
 }
 
 /** The requests, held open behind their end until the exit was heard. Their end is the end of stdin. */
 async function* lasting(
-  asked: AsyncGenerator<AgentRequest>,
+  asked: AsyncGenerator<ExecWord>,
   said: Deferred<void>,
   heard: Promise<void>,
-): AsyncGenerator<AgentRequest> {
+): AsyncGenerator<ExecWord> {
   let eof = false;
   try {
     for await (const request of asked) {
-      eof ||= request.message?.case === "stdinEof";
+      eof ||= request.kind === "stdin-eof";
       yield request;
     }
   } catch (error) {
@@ -169,41 +170,28 @@ async function* lasting(
     return;
   }
   said.resolve();
-  if (!eof) yield { message: { case: "stdinEof", value: true } };
+  if (!eof) yield { kind: "stdin-eof" };
   await heard;
 }
-
-type AgentRequest = MessageInitShape<typeof ExecRequestSchema>;
 
 async function* requests(
   entry: VmEntry,
   ask: ExecAsk,
   input: AsyncIterable<ProcessInput>,
   onSignal: (signal: string) => void,
-): AsyncGenerator<AgentRequest> {
-  if (ask.kind === "resume") yield { message: { case: "resume", value: ask.resume } };
-  else yield { message: { case: "start", value: processOf(entry, ask.spec) } };
+): AsyncGenerator<ExecWord> {
+  if (ask.kind === "resume") yield { kind: "resume", ...ask.resume };
+  else yield { kind: "start", process: processOf(entry, ask.spec) };
   if (ask.kind === "start" && ask.spec.detach) return;
   for await (const item of input) {
-    const message = toAgent(item);
+    const word = toAgent(item);
     if (item.kind === "signal") onSignal(item.signal);
-    yield { message };
+    yield word;
   }
 }
 
-function toAgent(item: ProcessInput): NonNullable<AgentRequest["message"]> {
-  switch (item.kind) {
-    case "stdin":
-      return { case: "stdin", value: item.data };
-    case "stdin-eof":
-      return { case: "stdinEof", value: true };
-    case "resize":
-      return { case: "resize", value: { columns: item.columns, rows: item.rows } };
-    case "signal":
-      return { case: "signal", value: signalNumber(item.signal) };
-    case "ack":
-      return { case: "ack", value: item.sequence };
-  }
+function toAgent(item: ProcessInput): ExecWord {
+  return item.kind === "signal" ? { kind: "signal", signal: signalNumber(item.signal) } : item;
 }
 
 function processOf(entry: VmEntry, spec: ExecSpec) {
@@ -226,28 +214,4 @@ function mergeEnv(own: readonly string[], added: readonly string[]): string[] {
   const merged = new Map<string, string>();
   for (const entry of [...own, ...added]) setVariable(merged, entry);
   return [...merged.values()];
-}
-
-function fromResponse({ message }: ExecResponse): ExecOutput | undefined {
-  switch (message.case) {
-    case "startedPid":
-      return { kind: "started", pid: message.value, resumable: false, stdinNext: 0n };
-    case "started":
-      return { kind: "started", pid: message.value.pid, resumable: true, stdinNext: message.value.stdinNext };
-    case "stdinTaken":
-      return { kind: "stdin-taken", taken: message.value };
-    case "data": {
-      const { stream, data, sequence } = message.value;
-      const next = sequence + BigInt(data.length);
-      return { kind: "output", stream: stream === Stream.STDERR ? "stderr" : "stdout", data, next };
-    }
-    case "exit":
-      return {
-        kind: "exit",
-        code: boundedExitCode(message.value.code),
-        error: explainNotStarted(message.value.error),
-      };
-    case undefined:
-      return undefined;
-  }
 }

@@ -1,7 +1,7 @@
 // What a running VM uses: the VMM's share from the host's view, the guest's from the agent.
 
+import type { MachineStats } from "../../agent/index.js";
 import { delay } from "../../base/runtime.js";
-import type { StatsResponse } from "../../gen/kiln/agent/v1/stats_pb.js";
 import type { VmmStats } from "../../vmm/types.js";
 import { boundedCount, boundedProcesses, usedMemory } from "../common/guest-numbers.js";
 import type { VmEntry } from "../vm/entry.js";
@@ -21,7 +21,7 @@ export interface VmUsage {
 
 /** The guest's own counters, bounded. */
 type GuestUsage = Pick<
-  StatsResponse,
+  MachineStats,
   "netRxBytes" | "netTxBytes" | "blockReadBytes" | "blockWriteBytes" | "processes"
 >;
 
@@ -91,7 +91,7 @@ async function usageOf(
   };
 }
 
-function boundedUsage(guest: StatsResponse): GuestUsage {
+function boundedUsage(guest: MachineStats): GuestUsage {
   return {
     netRxBytes: boundedCount(guest.netRxBytes),
     netTxBytes: boundedCount(guest.netTxBytes),
@@ -106,6 +106,6 @@ function cpuPercent(before: Sample, now: Sample): number {
   return elapsed <= 0 ? 0 : Math.max(0, ((now.stats.cpuMs - before.stats.cpuMs) / elapsed) * 100);
 }
 
-async function guestStats(entry: VmEntry): Promise<StatsResponse | undefined> {
-  return entry.live?.link.current?.client.stats({}, { timeoutMs: AGENT_CALL_MS }).catch(() => undefined);
+async function guestStats(entry: VmEntry): Promise<MachineStats | undefined> {
+  return entry.live?.link.current?.machine.stats({ timeoutMs: AGENT_CALL_MS }).catch(() => undefined);
 }
