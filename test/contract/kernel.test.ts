@@ -86,7 +86,8 @@ describe("its initramfs", () => {
     const files = names.filter((name) => name !== "dev/console");
     output("busybox", ["cpio", "-idm", "-F", path, ...files], { cwd: target });
     assert.ok((await readFile(join(target, "init"))).equals(await readFile(agentPath())));
-    const listed = (await readFile(join(target, "modules.list"), "utf8")).trim().split("\n");
+    const listedIn = async (name: string) => (await readFile(join(target, name), "utf8")).trim().split("\n");
+    const listed = [...(await listedIn("modules.list")), ...(await listedIn("modules.scsi"))];
     assert.deepEqual((await readdir(join(target, "modules"))).sort(), [...listed].sort());
     const blk = join(kernel.modulesDirectory ?? "", "kernel/drivers/block/virtio_blk.ko");
     assert.ok((await readFile(join(target, "modules/virtio_blk.ko"))).equals(await readFile(blk)));
