@@ -2,7 +2,6 @@
 
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
@@ -14,6 +13,7 @@ import {
   OTHER_RELEASE,
   UNREADABLE,
 } from "../../test/fixtures/damage.js";
+import { executed } from "../../test/fixtures/executed.js";
 import {
   configOf,
   createWorld,
@@ -76,14 +76,14 @@ async function standIn(id: string, marked: boolean): Promise<number> {
   const directory = vmRunDirectory(join(world.root, "run"), id);
   const mark = new OwnerMark();
   await mark.open(join(world.root, "data"), silentLogger);
+  const env = marked ? mark.environment(directory) : {};
   const helper = spawn("sh", ["-c", "read x", directory], {
     argv0: "qemu-system-x86_64",
-    env: marked ? mark.environment(directory) : {},
+    env,
     stdio: ["pipe", "ignore", "ignore"],
   });
   helpers.push(helper);
-  await once(helper, "spawn");
-  return helper.pid ?? 0;
+  return executed(helper, env);
 }
 
 async function assertRuns(entry: VmEntry, what: string): Promise<void> {

@@ -2,11 +2,11 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
+import { executed } from "../../test/fixtures/executed.js";
 import { identifyProcess } from "../base/processes.js";
 import { isInVmCgroup } from "./jail/cgroup-place.js";
 import { planQemu } from "./qemu/config.js";
@@ -26,9 +26,9 @@ async function recalled(
     child.kill("SIGKILL");
     await rm(directory, { recursive: true, force: true });
   });
-  await once(child, "spawn");
+  const pid = await executed(child);
   for (const one of names) await mkdir(join(directory, one));
-  const id = await identifyProcess(child.pid ?? 0);
+  const id = await identifyProcess(pid);
   assert.ok(id !== undefined);
   return recallVmm(id, directory);
 }

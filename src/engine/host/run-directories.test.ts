@@ -5,6 +5,7 @@ import { access, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from
 import { createServer } from "node:net";
 import { basename, join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { executed } from "../../../test/fixtures/executed.js";
 import {
   configOf,
   createWorld,
@@ -48,7 +49,7 @@ async function running(markedFor?: string): Promise<{ entry: VmEntry; vmm: Child
   const env = mark.environment(vmRunDirectory(runRoot(), markedFor ?? entry.id));
   const vmm = spawn("/bin/sh", ["-c", "read x"], { env, stdio: ["pipe", "ignore", "ignore"] });
   helpers.push(vmm);
-  await once(vmm, "spawn");
+  await executed(vmm, env);
   return { entry, vmm };
 }
 
@@ -163,7 +164,9 @@ describe("a run root with more than this kilnd's directories", () => {
       ["sh", idle],
     ] as const) {
       const words = ["-c", "read x", join(path, "qmp.sock")];
-      helpers.push(spawn("/bin/sh", words, { argv0, stdio: ["pipe", "ignore", "ignore"] }));
+      const helper = spawn("/bin/sh", words, { argv0, stdio: ["pipe", "ignore", "ignore"] });
+      helpers.push(helper);
+      await executed(helper);
     }
     const self = await identifyProcess(process.pid);
     assert.ok(self);

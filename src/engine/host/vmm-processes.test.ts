@@ -5,6 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
+import { executed } from "../../../test/fixtures/executed.js";
 import { silentLogger } from "../../base/log.js";
 import { identifyProcess } from "../../base/processes.js";
 import type { VmmRecord } from "../../vmm/types.js";
@@ -38,7 +39,7 @@ async function sleeper(env: Readonly<Record<string, string>>, uid?: number): Pro
   const words = ["-e", "setInterval(() => {}, 1000)", join(directory(), "qmp.sock")];
   const child = spawn(process.execPath, words, { env, ...(uid === undefined ? {} : { uid }) });
   children.push(child);
-  await once(child, "spawn");
+  await executed(child, env);
   return child;
 }
 
