@@ -97,7 +97,8 @@ describe("publishPort", () => {
     assert.ok(flow !== undefined);
     // The sweep's timer alone would not keep this process up.
     const alive = setInterval(() => undefined, 1000);
-    await once(flow, "close");
+    // On a busy machine it may have been idle for long enough before its answer is looked at.
+    if (!flow.closed) await once(flow, "close");
     clearInterval(alive);
     assert.equal(port.active, 0);
   });
