@@ -2,10 +2,10 @@
 
 import assert from "node:assert/strict";
 import { mkdir, readFile, symlink } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { CHECKOUT, debianLayout, debianLayoutDirectory } from "../fixtures/assets.js";
+import { freePort } from "../fixtures/free-port.js";
 import { installKiln, run, TestKiln } from "./harness.js";
 
 const PAGES = [
@@ -43,16 +43,6 @@ async function nameImages(): Promise<void> {
 async function blocksOf(page: string): Promise<string> {
   const text = await readFile(join(CHECKOUT, "docs/guide", `${page}.md`), "utf8");
   return [...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map((match) => match[1]).join("\n");
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      const port = typeof address === "object" && address !== null ? address.port : 0;
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 describe("docs/guide", () => {
