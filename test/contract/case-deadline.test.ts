@@ -23,10 +23,11 @@ describe("a case of the tests that does not end", () => {
     try {
       const file = join(directory, "hangs.test.js");
       await writeFile(file, HANGS);
-      const env = { ...process.env, KILN_TEST_CASE_MS: "300", NODE_TEST_CONTEXT: "" };
+      // Long enough for the case before it, which must end within its own time.
+      const env = { ...process.env, KILN_TEST_CASE_MS: "2000", NODE_TEST_CONTEXT: "" };
       const { code, stderr } = await run([process.execPath, `--import=file://${PRELOAD}`, file], { env });
       assert.equal(code, 1);
-      assert.match(stderr, /^case that did not end: waits\nwaited 300 ms, with these open: .*Timeout/m);
+      assert.match(stderr, /^case that did not end: waits\nwaited 2000 ms, with these open: .*Timeout/m);
     } finally {
       await rm(directory, { recursive: true });
     }

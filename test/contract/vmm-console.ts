@@ -51,7 +51,8 @@ export function consoleContract(makeDriver: DriverFactory): void {
       await shell.close();
       await handle.detach();
       const away = await cpuTicks(handle);
-      while ((await cpuTicks(handle)) < away + 150) await delay(50);
+      // Some times what ten turns take, whatever else has the processor's caches.
+      while ((await cpuTicks(handle)) < away + 400) await delay(50);
       const again = bench.adopt(await bench.newDriver().reattach(handle.record, spec));
       const later = Number(await (await shellOf(again)).output("cat /tmp/n"));
       assert.ok(later > turns + 10, `${later - turns} turns while nobody read the console`);

@@ -14,7 +14,7 @@ import { assertRefused } from "../fixtures/hostile/refusal.js";
 import { TestKiln } from "./harness.js";
 
 /** For guests that must be waited for: long enough for a boot on a busy machine. Each is tried twice. */
-const WAIT = "15s";
+const WAIT = "25s";
 /** What a hostile guest may cost kilnd beyond what it takes anyway. */
 const MOST_GROWTH = 64 * 1024 * 1024;
 
