@@ -340,7 +340,7 @@ describe("a start that files wait for", () => {
       for (const name of names) {
         await pending.add(await pending.receive(tar(name), async () => undefined), into("/etc"));
       }
-      engine = await startEngine(world, { helloTimeoutMs: { kvm: 5000, tcg: 5000 } });
+      engine = await startEngine(world);
       assert.equal(engine.find(entry.id).state, "running");
       assert.deepEqual(
         await arrived(),
