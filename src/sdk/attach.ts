@@ -5,6 +5,7 @@ import { defined } from "../base/defined.js";
 import type { AttachExitJson, AttachRequestJson, AttachResponseJson } from "../gen/kiln/v1/process_pb.js";
 import { statusFromJson, vmFromJson } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
+import { CALL, type NamesOf } from "./known-options.js";
 import type { LastingWords } from "./lasting-stream.js";
 import { type ProcessEvent, ProcessStream, type ProcessWire } from "./process-stream.js";
 import type { VmInfo, VmStatus } from "./types.js";
@@ -18,6 +19,8 @@ export interface AttachOptions extends CallOptions {
   /** Starts the VM once attached, so that no output is missed. */
   readonly start?: boolean | undefined;
 }
+
+export const ATTACH_OPTIONS: NamesOf<AttachOptions> = { ...CALL, stdin: true, logs: true, start: true };
 
 /** How the main program ended. */
 export interface AttachExit {

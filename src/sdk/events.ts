@@ -3,9 +3,8 @@
 import { defined } from "../base/defined.js";
 import { numberOf } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
-import { checkOptions } from "./known-options.js";
+import { CALL, checkOptions, type NamesOf } from "./known-options.js";
 import { lastingAnswers } from "./lasting-answers.js";
-import * as known from "./option-names.js";
 import type { Transport } from "./transport.js";
 import type { KilnEvent } from "./types.js";
 
@@ -20,12 +19,20 @@ export interface EventOptions extends CallOptions {
   readonly filter?: readonly string[] | undefined;
 }
 
+const EVENTS_OPTIONS: NamesOf<EventOptions> = {
+  ...CALL,
+  after: true,
+  since: true,
+  until: true,
+  filter: true,
+};
+
 /** Follows events, over as many kilnds as it takes: a new one says `events-lost` where it can't know what went before. */
 export async function* readEvents(
   transport: Transport,
   options: EventOptions,
 ): AsyncGenerator<KilnEvent, void> {
-  checkOptions("kiln.events()", options, known.EVENTS);
+  checkOptions("kiln.events()", options, EVENTS_OPTIONS);
   const until = defined({ until: options.until?.toISOString() });
   const request = {
     filters: options.filter?.slice() ?? [],

@@ -5,11 +5,10 @@ import { Code, hasReason, KilnError } from "../base/errors.js";
 import type { ExecConfigJson, ExecRequestJson, ExecResponseJson } from "../gen/kiln/v1/process_pb.js";
 import { type CapturedOutput, DEFAULT_MAX_OUTPUT_BYTES, OutputCollector } from "./captured-output.js";
 import type { CallOptions } from "./deadline.js";
-import { checkOptions } from "./known-options.js";
+import { CALL, checkOptions, type NamesOf } from "./known-options.js";
 import type { LastingWords } from "./lasting-stream.js";
-import * as known from "./option-names.js";
 import { type ProcessEvent, ProcessStream, type ProcessWire } from "./process-stream.js";
-import { pairs, type TerminalSize, withoutUndefined } from "./vm-options.js";
+import { pairs, TERMINAL_SIZE_FIELDS, type TerminalSize, withoutUndefined } from "./vm-options.js";
 
 /** Options of `vm.exec()`. */
 export interface ExecOptions extends CallOptions {
@@ -35,6 +34,18 @@ export interface ExecOptions extends CallOptions {
   /** Cap of collected output, stdout and stderr each. Default 16 MiB. */
   readonly maxOutputBytes?: number | undefined;
 }
+
+export const EXEC_OPTIONS: NamesOf<ExecOptions> = {
+  ...CALL,
+  env: true,
+  user: true,
+  workdir: true,
+  tty: true,
+  ttySize: true,
+  maxOutputBytes: true,
+  stdin: true,
+  check: true,
+};
 
 /** The end of a program. A non-zero exit code is data, unless `check` was asked for. */
 export interface ExecResult {
@@ -156,7 +167,7 @@ export class Exec
 /** The message that asks for this process. */
 export function planExec(args: readonly string[], options: ExecOptions): ExecConfigJson {
   const { ttySize } = options;
-  if (ttySize !== undefined) checkOptions("ttySize", ttySize, known.TERMINAL_SIZE);
+  if (ttySize !== undefined) checkOptions("ttySize", ttySize, TERMINAL_SIZE_FIELDS);
   return withoutUndefined({
     args: args.slice(),
     env: options.env === undefined ? undefined : pairs(options.env, "="),

@@ -4,11 +4,10 @@ import { defined } from "../base/defined.js";
 import { Code, KilnError } from "../base/errors.js";
 import { imageFromJson, numberOf, progressFromJson } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
-import { CALL, checkOptions } from "./known-options.js";
+import { CALL, checkOptions, type NamesOf } from "./known-options.js";
 import { Listing } from "./listing.js";
-import * as known from "./option-names.js";
 import { sendSource } from "./send-source.js";
-import type { PruneOptions } from "./system.js";
+import { PRUNE_OPTIONS, type PruneOptions } from "./system.js";
 import type { Transport } from "./transport.js";
 import type { ImageInfo, Progress, PulledImage } from "./types.js";
 
@@ -18,6 +17,8 @@ export interface RegistryAuth {
   readonly password?: string;
   readonly identityToken?: string;
 }
+
+const AUTH_FIELDS: NamesOf<RegistryAuth> = { username: true, password: true, identityToken: true };
 
 /** Options of `kiln.images.pull()`. */
 export interface PullOptions extends CallOptions {
@@ -32,12 +33,23 @@ export interface PullOptions extends CallOptions {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
+const PULL_OPTIONS: NamesOf<PullOptions> = {
+  ...CALL,
+  platform: true,
+  auth: true,
+  auths: true,
+  plainHttp: true,
+  onProgress: true,
+};
+
 /** Options of `kiln.images.list()`. */
 export interface ListImagesOptions extends CallOptions {
   readonly all?: boolean | undefined;
   /** "reference=nginx*", "dangling=true", "label=k=v". */
   readonly filter?: readonly string[] | undefined;
 }
+
+const LIST_IMAGES_OPTIONS: NamesOf<ListImagesOptions> = { ...CALL, all: true, filter: true };
 
 /** Options of `kiln.images.import()`. */
 export interface ImportOptions extends CallOptions {
@@ -47,10 +59,19 @@ export interface ImportOptions extends CallOptions {
   readonly platform?: string | undefined;
 }
 
+const IMPORT_IMAGE_OPTIONS: NamesOf<ImportOptions> = {
+  ...CALL,
+  changes: true,
+  message: true,
+  platform: true,
+};
+
 /** Options of `kiln.images.remove()`. */
 export interface RemoveImageOptions extends CallOptions {
   readonly force?: boolean | undefined;
 }
+
+const REMOVE_IMAGE_OPTIONS: NamesOf<RemoveImageOptions> = { ...CALL, force: true };
 
 /** An image with its documents. */
 export interface ImageDetails extends ImageInfo {
@@ -81,9 +102,9 @@ export class Images {
    * ```
    */
   async pull(reference: string, options: PullOptions = {}): Promise<PulledImage> {
-    checkOptions("kiln.images.pull()", options, known.PULL);
+    checkOptions("kiln.images.pull()", options, PULL_OPTIONS);
     for (const auth of [options.auth, ...Object.values(options.auths ?? {})]) {
-      if (auth !== undefined) checkOptions("auth", auth, known.AUTH);
+      if (auth !== undefined) checkOptions("auth", auth, AUTH_FIELDS);
     }
     const request = defined({
       reference,
@@ -108,7 +129,7 @@ export class Images {
 
   list(options: ListImagesOptions = {}): Listing<ImageInfo> {
     return new Listing(async () => {
-      checkOptions("kiln.images.list()", options, known.LIST_IMAGES);
+      checkOptions("kiln.images.list()", options, LIST_IMAGES_OPTIONS);
       const request = { all: options.all ?? false, filters: options.filter?.slice() ?? [] };
       const { images } = await this.#transport.unary("ImageService/ListImages", request, options);
       return (images ?? []).map(imageFromJson);
@@ -138,7 +159,7 @@ export class Images {
     name: string,
     options: ImportOptions = {},
   ): Promise<ImageInfo> {
-    checkOptions("kiln.images.import()", options, known.IMPORT_IMAGE);
+    checkOptions("kiln.images.import()", options, IMPORT_IMAGE_OPTIONS);
     const { changes = [], message = "", platform = "" } = options;
     const stream = this.#transport.stream("ImageService/ImportImage", options);
     const start = { start: { name, changes: changes.slice(), message, platform } };
@@ -169,7 +190,7 @@ export class Images {
 
   /** Removes a name, and with its last name the image. */
   async remove(image: string, options: RemoveImageOptions = {}): Promise<RemovedImage> {
-    checkOptions("kiln.images.remove()", options, known.REMOVE_IMAGE);
+    checkOptions("kiln.images.remove()", options, REMOVE_IMAGE_OPTIONS);
     const request = { image, force: options.force ?? false };
     const json = await this.#transport.unary("ImageService/RemoveImage", request, options);
     return { untagged: json.untagged ?? [], deleted: json.deleted ?? [] };
@@ -177,7 +198,7 @@ export class Images {
 
   /** Removes images without a name; with `all` every image that no VM uses. */
   async prune(options: PruneOptions = {}): Promise<{ deleted: readonly string[]; reclaimedBytes: number }> {
-    checkOptions("kiln.images.prune()", options, known.PRUNE);
+    checkOptions("kiln.images.prune()", options, PRUNE_OPTIONS);
     const request = { all: options.all ?? false, filters: options.filter?.slice() ?? [] };
     const json = await this.#transport.unary("ImageService/PruneImages", request, options);
     return { deleted: json.deleted ?? [], reclaimedBytes: numberOf(json.reclaimedBytes) };

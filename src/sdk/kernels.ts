@@ -3,9 +3,8 @@
 import { Code, KilnError } from "../base/errors.js";
 import { builtKernelFromJson, kernelFromJson, progressFromJson } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
-import { CALL, checkOptions } from "./known-options.js";
+import { CALL, checkOptions, type NamesOf } from "./known-options.js";
 import { Listing } from "./listing.js";
-import * as known from "./option-names.js";
 import type { Transport } from "./transport.js";
 import type { BuiltKernel, KernelInfo, Progress } from "./types.js";
 
@@ -17,6 +16,14 @@ export interface ImportKernelOptions extends CallOptions {
   readonly modulesDirectory?: string | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
+
+const IMPORT_KERNEL_OPTIONS: NamesOf<ImportKernelOptions> = {
+  ...CALL,
+  name: true,
+  makeDefault: true,
+  modulesDirectory: true,
+  onProgress: true,
+};
 
 /** Options of `kiln.kernels.build()`. */
 export interface BuildKernelOptions extends CallOptions {
@@ -33,11 +40,24 @@ export interface BuildKernelOptions extends CallOptions {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
+const BUILD_KERNEL_OPTIONS: NamesOf<BuildKernelOptions> = {
+  ...CALL,
+  version: true,
+  architecture: true,
+  cache: true,
+  jobs: true,
+  name: true,
+  makeDefault: true,
+  onProgress: true,
+};
+
 /** Options of `kiln.kernels.remove()`. */
 export interface RemoveKernelOptions extends CallOptions {
   /** Also where VMs use it. */
   readonly force?: boolean | undefined;
 }
+
+const REMOVE_KERNEL_OPTIONS: NamesOf<RemoveKernelOptions> = { ...CALL, force: true };
 
 /** The kernels of one kilnd. */
 export class Kernels {
@@ -57,7 +77,7 @@ export class Kernels {
 
   /** @param source a vmlinux or bzImage file, a .deb, "debian" (the packaged cloud kernel), or an image reference */
   async import(source: string, options: ImportKernelOptions = {}): Promise<KernelInfo> {
-    checkOptions("kiln.kernels.import()", options, known.IMPORT_KERNEL);
+    checkOptions("kiln.kernels.import()", options, IMPORT_KERNEL_OPTIONS);
     const { name = "", makeDefault = false, modulesDirectory = "" } = options;
     const request = { source, name, makeDefault, modulesDirectory };
     let kernel: KernelInfo | undefined;
@@ -80,7 +100,7 @@ export class Kernels {
    * cores. Given up when the call is.
    */
   async build(options: BuildKernelOptions = {}): Promise<BuiltKernel> {
-    checkOptions("kiln.kernels.build()", options, known.BUILD_KERNEL);
+    checkOptions("kiln.kernels.build()", options, BUILD_KERNEL_OPTIONS);
     const { version = "", architecture = "", jobs = 0, name = "", makeDefault = false } = options;
     const request = { version, architecture, noCache: options.cache === false, jobs, name, makeDefault };
     let built: BuiltKernel | undefined;
@@ -96,7 +116,7 @@ export class Kernels {
 
   /** @param kernel name, id or unique id prefix */
   async remove(kernel: string, options: RemoveKernelOptions = {}): Promise<string> {
-    checkOptions("kiln.kernels.remove()", options, known.REMOVE_KERNEL);
+    checkOptions("kiln.kernels.remove()", options, REMOVE_KERNEL_OPTIONS);
     const request = { kernel, force: options.force ?? false };
     const { id } = await this.#transport.unary("KernelService/RemoveKernel", request, options);
     return id ?? "";

@@ -7,9 +7,15 @@ import { type EventOptions, readEvents } from "./events.js";
 import { dial, type HostAddress, isNobodyListening, resolveHost, unreachable } from "./host.js";
 import { Images } from "./images.js";
 import { Kernels } from "./kernels.js";
-import { CALL, checkOptions } from "./known-options.js";
-import * as known from "./option-names.js";
-import { infoFromJson, type PruneOptions, pruneFromJson, usageFromJson, versionFromJson } from "./system.js";
+import { CALL, checkOptions, type NamesOf } from "./known-options.js";
+import {
+  infoFromJson,
+  PRUNE_OPTIONS,
+  type PruneOptions,
+  pruneFromJson,
+  usageFromJson,
+  versionFromJson,
+} from "./system.js";
 import { Transport } from "./transport.js";
 import type { DiskUsage, KilnEvent, PruneResult, SystemInfo, VersionInfo } from "./types.js";
 import type { Vm } from "./vm.js";
@@ -23,6 +29,8 @@ export interface ConnectOptions extends CallOptions {
   /** Starts kilnd where nobody listens on the default socket. Default true; never for a socket that was named. */
   readonly start?: boolean | undefined;
 }
+
+const CONNECT_OPTIONS: NamesOf<ConnectOptions> = { ...CALL, host: true, start: true };
 
 /**
  * A connection to kilnd.
@@ -57,7 +65,7 @@ export class Kiln implements AsyncDisposable {
    * @throws KilnError unavailable `daemon-not-running` or `daemon-start-failed`, permission_denied
    */
   static async connect(options: ConnectOptions = {}): Promise<Kiln> {
-    checkOptions("Kiln.connect()", options, known.CONNECT);
+    checkOptions("Kiln.connect()", options, CONNECT_OPTIONS);
     const address = resolveHost(options.host);
     const startable = address.isDefault && options.start !== false;
     const transport = new Transport((again) => openSocket(address, startable, again));
@@ -112,7 +120,7 @@ export class Kiln implements AsyncDisposable {
 
   /** Removes ended VMs, images without a name and bases that nobody uses; with `all` every unused image. */
   async prune(options: PruneOptions = {}): Promise<PruneResult> {
-    checkOptions("kiln.prune()", options, known.PRUNE);
+    checkOptions("kiln.prune()", options, PRUNE_OPTIONS);
     const request = { all: options.all ?? false, filters: options.filter?.slice() ?? [] };
     return pruneFromJson(await this.#transport.unary("SystemService/Prune", request, options));
   }

@@ -4,9 +4,8 @@ import { defined } from "../base/defined.js";
 import type { LogsResponseJson, OutputPositionJson } from "../gen/kiln/v1/process_pb.js";
 import { dateOf } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
-import { checkOptions } from "./known-options.js";
+import { CALL, checkOptions, type NamesOf } from "./known-options.js";
 import { lastingAnswers } from "./lasting-answers.js";
-import * as known from "./option-names.js";
 import type { Calls } from "./scoped-calls.js";
 
 /** Options of `vm.logs()`. Without any: all that is there, then the end. */
@@ -20,6 +19,15 @@ export interface LogOptions extends CallOptions {
   /** The kernel's console instead of the program's output. In system mode always: an init of the image's own writes there. */
   readonly console?: boolean | undefined;
 }
+
+const LOGS_OPTIONS: NamesOf<LogOptions> = {
+  ...CALL,
+  follow: true,
+  tail: true,
+  since: true,
+  until: true,
+  console: true,
+};
 
 /** A piece of output. Not cut at lines. */
 export interface LogChunk {
@@ -35,7 +43,7 @@ export async function* readLogs(
   vm: string,
   options: LogOptions,
 ): AsyncGenerator<LogChunk, void> {
-  checkOptions("vm.logs()", options, known.LOGS);
+  checkOptions("vm.logs()", options, LOGS_OPTIONS);
   const request = defined({
     vm,
     follow: options.follow ?? false,

@@ -3,9 +3,8 @@
 import type { VmStatsJson } from "../gen/kiln/v1/vm_pb.js";
 import { dateOf, numberOf } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
-import { checkOptions } from "./known-options.js";
+import { CALL, checkOptions, type NamesOf } from "./known-options.js";
 import { lastingAnswers } from "./lasting-answers.js";
-import * as known from "./option-names.js";
 import type { Calls } from "./scoped-calls.js";
 import type { VmStats } from "./types.js";
 
@@ -14,6 +13,8 @@ export interface StatsOptions extends CallOptions {
   /** One sample instead of one a second. */
   readonly once?: boolean | undefined;
 }
+
+const STATS_OPTIONS: NamesOf<StatsOptions> = { ...CALL, once: true };
 
 /** What the VMs used at one moment. */
 export interface StatsSample {
@@ -27,7 +28,7 @@ export async function* readStats(
   vms: readonly string[],
   options: StatsOptions,
 ): AsyncGenerator<StatsSample, void> {
-  checkOptions("stats()", options, known.STATS);
+  checkOptions("stats()", options, STATS_OPTIONS);
   const request = { vms: vms.slice(), once: options.once ?? false };
   const ask = (bound: CallOptions) => transport.serverStream("VmService/Stats", request, bound);
   for await (const json of lastingAnswers({ what: "Stats", ask }, options)) {

@@ -8,6 +8,7 @@ import type {
 } from "../gen/kiln/v1/system_pb.js";
 import { kernelFromJson, numberOf } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
+import { CALL, type NamesOf } from "./known-options.js";
 import type { DiskUsage, PruneResult, SystemInfo, VersionInfo } from "./types.js";
 
 /** Options of `kiln.prune()` and `kiln.images.prune()`. */
@@ -17,6 +18,8 @@ export interface PruneOptions extends CallOptions {
   /** "until=24h", "label=name=value". */
   readonly filter?: readonly string[] | undefined;
 }
+
+export const PRUNE_OPTIONS: NamesOf<PruneOptions> = { ...CALL, all: true, filter: true };
 
 /** A VersionResponse message. */
 export function versionFromJson(json: VersionResponseJson = {}): VersionInfo {

@@ -20,17 +20,19 @@ import type { CallOptions } from "./deadline.js";
 import { isMissing, notAFile, tooLarge } from "./file-failures.js";
 import { boundsOf, CALL, checkOptions } from "./known-options.js";
 import { Listing } from "./listing.js";
-import * as known from "./option-names.js";
 import type { Calls } from "./scoped-calls.js";
 import { sendSource } from "./send-source.js";
 import type { PathInfo } from "./types.js";
 import type { ArchiveResult, CopyOptions, ReadOptions, WriteOptions } from "./vm-file-options.js";
+import { COPY_OPTIONS, READ_OPTIONS, WRITE_OPTIONS } from "./vm-file-options.js";
 import {
   type DirectoryEntry,
   FileWatcher,
   listDirectory,
+  MKDIR_OPTIONS,
   type MkdirOptions,
   pathOf,
+  REMOVE_PATH_OPTIONS,
   type RemovePathOptions,
   type RenameOptions,
   renamePath,
@@ -93,7 +95,7 @@ export class VmFiles {
 
   /** Makes a directory. @returns false where it was there already, which only `recursive` allows */
   async mkdir(path: VmPath, options: MkdirOptions = {}): Promise<boolean> {
-    checkOptions("vm.fs.mkdir()", options, known.MKDIR);
+    checkOptions("vm.fs.mkdir()", options, MKDIR_OPTIONS);
     const { recursive = false, mode = 0o755, uid = 0, gid = 0 } = options;
     const request = { vm: this.#vm, ...pathOf(path), recursive, mode, uid, gid };
     return (await this.#transport.unary("VmService/MakeDirectory", request, options)).made ?? false;
@@ -101,7 +103,7 @@ export class VmFiles {
 
   /** Removes a file, a link or an empty directory; with `recursive` a directory with all that is in it. */
   async remove(path: VmPath, options: RemovePathOptions = {}): Promise<void> {
-    checkOptions("vm.fs.remove()", options, known.REMOVE_PATH);
+    checkOptions("vm.fs.remove()", options, REMOVE_PATH_OPTIONS);
     const { recursive = false, force = false } = options;
     const request = { vm: this.#vm, ...pathOf(path), recursive, force };
     await this.#transport.unary("VmService/RemovePath", request, options);
@@ -127,7 +129,7 @@ export class VmFiles {
 
   /** The file's bytes. Links are followed. */
   async read(path: string, options: ReadOptions = {}): Promise<Uint8Array> {
-    checkOptions("vm.fs.read()", options, known.READ);
+    checkOptions("vm.fs.read()", options, READ_OPTIONS);
     const { readTar } = await import("../base/tar-stream.js");
     const archive = this.readArchive(path, { ...boundsOf(options), followLink: true });
     const maxBytes = options.maxBytes ?? DEFAULT_MAX_READ_BYTES;
@@ -154,7 +156,7 @@ export class VmFiles {
    * ```
    */
   async write(path: string, data: string | Uint8Array, options: WriteOptions = {}): Promise<void> {
-    checkOptions("vm.fs.write()", options, known.WRITE);
+    checkOptions("vm.fs.write()", options, WRITE_OPTIONS);
     const { encodeTarHeader, paddingOf } = await import("../base/tar-format.js");
     const { TAR_END } = await import("../base/tar-stream.js");
     const name = fileName(path);
@@ -183,7 +185,7 @@ export class VmFiles {
    * ```
    */
   async copyIn(localPath: string, vmPath: string, options: CopyOptions = {}): Promise<ArchiveResult> {
-    checkOptions("vm.fs.copyIn()", options, known.COPY);
+    checkOptions("vm.fs.copyIn()", options, COPY_OPTIONS);
     const { localSource } = await import("./copy-local.js");
     const { packTree } = await import("./tree-pack.js");
     const source = await localSource(localPath, options.followLink);
@@ -204,7 +206,7 @@ export class VmFiles {
    * ```
    */
   async copyOut(vmPath: string, localPath: string, options: CopyOptions = {}): Promise<ArchiveResult> {
-    checkOptions("vm.fs.copyOut()", options, known.COPY);
+    checkOptions("vm.fs.copyOut()", options, COPY_OPTIONS);
     const { planCopyOut } = await import("./copy-local.js");
     const { renameRoot, RootWitness } = await import("../base/copy-plan.js");
     const { extractTree } = await import("./tree-extract.js");
@@ -233,7 +235,7 @@ export class VmFiles {
     targetPath: string,
     options: CopyOptions = {},
   ): Promise<ArchiveResult> {
-    checkOptions("vm.fs.copyTo()", options, known.COPY);
+    checkOptions("vm.fs.copyTo()", options, COPY_OPTIONS);
     const { renameRoot, RootWitness } = await import("../base/copy-plan.js");
     const { renameTar } = await import("../base/tar-stream.js");
     const source = await this.source(path, options);
@@ -249,7 +251,7 @@ export class VmFiles {
 
   /** A path as a tar stream, whose names begin with the path's base name. Not reading on stops the guest. */
   async *readArchive(path: string, options: CopyOptions = {}): AsyncGenerator<Uint8Array, void> {
-    checkOptions("vm.fs.readArchive()", options, known.COPY);
+    checkOptions("vm.fs.readArchive()", options, COPY_OPTIONS);
     yield* withEntries(cleanPath(path), this.#receive(path, options));
   }
 
@@ -286,7 +288,7 @@ export class VmFiles {
     source: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
     options: CopyOptions,
   ): Promise<ArchiveResult> {
-    checkOptions("vm.fs.writeArchive()", options, known.COPY);
+    checkOptions("vm.fs.writeArchive()", options, COPY_OPTIONS);
     const stream = this.#transport.stream("VmService/WriteArchive", options);
     const start = { start: { vm: this.#vm, ...place, keepOwner: options.keepOwner ?? false } };
     const json = await sendSource(stream, start, source);

@@ -6,8 +6,7 @@ import { DEFAULT_HOST_IP, parsePortMappings } from "../base/ports.js";
 import { parseSize } from "../base/units.js";
 import type { VmConfigJson } from "../gen/kiln/v1/types_pb.js";
 import type { CallOptions } from "./deadline.js";
-import { checkOptions } from "./known-options.js";
-import * as known from "./option-names.js";
+import { CALL, checkOptions, type NamesOf } from "./known-options.js";
 import type { PortBinding, Progress, RestartPolicy, Size } from "./types.js";
 
 /** Options of `kiln.create()` and `kiln.run()`, which are the same. Names and defaults are those of `kiln run`'s flags. */
@@ -68,6 +67,41 @@ export interface VmOptions extends CallOptions {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
+export const VM_OPTIONS: NamesOf<VmOptions> = {
+  ...CALL,
+  name: true,
+  command: true,
+  entrypoint: true,
+  env: true,
+  workdir: true,
+  user: true,
+  hostname: true,
+  labels: true,
+  publish: true,
+  publishAll: true,
+  cpus: true,
+  memory: true,
+  disk: true,
+  kernel: true,
+  kernelArgs: true,
+  init: true,
+  restart: true,
+  network: true,
+  dns: true,
+  addHosts: true,
+  platform: true,
+  vmm: true,
+  stopSignal: true,
+  stopTimeoutMs: true,
+  tty: true,
+  ttySize: true,
+  openStdin: true,
+  autoRemove: true,
+  lifetimeMs: true,
+  pull: true,
+  onProgress: true,
+};
+
 /** Options of `kiln.run()`. */
 export type RunOptions = VmOptions;
 
@@ -80,11 +114,23 @@ export interface TerminalSize {
   readonly rows: number;
 }
 
+const PORT_FIELDS: NamesOf<PortBinding> = {
+  hostIp: true,
+  hostPort: true,
+  hostPortEnd: true,
+  vmPort: true,
+  protocol: true,
+};
+
+const RESTART_FIELDS: NamesOf<RestartPolicy> = { name: true, maximumRetryCount: true };
+
+export const TERMINAL_SIZE_FIELDS: NamesOf<TerminalSize> = { columns: true, rows: true };
+
 /** The message that asks for this VM. */
 export function planVmConfig(image: string, options: VmOptions): VmConfigJson {
   const { restart, ttySize } = options;
-  if (typeof restart === "object") checkOptions("restart", restart, known.RESTART);
-  if (ttySize !== undefined) checkOptions("ttySize", ttySize, known.TERMINAL_SIZE);
+  if (typeof restart === "object") checkOptions("restart", restart, RESTART_FIELDS);
+  if (ttySize !== undefined) checkOptions("ttySize", ttySize, TERMINAL_SIZE_FIELDS);
   return withoutUndefined({
     image,
     name: options.name,
@@ -124,7 +170,7 @@ export function planVmConfig(image: string, options: VmOptions): VmConfigJson {
 /** Bindings with every field, of a spec or of a part of a binding. */
 export function planPorts(port: string | Partial<PortBinding>): PortBinding[] {
   if (typeof port === "string") return parsePortMappings(port);
-  checkOptions("publish a port", port, known.PORT);
+  checkOptions("publish a port", port, PORT_FIELDS);
   const { hostIp = DEFAULT_HOST_IP, hostPort = 0, vmPort = 0, protocol = "tcp", hostPortEnd } = port;
   return [defined({ hostIp, hostPort, vmPort, protocol, hostPortEnd })];
 }

@@ -4,8 +4,7 @@ import { anySignal } from "../base/abort.js";
 import type { DirectoryEntryJson, FileEventJson, WatchPathResponseJson } from "../gen/kiln/v1/files_pb.js";
 import { numberOf } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
-import { CALL, checkOptions } from "./known-options.js";
-import * as known from "./option-names.js";
+import { CALL, checkOptions, type NamesOf } from "./known-options.js";
 import type { Calls } from "./scoped-calls.js";
 
 /** A path of a VM: text, or bytes where it is not UTF-8. */
@@ -43,6 +42,14 @@ export interface MkdirOptions extends CallOptions {
   readonly gid?: number | undefined;
 }
 
+export const MKDIR_OPTIONS: NamesOf<MkdirOptions> = {
+  ...CALL,
+  recursive: true,
+  mode: true,
+  uid: true,
+  gid: true,
+};
+
 /** Options of `vm.fs.remove()`. */
 export interface RemovePathOptions extends CallOptions {
   /** A directory with all that is in it; else it must be empty. */
@@ -51,17 +58,23 @@ export interface RemovePathOptions extends CallOptions {
   readonly force?: boolean | undefined;
 }
 
+export const REMOVE_PATH_OPTIONS: NamesOf<RemovePathOptions> = { ...CALL, recursive: true, force: true };
+
 /** Options of `vm.fs.rename()`. */
 export interface RenameOptions extends CallOptions {
   /** false: refuses (already_exists) where something is at the new path. Default true, as rename(2). */
   readonly overwrite?: boolean | undefined;
 }
 
+const RENAME_OPTIONS: NamesOf<RenameOptions> = { ...CALL, overwrite: true };
+
 /** Options of `vm.fs.watch()`. */
 export interface WatchOptions extends CallOptions {
   /** All directories below it too, also those that come later. At most 8192. */
   readonly recursive?: boolean | undefined;
 }
+
+const WATCH_OPTIONS: NamesOf<WatchOptions> = { ...CALL, recursive: true };
 
 /** Something that happened to a path. */
 export interface FileChange {
@@ -112,7 +125,7 @@ export async function renamePath(
   [from, to]: readonly [VmPath, VmPath],
   options: RenameOptions,
 ): Promise<void> {
-  checkOptions("vm.fs.rename()", options, known.RENAME);
+  checkOptions("vm.fs.rename()", options, RENAME_OPTIONS);
   const old = typeof from === "string" ? { from } : { fromBytes: Buffer.from(from).toString("base64") };
   const next = typeof to === "string" ? { to } : { toBytes: Buffer.from(to).toString("base64") };
   const request = { vm, ...old, ...next, noReplace: options.overwrite === false };
@@ -131,7 +144,7 @@ export class FileWatcher implements AsyncIterable<FileChange>, AsyncDisposable {
 
   /** Resolves when the watch stands. */
   static async open(calls: Calls, vm: string, path: VmPath, options: WatchOptions): Promise<FileWatcher> {
-    checkOptions("vm.fs.watch()", options, known.WATCH);
+    checkOptions("vm.fs.watch()", options, WATCH_OPTIONS);
     const { recursive = false, signal, timeoutMs } = options;
     const stop = new AbortController();
     const either = anySignal(stop.signal, signal);

@@ -3,14 +3,13 @@
 import { defined } from "../base/defined.js";
 import { Code, hasReason, KilnError } from "../base/errors.js";
 import type { VmJson } from "../gen/kiln/v1/types_pb.js";
-import { Attachment, type AttachOptions, attachWords } from "./attach.js";
+import { ATTACH_OPTIONS, Attachment, type AttachOptions, attachWords } from "./attach.js";
 import { statusFromJson, vmFromJson } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
-import { Exec, type ExecOptions, execWords, planExec } from "./exec.js";
-import { CALL, checkOptions } from "./known-options.js";
+import { EXEC_OPTIONS, Exec, type ExecOptions, execWords, planExec } from "./exec.js";
+import { CALL, checkOptions, type NamesOf } from "./known-options.js";
 import { lastingAnswer } from "./lasting-answers.js";
 import { type LogChunk, type LogOptions, readLogs } from "./logs.js";
-import * as known from "./option-names.js";
 import { type Calls, callsAbout } from "./scoped-calls.js";
 import { readStats, type StatsOptions, type StatsSample } from "./stats.js";
 import type { VmInfo, VmStatus } from "./types.js";
@@ -26,11 +25,15 @@ export interface StopOptions extends CallOptions {
   readonly stopSignal?: string | undefined;
 }
 
+const STOP_OPTIONS: NamesOf<StopOptions> = { ...CALL, graceMs: true, stopSignal: true };
+
 /** What `vm.update()` changes. */
 export interface VmChanges {
   /** Of a VM that runs from now on, and from every later start; 0: it has none any more. Milliseconds. */
   readonly lifetimeMs: number;
 }
+
+const CHANGES_FIELDS: NamesOf<VmChanges> = { lifetimeMs: true };
 
 /** Options of `vm.remove()`. */
 export interface RemoveOptions extends CallOptions {
@@ -38,14 +41,28 @@ export interface RemoveOptions extends CallOptions {
   readonly force?: boolean | undefined;
 }
 
+const REMOVE_OPTIONS: NamesOf<RemoveOptions> = { ...CALL, force: true };
+
 /** Options of `vm.spawn()`. */
 export type SpawnOptions = Omit<ExecOptions, "stdin" | "check">;
+
+const SPAWN_OPTIONS: NamesOf<SpawnOptions> = {
+  ...CALL,
+  env: true,
+  user: true,
+  workdir: true,
+  tty: true,
+  ttySize: true,
+  maxOutputBytes: true,
+};
 
 /** Options of `vm.wait()`. */
 export interface WaitOptions extends CallOptions {
   /** Default "exited". */
   readonly condition?: "exited" | "running" | "removed" | undefined;
 }
+
+const WAIT_OPTIONS: NamesOf<WaitOptions> = { ...CALL, condition: true };
 
 /**
  * A handle on one VM. Handles from `kiln.run()` own their VM: disposing them removes it. All others only let go.
@@ -103,7 +120,7 @@ export class Vm implements AsyncDisposable {
 
   /** Ends its program with the stop signal, after `graceMs` with SIGKILL. */
   async stop(options: StopOptions = {}): Promise<VmInfo> {
-    checkOptions("vm.stop()", options, known.STOP);
+    checkOptions("vm.stop()", options, STOP_OPTIONS);
     const { graceMs, stopSignal } = options;
     const request = defined({ vm: this.id, timeoutMs: graceMs, signal: stopSignal });
     const { vm } = await this.#transport.unary("VmService/StopVm", request, options);
@@ -111,7 +128,7 @@ export class Vm implements AsyncDisposable {
   }
 
   async restart(options: StopOptions = {}): Promise<VmInfo> {
-    checkOptions("vm.restart()", options, known.STOP);
+    checkOptions("vm.restart()", options, STOP_OPTIONS);
     const request = defined({ vm: this.id, timeoutMs: options.graceMs });
     const { vm } = await this.#transport.unary("VmService/RestartVm", request, options);
     return this.#update(vm);
@@ -144,7 +161,7 @@ export class Vm implements AsyncDisposable {
    * ```
    */
   async update(changes: VmChanges, options: CallOptions = {}): Promise<VmInfo> {
-    checkOptions("vm.update()", changes, known.CHANGES);
+    checkOptions("vm.update()", changes, CHANGES_FIELDS);
     checkOptions("vm.update()", options, CALL);
     const request = { vm: this.id, lifetimeMs: wholeMs(changes.lifetimeMs) };
     const { vm } = await this.#transport.unary("VmService/UpdateVm", request, options);
@@ -153,7 +170,7 @@ export class Vm implements AsyncDisposable {
 
   /** Removes it and its disk. */
   async remove(options: RemoveOptions = {}): Promise<void> {
-    checkOptions("vm.remove()", options, known.REMOVE);
+    checkOptions("vm.remove()", options, REMOVE_OPTIONS);
     await this.#transport.unary(
       "VmService/RemoveVm",
       { vm: this.id, force: options.force ?? false },
@@ -163,7 +180,7 @@ export class Vm implements AsyncDisposable {
 
   /** Waits until it has ended (or runs, or is gone), over as many kilnds as it takes. */
   async wait(options: WaitOptions = {}): Promise<{ exitCode: number; status: VmStatus }> {
-    checkOptions("vm.wait()", options, known.WAIT);
+    checkOptions("vm.wait()", options, WAIT_OPTIONS);
     const request = { vm: this.id, condition: options.condition ?? "exited" };
     const ask = (bound: CallOptions) => this.#transport.unary("VmService/WaitVm", request, bound);
     const json = await lastingAnswer(`WaitVm of VM ${this.name}`, ask, options);
@@ -181,7 +198,7 @@ export class Vm implements AsyncDisposable {
    * Put nothing into a shell line that somebody else chose: arguments of a list need no quoting.
    */
   exec(args: readonly string[] | string, options: ExecOptions = {}): Exec {
-    checkOptions("vm.exec()", options, known.EXEC);
+    checkOptions("vm.exec()", options, EXEC_OPTIONS);
     const argv = argumentsOf(args);
     const words = execWords(this.id, argv, options);
     return new Exec(this.#transport.lasting("VmService/Exec", words, options), argv, options);
@@ -189,7 +206,7 @@ export class Vm implements AsyncDisposable {
 
   /** Starts a process and leaves it running, with nobody to read its output; gives its process id in the guest. */
   async spawn(command: readonly string[] | string, options: SpawnOptions = {}): Promise<number> {
-    checkOptions("vm.spawn()", options, known.SPAWN);
+    checkOptions("vm.spawn()", options, SPAWN_OPTIONS);
     const args = argumentsOf(command);
     const start = { vm: this.id, config: { ...planExec(args, options), detach: true } };
     for await (const message of this.#transport.serverStream("VmService/Exec", { start }, options)) {
@@ -202,7 +219,7 @@ export class Vm implements AsyncDisposable {
 
   /** The main program's output, stdin and end. */
   attach(options: AttachOptions = {}): Attachment {
-    checkOptions("vm.attach()", options, known.ATTACH);
+    checkOptions("vm.attach()", options, ATTACH_OPTIONS);
     const words = attachWords(this.id, options);
     return new Attachment(this.#transport.lasting("VmService/Attach", words, options));
   }

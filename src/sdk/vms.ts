@@ -4,14 +4,19 @@ import type { CreateVmResponseJson } from "../gen/kiln/v1/vm_pb.js";
 import { noVm } from "./call-failure.js";
 import { progressFromJson, vmFromJson } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
-import { CALL, checkOptions } from "./known-options.js";
+import { CALL, checkOptions, type NamesOf } from "./known-options.js";
 import { Listing } from "./listing.js";
-import * as known from "./option-names.js";
 import { readStats, type StatsOptions, type StatsSample } from "./stats.js";
 import type { Transport } from "./transport.js";
 import type { Progress, VmInfo } from "./types.js";
 import { Vm } from "./vm.js";
-import { type CreateOptions, planVmConfig, type RunOptions, type VmOptions } from "./vm-options.js";
+import {
+  type CreateOptions,
+  planVmConfig,
+  type RunOptions,
+  VM_OPTIONS,
+  type VmOptions,
+} from "./vm-options.js";
 
 /** Options of `kiln.vms.list()`. */
 export interface ListVmsOptions extends CallOptions {
@@ -21,6 +26,8 @@ export interface ListVmsOptions extends CallOptions {
   readonly filter?: readonly string[] | undefined;
   readonly limit?: number | undefined;
 }
+
+const LIST_VMS_OPTIONS: NamesOf<ListVmsOptions> = { ...CALL, all: true, filter: true, limit: true };
 
 /** The VMs of one kilnd. */
 export class Vms {
@@ -60,7 +67,7 @@ export class Vms {
    */
   list(options: ListVmsOptions = {}): Listing<VmInfo> {
     return new Listing(async () => {
-      checkOptions("kiln.vms.list()", options, known.LIST_VMS);
+      checkOptions("kiln.vms.list()", options, LIST_VMS_OPTIONS);
       const { all = false, filter = [], limit = 0 } = options;
       const request = { all, filters: filter.slice(), limit };
       const { vms } = await this.#transport.unary("VmService/ListVms", request, options);
@@ -70,13 +77,13 @@ export class Vms {
 
   /** Makes a VM without starting it. Pulls the image where it is missing. */
   async create(image: string, options: CreateOptions = {}): Promise<Vm> {
-    checkOptions(`create a VM of ${image}`, options, known.VM);
+    checkOptions(`create a VM of ${image}`, options, VM_OPTIONS);
     return new Vm(this.#transport, await this.#create(image, options), false);
   }
 
   /** Makes a VM and starts it; the handle owns it. See `Kiln.run()`. */
   async run(image: string, options: RunOptions = {}): Promise<Vm> {
-    checkOptions(`run ${image}`, options, known.VM);
+    checkOptions(`run ${image}`, options, VM_OPTIONS);
     const vm = new Vm(this.#transport, await this.#create(image, options), true);
     try {
       await vm.start({ signal: options.signal, timeoutMs: options.timeoutMs });
