@@ -10,6 +10,15 @@ import { requireUtf8 } from "./raw-words.js";
 import { usageError } from "./usage-error.js";
 import { FAMILIES, type FoundVerb, findVerb, VERBS } from "./verbs.js";
 
+/** Looks the table of verbs through, and is therefore not in it. */
+const COMPLETE: FoundVerb = {
+  verb: {
+    ...{ name: "__complete", group: "System", summary: "", hidden: true },
+    load: async () => (await import("./verbs/complete.js")).command,
+  },
+  words: 1,
+};
+
 /** Makes the context once the global flags are known. */
 export type MakeContext = (globals: Globals) => Context;
 
@@ -33,7 +42,7 @@ export async function runCli(args: readonly string[], makeContext: MakeContext):
   try {
     globals = takeGlobals(args);
     context = makeContext(globals);
-    const found = findVerb(globals.rest);
+    const found = globals.rest[0] === COMPLETE.verb.name ? COMPLETE : findVerb(globals.rest);
     if (found === undefined) return await withoutVerb(context, globals);
     const command = await found.verb.load();
     failureCode = command.failureCode ?? 1;

@@ -83,7 +83,6 @@ export const VERBS: readonly Verb[] = [
   verb("system df", "System", "Show the disk that kiln takes", () => import("./verbs/system-df.js")),
   verb("system prune", "System", "Remove what nobody uses", () => import("./verbs/system-prune.js")),
   verb("completion", "System", "Print a shell's completion script", () => import("./verbs/completion.js")),
-  hidden("__complete", () => import("./verbs/complete.js")),
   hidden("__call-failed", () => import("./verbs/call-failed.js")),
   hidden("__run-ended", () => import("./verbs/run-ended.js")),
   hidden("__start-daemon", () => import("./verbs/start-daemon.js")),
