@@ -41,7 +41,7 @@ const EXCEPTION_BYTES = 16;
 const MARGIN = 0.02;
 
 const Bytes = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
-const COW: RecordKind<CowRecord> = {
+export const COW: RecordKind<CowRecord> = {
   version: 1,
   schema: openObject({ version: v.number(), baseDigest: v.string(), baseSizeBytes: Bytes, sizeBytes: Bytes }),
   migrations: {},

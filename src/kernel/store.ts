@@ -35,7 +35,7 @@ const RecordSchema = openObject({
 /** kernel.json. Its file names are relative, so that a data root can be moved. */
 export type KernelRecord = v.InferOutput<typeof RecordSchema>;
 
-const KERNEL: RecordKind<KernelRecord> = { version: 1, schema: RecordSchema, migrations: {} };
+export const KERNEL: RecordKind<KernelRecord> = { version: 1, schema: RecordSchema, migrations: {} };
 
 const Default = v.object({ id: v.string() });
 

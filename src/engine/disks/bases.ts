@@ -40,7 +40,7 @@ const BaseSchema = openObject({
 });
 export type Base = v.InferOutput<typeof BaseSchema>;
 
-const BASE: RecordKind<Base> = { version: 1, schema: BaseSchema, migrations: {} };
+export const BASE: RecordKind<Base> = { version: 1, schema: BaseSchema, migrations: {} };
 const FILE = "base.ext4";
 const KEY = /^[0-9a-f]{64}$/;
 

@@ -40,7 +40,7 @@ const RecordSchema = openObject({
 });
 type PendingRecord = v.InferOutput<typeof RecordSchema>;
 
-const KIND: RecordKind<PendingRecord> = { version: 1, schema: RecordSchema, migrations: {} };
+export const PENDING: RecordKind<PendingRecord> = { version: 1, schema: RecordSchema, migrations: {} };
 
 /** What becomes of an archive. */
 export type CopyOrder = Pick<PendingRecord, "directory" | "keepOwner" | "copy">;
@@ -126,7 +126,7 @@ export class PendingCopies {
     undo.push("remove the archive", () => rm(archive, { force: true }));
     await syncDirectory(this.#directory);
     undo.push("remove its record", () => removeKept(this.#json(number)));
-    await writeKept(this.#json(number), { version: KIND.version, bytes, ...order });
+    await writeKept(this.#json(number), { version: PENDING.version, bytes, ...order });
     undo.commit();
   }
 
@@ -242,6 +242,6 @@ export class PendingCopies {
 
 /** All of it or nothing: half an order puts files where nobody wanted them. */
 function readRecord(json: unknown): PendingRecord | undefined {
-  const parsed = parseVersioned(KIND, json);
+  const parsed = parseVersioned(PENDING, json);
   return parsed === undefined || parsed.newer || parsed.problems.length > 0 ? undefined : parsed.value;
 }

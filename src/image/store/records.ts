@@ -60,8 +60,8 @@ const NamesSchema = openObject({
 type NamesFile = v.InferOutput<typeof NamesSchema>;
 
 type StoredRecord = ImageRecord & { version: number };
-const IMAGE: RecordKind<StoredRecord> = { version: 1, schema: RecordSchema, migrations: {} };
-const NAMES: RecordKind<NamesFile> = { version: 1, schema: NamesSchema, migrations: {} };
+export const IMAGE: RecordKind<StoredRecord> = { version: 1, schema: RecordSchema, migrations: {} };
+export const NAMES: RecordKind<NamesFile> = { version: 1, schema: NamesSchema, migrations: {} };
 
 const HEX = /^[a-f0-9]{64}$/;
 

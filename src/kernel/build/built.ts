@@ -43,7 +43,7 @@ const BuildSchema = openObject({
 /** build.json. */
 export type BuildRecord = v.InferOutput<typeof BuildSchema>;
 
-const BUILD: RecordKind<BuildRecord> = { version: 1, schema: BuildSchema, migrations: {} };
+export const BUILD: RecordKind<BuildRecord> = { version: 1, schema: BuildSchema, migrations: {} };
 
 /** A kernel that was built, and where it is. */
 export interface BuiltKernel extends BuildRecord {
