@@ -3,6 +3,7 @@
 
 import { rm } from "node:fs/promises";
 import { errnoOf } from "./errors.js";
+import { failpoint } from "./failpoint.js";
 import { type AtomicOptions, putInPlace, writeBeside, writeFileAtomic, writeNewFile } from "./files.js";
 import { DAMAGED_SUFFIX, moveAside, removeFile } from "./move-aside.js";
 import { readPlainFile } from "./plain-file.js";
@@ -38,6 +39,7 @@ export async function writeKeptText(path: string, text: string, options: AtomicO
     await writeFileAtomic(copy, text, { ...options, durable: false }).catch(() => undefined);
     return;
   }
+  failpoint("kept.first");
   const made = await making;
   if (made !== undefined) await putInPlace(made, copy).catch(() => undefined);
 }

@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { STATUS, THING, type Thing, type ThingStatus } from "../../test/fixtures/things.js";
 import { Code, hasReason, KilnError } from "./errors.js";
+import type { StoreStep } from "./failpoint.js";
 import { exists } from "./files.js";
 import { silentLogger } from "./log.js";
-import { type ObjectKind, ObjectStore, type StoreStep } from "./object-store.js";
+import { type ObjectKind, ObjectStore } from "./object-store.js";
 
 const A = "a".repeat(8);
 const B = "b".repeat(8);

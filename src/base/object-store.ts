@@ -5,6 +5,7 @@
 import { chmod, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, errnoOf, KilnError } from "./errors.js";
+import type { StoreStep } from "./failpoint.js";
 import { makeDirectory, syncDirectory, TEMP_MARK } from "./files.js";
 import { COPY_SUFFIX, writeKept, writeKeptNew } from "./kept-file.js";
 import type { Logger } from "./log.js";
@@ -15,16 +16,6 @@ import { UndoStack } from "./undo.js";
 const CREATING = ".creating-";
 const REMOVING = ".removing-";
 const PRIVATE = 0o700;
-
-/** Between two changes on disk, in the order in which they come: where a kill is tried. */
-const STORE_STEPS = [
-  "create.begun",
-  "create.filled",
-  "create.aside",
-  "create.renamed",
-  "remove.renamed",
-] as const;
-export type StoreStep = (typeof STORE_STEPS)[number];
 
 export interface FileForm<T extends Versioned> extends Form<T> {
   /** "vm.json". */

@@ -1,48 +1,102 @@
-// kill -9 of kilnd at named points of run, create and rm, a little later each time: whatever was half done, the next
-// start repairs it. KILN_TEST_SEED repeats a run's delays.
+// kill -9 of kilnd at each of its named points (src/base/failpoint.ts) and between the two copies of each file that it
+// writes: whatever was half done, the next start repairs it.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { readdir } from "node:fs/promises";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { delay } from "../../src/base/runtime.js";
+import { fileURLToPath } from "node:url";
+import type { Failpoint } from "../../src/base/failpoint.js";
 import { debianLayout } from "../fixtures/assets.js";
 import { busyboxImage } from "../fixtures/busybox-image.js";
-import { SEED, seeded } from "../fixtures/seeded.js";
+import { archiveBytes } from "../fixtures/images/tar-writer.js";
 import { eventually, TestKiln } from "./harness.js";
-import { CREATE_POINTS, type LifePoint, REMOVE_POINTS, RUN_POINTS, untilReached } from "./life-points.js";
 
-/** From a point to the next thing that kilnd writes is less. */
-const MOST_LATER_MS = 40;
+const KILND = fileURLToPath(new URL("../fixtures/kilnd-failpoints.js", import.meta.url));
+
+/** Of every run; one with --rm passes `vm.remove.renamed` besides. */
+const RUN_POINTS: readonly Failpoint[] = [
+  "vm.create.begun",
+  "vm.create.filled",
+  "vm.create.renamed",
+  "run.prepare",
+  "run.spawn",
+  "run.launched",
+  "run.hello",
+  "run.setup",
+  "run.up",
+  "run.live",
+];
+/** Of every run that ends by itself. */
+const END_POINTS: readonly Failpoint[] = ["end.noted", "end.stored", "end.acknowledged", "end.settled"];
+/** Of the first start of a VM for which a file waits, besides. */
+const FILES_POINTS: readonly Failpoint[] = ["run.files", "run.workload"];
+/** Of the first create of an image. */
+const CREATE_POINTS: readonly Failpoint[] = [
+  "image.fetched",
+  "base.create.begun",
+  "base.create.filled",
+  "base.create.renamed",
+  "vm.create.filled",
+];
+/** Of the forced removal of a VM that runs. */
+const REMOVE_POINTS: readonly Failpoint[] = ["vm.remove.renamed"];
+/** What a status is written for at least: a start's intent, its VMM, the program's start, its exit. */
+const FEWEST_WRITES = 4;
 
 let kiln: TestKiln;
 let busybox = "";
-const random = seeded();
+let scratch = "";
+let pointFile = "";
 before(async () => {
-  kiln = await TestKiln.start();
+  scratch = await mkdtemp(join(tmpdir(), "kt-point-"));
+  pointFile = join(scratch, "point");
+  await writeFile(pointFile, "");
+  kiln = await TestKiln.start({ daemon: KILND, env: { KILN_TEST_FAILPOINT: pointFile } });
   busybox = await busyboxImage(join(kiln.root, "busybox"));
 });
-after(() => kiln.dispose());
+after(async () => {
+  await kiln.dispose();
+  await rm(scratch, { recursive: true });
+});
 
 /**
- * Runs a verb, kills kilnd at the point or a moment later, and starts the next one. The verb names the socket: one that
- * came too late would start a kilnd by itself at the default one.
+ * Runs a verb with kilnd ending at the point, and starts the next one. The verb names the socket: one that came too late
+ * would start a kilnd by itself at the default one.
  *
- * @returns what was done, for messages
+ * @param point with `:N`, at the N-th time
+ * @returns false where the verb ended without passing the point
  */
-async function killDuring(args: readonly string[], point: LifePoint): Promise<string> {
-  const laterMs = Math.floor(random() * MOST_LATER_MS);
+async function killAt(point: string, args: readonly string[]): Promise<boolean> {
+  await writeFile(pointFile, point);
+  const died = kiln.daemonEnd();
   const client = kiln.spawn(["--host", `unix://${kiln.socket}`, ...args]);
   const ended = once(client, "close");
   client.stdin?.end();
-  await untilReached(kiln, point, ended);
-  await delay(laterMs);
-  await kiln.stopDaemon("SIGKILL");
+  client.stdout?.resume();
+  client.stderr?.resume();
+  const over = await Promise.race([died, ended.then(() => settled(args)).then(() => "passed" as const)]);
+  await writeFile(pointFile, "");
+  if (over === "passed" && (await asked(["ps", "-q"])).code === 0) return false;
+  assert.equal(await died, "SIGKILL", `kilnd at ${point}`);
   // First: a client in the foreground waits for the next kilnd, and goes on with it.
   await kiln.startDaemon();
   await ended;
-  return `${args.join(" ")}: killed ${laterMs} ms after "${point.name}" (KILN_TEST_SEED=${SEED})`;
+  return true;
+}
+
+/** By the socket's name: without it a command would start a kilnd where the last one has just ended. */
+const asked = (args: readonly string[]) => kiln.kiln(["--host", `unix://${kiln.socket}`, ...args]);
+
+/** A VM goes on for a moment after its client has had the exit code: until its end is written, or it is removed. */
+async function settled(args: readonly string[]): Promise<void> {
+  if (args.includes("--rm")) return kiln.untilNoVm();
+  await eventually(`${args.join(" ")} is over`, async () => {
+    const { code, stdout } = await asked(["ps", "-q"]);
+    return code !== 0 || stdout === "" ? true : undefined;
+  });
 }
 
 /**
@@ -67,32 +121,70 @@ async function assertWhole(what: string): Promise<void> {
   assert.deepEqual(building, [], what);
 }
 
+/** At each of the points, which the verb must pass. */
+async function killAtAll(
+  points: readonly Failpoint[],
+  verb: () => Promise<readonly string[]>,
+): Promise<void> {
+  for (const point of points) {
+    const args = await verb();
+    const what = `${args.join(" ")}: killed at ${point}`;
+    assert.ok(await killAt(point, args), `${what}: the point was not passed`);
+    await assertWhole(what);
+  }
+}
+
+/** Between the copies of each file that the verb writes, one after another. */
+async function killAtWrites(verb: () => Promise<readonly string[]>, fewestWrites: number): Promise<void> {
+  for (let time = 1; ; time++) {
+    const args = await verb();
+    const reached = await killAt(`kept.first:${time}`, args);
+    await assertWhole(`${args.join(" ")}: killed at write ${time}`);
+    if (reached) continue;
+    assert.ok(time > fewestWrites, `${args.join(" ")} has written ${time - 1} times`);
+    return;
+  }
+}
+
 describe("kill -9 of kilnd", () => {
-  it("at every point of run leaves nothing behind", async (test) => {
-    test.diagnostic(`KILN_TEST_SEED=${SEED}`);
+  it("at every point of run leaves nothing behind", async () => {
     await kiln.ok(["run", "--rm", busybox, "true"]);
-    for (const point of RUN_POINTS) {
-      for (const how of ["--rm", "--init=app"]) {
-        const run = ["run", how, "-m", "128m", busybox, "sleep", "1"];
-        await assertWhole(await killDuring(run, point));
-      }
-    }
+    const run = (how: string) => ["run", how, "-m", "128m", busybox, "sleep", "1"];
+    await killAtAll([...RUN_POINTS, ...END_POINTS, "vm.remove.renamed"], async () => run("--rm"));
+    await killAtAll(END_POINTS, async () => run("--init=app"));
+    await killAtWrites(async () => run("--init=app"), FEWEST_WRITES);
   });
 
   it("at every point of a pull that builds a base leaves nothing behind, and the pull succeeds then", async () => {
     const image = debianLayout("debian");
-    for (const point of CREATE_POINTS) {
+    const create = async () => {
       await kiln.ok(["system", "prune", "-a", "-f"]);
-      await assertWhole(await killDuring(["create", image, "true"], point));
-    }
+      return ["create", image, "true"];
+    };
+    await killAtAll(CREATE_POINTS, create);
+    await killAtWrites(create, 1);
     await kiln.ok(["create", image, "true"]);
     await assertWhole("the last create");
   });
 
-  it("at every point of rm leaves nothing behind", async () => {
-    for (const point of REMOVE_POINTS) {
-      const id = (await kiln.ok(["run", "-d", "-m", "128m", busybox, "sleep", "1000"])).trim();
-      await assertWhole(await killDuring(["rm", "-f", id], point));
+  it("while files that waited for a VM's first start are written loses none of them", async () => {
+    for (const point of FILES_POINTS) {
+      await kiln.ok(["create", "--name", "filled", "-m", "128m", busybox, "cat", "/etc/waited"]);
+      const waited = archiveBytes([{ path: "waited", data: "here" }]);
+      await kiln.ok(["cp", "-", "filled:/etc"], { stdin: waited });
+      assert.ok(await killAt(point, ["start", "-a", "filled"]), `start -a passes ${point}`);
+      await kiln.ok(["wait", "filled"]);
+      assert.equal(await kiln.ok(["logs", "filled"]), "here", point);
+      await assertWhole(point);
     }
+  });
+
+  it("at every point of rm leaves nothing behind", async () => {
+    const remove = async () => {
+      const id = (await kiln.ok(["run", "-d", "-m", "128m", busybox, "sleep", "1000"])).trim();
+      return ["rm", "-f", id];
+    };
+    await killAtAll(REMOVE_POINTS, remove);
+    await killAtWrites(remove, 1);
   });
 });

@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   chmod,
   chown,
@@ -110,6 +111,8 @@ export interface TestKilnOptions {
   daemonPrefix?: readonly string[];
   /** Another checkout's programs; default: this one's. */
   programs?: { readonly kiln: string; readonly daemon: string };
+  /** Another program as kilnd, with this one's command. */
+  daemon?: string;
   /** Gives the root to another user. */
   owner?: { readonly uid: number; readonly gid: number };
 }
@@ -157,6 +160,13 @@ export class TestKiln {
     return this.#daemon.pid;
   }
 
+  /** How the kilnd that runs now will have ended: the signal, or null where it exits by itself. */
+  async daemonEnd(): Promise<NodeJS.Signals | null> {
+    assert.ok(this.#daemon, "kilnd runs");
+    const [, signal] = await once(this.#daemon, "exit");
+    return signal;
+  }
+
   /** What kilnd has printed so far. */
   get daemonLog(): string {
     return this.#daemonLog;
@@ -164,15 +174,9 @@ export class TestKiln {
 
   /** Starts kilnd and returns once its socket accepts. */
   async startDaemon(): Promise<void> {
-    const { prefix = [], daemonPrefix = [], daemonArgs = [], programs } = this.#options;
-    const argv = [
-      ...prefix,
-      ...daemonPrefix,
-      process.execPath,
-      "--",
-      programs?.daemon ?? DAEMON,
-      ...daemonArgs,
-    ];
+    const { prefix = [], daemonPrefix = [], daemonArgs = [], programs, daemon = DAEMON } = this.#options;
+    const program = programs?.daemon ?? daemon;
+    const argv = [...prefix, ...daemonPrefix, process.execPath, "--", program, ...daemonArgs];
     const child = spawn(argv[0] ?? "", argv.slice(1), {
       env: this.env,
       stdio: ["ignore", "pipe", "pipe"],

@@ -6,6 +6,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { Code, KilnError } from "../../base/errors.js";
+import { failpoint } from "../../base/failpoint.js";
 import { allocatedBytes } from "../../base/files.js";
 import { KeyedLock } from "../../base/lock.js";
 import type { Logger } from "../../base/log.js";
@@ -86,6 +87,7 @@ export class Bases {
       ...{ noun: "base", root: join(options.dataRoot, "bases"), id: KEY, log: options.log },
       record: { file: "base.json", kind: BASE, parse: parseBase },
       oldPrefixes: [".building-"],
+      onStep: (step) => failpoint(`base.${step}`),
     });
   }
 

@@ -4,6 +4,7 @@
 import { rm } from "node:fs/promises";
 import { performance } from "node:perf_hooks";
 import { hasReason, KilnError } from "../../base/errors.js";
+import { failpoint } from "../../base/failpoint.js";
 import { UndoStack } from "../../base/undo.js";
 import type { BootTimings } from "../../gen/kiln/agent/v1/machine_pb.js";
 import { boundedMilliseconds } from "../common/guest-numbers.js";
@@ -74,6 +75,7 @@ async function attempt(boot: Boot, first: Step, begin: Begin): Promise<void> {
     run.enter(step.at);
     step = await stage({ ...boot, undo }, step);
   }
+  failpoint("run.up");
   timings.startedMs = clock();
   const guest = step.timings === undefined ? {} : { guest: guestTimings(step.timings) };
   await begin(step, { ...timings, ...guest });

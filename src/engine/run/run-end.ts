@@ -3,6 +3,7 @@
 
 import { rm } from "node:fs/promises";
 import { KilnError } from "../../base/errors.js";
+import { failpoint } from "../../base/failpoint.js";
 import { vmRunDirectory } from "../../base/paths.js";
 import { delay } from "../../base/runtime.js";
 import type { VmmExit, VmmHandle } from "../../vmm/types.js";
@@ -27,8 +28,10 @@ export async function acknowledge(
   const gone = exitOf(live.handle).then(() => undefined);
   log.debug("the program has ended", { code: report.code, request: report.request });
   await written(ctx, entry, entry.note({ exit: report }, !autoRemove));
+  failpoint("end.noted");
   await within(endGraceMs, live.logsDone.promise, gone);
   log.debug("its output is stored", { bytes: String(entry.log.nextSequence) });
+  failpoint("end.stored");
   // Disks that are thrown away need no tidy end, but a VM that reboots goes on with them.
   const thrownAway = autoRemove && report.request !== "reboot";
   if (!thrownAway) {
@@ -36,6 +39,7 @@ export async function acknowledge(
     log.debug("its end is acknowledged", { settled });
     if (!settled) await within(endGraceMs, gone);
   }
+  failpoint("end.acknowledged");
   await live.handle.kill();
 }
 
@@ -56,6 +60,7 @@ export async function settle(
   const { intent, why } = run;
   const verdict = judgeEnd({ report, vmm: exit, intent, lost: why, consoleTail, mode });
   await written(ctx, entry, rm(vmRunDirectory(ctx.runRoot, entry.id), { recursive: true, force: true }));
+  failpoint("end.settled");
   return verdict;
 }
 

@@ -2,6 +2,7 @@
 // what is wanted of it in one place, so that a verb, a lifetime and the guest itself never work against one another.
 
 import { Code, KilnError } from "../../base/errors.js";
+import { failpoint } from "../../base/failpoint.js";
 import { type Deferred, deferred } from "../../base/runtime.js";
 import type { Intent } from "../vm/end.js";
 import type { VmEntry } from "../vm/entry.js";
@@ -79,12 +80,14 @@ export class Run implements RunView {
   enter(stage: BootStage): void {
     this.#stage = stage;
     this.entry.changed.notify();
+    failpoint(`run.${stage}`);
   }
 
   lives(live: LiveVm): void {
     this.#stage = "live";
     this.#live = live;
     this.entry.changed.notify();
+    failpoint("run.live");
   }
 
   /** The VM is nobody's. In the same step as its end or its next run, so that no verb finds one that is live and nobody's. */

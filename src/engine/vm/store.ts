@@ -2,6 +2,7 @@
 // is a VM's own is here: what can be made of one whose files are lost, and where its parts lie.
 
 import { join } from "node:path";
+import { failpoint } from "../../base/failpoint.js";
 import type { Logger } from "../../base/log.js";
 import { type LoadedObject, ObjectStore } from "../../base/object-store.js";
 import type { Reading } from "../../base/record-form.js";
@@ -40,6 +41,7 @@ export class VmStore {
       ...{ noun: "VM", root: join(dataRoot, "vms"), id: ID, log },
       record: { file: VM_RECORD_FILE, kind: VM_RECORD, isWhole: isWholeRecord },
       status: { file: STATUS_FILE, kind: VM_STATUS, parse: parseVmStatus, isWhole: isWholeStatus },
+      onStep: (step) => failpoint(`vm.${step}`),
     });
   }
 

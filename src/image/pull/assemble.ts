@@ -3,6 +3,7 @@
 
 import { createReadStream } from "node:fs";
 import { Code, KilnError } from "../../base/errors.js";
+import { failpoint } from "../../base/failpoint.js";
 import { allocatedBytes } from "../../base/files.js";
 import { Semaphore } from "../../base/lock.js";
 import type { OnProgress } from "../../base/progress.js";
@@ -56,6 +57,7 @@ async function assemble(context: StoreContext, options: AssembleOptions): Promis
     await checkSpace(context, manifest.layers, options.source.what);
     await context.blobs.put(bytes);
     const record = await fetchAll(context, options);
+    failpoint("image.fetched");
     const image = await context.commit(record, options.names, options.digests);
     if (options.journalKey !== undefined) await context.journal.end(options.journalKey);
     lease.release();

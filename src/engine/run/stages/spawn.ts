@@ -1,6 +1,7 @@
 // The VMM: its directories, its process, and the note by which a later kilnd finds it again.
 
 import { rm } from "node:fs/promises";
+import { failpoint } from "../../../base/failpoint.js";
 import { makeDirectory } from "../../../base/files.js";
 import type { VmmSpec } from "../../../vmm/types.js";
 import { markRunDirectory } from "../../host/run-directories.js";
@@ -17,6 +18,7 @@ export async function spawn(boot: Attempt, prepared: Prepared): Promise<Step> {
   const handle = await driver.launch(spec, { signal: run.signal });
   undo.push("end the VMM", () => handle.kill());
   boot.timings.spawnedMs = boot.clock();
+  failpoint("run.launched");
   await run.entry.note({
     vmm: await withProof(handle.record),
     vmmKind: driver.kind,
