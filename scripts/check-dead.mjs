@@ -1,8 +1,8 @@
 // Fails on what is exported for nobody: code that nothing uses any more, a value that only its own file needs, and a
-// function in a room's door for which nobody enters. Types that say what an exported function takes may be exported.
+// function in a room's door for which nobody enters; and on a name that is taken where nobody exports it. Types that say what an exported function takes may be exported.
 
 import { readFileSync } from "node:fs";
-import { deadExports, isUsedInside } from "./lib/exports.mjs";
+import { deadExports, isUsedInside, missingExports } from "./lib/exports.mjs";
 import { judge, NOT_YET } from "./lib/not-yet.mjs";
 import { ROOT } from "./lib/paths.mjs";
 import { main } from "./lib/run.mjs";
@@ -23,6 +23,10 @@ await main(() => {
   const needless = inside.filter((it) => !unused.includes(it) && !it.isType);
   judge(
     [
+      ...missingExports(sources).map(({ file, name, of }) => ({
+        key: file,
+        text: `${file}: ${of} exports no ${name}`,
+      })),
       ...unused.map(({ file, name }) => ({ key: file, text: `${file}: nobody uses ${name}` })),
       ...needless.map(({ file, name }) => ({
         key: file.split("/").slice(0, 2).join("/"),

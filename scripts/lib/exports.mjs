@@ -9,8 +9,9 @@ const LISTED = /(?:^|\n)export (type )?\{([^}]*)\}(?: from "([^"]+)")?/g;
 const STAR = /(?:^|\n)export \*(?: as ([\w$]+))? from "([^"]+)"/g;
 const NAMED = /(?:^|\n)import (?:type )?(?:[\w$]+, )?\{([^}]*)\} from "([^"]+)"/g;
 const NAMESPACE = /(?:^|\n)import (?:type )?\* as [\w$]+ from "([^"]+)"/g;
-/** `const { a } = await import("./x.js")`, `import("./x.js").A`, and those that take the whole module. */
-const LATE = /(?:\{([^{}]*)\} = await )?\bimport\(\s*"([^"]+)"\s*\)(?:\.([\w$]+))?/g;
+/** `const { a } = await import("./x.js")`, `import("./x.js").A`, and those that take the whole module; scripts load
+ * what is compiled by `${ROOT}/dist/src/x.js`. */
+const LATE = /(?:\{([^{}]*)\} = await )?\bimport\(\s*["`]([^"`]+)["`]\s*\)(?:\.([\w$]+))?/g;
 
 /** All names of a module, where somebody takes it whole. */
 export const ALL = "*";
@@ -75,6 +76,27 @@ export function deadExports(sources, isDoor) {
     }
   }
   return dead;
+}
+
+/**
+ * Names that a file takes of another which exports none such. The compiler finds them in TypeScript; nobody does in the
+ * scripts, which load compiled files late and then fail on the machine that comes to that line.
+ *
+ * @param {Map<string, string>} sources text by path
+ * @returns {{ file: string, name: string, of: string }[]}
+ */
+export function missingExports(sources) {
+  const missing = [];
+  for (const [file, text] of sources) {
+    for (const { name, from } of usesIn(text)) {
+      const of = importedFile(file, from);
+      const source = sources.get(of);
+      if (source === undefined || name === ALL) continue;
+      const has = exportsOf(source);
+      if (!has.some((it) => it.name === name || it.name === ALL)) missing.push({ file, name, of });
+    }
+  }
+  return missing;
 }
 
 /** True where a file itself needs what it exports. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { ALL, deadExports, exportsOf, isUsedInside, usesIn } from "./exports.mjs";
+import { ALL, deadExports, exportsOf, isUsedInside, missingExports, usesIn } from "./exports.mjs";
 
 describe("what a source exports", () => {
   it("is found in every form, overloads once", () => {
@@ -37,6 +37,7 @@ describe("what a source takes of others", () => {
     ['export { x as y } from "./x.js";', "x"],
     ['const { x: y } = await import("./x.js");', "x"],
     ['type Y = import("./x.js").x;', "x"],
+    ["const { x } = await import(`./x.js`);", "x"],
     ['import * as y from "./x.js";', ALL],
     ['export * from "./x.js";', ALL],
     ['const y = await import("./x.js");', ALL],
@@ -80,6 +81,30 @@ describe("exports that nobody takes", () => {
       dead(sources, (file) => file === "src/sdk/index.ts"),
       [],
     );
+  });
+});
+
+describe("names that nobody exports", () => {
+  const missing = (text) =>
+    missingExports(
+      new Map([
+        ["src/a/index.ts", 'export { one } from "./one.js";\nexport type { Two } from "./two.js";'],
+        ["src/b/index.ts", 'export * from "../a/index.js";'],
+        ["scripts/x.mjs", text],
+      ]),
+    );
+
+  it("are named with who takes them and where", () => {
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: as it is written in a script
+    const text = "const { one, gone } = await import(`${ROOT}/dist/src/a/index.js`);";
+    assert.deepEqual(missing(text), [{ file: "scripts/x.mjs", name: "gone", of: "src/a/index.ts" }]);
+    assert.deepEqual(missing('import { gone } from "../src/a/index.js";'), missing(text));
+  });
+
+  it("are none where a module passes all on, is taken whole, or is not ours", () => {
+    assert.deepEqual(missing('import { gone } from "../src/b/index.js";'), []);
+    assert.deepEqual(missing('import * as a from "../src/a/index.js";'), []);
+    assert.deepEqual(missing('import { readFile } from "node:fs/promises";'), []);
   });
 });
 

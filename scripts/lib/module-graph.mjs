@@ -22,8 +22,15 @@ export function moduleGraph(sources) {
   return graph;
 }
 
-/** "src/kernel/elf.ts" for "./elf.js" in "src/kernel/cpio.ts": what runs is compiled, what is read is the source. */
+// biome-ignore lint/suspicious/noTemplateCurlyInString: as it is written in a source
+const COMPILED = "${ROOT}/dist/";
+
+/**
+ * "src/kernel/elf.ts" for "./elf.js" in "src/kernel/cpio.ts", and for "${ROOT}/dist/src/kernel/elf.js" in a script: what
+ * runs is compiled, what is read is the source.
+ */
 export function importedFile(file, specifier) {
+  if (specifier.startsWith(COMPILED)) return specifier.slice(COMPILED.length).replace(/\.js$/, ".ts");
   return posix.join(posix.dirname(file), specifier).replace(/\.js$/, ".ts");
 }
 

@@ -12,4 +12,5 @@ export type {
   KernelBuildRequest,
 } from "./build/types.js";
 export { type CatalogueOptions, createKernelCatalogue } from "./catalogue.js";
+export { fetchDebianKernel } from "./debian.js";
 export type { KernelCatalogue, KernelImportOptions, StoredKernel } from "./types.js";
