@@ -7,7 +7,6 @@ import { Code as ConnectCode, ConnectError } from "@connectrpc/connect";
 import type { createGrpcTransport } from "@connectrpc/connect-node";
 import { Code, errnoOf, KilnError } from "../base/errors.js";
 import { FrameTap } from "../base/frame-tap.js";
-import { agentGone } from "./errors.js";
 
 export const AUTHORITY = "http://agent.kiln";
 /** What the guest may send on one call before somebody reads it, bytes: some round trips' worth. */
@@ -163,6 +162,13 @@ export class SingleSession implements SessionManager {
 
 function sessionEnded(why: string): ConnectError {
   return new ConnectError(`the session with the guest's agent has ended: ${why}`, ConnectCode.Unavailable);
+}
+
+/** The session has ended: nothing more can be asked on it. */
+function agentGone(reason: string): KilnError {
+  return new KilnError(Code.Unavailable, `the session with the agent has ended: ${reason}`, {
+    reason: "agent-gone",
+  });
 }
 
 function silent(ms: number): KilnError {
