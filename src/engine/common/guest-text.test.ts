@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { create } from "@bufbuild/protobuf";
+import { explainNotStarted } from "../../agent/index.js";
 import { ExitStatusSchema } from "../../gen/kiln/agent/v1/common_pb.js";
 import { reportedExit } from "../run/live-vm.js";
-import { explainNotStarted } from "./guest-text.js";
 
 describe("a program that could not be started", () => {
   it("is explained where it is a flag of kiln's behind the image's or the VM's name", () => {

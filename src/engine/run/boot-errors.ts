@@ -1,9 +1,9 @@
 // Why a boot fails: whoever waits for one is told what the console said last. And how long each of its calls may take.
 
+import { fromAgent } from "../../agent/index.js";
 import { orAborted } from "../../base/abort.js";
 import { Code, KilnError } from "../../base/errors.js";
 import type { VmmHandle } from "../../vmm/types.js";
-import { fromAgent } from "../common/agent-errors.js";
 import { withConsole } from "../vm/end.js";
 import type { VmEntry } from "../vm/entry.js";
 import type { EngineContext } from "./context.js";

@@ -1,6 +1,7 @@
 // What runs of one VM: the VMM's handle, the link to the agent, the published ports, and what has been learnt about
 // its end. One of these per boot.
 
+import { boundedExitCode, explainNotStarted } from "../../agent/index.js";
 import type { AgentSession } from "../../agent/types.js";
 import { KilnError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
@@ -8,8 +9,6 @@ import { type Deferred, deferred, delay } from "../../base/runtime.js";
 import { type ExitStatus, GuestRequest } from "../../gen/kiln/agent/v1/common_pb.js";
 import type { VmmHandle } from "../../vmm/types.js";
 import { PortSet } from "../attach/ports.js";
-import { boundedExitCode } from "../common/guest-numbers.js";
-import { explainNotStarted } from "../common/guest-text.js";
 import type { Rooms } from "../common/rooms.js";
 import type { LinkPauses } from "../common/settings.js";
 import type { LogRecord } from "../output/log-format.js";

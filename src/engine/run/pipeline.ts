@@ -3,11 +3,11 @@
 
 import { rm } from "node:fs/promises";
 import { performance } from "node:perf_hooks";
+import { boundedMilliseconds } from "../../agent/index.js";
 import { hasReason, KilnError } from "../../base/errors.js";
 import { failpoint } from "../../base/failpoint.js";
 import { UndoStack } from "../../base/undo.js";
 import type { BootTimings } from "../../gen/kiln/agent/v1/machine_pb.js";
-import { boundedMilliseconds } from "../common/guest-numbers.js";
 import type { GuestTimings, Timings } from "../vm/status.js";
 import type { Attempt, Boot, Step, Up } from "./boot.js";
 import { type EngineContext, vmLogger } from "./context.js";

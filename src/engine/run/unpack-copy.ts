@@ -1,12 +1,12 @@
 // Unpacks one archive in a guest that can be looked at: where it goes by docker cp's rules, and how it gets there.
 
 import { createReadStream } from "node:fs";
+import { isNotFound, isRefusal } from "../../agent/index.js";
 import type { AgentSession } from "../../agent/types.js";
 import { type CopyPlan, planCopy, renameRoot } from "../../base/copy-plan.js";
 import { findTarget } from "../../base/copy-target.js";
 import { Code, hasReason, KilnError } from "../../base/errors.js";
 import { renameTar } from "../../base/tar-stream.js";
-import { isNotFound, isRefusal } from "../common/agent-errors.js";
 import type { CopyOrder, PendingCopies, PendingCopy } from "./pending-copies.js";
 
 const CALL_MS = 30_000;

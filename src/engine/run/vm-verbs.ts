@@ -1,10 +1,10 @@
 // What users do to VMs: start, stop, kill, restart, pause, unpause, remove, wait. Each verb takes the VM's lock, but
 // for kill, which must work while a stop is waiting. Runs themselves are vm-runner.ts's.
 
+import { fromAgent, isRefusal } from "../../agent/index.js";
 import type { AgentSession } from "../../agent/types.js";
 import type { Abortable } from "../../base/progress.js";
 import { delay } from "../../base/runtime.js";
-import { fromAgent, isRefusal } from "../common/agent-errors.js";
 import { until } from "../common/notifier.js";
 import { signalNumber } from "../common/signals.js";
 import type { VmEntry } from "../vm/entry.js";

@@ -1,7 +1,7 @@
 // How a VM's run ended, judged from what the agent reported, how the VMM went, and what the user had asked. Pure.
 
+import { cleanLine, cleanLines } from "../../agent/index.js";
 import type { VmmExit } from "../../vmm/types.js";
-import { cleanLine, cleanLines } from "../common/guest-text.js";
 import { KILLED_EXIT_CODE } from "./exit-codes.js";
 import type { ReportedExit } from "./status.js";
 

@@ -3,11 +3,11 @@
 // client has left, is told elsewhere.
 
 import { Code as ConnectCode, ConnectError } from "@connectrpc/connect";
+import { fromAgent } from "../../agent/index.js";
 import type { AgentSession } from "../../agent/types.js";
 import { KilnError } from "../../base/errors.js";
 import { newId } from "../../base/ids.js";
 import { type Deferred, deferred, delay } from "../../base/runtime.js";
-import { fromAgent } from "../common/agent-errors.js";
 import { Notifier, until } from "../common/notifier.js";
 import { type EngineContext, vmLogger } from "../run/context.js";
 import { requireLive, stallOf } from "../run/vm-access.js";

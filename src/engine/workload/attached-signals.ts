@@ -1,9 +1,9 @@
 // Signals of an attached client. One that asks for the end is followed until the program has ended: a guest that does
 // not take it, or falls silent behind it, must not keep the client waiting for ever.
 
+import { isRefusal } from "../../agent/index.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { delay } from "../../base/runtime.js";
-import { isRefusal } from "../common/agent-errors.js";
 import { type EngineContext, vmLogger } from "../run/context.js";
 import { stallOf } from "../run/vm-access.js";
 import type { VmVerbs } from "../run/vm-verbs.js";

@@ -1,14 +1,17 @@
 // Programs started beside the main one. Bytes are passed through as they come: back-pressure reaches from the
 // client's socket to the program in the guest and back, nothing is collected here.
 
-import type { ExecAnswer, ExecWord } from "../../agent/index.js";
+import {
+  boundedExitCode,
+  type ExecAnswer,
+  type ExecWord,
+  explainNotStarted,
+  fromAgent,
+} from "../../agent/index.js";
 import type { AgentSession } from "../../agent/types.js";
 import { onAbort } from "../../base/abort.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { type Deferred, deferred, NOT_NEEDED } from "../../base/runtime.js";
-import { fromAgent } from "../common/agent-errors.js";
-import { boundedExitCode } from "../common/guest-numbers.js";
-import { explainNotStarted } from "../common/guest-text.js";
 import { interleave } from "../common/interleave.js";
 import { signalNumber } from "../common/signals.js";
 import { type EngineContext, vmLogger } from "../run/context.js";

@@ -1,10 +1,9 @@
 // Files in and out of a VM, as tar streams, and what a path is. What goes into a VM that does not run waits for its start.
 
-import type { PathStat } from "../../agent/index.js";
+import { fromAgent, type PathStat } from "../../agent/index.js";
 import { defined } from "../../base/defined.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { UndoStack } from "../../base/undo.js";
-import { fromAgent } from "../common/agent-errors.js";
 import { requireDisk } from "../host/host.js";
 import type { EngineContext } from "../run/context.js";
 import { type CopyOrder, pendingCopies } from "../run/pending-copies.js";

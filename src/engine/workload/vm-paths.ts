@@ -1,8 +1,7 @@
 // What programs do with paths of a running VM: list, make, remove, rename, watch. Paths are bytes, as Linux has them.
 
-import type { DirectoryEntry, FileEvent, NewDirectory } from "../../agent/index.js";
+import { type DirectoryEntry, type FileEvent, fromAgent, type NewDirectory } from "../../agent/index.js";
 import { Code, KilnError } from "../../base/errors.js";
-import { fromAgent } from "../common/agent-errors.js";
 import { runningSession } from "../run/vm-access.js";
 import type { VmEntry } from "../vm/entry.js";
 

@@ -1,9 +1,8 @@
 // What a running VM uses: the VMM's share from the host's view, the guest's from the agent.
 
-import type { MachineStats } from "../../agent/index.js";
+import { boundedCount, boundedProcesses, type MachineStats, usedMemory } from "../../agent/index.js";
 import { delay } from "../../base/runtime.js";
 import type { VmmStats } from "../../vmm/types.js";
-import { boundedCount, boundedProcesses, usedMemory } from "../common/guest-numbers.js";
 import type { VmEntry } from "../vm/entry.js";
 
 /** What one VM uses at one moment. */

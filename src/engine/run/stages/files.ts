@@ -1,7 +1,7 @@
 // The files that wait for the VM are written, while its root is there and its program is not.
 
+import { fromAgent } from "../../../agent/index.js";
 import { Code, errnoOf, KilnError } from "../../../base/errors.js";
-import { fromAgent } from "../../common/agent-errors.js";
 import type { Boot, Greeted, Step } from "../boot.js";
 import { REFUSED, whileItLives } from "../boot-errors.js";
 import { vmLogger } from "../context.js";

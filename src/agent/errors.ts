@@ -1,7 +1,7 @@
 // What the agent answers, as the engine's errors. The text is the guest's: hostile, so it is bounded and cleaned.
 
 import { ConnectError } from "@connectrpc/connect";
-import { Code, codeToString, KilnError } from "../../base/errors.js";
+import { Code, codeToString, KilnError } from "../base/errors.js";
 import { cleanLine } from "./guest-text.js";
 
 const MOST_MESSAGE = 1024;
