@@ -6,7 +6,7 @@ import { GLOBAL_FLAGS } from "./global-flags.js";
 import type { Style } from "./render/style.js";
 import { familyVerbs, VERBS, type Verb, type VerbGroup } from "./verbs.js";
 
-const GROUPS: readonly VerbGroup[] = ["Run", "VMs", "Files and output", "Images", "Kernels", "System"];
+const GROUPS: readonly VerbGroup[] = [...new Set(VERBS.map(({ group }) => group))];
 
 const INTRO_EXAMPLES: readonly [string, string][] = [
   ["kiln run --rm -it alpine sh", "a shell in a VM that is gone afterwards"],

@@ -105,7 +105,13 @@ function hidden(name: string, load: () => Promise<Loaded>): Verb {
 }
 
 /** Words that begin longer verbs: "image", "kernel", "port", "system", "vm". */
-export const FAMILIES: readonly string[] = ["image", "kernel", "port", "system", "vm"];
+export const FAMILIES: readonly string[] = [
+  ...new Set(
+    VERBS.flatMap(({ name, aliases = [] }) => [name, ...aliases])
+      .filter((each) => each.includes(" "))
+      .map((each) => each.slice(0, each.indexOf(" "))),
+  ),
+].sort();
 
 /** A verb found at the start of the words. */
 export interface FoundVerb {
