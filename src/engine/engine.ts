@@ -5,23 +5,13 @@ import { join } from "node:path";
 import type { PathStat } from "../agent/index.js";
 import { KilnError } from "../base/errors.js";
 import { makeDirectory } from "../base/files.js";
-import { shortId } from "../base/ids.js";
-import { KeyedLock, Semaphore } from "../base/lock.js";
-import type { Logger } from "../base/log.js";
 import { PortVerbs } from "./attach/vm-ports.js";
-import { EventLog, type KilnEvent, type ReadEventsOptions } from "./common/events.js";
+import type { KilnEvent, ReadEventsOptions } from "./common/events.js";
 import { EVENT_FILTERS, matchesEvent, matchesVm, parseFilters, VM_FILTERS } from "./common/filters.js";
-import type { Rooms } from "./common/rooms.js";
-import type { EngineSettings } from "./common/settings.js";
 import type { WorkOptions } from "./common/shared-work.js";
-import { Bases } from "./disks/bases.js";
-import type { Host } from "./host/host.js";
-import { OwnerMark } from "./host/owner-mark.js";
-import type { Ownership } from "./host/ownership.js";
+import { createContext, type EngineOptions } from "./create-context.js";
 import { ImageVerbs } from "./images/image-verbs.js";
-import { KernelAssets } from "./kernels/kernel-assets.js";
 import { KernelVerbs } from "./kernels/kernel-verbs.js";
-import { type Ref, References } from "./objects/references.js";
 import { type ConsoleChunk, type ReadConsoleOptions, readConsole } from "./output/console-reader.js";
 import type { OutputPlace } from "./output/log-position.js";
 import type { LogChunk, ReadLogOptions } from "./output/vm-log.js";
@@ -39,9 +29,7 @@ import { VmVerbs, type WaitCondition } from "./run/vm-verbs.js";
 import { HostWatch } from "./system/host-watch.js";
 import { SystemVerbs } from "./system/system-verbs.js";
 import type { VmEntry } from "./vm/entry.js";
-import { VmRegistry } from "./vm/registry.js";
 import { isLive } from "./vm/state.js";
-import { VmStore } from "./vm/store.js";
 import type { AttachOutput, AttachSpec, ExecAsk, ExecOutput, ProcessInput } from "./workload/process-io.js";
 import { attachToVm } from "./workload/vm-attach.js";
 import { execInVm } from "./workload/vm-exec.js";
@@ -54,18 +42,6 @@ import {
   watchPath,
 } from "./workload/vm-paths.js";
 import { sampleUsage, type VmUsage } from "./workload/vm-stats.js";
-
-/** What an engine stands on: its two directories, the rooms below it, and what it knows of its host. */
-export interface EngineOptions {
-  readonly dataRoot: string;
-  readonly runRoot: string;
-  readonly rooms: Rooms;
-  readonly settings: EngineSettings;
-  readonly host: Host;
-  readonly ownership: Ownership;
-  readonly log: Logger;
-  readonly now?: () => number;
-}
 
 const KERNEL_IMAGE_TEMP = "kernel-image-";
 
@@ -278,61 +254,6 @@ export class Engine {
       if (matchesEvent(event, filters) || event.action === "events-lost") yield event;
     }
   }
-}
-
-function createContext(
-  options: EngineOptions,
-  going: Pick<EngineContext, "leaving" | "closed">,
-): EngineContext {
-  const { rooms, settings, dataRoot, ownership, host } = options;
-  const now = options.now ?? Date.now;
-  const vms = new VmRegistry();
-  const references = new References((ref) => describeRef(ref, vms, rooms));
-  return {
-    dataRoot,
-    runRoot: options.runRoot,
-    rooms,
-    settings,
-    host,
-    ownership,
-    mark: new OwnerMark(),
-    log: options.log,
-    events: new EventLog(now),
-    store: new VmStore(dataRoot, options.log),
-    vms,
-    bases: new Bases({
-      dataRoot,
-      builder: rooms.buildBase,
-      host,
-      ownership,
-      limits: settings.buildLimits,
-      reserveBytes: settings.diskReserveBytes,
-      blobPath: (digest) => rooms.images.blobPath(digest),
-      log: options.log,
-      references,
-    }),
-    kernels: new KernelAssets({
-      dataRoot,
-      catalogue: rooms.kernels,
-      disks: rooms.disks,
-      ownership,
-      agentPath: rooms.agentPath,
-      references,
-    }),
-    references,
-    lock: new KeyedLock(),
-    ...going,
-    boots: new Semaphore(settings.concurrentBoots),
-    now,
-  };
-}
-
-/** As users know it. */
-function describeRef({ noun, id }: Ref, vms: VmRegistry, { images, kernels }: Rooms): string {
-  if (noun === "vm") return `VM ${vms.get(id)?.name ?? shortId(id)}`;
-  const kernel = noun === "kernel" ? kernels.list().find((one) => one.id === id)?.name : undefined;
-  const image = noun === "image" ? images.find(id)?.names[0] : undefined;
-  return `${noun} ${kernel ?? image ?? shortId(id)}`;
 }
 
 async function removeTemporary(dataRoot: string): Promise<void> {

@@ -9,7 +9,8 @@ export type { KilnEvent } from "./common/events.js";
 export { PRUNE_FILTERS, parseFilters } from "./common/filters.js";
 export type { Rooms } from "./common/rooms.js";
 export { defaultSettings, type EngineSettings } from "./common/settings.js";
-export { Engine, type EngineOptions } from "./engine.js";
+export type { EngineOptions } from "./create-context.js";
+export { Engine } from "./engine.js";
 export { type Host, readHost } from "./host/host.js";
 export {
   closedParents,

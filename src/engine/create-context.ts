@@ -1,0 +1,85 @@
+// What all of an engine's parts share, made of what it stands on.
+
+import { shortId } from "../base/ids.js";
+import { KeyedLock, Semaphore } from "../base/lock.js";
+import type { Logger } from "../base/log.js";
+import { EventLog } from "./common/events.js";
+import type { Rooms } from "./common/rooms.js";
+import type { EngineSettings } from "./common/settings.js";
+import { Bases } from "./disks/bases.js";
+import type { Host } from "./host/host.js";
+import { OwnerMark } from "./host/owner-mark.js";
+import type { Ownership } from "./host/ownership.js";
+import { KernelAssets } from "./kernels/kernel-assets.js";
+import { type Ref, References } from "./objects/references.js";
+import type { EngineContext } from "./run/context.js";
+import { VmRegistry } from "./vm/registry.js";
+import { VmStore } from "./vm/store.js";
+
+/** What an engine stands on: its two directories, the rooms below it, and what it knows of its host. */
+export interface EngineOptions {
+  readonly dataRoot: string;
+  readonly runRoot: string;
+  readonly rooms: Rooms;
+  readonly settings: EngineSettings;
+  readonly host: Host;
+  readonly ownership: Ownership;
+  readonly log: Logger;
+  readonly now?: () => number;
+}
+
+/** @param going ends of kilnd: see EngineContext */
+export function createContext(
+  options: EngineOptions,
+  going: Pick<EngineContext, "leaving" | "closed">,
+): EngineContext {
+  const { rooms, settings, dataRoot, ownership, host } = options;
+  const now = options.now ?? Date.now;
+  const vms = new VmRegistry();
+  const references = new References((ref) => describeRef(ref, vms, rooms));
+  return {
+    dataRoot,
+    runRoot: options.runRoot,
+    rooms,
+    settings,
+    host,
+    ownership,
+    mark: new OwnerMark(),
+    log: options.log,
+    events: new EventLog(now),
+    store: new VmStore(dataRoot, options.log),
+    vms,
+    bases: new Bases({
+      dataRoot,
+      builder: rooms.buildBase,
+      host,
+      ownership,
+      limits: settings.buildLimits,
+      reserveBytes: settings.diskReserveBytes,
+      blobPath: (digest) => rooms.images.blobPath(digest),
+      log: options.log,
+      references,
+    }),
+    kernels: new KernelAssets({
+      dataRoot,
+      catalogue: rooms.kernels,
+      disks: rooms.disks,
+      ownership,
+      agentPath: rooms.agentPath,
+      references,
+    }),
+    references,
+    lock: new KeyedLock(),
+    ...going,
+    boots: new Semaphore(settings.concurrentBoots),
+    now,
+  };
+}
+
+/** As users know it. */
+function describeRef({ noun, id }: Ref, vms: VmRegistry, { images, kernels }: Rooms): string {
+  if (noun === "vm") return `VM ${vms.get(id)?.name ?? shortId(id)}`;
+  const kernel = noun === "kernel" ? kernels.list().find((one) => one.id === id)?.name : undefined;
+  const image = noun === "image" ? images.find(id)?.names[0] : undefined;
+  return `${noun} ${kernel ?? image ?? shortId(id)}`;
+}
