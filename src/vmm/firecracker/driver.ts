@@ -12,7 +12,6 @@ import { wantsUserNetwork } from "../cards.js";
 import { ConsoleLog } from "../console-log.js";
 import { EMULATED_CPU_LEVEL, hostCpuLevel } from "../cpu-level.js";
 import { recordedSerials, serialFacts } from "../disk-serials.js";
-import { FifoHolder } from "../fifo.js";
 import { type Confined, Confiner, type ConfinerOptions } from "../jail/confiner.js";
 import type { JailTree } from "../jail/plan.js";
 import { type Trees, treeWith } from "../jail/tree.js";
@@ -32,6 +31,7 @@ import type {
 import { describeEnd, type ProcessEnd, VmmProcess } from "../vmm-process.js";
 import { hasFreePageReporting, MAX_DISKS, MAX_VCPUS } from "./config.js";
 import { ConfinedWay, explainEnd } from "./confined.js";
+import { FifoHolders } from "./fifo-holders.js";
 import { serialsOfFiles } from "./file-serials.js";
 import { FirecrackerHandle } from "./handle.js";
 import { JailerWay } from "./jailer.js";
@@ -218,25 +218,6 @@ class FirecrackerDriver implements VmmDriver {
     }
     undo.commit();
     return handle;
-  }
-}
-
-/** The FIFOs of a VM, held until Firecracker holds them. */
-class FifoHolders {
-  readonly #console: FifoHolder;
-  readonly #others: readonly FifoHolder[];
-
-  constructor(paths: FirecrackerPaths) {
-    this.#console = new FifoHolder(paths.console);
-    this.#others = [new FifoHolder(paths.log), new FifoHolder(paths.metrics)];
-  }
-
-  get console(): number {
-    return this.#console.fd;
-  }
-
-  release(): void {
-    for (const holder of [this.#console, ...this.#others]) holder.release();
   }
 }
 
