@@ -9,7 +9,6 @@ export const NOT_YET = {
   files: [
     "agent-exec-resume.test.ts",
     "call.rs",
-    "catalogue.test.ts",
     "fake-kilnd.ts",
     "fake-rooms.ts",
     "lasting.rs",

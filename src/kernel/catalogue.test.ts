@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { damageFile, OTHER_RELEASE, UNREADABLE } from "../../test/fixtures/damage.js";
-import { makeModule, makeVmlinux, type VmlinuxOptions } from "../../test/fixtures/made-up-kernels.js";
+import { writeAgent, writeKernel, writeModules } from "../../test/fixtures/kernel-files.js";
+import { makeVmlinux, type VmlinuxOptions } from "../../test/fixtures/made-up-kernels.js";
 import { hasReason } from "../base/errors.js";
 import type { ProgressUpdate } from "../base/progress.js";
 import { createKernelCatalogue } from "./catalogue.js";
@@ -24,32 +25,9 @@ beforeEach(async () => {
 });
 afterEach(() => rm(scratch, { recursive: true }));
 
-async function kernelFile(name: string, options: VmlinuxOptions = {}): Promise<string> {
-  const path = join(scratch, name);
-  await writeFile(path, makeVmlinux({ salt: name, ...options }));
-  return path;
-}
-
-/** A modules directory of three modules. */
-async function modulesFor(release: string): Promise<string> {
-  const directory = join(scratch, `modules-${release}`);
-  await mkdir(join(directory, "kernel/drivers"), { recursive: true });
-  for (const [name, depends] of [
-    ["virtio_blk", ["virtio"]],
-    ["virtio", []],
-    ["virtio_scsi", ["virtio"]],
-  ] as const) {
-    await writeFile(join(directory, `kernel/drivers/${name}.ko`), makeModule(name, { depends, release }));
-  }
-  await symlink("/usr/src", join(directory, "build"));
-  return directory;
-}
-
-async function agentFile(text: string): Promise<string> {
-  const path = join(scratch, "agent");
-  await writeFile(path, Buffer.concat([makeVmlinux().subarray(0, 4096), Buffer.from(text)]));
-  return path;
-}
+const kernelFile = (name: string, options: VmlinuxOptions = {}) => writeKernel(scratch, name, options);
+const modulesFor = (release: string) => writeModules(scratch, release);
+const agentFile = (text: string) => writeAgent(scratch, text);
 
 const kernelsDirectory = () => join(scratch, "data/kernels");
 const withReason = (reason: string) => (error: unknown) => hasReason(error, reason);
@@ -336,55 +314,5 @@ describe("after a kill", () => {
       kernels.list().map(({ id }) => id),
       [kernel.id],
     );
-  });
-});
-
-describe("the initramfs", () => {
-  it("is built once for an agent, and again for another", async () => {
-    const kernel = await kernels.importFile(await kernelFile("a"), {
-      modulesDirectory: await modulesFor("6.1.0-test"),
-    });
-    const agent = await agentFile("one");
-    const first = await kernels.initramfs(kernel, agent);
-    const before = await stat(first);
-    assert.equal(await kernels.initramfs(kernel, agent), first);
-    assert.equal((await stat(first)).ino, before.ino);
-    assert.equal(before.mode & 0o777, 0o644);
-    await agentFile("another");
-    assert.notEqual(await kernels.initramfs(kernel, agent), first);
-  });
-
-  it("holds the agent as /init, and the modules with their list in load order", async () => {
-    const kernel = await kernels.importFile(await kernelFile("a"), {
-      modulesDirectory: await modulesFor("6.1.0-test"),
-    });
-    const agent = await agentFile("agent");
-    const archive = (await readFile(await kernels.initramfs(kernel, agent))).toString("latin1");
-    assert.ok(archive.includes("virtio.ko\nvirtio_blk.ko\n"));
-    assert.match(archive, /modules\.scsi\0+virtio_scsi\.ko\n/);
-    for (const path of ["init", "modules/virtio.ko", "modules/virtio_scsi.ko", "dev/console"]) {
-      assert.ok(archive.includes(`${path}\0`), path);
-    }
-    assert.ok(archive.includes((await readFile(agent)).toString("latin1")));
-  });
-
-  it("of many agents keeps only the last few", async () => {
-    const kernel = await kernels.importFile(await kernelFile("a"), {});
-    for (let i = 0; i < 6; i++) await kernels.initramfs(kernel, await agentFile(`agent ${i}`));
-    const names = await readdir(join(kernelsDirectory(), kernel.id));
-    assert.equal(names.filter((name) => name.startsWith("initramfs-")).length, 3);
-  });
-
-  it("is refused without an agent, and with one that is no program", async () => {
-    const kernel = await kernels.importFile(await kernelFile("a"), {});
-    await assert.rejects(kernels.initramfs(kernel, join(scratch, "none")), withReason("agent-missing"));
-    await writeFile(join(scratch, "text"), "#!/bin/sh");
-    await assert.rejects(kernels.initramfs(kernel, join(scratch, "text")), withReason("agent-invalid"));
-  });
-
-  it("of a kernel that was removed is refused", async () => {
-    const kernel = await kernels.importFile(await kernelFile("a"), {});
-    await kernels.remove(kernel.id);
-    await assert.rejects(kernels.initramfs(kernel, await agentFile("x")), withReason("kernel-not-found"));
   });
 });
