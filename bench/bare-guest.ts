@@ -27,7 +27,7 @@ export interface BootFiles {
 
 /** A kernel and its initramfs with the agent; by default what tests boot. */
 export async function bootFiles(which?: TestKernel): Promise<BootFiles> {
-  return { kernel: (await defaultKernel(which)).vmlinux, initrd: await defaultInitramfs(undefined, which) };
+  return { kernel: (await defaultKernel(which)).vmlinux, initrd: await defaultInitramfs(which) };
 }
 
 /** A VMM alone. */

@@ -12,12 +12,18 @@ import { type Logger, silentLogger } from "../base/log.js";
 import { type ChosenKernel, chooseDefault, findKernel } from "./choice.js";
 import { isDeb, unpackDeb } from "./deb.js";
 import { fetchDebianKernel } from "./debian.js";
-import { AgentHashes, buildInitramfs } from "./initramfs.js";
+import { AgentHashes, buildInitramfs, planInitramfs } from "./initramfs.js";
 import type { CopiedModules } from "./modules-directory.js";
 import { type KernelSource, modulesPlace, type PreparedKernel, prepareImport } from "./prepare.js";
 import { type KernelRecord, KernelStore } from "./store.js";
 import { findImage, findModules } from "./tree.js";
-import type { KernelCatalogue, KernelImportOptions, StoredKernel, TreeImportOptions } from "./types.js";
+import type {
+  InitramfsOptions,
+  KernelCatalogue,
+  KernelImportOptions,
+  StoredKernel,
+  TreeImportOptions,
+} from "./types.js";
 
 export interface CatalogueOptions {
   /** kiln's data root; kernels live in its `kernels` directory. */
@@ -124,13 +130,14 @@ class Catalogue implements KernelCatalogue {
     });
   }
 
-  async initramfs(kernel: StoredKernel, agentPath: string): Promise<string> {
+  async initramfs(kernel: StoredKernel, agentPath: string, options: InitramfsOptions = {}): Promise<string> {
     const stored = this.find(kernel.id);
     const sha256 = await this.#agents.of(agentPath);
-    const agent = { path: agentPath, sha256 };
-    const directory = this.#store.directory(stored.id);
-    return this.#builds.run(`${stored.id} ${stored.modulesDirectory} ${sha256}`, () =>
-      attempt(`build the initramfs of kernel ${stored.name}`, () => buildInitramfs(stored, agent, directory)),
+    const plan = planInitramfs(stored, { path: agentPath, sha256 }, options);
+    return this.#builds.run(`${stored.id} ${plan.name}`, () =>
+      attempt(`build the initramfs of kernel ${stored.name}`, () =>
+        buildInitramfs(plan, this.#store.directory(stored.id)),
+      ),
     );
   }
 

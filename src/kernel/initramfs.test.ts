@@ -44,7 +44,9 @@ describe("the initramfs", () => {
       modulesDirectory: await modulesFor("6.1.0-test"),
     });
     const agent = await agentFile("agent");
-    const archive = (await readFile(await kernels.initramfs(kernel, agent))).toString("latin1");
+    const archive = (await readFile(await kernels.initramfs(kernel, agent, { scsi: true }))).toString(
+      "latin1",
+    );
     assert.ok(archive.includes("virtio.ko\nvirtio_blk.ko\n"));
     assert.match(archive, /modules\.scsi\0+virtio_scsi\.ko\n/);
     for (const path of ["init", "modules/virtio.ko", "modules/virtio_scsi.ko", "dev/console"]) {
@@ -53,11 +55,33 @@ describe("the initramfs", () => {
     assert.ok(archive.includes((await readFile(agent)).toString("latin1")));
   });
 
+  it("carries modules for disks on SCSI only for a machine that has such disks", async () => {
+    const modulesDirectory = await modulesFor("6.1.0-test");
+    const kernel = await kernels.importFile(await kernelFile("a"), { modulesDirectory });
+    const agent = await agentFile("agent");
+    const [plain, scsi] = [
+      await kernels.initramfs(kernel, agent),
+      await kernels.initramfs(kernel, agent, { scsi: true }),
+    ];
+    const [small, large] = [await readFile(plain, "latin1"), await readFile(scsi, "latin1")];
+    assert.ok(small.includes("virtio.ko\nvirtio_blk.ko\n") && large.includes("virtio.ko\nvirtio_blk.ko\n"));
+    assert.deepEqual([small.includes("scsi"), large.includes("virtio_scsi.ko\n")], [false, true]);
+    assert.equal(await kernels.initramfs(kernel, agent), plain, "each goes on being used");
+    assert.equal(await kernels.initramfs(kernel, agent, { scsi: true }), scsi);
+  });
+
+  it("of a kernel without modules is the same for all machines", async () => {
+    const kernel = await kernels.importFile(await kernelFile("a"), {});
+    const agent = await agentFile("agent");
+    const plain = await kernels.initramfs(kernel, agent);
+    assert.equal(await kernels.initramfs(kernel, agent, { scsi: true }), plain);
+  });
+
   it("of many agents keeps only the last few", async () => {
     const kernel = await kernels.importFile(await kernelFile("a"), {});
     for (let i = 0; i < 6; i++) await kernels.initramfs(kernel, await agentFile(`agent ${i}`));
     const names = await readdir(join(kernelsDirectory(), kernel.id));
-    assert.equal(names.filter((name) => name.startsWith("initramfs-")).length, 3);
+    assert.equal(names.filter((name) => name.startsWith("initramfs-")).length, 4);
   });
 
   it("is refused without an agent, and with one that is no program", async () => {

@@ -7,25 +7,62 @@ import { basename, join } from "node:path";
 import { Code, errnoOf, KilnError } from "../base/errors.js";
 import { allocatedBytes, TEMP_MARK, tempNameFor } from "../base/files.js";
 import { removeFile, renameInto } from "../base/move-aside.js";
-import type { Abortable } from "../base/progress.js";
 import { BOOT_MODULES, type BootModules, readBootModules, SCSI_MODULES } from "./boot-modules.js";
 import { type CpioEntry, writeCpio } from "./cpio.js";
 import { readElfHeader } from "./elf.js";
-import type { StoredKernel } from "./types.js";
+import type { InitramfsOptions, StoredKernel } from "./types.js";
 
 /** Raise it when the layout below changes: caches made before are then not used. */
 const LAYOUT_VERSION = 2;
 const MAX_AGENT = 64 * 1024 * 1024;
-/** Files kept per kernel: agents are replaced by upgrades, and a start in another process may still want the last. */
-const KEEP = 3;
+/**
+ * Files kept per kernel: agents are replaced by upgrades, and a start in another process may still want the last one's.
+ * Each agent may have one for machines with disks on SCSI besides.
+ */
+const KEEP = 4;
 const NAME = /^initramfs-[0-9a-f]{32}\.cpio$/;
+const NO_MODULES: BootModules = { always: [], scsi: [] };
+
+export interface AgentFile {
+  readonly path: string;
+  readonly sha256: string;
+}
+
+/** An initramfs by what it is made of. */
+export interface InitramfsPlan {
+  /** Of its file: the same parts, the same name. */
+  readonly name: string;
+  readonly agent: AgentFile;
+  readonly modulesDirectory: string | undefined;
+  readonly scsi: boolean;
+}
+
+export function planInitramfs(
+  { id, modulesDirectory }: StoredKernel,
+  agent: AgentFile,
+  options: InitramfsOptions,
+): InitramfsPlan {
+  // A kernel without modules has one for all machines.
+  const scsi = options.scsi === true && modulesDirectory !== undefined;
+  const parts = [
+    `layout ${LAYOUT_VERSION}`,
+    id,
+    // Its name changes whenever the modules do.
+    basename(modulesDirectory ?? "none"),
+    agent.sha256,
+    ...BOOT_MODULES,
+    ...(scsi ? SCSI_MODULES : []),
+  ];
+  const key = createHash("sha256").update(parts.join("\n")).digest("hex").slice(0, 32);
+  return { name: `initramfs-${key}.cpio`, agent, modulesDirectory, scsi };
+}
 
 /**
  * /init (the agent), /modules.list (one file name per line, in load order), /modules.scsi (the same, for machines with
- * disks on SCSI; absent where the kernel has no modules for it), /modules/<name>.ko, /dev/console, and the mount points
- * that the agent needs first.
+ * disks on SCSI; absent in the initramfs of all others, and where the kernel has no modules for it),
+ * /modules/<name>.ko, /dev/console, and the mount points that the agent needs first.
  */
-function planInitramfs(agent: Uint8Array, { always, scsi }: BootModules): CpioEntry[] {
+function entriesOf(agent: Uint8Array, { always, scsi }: BootModules): CpioEntry[] {
   const file = (path: string, data: Uint8Array): CpioEntry => ({ path, type: "file", mode: 0o644, data });
   const list = (path: string, modules: BootModules["always"]) =>
     file(path, Buffer.from(modules.map(({ name }) => `${name}.ko\n`).join(""), "utf8"));
@@ -62,22 +99,17 @@ export class AgentHashes {
  * The path of the initramfs in `directory`, built where it is not there yet.
  */
 export async function buildInitramfs(
-  kernel: StoredKernel,
-  agent: { readonly path: string; readonly sha256: string },
+  { name, agent, modulesDirectory, scsi }: InitramfsPlan,
   directory: string,
-  options: Abortable = {},
 ): Promise<string> {
-  const path = join(directory, `initramfs-${cacheKey(kernel, agent.sha256)}.cpio`);
+  const path = join(directory, name);
   // An empty one is what a power cut may leave of a file that nobody synced.
   if ((await allocatedBytes(path)) > 0) {
     // Used now: the oldest go first. A file that is another user's (a cache shared by hard links) stays as old as it is.
     await utimes(path, new Date(), new Date()).catch(() => undefined);
     return path;
   }
-  const modules =
-    kernel.modulesDirectory === undefined
-      ? { always: [], scsi: [] }
-      : await readBootModules(kernel.modulesDirectory, options);
+  const modules = modulesDirectory === undefined ? NO_MODULES : await readBootModules(modulesDirectory);
   const bytes = await readAgent(agent.path);
   if (createHash("sha256").update(bytes).digest("hex") !== agent.sha256) {
     throw new KilnError(Code.Aborted, `the agent ${agent.path} was replaced while its initramfs was built`, {
@@ -85,23 +117,9 @@ export async function buildInitramfs(
       hint: "try again",
     });
   }
-  await writePieces(path, writeCpio(planInitramfs(bytes, modules)));
+  await writePieces(path, writeCpio(entriesOf(bytes, scsi ? modules : { ...modules, scsi: [] })));
   await removeOldest(directory);
   return path;
-}
-
-/** The name of the modules directory changes whenever the modules do. */
-function cacheKey(kernel: StoredKernel, agentSha256: string): string {
-  const modules = basename(kernel.modulesDirectory ?? "none");
-  const parts = [
-    `layout ${LAYOUT_VERSION}`,
-    kernel.id,
-    modules,
-    agentSha256,
-    ...BOOT_MODULES,
-    ...SCSI_MODULES,
-  ];
-  return createHash("sha256").update(parts.join("\n")).digest("hex").slice(0, 32);
 }
 
 /** Mode 0644: a VMM with a uid of its own reads it. */

@@ -47,10 +47,16 @@ export interface KernelCatalogue {
   importDebian(options: KernelImportOptions): Promise<StoredKernel>;
   remove(key: string): Promise<void>;
   /**
-   * The initramfs for this kernel and agent: cached by the hash of both. An uncompressed newc cpio with /init
-   * (the agent), /modules.list and /modules.scsi, and the modules of both in dependency order.
+   * The initramfs for this kernel and agent: made when it is first asked for, and cached by the hash of both. An
+   * uncompressed newc cpio with /init (the agent), /modules.list, /modules.scsi where that is wanted, and the modules
+   * of both in dependency order.
    */
-  initramfs(kernel: StoredKernel, agentPath: string): Promise<string>;
+  initramfs(kernel: StoredKernel, agentPath: string, options?: InitramfsOptions): Promise<string>;
+}
+
+export interface InitramfsOptions {
+  /** For a machine with disks on SCSI: with the modules for them, where the kernel has them as modules. */
+  readonly scsi?: boolean;
 }
 
 export interface KernelImportOptions extends Abortable {

@@ -196,6 +196,12 @@ export interface VmmHandle {
 
 export interface VmmDriver {
   readonly kind: VmmKind;
+  /**
+   * On which buses a VM with such disks has them: its guest needs the drivers of each. Nothing is opened.
+   *
+   * @throws KilnError invalid_argument `too-many-disks`
+   */
+  busesOf(disks: readonly DiskSpec[]): ReadonlySet<DiskBus>;
   /** Cheap enough for every start of kilnd: slow verdicts (a timed KVM boot) are cached under the data root. */
   probe(options?: Abortable): Promise<VmmProbe>;
   launch(spec: VmmSpec, options?: Abortable): Promise<VmmHandle>;

@@ -70,20 +70,21 @@ export class GuestBench implements AsyncDisposable {
     const [runDirectory, stateDirectory] = [join(place, "run"), join(place, "state")];
     await mkdir(runDirectory, { recursive: true });
     await mkdir(stateDirectory, { recursive: true });
+    const disks: readonly DiskSpec[] = [
+      ...before,
+      { id: "base", path: this.base, readOnly: true },
+      { id: "cow", path: cow, readOnly: false },
+    ];
     const handle = await this.#driver.launch({
       vmId: newId(),
       runDirectory,
       stateDirectory,
       kernel: kernel.vmlinux,
-      initrd: await defaultInitramfs(),
+      initrd: await defaultInitramfs(undefined, this.#driver.busesOf(disks).has("scsi")),
       kernelArgs: [],
       vcpus: 1,
       memoryBytes,
-      disks: [
-        ...before,
-        { id: "base", path: this.base, readOnly: true },
-        { id: "cow", path: cow, readOnly: false },
-      ],
+      disks,
       cards: [],
     });
     const guest = new Guest(handle);

@@ -77,7 +77,7 @@ describe("Debian's cloud kernel", () => {
 
 describe("its initramfs", () => {
   it("is an archive that cpio unpacks, with the agent and the modules unchanged", async () => {
-    const path = await kernels.initramfs(kernel, agentPath());
+    const path = await kernels.initramfs(kernel, agentPath(), { scsi: true });
     const target = join(scratch, "unpacked");
     await mkdir(target);
     const names = output("busybox", ["cpio", "-t", "-F", path]).toString().trim().split("\n");

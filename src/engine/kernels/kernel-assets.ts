@@ -6,6 +6,7 @@ import { DerivedFiles } from "../../base/derived-files.js";
 import { Code, hasReason, KilnError } from "../../base/errors.js";
 import { allocatedBytes } from "../../base/files.js";
 import type { KernelCatalogue, StoredKernel } from "../../kernel/types.js";
+import type { DiskBus } from "../../vmm/types.js";
 import type { DiskRoom } from "../common/rooms.js";
 import { SharedWork, type WorkOptions } from "../common/shared-work.js";
 import type { Ownership } from "../host/ownership.js";
@@ -14,7 +15,7 @@ import type { References } from "../objects/references.js";
 
 export interface BootAssets {
   readonly kernel: StoredKernel;
-  readonly initrd: string;
+  /** The disk of its modules; undefined where it has everything built in. */
   readonly modules: string | undefined;
 }
 
@@ -86,19 +87,34 @@ export class KernelAssets {
   }
 
   /**
-   * Everything that a boot of this kernel needs; made where it is missing.
+   * The kernel of a VM, with the disk of its modules; made where it is missing.
    *
    * @throws KilnError failed_precondition `kernel-missing`, `being-removed`
    */
   async prepare(kernelId: string): Promise<BootAssets> {
-    const { catalogue, agentPath, references } = this.#options;
+    return this.#leased(kernelId, async (kernel) => ({ kernel, modules: await this.#modulesDisk(kernel) }));
+  }
+
+  /**
+   * The initramfs that a boot of this kernel needs; made where it is missing.
+   *
+   * @param buses those on which the VM has its disks
+   * @throws KilnError failed_precondition `kernel-missing`, `being-removed`
+   */
+  async initramfs(kernelId: string, buses: ReadonlySet<DiskBus>): Promise<string> {
+    const { catalogue, agentPath } = this.#options;
+    const scsi = buses.has("scsi");
+    return this.#leased(kernelId, (kernel) => catalogue.initramfs(kernel, agentPath, { scsi }));
+  }
+
+  async #leased<T>(kernelId: string, body: (kernel: StoredKernel) => Promise<T>): Promise<T> {
+    const { catalogue, references } = this.#options;
     const ref = { noun: "kernel", id: kernelId } as const;
     const { release } = references.lease(ref, "a VM is about to boot it");
     try {
       const kernel = catalogue.list().find(({ id }) => id === kernelId);
       if (kernel === undefined) throw kernelMissing(kernelId);
-      const initrd = await catalogue.initramfs(kernel, agentPath);
-      return { kernel, initrd, modules: await this.#modulesDisk(kernel) };
+      return await body(kernel);
     } finally {
       release();
     }

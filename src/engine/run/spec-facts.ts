@@ -5,9 +5,10 @@ import type { SpecFacts } from "../vm/boot-plan.js";
 import type { VmEntry } from "../vm/entry.js";
 import type { EngineContext } from "./context.js";
 
-/** Where a boot's files are. A VM that runs already needs none of them. */
-export interface AssetPaths extends Pick<BootAssets, "initrd" | "modules"> {
+/** Where a boot's files are. A VM that runs already needs none of them, an initramfs least of all. */
+export interface AssetPaths extends Pick<BootAssets, "modules"> {
   readonly kernel: Pick<BootAssets["kernel"], "vmlinux">;
+  readonly initrd?: string;
 }
 
 export async function specFacts(
@@ -24,7 +25,7 @@ export async function specFacts(
     runDirectory,
     stateDirectory: ctx.store.vmmDirectory(entry.id),
     kernel: assets.kernel.vmlinux,
-    initrd: assets.initrd,
+    initrd: assets.initrd ?? "",
     modules: assets.modules,
     base: ctx.bases.path(record.base),
     cow: ctx.store.cowPath(entry.id),

@@ -216,7 +216,7 @@ async function holdOn(ctx: EngineContext, run: Run, why: KilnError): Promise<Vmm
 /** A VM that runs needs neither kernel nor disks to be taken over: their loss must not cost it. */
 async function runningFacts(ctx: EngineContext, entry: VmEntry, vmm: VmmRecord): Promise<SpecFacts> {
   const directory = await runDirectoryOf(ctx, entry);
-  const none = { kernel: { vmlinux: "" }, initrd: "", modules: undefined };
+  const none = { kernel: { vmlinux: "" }, modules: undefined };
   const { userNetwork } = vmm.capabilities;
   const assets = await ctx.kernels.prepare(entry.record.kernelId).catch(() => none);
   try {

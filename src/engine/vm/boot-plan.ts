@@ -27,7 +27,7 @@ export interface SpecFacts {
 }
 
 /** The disks in the order in which the guest sees them: /dev/vda, /dev/vdb, /dev/vdc. */
-function disksOf(facts: SpecFacts): DiskSpec[] {
+export function planDisks(facts: Pick<SpecFacts, "base" | "cow" | "modules">): DiskSpec[] {
   const disks: DiskSpec[] = [
     { id: "base", path: facts.base, readOnly: true },
     { id: "cow", path: facts.cow, readOnly: false },
@@ -37,7 +37,7 @@ function disksOf(facts: SpecFacts): DiskSpec[] {
 }
 
 function deviceOf(facts: SpecFacts, id: string): string {
-  const index = disksOf(facts).findIndex((disk) => disk.id === id);
+  const index = planDisks(facts).findIndex((disk) => disk.id === id);
   return `/dev/vd${"abcdefgh"[index]}`;
 }
 
@@ -52,7 +52,7 @@ export function planSpec(facts: SpecFacts): VmmSpec {
     kernelArgs: config.kernelArgs,
     vcpus: config.cpus,
     memoryBytes: config.memoryBytes,
-    disks: disksOf(facts),
+    disks: planDisks(facts),
     cards: facts.network === undefined ? [] : [facts.network.card],
     ...defined({ runAs: facts.runAs, environment: facts.environment }),
   };

@@ -20,6 +20,7 @@ import { KVM_DEVICE, type ProbeKernel } from "../kvm-verdict.js";
 import { assertNetguardLoaded, netguardEnvironment, prepareNetguard } from "../netguard.js";
 import { checkFiles, checkReattach, checkSpec } from "../spec-check.js";
 import type {
+  DiskBus,
   ReattachSpec,
   VmmCapabilities,
   VmmDriver,
@@ -64,6 +65,7 @@ const SILENT_START_MS = 3_000;
 /** Until a Firecracker that answers must say that its guest runs. */
 const RUNNING_TIMEOUT_MS = 15_000;
 const ASK_AGAIN_MS = 5;
+const BUSES: readonly DiskBus[] = ["blk"];
 
 export function createFirecrackerDriver(options: FirecrackerDriverOptions): VmmDriver {
   return new FirecrackerDriver(options);
@@ -80,6 +82,10 @@ class FirecrackerDriver implements VmmDriver {
     this.#options = options;
     this.#confiner = options.confiner ?? new Confiner(options);
     this.#prober = new FirecrackerProber(options, (program, kernel) => this.#testBoot(program, kernel));
+  }
+
+  busesOf(): ReadonlySet<DiskBus> {
+    return new Set(BUSES);
   }
 
   async probe(options: Abortable = {}): Promise<VmmProbe> {
@@ -105,7 +111,7 @@ class FirecrackerDriver implements VmmDriver {
     const { path, version, why } = verdict.found;
     if (!verdict.usable || path === undefined || version === undefined) throw unusable(why);
     const capabilities = capabilitiesOf(verdict);
-    checkSpec(spec, capabilities, ["blk"]);
+    checkSpec(spec, capabilities, BUSES);
     await checkFiles(spec);
     const disks = await serialsOfFiles(spec.disks);
     const way = await this.#way(spec, { program: path, version });

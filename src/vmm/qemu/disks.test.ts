@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { hasReason } from "../../base/errors.js";
+import { createFirecrackerDriver } from "../firecracker/driver.js";
 import type { DiskBus, DiskSpec } from "../types.js";
 import { disksArguments, MAX_BLK_DISKS, MAX_DISKS, placeDisks } from "./disks.js";
+import { createQemuDriver } from "./driver.js";
 
 const BASE: DiskSpec = { id: "base", path: "/d/base,1.ext4", readOnly: true };
 const COW: DiskSpec = { id: "cow", path: "/d/cow", readOnly: false };
@@ -51,6 +53,22 @@ describe("placeDisks", () => {
       (error) => hasReason(error, "too-many-disks"),
     );
     assert.equal(placeDisks(many(19, "blk")).length, 19);
+  });
+});
+
+describe("the buses that a guest needs drivers for", () => {
+  const onQemu = createQemuDriver({ cacheDirectory: "/nowhere" });
+
+  it("are virtio-blk alone, until a disk finds no room there or asks for SCSI", () => {
+    assert.deepEqual([...onQemu.busesOf([BASE, COW])], ["blk"]);
+    assert.deepEqual([...onQemu.busesOf(many(MAX_BLK_DISKS))], ["blk"]);
+    assert.deepEqual([...onQemu.busesOf(many(MAX_BLK_DISKS + 1))], ["blk", "scsi"]);
+    assert.deepEqual([...onQemu.busesOf([BASE, { ...COW, bus: "scsi" }])], ["blk", "scsi"]);
+  });
+
+  it("are virtio-blk on Firecracker, which has no other", () => {
+    const driver = createFirecrackerDriver({ cacheDirectory: "/nowhere" });
+    assert.deepEqual([...driver.busesOf(many(MAX_BLK_DISKS + 1))], ["blk"]);
   });
 });
 

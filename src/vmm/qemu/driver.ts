@@ -18,6 +18,8 @@ import { assertNetguardLoaded, prepareNetguard } from "../netguard.js";
 import { checkFiles, checkReattach, checkSpec } from "../spec-check.js";
 import type {
   Accelerator,
+  DiskBus,
+  DiskSpec,
   ReattachSpec,
   VmmDriver,
   VmmHandle,
@@ -28,7 +30,7 @@ import type {
 import { type PasstProbeOptions, planPasst, UserNetworkKeeper } from "../user-network/index.js";
 import { describeEnd, VmmProcess } from "../vmm-process.js";
 import { overheadBytes, planQemu, planSockets, type QemuPlan, type QemuSockets } from "./config.js";
-import { serialsOf } from "./disks.js";
+import { placeDisks, serialsOf } from "./disks.js";
 import { QemuHandle } from "./handle.js";
 import { QemuLook } from "./look.js";
 import type { QemuProbeOptions } from "./probe.js";
@@ -58,6 +60,10 @@ class QemuDriver implements VmmDriver {
     this.#options = options;
     this.#confiner = options.confiner ?? new Confiner(options);
     this.#look = new QemuLook(options, this.#confiner);
+  }
+
+  busesOf(disks: readonly DiskSpec[]): ReadonlySet<DiskBus> {
+    return new Set(placeDisks(disks).map(({ bus }) => bus));
   }
 
   async probe(options: Abortable = {}): Promise<VmmProbe> {

@@ -1,13 +1,16 @@
 // The first stage: everything that can be refused before anything runs, and all that a VMM is launched with.
 
 import { parsePlatform } from "../../../image/index.js";
+import type { VmmDriver } from "../../../vmm/types.js";
 import { cowBase, requireBase } from "../../disks/bases.js";
 import { guestPlatform, requireRunnable } from "../../host/guest-platform.js";
 import { requireDisk, requireMemory } from "../../host/host.js";
-import { planSpec } from "../../vm/boot-plan.js";
+import type { BootAssets } from "../../kernels/kernel-assets.js";
+import { planDisks, planSpec } from "../../vm/boot-plan.js";
+import type { VmEntry } from "../../vm/entry.js";
 import { emitVmEvent } from "../../vm/vm-events.js";
 import type { Boot, Prepared } from "../boot.js";
-import { vmLogger } from "../context.js";
+import { type EngineContext, vmLogger } from "../context.js";
 import { pendingCopies } from "../pending-copies.js";
 import { specFacts } from "../spec-facts.js";
 import { settleUser } from "../vm-users.js";
@@ -48,6 +51,19 @@ async function prepareVm({ ctx, run, runDirectory }: Boot): Promise<Prepared> {
     vmLogger(ctx, entry).warn("the VM's jail shows all of the host's programs", { why: probe.exposed });
     emitVmEvent(ctx, entry, "jail", { shows: "/usr", why: probe.exposed });
   }
-  const facts = await specFacts(ctx, entry, runDirectory, assets, userNetwork);
+  const files = { ...assets, initrd: await initramfs(ctx, entry, driver, assets) };
+  const facts = await specFacts(ctx, entry, runDirectory, files, userNetwork);
   return { driver, assets, facts, spec: planSpec(facts) };
+}
+
+/** As its disks want it: modules that it has no use for would be read at each of its boots. */
+function initramfs(
+  { bases, kernels, store }: EngineContext,
+  entry: VmEntry,
+  driver: VmmDriver,
+  assets: BootAssets,
+) {
+  const { base, kernelId } = entry.record;
+  const disks = planDisks({ base: bases.path(base), cow: store.cowPath(entry.id), modules: assets.modules });
+  return kernels.initramfs(kernelId, driver.busesOf(disks));
 }
