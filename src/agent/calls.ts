@@ -3,6 +3,7 @@
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { AgentService } from "../gen/kiln/agent/v1/agent_pb.js";
 import { WorkloadService } from "../gen/kiln/agent/v1/workload_pb.js";
+import { type GuestNet, netOver } from "./dial.js";
 import { execsOver, type GuestExecs } from "./execs.js";
 import { Features } from "./features.js";
 import { filesOver, type GuestFiles } from "./files.js";
@@ -17,6 +18,7 @@ export interface AgentCalls {
   readonly execs: GuestExecs;
   readonly files: GuestFiles;
   readonly machine: GuestMachine;
+  readonly net: GuestNet;
 }
 
 /** Each session begins with a look at the guest's clock: that State call tells the features too, and none is made for them. */
@@ -32,5 +34,6 @@ export function callsOver(transport: Transport): AgentCalls {
     execs: execsOver(client),
     files: filesOver(client),
     machine: machineOver(client),
+    net: netOver(client),
   };
 }

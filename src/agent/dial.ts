@@ -3,13 +3,13 @@
 
 import { Duplex } from "node:stream";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { Code as ConnectCode, ConnectError } from "@connectrpc/connect";
+import { type Client, Code as ConnectCode, ConnectError } from "@connectrpc/connect";
 import { Code, KilnError } from "../base/errors.js";
 import type { Abortable } from "../base/progress.js";
+import type { AgentService } from "../gen/kiln/agent/v1/agent_pb.js";
 import type { DialRequestSchema, DialResponse } from "../gen/kiln/agent/v1/net_pb.js";
 import { InputQueue } from "./input-queue.js";
 import { FLOW_HEADER } from "./stream-budget.js";
-import type { AgentSession } from "./types.js";
 
 export interface DialTarget {
   readonly network: "tcp" | "udp";
@@ -18,19 +18,27 @@ export interface DialTarget {
   readonly port: number;
 }
 
+export interface GuestNet {
+  /**
+   * Resolves once connected. Destroying the stream ends the connection in the guest.
+   *
+   * @throws KilnError unavailable `guest-port-refused`; whatever breaks the session
+   */
+  dial(target: DialTarget, options?: Abortable): Promise<Duplex>;
+}
+
+export function netOver(client: Client<typeof AgentService>): GuestNet {
+  return { dial: (target, options = {}) => dialGuest(client, target, options) };
+}
+
 type DialMessage = MessageInitShape<typeof DialRequestSchema>;
 /** The agent takes at most this much in one message. */
 const PIECE = 64 * 1024;
 
-/**
- * Resolves once connected. Destroying the stream ends the connection in the guest.
- *
- * @throws KilnError unavailable `guest-port-refused`; whatever breaks the session
- */
-export async function dialGuest(
-  session: AgentSession,
+async function dialGuest(
+  client: Client<typeof AgentService>,
   target: DialTarget,
-  options: Abortable = {},
+  options: Abortable,
 ): Promise<Duplex> {
   const abort = new AbortController();
   const onAbort = () => abort.abort(options.signal?.reason);
@@ -39,7 +47,7 @@ export async function dialGuest(
   const { network, host = "", port } = target;
   void requests.push({ message: { case: "start", value: { network, host, port } } });
   const headers = { ...(network === "udp" ? { [FLOW_HEADER]: "1" } : {}) };
-  const responses = session.client.dial(requests, { signal: abort.signal, headers })[Symbol.asyncIterator]();
+  const responses = client.dial(requests, { signal: abort.signal, headers })[Symbol.asyncIterator]();
   try {
     options.signal?.throwIfAborted();
     const first = await responses.next();

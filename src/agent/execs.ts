@@ -3,10 +3,11 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { CallOptions, Client } from "@connectrpc/connect";
 import type { AgentService } from "../gen/kiln/agent/v1/agent_pb.js";
-import { type ProcessSpecSchema, Stream } from "../gen/kiln/agent/v1/common_pb.js";
+import { Stream } from "../gen/kiln/agent/v1/common_pb.js";
 import type { ExecRequestSchema, ExecResponse } from "../gen/kiln/agent/v1/workload_pb.js";
-
-export type GuestProcess = MessageInitShape<typeof ProcessSpecSchema>;
+import { boundedCount, boundedPid } from "./guest-numbers.js";
+import { type GuestProcess, processSpec } from "./guest-process.js";
+import { programEnd } from "./program-end.js";
 
 /** What the host says; the first is `start` or `resume`. */
 export type ExecWord =
@@ -19,7 +20,7 @@ export type ExecWord =
   /** Output below it has arrived for good. */
   | { readonly kind: "ack"; readonly sequence: bigint };
 
-/** What the agent answers, in order; `exit` is the last. The guest's own words, unchecked. */
+/** What the agent answers, in order; `exit` is the last. The guest's own words, made sane. */
 export type ExecAnswer =
   | {
       readonly kind: "started";
@@ -68,7 +69,7 @@ async function* requestsOf(words: AsyncIterable<ExecWord>): AsyncGenerator<Reque
 function messageOf(word: ExecWord): NonNullable<Request["message"]> {
   switch (word.kind) {
     case "start":
-      return { case: "start", value: word.process };
+      return { case: "start", value: processSpec(word.process) };
     case "resume":
       return { case: "resume", value: { id: word.id, nextSequence: word.nextSequence } };
     case "stdin":
@@ -88,18 +89,25 @@ function messageOf(word: ExecWord): NonNullable<Request["message"]> {
 function answerOf({ message }: ExecResponse): ExecAnswer | undefined {
   switch (message.case) {
     case "startedPid":
-      return { kind: "started", pid: message.value, resumable: false, stdinNext: 0n };
+      return { kind: "started", pid: boundedPid(message.value), resumable: false, stdinNext: 0n };
     case "started":
-      return { kind: "started", pid: message.value.pid, resumable: true, stdinNext: message.value.stdinNext };
+      return {
+        kind: "started",
+        pid: boundedPid(message.value.pid),
+        resumable: true,
+        stdinNext: boundedCount(message.value.stdinNext),
+      };
     case "stdinTaken":
-      return { kind: "stdin-taken", taken: message.value };
+      return { kind: "stdin-taken", taken: boundedCount(message.value) };
     case "data": {
       const { stream, data, sequence } = message.value;
-      const next = sequence + BigInt(data.length);
+      const next = boundedCount(sequence + BigInt(data.length));
       return { kind: "output", stream: stream === Stream.STDERR ? "stderr" : "stdout", data, next };
     }
-    case "exit":
-      return { kind: "exit", code: message.value.code, error: message.value.error };
+    case "exit": {
+      const { code, error } = programEnd(message.value);
+      return { kind: "exit", code, error };
+    }
     case undefined:
       return undefined;
   }

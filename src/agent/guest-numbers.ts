@@ -6,6 +6,8 @@ const MOST_PROCESSES = 4_194_304;
 const MOST_COUNT = BigInt(Number.MAX_SAFE_INTEGER);
 const MOST_BOOT_MS = 86_400_000;
 const IMPOSSIBLE_EXIT_CODE = 255;
+/** The last of Linux's real-time signals. */
+const MOST_SIGNAL = 64;
 
 /** Bytes and other counters. */
 export function boundedCount(value: bigint): bigint {
@@ -24,6 +26,16 @@ export function boundedProcesses(count: number): number {
 /** 0 to 255, as wait(2) gives it. */
 export function boundedExitCode(code: number): number {
   return Number.isInteger(code) && code >= 0 && code <= 255 ? code : IMPOSSIBLE_EXIT_CODE;
+}
+
+/** 0: none. */
+export function boundedSignal(signal: number): number {
+  return signal > 0 && signal <= MOST_SIGNAL ? signal : 0;
+}
+
+/** 0: there is none. */
+export function boundedPid(pid: number): number {
+  return pid > 0 && pid <= MOST_PROCESSES ? pid : 0;
 }
 
 /** Of a step of the boot. */

@@ -2,17 +2,10 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { hasReason } from "../base/errors.js";
 import { deferred } from "../base/runtime.js";
-import { Stream } from "../gen/kiln/agent/v1/common_pb.js";
 import { type LogSource, pumpLogs } from "./log-pump.js";
+import type { LogPiece } from "./workloads.js";
 
-interface Response {
-  sequence: bigint;
-  stream: Stream;
-  timeUnixNs: bigint;
-  data: Uint8Array;
-}
-
-const response = (sequence: bigint, text: string, stream = Stream.STDOUT): Response => ({
+const response = (sequence: bigint, text: string, stream: LogPiece["stream"] = "stdout"): LogPiece => ({
   sequence,
   stream,
   timeUnixNs: 5n,
@@ -20,7 +13,7 @@ const response = (sequence: bigint, text: string, stream = Stream.STDOUT): Respo
 });
 
 /** A program that gives these responses and notes what is acknowledged. */
-function sourceOf(responses: AsyncIterable<Response> | Iterable<Response>) {
+function sourceOf(responses: AsyncIterable<LogPiece> | Iterable<LogPiece>) {
   const acknowledged: bigint[] = [];
   const source: LogSource = {
     async *logs() {
@@ -35,7 +28,7 @@ function sourceOf(responses: AsyncIterable<Response> | Iterable<Response>) {
 
 describe("log pump", () => {
   it("stores every chunk and acknowledges the last", async () => {
-    const { source, acknowledged } = sourceOf([response(3n, "out"), response(6n, "err", Stream.STDERR)]);
+    const { source, acknowledged } = sourceOf([response(3n, "out"), response(6n, "err", "stderr")]);
     const stored: string[] = [];
     await pumpLogs(source, 3n, async (chunks) => {
       for (const { stream, data } of chunks) stored.push(`${stream}: ${Buffer.from(data)}`);
@@ -85,7 +78,7 @@ describe("log pump", () => {
 
   it("reads no further than the store can follow", async () => {
     let given = 0;
-    async function* endless(): AsyncGenerator<Response> {
+    async function* endless(): AsyncGenerator<LogPiece> {
       for (let sequence = 0n; ; sequence += 65_536n) {
         given++;
         yield response(sequence, "x".repeat(65_536));

@@ -3,7 +3,6 @@
 
 import { Code, KilnError } from "../base/errors.js";
 import type { Abortable } from "../base/progress.js";
-import { Stream } from "../gen/kiln/agent/v1/common_pb.js";
 import type { LogPiece, WorkloadCalls } from "./workloads.js";
 
 export interface LogChunk {
@@ -63,7 +62,7 @@ function fromResponse(response: LogPiece, next: bigint): LogChunk {
       { reason: "log-gap" },
     );
   }
-  return { sequence, stream: stream === Stream.STDERR ? "stderr" : "stdout", timeNs: timeUnixNs, data };
+  return { sequence, stream, timeNs: timeUnixNs, data };
 }
 
 /** Stores and acknowledges beside the reading, many chunks at a time when they come fast. */

@@ -1,17 +1,19 @@
 // Programs of a guest by id. The main one is asked of every agent by the calls of AgentService, as 0.1.0's knows no other;
 // another id goes to WorkloadService alone: an older agent would take an id for nothing, and stop the main program.
 
-import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { CallOptions, Client } from "@connectrpc/connect";
 import type { AgentService } from "../gen/kiln/agent/v1/agent_pb.js";
-import type { ExitStatus, ProcessSpecSchema, Stream } from "../gen/kiln/agent/v1/common_pb.js";
+import { Stream } from "../gen/kiln/agent/v1/common_pb.js";
 import { WorkloadKind, type WorkloadService, type WorkloadState } from "../gen/kiln/agent/v1/workload_pb.js";
 import type { Features } from "./features.js";
+import { boundedCount, boundedPid } from "./guest-numbers.js";
+import { type GuestProcess, processSpec, type WindowSize } from "./guest-process.js";
+import { type ProgramEnd, programEnd } from "./program-end.js";
 
-/** A piece of output, as it comes: unchecked. */
+/** A piece of output, as it comes: its place and its time are unchecked. */
 export interface LogPiece {
   readonly sequence: bigint;
-  readonly stream: Stream;
+  readonly stream: "stdout" | "stderr";
   readonly timeUnixNs: bigint;
   readonly data: Uint8Array;
 }
@@ -34,18 +36,24 @@ export interface WorkloadCalls {
     pieces: AsyncIterable<InputPiece>,
     options?: CallOptions,
   ): AsyncIterable<{ readonly taken: bigint }>;
-  resize(window: { readonly columns: number; readonly rows: number }, options?: CallOptions): Promise<void>;
+  resize(window: WindowSize, options?: CallOptions): Promise<void>;
   signal(signal: number, options?: CallOptions): Promise<void>;
   /** Signal, patience, SIGKILL; returns at once. */
   stop(signal: number, timeoutMs: number, options?: CallOptions): Promise<void>;
   /** Resolves with its end; undefined where the agent tells none. */
-  wait(options?: CallOptions): Promise<ExitStatus | undefined>;
+  wait(options?: CallOptions): Promise<ProgramEnd | undefined>;
+}
+
+/** The program that every agent has. */
+export interface MainCalls extends WorkloadCalls {
+  /** Stdin, uncounted: all that an agent of 0.1.0 takes. */
+  handOver(pieces: AsyncIterable<InputPiece>, options?: CallOptions): Promise<void>;
 }
 
 export interface StartWorkload {
   /** 16 to 64 hex digits. A second start of one id starts nothing. */
   readonly id: string;
-  readonly process: MessageInitShape<typeof ProcessSpecSchema>;
+  readonly process: GuestProcess;
   readonly logBufferBytes?: bigint;
 }
 
@@ -55,7 +63,7 @@ export interface WorkloadSummary {
   /** 0: not started, or not yet. */
   readonly pid: number;
   readonly nextSequence: bigint;
-  readonly exit: ExitStatus | undefined;
+  readonly exit: ProgramEnd | undefined;
 }
 
 /**
@@ -64,7 +72,7 @@ export interface WorkloadSummary {
  * @throws KilnError failed_precondition `agent-too-old`
  */
 export interface Workloads {
-  readonly main: WorkloadCalls;
+  readonly main: MainCalls;
   get(id: string): WorkloadCalls;
   /** @returns the process; 0 where it could not be started: its end says why */
   start(workload: StartWorkload, options?: CallOptions): Promise<number>;
@@ -78,11 +86,12 @@ type Extras = Client<typeof WorkloadService>;
 
 /** More than an agent of ours keeps is not believed. */
 const MOST_WORKLOADS = 256;
-const KINDS = new Map([
+const EXTRA_ID = /^[0-9a-f]{16,64}$/;
+const KINDS: ReadonlyMap<WorkloadKind, WorkloadSummary["kind"]> = new Map([
   [WorkloadKind.MAIN, "main"],
   [WorkloadKind.INIT, "init"],
   [WorkloadKind.EXTRA, "extra"],
-] as const);
+]);
 
 export function workloadsOver(main: Main, extras: Extras, features: Features): Workloads {
   const need = (what: string) => features.need("workloads", what);
@@ -91,12 +100,13 @@ export function workloadsOver(main: Main, extras: Extras, features: Features): W
     get: (id) => extraCalls(extras, id, () => need(`reach program ${id.slice(0, 12)}`)),
     start: async ({ id, process, logBufferBytes = 0n }, options) => {
       await need("start a program that is kept");
-      return (await extras.startWorkload({ id, process, logBufferBytes }, options)).pid;
+      const request = { id, process: processSpec(process), logBufferBytes };
+      return boundedPid((await extras.startWorkload(request, options)).pid);
     },
     list: async (options) => {
       await need("list programs");
       const { workloads } = await extras.listWorkloads({}, options);
-      return workloads.slice(0, MOST_WORKLOADS).flatMap(summaryOf);
+      return summariesOf(workloads);
     },
     forget: async (id, options) => {
       await need("forget a program");
@@ -105,19 +115,52 @@ export function workloadsOver(main: Main, extras: Extras, features: Features): W
   };
 }
 
-/** A kind that this kiln does not know is none of its own. */
-function summaryOf({ id, kind, pid, nextSequence, exit }: WorkloadState): WorkloadSummary[] {
-  const known = KINDS.get(kind as WorkloadKind.MAIN);
-  return known === undefined ? [] : [{ id, kind: known, pid, nextSequence, exit }];
+/** A kind that this kiln does not know is none of its own, and an id that it would not give, or twice, is nobody's. */
+function summariesOf(workloads: readonly WorkloadState[]): WorkloadSummary[] {
+  const known = new Map<string, WorkloadSummary>();
+  for (const { id, kind: said, pid, nextSequence, exit } of workloads.slice(0, MOST_WORKLOADS)) {
+    const kind = KINDS.get(said);
+    if (kind === undefined || known.has(id) || !isIdOf(kind, id)) continue;
+    known.set(id, {
+      id,
+      kind,
+      pid: boundedPid(pid),
+      nextSequence: boundedCount(nextSequence),
+      exit: exit && programEnd(exit),
+    });
+  }
+  return [...known.values()];
 }
 
-function mainCalls(client: Main): WorkloadCalls {
+function isIdOf(kind: WorkloadSummary["kind"], id: string): boolean {
+  return kind === "extra" ? EXTRA_ID.test(id) : id === "main";
+}
+
+/** Numbers that a program's output comes with are checked where it is stored; a stream is one of two. */
+async function* pieces(
+  responses: AsyncIterable<Omit<LogPiece, "stream"> & { readonly stream: Stream }>,
+): AsyncGenerator<LogPiece> {
+  for await (const { sequence, stream, timeUnixNs, data } of responses) {
+    yield { sequence, stream: stream === Stream.STDERR ? "stderr" : "stdout", timeUnixNs, data };
+  }
+}
+
+async function* counted(
+  answers: AsyncIterable<{ readonly taken: bigint }>,
+): AsyncGenerator<{ readonly taken: bigint }> {
+  for await (const { taken } of answers) yield { taken: boundedCount(taken) };
+}
+
+function mainCalls(client: Main): MainCalls {
   return {
-    logs: (fromSequence, options) => client.logs({ fromSequence }, options),
+    logs: (fromSequence, options) => pieces(client.logs({ fromSequence }, options)),
     ackLogs: async (nextSequence, options) => {
       await client.ackLogs({ nextSequence }, options);
     },
-    input: (writer, pieces, options) => client.input(started({ writer }, pieces), options),
+    input: (writer, input, options) => counted(client.input(started({ writer }, input), options)),
+    handOver: async (input, options) => {
+      await client.stdin(input, options);
+    },
     resize: async (window, options) => {
       await client.resize({ window }, options);
     },
@@ -127,7 +170,10 @@ function mainCalls(client: Main): WorkloadCalls {
     stop: async (signal, timeoutMs, options) => {
       await client.stop({ signal, timeoutMs }, options);
     },
-    wait: async (options) => (await client.wait({}, options)).exit,
+    wait: async (options) => {
+      const { exit } = await client.wait({}, options);
+      return exit && programEnd(exit);
+    },
   };
 }
 
@@ -135,15 +181,15 @@ function extraCalls(client: Extras, id: string, need: () => Promise<void>): Work
   return {
     async *logs(fromSequence, options) {
       await need();
-      yield* client.readWorkloadLogs({ id, fromSequence }, options);
+      yield* pieces(client.readWorkloadLogs({ id, fromSequence }, options));
     },
     ackLogs: async (nextSequence, options) => {
       await need();
       await client.ackWorkloadLogs({ id, nextSequence }, options);
     },
-    async *input(writer, pieces, options) {
+    async *input(writer, input, options) {
       await need();
-      yield* client.writeWorkloadInput(started({ id, writer }, pieces), options);
+      yield* counted(client.writeWorkloadInput(started({ id, writer }, input), options));
     },
     resize: async (window, options) => {
       await need();
@@ -159,7 +205,8 @@ function extraCalls(client: Extras, id: string, need: () => Promise<void>): Work
     },
     wait: async (options) => {
       await need();
-      return (await client.waitWorkload({ id }, options)).exit;
+      const { exit } = await client.waitWorkload({ id }, options);
+      return exit && programEnd(exit);
     },
   };
 }

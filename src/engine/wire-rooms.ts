@@ -1,7 +1,7 @@
 // The real rooms, wired for the engine. The only place that knows how each room's door is called.
 
 import { join } from "node:path";
-import { dialGuest, openSession, pumpLogs } from "../agent/index.js";
+import { openSession, pumpLogs } from "../agent/index.js";
 import type { Logger } from "../base/log.js";
 import { buildDiskFromDirectory, checkCow, createCow } from "../disk/index.js";
 import { createImageStore, type ImageLimits, mergeLayers, parseImageSource } from "../image/index.js";
@@ -87,7 +87,7 @@ const NETWORK: NetworkRoom = {
   planUser: async (vmId, dns) => planUserNetwork(vmId, await readHostDns(), dns),
   async publish(binding, guest) {
     const port = await publishPort(binding, async (network, vmPort, options) =>
-      dialGuest(await guest.session(options), { network, port: vmPort }, options),
+      (await guest.session(options)).net.dial({ network, port: vmPort }, options),
     );
     return { binding: port.mapping, close: () => port.close() };
   },

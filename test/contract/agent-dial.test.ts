@@ -6,7 +6,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { after, before, describe, it } from "node:test";
-import { type AgentSession, dialGuest } from "../../src/agent/index.js";
+import type { AgentSession } from "../../src/agent/index.js";
 import { hasReason } from "../../src/base/errors.js";
 import { AgentBench, skipWithoutCargo } from "./agent-bench.js";
 
@@ -42,7 +42,7 @@ describe("agent: dial", { skip: skipWithoutCargo(), timeout: 120_000 }, () => {
       });
       socket.once("end", () => socket.end(`heard ${heard}`));
     });
-    const stream = await dialGuest(session, { network: "tcp", port });
+    const stream = await session.net.dial({ network: "tcp", port });
     stream.end(Buffer.alloc(300_000));
     assert.equal((await readAll(stream)).toString(), "heard 300000");
     server.close();
@@ -50,7 +50,7 @@ describe("agent: dial", { skip: skipWithoutCargo(), timeout: 120_000 }, () => {
 
   it("carries 32 MiB both ways at once unchanged", async () => {
     const { server, port } = await serve((socket) => socket.pipe(socket));
-    const stream = await dialGuest(session, { network: "tcp", port });
+    const stream = await session.net.dial({ network: "tcp", port });
     const piece = Buffer.from(Array.from({ length: 65_536 }, (_, index) => index * 31));
     const echoed = readAll(stream);
     for (let count = 0; count < 512; count++) {
@@ -75,7 +75,7 @@ describe("agent: dial", { skip: skipWithoutCargo(), timeout: 120_000 }, () => {
     });
     const streams: Duplex[] = [];
     for (let count = 0; count < 20; count++) {
-      const stream = await dialGuest(session, { network: "tcp", port });
+      const stream = await session.net.dial({ network: "tcp", port });
       streams.push(stream);
       await once(stream, "readable");
     }
@@ -91,7 +91,7 @@ describe("agent: dial", { skip: skipWithoutCargo(), timeout: 120_000 }, () => {
         socket.once("close", () => resolve());
         socket.once("end", () => socket.end());
       }).then(async ({ server, port }) => {
-        const stream = await dialGuest(session, { network: "tcp", port });
+        const stream = await session.net.dial({ network: "tcp", port });
         stream.on("error", () => undefined);
         stream.destroy();
         await closed;
@@ -105,7 +105,7 @@ describe("agent: dial", { skip: skipWithoutCargo(), timeout: 120_000 }, () => {
     const { server, port } = await serve(() => undefined);
     server.close();
     await once(server, "close");
-    await assert.rejects(dialGuest(session, { network: "tcp", port }), (error) =>
+    await assert.rejects(session.net.dial({ network: "tcp", port }), (error) =>
       hasReason(error, "guest-port-refused"),
     );
   });
@@ -114,7 +114,7 @@ describe("agent: dial", { skip: skipWithoutCargo(), timeout: 120_000 }, () => {
     const echo = createSocket("udp4", (message, from) => echo.send(`<${message}>`, from.port, from.address));
     echo.bind(0, "127.0.0.1");
     await once(echo, "listening");
-    const stream = await dialGuest(session, { network: "udp", port: echo.address().port });
+    const stream = await session.net.dial({ network: "udp", port: echo.address().port });
     const answers: string[] = [];
     for (const word of ["one", "two", "three"]) {
       stream.write(Buffer.from(word));

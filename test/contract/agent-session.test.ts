@@ -8,7 +8,7 @@ import { type AddressInfo, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, describe, it } from "node:test";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { dialGuest, openSession } from "../../src/agent/index.js";
+import { openSession } from "../../src/agent/index.js";
 import { hasReason } from "../../src/base/errors.js";
 import { deferred } from "../../src/base/runtime.js";
 import { Mode, Phase } from "../../src/gen/kiln/agent/v1/machine_pb.js";
@@ -169,7 +169,7 @@ describe("agent: sessions", { skip: skipWithoutRoot(), timeout: 120_000 }, () =>
     const session = await bench.session();
     // From here on it is known how many the agent serves.
     await session.client.state({});
-    const dials = Array.from({ length: 700 }, () => dialGuest(session, { network: "tcp", port }));
+    const dials = Array.from({ length: 700 }, () => session.net.dial({ network: "tcp", port }));
     const streams = await Promise.all(dials);
     const over = new AbortController();
     const execs = Array.from({ length: 60 }, () => run(session, ["sleep", "300"], { signal: over.signal }));

@@ -1,8 +1,8 @@
 // What the stages of a boot hand to one another. Each stage is a function from one step to the next; pipeline.ts runs them.
 
+import type { BootMilliseconds } from "../../agent/index.js";
 import type { AgentSession } from "../../agent/types.js";
 import type { UndoStack } from "../../base/undo.js";
-import type { BootTimings } from "../../gen/kiln/agent/v1/machine_pb.js";
 import type { VmmDriver, VmmSpec } from "../../vmm/types.js";
 import type { BootAssets } from "../kernels/kernel-assets.js";
 import type { SpecFacts } from "../vm/boot-plan.js";
@@ -53,7 +53,7 @@ export interface Up extends Greeted {
   readonly at: "live";
   /** False: the program could not be started; the agent's Wait says why. */
   readonly programRuns: boolean;
-  readonly timings?: BootTimings | undefined;
+  readonly timings?: BootMilliseconds | undefined;
 }
 
 /** Where a boot stands, with all that the next stage needs. */

@@ -1,12 +1,11 @@
 // What runs of one VM: the VMM's handle, the link to the agent, the published ports, and what has been learnt about
 // its end. One of these per boot.
 
-import { boundedExitCode, explainNotStarted } from "../../agent/index.js";
+import type { ProgramEnd } from "../../agent/index.js";
 import type { AgentSession } from "../../agent/types.js";
 import { KilnError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
 import { type Deferred, deferred, delay } from "../../base/runtime.js";
-import { type ExitStatus, GuestRequest } from "../../gen/kiln/agent/v1/common_pb.js";
 import type { VmmHandle } from "../../vmm/types.js";
 import { PortSet } from "../attach/ports.js";
 import type { Rooms } from "../common/rooms.js";
@@ -176,20 +175,6 @@ export class LiveVm implements LiveView {
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 2_000;
 
-const MOST_ERROR = 4096;
-
-/** The guest's word, bounded. */
-export function reportedExit(exit: ExitStatus): ReportedExit {
-  return {
-    code: boundedExitCode(exit.code),
-    error: explainNotStarted(exit.error.slice(0, MOST_ERROR)),
-    oomKilled: exit.oomKilled,
-    request: REQUESTS.get(exit.request) ?? "none",
-    finishedAt: new Date().toISOString(),
-  };
+function reportedExit({ code, error, oomKilled, request }: ProgramEnd): ReportedExit {
+  return { code, error, oomKilled, request, finishedAt: new Date().toISOString() };
 }
-
-const REQUESTS: ReadonlyMap<GuestRequest, ReportedExit["request"]> = new Map([
-  [GuestRequest.POWEROFF, "poweroff"],
-  [GuestRequest.REBOOT, "reboot"],
-]);

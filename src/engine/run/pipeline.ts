@@ -3,12 +3,10 @@
 
 import { rm } from "node:fs/promises";
 import { performance } from "node:perf_hooks";
-import { boundedMilliseconds } from "../../agent/index.js";
 import { hasReason, KilnError } from "../../base/errors.js";
 import { failpoint } from "../../base/failpoint.js";
 import { UndoStack } from "../../base/undo.js";
-import type { BootTimings } from "../../gen/kiln/agent/v1/machine_pb.js";
-import type { GuestTimings, Timings } from "../vm/status.js";
+import type { Timings } from "../vm/status.js";
 import type { Attempt, Boot, Step, Up } from "./boot.js";
 import { type EngineContext, vmLogger } from "./context.js";
 import type { LiveVm } from "./live-vm.js";
@@ -77,7 +75,7 @@ async function attempt(boot: Boot, first: Step, begin: Begin): Promise<void> {
   }
   failpoint("run.up");
   timings.startedMs = clock();
-  const guest = step.timings === undefined ? {} : { guest: guestTimings(step.timings) };
+  const guest = step.timings === undefined ? {} : { guest: step.timings };
   await begin(step, { ...timings, ...guest });
   undo.commit();
 }
@@ -122,14 +120,4 @@ function clockOf(ctx: EngineContext, askedMs: number | undefined): () => number 
   if (askedMs !== undefined) return () => Math.max(0, ctx.now() - askedMs);
   const start = performance.now();
   return () => performance.now() - start;
-}
-
-function guestTimings(wire: BootTimings): GuestTimings {
-  return {
-    initMs: boundedMilliseconds(wire.initUs),
-    modulesMs: boundedMilliseconds(wire.modulesUs),
-    helloMs: boundedMilliseconds(wire.helloUs),
-    rootMs: boundedMilliseconds(wire.rootUs),
-    startedMs: boundedMilliseconds(wire.startedUs),
-  };
 }

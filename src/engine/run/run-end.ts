@@ -75,7 +75,7 @@ export function exitOf(handle: VmmHandle): Promise<VmmExit> {
 /** @returns true where the guest has brought its disks to rest */
 async function acknowledged(live: LiveVm, timeoutMs: number): Promise<boolean> {
   try {
-    await live.link.current?.client.ackExit({}, { timeoutMs });
+    await live.link.current?.machine.ackExit({ timeoutMs });
     return live.link.current !== undefined;
   } catch {
     return false; // a guest that is already gone can't answer

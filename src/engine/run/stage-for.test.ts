@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { Phase } from "../../gen/kiln/agent/v1/machine_pb.js";
+import type { GuestPhase } from "../../agent/index.js";
 import { isLive, VM_STATES, type VmState } from "../vm/state.js";
 import type { VmStatus } from "../vm/status.js";
 import { type Found, stageFor } from "./stage-for.js";
@@ -22,24 +22,21 @@ const VMM: NonNullable<VmStatus["vmm"]> = {
   facts: {},
 };
 
-/** One that no agent of today knows. */
-const NEWER = 99 as Phase;
-const PHASES = [
+const PHASES: readonly (GuestPhase | undefined)[] = [
   undefined,
-  Phase.UNSPECIFIED,
-  Phase.WAITING,
-  Phase.BOOTING,
-  Phase.HELD,
-  Phase.RUNNING,
-  Phase.EXITED,
-  Phase.ENDING,
-  NEWER,
+  "waiting",
+  "booting",
+  "held",
+  "running",
+  "exited",
+  "ending",
+  "unknown",
 ];
 
 interface Combination {
   readonly state: VmState;
   readonly known: boolean;
-  readonly phase: Phase | undefined;
+  readonly phase: GuestPhase | undefined;
   readonly pending: boolean;
   readonly found: Found;
 }
@@ -89,25 +86,25 @@ describe("where a run goes on, over all that may be found", () => {
   it("boots a guest exactly where that waits for it: never twice", () => {
     same(
       ({ found }) => found === "setup",
-      (of) => cut(of) && of.phase === Phase.WAITING,
+      (of) => cut(of) && of.phase === "waiting",
     );
   });
 
   it("starts a program exactly where that is held, behind the files that wait", () => {
     same(
       ({ found }) => found === "files",
-      (of) => cut(of) && of.phase === Phase.HELD && of.pending,
+      (of) => cut(of) && of.phase === "held" && of.pending,
     );
     same(
       ({ found }) => found === "workload",
-      (of) => cut(of) && of.phase === Phase.HELD && !of.pending,
+      (of) => cut(of) && of.phase === "held" && !of.pending,
     );
   });
 
   it("waits only for a hold that will come", () => {
     same(
       ({ found }) => found === "hold",
-      (of) => cut(of) && of.phase === Phase.BOOTING && of.pending,
+      (of) => cut(of) && of.phase === "booting" && of.pending,
     );
   });
 });

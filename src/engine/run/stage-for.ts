@@ -1,6 +1,6 @@
 // Where a run goes on that another kilnd has left: from what is on disk, and for a boot from what the guest says. Pure.
 
-import { Phase } from "../../gen/kiln/agent/v1/machine_pb.js";
+import type { GuestPhase } from "../../agent/index.js";
 import type { BootStage } from "../vm/run-view.js";
 import { isLive } from "../vm/state.js";
 import type { VmStatus } from "../vm/status.js";
@@ -14,7 +14,7 @@ export type Found = "gone" | "hold" | "live" | Exclude<BootStage, "prepare" | "s
  */
 export function stageFor(
   { state, vmm }: Pick<VmStatus, "state" | "vmm">,
-  phase: Phase | undefined,
+  phase: GuestPhase | undefined,
   pending: boolean,
 ): Found {
   if (!isLive(state) || vmm === undefined) return "gone";
@@ -22,12 +22,12 @@ export function stageFor(
   switch (phase) {
     case undefined:
       return "hello";
-    case Phase.WAITING:
+    case "waiting":
       return "setup";
-    case Phase.BOOTING:
+    case "booting":
       // Without files it starts its program by itself. With them nobody else would go on from the hold.
       return pending ? "hold" : "live";
-    case Phase.HELD:
+    case "held":
       return pending ? "files" : "workload";
     // Also of an agent that is newer than we are: it has been told to boot.
     default:

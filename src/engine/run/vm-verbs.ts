@@ -277,7 +277,7 @@ export class VmVerbs {
 
 async function hasEnded(session: AgentSession): Promise<boolean> {
   try {
-    return (await session.client.state({}, { timeoutMs: AGENT_CALL_MS })).exit !== undefined;
+    return (await session.machine.state({ timeoutMs: AGENT_CALL_MS })).hasEnded;
   } catch {
     return false;
   }

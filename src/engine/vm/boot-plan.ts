@@ -1,8 +1,7 @@
 // From a VM's record to what the VMM is given and what the agent is told. Pure: nothing is opened or made here.
 
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { BootOrder } from "../../agent/index.js";
 import { defined } from "../../base/defined.js";
-import { type BootRequestSchema, EndAction, Mode } from "../../gen/kiln/agent/v1/machine_pb.js";
 import type { DiskSpec, VmmCapabilities, VmmSpec } from "../../vmm/types.js";
 import type { UserNetworkPlan } from "../common/rooms.js";
 import type { RunAs } from "../host/ownership.js";
@@ -74,13 +73,13 @@ export interface BootFacts extends SpecFacts {
 /** 64 KiB chunks: near-native writes, and eleven times faster trims than 4 KiB. */
 const CHUNK_SECTORS = 128;
 
-export function planBoot(facts: BootFacts): MessageInitShape<typeof BootRequestSchema> {
+export function planBoot(facts: BootFacts): BootOrder {
   const { record, capabilities } = facts;
   const { config, program } = record;
   // The devices go along: an agent of before finds the disks by them, and any agent where there is no serial.
   const serialOf = (id: string) => facts.serials.get(id) ?? "";
   return {
-    mode: program.mode === "system" ? Mode.SYSTEM : Mode.APP,
+    mode: program.mode,
     root: {
       baseDevice: deviceOf(facts, "base"),
       cowDevice: deviceOf(facts, "cow"),
@@ -98,7 +97,7 @@ export function planBoot(facts: BootFacts): MessageInitShape<typeof BootRequestS
     ...networkOf(facts.network, capabilities.cardMtu),
     clockUnixNs: BigInt(facts.nowMs) * 1_000_000n,
     entropy: facts.entropy,
-    endAction: capabilities.poweroffExits ? EndAction.POWEROFF : EndAction.RESTART,
+    endAction: capabilities.poweroffExits ? "poweroff" : "restart",
     stopSignal: program.stopSignal,
     stopTimeoutMs: config.stopTimeoutMs,
     directories: [...program.directories],

@@ -57,7 +57,6 @@ const GuestTimingsSchema = openObject({
   rootMs: Milliseconds,
   startedMs: Milliseconds,
 });
-export type GuestTimings = v.InferOutput<typeof GuestTimingsSchema>;
 
 /** Milliseconds after the request to start. */
 const TimingsSchema = openObject({

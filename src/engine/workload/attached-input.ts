@@ -217,7 +217,7 @@ export class AttachedInput {
     const call = new AbortController();
     const signal = AbortSignal.any([this.#signal, call.signal]);
     try {
-      await session.client.stdin(this.#tallied(signal), { signal });
+      await session.workloads.main.handOver(this.#tallied(signal), { signal });
     } finally {
       call.abort();
     }

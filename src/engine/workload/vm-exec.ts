@@ -1,13 +1,7 @@
 // Programs started beside the main one. Bytes are passed through as they come: back-pressure reaches from the
 // client's socket to the program in the guest and back, nothing is collected here.
 
-import {
-  boundedExitCode,
-  type ExecAnswer,
-  type ExecWord,
-  explainNotStarted,
-  fromAgent,
-} from "../../agent/index.js";
+import { type ExecWord, fromAgent, type GuestProcess } from "../../agent/index.js";
 import type { AgentSession } from "../../agent/types.js";
 import { onAbort } from "../../base/abort.js";
 import { Code, KilnError } from "../../base/errors.js";
@@ -74,7 +68,7 @@ export async function* execInVm(
       idOf(ask) === ""
         ? requests(entry, ask, input, onSignal)
         : lasting(requests(entry, ask, input, onSignal), said, heard.promise);
-    const outputs = outputsOf(session.execs.run(asked, { signal: call.signal }));
+    const outputs: AsyncIterable<ExecOutput> = session.execs.run(asked, { signal: call.signal });
     for await (const output of interleave(outputs, [entry.changed], stallTeller(entry))) {
       yield output;
       if (output.kind !== "exit" || idOf(ask) === "") continue;
@@ -144,16 +138,6 @@ export function stallTeller(
   };
 }
 
-async function* outputsOf(answers: AsyncIterable<ExecAnswer>): AsyncGenerator<ExecOutput> {
-  for await (const answer of answers) {
-    if (answer.kind !== "exit") yield answer;
-    else {
-      const { code, error } = answer;
-      yield { kind: "exit", code: boundedExitCode(code), error: explainNotStarted(error) };
-    }
-  }
-}
-
 /** The requests, held open behind their end until the exit was heard. Their end is the end of stdin. */
 async function* lasting(
   asked: AsyncGenerator<ExecWord>,
@@ -197,7 +181,7 @@ function toAgent(item: ProcessInput): ExecWord {
   return item.kind === "signal" ? { kind: "signal", signal: signalNumber(item.signal) } : item;
 }
 
-function processOf(entry: VmEntry, spec: ExecSpec) {
+function processOf(entry: VmEntry, spec: ExecSpec): GuestProcess {
   const { program } = entry.record;
   const terminal = spec.tty && !program.env.some((text) => text.startsWith("TERM=")) ? ["TERM=xterm"] : [];
   return {

@@ -1,6 +1,6 @@
 // What a running VM uses: the VMM's share from the host's view, the guest's from the agent.
 
-import { boundedCount, boundedProcesses, type MachineStats, usedMemory } from "../../agent/index.js";
+import { type MachineStats, usedMemory } from "../../agent/index.js";
 import { delay } from "../../base/runtime.js";
 import type { VmmStats } from "../../vmm/types.js";
 import type { VmEntry } from "../vm/entry.js";
@@ -18,7 +18,7 @@ export interface VmUsage {
   readonly guest: GuestUsage | undefined;
 }
 
-/** The guest's own counters, bounded. */
+/** The guest's own counters. */
 type GuestUsage = Pick<
   MachineStats,
   "netRxBytes" | "netTxBytes" | "blockReadBytes" | "blockWriteBytes" | "processes"
@@ -86,17 +86,7 @@ async function usageOf(
         : usedMemory(guest.memoryTotalBytes, guest.memoryAvailableBytes, entry.record.config.memoryBytes),
     memoryLimitBytes: entry.record.config.memoryBytes,
     rssBytes: now.stats.rssBytes,
-    guest: guest === undefined ? undefined : boundedUsage(guest),
-  };
-}
-
-function boundedUsage(guest: MachineStats): GuestUsage {
-  return {
-    netRxBytes: boundedCount(guest.netRxBytes),
-    netTxBytes: boundedCount(guest.netTxBytes),
-    blockReadBytes: boundedCount(guest.blockReadBytes),
-    blockWriteBytes: boundedCount(guest.blockWriteBytes),
-    processes: boundedProcesses(guest.processes),
+    guest,
   };
 }
 

@@ -37,7 +37,7 @@ async function giveUp(
   const known = fromAgent(error, `copy to ${copy.record.directory} of VM ${entry.name}`);
   const ours = isSystemError(error) || (error instanceof Error && isSystemError(error.cause));
   if (signal.aborted || known.code === Code.DeadlineExceeded || ours) return known;
-  const well = await session.client.state({}, { timeoutMs: LOOK_MS, signal }).then(
+  const well = await session.machine.state({ timeoutMs: LOOK_MS, signal }).then(
     () => true,
     () => false,
   );

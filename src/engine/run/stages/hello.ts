@@ -49,7 +49,7 @@ async function whereItStands(boot: Boot, greeted: Greeted): Promise<Step> {
   const timeoutMs = ctx.settings.helloTimeoutMs[live.handle.record.capabilities.accelerator];
   const call = { timeoutMs, signal: run.signal };
   for (let waitedMs = 0; waitedMs <= timeoutMs; waitedMs += LOOK_MS) {
-    const { phase } = await whileItLives(run, live, () => greeted.session.client.state({}, call));
+    const { phase } = await whileItLives(run, live, () => greeted.session.machine.state(call));
     const pending = (await pendingCopies(ctx, run.entry).list()).length > 0;
     const at = stageFor(run.entry.status, phase, pending);
     if (at === "live") return { ...greeted, at, programRuns: true };

@@ -20,7 +20,7 @@ export async function setup(boot: Boot, { machine, session }: Greeted): Promise<
   const now = { nowMs: ctx.now(), entropy: randomBytes(64) };
   const request = planBoot({ ...facts, capabilities, serials, ...now, initPatienceMs, hold });
   const call = { timeoutMs, signal: run.signal };
-  const answer = await whileItLives(run, machine.live, () => session.client.boot(request, call));
+  const answer = await whileItLives(run, machine.live, () => session.machine.boot(request, call));
   if (!hold) return upWith({ machine, session }, answer);
   if (answer.held) return { at: "files", machine, session };
   throw new KilnError(Code.FailedPrecondition, "the guest's agent starts no VM that files wait for", {

@@ -1,6 +1,6 @@
 // The program of a boot that was held is started.
 
-import type { BootResponse } from "../../../gen/kiln/agent/v1/machine_pb.js";
+import type { BootAnswer } from "../../../agent/index.js";
 import type { Boot, Greeted, Step, Up } from "../boot.js";
 import { patience, whileItLives } from "../boot-errors.js";
 
@@ -8,11 +8,10 @@ export async function workload({ ctx, run }: Boot, greeted: Greeted): Promise<St
   const { live } = greeted.machine;
   const { timeoutMs } = patience(ctx, run.entry, live);
   const call = { timeoutMs, signal: run.signal };
-  const start = () => greeted.session.client.startProgram({}, call);
+  const start = () => greeted.session.machine.startProgram(call);
   return upWith(greeted, await whileItLives(run, live, start));
 }
 
-/** Where the answer's pid is 0, the program could not be started. */
-export function upWith(greeted: Greeted, { pid, timings }: BootResponse): Up {
-  return { ...greeted, at: "live", programRuns: pid !== 0, timings };
+export function upWith(greeted: Greeted, { programRuns, timings }: BootAnswer): Up {
+  return { ...greeted, at: "live", programRuns, timings };
 }

@@ -1,0 +1,78 @@
+// What a guest is told at its boot.
+
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { defined } from "../base/defined.js";
+import { type BootRequestSchema, EndAction, Mode } from "../gen/kiln/agent/v1/machine_pb.js";
+import { type GuestProcess, processSpec } from "./guest-process.js";
+
+/** A card of the guest, by its hardware address. */
+export interface GuestInterface {
+  readonly mac: string;
+  readonly name: string;
+  /** CIDR, IPv4 or IPv6. */
+  readonly addresses: readonly string[];
+  readonly gateway4: string;
+  readonly gateway6: string;
+  readonly mtu: number;
+}
+
+/** How a guest becomes a VM. */
+export interface BootOrder {
+  readonly mode: "app" | "system";
+  /** Devices, and the serials by which the disks are found: empty where there are none. */
+  readonly root: {
+    readonly baseDevice: string;
+    readonly cowDevice: string;
+    readonly baseSerial: string;
+    readonly cowSerial: string;
+    /** What is written outlives this boot. */
+    readonly persistent: boolean;
+    readonly chunkSectors: number;
+  };
+  /** Absent: the kernel has everything built in. */
+  readonly modules?: { readonly device: string; readonly serial: string };
+  /** In system mode its args are the init. */
+  readonly process: GuestProcess;
+  readonly hostname: string;
+  /** Lines of /etc/hosts. */
+  readonly hosts: readonly { readonly address: string; readonly names: readonly string[] }[];
+  /** Absent: loopback only. */
+  readonly network?: { readonly interfaces: readonly GuestInterface[] };
+  readonly dns?: {
+    readonly servers: readonly string[];
+    readonly search: readonly string[];
+    readonly options: readonly string[];
+  };
+  readonly clockUnixNs: bigint;
+  /** Up to 64 bytes. */
+  readonly entropy: Uint8Array;
+  /** How the guest ends once all is acknowledged. */
+  readonly endAction: "poweroff" | "restart";
+  /** How the program is ended when the guest itself asks for its end. */
+  readonly stopSignal: number;
+  readonly stopTimeoutMs: number;
+  /** Made inside the root where they are missing. */
+  readonly directories: readonly string[];
+  /** System mode: how long the answer waits, at most, until the init can be talked to. */
+  readonly initPatienceMs: number;
+  /** The program waits for `startProgram`. */
+  readonly hold: boolean;
+}
+
+export function bootRequest(order: BootOrder): MessageInitShape<typeof BootRequestSchema> {
+  const { mode, endAction, process, hosts, network, dns, directories, ...rest } = order;
+  return {
+    ...rest,
+    mode: mode === "system" ? Mode.SYSTEM : Mode.APP,
+    endAction: endAction === "poweroff" ? EndAction.POWEROFF : EndAction.RESTART,
+    process: processSpec(process),
+    hosts: hosts.map(({ address, names }) => ({ address, names: [...names] })),
+    directories: [...directories],
+    ...defined({
+      network: network && { interfaces: network.interfaces.map(toInterface) },
+      dns: dns && { servers: [...dns.servers], search: [...dns.search], options: [...dns.options] },
+    }),
+  };
+}
+
+const toInterface = (card: GuestInterface) => ({ ...card, addresses: [...card.addresses] });
