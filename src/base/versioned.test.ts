@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as v from "valibot";
-import { openObject, parseVersioned, type RecordKind } from "./versioned.js";
+import { keepUnknown, openObject, parseVersioned, type RecordKind } from "./versioned.js";
 
 const schema = openObject({
   version: v.number(),
@@ -72,5 +72,26 @@ describe("parseVersioned", () => {
     const before = structuredClone(json);
     parseVersioned(KIND, json);
     assert.deepEqual(json, before);
+  });
+});
+
+describe("keepUnknown", () => {
+  const before = parseVersioned(KIND, {
+    ...{ version: 4, id: "a", disk: { bytes: 1, kind: "x", cache: { deep: true } } },
+    ...{ ports: [{ port: 1, via: "y" }], more: 1 },
+  })?.value;
+
+  it("gives a record made anew what is not known of the one before, at every level of objects", () => {
+    const next = { version: 3, id: "b", disk: { bytes: 2, kind: "z" }, ports: [{ port: 1 }] };
+    assert.deepEqual(keepUnknown(KIND, before, next), {
+      ...{ version: 4, id: "b", disk: { bytes: 2, kind: "z", cache: { deep: true } } },
+      ...{ ports: [{ port: 1 }], more: 1 },
+    });
+  });
+
+  it("brings back nothing that is known, and nothing where there was none before", () => {
+    const next = { version: 3, id: "b", disk: undefined, ports: [] };
+    assert.deepEqual(keepUnknown(KIND, undefined, next), next);
+    assert.equal(keepUnknown(KIND, before, next).disk, undefined);
   });
 });

@@ -62,6 +62,40 @@ export function parseVersioned<T extends { version: number }>(
   return undefined;
 }
 
+/** What is looked at of a schema. */
+interface Shape {
+  /** Of what may be missing. */
+  readonly wrapped?: Shape;
+  /** Of an object; lists and maps have none. */
+  readonly entries?: Readonly<Record<string, Shape>>;
+}
+
+/**
+ * A record that is made anew in the place of one, with what this release does not know of the one before. What is in
+ * lists and maps is the new one's alone.
+ */
+export function keepUnknown<T extends { version: number }>(
+  { schema }: RecordKind<T>,
+  before: T | undefined,
+  next: T,
+): T {
+  if (before === undefined) return next;
+  const kept = withUnknownOf(schema as Shape, before, next) as T;
+  return { ...kept, version: Math.max(before.version, next.version) };
+}
+
+function withUnknownOf({ wrapped, entries }: Shape, before: unknown, next: unknown): unknown {
+  if (wrapped !== undefined) return withUnknownOf(wrapped, before, next);
+  if (entries === undefined || !isObject(before) || !isObject(next)) return next;
+  const kept: JsonObject = { ...next };
+  for (const [key, old] of Object.entries(before)) {
+    const shape = Object.hasOwn(entries, key) ? entries[key] : undefined;
+    if (shape === undefined) kept[key] ??= old;
+    else if (Object.hasOwn(next, key)) kept[key] = withUnknownOf(shape, old, next[key]);
+  }
+  return kept;
+}
+
 /** A file of before versions is of the first; nonsense is taken for the present one. */
 function versionOf({ version = 1 }: JsonObject, present: number): number {
   return typeof version === "number" && Number.isSafeInteger(version) && version > 0 ? version : present;

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { damageFile, OTHER_RELEASE } from "../../test/fixtures/damage.js";
 import { writeAgent, writeKernel, writeModules } from "../../test/fixtures/kernel-files.js";
 import { makeVmlinux, type VmlinuxOptions } from "../../test/fixtures/made-up-kernels.js";
 import { hasReason } from "../base/errors.js";
@@ -70,6 +71,22 @@ describe("importing a kernel file", () => {
       after.map(({ ino }) => ino),
       before.map(({ ino }) => ino),
     );
+  });
+
+  it("again keeps what another release has put into its record, in its place or brought back", async () => {
+    const [unknown] = OTHER_RELEASE;
+    assert.ok(unknown);
+    const path = await kernelFile("a");
+    const { id } = await kernels.importFile(path, {});
+    const record = join(kernelsDirectory(), id, "kernel.json");
+    await damageFile(record, unknown, true);
+    await reopen();
+    for (const goes of [false, true]) {
+      if (goes) await rm(join(kernelsDirectory(), id), { recursive: true });
+      await kernels.importFile(path, { name: "again" });
+      const { name, ofTomorrow } = JSON.parse(await readFile(record, "utf8"));
+      assert.deepEqual([name, ofTomorrow], ["again", "kept"]);
+    }
   });
 
   it("again after somebody removed its directory brings it back", async () => {
@@ -232,6 +249,27 @@ describe("the default kernel", () => {
     await kernels.setDefault("second");
     await reopen();
     assert.deepEqual(kernels.default(), { kernel: second, why: "set as the default" });
+  });
+
+  it("is set anew without a loss of what another release has written beside it", async () => {
+    const [unknown] = OTHER_RELEASE;
+    assert.ok(unknown);
+    const first = await kernels.importFile(await kernelFile("a"), {});
+    const second = await kernels.importFile(await kernelFile("b"), {});
+    await kernels.setDefault(second.id);
+    const file = join(kernelsDirectory(), "default.json");
+    await damageFile(file, unknown, true);
+    await reopen();
+    await kernels.setDefault(first.id);
+    assert.deepEqual(JSON.parse(await readFile(file, "utf8")), {
+      version: 1,
+      id: first.id,
+      ofTomorrow: "kept",
+    });
+    // As every release before has written it.
+    for (const each of [file, `${file}.bak`]) await writeFile(each, JSON.stringify({ id: second.id }));
+    await reopen();
+    assert.equal(kernels.default()?.kernel.id, second.id);
   });
 
   it("is chosen anew when it is removed", async () => {

@@ -9,13 +9,14 @@ import { exists, tempNameFor } from "../base/files.js";
 import { shortId } from "../base/ids.js";
 import { KeyedLock, SingleFlight } from "../base/lock.js";
 import { type Logger, silentLogger } from "../base/log.js";
+import { keepUnknown } from "../base/versioned.js";
 import { type ChosenKernel, chooseDefault, findKernel } from "./choice.js";
 import { isDeb, unpackDeb } from "./deb.js";
 import { fetchDebianKernel } from "./debian.js";
 import { AgentHashes, buildInitramfs, planInitramfs } from "./initramfs.js";
 import type { CopiedModules } from "./modules-directory.js";
 import { type KernelSource, modulesPlace, type PreparedKernel, prepareImport } from "./prepare.js";
-import { type KernelRecord, KernelStore } from "./store.js";
+import { DEFAULT, type DefaultKernel, KERNEL, type KernelRecord, KernelStore } from "./store.js";
 import { findImage, findModules } from "./tree.js";
 import type {
   InitramfsOptions,
@@ -49,7 +50,7 @@ class Catalogue implements KernelCatalogue {
   readonly #lock = new KeyedLock();
   readonly #builds = new SingleFlight<string>();
   readonly #agents = new AgentHashes();
-  #default: string | undefined;
+  #default: DefaultKernel | undefined;
 
   constructor({ dataRoot, log = silentLogger, architecture = HOST }: CatalogueOptions) {
     this.#store = new KernelStore(dataRoot, log);
@@ -74,13 +75,14 @@ class Catalogue implements KernelCatalogue {
   }
 
   default(): ChosenKernel | undefined {
-    return chooseDefault(this.list(), this.#default, this.#architecture);
+    return chooseDefault(this.list(), this.#default?.id, this.#architecture);
   }
 
   async setDefault(key: string): Promise<void> {
     const { id } = this.find(key);
-    await this.#store.writeDefault(id);
-    this.#default = id;
+    const chosen = keepUnknown(DEFAULT, this.#default, { version: 1, id });
+    await this.#store.writeDefault(chosen);
+    this.#default = chosen;
   }
 
   async importFile(path: string, options: KernelImportOptions): Promise<StoredKernel> {
@@ -123,7 +125,7 @@ class Catalogue implements KernelCatalogue {
     await this.#lock.run(id, async () => {
       this.#records.delete(id);
       await this.#store.remove(id);
-      if (this.#default === id) {
+      if (this.#default?.id === id) {
         await this.#store.writeDefault(undefined);
         this.#default = undefined;
       }
@@ -183,7 +185,7 @@ class Catalogue implements KernelCatalogue {
   ): Promise<KernelRecord> {
     const { id, boot, modules } = prepared;
     const before = this.#records.get(id);
-    const record: KernelRecord = defined({
+    const made: KernelRecord = defined({
       version: 1 as const,
       id,
       name: this.#chooseName(id, boot.release, name, before),
@@ -195,11 +197,12 @@ class Catalogue implements KernelCatalogue {
       modules: modulesName(modules, before),
       own: source.own ?? before?.own,
     });
-    const directory = this.#store.directory(id);
-    if (before !== undefined && (await exists(directory))) {
-      await moveIn(prepared, record, directory);
+    const record = keepUnknown(KERNEL, before, made);
+    const place = this.#store.directory(id);
+    if (before !== undefined && (await exists(place))) {
+      await moveIn(prepared, record, place);
       await this.#store.save(record);
-    } else await this.#store.add(record, (made) => moveIn(prepared, record, made));
+    } else await this.#store.add(record, (directory) => moveIn(prepared, record, directory));
     this.#records.set(id, record);
     return record;
   }

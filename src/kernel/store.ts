@@ -8,14 +8,15 @@ import * as v from "valibot";
 import { defined } from "../base/defined.js";
 import { KilnError } from "../base/errors.js";
 import { TEMP_MARK } from "../base/files.js";
-import { readKept, removeKept, writeKept } from "../base/kept-file.js";
+import { removeKept, writeKept } from "../base/kept-file.js";
 import type { Logger } from "../base/log.js";
 import { type LoadedObject, ObjectStore } from "../base/object-store.js";
+import { readForm } from "../base/record-form.js";
 import { openObject, type Parsed, parseVersioned, type RecordKind } from "../base/versioned.js";
 import type { StoredKernel } from "./types.js";
 
 const ID = /^[0-9a-f]{64}$/;
-const DEFAULT = "default.json";
+const DEFAULT_FILE = "default.json";
 
 const Text = v.optional(v.string(), "");
 const RecordSchema = openObject({
@@ -37,7 +38,12 @@ export type KernelRecord = v.InferOutput<typeof RecordSchema>;
 
 export const KERNEL: RecordKind<KernelRecord> = { version: 1, schema: RecordSchema, migrations: {} };
 
-const Default = v.object({ id: v.string() });
+const DefaultSchema = openObject({ version: v.number(), id: v.string() });
+
+/** default.json: which kernel a user has chosen. */
+export type DefaultKernel = v.InferOutput<typeof DefaultSchema>;
+
+export const DEFAULT: RecordKind<DefaultKernel> = { version: 1, schema: DefaultSchema, migrations: {} };
 
 /** Readable by a VMM with a uid of its own, whatever the umask. */
 const OPEN = { root: 0o755, directory: 0o755 };
@@ -113,19 +119,18 @@ export class KernelStore {
     });
   }
 
-  /** The id that was set as default; undefined where none was, or the file is damaged. */
-  async readDefault(): Promise<string | undefined> {
-    const parse = (json: unknown) => {
-      const parsed = v.safeParse(Default, json);
-      return parsed.success ? parsed.output.id : undefined;
-    };
-    return (await readKept(join(this.root, DEFAULT), parse, READABLE)).value;
+  /** What was set as default; undefined where nothing was, or the file is damaged. */
+  async readDefault(): Promise<DefaultKernel | undefined> {
+    return (await readForm(this.#defaultFile, { kind: DEFAULT, ...READABLE }, DEFAULT_FILE)).value;
   }
 
-  async writeDefault(id: string | undefined): Promise<void> {
-    const path = join(this.root, DEFAULT);
-    if (id !== undefined) return writeKept(path, { id }, READABLE);
-    await removeKept(path);
+  async writeDefault(chosen: DefaultKernel | undefined): Promise<void> {
+    if (chosen !== undefined) return writeKept(this.#defaultFile, chosen, READABLE);
+    await removeKept(this.#defaultFile);
+  }
+
+  get #defaultFile(): string {
+    return join(this.root, DEFAULT_FILE);
   }
 
   /** undefined where the import was not completed: earlier releases wrote the record last. */

@@ -14,7 +14,7 @@ import { VM_RECORD } from "../../src/engine/vm/record.js";
 import { VM_STATUS } from "../../src/engine/vm/status.js";
 import { IMAGE, NAMES } from "../../src/image/store/records.js";
 import { BUILD } from "../../src/kernel/build/built.js";
-import { KERNEL } from "../../src/kernel/store.js";
+import { DEFAULT, KERNEL } from "../../src/kernel/store.js";
 import { damageFile, OTHER_RELEASE } from "../fixtures/damage.js";
 import { configOf, createWorld, destroyWorld, startEngine } from "../fixtures/fake-rooms.js";
 
@@ -127,6 +127,7 @@ const WRITTEN: Readonly<Record<string, { readonly kind: unknown; readonly json: 
     kind: NAMES,
     json: { version: 1, images: { [`sha256:${A}`]: { names: ["a:1"], digests: ["a@b"] } } },
   },
+  "the choice of a kernel": { kind: DEFAULT, json: { version: 1, id: A } },
   "a copy that waits": {
     kind: PENDING,
     json: {

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { chmod, mkdir, mkdtemp, readdir, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { damageFile, OTHER_RELEASE } from "../../../test/fixtures/damage.js";
 import { IMAGE } from "../../../test/fixtures/fake-rooms.js";
 import { silentLogger } from "../../base/log.js";
 import type { BaseBuilder } from "../common/rooms.js";
@@ -87,6 +88,18 @@ describe("bases on disk", () => {
     assert.equal((await bases.find(KEY))?.sizeBytes, DISK);
     assert.equal((await bases.find(KEY))?.imageId, "");
     assert.equal((await bases.ensure(IMAGE, DISK, {})).imageId, IMAGE.id);
+  });
+
+  it("are built again where their file is gone, with what another release has put into their record", async () => {
+    const [unknown] = OTHER_RELEASE;
+    assert.ok(unknown);
+    await (await open()).ensure(IMAGE, DISK, {});
+    await damageFile(place(KEY, "base.json"), unknown, true);
+    const bases = await open();
+    await rm(place(KEY, "base.ext4"));
+    await bases.ensure(IMAGE, DISK, {});
+    assert.equal((await stat(place(KEY, "base.ext4"))).size, DISK);
+    assert.equal(JSON.parse(await readFile(place(KEY, "base.json"), "utf8")).ofTomorrow, "kept");
   });
 
   it("are shut to others, also those that an earlier release left open", async () => {

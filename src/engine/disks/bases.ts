@@ -12,7 +12,13 @@ import { KeyedLock } from "../../base/lock.js";
 import type { Logger } from "../../base/log.js";
 import { type LoadedObject, ObjectStore } from "../../base/object-store.js";
 import { UndoStack } from "../../base/undo.js";
-import { openObject, type Parsed, parseVersioned, type RecordKind } from "../../base/versioned.js";
+import {
+  keepUnknown,
+  openObject,
+  type Parsed,
+  parseVersioned,
+  type RecordKind,
+} from "../../base/versioned.js";
 import type { StoredImage } from "../../image/types.js";
 import type { BuildLimits, BuildRequest, BuildResult } from "../common/base-protocol.js";
 import type { BaseBuilder, CowBase } from "../common/rooms.js";
@@ -212,7 +218,8 @@ export class Bases {
       key,
       (result: BuildResult) => {
         const createdAt = new Date().toISOString();
-        return { record: { version: 1, key, diskBytes, ...result, imageId: image.id, createdAt } };
+        const made = { version: 1, key, diskBytes, ...result, imageId: image.id, createdAt };
+        return { record: keepUnknown(BASE, this.#bases.get(key), made) };
       },
       async (directory) => {
         const output = join(directory, FILE);

@@ -10,7 +10,13 @@ import { writeKept } from "../../base/kept-file.js";
 import type { Logger } from "../../base/log.js";
 import { RecordFiles } from "../../base/record-files.js";
 import { readForm } from "../../base/record-form.js";
-import { openObject, type Parsed, parseVersioned, type RecordKind } from "../../base/versioned.js";
+import {
+  keepUnknown,
+  openObject,
+  type Parsed,
+  parseVersioned,
+  type RecordKind,
+} from "../../base/versioned.js";
 import { hexOf, isDigest } from "../digest.js";
 import type { StoredImage } from "../types.js";
 
@@ -70,6 +76,9 @@ function parseImage(json: unknown, hex: string): Parsed<StoredRecord> | undefine
   const parsed = parseVersioned(IMAGE, json);
   return parsed?.value.id === `sha256:${hex}` ? parsed : undefined;
 }
+
+/** What was read has its own. */
+const versioned = (record: ImageRecord): StoredRecord => ({ version: IMAGE.version, ...record });
 
 interface Names {
   readonly names: ReadonlySet<string>;
@@ -176,7 +185,8 @@ export class ImageRecords {
 
   /** Adds an image, or names to a known one; each name is taken from whoever bears it. Durable when it resolves. */
   async add(record: ImageRecord, names: readonly string[], digests: readonly string[]): Promise<StoredImage> {
-    if (this.#records.get(record.id) !== record) await this.#writeRecord(record);
+    const known = this.#records.get(record.id);
+    const kept = known === record ? record : await this.#writeRecord(record, known);
     const next = this.#without(names, digests);
     const before = next.get(record.id);
     next.set(record.id, {
@@ -184,7 +194,7 @@ export class ImageRecords {
       digests: new Set([...(before?.digests ?? []), ...digests]),
     });
     await this.#writeNames(next);
-    this.#records.set(record.id, record);
+    this.#records.set(record.id, kept);
     this.#commit(next);
     return this.#stored(record.id) as StoredImage;
   }
@@ -274,7 +284,10 @@ export class ImageRecords {
     return { listed: new Map(nameless), intact: false };
   }
 
-  async #writeRecord(record: ImageRecord): Promise<void> {
-    await this.#files.save(hexOf(record.id), { version: 1, ...record });
+  /** @param before that of the same image, which it takes the place of */
+  async #writeRecord(record: ImageRecord, before: ImageRecord | undefined): Promise<ImageRecord> {
+    const kept = keepUnknown(IMAGE, before && versioned(before), versioned(record));
+    await this.#files.save(hexOf(record.id), kept);
+    return kept;
   }
 }
