@@ -7,7 +7,7 @@ import { buildDiskFromDirectory, checkCow, createCow } from "../disk/index.js";
 import { createImageStore, type ImageLimits, mergeLayers, parseImageSource } from "../image/index.js";
 import { createKernelBuilder, createKernelCatalogue } from "../kernel/index.js";
 import type { KernelCatalogue } from "../kernel/types.js";
-import { planUserNetwork, publishPort, readHostDns } from "../net/index.js";
+import { planUserNetwork, publishPort, readHostDns, userCard } from "../net/index.js";
 import { createVmms, type ProbeKernel } from "../vmm/index.js";
 import type { BuildLimits } from "./common/base-protocol.js";
 import type { AgentRoom, NetworkRoom, Rooms } from "./common/rooms.js";
@@ -84,7 +84,8 @@ function registryOf(reference: string): string {
 const AGENT: AgentRoom = { openSession, pumpLogs };
 
 const NETWORK: NetworkRoom = {
-  planUser: async (vmId, dns) => planUserNetwork(vmId, await readHostDns(), dns),
+  userCard,
+  planUser: async (dns) => planUserNetwork(await readHostDns(), dns),
   async publish(binding, guest) {
     const port = await publishPort(binding, async (network, vmPort, options) =>
       (await guest.session(options)).net.dial({ network, port: vmPort }, options),

@@ -3,4 +3,4 @@
 export { type HostDns, readHostDns } from "./host-dns.js";
 export { publishPort } from "./publish.js";
 export type { GuestDial, PublishedPort, PublishLimits } from "./types.js";
-export { planUserNetwork, type UserNetworkPlan } from "./user-network.js";
+export { planUserNetwork, type UserNetworkPlan, userCard } from "./user-network.js";

@@ -6,9 +6,14 @@ import { createHash } from "node:crypto";
 import { isIPv4 } from "node:net";
 import type { HostDns } from "./host-dns.js";
 
+/** What a VMM is given of it; all the rest is the guest's affair. */
+export interface UserCard {
+  readonly id: string;
+  readonly mac: string;
+  readonly backend: { readonly kind: "user" };
+}
+
 export interface UserNetworkPlan {
-  /** What the VMM is given; all the rest is the guest's affair. */
-  readonly card: { readonly id: string; readonly mac: string; readonly backend: { readonly kind: "user" } };
   /** Of the guest, with prefix length. */
   readonly addresses: readonly string[];
   readonly gateway4: string;
@@ -34,13 +39,8 @@ const MTU = 65_520;
  * @param host its first server is behind the forwarder; the others are asked where the guest can reach them
  * @param servers of the user's choice, instead of the forwarder
  */
-export function planUserNetwork(
-  vmId: string,
-  host: HostDns,
-  servers: readonly string[] = [],
-): UserNetworkPlan {
+export function planUserNetwork(host: HostDns, servers: readonly string[] = []): UserNetworkPlan {
   return {
-    card: { id: "eth0", mac: macOf(vmId), backend: { kind: "user" } },
     addresses: [`${GUEST_ADDRESS}/${GUEST_PREFIX}`],
     gateway4: GATEWAY,
     gateway6: "",
@@ -63,6 +63,11 @@ function othersOf(servers: readonly string[]): string[] {
 /** Not what the guard keeps from guests, and not in the guest's own little net, where somebody else would answer. */
 function isReachable(server: string): boolean {
   return isIPv4(server) && !/^(?:0|127|169\.254|10\.0\.2)\./.test(server) && !CLOSED.has(server);
+}
+
+/** The same for a VM's whole life. */
+export function userCard(vmId: string): UserCard {
+  return { id: "eth0", mac: macOf(vmId), backend: { kind: "user" } };
 }
 
 /** Stable for a VM's life: locally administered, unicast. */

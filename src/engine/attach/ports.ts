@@ -1,40 +1,80 @@
-// The published ports of one running VM.
+// The published ports of a VM: each is bound by kilnd itself, and served by one dial into the guest per connection.
 
 import { Code, KilnError } from "../../base/errors.js";
 import { formatPortMapping } from "../../base/ports.js";
-import { UndoStack } from "../../base/undo.js";
 import type { GuestDialer, NetworkRoom, PublishedPort } from "../common/rooms.js";
+import type { RunPorts } from "../vm/run-view.js";
 import type { PortBinding } from "../vm/vm-config.js";
+import type { AttachmentSet } from "./set.js";
+import type { AttachmentAt, AttachmentKind, Moments } from "./types.js";
 
-export class PortSet {
+export const publishedPorts: AttachmentKind = ({ ports }, { rooms }) =>
+  ports.map((port) => new Port(rooms.network, port));
+
+class Port implements AttachmentAt<"hello"> {
+  readonly kind = "port";
+  readonly id: string;
+  readonly at = "hello";
+  readonly #network: NetworkRoom;
+  readonly #wanted: PortBinding;
+  #published: PublishedPort | undefined;
+
+  constructor(network: NetworkRoom, wanted: PortBinding) {
+    this.#network = network;
+    this.#wanted = wanted;
+    this.id = describePort(wanted);
+  }
+
+  /** As bound, where it is. */
+  get binding(): PortBinding {
+    return this.#published?.binding ?? this.#wanted;
+  }
+
+  plan(): Record<string, never> {
+    return {};
+  }
+
+  async acquire({ guest }: Moments["hello"]): Promise<void> {
+    this.#published = await this.#network.publish(this.#wanted, guest);
+  }
+
+  /** The last kilnd's went with it. One that somebody else has taken meanwhile must not cost the VM. */
+  adopt(context: Moments["hello"]): Promise<void> {
+    return this.acquire(context);
+  }
+
+  guest(): Record<string, never> {
+    return {};
+  }
+
+  async release(): Promise<void> {
+    await this.#published?.close();
+  }
+
+  detach(): Promise<void> {
+    return this.release();
+  }
+}
+
+/** The ports among what is attached to a VM that runs. */
+export class PortSet implements RunPorts {
+  readonly #attached: AttachmentSet;
   readonly #network: NetworkRoom;
   readonly #guest: GuestDialer;
-  readonly #ports: PublishedPort[] = [];
 
-  constructor(network: NetworkRoom, guest: GuestDialer) {
+  constructor(attached: AttachmentSet, network: NetworkRoom, guest: GuestDialer) {
+    this.#attached = attached;
     this.#network = network;
     this.#guest = guest;
   }
 
-  /** As bound. */
   get bindings(): PortBinding[] {
     return this.#ports.map((port) => port.binding);
   }
 
-  /** Publishes all of them or none. */
-  async addAll(bindings: readonly PortBinding[]): Promise<void> {
-    await using undo = new UndoStack();
-    for (const binding of bindings) {
-      const port = await this.add(binding);
-      undo.push(`close port ${describePort(port)}`, async () => void (await this.remove(port)));
-    }
-    undo.commit();
-  }
-
-  /** @returns the binding with the host port that was chosen for 0 */
   async add(binding: PortBinding): Promise<PortBinding> {
-    const port = await this.#network.publish(binding, this.#guest);
-    this.#ports.push(port);
+    const port = new Port(this.#network, binding);
+    await this.#attached.add(port, { guest: this.#guest });
     return port.binding;
   }
 
@@ -43,15 +83,14 @@ export class PortSet {
    * @throws KilnError not_found `port-not-published`
    */
   async remove(wanted: PortBinding): Promise<PortBinding> {
-    const index = this.#ports.findIndex((port) => matchesPort(port.binding, wanted));
-    const [port] = index < 0 ? [] : this.#ports.splice(index, 1);
+    const port = this.#ports.find(({ binding }) => matchesPort(binding, wanted));
     if (port === undefined) throw portNotPublished(wanted);
-    await port.close();
+    await this.#attached.remove(port);
     return port.binding;
   }
 
-  async closeAll(): Promise<void> {
-    await Promise.all(this.#ports.splice(0).map((port) => port.close()));
+  get #ports(): Port[] {
+    return this.#attached.held.filter((attachment) => attachment instanceof Port);
   }
 }
 

@@ -43,7 +43,6 @@ export interface AgentRoom {
 
 /** The guest's side of a `user` network. */
 export interface UserNetworkPlan {
-  readonly card: CardSpec;
   readonly addresses: readonly string[];
   readonly gateway4: string;
   readonly gateway6: string;
@@ -67,7 +66,10 @@ export interface PublishedPort {
 }
 
 export interface NetworkRoom {
-  planUser(vmId: string, dns: readonly string[]): Promise<UserNetworkPlan>;
+  /** What the VM's VMM is given: always the same for one VM. Pure. */
+  userCard(vmId: string): CardSpec;
+  /** @param dns resolvers of the user's choice, instead of the host's */
+  planUser(dns: readonly string[]): Promise<UserNetworkPlan>;
   /** @throws KilnError already_exists `port-in-use`, permission_denied `privileged-port` */
   publish(binding: PortMapping, guest: GuestDialer): Promise<PublishedPort>;
 }

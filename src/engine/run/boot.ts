@@ -4,8 +4,8 @@ import type { BootMilliseconds } from "../../agent/index.js";
 import type { AgentSession } from "../../agent/types.js";
 import type { UndoStack } from "../../base/undo.js";
 import type { VmmDriver, VmmSpec } from "../../vmm/types.js";
+import type { AttachmentSet, PlannedSet } from "../attach/set.js";
 import type { BootAssets } from "../kernels/kernel-assets.js";
-import type { SpecFacts } from "../vm/boot-plan.js";
 import type { Timings } from "../vm/status.js";
 import type { EngineContext } from "./context.js";
 import type { LiveVm } from "./live-vm.js";
@@ -20,6 +20,8 @@ export interface Boot {
   readonly clock: () => number;
   /** Of the stages that are done; 0 for those that another kilnd has done. */
   readonly timings: { -readonly [K in keyof Omit<Timings, "guest">]: number };
+  /** Of what all its attempts share. */
+  readonly owned: UndoStack;
 }
 
 export interface Attempt extends Boot {
@@ -31,7 +33,8 @@ export interface Attempt extends Boot {
 export interface Prepared {
   readonly driver: VmmDriver;
   readonly assets: BootAssets;
-  readonly facts: SpecFacts;
+  readonly attached: AttachmentSet;
+  readonly planned: PlannedSet;
   readonly spec: VmmSpec;
 }
 
@@ -39,7 +42,7 @@ export interface Prepared {
 export interface Machine {
   readonly live: LiveVm;
   /** Undefined where another kilnd has launched it: its guest may have gone further than its first hello. */
-  readonly facts: SpecFacts | undefined;
+  readonly planned: PlannedSet | undefined;
 }
 
 /** A guest that has said hello. */

@@ -1,16 +1,18 @@
 // What runs of a VM whose VMM exists, launched or found.
 
 import type { VmmHandle } from "../../vmm/types.js";
+import type { AttachmentSet } from "../attach/set.js";
 import { type EngineContext, vmLogger } from "./context.js";
 import { LiveVm } from "./live-vm.js";
 import type { Run } from "./run.js";
 
-export function createLive(ctx: EngineContext, run: Run, handle: VmmHandle): LiveVm {
+export function createLive(ctx: EngineContext, run: Run, handle: VmmHandle, attached: AttachmentSet): LiveVm {
   const { entry } = run;
   const { accelerator } = handle.record.capabilities;
   return new LiveVm({
     name: entry.name,
     handle,
+    attached,
     rooms: ctx.rooms,
     vmLog: entry.log,
     log: vmLogger(ctx, entry),

@@ -8,7 +8,8 @@ import type { Logger } from "../../base/log.js";
 import { type Deferred, deferred, delay } from "../../base/runtime.js";
 import type { VmmHandle } from "../../vmm/types.js";
 import { PortSet } from "../attach/ports.js";
-import type { Rooms } from "../common/rooms.js";
+import type { AttachmentSet } from "../attach/set.js";
+import type { GuestDialer, Rooms } from "../common/rooms.js";
 import type { LinkPauses } from "../common/settings.js";
 import type { LogRecord } from "../output/log-format.js";
 import type { VmLog } from "../output/vm-log.js";
@@ -21,6 +22,7 @@ import { guestHalted } from "./guest-pulse.js";
 export interface LiveVmOptions {
   readonly name: string;
   readonly handle: VmmHandle;
+  readonly attached: AttachmentSet;
   readonly rooms: Rooms;
   readonly vmLog: VmLog;
   readonly log: Logger;
@@ -34,7 +36,10 @@ export interface LiveVmOptions {
 export class LiveVm implements LiveView {
   readonly handle: VmmHandle;
   readonly link: AgentLink;
+  readonly attached: AttachmentSet;
+  /** Those of what is attached. */
   readonly ports: PortSet;
+  readonly guest: GuestDialer;
   /** The program's end as the agent reported it. */
   readonly report: Deferred<ReportedExit> = deferred();
   /** That is here. */
@@ -57,7 +62,9 @@ export class LiveVm implements LiveView {
       pauses: options.linkPauses,
       log: options.log,
     });
-    this.ports = new PortSet(options.rooms.network, { session: (o) => this.link.session(o) });
+    this.guest = { session: (o) => this.link.session(o) };
+    this.attached = options.attached;
+    this.ports = new PortSet(options.attached, options.rooms.network, this.guest);
   }
 
   /** Dials and says hello; the caller owns the session. */
@@ -85,10 +92,21 @@ export class LiveVm implements LiveView {
     await this.handle.kill();
   }
 
-  /** Lets go of everything on the host's side; the VMM is left as it is. */
-  async release(): Promise<void> {
+  /** No more words with the guest. What is attached is held as it was. */
+  async hangUp(): Promise<void> {
     this.#abort.abort();
-    await Promise.all([this.link.close(), this.ports.closeAll()]);
+    await this.link.close();
+  }
+
+  /** The VM has ended, or is to: lets go of everything; the VMM is left as it is. */
+  async release(): Promise<void> {
+    await Promise.all([this.hangUp(), this.attached.release()]);
+  }
+
+  /** kilnd goes and the VM runs on: lets go of everything in this process. */
+  async detach(): Promise<void> {
+    await this.handle.detach();
+    await Promise.all([this.hangUp(), this.attached.detach()]);
   }
 
   /** A guest that can't be managed must neither live on unseen nor be shown as running. */

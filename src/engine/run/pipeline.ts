@@ -47,7 +47,7 @@ export async function drive(ctx: EngineContext, run: Run, way: WayUp, begin: Beg
   }
   await ctx.boots.run(async () => {
     const timings = { preparedMs: 0, spawnedMs: 0, helloMs: 0, startedMs: 0 };
-    const boot = { ctx, run, runDirectory, clock: clockOf(ctx, askedMs), timings };
+    const boot = { ctx, run, runDirectory, clock: clockOf(ctx, askedMs), timings, owned };
     let first = found === undefined ? await prepared(boot) : foundStep(found);
     for (let tries = 1; ; tries++) {
       try {
@@ -57,8 +57,10 @@ export async function drive(ctx: EngineContext, run: Run, way: WayUp, begin: Beg
         if (!hasReason(error, "no-hello") || tries === ATTEMPTS || run.signal.aborted) throw error;
         const why = KilnError.from(error).message.split("\n")[0];
         vmLogger(ctx, run.entry).warn("the guest hangs at boot, trying again", { why });
+        if (first.at !== "hello") continue;
+        // Of what was found nothing is left, and all is made anew.
         await owned.rollback();
-        if (first.at === "hello") first = await prepared(boot);
+        first = await prepared(boot);
       }
     }
   }, run.signal);
@@ -102,7 +104,7 @@ async function prepared(boot: Boot): Promise<Step> {
 
 /** What another kilnd has launched is asked where it stands. */
 function foundStep(live: LiveVm): Step {
-  return { at: "hello", machine: { live, facts: undefined } };
+  return { at: "hello", machine: { live, planned: undefined } };
 }
 
 function own(undo: UndoStack, runDirectory: string, live: LiveVm): void {

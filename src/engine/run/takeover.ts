@@ -5,20 +5,20 @@ import { orAborted } from "../../base/abort.js";
 import { Code, hasReason, KilnError } from "../../base/errors.js";
 import { Semaphore } from "../../base/lock.js";
 import { delay } from "../../base/runtime.js";
-import type { VmmHandle, VmmRecord } from "../../vmm/types.js";
+import { UndoStack } from "../../base/undo.js";
+import type { VmmHandle, VmmRecord, VmmSpec } from "../../vmm/types.js";
+import type { AttachmentSet } from "../attach/set.js";
 import { runDirectoryOf } from "../host/run-directories.js";
-import { planSpec, type SpecFacts } from "../vm/boot-plan.js";
 import { LIFETIME_OVER } from "../vm/end.js";
 import type { VmEntry } from "../vm/entry.js";
 import { startsWithDaemon } from "../vm/restart-policy.js";
 import { isEnded, isLive } from "../vm/state.js";
+import { adoptAttached, adoptPorts, attachedTo, specOf } from "./attached.js";
 import { type EngineContext, vmLogger } from "./context.js";
 import { createLive } from "./create-live.js";
 import { LateHandle } from "./late-handle.js";
-import type { LiveVm } from "./live-vm.js";
 import { STATUS_LOST, settleGone } from "./recovery.js";
 import { Run } from "./run.js";
-import { specFacts } from "./spec-facts.js";
 import { stageFor } from "./stage-for.js";
 import type { VmRunner } from "./vm-runner.js";
 
@@ -56,7 +56,9 @@ async function takeOver(taking: Taking, entry: VmEntry): Promise<void> {
   if (!isLive(entry.state) || entry.run !== undefined) return;
   const run = Run.begin(entry, "takeover");
   const at = stageFor(entry.status, undefined, false);
-  const handle = at === "gone" ? undefined : await firstHandle(taking, run);
+  const { record, status } = entry;
+  const attached = attachedTo(ctx, entry, at === "live" ? status.ports : record.program.ports);
+  const handle = at === "gone" ? undefined : await firstHandle(taking, run, attached);
   if (handle === undefined) {
     run.leave();
     return settleGone(ctx, runner, entry);
@@ -64,13 +66,20 @@ async function takeOver(taking: Taking, entry: VmEntry): Promise<void> {
   await entry.log.begin(entry.status.boot).catch((error: unknown) => {
     vmLogger(ctx, entry).error("the VM's output can't be stored", { why: KilnError.from(error).message });
   });
-  const live = createLive(ctx, run, handle);
-  if (at === "hello") return runner.resume(run, live);
+  await using undo = new UndoStack();
+  const live = createLive(ctx, run, handle, attached);
+  undo.push("let go of what is attached", () => attached.detach());
+  await adoptAttached(ctx, entry, attached, handle);
+  if (at === "hello") {
+    undo.commit();
+    return runner.resume(run, live);
+  }
   await settlePause(ctx, entry, handle);
   if (entry.state === "paused") live.link.hold();
-  await republish(ctx, entry, live);
+  await adoptPorts(ctx, entry, live);
+  undo.commit();
   runner.adopt(run, live);
-  if (handle instanceof LateHandle) void askAgain(taking, run, handle);
+  if (handle instanceof LateHandle) void askAgain(taking, run, handle, attached);
 }
 
 /** Where the status was lost, the VMM is asked whether its guest was paused. */
@@ -86,12 +95,16 @@ async function settlePause(ctx: EngineContext, entry: VmEntry, handle: VmmHandle
 }
 
 /** The handle of the VM's VMM, or a hold on it where it does not answer in time; undefined where it has ended. */
-async function firstHandle(taking: Taking, run: Run): Promise<VmmHandle | undefined> {
+async function firstHandle(
+  taking: Taking,
+  run: Run,
+  attached: AttachmentSet,
+): Promise<VmmHandle | undefined> {
   const { entry, signal } = run;
   const { vmm } = entry.status;
   if (vmm === undefined) return undefined;
   try {
-    return await reattach(taking, entry, vmm, signal);
+    return await reattach(taking, { entry, vmm, attached }, signal);
   } catch (error) {
     if (hasReason(error, "vmm-gone")) return undefined;
     const held = await holdOn(taking.ctx, run, KilnError.from(error));
@@ -100,20 +113,21 @@ async function firstHandle(taking: Taking, run: Run): Promise<VmmHandle | undefi
   }
 }
 
+interface Sought {
+  readonly entry: VmEntry;
+  readonly vmm: VmmRecord;
+  readonly attached: AttachmentSet;
+}
+
 /** One attempt, its turn among the others included. @throws KilnError `vmm-gone`; what the driver says; `timeout` */
-async function reattach(
-  { ctx, slots }: Taking,
-  entry: VmEntry,
-  vmm: VmmRecord,
-  signal: AbortSignal,
-): Promise<VmmHandle> {
+async function reattach({ ctx, slots }: Taking, sought: Sought, signal: AbortSignal): Promise<VmmHandle> {
   const { attemptMs } = ctx.settings.takeover;
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(tooLate(attemptMs)), attemptMs);
   const either = AbortSignal.any([signal, late.signal]);
   try {
     return await slots.run(async () => {
-      const reached = reachVmm(ctx, entry, vmm, either);
+      const reached = reachVmm(ctx, sought, either);
       try {
         return await orAborted(reached, either);
       } catch (error) {
@@ -127,14 +141,9 @@ async function reattach(
   }
 }
 
-async function reachVmm(
-  ctx: EngineContext,
-  entry: VmEntry,
-  vmm: VmmRecord,
-  signal: AbortSignal,
-): Promise<VmmHandle> {
-  const spec = planSpec(await runningFacts(ctx, entry, vmm));
-  return ctx.rooms.vmms.driver(vmm.driver).reattach(vmm, spec, { signal });
+async function reachVmm(ctx: EngineContext, sought: Sought, signal: AbortSignal): Promise<VmmHandle> {
+  const { vmm } = sought;
+  return ctx.rooms.vmms.driver(vmm.driver).reattach(vmm, await runningSpec(ctx, sought), { signal });
 }
 
 function tooLate(attemptMs: number): KilnError {
@@ -144,7 +153,12 @@ function tooLate(attemptMs: number): KilnError {
 }
 
 /** For as long as the VM lives on without its VMM's ear. Never rejects. */
-async function askAgain(taking: Taking, run: Run, handle: LateHandle): Promise<void> {
+async function askAgain(
+  taking: Taking,
+  run: Run,
+  handle: LateHandle,
+  attached: AttachmentSet,
+): Promise<void> {
   const { ctx } = taking;
   const { entry } = run;
   const { first, longest } = ctx.settings.takeover.pauses;
@@ -155,7 +169,7 @@ async function askAgain(taking: Taking, run: Run, handle: LateHandle): Promise<v
     await delay(pause, signal).catch(() => undefined);
     if (signal.aborted) return;
     try {
-      const real = await reattach(taking, entry, handle.record, signal);
+      const real = await reattach(taking, { entry, vmm: handle.record, attached }, signal);
       return await ctx.lock.run(entry.id, () => takeLate(taking, { run, handle, real }));
     } catch (error) {
       // Of its end it is told by the hold.
@@ -191,8 +205,9 @@ async function giveUp(taking: Taking, entry: VmEntry, why: KilnError): Promise<v
       return await settleGone(ctx, runner, entry);
     }
     const handle = new LateHandle(held);
-    runner.adopt(run, createLive(ctx, run, handle));
-    void askAgain(taking, run, handle);
+    const attached = attachedTo(ctx, entry, entry.status.ports);
+    runner.adopt(run, createLive(ctx, run, handle, attached));
+    void askAgain(taking, run, handle, attached);
   } catch (error) {
     run.leave();
     vmLogger(ctx, entry).error("the end of the VM can't be written", { why: KilnError.from(error).message });
@@ -214,29 +229,12 @@ async function holdOn(ctx: EngineContext, run: Run, why: KilnError): Promise<Vmm
 }
 
 /** A VM that runs needs neither kernel nor disks to be taken over: their loss must not cost it. */
-async function runningFacts(ctx: EngineContext, entry: VmEntry, vmm: VmmRecord): Promise<SpecFacts> {
+async function runningSpec(ctx: EngineContext, { entry, vmm, attached }: Sought): Promise<VmmSpec> {
   const directory = await runDirectoryOf(ctx, entry);
   const none = { kernel: { vmlinux: "" }, modules: undefined };
-  const { userNetwork } = vmm.capabilities;
-  const assets = await ctx.kernels.prepare(entry.record.kernelId).catch(() => none);
-  try {
-    return await specFacts(ctx, entry, directory, assets, userNetwork);
-  } catch (error) {
-    vmLogger(ctx, entry).warn("the VM's network can't be planned", { why: KilnError.from(error).message });
-    return specFacts(ctx, entry, directory, assets, false);
-  }
-}
-
-/** A port that somebody else has taken meanwhile must not cost the VM. */
-async function republish(ctx: EngineContext, entry: VmEntry, live: LiveVm): Promise<void> {
-  for (const port of entry.status.ports) {
-    try {
-      await live.ports.add(port);
-    } catch (error) {
-      vmLogger(ctx, entry).warn("a port can't be published again", { why: KilnError.from(error).message });
-    }
-  }
-  await entry.note({ ports: live.ports.bindings });
+  const { kernel, modules } = await ctx.kernels.prepare(entry.record.kernelId).catch(() => none);
+  const planned = attached.plan({ userNetwork: vmm.capabilities.userNetwork, modules });
+  return specOf(ctx, entry, directory, { kernel: kernel.vmlinux, initrd: "" }, planned);
 }
 
 /** Policies of VMs that are not running when kilnd starts. */

@@ -43,8 +43,7 @@ export class VmRunner {
     }
     await Promise.all(
       entries.map(async (entry) => {
-        await entry.live?.handle.detach();
-        await entry.live?.release();
+        await entry.live?.detach();
         await entry.log.detach();
         await entry.settled();
       }),
@@ -295,8 +294,7 @@ export class VmRunner {
 /** A boot that was under way when kilnd went: the next one finishes it. */
 async function abandon(run: Run, live: LiveVm): Promise<void> {
   run.over();
-  await live.handle.detach();
-  await live.release();
+  await live.detach();
   await run.entry.log.detach();
 }
 

@@ -14,6 +14,7 @@ import { Code, KilnError } from "../../base/errors.js";
 import { deferred } from "../../base/runtime.js";
 import type { Engine } from "../engine.js";
 import type { VmEntry } from "../vm/entry.js";
+import { LiveVm } from "./live-vm.js";
 import { runningSession } from "./vm-access.js";
 
 let world: World;
@@ -60,7 +61,7 @@ describe("a VM at its end", () => {
   it("has ended, whatever its driver throws at the end", async () => {
     const { entry, vmm } = await started();
     const { live } = entry;
-    assert.ok(live);
+    assert.ok(live instanceof LiveVm);
     const release = live.release.bind(live);
     live.release = async () => {
       await release();

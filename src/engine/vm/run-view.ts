@@ -36,8 +36,8 @@ export interface LiveView {
   readonly hasReport: boolean;
   /** After the guest has stood still. Where there is no session, the next one begins with it. */
   setClock(): Promise<void>;
-  /** Lets go of everything on the host's side; the VMM is left as it is. */
-  release(): Promise<void>;
+  /** kilnd goes and the VM runs on: lets go of everything in this process, the handle included. */
+  detach(): Promise<void>;
 }
 
 /** One session with the guest's agent at a time. */

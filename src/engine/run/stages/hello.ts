@@ -11,13 +11,13 @@ import { pendingCopies } from "../pending-copies.js";
 import { stageFor } from "../stage-for.js";
 
 export async function hello(boot: Attempt, machine: Machine): Promise<Step> {
-  const { run, undo, timings } = boot;
-  await machine.live.ports.addAll(run.entry.record.program.ports);
+  const { undo, timings } = boot;
+  await machine.live.attached.acquire("hello", { guest: machine.live.guest }, undo);
   const session = await waitForHello(boot, machine.live);
   undo.push("close the agent's session", () => session.close());
   timings.helloMs = boot.clock();
   const greeted = { machine, session };
-  return machine.facts === undefined ? whereItStands(boot, greeted) : { ...greeted, at: "setup" };
+  return machine.planned === undefined ? whereItStands(boot, greeted) : { ...greeted, at: "setup" };
 }
 
 async function waitForHello({ ctx, run }: Boot, live: LiveVm): Promise<AgentSession> {

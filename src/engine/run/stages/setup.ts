@@ -2,23 +2,25 @@
 
 import { randomBytes } from "node:crypto";
 import { Code, KilnError } from "../../../base/errors.js";
-import { runDirectoryOf } from "../../host/run-directories.js";
-import { planBoot, type SpecFacts } from "../../vm/boot-plan.js";
+import type { PlannedSet } from "../../attach/set.js";
+import { planBoot } from "../../vm/boot-plan.js";
 import type { Boot, Greeted, Machine, Step } from "../boot.js";
 import { patience, whileItLives } from "../boot-errors.js";
 import { pendingCopies } from "../pending-copies.js";
-import { specFacts } from "../spec-facts.js";
 import { upWith } from "./workload.js";
 
 export async function setup(boot: Boot, { machine, session }: Greeted): Promise<Step> {
   const { ctx, run } = boot;
   const hold = (await pendingCopies(ctx, run.entry).list()).length > 0;
-  const facts = machine.facts ?? (await factsOfFound(boot, machine));
-  const { disks: serials, record } = machine.live.handle;
-  const { capabilities } = record;
+  const { disks } = machine.planned ?? (await planOfFound(boot, machine));
+  const { attached, handle } = machine.live;
+  const { capabilities } = handle.record;
   const { initPatienceMs, timeoutMs } = patience(ctx, run.entry, machine.live);
   const now = { nowMs: ctx.now(), entropy: randomBytes(64) };
-  const request = planBoot({ ...facts, capabilities, serials, ...now, initPatienceMs, hold });
+  const request = planBoot({
+    ...{ record: run.entry.record, capabilities, ...now, initPatienceMs, hold },
+    attached: attached.guest({ capabilities, disks, serials: handle.disks }),
+  });
   const call = { timeoutMs, signal: run.signal };
   const answer = await whileItLives(run, machine.live, () => session.machine.boot(request, call));
   if (!hold) return upWith({ machine, session }, answer);
@@ -29,9 +31,8 @@ export async function setup(boot: Boot, { machine, session }: Greeted): Promise<
   });
 }
 
-async function factsOfFound({ ctx, run }: Boot, { live }: Machine): Promise<SpecFacts> {
-  const { entry } = run;
-  const assets = await ctx.kernels.prepare(entry.record.kernelId);
-  const directory = await runDirectoryOf(ctx, entry);
-  return specFacts(ctx, entry, directory, assets, live.handle.record.capabilities.userNetwork);
+async function planOfFound({ ctx, run }: Boot, { live }: Machine): Promise<PlannedSet> {
+  const { modules } = await ctx.kernels.prepare(run.entry.record.kernelId);
+  const { userNetwork } = live.handle.record.capabilities;
+  return live.attached.plan({ userNetwork, modules });
 }

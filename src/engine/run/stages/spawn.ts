@@ -12,24 +12,27 @@ import { createLive } from "../create-live.js";
 
 export async function spawn(boot: Attempt, prepared: Prepared): Promise<Step> {
   const { ctx, run, undo } = boot;
-  const { driver, spec, assets, facts } = prepared;
+  const { driver, spec, assets, attached, planned } = prepared;
   await makeDirectories(ctx, spec);
   undo.push("remove the run directory", () => rm(spec.runDirectory, { recursive: true, force: true }));
+  await attached.acquire("launch", { cards: spec.cards }, undo);
   const handle = await driver.launch(spec, { signal: run.signal });
   undo.push("end the VMM", () => handle.kill());
   boot.timings.spawnedMs = boot.clock();
   failpoint("run.launched");
+  const { capabilities } = handle.record;
+  const guest = attached.guest({ capabilities, disks: planned.disks, serials: handle.disks });
   await run.entry.note({
     vmm: await withProof(handle.record),
     vmmKind: driver.kind,
-    accelerator: handle.record.capabilities.accelerator,
+    accelerator: capabilities.accelerator,
     consoleLog: handle.consoleLog,
     kernelRelease: assets.kernel.release,
-    ipAddress: facts.network?.addresses[0]?.replace(/\/.*/, "") ?? "",
+    ipAddress: guest.interfaces?.[0]?.addresses[0]?.replace(/\/.*/, "") ?? "",
   });
-  const live = createLive(ctx, run, handle);
-  undo.push("let go of the VM", () => live.release());
-  return { at: "hello", machine: { live, facts } };
+  const live = createLive(ctx, run, handle, attached);
+  undo.push("let go of the VM", () => live.hangUp());
+  return { at: "hello", machine: { live, planned } };
 }
 
 /** kilnd's own: VMMs have descriptors. */

@@ -1,0 +1,96 @@
+// What a VM has that is more than its machine: disks, network cards, published ports. Each kind is one file with a class that
+// implements Attachment, and one line in kinds.ts. What there is of a VM is derived of its record and its status whenever
+// it is needed: no list of attachments is stored (docs/design/0019-attachments.md).
+
+import type { Abortable } from "../../base/progress.js";
+import type { CardSpec, DiskSpec, VmmCapabilities } from "../../vmm/types.js";
+import type { GuestDialer, Rooms } from "../common/rooms.js";
+import type { Bases } from "../disks/bases.js";
+import type { BootDisks, DiskSet } from "../disks/disk-set.js";
+import type { GuestPart } from "../vm/boot-plan.js";
+import type { VmRecord } from "../vm/record.js";
+import type { VmStore } from "../vm/store.js";
+import type { PortBinding } from "../vm/vm-config.js";
+
+/** What an attachment is acquired with, by the moment at which it is. */
+export interface Moments {
+  /** Before anything is made. What the host lacks is refused here. */
+  readonly prepare: Abortable;
+  /** With the VMM, before its guest's first instruction. */
+  readonly launch: {
+    /** The cards that the VMM has. */
+    readonly cards: readonly CardSpec[];
+  };
+  /** With a guest that boots, or has long since. */
+  readonly hello: { readonly guest: GuestDialer };
+}
+
+export type Moment = keyof Moments;
+
+/** What a plan may know of the host and of the VMM that was chosen, or that runs. */
+export interface PlanFacts {
+  /** Undefined where it is not told, as false. */
+  readonly userNetwork: VmmCapabilities["userNetwork"] | undefined;
+  /** The disk of the kernel's modules, where it has one. */
+  readonly modules: string | undefined;
+}
+
+/** What the VMM is given. */
+export interface VmmPart {
+  /** Of one attachment of a VM. */
+  readonly boot?: BootDisks;
+  readonly disks?: readonly DiskSpec[];
+  readonly cards?: readonly CardSpec[];
+}
+
+/** What is known of a VMM that runs, for what its guest is told. */
+export interface GuestFacts {
+  readonly capabilities: VmmCapabilities;
+  readonly disks: DiskSet;
+  /** Of the disks by their ids, as far as the VMM gives them some: `VmmHandle.disks`. */
+  readonly serials: ReadonlyMap<string, string>;
+}
+
+/**
+ * One thing that is attached to one VM, for one run of it. It is acquired, or adopted where an earlier kilnd has acquired
+ * it, and then let go of exactly once: `release` or `detach`. One that failed to be acquired has left nothing.
+ */
+export interface AttachmentAt<M extends Moment> {
+  readonly kind: string;
+  /** Once among those of its kind in a VM; for people. */
+  readonly id: string;
+  readonly at: M;
+  /** Pure, and legal at any time: what is planned and what a later kilnd plans of the same VM is the same. */
+  plan(facts: PlanFacts): VmmPart;
+  acquire(context: Moments[M]): Promise<void>;
+  /**
+   * For a VM that runs. It must need as little as can be: what it refuses is lost for the VM, which runs on. A VM of an
+   * earlier release may lack what this kilnd would have acquired, and that is no failure.
+   */
+  adopt(context: Moments[M]): Promise<void>;
+  /** What the agent is told at boot, once it is acquired or adopted. */
+  guest(facts: GuestFacts): GuestPart;
+  /** The VM has ended, or never began. */
+  release(): Promise<void>;
+  /** kilnd goes and the VM runs on: lets go of what is in this process alone, for the next kilnd to adopt the rest. */
+  detach(): Promise<void>;
+}
+
+export type Attachment = { readonly [M in Moment]: AttachmentAt<M> }[Moment];
+
+/** A VM, as far as what is attached to it is derived from it. */
+export interface AttachedVm {
+  readonly record: VmRecord;
+  /** Those of the record for a boot, those of the status for a VM that runs. */
+  readonly ports: readonly PortBinding[];
+}
+
+/** Of the engine and the rooms below it. */
+export interface AttachNeeds {
+  readonly bases: Bases;
+  readonly store: Pick<VmStore, "cowPath">;
+  readonly rooms: Pick<Rooms, "images" | "disks" | "network">;
+}
+
+/** What a VM has of one kind, in the order in which it is acquired. Pure. */
+export type AttachmentKind = (vm: AttachedVm, needs: AttachNeeds) => readonly Attachment[];

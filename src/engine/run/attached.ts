@@ -1,0 +1,62 @@
+// What is attached to a VM, for a boot of it and for its takeover; and what its VMM is launched and found again with.
+
+import type { VmmHandle, VmmSpec } from "../../vmm/types.js";
+import { attachmentsOf } from "../attach/kinds.js";
+import type { AttachmentSet, PlannedSet, Refused } from "../attach/set.js";
+import { planSpec } from "../vm/boot-plan.js";
+import type { VmEntry } from "../vm/entry.js";
+import type { PortBinding } from "../vm/vm-config.js";
+import { type EngineContext, vmLogger } from "./context.js";
+import type { LiveVm } from "./live-vm.js";
+
+/** @param ports those of the record for a boot, those of the status for a VM that runs */
+export function attachedTo(ctx: EngineContext, entry: VmEntry, ports: readonly PortBinding[]): AttachmentSet {
+  return attachmentsOf({ record: entry.record, ports }, ctx, (what, { message }) => {
+    vmLogger(ctx, entry).warn("a release failed", { what, why: message });
+  });
+}
+
+/** Where a boot's files are. */
+export interface BootFiles {
+  readonly kernel: string;
+  readonly initrd: string;
+}
+
+export function specOf(
+  ctx: EngineContext,
+  { id, record }: VmEntry,
+  runDirectory: string,
+  files: BootFiles,
+  { disks, cards }: PlannedSet,
+): VmmSpec {
+  return planSpec({
+    ...{ record, runDirectory, ...files, disks: disks.specs, cards },
+    stateDirectory: ctx.store.vmmDirectory(id),
+    runAs: ctx.ownership.runAs(record.uid),
+    environment: ctx.mark.environment(runDirectory),
+  });
+}
+
+/** Takes over what a VMM was launched with that an earlier kilnd has left. Never fails: the VM is worth more. */
+export async function adoptAttached(
+  ctx: EngineContext,
+  entry: VmEntry,
+  attached: AttachmentSet,
+  { record }: VmmHandle,
+): Promise<void> {
+  const { cards } = attached.plan({ userNetwork: record.capabilities.userNetwork, modules: undefined });
+  await attached.adopt("prepare", {}, refusal(ctx, entry));
+  await attached.adopt("launch", { cards }, refusal(ctx, entry));
+}
+
+/** Its ports, for a guest that is up. One that somebody else has taken meanwhile must not cost the VM. */
+export async function adoptPorts(ctx: EngineContext, entry: VmEntry, live: LiveVm): Promise<void> {
+  await live.attached.adopt("hello", { guest: live.guest }, refusal(ctx, entry));
+  await entry.note({ ports: live.ports.bindings });
+}
+
+function refusal(ctx: EngineContext, entry: VmEntry): Refused {
+  return (what, { message }) => {
+    vmLogger(ctx, entry).warn("what was attached to the VM can't be taken over", { what, why: message });
+  };
+}
