@@ -4,12 +4,12 @@
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { newId } from "../base/ids.js";
+import { PROBE_USER } from "../base/privileges.js";
 import { signalProcess } from "../base/processes.js";
 import { UndoStack } from "../base/undo.js";
 import type { Confiner } from "./jail/confiner.js";
 import { accessTo } from "./jail/own-device.js";
 import type { JailFile, JailTree } from "./jail/plan.js";
-import { PROBE_USER } from "./privileges.js";
 import { readProcessRecord } from "./process-record.js";
 import { type BootFailure, testBoot } from "./test-boot.js";
 import type { VmmKind, VmmSpec } from "./types.js";

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { Code, KilnError } from "../base/errors.js";
+import { planEnvironment } from "../base/privileges.js";
 import { judgeKvm, type KvmProbe } from "./kvm-verdict.js";
-import { planEnvironment } from "./privileges.js";
 import { testBoot } from "./test-boot.js";
 import { VmmProcess } from "./vmm-process.js";
 

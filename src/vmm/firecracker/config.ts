@@ -1,8 +1,8 @@
 // Firecracker's configuration file for one VM. Pure. Fields that a version does not know are refused
 // by it, so every newer one is gated; the versions are in docs/design/0006-vmm-drivers.md.
 
+import { atLeast } from "../../base/programs.js";
 import { GUEST_WORDS, joinCommandLine } from "../kernel-command-line.js";
-import { atLeast } from "../programs.js";
 import type { VmmSpec } from "../types.js";
 import type { ToldPaths } from "./paths.js";
 import { TAP } from "./user-network.js";

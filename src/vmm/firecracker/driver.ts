@@ -4,6 +4,7 @@
 import { join } from "node:path";
 import { anySignal } from "../../base/abort.js";
 import { Code, hasReason, KilnError } from "../../base/errors.js";
+import { assertNetguardLoaded, netguardEnvironment, prepareNetguard } from "../../base/netguard.js";
 import { signalProcess } from "../../base/processes.js";
 import type { Abortable } from "../../base/progress.js";
 import { delay } from "../../base/runtime.js";
@@ -17,7 +18,6 @@ import type { JailTree } from "../jail/plan.js";
 import { type Trees, treeWith } from "../jail/tree.js";
 import { bootInJail } from "../jailed-boot.js";
 import { KVM_DEVICE, type ProbeKernel } from "../kvm-verdict.js";
-import { assertNetguardLoaded, netguardEnvironment, prepareNetguard } from "../netguard.js";
 import { checkFiles, checkReattach, checkSpec } from "../spec-check.js";
 import type {
   DiskBus,

@@ -3,7 +3,7 @@
 // affected). A stopped process keeps both.
 
 import { readProcStat, signalProcess } from "../../base/processes.js";
-import { atLeast } from "../programs.js";
+import { atLeast } from "../../base/programs.js";
 import type { VmmProcess } from "../vmm-process.js";
 
 /** "signal": SIGSTOP and SIGCONT. What an older kilnd started says no version: signals are right for every one. */

@@ -3,10 +3,10 @@
 
 import { realpath } from "node:fs/promises";
 import { join } from "node:path";
+import { planEnvironment } from "../../base/privileges.js";
+import { findProgram, versionText } from "../../base/programs.js";
 import { librariesOf } from "../jail/libraries.js";
 import { Trees } from "../jail/tree.js";
-import { planEnvironment } from "../privileges.js";
-import { findProgram, versionText } from "../programs.js";
 
 /** @param program its real path */
 export function firecrackerTrees(program: string, cacheDirectory: string): Trees {

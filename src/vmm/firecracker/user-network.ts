@@ -5,8 +5,8 @@ import { spawn } from "node:child_process";
 import { closeSync, constants, openSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { Code, KilnError } from "../../base/errors.js";
+import { planEnvironment, planPrivileges } from "../../base/privileges.js";
 import { identifyProcess, type ProcessId } from "../../base/processes.js";
-import { planEnvironment, planPrivileges } from "../privileges.js";
 
 /** Firecracker's tap, inside the namespace. */
 export const TAP = "tap0";

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { exists } from "../../base/files.js";
 import { identifyProcess } from "../../base/processes.js";
-import { findProgram } from "../programs.js";
+import { findProgram } from "../../base/programs.js";
 import { VmCgroup } from "./cgroup.js";
 import { planCgroups, readCgroupHost } from "./cgroup-place.js";
 import { Confiner } from "./confiner.js";

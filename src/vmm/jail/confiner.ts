@@ -5,7 +5,7 @@ import { readFile } from "node:fs/promises";
 import { arch } from "node:os";
 import { join } from "node:path";
 import { makeDirectory } from "../../base/files.js";
-import { planEnvironment } from "../privileges.js";
+import { planEnvironment } from "../../base/privileges.js";
 import type { VmmRecord, VmmSpec } from "../types.js";
 import type { SpawnRequest } from "../vmm-process.js";
 import { type CgroupVerdict, prepareCgroups, VmCgroup } from "./cgroup.js";

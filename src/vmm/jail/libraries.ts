@@ -2,7 +2,7 @@
 
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { planEnvironment } from "../privileges.js";
+import { planEnvironment } from "../../base/privileges.js";
 
 const run = promisify(execFile);
 const TIMEOUT_MS = 20_000;

@@ -3,7 +3,7 @@
 //
 // Files come as descriptors that kilnd has opened and looked at, so no name of the host counts: see `Descriptor`.
 
-import { planPrivileges } from "../privileges.js";
+import { planPrivileges } from "../../base/privileges.js";
 
 /** root: no user namespace, setpriv changes the user inside. user: an ordinary user's own user namespace. */
 export type JailWay = "root" | "user";

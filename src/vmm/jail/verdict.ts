@@ -4,8 +4,8 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { Code, KilnError } from "../../base/errors.js";
-import { planEnvironment } from "../privileges.js";
-import { findProgram } from "../programs.js";
+import { planEnvironment } from "../../base/privileges.js";
+import { findProgram } from "../../base/programs.js";
 import { EMPTY_NETWORK, type JailWay, NAMESPACES } from "./plan.js";
 
 const run = promisify(execFile);

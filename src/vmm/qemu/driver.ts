@@ -4,6 +4,7 @@
 import { realpath, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, KilnError } from "../../base/errors.js";
+import { assertNetguardLoaded, prepareNetguard } from "../../base/netguard.js";
 import type { Abortable } from "../../base/progress.js";
 import { delay } from "../../base/runtime.js";
 import { UndoStack } from "../../base/undo.js";
@@ -14,7 +15,6 @@ import { hostTscKhz } from "../host-tsc.js";
 import { type Confined, Confiner, type ConfinerOptions } from "../jail/confiner.js";
 import { accessTo } from "../jail/own-device.js";
 import { KVM_DEVICE } from "../kvm-verdict.js";
-import { assertNetguardLoaded, prepareNetguard } from "../netguard.js";
 import { checkFiles, checkReattach, checkSpec } from "../spec-check.js";
 import type {
   Accelerator,

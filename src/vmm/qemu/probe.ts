@@ -2,9 +2,9 @@
 
 import { stat } from "node:fs/promises";
 import { SingleFlight } from "../../base/lock.js";
+import { atLeast, findProgram, versionText } from "../../base/programs.js";
 import { BOOT_MEMORY_MIB, type BootPlan } from "../jailed-boot.js";
 import { judgeKvm, type KvmVerdict, type ProbeKernel } from "../kvm-verdict.js";
-import { atLeast, findProgram, versionText } from "../programs.js";
 import type { BootFailure } from "../test-boot.js";
 import type { Accelerator } from "../types.js";
 

@@ -6,10 +6,10 @@ import { readdir, realpath } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { exists } from "../../base/files.js";
+import { planEnvironment } from "../../base/privileges.js";
+import { findProgram, versionText } from "../../base/programs.js";
 import { librariesOf } from "../jail/libraries.js";
 import { Trees } from "../jail/tree.js";
-import { planEnvironment } from "../privileges.js";
-import { findProgram, versionText } from "../programs.js";
 
 const run = promisify(execFile);
 const TIMEOUT_MS = 20_000;

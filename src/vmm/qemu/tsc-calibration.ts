@@ -5,8 +5,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { tempNameFor } from "../../base/files.js";
+import { planEnvironment } from "../../base/privileges.js";
 import { delay } from "../../base/runtime.js";
-import { planEnvironment } from "../privileges.js";
 
 /** Between the two readings: with readings good to 50 us the rate is good to 2 in 10,000. */
 const SPAN_MS = 500;

@@ -5,10 +5,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import type { Socket } from "node:net";
 import type { Readable } from "node:stream";
 import { Code, KilnError } from "../../base/errors.js";
+import { assertAnnounced } from "../../base/netguard.js";
 import { connectUnix } from "../../base/pinned.js";
 import { identifyProcess, type ProcessId } from "../../base/processes.js";
 import { deferred } from "../../base/runtime.js";
-import { assertAnnounced } from "../netguard.js";
 import { ANNOUNCE_FD, type PasstPlan } from "./plan.js";
 
 /** Its own work takes 30 ms; a busy host makes it wait its turn. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { hasReason } from "../../base/errors.js";
-import { assertAnnounced, firstResolver, netguardEnvironment } from "../netguard.js";
+import { assertAnnounced, firstResolver, netguardEnvironment } from "../../base/netguard.js";
 import { helperUid, isHelperUid, type PasstRequest, planPasst } from "./plan.js";
 
 const REQUEST: PasstRequest = {

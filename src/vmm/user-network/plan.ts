@@ -2,8 +2,8 @@
 // 10.0.2.3), and nothing of the host's own: no loopback, no link-local addresses, no ports inwards. Pure. Why passt, and
 // why each option: docs/design/0013-passt.md.
 
-import { type Netguard, netguardEnvironment } from "../netguard.js";
-import { planEnvironment } from "../privileges.js";
+import { type Netguard, netguardEnvironment } from "../../base/netguard.js";
+import { planEnvironment } from "../../base/privileges.js";
 import type { VmmSpec } from "../types.js";
 
 /** Of passt: the connected socket to the VMM's card. */

@@ -7,9 +7,9 @@ import { realpath, stat } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { KilnError } from "../../base/errors.js";
 import { SingleFlight } from "../../base/lock.js";
+import { assertAnnounced, prepareNetguard } from "../../base/netguard.js";
+import { findPrograms } from "../../base/programs.js";
 import { deferred } from "../../base/runtime.js";
-import { assertAnnounced, prepareNetguard } from "../netguard.js";
-import { findPrograms } from "../programs.js";
 import { keepText } from "./passt.js";
 import { ANNOUNCE_FD, CARD_FD, type PasstPlan, planPasst } from "./plan.js";
 

@@ -4,8 +4,8 @@
 
 import { readFile, realpath } from "node:fs/promises";
 import { isIPv4 } from "node:net";
-import { Code, KilnError } from "../base/errors.js";
-import { readPlainFile } from "../base/plain-file.js";
+import { Code, KilnError } from "./errors.js";
+import { readPlainFile } from "./plain-file.js";
 
 export interface Netguard {
   /** Real path. */

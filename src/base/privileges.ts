@@ -2,10 +2,14 @@
 // setpriv(1) in front of the VMM's own. setpriv and not QEMU's -runas: that needs system calls which QEMU's own
 // sandbox then has to allow.
 
-import type { VmmSpec } from "./types.js";
+/** Of a user that is no other process's. */
+export interface RunAs {
+  readonly uid: number;
+  readonly gid: number;
+}
 
 export interface PrivilegeRequest {
-  readonly runAs: VmmSpec["runAs"];
+  readonly runAs: RunAs | undefined;
   /** The daemon's own user. */
   readonly uid: number;
   /** Groups that the VMM needs beside its own, e.g. the one that owns /dev/kvm. Only a root daemon can give them. */

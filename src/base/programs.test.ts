@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { hasReason } from "../base/errors.js";
-import { joinCommandLine, MAX_COMMAND_LINE } from "./kernel-command-line.js";
+import { hasReason } from "./errors.js";
 import { assertNetguardLoaded } from "./netguard.js";
 import { atLeast, findProgram } from "./programs.js";
 
@@ -22,21 +21,6 @@ describe("findProgram", () => {
     assert.equal(await findProgram("/bin/sh"), "/bin/sh");
     assert.equal(await findProgram("no-such-program-of-kiln"), undefined);
     assert.equal(await findProgram("/etc/passwd"), undefined);
-  });
-});
-
-describe("joinCommandLine", () => {
-  it("fills the kernel's limit to the last byte and not beyond", () => {
-    const room = MAX_COMMAND_LINE - 1;
-    assert.equal(joinCommandLine([], ["x".repeat(room)]).length, room);
-    assert.throws(
-      () => joinCommandLine([], ["x".repeat(room + 1)]),
-      (error) => hasReason(error, "bad-kernel-args"),
-    );
-    assert.throws(
-      () => joinCommandLine([], ["x".repeat(room)], 1),
-      (error) => hasReason(error, "bad-kernel-args"),
-    );
   });
 });
 
