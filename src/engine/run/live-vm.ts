@@ -1,23 +1,22 @@
 // What runs of one VM: the VMM's handle, the link to the agent, the published ports, and what has been learnt about
 // its end. One of these per boot.
 
-import type { ProgramEnd } from "../../agent/index.js";
 import type { AgentSession } from "../../agent/types.js";
 import { KilnError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
-import { type Deferred, deferred, delay } from "../../base/runtime.js";
+import { type Deferred, deferred } from "../../base/runtime.js";
 import type { VmmHandle } from "../../vmm/types.js";
 import { PortSet } from "../attach/ports.js";
 import type { AttachmentSet } from "../attach/set.js";
 import type { GuestDialer, Rooms } from "../common/rooms.js";
 import type { LinkPauses } from "../common/settings.js";
-import type { LogRecord } from "../output/log-format.js";
 import type { VmLog } from "../output/vm-log.js";
 import type { LiveView } from "../vm/run-view.js";
 import type { ReportedExit } from "../vm/status.js";
 import { AgentLink } from "./agent-link.js";
 import { setGuestClock } from "./guest-clock.js";
 import { guestHalted } from "./guest-pulse.js";
+import { awaitExit, carryOutput, reportedExit, type WatchedProgram } from "./watched-program.js";
 
 export interface LiveVmOptions {
   readonly name: string;
@@ -137,62 +136,28 @@ export class LiveVm implements LiveView {
   }
 
   #serve(session: AgentSession): void {
-    void this.setClock(session);
-    this.#pump = this.#carryLogs(session);
-    void this.#awaitExit(session);
-  }
-
-  /**
-   * Until the session or the VM ends. Where storing fails (a full disk, an agent that lies) it begins again after a
-   * pause on the same session: execs and published ports must not suffer for it.
-   */
-  async #carryLogs(session: AgentSession): Promise<void> {
     const { rooms, vmLog, log } = this.#options;
-    const signal = this.#abort.signal;
-    for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
-      const from = vmLog.nextSequence;
-      try {
-        await vmLog.settled();
-        const store = (records: readonly LogRecord[]) => vmLog.append(records);
-        await rooms.agent.pumpLogs(session.workloads.main, vmLog.nextSequence, store, { signal });
-        return this.logsDone.resolve();
-      } catch (error) {
-        if (signal.aborted || this.link.current !== session) return;
-        if (vmLog.nextSequence > from) pause = FIRST_PAUSE_MS;
-        // Once for each shortage, not once for each try.
-        if (pause === FIRST_PAUSE_MS) {
-          log.warn("the output of the VM can't be stored", { why: KilnError.from(error).message });
-        }
-      }
-      await delay(pause, signal).catch(() => undefined);
-    }
+    void this.setClock(session);
+    const program = {
+      calls: session.workloads.main,
+      output: vmLog,
+      pumpLogs: rooms.agent.pumpLogs,
+      log,
+      signal: this.#abort.signal,
+      isCurrent: () => this.link.current === session,
+    };
+    this.#pump = this.#carryLogs(program);
+    void this.#awaitExit(program);
   }
 
-  /** Until it is known, or the session or the VM ends: a call that broke alone leaves its session, and is made again. */
-  async #awaitExit(session: AgentSession): Promise<void> {
-    const signal = this.#abort.signal;
-    for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
-      try {
-        const exit = await session.workloads.main.wait({ signal });
-        if (exit !== undefined) {
-          this.hasReport = true;
-          return this.report.resolve(reportedExit(exit));
-        }
-      } catch (error) {
-        this.#options.log.debug("waiting for the program's end was cut", {
-          why: KilnError.from(error).message,
-        });
-      }
-      // The next session asks for itself. The VMM's own end is watched elsewhere.
-      if (signal.aborted || this.link.current !== session) return;
-      await delay(pause, signal).catch(() => undefined);
-    }
+  async #carryLogs(program: WatchedProgram): Promise<void> {
+    if (await carryOutput(program)) this.logsDone.resolve();
   }
-}
 
-const FIRST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 2_000;
-
-function reportedExit({ code, error, oomKilled, request }: ProgramEnd): ReportedExit {
-  return { code, error, oomKilled, request, finishedAt: new Date().toISOString() };
+  async #awaitExit(program: WatchedProgram): Promise<void> {
+    const end = await awaitExit(program);
+    if (end.kind !== "exit") return;
+    this.hasReport = true;
+    this.report.resolve(reportedExit(end.exit));
+  }
 }
