@@ -19,3 +19,4 @@ export type {
 export type { ProgramEnd } from "./program-end.js";
 export { openSession } from "./session.js";
 export type { AgentSession, DialChannel, OpenSessionOptions } from "./types.js";
+export type { WorkloadCalls, WorkloadSummary } from "./workloads.js";

@@ -7,6 +7,7 @@ import { Code, KilnError } from "../base/errors.js";
 import {
   defaultConfig,
   type PortBinding,
+  type RestartPolicy,
   type VmConfig,
   type VmEntry,
   type VmState,
@@ -17,6 +18,7 @@ import type {
   VmStatusSchema,
   VmConfig as WireConfig,
   PortBinding as WirePort,
+  RestartPolicy as WireRestart,
 } from "../gen/kiln/v1/types_pb.js";
 import { VmState as WireState } from "../gen/kiln/v1/types_pb.js";
 
@@ -97,15 +99,7 @@ export function fromConfig(wire: WireConfig | undefined): VmConfig {
     kernel: wire.kernel,
     kernelArgs: wire.kernelArgs,
     init: oneOf("init", wire.init, ["auto", "app", "system"] as const),
-    restart: {
-      name: oneOf("restart policy", wire.restart?.name ?? "", [
-        "no",
-        "on-failure",
-        "always",
-        "unless-stopped",
-      ] as const),
-      maximumRetryCount: wire.restart?.maximumRetryCount ?? 0,
-    },
+    restart: fromRestart(wire.restart),
     network: oneOf("network", wire.network, ["user", "none"] as const),
     dns: wire.dns,
     addHosts: wire.addHosts,
@@ -120,6 +114,13 @@ export function fromConfig(wire: WireConfig | undefined): VmConfig {
     ttyRows: wire.ttyRows,
     lifetimeMs: Number(wire.lifetimeMs),
   };
+}
+
+/** @throws KilnError invalid_argument `bad-restart-policy` */
+export function fromRestart(policy: WireRestart | undefined): RestartPolicy {
+  const { name = "", maximumRetryCount = 0 } = policy ?? {};
+  const words = ["no", "on-failure", "always", "unless-stopped"] as const;
+  return { name: oneOf("restart policy", name, words), maximumRetryCount };
 }
 
 /** @throws KilnError invalid_argument `bad-port` */

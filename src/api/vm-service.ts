@@ -10,6 +10,7 @@ import type { CreateVmRequest, CreateVmResponseSchema, VmService } from "../gen/
 import { toProgress } from "./convert-image.js";
 import { fromConfig, fromPort, nsFromTimestamp, timestampFromNs, toStatus, toVm } from "./convert-vm.js";
 import { withProgress } from "./progress-stream.js";
+import { createVmExecs } from "./vm-execs.js";
 import { createVmPaths } from "./vm-paths.js";
 import { createVmStreams, STREAMS, toPlace } from "./vm-streams.js";
 
@@ -19,6 +20,7 @@ export function createVmService(engine: Engine): ServiceImpl<typeof VmService> {
     ...createVmStreams(engine),
     ...createVmPaths(engine),
     ...createVmPorts(engine),
+    ...createVmExecs(engine),
     createVm: (request, context) => createVm(engine, request, context),
     logs: (request, context) => readLogs(engine, request, context),
     async startVm({ vm }) {
@@ -107,14 +109,18 @@ async function* createVm(
 async function* readLogs(engine: Engine, request: LogsRequest, { signal }: HandlerContext) {
   const { vm, follow, tail } = request;
   const after = toPlace(request.after);
-  if (request.console || engine.speaksOnConsole(vm)) {
+  if (request.console || (request.exec === "" && engine.speaksOnConsole(vm))) {
     for await (const { data, next } of engine.console(vm, { tail, follow, after, signal })) {
       yield { stream: OutputStream.STDOUT, data, next };
     }
     return;
   }
   const [since, until] = [nsFromTimestamp(request.since), nsFromTimestamp(request.until)];
-  for await (const chunk of engine.logs(vm, { follow, tail, since, until, after, signal })) {
+  const options = { follow, tail, since, until, after, signal };
+  const { exec } = request;
+  const chunks =
+    exec === "" ? engine.logs(vm, options) : engine.workloads.logs(engine.find(vm), exec, options);
+  for await (const chunk of chunks) {
     const { timeNs, data, next } = chunk;
     yield { stream: STREAMS[chunk.stream], time: timestampFromNs(timeNs), data, next };
   }

@@ -30,7 +30,7 @@ import {
   OutputStream,
 } from "../gen/kiln/v1/process_pb.js";
 import type { VmService } from "../gen/kiln/v1/vm_pb.js";
-import { toStatus, toVm } from "./convert-vm.js";
+import { fromRestart, toStatus, toVm } from "./convert-vm.js";
 
 export const STREAMS: Readonly<Record<LogStream, OutputStream>> = {
   stdout: OutputStream.STDOUT,
@@ -162,14 +162,15 @@ function toExecSpec(config: ExecConfig | undefined): Omit<ExecSpec, "id"> {
     columns: config?.columns ?? 0,
     rows: config?.rows ?? 0,
     detach: config?.detach ?? false,
+    restart: config?.restart && fromRestart(config.restart),
   };
 }
 
 function fromExec(output: ExecOutput): MessageInitShape<typeof ExecResponseSchema> {
   switch (output.kind) {
     case "started": {
-      const { pid, resumable, stdinNext } = output;
-      return { message: { case: "started", value: { pid, resumable, stdinNext } } };
+      const { pid, resumable, stdinNext, execId = "" } = output;
+      return { message: { case: "started", value: { pid, resumable, stdinNext, execId } } };
     }
     case "output": {
       const { stream, data, next } = output;

@@ -12,7 +12,9 @@ export type StoreStep =
 /**
  * - `kept.first`: a kept file is in place, its copy is not yet.
  * - `image.fetched`: all blobs of an image are there, its record is not.
- * - `base.*`, `vm.*`: what their stores do.
+ * - `base.*`, `vm.*`, `exec.*`: what their stores do.
+ * - `exec.started`: a program beside the main one runs and is not on record as running; `exec.running`: it is;
+ *   `exec.ended`: its end is on record, and the agent has not forgotten it; `exec.restarting`: its next run is on record.
  * - `run.*`: a run enters a stage; `run.launched`: its VMM runs and is not on record; `run.up`: its program runs, and
  *   that is not on record; `run.live`: it is.
  * - `end.*`: the exit is on record; the last output is stored; the guest has let go; the VMM is gone and judged.
@@ -20,7 +22,8 @@ export type StoreStep =
 export type Failpoint =
   | "kept.first"
   | "image.fetched"
-  | `${"base" | "vm"}.${StoreStep}`
+  | `${"base" | "vm" | "exec"}.${StoreStep}`
+  | `exec.${"started" | "running" | "ended" | "restarting"}`
   | `run.${"prepare" | "spawn" | "launched" | "hello" | "setup" | "files" | "workload" | "up" | "live"}`
   | `end.${"noted" | "stored" | "acknowledged" | "settled"}`;
 

@@ -15,6 +15,7 @@ import { type Ref, References } from "./objects/references.js";
 import type { EngineContext } from "./run/context.js";
 import { VmRegistry } from "./vm/registry.js";
 import { VmStore } from "./vm/store.js";
+import { WorkloadSets } from "./workload/sets.js";
 
 /** What an engine stands on: its two directories, the rooms below it, and what it knows of its host. */
 export interface EngineOptions {
@@ -32,10 +33,11 @@ export interface EngineOptions {
 export function createContext(
   options: EngineOptions,
   going: Pick<EngineContext, "leaving" | "closed">,
-): EngineContext {
-  const { rooms, settings, dataRoot, ownership, host } = options;
+): EngineContext & { readonly companions: WorkloadSets } {
+  const { rooms, settings, dataRoot, ownership, host, log } = options;
   const now = options.now ?? Date.now;
   const vms = new VmRegistry();
+  const store = new VmStore(dataRoot, log);
   const references = new References((ref) => describeRef(ref, vms, rooms));
   return {
     dataRoot,
@@ -45,9 +47,9 @@ export function createContext(
     host,
     ownership,
     mark: new OwnerMark(),
-    log: options.log,
+    log,
     events: new EventLog(now),
-    store: new VmStore(dataRoot, options.log),
+    store,
     vms,
     bases: new Bases({
       dataRoot,
@@ -57,7 +59,7 @@ export function createContext(
       limits: settings.buildLimits,
       reserveBytes: settings.diskReserveBytes,
       blobPath: (digest) => rooms.images.blobPath(digest),
-      log: options.log,
+      log,
       references,
     }),
     kernels: new KernelAssets({
@@ -69,6 +71,7 @@ export function createContext(
       references,
     }),
     references,
+    companions: new WorkloadSets({ store, rooms, settings, log, now }),
     lock: new KeyedLock(),
     ...going,
     boots: new Semaphore(settings.concurrentBoots),

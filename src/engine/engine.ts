@@ -31,6 +31,8 @@ import { SystemVerbs } from "./system/system-verbs.js";
 import type { VmEntry } from "./vm/entry.js";
 import { isLive } from "./vm/state.js";
 import type { AttachOutput, AttachSpec, ExecAsk, ExecOutput, ProcessInput } from "./workload/process-io.js";
+import type { WorkloadSets } from "./workload/sets.js";
+import { WorkloadVerbs } from "./workload/verbs.js";
 import { attachToVm } from "./workload/vm-attach.js";
 import { execInVm } from "./workload/vm-exec.js";
 import { readArchive, statPath, type WriteOutcome, writeArchive } from "./workload/vm-files.js";
@@ -57,10 +59,13 @@ export class Engine {
     rename: renamePath,
     watch: watchPath,
   };
+  /** Programs that run beside the main one and need nobody to attend to them. */
+  readonly workloads: WorkloadVerbs;
   readonly images: ImageVerbs;
   readonly kernels: KernelVerbs;
   readonly system: SystemVerbs;
   readonly #ctx: EngineContext;
+  readonly #sets: WorkloadSets;
   readonly #runner: VmRunner;
   readonly #watch: HostWatch;
   #recovered: Promise<void> = Promise.resolve();
@@ -70,6 +75,8 @@ export class Engine {
   constructor(options: EngineOptions) {
     const ctx = createContext(options, { leaving: this.#leaving.signal, closed: this.#closed.signal });
     this.#ctx = ctx;
+    this.#sets = ctx.companions;
+    this.workloads = new WorkloadVerbs(ctx, ctx.companions);
     this.#runner = new VmRunner(ctx);
     this.verbs = new VmVerbs(ctx, this.#runner);
     this.#runner.onLive = (entry) => armLifetime(ctx, entry, (over) => this.verbs.expire(over));
@@ -99,6 +106,7 @@ export class Engine {
     });
     await Promise.all([rooms.images.open(), rooms.kernels.open(), bases.open(), kernels.open()]);
     await loadVms(this.#ctx, this.#runner);
+    await this.#sets.load(this.#ctx.vms.list());
     await registerUsers(this.#ctx);
     this.#recovered = resumeVms(this.#ctx, this.#runner);
     this.#watch.start();
@@ -120,6 +128,7 @@ export class Engine {
     this.#watch.close();
     this.#closed.abort();
     await this.#runner.close();
+    await this.#sets.detach(this.#ctx.vms.list());
   }
 
   create(request: CreateRequest, options: WorkOptions = {}): Promise<VmEntry> {
@@ -150,7 +159,11 @@ export class Engine {
     input: AsyncIterable<ProcessInput>,
     signal?: AbortSignal,
   ): AsyncGenerator<ExecOutput> {
-    return execInVm(this.#ctx, this.find(key), ask, input, signal);
+    const entry = this.find(key);
+    if (ask.kind === "start" && ask.spec.detach) {
+      return this.workloads.start(entry, ask.spec, input, signal);
+    }
+    return execInVm(this.#ctx, entry, ask, input, signal);
   }
 
   attach(

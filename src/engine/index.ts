@@ -31,8 +31,9 @@ export type { DiskUsage } from "./system/usage.js";
 export type { VmEntry } from "./vm/entry.js";
 export type { VmState } from "./vm/state.js";
 export type { Timings, VmStatus } from "./vm/status.js";
-export { defaultConfig, type PortBinding, type VmConfig } from "./vm/vm-config.js";
+export { defaultConfig, type PortBinding, type RestartPolicy, type VmConfig } from "./vm/vm-config.js";
 export { createRooms, type RoomOptions } from "./wire-rooms.js";
+export type { WorkloadEntry } from "./workload/entry.js";
 export type {
   AttachOutput,
   AttachSpec,
@@ -41,4 +42,5 @@ export type {
   ExecSpec,
   ProcessInput,
 } from "./workload/process-io.js";
+export type { WorkloadState } from "./workload/record.js";
 export type { VmUsage } from "./workload/vm-stats.js";

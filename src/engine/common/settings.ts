@@ -13,6 +13,8 @@ export interface EngineSettings {
   readonly memoryReserveBytes: number;
   readonly buildLimits: BuildLimits;
   readonly logLimits: LogLimits;
+  /** Of each program that `exec -d` has started. */
+  readonly execLogLimits: LogLimits;
   /** How long a guest may take from its VMM's start to the agent's hello, by accelerator. */
   readonly helloTimeoutMs: { readonly kvm: number; readonly tcg: number };
   /** How long a guest's console may stay silent before the boot is tried again. */
@@ -35,11 +37,13 @@ export interface EngineSettings {
 export interface LogLimits {
   /** A new segment begins after this many bytes. */
   readonly segmentBytes: number;
-  /** All segments of a VM together. */
+  /** All segments of a VM, or of one program, together. */
   readonly keepBytes: number;
 }
 
 export const DEFAULT_LOG_LIMITS: LogLimits = { segmentBytes: 8 * 1024 ** 2, keepBytes: 64 * 1024 ** 2 };
+
+const EXEC_LOG_LIMITS: LogLimits = { segmentBytes: 4 * 1024 ** 2, keepBytes: 16 * 1024 ** 2 };
 
 /** Between attempts, milliseconds: doubled from one to the next. */
 export interface LinkPauses {
@@ -68,6 +72,7 @@ export function defaultSettings(cpus: number): EngineSettings {
     memoryReserveBytes: GIB / 8,
     buildLimits: {},
     logLimits: DEFAULT_LOG_LIMITS,
+    execLogLimits: EXEC_LOG_LIMITS,
     helloTimeoutMs: { kvm: 15_000, tcg: 60_000 },
     silenceTimeoutMs: { kvm: 5_000, tcg: 15_000 },
     concurrentBoots: Math.max(2, cpus),

@@ -110,6 +110,12 @@ export class VmLog {
     return this.#tail;
   }
 
+  /** Resolves once everything below a sequence number of the present boot is on disk, or no more comes. */
+  async stored(sequence: bigint, signal: AbortSignal): Promise<void> {
+    const holds = () => this.#writer === undefined || this.#writer.nextSequence >= sequence;
+    await until(this.#changed, () => (holds() ? true : undefined), signal);
+  }
+
   /** No more output will come: followers end once they have read everything. */
   async end(): Promise<void> {
     await this.#tail;

@@ -14,6 +14,7 @@ import type { References } from "../objects/references.js";
 import type { VmEntry } from "../vm/entry.js";
 import type { VmRegistry } from "../vm/registry.js";
 import type { VmStore } from "../vm/store.js";
+import type { Companions } from "./companion.js";
 
 export interface EngineContext {
   readonly dataRoot: string;
@@ -32,6 +33,7 @@ export interface EngineContext {
   readonly kernels: KernelAssets;
   /** Who uses what: asked before anything is removed. */
   readonly references: References;
+  readonly companions: Companions;
   /** One verb at a time for each VM. */
   readonly lock: KeyedLock;
   /** Aborted when kilnd goes: a client that is cut off from then on has not left. */

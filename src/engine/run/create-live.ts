@@ -19,6 +19,7 @@ export function createLive(ctx: EngineContext, run: Run, handle: VmmHandle, atta
     helloTimeoutMs: ctx.settings.helloTimeoutMs[accelerator],
     linkPauses: ctx.settings.linkPauses,
     now: ctx.now,
+    companion: ctx.companions.attend(entry),
     want: (intent, why) => run.want(intent, why),
   });
 }

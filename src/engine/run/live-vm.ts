@@ -14,6 +14,7 @@ import type { VmLog } from "../output/vm-log.js";
 import type { LiveView } from "../vm/run-view.js";
 import type { ReportedExit } from "../vm/status.js";
 import { AgentLink } from "./agent-link.js";
+import type { Companion } from "./companion.js";
 import { setGuestClock } from "./guest-clock.js";
 import { guestHalted } from "./guest-pulse.js";
 import { awaitExit, carryOutput, reportedExit, type WatchedProgram } from "./watched-program.js";
@@ -28,6 +29,7 @@ export interface LiveVmOptions {
   readonly helloTimeoutMs: number;
   readonly linkPauses: LinkPauses;
   readonly now: () => number;
+  readonly companion: Companion;
   /** Told that the guest has come to an end that its VMM must be brought to. */
   readonly want: (intent: "halted" | "lost", why?: string) => void;
 }
@@ -77,6 +79,11 @@ export class LiveVm implements LiveView {
     return this.#pump;
   }
 
+  /** Resolves when what the programs beside the main one have said is stored. */
+  lastWords(): Promise<void> {
+    return this.#options.companion.lastWords();
+  }
+
   /** Ends the VMM of a guest that has halted, for as long as this VM is held. */
   async watchPulse(everyMs: number, patienceMs: number): Promise<void> {
     const { signal } = this.#abort;
@@ -94,7 +101,7 @@ export class LiveVm implements LiveView {
   /** No more words with the guest. What is attached is held as it was. */
   async hangUp(): Promise<void> {
     this.#abort.abort();
-    await this.link.close();
+    await Promise.all([this.link.close(), this.#options.companion.release()]);
   }
 
   /** The VM has ended, or is to: lets go of everything; the VMM is left as it is. */
@@ -136,7 +143,7 @@ export class LiveVm implements LiveView {
   }
 
   #serve(session: AgentSession): void {
-    const { rooms, vmLog, log } = this.#options;
+    const { rooms, vmLog, log, companion } = this.#options;
     void this.setClock(session);
     const program = {
       calls: session.workloads.main,
@@ -148,6 +155,7 @@ export class LiveVm implements LiveView {
     };
     this.#pump = this.#carryLogs(program);
     void this.#awaitExit(program);
+    companion.serve(session);
   }
 
   async #carryLogs(program: WatchedProgram): Promise<void> {

@@ -162,6 +162,7 @@ export async function settleGone(ctx: EngineContext, runner: VmRunner, entry: Vm
           mode: entry.record.program.mode,
         });
   await rm(vmRunDirectory(ctx.runRoot, entry.id), { recursive: true, force: true });
+  await ctx.companions.ended(entry);
   const change = changeOf(verdict, isoNow(ctx), status.exit?.oomKilled ?? false);
   await runner.end(entry, change, 0);
   if (verdict.kind === "reboot") await entry.note({ restartAt: isoNow(ctx) });

@@ -30,6 +30,7 @@ export async function acknowledge(
   await written(ctx, entry, entry.note({ exit: report }, !autoRemove));
   failpoint("end.noted");
   await within(endGraceMs, live.logsDone.promise, gone);
+  await within(LAST_WORDS_MS, live.lastWords(), gone);
   log.debug("its output is stored", { bytes: String(entry.log.nextSequence) });
   failpoint("end.stored");
   // Disks that are thrown away need no tidy end, but a VM that reboots goes on with them.
@@ -56,6 +57,7 @@ export async function settle(
   if (report === undefined) await within(LAST_WORDS_MS, live.outputStored());
   const consoleTail = await live.handle.consoleTail(CONSOLE_TAIL_BYTES).catch(() => "");
   await live.release();
+  await ctx.companions.ended(entry);
   const { mode } = entry.record.program;
   const { intent, why } = run;
   const verdict = judgeEnd({ report, vmm: exit, intent, lost: why, consoleTail, mode });
@@ -89,7 +91,7 @@ const CONSOLE_TAIL_BYTES = 16 * 1024;
 const LAST_WORDS_MS = 500;
 
 /** Resolves when one of them has, or the time is up. */
-async function within(ms: number, ...promises: readonly Promise<unknown>[]): Promise<void> {
+export async function within(ms: number, ...promises: readonly Promise<unknown>[]): Promise<void> {
   const stop = new AbortController();
   await Promise.race([...promises, delay(ms, stop.signal).catch(() => undefined)]);
   stop.abort();

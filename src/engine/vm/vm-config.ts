@@ -30,11 +30,12 @@ export const PortBindingSchema = openObject({
 /** A port of the host, or a range of them, for a port of the VM. */
 export type PortBinding = v.InferOutput<typeof PortBindingSchema>;
 
-const RestartPolicySchema = openObject({
+export const RestartPolicySchema = openObject({
   name: v.optional(v.picklist(["no", "on-failure", "always", "unless-stopped"]), "no"),
   /** on-failure only; 0: no limit. */
   maximumRetryCount: count(0),
 });
+/** What is done when a program has ended. */
 export type RestartPolicy = v.InferOutput<typeof RestartPolicySchema>;
 
 /** A new field gets the default that means what the releases before it did. */

@@ -3,6 +3,7 @@
 
 import type { LogStream } from "../output/log-format.js";
 import type { OutputPlace } from "../output/log-position.js";
+import type { RestartPolicy } from "../vm/vm-config.js";
 
 /** A program to be run in a VM. */
 export interface ExecSpec {
@@ -20,6 +21,8 @@ export interface ExecSpec {
   readonly detach: boolean;
   /** The caller's own name for it; empty: it ends with its call. */
   readonly id: string;
+  /** Of one that is detached. */
+  readonly restart?: RestartPolicy | undefined;
 }
 
 /** Going on with one that was started with an id. */
@@ -49,6 +52,8 @@ export type ExecOutput =
       readonly pid: number;
       readonly resumable: boolean;
       readonly stdinNext: bigint;
+      /** Of one that is detached and kept. */
+      readonly execId?: string;
     }
   | {
       readonly kind: "output";

@@ -34,13 +34,7 @@ export async function* execInVm(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<ExecOutput> {
   const what = `exec in VM ${entry.name}`;
-  if (ask.kind === "start" && (ask.spec.args[0] ?? "") === "") {
-    throw new KilnError(Code.InvalidArgument, `${what}: no command was given`, { reason: "no-command" });
-  }
-  if (ask.kind === "start") {
-    const { args, env, user, workdir } = ask.spec;
-    for (const word of [...args, ...env, user, workdir]) checkWord(word);
-  }
+  if (ask.kind === "start") checkExec(entry, ask.spec);
   const session = await runningSession(entry, "exec in", signal);
   const call = new AbortController();
   const heard = deferred<void>();
@@ -84,6 +78,16 @@ export async function* execInVm(
     over.abort(NOT_NEEDED);
     heard.resolve();
   }
+}
+
+/** @throws KilnError invalid_argument `no-command`, `bad-argument` */
+export function checkExec({ name }: VmEntry, { args, env, user, workdir }: ExecSpec): void {
+  if ((args[0] ?? "") === "") {
+    throw new KilnError(Code.InvalidArgument, `exec in VM ${name}: no command was given`, {
+      reason: "no-command",
+    });
+  }
+  for (const word of [...args, ...env, user, workdir]) checkWord(word);
 }
 
 /** How long the agent is tried to be told of a caller that has left; its own time ends the exec otherwise. */
@@ -181,7 +185,8 @@ function toAgent(item: ProcessInput): ExecWord {
   return item.kind === "signal" ? { kind: "signal", signal: signalNumber(item.signal) } : item;
 }
 
-function processOf(entry: VmEntry, spec: ExecSpec): GuestProcess {
+/** As the agent is asked for it. */
+export function processOf(entry: VmEntry, spec: ExecSpec): GuestProcess {
   const { program } = entry.record;
   const terminal = spec.tty && !program.env.some((text) => text.startsWith("TERM=")) ? ["TERM=xterm"] : [];
   return {

@@ -184,6 +184,8 @@ pub struct ExecConfig {
     pub rows: u32,
     #[prost(bool, tag = "9")]
     pub detach: bool,
+    #[prost(message, optional, tag = "10")]
+    pub restart: ::core::option::Option<RestartPolicy>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExecStart {
@@ -244,7 +246,7 @@ pub struct Output {
     #[prost(message, optional, tag = "3")]
     pub next: ::core::option::Option<OutputPosition>,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExecStarted {
     #[prost(int32, tag = "1")]
     pub pid: i32,
@@ -252,6 +254,8 @@ pub struct ExecStarted {
     pub resumable: bool,
     #[prost(uint64, tag = "3")]
     pub stdin_next: u64,
+    #[prost(string, tag = "4")]
+    pub exec_id: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct VmStalled {

@@ -8,7 +8,7 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp, TimestampJson } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Vm, VmJson, VmStatus, VmStatusJson } from "./types_pb.js";
+import type { RestartPolicy, RestartPolicyJson, Vm, VmJson, VmStatus, VmStatusJson } from "./types_pb.js";
 import { file_kiln_v1_types } from "./types_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiln/v1/process.proto.
  */
 export const file_kiln_v1_process: GenFile = /*@__PURE__*/
-  fileDesc("ChVraWxuL3YxL3Byb2Nlc3MucHJvdG8SB2tpbG4udjEi1AEKC0xvZ3NSZXF1ZXN0EgoKAnZtGAEgASgJEg4KBmZvbGxvdxgCIAEoCBIRCgR0YWlsGAMgASgNSACIAQESKQoFc2luY2UYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB2NvbnNvbGUYBSABKAgSKQoFdW50aWwYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiYKBWFmdGVyGAcgASgLMhcua2lsbi52MS5PdXRwdXRQb3NpdGlvbkIHCgVfdGFpbCKUAQoMTG9nc1Jlc3BvbnNlEiUKBnN0cmVhbRgBIAEoDjIVLmtpbG4udjEuT3V0cHV0U3RyZWFtEigKBHRpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGRhdGEYAyABKAwSJQoEbmV4dBgEIAEoCzIXLmtpbG4udjEuT3V0cHV0UG9zaXRpb24iMAoOT3V0cHV0UG9zaXRpb24SDAoEYm9vdBgBIAEoDRIQCghzZXF1ZW5jZRgCIAEoBCKRAQoKRXhlY0NvbmZpZxIMCgRhcmdzGAEgAygJEgsKA2VudhgCIAMoCRIMCgR1c2VyGAMgASgJEg8KB3dvcmtkaXIYBCABKAkSCwoDdHR5GAUgASgIEg0KBXN0ZGluGAYgASgIEg8KB2NvbHVtbnMYByABKA0SDAoEcm93cxgIIAEoDRIOCgZkZXRhY2gYCSABKAgiSAoJRXhlY1N0YXJ0EgoKAnZtGAEgASgJEiMKBmNvbmZpZxgCIAEoCzITLmtpbG4udjEuRXhlY0NvbmZpZxIKCgJpZBgDIAEoCSI7CgpFeGVjUmVzdW1lEgoKAnZtGAEgASgJEgoKAmlkGAIgASgJEhUKDW5leHRfc2VxdWVuY2UYAyABKAQiJwoGUmVzaXplEg8KB2NvbHVtbnMYASABKA0SDAoEcm93cxgCIAEoDSLOAQoLRXhlY1JlcXVlc3QSIwoFc3RhcnQYASABKAsyEi5raWxuLnYxLkV4ZWNTdGFydEgAEg8KBXN0ZGluGAIgASgMSAASEwoJc3RkaW5fZW9mGAMgASgISAASIQoGcmVzaXplGAQgASgLMg8ua2lsbi52MS5SZXNpemVIABIQCgZzaWduYWwYBSABKAlIABIlCgZyZXN1bWUYBiABKAsyEy5raWxuLnYxLkV4ZWNSZXN1bWVIABINCgNhY2sYByABKARIAEIJCgdtZXNzYWdlImQKBk91dHB1dBIlCgZzdHJlYW0YASABKA4yFS5raWxuLnYxLk91dHB1dFN0cmVhbRIMCgRkYXRhGAIgASgMEiUKBG5leHQYAyABKAsyFy5raWxuLnYxLk91dHB1dFBvc2l0aW9uIkEKC0V4ZWNTdGFydGVkEgsKA3BpZBgBIAEoBRIRCglyZXN1bWFibGUYAiABKAgSEgoKc3RkaW5fbmV4dBgDIAEoBCIsCglWbVN0YWxsZWQSDgoGcmVhc29uGAEgASgJEg8KB21lc3NhZ2UYAiABKAkiJwoIRXhlY0V4aXQSDAoEY29kZRgBIAEoBRINCgVlcnJvchgCIAEoCSLGAQoMRXhlY1Jlc3BvbnNlEicKB3N0YXJ0ZWQYASABKAsyFC5raWxuLnYxLkV4ZWNTdGFydGVkSAASIQoGb3V0cHV0GAIgASgLMg8ua2lsbi52MS5PdXRwdXRIABIhCgRleGl0GAMgASgLMhEua2lsbi52MS5FeGVjRXhpdEgAEhUKC3N0ZGluX3Rha2VuGAQgASgESAASJQoHc3RhbGxlZBgFIAEoCzISLmtpbG4udjEuVm1TdGFsbGVkSABCCQoHbWVzc2FnZSJRCgtBdHRhY2hTdGFydBIKCgJ2bRgBIAEoCRINCgVzdGRpbhgCIAEoCBIMCgRsb2dzGAMgASgIEg0KBXN0YXJ0GAQgASgIEgoKAmlkGAUgASgJImwKDEF0dGFjaFJlc3VtZRIKCgJ2bRgBIAEoCRIKCgJpZBgCIAEoCRINCgVzdGRpbhgDIAEoCBImCgVhZnRlchgEIAEoCzIXLmtpbG4udjEuT3V0cHV0UG9zaXRpb24SDQoFc3RhcnQYBSABKAgiZAoPQXR0YWNoUmVzdW1hYmxlEiUKBG5leHQYASABKAsyFy5raWxuLnYxLk91dHB1dFBvc2l0aW9uEhIKCnN0ZGluX25leHQYAiABKAQSFgoOc3RkaW5fdW53YW50ZWQYAyABKAgixQEKDUF0dGFjaFJlcXVlc3QSJQoFc3RhcnQYASABKAsyFC5raWxuLnYxLkF0dGFjaFN0YXJ0SAASDwoFc3RkaW4YAiABKAxIABITCglzdGRpbl9lb2YYAyABKAhIABIhCgZyZXNpemUYBCABKAsyDy5raWxuLnYxLlJlc2l6ZUgAEhAKBnNpZ25hbBgFIAEoCUgAEicKBnJlc3VtZRgGIAEoCzIVLmtpbG4udjEuQXR0YWNoUmVzdW1lSABCCQoHbWVzc2FnZSI9CgpBdHRhY2hFeGl0EgwKBGNvZGUYASABKAUSIQoGc3RhdHVzGAIgASgLMhEua2lsbi52MS5WbVN0YXR1cyKeAgoOQXR0YWNoUmVzcG9uc2USHwoIYXR0YWNoZWQYASABKAsyCy5raWxuLnYxLlZtSAASIQoGb3V0cHV0GAIgASgLMg8ua2lsbi52MS5PdXRwdXRIABIjCgRleGl0GAMgASgLMhMua2lsbi52MS5BdHRhY2hFeGl0SAASLQoJcmVzdW1hYmxlGAQgASgLMhgua2lsbi52MS5BdHRhY2hSZXN1bWFibGVIABIVCgtzdGRpbl90YWtlbhgFIAEoBEgAEiUKB3N0YWxsZWQYBiABKAsyEi5raWxuLnYxLlZtU3RhbGxlZEgAEisKCHN0YXJ0aW5nGAcgASgLMhcua2lsbi52MS5PdXRwdXRQb3NpdGlvbkgAQgkKB21lc3NhZ2UqYQoMT3V0cHV0U3RyZWFtEh0KGU9VVFBVVF9TVFJFQU1fVU5TUEVDSUZJRUQQABIYChRPVVRQVVRfU1RSRUFNX1NURE9VVBABEhgKFE9VVFBVVF9TVFJFQU1fU1RERVJSEAJiBnByb3RvMw", [file_google_protobuf_timestamp, file_kiln_v1_types]);
+  fileDesc("ChVraWxuL3YxL3Byb2Nlc3MucHJvdG8SB2tpbG4udjEi4gEKC0xvZ3NSZXF1ZXN0EgoKAnZtGAEgASgJEg4KBmZvbGxvdxgCIAEoCBIRCgR0YWlsGAMgASgNSACIAQESKQoFc2luY2UYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB2NvbnNvbGUYBSABKAgSKQoFdW50aWwYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiYKBWFmdGVyGAcgASgLMhcua2lsbi52MS5PdXRwdXRQb3NpdGlvbhIMCgRleGVjGAggASgJQgcKBV90YWlsIpQBCgxMb2dzUmVzcG9uc2USJQoGc3RyZWFtGAEgASgOMhUua2lsbi52MS5PdXRwdXRTdHJlYW0SKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEZGF0YRgDIAEoDBIlCgRuZXh0GAQgASgLMhcua2lsbi52MS5PdXRwdXRQb3NpdGlvbiIwCg5PdXRwdXRQb3NpdGlvbhIMCgRib290GAEgASgNEhAKCHNlcXVlbmNlGAIgASgEIroBCgpFeGVjQ29uZmlnEgwKBGFyZ3MYASADKAkSCwoDZW52GAIgAygJEgwKBHVzZXIYAyABKAkSDwoHd29ya2RpchgEIAEoCRILCgN0dHkYBSABKAgSDQoFc3RkaW4YBiABKAgSDwoHY29sdW1ucxgHIAEoDRIMCgRyb3dzGAggASgNEg4KBmRldGFjaBgJIAEoCBInCgdyZXN0YXJ0GAogASgLMhYua2lsbi52MS5SZXN0YXJ0UG9saWN5IkgKCUV4ZWNTdGFydBIKCgJ2bRgBIAEoCRIjCgZjb25maWcYAiABKAsyEy5raWxuLnYxLkV4ZWNDb25maWcSCgoCaWQYAyABKAkiOwoKRXhlY1Jlc3VtZRIKCgJ2bRgBIAEoCRIKCgJpZBgCIAEoCRIVCg1uZXh0X3NlcXVlbmNlGAMgASgEIicKBlJlc2l6ZRIPCgdjb2x1bW5zGAEgASgNEgwKBHJvd3MYAiABKA0izgEKC0V4ZWNSZXF1ZXN0EiMKBXN0YXJ0GAEgASgLMhIua2lsbi52MS5FeGVjU3RhcnRIABIPCgVzdGRpbhgCIAEoDEgAEhMKCXN0ZGluX2VvZhgDIAEoCEgAEiEKBnJlc2l6ZRgEIAEoCzIPLmtpbG4udjEuUmVzaXplSAASEAoGc2lnbmFsGAUgASgJSAASJQoGcmVzdW1lGAYgASgLMhMua2lsbi52MS5FeGVjUmVzdW1lSAASDQoDYWNrGAcgASgESABCCQoHbWVzc2FnZSJkCgZPdXRwdXQSJQoGc3RyZWFtGAEgASgOMhUua2lsbi52MS5PdXRwdXRTdHJlYW0SDAoEZGF0YRgCIAEoDBIlCgRuZXh0GAMgASgLMhcua2lsbi52MS5PdXRwdXRQb3NpdGlvbiJSCgtFeGVjU3RhcnRlZBILCgNwaWQYASABKAUSEQoJcmVzdW1hYmxlGAIgASgIEhIKCnN0ZGluX25leHQYAyABKAQSDwoHZXhlY19pZBgEIAEoCSIsCglWbVN0YWxsZWQSDgoGcmVhc29uGAEgASgJEg8KB21lc3NhZ2UYAiABKAkiJwoIRXhlY0V4aXQSDAoEY29kZRgBIAEoBRINCgVlcnJvchgCIAEoCSLGAQoMRXhlY1Jlc3BvbnNlEicKB3N0YXJ0ZWQYASABKAsyFC5raWxuLnYxLkV4ZWNTdGFydGVkSAASIQoGb3V0cHV0GAIgASgLMg8ua2lsbi52MS5PdXRwdXRIABIhCgRleGl0GAMgASgLMhEua2lsbi52MS5FeGVjRXhpdEgAEhUKC3N0ZGluX3Rha2VuGAQgASgESAASJQoHc3RhbGxlZBgFIAEoCzISLmtpbG4udjEuVm1TdGFsbGVkSABCCQoHbWVzc2FnZSJRCgtBdHRhY2hTdGFydBIKCgJ2bRgBIAEoCRINCgVzdGRpbhgCIAEoCBIMCgRsb2dzGAMgASgIEg0KBXN0YXJ0GAQgASgIEgoKAmlkGAUgASgJImwKDEF0dGFjaFJlc3VtZRIKCgJ2bRgBIAEoCRIKCgJpZBgCIAEoCRINCgVzdGRpbhgDIAEoCBImCgVhZnRlchgEIAEoCzIXLmtpbG4udjEuT3V0cHV0UG9zaXRpb24SDQoFc3RhcnQYBSABKAgiZAoPQXR0YWNoUmVzdW1hYmxlEiUKBG5leHQYASABKAsyFy5raWxuLnYxLk91dHB1dFBvc2l0aW9uEhIKCnN0ZGluX25leHQYAiABKAQSFgoOc3RkaW5fdW53YW50ZWQYAyABKAgixQEKDUF0dGFjaFJlcXVlc3QSJQoFc3RhcnQYASABKAsyFC5raWxuLnYxLkF0dGFjaFN0YXJ0SAASDwoFc3RkaW4YAiABKAxIABITCglzdGRpbl9lb2YYAyABKAhIABIhCgZyZXNpemUYBCABKAsyDy5raWxuLnYxLlJlc2l6ZUgAEhAKBnNpZ25hbBgFIAEoCUgAEicKBnJlc3VtZRgGIAEoCzIVLmtpbG4udjEuQXR0YWNoUmVzdW1lSABCCQoHbWVzc2FnZSI9CgpBdHRhY2hFeGl0EgwKBGNvZGUYASABKAUSIQoGc3RhdHVzGAIgASgLMhEua2lsbi52MS5WbVN0YXR1cyKeAgoOQXR0YWNoUmVzcG9uc2USHwoIYXR0YWNoZWQYASABKAsyCy5raWxuLnYxLlZtSAASIQoGb3V0cHV0GAIgASgLMg8ua2lsbi52MS5PdXRwdXRIABIjCgRleGl0GAMgASgLMhMua2lsbi52MS5BdHRhY2hFeGl0SAASLQoJcmVzdW1hYmxlGAQgASgLMhgua2lsbi52MS5BdHRhY2hSZXN1bWFibGVIABIVCgtzdGRpbl90YWtlbhgFIAEoBEgAEiUKB3N0YWxsZWQYBiABKAsyEi5raWxuLnYxLlZtU3RhbGxlZEgAEisKCHN0YXJ0aW5nGAcgASgLMhcua2lsbi52MS5PdXRwdXRQb3NpdGlvbkgAQgkKB21lc3NhZ2UimAEKBEV4ZWMSCgoCaWQYASABKAkSCgoCdm0YAiABKAkSIwoGY29uZmlnGAMgASgLMhMua2lsbi52MS5FeGVjQ29uZmlnEiMKBnN0YXR1cxgEIAEoCzITLmtpbG4udjEuRXhlY1N0YXR1cxIuCgpjcmVhdGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCL8AQoKRXhlY1N0YXR1cxIhCgVzdGF0ZRgBIAEoDjISLmtpbG4udjEuRXhlY1N0YXRlEhEKCWV4aXRfY29kZRgCIAEoBRIOCgZyZWFzb24YAyABKAkSDwoHbWVzc2FnZRgEIAEoCRIuCgpzdGFydGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtmaW5pc2hlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASCwoDcGlkGAcgASgFEhUKDXJlc3RhcnRfY291bnQYCCABKA0SEgoKb29tX2tpbGxlZBgJIAEoCCIrChBMaXN0RXhlY3NSZXF1ZXN0EgoKAnZtGAEgASgJEgsKA2FsbBgCIAEoCCIxChFMaXN0RXhlY3NSZXNwb25zZRIcCgVleGVjcxgBIAMoCzINLmtpbG4udjEuRXhlYyIqCg5HZXRFeGVjUmVxdWVzdBIKCgJ2bRgBIAEoCRIMCgRleGVjGAIgASgJIi4KD0dldEV4ZWNSZXNwb25zZRIbCgRleGVjGAEgASgLMg0ua2lsbi52MS5FeGVjIisKD1dhaXRFeGVjUmVxdWVzdBIKCgJ2bRgBIAEoCRIMCgRleGVjGAIgASgJIkoKEFdhaXRFeGVjUmVzcG9uc2USEQoJZXhpdF9jb2RlGAEgASgFEiMKBnN0YXR1cxgCIAEoCzITLmtpbG4udjEuRXhlY1N0YXR1cyI9ChFTaWduYWxFeGVjUmVxdWVzdBIKCgJ2bRgBIAEoCRIMCgRleGVjGAIgASgJEg4KBnNpZ25hbBgDIAEoCSIUChJTaWduYWxFeGVjUmVzcG9uc2UiPAoRUmVtb3ZlRXhlY1JlcXVlc3QSCgoCdm0YASABKAkSDAoEZXhlYxgCIAEoCRINCgVmb3JjZRgDIAEoCCIgChJSZW1vdmVFeGVjUmVzcG9uc2USCgoCaWQYASABKAkqYQoMT3V0cHV0U3RyZWFtEh0KGU9VVFBVVF9TVFJFQU1fVU5TUEVDSUZJRUQQABIYChRPVVRQVVRfU1RSRUFNX1NURE9VVBABEhgKFE9VVFBVVF9TVFJFQU1fU1RERVJSEAIqigEKCUV4ZWNTdGF0ZRIaChZFWEVDX1NUQVRFX1VOU1BFQ0lGSUVEEAASFwoTRVhFQ19TVEFURV9TVEFSVElORxABEhYKEkVYRUNfU1RBVEVfUlVOTklORxACEhkKFUVYRUNfU1RBVEVfUkVTVEFSVElORxADEhUKEUVYRUNfU1RBVEVfRVhJVEVEEARiBnByb3RvMw", [file_google_protobuf_timestamp, file_kiln_v1_types]);
 
 /**
  * @generated from message kiln.v1.LogsRequest
@@ -62,6 +62,13 @@ export type LogsRequest = Message<"kiln.v1.LogsRequest"> & {
    * @generated from field: kiln.v1.OutputPosition after = 7;
    */
   after?: OutputPosition | undefined;
+
+  /**
+   * id or unique prefix of an Exec: its output instead, to its end for good
+   *
+   * @generated from field: string exec = 8;
+   */
+  exec: string;
 };
 
 /**
@@ -108,6 +115,13 @@ export type LogsRequestJson = {
    * @generated from field: kiln.v1.OutputPosition after = 7;
    */
   after?: OutputPositionJson;
+
+  /**
+   * id or unique prefix of an Exec: its output instead, to its end for good
+   *
+   * @generated from field: string exec = 8;
+   */
+  exec?: string;
 };
 
 /**
@@ -187,7 +201,8 @@ export const LogsResponseSchema: GenMessage<LogsResponse, {jsonType: LogsRespons
   messageDesc(file_kiln_v1_process, 1);
 
 /**
- * A place in the output of a VM's program. Sequence numbers count bytes over both streams, from 0 at each boot.
+ * A place in the output of a VM's program. Sequence numbers count bytes over both streams, from 0 at each boot; of an Exec
+ * each of its runs is a boot.
  *
  * @generated from message kiln.v1.OutputPosition
  */
@@ -204,7 +219,8 @@ export type OutputPosition = Message<"kiln.v1.OutputPosition"> & {
 };
 
 /**
- * A place in the output of a VM's program. Sequence numbers count bytes over both streams, from 0 at each boot.
+ * A place in the output of a VM's program. Sequence numbers count bytes over both streams, from 0 at each boot; of an Exec
+ * each of its runs is a boot.
  *
  * @generated from message kiln.v1.OutputPosition
  */
@@ -274,11 +290,18 @@ export type ExecConfig = Message<"kiln.v1.ExecConfig"> & {
   rows: number;
 
   /**
-   * start it, answer with `started`, and leave it running
+   * start it, answer with `started`, and leave it running: as an Exec, where the VM's agent knows them
    *
    * @generated from field: bool detach = 9;
    */
   detach: boolean;
+
+  /**
+   * with detach: "no" | "on-failure" | "always"
+   *
+   * @generated from field: kiln.v1.RestartPolicy restart = 10;
+   */
+  restart?: RestartPolicy | undefined;
 };
 
 /**
@@ -328,11 +351,18 @@ export type ExecConfigJson = {
   rows?: number;
 
   /**
-   * start it, answer with `started`, and leave it running
+   * start it, answer with `started`, and leave it running: as an Exec, where the VM's agent knows them
    *
    * @generated from field: bool detach = 9;
    */
   detach?: boolean;
+
+  /**
+   * with detach: "no" | "on-failure" | "always"
+   *
+   * @generated from field: kiln.v1.RestartPolicy restart = 10;
+   */
+  restart?: RestartPolicyJson;
 };
 
 /**
@@ -663,6 +693,13 @@ export type ExecStarted = Message<"kiln.v1.ExecStarted"> & {
    * @generated from field: uint64 stdin_next = 3;
    */
   stdinNext: bigint;
+
+  /**
+   * of the Exec that it is; empty: its output goes nowhere, and its end is not known
+   *
+   * @generated from field: string exec_id = 4;
+   */
+  execId: string;
 };
 
 /**
@@ -687,6 +724,13 @@ export type ExecStartedJson = {
    * @generated from field: uint64 stdin_next = 3;
    */
   stdinNext?: string;
+
+  /**
+   * of the Exec that it is; empty: its output goes nowhere, and its end is not known
+   *
+   * @generated from field: string exec_id = 4;
+   */
+  execId?: string;
 };
 
 /**
@@ -1317,6 +1361,568 @@ export const AttachResponseSchema: GenMessage<AttachResponse, {jsonType: AttachR
   messageDesc(file_kiln_v1_process, 18);
 
 /**
+ * A program that was started with `detach`. It has an id, a log and an end of its own and needs nobody to attend to it; it
+ * ends with the boot of its VM at the latest. The last 32 that have ended are kept, and their logs.
+ *
+ * @generated from message kiln.v1.Exec
+ */
+export type Exec = Message<"kiln.v1.Exec"> & {
+  /**
+   * 32 hex
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * the VM's full id
+   *
+   * @generated from field: string vm = 2;
+   */
+  vm: string;
+
+  /**
+   * @generated from field: kiln.v1.ExecConfig config = 3;
+   */
+  config?: ExecConfig | undefined;
+
+  /**
+   * @generated from field: kiln.v1.ExecStatus status = 4;
+   */
+  status?: ExecStatus | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp created_at = 5;
+   */
+  createdAt?: Timestamp | undefined;
+};
+
+/**
+ * A program that was started with `detach`. It has an id, a log and an end of its own and needs nobody to attend to it; it
+ * ends with the boot of its VM at the latest. The last 32 that have ended are kept, and their logs.
+ *
+ * @generated from message kiln.v1.Exec
+ */
+export type ExecJson = {
+  /**
+   * 32 hex
+   *
+   * @generated from field: string id = 1;
+   */
+  id?: string;
+
+  /**
+   * the VM's full id
+   *
+   * @generated from field: string vm = 2;
+   */
+  vm?: string;
+
+  /**
+   * @generated from field: kiln.v1.ExecConfig config = 3;
+   */
+  config?: ExecConfigJson;
+
+  /**
+   * @generated from field: kiln.v1.ExecStatus status = 4;
+   */
+  status?: ExecStatusJson;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp created_at = 5;
+   */
+  createdAt?: TimestampJson;
+};
+
+/**
+ * Describes the message kiln.v1.Exec.
+ * Use `create(ExecSchema)` to create a new message.
+ */
+export const ExecSchema: GenMessage<Exec, {jsonType: ExecJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_process, 19);
+
+/**
+ * @generated from message kiln.v1.ExecStatus
+ */
+export type ExecStatus = Message<"kiln.v1.ExecStatus"> & {
+  /**
+   * @generated from field: kiln.v1.ExecState state = 1;
+   */
+  state: ExecState;
+
+  /**
+   * as a VM's; 125 where it is not known, 137 where the VM has ended
+   *
+   * @generated from field: int32 exit_code = 2;
+   */
+  exitCode: number;
+
+  /**
+   * stable word: "program-exited", "program-not-started", "vm-ended", "lost"
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+
+  /**
+   * for people
+   *
+   * @generated from field: string message = 4;
+   */
+  message: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp started_at = 5;
+   */
+  startedAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp finished_at = 6;
+   */
+  finishedAt?: Timestamp | undefined;
+
+  /**
+   * in the guest
+   *
+   * @generated from field: int32 pid = 7;
+   */
+  pid: number;
+
+  /**
+   * @generated from field: uint32 restart_count = 8;
+   */
+  restartCount: number;
+
+  /**
+   * @generated from field: bool oom_killed = 9;
+   */
+  oomKilled: boolean;
+};
+
+/**
+ * @generated from message kiln.v1.ExecStatus
+ */
+export type ExecStatusJson = {
+  /**
+   * @generated from field: kiln.v1.ExecState state = 1;
+   */
+  state?: ExecStateJson;
+
+  /**
+   * as a VM's; 125 where it is not known, 137 where the VM has ended
+   *
+   * @generated from field: int32 exit_code = 2;
+   */
+  exitCode?: number;
+
+  /**
+   * stable word: "program-exited", "program-not-started", "vm-ended", "lost"
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason?: string;
+
+  /**
+   * for people
+   *
+   * @generated from field: string message = 4;
+   */
+  message?: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp started_at = 5;
+   */
+  startedAt?: TimestampJson;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp finished_at = 6;
+   */
+  finishedAt?: TimestampJson;
+
+  /**
+   * in the guest
+   *
+   * @generated from field: int32 pid = 7;
+   */
+  pid?: number;
+
+  /**
+   * @generated from field: uint32 restart_count = 8;
+   */
+  restartCount?: number;
+
+  /**
+   * @generated from field: bool oom_killed = 9;
+   */
+  oomKilled?: boolean;
+};
+
+/**
+ * Describes the message kiln.v1.ExecStatus.
+ * Use `create(ExecStatusSchema)` to create a new message.
+ */
+export const ExecStatusSchema: GenMessage<ExecStatus, {jsonType: ExecStatusJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_process, 20);
+
+/**
+ * `vm` in each of these as everywhere, `exec`: full id or unique prefix.
+ *
+ * @generated from message kiln.v1.ListExecsRequest
+ */
+export type ListExecsRequest = Message<"kiln.v1.ListExecsRequest"> & {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm: string;
+
+  /**
+   * false: only those that have not ended
+   *
+   * @generated from field: bool all = 2;
+   */
+  all: boolean;
+};
+
+/**
+ * `vm` in each of these as everywhere, `exec`: full id or unique prefix.
+ *
+ * @generated from message kiln.v1.ListExecsRequest
+ */
+export type ListExecsRequestJson = {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm?: string;
+
+  /**
+   * false: only those that have not ended
+   *
+   * @generated from field: bool all = 2;
+   */
+  all?: boolean;
+};
+
+/**
+ * Describes the message kiln.v1.ListExecsRequest.
+ * Use `create(ListExecsRequestSchema)` to create a new message.
+ */
+export const ListExecsRequestSchema: GenMessage<ListExecsRequest, {jsonType: ListExecsRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_process, 21);
+
+/**
+ * @generated from message kiln.v1.ListExecsResponse
+ */
+export type ListExecsResponse = Message<"kiln.v1.ListExecsResponse"> & {
+  /**
+   * @generated from field: repeated kiln.v1.Exec execs = 1;
+   */
+  execs: Exec[];
+};
+
+/**
+ * @generated from message kiln.v1.ListExecsResponse
+ */
+export type ListExecsResponseJson = {
+  /**
+   * @generated from field: repeated kiln.v1.Exec execs = 1;
+   */
+  execs?: ExecJson[];
+};
+
+/**
+ * Describes the message kiln.v1.ListExecsResponse.
+ * Use `create(ListExecsResponseSchema)` to create a new message.
+ */
+export const ListExecsResponseSchema: GenMessage<ListExecsResponse, {jsonType: ListExecsResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_process, 22);
+
+/**
+ * @generated from message kiln.v1.GetExecRequest
+ */
+export type GetExecRequest = Message<"kiln.v1.GetExecRequest"> & {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm: string;
+
+  /**
+   * @generated from field: string exec = 2;
+   */
+  exec: string;
+};
+
+/**
+ * @generated from message kiln.v1.GetExecRequest
+ */
+export type GetExecRequestJson = {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm?: string;
+
+  /**
+   * @generated from field: string exec = 2;
+   */
+  exec?: string;
+};
+
+/**
+ * Describes the message kiln.v1.GetExecRequest.
+ * Use `create(GetExecRequestSchema)` to create a new message.
+ */
+export const GetExecRequestSchema: GenMessage<GetExecRequest, {jsonType: GetExecRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_process, 23);
+
+/**
+ * @generated from message kiln.v1.GetExecResponse
+ */
+export type GetExecResponse = Message<"kiln.v1.GetExecResponse"> & {
+  /**
+   * @generated from field: kiln.v1.Exec exec = 1;
+   */
+  exec?: Exec | undefined;
+};
+
+/**
+ * @generated from message kiln.v1.GetExecResponse
+ */
+export type GetExecResponseJson = {
+  /**
+   * @generated from field: kiln.v1.Exec exec = 1;
+   */
+  exec?: ExecJson;
+};
+
+/**
+ * Describes the message kiln.v1.GetExecResponse.
+ * Use `create(GetExecResponseSchema)` to create a new message.
+ */
+export const GetExecResponseSchema: GenMessage<GetExecResponse, {jsonType: GetExecResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_process, 24);
+
+/**
+ * @generated from message kiln.v1.WaitExecRequest
+ */
+export type WaitExecRequest = Message<"kiln.v1.WaitExecRequest"> & {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm: string;
+
+  /**
+   * @generated from field: string exec = 2;
+   */
+  exec: string;
+};
+
+/**
+ * @generated from message kiln.v1.WaitExecRequest
+ */
+export type WaitExecRequestJson = {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm?: string;
+
+  /**
+   * @generated from field: string exec = 2;
+   */
+  exec?: string;
+};
+
+/**
+ * Describes the message kiln.v1.WaitExecRequest.
+ * Use `create(WaitExecRequestSchema)` to create a new message.
+ */
+export const WaitExecRequestSchema: GenMessage<WaitExecRequest, {jsonType: WaitExecRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_process, 25);
+
+/**
+ * @generated from message kiln.v1.WaitExecResponse
+ */
+export type WaitExecResponse = Message<"kiln.v1.WaitExecResponse"> & {
+  /**
+   * @generated from field: int32 exit_code = 1;
+   */
+  exitCode: number;
+
+  /**
+   * @generated from field: kiln.v1.ExecStatus status = 2;
+   */
+  status?: ExecStatus | undefined;
+};
+
+/**
+ * @generated from message kiln.v1.WaitExecResponse
+ */
+export type WaitExecResponseJson = {
+  /**
+   * @generated from field: int32 exit_code = 1;
+   */
+  exitCode?: number;
+
+  /**
+   * @generated from field: kiln.v1.ExecStatus status = 2;
+   */
+  status?: ExecStatusJson;
+};
+
+/**
+ * Describes the message kiln.v1.WaitExecResponse.
+ * Use `create(WaitExecResponseSchema)` to create a new message.
+ */
+export const WaitExecResponseSchema: GenMessage<WaitExecResponse, {jsonType: WaitExecResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_process, 26);
+
+/**
+ * KILL (or none) and TERM end it for good, whatever its policy.
+ *
+ * @generated from message kiln.v1.SignalExecRequest
+ */
+export type SignalExecRequest = Message<"kiln.v1.SignalExecRequest"> & {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm: string;
+
+  /**
+   * @generated from field: string exec = 2;
+   */
+  exec: string;
+
+  /**
+   * @generated from field: string signal = 3;
+   */
+  signal: string;
+};
+
+/**
+ * KILL (or none) and TERM end it for good, whatever its policy.
+ *
+ * @generated from message kiln.v1.SignalExecRequest
+ */
+export type SignalExecRequestJson = {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm?: string;
+
+  /**
+   * @generated from field: string exec = 2;
+   */
+  exec?: string;
+
+  /**
+   * @generated from field: string signal = 3;
+   */
+  signal?: string;
+};
+
+/**
+ * Describes the message kiln.v1.SignalExecRequest.
+ * Use `create(SignalExecRequestSchema)` to create a new message.
+ */
+export const SignalExecRequestSchema: GenMessage<SignalExecRequest, {jsonType: SignalExecRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_process, 27);
+
+/**
+ * @generated from message kiln.v1.SignalExecResponse
+ */
+export type SignalExecResponse = Message<"kiln.v1.SignalExecResponse"> & {
+};
+
+/**
+ * @generated from message kiln.v1.SignalExecResponse
+ */
+export type SignalExecResponseJson = {
+};
+
+/**
+ * Describes the message kiln.v1.SignalExecResponse.
+ * Use `create(SignalExecResponseSchema)` to create a new message.
+ */
+export const SignalExecResponseSchema: GenMessage<SignalExecResponse, {jsonType: SignalExecResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_process, 28);
+
+/**
+ * @generated from message kiln.v1.RemoveExecRequest
+ */
+export type RemoveExecRequest = Message<"kiln.v1.RemoveExecRequest"> & {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm: string;
+
+  /**
+   * @generated from field: string exec = 2;
+   */
+  exec: string;
+
+  /**
+   * kills one that runs
+   *
+   * @generated from field: bool force = 3;
+   */
+  force: boolean;
+};
+
+/**
+ * @generated from message kiln.v1.RemoveExecRequest
+ */
+export type RemoveExecRequestJson = {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm?: string;
+
+  /**
+   * @generated from field: string exec = 2;
+   */
+  exec?: string;
+
+  /**
+   * kills one that runs
+   *
+   * @generated from field: bool force = 3;
+   */
+  force?: boolean;
+};
+
+/**
+ * Describes the message kiln.v1.RemoveExecRequest.
+ * Use `create(RemoveExecRequestSchema)` to create a new message.
+ */
+export const RemoveExecRequestSchema: GenMessage<RemoveExecRequest, {jsonType: RemoveExecRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_process, 29);
+
+/**
+ * @generated from message kiln.v1.RemoveExecResponse
+ */
+export type RemoveExecResponse = Message<"kiln.v1.RemoveExecResponse"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * @generated from message kiln.v1.RemoveExecResponse
+ */
+export type RemoveExecResponseJson = {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id?: string;
+};
+
+/**
+ * Describes the message kiln.v1.RemoveExecResponse.
+ * Use `create(RemoveExecResponseSchema)` to create a new message.
+ */
+export const RemoveExecResponseSchema: GenMessage<RemoveExecResponse, {jsonType: RemoveExecResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_process, 30);
+
+/**
  * @generated from enum kiln.v1.OutputStream
  */
 export enum OutputStream {
@@ -1346,4 +1952,49 @@ export type OutputStreamJson = "OUTPUT_STREAM_UNSPECIFIED" | "OUTPUT_STREAM_STDO
  */
 export const OutputStreamSchema: GenEnum<OutputStream, OutputStreamJson> = /*@__PURE__*/
   enumDesc(file_kiln_v1_process, 0);
+
+/**
+ * @generated from enum kiln.v1.ExecState
+ */
+export enum ExecState {
+  /**
+   * @generated from enum value: EXEC_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: EXEC_STATE_STARTING = 1;
+   */
+  STARTING = 1,
+
+  /**
+   * @generated from enum value: EXEC_STATE_RUNNING = 2;
+   */
+  RUNNING = 2,
+
+  /**
+   * it has ended, and its policy brings it back
+   *
+   * @generated from enum value: EXEC_STATE_RESTARTING = 3;
+   */
+  RESTARTING = 3,
+
+  /**
+   * for good
+   *
+   * @generated from enum value: EXEC_STATE_EXITED = 4;
+   */
+  EXITED = 4,
+}
+
+/**
+ * @generated from enum kiln.v1.ExecState
+ */
+export type ExecStateJson = "EXEC_STATE_UNSPECIFIED" | "EXEC_STATE_STARTING" | "EXEC_STATE_RUNNING" | "EXEC_STATE_RESTARTING" | "EXEC_STATE_EXITED";
+
+/**
+ * Describes the enum kiln.v1.ExecState.
+ */
+export const ExecStateSchema: GenEnum<ExecState, ExecStateJson> = /*@__PURE__*/
+  enumDesc(file_kiln_v1_process, 1);
 

@@ -1,0 +1,125 @@
+// The programs beside the main one of one VM while its VMM is held: with each session with the agent they are gone on with.
+
+import type { GuestProcess, WorkloadSummary } from "../../agent/index.js";
+import type { AgentSession } from "../../agent/types.js";
+import { anySignal } from "../../base/abort.js";
+import { KilnError } from "../../base/errors.js";
+import type { Logger } from "../../base/log.js";
+import { until } from "../common/notifier.js";
+import type { AgentRoom } from "../common/rooms.js";
+import type { Companion } from "../run/companion.js";
+import { parseAgentId, type WorkloadEntry } from "./entry.js";
+import type { WorkloadRecord } from "./record.js";
+import { ride } from "./ride.js";
+
+export interface AttendanceOptions {
+  readonly list: () => readonly WorkloadEntry[];
+  /** Takes in one that runs and that no file tells of. */
+  readonly takeIn: (id: string, run: number, pid: number) => Promise<WorkloadEntry | undefined>;
+  readonly processOf: (record: WorkloadRecord) => GuestProcess;
+  readonly pumpLogs: AgentRoom["pumpLogs"];
+  readonly log: Logger;
+  readonly now: () => number;
+  readonly endGraceMs: number;
+  readonly onOver: () => void;
+}
+
+interface Served {
+  readonly session: AgentSession;
+  readonly signal: AbortSignal;
+}
+
+const LIST_MS = 5_000;
+
+export class Attendance implements Companion {
+  readonly #options: AttendanceOptions;
+  readonly #stop = new AbortController();
+  readonly #tasks = new Set<Promise<void>>();
+  #served: Served | undefined;
+  #reconciled = false;
+
+  constructor(options: AttendanceOptions) {
+    this.#options = options;
+  }
+
+  get released(): boolean {
+    return this.#stop.signal.aborted;
+  }
+
+  serve(session: AgentSession): void {
+    const lost = new AbortController();
+    void session.closed.then(() => lost.abort());
+    const served = { session, signal: anySignal(lost.signal, this.#stop.signal) };
+    this.#served = served;
+    for (const entry of this.#options.list()) this.take(entry);
+    if (!this.#reconciled) this.#track(this.#reconcile(served));
+  }
+
+  /** Goes on with one; where there is no session, with the next one. */
+  take(entry: WorkloadEntry): void {
+    if (this.#served === undefined || entry.isOver) return;
+    const { processOf, pumpLogs, log, now, endGraceMs, onOver } = this.#options;
+    const process = processOf(entry.record);
+    const task = ride({
+      ...{ ...this.#served, entry, process, pumpLogs, now, endGraceMs },
+      log: log.with({ exec: entry.shortId }),
+    });
+    this.#track(task.then(() => (entry.isOver ? onOver() : undefined)));
+  }
+
+  async lastWords(): Promise<void> {
+    const served = this.#served;
+    if (served === undefined || this.#options.list().every(({ isOver }) => isOver)) return;
+    const { session, signal } = served;
+    try {
+      const listed = await session.workloads.list({ signal, timeoutMs: LIST_MS });
+      await Promise.all(listed.map((one) => this.#stored(one, signal)));
+    } catch (error) {
+      this.#options.log.debug("what programs said last is not known", { why: KilnError.from(error).message });
+    }
+  }
+
+  async release(): Promise<void> {
+    this.#stop.abort();
+    while (this.#tasks.size > 0) await Promise.all(this.#tasks);
+  }
+
+  async #stored({ id, nextSequence, exit }: WorkloadSummary, signal: AbortSignal): Promise<void> {
+    const entry = this.#options.list().find(({ agentId }) => agentId === id);
+    if (entry?.state !== "running") return;
+    if (exit === undefined) await entry.output.stored(nextSequence, signal);
+    else await until(entry.changed, () => (entry.state === "running" ? undefined : true), signal);
+  }
+
+  /** Once for each VMM: what the agent has kept of an earlier kilnd's is gone on with or forgotten. */
+  async #reconcile({ session, signal }: Served): Promise<void> {
+    const { log } = this.#options;
+    try {
+      if (!(await session.features.has("workloads"))) return;
+      const listed = await session.workloads.list({ signal, timeoutMs: LIST_MS });
+      for (const one of listed.filter(({ kind }) => kind === "extra")) await this.#adopt(one, session);
+      this.#reconciled = true;
+    } catch (error) {
+      if (!signal.aborted) {
+        log.debug("what runs beside the program is not known", { why: KilnError.from(error).message });
+      }
+    }
+  }
+
+  async #adopt({ id: agentId, pid }: WorkloadSummary, session: AgentSession): Promise<void> {
+    const named = parseAgentId(agentId);
+    if (named === undefined) return;
+    const known = this.#options.list().find(({ id }) => id === named.id);
+    if (known === undefined) {
+      const found = await this.#options.takeIn(named.id, named.run, pid);
+      if (found !== undefined) this.take(found);
+    } else if (known.isOver || known.agentId !== agentId) {
+      await session.workloads.forget(agentId, { timeoutMs: LIST_MS });
+    }
+  }
+
+  #track(task: Promise<void>): void {
+    const tracked = task.finally(() => this.#tasks.delete(tracked));
+    this.#tasks.add(tracked);
+  }
+}

@@ -1,0 +1,191 @@
+// One program beside the main one, for as long as one session with the agent lasts: started, listened to, and brought back
+// where its policy says so. All that it comes to is written down before the agent forgets it, so that the next session, or
+// the next kilnd, goes on where this one was cut.
+
+import { fromAgent, type GuestProcess, isNotFound, isRefusal } from "../../agent/index.js";
+import type { AgentSession } from "../../agent/types.js";
+import { anySignal } from "../../base/abort.js";
+import { Code, hasReason, KilnError } from "../../base/errors.js";
+import { failpoint } from "../../base/failpoint.js";
+import type { Logger } from "../../base/log.js";
+import { delay } from "../../base/runtime.js";
+import { until } from "../common/notifier.js";
+import type { AgentRoom } from "../common/rooms.js";
+import { within } from "../run/run-end.js";
+import { awaitExit, carryOutput, reportedExit, type WatchedProgram } from "../run/watched-program.js";
+import { decideRestart, type Verdict } from "../vm/restart-policy.js";
+import type { ReportedExit } from "../vm/status.js";
+import type { WorkloadEntry } from "./entry.js";
+import type { WorkloadStatus } from "./record.js";
+
+export interface Ride {
+  readonly entry: WorkloadEntry;
+  readonly session: AgentSession;
+  /** Aborts with the session. */
+  readonly signal: AbortSignal;
+  readonly process: GuestProcess;
+  readonly pumpLogs: AgentRoom["pumpLogs"];
+  readonly log: Logger;
+  readonly now: () => number;
+  /** What the last output of one that has ended may take. */
+  readonly endGraceMs: number;
+}
+
+const AGAIN_MS = 500;
+const FORGET_MS = 5_000;
+/** Docker's code for a program that can't be executed. */
+const NOT_EXECUTABLE = 126;
+
+/** Resolves once it has ended for good, or with the session. Never rejects. */
+export async function ride(ride: Ride): Promise<void> {
+  const { entry, signal } = ride;
+  while (!signal.aborted && !entry.isOver) {
+    try {
+      await step(ride);
+    } catch (error) {
+      if (signal.aborted) return;
+      ride.log.warn("a program beside the main one is not seen to", { why: KilnError.from(error).message });
+      await delay(AGAIN_MS, signal).catch(() => undefined);
+    }
+  }
+}
+
+function step(ride: Ride): Promise<void> {
+  switch (ride.entry.state) {
+    case "starting":
+      return start(ride);
+    case "running":
+      return follow(ride);
+    case "restarting":
+      return rest(ride);
+    case "exited":
+      return Promise.resolve();
+  }
+}
+
+/** A start that is made twice starts nothing twice: the agent knows each run by a name of its own. */
+async function start(ride: Ride): Promise<void> {
+  const { entry, session, signal, process } = ride;
+  let pid: number;
+  try {
+    pid = await session.workloads.start({ id: entry.agentId, process }, { signal });
+  } catch (error) {
+    if (!signal.aborted && isRefused(error)) return refused(ride, error);
+    throw error;
+  }
+  failpoint("exec.started");
+  if (signal.aborted) return;
+  if (pid === 0) return follow(ride); // its end says why
+  await noted(ride, { state: "running", pid, startedAt: iso(ride), reason: "", message: "" });
+  failpoint("exec.running");
+}
+
+/** No word of a way that broke. */
+function isRefused(error: unknown): boolean {
+  if (isRefusal(error) || hasReason(error, "agent-too-old")) return true;
+  return fromAgent(error, "").code === Code.ResourceExhausted;
+}
+
+async function refused(ride: Ride, error: unknown): Promise<void> {
+  const { message } = fromAgent(error, "start it");
+  const finishedAt = iso(ride);
+  await finish(ride, { code: NOT_EXECUTABLE, error: message, oomKilled: false, request: "none", finishedAt });
+}
+
+async function follow(ride: Ride): Promise<void> {
+  const { entry, signal, endGraceMs } = ride;
+  const over = new AbortController();
+  const watched = watchedOf(ride, anySignal(over.signal, signal));
+  const carried = carryOutput(watched);
+  try {
+    const end = await awaitExit(watched, isUnknown);
+    if (end.kind === "lost") return await entry.endUnreported("lost", iso(ride));
+    if (end.kind === "cut") return;
+    await within(endGraceMs, carried);
+    if (!signal.aborted) await finish(ride, reportedExit(end.exit));
+  } finally {
+    over.abort();
+    await carried;
+  }
+}
+
+function isUnknown(error: unknown): boolean {
+  return isNotFound(error) || hasReason(error, "agent-too-old");
+}
+
+function watchedOf({ entry, session, pumpLogs, log }: Ride, signal: AbortSignal): WatchedProgram {
+  const calls = session.workloads.get(entry.agentId);
+  return { calls, output: entry.output, pumpLogs, log, signal, isCurrent: () => !signal.aborted };
+}
+
+async function finish(ride: Ride, report: ReportedExit): Promise<void> {
+  const { entry, session, log } = ride;
+  const { agentId } = entry;
+  const notStarted = report.error !== "";
+  const facts = {
+    pid: 0,
+    exitCode: report.code,
+    oomKilled: report.oomKilled,
+    finishedAt: report.finishedAt,
+    reason: notStarted ? "program-not-started" : "program-exited",
+    message: report.error,
+  };
+  // A first start fails to its caller's face.
+  const verdict = notStarted && entry.status.run === 1 ? NO_RESTART : verdictOn(ride, report);
+  if (verdict.restart) {
+    const restartAt = new Date(ride.now() + verdict.delayMs).toISOString();
+    await noted(ride, { ...facts, state: "restarting", restartAt, restartDelayMs: verdict.delayMs });
+  } else {
+    await noted(ride, { ...facts, state: "exited" }, true);
+    await entry.output.end();
+  }
+  failpoint("exec.ended");
+  // Where it is not heard, the next kilnd finds one that is over, and says it again.
+  await session.workloads.forget(agentId, { timeoutMs: FORGET_MS }).catch((error: unknown) => {
+    log.debug("the agent can't be told to forget a program", { why: KilnError.from(error).message });
+  });
+}
+
+const NO_RESTART: Verdict = { restart: false };
+
+function verdictOn({ entry, now }: Ride, { code }: ReportedExit): Verdict {
+  const { status, record, recordFlaw } = entry;
+  if (recordFlaw !== undefined) return NO_RESTART;
+  return decideRestart({
+    policy: record.restart,
+    exitCode: code,
+    restartCount: status.restartCount,
+    stoppedByUser: status.stoppedByUser,
+    ranMs: status.startedAt === undefined ? 0 : Math.max(0, now() - Date.parse(status.startedAt)),
+    previousDelayMs: status.restartDelayMs,
+  });
+}
+
+/** Between two runs. Whoever ends it meanwhile changes its state. */
+async function rest(ride: Ride): Promise<void> {
+  const { entry, signal } = ride;
+  const { restartAt = "", run, restartCount } = entry.status;
+  const awake = new AbortController();
+  const either = anySignal(awake.signal, signal);
+  const left = Math.max(0, (Date.parse(restartAt) || 0) - ride.now());
+  const ended = until(entry.changed, () => (entry.state === "restarting" ? undefined : true), either);
+  await Promise.race([delay(left, either), ended]).catch(() => undefined);
+  awake.abort();
+  await ended.catch(() => undefined);
+  if (signal.aborted || entry.state !== "restarting") return;
+  await entry.output.begin(run + 1);
+  if (signal.aborted || entry.state !== "restarting") return;
+  await noted(ride, { state: "starting", run: run + 1, restartCount: restartCount + 1 });
+  failpoint("exec.restarting");
+}
+
+/** What can't be written down (a full disk) keeps no program from going on. */
+async function noted({ entry, log }: Ride, facts: Partial<WorkloadStatus>, durable = false): Promise<void> {
+  await entry.note(facts, durable).catch((error: unknown) => {
+    log.error("what became of a program can't be written", { why: KilnError.from(error).message });
+  });
+}
+
+function iso({ now }: Ride): string {
+  return new Date(now()).toISOString();
+}
