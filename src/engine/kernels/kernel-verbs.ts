@@ -119,7 +119,7 @@ export class KernelVerbs {
   }
 
   /**
-   * @param force also where VMs boot it: they then can't start until it is imported again
+   * @param force also where VMs use it: they then can't start until it is imported again. One that starts keeps it
    * @throws KilnError failed_precondition `kernel-in-use`
    */
   async remove(key: string, force: boolean): Promise<string> {

@@ -12,8 +12,9 @@ import {
   type World,
 } from "../../../test/fixtures/fake-rooms.js";
 import { createFakeStores, type FakeStores, imageOf, kernelOf } from "../../../test/fixtures/fake-stores.js";
-import { hasReason, KilnError } from "../../base/errors.js";
+import { Code, hasReason, KilnError } from "../../base/errors.js";
 import { type Deferred, deferred } from "../../base/runtime.js";
+import { until } from "../common/notifier.js";
 import type { Engine } from "../engine.js";
 import type { VmEntry } from "../vm/entry.js";
 
@@ -112,6 +113,39 @@ describe("a VM in the making", () => {
     await engine.kernels.remove("debian", false);
     await engine.images.remove("one", false);
     assert.deepEqual([stores.images.size, stores.kernels.size], [0, 0]);
+  });
+});
+
+describe("a VM that starts", () => {
+  it("keeps its kernel from every removal until it is up, though a VMM has not opened it yet", async () => {
+    const entry = await create("one", "web");
+    const gate = deferred<void>();
+    world.launchGate = gate.promise;
+    const starting = engine.verbs.start(entry);
+    await until(entry.changed, () => entry.run?.stage === "spawn" || undefined);
+    for (const force of [false, true]) {
+      await assert.rejects(
+        engine.kernels.remove("debian", force),
+        refused("kernel-in-use", force ? /kernel debian: VM web is starting$/ : /VM web$/),
+      );
+    }
+    gate.resolve();
+    await starting;
+    await engine.kernels.remove("debian", true);
+    assert.deepEqual([stores.kernels.size, entry.state], [0, "running"], "a VM that runs has read its own");
+  });
+
+  it("lets go of it where its start fails, and is refused one that is being removed", async () => {
+    const entry = await create("one", "web");
+    world.launchError = new KilnError(Code.Unavailable, "no VMM", { reason: "vmm-failed" });
+    await assert.rejects(engine.verbs.start(entry), /no VMM/);
+    const removing = stopAt("remove a kernel");
+    const removal = engine.kernels.remove("debian", true);
+    await removing.reached.promise;
+    await assert.rejects(engine.verbs.start(entry), refused("being-removed", /kernel debian/));
+    removing.goOn.resolve();
+    await removal;
+    await assert.rejects(engine.verbs.start(entry), refused("kernel-missing", /no longer here/));
   });
 });
 

@@ -22,6 +22,8 @@ export interface Boot {
   readonly timings: { -readonly [K in keyof Omit<Timings, "guest">]: number };
   /** Of what all its attempts share. */
   readonly owned: UndoStack;
+  /** What must stay until it is over, well or not: a VMM that is launched again opens the same files. */
+  readonly leases: UndoStack;
 }
 
 export interface Attempt extends Boot {

@@ -39,6 +39,7 @@ const ATTEMPTS = 2;
  */
 export async function drive(ctx: EngineContext, run: Run, way: WayUp, begin: Begin): Promise<void> {
   const { runDirectory, found, askedMs } = way;
+  await using leases = undoStack(ctx, run);
   // From here on, for it may be given up while it waits for its turn.
   await using owned = undoStack(ctx, run);
   if (found !== undefined) {
@@ -47,7 +48,7 @@ export async function drive(ctx: EngineContext, run: Run, way: WayUp, begin: Beg
   }
   await ctx.boots.run(async () => {
     const timings = { preparedMs: 0, spawnedMs: 0, helloMs: 0, startedMs: 0 };
-    const boot = { ctx, run, runDirectory, clock: clockOf(ctx, askedMs), timings, owned };
+    const boot = { ctx, run, runDirectory, clock: clockOf(ctx, askedMs), timings, owned, leases };
     let first = found === undefined ? await prepared(boot) : foundStep(found);
     for (let tries = 1; ; tries++) {
       try {

@@ -21,11 +21,14 @@ export async function prepare(boot: Boot): Promise<Prepared> {
 }
 
 /** Refuses for memory, disk, base, cow, kernel, VMM. */
-async function prepareVm({ ctx, run, runDirectory, owned }: Boot): Promise<Prepared> {
+async function prepareVm({ ctx, run, runDirectory, owned, leases }: Boot): Promise<Prepared> {
   const { entry, signal } = run;
   const { record } = entry;
-  const { host, settings, rooms } = ctx;
+  const { host, settings, rooms, references } = ctx;
   entry.requireRecord("start");
+  // Force takes a kernel from its VMs, but not from under a VMM that is about to open it.
+  const kernel = references.lease({ noun: "kernel", id: record.kernelId }, `VM ${entry.name} is starting`);
+  leases.push("let go of the kernel", kernel.release);
   await pendingCopies(ctx, entry).list();
   await requireMemory(host, entry.name, record.config.memoryBytes, settings.memoryReserveBytes);
   await requireDisk(host, `start VM ${entry.name}`, ctx.dataRoot, 0, settings.diskReserveBytes);
