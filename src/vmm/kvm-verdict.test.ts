@@ -23,7 +23,7 @@ describe("judgeKvm", () => {
     kind: "qemu",
     version: "7.2.22",
     cacheDirectory,
-    kernel: { vmlinux: "/k" },
+    kernel: { vmlinux: device },
     device,
     boot: async () => assert.fail("booted"),
     ...change,
@@ -48,6 +48,21 @@ describe("judgeKvm", () => {
     const verdict = await judgeKvm(probe({ boot }));
     assert.deepEqual([verdict.works, verdict.final, verdict.settled], [false, false, false]);
     assert.match(verdict.why, /not probed: confine the VMM: no/);
+    assert.equal((await judgeKvm(probe({ boot: async () => undefined }))).works, true);
+  });
+
+  it("keeps nothing of a boot whose kernel somebody removed meanwhile", async () => {
+    const kernel = { vmlinux: join(cacheDirectory, "vmlinux"), initrd: join(cacheDirectory, "initrd") };
+    for (const removed of Object.values(kernel)) {
+      for (const path of Object.values(kernel)) await writeFile(path, "");
+      const boot = async () => {
+        await rm(removed);
+        return { why: "could not load the kernel", late: false };
+      };
+      const verdict = await judgeKvm(probe({ boot, kernel }));
+      assert.deepEqual([verdict.works, verdict.settled], [false, false]);
+      assert.match(verdict.why, /not probed: .*no such file/);
+    }
     assert.equal((await judgeKvm(probe({ boot: async () => undefined }))).works, true);
   });
 

@@ -60,8 +60,10 @@ export async function judgeKvm(probe: KvmProbe): Promise<KvmVerdict> {
   let failure: BootFailure | undefined;
   try {
     failure = await probe.boot(probe.kernel);
+    // One that somebody has removed meanwhile could boot nowhere.
+    if (failure !== undefined) await requireThere(probe.kernel);
   } catch (error) {
-    // Nothing was booted (no jail, say): that tells nothing of KVM.
+    // Nothing was booted (no jail, no kernel any more): that tells nothing of KVM.
     const why = `${device} is there, not probed: ${KilnError.from(error).message}`;
     return { works: false, why, final: false, settled: false };
   }
@@ -73,6 +75,10 @@ export async function judgeKvm(probe: KvmProbe): Promise<KvmVerdict> {
   const found: KeptVerdict = { key, works: failure === undefined, why, lateTries, triedAt: now() };
   await writeJsonAtomic(path, found, { durable: false });
   return verdictOf(found);
+}
+
+async function requireThere({ vmlinux, initrd }: ProbeKernel): Promise<void> {
+  for (const path of [vmlinux, ...(initrd === undefined ? [] : [initrd])]) await access(path);
 }
 
 interface KeptVerdict {
