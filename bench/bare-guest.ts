@@ -9,7 +9,7 @@ import { delay } from "../src/base/runtime.js";
 import { createCow } from "../src/disk/index.js";
 import { EndAction, Mode } from "../src/gen/kiln/agent/v1/machine_pb.js";
 import { createQemuDriver, type DiskSpec, type VmmDriver, type VmmHandle } from "../src/vmm/index.js";
-import { defaultInitramfs, defaultKernel, netguardPath, type TestKernel } from "../test/fixtures/assets.js";
+import { defaultInitramfs, defaultKernel, type TestKernel } from "../test/fixtures/assets.js";
 
 const MEMORY = 512 * 1024 ** 2;
 const HELLO_MS = 120_000;
@@ -40,7 +40,7 @@ let driver: VmmDriver | undefined;
 
 /** One for all, as in kilnd: what it finds out about the host it finds out once. */
 function driverOf(scratch: string): VmmDriver {
-  driver ??= createQemuDriver({ cacheDirectory: scratch, netguard: netguardPath() });
+  driver ??= createQemuDriver({ cacheDirectory: scratch });
   return driver;
 }
 

@@ -3,14 +3,15 @@
 import { join } from "node:path";
 import { openSession, pumpLogs } from "../agent/index.js";
 import type { Logger } from "../base/log.js";
+import type { PortMapping } from "../base/ports.js";
 import { buildDiskFromDirectory, checkCow, createCow } from "../disk/index.js";
 import { createImageStore, type ImageLimits, mergeLayers, parseImageSource } from "../image/index.js";
 import { createKernelBuilder, createKernelCatalogue } from "../kernel/index.js";
 import type { KernelCatalogue } from "../kernel/types.js";
 import { planUserNetwork, publishPort, readHostDns, userCard } from "../net/index.js";
-import { createVmms, type ProbeKernel } from "../vmm/index.js";
+import { createVmms, type ProbeKernel, UserNetworks } from "../vmm/index.js";
 import type { BuildLimits } from "./common/base-protocol.js";
-import type { AgentRoom, NetworkRoom, Rooms } from "./common/rooms.js";
+import type { AgentRoom, GuestDialer, NetworkRoom, Rooms } from "./common/rooms.js";
 import { createBaseBuilder } from "./disks/base-builder.js";
 
 /** Where the rooms find files, programs and limits. */
@@ -43,6 +44,7 @@ export interface RoomOptions {
 export function createRooms(options: RoomOptions): Rooms {
   const { dataRoot, configRoot, env, log, agentPath, pullLimits, layerLimits } = options;
   const kernels = createKernelCatalogue({ dataRoot, log });
+  const networks = new UserNetworks({ passt: options.passt, netguard: options.netguard });
   return {
     images: createImageStore({ dataRoot, configRoot, env, log, limits: pullLimits, layerLimits }),
     registryOf,
@@ -55,7 +57,7 @@ export function createRooms(options: RoomOptions): Rooms {
     vmms: createVmms({
       cacheDirectory: options.cacheDirectory,
       netguard: options.netguard,
-      passt: options.passt,
+      userNetwork: () => networks.look(),
       qemu: options.qemu,
       firecracker: options.firecracker,
       jailer: options.jailer,
@@ -67,7 +69,7 @@ export function createRooms(options: RoomOptions): Rooms {
       probeKernel: () => probeKernel(kernels, agentPath),
     }),
     agent: AGENT,
-    network: NETWORK,
+    network: networkRoom(networks),
     disks: { createCow, checkCow, buildFromDirectory: buildDiskFromDirectory },
     buildBase: createBaseBuilder(),
     mergeLayers,
@@ -83,16 +85,25 @@ function registryOf(reference: string): string {
 
 const AGENT: AgentRoom = { openSession, pumpLogs };
 
-const NETWORK: NetworkRoom = {
+/** The network without what is outside of VMMs. */
+const NETWORK = {
   userCard,
-  planUser: async (dns) => planUserNetwork(await readHostDns(), dns),
-  async publish(binding, guest) {
+  planUser: async (dns: readonly string[]) => planUserNetwork(await readHostDns(), dns),
+  async publish(binding: PortMapping, guest: GuestDialer) {
     const port = await publishPort(binding, async (network, vmPort, options) =>
       (await guest.session(options)).net.dial({ network, port: vmPort }, options),
     );
     return { binding: port.mapping, close: () => port.close() };
   },
 };
+
+function networkRoom(networks: UserNetworks): NetworkRoom {
+  return {
+    ...NETWORK,
+    connectUser: (connection) => networks.connect(connection),
+    adoptUser: (connection) => networks.adopt(connection),
+  };
+}
 
 /** What KVM's test boot boots: what VMs will. */
 async function probeKernel(kernels: KernelCatalogue, agentPath: string): Promise<ProbeKernel | undefined> {

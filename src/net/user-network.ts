@@ -7,10 +7,10 @@ import { isIPv4 } from "node:net";
 import type { HostDns } from "./host-dns.js";
 
 /** What a VMM is given of it; all the rest is the guest's affair. */
-export interface UserCard {
+export interface UserCard<Kind extends string> {
   readonly id: string;
   readonly mac: string;
-  readonly backend: { readonly kind: "user" };
+  readonly backend: { readonly kind: Kind };
 }
 
 export interface UserNetworkPlan {
@@ -65,9 +65,9 @@ function isReachable(server: string): boolean {
   return isIPv4(server) && !/^(?:0|127|169\.254|10\.0\.2)\./.test(server) && !CLOSED.has(server);
 }
 
-/** The same for a VM's whole life. */
-export function userCard(vmId: string): UserCard {
-  return { id: "eth0", mac: macOf(vmId), backend: { kind: "user" } };
+/** The same for a VM's whole life. @param kind what the VMM has */
+export function userCard<Kind extends string>(vmId: string, kind: Kind): UserCard<Kind> {
+  return { id: "eth0", mac: macOf(vmId), backend: { kind } };
 }
 
 /** Stable for a VM's life: locally administered, unicast. */

@@ -1,22 +1,29 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { hasReason } from "../base/errors.js";
-import { checkCards, wantsUserNetwork } from "./cards.js";
+import { checkCards, hasCard } from "./cards.js";
 import { qemuCapabilities } from "./qemu/look.js";
 import type { CardSpec } from "./types.js";
 
 const CARD: CardSpec = { id: "eth0", mac: "02:00:00:00:00:01", backend: { kind: "user" } };
+const STREAM: CardSpec = { ...CARD, backend: { kind: "stream" } };
 
 const check = (cards: readonly CardSpec[], userNetwork = true) =>
-  checkCards({ cards }, qemuCapabilities("tcg", userNetwork));
+  checkCards({ cards }, { ...qemuCapabilities("tcg", userNetwork), cards: undefined });
 
 describe("checkCards", () => {
   it("takes a VM without a card, also where there is no user network, and one with a card", () => {
     check([]);
     check([], false);
     check([CARD]);
-    assert.equal(wantsUserNetwork({ cards: [] }), false);
-    assert.equal(wantsUserNetwork({ cards: [CARD] }), true);
+    assert.equal(hasCard({ cards: [] }, "user"), false);
+    assert.equal(hasCard({ cards: [CARD] }, "user"), true);
+  });
+
+  it("asks of a card that others connect to nothing of the host, and takes it where the VMM has such cards alone", () => {
+    checkCards({ cards: [STREAM] }, qemuCapabilities("tcg", false));
+    for (const wrong of [() => check([STREAM]), () => checkCards({ cards: [CARD] }, qemuCapabilities("tcg"))])
+      assert.throws(wrong, (error) => hasReason(error, "no-such-card"));
   });
 
   const refusals: readonly (readonly [string, readonly CardSpec[], string])[] = [

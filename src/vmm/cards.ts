@@ -1,29 +1,42 @@
 // What a VM's network cards ask of its driver, and which of them no machine can have.
 
 import { Code, KilnError } from "../base/errors.js";
-import type { VmmCapabilities, VmmSpec } from "./types.js";
+import type { CardKind, VmmCapabilities, VmmCards, VmmSpec } from "./types.js";
 
-/** What keeps a card connected, and Firecracker's tap, have one name in a VM. */
+/** What keeps a card connected, its socket, and Firecracker's tap, have one name in a VM. */
 const MAX_CARDS = 1;
+
+/** Of a VMM to whose cards nobody connects. */
+export const NO_CARDS: VmmCards = {
+  cardSocket: undefined,
+  onCardLost: () => () => undefined,
+  join: async () => undefined,
+};
 
 type Cards = Pick<VmmSpec, "cards">;
 
-/** Whether one of them is on the user network, which the driver brings. */
-export function wantsUserNetwork({ cards }: Cards): boolean {
-  return cards.some(({ backend }) => backend.kind === "user");
+/** Whether there is a card of that kind. */
+export function hasCard({ cards }: Cards, kind: CardKind): boolean {
+  return cards.some(({ backend }) => backend.kind === kind);
 }
 
-/** @throws KilnError invalid_argument `too-many-cards`, `bad-card-id`, `bad-mac`; failed_precondition `no-user-network` */
+/**
+ * @throws KilnError invalid_argument `too-many-cards`, `bad-card-id`, `bad-mac`, `no-such-card`; failed_precondition
+ * `no-user-network`
+ */
 export function checkCards(spec: Cards, capabilities: VmmCapabilities): void {
   const { cards } = spec;
   if (cards.length > MAX_CARDS)
     throw refused("too-many-cards", `${cards.length} network cards: every VMM takes ${MAX_CARDS}`);
-  for (const { id, mac } of cards) {
+  const { cards: kind = "user", userNetwork } = capabilities;
+  for (const { id, mac, backend } of cards) {
     if (!/^[a-z][a-z0-9]{0,19}$/.test(id)) throw refused("bad-card-id", `network card ${JSON.stringify(id)}`);
     if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac))
       throw refused("bad-mac", `a network card with the MAC address ${JSON.stringify(mac)}`);
+    if (backend.kind !== kind)
+      throw refused("no-such-card", `a network card of the kind ${backend.kind}: this VMM has ${kind}`);
   }
-  if (!wantsUserNetwork(spec) || capabilities.userNetwork) return;
+  if (!hasCard(spec, "user") || userNetwork) return;
   throw new KilnError(Code.FailedPrecondition, "this VMM has no rootless network card on this host", {
     reason: "no-user-network",
     hint: "`kiln doctor` tells what is missing; published ports work without a card (--network none)",

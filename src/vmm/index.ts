@@ -14,10 +14,13 @@ export { type ProcessRecord, readProcessRecord, writeProcessRecord } from "./pro
 export { createQemuDriver, type QemuDriverOptions } from "./qemu/driver.js";
 export type {
   Accelerator,
+  CardKind,
   CardSpec,
   DiskBus,
   DiskSpec,
+  LaunchOptions,
   VmmCapabilities,
+  VmmCards,
   VmmDriver,
   VmmExit,
   VmmExitCause,
@@ -29,4 +32,4 @@ export type {
   VmmStats,
   VmmTraffic,
 } from "./types.js";
-export { isHelperUid } from "./user-network/index.js";
+export { isHelperUid, UserNetworks } from "./user-network/index.js";

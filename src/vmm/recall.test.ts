@@ -47,7 +47,7 @@ describe("recallVmm", () => {
   it("knows of a QEMU whether its card is passt's, which has to be looked after", async (t) => {
     const qemu = "qemu-system-x86_64";
     const network = async (args: readonly string[]) => (await recalled(t, qemu, args))?.facts.userNetwork;
-    const cards: CardSpec[] = [{ id: "eth0", mac: "02:00:00:00:00:01", backend: { kind: "user" } }];
+    const cards: CardSpec[] = [{ id: "eth0", mac: "02:00:00:00:00:01", backend: { kind: "stream" } }];
     assert.equal(await network(commandOf(cards)), "passt");
     assert.equal(await network(commandOf([])), undefined);
     // As earlier releases have started them.

@@ -5,6 +5,7 @@ import { lstat, readFile, readlink } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Code, KilnError } from "../base/errors.js";
 import type { ProcessId } from "../base/processes.js";
+import { NO_CARDS } from "./cards.js";
 import { ConsoleLog } from "./console-log.js";
 import { recordedSerials } from "./disk-serials.js";
 import { SOCKETS } from "./firecracker/paths.js";
@@ -118,7 +119,7 @@ export async function holdVmm(
     },
     consoleTail: (limit) => log.tail(limit),
     onStall: () => () => undefined,
-    onNetwork: () => () => undefined,
+    ...NO_CARDS,
     stats: () => vmm.stats(),
     detach: async () => vmm.release(),
   };

@@ -19,6 +19,8 @@ export interface VmmCapabilities {
   readonly channel: "virtio-serial" | "vsock";
   /** Rootless network card with outbound access. */
   readonly userNetwork: boolean;
+  /** What its cards' other ends are; "user" where it is not told. */
+  readonly cards?: CardKind | undefined;
   /** The largest packet that the user network carries; 1500 where it is not told. */
   readonly cardMtu?: number | undefined;
   /** Memory that the guest frees goes back to the host. */
@@ -59,9 +61,15 @@ export interface DiskSpec {
   readonly bus?: DiskBus;
 }
 
-/** What a card's other end is. user: rootless, outbound only, no way to the host's loopback; the driver brings it. */
+/**
+ * What a card's other end is. stream: a socket at which the VMM listens; whoever connects to it has the guest's frames, each
+ * behind its length in four bytes, and may come and go. user: a network that the driver brings itself, rootless, outbound
+ * only, without a way to the host's loopback.
+ */
+export type CardKind = "stream" | "user";
+
 export interface CardBackend {
-  readonly kind: "user";
+  readonly kind: CardKind;
 }
 
 /** A network card. Of addresses its VMM knows nothing. */
@@ -148,7 +156,28 @@ export interface VmmTraffic {
   readonly netTxBytes: number;
 }
 
-export interface VmmHandle {
+/** Of a VMM, for what its card's other end is. No machine has more than one card. */
+export interface VmmCards {
+  /** Where the VMM listens for the other end; undefined for a VM without such a card. */
+  readonly cardSocket: string | undefined;
+  /**
+   * Calls back when the VMM says that the other end has gone. It may say so without end, and it may lie. Returns the way
+   * to stop listening.
+   */
+  onCardLost(listener: () => void): () => void;
+  /** Puts a process under the VM's limits, where it has some. */
+  join(pid: number): Promise<void>;
+}
+
+export interface LaunchOptions extends Abortable {
+  /**
+   * Called once the VMM's process exists, beside its own start: no guest with a card of the kind "stream" runs before it has
+   * resolved. Where it rejects, so does the launch; where the launch fails, it has settled.
+   */
+  readonly beside?: ((vmm: VmmCards) => Promise<void>) | undefined;
+}
+
+export interface VmmHandle extends VmmCards {
   readonly record: VmmRecord;
   /**
    * By a disk's id the serial under which the guest finds it, on whatever bus and by whatever name. A disk that its VMM
@@ -182,11 +211,6 @@ export interface VmmHandle {
    * and loses nothing), and with undefined when it runs again. Returns the way to stop listening.
    */
   onStall(listener: (why: string | undefined) => void): () => void;
-  /**
-   * Calls back when the user network was interrupted, or is down for good; for people. Returns the way to stop
-   * listening.
-   */
-  onNetwork(listener: (notice: { readonly down: boolean; readonly message: string }) => void): () => void;
   stats(): Promise<VmmStats>;
   /** Bytes of memory the guest should give up; 0 gives all back. */
   setBalloon(bytes: number): Promise<void>;
@@ -204,7 +228,7 @@ export interface VmmDriver {
   busesOf(disks: readonly DiskSpec[]): ReadonlySet<DiskBus>;
   /** Cheap enough for every start of kilnd: slow verdicts (a timed KVM boot) are cached under the data root. */
   probe(options?: Abortable): Promise<VmmProbe>;
-  launch(spec: VmmSpec, options?: Abortable): Promise<VmmHandle>;
+  launch(spec: VmmSpec, options?: LaunchOptions): Promise<VmmHandle>;
   /** Rejects not_found `vmm-gone` where the process has ended; its exit is then "unknown". */
   reattach(record: VmmRecord, spec: ReattachSpec, options?: Abortable): Promise<VmmHandle>;
 }

@@ -51,7 +51,8 @@ const CONFIG = {
 };
 
 const CAPABILITIES = {
-  ...{ accelerator: "kvm", channel: "vsock", userNetwork: false, cardMtu: 1500, freePageReporting: true },
+  ...{ accelerator: "kvm", channel: "vsock", userNetwork: false, cards: "stream", cardMtu: 1500 },
+  freePageReporting: true,
   ...{ poweroffExits: false, tellsReboot: false, pause: false, maxDisks: 8, maxVcpus: 4 },
 };
 

@@ -12,6 +12,7 @@ import { after, before, describe, it } from "node:test";
 import { isAlive, type ProcessId, readTraits, signalProcess } from "../../src/base/processes.js";
 import { deferred, delay } from "../../src/base/runtime.js";
 import type { CardSpec, VmmHandle, VmmSpec } from "../../src/vmm/index.js";
+import { networkOf } from "../fixtures/connected-driver.js";
 import type { GuestShell } from "../fixtures/vmm-guest.js";
 import { type DriverFactory, shellOf, VmmBench } from "./vmm-bench.js";
 
@@ -126,7 +127,7 @@ export function passtContract(makeDriver: DriverFactory): void {
       const port = await say(hostIp ?? "", "hello");
       const first = await passt();
       const told = deferred<string>();
-      handle.onNetwork(({ message }) => told.resolve(message));
+      networkOf(handle).listen(({ message }) => told.resolve(message));
       await signalProcess(first, "SIGKILL");
       assert.match(await told.promise, /started again/);
       assert.notDeepEqual(await passt(), first);
@@ -155,7 +156,7 @@ export function passtContract(makeDriver: DriverFactory): void {
       handle = await bench.newDriver().reattach(handle.record, spec);
       bench.adopt(handle);
       const told = deferred<void>();
-      handle.onNetwork(() => told.resolve());
+      networkOf(handle).listen(() => told.resolve());
       shell = await shellOf(handle);
       const again = await passt();
       if (again.pid === running.pid) await told.promise;

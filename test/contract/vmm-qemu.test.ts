@@ -7,14 +7,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { deferred } from "../../src/base/runtime.js";
-import { createQemuDriver } from "../../src/vmm/index.js";
+import { createQemuDriver, UserNetworks } from "../../src/vmm/index.js";
 import { netguardPath, passtPath } from "../fixtures/assets.js";
+import { connectedDriver } from "../fixtures/connected-driver.js";
 import { vmmContract } from "./vmm.js";
 import { type DriverFactory, MIB, shellOf, VmmBench } from "./vmm-bench.js";
 import { passtContract } from "./vmm-passt.js";
 
-const makeDriver: DriverFactory = (cacheDirectory, netguard = netguardPath(), confinement = {}) =>
-  createQemuDriver({ ...confinement, cacheDirectory, netguard, passt: passtPath() });
+const makeDriver: DriverFactory = (cacheDirectory, netguard = netguardPath(), confinement = {}) => {
+  const networks = new UserNetworks({ netguard, passt: passtPath() });
+  const userNetwork = () => networks.look();
+  return connectedDriver(createQemuDriver({ ...confinement, cacheDirectory, userNetwork }), networks);
+};
 
 vmmContract("qemu", makeDriver);
 

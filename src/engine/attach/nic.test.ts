@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as v from "valibot";
 import { UndoStack } from "../../base/undo.js";
-import type { VmmCapabilities } from "../../vmm/types.js";
+import type { CardSpec, VmmCapabilities, VmmCards } from "../../vmm/types.js";
 import type { UserNetworkPlan } from "../common/rooms.js";
 import { planDisks } from "../disks/disk-set.js";
 import { VM_RECORD } from "../vm/record.js";
@@ -10,16 +10,21 @@ import { userCard } from "./nic.js";
 import { AttachmentSet } from "./set.js";
 import type { AttachNeeds } from "./types.js";
 
-const CARD = { id: "eth0", mac: "02:00:00:00:00:01", backend: { kind: "user" as const } };
+const CARD = { id: "eth0", mac: "02:00:00:00:00:01", backend: { kind: "stream" as const } };
 const PLAN: UserNetworkPlan = {
   ...{ addresses: ["10.0.2.15/24"], gateway4: "10.0.2.2", gateway6: "", mtu: 65_520 },
   dns: { servers: ["9.9.9.9"], search: [], options: [] },
 };
 
+function contextOf(cards: readonly CardSpec[], cardSocket?: string) {
+  const vmm: VmmCards = { cardSocket, onCardLost: () => () => undefined, join: async () => undefined };
+  return { spec: { cards, runDirectory: "/run/vm" }, vmm };
+}
+
 function setOf(network: "user" | "none", planUser: () => Promise<UserNetworkPlan> = async () => PLAN) {
   const record = v.parse(VM_RECORD.schema, { version: 1, id: "a".repeat(64), config: { network } });
   const needs = { rooms: { network: { userCard: () => CARD, planUser } } } as unknown as AttachNeeds;
-  return new AttachmentSet(userCard({ record, ports: [] }, needs), assert.fail);
+  return new AttachmentSet(userCard({ record, ports: [], onNetwork: () => undefined }, needs), assert.fail);
 }
 
 function told(set: AttachmentSet, cardMtu?: number) {
@@ -30,7 +35,7 @@ function told(set: AttachmentSet, cardMtu?: number) {
 describe("the card of a VM", () => {
   it("is told to the guest with the addresses that its VMM does not know, and what the VMM carries", async () => {
     const set = setOf("user");
-    await set.acquire("launch", { cards: [CARD] }, new UndoStack());
+    await set.acquire("launch", contextOf([CARD]), new UndoStack());
     const { interfaces, dns } = told(set, 9000);
     assert.deepEqual(
       interfaces?.map(({ mac, name, addresses, mtu }) => [mac, name, addresses, mtu]),
@@ -42,16 +47,14 @@ describe("the card of a VM", () => {
 
   it("is none where the VMM has none, and the guest is told of none", async () => {
     for (const set of [setOf("user"), setOf("none")]) {
-      await set.acquire("launch", { cards: [] }, new UndoStack());
+      await set.acquire("launch", contextOf([]), new UndoStack());
       assert.deepEqual(told(set), { interfaces: [] });
     }
   });
 
   it("that a later kilnd can't plan is no card less to a guest that is still to be told: it is not told at all", async () => {
     const set = setOf("user", () => Promise.reject(new Error("no resolv.conf")));
-    const refused: string[] = [];
-    await set.adopt("launch", { cards: [CARD] }, (what) => void refused.push(what));
-    assert.deepEqual(refused, ["nic eth0"]);
+    await set.adopt("launch", contextOf([CARD]), assert.fail);
     assert.throws(() => told(set), /no resolv.conf/);
   });
 });

@@ -1,60 +1,98 @@
-// The card of a VM on the user network. What its VMM is given is a MAC address and a way out; addresses and resolvers are
-// the guest's affair.
+// The card of a VM on the user network. Its VMM is given a MAC address and a way out, and knows of no address; what keeps
+// the way open is held here, and outlives kilnd.
 
+import { KilnError } from "../../base/errors.js";
 import type { CardSpec } from "../../vmm/types.js";
-import type { NetworkRoom, UserNetworkPlan } from "../common/rooms.js";
+import type { NetworkRoom, UserConnection, UserNetwork, UserNetworkPlan } from "../common/rooms.js";
 import type { GuestPart } from "../vm/boot-plan.js";
-import type { VmRecord } from "../vm/record.js";
-import type { AttachmentAt, AttachmentKind, GuestFacts, Moments, PlanFacts, VmmPart } from "./types.js";
+import type {
+  AttachedVm,
+  AttachmentAt,
+  AttachmentKind,
+  GuestFacts,
+  Moments,
+  PlanFacts,
+  VmmPart,
+} from "./types.js";
 
-export const userCard: AttachmentKind = ({ record }, { rooms }) =>
-  record.config.network === "user" ? [new UserCard(record, rooms.network)] : [];
+export const userCard: AttachmentKind = (vm, { rooms }) =>
+  vm.record.config.network === "user" ? [new UserCard(vm, rooms.network)] : [];
 
+const NAME = "eth0";
 /** What every card carries. */
 const LEAST_MTU = 1500;
 
 class UserCard implements AttachmentAt<"launch"> {
   readonly kind = "nic";
+  readonly id = NAME;
   readonly at = "launch";
-  readonly #card: CardSpec;
-  readonly #record: VmRecord;
-  readonly #network: NetworkRoom;
-  /** Undefined for a VM without it: its VMM has none for the rootless. */
-  #plan: UserNetworkPlan | undefined;
+  readonly #vm: AttachedVm;
+  readonly #room: NetworkRoom;
+  /** What the guest is told; why it can't be; or undefined for a VM without it: its VMM has none for the rootless. */
+  #told: { readonly card: CardSpec; readonly plan: UserNetworkPlan } | KilnError | undefined;
+  /** What keeps the card connected. */
+  #network: UserNetwork | undefined;
+  #deafen: () => void = () => undefined;
 
-  constructor(record: VmRecord, network: NetworkRoom) {
-    this.#record = record;
+  constructor(vm: AttachedVm, room: NetworkRoom) {
+    this.#vm = vm;
+    this.#room = room;
+  }
+
+  plan({ capabilities }: PlanFacts): VmmPart {
+    const { userNetwork = false, cards = "user" } = capabilities ?? {};
+    return userNetwork ? { cards: [this.#room.userCard(this.#vm.record.id, cards)] } : {};
+  }
+
+  async acquire(context: Moments["launch"]): Promise<void> {
+    const card = this.#cardOf(context);
+    if (card === undefined) return;
+    this.#told = { card, plan: await this.#planGuest() };
+    const connection = connectionOf(context);
+    if (connection !== undefined) this.#keep(await this.#room.connectUser(connection), context);
+  }
+
+  /**
+   * Earlier releases had the network inside the VMM, and it is well without anything outside. A guest that runs was told of
+   * its addresses long since; one that is still to be told hears why it can't be.
+   */
+  async adopt(context: Moments["launch"]): Promise<void> {
+    const connection = connectionOf(context);
+    if (connection !== undefined) this.#keep(await this.#room.adoptUser(connection), context);
+    const card = this.#cardOf(context);
+    if (card === undefined) return;
+    this.#told = await this.#planGuest().then(
+      (plan) => ({ card, plan }),
+      (error: unknown) => KilnError.from(error),
+    );
+  }
+
+  #cardOf({ spec }: Moments["launch"]): CardSpec | undefined {
+    return spec.cards.find(({ id }) => id === NAME);
+  }
+
+  #planGuest(): Promise<UserNetworkPlan> {
+    return this.#room.planUser(this.#vm.record.config.dns);
+  }
+
+  #keep(network: UserNetwork, { vmm }: Moments["launch"]): void {
     this.#network = network;
-    this.#card = network.userCard(record.id);
-  }
-
-  get id(): string {
-    return this.#card.id;
-  }
-
-  plan({ userNetwork }: PlanFacts): VmmPart {
-    return userNetwork ? { cards: [this.#card] } : {};
-  }
-
-  async acquire({ cards }: Moments["launch"]): Promise<void> {
-    if (!cards.some(({ id }) => id === this.id)) return;
-    this.#plan = await this.#network.planUser(this.#record.config.dns);
-  }
-
-  /** A guest that is still to be told must be told of it. */
-  adopt(context: Moments["launch"]): Promise<void> {
-    return this.acquire(context);
+    const stops = [vmm.onCardLost(() => network.lost()), network.listen(this.#vm.onNetwork)];
+    this.#deafen = () => {
+      for (const stop of stops) stop();
+    };
   }
 
   guest({ capabilities }: GuestFacts): GuestPart {
-    const plan = this.#plan;
-    if (plan === undefined) return {};
+    if (this.#told === undefined) return {};
+    if (this.#told instanceof KilnError) throw this.#told;
+    const { card, plan } = this.#told;
     const { servers, search, options } = plan.dns;
     return {
       interfaces: [
         {
-          mac: this.#card.mac,
-          name: this.id,
+          mac: card.mac,
+          name: NAME,
           addresses: [...plan.addresses],
           gateway4: plan.gateway4,
           gateway6: plan.gateway6,
@@ -66,10 +104,25 @@ class UserCard implements AttachmentAt<"launch"> {
   }
 
   async release(): Promise<void> {
-    // Its other end is the driver's.
+    await this.#letGo()?.end();
   }
 
   async detach(): Promise<void> {
-    // The same.
+    this.#letGo()?.detach();
   }
+
+  #letGo(): UserNetwork | undefined {
+    const network = this.#network;
+    this.#deafen();
+    this.#network = undefined;
+    return network;
+  }
+}
+
+/** Undefined where nobody connects to the card: its VMM's driver has brought the network. */
+function connectionOf({ spec, vmm }: Moments["launch"]): UserConnection | undefined {
+  const { cardSocket: socket } = vmm;
+  if (socket === undefined) return undefined;
+  const { runDirectory, runAs, environment } = spec;
+  return { runDirectory, socket, runAs, environment, join: (pid) => vmm.join(pid) };
 }

@@ -20,13 +20,17 @@ import type {
 } from "./types.js";
 
 const RECORD = v.parse(VM_RECORD.schema, { version: 1, id: "a".repeat(64) });
+const VM = { record: RECORD, ports: [], onNetwork: () => undefined };
 const MOMENTS: readonly Moment[] = ["prepare", "launch", "hello"];
 const CONTEXTS = {
   prepare: {},
-  launch: { cards: [] },
+  launch: {
+    spec: { cards: [], runDirectory: "/run/vm" },
+    vmm: { cardSocket: undefined, onCardLost: () => () => undefined, join: async () => undefined },
+  },
   hello: { guest: { session: () => Promise.reject(new Error("no guest")) } },
 };
-const PLAN = { userNetwork: true, modules: undefined };
+const PLAN = { capabilities: undefined, modules: undefined };
 
 /** Things of the host, each of which one attachment holds; they outlive a kilnd. */
 class FakeHost {
@@ -283,8 +287,7 @@ describe("a kind of attachment that is added", () => {
     const made: Volume[] = [];
     const volumes: AttachmentKind = () =>
       ["data", "logs"].map((id) => made[made.push(new Volume(id)) - 1] as Volume);
-    const vm = { record: RECORD, ports: [] };
-    const set = attachmentsOf(vm, {} as AttachNeeds, assert.fail, [root, volumes]);
+    const set = attachmentsOf(VM, {} as AttachNeeds, assert.fail, [root, volumes]);
     assert.equal(await boot(set), true);
     assert.deepEqual(
       set.plan(PLAN).disks.specs.map(({ id }) => id),
@@ -302,7 +305,7 @@ describe("a kind of attachment that is added", () => {
   });
 
   it("can't take the place of what a VM boots from", () => {
-    const set = attachmentsOf({ record: RECORD, ports: [] }, {} as AttachNeeds, assert.fail, [root, root]);
+    const set = attachmentsOf(VM, {} as AttachNeeds, assert.fail, [root, root]);
     assert.throws(
       () => set.plan(PLAN),
       (error) => hasReason(error, "no-root"),

@@ -3,8 +3,8 @@
 // it is needed: no list of attachments is stored (docs/design/0019-attachments.md).
 
 import type { Abortable } from "../../base/progress.js";
-import type { CardSpec, DiskSpec, VmmCapabilities } from "../../vmm/types.js";
-import type { GuestDialer, Rooms } from "../common/rooms.js";
+import type { CardSpec, DiskSpec, VmmCapabilities, VmmCards, VmmSpec } from "../../vmm/types.js";
+import type { GuestDialer, NetworkNotice, Rooms } from "../common/rooms.js";
 import type { Bases } from "../disks/bases.js";
 import type { BootDisks, DiskSet } from "../disks/disk-set.js";
 import type { GuestPart } from "../vm/boot-plan.js";
@@ -18,8 +18,9 @@ export interface Moments {
   readonly prepare: Abortable;
   /** With the VMM, before its guest's first instruction. */
   readonly launch: {
-    /** The cards that the VMM has. */
-    readonly cards: readonly CardSpec[];
+    /** What the VMM is launched with, or found again with. */
+    readonly spec: Pick<VmmSpec, "cards" | "runDirectory" | "runAs" | "environment">;
+    readonly vmm: VmmCards;
   };
   /** With a guest that boots, or has long since. */
   readonly hello: { readonly guest: GuestDialer };
@@ -29,8 +30,8 @@ export type Moment = keyof Moments;
 
 /** What a plan may know of the host and of the VMM that was chosen, or that runs. */
 export interface PlanFacts {
-  /** Undefined where it is not told, as false. */
-  readonly userNetwork: VmmCapabilities["userNetwork"] | undefined;
+  /** Of the VMM; undefined where they are not told. */
+  readonly capabilities: Pick<VmmCapabilities, "userNetwork" | "cards"> | undefined;
   /** The disk of the kernel's modules, where it has one. */
   readonly modules: string | undefined;
 }
@@ -83,6 +84,8 @@ export interface AttachedVm {
   readonly record: VmRecord;
   /** Those of the record for a boot, those of the status for a VM that runs. */
   readonly ports: readonly PortBinding[];
+  /** Told of what its network does, while it is held. */
+  readonly onNetwork: (notice: NetworkNotice) => void;
 }
 
 /** Of the engine and the rooms below it. */

@@ -11,7 +11,17 @@ import type { ImageStore } from "../../image/types.js";
 import type { KernelBuilder } from "../../kernel/index.js";
 import type { KernelCatalogue } from "../../kernel/types.js";
 import type { Confinement } from "../../vmm/index.js";
-import type { CardSpec, VmmDriver, VmmHandle, VmmKind, VmmProbe, VmmRecord } from "../../vmm/types.js";
+import type {
+  CardKind,
+  CardSpec,
+  VmmCards,
+  VmmDriver,
+  VmmHandle,
+  VmmKind,
+  VmmProbe,
+  VmmRecord,
+  VmmSpec,
+} from "../../vmm/types.js";
 import type { BuildRequest, BuildResult } from "./base-protocol.js";
 
 /** The VMMs of this host and which one to take. */
@@ -54,6 +64,32 @@ export interface UserNetworkPlan {
   };
 }
 
+/** A card that is to be connected, of a VM that was launched with that specification. */
+export interface UserConnection extends Pick<VmmCards, "join"> {
+  readonly runDirectory: string;
+  readonly socket: string;
+  readonly runAs: VmmSpec["runAs"];
+  readonly environment: VmmSpec["environment"];
+}
+
+/** For people. `down`: it stays down until kilnd starts again. */
+export interface NetworkNotice {
+  readonly down: boolean;
+  readonly message: string;
+}
+
+/** What keeps one card connected. */
+export interface UserNetwork {
+  /** Tells of restarts and of giving up. Returns the way to stop listening. */
+  listen(listener: (notice: NetworkNotice) => void): () => void;
+  /** The VMM says that the card's other end has gone. */
+  lost(): void;
+  /** kilnd goes: it goes on. */
+  detach(): void;
+  /** The VM has ended. */
+  end(): Promise<void>;
+}
+
 /** Reaches one guest, through whatever session its agent has at that moment. */
 export interface GuestDialer {
   session(options: Abortable): Promise<AgentSession>;
@@ -67,9 +103,17 @@ export interface PublishedPort {
 
 export interface NetworkRoom {
   /** What the VM's VMM is given: always the same for one VM. Pure. */
-  userCard(vmId: string): CardSpec;
+  userCard(vmId: string, kind: CardKind): CardSpec;
   /** @param dns resolvers of the user's choice, instead of the host's */
   planUser(dns: readonly string[]): Promise<UserNetworkPlan>;
+  /**
+   * Connects a card of the kind "stream".
+   *
+   * @throws KilnError failed_precondition `no-user-network`, `no-netguard`; unavailable `user-network-failed`
+   */
+  connectUser(connection: UserConnection): Promise<UserNetwork>;
+  /** For a card that an earlier kilnd has connected. Never fails: what can't be had is told as a notice. */
+  adoptUser(connection: UserConnection): Promise<UserNetwork>;
   /** @throws KilnError already_exists `port-in-use`, permission_denied `privileged-port` */
   publish(binding: PortMapping, guest: GuestDialer): Promise<PublishedPort>;
 }

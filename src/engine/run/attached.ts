@@ -3,16 +3,25 @@
 import type { VmmHandle, VmmSpec } from "../../vmm/types.js";
 import { attachmentsOf } from "../attach/kinds.js";
 import type { AttachmentSet, PlannedSet, Refused } from "../attach/set.js";
+import type { NetworkNotice } from "../common/rooms.js";
+import { runDirectoryOf } from "../host/run-directories.js";
 import { planSpec } from "../vm/boot-plan.js";
 import type { VmEntry } from "../vm/entry.js";
 import type { PortBinding } from "../vm/vm-config.js";
+import { emitVmEvent } from "../vm/vm-events.js";
 import { type EngineContext, vmLogger } from "./context.js";
 import type { LiveVm } from "./live-vm.js";
 
 /** @param ports those of the record for a boot, those of the status for a VM that runs */
 export function attachedTo(ctx: EngineContext, entry: VmEntry, ports: readonly PortBinding[]): AttachmentSet {
-  return attachmentsOf({ record: entry.record, ports }, ctx, (what, { message }) => {
-    vmLogger(ctx, entry).warn("a release failed", { what, why: message });
+  const log = vmLogger(ctx, entry);
+  const onNetwork = ({ down, message: why }: NetworkNotice) => {
+    if (down) log.error("the VM's network is down", { why });
+    else log.warn("the VM's network was interrupted", { why });
+    emitVmEvent(ctx, entry, "network", { state: down ? "down" : "restarted" });
+  };
+  return attachmentsOf({ record: entry.record, ports, onNetwork }, ctx, (what, { message: why }) => {
+    log.warn("a release failed", { what, why });
   });
 }
 
@@ -21,6 +30,9 @@ export interface BootFiles {
   readonly kernel: string;
   readonly initrd: string;
 }
+
+/** Of a VM that runs already: it needs them no more. */
+export const NO_FILES: BootFiles = { kernel: "", initrd: "" };
 
 export function specOf(
   ctx: EngineContext,
@@ -37,16 +49,18 @@ export function specOf(
   });
 }
 
-/** Takes over what a VMM was launched with that an earlier kilnd has left. Never fails: the VM is worth more. */
+/** Takes over what a VMM was launched with that an earlier kilnd has left. The VM is worth more than any of it. */
 export async function adoptAttached(
   ctx: EngineContext,
   entry: VmEntry,
   attached: AttachmentSet,
-  { record }: VmmHandle,
+  vmm: VmmHandle,
 ): Promise<void> {
-  const { cards } = attached.plan({ userNetwork: record.capabilities.userNetwork, modules: undefined });
+  const { capabilities } = vmm.record;
+  const planned = attached.plan({ capabilities, modules: undefined });
+  const spec = specOf(ctx, entry, await runDirectoryOf(ctx, entry), NO_FILES, planned);
   await attached.adopt("prepare", {}, refusal(ctx, entry));
-  await attached.adopt("launch", { cards }, refusal(ctx, entry));
+  await attached.adopt("launch", { spec, vmm }, refusal(ctx, entry));
 }
 
 /** Its ports, for a guest that is up. One that somebody else has taken meanwhile must not cost the VM. */

@@ -8,7 +8,6 @@ import { deferred } from "../../base/runtime.js";
 import type { VmmExit, VmmHandle, VmmRecord, VmmStats } from "../../vmm/types.js";
 
 type Stall = Parameters<VmmHandle["onStall"]>[0];
-type Network = Parameters<VmmHandle["onNetwork"]>[0];
 
 export class LateHandle implements VmmHandle {
   readonly exited: Promise<VmmExit>;
@@ -17,7 +16,6 @@ export class LateHandle implements VmmHandle {
   readonly #exited = deferred<VmmExit>();
   readonly #reached = deferred<void>();
   readonly #stalls = new Map<Stall, () => void>();
-  readonly #networks = new Map<Network, () => void>();
   #inner: VmmHandle;
   #isReal = false;
 
@@ -39,7 +37,6 @@ export class LateHandle implements VmmHandle {
     this.#isReal = true;
     void real.exited.then((exit) => this.#exited.resolve(exit));
     for (const listener of this.#stalls.keys()) this.#stalls.set(listener, real.onStall(listener));
-    for (const listener of this.#networks.keys()) this.#networks.set(listener, real.onNetwork(listener));
     this.#reached.resolve();
     await held.detach();
   }
@@ -83,9 +80,16 @@ export class LateHandle implements VmmHandle {
     return () => drop(this.#stalls, listener);
   }
 
-  onNetwork(listener: Network): () => void {
-    this.#networks.set(listener, this.#inner.onNetwork(listener));
-    return () => drop(this.#networks, listener);
+  get cardSocket(): string | undefined {
+    return this.#inner.cardSocket;
+  }
+
+  onCardLost(listener: () => void): () => void {
+    return this.#inner.onCardLost(listener);
+  }
+
+  join(pid: number): Promise<void> {
+    return this.#inner.join(pid);
   }
 
   stats(): Promise<VmmStats> {

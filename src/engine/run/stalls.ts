@@ -1,4 +1,4 @@
-// What a VMM tells of the host while its guest runs: a full disk, on which the guest stands still, and a network that is down.
+// What a VMM tells of the host while its guest runs: a full disk, on which the guest stands still.
 
 import type { VmEntry } from "../vm/entry.js";
 import { emitVmEvent } from "../vm/vm-events.js";
@@ -9,12 +9,6 @@ import { inBackground } from "./tasks.js";
 
 export function watchStalls(ctx: EngineContext, { entry }: Run, live: LiveVm): void {
   live.handle.onStall((why) => inBackground(ctx, entry, () => stalled(ctx, entry, live, why)));
-  live.handle.onNetwork(({ down, message }) => {
-    const log = vmLogger(ctx, entry);
-    if (down) log.error("the VM's network is down", { why: message });
-    else log.warn("the VM's network was interrupted", { why: message });
-    emitVmEvent(ctx, entry, "network", { state: down ? "down" : "restarted" });
-  });
 }
 
 /** The VMM has paused the guest because the host's disk is full, or goes on. */

@@ -69,7 +69,8 @@ async function takeOver(taking: Taking, entry: VmEntry): Promise<void> {
   await using undo = new UndoStack();
   const live = createLive(ctx, run, handle, attached);
   undo.push("let go of what is attached", () => attached.detach());
-  await adoptAttached(ctx, entry, attached, handle);
+  // One that can't be spoken to yet comes to it once it is reached.
+  if (!(handle instanceof LateHandle)) await adoptAttached(ctx, entry, attached, handle);
   if (at === "hello") {
     undo.commit();
     return runner.resume(run, live);
@@ -170,7 +171,7 @@ async function askAgain(
     if (signal.aborted) return;
     try {
       const real = await reattach(taking, { entry, vmm: handle.record, attached }, signal);
-      return await ctx.lock.run(entry.id, () => takeLate(taking, { run, handle, real }));
+      return await ctx.lock.run(entry.id, () => takeLate(taking, { run, handle, real, attached }));
     } catch (error) {
       // Of its end it is told by the hold.
       vmLogger(ctx, entry).debug("the VMM still can't be spoken to", { why: KilnError.from(error).message });
@@ -182,10 +183,13 @@ interface Late {
   readonly run: Run;
   readonly handle: LateHandle;
   readonly real: VmmHandle;
+  readonly attached: AttachmentSet;
 }
 
-async function takeLate({ ctx }: Taking, { run, handle, real }: Late): Promise<void> {
+async function takeLate({ ctx }: Taking, { run, handle, real, attached }: Late): Promise<void> {
   const { entry } = run;
+  if (entry.run !== run || ctx.leaving.aborted) return real.detach();
+  await adoptAttached(ctx, entry, attached, real);
   if (entry.run !== run || ctx.leaving.aborted) return real.detach();
   await handle.become(real);
   vmLogger(ctx, entry).info("the VMM can be spoken to again");
@@ -233,7 +237,7 @@ async function runningSpec(ctx: EngineContext, { entry, vmm, attached }: Sought)
   const directory = await runDirectoryOf(ctx, entry);
   const none = { kernel: { vmlinux: "" }, modules: undefined };
   const { kernel, modules } = await ctx.kernels.prepare(entry.record.kernelId).catch(() => none);
-  const planned = attached.plan({ userNetwork: vmm.capabilities.userNetwork, modules });
+  const planned = attached.plan({ capabilities: vmm.capabilities, modules });
   return specOf(ctx, entry, directory, { kernel: kernel.vmlinux, initrd: "" }, planned);
 }
 

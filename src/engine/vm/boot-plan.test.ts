@@ -20,9 +20,9 @@ const NEEDS = {
 } as unknown as AttachNeeds;
 
 async function attached(modules: string | undefined) {
-  const set = attachmentsOf({ record: RECORD, ports: [] }, NEEDS, assert.fail);
+  const set = attachmentsOf({ record: RECORD, ports: [], onNetwork: () => undefined }, NEEDS, assert.fail);
   await set.acquire("prepare", {}, new UndoStack());
-  return { set, planned: set.plan({ userNetwork: true, modules }) };
+  return { set, planned: set.plan({ capabilities: CAPABILITIES, modules }) };
 }
 
 async function bootWith(serials: ReadonlyMap<string, string>, modules: string | undefined = "/modules") {

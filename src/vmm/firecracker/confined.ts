@@ -5,7 +5,7 @@ import { chown, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, KilnError } from "../../base/errors.js";
 import { exists, writeJsonAtomic } from "../../base/files.js";
-import { wantsUserNetwork } from "../cards.js";
+import { hasCard } from "../cards.js";
 import { makeFifos } from "../fifo.js";
 import type { Confined, Confiner } from "../jail/confiner.js";
 import { accessTo } from "../jail/own-device.js";
@@ -142,7 +142,7 @@ export class ConfinedWay implements LaunchWay {
     const { confiner, program, tree } = this.#host;
     const spec = this.#spec;
     const { jail } = await confiner.confinement();
-    const networked = wantsUserNetwork(spec);
+    const networked = hasCard(spec, "user");
     const locked = (argv: readonly string[]) => [...lockWords(spec), ...argv];
     const wrapped = (argv: readonly string[]) =>
       planNetworkWrapper(locked(argv), {
@@ -170,7 +170,7 @@ export class ConfinedWay implements LaunchWay {
 
   async #devices(): Promise<string[]> {
     const wanted = ["/dev/null", "/dev/urandom", KVM_DEVICE];
-    if (wantsUserNetwork(this.#spec)) wanted.push("/dev/net/tun");
+    if (hasCard(this.#spec, "user")) wanted.push("/dev/net/tun");
     const there = await Promise.all(wanted.map((path) => exists(path)));
     return wanted.filter((_, index) => there[index]);
   }

@@ -9,7 +9,7 @@ import { signalProcess } from "../../base/processes.js";
 import type { Abortable } from "../../base/progress.js";
 import { delay } from "../../base/runtime.js";
 import { UndoStack } from "../../base/undo.js";
-import { wantsUserNetwork } from "../cards.js";
+import { hasCard } from "../cards.js";
 import { ConsoleLog } from "../console-log.js";
 import { EMULATED_CPU_LEVEL, hostCpuLevel } from "../cpu-level.js";
 import { recordedSerials, serialFacts } from "../disk-serials.js";
@@ -21,6 +21,7 @@ import { KVM_DEVICE, type ProbeKernel } from "../kvm-verdict.js";
 import { checkFiles, checkReattach, checkSpec } from "../spec-check.js";
 import type {
   DiskBus,
+  LaunchOptions,
   ReattachSpec,
   VmmCapabilities,
   VmmDriver,
@@ -98,7 +99,7 @@ class FirecrackerDriver implements VmmDriver {
     return { kind: this.kind, usable, ...found, capabilities: capabilitiesOf(verdict), cpuLevel, exposed };
   }
 
-  async launch(spec: VmmSpec, options: Abortable = {}): Promise<VmmHandle> {
+  async launch(spec: VmmSpec, options: LaunchOptions = {}): Promise<VmmHandle> {
     try {
       return await this.#launch(spec, options);
     } catch (error) {
@@ -106,7 +107,7 @@ class FirecrackerDriver implements VmmDriver {
     }
   }
 
-  async #launch(spec: VmmSpec, options: Abortable): Promise<VmmHandle> {
+  async #launch(spec: VmmSpec, options: LaunchOptions): Promise<VmmHandle> {
     const verdict = await this.#prober.probe();
     const { path, version, why } = verdict.found;
     if (!verdict.usable || path === undefined || version === undefined) throw unusable(why);
@@ -129,15 +130,23 @@ class FirecrackerDriver implements VmmDriver {
     undo.push("kill Firecracker", () => vmm.kill());
     const facts = { consoleLog: log.path, version, ...found, ...serialFacts(disks) };
     const record: VmmRecord = { driver: this.kind, process: vmm.id, capabilities, facts };
-    const handle = new FirecrackerHandle({ record, paths, owners: ownersOf(spec), process: vmm, log, disks });
+    const { join: joinLimits } = started;
+    const handle = new FirecrackerHandle({
+      ...{ record, paths, owners: ownersOf(spec), process: vmm, log, disks, join: joinLimits },
+    });
     undo.push("let go of Firecracker", () => handle.detach());
+    const beside = options.beside?.(handle);
+    // Whoever waits for it hears of its failure.
+    const settled = beside?.catch(() => undefined);
+    undo.push("wait for what is beside Firecracker", () => settled);
     await handle.read();
     // A start that failed must end the readers too, or its last words would be waited for without end.
     void vmm.ended.then(() => held.release());
     await untilListening(handle, vmm, options);
     await untilStarted(handle, vmm, options);
     await untilRunning(handle, vmm, options);
-    if (wantsUserNetwork(spec)) await this.#connect(paths, started, verdict, spec.environment);
+    if (hasCard(spec, "user")) await this.#connect(paths, started, verdict, spec.environment);
+    await beside;
     await limited;
     held.release();
     options.signal?.throwIfAborted();
@@ -207,7 +216,10 @@ class FirecrackerDriver implements VmmDriver {
     const paths = recordedPaths(record.facts, spec.runDirectory);
     const log = await ConsoleLog.resume(record.facts.consoleLog ?? join(spec.stateDirectory, CONSOLE_LOG));
     const disks = recordedSerials(record.facts) ?? (await serialsOfFiles(spec.disks));
-    const handle = new FirecrackerHandle({ record, paths, owners: ownersOf(spec), process: vmm, log, disks });
+    const joinLimits = async (pid: number) => cgroup?.add([pid]);
+    const handle = new FirecrackerHandle({
+      ...{ record, paths, owners: ownersOf(spec), process: vmm, log, disks, join: joinLimits },
+    });
     undo.push("let go of Firecracker", () => handle.detach());
     handle.expectAnswers();
     let ended = false;

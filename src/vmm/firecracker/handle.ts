@@ -5,11 +5,12 @@ import type { Duplex } from "node:stream";
 import { Code, KilnError } from "../../base/errors.js";
 import { connectPinned } from "../../base/pinned.js";
 import type { Abortable } from "../../base/progress.js";
+import { NO_CARDS } from "../cards.js";
 import type { ConsoleLog } from "../console-log.js";
 import type { DiskSerials } from "../disk-serials.js";
 import { ExclusiveChannel } from "../exclusive-channel.js";
 import { FifoReader } from "../fifo.js";
-import type { VmmExit, VmmHandle, VmmRecord, VmmStats } from "../types.js";
+import type { VmmCards, VmmExit, VmmHandle, VmmRecord, VmmStats } from "../types.js";
 import type { ProcessEnd, VmmProcess } from "../vmm-process.js";
 import { callApi, dialVsock } from "./client.js";
 import { CHANNEL_PORT } from "./config.js";
@@ -31,6 +32,7 @@ export interface FirecrackerHandleParts {
   readonly process: VmmProcess;
   readonly log: ConsoleLog;
   readonly disks: DiskSerials;
+  readonly join: VmmCards["join"];
 }
 
 export class FirecrackerHandle implements VmmHandle {
@@ -155,9 +157,15 @@ export class FirecrackerHandle implements VmmHandle {
     return () => undefined;
   }
 
-  /** slirp4netns is started once and lives as long as Firecracker. */
-  onNetwork(): () => void {
-    return () => undefined;
+  /** It knows taps only: its network is its driver's. */
+  readonly cardSocket = NO_CARDS.cardSocket;
+
+  onCardLost(listener: () => void): () => void {
+    return NO_CARDS.onCardLost(listener);
+  }
+
+  join(pid: number): Promise<void> {
+    return this.#parts.join(pid);
   }
 
   async detach(): Promise<void> {

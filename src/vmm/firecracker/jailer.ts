@@ -7,7 +7,7 @@ import { basename, join } from "node:path";
 import { Code, errnoOf, KilnError } from "../../base/errors.js";
 import { makeDirectory, writeJsonAtomic } from "../../base/files.js";
 import { planEnvironment } from "../../base/privileges.js";
-import { wantsUserNetwork } from "../cards.js";
+import { hasCard } from "../cards.js";
 import { makeFifos } from "../fifo.js";
 import type { Confined } from "../jail/confiner.js";
 import type { VmmSpec } from "../types.js";
@@ -135,7 +135,7 @@ export class JailerWay implements LaunchWay {
     const spec = this.#spec;
     const around = { uid: 0, owner: owner.uid, drops: false };
     const process = await VmmProcess.spawn({
-      argv: wantsUserNetwork(spec) ? planNetworkWrapper(argv, around) : [...EMPTY, ...argv],
+      argv: hasCard(spec, "user") ? planNetworkWrapper(argv, around) : [...EMPTY, ...argv],
       env: planEnvironment(spec.environment),
       stdout,
     });

@@ -74,7 +74,7 @@ describe("planQemu", () => {
     assert.deepEqual(values(words(SPEC, HOST), "-netdev"), []);
     const spec: VmmSpec = {
       ...SPEC,
-      cards: [{ id: "eth0", mac: "02:00:00:00:00:01", backend: { kind: "user" } }],
+      cards: [{ id: "eth0", mac: "02:00:00:00:00:01", backend: { kind: "stream" } }],
     };
     const argv = words(spec, HOST);
     assert.equal(planQemu(spec, HOST).listeners.indexOf("net.sock"), 3);

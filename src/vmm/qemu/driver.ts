@@ -4,11 +4,11 @@
 import { realpath, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, KilnError } from "../../base/errors.js";
-import { assertNetguardLoaded, prepareNetguard } from "../../base/netguard.js";
+import { assertNetguardLoaded } from "../../base/netguard.js";
 import type { Abortable } from "../../base/progress.js";
 import { delay } from "../../base/runtime.js";
 import { UndoStack } from "../../base/undo.js";
-import { wantsUserNetwork } from "../cards.js";
+import { hasCard } from "../cards.js";
 import { ConsoleLog } from "../console-log.js";
 import { recordedSerials, serialFacts } from "../disk-serials.js";
 import { hostTscKhz } from "../host-tsc.js";
@@ -20,6 +20,7 @@ import type {
   Accelerator,
   DiskBus,
   DiskSpec,
+  LaunchOptions,
   ReattachSpec,
   VmmDriver,
   VmmHandle,
@@ -27,21 +28,20 @@ import type {
   VmmRecord,
   VmmSpec,
 } from "../types.js";
-import { type PasstProbeOptions, planPasst, UserNetworkKeeper } from "../user-network/index.js";
 import { describeEnd, VmmProcess } from "../vmm-process.js";
 import { overheadBytes, planQemu, planSockets, type QemuPlan, type QemuSockets } from "./config.js";
 import { placeDisks, serialsOf } from "./disks.js";
-import { QemuHandle } from "./handle.js";
-import { QemuLook } from "./look.js";
+import { QemuHandle, STREAM_FACT } from "./handle.js";
+import { QemuLook, type UserNetworkLook } from "./look.js";
 import type { QemuProbeOptions } from "./probe.js";
 import { calibrateTsc } from "./tsc-calibration.js";
 
-export interface QemuDriverOptions extends QemuProbeOptions, PasstProbeOptions, ConfinerOptions {
+export interface QemuDriverOptions extends QemuProbeOptions, ConfinerOptions {
+  /** Whether there is something to connect to cards, for the probe; default: there is nothing. */
+  readonly userNetwork?: UserNetworkLook | undefined;
   /** Shared by the drivers of a kilnd; default: one of its own. */
   readonly confiner?: Confiner | undefined;
 }
-
-type Join = Confined["join"];
 
 const CONSOLE_LOG = "console.log";
 const LAST_WORDS_MS = 500;
@@ -71,7 +71,7 @@ class QemuDriver implements VmmDriver {
     return this.#look.probe();
   }
 
-  async launch(spec: VmmSpec, options: Abortable = {}): Promise<VmmHandle> {
+  async launch(spec: VmmSpec, options: LaunchOptions = {}): Promise<VmmHandle> {
     try {
       return await this.#launch(spec, options);
     } catch (error) {
@@ -79,7 +79,7 @@ class QemuDriver implements VmmDriver {
     }
   }
 
-  async #launch(spec: VmmSpec, options: Abortable): Promise<VmmHandle> {
+  async #launch(spec: VmmSpec, options: LaunchOptions): Promise<VmmHandle> {
     const probe = await this.probe(options);
     if (probe.capabilities === undefined || probe.path === undefined) throw unusable(probe);
     checkSpec(spec, probe.capabilities, ["blk", "scsi"]);
@@ -97,11 +97,6 @@ class QemuDriver implements VmmDriver {
     const confined = await this.#confine(spec, plan, program, accelerator);
     const { process: vmm, facts, limited } = confined;
     undo.push("kill QEMU", () => vmm.kill());
-    // Beside QEMU's own start; whoever waits for it hears of its failure.
-    const networked = wantsUserNetwork(spec);
-    const connecting = networked ? this.#connect(spec, plan.sockets, confined.join) : undefined;
-    connecting?.catch(() => undefined);
-    undo.push("end the user network", async () => (await connecting?.catch(() => undefined))?.end());
     const disks = serialsOf(spec.disks);
     const record: VmmRecord = {
       driver: this.kind,
@@ -112,7 +107,7 @@ class QemuDriver implements VmmDriver {
         consoleLog: log.path,
         ...facts,
         ...serialFacts(disks),
-        ...(networked ? { userNetwork: "passt" } : {}),
+        ...(hasCard(spec, "stream") ? STREAM_FACT : {}),
       },
     };
     const handle = new QemuHandle({
@@ -123,10 +118,15 @@ class QemuDriver implements VmmDriver {
       log,
       disks,
       memoryBytes: spec.memoryBytes,
+      join: confined.join,
     });
     undo.push("let go of QEMU", () => handle.detach());
+    const beside = options.beside?.(handle);
+    // Whoever waits for it hears of its failure.
+    const settled = beside?.catch(() => undefined);
+    undo.push("wait for what is beside QEMU", () => settled);
     await connectToNew(handle, vmm, options);
-    handle.keep(await connecting);
+    await beside;
     await limited;
     await handle.begin();
     options.signal?.throwIfAborted();
@@ -145,6 +145,7 @@ class QemuDriver implements VmmDriver {
     const log = await ConsoleLog.resume(record.facts.consoleLog ?? join(spec.stateDirectory, CONSOLE_LOG));
     const handle = new QemuHandle({
       ...{ record, sockets, process: vmm, log, memoryBytes: spec.memoryBytes },
+      join: async (pid) => cgroup?.add([pid]),
       // Every release has given them these.
       disks: recordedSerials(record.facts) ?? serialsOf(spec.disks),
       // Before jails the VM's own user made them.
@@ -157,8 +158,6 @@ class QemuDriver implements VmmDriver {
     });
     try {
       await handle.connect(options);
-      if (record.facts.userNetwork !== undefined)
-        handle.keep(await this.#adopt(spec, sockets, async (pid) => cgroup?.add([pid])));
       await goOn(handle, vmm, record);
     } catch (error) {
       if (ended) throw gone(spec);
@@ -184,24 +183,6 @@ class QemuDriver implements VmmDriver {
       overheadBytes: overheadBytes(spec),
       command: (at) => plan.command(program, at),
     });
-  }
-
-  #connect(spec: VmmSpec, sockets: QemuSockets, joinLimits: Join): Promise<UserNetworkKeeper> {
-    return UserNetworkKeeper.start({ ...this.#networkOf(spec, sockets), join: joinLimits });
-  }
-
-  #adopt(spec: ReattachSpec, sockets: QemuSockets, joinLimits: Join): Promise<UserNetworkKeeper> {
-    return UserNetworkKeeper.adopt({ ...this.#networkOf(spec, sockets), join: joinLimits });
-  }
-
-  #networkOf({ runDirectory, runAs, environment }: ReattachSpec, { net: socket }: QemuSockets) {
-    const plan = async () => {
-      const { program, why } = await this.#look.userNetwork();
-      if (program === undefined) throw noUserNetwork(why);
-      const guard = await prepareNetguard(this.#options.netguard);
-      return planPasst({ program, guard, uid: ownUid(), runAs, environment });
-    };
-    return { runDirectory, socket, plan };
   }
 
   #tscKhz(program: string): Promise<number | undefined> {
@@ -253,10 +234,6 @@ async function goOn(handle: QemuHandle, vmm: VmmProcess, record: VmmRecord): Pro
 
 async function removeSockets(sockets: QemuSockets): Promise<void> {
   for (const path of Object.values(sockets)) await rm(path, { force: true });
-}
-
-function noUserNetwork(why: string): KilnError {
-  return new KilnError(Code.FailedPrecondition, why, { reason: "no-user-network" });
 }
 
 function unusable(probe: VmmProbe): KilnError {

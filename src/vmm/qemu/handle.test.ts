@@ -15,19 +15,18 @@ describe("QemuHandle", () => {
   // Whoever waits for the end of a VM waits for this.
   it("tells the end also where what the VMM leaves can't be cleared up", async () => {
     const parts = {
-      record: {},
+      record: { facts: {} },
       sockets: {},
       owners: [0],
       process: { ended: Promise.resolve({ code: 0 }), stderrTail: () => "", release: () => undefined },
-      log: { path: "", firstOutput: Promise.resolve(), close: async () => undefined },
+      log: {
+        ...{ path: "", firstOutput: Promise.resolve() },
+        close: () =>
+          Promise.reject(Object.assign(new Error("EMFILE: too many open files"), { code: "EMFILE" })),
+      },
       memoryBytes: 1,
     } as unknown as Parts;
     const handle = new QemuHandle(parts);
-    handle.keep({
-      end: () => Promise.reject(Object.assign(new Error("EMFILE: too many open files"), { code: "EMFILE" })),
-      detach: () => undefined,
-      lost: () => undefined,
-    } as unknown as Parameters<typeof handle.keep>[0]);
     const { detail } = await handle.exited;
     assert.match(detail, /not cleared up: .*EMFILE/);
   });
@@ -113,7 +112,7 @@ function handleOver(sockets: object, write: (chunk: Buffer) => void): QemuHandle
     expectEnd: async () => undefined,
   };
   return new QemuHandle({
-    record: {},
+    record: { facts: {} },
     sockets,
     owners: [globalThis.process.getuid?.() ?? 0],
     process,

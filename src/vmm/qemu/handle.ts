@@ -8,8 +8,7 @@ import type { Abortable } from "../../base/progress.js";
 import type { ConsoleLog } from "../console-log.js";
 import type { DiskSerials } from "../disk-serials.js";
 import { ExclusiveChannel } from "../exclusive-channel.js";
-import type { VmmExit, VmmHandle, VmmRecord, VmmStats } from "../types.js";
-import type { NetworkNotice, UserNetworkKeeper } from "../user-network/index.js";
+import type { VmmCards, VmmExit, VmmHandle, VmmRecord, VmmStats } from "../types.js";
 import type { ProcessEnd, VmmProcess } from "../vmm-process.js";
 import { QmpClient, type QmpConnectOptions, type QmpEvent } from "./client.js";
 import type { QemuSockets } from "./config.js";
@@ -31,6 +30,7 @@ export interface QemuHandleParts {
   readonly log: ConsoleLog;
   readonly disks: DiskSerials;
   readonly memoryBytes: number;
+  readonly join: VmmCards["join"];
 }
 
 export class QemuHandle implements VmmHandle {
@@ -39,13 +39,14 @@ export class QemuHandle implements VmmHandle {
   readonly exited: Promise<VmmExit>;
   readonly firstOutput: Promise<void>;
   readonly consoleLog: string;
+  readonly cardSocket: string | undefined;
   readonly #parts: QemuHandleParts;
   readonly #channel: ExclusiveChannel;
   readonly #stall = new StallWatch(() => this.#qmp.execute("cont"));
   readonly #leaving = new AbortController();
+  readonly #cardListeners = new Set<() => void>();
   #client: QmpClient | undefined;
   #console: Socket | undefined;
-  #network: UserNetworkKeeper | undefined;
   #shutdownReason: string | undefined;
   #panicked = false;
   #killed = false;
@@ -58,6 +59,7 @@ export class QemuHandle implements VmmHandle {
     this.disks = parts.disks;
     this.firstOutput = parts.log.firstOutput;
     this.consoleLog = parts.log.path;
+    this.cardSocket = hasStream(parts.record) ? parts.sockets.net : undefined;
     this.#channel = new ExclusiveChannel(() => connectPinned(parts.sockets.channel, parts.owners));
     this.exited = parts.process.ended.then((end) => this.#afterEnd(end));
   }
@@ -99,11 +101,6 @@ export class QemuHandle implements VmmHandle {
     socket.on("error", () => undefined);
     if (this.#leaving.signal.aborted) socket.destroy();
     return { closed };
-  }
-
-  /** Hands over what keeps the network card connected, where there is one. */
-  keep(network: UserNetworkKeeper | undefined): void {
-    this.#network = network;
   }
 
   /** QEMU's word for the guest's state: "running", "paused", "prelaunch", "io-error", ... */
@@ -182,8 +179,13 @@ export class QemuHandle implements VmmHandle {
     return this.#stall.listen(listener);
   }
 
-  onNetwork(listener: (notice: NetworkNotice) => void): () => void {
-    return this.#network?.listen(listener) ?? (() => undefined);
+  onCardLost(listener: () => void): () => void {
+    this.#cardListeners.add(listener);
+    return () => this.#cardListeners.delete(listener);
+  }
+
+  join(pid: number): Promise<void> {
+    return this.#parts.join(pid);
   }
 
   async detach(): Promise<void> {
@@ -215,8 +217,9 @@ export class QemuHandle implements VmmHandle {
   #take(event: QmpEvent): void {
     if (event.name === "SHUTDOWN") this.#shutdownReason = String(event.data.reason);
     else if (event.name === "GUEST_PANICKED") this.#panicked = true;
-    else if (event.name === "NETDEV_STREAM_DISCONNECTED") this.#network?.lost();
-    else this.#stall.take(event);
+    else if (event.name === "NETDEV_STREAM_DISCONNECTED") {
+      for (const listener of this.#cardListeners) listener();
+    } else this.#stall.take(event);
   }
 
   async #afterEnd(end: ProcessEnd): Promise<VmmExit> {
@@ -229,7 +232,11 @@ export class QemuHandle implements VmmHandle {
     clearTimeout(timer);
     this.#gone = true;
     // The VM has ended whatever becomes of this: all that waits for its end has to hear of it.
-    const flaw = await this.#clear().catch((error: unknown) => KilnError.from(error).message);
+    const clearing = this.#detached ? undefined : this.#letGo();
+    const flaw = await clearing?.then(
+      () => undefined,
+      (error: unknown) => KilnError.from(error).message,
+    );
     const exit = judgeExit({
       shutdownReason: this.#shutdownReason,
       panicked: this.#panicked,
@@ -241,19 +248,9 @@ export class QemuHandle implements VmmHandle {
     return flaw === undefined ? exit : { ...exit, detail: `${exit.detail}; not cleared up: ${flaw}` };
   }
 
-  async #clear(): Promise<undefined> {
-    if (this.#detached) return;
-    try {
-      await this.#letGo();
-    } finally {
-      await this.#network?.end();
-    }
-  }
-
   async #letGo(): Promise<void> {
     this.#leaving.abort();
     this.#stall.stop();
-    this.#network?.detach();
     this.#channel.close();
     this.#client?.close();
     this.#console?.destroy();
@@ -263,4 +260,12 @@ export class QemuHandle implements VmmHandle {
   #ended(what: string): KilnError {
     return new KilnError(Code.FailedPrecondition, `${what}: the VMM has ended`, { reason: "vmm-gone" });
   }
+}
+
+/** What says that this VM's card is a stream to something outside QEMU. Earlier kilnds go by it too. */
+export const STREAM_FACT = { userNetwork: "passt" } as const;
+
+/** The first releases had their network inside QEMU. */
+function hasStream({ facts }: VmmRecord): boolean {
+  return facts.userNetwork !== undefined;
 }

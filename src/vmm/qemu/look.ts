@@ -1,4 +1,4 @@
-// What this host has for a VM under QEMU: the program and its accelerator, passt, the tree of files for the jail. A start
+// What this host has for a VM under QEMU: the program and its accelerator, the tree of files for the jail. A start
 // looks three times, and VMs that start together look at the same files each: so a good finding is kept for a moment.
 
 import { realpath } from "node:fs/promises";
@@ -10,7 +10,6 @@ import type { Trees } from "../jail/tree.js";
 import { bootInJail } from "../jailed-boot.js";
 import { KVM_DEVICE, type ProbeKernel } from "../kvm-verdict.js";
 import type { Accelerator, VmmCapabilities, VmmProbe } from "../types.js";
-import { type PasstProbeOptions, PasstProber, type PasstVerdict } from "../user-network/index.js";
 import { MAX_VCPUS } from "./config.js";
 import { MAX_DISKS } from "./disks.js";
 import { planTestBoot, type QemuProbeOptions, QemuProber } from "./probe.js";
@@ -20,12 +19,13 @@ const KEPT_MS = 1_000;
 /** passt's own; QEMU's stream takes what the guest's card does. */
 const CARD_MTU = 65_520;
 
-/** What every VM under QEMU can count on. @param userNetwork whether there is a passt that may be used */
+/** What every VM under QEMU can count on. @param userNetwork whether something can be connected to its card */
 export function qemuCapabilities(accelerator: Accelerator, userNetwork = true): VmmCapabilities {
   return {
     accelerator,
     channel: "virtio-serial",
     userNetwork,
+    cards: "stream",
     cardMtu: CARD_MTU,
     freePageReporting: true,
     poweroffExits: true,
@@ -36,6 +36,15 @@ export function qemuCapabilities(accelerator: Accelerator, userNetwork = true): 
   };
 }
 
+/** Whether something can be connected to cards here, and why not. */
+export type UserNetworkLook = () => Promise<{ readonly usable: boolean; readonly why: string }>;
+
+const NO_NETWORK: UserNetworkLook = async () => ({ usable: false, why: "no user network" });
+
+export interface QemuLookOptions extends QemuProbeOptions {
+  readonly userNetwork?: UserNetworkLook | undefined;
+}
+
 interface Finding {
   readonly probe: VmmProbe;
   /** Nothing that is under way, like the making of the first kernel, changes it. */
@@ -43,19 +52,16 @@ interface Finding {
 }
 
 export class QemuLook {
-  readonly #options: QemuProbeOptions & PasstProbeOptions;
+  readonly #options: QemuLookOptions;
   readonly #confiner: Confiner;
   readonly #prober: QemuProber;
-  readonly #passt: PasstProber;
   readonly #trees = new Map<string, { readonly trees: Trees; readonly recent: Recent<JailTree> }>();
   readonly #found = new Recent<Finding>(KEPT_MS);
-  readonly #network = new Recent<PasstVerdict>(KEPT_MS);
 
-  constructor(options: QemuProbeOptions & PasstProbeOptions, confiner: Confiner) {
+  constructor(options: QemuLookOptions, confiner: Confiner) {
     this.#options = options;
     this.#confiner = confiner;
     this.#prober = new QemuProber(options, (path, kernel) => this.#testBoot(path, kernel));
-    this.#passt = new PasstProber(options);
   }
 
   async probe(): Promise<VmmProbe> {
@@ -64,13 +70,6 @@ export class QemuLook {
       ({ settled }) => settled,
     );
     return probe;
-  }
-
-  userNetwork(): Promise<PasstVerdict> {
-    return this.#network.get(
-      () => this.#passt.probe(),
-      ({ program }) => program !== undefined,
-    );
   }
 
   /** What is bound as /usr in a jail. @param program QEMU's real path */
@@ -91,14 +90,15 @@ export class QemuLook {
     const { accelerator, found } = verdict;
     if (accelerator === undefined)
       return { probe: { kind: "qemu", usable: false, ...found }, settled: false };
-    const network = await this.userNetwork();
-    const capabilities = qemuCapabilities(accelerator, network.program !== undefined);
+    const { userNetwork = NO_NETWORK } = this.#options;
+    const network = await userNetwork();
+    const capabilities = qemuCapabilities(accelerator, network.usable);
     const why = `${found.why}; ${network.why}`;
     const cpuLevel = accelerator === "kvm" ? await hostCpuLevel() : EMULATED_CPU_LEVEL;
     const exposed = found.path && (await this.tree(await realpath(found.path))).exposed;
     return {
       probe: { kind: "qemu", usable: true, ...found, why, capabilities, cpuLevel, exposed },
-      settled: verdict.settled && network.program !== undefined && exposed === undefined,
+      settled: verdict.settled && network.usable && exposed === undefined,
     };
   }
 

@@ -3,8 +3,7 @@
 // why each option: docs/design/0013-passt.md.
 
 import { type Netguard, netguardEnvironment } from "../../base/netguard.js";
-import { planEnvironment } from "../../base/privileges.js";
-import type { VmmSpec } from "../types.js";
+import { planEnvironment, type RunAs } from "../../base/privileges.js";
 
 /** Of passt: the connected socket to the VMM's card. */
 export const CARD_FD = 3;
@@ -20,9 +19,9 @@ export interface PasstRequest {
   /** Of the daemon. */
   readonly uid: number;
   /** Of the VM, where a root daemon gave it a user. */
-  readonly runAs: VmmSpec["runAs"];
+  readonly runAs: RunAs | undefined;
   /** Of every process of the VM. */
-  readonly environment?: VmmSpec["environment"];
+  readonly environment?: Readonly<Record<string, string>> | undefined;
 }
 
 export interface PasstPlan {
@@ -67,7 +66,7 @@ const SHARED_HELPER = 1_899_999_998;
 const FIRST_HELPER = 1_900_000_000 + HELPER_OFFSET;
 
 /** Whom a root daemon lets passt run as: neither root nor the VMM's user, and nobody else's. */
-export function helperUid(runAs: VmmSpec["runAs"]): number {
+export function helperUid(runAs: RunAs | undefined): number {
   return runAs === undefined ? SHARED_HELPER : runAs.uid + HELPER_OFFSET;
 }
 

@@ -42,7 +42,7 @@ async function prepareVm({ ctx, run, runDirectory, owned, leases }: Boot): Promi
     "another VMM may have been chosen when it was made: choose it again with --vmm or vmm= in config.toml",
   );
   const assets = await ctx.kernels.prepare(record.kernelId);
-  const planned = attached.plan({ userNetwork: probe.capabilities?.userNetwork, modules: assets.modules });
+  const planned = attached.plan({ capabilities: probe.capabilities, modules: assets.modules });
   tellOfProbe(ctx, entry, probe, planned);
   // As its disks want it: modules that it has no use for would be read at each of its boots.
   const initrd = await ctx.kernels.initramfs(record.kernelId, driver.busesOf(planned.disks.specs));

@@ -33,6 +33,6 @@ export async function setup(boot: Boot, { machine, session }: Greeted): Promise<
 
 async function planOfFound({ ctx, run }: Boot, { live }: Machine): Promise<PlannedSet> {
   const { modules } = await ctx.kernels.prepare(run.entry.record.kernelId);
-  const { userNetwork } = live.handle.record.capabilities;
-  return live.attached.plan({ userNetwork, modules });
+  const { capabilities } = live.handle.record;
+  return live.attached.plan({ capabilities, modules });
 }

@@ -15,8 +15,10 @@ export async function spawn(boot: Attempt, prepared: Prepared): Promise<Step> {
   const { driver, spec, assets, attached, planned } = prepared;
   await makeDirectories(ctx, spec);
   undo.push("remove the run directory", () => rm(spec.runDirectory, { recursive: true, force: true }));
-  await attached.acquire("launch", { cards: spec.cards }, undo);
-  const handle = await driver.launch(spec, { signal: run.signal });
+  const handle = await driver.launch(spec, {
+    signal: run.signal,
+    beside: (vmm) => attached.acquire("launch", { spec, vmm }, undo),
+  });
   undo.push("end the VMM", () => handle.kill());
   boot.timings.spawnedMs = boot.clock();
   failpoint("run.launched");
