@@ -32,4 +32,3 @@ export type {
   VmmStats,
   VmmTraffic,
 } from "./types.js";
-export { isHelperUid, UserNetworks } from "./user-network/index.js";

@@ -3,7 +3,7 @@
 
 import { chmod, chown, lchown, lstat } from "node:fs/promises";
 import { dirname } from "node:path";
-import { isHelperUid } from "../../vmm/index.js";
+import { isHelperUid } from "../../net/index.js";
 import type { UserRange, UserRegistry } from "./user-registry.js";
 
 /** What the VMM of one VM runs as. */

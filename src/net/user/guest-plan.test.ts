@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { macOf, planUserNetwork } from "./user-network.js";
+import { macOf, planUserNetwork } from "./guest-plan.js";
 
 const HOST = { servers: ["192.0.2.1"], search: ["lan"], options: ["ndots:1"] };
 

@@ -4,7 +4,7 @@
 
 import { createHash } from "node:crypto";
 import { isIPv4 } from "node:net";
-import type { HostDns } from "./host-dns.js";
+import type { HostDns } from "../host-dns.js";
 
 /** What a VMM is given of it; all the rest is the guest's affair. */
 export interface UserCard<Kind extends string> {
