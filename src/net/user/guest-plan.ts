@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { isIPv4 } from "node:net";
 import type { HostDns } from "../host-dns.js";
+import { USER_NET } from "./addresses.js";
 
 /** What a VMM is given of it; all the rest is the guest's affair. */
 export interface UserCard<Kind extends string> {
@@ -23,11 +24,6 @@ export interface UserNetworkPlan {
   readonly dns: HostDns;
 }
 
-const GUEST_ADDRESS = "10.0.2.15";
-const GUEST_PREFIX = 24;
-const GATEWAY = "10.0.2.2";
-/** Forwards to the host's first resolver with IPv4, wherever that is, the host's loopback included. */
-const DNS_FORWARDER = "10.0.2.3";
 /** resolv.conf(5): more are ignored. */
 const MOST_SERVERS = 3;
 /** Clouds' metadata services that are not link-local (agent/netguard). */
@@ -41,12 +37,12 @@ const MTU = 65_520;
  */
 export function planUserNetwork(host: HostDns, servers: readonly string[] = []): UserNetworkPlan {
   return {
-    addresses: [`${GUEST_ADDRESS}/${GUEST_PREFIX}`],
-    gateway4: GATEWAY,
+    addresses: [`${USER_NET.guest}/${USER_NET.prefixLength}`],
+    gateway4: USER_NET.gateway,
     gateway6: "",
     mtu: MTU,
     dns: {
-      servers: servers.length > 0 ? [...servers] : [DNS_FORWARDER, ...othersOf(host.servers)],
+      servers: servers.length > 0 ? [...servers] : [USER_NET.resolver, ...othersOf(host.servers)],
       search: host.search,
       options: host.options,
     },
@@ -62,7 +58,8 @@ function othersOf(servers: readonly string[]): string[] {
 
 /** Not what the guard keeps from guests, and not in the guest's own little net, where somebody else would answer. */
 function isReachable(server: string): boolean {
-  return isIPv4(server) && !/^(?:0|127|169\.254|10\.0\.2)\./.test(server) && !CLOSED.has(server);
+  if (server.startsWith(USER_NET.start) || CLOSED.has(server)) return false;
+  return isIPv4(server) && !/^(?:0|127|169\.254)\./.test(server);
 }
 
 /** The same for a VM's whole life. @param kind what the VMM has */

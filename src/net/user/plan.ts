@@ -4,13 +4,12 @@
 
 import { type Netguard, netguardEnvironment } from "../../base/netguard.js";
 import { planEnvironment, type RunAs } from "../../base/privileges.js";
+import { USER_NET } from "./addresses.js";
 
 /** Of passt: the connected socket to the VMM's card. */
 export const CARD_FD = 3;
 /** Of passt: where the guard says that it is loaded. passt closes it once it has begun. */
 export const ANNOUNCE_FD = 4;
-
-const RESOLVER = "10.0.2.3";
 
 export interface PasstRequest {
   /** passt's real path. */
@@ -44,10 +43,11 @@ export function planPasst(request: PasstRequest): PasstPlan {
 }
 
 function guestArguments(resolver: string | undefined): string[] {
+  const { guest, prefixLength, gateway, resolver: forwarder } = USER_NET;
   return [
     // IPv6 would be a second way in to guard; the guest has no address of it.
     "--ipv4-only",
-    ...["--address", "10.0.2.15", "--netmask", "24", "--gateway", "10.0.2.2"],
+    ...["--address", guest, "--netmask", String(prefixLength), "--gateway", gateway],
     // Without it the gateway's address is the host's loopback.
     "--no-map-gw",
     // Ports are published through the agent.
@@ -55,7 +55,7 @@ function guestArguments(resolver: string | undefined): string[] {
     "--no-dhcp-search",
     ...(resolver === undefined
       ? ["--dns", "none"]
-      : ["--dns", RESOLVER, "--dns-forward", RESOLVER, "--dns-host", resolver]),
+      : ["--dns", forwarder, "--dns-forward", forwarder, "--dns-host", resolver]),
   ];
 }
 
