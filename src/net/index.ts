@@ -4,5 +4,5 @@ export { type HostDns, readHostDns } from "./host-dns.js";
 export { publishPort } from "./publish.js";
 export type { GuestDial, PublishedPort, PublishLimits } from "./types.js";
 export { planUserNetwork, type UserNetworkPlan, userCard } from "./user/guest-plan.js";
-export { type UserConnection, UserNetworks } from "./user/networks.js";
+export { UserNetworks } from "./user/networks.js";
 export { isHelperUid } from "./user/plan.js";

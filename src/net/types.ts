@@ -1,7 +1,8 @@
-// What a published port is, for those who make one and those who hold it.
+// What a published port is, and what a VM's card is connected to, for those who make one and those who hold it.
 
 import type { Duplex } from "node:stream";
 import type { PortMapping, PortProtocol } from "../base/ports.js";
+import type { RunAs } from "../base/privileges.js";
 import type { Abortable } from "../base/progress.js";
 
 /**
@@ -30,4 +31,36 @@ export interface PublishLimits {
   readonly flowIdleMs: number;
   /** For the guest to accept a connection. Default 15 s. */
   readonly dialTimeoutMs: number;
+}
+
+/** One VM's card, to be connected. */
+export interface UserConnection {
+  /** Of the VM: private to kilnd, and gone with the run. */
+  readonly runDirectory: string;
+  /** Where the VMM listens for the card's other end. */
+  readonly socket: string;
+  /** The VM's user, where a root daemon gave it one. */
+  readonly runAs: RunAs | undefined;
+  /** Of every process of the VM. */
+  readonly environment: Readonly<Record<string, string>> | undefined;
+  /** Puts a process under the VM's limits, where it has some. */
+  readonly join: (pid: number) => Promise<void>;
+}
+
+/** For people. `down`: it stays down until kilnd starts again. */
+export interface NetworkNotice {
+  readonly down: boolean;
+  readonly message: string;
+}
+
+/** What keeps one card connected. */
+export interface UserNetwork {
+  /** Tells of restarts and of giving up. Returns the way to stop listening. */
+  listen(listener: (notice: NetworkNotice) => void): () => void;
+  /** The VMM says that the card's other end has gone. It may say so without end, and it may lie. */
+  lost(): void;
+  /** kilnd goes: it goes on. */
+  detach(): void;
+  /** The VM has ended. */
+  end(): Promise<void>;
 }

@@ -2,8 +2,9 @@
 // the way open is held here, and outlives kilnd.
 
 import { KilnError } from "../../base/errors.js";
+import type { UserConnection, UserNetwork } from "../../net/types.js";
 import type { CardSpec } from "../../vmm/types.js";
-import type { NetworkRoom, UserConnection, UserNetwork, UserNetworkPlan } from "../common/rooms.js";
+import type { NetworkRoom, UserNetworkPlan } from "../common/rooms.js";
 import type { GuestPart } from "../vm/boot-plan.js";
 import type {
   AttachedVm,

@@ -3,8 +3,9 @@
 // it is needed: no list of attachments is stored (docs/design/0019-attachments.md).
 
 import type { Abortable } from "../../base/progress.js";
+import type { NetworkNotice } from "../../net/types.js";
 import type { CardSpec, DiskSpec, VmmCapabilities, VmmCards, VmmSpec } from "../../vmm/types.js";
-import type { GuestDialer, NetworkNotice, Rooms } from "../common/rooms.js";
+import type { GuestDialer, Rooms } from "../common/rooms.js";
 import type { Bases } from "../disks/bases.js";
 import type { BootDisks, DiskSet } from "../disks/disk-set.js";
 import type { GuestPart } from "../vm/boot-plan.js";

@@ -10,17 +10,16 @@ import type { MergeOptions, MergeResult } from "../../image/index.js";
 import type { ImageStore } from "../../image/types.js";
 import type { KernelBuilder } from "../../kernel/index.js";
 import type { KernelCatalogue } from "../../kernel/types.js";
+import type { UserConnection, UserNetwork } from "../../net/types.js";
 import type { Confinement } from "../../vmm/index.js";
 import type {
   CardKind,
   CardSpec,
-  VmmCards,
   VmmDriver,
   VmmHandle,
   VmmKind,
   VmmProbe,
   VmmRecord,
-  VmmSpec,
 } from "../../vmm/types.js";
 import type { BuildRequest, BuildResult } from "./base-protocol.js";
 
@@ -62,32 +61,6 @@ export interface UserNetworkPlan {
     readonly search: readonly string[];
     readonly options: readonly string[];
   };
-}
-
-/** A card that is to be connected, of a VM that was launched with that specification. */
-export interface UserConnection extends Pick<VmmCards, "join"> {
-  readonly runDirectory: string;
-  readonly socket: string;
-  readonly runAs: VmmSpec["runAs"];
-  readonly environment: VmmSpec["environment"];
-}
-
-/** For people. `down`: it stays down until kilnd starts again. */
-export interface NetworkNotice {
-  readonly down: boolean;
-  readonly message: string;
-}
-
-/** What keeps one card connected. */
-export interface UserNetwork {
-  /** Tells of restarts and of giving up. Returns the way to stop listening. */
-  listen(listener: (notice: NetworkNotice) => void): () => void;
-  /** The VMM says that the card's other end has gone. */
-  lost(): void;
-  /** kilnd goes: it goes on. */
-  detach(): void;
-  /** The VM has ended. */
-  end(): Promise<void>;
 }
 
 /** Reaches one guest, through whatever session its agent has at that moment. */

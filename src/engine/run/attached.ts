@@ -1,9 +1,9 @@
 // What is attached to a VM, for a boot of it and for its takeover; and what its VMM is launched and found again with.
 
+import type { NetworkNotice } from "../../net/types.js";
 import type { VmmHandle, VmmSpec } from "../../vmm/types.js";
 import { attachmentsOf } from "../attach/kinds.js";
 import type { AttachmentSet, PlannedSet, Refused } from "../attach/set.js";
-import type { NetworkNotice } from "../common/rooms.js";
 import { runDirectoryOf } from "../host/run-directories.js";
 import { planSpec } from "../vm/boot-plan.js";
 import type { VmEntry } from "../vm/entry.js";
@@ -32,7 +32,7 @@ export interface BootFiles {
 }
 
 /** Of a VM that runs already: it needs them no more. */
-export const NO_FILES: BootFiles = { kernel: "", initrd: "" };
+const NO_FILES: BootFiles = { kernel: "", initrd: "" };
 
 export function specOf(
   ctx: EngineContext,

@@ -111,8 +111,11 @@ export class LiveVm implements LiveView {
 
   /** kilnd goes and the VM runs on: lets go of everything in this process. */
   async detach(): Promise<void> {
-    await this.handle.detach();
-    await Promise.all([this.hangUp(), this.attached.detach()]);
+    try {
+      await this.handle.detach();
+    } finally {
+      await Promise.all([this.hangUp(), this.attached.detach()]);
+    }
   }
 
   /** A guest that can't be managed must neither live on unseen nor be shown as running. */

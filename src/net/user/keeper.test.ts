@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { identifyProcess, isAlive } from "../../base/processes.js";
-import { type KeeperOptions, type NetworkNotice, UserNetworkKeeper } from "./keeper.js";
+import type { NetworkNotice } from "../types.js";
+import { type KeeperOptions, UserNetworkKeeper } from "./keeper.js";
 import type { PasstPlan } from "./plan.js";
 
 const PLAN: PasstPlan = { argv: [], env: {}, guard: { library: "", resolver: undefined } };

@@ -7,6 +7,7 @@ import { KilnError } from "../../base/errors.js";
 import { readJson, writeJsonAtomic } from "../../base/files.js";
 import { isAlive, type ProcessId, signalProcess } from "../../base/processes.js";
 import { delay } from "../../base/runtime.js";
+import type { NetworkNotice, UserNetwork } from "../types.js";
 import { type RunningPasst, startPasst } from "./passt.js";
 import type { PasstPlan } from "./plan.js";
 
@@ -25,12 +26,6 @@ const RecordSchema = v.object({
   }),
 });
 
-/** What is told of the network: for people. `down`: it stays down until kilnd starts again. */
-export interface NetworkNotice {
-  readonly down: boolean;
-  readonly message: string;
-}
-
 export interface KeeperOptions {
   readonly runDirectory: string;
   /** Where the VMM listens for its card's other end. */
@@ -44,7 +39,7 @@ export interface KeeperOptions {
   readonly start?: ((plan: PasstPlan, socket: string) => Promise<RunningPasst>) | undefined;
 }
 
-export class UserNetworkKeeper {
+export class UserNetworkKeeper implements UserNetwork {
   readonly #options: KeeperOptions;
   readonly #listeners = new Set<(notice: NetworkNotice) => void>();
   readonly #restarts: number[] = [];

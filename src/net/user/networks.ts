@@ -2,28 +2,14 @@
 
 import { Code, KilnError } from "../../base/errors.js";
 import { prepareNetguard } from "../../base/netguard.js";
-import type { RunAs } from "../../base/privileges.js";
 import { Recent } from "../../base/recent.js";
+import type { UserConnection, UserNetwork } from "../types.js";
 import { UserNetworkKeeper } from "./keeper.js";
 import { planPasst } from "./plan.js";
 import { type PasstProbeOptions, PasstProber, type PasstVerdict } from "./probe.js";
 
 /** A start looks three times, and so does each of VMs that start together. */
 const KEPT_MS = 1_000;
-
-/** One VM's card, to be connected. */
-export interface UserConnection {
-  /** Of the VM: private to kilnd, and gone with the run. */
-  readonly runDirectory: string;
-  /** Where the VMM listens for the card's other end. */
-  readonly socket: string;
-  /** The VM's user, where a root daemon gave it one. */
-  readonly runAs: RunAs | undefined;
-  /** Of every process of the VM. */
-  readonly environment: Readonly<Record<string, string>> | undefined;
-  /** Puts a process under the VM's limits. */
-  readonly join: (pid: number) => Promise<void>;
-}
 
 export class UserNetworks {
   readonly #options: PasstProbeOptions;
@@ -41,12 +27,12 @@ export class UserNetworks {
   }
 
   /** @throws KilnError failed_precondition `no-user-network`, `no-netguard`; unavailable `user-network-failed` */
-  connect(connection: UserConnection): Promise<UserNetworkKeeper> {
+  connect(connection: UserConnection): Promise<UserNetwork> {
     return UserNetworkKeeper.start(this.#keeping(connection));
   }
 
   /** For a card that an earlier kilnd has connected. Never fails: what can't be had is told as a notice. */
-  adopt(connection: UserConnection): Promise<UserNetworkKeeper> {
+  adopt(connection: UserConnection): Promise<UserNetwork> {
     return UserNetworkKeeper.adopt(this.#keeping(connection));
   }
 
