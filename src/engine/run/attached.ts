@@ -11,6 +11,7 @@ import type { PortBinding } from "../vm/vm-config.js";
 import { emitVmEvent } from "../vm/vm-events.js";
 import { type EngineContext, vmLogger } from "./context.js";
 import type { LiveVm } from "./live-vm.js";
+import { written } from "./tasks.js";
 
 /** @param ports those of the record for a boot, those of the status for a VM that runs */
 export function attachedTo(ctx: EngineContext, entry: VmEntry, ports: readonly PortBinding[]): AttachmentSet {
@@ -66,7 +67,7 @@ export async function adoptAttached(
 /** Its ports, for a guest that is up. One that somebody else has taken meanwhile must not cost the VM. */
 export async function adoptPorts(ctx: EngineContext, entry: VmEntry, live: LiveVm): Promise<void> {
   await live.attached.adopt("hello", { guest: live.guest }, refusal(ctx, entry));
-  await entry.note({ ports: live.ports.bindings });
+  await written(ctx, entry, entry.note({ ports: live.ports.bindings }));
 }
 
 function refusal(ctx: EngineContext, entry: VmEntry): Refused {

@@ -20,6 +20,7 @@ import type { VmStatus } from "../vm/status.js";
 import type { LoadedVm } from "../vm/store.js";
 import { type EngineContext, isoNow, vmLogger } from "./context.js";
 import { pendingCopies } from "./pending-copies.js";
+import { written } from "./tasks.js";
 import { makeEntry } from "./vm-create.js";
 import type { VmRunner } from "./vm-runner.js";
 
@@ -161,9 +162,9 @@ export async function settleGone(ctx: EngineContext, runner: VmRunner, entry: Vm
           consoleTail: "",
           mode: entry.record.program.mode,
         });
-  await rm(vmRunDirectory(ctx.runRoot, entry.id), { recursive: true, force: true });
-  await ctx.companions.ended(entry);
+  await written(ctx, entry, rm(vmRunDirectory(ctx.runRoot, entry.id), { recursive: true, force: true }));
+  await written(ctx, entry, ctx.companions.ended(entry));
   const change = changeOf(verdict, isoNow(ctx), status.exit?.oomKilled ?? false);
   await runner.end(entry, change, 0);
-  if (verdict.kind === "reboot") await entry.note({ restartAt: isoNow(ctx) });
+  if (verdict.kind === "reboot") await written(ctx, entry, entry.note({ restartAt: isoNow(ctx) }));
 }

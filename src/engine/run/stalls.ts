@@ -5,7 +5,7 @@ import { emitVmEvent } from "../vm/vm-events.js";
 import { type EngineContext, isoNow, vmLogger } from "./context.js";
 import type { LiveVm } from "./live-vm.js";
 import type { Run } from "./run.js";
-import { inBackground } from "./tasks.js";
+import { inBackground, written } from "./tasks.js";
 
 export function watchStalls(ctx: EngineContext, { entry }: Run, live: LiveVm): void {
   live.handle.onStall((why) => inBackground(ctx, entry, () => stalled(ctx, entry, live, why)));
@@ -21,11 +21,12 @@ async function stalled(
   await ctx.lock.run(entry.id, async () => {
     if (entry.live !== live) return;
     if (why !== undefined && entry.state === "running") {
-      await entry.change({ to: "paused", reason: "host-disk-full" }, { message: why });
+      // On that very disk: what can't be written must not keep it from being told.
+      await written(ctx, entry, entry.change({ to: "paused", reason: "host-disk-full" }, { message: why }));
       vmLogger(ctx, entry).warn("the VM stands still: the host's disk is full", { why });
       emitVmEvent(ctx, entry, "pause", { reason: "host-disk-full" });
     } else if (why === undefined && entry.state === "paused" && entry.status.reason === "host-disk-full") {
-      await entry.change({ to: "running", at: isoNow(ctx) });
+      await written(ctx, entry, entry.change({ to: "running", at: isoNow(ctx) }));
       vmLogger(ctx, entry).info("the VM goes on: there is room on the host's disk");
       emitVmEvent(ctx, entry, "unpause");
       await live.setClock();

@@ -116,7 +116,7 @@ export class VmRunner {
 
   /** Brings an ended VM up soon, whatever its policy says. */
   async bringUp(entry: VmEntry): Promise<void> {
-    await entry.note({ restartAt: isoNow(this.#ctx) });
+    await written(this.#ctx, entry, entry.note({ restartAt: isoNow(this.#ctx) }));
     this.#armRestart(entry, 0);
   }
 
@@ -163,7 +163,7 @@ export class VmRunner {
 
   async #startFailed({ entry, signal, intent, way }: Run, error: unknown): Promise<KilnError> {
     const known = KilnError.from(error, `start VM ${entry.name}`);
-    await entry.log.end();
+    await written(this.#ctx, entry, entry.log.end());
     const at = isoNow(this.#ctx);
     if (signal.aborted) {
       const reason = intent === "expire" ? LIFETIME_OVER : "killed";
@@ -240,7 +240,7 @@ export class VmRunner {
     emitVmEvent(this.#ctx, entry, "reboot");
     const run = Run.begin(entry, "reboot");
     inBackground(this.#ctx, entry, async () => {
-      await entry.note({ restartDelayMs: delayMs });
+      await written(this.#ctx, entry, entry.note({ restartDelayMs: delayMs }));
       await this.#ctx.lock.run(entry.id, () => this.#runAlone(run, delayMs));
       if (entry.state === "failed") await this.afterEnd(entry);
     });
@@ -284,7 +284,7 @@ export class VmRunner {
       const due = status.restartAt !== undefined && isEnded(status.state);
       if (this.#ctx.closed.aborted || entry.removing || !due) return;
       if (entry.recordFlaw !== undefined) return entry.forget("restartAt");
-      await entry.note({ restartCount: status.restartCount + 1 });
+      await written(this.#ctx, entry, entry.note({ restartCount: status.restartCount + 1 }));
       await this.#runAlone(Run.begin(entry, "policy"), 0);
     });
     if (entry.state === "failed") await this.afterEnd(entry);

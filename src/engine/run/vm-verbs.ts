@@ -14,6 +14,7 @@ import { isEnded, isLive, requireState } from "../vm/state.js";
 import { checkLifetime } from "../vm/validate.js";
 import { emitVmEvent } from "../vm/vm-events.js";
 import { type EngineContext, isoNow, vmLogger } from "./context.js";
+import { written } from "./tasks.js";
 import { requireLive, requireWatched, runningSession, waitForTakeover } from "./vm-access.js";
 import { removeEnded } from "./vm-remove.js";
 import type { VmRunner } from "./vm-runner.js";
@@ -108,7 +109,7 @@ export class VmVerbs {
    */
   async kill(entry: VmEntry): Promise<void> {
     if (!isLive(entry.state)) requireState("kill", entry.name, entry.state, ["running"]);
-    await entry.note({ stoppedByUser: true });
+    await written(this.#ctx, entry, entry.note({ stoppedByUser: true }));
     while (isLive(entry.state)) {
       const { run } = entry;
       run?.want("kill");
@@ -128,7 +129,8 @@ export class VmVerbs {
     const number = name === "" ? signalNumber("KILL") : signalNumber(name);
     if (number === signalNumber("KILL")) return this.kill(entry);
     const session = await runningSession(entry, "signal");
-    if (number === entry.record.program.stopSignal) await entry.note({ stoppedByUser: true });
+    if (number === entry.record.program.stopSignal)
+      await written(this.#ctx, entry, entry.note({ stoppedByUser: true }));
     try {
       await session.workloads.main.signal(number, { timeoutMs: AGENT_CALL_MS });
     } catch (error) {
@@ -146,7 +148,11 @@ export class VmVerbs {
       await live.handle.pause();
       if (entry.live !== live || entry.state !== "running") return; // it ended meanwhile
       live.link.hold();
-      await entry.change({ to: "paused", reason: why.reason }, { message: why.message });
+      await written(
+        this.#ctx,
+        entry,
+        entry.change({ to: "paused", reason: why.reason }, { message: why.message }),
+      );
       emitVmEvent(this.#ctx, entry, "pause", why.reason === "" ? {} : { reason: why.reason });
     });
   }
@@ -216,13 +222,12 @@ export class VmVerbs {
   ): Promise<void> {
     if (entry.removing) return;
     requireWatched(entry, "stop");
-    if (!entry.status.stoppedByUser) await entry.note({ stoppedByUser: true });
-    if (entry.status.restartAt !== undefined) await entry.forget("restartAt");
+    if (!entry.status.stoppedByUser) await written(this.#ctx, entry, entry.note({ stoppedByUser: true }));
+    if (entry.status.restartAt !== undefined) await written(this.#ctx, entry, entry.forget("restartAt"));
     if (entry.live === undefined) return;
     if (entry.state === "paused") await this.#unpause(entry);
     const { run } = entry;
     if (run?.live === undefined) return;
-    if (entry.state === "running") await entry.change({ to: "stopping" });
     run.want(why);
     const limitMs = Math.min(timeoutMs, LONGEST_STOP_MS);
     const asked = await this.#askToStop(entry, run.live, signal ?? entry.record.program.stopSignal, limitMs);
@@ -248,6 +253,7 @@ export class VmVerbs {
       const left = Math.max(1, until - Date.now());
       try {
         session = await live.link.session({ timeoutMs: left });
+    if (entry.state === "running") await written(this.#ctx, entry, entry.change({ to: "stopping" }));
         await session.workloads.main.stop(signal, timeoutMs, { timeoutMs: left });
         return true;
       } catch (error) {
@@ -269,7 +275,7 @@ export class VmVerbs {
     await live.handle.resume();
     live.link.resume();
     if (entry.live !== live || entry.state !== "paused") return;
-    await entry.change({ to: "running", at: isoNow(this.#ctx) });
+    await written(this.#ctx, entry, entry.change({ to: "running", at: isoNow(this.#ctx) }));
     emitVmEvent(this.#ctx, entry, "unpause");
     await live.setClock();
   }

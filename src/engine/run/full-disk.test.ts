@@ -1,0 +1,157 @@
+// What can't be written down, on a disk without a free byte, keeps no VM from ending, rebooting or being taken over.
+
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import {
+  configOf,
+  createEngine,
+  createWorld,
+  destroyWorld,
+  type FakeVmm,
+  startEngine,
+  type World,
+} from "../../../test/fixtures/fake-rooms.js";
+import { fillDisk, isStatus } from "../../../test/fixtures/patched-files.js";
+import { deferred } from "../../base/runtime.js";
+import { until } from "../common/notifier.js";
+import type { Engine } from "../engine.js";
+import type { VmEntry } from "../vm/entry.js";
+import type { VmState } from "../vm/state.js";
+import type { VmConfig } from "../vm/vm-config.js";
+
+let world: World;
+let engine: Engine;
+/** Until it is disposed of, no status can be written. */
+let full: Disposable | undefined;
+beforeEach(async () => {
+  world = await createWorld();
+  engine = await startEngine(world);
+});
+afterEach(async () => {
+  full?.[Symbol.dispose]();
+  full = undefined;
+  await engine.close();
+  await destroyWorld(world);
+});
+
+async function running(config: Partial<VmConfig> = {}): Promise<{ entry: VmEntry; vmm: FakeVmm }> {
+  const entry = await engine.create({ config: configOf(config), pull: "missing" });
+  await engine.verbs.start(entry);
+  const vmm = world.vmms.at(-1);
+  assert.ok(vmm);
+  return { entry, vmm };
+}
+
+function fill(): void {
+  full = fillDisk(isStatus);
+}
+
+function giveRoom(): void {
+  full?.[Symbol.dispose]();
+  full = undefined;
+}
+
+const comesTo = (entry: VmEntry, state: VmState) =>
+  until(entry.changed, () => entry.state === state || undefined);
+
+async function told(entry: VmEntry): Promise<string[]> {
+  const actions: string[] = [];
+  for await (const { id, action } of engine.events({ after: 0n, untilMs: Date.now() }))
+    if (id === entry.id) actions.push(action);
+  return actions;
+}
+
+describe("a VM whose state can't be written", () => {
+  it("is stopped", async () => {
+    const { entry } = await running();
+    fill();
+    await engine.verbs.stop(entry);
+    assert.deepEqual([entry.state, entry.status.exitCode], ["exited", 143]);
+  });
+
+  it("is killed", async () => {
+    const { entry, vmm } = await running();
+    fill();
+    await engine.verbs.kill(entry);
+    assert.deepEqual([entry.state, vmm.alive], ["exited", false]);
+  });
+
+  it("is ended where its guest reboots, and can be started again", async () => {
+    const { entry, vmm } = await running();
+    fill();
+    vmm.guest.reboot();
+    await comesTo(entry, "failed");
+    await engine.verbs.stop(entry);
+    giveRoom();
+    await engine.verbs.start(entry);
+    assert.equal(entry.state, "running");
+  });
+
+  it("is told of and shown as paused when it stands still for want of room, and when it goes on", async () => {
+    const { entry, vmm } = await running();
+    fill();
+    vmm.stall?.("no space left");
+    await comesTo(entry, "paused");
+    vmm.stall?.(undefined);
+    await comesTo(entry, "running");
+    await engine.verbs.stop(entry);
+    assert.deepEqual((await told(entry)).slice(2), ["pause", "unpause", "die", "stop"]);
+  });
+
+  it("is paused and goes on by its user's word", async () => {
+    const { entry, vmm } = await running();
+    fill();
+    await engine.verbs.pause(entry);
+    assert.deepEqual([entry.state, vmm.paused], ["paused", true]);
+    await engine.verbs.unpause(entry);
+    assert.deepEqual([entry.state, vmm.paused], ["running", false]);
+    assert.deepEqual((await told(entry)).slice(2), ["pause", "unpause"]);
+  });
+
+  it("is brought back by its policy once there is room", async () => {
+    const { entry, vmm } = await running({ restart: { name: "always", maximumRetryCount: 0 } });
+    fill();
+    vmm.guest.exit(1);
+    await until(entry.changed, () => entry.status.restartDelayMs >= 200 || undefined);
+    giveRoom();
+    await comesTo(entry, "running");
+    assert.equal(world.vmms.at(-1)?.alive, true);
+  });
+});
+
+describe("a kilnd that comes up on a full disk", () => {
+  it("takes a VM over with its VMM and its ports", async () => {
+    const port = { hostIp: "127.0.0.1", hostPort: 8080, vmPort: 80, protocol: "tcp" as const };
+    const { entry: before } = await running({ publish: [port] });
+    await engine.close();
+    world.ports.clear();
+    engine = createEngine(world);
+    const gate = deferred<void>();
+    world.reattachGate = gate.promise;
+    await engine.open();
+    fill();
+    gate.resolve();
+    await engine.recovered;
+    const entry = engine.find(before.id);
+    assert.deepEqual([entry.state, entry.status.reason, entry.live?.ports.bindings], ["running", "", [port]]);
+    await engine.verbs.kill(entry);
+    assert.deepEqual([...world.ports], []);
+  });
+
+  it("brings up what its policy and its guest want", async () => {
+    const { entry: kept } = await running({ restart: { name: "always", maximumRetryCount: 0 } });
+    const { entry: rebooting, vmm } = await running();
+    await engine.close();
+    for (const { guest } of world.vmms) guest.cut("kilnd is gone");
+    await rebooting.note({ exit: { code: 0, error: "", oomKilled: false, request: "reboot", finishedAt: "" } });
+    for (const one of world.vmms) one.end("killed");
+    assert.equal(vmm.alive, false);
+    fill();
+    engine = createEngine(world);
+    await engine.open();
+    await engine.recovered;
+    giveRoom();
+    for (const { id } of [kept, rebooting]) await comesTo(engine.find(id), "running");
+    assert.equal(world.vmms.length, 4);
+  });
+});
