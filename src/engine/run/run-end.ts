@@ -44,14 +44,14 @@ export async function acknowledge(
   await live.handle.kill();
 }
 
-/** Lets go of a run whose VMM has ended, and says how it was. */
+/** Lets go of a run whose VMM has ended. @returns what says how it was, by what is wanted of it then */
 export async function settle(
   ctx: EngineContext,
   run: Run,
   live: LiveVm,
   exit: VmmExit,
   report: ReportedExit | undefined,
-): Promise<Verdict> {
+): Promise<() => Verdict> {
   const { entry } = run;
   // What the guest wrote last may still be on its way through the socket of a VMM that has just died.
   if (report === undefined) await within(LAST_WORDS_MS, live.outputStored());
@@ -59,11 +59,9 @@ export async function settle(
   await live.release();
   await ctx.companions.ended(entry);
   const { mode } = entry.record.program;
-  const { intent, why } = run;
-  const verdict = judgeEnd({ report, vmm: exit, intent, lost: why, consoleTail, mode });
   await written(ctx, entry, rm(vmRunDirectory(ctx.runRoot, entry.id), { recursive: true, force: true }));
   failpoint("end.settled");
-  return verdict;
+  return () => judgeEnd({ report, vmm: exit, intent: run.intent, lost: run.why, consoleTail, mode });
 }
 
 /** Never rejects: a VM whose VMM is gone has ended, whatever its driver then met. */

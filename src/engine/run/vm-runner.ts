@@ -215,7 +215,9 @@ export class VmRunner {
   async #finish(run: Run, live: LiveVm, exit: VmmExit, report: ReportedExit | undefined): Promise<boolean> {
     const ctx = this.#ctx;
     const { entry } = run;
-    const verdict = await settle(ctx, run, live, exit, report);
+    const judge = await settle(ctx, run, live, exit, report);
+    // In the same step as what becomes of it: a stop that came while it was let go of is heard.
+    const verdict = judge();
     if (verdict.kind === "reboot" && !ctx.closed.aborted) {
       this.#reboot(entry);
       return true;

@@ -209,7 +209,8 @@ export class VmVerbs {
         if (isBooting(entry.run)) return; // one slipped in before us
         clearTimeout(entry.restartTimer);
         await body();
-        done = true;
+        // Its guest has asked for a reboot just before it was asked to stop.
+        done = !isBooting(entry.run);
       });
     }
   }

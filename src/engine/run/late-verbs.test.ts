@@ -1,0 +1,94 @@
+// Verbs that come at the wrong moment: just before a guest's reboot.
+
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import {
+  configOf,
+  createWorld,
+  destroyWorld,
+  type FakeVmm,
+  startEngine,
+  type World,
+} from "../../../test/fixtures/fake-rooms.js";
+import { patchFiles } from "../../../test/fixtures/patched-files.js";
+import { until } from "../common/notifier.js";
+import type { Engine } from "../engine.js";
+import type { VmEntry } from "../vm/entry.js";
+import type { VmConfig } from "../vm/vm-config.js";
+import type { VmStatus } from "../vm/status.js";
+
+let world: World;
+let engine: Engine;
+beforeEach(async () => {
+  world = await createWorld();
+  engine = await startEngine(world);
+});
+afterEach(async () => {
+  await engine.close();
+  await destroyWorld(world);
+});
+
+async function created(config: Partial<VmConfig> = {}): Promise<VmEntry> {
+  return engine.create({ config: configOf(config), pull: "missing" });
+}
+
+async function running(config: Partial<VmConfig> = {}): Promise<{ entry: VmEntry; vmm: FakeVmm }> {
+  const entry = await created(config);
+  await engine.verbs.start(entry);
+  const vmm = world.vmms.at(-1);
+  assert.ok(vmm);
+  return { entry, vmm };
+}
+
+/** Runs `meanwhile` while the fact is being written down. */
+function whileNoted(entry: VmEntry, fact: keyof VmStatus, meanwhile: () => Promise<unknown>): void {
+  const { note } = entry;
+  entry.note = async (facts, durable) => {
+    await note.call(entry, facts, durable);
+    if (!(fact in facts)) return;
+    entry.note = note;
+    await meanwhile();
+  };
+}
+
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+/** What runs of a VM that must have ended: no VMM, and none that is about to come. */
+function assertEnded(entry: VmEntry): void {
+  assert.deepEqual(
+    [entry.state, entry.run, world.vmms.filter(({ alive }) => alive)],
+    ["exited", undefined, []],
+  );
+}
+
+describe("a guest's reboot", () => {
+  it("does not outrun a stop that has begun", async () => {
+    const { entry, vmm } = await running();
+    whileNoted(entry, "stoppedByUser", () => {
+      vmm.guest.reboot();
+      return until(entry.changed, () => entry.run?.stage !== "live" || undefined);
+    });
+    await engine.verbs.stop(entry);
+    assertEnded(entry);
+  });
+
+  for (const verb of ["stop", "remove"] as const) {
+    it(`is none where a ${verb} comes while what ran is let go of`, async () => {
+      const { entry, vmm } = await running();
+      const { runDirectory } = vmm.spec;
+      let ending: Promise<void> | undefined;
+      using _ = patchFiles(({ rm }) => ({
+        rm: async (path, options) => {
+          await rm(path, options);
+          if (path !== runDirectory || ending !== undefined) return;
+          ending = verb === "stop" ? engine.verbs.stop(entry) : engine.verbs.remove(entry, true);
+          while (entry.run?.intent === "run") await turn();
+        },
+      }));
+      vmm.guest.reboot();
+      while (ending === undefined) await turn();
+      await ending;
+      assertEnded(entry);
+    });
+  }
+});
