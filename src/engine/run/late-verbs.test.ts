@@ -1,6 +1,8 @@
-// Verbs that come at the wrong moment: just before a guest's reboot.
+// Verbs that come at the wrong moment: just before a guest's reboot, behind a start, behind a removal.
 
 import assert from "node:assert/strict";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import {
   configOf,
@@ -11,6 +13,7 @@ import {
   type World,
 } from "../../../test/fixtures/fake-rooms.js";
 import { patchFiles } from "../../../test/fixtures/patched-files.js";
+import { hasReason } from "../../base/errors.js";
 import { until } from "../common/notifier.js";
 import type { Engine } from "../engine.js";
 import type { VmEntry } from "../vm/entry.js";
@@ -91,4 +94,44 @@ describe("a guest's reboot", () => {
       assertEnded(entry);
     });
   }
+});
+
+describe("a VM that is started", () => {
+  it("is not removed by an rm that came while it did not run yet", async () => {
+    const entry = await created();
+    const starting = engine.verbs.start(entry);
+    assert.equal(entry.state, "created");
+    const removing = engine.verbs.remove(entry, false);
+    await Promise.all([
+      starting,
+      assert.rejects(removing, (error) => hasReason(error, "vm-running")),
+    ]);
+    assert.deepEqual([entry.state, world.vmms[0]?.alive], ["running", true]);
+  });
+
+  it("is not pruned, nor is one that its policy is about to bring back", async () => {
+    const entry = await created();
+    const { entry: failing, vmm } = await running({ restart: { name: "always", maximumRetryCount: 0 } });
+    vmm.guest.exit(1);
+    await until(failing.changed, () => failing.status.restartAt !== undefined || undefined);
+    const starting = engine.verbs.start(entry);
+    const { vms } = await engine.system.prune(false, new Map());
+    await starting;
+    assert.deepEqual([vms, entry.state, failing.removing], [[], "running", false]);
+    await engine.verbs.stop(failing);
+  });
+});
+
+describe("a VM that is removed", () => {
+  it("is not started by who had found it before", async () => {
+    const { entry } = await running();
+    await engine.verbs.stop(entry);
+    const removing = engine.verbs.remove(entry, false);
+    const starting = engine.verbs.start(entry);
+    await Promise.all([
+      removing,
+      assert.rejects(starting, (error) => hasReason(error, "vm-not-found")),
+    ]);
+    assert.deepEqual(await readdir(join(world.root, "data/vms")), []);
+  });
 });

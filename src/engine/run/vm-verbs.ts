@@ -10,7 +10,7 @@ import { signalNumber } from "../common/signals.js";
 import type { VmEntry } from "../vm/entry.js";
 import { hasBegun, isOver } from "../vm/lifetime.js";
 import { isBooting, type LiveView, type RunView } from "../vm/run-view.js";
-import { isEnded, isLive, requireState } from "../vm/state.js";
+import { isEnded, isLive, requireState, type VmState } from "../vm/state.js";
 import { checkLifetime } from "../vm/validate.js";
 import { emitVmEvent } from "../vm/vm-events.js";
 import { type EngineContext, isoNow, vmLogger } from "./context.js";
@@ -48,6 +48,7 @@ export class VmVerbs {
   /** Fine on a running VM. Goes on when the caller gives up: half-started VMs help nobody. */
   async start(entry: VmEntry): Promise<void> {
     await this.#ctx.lock.run(entry.id, async () => {
+      if (entry.removing) this.#ctx.vms.find(entry.id); // throws: it is gone
       if (entry.state === "running") return;
       requireState("start", entry.name, entry.state, ["created", "exited", "failed"]);
       entry.requireRecord("start");
@@ -161,20 +162,42 @@ export class VmVerbs {
     await this.#ctx.lock.run(entry.id, () => this.#unpause(entry));
   }
 
-  /** @param force ends it first */
+  /**
+   * @param force ends it first
+   * @throws KilnError failed_precondition `vm-<state>`
+   */
   async remove(entry: VmEntry, force: boolean): Promise<void> {
-    if (!force && isLive(entry.state)) requireState("remove", entry.name, entry.state, []);
-    // Whoever wants it gone waits for no client that may come back.
-    entry.followers.missed = 0;
-    entry.changed.notify();
+    if (!force) {
+      const inTheWay = await this.removeEnded(entry);
+      if (inTheWay !== undefined) requireState("remove", entry.name, inTheWay, []);
+      return;
+    }
+    this.#expectNobody(entry);
     if (entry.run?.stage === "reach") entry.run.want("kill");
-    if (force) await this.#cutShort(entry);
+    await this.#cutShort(entry);
     await this.#halted(entry, async () => {
       if (entry.removing) return;
       requireWatched(entry, "remove");
       if (entry.run?.live !== undefined) await endRun(entry.run);
       await removeEnded(this.#ctx, entry);
     });
+  }
+
+  /** @returns the state of one that runs, be it that it was started while this waited for its turn; it stays */
+  async removeEnded(entry: VmEntry): Promise<VmState | undefined> {
+    if (isLive(entry.state)) return entry.state;
+    this.#expectNobody(entry);
+    return this.#ctx.lock.run(entry.id, async () => {
+      if (isLive(entry.state)) return entry.state;
+      await removeEnded(this.#ctx, entry);
+      return undefined;
+    });
+  }
+
+  /** Whoever wants it gone waits for no client that may come back. */
+  #expectNobody(entry: VmEntry): void {
+    entry.followers.missed = 0;
+    entry.changed.notify();
   }
 
   /** A stop that is under way holds the lock for as long as the program may take. */
@@ -230,6 +253,7 @@ export class VmVerbs {
     const { run } = entry;
     if (run?.live === undefined) return;
     run.want(why);
+    if (entry.state === "running") await written(this.#ctx, entry, entry.change({ to: "stopping" }));
     const limitMs = Math.min(timeoutMs, LONGEST_STOP_MS);
     const asked = await this.#askToStop(entry, run.live, signal ?? entry.record.program.stopSignal, limitMs);
     const stop = new AbortController();
@@ -254,7 +278,6 @@ export class VmVerbs {
       const left = Math.max(1, until - Date.now());
       try {
         session = await live.link.session({ timeoutMs: left });
-    if (entry.state === "running") await written(this.#ctx, entry, entry.change({ to: "stopping" }));
         await session.workloads.main.stop(signal, timeoutMs, { timeoutMs: left });
         return true;
       } catch (error) {

@@ -9,6 +9,7 @@ import type { ImageVerbs } from "../images/image-verbs.js";
 import type { KernelVerbs, ListedKernel } from "../kernels/kernel-verbs.js";
 import type { EngineContext } from "../run/context.js";
 import type { VmVerbs } from "../run/vm-verbs.js";
+import { hasBegun } from "../vm/lifetime.js";
 import { isLive } from "../vm/state.js";
 import type { HostWatch } from "./host-watch.js";
 import { type DiskUsage, diskUsage } from "./usage.js";
@@ -101,10 +102,11 @@ export class SystemVerbs {
     const vms: string[] = [];
     let bytes = 0;
     for (const entry of this.#ctx.vms.list()) {
-      if (isLive(entry.state) || !matchesPrune(entry, filters, this.#ctx.now())) continue;
+      // One that its policy is about to bring back has not ended.
+      if (hasBegun(entry.status) || !matchesPrune(entry, filters, this.#ctx.now())) continue;
       const own = await directoryBytes(this.#ctx.store.directory(entry.id));
-      if (isLive(entry.state) || entry.removing) continue; // while that was counted
-      await this.#vms.remove(entry, false);
+      if (entry.removing) continue; // while that was counted
+      if ((await this.#vms.removeEnded(entry)) !== undefined) continue;
       bytes += own;
       vms.push(entry.id);
     }
