@@ -2,15 +2,18 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { FakeGuest } from "../../../test/fixtures/fake-guest.js";
+import type { AgentSession } from "../../agent/types.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { silentLogger } from "../../base/log.js";
+import { deferred } from "../../base/runtime.js";
 import { AgentLink } from "./agent-link.js";
 
-function linkWhose(open: () => Promise<never>): AgentLink {
+function linkWhose(open: () => Promise<AgentSession>, onSession: () => void = () => undefined): AgentLink {
   const link = new AgentLink({
     name: "web",
     open,
-    onSession: () => undefined,
+    onSession,
     onLost: () => undefined,
     pauses: { first: 60_000, longest: 60_000 },
     log: silentLogger,
@@ -44,5 +47,23 @@ describe("a link to an agent", () => {
       message: "the agent of VM web does not answer",
     });
     await link.close();
+  });
+
+  it("closes a session that comes at the moment at which it is closed itself", async () => {
+    const opened = deferred<AgentSession>();
+    const guest = new FakeGuest({}, () => undefined);
+    let served = 0;
+    const dialled = deferred<void>();
+    const link = linkWhose(
+      () => {
+        dialled.resolve();
+        return opened.promise;
+      },
+      () => void served++,
+    );
+    await dialled.promise;
+    opened.resolve(guest.open());
+    await link.close();
+    assert.equal(served, 0);
   });
 });

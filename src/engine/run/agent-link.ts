@@ -149,6 +149,11 @@ export class AgentLink {
   }
 
   async #serve(session: AgentSession): Promise<string> {
+    // Whoever has closed the link while it came has found no session to close, and waits.
+    if (this.#abort.signal.aborted) {
+      await session.close();
+      return "the link is closed";
+    }
     this.#session = session;
     this.#cutOff = undefined;
     this.#changed.notify();
