@@ -132,9 +132,15 @@ export class ObjectStore<R extends Versioned, S extends Versioned = never> {
     return writeKept(this.path(id, form.file), status, { ...modeOf(form), durable });
   }
 
-  /** Gone at once for everybody; the files go after it. Again where that failed, it goes on. */
-  async remove(id: string): Promise<void> {
-    if (await this.#putAside(id)) await this.#kind.onStep?.("remove.renamed", id);
+  /**
+   * Gone at once for everybody; the files go after it. Again where that failed, it goes on.
+   *
+   * @param gone called as soon as it is; where this rejects before, it is there as it was
+   */
+  async remove(id: string, gone: () => void = () => undefined): Promise<void> {
+    const renamed = await this.#putAside(id);
+    gone();
+    if (renamed) await this.#kind.onStep?.("remove.renamed", id);
     await rm(this.#dying(id), { recursive: true, force: true });
   }
 

@@ -17,8 +17,8 @@ import { hasReason } from "../../base/errors.js";
 import { until } from "../common/notifier.js";
 import type { Engine } from "../engine.js";
 import type { VmEntry } from "../vm/entry.js";
-import type { VmConfig } from "../vm/vm-config.js";
 import type { VmStatus } from "../vm/status.js";
+import type { VmConfig } from "../vm/vm-config.js";
 
 let world: World;
 let engine: Engine;
@@ -102,10 +102,7 @@ describe("a VM that is started", () => {
     const starting = engine.verbs.start(entry);
     assert.equal(entry.state, "created");
     const removing = engine.verbs.remove(entry, false);
-    await Promise.all([
-      starting,
-      assert.rejects(removing, (error) => hasReason(error, "vm-running")),
-    ]);
+    await Promise.all([starting, assert.rejects(removing, (error) => hasReason(error, "vm-running"))]);
     assert.deepEqual([entry.state, world.vmms[0]?.alive], ["running", true]);
   });
 
@@ -128,10 +125,24 @@ describe("a VM that is removed", () => {
     await engine.verbs.stop(entry);
     const removing = engine.verbs.remove(entry, false);
     const starting = engine.verbs.start(entry);
-    await Promise.all([
-      removing,
-      assert.rejects(starting, (error) => hasReason(error, "vm-not-found")),
-    ]);
+    await Promise.all([removing, assert.rejects(starting, (error) => hasReason(error, "vm-not-found"))]);
     assert.deepEqual(await readdir(join(world.root, "data/vms")), []);
+  });
+
+  it("is there as it was where the file system does not let it go, and can be removed later", async () => {
+    const entry = await created({ name: "urn" });
+    const directory = join(world.root, "data/vms", entry.id);
+    const readOnly = patchFiles(({ rename }) => ({
+      rename: async (from, to) => {
+        if (from !== directory) return rename(from, to);
+        throw Object.assign(new Error("EROFS: read-only file system, rename"), { code: "EROFS" });
+      },
+    }));
+    await assert.rejects(engine.verbs.remove(entry, false), /remove VM urn/);
+    readOnly[Symbol.dispose]();
+    const { bases } = await engine.system.prune(true, new Map([["label", ["none"]]]));
+    assert.deepEqual([engine.find("urn"), entry.removed, bases], [entry, false, []]);
+    await engine.verbs.remove(entry, false);
+    assert.deepEqual([engine.list(true), await readdir(join(world.root, "data/vms"))], [[], []]);
   });
 });

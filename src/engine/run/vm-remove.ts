@@ -1,4 +1,4 @@
-// Takes a VM away: memory first, then one rename, then its files. Called by `rm` and at the end of `--rm` VMs.
+// Takes a VM away: by one rename, with it from memory, then its files. Called by `rm` and at the end of `--rm` VMs.
 
 import { rm } from "node:fs/promises";
 import { KilnError } from "../../base/errors.js";
@@ -15,7 +15,8 @@ const READERS_GRACE_MS = 10_000;
 /**
  * The VM must not be live. Idempotent.
  *
- * @throws KilnError of the file system; the VM is gone from memory all the same and its files go at the next start
+ * @throws KilnError of the file system: the VM is there as it was, or it is gone and the rest of its files goes at the next
+ *   start
  */
 export async function removeEnded(ctx: EngineContext, entry: VmEntry): Promise<void> {
   if (entry.removing) return;
@@ -24,19 +25,27 @@ export async function removeEnded(ctx: EngineContext, entry: VmEntry): Promise<v
   await waitForReaders(ctx, entry);
   if (ctx.leaving.aborted) return; // the next kilnd's
   entry.removing = true;
-  ctx.vms.remove(entry);
+  let gone = false;
   try {
-    await ctx.store.remove(entry.id);
+    await ctx.store.remove(entry.id, () => {
+      gone = true;
+      ctx.vms.remove(entry);
+    });
     await rm(vmRunDirectory(ctx.runRoot, entry.id), { recursive: true, force: true });
     await ctx.ownership.release(entry.id, entry.record.uid);
   } catch (error) {
     throw KilnError.from(error, `remove VM ${entry.name}`);
   } finally {
-    ctx.references.drop(vmRef(entry.id));
-    entry.removed = true;
-    entry.changed.notify();
-    emitVmEvent(ctx, entry, "destroy");
+    if (gone) tellGone(ctx, entry);
+    else entry.removing = false;
   }
+}
+
+function tellGone(ctx: EngineContext, entry: VmEntry): void {
+  ctx.references.drop(vmRef(entry.id));
+  entry.removed = true;
+  entry.changed.notify();
+  emitVmEvent(ctx, entry, "destroy");
 }
 
 async function waitForReaders(ctx: EngineContext, entry: VmEntry): Promise<void> {

@@ -83,9 +83,9 @@ export class VmStore {
     return status;
   }
 
-  /** Gone at once for everybody; the files go after it. */
-  remove(id: string): Promise<void> {
-    return this.#objects.remove(id);
+  /** Gone at once for everybody; the files go after it. @param gone see `ObjectStore.remove` */
+  remove(id: string, gone?: () => void): Promise<void> {
+    return this.#objects.remove(id, gone);
   }
 
   /** What lies in vms/ and belongs to no VM: for `system df`. */
