@@ -3,6 +3,7 @@
 
 import { Code, KilnError } from "../../base/errors.js";
 import type { KeyedLock } from "../../base/lock.js";
+import { UndoStack } from "../../base/undo.js";
 import type { EventLog } from "../common/events.js";
 import type { VmEntry } from "../vm/entry.js";
 import { isLive } from "../vm/state.js";
@@ -40,8 +41,12 @@ export class PortVerbs {
       )
         throw alreadyPublished(port);
       checkPortCount(kept.length + 1, `publish port ${describePort(port)} of VM ${entry.name}`);
+      await using undo = new UndoStack(() => undefined);
       const bound = (await entry.live?.ports.add(port)) ?? port;
-      await this.#keep(entry, [...kept, bound]);
+      undo.push("close the port", async () => void (await entry.live?.ports.remove(bound)));
+      await keep(entry, [...kept, bound]);
+      undo.commit();
+      await noteBound(entry);
       emitVmEvent(this.#deps, entry, "port-add", { port: describePort(bound) });
       return bound;
     });
@@ -51,25 +56,33 @@ export class PortVerbs {
   remove(entry: VmEntry, wanted: PortBinding): Promise<void> {
     return this.#deps.lock.run(entry.id, async () => {
       const kept = entry.record.program.ports;
-      const removed = await entry.live?.ports.remove(wanted);
-      const target = removed ?? wanted;
+      const published = entry.live?.ports;
+      const bound = published?.bindings.find((port) => matchesPort(port, wanted));
+      const target = bound ?? wanted;
       // A port asked for as "any free one" is kept as 0 and bound as another.
       const index = kept.findIndex((port) => matchesPort(port, target) || matchesPort(target, port));
-      if (index < 0 && removed === undefined) throw portNotPublished(wanted);
-      await this.#keep(
+      if (index < 0 && bound === undefined) throw portNotPublished(wanted);
+      // Written first: what can't be is left as it is, and can be asked for again.
+      await keep(
         entry,
         kept.filter((_, at) => at !== index),
       );
+      if (bound !== undefined) await published?.remove(bound);
+      await noteBound(entry);
       emitVmEvent(this.#deps, entry, "port-remove", { port: describePort(target) });
     });
   }
+}
 
-  async #keep(entry: VmEntry, ports: PortBinding[]): Promise<void> {
-    const { record } = entry;
-    await entry.setRecord({ ...record, program: { ...record.program, ports } });
-    if (isLive(entry.state) && entry.live !== undefined)
-      await entry.note({ ports: entry.live.ports.bindings });
-  }
+async function keep(entry: VmEntry, ports: PortBinding[]): Promise<void> {
+  const { record } = entry;
+  await entry.setRecord({ ...record, program: { ...record.program, ports } });
+}
+
+/** For the next kilnd. Where it can't be written (a full disk), that one goes by what was written last. */
+async function noteBound(entry: VmEntry): Promise<void> {
+  if (!isLive(entry.state) || entry.live === undefined) return;
+  await entry.note({ ports: entry.live.ports.bindings }).catch(() => undefined);
 }
 
 function sameHostSide(a: PortBinding, b: PortBinding): boolean {

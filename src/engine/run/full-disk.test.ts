@@ -42,8 +42,8 @@ async function running(config: Partial<VmConfig> = {}): Promise<{ entry: VmEntry
   return { entry, vmm };
 }
 
-function fill(): void {
-  full = fillDisk(isStatus);
+function fill(what = isStatus): void {
+  full = fillDisk(what);
 }
 
 function giveRoom(): void {
@@ -119,6 +119,31 @@ describe("a VM whose state can't be written", () => {
   });
 });
 
+describe("a port of a VM whose record can't be written", () => {
+  const port = { hostIp: "127.0.0.1", hostPort: 8080, vmPort: 80, protocol: "tcp" as const };
+  const isRecord = (path: string) => path.includes("/vm.json");
+
+  it("is not published where that it is can't be kept", async () => {
+    const { entry } = await running();
+    fill(isRecord);
+    await assert.rejects(engine.ports.add(entry, port), /ENOSPC/);
+    assert.deepEqual([[...world.ports], entry.live?.ports.bindings], [[], []]);
+    giveRoom();
+    await engine.ports.add(entry, port);
+    assert.deepEqual([...world.ports], ["8080->80"]);
+  });
+
+  it("stays published where that it is not can't be kept, and can be taken away later", async () => {
+    const { entry } = await running({ publish: [port] });
+    fill(isRecord);
+    await assert.rejects(engine.ports.remove(entry, port), /ENOSPC/);
+    assert.deepEqual([...world.ports], ["8080->80"]);
+    giveRoom();
+    await engine.ports.remove(entry, port);
+    assert.deepEqual([[...world.ports], entry.record.program.ports], [[], []]);
+  });
+});
+
 describe("a kilnd that comes up on a full disk", () => {
   it("takes a VM over with its VMM and its ports", async () => {
     const port = { hostIp: "127.0.0.1", hostPort: 8080, vmPort: 80, protocol: "tcp" as const };
@@ -143,7 +168,9 @@ describe("a kilnd that comes up on a full disk", () => {
     const { entry: rebooting, vmm } = await running();
     await engine.close();
     for (const { guest } of world.vmms) guest.cut("kilnd is gone");
-    await rebooting.note({ exit: { code: 0, error: "", oomKilled: false, request: "reboot", finishedAt: "" } });
+    await rebooting.note({
+      exit: { code: 0, error: "", oomKilled: false, request: "reboot", finishedAt: "" },
+    });
     for (const one of world.vmms) one.end("killed");
     assert.equal(vmm.alive, false);
     fill();
