@@ -1,6 +1,7 @@
 // What is asked about a program in a guest for as long as a session lasts, whichever program it is: its output is carried
 // to its log, and its end is waited for.
 
+import { performance } from "node:perf_hooks";
 import type { ProgramEnd, WorkloadCalls } from "../../agent/index.js";
 import { KilnError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
@@ -43,12 +44,21 @@ export async function carryOutput(program: WatchedProgram): Promise<boolean> {
       if (signal.aborted || !program.isCurrent()) return false;
       if (output.nextSequence > from) pause = FIRST_PAUSE_MS;
       // Once for each shortage, not once for each try.
-      if (pause === FIRST_PAUSE_MS) {
-        log.warn("the output of the VM can't be stored", { why: KilnError.from(error).message });
-      }
+      if (pause === FIRST_PAUSE_MS) tellOf(error, output, log);
     }
     await delay(pause, signal).catch(() => undefined);
   }
+}
+
+const TELL_AGAIN_MS = 60_000;
+/** When it was last said: a guest can bring that about at any time, and must not fill kilnd's log. */
+const told = new WeakMap<VmLog, number>();
+
+function tellOf(error: unknown, output: VmLog, log: Logger): void {
+  const now = performance.now();
+  if (now - (told.get(output) ?? Number.NEGATIVE_INFINITY) < TELL_AGAIN_MS) return;
+  told.set(output, now);
+  log.warn("the output of the VM can't be stored", { why: KilnError.from(error).message });
 }
 
 /** `lost`: the agent knows no such program; `cut`: session or watching ended before it. */
