@@ -6,6 +6,7 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { removeWatched } from "../../test/fixtures/remove-watched.js";
 import { errnoOf, hasReason } from "../base/errors.js";
 import { silentLogger } from "../base/log.js";
 import { delay } from "../base/runtime.js";
@@ -75,7 +76,7 @@ describe("listenAt", () => {
 
   for (const [what, remove] of [
     ["that was removed", (path: string) => rm(path)],
-    ["whose directory was removed", (path: string) => rm(dirname(path), { recursive: true })],
+    ["whose directory was removed", (path: string) => removeWatched(dirname(path))],
   ] as const) {
     it(`makes a socket ${what} again, for the same server`, async () => {
       const path = join(directory, "run", "kiln.sock");

@@ -9,6 +9,7 @@ import { dirname, join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { identifyProcess } from "../../src/base/processes.js";
 import { busyboxImage } from "../fixtures/busybox-image.js";
+import { removeWatched } from "../fixtures/remove-watched.js";
 import { DAEMON, eventually, KILN, makeRoot, run, TestKiln } from "./harness.js";
 
 /** As a careless script leaves them: Node marks the near one close-on-exec and does not see the far one. */
@@ -57,7 +58,7 @@ describe("kilnd", () => {
   it("is reached again, the same one, where its socket was removed, and the socket's directory", async () => {
     const pid = kiln.daemonPid;
     for (const path of [kiln.socket, dirname(kiln.socket)]) {
-      await rm(path, { recursive: true });
+      await removeWatched(path);
       await eventually("its socket is there again", async () =>
         (await kiln.kiln(["ps", "-q"])).code === 0 ? true : undefined,
       );
