@@ -66,7 +66,7 @@ describe("an agent that breaks the protocol", () => {
     const outputs = [];
     for await (const output of engine.exec(
       entry.id,
-      { kind: "start", spec: { ...EXEC, detach: true } },
+      { kind: "start", spec: EXEC },
       nothing(),
     )) {
       outputs.push(output.kind);
