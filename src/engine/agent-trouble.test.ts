@@ -64,11 +64,7 @@ describe("an agent that breaks the protocol", () => {
     vmm.guest.cut("the guest broke HTTP/2", true);
     await eventually(() => vmm.guest.sessions === 5);
     const outputs = [];
-    for await (const output of engine.exec(
-      entry.id,
-      { kind: "start", spec: EXEC },
-      nothing(),
-    )) {
+    for await (const output of engine.exec(entry.id, { kind: "start", spec: EXEC }, nothing())) {
       outputs.push(output.kind);
     }
     assert.deepEqual(outputs, ["started", "output", "exit"]);
