@@ -39,6 +39,6 @@ export async function leaseFound<T>(keeping: Keeping, sought: Sought<T>): Promis
   }
   throw new KilnError(Code.Aborted, `${why}: what it needs is removed as often as it is found`, {
     reason: "being-removed",
-    hint: "something keeps removing images or kernels: a `kiln prune` in a loop?",
+    hint: "something keeps removing images or kernels: a `kiln system prune` in a loop?",
   });
 }

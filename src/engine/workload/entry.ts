@@ -83,7 +83,7 @@ export function findWorkload(all: readonly WorkloadEntry[], key: string, vmName:
   if (first === undefined) {
     throw new KilnError(Code.NotFound, `VM ${vmName} has no exec ${key}`, {
       reason: "exec-not-found",
-      hint: `\`kiln execs --all ${vmName}\` lists those that \`kiln exec -d\` has started; the last 32 that have ended are kept`,
+      hint: "only what `kiln exec -d` has started is kept, and of those that have ended the last 32",
     });
   }
   if (matches.length === 1) return first;

@@ -147,7 +147,7 @@ export class WorkloadSet {
       `start one more program in VM ${vm.name}: ${running} run there beside its own already`,
       {
         reason: "too-many-execs",
-        hint: `end some: \`kiln execs ${vm.name}\` lists them, \`kiln kill --exec ID ${vm.name}\` ends one`,
+        hint: `wait until some of them have ended; \`kiln restart ${vm.name}\` ends them all`,
       },
     );
   }

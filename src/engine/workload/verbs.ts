@@ -183,7 +183,7 @@ function hasEnded(vm: VmEntry, entry: WorkloadEntry): KilnError {
       : `has ended (${entry.status.exitCode})`;
   return new KilnError(Code.FailedPrecondition, `exec ${entry.shortId} in VM ${vm.name} ${text}`, {
     reason: "exec-ended",
-    hint: `\`kiln logs --exec ${entry.shortId} ${vm.name}\` shows what it wrote`,
+    hint: `start it again: \`kiln exec -d ${vm.name} COMMAND\``,
   });
 }
 
