@@ -51,15 +51,8 @@ describe("a claim", () => {
     const references = table("a");
     assert.equal(references.tryClaim(image), undefined);
     references.claim(image, { breaks: ["made-from"] }).release();
-    const everything = { breaks: ["made-from", "keeps"] } as const;
+    const everything = { breaks: ["made-from"] } as const;
     assert.equal(refusal(() => references.claim(base, everything)).reason, "base-in-use");
-  });
-
-  it("spares what is kept, unless it is told not to", () => {
-    const references = table();
-    references.set(image, [{ to: base, how: "keeps" }]);
-    assert.equal(refusal(() => references.claim(base)).reason, "base-in-use");
-    references.claim(base, { breaks: ["keeps"] }).release();
   });
 
   it("is refused while something is made from it, with the words of whoever makes it, force or not", () => {

@@ -17,9 +17,9 @@ export interface Ref {
 
 /**
  * `needs`: never broken (a VM's disk is nothing without its base). `made-from`: force may break it; the user lives on,
- * and what it names may come back (a VM and its image). `keeps`: only spared from tidying up.
+ * and what it names may come back (a VM and its image).
  */
-export type How = "needs" | "made-from" | "keeps";
+export type How = "needs" | "made-from";
 
 export interface Use {
   readonly from: Ref;
