@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { access } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, it } from "node:test";
+import { after, afterEach, beforeEach, describe, it } from "node:test";
 import {
   configOf,
   createWorld,
@@ -192,6 +192,53 @@ describe("a host's disk that fills", () => {
     await until(entry.changed, () => entry.state === "running" || undefined);
     clearInterval(alive);
     assert.deepEqual([other.entry.state, other.entry.status.reason], ["paused", ""]);
+  });
+});
+
+describe("a host's disk that fills while a verb holds a VM", () => {
+  const alive = setInterval(() => undefined, 1000);
+  after(() => clearInterval(alive));
+
+  it("stops all others and lets them go on, and that one is left alone where it is late", async () => {
+    await engine.close();
+    engine = await startEngine(world, { hostWatchMs: 5 });
+    const { entry: held } = await started();
+    const { entry } = await started();
+    const gate = deferred<void>();
+    const holding = held.locked(() => gate.promise);
+    world.freeDisk = 1000;
+    await until(entry.changed, () => entry.state === "paused" || undefined);
+    assert.equal(held.state, "running");
+    world.freeDisk = 1e12;
+    await until(entry.changed, () => entry.state === "running" || undefined);
+    gate.resolve();
+    await holding;
+    await held.locked(async () => undefined);
+    assert.equal(held.state, "running");
+  });
+
+  it("stops that one at its turn, and takes no user's pause for its own", async () => {
+    await engine.close();
+    engine = await startEngine(world, { hostWatchMs: 5 });
+    const { entry: held } = await started();
+    const { entry } = await started();
+    const gate = deferred<void>();
+    const holding = held.locked(() => gate.promise);
+    world.freeDisk = 1000;
+    await until(entry.changed, () => entry.state === "paused" || undefined);
+    gate.resolve();
+    await holding;
+    await until(held.changed, () => held.state === "paused" || undefined);
+    const again = deferred<void>();
+    const waiting = held.locked(() => again.promise);
+    const unpaused = engine.verbs.unpause(held);
+    const paused = engine.verbs.pause(held);
+    world.freeDisk = 1e12;
+    await until(entry.changed, () => entry.state === "running" || undefined);
+    again.resolve();
+    await Promise.all([waiting, unpaused, paused]);
+    await held.locked(async () => undefined);
+    assert.deepEqual([held.state, held.status.reason], ["paused", ""]);
   });
 });
 

@@ -26,6 +26,15 @@ export interface StopOptions {
   readonly signal?: string | undefined;
 }
 
+/** Why a VM is paused by another than its user. */
+export interface PauseReason {
+  /** Stable word; empty: the user's wish. */
+  readonly reason: string;
+  readonly message: string;
+  /** Asked at its turn: false where it need not be any more. */
+  readonly isDue?: () => boolean;
+}
+
 /** What a wait waits for. */
 export type WaitCondition = "exited" | "running" | "removed";
 
@@ -140,11 +149,9 @@ export class VmVerbs {
   }
 
   /** @param why where it is not the user who pauses */
-  async pause(
-    entry: VmEntry,
-    why: { reason: string; message: string } = { reason: "", message: "" },
-  ): Promise<void> {
+  async pause(entry: VmEntry, why: PauseReason = { reason: "", message: "" }): Promise<void> {
     await this.#ctx.lock.run(entry.id, async () => {
+      if (why.isDue?.() === false) return;
       const live = requireLive(entry, "pause", ["running"]);
       await live.handle.pause();
       if (entry.live !== live || entry.state !== "running") return; // it ended meanwhile
@@ -158,8 +165,11 @@ export class VmVerbs {
     });
   }
 
-  async unpause(entry: VmEntry): Promise<void> {
-    await this.#ctx.lock.run(entry.id, () => this.#unpause(entry));
+  /** @param isDue asked at its turn: false where it is to stay as it is; default: always */
+  async unpause(entry: VmEntry, isDue: () => boolean = () => true): Promise<void> {
+    await this.#ctx.lock.run(entry.id, async () => {
+      if (isDue()) await this.#unpause(entry);
+    });
   }
 
   /**

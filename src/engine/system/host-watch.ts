@@ -5,7 +5,9 @@ import { KilnError } from "../../base/errors.js";
 import { LONGEST_TIMER_MS } from "../../base/runtime.js";
 import { formatMemory, formatSize } from "../../base/units.js";
 import type { EngineContext } from "../run/context.js";
+import { within } from "../run/run-end.js";
 import type { VmVerbs } from "../run/vm-verbs.js";
+import type { VmEntry } from "../vm/entry.js";
 
 export type Shortage = "disk" | "memory";
 
@@ -31,6 +33,14 @@ export function verdictOnGuests(freeDisk: number, diskReserve: number): "stop" |
   return freeDisk >= diskReserve ? "go-on" : "leave";
 }
 
+const DISK_FULL = "host-disk-full";
+
+/** What is to be done to some of the VMs. */
+interface Wish {
+  readonly concerns: (entry: VmEntry) => boolean;
+  readonly act: (entry: VmEntry) => Promise<void>;
+}
+
 /** How much more often to look while the disk is short. */
 const HURRY = 10;
 
@@ -39,6 +49,9 @@ export class HostWatch {
   readonly #verbs: VmVerbs;
   #timer: NodeJS.Timeout | undefined;
   #short: readonly Shortage[] = [];
+  #verdict: ReturnType<typeof verdictOnGuests> = "leave";
+  /** Ids of those that are being stopped or let go on: at each of them there is one such wish at a time. */
+  readonly #busy = new Set<string>();
 
   constructor(ctx: EngineContext, verbs: VmVerbs) {
     this.#ctx = ctx;
@@ -83,9 +96,9 @@ export class HostWatch {
         events.emit({ type: "system", action: `${what}-ok`, id: "", attributes: {} });
       }
       this.#short = short;
-      const verdict = verdictOnGuests(look.freeDisk, this.#ctx.settings.diskReserveBytes);
-      if (verdict === "stop") await this.#stopGuests(look.freeDisk);
-      else if (verdict === "go-on") await this.#letGoOn();
+      this.#verdict = verdictOnGuests(look.freeDisk, this.#ctx.settings.diskReserveBytes);
+      if (this.#verdict === "stop") await this.#stopGuests(look.freeDisk);
+      else if (this.#verdict === "go-on") await this.#letGoOn();
     } catch (error) {
       log.warn("the host can't be looked at", { why: KilnError.from(error).message });
     }
@@ -93,28 +106,44 @@ export class HostWatch {
 
   async #stopGuests(freeDisk: number): Promise<void> {
     const message = `only ${formatSize(freeDisk)} of the host's disk are free; the VM goes on when there is room`;
-    for (const entry of this.#ctx.vms.list()) {
-      if (entry.state !== "running") continue;
-      this.#ctx.log.warn("the VM is stopped: the host's disk is full", { vm: entry.shortId, why: message });
-      await this.#verbs.pause(entry, { reason: "host-disk-full", message }).catch((error: unknown) => {
-        this.#ctx.log.warn("a VM can't be stopped before the disk is full", {
-          vm: entry.shortId,
-          why: KilnError.from(error).message,
-        });
-      });
-    }
+    const isDue = () => this.#verdict === "stop";
+    await this.#forAll("a VM can't be stopped before the disk is full", {
+      concerns: ({ state }) => state === "running",
+      act: (entry) => {
+        this.#ctx.log.warn("the VM is stopped: the host's disk is full", { vm: entry.shortId, why: message });
+        return this.#verbs.pause(entry, { reason: DISK_FULL, message, isDue });
+      },
+    });
   }
 
-  async #letGoOn(): Promise<void> {
-    for (const entry of this.#ctx.vms.list()) {
-      if (entry.state !== "paused" || entry.status.reason !== "host-disk-full") continue;
-      await this.#verbs.unpause(entry).catch((error: unknown) => {
-        this.#ctx.log.warn("a VM that stood still at a full disk can't go on", {
-          vm: entry.shortId,
-          why: KilnError.from(error).message,
-        });
+  #letGoOn(): Promise<void> {
+    const stands = ({ state, status }: VmEntry) => state === "paused" && status.reason === DISK_FULL;
+    return this.#forAll("a VM that stood still at a full disk can't go on", {
+      concerns: stands,
+      // Its user may have paused it meanwhile.
+      act: (entry) => this.#verbs.unpause(entry, () => this.#verdict === "go-on" && stands(entry)),
+    });
+  }
+
+  /**
+   * All at once, and no longer than to the next look: a VM whose lock is held by a verb that takes its time keeps no
+   * other's disk from filling. Its own turn comes.
+   */
+  async #forAll(failure: string, { concerns, act }: Wish): Promise<void> {
+    const acts = this.#ctx.vms
+      .list()
+      .filter((entry) => concerns(entry) && !this.#busy.has(entry.id))
+      .map(async (entry) => {
+        this.#busy.add(entry.id);
+        try {
+          await act(entry);
+        } catch (error) {
+          this.#ctx.log.warn(failure, { vm: entry.shortId, why: KilnError.from(error).message });
+        } finally {
+          this.#busy.delete(entry.id);
+        }
       });
-    }
+    await within(this.#ctx.settings.hostWatchMs, Promise.all(acts));
   }
 
   async #measure(): Promise<HostLook> {
