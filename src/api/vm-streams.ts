@@ -163,6 +163,7 @@ function toExecSpec(config: ExecConfig | undefined): Omit<ExecSpec, "id"> {
     rows: config?.rows ?? 0,
     detach: config?.detach ?? false,
     restart: config?.restart && fromRestart(config.restart),
+    keep: config?.keep ?? false,
   };
 }
 

@@ -23,6 +23,8 @@ export interface ExecSpec {
   readonly id: string;
   /** Of one that is detached. */
   readonly restart?: RestartPolicy | undefined;
+  /** Of one that is detached: not started where nothing could be kept of it. */
+  readonly keep?: boolean;
 }
 
 /** Going on with one that was started with an id. */

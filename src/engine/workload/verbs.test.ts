@@ -161,6 +161,7 @@ describe("verbs for programs that are left to themselves", () => {
     assert.deepEqual(outputs[0], { kind: "started", pid: 7, resumable: false, stdinNext: 0n });
     assert.deepEqual(bench.engine.workloads.list(vm, true), []);
     await assert.rejects(bench.restarting(vm), failsWith("agent-too-old"));
+    await assert.rejects(bench.outputs(vm, { keep: true }), failsWith("agent-too-old"));
   });
 
   it("refuse a VM that does not run", async () => {

@@ -47,7 +47,7 @@ export class WorkloadVerbs {
    *
    * @param input not read: its stdin is empty
    * @throws KilnError as execInVm; invalid_argument `bad-restart-policy`, resource_exhausted `too-many-execs`,
-   * failed_precondition `agent-too-old` where it is to be restarted
+   * failed_precondition `agent-too-old` where it is to be restarted, or to be kept in any case
    */
   async *start(
     vm: VmEntry,
@@ -60,6 +60,7 @@ export class WorkloadVerbs {
     checkRestart(vm, restart);
     const { features } = await runningSession(vm, "exec in", signal);
     if (restart.name !== "no") await features.need("workloads", `restart a program in VM ${vm.name}`);
+    if (spec.keep === true) await features.need("workloads", `keep a program of VM ${vm.name}`);
     if (!(await features.has("workloads"))) {
       yield* execInVm(this.#ctx, vm, { kind: "start", spec }, input, signal);
       return;

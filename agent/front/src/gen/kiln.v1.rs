@@ -186,6 +186,8 @@ pub struct ExecConfig {
     pub detach: bool,
     #[prost(message, optional, tag = "10")]
     pub restart: ::core::option::Option<RestartPolicy>,
+    #[prost(bool, tag = "11")]
+    pub keep: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExecStart {
