@@ -144,6 +144,7 @@ describe("toEngineSettings", () => {
       KILN_BOOT_HELLO_TIMEOUT: "90s",
       KILN_LAYERS_MAX_RATIO: "7",
       KILN_OUTPUT_KEEP: "1m",
+      KILN_OUTPUT_EXEC_KEEP: "4g",
     };
     const config = mergeConfig(NOTHING, env, NOTHING);
     const settings = toEngineSettings(config, 1);
@@ -152,6 +153,7 @@ describe("toEngineSettings", () => {
     assert.deepEqual(settings.helloTimeoutMs, { kvm: 90_000, tcg: 90_000 });
     assert.deepEqual(settings.buildLimits, { maxRatio: 7 });
     assert.equal(settings.logLimits.keepBytes, 1024 ** 2);
+    assert.deepEqual(settings.execLogLimits, { keepBytes: 4 * 1024 ** 3, segmentBytes: 1024 ** 3 });
     assert.equal(settingOf(config, "vmm"), undefined);
   });
 });

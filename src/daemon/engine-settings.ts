@@ -28,6 +28,7 @@ export function toEngineSettings(config: Config, cpus: number): EngineSettings {
       segmentBytes: size("output.segment") ?? defaults.logLimits.segmentBytes,
       keepBytes: size("output.keep") ?? defaults.logLimits.keepBytes,
     },
+    execLogLimits: execLogLimits(size("output.exec-keep")) ?? defaults.execLogLimits,
     buildLimits: defined({
       maxLayerBytes: size("layers.max-layer"),
       maxImageBytes: size("layers.max-image"),
@@ -54,6 +55,13 @@ export function toPullLimits(config: Config, diskReserveBytes: number): RoomOpti
     concurrentLayers: count("pull.concurrent-layers"),
     diskReserveBytes,
   });
+}
+
+/** In files of a quarter, as by default: of what is given up only so much goes at a time. */
+function execLogLimits(keepBytes: number | undefined): EngineSettings["execLogLimits"] | undefined {
+  return keepBytes === undefined
+    ? undefined
+    : { keepBytes, segmentBytes: Math.max(1, Math.floor(keepBytes / 4)) };
 }
 
 function convert(config: Config, name: SettingName, parse: (text: string) => number): number | undefined {

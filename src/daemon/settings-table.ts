@@ -94,6 +94,7 @@ export const SETTINGS = [
   duration("boot.silence-timeout", "what a guest's console may stay silent", "5s with KVM, 15s without"),
   size("output.segment", "size of one file of a VM's output", "8m"),
   size("output.keep", "output kept for each VM", "64m"),
+  size("output.exec-keep", "output kept for each program that `kiln exec -d` has started", "16m"),
   duration("pull.answer-timeout", "what a registry may take to answer", "60s"),
   duration("pull.stall-timeout", "how long a download may bring nothing", "30s"),
   count("pull.attempts", "tries of a request, or of a layer that makes no progress", "5"),
