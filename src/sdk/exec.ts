@@ -164,6 +164,19 @@ export class Exec
   }
 }
 
+/** A string is a line for the shell. */
+export function argumentsOf(command: readonly string[] | string): readonly string[] {
+  return typeof command === "string" ? ["/bin/sh", "-c", command] : command;
+}
+
+/** The error of a program that could not be started where nobody waits for its exit code. */
+export function notStarted(args: readonly string[], code: number, why: string): KilnError {
+  return new KilnError(Code.FailedPrecondition, `start ${args[0] ?? "nothing"}: ${why}`, {
+    reason: "program-not-started",
+    details: { exitCode: String(code) },
+  });
+}
+
 /** The message that asks for this process. */
 export function planExec(args: readonly string[], options: ExecOptions): ExecConfigJson {
   const { ttySize } = options;

@@ -24,6 +24,7 @@ export type { ConnectOptions } from "./kiln.js";
 export { Kiln } from "./kiln.js";
 export { Listing } from "./listing.js";
 export type { LogChunk, LogOptions } from "./logs.js";
+export type { ProcessConfig, ProcessInfo, ProcessState, ProcessStatus } from "./process-info.js";
 export type { OutputChunk } from "./process-stream.js";
 export type { StatsOptions, StatsSample } from "./stats.js";
 export type { PruneOptions } from "./system.js";
@@ -71,6 +72,10 @@ export type {
   WatchOptions,
 } from "./vm-paths.js";
 export { VmPorts } from "./vm-ports.js";
+export type { ProcessLogOptions, RemoveProcessOptions } from "./vm-process.js";
+export { VmProcess } from "./vm-process.js";
+export type { ListProcessesOptions, StartProcessOptions } from "./vm-processes.js";
+export { VmProcesses } from "./vm-processes.js";
 export type { ListVmsOptions } from "./vms.js";
 export { Vms } from "./vms.js";
 

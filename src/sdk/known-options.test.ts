@@ -6,16 +6,19 @@ import { FakeKilnd } from "../../test/fixtures/fake-kilnd.js";
 import { Code, KilnError } from "../base/errors.js";
 import { Kiln } from "./kiln.js";
 import type { Vm } from "./vm.js";
+import type { VmProcess } from "./vm-process.js";
 
 let kilnd: FakeKilnd;
 let kiln: Kiln;
 let vm: Vm;
+let job: VmProcess;
 
 before(async () => {
   kilnd = await FakeKilnd.start();
   kilnd.add("web");
   kiln = await Kiln.connect({ host: kilnd.host });
   vm = await kiln.vms.get("web");
+  job = await vm.processes.start(["job"]);
 });
 
 after(async () => {
@@ -69,6 +72,14 @@ const CALLS: Readonly<Record<string, Call>> = {
   attach: (options) => vm.attach(options).exit(),
   logs: (options) => vm.logs(options).next(),
   stats: (options) => vm.stats(options).next(),
+  "processes.start": (options) => vm.processes.start(["true"], options),
+  "processes.get": (options) => vm.processes.get(job.id, options),
+  "processes.list": (options) => vm.processes.list(options),
+  "process.inspect": (options) => job.inspect(options),
+  "process.logs": (options) => job.logs(options).next(),
+  "process.wait": (options) => job.wait(options),
+  "process.kill": (options) => job.kill("KILL", options),
+  "process.remove": (options) => job.remove(options),
   "ports.list": (options) => vm.ports.list(options),
   "ports.add": (options) => vm.ports.add("80", options),
   "ports.remove": (options) => vm.ports.remove("80", options),
@@ -134,6 +145,8 @@ describe("an option that there is not", () => {
     ]) {
       assert.equal((await refusalOf(CALLS.run as Call, options)).reason, "unknown-option");
     }
+    const restart = { name: "always", retries: 1 };
+    assert.equal((await refusalOf(CALLS["processes.start"] as Call, { restart })).reason, "unknown-option");
     const auths = { "registry.test": { user: "x" } };
     assert.equal((await refusalOf(CALLS["images.pull"] as Call, { auths })).reason, "unknown-option");
   });

@@ -16,7 +16,11 @@ async function askedAgain(options: LogOptions): Promise<Record<string, unknown>>
     },
   };
   let text = "";
-  for await (const { data } of readLogs(calls as unknown as Calls, "web", { ...options, follow: true })) {
+  for await (const { data } of readLogs(
+    calls as unknown as Calls,
+    { vm: "web" },
+    { ...options, follow: true },
+  )) {
     text += Buffer.from(data).toString();
   }
   assert.equal(text, "late");
@@ -42,7 +46,7 @@ describe("following the log of a quiet VM over another kilnd", () => {
         throw lost();
       },
     };
-    const logs = readLogs(calls as unknown as Calls, "web", { follow: true, signal: abort.signal });
+    const logs = readLogs(calls as unknown as Calls, { vm: "web" }, { follow: true, signal: abort.signal });
     await assert.rejects(logs.next(), (error) => hasReason(error, "cancelled"));
   });
 });

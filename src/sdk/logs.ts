@@ -4,7 +4,7 @@ import { defined } from "../base/defined.js";
 import type { LogsResponseJson, OutputPositionJson } from "../gen/kiln/v1/process_pb.js";
 import { dateOf } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
-import { CALL, checkOptions, type NamesOf } from "./known-options.js";
+import { CALL, type NamesOf } from "./known-options.js";
 import { lastingAnswers } from "./lasting-answers.js";
 import type { Calls } from "./scoped-calls.js";
 
@@ -20,7 +20,7 @@ export interface LogOptions extends CallOptions {
   readonly console?: boolean | undefined;
 }
 
-const LOGS_OPTIONS: NamesOf<LogOptions> = {
+export const LOGS_OPTIONS: NamesOf<LogOptions> = {
   ...CALL,
   follow: true,
   tail: true,
@@ -37,15 +37,22 @@ export interface LogChunk {
   readonly data: Uint8Array;
 }
 
+/** Whose log it is. */
+export interface LogOf {
+  readonly vm: string;
+  /** The full id of a program beside its own. */
+  readonly exec?: string;
+}
+
 /** Reads a log, over as many kilnds as it takes to follow it to its end. Not reading on stops kilnd from sending. */
 export async function* readLogs(
   transport: Calls,
-  vm: string,
+  { vm, exec }: LogOf,
   options: LogOptions,
 ): AsyncGenerator<LogChunk, void> {
-  checkOptions("vm.logs()", options, LOGS_OPTIONS);
   const request = defined({
     vm,
+    exec,
     follow: options.follow ?? false,
     console: options.console ?? false,
     tail: options.tail,

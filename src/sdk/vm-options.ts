@@ -4,7 +4,7 @@ import { defined } from "../base/defined.js";
 import { Code, KilnError } from "../base/errors.js";
 import { DEFAULT_HOST_IP, parsePortMappings } from "../base/ports.js";
 import { parseSize } from "../base/units.js";
-import type { VmConfigJson } from "../gen/kiln/v1/types_pb.js";
+import type { RestartPolicyJson, VmConfigJson } from "../gen/kiln/v1/types_pb.js";
 import type { CallOptions } from "./deadline.js";
 import { CALL, checkOptions, type NamesOf } from "./known-options.js";
 import type { PortBinding, Progress, RestartPolicy, Size } from "./types.js";
@@ -129,7 +129,6 @@ export const TERMINAL_SIZE_FIELDS: NamesOf<TerminalSize> = { columns: true, rows
 /** The message that asks for this VM. */
 export function planVmConfig(image: string, options: VmOptions): VmConfigJson {
   const { restart, ttySize } = options;
-  if (typeof restart === "object") checkOptions("restart", restart, RESTART_FIELDS);
   if (ttySize !== undefined) checkOptions("ttySize", ttySize, TERMINAL_SIZE_FIELDS);
   return withoutUndefined({
     image,
@@ -150,7 +149,7 @@ export function planVmConfig(image: string, options: VmOptions): VmConfigJson {
     kernel: options.kernel,
     kernelArgs: options.kernelArgs?.slice(),
     init: options.init,
-    restart: typeof restart === "string" ? { name: restart } : restart,
+    restart: restart === undefined ? undefined : planRestart(restart),
     network: options.network,
     dns: options.dns?.slice(),
     addHosts: options.addHosts === undefined ? undefined : pairs(options.addHosts, ":"),
@@ -165,6 +164,13 @@ export function planVmConfig(image: string, options: VmOptions): VmConfigJson {
     ttyColumns: ttySize?.columns,
     ttyRows: ttySize?.rows,
   });
+}
+
+/** The policy that a word, or a whole one, means. */
+export function planRestart(restart: RestartPolicy["name"] | RestartPolicy): RestartPolicyJson {
+  if (typeof restart === "string") return { name: restart };
+  checkOptions("restart", restart, RESTART_FIELDS);
+  return restart;
 }
 
 /** Bindings with every field, of a spec or of a part of a binding. */

@@ -6,16 +6,25 @@ import type { VmJson } from "../gen/kiln/v1/types_pb.js";
 import { ATTACH_OPTIONS, Attachment, type AttachOptions, attachWords } from "./attach.js";
 import { statusFromJson, vmFromJson } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
-import { EXEC_OPTIONS, Exec, type ExecOptions, execWords, planExec } from "./exec.js";
+import {
+  argumentsOf,
+  EXEC_OPTIONS,
+  Exec,
+  type ExecOptions,
+  execWords,
+  notStarted,
+  planExec,
+} from "./exec.js";
 import { CALL, checkOptions, type NamesOf } from "./known-options.js";
 import { lastingAnswer } from "./lasting-answers.js";
-import { type LogChunk, type LogOptions, readLogs } from "./logs.js";
+import { LOGS_OPTIONS, type LogChunk, type LogOptions, readLogs } from "./logs.js";
 import { type Calls, callsAbout } from "./scoped-calls.js";
 import { readStats, type StatsOptions, type StatsSample } from "./stats.js";
 import type { VmInfo, VmStatus } from "./types.js";
 import { VmFiles } from "./vm-files.js";
 import { wholeMs } from "./vm-options.js";
 import { VmPorts } from "./vm-ports.js";
+import { VmProcesses } from "./vm-processes.js";
 
 /** Options of `vm.stop()`. */
 export interface StopOptions extends CallOptions {
@@ -79,6 +88,8 @@ export class Vm implements AsyncDisposable {
   readonly fs: VmFiles;
   /** Published ports. */
   readonly ports: VmPorts;
+  /** Programs beside the main one that need nobody to attend to them. */
+  readonly processes: VmProcesses;
   readonly #transport: Calls;
   readonly #owned: boolean;
   #info: VmInfo;
@@ -88,6 +99,7 @@ export class Vm implements AsyncDisposable {
     this.id = info.id;
     this.#transport = callsAbout(transport, () => `VM ${this.name || this.id.slice(0, 12)}`);
     this.fs = new VmFiles(this.#transport, info.id);
+    this.processes = new VmProcesses(this.#transport, info.id);
     this.ports = new VmPorts(this.#transport, info.id, (ports) => {
       this.#info = { ...this.#info, status: { ...this.#info.status, ports } };
     });
@@ -204,7 +216,10 @@ export class Vm implements AsyncDisposable {
     return new Exec(this.#transport.lasting("VmService/Exec", words, options), argv, options);
   }
 
-  /** Starts a process and leaves it running, with nobody to read its output; gives its process id in the guest. */
+  /**
+   * Starts a process and leaves it running; gives its process id in the guest. `processes.start()` gives a handle on its
+   * output and its end.
+   */
   async spawn(command: readonly string[] | string, options: SpawnOptions = {}): Promise<number> {
     checkOptions("vm.spawn()", options, SPAWN_OPTIONS);
     const args = argumentsOf(command);
@@ -231,8 +246,9 @@ export class Vm implements AsyncDisposable {
    * for await (const { fd, data } of vm.logs({ follow: true, tail: 10 })) process.stdout.write(data);
    * ```
    */
-  logs(options: LogOptions = {}): AsyncGenerator<LogChunk, void> {
-    return readLogs(this.#transport, this.id, options);
+  async *logs(options: LogOptions = {}): AsyncGenerator<LogChunk, void> {
+    checkOptions("vm.logs()", options, LOGS_OPTIONS);
+    yield* readLogs(this.#transport, { vm: this.id }, options);
   }
 
   /** A sample a second until you stop reading; one with `{ once: true }`. */
@@ -276,20 +292,8 @@ export class Vm implements AsyncDisposable {
   }
 }
 
-/** A string is a line for the shell. */
-function argumentsOf(command: readonly string[] | string): readonly string[] {
-  return typeof command === "string" ? ["/bin/sh", "-c", command] : command;
-}
-
 function reachable(hostIp: string): string {
   if (hostIp === "" || hostIp === "0.0.0.0") return "127.0.0.1";
   if (hostIp === "::") return "[::1]";
   return hostIp.includes(":") ? `[${hostIp}]` : hostIp;
-}
-
-function notStarted(args: readonly string[], code: number, why: string): KilnError {
-  return new KilnError(Code.FailedPrecondition, `start ${args[0] ?? "nothing"}: ${why}`, {
-    reason: "program-not-started",
-    details: { exitCode: String(code) },
-  });
 }
