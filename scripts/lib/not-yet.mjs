@@ -9,7 +9,6 @@ export const NOT_YET = {
   files: [
     "agent-exec-resume.test.ts",
     "call.rs",
-    "fake-kilnd.ts",
     "fake-rooms.ts",
     "lasting.rs",
     "pending-files.test.ts",
@@ -18,9 +17,6 @@ export const NOT_YET = {
   functions: [
     "fake-guest.ts: #client",
     "fake-guest.ts: const transport = createRouterTransport((router) => {",
-    "fake-kilnd.ts: #processRoutes",
-    "fake-kilnd.ts: #systemRoutes",
-    "fake-kilnd.ts: #vmRoutes",
     "fake-rooms.ts: createFakeRooms",
     "run.rs: understands_what_people_write",
     "tests.rs: understands_what_people_write_to_exec",
