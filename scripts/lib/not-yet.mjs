@@ -9,7 +9,6 @@ export const NOT_YET = {
   files: [
     "agent-exec-resume.test.ts",
     "call.rs",
-    "fake-rooms.ts",
     "lasting.rs",
     "pending-files.test.ts",
   ],
@@ -17,7 +16,6 @@ export const NOT_YET = {
   functions: [
     "fake-guest.ts: #client",
     "fake-guest.ts: const transport = createRouterTransport((router) => {",
-    "fake-rooms.ts: createFakeRooms",
     "run.rs: understands_what_people_write",
     "tests.rs: understands_what_people_write_to_exec",
   ],
