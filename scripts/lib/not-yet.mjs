@@ -6,19 +6,9 @@ import { say } from "./step.mjs";
 
 export const NOT_YET = {
   /** Files over the limit, by their names alone: so a move keeps them. */
-  files: [
-    "agent-exec-resume.test.ts",
-    "call.rs",
-    "lasting.rs",
-    "pending-files.test.ts",
-  ],
+  files: ["agent-exec-resume.test.ts", "call.rs", "lasting.rs", "pending-files.test.ts"],
   /** Functions over the limit. */
-  functions: [
-    "fake-guest.ts: #client",
-    "fake-guest.ts: const transport = createRouterTransport((router) => {",
-    "run.rs: understands_what_people_write",
-    "tests.rs: understands_what_people_write_to_exec",
-  ],
+  functions: ["run.rs: understands_what_people_write", "tests.rs: understands_what_people_write_to_exec"],
   /** Where a knot of imports lies. */
   circles: [],
   /** Rooms of the engine that import one above, as "run -> system". */
