@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { type AskNames, completeWords } from "./complete.js";
 
-const ask: AskNames = async (kind) => [
-  { value: `${kind}-1`, text: "" },
+const ask: AskNames = async (kind, operands) => [
+  { value: kind === "exec" ? `exec-of-${operands[0] ?? "any"}` : `${kind}-1`, text: "" },
   { value: "other", text: "" },
 ];
 
@@ -43,6 +43,14 @@ describe("completeWords", () => {
     assert.equal(await complete("rm vm-1 v"), "vm-1");
     assert.equal(await complete("run -d i"), "image-1");
     assert.equal(await complete("port "), "ls add rm vm-1 other");
+  });
+
+  it("completes programs of the VM that is named, or of any", async () => {
+    assert.equal(await complete("execs rm web e"), "exec-of-web");
+    assert.equal(await complete("execs rm web x e"), "exec-of-web");
+    assert.equal(await complete("logs --exec e"), "exec-of-any");
+    assert.equal(await complete("kill web --exec=e"), "--exec=exec-of-web");
+    assert.equal(await complete("execs "), "ls rm vm-1 other");
   });
 
   it("stays silent where the program's own words begin", async () => {

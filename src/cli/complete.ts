@@ -18,8 +18,14 @@ export interface CompletionAnswer {
   readonly files: boolean;
 }
 
-/** Names that only kilnd knows. */
-export type AskNames = (kind: Exclude<Completion, "file" | "none">) => Promise<readonly Candidate[]>;
+/** Names that only kilnd knows. `operands` are those before the cursor: an exec's VM may be among them. */
+export type AskNames = (
+  kind: Exclude<Completion, "file" | "none">,
+  operands: readonly string[],
+) => Promise<readonly Candidate[]>;
+
+/** The same at one place of the command line. */
+type Ask = (kind: Parameters<AskNames>[0]) => ReturnType<AskNames>;
 
 const NOTHING: CompletionAnswer = { candidates: [], files: false };
 
@@ -75,9 +81,10 @@ async function completeArguments(
   command: Command,
   before: readonly string[],
   current: string,
-  ask: AskNames,
+  askAll: AskNames,
 ): Promise<CompletionAnswer> {
   const state = readArguments(command, before);
+  const ask: Ask = (kind) => askAll(kind, state.operands);
   if (state.pending !== undefined) return completeValue(state.pending, current, "", ask);
   const assigned = /^(--[^=]+)=(.*)$/s.exec(current);
   if (assigned !== null && !state.flagsEnded) {
@@ -86,20 +93,20 @@ async function completeArguments(
     return flag === undefined ? NOTHING : completeValue(flag, value, `${name}=`, ask);
   }
   if (current.startsWith("-") && !state.flagsEnded) return answer(flagCandidates(command.flags), current);
-  const operand = operandAt(command.operands, state.operands);
+  const operand = operandAt(command.operands, state.operands.length);
   return operand === undefined ? NOTHING : completeOperand(operand, current, ask);
 }
 
 interface ArgumentState {
   /** Operands already there. */
-  readonly operands: number;
+  readonly operands: readonly string[];
   readonly flagsEnded: boolean;
   /** The flag whose value comes next. */
   readonly pending: Flag | undefined;
 }
 
 function readArguments(command: Command, words: readonly string[]): ArgumentState {
-  let operands = 0;
+  const operands: string[] = [];
   let flagsEnded = false;
   let pending: Flag | undefined;
   for (const word of words) {
@@ -108,7 +115,7 @@ function readArguments(command: Command, words: readonly string[]): ArgumentStat
     else if (word.startsWith("-") && word !== "-" && !flagsEnded)
       pending = flagNeedingValue(command.flags, word);
     else {
-      operands++;
+      operands.push(word);
       if (command.stopAtOperand === true) flagsEnded = true;
     }
   }
@@ -142,14 +149,14 @@ async function completeValue(
   flag: Flag,
   current: string,
   prefix: string,
-  ask: AskNames,
+  ask: Ask,
 ): Promise<CompletionAnswer> {
   if (flag.kind === "boolean") return answer(choicesOf(["true", "false"], prefix), prefix + current);
   if (flag.choices !== undefined) return answer(choicesOf(flag.choices, prefix), prefix + current);
   return completeKind(flag.complete, current, prefix, ask);
 }
 
-function completeOperand(operand: Operand, current: string, ask: AskNames): Promise<CompletionAnswer> {
+function completeOperand(operand: Operand, current: string, ask: Ask): Promise<CompletionAnswer> {
   if (operand.choices !== undefined) return Promise.resolve(answer(choicesOf(operand.choices, ""), current));
   return completeKind(operand.complete, current, "", ask);
 }
@@ -158,7 +165,7 @@ async function completeKind(
   kind: Completion | undefined,
   current: string,
   prefix: string,
-  ask: AskNames,
+  ask: Ask,
 ): Promise<CompletionAnswer> {
   if (kind === "file") return { candidates: [], files: true };
   if (kind === undefined || kind === "none") return NOTHING;

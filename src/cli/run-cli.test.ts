@@ -270,8 +270,12 @@ describe("kiln exec", () => {
     assert.equal((await kiln(["exec", "nobody", "true"])).code, 125);
   });
 
-  it("returns at once with -d", async () => {
-    assert.deepEqual(await kiln(["exec", "-d", "web", "sleep"]), { code: 0, stdout: "", stderr: "" });
+  it("returns at once with -d, and prints an id", async () => {
+    assert.deepEqual(await kiln(["exec", "-d", "web", "sleep"]), {
+      code: 0,
+      stdout: "a05555555555\n",
+      stderr: "",
+    });
   });
 });
 

@@ -1,10 +1,11 @@
 // The flags that `run` and `create` share, and what they ask of a VM.
 
 import { parseDuration, parseSize } from "../base/units.js";
-import type { RestartPolicy, VmOptions } from "../sdk/index.js";
+import type { VmOptions } from "../sdk/index.js";
 import type { Context } from "./context.js";
 import { collectEnv } from "./env-file.js";
 import { bool, type FlagValues, list, text } from "./flags.js";
+import { parseRestart, VM_POLICIES } from "./parse-restart.js";
 import { progressFlag } from "./render/progress.js";
 import { terminalSize } from "./terminal.js";
 import { usageError } from "./usage-error.js";
@@ -106,7 +107,7 @@ export async function vmOptionsOf(
     network: network as VmOptions["network"],
     platform: flags.platform,
     pull: flags.pull as VmOptions["pull"],
-    restart: flags.restart === undefined ? undefined : parseRestart(verb, flags.restart),
+    restart: flags.restart === undefined ? undefined : parseRestart(verb, flags.restart, VM_POLICIES),
     stopSignal: flags["stop-signal"],
     stopTimeoutMs:
       flags["stop-timeout"] === undefined
@@ -153,14 +154,4 @@ function parseAddHost(entry: string): string {
   const match = /^([^:=]+)[:=]\[?([^\]]+)\]?$/.exec(entry);
   if (match === null) throw usageError("", `--add-host "${entry}" is not NAME:ADDRESS`);
   return `${match[1]}:${match[2]}`;
-}
-
-/** "no", "always", "unless-stopped", "on-failure", "on-failure:3". */
-function parseRestart(verb: string, text: string): RestartPolicy {
-  const match = /^(no|always|unless-stopped|on-failure)(?::([0-9]{1,6}))?$/.exec(text);
-  const name = match?.[1] as RestartPolicy["name"] | undefined;
-  if (name === undefined || (match?.[2] !== undefined && name !== "on-failure")) {
-    throw usageError(verb, `--restart takes no, on-failure[:N], always or unless-stopped, not "${text}"`);
-  }
-  return { name, maximumRetryCount: Number(match?.[2] ?? 0) };
 }

@@ -22,6 +22,14 @@ export const VERBS: readonly Verb[] = [
   verb("run", "Run", "Create a VM from an image and start it", () => import("./verbs/run.js")),
   verb("create", "Run", "Create a VM without starting it", () => import("./verbs/create.js")),
   verb("exec", "Run", "Run a program in a running VM", () => import("./verbs/exec.js")),
+  verb(
+    "execs",
+    "Run",
+    "List the programs that exec -d has started in a VM",
+    () => import("./verbs/execs.js"),
+    ["execs ls"],
+  ),
+  verb("execs rm", "Run", "Remove such programs and their output", () => import("./verbs/execs-rm.js")),
   verb("start", "VMs", "Start VMs", () => import("./verbs/start.js")),
   verb("stop", "VMs", "Stop VMs: stop signal, grace, then kill", () => import("./verbs/stop.js")),
   verb("restart", "VMs", "Stop and start VMs", () => import("./verbs/restart.js")),
@@ -104,7 +112,7 @@ function hidden(name: string, load: () => Promise<Loaded>): Verb {
   return { name, group: "System", summary: "", hidden: true, load: async () => (await load()).command };
 }
 
-/** Words that begin longer verbs: "image", "kernel", "port", "system", "vm". */
+/** Words that begin longer verbs: "execs", "image", "kernel", "port", "system", "vm". */
 export const FAMILIES: readonly string[] = [
   ...new Set(
     VERBS.flatMap(({ name, aliases = [] }) => [name, ...aliases])

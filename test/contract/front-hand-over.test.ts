@@ -63,6 +63,7 @@ describe("the front end hands over", () => {
     ["exec", "--help"],
     ["exec", "--unknown", "web", "true"],
     ["exec", "-d", "web", "true"],
+    ["exec", "--restart", "no", "web", "true"],
     ["exec", "--env-file", "f", "web", "true"],
     ["exec", "-it", "web", "true"],
     ["exec", "-e", "", "web", "true"],

@@ -1,7 +1,7 @@
 // VMs and images under the names that `docker inspect` has: for templates, so that scripts written for Docker go on
 // working. Only what kiln really has an answer for.
 
-import type { ImageInfo, PortBinding, VmInfo, VmState } from "../../sdk/index.js";
+import type { ImageInfo, PortBinding, ProcessInfo, VmInfo, VmState } from "../../sdk/index.js";
 import { familiarImage } from "./names.js";
 
 /** Docker's words for states. It has none for a VM on its way up, or for one that could not be run. */
@@ -18,7 +18,8 @@ const STATES: Readonly<Record<VmState, string>> = {
 /** Go's zero time. */
 const NEVER = "0001-01-01T00:00:00Z";
 
-export function dockerVm(vm: VmInfo): object {
+/** @param execs those that run */
+export function dockerVm(vm: VmInfo, execs: readonly ProcessInfo[] = []): object {
   const { config, status } = vm;
   const [path = "", ...args] = [...config.entrypoint, ...config.command];
   return {
@@ -33,6 +34,7 @@ export function dockerVm(vm: VmInfo): object {
     Driver: status.vmm,
     Platform: "linux",
     Mounts: [],
+    ExecIDs: execs.map(({ id }) => id),
     Config: dockerConfig(vm),
     HostConfig: dockerHostConfig(vm),
     NetworkSettings: {

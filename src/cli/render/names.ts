@@ -3,7 +3,7 @@
 import { shortId } from "../../base/ids.js";
 import { formatPortMapping } from "../../base/ports.js";
 import { formatAge } from "../../base/units.js";
-import type { PortBinding, VmInfo, VmStatus } from "../../sdk/index.js";
+import type { PortBinding, ProcessStatus, VmInfo, VmStatus } from "../../sdk/index.js";
 
 /** "docker.io/library/nginx:1.27" as people write it: "nginx:1.27". */
 export function familiarImage(name: string): string {
@@ -45,6 +45,17 @@ export function statusText(vm: VmInfo, now: Date): string {
   }
 }
 
+/** "Up 5 minutes", "Restarting (1) 3 seconds ago", "Exited (137: vm-ended) 2 hours ago". */
+export function execStatusText(status: ProcessStatus, now: Date): string {
+  const { state, exitCode, reason, startedAt, finishedAt } = status;
+  if (state === "running")
+    return startedAt === undefined ? "Up" : `Up ${formatAge(now.getTime() - startedAt.getTime())}`;
+  const why = reason === "" || reason === "program-exited" ? "" : `: ${reason}`;
+  if (state === "exited") return `Exited (${exitCode}${why}) ${ago(finishedAt, now)}`.trim();
+  if (state === "restarting") return `Restarting (${exitCode}${why}) ${ago(finishedAt, now)}`.trim();
+  return state === "starting" ? "Starting" : "Unknown";
+}
+
 /** An end that neither the program nor the user chose. */
 function over({ reason }: VmStatus): string {
   return reason === "lifetime-over" ? ": lifetime over" : "";
@@ -62,7 +73,12 @@ function portText(port: PortBinding): string {
 
 /** What runs in it, as a shell would be given it. */
 export function commandText(vm: VmInfo): string {
-  return [...vm.config.entrypoint, ...vm.config.command].map(quoteWord).join(" ");
+  return wordsText([...vm.config.entrypoint, ...vm.config.command]);
+}
+
+/** Words as a shell would be given them. */
+export function wordsText(words: readonly string[]): string {
+  return words.map(quoteWord).join(" ");
 }
 
 function quoteWord(word: string): string {

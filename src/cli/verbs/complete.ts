@@ -1,15 +1,19 @@
 // The hidden `kiln __complete`: candidates for the shells' completion scripts.
 
+import { shortId } from "../../base/ids.js";
+import type { CallOptions, Kiln } from "../../sdk/index.js";
 import { defineCommand } from "../command.js";
 import { type AskNames, type Candidate, completeWords } from "../complete.js";
 import type { Context } from "../context.js";
-import { familiarImage } from "../render/names.js";
+import { familiarImage, wordsText } from "../render/names.js";
 import { safeLine } from "../render/safe-text.js";
 
 const LATEST = ":latest";
 
 /** Whoever presses the tab key does not wait longer. */
 const PATIENCE_MS = 300;
+/** Whose programs are asked for where no VM is named yet. */
+const MOST_VMS = 32;
 
 export const command = defineCommand({
   description: "\nPrints completion candidates for the words after it.\n",
@@ -30,7 +34,7 @@ export const command = defineCommand({
 
 /** Names from a running kilnd. None is started for it, and no failure may disturb the command line. */
 function askKilnd(context: Context, typed: string): AskNames {
-  return async (kind) => {
+  return async (kind, operands) => {
     try {
       const limit = { timeoutMs: PATIENCE_MS };
       const kiln = await context.connect({ start: false });
@@ -38,6 +42,7 @@ function askKilnd(context: Context, typed: string): AskNames {
       if (kind === "kernel") {
         return (await kiln.kernels.list(limit)).map(({ name, release }) => ({ value: name, text: release }));
       }
+      if (kind === "exec") return await execNames(kiln, operands[0], limit);
       const vms = await kiln.vms.list({ ...limit, all: kind === "vm" });
       return vms.map(({ name, config, status }) => ({
         value: name,
@@ -47,6 +52,24 @@ function askKilnd(context: Context, typed: string): AskNames {
       return []; // completion without names is still completion
     }
   };
+}
+
+/** Of the VM where one is named already, else of all. */
+async function execNames(
+  kiln: Kiln,
+  vm: string | undefined,
+  limit: CallOptions,
+): Promise<readonly Candidate[]> {
+  const names =
+    vm === undefined ? (await kiln.vms.list({ ...limit, all: true })).map(({ name }) => name) : [vm];
+  const lists = names.slice(0, MOST_VMS).map(async (name) => {
+    const execs = await kiln.vms.ref(name).processes.list({ ...limit, all: true });
+    return execs.map(({ id, config, status }) => ({
+      value: shortId(id),
+      text: `${vm === undefined ? `${name}: ` : ""}${wordsText(config.args)}, ${status.state}`,
+    }));
+  });
+  return (await Promise.all(lists)).flat();
 }
 
 function imageNames(images: readonly { readonly names: readonly string[] }[], typed: string): Candidate[] {

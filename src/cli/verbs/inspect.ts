@@ -1,7 +1,7 @@
 // `kiln inspect`: everything, as JSON.
 
 import { Code, KilnError } from "../../base/errors.js";
-import type { Kiln } from "../../sdk/index.js";
+import type { Kiln, ProcessInfo, Vm } from "../../sdk/index.js";
 import { defineCommand } from "../command.js";
 import { text } from "../flags.js";
 import { dockerImage, dockerVm } from "../render/docker-view.js";
@@ -16,6 +16,7 @@ export const command = defineCommand({
 Shows all that is known of VMs, images or kernels, as a JSON array, or of each what a template asks for. A name is looked
 for among VMs, then images, then kernels. The fields' names are those of the API; templates take any case of them, and
 the names that \`docker inspect\` has beside them: .State.Status, .NetworkSettings.Ports, .Config.Env, .HostConfig.Memory.
+A VM's .execs are the programs of \`kiln exec -d\`; Docker's .ExecIDs those of them that have not ended.
 `,
   operands: [{ name: "NAME...", complete: "vm" }],
   flags: {
@@ -49,6 +50,16 @@ the names that \`docker inspect\` has beside them: .State.Status, .NetworkSettin
   },
 });
 
+/** Of a kilnd that does not know of them: none. */
+async function execsOf({ processes }: Vm): Promise<readonly ProcessInfo[]> {
+  try {
+    return await processes.list({ all: true });
+  } catch (error) {
+    if (error instanceof KilnError && error.code === Code.Unimplemented) return [];
+    throw error;
+  }
+}
+
 /** The first kind that knows the name. */
 async function find(kiln: Kiln, kinds: readonly Kind[], name: string): Promise<unknown> {
   for (const kind of kinds) {
@@ -74,8 +85,10 @@ function isNoSuchName(error: KilnError): boolean {
 
 async function lookUp(kiln: Kiln, kind: Kind, name: string): Promise<unknown> {
   if (kind === "vm") {
-    const { info } = await kiln.vms.get(name);
-    return { ...info, [ALSO]: dockerVm(info) };
+    const vm = await kiln.vms.get(name);
+    const execs = await execsOf(vm);
+    const running = execs.filter(({ status }) => status.state !== "exited");
+    return { ...vm.info, execs, [ALSO]: dockerVm(vm.info, running) };
   }
   if (kind === "image") {
     const image = await kiln.images.get(name);

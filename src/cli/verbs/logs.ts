@@ -3,6 +3,7 @@
 import type { LogChunk, Vm } from "../../sdk/index.js";
 import { defineCommand } from "../command.js";
 import type { Context } from "../context.js";
+import { findExec } from "../exec-flag.js";
 import { bool, text } from "../flags.js";
 import { LineSplitter } from "../line-splitter.js";
 import { usageError } from "../usage-error.js";
@@ -12,14 +13,15 @@ export const command = defineCommand({
   description: `
 Shows what the program of a VM wrote, stdout on stdout and stderr on stderr, also of a VM that has ended. With --console
 what its kernel wrote instead. In system mode there is one output, the console: that of the image's own init and of the
-kernel, without times.
+kernel, without times. With --exec what a program wrote that \`kiln exec -d\` has started, over all its runs.
 
 Times: 10m (ago), 2026-01-02T03:04:05Z, or seconds since 1970.
 `,
   operands: [{ name: "VM", complete: "vm" }],
   flags: {
     console: bool("The kernel's console instead"),
-    follow: bool("Go on until the VM ends", { short: "f" }),
+    exec: text("ID", "The output of a program of `kiln exec -d` instead", { complete: "exec" }),
+    follow: bool("Go on until it ends", { short: "f" }),
     since: text("TIME", "Only what came after"),
     tail: text("N", "Only the last N lines; all for everything", { short: "n", fallback: "all" }),
     timestamps: bool("Begin each line with its time", { short: "t" }),
@@ -28,18 +30,24 @@ Times: 10m (ago), 2026-01-02T03:04:05Z, or seconds since 1970.
   examples: [
     { does: "the last lines, and what follows", line: "kiln logs -f --tail 20 web" },
     { does: "the last ten minutes, with times", line: "kiln logs -t --since 10m web" },
+    { does: "what a job of its own wrote", line: "kiln logs -f --exec 4f2a web" },
     { does: "why it did not boot", line: "kiln logs --console web" },
   ],
-  async run(context, { flags, operands: [name = ""] }) {
+  async run(context, { flags, operands }) {
     const now = context.now();
-    const kiln = await context.connect();
-    const chunks = kiln.vms.ref(name).logs({
+    const { exec, console } = flags;
+    if (exec !== undefined && console) throw usageError("logs", "--exec and --console exclude each other");
+    const options = {
       follow: flags.follow,
-      console: flags.console,
       tail: flags.tail === undefined || flags.tail === "all" ? undefined : parseLines(flags.tail),
       since: flags.since === undefined ? undefined : parseWhen(flags.since, "--since", now),
       until: flags.until === undefined ? undefined : parseWhen(flags.until, "--until", now),
-    });
+    };
+    const kiln = await context.connect();
+    const chunks =
+      exec === undefined
+        ? kiln.vms.ref(operands[0] ?? "").logs({ ...options, console })
+        : (await findExec(kiln, "logs", operands, exec)).logs(options);
     const asked = (["since", "until", "timestamps"] as const).filter((flag) => Boolean(flags[flag]));
     const told = tellOfTimes(context, chunks, asked);
     await (flags.timestamps ? printStamped(context, told) : printPlain(context, told));

@@ -14,6 +14,7 @@ pub const EXEC: &[Flag] = &[
     Flag { name: "env", short: Some('e'), kind: Kind::List, choices: &[] },
     Flag { name: "env-file", short: None, kind: Kind::List, choices: &[] },
     Flag { name: "interactive", short: Some('i'), kind: Kind::Switch, choices: &[] },
+    Flag { name: "restart", short: None, kind: Kind::Text, choices: &[] },
     Flag { name: "tty", short: Some('t'), kind: Kind::Switch, choices: &[] },
     Flag { name: "user", short: Some('u'), kind: Kind::Text, choices: &[] },
     Flag { name: "workdir", short: Some('w'), kind: Kind::Text, choices: &[] },
