@@ -44,9 +44,9 @@ describe("the command lines that errors and hints name", () => {
   });
 
   it("are found missing where nobody made them", async () => {
-    const text = 'hint: "see `kiln execs x`"; hint: `\\`kiln logs --exec A web\\``';
+    const text = 'hint: "see `kiln flights x`"; hint: `\\`kiln logs --flight A web\\``';
     const lines = namedIn(text);
-    assert.deepEqual(lines, ["logs --exec A web", "execs x"]);
-    assert.deepEqual((await Promise.all(lines.map(missingOf))).flat(), ["--exec", "execs"]);
+    assert.deepEqual(lines, ["logs --flight A web", "flights x"]);
+    assert.deepEqual((await Promise.all(lines.map(missingOf))).flat(), ["--flight", "flights"]);
   });
 });

@@ -83,7 +83,7 @@ export function findWorkload(all: readonly WorkloadEntry[], key: string, vmName:
   if (first === undefined) {
     throw new KilnError(Code.NotFound, `VM ${vmName} has no exec ${key}`, {
       reason: "exec-not-found",
-      hint: "only what `kiln exec -d` has started is kept, and of those that have ended the last 32",
+      hint: `\`kiln execs -a ${vmName}\` lists them; of those that have ended the last 32 are kept`,
     });
   }
   if (matches.length === 1) return first;

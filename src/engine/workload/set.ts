@@ -147,7 +147,7 @@ export class WorkloadSet {
       `start one more program in VM ${vm.name}: ${running} run there beside its own already`,
       {
         reason: "too-many-execs",
-        hint: `wait until some of them have ended; \`kiln restart ${vm.name}\` ends them all`,
+        hint: `\`kiln execs ${vm.name}\` lists them; end one: \`kiln kill --exec ID ${vm.name}\``,
       },
     );
   }

@@ -184,13 +184,13 @@ function hasEnded(vm: VmEntry, entry: WorkloadEntry): KilnError {
       : `has ended (${entry.status.exitCode})`;
   return new KilnError(Code.FailedPrecondition, `exec ${entry.shortId} in VM ${vm.name} ${text}`, {
     reason: "exec-ended",
-    hint: `start it again: \`kiln exec -d ${vm.name} COMMAND\``,
+    hint: `what it wrote: \`kiln logs --exec ${entry.shortId} ${vm.name}\``,
   });
 }
 
 function stillRuns(vm: VmEntry, entry: WorkloadEntry): KilnError {
   return new KilnError(Code.FailedPrecondition, `exec ${entry.shortId} in VM ${vm.name} runs`, {
     reason: "exec-running",
-    hint: "kill it first, or remove it by force",
+    hint: `kill it first: \`kiln kill --exec ${entry.shortId} ${vm.name}\`, or remove it with -f`,
   });
 }
