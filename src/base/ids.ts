@@ -52,6 +52,14 @@ const LISTED_BY: Readonly<Record<string, string>> = {
   kernel: "`kiln kernel ls` lists what is there, `kiln kernel import` brings more",
 };
 
+/** @param kind see `resolveNamed` */
+export function notFound(kind: string, key: string): KilnError {
+  return new KilnError(Code.NotFound, `no such ${kind}: ${key}`, {
+    reason: `${kind.toLowerCase()}-not-found`,
+    hint: LISTED_BY[kind],
+  });
+}
+
 /**
  * Finds by full id, name, or unique id prefix, in that order.
  *
@@ -68,12 +76,7 @@ export function resolveNamed<T extends Named>(kind: string, key: string, all: It
   }
   if (byName !== undefined) return byName;
   const [first] = matches;
-  if (first === undefined) {
-    throw new KilnError(Code.NotFound, `no such ${kind}: ${key}`, {
-      reason: `${kind.toLowerCase()}-not-found`,
-      hint: LISTED_BY[kind],
-    });
-  }
+  if (first === undefined) throw notFound(kind, key);
   if (matches.length > 1) {
     const some = matches.slice(0, 5).map((item) => `${shortId(item.id)} (${item.name})`);
     throw new KilnError(Code.InvalidArgument, `${kind} id ${key} is ambiguous: ${some.join(", ")}`, {

@@ -27,12 +27,13 @@ export class PortVerbs {
 
   /**
    * @returns the binding, on a running VM with the host port that was chosen
-   * @throws KilnError already_exists `port-in-use`, `port-published`
+   * @throws KilnError already_exists `port-in-use`, `port-published`; not_found `vm-not-found`
    */
   add(entry: VmEntry, wanted: PortBinding): Promise<PortBinding> {
     checkPort(wanted);
     const port = { ...wanted, hostIp: wanted.hostIp === "" ? "0.0.0.0" : wanted.hostIp };
     return this.#deps.lock.run(entry.id, async () => {
+      entry.requireHere();
       const kept = entry.record.program.ports;
       if (
         port.hostPort !== 0 &&
@@ -52,9 +53,10 @@ export class PortVerbs {
     });
   }
 
-  /** @throws KilnError not_found `port-not-published` */
+  /** @throws KilnError not_found `port-not-published`, `vm-not-found` */
   remove(entry: VmEntry, wanted: PortBinding): Promise<void> {
     return this.#deps.lock.run(entry.id, async () => {
+      entry.requireHere();
       const kept = entry.record.program.ports;
       const published = entry.live?.ports;
       const bound = published?.bindings.find((port) => matchesPort(port, wanted));

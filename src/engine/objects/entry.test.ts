@@ -94,7 +94,7 @@ describe("an entry", () => {
     assert.equal(entry.name, "web");
   });
 
-  it("writes nothing any more once its removal has begun", async () => {
+  it("writes nothing any more once its removal has begun, and takes no new record", async () => {
     const files = new SlowFiles();
     const entry = make(files);
     const before = entry.note({ state: "running" });
@@ -102,7 +102,9 @@ describe("an entry", () => {
     entry.removing = true;
     const after = entry.note({ state: "ended" });
     files.pending[0]?.resolve();
-    await Promise.all([before, after, entry.setRecord({ name: "db" }), entry.settled()]);
+    await assert.rejects(entry.setRecord({ name: "db" }), (error) => hasReason(error, "thing-not-found"));
+    await Promise.all([before, after, entry.settled()]);
+    assert.equal(entry.name, "web");
     assert.deepEqual(files.written, ["i running"]);
     assert.equal(entry.status.state, "ended");
   });

@@ -2,7 +2,7 @@
 // so that memory, disk and those who wait never disagree.
 
 import { Code, KilnError } from "../../base/errors.js";
-import { shortId } from "../../base/ids.js";
+import { notFound, shortId } from "../../base/ids.js";
 import type { KeyedLock } from "../../base/lock.js";
 import { Notifier } from "../common/notifier.js";
 
@@ -83,9 +83,11 @@ export class Entry<R, S extends object> {
   /**
    * Changes what was asked; on disk when it resolves. Where it can't be written, the record is what it was.
    *
-   * @throws KilnError failed_precondition `record-damaged`: what can't be read is not written over
+   * @throws KilnError failed_precondition `record-damaged`: what can't be read is not written over; not_found
+   * `<noun>-not-found`: what was asked of one that is gone was not done
    */
   async setRecord(record: R): Promise<void> {
+    this.requireHere();
     this.requireRecord("change");
     const before = this.#record;
     this.#record = record;
@@ -113,6 +115,15 @@ export class Entry<R, S extends object> {
       reason: "record-damaged",
       hint: `its data is as it was: repair ${recordFile} in its directory and restart kilnd, use the kiln that wrote it, or remove the ${noun}`,
     });
+  }
+
+  /**
+   * For who had to wait for the lock: somebody may have removed it meanwhile.
+   *
+   * @throws KilnError not_found `<noun>-not-found`
+   */
+  requireHere(): void {
+    if (this.removing) throw notFound(this.#kind.noun, this.name);
   }
 
   /** Writes facts down; resolves once they are on disk. @param durable true where a power cut must not forget them */

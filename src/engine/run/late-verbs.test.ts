@@ -129,6 +129,23 @@ describe("a VM that is removed", () => {
     assert.deepEqual(await readdir(join(world.root, "data/vms")), []);
   });
 
+  it("is changed by nobody who had found it before", async () => {
+    const port = { hostIp: "127.0.0.1", hostPort: 8080, vmPort: 80, protocol: "tcp" as const };
+    const entry = await created({ publish: [port] });
+    const removing = engine.verbs.remove(entry, false);
+    const late = [
+      () => engine.verbs.setLifetime(entry, 60_000),
+      () => engine.ports.add(entry, { ...port, hostPort: 8081 }),
+      () => engine.ports.remove(entry, port),
+    ];
+    const outcomes = late.map((verb) => assert.rejects(verb(), (error) => hasReason(error, "vm-not-found")));
+    await Promise.all([removing, ...outcomes]);
+    const done: string[] = [];
+    for await (const { id, action } of engine.events({ after: 0n, untilMs: Date.now() }))
+      if (id === entry.id) done.push(action);
+    assert.deepEqual(done, ["create", "destroy"]);
+  });
+
   it("is there as it was where the file system does not let it go, and can be removed later", async () => {
     const entry = await created({ name: "urn" });
     const directory = join(world.root, "data/vms", entry.id);

@@ -57,7 +57,7 @@ export class VmVerbs {
   /** Fine on a running VM. Goes on when the caller gives up: half-started VMs help nobody. */
   async start(entry: VmEntry): Promise<void> {
     await this.#ctx.lock.run(entry.id, async () => {
-      if (entry.removing) this.#ctx.vms.find(entry.id); // throws: it is gone
+      entry.requireHere();
       if (entry.state === "running") return;
       requireState("start", entry.name, entry.state, ["created", "exited", "failed"]);
       entry.requireRecord("start");
@@ -90,12 +90,11 @@ export class VmVerbs {
    * ends first; where a lifetime's end came before, it stays.
    *
    * @param ms 0: none
-   * @throws KilnError invalid_argument `bad-lifetime`, failed_precondition `record-damaged`
+   * @throws KilnError invalid_argument `bad-lifetime`, failed_precondition `record-damaged`, not_found `vm-not-found`
    */
   async setLifetime(entry: VmEntry, ms: number): Promise<void> {
     checkLifetime(ms);
     await this.#ctx.lock.run(entry.id, async () => {
-      if (entry.removing) return;
       const { record } = entry;
       await entry.setRecord({ ...record, config: { ...record.config, lifetimeMs: ms } });
       if (hasBegun(entry.status)) {

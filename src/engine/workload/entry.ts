@@ -76,16 +76,19 @@ export function parseAgentId(agentId: string): { readonly id: string; readonly r
 
 const AGENT_ID = new RegExp(`^[0-9a-f]{${ID_DIGITS + RUN_DIGITS}}$`);
 
+/** For one that is not kept, or not any more. */
+export function workloadNotFound(key: string, vmName: string): KilnError {
+  return new KilnError(Code.NotFound, `VM ${vmName} has no exec ${key}`, {
+    reason: "exec-not-found",
+    hint: `\`kiln execs -a ${vmName}\` lists them; of those that have ended the last 32 are kept`,
+  });
+}
+
 /** By full id or unique prefix. */
 export function findWorkload(all: readonly WorkloadEntry[], key: string, vmName: string): WorkloadEntry {
   const matches = key === "" ? [] : all.filter(({ id }) => id.startsWith(key));
   const [first] = matches;
-  if (first === undefined) {
-    throw new KilnError(Code.NotFound, `VM ${vmName} has no exec ${key}`, {
-      reason: "exec-not-found",
-      hint: `\`kiln execs -a ${vmName}\` lists them; of those that have ended the last 32 are kept`,
-    });
-  }
+  if (first === undefined) throw workloadNotFound(key, vmName);
   if (matches.length === 1) return first;
   const some = matches.slice(0, 5).map(({ shortId }) => shortId);
   throw new KilnError(

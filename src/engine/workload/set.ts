@@ -12,7 +12,7 @@ import { VmLog } from "../output/vm-log.js";
 import type { VmEntry } from "../vm/entry.js";
 import { isLive } from "../vm/state.js";
 import { Attendance } from "./attendance.js";
-import { WorkloadEntry } from "./entry.js";
+import { WorkloadEntry, workloadNotFound } from "./entry.js";
 import { lostRecord, startingStatus, type WorkloadRecord } from "./record.js";
 import { type LoadedWorkload, WORKLOAD_ID, WorkloadStore } from "./store.js";
 
@@ -124,8 +124,14 @@ export class WorkloadSet {
     return entry;
   }
 
-  /** Takes one away that is over. */
+  /** Takes one away that is over. @throws KilnError not_found `exec-not-found` where another was quicker */
   async remove(entry: WorkloadEntry): Promise<void> {
+    if (this.#entries.get(entry.id) !== entry) throw workloadNotFound(entry.shortId, this.#options.vm.name);
+    await this.drop(entry);
+  }
+
+  /** The same for nobody who asked for it: fine where it is gone. */
+  async drop(entry: WorkloadEntry): Promise<void> {
     if (this.#entries.get(entry.id) !== entry) return;
     this.#entries.delete(entry.id);
     await entry.settled();
@@ -199,7 +205,7 @@ export class WorkloadSet {
     const finished = ({ status }: WorkloadEntry) => status.finishedAt ?? "";
     ended.sort((a, b) => (finished(a) < finished(b) ? 1 : -1));
     for (const entry of ended.slice(MOST_ENDED)) {
-      await this.remove(entry).catch((error: unknown) => {
+      await this.drop(entry).catch((error: unknown) => {
         this.#complain(entry, "an old program's files can't be removed", error);
       });
     }

@@ -120,6 +120,14 @@ describe("verbs for programs that are left to themselves", () => {
     assert.deepEqual(await readdir(bench.path(vm)), []);
   });
 
+  it("remove one once: who comes second is told", async () => {
+    const vm = await bench.vm();
+    const entry = await bench.start(vm);
+    const both = await Promise.allSettled([1, 2].map(() => bench.engine.workloads.remove(vm, entry.id, true)));
+    const refused = both.flatMap((each) => (each.status === "rejected" ? [each.reason] : []));
+    assert.deepEqual(refused.map(failsWith("exec-not-found")), [true]);
+  });
+
   it("start no more than can be seen to, and say so", async () => {
     const vm = await bench.vm();
     const starts = Array.from({ length: 33 }, () => bench.start(vm));

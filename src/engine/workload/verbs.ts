@@ -1,7 +1,7 @@
 // What users do with programs that `exec -d` has started: start, list, read, wait, signal, remove.
 
 import { fromAgent, isRefusal } from "../../agent/index.js";
-import { Code, KilnError } from "../../base/errors.js";
+import { Code, hasReason, KilnError } from "../../base/errors.js";
 import { until } from "../common/notifier.js";
 import { signalNumber } from "../common/signals.js";
 import type { OutputPlace } from "../output/log-position.js";
@@ -129,13 +129,16 @@ export class WorkloadVerbs {
    * Takes one away, with its log.
    *
    * @param force kills it where it runs
-   * @throws KilnError failed_precondition `exec-running`
+   * @throws KilnError failed_precondition `exec-running`, not_found `exec-not-found`
    */
   async remove(vm: VmEntry, key: string, force: boolean, caller?: AbortSignal): Promise<WorkloadEntry> {
     const entry = this.find(vm, key);
     if (!entry.isOver) {
       if (!force) throw stillRuns(vm, entry);
-      await this.signal(vm, entry.id, "KILL", caller);
+      await this.signal(vm, entry.id, "KILL", caller).catch((error: unknown) => {
+        // It was quicker, or another has killed it.
+        if (!hasReason(error, "exec-ended")) throw error;
+      });
       await until(entry.changed, () => (entry.isOver || entry.removed ? true : undefined), caller);
     }
     await this.#sets.of(vm).remove(entry);
@@ -146,7 +149,7 @@ export class WorkloadVerbs {
   async #outcome(vm: VmEntry, entry: WorkloadEntry): Promise<ExecOutput> {
     const { pid, reason, exitCode, message, run } = entry.status;
     if (entry.isOver && run === 1 && reason === "program-not-started") {
-      await this.#sets.of(vm).remove(entry);
+      await this.#sets.of(vm).drop(entry);
       return { kind: "exit", code: exitCode, error: message };
     }
     return { kind: "started", pid, resumable: false, stdinNext: 0n, execId: entry.id };

@@ -93,7 +93,7 @@ async function keepForStart(
     undo.push("drop what came in", () => pending.drop(received));
     await ctx.lock.run(entry.id, async () => {
       signal?.throwIfAborted();
-      if (entry.removing) ctx.vms.find(entry.id); // throws: it is gone
+      entry.requireHere();
       if (!waitsForStart(entry)) throw startedMeanwhile(entry);
       await pending.add(received, order);
     });
