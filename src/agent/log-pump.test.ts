@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { hasReason } from "../base/errors.js";
 import { deferred } from "../base/runtime.js";
-import { type LogSource, pumpLogs } from "./log-pump.js";
+import { type LogChunk, type LogSource, pumpLogs } from "./log-pump.js";
 import type { LogPiece } from "./workloads.js";
 
 const response = (sequence: bigint, text: string, stream: LogPiece["stream"] = "stdout"): LogPiece => ({
@@ -50,7 +50,7 @@ describe("log pump", () => {
 
   it("refuses a gap, a repeat, nothing, and too much at once", async () => {
     const wrong = [
-      [response(1n, "x")],
+      [response(0n, "x"), response(2n, "z")],
       [response(0n, "xy"), response(1n, "y")],
       [response(0n, "")],
       [response(0n, "x".repeat(70_000))],
@@ -62,6 +62,15 @@ describe("log pump", () => {
         (error) => hasReason(error, "log-gap"),
       );
     }
+  });
+
+  it("begins with the oldest that is still there, but never before what was asked for", async () => {
+    const { source, acknowledged } = sourceOf([response(7n, "x"), response(8n, "y")]);
+    const stored: bigint[] = [];
+    const sink = async (chunks: readonly LogChunk[]) => void stored.push(...chunks.map((each) => each.sequence));
+    await pumpLogs(source, 5n, sink);
+    assert.deepEqual([stored, acknowledged.at(-1)], [[7n, 8n], 9n]);
+    await assert.rejects(pumpLogs(source, 8n, sink), (error) => hasReason(error, "log-gap"));
   });
 
   it("ends with the failure of the store, and acknowledges no more", async () => {

@@ -26,7 +26,8 @@ const MOST_QUEUED = 256 * 1024;
 /**
  * Resolves after the last byte of a program that has ended.
  *
- * @param from the sequence number of the first byte that is not stored yet
+ * @param from the sequence number of the first byte that is not stored yet. Where the agent has forgotten that one, since it
+ * was stored and acknowledged once and is lost here, it begins with the oldest that it has
  * @throws KilnError data_loss `log-gap` where the agent leaves bytes out or repeats them; whatever breaks the session
  */
 export async function pumpLogs(
@@ -38,11 +39,11 @@ export async function pumpLogs(
   const abort = new AbortController();
   const signals = options.signal === undefined ? [abort.signal] : [abort.signal, options.signal];
   const store = new Storer(source, sink, () => abort.abort());
-  let next = from;
+  let next: bigint | undefined;
   try {
     for await (const response of source.logs(from, { signal: AbortSignal.any(signals) })) {
-      const chunk = fromResponse(response, next);
-      next += BigInt(chunk.data.length);
+      const chunk = fromResponse(response, next ?? (response.sequence > from ? response.sequence : from));
+      next = chunk.sequence + BigInt(chunk.data.length);
       await store.take(chunk);
     }
     await store.drain();

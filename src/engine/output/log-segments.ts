@@ -19,13 +19,14 @@ export function segmentName(boot: number, firstSequence: bigint): string {
   return `${String(boot).padStart(8, "0")}-${String(firstSequence).padStart(20, "0")}.log`;
 }
 
-/** All segments of a directory, oldest first; none where there is no directory. */
+/** All segments of a directory, oldest first; none where there is no directory, or something else in its place. */
 export async function listSegments(directory: string): Promise<Segment[]> {
   let names: string[];
   try {
-    names = await readdir(directory);
+    const found = await readdir(directory, { withFileTypes: true });
+    names = found.filter((entry) => entry.isFile()).map(({ name }) => name);
   } catch (error) {
-    if (errnoOf(error) === "ENOENT") return [];
+    if (["ENOENT", "ENOTDIR"].includes(errnoOf(error) ?? "")) return [];
     throw error;
   }
   const segments: Segment[] = [];

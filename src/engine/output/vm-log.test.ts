@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { mkdtemp, open, readdir, rename, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, open, readdir, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { patchFiles } from "../../../test/fixtures/patched-files.js";
 import type { LogRecord } from "./log-format.js";
 import { type ReadLogOptions, VmLog } from "./vm-log.js";
 
@@ -32,6 +33,15 @@ function record(sequence: number, text: string, over: Partial<LogRecord> = {}): 
     ...over,
   };
 }
+
+/** No file can be opened for writing. */
+const closedDisk = () =>
+  patchFiles(({ open }) => ({
+    open: async (path, flags, mode) => {
+      if (flags !== "a") return open(path, flags, mode);
+      throw Object.assign(new Error("ENOSPC: no space left on device, open"), { code: "ENOSPC" });
+    },
+  }));
 
 async function textOf(log: VmLog, options: ReadLogOptions = {}): Promise<string> {
   let text = "";
@@ -108,13 +118,56 @@ describe("VmLog", () => {
     const log = makeLog(place, { segmentBytes: 10, keepBytes: 1000 });
     await log.begin(1);
     await log.append([record(0, "0123456789")]);
-    await rename(place, `${place}.away`); // stands for a full disk or table of open files
-    await assert.rejects(log.append([record(10, "abc")]), { code: "ENOENT" });
-    await rename(`${place}.away`, place);
+    using full = closedDisk();
+    await assert.rejects(log.append([record(10, "abc")]), { code: "ENOSPC" });
+    full[Symbol.dispose]();
     await log.append([record(10, "abc")]);
     assert.equal(await textOf(log), "0123456789abc");
     assert.equal((await readdir(place)).length, 2);
   });
+
+  it("takes what comes once it can be stored, though it could not at the beginning", async () => {
+    await (await written("before ")).detach();
+    const log = makeLog(directory);
+    using full = closedDisk();
+    await assert.rejects(log.begin(1), { code: "ENOSPC" });
+    await assert.rejects(log.append([record(7, "after")]), { code: "ENOSPC" });
+    await assert.rejects(log.ready(), { code: "ENOSPC" });
+    full[Symbol.dispose]();
+    await log.ready();
+    assert.deepEqual([log.nextSequence, log.live], [7n, true]);
+    await log.append([record(7, "after")]);
+    assert.equal(await textOf(log), "before after");
+    await log.end();
+    await log.append([record(12, " the end")]);
+    assert.equal(await textOf(log), "before after");
+  });
+
+  const inTheWay: [string, (place: string, segment: string) => Promise<void>][] = [
+    ["its directory is gone", async () => undefined],
+    ["a file is in its directory's place", (place) => writeFile(place, "")],
+    ["a directory is in its file's place", async (_, segment) => void (await mkdir(segment, { recursive: true }))],
+  ];
+  for (const [what, damage] of inTheWay) {
+    it(`goes on where ${what}, in a boot that goes on and in one that begins a file`, async () => {
+      const place = join(directory, "log");
+      const log = makeLog(place, { segmentBytes: 5, keepBytes: 1000 });
+      await log.begin(1);
+      await log.append([record(0, "lost!")]);
+      const next = join(place, "00000001-00000000000000000005.log");
+      await rm(place, { recursive: true });
+      await damage(place, next);
+      await log.append([record(5, "later")]);
+      assert.equal(await textOf(log), "later");
+      await log.detach();
+      await rm(place, { recursive: true });
+      await damage(place, join(place, "00000001-00000000000000000000.log"));
+      const again = makeLog(place);
+      assert.equal(await again.begin(1), 0n);
+      await again.append([record(10, "last")]);
+      assert.equal(await textOf(again), "last");
+    });
+  }
 
   it("resumes in the newest of several segments", async () => {
     const log = makeLog(directory, { segmentBytes: 50, keepBytes: 10_000 });

@@ -3,7 +3,9 @@
 
 import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
+import { errnoOf } from "../../base/errors.js";
 import { makeDirectory } from "../../base/files.js";
+import { moveAside } from "../../base/move-aside.js";
 import { Notifier, until } from "../common/notifier.js";
 import { DEFAULT_LOG_LIMITS, type LogLimits } from "../common/settings.js";
 import { encodeRecord, type LogRecord, type LogStream } from "./log-format.js";
@@ -56,6 +58,8 @@ export class VmLog {
   #live = false;
   #readers = 0;
   #writer: Writer | undefined;
+  /** Whose output is taken; undefined where none is. Its writer may not be there yet. */
+  #boot: number | undefined;
   #tail: Promise<void> = Promise.resolve();
 
   constructor(directory: string, limits: LogLimits = DEFAULT_LOG_LIMITS, now: () => number = Date.now) {
@@ -65,21 +69,27 @@ export class VmLog {
   }
 
   /**
-   * Makes it ready for a boot's output and lets followers wait for more.
+   * Makes it ready for a boot's output and lets followers wait for more. Where it can't be stored now (a full disk), it is
+   * tried again with what comes.
    *
    * @returns the sequence number to ask the agent from
    */
-  async begin(boot: number): Promise<bigint> {
-    await this.#tail;
-    await this.#closeWriter();
-    await makeDirectory(this.#directory);
-    const resume = await resumeBoot(this.#directory, boot);
-    const segment = resume.segment?.name ?? segmentName(boot, 0n);
-    const file = await open(join(this.#directory, segment), "a", 0o600);
-    const { size, nextSequence, lastTimeNs } = resume;
-    this.#writer = { boot, segment, file, size, nextSequence, lastTimeNs };
-    this.#live = true;
-    return nextSequence;
+  begin(boot: number): Promise<bigint> {
+    return this.#inTurn(async () => {
+      await this.#closeWriter();
+      this.#boot = boot;
+      this.#live = true;
+      return (await this.#open(boot)).nextSequence;
+    });
+  }
+
+  /**
+   * What was handed to `append` so far is written or has failed, and `nextSequence` is what is on disk.
+   *
+   * @throws the file system's error where no more can be stored now
+   */
+  async ready(): Promise<void> {
+    await this.#inTurn(() => this.#ready());
   }
 
   /** One past the last byte on disk of the present boot. */
@@ -99,15 +109,8 @@ export class VmLog {
    * @throws the file system's error; the records then count as not written
    */
   append(records: readonly LogRecord[]): Promise<void> {
-    // One after the other: a pump that is being replaced may still be writing when its successor begins.
-    const write = this.#tail.then(() => this.#append(records));
-    this.#tail = write.catch(() => undefined);
-    return write;
-  }
-
-  /** Resolves when everything handed to `append` so far is written or has failed. */
-  settled(): Promise<void> {
-    return this.#tail;
+    // A pump that is being replaced may still be writing when its successor begins.
+    return this.#inTurn(() => this.#append(records));
   }
 
   /** Resolves once everything below a sequence number of the present boot is on disk, or no more comes. */
@@ -117,17 +120,17 @@ export class VmLog {
   }
 
   /** No more output will come: followers end once they have read everything. */
-  async end(): Promise<void> {
-    await this.#tail;
-    this.#live = false;
-    await this.#closeWriter();
-    this.#wake();
+  end(): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#live = false;
+      await this.#closeWriter();
+      this.#wake();
+    });
   }
 
   /** Lets go of the file; the output goes on with the next kilnd. */
-  async detach(): Promise<void> {
-    await this.#tail;
-    await this.#closeWriter();
+  detach(): Promise<void> {
+    return this.#inTurn(() => this.#closeWriter());
   }
 
   /** Where the output ends now: reading from here gives only what comes later. */
@@ -171,7 +174,7 @@ export class VmLog {
   }
 
   async #append(records: readonly LogRecord[]): Promise<void> {
-    const writer = this.#writer;
+    const writer = await this.#ready();
     if (writer === undefined) return;
     if (writer.size >= this.#limits.segmentBytes) await this.#rotate(writer);
     const frames: Buffer[] = [];
@@ -223,18 +226,58 @@ export class VmLog {
   async #rotate(writer: Writer): Promise<void> {
     const segment = segmentName(writer.boot, writer.nextSequence);
     const full = writer.file;
-    writer.file = await open(join(this.#directory, segment), "a", 0o600);
+    writer.file = await openSegment(this.#directory, segment);
     writer.segment = segment;
     writer.size = 0;
     await full.close();
     await dropOldest(this.#directory, this.#limits.keepBytes);
   }
 
+  /** One after the other. */
+  #inTurn<T>(body: () => Promise<T>): Promise<T> {
+    const work = this.#tail.then(body);
+    this.#tail = work.then(
+      () => undefined,
+      () => undefined,
+    );
+    return work;
+  }
+
+  /** @returns undefined where no boot's output is taken */
+  async #ready(): Promise<Writer | undefined> {
+    if (this.#writer !== undefined || this.#boot === undefined) return this.#writer;
+    return this.#open(this.#boot);
+  }
+
+  async #open(boot: number): Promise<Writer> {
+    const { segment, ...resume } = await resumeBoot(this.#directory, boot);
+    const name = segment?.name ?? segmentName(boot, 0n);
+    const writer = { boot, segment: name, file: await openSegment(this.#directory, name), ...resume };
+    this.#writer = writer;
+    return writer;
+  }
+
   async #closeWriter(): Promise<void> {
     const writer = this.#writer;
+    this.#boot = undefined;
     this.#writer = undefined;
     await writer?.file.close();
   }
+}
+
+/** Whatever became of the directory, or stands where it or the file should: without them the program would wait for ever. */
+async function openSegment(directory: string, name: string): Promise<FileHandle> {
+  await makeDirectory(directory).catch(async (error: unknown) => {
+    if (errnoOf(error) !== "EEXIST") throw error;
+    await moveAside(directory);
+    await makeDirectory(directory);
+  });
+  const path = join(directory, name);
+  return open(path, "a", 0o600).catch(async (error: unknown) => {
+    if (errnoOf(error) !== "EISDIR") throw error;
+    await moveAside(path);
+    return open(path, "a", 0o600);
+  });
 }
 
 /** A write that fails half-way (disk full) is cut off again, else everything after it would be unreadable. */

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import {
   configOf,
@@ -113,6 +115,25 @@ describe("a VMM that answers a new kilnd late", () => {
     vmm.end("crashed");
     await engine.verbs.wait(engine.find(id), "exited");
     assert.equal(engine.find(id).status.reason, "vmm-died");
+  });
+});
+
+describe("a VM whose stored output is lost while no kilnd runs", () => {
+  it("goes on, what it says from then on is stored, and what is lost is told", async () => {
+    const { id, vmm } = await running();
+    const log = join(world.root, "data/vms", id, "log");
+    vmm.guest.print("before ");
+    while (vmm.guest.acknowledged < 7n) await new Promise<void>((resolve) => setImmediate(resolve));
+    await engine.close();
+    await rm(log, { recursive: true });
+    await writeFile(log, "in its place");
+    await nextKilnd();
+    vmm.guest.print("after");
+    vmm.guest.exit(0);
+    const entry = engine.find(id);
+    await engine.verbs.wait(entry, "exited");
+    assert.equal(await textOf(entry), "after");
+    assert.match(world.logged.join(""), /level=warn .*stored is not on disk any more.* bytes=7/);
   });
 });
 

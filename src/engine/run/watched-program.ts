@@ -36,15 +36,22 @@ export async function carryOutput(program: WatchedProgram): Promise<boolean> {
   for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
     const from = output.nextSequence;
     try {
-      await output.settled();
-      const store = (records: readonly LogRecord[]) => output.append(records);
+      await output.ready();
+      const store = (records: readonly LogRecord[]) => {
+        tellOfLost(records, output, log);
+        return output.append(records);
+      };
       await pumpLogs(calls, output.nextSequence, store, { signal });
       return true;
     } catch (error) {
       if (signal.aborted || !program.isCurrent()) return false;
       if (output.nextSequence > from) pause = FIRST_PAUSE_MS;
       // Once for each shortage, not once for each try.
-      if (pause === FIRST_PAUSE_MS) tellOf(error, output, log);
+      if (pause === FIRST_PAUSE_MS) {
+        tell(output, () =>
+          log.warn("the output of the VM can't be stored", { why: KilnError.from(error).message }),
+        );
+      }
     }
     await delay(pause, signal).catch(() => undefined);
   }
@@ -54,11 +61,18 @@ const TELL_AGAIN_MS = 60_000;
 /** When it was last said: a guest can bring that about at any time, and must not fill kilnd's log. */
 const told = new WeakMap<VmLog, number>();
 
-function tellOf(error: unknown, output: VmLog, log: Logger): void {
+function tell(output: VmLog, say: () => void): void {
   const now = performance.now();
   if (now - (told.get(output) ?? Number.NEGATIVE_INFINITY) < TELL_AGAIN_MS) return;
   told.set(output, now);
-  log.warn("the output of the VM can't be stored", { why: KilnError.from(error).message });
+  say();
+}
+
+/** Its agent has forgotten what was stored once: where that is not on disk any more, nobody has it. */
+function tellOfLost([first]: readonly LogRecord[], output: VmLog, log: Logger): void {
+  const missing = (first?.sequence ?? 0n) - output.nextSequence;
+  if (missing <= 0n) return;
+  tell(output, () => log.warn("output that was stored is not on disk any more", { bytes: String(missing) }));
 }
 
 /** `lost`: the agent knows no such program; `cut`: session or watching ended before it. */

@@ -130,6 +130,18 @@ describe("a program that is left to itself, under the next kilnd", () => {
     assert.equal(bench.guest.started.length, 1);
   });
 
+  it("goes on where its stored output is lost, and what it says from then on is stored", async () => {
+    const old = await bench.vm();
+    const first = await bench.start(old);
+    bench.program().print("before ");
+    while (bench.program().acknowledged < 7n) await new Promise<void>((resolve) => setImmediate(resolve));
+    const vm = await bench.nextKilnd(() => rm(bench.path(old, first.id, "log"), { recursive: true }));
+    bench.program().print("after");
+    bench.program().exit(0);
+    assert.deepEqual(await bench.end(vm, first), [0, "program-exited"]);
+    assert.equal(await bench.written(vm, first), "after");
+  });
+
   it("has its end, where no kilnd saw that", async () => {
     const first = await bench.start(await bench.vm());
     const vm = await bench.nextKilnd(() => {
