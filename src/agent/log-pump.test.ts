@@ -67,7 +67,8 @@ describe("log pump", () => {
   it("begins with the oldest that is still there, but never before what was asked for", async () => {
     const { source, acknowledged } = sourceOf([response(7n, "x"), response(8n, "y")]);
     const stored: bigint[] = [];
-    const sink = async (chunks: readonly LogChunk[]) => void stored.push(...chunks.map((each) => each.sequence));
+    const sink = async (chunks: readonly LogChunk[]) =>
+      void stored.push(...chunks.map((each) => each.sequence));
     await pumpLogs(source, 5n, sink);
     assert.deepEqual([stored, acknowledged.at(-1)], [[7n, 8n], 9n]);
     await assert.rejects(pumpLogs(source, 8n, sink), (error) => hasReason(error, "log-gap"));

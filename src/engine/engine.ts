@@ -21,6 +21,7 @@ import { armLifetime } from "./run/lifetime-timer.js";
 import type { CopyOrder } from "./run/pending-copies.js";
 import { loadVms } from "./run/recovery.js";
 import { resumeVms } from "./run/takeover.js";
+import { inBackground } from "./run/tasks.js";
 import { waitForLive } from "./run/vm-access.js";
 import { type CreateRequest, createVm } from "./run/vm-create.js";
 import { VmRunner } from "./run/vm-runner.js";
@@ -79,7 +80,7 @@ export class Engine {
     this.workloads = new WorkloadVerbs(ctx, ctx.companions);
     this.#runner = new VmRunner(ctx);
     this.verbs = new VmVerbs(ctx, this.#runner);
-    this.#runner.onLive = (entry) => armLifetime(ctx, entry, (over) => this.verbs.expire(over));
+    this.#runner.onLive = (entry) => this.#lives(entry);
     this.ports = new PortVerbs(ctx);
     this.images = new ImageVerbs(ctx);
     this.kernels = new KernelVerbs(ctx);
@@ -129,6 +130,12 @@ export class Engine {
     this.#closed.abort();
     await this.#runner.close();
     await this.#sets.detach(this.#ctx.vms.list());
+  }
+
+  #lives(entry: VmEntry): void {
+    armLifetime(this.#ctx, entry, (over) => this.verbs.expire(over));
+    // The kilnd that was stopping it has gone.
+    if (entry.state === "stopping") inBackground(this.#ctx, entry, () => this.verbs.goOnStopping(entry));
   }
 
   create(request: CreateRequest, options: WorkOptions = {}): Promise<VmEntry> {

@@ -146,7 +146,10 @@ describe("VmLog", () => {
   const inTheWay: [string, (place: string, segment: string) => Promise<void>][] = [
     ["its directory is gone", async () => undefined],
     ["a file is in its directory's place", (place) => writeFile(place, "")],
-    ["a directory is in its file's place", async (_, segment) => void (await mkdir(segment, { recursive: true }))],
+    [
+      "a directory is in its file's place",
+      async (_, segment) => void (await mkdir(segment, { recursive: true })),
+    ],
   ];
   for (const [what, damage] of inTheWay) {
     it(`goes on where ${what}, in a boot that goes on and in one that begins a file`, async () => {

@@ -16,6 +16,7 @@ import { deferred } from "../../base/runtime.js";
 import { until } from "../common/notifier.js";
 import type { Engine } from "../engine.js";
 import type { VmEntry } from "../vm/entry.js";
+import type { VmStatus } from "../vm/status.js";
 import type { VmConfig } from "../vm/vm-config.js";
 
 const SILENT = new KilnError(Code.DeadlineExceeded, "QEMU did not answer", { reason: "qmp-silent" });
@@ -134,6 +135,42 @@ describe("a VM whose stored output is lost while no kilnd runs", () => {
     await engine.verbs.wait(entry, "exited");
     assert.equal(await textOf(entry), "after");
     assert.match(world.logged.join(""), /level=warn .*stored is not on disk any more.* bytes=7/);
+  });
+});
+
+describe("a VM that the last kilnd was stopping", () => {
+  async function cutStop(id: string, facts: Partial<VmStatus> = {}): Promise<void> {
+    await engine.find(id).change({ to: "stopping" }, { stoppedByUser: true, ...facts });
+    await nextKilnd();
+  }
+
+  it("is stopped by the next one, with the VM's own signal and time-out", async () => {
+    const { id, vmm } = await running({
+      stopTimeoutMs: 1234,
+      restart: { name: "always", maximumRetryCount: 0 },
+    });
+    await cutStop(id);
+    const entry = engine.find(id);
+    await engine.verbs.wait(entry, "exited");
+    assert.ok(vmm.guest.calls.includes("stop 15 1234"), vmm.guest.calls.join());
+    assert.deepEqual([entry.status.exitCode, entry.status.restartAt, vmm.alive], [143, undefined, false]);
+  });
+
+  it("is stopped where its VMM answers late", async () => {
+    const { id } = await running();
+    world.reattachError = SILENT;
+    await cutStop(id);
+    await engine.recovered;
+    world.reattachError = undefined;
+    await engine.verbs.wait(engine.find(id), "exited");
+    assert.equal(engine.find(id).status.exitCode, 143);
+  });
+
+  it("has ended of its lifetime where that is over", async () => {
+    const { id } = await running();
+    await cutStop(id, { expiresAt: new Date(0).toISOString() });
+    await engine.verbs.wait(engine.find(id), "exited");
+    assert.equal(engine.find(id).status.reason, "lifetime-over");
   });
 });
 

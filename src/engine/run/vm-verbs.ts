@@ -85,6 +85,19 @@ export class VmVerbs {
     await this.#halted(entry, stop, "expire");
   }
 
+  /** Goes on with the stop of a VM that the last kilnd was asked for, by the VM's own signal and time-out. */
+  async goOnStopping(entry: VmEntry): Promise<void> {
+    const { stopTimeoutMs } = entry.record.config;
+    // Without the lock, which a VMM that answers late needs so as to be taken over.
+    const timeoutMs = Math.min(Math.max(stopTimeoutMs, AGENT_CALL_MS), LONGEST_STOP_MS);
+    await entry.live?.link.session({ timeoutMs }).catch(() => undefined);
+    await this.#ctx.lock.run(entry.id, async () => {
+      // Its lifetime's end is its timer's, and a user may have been quicker.
+      if (entry.state !== "stopping" || isOver(entry, this.#ctx.now())) return;
+      await this.#stop(entry, undefined, stopTimeoutMs);
+    });
+  }
+
   /**
    * Gives a VM another lifetime: of one that runs from now, and from every later start. A start or stop that is under way
    * ends first; where a lifetime's end came before, it stays.

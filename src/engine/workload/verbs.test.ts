@@ -123,7 +123,9 @@ describe("verbs for programs that are left to themselves", () => {
   it("remove one once: who comes second is told", async () => {
     const vm = await bench.vm();
     const entry = await bench.start(vm);
-    const both = await Promise.allSettled([1, 2].map(() => bench.engine.workloads.remove(vm, entry.id, true)));
+    const both = await Promise.allSettled(
+      [1, 2].map(() => bench.engine.workloads.remove(vm, entry.id, true)),
+    );
     const refused = both.flatMap((each) => (each.status === "rejected" ? [each.reason] : []));
     assert.deepEqual(refused.map(failsWith("exec-not-found")), [true]);
   });
