@@ -10,14 +10,20 @@ import {
   configOf,
   createWorld,
   destroyWorld,
-  type FakeVmm,
   startEngine,
   type World,
 } from "../../../test/fixtures/fake-rooms.js";
+import {
+  arrived,
+  copy,
+  directoryOf,
+  into,
+  lastVmm,
+  tar,
+  waiting,
+} from "../../../test/fixtures/pending-archives.js";
 import { Code, hasReason, KilnError } from "../../base/errors.js";
 import { deferred } from "../../base/runtime.js";
-import { encodeTarHeader, type TarType } from "../../base/tar-format.js";
-import { readTar, TAR_END } from "../../base/tar-stream.js";
 import { Phase } from "../../gen/kiln/agent/v1/machine_pb.js";
 import type { Engine } from "../engine.js";
 import type { VmEntry } from "../vm/entry.js";
@@ -34,59 +40,10 @@ afterEach(async () => {
   await destroyWorld(world);
 });
 
-const DIRECTORY = 0o040755;
-const FILE = 0o100644;
-const tree = (...paths: string[]) =>
-  new Map(paths.map((path) => [path.replace(/(?<=.)\/$/, ""), path.endsWith("/") ? DIRECTORY : FILE]));
-
 const created = (changes = {}) => engine.create({ config: configOf(changes), pull: "missing" });
-
-async function* tar(...names: string[]): AsyncGenerator<Uint8Array> {
-  for (const name of names) {
-    const type: TarType = name.endsWith("/") ? "directory" : "file";
-    const entry = { name: name.replace(/\/$/, ""), type, mode: 0o644, uid: 0, gid: 0, size: 0 };
-    yield encodeTarHeader({ ...entry, mtimeMs: 0, linkName: "" });
-  }
-  yield TAR_END;
-}
-
-const into = (directory: string): CopyOrder => ({ directory, keepOwner: false });
-/** As `kiln cp NAME VM:target`; a final slash for a directory, "/." for its contents. */
-function copy(source: string, target: string): CopyOrder {
-  const [name = ""] = source.split("/");
-  const what = { name, isDirectory: source.includes("/"), contents: source.endsWith("/.") };
-  return { directory: target, keepOwner: false, copy: what };
-}
 
 const put = (entry: VmEntry, order: CopyOrder, ...names: string[]) =>
   engine.writeArchive(entry.id, order, tar(...names));
-
-function vmm(): FakeVmm {
-  const last = world.vmms.at(-1);
-  assert.ok(last);
-  return last;
-}
-
-/** "directory: names" of what the guest was given, in order. */
-async function arrived(): Promise<string[]> {
-  const lines: string[] = [];
-  for (const { directory, data } of vmm().guest.archives) {
-    const names: string[] = [];
-    for await (const { entry } of readTar(single(data))) names.push(entry.name);
-    lines.push(`${directory}: ${names.join(" ")}`);
-  }
-  return lines;
-}
-
-async function* single(data: Buffer): AsyncGenerator<Buffer> {
-  yield data;
-}
-
-const directoryOf = ({ id }: VmEntry) => join(world.root, "data/vms", id);
-const waiting = async (entry: VmEntry) => {
-  const names = await readdir(join(directoryOf(entry), "pending"));
-  return names.filter((name) => !name.endsWith(".bak"));
-};
 
 describe("a copy into a VM that was never started", () => {
   it("waits beside the VM, and is written before the program starts", async () => {
@@ -94,49 +51,49 @@ describe("a copy into a VM that was never started", () => {
     const first = await put(entry, into("/etc"), "app.conf");
     assert.equal(first.pending, true);
     await put(entry, into("/srv"), "a", "b");
-    assert.deepEqual(await waiting(entry), [
+    assert.deepEqual(await waiting(world, entry), [
       "00000001.json",
       "00000001.tar",
       "00000002.json",
       "00000002.tar",
     ]);
     await engine.verbs.start(entry);
-    const { guest } = vmm();
-    assert.deepEqual(await arrived(), ["/etc: app.conf", "/srv: a b"]);
+    const { guest } = lastVmm(world);
+    assert.deepEqual(await arrived(world), ["/etc: app.conf", "/srv: a b"]);
     assert.deepEqual(
       guest.archives.map(({ phase }) => phase),
       [Phase.HELD, Phase.HELD],
     );
     assert.deepEqual(guest.calls, ["sync", "startProgram"]);
     assert.equal(entry.state, "running");
-    assert.deepEqual(await waiting(entry), [], "written once");
+    assert.deepEqual(await waiting(world, entry), [], "written once");
   });
 
   it("holds no boot that nothing waits for", async () => {
     const entry = await created();
     await engine.verbs.start(entry);
-    assert.equal(vmm().guest.boot?.hold, false);
-    assert.deepEqual(vmm().guest.calls, []);
+    assert.equal(lastVmm(world).guest.boot?.hold, false);
+    assert.deepEqual(lastVmm(world).guest.calls, []);
   });
 
   it("goes at once where the VM runs", async () => {
     const entry = await created();
     await engine.verbs.start(entry);
     assert.equal((await put(entry, into("/etc"), "app.conf")).pending, false);
-    assert.deepEqual(await arrived(), ["/etc: app.conf"]);
+    assert.deepEqual(await arrived(world), ["/etc: app.conf"]);
   });
 
   it("outlives kilnd, and half of one is removed", async () => {
     const entry = await created();
     await put(entry, into("/etc"), "app.conf");
     for (const name of ["archive.tmp-0123", "00000009.tar"]) {
-      await writeFile(join(directoryOf(entry), "pending", name), "x");
+      await writeFile(join(directoryOf(world, entry), "pending", name), "x");
     }
     await engine.close();
     engine = await startEngine(world);
-    assert.deepEqual(await waiting(entry), ["00000001.json", "00000001.tar"]);
+    assert.deepEqual(await waiting(world, entry), ["00000001.json", "00000001.tar"]);
     await engine.verbs.start(engine.find(entry.id));
-    assert.deepEqual(await arrived(), ["/etc: app.conf"]);
+    assert.deepEqual(await arrived(world), ["/etc: app.conf"]);
   });
 
   it("counts as the VM's disk, and goes with the VM", async () => {
@@ -159,7 +116,7 @@ describe("a copy into a VM that has ended", () => {
     await engine.verbs.stop(entry);
     assert.equal((await put(entry, into("/etc"), "app.conf")).pending, true);
     await engine.verbs.start(entry);
-    assert.deepEqual(await arrived(), ["/etc: app.conf"]);
+    assert.deepEqual(await arrived(world), ["/etc: app.conf"]);
   });
 
   it("does not make it readable", async () => {
@@ -174,103 +131,6 @@ describe("a copy into a VM that has ended", () => {
   });
 });
 
-describe("docker's rules for a copy that waits", () => {
-  for (const [source, target, there, lands] of [
-    ["f", "/srv", tree("/srv/"), "/srv: f"],
-    ["f", "/srv/new", tree("/srv/"), "/srv: new"],
-    ["f", "/srv/old", tree("/srv/", "/srv/old"), "/srv: old"],
-    ["d/", "/srv", tree("/srv/"), "/srv: d d/x"],
-    ["d/", "/srv/new", tree("/srv/"), "/srv: new new/x"],
-    ["d/.", "/srv", tree("/srv/"), "/srv: x"],
-    ["d/.", "/srv/new", tree("/srv/"), "/srv: new new/x"],
-  ] as const) {
-    it(`put ${source} for ${target} into ${lands}`, async () => {
-      world.behaviours = [{ tree: there }];
-      const entry = await created();
-      await put(entry, copy(source, target), ...(source === "f" ? ["copy"] : ["copy/", "copy/x"]));
-      await engine.verbs.start(entry);
-      assert.deepEqual(await arrived(), [lands]);
-    });
-  }
-
-  it("are those of a VM that runs", async () => {
-    world.behaviours = [{ tree: tree("/srv/") }];
-    const entry = await created();
-    await engine.verbs.start(entry);
-    await put(entry, copy("d/", "/srv"), "copy/", "copy/x");
-    assert.deepEqual(await arrived(), ["/srv: d d/x"]);
-  });
-
-  it("are asked once: a start that is repeated puts the copy where the first began to", async () => {
-    // What the first start has made of the name "new" is there at the second.
-    const onArchive = (guest: FakeVmm["guest"]) => {
-      guest.cut("the channel broke");
-      throw new ConnectError("the channel broke", ConnectCode.Unavailable);
-    };
-    world.behaviours = [{ tree: tree("/srv/"), onArchive }, { tree: tree("/srv/", "/srv/new/") }];
-    const entry = await created();
-    await put(entry, copy("d/", "/srv/new"), "copy/", "copy/x");
-    await assert.rejects(engine.verbs.start(entry));
-    assert.deepEqual(await waiting(entry), ["00000001.json", "00000001.tar"], "it waits on");
-    await engine.verbs.start(entry);
-    assert.deepEqual(await arrived(), ["/srv: new new/x"]);
-    assert.deepEqual(await waiting(entry), []);
-  });
-
-  it("refuse the start, once, where they refuse the copy", async () => {
-    world.behaviours = [{ tree: tree("/srv/", "/srv/old") }];
-    const entry = await created();
-    await put(entry, copy("f", "/srv"), "copy");
-    await put(entry, copy("d/", "/srv/old"), "copy/");
-    await assert.rejects(engine.verbs.start(entry), (error) => {
-      assert.ok(error instanceof KilnError);
-      assert.equal(error.reason, "copy-refused");
-      assert.match(error.message, /\/srv\/old.*not a directory/s);
-      return true;
-    });
-    assert.equal(entry.state, "failed");
-    assert.deepEqual(await waiting(entry), ["00000001.json", "00000001.tar"], "the other waits on");
-    await engine.verbs.start(entry);
-    assert.deepEqual(await arrived(), ["/srv: f"]);
-  });
-
-  it("say which directory is missing, and how it is made, of a VM that runs too", async () => {
-    const onArchive = () => {
-      throw new ConnectError("No such file or directory", ConnectCode.NotFound);
-    };
-    const behaviour = { tree: tree("/", "/srv/", "/srv/file"), onArchive };
-    world.behaviours = [{ tree: behaviour.tree }, behaviour];
-    const entry = await created();
-    await engine.verbs.start(entry);
-    await engine.verbs.restart(entry);
-    const refusals: [CopyOrder, string, RegExp, RegExp][] = [
-      [into("/none"), "no-such-directory", /VM .*: there is no directory \/none$/, /mkdir -p \/none$/],
-      [copy("f", "/none/x"), "no-such-directory", /there is no directory \/none$/, /mkdir -p \/none$/],
-      [into("/srv/file"), "not-a-directory", /\/srv\/file is not a directory$/, /^$/],
-      // The agent means something else.
-      [into("/srv"), "guest-not-found", /No such file or directory$/, /^$/],
-    ];
-    for (const [order, reason, message, hint] of refusals) {
-      await assert.rejects(put(entry, order, "copy"), (error) => {
-        assert.ok(error instanceof KilnError);
-        assert.equal(error.reason, reason);
-        assert.match(error.message, message);
-        assert.match(error.hint ?? "", hint);
-        return true;
-      });
-    }
-  });
-
-  it("take no name that would lead elsewhere", async () => {
-    const entry = await created();
-    for (const name of ["..", ".", "", "a/b", "a\0b", "x".repeat(256)]) {
-      const order = { ...into("/srv"), copy: { name, isDirectory: true, contents: false } };
-      await assert.rejects(put(entry, order, "copy/"), (error) => hasReason(error, "bad-path"), name);
-    }
-    await assert.rejects(put(entry, into("srv"), "a"), (error) => hasReason(error, "bad-path"));
-  });
-});
-
 describe("a start that files wait for", () => {
   it("drops what the guest refuses, whatever its words", async () => {
     const onArchive = () => {
@@ -280,7 +140,7 @@ describe("a start that files wait for", () => {
     const entry = await created();
     await put(entry, into("/etc"), "hosts");
     await assert.rejects(engine.verbs.start(entry), (error) => hasReason(error, "copy-refused"));
-    assert.deepEqual(await waiting(entry), []);
+    assert.deepEqual(await waiting(world, entry), []);
     await engine.verbs.start(entry);
     assert.equal(entry.state, "running");
   });
@@ -288,7 +148,7 @@ describe("a start that files wait for", () => {
   it("drops nothing where it is the host's disk that fails", async () => {
     const entry = await created();
     await put(entry, copy("f", "/srv/new"), "copy");
-    const pending = join(directoryOf(entry), "pending");
+    const pending = join(directoryOf(world, entry), "pending");
     class Trap extends Map<string, number> {
       override get(): undefined {
         renameSync(pending, `${pending}-gone`); // where the copy goes can't be written down
@@ -300,13 +160,13 @@ describe("a start that files wait for", () => {
       return true;
     });
     renameSync(`${pending}-gone`, pending);
-    assert.deepEqual(await waiting(entry), ["00000001.json", "00000001.tar"]);
+    assert.deepEqual(await waiting(world, entry), ["00000001.json", "00000001.tar"]);
   });
 
   it("is refused where an archive was torn, and says which", async () => {
     const entry = await created();
     await put(entry, into("/etc"), "app.conf");
-    await truncate(join(directoryOf(entry), "pending/00000001.tar"), 512);
+    await truncate(join(directoryOf(world, entry), "pending/00000001.tar"), 512);
     await assert.rejects(engine.verbs.start(entry), (error) => {
       assert.ok(hasReason(error, "pending-damaged"));
       assert.match(String(error), /pending\/00000001\.tar/);
@@ -320,7 +180,7 @@ describe("a start that files wait for", () => {
     const entry = await created();
     await put(entry, into("/etc"), "app.conf");
     await assert.rejects(engine.verbs.start(entry), (error) => hasReason(error, "agent-too-old"));
-    assert.deepEqual(await waiting(entry), ["00000001.json", "00000001.tar"]);
+    assert.deepEqual(await waiting(world, entry), ["00000001.json", "00000001.tar"]);
   });
 
   for (const [where, phase, names] of [
@@ -331,19 +191,19 @@ describe("a start that files wait for", () => {
     it(`is finished by the next kilnd where the last one was killed ${where}`, async () => {
       const entry = await created();
       await engine.verbs.start(entry);
-      const { guest } = vmm();
+      const { guest } = lastVmm(world);
       await engine.close();
       guest.phase = phase;
       const status = JSON.stringify({ ...entry.status, state: "starting" });
-      await writeFile(join(directoryOf(entry), "status.json"), status);
-      const pending = new PendingCopies(entry.name, directoryOf(entry));
+      await writeFile(join(directoryOf(world, entry), "status.json"), status);
+      const pending = new PendingCopies(entry.name, directoryOf(world, entry));
       for (const name of names) {
         await pending.add(await pending.receive(tar(name), async () => undefined), into("/etc"));
       }
       engine = await startEngine(world);
       assert.equal(engine.find(entry.id).state, "running");
       assert.deepEqual(
-        await arrived(),
+        await arrived(world),
         names.map((name) => `/etc: ${name}`),
       );
       assert.equal(guest.calls.at(-1), "startProgram");
@@ -358,17 +218,17 @@ describe("what may wait", () => {
     await put(entry, into("/etc"), "app.conf");
     for (let number = 2; number <= MOST_COPIES; number++) {
       const name = String(number).padStart(8, "0");
-      await writeFile(join(directoryOf(entry), "pending", `${name}.json`), "{}");
+      await writeFile(join(directoryOf(world, entry), "pending", `${name}.json`), "{}");
     }
     await assert.rejects(put(entry, into("/etc"), "more"), (error) => hasReason(error, "too-many-copies"));
-    assert.equal((await waiting(entry)).length, MOST_COPIES + 1, "nothing of it is left");
+    assert.equal((await waiting(world, entry)).length, MOST_COPIES + 1, "nothing of it is left");
   });
 
   it("is bounded in bytes", async () => {
     const entry = await created();
     await put(entry, into("/etc"), "app.conf");
     // A hole: it takes no room.
-    await truncate(join(directoryOf(entry), "pending/00000001.tar"), MOST_BYTES);
+    await truncate(join(directoryOf(world, entry), "pending/00000001.tar"), MOST_BYTES);
     await assert.rejects(put(entry, into("/etc"), "more"), (error) => hasReason(error, "too-many-copies"));
   });
 
@@ -376,7 +236,7 @@ describe("what may wait", () => {
     const entry = await created();
     world.freeDisk = 1;
     await assert.rejects(put(entry, into("/etc"), "more"), (error) => hasReason(error, "host-disk-full"));
-    assert.deepEqual(await waiting(entry), []);
+    assert.deepEqual(await waiting(world, entry), []);
   });
 
   it("is whole: a client that breaks off leaves nothing", async () => {
@@ -388,7 +248,7 @@ describe("what may wait", () => {
     await assert.rejects(engine.writeArchive(entry.id, into("/etc"), broken), (error) =>
       hasReason(error, "cancelled"),
     );
-    assert.deepEqual(await waiting(entry), []);
+    assert.deepEqual(await waiting(world, entry), []);
   });
 
   for (const [what, meanwhile, reason] of [
@@ -422,6 +282,6 @@ describe("what may wait", () => {
     const entry = await created({ autoRemove: true });
     await put(entry, into("/etc"), "app.conf");
     await engine.verbs.start(entry);
-    assert.deepEqual(await arrived(), ["/etc: app.conf"]);
+    assert.deepEqual(await arrived(world), ["/etc: app.conf"]);
   });
 });
