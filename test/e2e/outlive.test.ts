@@ -1,4 +1,5 @@
-// What runs in the foreground outlives kilnd: after kill -9 it goes on where it was, byte for byte, and its exit arrives.
+// What runs in the foreground outlives kilnd: after kill -9, and after the end that an upgrade gives it, it goes on where
+// it was, byte for byte, and its exit arrives.
 
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
@@ -72,8 +73,9 @@ class Client {
 /** The same by the native front end and by the TypeScript CLI, at once. */
 const byBoth = (...args: string[]) => [new Client(args, FRONT), new Client(args, TYPESCRIPT)];
 
-async function killAndRestart(): Promise<void> {
-  await kiln.stopDaemon("SIGKILL");
+/** TERM is how it ends for an upgrade: kilnd itself hears of it, and must leave to the next one what runs. */
+async function endAndRestart(signal: "SIGKILL" | "SIGTERM" = "SIGKILL"): Promise<void> {
+  await kiln.stopDaemon(signal);
   await kiln.startDaemon();
 }
 
@@ -92,12 +94,15 @@ async function killEveryKilnd(): Promise<void> {
   });
 }
 
-describe("after kill -9 of kilnd", () => {
-  it("exec goes on, twice, and gives the exit code", async () => {
+describe("after the end of kilnd", () => {
+  it("exec goes on, after kill -9 and after TERM, and gives the exit code", async () => {
     const clients = byBoth("exec", "box", "sh", "-c", counter(7));
-    for (const mark of ["\n20\n", "\n200\n"]) {
+    for (const [mark, signal] of [
+      ["\n20\n", "SIGKILL"],
+      ["\n200\n", "SIGTERM"],
+    ] as const) {
       for (const client of clients) await client.saying(mark);
-      await killAndRestart();
+      await endAndRestart(signal);
     }
     for (const client of clients) {
       assert.equal(await client.ended, 7, client.stderr);
@@ -140,7 +145,7 @@ describe("after kill -9 of kilnd", () => {
     }
   });
 
-  it("run --rm, attach and logs -f go on, and the exit arrives", async () => {
+  it("run --rm, attach and logs -f go on, after kill -9 and after TERM, and the exit arrives", async () => {
     // Ends when it is told to: on a busy machine clients take longer to start than any time that it could be given.
     const script = countUntil("/enough", 9);
     const run = new Client(
@@ -152,10 +157,12 @@ describe("after kill -9 of kilnd", () => {
     const attach = new Client(["attach", "--no-stdin", "count"]);
     const logs = new Client(["logs", "-f", "count"]);
     await Promise.all([attach.saying("\n"), logs.saying("\n5\n")]);
-    await killAndRestart();
-    for (const client of [run, attach, logs]) {
-      const seen = client.stdout.length;
-      await eventually("it goes on", async () => client.stdout.length > seen || undefined);
+    for (const signal of ["SIGKILL", "SIGTERM"] as const) {
+      await endAndRestart(signal);
+      for (const client of [run, attach, logs]) {
+        const seen = client.stdout.length;
+        await eventually("it goes on", async () => client.stdout.length > seen || undefined);
+      }
     }
     // Its end may come before the exec's own.
     await kiln.kiln(["exec", "count", "touch", "/enough"]);
@@ -182,7 +189,7 @@ describe("after kill -9 of kilnd", () => {
     const args = ["run", "--rm", "--name", "brief", "-m", "128m", image, "sh", "-c", script];
     const run = new Client(args, TYPESCRIPT);
     await run.saying("begun");
-    await killAndRestart();
+    await endAndRestart();
     run.child.kill("SIGSTOP");
     // Not before: a client that were there would hear of the end, and the VM would go.
     await kiln.kiln(["exec", "brief", "touch", "/go"]);
@@ -191,7 +198,7 @@ describe("after kill -9 of kilnd", () => {
         ? true
         : undefined,
     );
-    await killAndRestart();
+    await endAndRestart();
     run.child.kill("SIGCONT");
     assert.equal(await run.ended, 4, run.stderr);
     assert.equal(run.stdout, "begun\nover\n");
