@@ -7,6 +7,7 @@ import { KilnError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
 import { until } from "../common/notifier.js";
 import type { AgentRoom } from "../common/rooms.js";
+import type { LinkPauses } from "../common/settings.js";
 import type { Companion } from "../run/companion.js";
 import { parseAgentId, type WorkloadEntry } from "./entry.js";
 import type { WorkloadRecord } from "./record.js";
@@ -21,12 +22,15 @@ export interface AttendanceOptions {
   readonly log: Logger;
   readonly now: () => number;
   readonly endGraceMs: number;
+  readonly pauses: LinkPauses;
   readonly onOver: () => void;
 }
 
 interface Served {
   readonly session: AgentSession;
   readonly signal: AbortSignal;
+  /** Those that are gone on with. */
+  readonly ridden: Set<WorkloadEntry>;
 }
 
 const LIST_MS = 5_000;
@@ -49,19 +53,22 @@ export class Attendance implements Companion {
   serve(session: AgentSession): void {
     const lost = new AbortController();
     void session.closed.then(() => lost.abort());
-    const served = { session, signal: anySignal(lost.signal, this.#stop.signal) };
+    const served = { session, signal: anySignal(lost.signal, this.#stop.signal), ridden: new Set([]) };
     this.#served = served;
-    for (const entry of this.#options.list()) this.take(entry);
-    if (!this.#reconciled) this.#track(this.#reconcile(served));
+    if (this.#reconciled) this.#takeAll(served);
+    else this.#track(this.#reconcile(served).then(() => this.#takeAll(served)));
   }
 
   /** Goes on with one; where there is no session, with the next one. */
   take(entry: WorkloadEntry): void {
-    if (this.#served === undefined || entry.isOver) return;
-    const { processOf, pumpLogs, log, now, endGraceMs, onOver } = this.#options;
+    const served = this.#served;
+    if (served === undefined || entry.isOver || served.ridden.has(entry)) return;
+    served.ridden.add(entry);
+    const { session, signal } = served;
+    const { processOf, pumpLogs, log, now, endGraceMs, pauses, onOver } = this.#options;
     const process = processOf(entry.record);
     const task = ride({
-      ...{ ...this.#served, entry, process, pumpLogs, now, endGraceMs },
+      ...{ session, signal, entry, process, pumpLogs, now, endGraceMs, pauses },
       log: log.with({ exec: entry.shortId }),
     });
     this.#track(task.then(() => (entry.isOver ? onOver() : undefined)));
@@ -84,6 +91,11 @@ export class Attendance implements Companion {
     while (this.#tasks.size > 0) await Promise.all(this.#tasks);
   }
 
+  #takeAll(served: Served): void {
+    if (this.#served !== served) return;
+    for (const entry of this.#options.list()) this.take(entry);
+  }
+
   async #stored({ id, nextSequence, exit }: WorkloadSummary, signal: AbortSignal): Promise<void> {
     const entry = this.#options.list().find(({ agentId }) => agentId === id);
     if (entry?.state !== "running") return;
@@ -97,7 +109,10 @@ export class Attendance implements Companion {
     try {
       if (!(await session.features.has("workloads"))) return;
       const listed = await session.workloads.list({ signal, timeoutMs: LIST_MS });
-      for (const one of listed.filter(({ kind }) => kind === "extra")) await this.#adopt(one, session);
+      const extra = listed.filter(({ kind }) => kind === "extra");
+      // The last run of each first: its id ends with the number of the run.
+      extra.sort((a, b) => (a.id < b.id ? 1 : -1));
+      for (const one of extra) await this.#adopt(one, session);
       this.#reconciled = true;
     } catch (error) {
       if (!signal.aborted) {
@@ -113,9 +128,20 @@ export class Attendance implements Companion {
     if (known === undefined) {
       const found = await this.#options.takeIn(named.id, named.run, pid);
       if (found !== undefined) this.take(found);
+    } else if (!known.isOver && named.run > known.status.run) {
+      await this.#catchUp(known, named.run, pid);
     } else if (known.isOver || known.agentId !== agentId) {
       await session.workloads.forget(agentId, { timeoutMs: LIST_MS });
     }
+  }
+
+  /** The last kilnd could not write down that it had started it again. */
+  async #catchUp(entry: WorkloadEntry, run: number, pid: number): Promise<void> {
+    const log = this.#options.log.with({ exec: entry.shortId });
+    const tell = (error: unknown) =>
+      log.error("what became of a program can't be written", { why: KilnError.from(error).message });
+    await entry.note({ state: "running", run, pid }).catch(tell);
+    await entry.output.begin(run).catch(tell);
   }
 
   #track(task: Promise<void>): void {

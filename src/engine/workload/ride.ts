@@ -11,6 +11,7 @@ import type { Logger } from "../../base/log.js";
 import { delay } from "../../base/runtime.js";
 import { until } from "../common/notifier.js";
 import type { AgentRoom } from "../common/rooms.js";
+import type { LinkPauses } from "../common/settings.js";
 import { within } from "../run/run-end.js";
 import { awaitExit, carryOutput, reportedExit, type WatchedProgram } from "../run/watched-program.js";
 import { decideRestart, type Verdict } from "../vm/restart-policy.js";
@@ -29,28 +30,50 @@ export interface Ride {
   readonly now: () => number;
   /** What the last output of one that has ended may take. */
   readonly endGraceMs: number;
+  /** Between tries of what failed. */
+  readonly pauses: LinkPauses;
 }
 
-const AGAIN_MS = 500;
+/** What becomes of it on the way. */
+interface Journey extends Ride {
+  /** Tries of the present step that have failed, one after the other. */
+  failures: number;
+  /** Runs that have ended and that the agent still keeps, since their ends could not be written. */
+  readonly owed: Set<string>;
+}
+
 const FORGET_MS = 5_000;
+/** Odd answers to a start that count as no: some 20 s of them. Whoever waits for it must be told. */
+const MOST_STARTS = 9;
 /** Docker's code for a program that can't be executed. */
 const NOT_EXECUTABLE = 126;
 
 /** Resolves once it has ended for good, or with the session. Never rejects. */
 export async function ride(ride: Ride): Promise<void> {
-  const { entry, signal } = ride;
+  const { entry, signal, log } = ride;
+  const journey: Journey = { ...ride, failures: 0, owed: new Set() };
+  /** Once for each cause: a guest must not fill kilnd's log. */
+  const told = new Set<string>();
   while (!signal.aborted && !entry.isOver) {
     try {
-      await step(ride);
+      await step(journey);
+      journey.failures = 0;
+      told.clear();
     } catch (error) {
       if (signal.aborted) return;
-      ride.log.warn("a program beside the main one is not seen to", { why: KilnError.from(error).message });
-      await delay(AGAIN_MS, signal).catch(() => undefined);
+      const { reason, message } = fromAgent(error, entry.state);
+      if (!told.has(reason)) log.warn("a program beside the main one is not seen to", { why: message });
+      told.add(reason);
+      await pause(ride, journey.failures++);
     }
   }
 }
 
-function step(ride: Ride): Promise<void> {
+async function pause({ pauses, signal }: Ride, failures: number): Promise<void> {
+  await delay(Math.min(pauses.first * 2 ** failures, pauses.longest), signal).catch(() => undefined);
+}
+
+function step(ride: Journey): Promise<void> {
   switch (ride.entry.state) {
     case "starting":
       return start(ride);
@@ -64,13 +87,14 @@ function step(ride: Ride): Promise<void> {
 }
 
 /** A start that is made twice starts nothing twice: the agent knows each run by a name of its own. */
-async function start(ride: Ride): Promise<void> {
-  const { entry, session, signal, process } = ride;
+async function start(ride: Journey): Promise<void> {
+  const { entry, session, signal, process, failures, owed } = ride;
   let pid: number;
   try {
     pid = await session.workloads.start({ id: entry.agentId, process }, { signal });
   } catch (error) {
-    if (!signal.aborted && isRefused(error)) return refused(ride, error);
+    const no = isRefused(error) || failures >= MOST_STARTS;
+    if (!signal.aborted && no) return refused(ride, error);
     throw error;
   }
   failpoint("exec.started");
@@ -78,6 +102,8 @@ async function start(ride: Ride): Promise<void> {
   if (pid === 0) return follow(ride); // its end says why
   await noted(ride, { state: "running", pid, startedAt: iso(ride), reason: "", message: "" });
   failpoint("exec.running");
+  for (const agentId of owed) await forget(ride, agentId);
+  owed.clear();
 }
 
 /** No word of a way that broke. */
@@ -86,13 +112,13 @@ function isRefused(error: unknown): boolean {
   return fromAgent(error, "").code === Code.ResourceExhausted;
 }
 
-async function refused(ride: Ride, error: unknown): Promise<void> {
+async function refused(ride: Journey, error: unknown): Promise<void> {
   const { message } = fromAgent(error, "start it");
   const finishedAt = iso(ride);
   await finish(ride, { code: NOT_EXECUTABLE, error: message, oomKilled: false, request: "none", finishedAt });
 }
 
-async function follow(ride: Ride): Promise<void> {
+async function follow(ride: Journey): Promise<void> {
   const { entry, signal, endGraceMs } = ride;
   const over = new AbortController();
   const watched = watchedOf(ride, anySignal(over.signal, signal));
@@ -118,8 +144,8 @@ function watchedOf({ entry, session, pumpLogs, log }: Ride, signal: AbortSignal)
   return { calls, output: entry.output, pumpLogs, log, signal, isCurrent: () => !signal.aborted };
 }
 
-async function finish(ride: Ride, report: ReportedExit): Promise<void> {
-  const { entry, session, log } = ride;
+async function finish(ride: Journey, report: ReportedExit): Promise<void> {
+  const { entry, owed } = ride;
   const { agentId } = entry;
   const notStarted = report.error !== "";
   const facts = {
@@ -134,13 +160,30 @@ async function finish(ride: Ride, report: ReportedExit): Promise<void> {
   const verdict = notStarted && entry.status.run === 1 ? NO_RESTART : verdictOn(ride, report);
   if (verdict.restart) {
     const restartAt = new Date(ride.now() + verdict.delayMs).toISOString();
-    await noted(ride, { ...facts, state: "restarting", restartAt, restartDelayMs: verdict.delayMs });
+    const delayed = { restartAt, restartDelayMs: verdict.delayMs };
+    const kept = await noted(ride, { ...facts, state: "restarting", ...delayed });
+    if (!kept) return void owed.add(agentId);
   } else {
-    await noted(ride, { ...facts, state: "exited" }, true);
+    const kept = await noted(ride, { ...facts, state: "exited" }, true);
     await entry.output.end();
+    if (!kept && !(await endKept(ride))) return;
   }
   failpoint("exec.ended");
-  // Where it is not heard, the next kilnd finds one that is over, and says it again.
+  await forget(ride, agentId);
+}
+
+/** Only its agent knows how it ended, besides this kilnd. @returns false where the session was over before there was room */
+async function endKept(ride: Journey): Promise<boolean> {
+  for (let failures = 0; !ride.signal.aborted; failures++) {
+    await pause(ride, failures);
+    const written = ride.entry.note({}, true).then(() => true);
+    if (await written.catch(() => false)) return true;
+  }
+  return false;
+}
+
+/** Where it is not heard, the next kilnd finds one that is over, and says it again. */
+async function forget({ session, log }: Ride, agentId: string): Promise<void> {
   await session.workloads.forget(agentId, { timeoutMs: FORGET_MS }).catch((error: unknown) => {
     log.debug("the agent can't be told to forget a program", { why: KilnError.from(error).message });
   });
@@ -179,11 +222,19 @@ async function rest(ride: Ride): Promise<void> {
   failpoint("exec.restarting");
 }
 
-/** What can't be written down (a full disk) keeps no program from going on. */
-async function noted({ entry, log }: Ride, facts: Partial<WorkloadStatus>, durable = false): Promise<void> {
-  await entry.note(facts, durable).catch((error: unknown) => {
+/** What can't be written down (a full disk) keeps no program from going on. @returns true where it is on disk */
+async function noted(
+  { entry, log }: Ride,
+  facts: Partial<WorkloadStatus>,
+  durable = false,
+): Promise<boolean> {
+  try {
+    await entry.note(facts, durable);
+    return true;
+  } catch (error) {
     log.error("what became of a program can't be written", { why: KilnError.from(error).message });
-  });
+    return false;
+  }
 }
 
 function iso({ now }: Ride): string {

@@ -7,7 +7,7 @@ import type { KeyedLock } from "../../base/lock.js";
 import type { Logger } from "../../base/log.js";
 import { UndoStack } from "../../base/undo.js";
 import type { AgentRoom } from "../common/rooms.js";
-import type { LogLimits } from "../common/settings.js";
+import type { LinkPauses, LogLimits } from "../common/settings.js";
 import { VmLog } from "../output/vm-log.js";
 import type { VmEntry } from "../vm/entry.js";
 import { isLive } from "../vm/state.js";
@@ -28,6 +28,7 @@ export interface SetOptions {
   readonly logLimits: LogLimits;
   readonly pumpLogs: AgentRoom["pumpLogs"];
   readonly endGraceMs: number;
+  readonly pauses: LinkPauses;
   readonly now: () => number;
   readonly processOf: (vm: VmEntry, record: WorkloadRecord) => GuestProcess;
 }
@@ -71,9 +72,9 @@ export class WorkloadSet {
 
   /** A VMM of the VM is here. */
   attend(): Attendance {
-    const { vm, pumpLogs, log, now, endGraceMs, processOf } = this.#options;
+    const { vm, pumpLogs, log, now, endGraceMs, pauses, processOf } = this.#options;
     this.#attendance = new Attendance({
-      ...{ pumpLogs, log, now, endGraceMs },
+      ...{ pumpLogs, log, now, endGraceMs, pauses },
       list: () => this.list(),
       takeIn: (id, run, pid) => this.#takeIn(id, run, pid),
       processOf: (record) => processOf(vm, record),
@@ -99,24 +100,29 @@ export class WorkloadSet {
   /**
    * Makes one, and begins to start it.
    *
-   * @throws KilnError resource_exhausted `too-many-execs`, failed_precondition `vm-exited`; of the file system
+   * @throws KilnError resource_exhausted `too-many-execs`, `host-disk-full`, failed_precondition `vm-exited`; of the file system
    */
   async start(asked: NewWorkload): Promise<WorkloadEntry> {
     const { vm, now } = this.#options;
     this.#requireRoom();
     const attendance = this.#attendance;
+    // Before its files: the VM's directory may be gone.
+    if (attendance === undefined) throw hasEnded(vm);
     await using undo = new UndoStack();
     this.#making++;
     undo.push("give its place back", () => void this.#making--);
     const { boot } = vm.status;
     const id = randomBytes(16).toString("hex");
     const record = { version: 1, id, createdAt: new Date(now()).toISOString(), boot, ...asked };
-    const status = await this.#store.create(record);
+    const refuse = (error: unknown): never => {
+      throw KilnError.from(error, `start a program in VM ${vm.name}`);
+    };
+    const status = await this.#store.create(record).catch(refuse);
     undo.push("remove its files", () => this.#store.objects.remove(id));
     const entry = this.#make({ record, status, recordFlaw: undefined });
-    await entry.output.begin(status.run);
     undo.push("close its output", () => entry.output.end());
-    if (attendance === undefined || attendance.released || vm.status.boot !== boot) throw hasEnded(vm);
+    await entry.output.begin(status.run).catch(refuse);
+    if (attendance.released || vm.status.boot !== boot) throw hasEnded(vm);
     this.#entries.set(id, entry);
     this.#making--;
     undo.commit();
@@ -177,9 +183,12 @@ export class WorkloadSet {
     const createdAt = new Date(now()).toISOString();
     const record = { ...lostRecord(id), createdAt, boot: vm.status.boot };
     log.warn("a program runs in the VM of which nothing is on record", { exec: id.slice(0, 12) });
-    await this.#store.create(record);
     const status = { ...startingStatus(), state: "running" as const, run, pid };
     const entry = this.#add({ record, status, recordFlaw: "its record is lost" });
+    // Without its files it is seen to all the same; the next kilnd takes it in anew.
+    await this.#store.create(record).catch((error: unknown) => {
+      this.#complain(entry, "the record of a program can't be written", error);
+    });
     await entry.note({}).catch(() => undefined);
     await this.#listen(entry);
     vm.changed.notify();

@@ -15,7 +15,7 @@ import { processOf } from "./vm-exec.js";
 export interface WorkloadSetsOptions {
   readonly store: Pick<VmStore, "directory">;
   readonly rooms: Pick<Rooms, "agent">;
-  readonly settings: Pick<EngineSettings, "execLogLimits" | "endGraceMs">;
+  readonly settings: Pick<EngineSettings, "execLogLimits" | "endGraceMs" | "linkPauses">;
   readonly log: Logger;
   readonly now: () => number;
 }
@@ -42,6 +42,7 @@ export class WorkloadSets implements Companions {
       logLimits: settings.execLogLimits,
       pumpLogs: rooms.agent.pumpLogs,
       endGraceMs: settings.endGraceMs,
+      pauses: settings.linkPauses,
       now,
       processOf: (entry, record) => processOf(entry, specOf(record)),
     });

@@ -114,7 +114,7 @@ export class WorkloadVerbs {
     const ends = number === signalNumber("KILL") || number === signalNumber("TERM");
     if (entry.state === "restarting" && ends) return this.#endResting(entry);
     if (entry.state !== "running") throw hasEnded(vm, entry);
-    if (ends) await entry.note({ stoppedByUser: true });
+    if (ends) await this.#written(entry, entry.note({ stoppedByUser: true }));
     const session = await runningSession(vm, "signal a program of", caller);
     try {
       await session.workloads.get(entry.agentId).signal(number, { timeoutMs: CALL_MS });
@@ -157,8 +157,16 @@ export class WorkloadVerbs {
 
   async #endResting(entry: WorkloadEntry): Promise<void> {
     const reason = "program-exited";
-    const written = entry.note({ state: "exited", stoppedByUser: true, reason }, true);
-    await written.finally(() => entry.output.end());
+    await this.#written(entry, entry.note({ state: "exited", stoppedByUser: true, reason }, true));
+    await entry.output.end();
+  }
+
+  /** What can't be written down (a full disk) keeps no program from being ended. */
+  async #written(entry: WorkloadEntry, write: Promise<void>): Promise<void> {
+    await write.catch((error: unknown) => {
+      const why = KilnError.from(error).message;
+      this.#ctx.log.error("what became of a program can't be written", { exec: entry.shortId, why });
+    });
   }
 }
 
