@@ -3,7 +3,6 @@
 //! Nothing is asked for twice.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::future::pending;
 use std::time::Duration;
 
@@ -11,34 +10,19 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::call::{Answers, Connection, Failed, Requests};
+use crate::call::{Answers, Connection, Requests};
+use crate::carried::Carried;
+use crate::failed::Failed;
 use crate::inputs::{Inputs, Reach, next_piece};
-use crate::kept::{Kept, Piece};
+use crate::kept::Piece;
 use crate::outage::{Miss, Outage, Way};
 use crate::program::{Begun, End, Event, Input, Program};
-use crate::proto::{Output, OutputPosition, OutputStream, Resize, VmStalled};
+use crate::proto::{Output, OutputStream, VmStalled};
 use crate::stdio::{Pieces, Stream};
 
-const ACK_EVERY: usize = 64 << 10;
 /// Ctrl-C, as a raw terminal gives it.
 const INTERRUPT_KEY: u8 = 3;
 pub const INTERRUPTED: i32 = 130;
-
-#[derive(Default)]
-struct State {
-    kept: Kept,
-    /// None: nothing was said of it yet.
-    resumable: Option<bool>,
-    place: Option<OutputPosition>,
-    unacknowledged: usize,
-    size: Option<Resize>,
-    /// What earlier connections were given and this one has to be.
-    again: VecDeque<Input>,
-    /// This connection takes stdin as it comes.
-    open: bool,
-    /// This connection has brought an answer.
-    answered: bool,
-}
 
 pub struct Lasting<'a, P> {
     pub program: &'a P,
@@ -46,7 +30,7 @@ pub struct Lasting<'a, P> {
     pub pieces: Pieces,
     /// Keys come raw, so that Ctrl-C is one of them.
     pub keys: bool,
-    state: RefCell<State>,
+    state: RefCell<Carried>,
     /// Something may be due to be said, or there is room for stdin.
     news: Notify,
 }
@@ -156,7 +140,7 @@ impl<'a, P: Program> Lasting<'a, P> {
             if self.wants_out(&piece) {
                 return;
             }
-            self.keep(&piece);
+            self.state.borrow_mut().keep(&piece);
         }
         pending().await
     }
@@ -170,12 +154,7 @@ impl<'a, P: Program> Lasting<'a, P> {
         inputs: &mut Inputs,
         within: Option<Duration>,
     ) -> Result<End<P::Exit>, Failed> {
-        {
-            let mut state = self.state.borrow_mut();
-            state.again.clear();
-            state.open = within.is_none();
-            state.answered = false;
-        }
+        self.state.borrow_mut().connect(within.is_none());
         let (mut requests, answers) = connection.call(P::METHOD).await?;
         let asking = async {
             // Where it fails, the answers say why.
@@ -198,7 +177,8 @@ impl<'a, P: Program> Lasting<'a, P> {
     ) -> Result<(), Failed> {
         requests.send(&first).await?;
         loop {
-            if let Some(due) = self.due() {
+            let due = self.state.borrow_mut().due::<P>();
+            if let Some(due) = due {
                 requests.send(&due).await?;
                 continue;
             }
@@ -216,7 +196,7 @@ impl<'a, P: Program> Lasting<'a, P> {
                     if self.wants_out(&piece) {
                         return Ok(());
                     }
-                    if self.keep(&piece) {
+                    if self.state.borrow_mut().keep(&piece) {
                         requests.send(&P::ask(piece.into())).await?;
                     }
                 }
@@ -224,33 +204,11 @@ impl<'a, P: Program> Lasting<'a, P> {
         }
     }
 
-    /// What is to be said before anything new.
-    fn due(&self) -> Option<P::Ask> {
-        let mut state = self.state.borrow_mut();
-        if let Some(again) = state.again.pop_front() {
-            return Some(P::ask(again));
-        }
-        if state.unacknowledged < ACK_EVERY || state.resumable != Some(true) || !state.open {
-            return None;
-        }
-        state.unacknowledged = 0;
-        state.place.and_then(P::ack)
-    }
-
     /// Nobody there makes a signal of the key.
     fn wants_out(&self, piece: &Piece) -> bool {
         let unreachable = self.reach.unheard.get() || self.reach.is_cut_off();
         let interrupts = |bytes: &Bytes| bytes.contains(&INTERRUPT_KEY);
         self.keys && unreachable && piece.as_ref().is_some_and(interrupts)
-    }
-
-    /// True where it can be sent at once.
-    fn keep(&self, piece: &Piece) -> bool {
-        let mut state = self.state.borrow_mut();
-        if state.resumable != Some(false) {
-            state.kept.add(piece.clone());
-        }
-        state.open
     }
 
     /// Answers, until the program's end. Nothing is read while a write waits.
@@ -289,26 +247,7 @@ impl<'a, P: Program> Lasting<'a, P> {
     }
 
     fn begin(&self, begun: &Begun) {
-        let mut state = self.state.borrow_mut();
-        if begun.resumable {
-            state.kept.take(begun.stdin_next);
-        }
-        if !state.open {
-            state.open = true;
-            let size = state.size.map(Input::Resize);
-            state.again = state
-                .kept
-                .missing()
-                .into_iter()
-                .map(Input::from)
-                .chain(size)
-                .collect();
-        }
-        if !begun.resumable {
-            state.kept.clear();
-        }
-        state.resumable = Some(begun.resumable);
-        state.place = begun.place.or(state.place);
+        self.state.borrow_mut().begin(begun);
         self.reach.unheard.set(false);
         self.reach.away.set(false);
         self.news.notify_one();
@@ -329,10 +268,7 @@ impl<'a, P: Program> Lasting<'a, P> {
         };
         let bytes = output.data.len();
         self.write(stream, output.data).await;
-        let mut state = self.state.borrow_mut();
-        state.place = output.next.or(state.place);
-        state.unacknowledged += bytes;
-        if state.unacknowledged >= ACK_EVERY {
+        if self.state.borrow_mut().shown(bytes, output.next) {
             self.news.notify_one();
         }
     }

@@ -3,8 +3,10 @@
 //! nothing in words of its own, and never asks twice for what may have been done once (docs/design/0010-front-end.md).
 
 mod call;
+mod carried;
 mod envelope;
 mod exec;
+mod failed;
 mod flags;
 mod host;
 mod inputs;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::call::Failed;
+use crate::failed::Failed;
 
 /// How this process ends.
 #[derive(Debug, PartialEq)]

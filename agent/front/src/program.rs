@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 
-use crate::call::Failed;
+use crate::failed::Failed;
 use crate::kept::Piece;
 use crate::proto::{Output, OutputPosition, Resize, VmStalled};
 use crate::refusal::Refusal;

@@ -4,7 +4,8 @@ use std::io;
 
 use prost::Message;
 
-use crate::call::{Connection, Failed};
+use crate::call::Connection;
+use crate::failed::Failed;
 use crate::names;
 use crate::outage::Way;
 use crate::outcome::{Outcome, Words};
