@@ -6,9 +6,9 @@ import { say } from "./step.mjs";
 
 export const NOT_YET = {
   /** Files over the limit, by their names alone: so a move keeps them. */
-  files: ["call.rs", "lasting.rs"],
+  files: [],
   /** Functions over the limit. */
-  functions: ["run.rs: understands_what_people_write", "tests.rs: understands_what_people_write_to_exec"],
+  functions: [],
   /** Where a knot of imports lies. */
   circles: [],
   /** Rooms of the engine that import one above, as "run -> system". */

@@ -33,17 +33,32 @@ fn strings(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|&text| text.to_owned()).collect()
 }
 
-#[test]
-fn understands_what_people_write_to_exec() {
-    let plain = config(&["ls", "-l"]);
-    let terminal = |args| ExecConfig {
+fn terminal(args: &[&str]) -> ExecConfig {
+    ExecConfig {
         tty: true,
         stdin: true,
         ..config(args)
-    };
-    let table: [(&[&str], ExecConfig); 12] = [
-        (&["exec", "box", "ls", "-l"], plain.clone()),
-        (&["exec", "--", "box", "ls", "-l"], plain.clone()),
+    }
+}
+
+fn assert_execs(table: &[(&[&str], ExecConfig)]) {
+    for (args, wanted) in table {
+        let start = ExecStart {
+            vm: "box".into(),
+            config: Some(wanted.clone()),
+            ..Default::default()
+        };
+        let plan = planned(args).unwrap_or_else(|| panic!("{args:?} is plain"));
+        assert_eq!(plan.verb, Verb::Exec(start), "{args:?}");
+        assert_eq!(plan.host.socket, "/r/run/kiln.sock");
+    }
+}
+
+#[test]
+fn understands_what_people_write_to_exec() {
+    assert_execs(&[
+        (&["exec", "box", "ls", "-l"], config(&["ls", "-l"])),
+        (&["exec", "--", "box", "ls", "-l"], config(&["ls", "-l"])),
         (&["exec", "-it", "box", "sh"], terminal(&["sh"])),
         (
             &["exec", "--tty", "--interactive", "box", "sh"],
@@ -59,6 +74,19 @@ fn understands_what_people_write_to_exec() {
                 ..config(&["cat"])
             },
         ),
+        (
+            &["exec", "-w", "-i", "box", "pwd"],
+            ExecConfig {
+                workdir: "-i".into(),
+                ..config(&["pwd"])
+            },
+        ),
+    ]);
+}
+
+#[test]
+fn understands_variables_and_users_of_an_exec() {
+    assert_execs(&[
         (
             &[
                 "exec",
@@ -99,24 +127,7 @@ fn understands_what_people_write_to_exec() {
                 ..terminal(&["sh"])
             },
         ),
-        (
-            &["exec", "-w", "-i", "box", "pwd"],
-            ExecConfig {
-                workdir: "-i".into(),
-                ..config(&["pwd"])
-            },
-        ),
-    ];
-    for (args, wanted) in table {
-        let start = ExecStart {
-            vm: "box".into(),
-            config: Some(wanted),
-            ..Default::default()
-        };
-        let plan = planned(args).unwrap_or_else(|| panic!("{args:?} is plain"));
-        assert_eq!(plan.verb, Verb::Exec(start), "{args:?}");
-        assert_eq!(plan.host.socket, "/r/run/kiln.sock");
-    }
+    ]);
 }
 
 #[test]

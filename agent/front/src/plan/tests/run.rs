@@ -11,50 +11,80 @@ fn requested(args: &[&str]) -> CreateVmRequest {
     }
 }
 
-#[test]
-fn understands_what_people_write() {
-    let plain = VmConfig {
+/// What a plain run asks for, with a change.
+fn alpine(change: fn(&mut VmConfig)) -> VmConfig {
+    let mut config = VmConfig {
         image: "alpine".into(),
         ..Default::default()
     };
-    let with = |change: fn(&mut VmConfig)| {
-        let mut config = plain.clone();
-        change(&mut config);
-        config
-    };
-    let table: [(&[&str], VmConfig); 14] = [
-        (&["alpine"], plain.clone()),
-        (&["--rm", "-q", "alpine"], with(|vm| vm.auto_remove = true)),
+    change(&mut config);
+    config
+}
+
+fn assert_runs(table: &[(&[&str], VmConfig)]) {
+    for (args, wanted) in table {
+        let args = [&["run"], *args].concat();
+        let request = CreateVmRequest {
+            config: Some(wanted.clone()),
+            pull: "missing".into(),
+            ready_only: true,
+        };
+        assert_eq!(requested(&args), request, "{args:?}");
+    }
+}
+
+#[test]
+fn understands_the_image_and_its_command() {
+    assert_runs(&[
+        (&["alpine"], alpine(|_| ())),
+        (&["--rm", "-q", "alpine"], alpine(|vm| vm.auto_remove = true)),
         (
             &["-i", "alpine", "sh", "-c", "--rm"],
-            with(|vm| {
+            alpine(|vm| {
                 vm.open_stdin = true;
                 vm.command = strings(&["sh", "-c", "--rm"]);
             }),
         ),
         (
-            &["-e", "A=1", "-eHOME", "alpine"],
-            with(|vm| vm.env = strings(&["A=1", "HOME=/home/me"])),
+            &["--entrypoint", "sh", "alpine"],
+            alpine(|vm| (vm.entrypoint, vm.entrypoint_set) = (strings(&["sh"]), true)),
         ),
         (
-            &["--entrypoint", "sh", "alpine"],
-            with(|vm| (vm.entrypoint, vm.entrypoint_set) = (strings(&["sh"]), true)),
+            &["--entrypoint=", "alpine"],
+            alpine(|vm| vm.entrypoint_set = true),
         ),
-        (&["--entrypoint=", "alpine"], with(|vm| vm.entrypoint_set = true)),
+        // On by default; what progress there is goes to the other CLI.
+        (&["--sig-proxy", "--progress", "plain", "alpine"], alpine(|_| ())),
+    ]);
+}
+
+#[test]
+fn understands_names_and_variables() {
+    assert_runs(&[
+        (
+            &["-e", "A=1", "-eHOME", "alpine"],
+            alpine(|vm| vm.env = strings(&["A=1", "HOME=/home/me"])),
+        ),
         (
             &["-l", "a=b=c", "--label", "d", "-la=e", "alpine"],
-            with(|vm| {
+            alpine(|vm| {
                 vm.labels.insert("a".into(), "e".into());
                 vm.labels.insert("d".into(), String::new());
             }),
         ),
         (
             &["-h", "host", "--name", "urn", "-u", "app", "-w/tmp", "alpine"],
-            with(|vm| {
+            alpine(|vm| {
                 (vm.hostname, vm.name) = ("host".into(), "urn".into());
                 (vm.user, vm.workdir) = ("app".into(), "/tmp".into());
             }),
         ),
+    ]);
+}
+
+#[test]
+fn understands_networks_and_kernels() {
+    assert_runs(&[
         (
             &[
                 "--network",
@@ -66,14 +96,14 @@ fn understands_what_people_write() {
                 "app",
                 "alpine",
             ],
-            with(|vm| {
+            alpine(|vm| {
                 vm.network = "none".into();
                 (vm.vmm, vm.init) = ("qemu".into(), "app".into());
             }),
         ),
         (
             &["--net", "none", "alpine"],
-            with(|vm| vm.network = "none".into()),
+            alpine(|vm| vm.network = "none".into()),
         ),
         (
             &[
@@ -85,14 +115,20 @@ fn understands_what_people_write() {
                 "d",
                 "alpine",
             ],
-            with(|vm| {
+            alpine(|vm| {
                 vm.kernel = "debian".into();
                 vm.kernel_args = strings(&["a", "b=c", "d"]);
             }),
         ),
+    ]);
+}
+
+#[test]
+fn understands_the_machine_that_people_ask_for() {
+    assert_runs(&[
         (
             &["-m", "512m", "--disk=2G", "--cpus", "2", "alpine"],
-            with(|vm| {
+            alpine(|vm| {
                 (vm.memory_bytes, vm.disk_bytes) = (512 << 20, 2 << 30);
                 vm.cpus = 2.0;
             }),
@@ -108,24 +144,17 @@ fn understands_what_people_write() {
                 "-P",
                 "alpine",
             ],
-            with(|vm| {
+            alpine(|vm| {
                 vm.dns = strings(&["1.1.1.1"]);
                 (vm.stop_signal, vm.platform) = ("INT".into(), "linux/amd64".into());
                 vm.publish_all = true;
             }),
         ),
-        // On by default; what progress there is goes to the other CLI.
-        (&["--sig-proxy", "--progress", "plain", "alpine"], plain.clone()),
-    ];
-    for (args, wanted) in table {
-        let args = [&["run"], args].concat();
-        let request = CreateVmRequest {
-            config: Some(wanted),
-            pull: "missing".into(),
-            ready_only: true,
-        };
-        assert_eq!(requested(&args), request, "{args:?}");
-    }
+    ]);
+}
+
+#[test]
+fn understands_when_an_image_is_to_be_pulled() {
     assert_eq!(requested(&["run", "--pull", "never", "alpine"]).pull, "never");
 }
 
