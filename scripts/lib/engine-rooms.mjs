@@ -15,6 +15,7 @@ const FLOORS = [
   ["run"],
   ["workload"],
   ["system"],
+  ["nouns"],
 ];
 
 /**

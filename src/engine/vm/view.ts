@@ -1,0 +1,50 @@
+// A VM as it is shown outside the engine.
+
+import type { DeepReadonly } from "../../base/read-only.js";
+import type { VmEntry } from "./entry.js";
+import type { VmRecord } from "./record.js";
+import type { VmState } from "./state.js";
+import type { VmStatus } from "./status.js";
+import type { VmConfig } from "./vm-config.js";
+
+/** A VM as it is now, also after its removal. Nothing of it can be changed through this: that is what verbs are for. */
+export class VmView {
+  readonly #entry: VmEntry;
+
+  constructor(entry: VmEntry) {
+    this.#entry = entry;
+    Object.freeze(this);
+  }
+
+  /** 32 hex digits. */
+  get id(): string {
+    return this.#entry.id;
+  }
+
+  get name(): string {
+    return this.#entry.name;
+  }
+
+  get state(): VmState {
+    return this.#entry.state;
+  }
+
+  /** What was asked, with every default filled in. */
+  get config(): DeepReadonly<VmConfig> {
+    return this.#entry.record.config;
+  }
+
+  /** Whether the image's program is all that runs, or an init of its own. */
+  get mode(): VmRecord["program"]["mode"] {
+    return this.#entry.record.program.mode;
+  }
+
+  /** ISO 8601; empty where the record is lost. */
+  get createdAt(): string {
+    return this.#entry.record.createdAt;
+  }
+
+  get status(): DeepReadonly<VmStatus> {
+    return this.#entry.status;
+  }
+}
