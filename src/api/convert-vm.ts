@@ -9,8 +9,8 @@ import {
   type PortBinding,
   type RestartPolicy,
   type VmConfig,
-  type VmEntry,
   type VmState,
+  type VmView,
 } from "../engine/index.js";
 import type {
   VmConfigSchema,
@@ -32,21 +32,20 @@ const STATES: Readonly<Record<VmState, WireState>> = {
   failed: WireState.FAILED,
 };
 
-export function toVm(entry: VmEntry): MessageInitShape<typeof VmSchema> {
+export function toVm(vm: VmView): MessageInitShape<typeof VmSchema> {
   return {
-    id: entry.id,
-    name: entry.name,
-    config: toConfig(entry.record.config),
-    status: toStatus(entry),
-    createdAt: toTimestamp(entry.record.createdAt),
+    id: vm.id,
+    name: vm.name,
+    config: toConfig(vm.config),
+    status: toStatus(vm),
+    createdAt: toTimestamp(vm.createdAt),
   };
 }
 
 /** Also of a VM that has been removed. */
-export function toStatus(entry: VmEntry): MessageInitShape<typeof VmStatusSchema> {
-  const { status, record } = entry;
+export function toStatus({ status, mode }: VmView): MessageInitShape<typeof VmStatusSchema> {
   return {
-    mode: record.program.mode,
+    mode,
     state: STATES[status.state],
     exitCode: status.exitCode,
     reason: status.reason,
@@ -59,16 +58,20 @@ export function toStatus(entry: VmEntry): MessageInitShape<typeof VmStatusSchema
     accelerator: status.accelerator,
     kernelRelease: status.kernelRelease,
     restartCount: status.restartCount,
-    ports: status.ports,
+    ports: [...status.ports],
     ipAddress: status.ipAddress,
     oomKilled: status.oomKilled,
     timings: status.timings,
   };
 }
 
-function toConfig(config: VmConfig): MessageInitShape<typeof VmConfigSchema> {
+function toConfig(config: VmView["config"]): MessageInitShape<typeof VmConfigSchema> {
   return {
     ...config,
+    ...{ command: [...config.command], entrypoint: [...config.entrypoint], env: [...config.env] },
+    ...{ kernelArgs: [...config.kernelArgs], dns: [...config.dns], addHosts: [...config.addHosts] },
+    publish: [...config.publish],
+    labels: { ...config.labels },
     memoryBytes: BigInt(config.memoryBytes),
     diskBytes: BigInt(config.diskBytes),
     lifetimeMs: BigInt(config.lifetimeMs),

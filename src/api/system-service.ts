@@ -65,7 +65,7 @@ export function createSystemService(engine: Engine, facts: DaemonFacts): Service
         filters,
         signal,
       };
-      for await (const event of engine.events(options)) yield { event: toEvent(event) };
+      for await (const event of engine.events.read(options)) yield { event: toEvent(event) };
     },
   };
 }

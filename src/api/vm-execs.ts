@@ -2,7 +2,7 @@
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
-import type { Engine, WorkloadEntry, WorkloadState } from "../engine/index.js";
+import type { Engine, WorkloadState, WorkloadView } from "../engine/index.js";
 import { type ExecSchema, type ExecStatusSchema, ExecState as WireState } from "../gen/kiln/v1/process_pb.js";
 import type { VmService } from "../gen/kiln/v1/vm_pb.js";
 import { toTimestamp } from "./convert-vm.js";
@@ -15,24 +15,18 @@ type Execs = Pick<
 export function createVmExecs(engine: Engine): Execs {
   const { workloads } = engine;
   return {
-    listExecs({ vm, all }) {
-      const entry = engine.find(vm);
-      return { execs: workloads.list(entry, all).map((each) => toExec(entry.id, each)) };
-    },
-    getExec({ vm, exec }) {
-      const entry = engine.find(vm);
-      return { exec: toExec(entry.id, workloads.find(entry, exec)) };
-    },
+    listExecs: ({ vm, all }) => ({ execs: workloads.list(vm, all).map(toExec) }),
+    getExec: ({ vm, exec }) => ({ exec: toExec(workloads.find(vm, exec)) }),
     async waitExec({ vm, exec }, { signal }) {
-      const entry = await workloads.wait(engine.find(vm), exec, signal);
-      return { exitCode: entry.status.exitCode, status: toExecStatus(entry) };
+      const waited = await workloads.wait(vm, exec, signal);
+      return { exitCode: waited.status.exitCode, status: toExecStatus(waited) };
     },
     async signalExec({ vm, exec, signal: name }, { signal }) {
-      await workloads.signal(engine.find(vm), exec, name, signal);
+      await workloads.signal(vm, exec, name, signal);
       return {};
     },
     async removeExec({ vm, exec, force }, { signal }) {
-      const { id } = await workloads.remove(engine.find(vm), exec, force, signal);
+      const { id } = await workloads.remove(vm, exec, force, signal);
       return { id };
     },
   };
@@ -45,18 +39,19 @@ const STATES: Readonly<Record<WorkloadState, WireState>> = {
   exited: WireState.EXITED,
 };
 
-function toExec(vm: string, entry: WorkloadEntry): MessageInitShape<typeof ExecSchema> {
-  const { args, env, user, workdir, tty, columns, rows, restart, createdAt } = entry.record;
+function toExec(exec: WorkloadView): MessageInitShape<typeof ExecSchema> {
+  const { args, env, user, workdir, tty, columns, rows, restart, createdAt } = exec.record;
+  const asked = { args: [...args], env: [...env], user, workdir, tty, columns, rows, restart };
   return {
-    id: entry.id,
-    vm,
-    config: { args, env, user, workdir, tty, columns, rows, restart, detach: true },
-    status: toExecStatus(entry),
+    id: exec.id,
+    vm: exec.vm,
+    config: { ...asked, detach: true },
+    status: toExecStatus(exec),
     createdAt: toTimestamp(createdAt === "" ? undefined : createdAt),
   };
 }
 
-function toExecStatus({ status }: WorkloadEntry): MessageInitShape<typeof ExecStatusSchema> {
+function toExecStatus({ status }: WorkloadView): MessageInitShape<typeof ExecStatusSchema> {
   const { state, exitCode, reason, message, pid, restartCount, oomKilled } = status;
   return {
     ...{ state: STATES[state], exitCode, reason, message, pid, restartCount, oomKilled },

@@ -14,37 +14,37 @@ type Paths = Pick<
 const DEFAULT_MODE = 0o755;
 
 export function createVmPaths(engine: Engine): Paths {
-  const { paths } = engine;
+  const { files } = engine.vms;
   return {
     async statPath({ vm, path }, { signal }) {
-      const { mtimeUnixNs, name, size, mode, ...link } = await engine.statPath(vm, path, signal);
+      const { mtimeUnixNs, name, size, mode, ...link } = await files.stat(vm, path, signal);
       const { linkTarget, linkTargetBytes } = link;
       return { name, size, mode, mtime: timestampFromNs(mtimeUnixNs), linkTarget, linkTargetBytes };
     },
     async *listDirectory({ vm, path, pathBytes }, { signal }) {
-      for await (const entries of paths.list(engine.find(vm), toBytes(path, pathBytes), signal)) {
+      for await (const entries of files.list(vm, toBytes(path, pathBytes), signal)) {
         yield { entries: entries.map(toEntry) };
       }
     },
     async makeDirectory({ vm, path, pathBytes, recursive, mode, uid, gid }, { signal }) {
       const owned = { recursive, mode: mode ?? DEFAULT_MODE, uid, gid };
       const directory = { path: toBytes(path, pathBytes), ...owned };
-      return { made: await paths.make(engine.find(vm), directory, signal) };
+      return { made: await files.make(vm, directory, signal) };
     },
     async removePath({ vm, path, pathBytes, recursive, force }, { signal }) {
       const what = { path: toBytes(path, pathBytes), recursive, force };
-      await paths.remove(engine.find(vm), what, signal);
+      await files.remove(vm, what, signal);
       return {};
     },
     async renamePath({ vm, from, fromBytes, to, toBytes: target, noReplace }, { signal }) {
       const what = { from: toBytes(from, fromBytes), to: toBytes(to, target), noReplace };
-      await paths.rename(engine.find(vm), what, signal);
+      await files.rename(vm, what, signal);
       return {};
     },
     async *watchPath({ vm, path, pathBytes, recursive }, { signal }) {
       let ready = true;
       const what = { path: toBytes(path, pathBytes), recursive };
-      for await (const events of paths.watch(engine.find(vm), what, signal)) {
+      for await (const events of files.watch(vm, what, signal)) {
         yield { ready, events: events.map(toEvent) };
         ready = false;
       }

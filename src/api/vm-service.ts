@@ -3,7 +3,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { Code, KilnError } from "../base/errors.js";
-import type { Engine, PullPolicy, VmEntry, WaitCondition } from "../engine/index.js";
+import type { Engine, PullPolicy, VmView, WaitCondition } from "../engine/index.js";
 import type { LogsRequest } from "../gen/kiln/v1/process_pb.js";
 import { OutputStream } from "../gen/kiln/v1/process_pb.js";
 import type { CreateVmRequest, CreateVmResponseSchema, VmService } from "../gen/kiln/v1/vm_pb.js";
@@ -15,75 +15,44 @@ import { createVmPaths } from "./vm-paths.js";
 import { createVmStreams, STREAMS, toPlace } from "./vm-streams.js";
 
 export function createVmService(engine: Engine): ServiceImpl<typeof VmService> {
-  const done = (entry: VmEntry) => ({ vm: toVm(entry) });
+  const { vms } = engine;
+  const done = (vm: VmView) => ({ vm: toVm(vm) });
   return {
     ...createVmStreams(engine),
     ...createVmPaths(engine),
-    ...createVmPorts(engine),
     ...createVmExecs(engine),
     createVm: (request, context) => createVm(engine, request, context),
     logs: (request, context) => readLogs(engine, request, context),
-    async startVm({ vm }) {
-      const entry = engine.find(vm);
-      await engine.verbs.start(entry);
-      return done(entry);
-    },
-    async stopVm({ vm, timeoutMs, signal }) {
-      const entry = engine.find(vm);
-      await engine.verbs.stop(entry, { timeoutMs, signal });
-      return done(entry);
-    },
-    async restartVm({ vm, timeoutMs }) {
-      const entry = engine.find(vm);
-      await engine.verbs.restart(entry, { timeoutMs });
-      return done(entry);
-    },
+    startVm: async ({ vm }) => done(await vms.start(vm)),
+    stopVm: async ({ vm, timeoutMs, signal }) => done(await vms.stop(vm, { timeoutMs, signal })),
+    restartVm: async ({ vm, timeoutMs }) => done(await vms.restart(vm, { timeoutMs })),
     async killVm({ vm, signal }) {
-      await engine.verbs.signal(engine.find(vm), signal);
+      await vms.signal(vm, signal);
       return {};
     },
-    async pauseVm({ vm }) {
-      const entry = engine.find(vm);
-      await engine.verbs.pause(entry);
-      return done(entry);
-    },
-    async unpauseVm({ vm }) {
-      const entry = engine.find(vm);
-      await engine.verbs.unpause(entry);
-      return done(entry);
-    },
+    pauseVm: async ({ vm }) => done(await vms.pause(vm)),
+    unpauseVm: async ({ vm }) => done(await vms.unpause(vm)),
     async updateVm({ vm, lifetimeMs }) {
-      const entry = engine.find(vm);
-      if (lifetimeMs === undefined) throw nothingToChange(entry.name);
-      await engine.verbs.setLifetime(entry, Number(lifetimeMs));
-      return done(entry);
+      if (lifetimeMs === undefined) throw nothingToChange(vms.find(vm).name);
+      return done(await vms.setLifetime(vm, Number(lifetimeMs)));
     },
-    async removeVm({ vm, force }) {
-      const entry = engine.find(vm);
-      await engine.verbs.remove(entry, force);
-      return { id: entry.id };
-    },
+    removeVm: async ({ vm, force }) => ({ id: (await vms.remove(vm, force)).id }),
     listVms({ all, filters, limit }) {
-      const entries = engine.list(all, filters);
-      return { vms: (limit > 0 ? entries.slice(-limit) : entries).map(toVm) };
+      const found = vms.list(all, filters);
+      return { vms: (limit > 0 ? found.slice(-limit) : found).map(toVm) };
     },
-    getVm: ({ vm }) => done(engine.find(vm)),
+    getVm: ({ vm }) => done(vms.find(vm)),
     async waitVm({ vm, condition }, { signal }) {
-      const entry = await engine.wait(vm, toCondition(condition), signal);
-      return { exitCode: entry.status.exitCode, status: toStatus(entry) };
+      const waited = await vms.wait(vm, toCondition(condition), signal);
+      return { exitCode: waited.status.exitCode, status: toStatus(waited) };
     },
-  };
-}
-
-function createVmPorts(engine: Engine): Pick<ServiceImpl<typeof VmService>, "addPort" | "removePort"> {
-  return {
     async addPort({ vm, port }) {
       if (port === undefined) throw missing("port");
-      return { port: await engine.ports.add(engine.find(vm), fromPort(port)) };
+      return { port: await vms.addPort(vm, fromPort(port)) };
     },
     async removePort({ vm, port }) {
       if (port === undefined) throw missing("port");
-      await engine.ports.remove(engine.find(vm), fromPort(port));
+      await vms.removePort(vm, fromPort(port));
       return {};
     },
   };
@@ -98,7 +67,7 @@ async function* createVm(
   const pull = toPullPolicy(request.pull);
   const { readyOnly } = request;
   const work = withProgress((onProgress) =>
-    engine.create({ config, pull }, { signal, onProgress, readyOnly }),
+    engine.vms.create({ config, pull }, { signal, onProgress, readyOnly }),
   );
   for await (const item of work) {
     if (item.kind === "progress") yield { message: { case: "progress", value: toProgress(item.update) } };
@@ -109,8 +78,8 @@ async function* createVm(
 async function* readLogs(engine: Engine, request: LogsRequest, { signal }: HandlerContext) {
   const { vm, follow, tail } = request;
   const after = toPlace(request.after);
-  if (request.console || (request.exec === "" && engine.speaksOnConsole(vm))) {
-    for await (const { data, next } of engine.console(vm, { tail, follow, after, signal })) {
+  if (request.console || (request.exec === "" && speaksOnConsole(engine.vms.find(vm)))) {
+    for await (const { data, next } of engine.vms.console(vm, { tail, follow, after, signal })) {
       yield { stream: OutputStream.STDOUT, data, next };
     }
     return;
@@ -118,13 +87,15 @@ async function* readLogs(engine: Engine, request: LogsRequest, { signal }: Handl
   const [since, until] = [nsFromTimestamp(request.since), nsFromTimestamp(request.until)];
   const options = { follow, tail, since, until, after, signal };
   const { exec } = request;
-  const chunks =
-    exec === "" ? engine.logs(vm, options) : engine.workloads.logs(engine.find(vm), exec, options);
+  const chunks = exec === "" ? engine.vms.logs(vm, options) : engine.workloads.logs(vm, exec, options);
   for await (const chunk of chunks) {
     const { timeNs, data, next } = chunk;
     yield { stream: STREAMS[chunk.stream], time: timestampFromNs(timeNs), data, next };
   }
 }
+
+/** An init of the image's own has the console as its stdout: all that is said goes there. */
+const speaksOnConsole = ({ mode }: VmView) => mode === "system";
 
 function toCondition(word: string): WaitCondition {
   if (word === "") return "exited";

@@ -16,8 +16,8 @@ import type {
   LogStream,
   OutputPlace,
   ProcessInput,
-  VmEntry,
   VmUsage,
+  VmView,
 } from "../engine/index.js";
 import type { WriteArchiveRequest, WriteArchiveStart } from "../gen/kiln/v1/files_pb.js";
 import {
@@ -47,27 +47,27 @@ export function createVmStreams(engine: Engine): Streams {
     async *exec(requests, { signal }) {
       const [first, rest] = await splitFirst("exec", requests);
       const { vm, ask } = toExecAsk(first);
-      for await (const output of engine.exec(vm, ask, toInput(rest), signal)) yield fromExec(output);
+      for await (const output of engine.vms.exec(vm, ask, toInput(rest), signal)) yield fromExec(output);
     },
     async *attach(requests, { signal }) {
       const [first, rest] = await splitFirst("attach", requests);
       const { vm, spec } = toAttachSpec(first);
-      const entry = engine.find(vm);
-      for await (const output of engine.attach(entry, spec, toInput(rest), signal)) {
-        yield fromAttach(entry, output);
+      const attached = engine.vms.find(vm);
+      for await (const output of engine.vms.attach(attached.id, spec, toInput(rest), signal)) {
+        yield fromAttach(attached, output);
       }
     },
     async *readArchive({ vm, path, followLink }, { signal }) {
-      for await (const data of engine.readArchive(vm, path, followLink, signal)) yield { data };
+      for await (const data of engine.vms.files.readArchive(vm, path, followLink, signal)) yield { data };
     },
     async writeArchive(requests, { signal }) {
       const [first, rest] = await splitFirst("copy", requests);
       if (first.case !== "start") throw noStart("copy");
       const start = first.value;
-      return engine.writeArchive(start.vm, toCopyOrder(start), toBytes(rest), signal);
+      return engine.vms.files.writeArchive(start.vm, toCopyOrder(start), toBytes(rest), signal);
     },
     async *stats({ vms, once }, { signal }) {
-      for await (const usages of engine.stats(vms, once, signal)) {
+      for await (const usages of engine.vms.stats(vms, once, signal)) {
         yield { stats: usages.map(toStats), time: timestampFromMs(Date.now()) };
       }
     },
@@ -187,10 +187,10 @@ function fromExec(output: ExecOutput): MessageInitShape<typeof ExecResponseSchem
   }
 }
 
-function fromAttach(entry: VmEntry, output: AttachOutput): MessageInitShape<typeof AttachResponseSchema> {
+function fromAttach(vm: VmView, output: AttachOutput): MessageInitShape<typeof AttachResponseSchema> {
   switch (output.kind) {
     case "attached":
-      return { message: { case: "attached", value: toVm(entry) } };
+      return { message: { case: "attached", value: toVm(vm) } };
     case "starting":
       return { message: { case: "starting", value: output.next } };
     case "resumable": {
@@ -206,7 +206,7 @@ function fromAttach(entry: VmEntry, output: AttachOutput): MessageInitShape<type
     case "stalled":
       return { message: { case: "stalled", value: { reason: output.reason, message: output.message } } };
     case "exit":
-      return { message: { case: "exit", value: { code: output.code, status: toStatus(entry) } } };
+      return { message: { case: "exit", value: { code: output.code, status: toStatus(vm) } } };
   }
 }
 

@@ -10,7 +10,7 @@ import {
   startEngine,
   type World,
 } from "../../test/fixtures/fake-rooms.js";
-import type { Engine } from "./engine.js";
+import type { OpenEngine } from "../../test/fixtures/open-engine.js";
 import { planStep } from "./run/guest-clock.js";
 import type { VmEntry } from "./vm/entry.js";
 import type { ExecSpec, ProcessInput } from "./workload/process-io.js";
@@ -31,7 +31,7 @@ const EXEC: ExecSpec = {
 const HASTY = { linkPauses: { first: 0, longest: 1 } };
 
 let world: World;
-let engine: Engine;
+let engine: OpenEngine;
 beforeEach(async () => {
   world = await createWorld();
   engine = await startEngine(world, HASTY);
@@ -42,8 +42,8 @@ afterEach(async () => {
 });
 
 async function started(): Promise<{ entry: VmEntry; vmm: FakeVmm }> {
-  const entry = await engine.create({ config: configOf(), pull: "missing" });
-  await engine.verbs.start(entry);
+  const entry = await engine.make({ config: configOf(), pull: "missing" });
+  await engine.vms.start(entry.id);
   const vmm = world.vmms.at(-1);
   assert.ok(vmm);
   return { entry, vmm };
@@ -64,7 +64,7 @@ describe("an agent that breaks the protocol", () => {
     vmm.guest.cut("the guest broke HTTP/2", true);
     await eventually(() => vmm.guest.sessions === 5);
     const outputs = [];
-    for await (const output of engine.exec(entry.id, { kind: "start", spec: EXEC }, nothing())) {
+    for await (const output of engine.vms.exec(entry.id, { kind: "start", spec: EXEC }, nothing())) {
       outputs.push(output.kind);
     }
     assert.deepEqual(outputs, ["started", "output", "exit"]);
@@ -75,7 +75,7 @@ describe("an agent that breaks the protocol", () => {
     world.behaviours = [{ breaches: 1000 }];
     const { entry, vmm } = await started();
     vmm.guest.cut("the guest broke HTTP/2", true);
-    await engine.verbs.wait(entry, "exited");
+    await engine.reached(entry, "exited");
     assert.deepEqual([entry.state, entry.status.reason], ["failed", "agent-lost"]);
     assert.match(entry.status.message, /broke the protocol again and again: the guest broke HTTP\/2/);
     assert.equal(vmm.alive, false);
@@ -85,7 +85,7 @@ describe("an agent that breaks the protocol", () => {
     world.behaviours = [{ breaches: 4 }];
     const { entry, vmm } = await started();
     vmm.guest.cut("the guest broke HTTP/2", true);
-    await engine.verbs.stop(entry);
+    await engine.vms.stop(entry.id);
     assert.ok(vmm.guest.calls.includes("stop 15 10000"), vmm.guest.calls.join());
     assert.deepEqual([entry.state, entry.status.exitCode], ["exited", 143]);
   });
@@ -95,7 +95,7 @@ describe("an agent whose answers are lost", () => {
   it("is asked to stop again, and its VMM is not ended for it", async () => {
     world.behaviours = [{ lostAnswers: 2 }];
     const { entry, vmm } = await started();
-    await engine.verbs.stop(entry);
+    await engine.vms.stop(entry.id);
     const asked = vmm.guest.calls.filter((call) => call === "stop 15 10000");
     assert.ok(asked.length >= 2, "one was not heard, the answer to the next was lost");
     assert.deepEqual([entry.state, entry.status.exitCode], ["exited", 143]);
@@ -106,14 +106,14 @@ describe("an agent whose answers are lost", () => {
     world.behaviours = [{ lostAnswers: 2 }];
     const { entry, vmm } = await started();
     vmm.guest.exit(7);
-    await engine.verbs.wait(entry, "exited");
+    await engine.reached(entry, "exited");
     assert.deepEqual([entry.status.exitCode, vmm.guest.sessions], [7, 1]);
   });
 
   it("that refuses to stop is not asked twice", async () => {
     world.behaviours = [{ refusesStop: true }];
     const { entry, vmm } = await started();
-    await engine.verbs.stop(entry);
+    await engine.vms.stop(entry.id);
     assert.deepEqual(vmm.guest.calls, ["stop 15 10000"]);
     assert.equal(vmm.alive, false);
   });
@@ -137,7 +137,7 @@ describe("an agent that is only silent", () => {
       await new Promise<never>(() => undefined);
     }
     const reading = async () => {
-      for await (const _ of engine.exec(entry.id, { kind: "start", spec: EXEC }, input()));
+      for await (const _ of engine.vms.exec(entry.id, { kind: "start", spec: EXEC }, input()));
     };
     await assert.rejects(reading(), /^KilnError: exec in VM .*after a signal its guest gave no sign of life/);
   });
@@ -148,21 +148,21 @@ describe("a guest's clock", () => {
 
   it("is right again after a pause, with the session that there was", async () => {
     const { entry, vmm } = await started();
-    await engine.verbs.pause(entry);
+    await engine.vms.pause(entry.id);
     vmm.guest.clockOffMs = -3_600_000;
-    await engine.verbs.unpause(entry);
+    await engine.vms.unpause(entry.id);
     assert.equal(late(vmm), false);
   });
 
   it("is right again after a full disk and another kilnd", async () => {
     const { entry, vmm } = await started();
-    await engine.verbs.pause(entry, { reason: "host-disk-full", message: "full" });
+    await engine.pause(entry, { reason: "host-disk-full", message: "full" });
     await engine.close();
     engine = await startEngine(world, HASTY);
-    const found = engine.find(entry.id);
+    const found = engine.entry(entry.id);
     assert.equal(found.state, "paused");
     vmm.guest.clockOffMs = -3_600_000;
-    await engine.verbs.unpause(found);
+    await engine.vms.unpause(found.id);
     await eventually(() => !late(vmm));
   });
 

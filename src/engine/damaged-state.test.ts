@@ -21,15 +21,15 @@ import {
   startEngine,
   type World,
 } from "../../test/fixtures/fake-rooms.js";
+import type { OpenEngine } from "../../test/fixtures/open-engine.js";
 import { Code, KilnError } from "../base/errors.js";
 import { silentLogger } from "../base/log.js";
 import { vmRunDirectory } from "../base/paths.js";
-import type { Engine } from "./engine.js";
 import { OwnerMark } from "./host/owner-mark.js";
 import type { VmEntry } from "./vm/entry.js";
 
 let world: World;
-let engine: Engine;
+let engine: OpenEngine;
 let helpers: ChildProcess[];
 beforeEach(async () => {
   world = await createWorld();
@@ -44,11 +44,11 @@ afterEach(async () => {
 
 async function make(running: boolean, name = "urn"): Promise<VmEntry> {
   const port = { hostIp: "", hostPort: 8080, vmPort: 80, protocol: "tcp" as const };
-  const entry = await engine.create({
+  const entry = await engine.make({
     config: configOf({ name, labels: { a: "b" }, publish: [port] }),
     pull: "missing",
   });
-  if (running) await engine.verbs.start(entry);
+  if (running) await engine.vms.start(entry.id);
   return entry;
 }
 
@@ -64,7 +64,7 @@ async function nextKilnd(id: string, between: () => Promise<void>): Promise<VmEn
   world.ports.clear();
   await between();
   engine = await startEngine(world);
-  return engine.find(id);
+  return engine.entry(id);
 }
 
 /**
@@ -115,9 +115,9 @@ describe("damage to one file", () => {
         const { id } = await make(false, `urn-${index}`);
         const entry = await nextKilnd(id, () => damageFile(pathOf(id, file), damage));
         assert.deepEqual([entry.name, entry.state], [`urn-${index}`, "created"], damage.what);
-        await engine.verbs.start(entry);
+        await engine.vms.start(entry.id);
         assert.equal(entry.state, "running", damage.what);
-        await engine.verbs.remove(entry, true);
+        await engine.vms.remove(entry.id, true);
       }
     });
   }
@@ -152,11 +152,11 @@ describe("damage to a file and its copy", () => {
         (await engine.system.info()).warnings.some((text) => text.includes(entry.name)),
         damage.what,
       );
-      await engine.verbs.stop(entry);
+      await engine.vms.stop(entry.id);
       assert.equal(entry.state, "exited", damage.what);
-      await assert.rejects(engine.verbs.start(entry), { reason: "record-damaged" });
-      await engine.verbs.remove(entry, false);
-      assert.deepEqual(engine.list(true), []);
+      await assert.rejects(engine.vms.start(entry.id), { reason: "record-damaged" });
+      await engine.vms.remove(entry.id, false);
+      assert.deepEqual(engine.entries(true), []);
     }
   });
 
@@ -169,19 +169,19 @@ describe("damage to a file and its copy", () => {
       await assertRuns(entry, damage.what);
       assert.equal(entry.status.vmm?.process.pid, pid);
       assert.match(entry.status.message, /its status was lost/);
-      await engine.verbs.remove(entry, true);
+      await engine.vms.remove(entry.id, true);
     }
   });
 
   it("status.json: what was paused is shown as paused, and goes on", async () => {
     const { id } = await make(true);
-    await engine.verbs.pause(engine.find(id));
+    await engine.vms.pause(id);
     await standIn(id, true);
     const [empty] = UNREADABLE;
     assert.ok(empty);
     const entry = await nextKilnd(id, () => damageFile(pathOf(id, "status.json"), empty, true));
     assert.equal(entry.state, "paused");
-    await engine.verbs.unpause(entry);
+    await engine.vms.unpause(entry.id);
     await assertRuns(entry, "gone on");
   });
 
@@ -193,10 +193,10 @@ describe("damage to a file and its copy", () => {
         for (const suffix of ["", ".bak"]) await rm(pathOf(id, file) + suffix);
     });
     await assertRuns(entry, "all files gone");
-    await engine.verbs.kill(entry);
+    await engine.vms.kill(entry.id);
     assert.equal(entry.state, "exited");
-    await engine.verbs.remove(entry, false);
-    assert.deepEqual(engine.list(true), []);
+    await engine.vms.remove(entry.id, false);
+    assert.deepEqual(engine.entries(true), []);
   });
 
   it("a status that says it has ended does not end what runs", async () => {
@@ -216,7 +216,7 @@ describe("damage to a file and its copy", () => {
     assert.ok(empty);
     const entry = await nextKilnd(id, () => damageFile(pathOf(id, "status.json"), empty, true));
     assert.deepEqual([entry.state, entry.status.reason], ["failed", "status-lost"]);
-    await engine.verbs.start(entry);
+    await engine.vms.start(entry.id);
     assert.equal(entry.state, "running");
   });
 });
@@ -230,8 +230,8 @@ describe("files of other releases", () => {
       for (const file of ["vm.json", "status.json"]) await damageFile(pathOf(id, file), unknown);
     });
     const port = { hostIp: "", hostPort: 9090, vmPort: 90, protocol: "tcp" as const };
-    await engine.ports.add(entry, port);
-    await engine.verbs.pause(entry);
+    await engine.vms.addPort(entry.id, port);
+    await engine.vms.pause(entry.id);
     const record = await jsonOf(id, "vm.json");
     const status = await jsonOf(id, "status.json");
     const at = (json: unknown, ...path: string[]) =>
@@ -253,11 +253,14 @@ describe("files of other releases", () => {
     const entry = await nextKilnd(id, () => damageFile(pathOf(id, "vm.json"), newer, true));
     await assertRuns(entry, "newer");
     const text = await readFile(pathOf(id, "vm.json"), "utf8");
-    await assert.rejects(engine.ports.add(entry, { hostIp: "", hostPort: 1, vmPort: 2, protocol: "tcp" }), {
-      reason: "record-damaged",
-    });
-    await engine.verbs.stop(entry);
-    await assert.rejects(engine.verbs.start(entry), { reason: "record-damaged" });
+    await assert.rejects(
+      engine.vms.addPort(entry.id, { hostIp: "", hostPort: 1, vmPort: 2, protocol: "tcp" }),
+      {
+        reason: "record-damaged",
+      },
+    );
+    await engine.vms.stop(entry.id);
+    await assert.rejects(engine.vms.start(entry.id), { reason: "record-damaged" });
     assert.equal(await readFile(pathOf(id, "vm.json"), "utf8"), text);
     assert.equal((await jsonOf(id, "status.json")).version, 1);
   });
@@ -268,7 +271,7 @@ describe("files of other releases", () => {
     assert.ok(newer);
     const entry = await nextKilnd(id, () => damageFile(pathOf(id, "status.json"), newer, true));
     await assertRuns(entry, "newer");
-    await engine.verbs.pause(entry);
+    await engine.vms.pause(entry.id);
     const status = await jsonOf(id, "status.json");
     assert.deepEqual([status.state, status.version], ["paused", 1000]);
   });
@@ -302,7 +305,7 @@ describe("what a running VM does not need", () => {
     const entry = await nextKilnd(id, async () => undefined);
     await assertRuns(entry, "unreachable");
     assert.equal(entry.status.reason, "vmm-unreachable");
-    await engine.verbs.kill(entry);
+    await engine.vms.kill(entry.id);
     assert.deepEqual([entry.state, world.vmms[0]?.alive], ["exited", false]);
   });
 

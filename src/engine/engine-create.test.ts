@@ -11,15 +11,15 @@ import {
   startEngine,
   type World,
 } from "../../test/fixtures/fake-rooms.js";
+import type { OpenEngine } from "../../test/fixtures/open-engine.js";
 import { hasReason } from "../base/errors.js";
 import type { ProgressUpdate } from "../base/progress.js";
 import { formatPlatform, parsePlatform } from "../image/index.js";
 import type { Platform } from "../image/types.js";
-import type { Engine } from "./engine.js";
 import type { VmConfig } from "./vm/vm-config.js";
 
 let world: World;
-let engine: Engine;
+let engine: OpenEngine;
 beforeEach(async () => {
   world = await createWorld();
   engine = await startEngine(world);
@@ -30,7 +30,7 @@ afterEach(async () => {
 });
 
 const create = (config: Partial<VmConfig> = {}, pull: "missing" | "always" | "never" = "missing") =>
-  engine.create({ config: configOf(config), pull });
+  engine.make({ config: configOf(config), pull });
 
 const directories = () => readdir(join(world.root, "data/vms"));
 
@@ -84,7 +84,7 @@ describe("create", () => {
   it("tells how far it has come", async () => {
     const updates: ProgressUpdate[] = [];
     const onProgress = (update: ProgressUpdate) => void updates.push(update);
-    await engine.create({ config: configOf(), pull: "missing" }, { onProgress });
+    await engine.make({ config: configOf(), pull: "missing" }, { onProgress });
     assert.deepEqual(
       updates.map(({ id, status }) => `${id} ${status}`),
       ["base building", "layer extracting", "base done"],
@@ -114,7 +114,7 @@ describe("create", () => {
     const abort = new AbortController();
     const onProgress = () => abort.abort(new Error("changed my mind"));
     await assert.rejects(
-      engine.create({ config: configOf(), pull: "missing" }, { signal: abort.signal, onProgress }),
+      engine.make({ config: configOf(), pull: "missing" }, { signal: abort.signal, onProgress }),
     );
     assert.deepEqual(await directories(), []);
     assert.deepEqual(
@@ -129,9 +129,9 @@ describe("create", () => {
     const abort = new AbortController();
     world.onCow = () => abort.abort(new Error("changed my mind"));
     const request = { config: configOf({ name: "urn" }), pull: "missing" } as const;
-    await assert.rejects(engine.create(request, { signal: abort.signal }), /changed my mind/);
+    await assert.rejects(engine.make(request, { signal: abort.signal }), /changed my mind/);
     assert.deepEqual(await directories(), before);
-    assert.equal(engine.list(true).length, 1);
+    assert.equal(engine.entries(true).length, 1);
     assert.equal((await create({ name: "urn" })).name, "urn");
   });
 
@@ -139,7 +139,7 @@ describe("create", () => {
     const updates: ProgressUpdate[] = [];
     const onProgress = (update: ProgressUpdate) => void updates.push(update);
     const whatIsReady = (config: Partial<VmConfig> = {}, pull: "missing" | "always" | "never" = "missing") =>
-      engine.create({ config: configOf(config), pull }, { readyOnly: true, onProgress });
+      engine.make({ config: configOf(config), pull }, { readyOnly: true, onProgress });
     const refused = (error: unknown) => hasReason(error, "not-ready");
     await assert.rejects(whatIsReady({ image: "nothere" }), refused);
     await assert.rejects(whatIsReady({ name: "urn" }), refused, "its base is not there");
@@ -180,7 +180,7 @@ describe("platforms", () => {
     );
     await other.open();
     try {
-      await other.create({ config: configOf(changes), pull: "always" });
+      await other.make({ config: configOf(changes), pull: "always" });
       await other.images.pull(
         "app",
         changes.platform === undefined ? {} : { platform: parsePlatform(changes.platform) },

@@ -10,13 +10,13 @@ import {
   startEngine,
   type World,
 } from "../../test/fixtures/fake-rooms.js";
+import type { OpenEngine } from "../../test/fixtures/open-engine.js";
 import { hasReason, KilnError } from "../base/errors.js";
-import type { Engine } from "./engine.js";
 import type { VmEntry } from "./vm/entry.js";
 import type { VmConfig } from "./vm/vm-config.js";
 
 let world: World;
-let engine: Engine;
+let engine: OpenEngine;
 beforeEach(async () => {
   world = await createWorld();
   engine = await startEngine(world);
@@ -27,12 +27,12 @@ afterEach(async () => {
 });
 
 async function created(config: Partial<VmConfig> = {}): Promise<VmEntry> {
-  return engine.create({ config: configOf(config), pull: "missing" });
+  return engine.make({ config: configOf(config), pull: "missing" });
 }
 
 async function started(config: Partial<VmConfig> = {}): Promise<{ entry: VmEntry; vmm: FakeVmm }> {
   const entry = await created(config);
-  await engine.verbs.start(entry);
+  await engine.vms.start(entry.id);
   return { entry, vmm: lastVmm() };
 }
 
@@ -42,7 +42,7 @@ function lastVmm(): FakeVmm {
   return vmm;
 }
 
-const ended = (entry: VmEntry) => engine.verbs.wait(entry, "exited");
+const ended = (entry: VmEntry) => engine.reached(entry, "exited");
 
 async function textOf(entry: VmEntry): Promise<string> {
   let text = "";
@@ -81,7 +81,7 @@ describe("a run", () => {
 
   it("does nothing when it runs already", async () => {
     const { entry } = await started();
-    await engine.verbs.start(entry);
+    await engine.vms.start(entry.id);
     assert.equal(world.vmms.length, 1);
   });
 
@@ -100,9 +100,9 @@ describe("a run", () => {
   it("is removed at its end where that was asked, without a sync", async () => {
     const { entry, vmm } = await started({ autoRemove: true });
     vmm.guest.exit(0);
-    await engine.verbs.wait(entry, "removed");
+    await engine.reached(entry, "removed");
     assert.ok(!vmm.guest.calls.includes("ackExit"), "nobody waits for disks that are thrown away");
-    assert.deepEqual(engine.list(true), []);
+    assert.deepEqual(engine.entries(true), []);
     assert.deepEqual(await readdir(join(world.root, "data/vms")), []);
   });
 
@@ -183,7 +183,7 @@ describe("a start that fails", () => {
     world.behaviours = [{ notFound: true }];
     const entry = await created();
     await assert.rejects(
-      engine.verbs.start(entry),
+      engine.vms.start(entry.id),
       (error) => hasReason(error, "program-not-started") && (error as KilnError).details.exitCode === "127",
     );
     assert.deepEqual([entry.state, entry.status.exitCode], ["exited", 127]);
@@ -201,7 +201,7 @@ describe("a start that fails", () => {
   it("gives up on a guest that never says hello, with its console's last lines", async () => {
     world.behaviours = [{ hangs: true }];
     const entry = await created();
-    await assert.rejects(engine.verbs.start(entry), (error) => hasReason(error, "no-hello"));
+    await assert.rejects(engine.vms.start(entry.id), (error) => hasReason(error, "no-hello"));
     assert.equal(entry.state, "failed");
     assert.equal(entry.status.reason, "no-hello");
     assert.match(entry.status.message, /last words of the kernel/);
@@ -213,7 +213,7 @@ describe("a start that fails", () => {
     world.behaviours = [{ bootError: "no root disk" }];
     const entry = await created();
     await assert.rejects(
-      engine.verbs.start(entry),
+      engine.vms.start(entry.id),
       (error) => hasReason(error, "guest-setup-failed") && /no root disk/.test((error as Error).message),
     );
     assert.equal(entry.state, "failed");
@@ -223,7 +223,7 @@ describe("a start that fails", () => {
   it("names a port that is taken and leaves no VMM", async () => {
     world.portsTaken.add(80);
     const entry = await created({ publish: [{ hostIp: "", hostPort: 80, vmPort: 80, protocol: "tcp" }] });
-    await assert.rejects(engine.verbs.start(entry), (error) => hasReason(error, "port-in-use"));
+    await assert.rejects(engine.vms.start(entry.id), (error) => hasReason(error, "port-in-use"));
     assert.equal(lastVmm().alive, false);
     assert.equal(world.ports.size, 0);
   });
@@ -231,24 +231,24 @@ describe("a start that fails", () => {
   it("refuses before anything runs when the host has no memory left", async () => {
     const entry = await created();
     world.availableMemory = 1024;
-    await assert.rejects(engine.verbs.start(entry), (error) => hasReason(error, "host-memory-short"));
+    await assert.rejects(engine.vms.start(entry.id), (error) => hasReason(error, "host-memory-short"));
     assert.equal(world.vmms.length, 0);
   });
 
   it("can be tried again", async () => {
     world.launchError = new KilnError(9, "no", { reason: "vmm-failed" });
     const entry = await created();
-    await assert.rejects(engine.verbs.start(entry), (error) => hasReason(error, "vmm-failed"));
+    await assert.rejects(engine.vms.start(entry.id), (error) => hasReason(error, "vmm-failed"));
     world.launchError = undefined;
-    await engine.verbs.start(entry);
+    await engine.vms.start(entry.id);
     assert.equal(entry.state, "running");
   });
 
   it("removes a VM that was to be removed at its end", async () => {
     world.behaviours = [{ bootError: "no" }];
     const entry = await created({ autoRemove: true });
-    await assert.rejects(engine.verbs.start(entry));
-    await engine.verbs.wait(entry, "removed");
-    assert.deepEqual(engine.list(true), []);
+    await assert.rejects(engine.vms.start(entry.id));
+    await engine.reached(entry, "removed");
+    assert.deepEqual(engine.entries(true), []);
   });
 });

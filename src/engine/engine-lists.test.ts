@@ -10,12 +10,12 @@ import {
   startEngine,
   type World,
 } from "../../test/fixtures/fake-rooms.js";
+import type { OpenEngine } from "../../test/fixtures/open-engine.js";
 import { hasReason } from "../base/errors.js";
-import type { Engine } from "./engine.js";
 import type { VmConfig } from "./vm/vm-config.js";
 
 let world: World;
-let engine: Engine;
+let engine: OpenEngine;
 beforeEach(async () => {
   world = await createWorld();
   engine = await startEngine(world);
@@ -26,7 +26,7 @@ afterEach(async () => {
 });
 
 const create = (config: Partial<VmConfig> = {}, pull: "missing" | "always" | "never" = "missing") =>
-  engine.create({ config: configOf(config), pull });
+  engine.make({ config: configOf(config), pull });
 
 const directories = () => readdir(join(world.root, "data/vms"));
 
@@ -35,7 +35,7 @@ describe("what belongs to VMs", () => {
     const entry = await create();
     await assert.rejects(engine.images.remove("app", false), (error) => hasReason(error, "image-in-use"));
     await engine.images.remove("app", true);
-    await engine.verbs.start(entry);
+    await engine.vms.start(entry.id);
     assert.equal(entry.state, "running");
   });
 
@@ -52,7 +52,7 @@ describe("what belongs to VMs", () => {
 
   it("is not pruned while it runs", async () => {
     const entry = await create();
-    await engine.verbs.start(entry);
+    await engine.vms.start(entry.id);
     assert.deepEqual((await engine.system.prune(true, new Map())).vms, []);
     assert.equal(entry.state, "running");
   });
@@ -90,9 +90,9 @@ describe("lists", () => {
   it("show what runs, or all, and obey filters", async () => {
     const one = await create({ name: "one", labels: { app: "web" } });
     await create({ name: "two" });
-    await engine.verbs.start(one);
+    await engine.vms.start(one.id);
     const names = (all: boolean, ...filters: string[]) =>
-      engine.list(all, filters).map((entry) => entry.name);
+      engine.entries(all, filters).map((entry) => entry.name);
     assert.deepEqual(names(false), ["one"]);
     assert.deepEqual(names(true), ["one", "two"]);
     assert.deepEqual(names(false, "status=created"), ["two"]);
@@ -120,9 +120,9 @@ describe("lists", () => {
       vmPort,
       protocol,
     });
-    await engine.verbs.start(await create({ name: "web", publish: [port(8080, 80)] }));
-    await engine.verbs.start(await create({ name: "dns", publish: [port(5353, 53, "udp")] }));
-    const names = (...filters: string[]) => engine.list(false, filters).map((entry) => entry.name);
+    await engine.vms.start((await create({ name: "web", publish: [port(8080, 80)] })).id);
+    await engine.vms.start((await create({ name: "dns", publish: [port(5353, 53, "udp")] })).id);
+    const names = (...filters: string[]) => engine.entries(false, filters).map((entry) => entry.name);
     assert.deepEqual(names("publish=8080"), ["web"]);
     assert.deepEqual(names("publish=8000-8100/tcp"), ["web"]);
     assert.deepEqual(names("publish=80"), []);

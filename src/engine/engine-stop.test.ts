@@ -10,15 +10,15 @@ import {
   startEngine,
   type World,
 } from "../../test/fixtures/fake-rooms.js";
+import type { OpenEngine } from "../../test/fixtures/open-engine.js";
 import { hasReason, type KilnError } from "../base/errors.js";
 import { deferred } from "../base/runtime.js";
 import { until } from "./common/notifier.js";
-import type { Engine } from "./engine.js";
 import type { VmEntry } from "./vm/entry.js";
 import type { VmConfig } from "./vm/vm-config.js";
 
 let world: World;
-let engine: Engine;
+let engine: OpenEngine;
 beforeEach(async () => {
   world = await createWorld();
   engine = await startEngine(world);
@@ -29,12 +29,12 @@ afterEach(async () => {
 });
 
 async function created(config: Partial<VmConfig> = {}): Promise<VmEntry> {
-  return engine.create({ config: configOf(config), pull: "missing" });
+  return engine.make({ config: configOf(config), pull: "missing" });
 }
 
 async function started(config: Partial<VmConfig> = {}): Promise<{ entry: VmEntry; vmm: FakeVmm }> {
   const entry = await created(config);
-  await engine.verbs.start(entry);
+  await engine.vms.start(entry.id);
   const vmm = world.vmms.at(-1);
   assert.ok(vmm);
   return { entry, vmm };
@@ -44,36 +44,36 @@ describe("stop and kill", () => {
   it("asks the program with its own signal and time-out", async () => {
     world.image = { ...world.image, run: { ...world.image.run, stopSignal: "SIGQUIT" } };
     const { entry, vmm } = await started({ stopTimeoutMs: 1234 });
-    await engine.verbs.stop(entry);
+    await engine.vms.stop(entry.id);
     assert.ok(vmm.guest.calls.includes("stop 3 1234"));
     assert.deepEqual([entry.state, entry.status.exitCode], ["exited", 131]);
   });
 
   it("takes a signal and a time-out of the moment", async () => {
     const { entry, vmm } = await started();
-    await engine.verbs.stop(entry, { timeoutMs: 10, signal: "INT" });
+    await engine.vms.stop(entry.id, { timeoutMs: 10, signal: "INT" });
     assert.ok(vmm.guest.calls.includes("stop 2 10"));
   });
 
   it("stops a paused VM", async () => {
     const { entry } = await started();
-    await engine.verbs.pause(entry);
-    await engine.verbs.stop(entry);
+    await engine.vms.pause(entry.id);
+    await engine.vms.stop(entry.id);
     assert.equal(entry.state, "exited");
   });
 
   it("does nothing to a VM that does not run", async () => {
     const entry = await created();
-    await engine.verbs.stop(entry);
+    await engine.vms.stop(entry.id);
     assert.equal(entry.state, "created");
   });
 
   it("kills at once, also while a stop waits for a stubborn guest", async () => {
     world.behaviours = [{ stubborn: true }];
     const { entry, vmm } = await started();
-    const stopping = engine.verbs.stop(entry, { timeoutMs: 60_000 });
+    const stopping = engine.vms.stop(entry.id, { timeoutMs: 60_000 });
     while (entry.state !== "stopping") await entry.changed.next();
-    await engine.verbs.kill(entry);
+    await engine.vms.kill(entry.id);
     await stopping;
     assert.equal(vmm.alive, false);
     assert.deepEqual([entry.state, entry.status.exitCode, entry.status.reason], ["exited", 137, "killed"]);
@@ -82,9 +82,9 @@ describe("stop and kill", () => {
   it("removes by force at once, too, while a stop waits for a stubborn guest", async () => {
     world.behaviours = [{ stubborn: true }];
     const { entry, vmm } = await started();
-    const stopping = engine.verbs.stop(entry, { timeoutMs: 60_000 });
+    const stopping = engine.vms.stop(entry.id, { timeoutMs: 60_000 });
     while (entry.state !== "stopping") await entry.changed.next();
-    await engine.verbs.remove(entry, true);
+    await engine.vms.remove(entry.id, true);
     await stopping;
     assert.deepEqual([vmm.alive, entry.removed], [false, true]);
   });
@@ -92,32 +92,32 @@ describe("stop and kill", () => {
   it("waits for a day at most where it is told to wait for weeks", async () => {
     world.behaviours = [{ stubborn: true }];
     const { entry, vmm } = await started();
-    const stopping = engine.verbs.stop(entry, { timeoutMs: 2 ** 32 - 1 });
+    const stopping = engine.vms.stop(entry.id, { timeoutMs: 2 ** 32 - 1 });
     while (entry.state !== "stopping") await entry.changed.next();
-    await engine.verbs.kill(entry);
+    await engine.vms.kill(entry.id);
     assert.ok(vmm.guest.calls.includes(`stop 15 ${24 * 3_600_000}`), vmm.guest.calls.join());
     await stopping;
   });
 
   it("kills a paused VM", async () => {
     const { entry } = await started();
-    await engine.verbs.pause(entry);
-    await engine.verbs.kill(entry);
+    await engine.vms.pause(entry.id);
+    await engine.vms.kill(entry.id);
     assert.equal(entry.state, "exited");
   });
 
   it("refuses to kill what does not run", async () => {
     const entry = await created();
-    await assert.rejects(engine.verbs.kill(entry), (error) => hasReason(error, "vm-created"));
+    await assert.rejects(engine.vms.kill(entry.id), (error) => hasReason(error, "vm-created"));
   });
 
   it("gives a start up that is under way", async () => {
     const gate = deferred<void>();
     world.launchGate = gate.promise;
     const entry = await created();
-    const starting = engine.verbs.start(entry);
+    const starting = engine.vms.start(entry.id);
     while (entry.state !== "starting") await entry.changed.next();
-    const stopping = engine.verbs.stop(entry);
+    const stopping = engine.vms.stop(entry.id);
     gate.resolve();
     await assert.rejects(starting);
     await stopping;
@@ -127,7 +127,7 @@ describe("stop and kill", () => {
 
   it("sends other signals to the program", async () => {
     const { entry, vmm } = await started();
-    await engine.verbs.signal(entry, "USR1");
+    await engine.vms.signal(entry.id, "USR1");
     assert.ok(vmm.guest.calls.includes("signal 10"));
     assert.equal(entry.state, "running");
   });
@@ -136,15 +136,15 @@ describe("stop and kill", () => {
 describe("pause", () => {
   it("stops the guest and lets it go on", async () => {
     const { entry, vmm } = await started();
-    await engine.verbs.pause(entry);
+    await engine.vms.pause(entry.id);
     assert.deepEqual([entry.state, vmm.paused], ["paused", true]);
-    await engine.verbs.unpause(entry);
+    await engine.vms.unpause(entry.id);
     assert.deepEqual([entry.state, vmm.paused], ["running", false]);
   });
 
   it("keeps exec out with a word that says what to do", async () => {
     const { entry } = await started();
-    await engine.verbs.pause(entry);
+    await engine.vms.pause(entry.id);
     const spec = {
       args: ["ls"],
       env: [],
@@ -157,7 +157,7 @@ describe("pause", () => {
       detach: false,
       id: "",
     };
-    await assert.rejects(engine.exec(entry.id, { kind: "start", spec }, nothing()).next(), (error) => {
+    await assert.rejects(engine.vms.exec(entry.id, { kind: "start", spec }, nothing()).next(), (error) => {
       return hasReason(error, "vm-paused") && /unpause/.test((error as KilnError).hint ?? "");
     });
   });
@@ -181,7 +181,7 @@ describe("a host's disk that fills", () => {
     const alive = setInterval(() => undefined, 1000);
     const { entry } = await started();
     const other = await started();
-    await engine.verbs.pause(other.entry);
+    await engine.vms.pause(other.entry.id);
     world.freeDisk = 1000;
     await until(entry.changed, () => entry.state === "paused" || undefined);
     assert.equal(entry.status.reason, "host-disk-full");
@@ -231,8 +231,8 @@ describe("a host's disk that fills while a verb holds a VM", () => {
     await until(held.changed, () => held.state === "paused" || undefined);
     const again = deferred<void>();
     const waiting = held.locked(() => again.promise);
-    const unpaused = engine.verbs.unpause(held);
-    const paused = engine.verbs.pause(held);
+    const unpaused = engine.vms.unpause(held.id);
+    const paused = engine.vms.pause(held.id);
     world.freeDisk = 1e12;
     await until(entry.changed, () => entry.state === "running" || undefined);
     again.resolve();
@@ -245,12 +245,12 @@ describe("a host's disk that fills while a verb holds a VM", () => {
 describe("rm", () => {
   it("refuses a running VM unless forced", async () => {
     const { entry, vmm } = await started();
-    await assert.rejects(engine.verbs.remove(entry, false), (error) => hasReason(error, "vm-running"));
-    await engine.verbs.remove(entry, true);
+    await assert.rejects(engine.vms.remove(entry.id, false), (error) => hasReason(error, "vm-running"));
+    await engine.vms.remove(entry.id, true);
     assert.equal(vmm.alive, false);
     await assert.rejects(access(join(world.root, "data/vms", entry.id)));
     assert.throws(
-      () => engine.find(entry.name),
+      () => engine.entry(entry.name),
       (error) => hasReason(error, "vm-not-found"),
     );
   });
@@ -258,7 +258,7 @@ describe("rm", () => {
   it("frees the name", async () => {
     const entry = await created({ name: "urn" });
     await assert.rejects(created({ name: "urn" }), (error) => hasReason(error, "name-in-use"));
-    await engine.verbs.remove(entry, false);
+    await engine.vms.remove(entry.id, false);
     assert.equal((await created({ name: "urn" })).name, "urn");
   });
 });

@@ -28,12 +28,11 @@ export type { PullPolicy } from "./run/vm-create.js";
 export type { WaitCondition } from "./run/vm-verbs.js";
 export type { ListedVmm } from "./system/system-verbs.js";
 export type { DiskUsage } from "./system/usage.js";
-export type { VmEntry } from "./vm/entry.js";
 export type { VmState } from "./vm/state.js";
 export type { Timings, VmStatus } from "./vm/status.js";
+export type { VmView } from "./vm/view.js";
 export { defaultConfig, type PortBinding, type RestartPolicy, type VmConfig } from "./vm/vm-config.js";
 export { createRooms, type RoomOptions } from "./wire-rooms.js";
-export type { WorkloadEntry } from "./workload/entry.js";
 export type {
   AttachOutput,
   AttachSpec,
@@ -43,4 +42,5 @@ export type {
   ProcessInput,
 } from "./workload/process-io.js";
 export type { WorkloadState } from "./workload/record.js";
+export type { WorkloadView } from "./workload/view.js";
 export type { VmUsage } from "./workload/vm-stats.js";

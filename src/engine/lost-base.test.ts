@@ -11,12 +11,12 @@ import {
   startEngine,
   type World,
 } from "../../test/fixtures/fake-rooms.js";
+import type { OpenEngine } from "../../test/fixtures/open-engine.js";
 import type { KilnError } from "../base/errors.js";
-import type { Engine } from "./engine.js";
 import type { VmEntry } from "./vm/entry.js";
 
 let world: World;
-let engine: Engine;
+let engine: OpenEngine;
 beforeEach(async () => {
   world = await createWorld();
   engine = await startEngine(world);
@@ -27,7 +27,7 @@ afterEach(async () => {
 });
 
 function make(name = "urn"): Promise<VmEntry> {
-  return engine.create({ config: configOf({ name }), pull: "missing" });
+  return engine.make({ config: configOf({ name }), pull: "missing" });
 }
 
 describe("a base that is lost while kilnd runs", () => {
@@ -42,13 +42,13 @@ describe("a base that is lost while kilnd runs", () => {
     ]) {
       const built = world.bases.length;
       await lose();
-      await engine.verbs.start(entry);
+      await engine.vms.start(entry.id);
       assert.equal(world.bases.length, built + 1);
-      await engine.verbs.stop(entry);
+      await engine.vms.stop(entry.id);
       await lose();
       const other = await make(`other-${built}`);
       assert.equal(world.bases.length, built + 2);
-      await engine.verbs.remove(other, false);
+      await engine.vms.remove(other.id, false);
     }
   });
 
@@ -56,13 +56,13 @@ describe("a base that is lost while kilnd runs", () => {
     const entry = await make();
     await rm(baseOf(entry), { recursive: true });
     world.imageIsGone = true;
-    await assert.rejects(engine.verbs.start(entry), (error: KilnError) => {
+    await assert.rejects(engine.vms.start(entry.id), (error: KilnError) => {
       assert.equal(error.reason, "base-missing");
       assert.match(error.hint ?? "", /kiln pull app/);
       return true;
     });
     world.imageIsGone = false;
-    await engine.verbs.start(entry);
+    await engine.vms.start(entry.id);
     assert.equal(entry.state, "running");
   });
 
@@ -72,7 +72,7 @@ describe("a base that is lost while kilnd runs", () => {
     await engine.close();
     for (const name of ["base.json", "base.json.bak"]) await writeFile(join(baseOf(entry), name), "{");
     engine = await startEngine(world);
-    await engine.verbs.start(engine.find(entry.id));
+    await engine.vms.start(entry.id);
     assert.equal(world.bases.length, before);
     await make("other");
     assert.equal(world.bases.length, before + 1);

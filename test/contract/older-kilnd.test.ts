@@ -242,9 +242,9 @@ describe("a kilnd that finds what one wrote that knew more", () => {
     let engine = await startEngine(world);
     try {
       const data = join(world.root, "data");
-      const runs = await engine.create({ config: configOf({ name: "runs" }), pull: "missing" });
-      await engine.verbs.start(runs);
-      const ended = await engine.create({ config: configOf({ name: "ended" }), pull: "missing" });
+      const runs = await engine.make({ config: configOf({ name: "runs" }), pull: "missing" });
+      await engine.vms.start(runs.id);
+      const ended = await engine.make({ config: configOf({ name: "ended" }), pull: "missing" });
       const files = [runs, ended].flatMap(({ id }) =>
         ["vm.json", "status.json"].map((name) => join("vms", id, name)),
       );
@@ -255,12 +255,12 @@ describe("a kilnd that finds what one wrote that knew more", () => {
       assert.ok(unknown);
       for (const file of files) await damageFile(join(data, file), unknown, true);
       engine = await startEngine(world);
-      const found = engine.find(runs.id);
+      const found = engine.entry(runs.id);
       assert.deepEqual([found.state, world.vmms.map(({ alive }) => alive)], ["running", [true]]);
-      await engine.verbs.start(engine.find(ended.id));
-      await engine.verbs.stop(found);
-      await engine.verbs.start(found);
-      assert.deepEqual([engine.find(ended.id).state, found.state], ["running", "running"]);
+      await engine.vms.start(ended.id);
+      await engine.vms.stop(found.id);
+      await engine.vms.start(found.id);
+      assert.deepEqual([engine.entry(ended.id).state, found.state], ["running", "running"]);
       for (const file of files) {
         const { ofTomorrow } = JSON.parse(await readFile(join(data, file), "utf8")) as Json;
         assert.equal(ofTomorrow, "kept", file);

@@ -13,17 +13,17 @@ import {
   startEngine,
   type World,
 } from "../../../test/fixtures/fake-rooms.js";
+import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 import { silentLogger } from "../../base/log.js";
 import { vmRunDirectory } from "../../base/paths.js";
 import { identifyProcess } from "../../base/processes.js";
 import { writeProcessRecord } from "../../vmm/index.js";
-import type { Engine } from "../engine.js";
 import type { VmEntry } from "../vm/entry.js";
 import { OwnerMark } from "./owner-mark.js";
 import { markOf, markRunDirectory } from "./run-directories.js";
 
 let world: World;
-let engine: Engine;
+let engine: OpenEngine;
 let helpers: ChildProcess[];
 beforeEach(async () => {
   world = await createWorld();
@@ -41,8 +41,8 @@ const qmpOf = (id: string) => join(vmRunDirectory(runRoot(), id), "qmp.sock");
 
 /** A VM that runs, with a process in its VMM's place, which bears the mark of `markedFor` (default: its own id). */
 async function running(markedFor?: string): Promise<{ entry: VmEntry; vmm: ChildProcess }> {
-  const entry = await engine.create({ config: configOf(), pull: "missing" });
-  await engine.verbs.start(entry);
+  const entry = await engine.make({ config: configOf(), pull: "missing" });
+  await engine.vms.start(entry.id);
   await writeFile(qmpOf(entry.id), "");
   const mark = new OwnerMark();
   await mark.open(join(world.root, "data"), silentLogger);
@@ -62,7 +62,7 @@ async function nextKilnd(id: string, change: () => object): Promise<VmEntry> {
     await writeFile(path, JSON.stringify({ ...status, ...change() }));
   }
   engine = await startEngine(world);
-  return engine.find(id);
+  return engine.entry(id);
 }
 
 async function assertUntouched(entry: VmEntry, vmm: ChildProcess, what: string): Promise<void> {
@@ -100,7 +100,7 @@ describe("the run directory of a VM that runs", () => {
     await engine.close();
     await rename(runRoot(), join(world.root, "before"));
     engine = await startEngine(world);
-    assert.equal(engine.find(entry.id).state, "running");
+    assert.equal(engine.entry(entry.id).state, "running");
     await access(join(before, "qmp.sock"));
   });
 });
@@ -126,7 +126,7 @@ describe("a VMM on record of a VM that runs", () => {
 
 describe("a run root with more than this kilnd's directories", () => {
   /** Another data root whose run root is this one, by another path. */
-  async function otherKilnd(): Promise<{ other: World; kilnd: Engine }> {
+  async function otherKilnd(): Promise<{ other: World; kilnd: OpenEngine }> {
     const other = await createWorld();
     await symlink(runRoot(), join(other.root, "run"));
     return { other, kilnd: await startEngine(other) };

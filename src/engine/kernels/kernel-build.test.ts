@@ -9,11 +9,11 @@ import {
   destroyWorld,
   type World,
 } from "../../../test/fixtures/fake-rooms.js";
+import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 import { hasReason } from "../../base/errors.js";
 import { createImageStore, type ImageStore, mergeLayers } from "../../image/index.js";
 import type { BuiltKernel } from "../../kernel/index.js";
 import type { OwnKernel } from "../../kernel/types.js";
-import type { Engine } from "../engine.js";
 import { planKernelImage } from "./kernel-image.js";
 
 const SPEC = { version: "", architecture: "", cache: true, jobs: 0, name: "", makeDefault: false };
@@ -39,7 +39,7 @@ const BUILT: BuiltKernel = {
 
 let world: World;
 let images: ImageStore;
-let engine: Engine;
+let engine: OpenEngine;
 let built: BuiltKernel;
 let imported: { text: string; source: string | undefined; own: OwnKernel | undefined }[];
 

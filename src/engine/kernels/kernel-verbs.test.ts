@@ -11,13 +11,13 @@ import {
 } from "../../../test/fixtures/fake-rooms.js";
 import { writeImage } from "../../../test/fixtures/images/image-layout.js";
 import { archive, type TarSpec } from "../../../test/fixtures/images/tar-writer.js";
+import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 import { hasReason } from "../../base/errors.js";
 import { mergeLayers, type StoredImage } from "../../image/index.js";
 import type { Rooms } from "../common/rooms.js";
-import type { Engine } from "../engine.js";
 
 let world: World;
-let engine: Engine | undefined;
+let engine: OpenEngine | undefined;
 let imported: Map<string, string>;
 beforeEach(async () => {
   world = await createWorld();
@@ -29,7 +29,7 @@ afterEach(async () => {
 });
 
 /** An engine whose only image has these layers, and whose catalogue notes the tree that it is given. */
-async function engineWith(...layers: TarSpec[][]): Promise<Engine> {
+async function engineWith(...layers: TarSpec[][]): Promise<OpenEngine> {
   const written = await writeImage(join(world.root, "layout"), {
     layers: layers.map((members) => ({ tar: archive(members) })),
   });

@@ -14,8 +14,8 @@ import {
   type World,
 } from "../../../test/fixtures/fake-rooms.js";
 import { createFakeStores, type FakeStores, imageOf, kernelOf } from "../../../test/fixtures/fake-stores.js";
+import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 import { KilnError } from "../../base/errors.js";
-import type { Engine } from "../engine.js";
 
 const IMAGES = ["one", "two"];
 const ROUNDS = 8;
@@ -47,7 +47,7 @@ const HONEST = new Set([
   "vm-not-found",
 ]);
 
-async function run(engine: Engine, what: Command): Promise<void> {
+async function run(engine: OpenEngine, what: Command): Promise<void> {
   try {
     await carryOut(engine, what);
   } catch (error) {
@@ -56,13 +56,13 @@ async function run(engine: Engine, what: Command): Promise<void> {
   }
 }
 
-async function carryOut(engine: Engine, what: Command): Promise<unknown> {
+async function carryOut(engine: OpenEngine, what: Command): Promise<unknown> {
   switch (what.do) {
     case "create":
-      return engine.create({ config: configOf({ image: what.image }), pull: "missing" });
+      return engine.make({ config: configOf({ image: what.image }), pull: "missing" });
     case "rm": {
-      const entry = engine.list(true)[what.index];
-      return entry === undefined ? undefined : engine.verbs.remove(entry, false);
+      const entry = engine.entries(true)[what.index];
+      return entry === undefined ? undefined : engine.vms.remove(entry.id, false);
     }
     case "rmi":
       return engine.images.remove(what.image, what.force);
@@ -84,8 +84,13 @@ interface Forced {
 }
 
 /** What VMs name is there, unless somebody has forced it away. */
-async function assertWhole(world: World, stores: FakeStores, engine: Engine, forced: Forced): Promise<void> {
-  const entries = engine.list(true);
+async function assertWhole(
+  world: World,
+  stores: FakeStores,
+  engine: OpenEngine,
+  forced: Forced,
+): Promise<void> {
+  const entries = engine.entries(true);
   for (const { record, name } of entries) {
     await access(join(world.root, "data/bases", record.base, "base.ext4"));
     const { imageId } = record.config;
@@ -98,8 +103,8 @@ async function assertWhole(world: World, stores: FakeStores, engine: Engine, for
 }
 
 /** Without VMs everything can be removed: nothing is in use, and no lease was forgotten. */
-async function assertFree(world: World, stores: FakeStores, engine: Engine): Promise<void> {
-  for (const entry of engine.list(true)) await engine.verbs.remove(entry, false);
+async function assertFree(world: World, stores: FakeStores, engine: OpenEngine): Promise<void> {
+  for (const entry of engine.entries(true)) await engine.vms.remove(entry.id, false);
   await engine.system.prune(true, new Map());
   for (const { id } of stores.kernels.values()) await engine.kernels.remove(id, false);
   assert.deepEqual([stores.images.size, stores.kernels.size], [0, 0]);

@@ -12,10 +12,10 @@ import {
   type World,
 } from "../../../test/fixtures/fake-rooms.js";
 import { createFakeStores, type FakeStores, imageOf, kernelOf } from "../../../test/fixtures/fake-stores.js";
+import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 import { Code, hasReason, KilnError } from "../../base/errors.js";
 import { type Deferred, deferred } from "../../base/runtime.js";
 import { until } from "../common/notifier.js";
-import type { Engine } from "../engine.js";
 import type { VmEntry } from "../vm/entry.js";
 
 /** Stops the change of that name until it is let go on. */
@@ -26,7 +26,7 @@ interface Stop {
 
 let world: World;
 let stores: FakeStores;
-let engine: Engine;
+let engine: OpenEngine;
 let stops: Map<string, Stop>;
 beforeEach(async () => {
   world = await createWorld();
@@ -54,7 +54,7 @@ function stopAt(what: string): Stop {
 }
 
 const create = (image: string, name = ""): Promise<VmEntry> =>
-  engine.create({ config: configOf({ image, name }), pull: "missing" });
+  engine.make({ config: configOf({ image, name }), pull: "missing" });
 
 /** Somebody has found it, be it that it goes at this moment. */
 async function lookedFor(key: string): Promise<void> {
@@ -105,7 +105,7 @@ describe("a VM in the making", () => {
     const making = stopAt("build a base");
     const abort = new AbortController();
     const request = { config: configOf({ image: "one" }), pull: "missing" } as const;
-    const creating = engine.create(request, { signal: abort.signal });
+    const creating = engine.make(request, { signal: abort.signal });
     await making.reached.promise;
     abort.abort(new Error("changed my mind"));
     making.goOn.resolve();
@@ -121,7 +121,7 @@ describe("a VM that starts", () => {
     const entry = await create("one", "web");
     const gate = deferred<void>();
     world.launchGate = gate.promise;
-    const starting = engine.verbs.start(entry);
+    const starting = engine.vms.start(entry.id);
     await until(entry.changed, () => entry.run?.stage === "spawn" || undefined);
     for (const force of [false, true]) {
       await assert.rejects(
@@ -138,14 +138,14 @@ describe("a VM that starts", () => {
   it("lets go of it where its start fails, and is refused one that is being removed", async () => {
     const entry = await create("one", "web");
     world.launchError = new KilnError(Code.Unavailable, "no VMM", { reason: "vmm-failed" });
-    await assert.rejects(engine.verbs.start(entry), /no VMM/);
+    await assert.rejects(engine.vms.start(entry.id), /no VMM/);
     const removing = stopAt("remove a kernel");
     const removal = engine.kernels.remove("debian", true);
     await removing.reached.promise;
-    await assert.rejects(engine.verbs.start(entry), refused("being-removed", /kernel debian/));
+    await assert.rejects(engine.vms.start(entry.id), refused("being-removed", /kernel debian/));
     removing.goOn.resolve();
     await removal;
-    await assert.rejects(engine.verbs.start(entry), refused("kernel-missing", /no longer here/));
+    await assert.rejects(engine.vms.start(entry.id), refused("kernel-missing", /no longer here/));
   });
 });
 

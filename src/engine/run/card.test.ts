@@ -8,12 +8,12 @@ import {
   startEngine,
   type World,
 } from "../../../test/fixtures/fake-rooms.js";
+import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 import { Code, KilnError } from "../../base/errors.js";
-import type { Engine } from "../engine.js";
 import type { VmEntry } from "../vm/entry.js";
 
 let world: World;
-let engine: Engine;
+let engine: OpenEngine;
 beforeEach(async () => {
   world = await createWorld();
   engine = await startEngine(world);
@@ -24,8 +24,8 @@ afterEach(async () => {
 });
 
 async function running(network: "user" | "none" = "user"): Promise<{ entry: VmEntry; vmm: FakeVmm }> {
-  const entry = await engine.create({ config: configOf({ network }), pull: "missing" });
-  await engine.verbs.start(entry);
+  const entry = await engine.make({ config: configOf({ network }), pull: "missing" });
+  await engine.vms.start(entry.id);
   const vmm = world.vmms.at(-1);
   assert.ok(vmm);
   return { entry, vmm };
@@ -40,7 +40,7 @@ describe("what a VM's card is connected to", () => {
     );
     assert.equal(entry.status.ipAddress, "10.0.2.15");
     for (const listener of vmm.cardListeners) listener();
-    await engine.verbs.stop(entry);
+    await engine.vms.stop(entry.id);
     assert.deepEqual(world.network, ["connected", "lost", "ended"]);
     assert.equal(vmm.cardListeners.size, 0);
   });
@@ -50,14 +50,14 @@ describe("what a VM's card is connected to", () => {
     await engine.close();
     assert.deepEqual(world.network, ["connected", "detached"]);
     engine = await startEngine(world);
-    await engine.verbs.kill(engine.find(entry.id));
+    await engine.vms.kill(entry.id);
     assert.deepEqual(world.network, ["connected", "detached", "adopted", "ended"]);
   });
 
   it("fails the start where it can't be had, and nothing is left", async () => {
     world.networkError = new KilnError(Code.Unavailable, "no passt", { reason: "user-network-failed" });
-    const entry = await engine.create({ config: configOf({ network: "user" }), pull: "missing" });
-    await assert.rejects(engine.verbs.start(entry), /no passt/);
+    const entry = await engine.make({ config: configOf({ network: "user" }), pull: "missing" });
+    await assert.rejects(engine.vms.start(entry.id), /no passt/);
     assert.equal(entry.state, "failed");
     assert.deepEqual([world.network, world.vmms.filter(({ alive }) => alive)], [[], []]);
   });
@@ -66,14 +66,14 @@ describe("what a VM's card is connected to", () => {
     world.behaviours = [{ hangs: true }];
     await engine.close();
     engine = await startEngine(world, { helloTimeoutMs: { kvm: 20, tcg: 20 } });
-    const entry = await engine.create({ config: configOf({ network: "user" }), pull: "missing" });
-    await assert.rejects(engine.verbs.start(entry));
+    const entry = await engine.make({ config: configOf({ network: "user" }), pull: "missing" });
+    await assert.rejects(engine.vms.start(entry.id));
     assert.deepEqual(world.network, ["connected", "ended", "connected", "ended"], "for each attempt");
   });
 
   it("is none for a VM without a card", async () => {
     const { entry } = await running("none");
-    await engine.verbs.stop(entry);
+    await engine.vms.stop(entry.id);
     assert.deepEqual(world.network, []);
   });
 
@@ -83,7 +83,7 @@ describe("what a VM's card is connected to", () => {
     // As the first releases started it.
     Object.assign(vmm.spec, { cards: [] });
     engine = await startEngine(world);
-    await engine.verbs.kill(engine.find(entry.id));
+    await engine.vms.kill(entry.id);
     assert.deepEqual(world.network, ["connected", "detached"]);
   });
 });

@@ -11,16 +11,16 @@ import {
   startEngine,
   type World,
 } from "../../../test/fixtures/fake-rooms.js";
+import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 import { fillDisk, isStatus } from "../../../test/fixtures/patched-files.js";
 import { deferred } from "../../base/runtime.js";
 import { until } from "../common/notifier.js";
-import type { Engine } from "../engine.js";
 import type { VmEntry } from "../vm/entry.js";
 import type { VmState } from "../vm/state.js";
 import type { VmConfig } from "../vm/vm-config.js";
 
 let world: World;
-let engine: Engine;
+let engine: OpenEngine;
 /** Until it is disposed of, no status can be written. */
 let full: Disposable | undefined;
 beforeEach(async () => {
@@ -35,8 +35,8 @@ afterEach(async () => {
 });
 
 async function running(config: Partial<VmConfig> = {}): Promise<{ entry: VmEntry; vmm: FakeVmm }> {
-  const entry = await engine.create({ config: configOf(config), pull: "missing" });
-  await engine.verbs.start(entry);
+  const entry = await engine.make({ config: configOf(config), pull: "missing" });
+  await engine.vms.start(entry.id);
   const vmm = world.vmms.at(-1);
   assert.ok(vmm);
   return { entry, vmm };
@@ -56,7 +56,7 @@ const comesTo = (entry: VmEntry, state: VmState) =>
 
 async function told(entry: VmEntry): Promise<string[]> {
   const actions: string[] = [];
-  for await (const { id, action } of engine.events({ after: 0n, untilMs: Date.now() }))
+  for await (const { id, action } of engine.events.read({ after: 0n, untilMs: Date.now() }))
     if (id === entry.id) actions.push(action);
   return actions;
 }
@@ -65,14 +65,14 @@ describe("a VM whose state can't be written", () => {
   it("is stopped", async () => {
     const { entry } = await running();
     fill();
-    await engine.verbs.stop(entry);
+    await engine.vms.stop(entry.id);
     assert.deepEqual([entry.state, entry.status.exitCode], ["exited", 143]);
   });
 
   it("is killed", async () => {
     const { entry, vmm } = await running();
     fill();
-    await engine.verbs.kill(entry);
+    await engine.vms.kill(entry.id);
     assert.deepEqual([entry.state, vmm.alive], ["exited", false]);
   });
 
@@ -81,9 +81,9 @@ describe("a VM whose state can't be written", () => {
     fill();
     vmm.guest.reboot();
     await comesTo(entry, "failed");
-    await engine.verbs.stop(entry);
+    await engine.vms.stop(entry.id);
     giveRoom();
-    await engine.verbs.start(entry);
+    await engine.vms.start(entry.id);
     assert.equal(entry.state, "running");
   });
 
@@ -94,16 +94,16 @@ describe("a VM whose state can't be written", () => {
     await comesTo(entry, "paused");
     vmm.stall?.(undefined);
     await comesTo(entry, "running");
-    await engine.verbs.stop(entry);
+    await engine.vms.stop(entry.id);
     assert.deepEqual((await told(entry)).slice(2), ["pause", "unpause", "die", "stop"]);
   });
 
   it("is paused and goes on by its user's word", async () => {
     const { entry, vmm } = await running();
     fill();
-    await engine.verbs.pause(entry);
+    await engine.vms.pause(entry.id);
     assert.deepEqual([entry.state, vmm.paused], ["paused", true]);
-    await engine.verbs.unpause(entry);
+    await engine.vms.unpause(entry.id);
     assert.deepEqual([entry.state, vmm.paused], ["running", false]);
     assert.deepEqual((await told(entry)).slice(2), ["pause", "unpause"]);
   });
@@ -126,20 +126,20 @@ describe("a port of a VM whose record can't be written", () => {
   it("is not published where that it is can't be kept", async () => {
     const { entry } = await running();
     fill(isRecord);
-    await assert.rejects(engine.ports.add(entry, port), /ENOSPC/);
+    await assert.rejects(engine.vms.addPort(entry.id, port), /ENOSPC/);
     assert.deepEqual([[...world.ports], entry.live?.ports.bindings], [[], []]);
     giveRoom();
-    await engine.ports.add(entry, port);
+    await engine.vms.addPort(entry.id, port);
     assert.deepEqual([...world.ports], ["8080->80"]);
   });
 
   it("stays published where that it is not can't be kept, and can be taken away later", async () => {
     const { entry } = await running({ publish: [port] });
     fill(isRecord);
-    await assert.rejects(engine.ports.remove(entry, port), /ENOSPC/);
+    await assert.rejects(engine.vms.removePort(entry.id, port), /ENOSPC/);
     assert.deepEqual([...world.ports], ["8080->80"]);
     giveRoom();
-    await engine.ports.remove(entry, port);
+    await engine.vms.removePort(entry.id, port);
     assert.deepEqual([[...world.ports], entry.record.program.ports], [[], []]);
   });
 });
@@ -157,9 +157,9 @@ describe("a kilnd that comes up on a full disk", () => {
     fill();
     gate.resolve();
     await engine.recovered;
-    const entry = engine.find(before.id);
+    const entry = engine.entry(before.id);
     assert.deepEqual([entry.state, entry.status.reason, entry.live?.ports.bindings], ["running", "", [port]]);
-    await engine.verbs.kill(entry);
+    await engine.vms.kill(entry.id);
     assert.deepEqual([...world.ports], []);
   });
 
@@ -178,7 +178,7 @@ describe("a kilnd that comes up on a full disk", () => {
     await engine.open();
     await engine.recovered;
     giveRoom();
-    for (const { id } of [kept, rebooting]) await comesTo(engine.find(id), "running");
+    for (const { id } of [kept, rebooting]) await comesTo(engine.entry(id), "running");
     assert.equal(world.vmms.length, 4);
   });
 });

@@ -12,16 +12,16 @@ import {
   startEngine,
   type World,
 } from "../../../test/fixtures/fake-rooms.js";
+import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 import { patchFiles } from "../../../test/fixtures/patched-files.js";
 import { hasReason } from "../../base/errors.js";
 import { until } from "../common/notifier.js";
-import type { Engine } from "../engine.js";
 import type { VmEntry } from "../vm/entry.js";
 import type { VmStatus } from "../vm/status.js";
 import type { VmConfig } from "../vm/vm-config.js";
 
 let world: World;
-let engine: Engine;
+let engine: OpenEngine;
 beforeEach(async () => {
   world = await createWorld();
   engine = await startEngine(world);
@@ -32,12 +32,12 @@ afterEach(async () => {
 });
 
 async function created(config: Partial<VmConfig> = {}): Promise<VmEntry> {
-  return engine.create({ config: configOf(config), pull: "missing" });
+  return engine.make({ config: configOf(config), pull: "missing" });
 }
 
 async function running(config: Partial<VmConfig> = {}): Promise<{ entry: VmEntry; vmm: FakeVmm }> {
   const entry = await created(config);
-  await engine.verbs.start(entry);
+  await engine.vms.start(entry.id);
   const vmm = world.vmms.at(-1);
   assert.ok(vmm);
   return { entry, vmm };
@@ -71,7 +71,7 @@ describe("a guest's reboot", () => {
       vmm.guest.reboot();
       return until(entry.changed, () => entry.run?.stage !== "live" || undefined);
     });
-    await engine.verbs.stop(entry);
+    await engine.vms.stop(entry.id);
     assertEnded(entry);
   });
 
@@ -79,12 +79,12 @@ describe("a guest's reboot", () => {
     it(`is none where a ${verb} comes while what ran is let go of`, async () => {
       const { entry, vmm } = await running();
       const { runDirectory } = vmm.spec;
-      let ending: Promise<void> | undefined;
+      let ending: Promise<unknown> | undefined;
       using _ = patchFiles(({ rm }) => ({
         rm: async (path, options) => {
           await rm(path, options);
           if (path !== runDirectory || ending !== undefined) return;
-          ending = verb === "stop" ? engine.verbs.stop(entry) : engine.verbs.remove(entry, true);
+          ending = verb === "stop" ? engine.vms.stop(entry.id) : engine.vms.remove(entry.id, true);
           while (entry.run?.intent === "run") await turn();
         },
       }));
@@ -99,9 +99,9 @@ describe("a guest's reboot", () => {
 describe("a VM that is started", () => {
   it("is not removed by an rm that came while it did not run yet", async () => {
     const entry = await created();
-    const starting = engine.verbs.start(entry);
+    const starting = engine.vms.start(entry.id);
     assert.equal(entry.state, "created");
-    const removing = engine.verbs.remove(entry, false);
+    const removing = engine.vms.remove(entry.id, false);
     await Promise.all([starting, assert.rejects(removing, (error) => hasReason(error, "vm-running"))]);
     assert.deepEqual([entry.state, world.vmms[0]?.alive], ["running", true]);
   });
@@ -111,20 +111,20 @@ describe("a VM that is started", () => {
     const { entry: failing, vmm } = await running({ restart: { name: "always", maximumRetryCount: 0 } });
     vmm.guest.exit(1);
     await until(failing.changed, () => failing.status.restartAt !== undefined || undefined);
-    const starting = engine.verbs.start(entry);
+    const starting = engine.vms.start(entry.id);
     const { vms } = await engine.system.prune(false, new Map());
     await starting;
     assert.deepEqual([vms, entry.state, failing.removing], [[], "running", false]);
-    await engine.verbs.stop(failing);
+    await engine.vms.stop(failing.id);
   });
 });
 
 describe("a VM that is removed", () => {
   it("is not started by who had found it before", async () => {
     const { entry } = await running();
-    await engine.verbs.stop(entry);
-    const removing = engine.verbs.remove(entry, false);
-    const starting = engine.verbs.start(entry);
+    await engine.vms.stop(entry.id);
+    const removing = engine.vms.remove(entry.id, false);
+    const starting = engine.vms.start(entry.id);
     await Promise.all([removing, assert.rejects(starting, (error) => hasReason(error, "vm-not-found"))]);
     assert.deepEqual(await readdir(join(world.root, "data/vms")), []);
   });
@@ -132,16 +132,16 @@ describe("a VM that is removed", () => {
   it("is changed by nobody who had found it before", async () => {
     const port = { hostIp: "127.0.0.1", hostPort: 8080, vmPort: 80, protocol: "tcp" as const };
     const entry = await created({ publish: [port] });
-    const removing = engine.verbs.remove(entry, false);
+    const removing = engine.vms.remove(entry.id, false);
     const late = [
-      () => engine.verbs.setLifetime(entry, 60_000),
-      () => engine.ports.add(entry, { ...port, hostPort: 8081 }),
-      () => engine.ports.remove(entry, port),
+      () => engine.vms.setLifetime(entry.id, 60_000),
+      () => engine.vms.addPort(entry.id, { ...port, hostPort: 8081 }),
+      () => engine.vms.removePort(entry.id, port),
     ];
     const outcomes = late.map((verb) => assert.rejects(verb(), (error) => hasReason(error, "vm-not-found")));
     await Promise.all([removing, ...outcomes]);
     const done: string[] = [];
-    for await (const { id, action } of engine.events({ after: 0n, untilMs: Date.now() }))
+    for await (const { id, action } of engine.events.read({ after: 0n, untilMs: Date.now() }))
       if (id === entry.id) done.push(action);
     assert.deepEqual(done, ["create", "destroy"]);
   });
@@ -155,11 +155,11 @@ describe("a VM that is removed", () => {
         throw Object.assign(new Error("EROFS: read-only file system, rename"), { code: "EROFS" });
       },
     }));
-    await assert.rejects(engine.verbs.remove(entry, false), /remove VM urn/);
+    await assert.rejects(engine.vms.remove(entry.id, false), /remove VM urn/);
     readOnly[Symbol.dispose]();
     const { bases } = await engine.system.prune(true, new Map([["label", ["none"]]]));
-    assert.deepEqual([engine.find("urn"), entry.removed, bases], [entry, false, []]);
-    await engine.verbs.remove(entry, false);
-    assert.deepEqual([engine.list(true), await readdir(join(world.root, "data/vms"))], [[], []]);
+    assert.deepEqual([engine.entry("urn"), entry.removed, bases], [entry, false, []]);
+    await engine.vms.remove(entry.id, false);
+    assert.deepEqual([engine.entries(true), await readdir(join(world.root, "data/vms"))], [[], []]);
   });
 });

@@ -8,11 +8,11 @@ import {
   destroyWorld,
   type World,
 } from "../../../test/fixtures/fake-rooms.js";
+import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 import { Code, KilnError } from "../../base/errors.js";
-import type { Engine } from "../engine.js";
 
 let world: World;
-let engine: Engine;
+let engine: OpenEngine;
 let pumped: number;
 beforeEach(async () => {
   world = await createWorld();
@@ -49,10 +49,10 @@ async function pumps(more: number): Promise<void> {
 describe("output that a guest sends so that it can't be stored", () => {
   it("is told of once a minute at most, be it that some of it is stored each time", async () => {
     const told = () => world.logged.filter((line) => line.includes("can't be stored")).length;
-    const entry = await engine.create({ config: configOf(), pull: "missing" });
-    await engine.verbs.start(entry);
+    const entry = await engine.make({ config: configOf(), pull: "missing" });
+    await engine.vms.start(entry.id);
     await pumps(4);
     assert.equal(told(), 1);
-    await engine.verbs.kill(entry);
+    await engine.vms.kill(entry.id);
   });
 });

@@ -13,6 +13,7 @@ import {
   startEngine,
   type World,
 } from "../../../test/fixtures/fake-rooms.js";
+import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 import {
   arrived,
   copy,
@@ -25,12 +26,11 @@ import {
 import { Code, hasReason, KilnError } from "../../base/errors.js";
 import { deferred } from "../../base/runtime.js";
 import { Phase } from "../../gen/kiln/agent/v1/machine_pb.js";
-import type { Engine } from "../engine.js";
 import type { VmEntry } from "../vm/entry.js";
 import { type CopyOrder, MOST_BYTES, MOST_COPIES, PendingCopies } from "./pending-copies.js";
 
 let world: World;
-let engine: Engine;
+let engine: OpenEngine;
 beforeEach(async () => {
   world = await createWorld();
   engine = await startEngine(world);
@@ -40,10 +40,10 @@ afterEach(async () => {
   await destroyWorld(world);
 });
 
-const created = (changes = {}) => engine.create({ config: configOf(changes), pull: "missing" });
+const created = (changes = {}) => engine.make({ config: configOf(changes), pull: "missing" });
 
 const put = (entry: VmEntry, order: CopyOrder, ...names: string[]) =>
-  engine.writeArchive(entry.id, order, tar(...names));
+  engine.vms.files.writeArchive(entry.id, order, tar(...names));
 
 describe("a copy into a VM that was never started", () => {
   it("waits beside the VM, and is written before the program starts", async () => {
@@ -57,7 +57,7 @@ describe("a copy into a VM that was never started", () => {
       "00000002.json",
       "00000002.tar",
     ]);
-    await engine.verbs.start(entry);
+    await engine.vms.start(entry.id);
     const { guest } = lastVmm(world);
     assert.deepEqual(await arrived(world), ["/etc: app.conf", "/srv: a b"]);
     assert.deepEqual(
@@ -71,14 +71,14 @@ describe("a copy into a VM that was never started", () => {
 
   it("holds no boot that nothing waits for", async () => {
     const entry = await created();
-    await engine.verbs.start(entry);
+    await engine.vms.start(entry.id);
     assert.equal(lastVmm(world).guest.boot?.hold, false);
     assert.deepEqual(lastVmm(world).guest.calls, []);
   });
 
   it("goes at once where the VM runs", async () => {
     const entry = await created();
-    await engine.verbs.start(entry);
+    await engine.vms.start(entry.id);
     assert.equal((await put(entry, into("/etc"), "app.conf")).pending, false);
     assert.deepEqual(await arrived(world), ["/etc: app.conf"]);
   });
@@ -92,7 +92,7 @@ describe("a copy into a VM that was never started", () => {
     await engine.close();
     engine = await startEngine(world);
     assert.deepEqual(await waiting(world, entry), ["00000001.json", "00000001.tar"]);
-    await engine.verbs.start(engine.find(entry.id));
+    await engine.vms.start(entry.id);
     assert.deepEqual(await arrived(world), ["/etc: app.conf"]);
   });
 
@@ -104,7 +104,7 @@ describe("a copy into a VM that was never started", () => {
     const after = rows.find(({ type }) => type === "vms")?.sizeBytes ?? 0;
     assert.ok(after > before, `${after} > ${before}`);
     assert.deepEqual(leaks, []);
-    await engine.verbs.remove(entry, false);
+    await engine.vms.remove(entry.id, false);
     assert.deepEqual(await readdir(join(world.root, "data/vms")), []);
   });
 });
@@ -112,20 +112,20 @@ describe("a copy into a VM that was never started", () => {
 describe("a copy into a VM that has ended", () => {
   it("is written at its next start", async () => {
     const entry = await created();
-    await engine.verbs.start(entry);
-    await engine.verbs.stop(entry);
+    await engine.vms.start(entry.id);
+    await engine.vms.stop(entry.id);
     assert.equal((await put(entry, into("/etc"), "app.conf")).pending, true);
-    await engine.verbs.start(entry);
+    await engine.vms.start(entry.id);
     assert.deepEqual(await arrived(world), ["/etc: app.conf"]);
   });
 
   it("does not make it readable", async () => {
     const entry = await created();
     await put(entry, into("/etc"), "app.conf");
-    await assert.rejects(engine.statPath(entry.id, "/etc/app.conf"), (error) =>
+    await assert.rejects(engine.vms.files.stat(entry.id, "/etc/app.conf"), (error) =>
       hasReason(error, "vm-created"),
     );
-    await assert.rejects(engine.readArchive(entry.id, "/etc", false).next(), (error) =>
+    await assert.rejects(engine.vms.files.readArchive(entry.id, "/etc", false).next(), (error) =>
       hasReason(error, "vm-created"),
     );
   });
@@ -139,9 +139,9 @@ describe("a start that files wait for", () => {
     world.behaviours = [{ onArchive }, {}];
     const entry = await created();
     await put(entry, into("/etc"), "hosts");
-    await assert.rejects(engine.verbs.start(entry), (error) => hasReason(error, "copy-refused"));
+    await assert.rejects(engine.vms.start(entry.id), (error) => hasReason(error, "copy-refused"));
     assert.deepEqual(await waiting(world, entry), []);
-    await engine.verbs.start(entry);
+    await engine.vms.start(entry.id);
     assert.equal(entry.state, "running");
   });
 
@@ -155,7 +155,7 @@ describe("a start that files wait for", () => {
       }
     }
     world.behaviours = [{ tree: new Trap() }];
-    await assert.rejects(engine.verbs.start(entry), (error) => {
+    await assert.rejects(engine.vms.start(entry.id), (error) => {
       assert.ok(!hasReason(error, "copy-refused"), String(error));
       return true;
     });
@@ -167,7 +167,7 @@ describe("a start that files wait for", () => {
     const entry = await created();
     await put(entry, into("/etc"), "app.conf");
     await truncate(join(directoryOf(world, entry), "pending/00000001.tar"), 512);
-    await assert.rejects(engine.verbs.start(entry), (error) => {
+    await assert.rejects(engine.vms.start(entry.id), (error) => {
       assert.ok(hasReason(error, "pending-damaged"));
       assert.match(String(error), /pending\/00000001\.tar/);
       return true;
@@ -179,7 +179,7 @@ describe("a start that files wait for", () => {
     world.behaviours = [{ holdsNothing: true }];
     const entry = await created();
     await put(entry, into("/etc"), "app.conf");
-    await assert.rejects(engine.verbs.start(entry), (error) => hasReason(error, "agent-too-old"));
+    await assert.rejects(engine.vms.start(entry.id), (error) => hasReason(error, "agent-too-old"));
     assert.deepEqual(await waiting(world, entry), ["00000001.json", "00000001.tar"]);
   });
 
@@ -190,7 +190,7 @@ describe("a start that files wait for", () => {
   ] as const) {
     it(`is finished by the next kilnd where the last one was killed ${where}`, async () => {
       const entry = await created();
-      await engine.verbs.start(entry);
+      await engine.vms.start(entry.id);
       const { guest } = lastVmm(world);
       await engine.close();
       guest.phase = phase;
@@ -201,7 +201,7 @@ describe("a start that files wait for", () => {
         await pending.add(await pending.receive(tar(name), async () => undefined), into("/etc"));
       }
       engine = await startEngine(world);
-      assert.equal(engine.find(entry.id).state, "running");
+      assert.equal(engine.entry(entry.id).state, "running");
       assert.deepEqual(
         await arrived(world),
         names.map((name) => `/etc: ${name}`),
@@ -245,15 +245,15 @@ describe("what may wait", () => {
       yield* tar("half");
       throw new KilnError(Code.Cancelled, "the client has gone", { reason: "cancelled" });
     })();
-    await assert.rejects(engine.writeArchive(entry.id, into("/etc"), broken), (error) =>
+    await assert.rejects(engine.vms.files.writeArchive(entry.id, into("/etc"), broken), (error) =>
       hasReason(error, "cancelled"),
     );
     assert.deepEqual(await waiting(world, entry), []);
   });
 
   for (const [what, meanwhile, reason] of [
-    ["started", (entry: VmEntry) => engine.verbs.start(entry), "vm-running"],
-    ["removed", (entry: VmEntry) => engine.verbs.remove(entry, false), "vm-not-found"],
+    ["started", (entry: VmEntry) => engine.vms.start(entry.id), "vm-running"],
+    ["removed", (entry: VmEntry) => engine.vms.remove(entry.id, false), "vm-not-found"],
   ] as const) {
     it(`is refused where the VM was ${what} while it came in`, async () => {
       const entry = await created();
@@ -264,7 +264,7 @@ describe("what may wait", () => {
         await done.promise;
         yield* tar("late");
       })();
-      const writing = engine.writeArchive(entry.id, into("/etc"), slow);
+      const writing = engine.vms.files.writeArchive(entry.id, into("/etc"), slow);
       writing.catch(() => undefined);
       await begun.promise;
       await meanwhile(entry);
@@ -281,7 +281,7 @@ describe("what may wait", () => {
   it("may be for the one run of a --rm VM", async () => {
     const entry = await created({ autoRemove: true });
     await put(entry, into("/etc"), "app.conf");
-    await engine.verbs.start(entry);
+    await engine.vms.start(entry.id);
     assert.deepEqual(await arrived(world), ["/etc: app.conf"]);
   });
 });

@@ -11,14 +11,14 @@ import {
   startEngine,
   type World,
 } from "../../../test/fixtures/fake-rooms.js";
+import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 import { arrived, copy, into, tar, tree, waiting } from "../../../test/fixtures/pending-archives.js";
 import { hasReason, KilnError } from "../../base/errors.js";
-import type { Engine } from "../engine.js";
 import type { VmEntry } from "../vm/entry.js";
 import type { CopyOrder } from "./pending-copies.js";
 
 let world: World;
-let engine: Engine;
+let engine: OpenEngine;
 beforeEach(async () => {
   world = await createWorld();
   engine = await startEngine(world);
@@ -28,10 +28,10 @@ afterEach(async () => {
   await destroyWorld(world);
 });
 
-const created = () => engine.create({ config: configOf(), pull: "missing" });
+const created = () => engine.make({ config: configOf(), pull: "missing" });
 
 const put = (entry: VmEntry, order: CopyOrder, ...names: string[]) =>
-  engine.writeArchive(entry.id, order, tar(...names));
+  engine.vms.files.writeArchive(entry.id, order, tar(...names));
 
 describe("docker's rules for a copy that waits", () => {
   for (const [source, target, there, lands] of [
@@ -47,7 +47,7 @@ describe("docker's rules for a copy that waits", () => {
       world.behaviours = [{ tree: there }];
       const entry = await created();
       await put(entry, copy(source, target), ...(source === "f" ? ["copy"] : ["copy/", "copy/x"]));
-      await engine.verbs.start(entry);
+      await engine.vms.start(entry.id);
       assert.deepEqual(await arrived(world), [lands]);
     });
   }
@@ -55,7 +55,7 @@ describe("docker's rules for a copy that waits", () => {
   it("are those of a VM that runs", async () => {
     world.behaviours = [{ tree: tree("/srv/") }];
     const entry = await created();
-    await engine.verbs.start(entry);
+    await engine.vms.start(entry.id);
     await put(entry, copy("d/", "/srv"), "copy/", "copy/x");
     assert.deepEqual(await arrived(world), ["/srv: d d/x"]);
   });
@@ -69,9 +69,9 @@ describe("docker's rules for a copy that waits", () => {
     world.behaviours = [{ tree: tree("/srv/"), onArchive }, { tree: tree("/srv/", "/srv/new/") }];
     const entry = await created();
     await put(entry, copy("d/", "/srv/new"), "copy/", "copy/x");
-    await assert.rejects(engine.verbs.start(entry));
+    await assert.rejects(engine.vms.start(entry.id));
     assert.deepEqual(await waiting(world, entry), ["00000001.json", "00000001.tar"], "it waits on");
-    await engine.verbs.start(entry);
+    await engine.vms.start(entry.id);
     assert.deepEqual(await arrived(world), ["/srv: new new/x"]);
     assert.deepEqual(await waiting(world, entry), []);
   });
@@ -81,7 +81,7 @@ describe("docker's rules for a copy that waits", () => {
     const entry = await created();
     await put(entry, copy("f", "/srv"), "copy");
     await put(entry, copy("d/", "/srv/old"), "copy/");
-    await assert.rejects(engine.verbs.start(entry), (error) => {
+    await assert.rejects(engine.vms.start(entry.id), (error) => {
       assert.ok(error instanceof KilnError);
       assert.equal(error.reason, "copy-refused");
       assert.match(error.message, /\/srv\/old.*not a directory/s);
@@ -89,7 +89,7 @@ describe("docker's rules for a copy that waits", () => {
     });
     assert.equal(entry.state, "failed");
     assert.deepEqual(await waiting(world, entry), ["00000001.json", "00000001.tar"], "the other waits on");
-    await engine.verbs.start(entry);
+    await engine.vms.start(entry.id);
     assert.deepEqual(await arrived(world), ["/srv: f"]);
   });
 
@@ -100,8 +100,8 @@ describe("docker's rules for a copy that waits", () => {
     const behaviour = { tree: tree("/", "/srv/", "/srv/file"), onArchive };
     world.behaviours = [{ tree: behaviour.tree }, behaviour];
     const entry = await created();
-    await engine.verbs.start(entry);
-    await engine.verbs.restart(entry);
+    await engine.vms.start(entry.id);
+    await engine.vms.restart(entry.id);
     const refusals: [CopyOrder, string, RegExp, RegExp][] = [
       [into("/none"), "no-such-directory", /VM .*: there is no directory \/none$/, /mkdir -p \/none$/],
       [copy("f", "/none/x"), "no-such-directory", /there is no directory \/none$/, /mkdir -p \/none$/],

@@ -11,16 +11,16 @@ import {
   startEngine,
   type World,
 } from "../../../test/fixtures/fake-rooms.js";
+import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 import { Phase } from "../../gen/kiln/agent/v1/machine_pb.js";
 import { until } from "../common/notifier.js";
-import type { Engine } from "../engine.js";
 import type { VmEntry } from "../vm/entry.js";
 import type { VmState } from "../vm/state.js";
 import type { VmConfig } from "../vm/vm-config.js";
 
 // An engine that is dropped without `close` is a kilnd that was killed: its VMMs go on, it writes no more.
 let world: World;
-let engines: Engine[];
+let engines: OpenEngine[];
 beforeEach(async () => {
   world = await createWorld();
   engines = [];
@@ -30,27 +30,27 @@ afterEach(async () => {
   await destroyWorld(world);
 });
 
-async function newEngine(): Promise<Engine> {
+async function newEngine(): Promise<OpenEngine> {
   const engine = await startEngine(world);
   engines.push(engine);
   return engine;
 }
 
 /** The next kilnd's view of the only VM. */
-async function restarted(before: Engine): Promise<{ engine: Engine; entry: VmEntry }> {
+async function restarted(before: OpenEngine): Promise<{ engine: OpenEngine; entry: VmEntry }> {
   await before.close();
   const engine = await newEngine();
-  const [entry] = engine.list(true);
+  const [entry] = engine.entries(true);
   assert.ok(entry);
   return { engine, entry };
 }
 
 async function running(
   config: Partial<VmConfig> = {},
-): Promise<{ engine: Engine; entry: VmEntry; vmm: FakeVmm }> {
+): Promise<{ engine: OpenEngine; entry: VmEntry; vmm: FakeVmm }> {
   const engine = await newEngine();
-  const entry = await engine.create({ config: configOf(config), pull: "missing" });
-  await engine.verbs.start(entry);
+  const entry = await engine.make({ config: configOf(config), pull: "missing" });
+  await engine.vms.start(entry.id);
   const vmm = world.vmms.at(-1);
   assert.ok(vmm);
   return { engine, entry, vmm };
@@ -85,7 +85,7 @@ describe("a new kilnd", () => {
     assert.deepEqual([...world.ports], ["8080->80"]);
     vmm.guest.print("three\n");
     vmm.guest.exit(5);
-    await next.engine.verbs.wait(next.entry, "exited");
+    await next.engine.reached(next.entry, "exited");
     assert.equal(next.entry.status.exitCode, 5);
     assert.equal(await textOf(next.entry), "one\ntwo\nthree\n");
     assert.equal(world.vmms.length, 1);
@@ -97,7 +97,7 @@ describe("a new kilnd", () => {
     vmm.guest.print("bye\n");
     vmm.guest.exit(4);
     const next = await restarted(engine);
-    await next.engine.verbs.wait(next.entry, "exited");
+    await next.engine.reached(next.entry, "exited");
     assert.deepEqual([next.entry.status.exitCode, next.entry.status.reason], [4, "program-exited"]);
     assert.equal(await textOf(next.entry), "bye\n");
   });
@@ -132,18 +132,18 @@ describe("a new kilnd", () => {
     await engine.close();
     vmm.end("crashed");
     const next = await newEngine();
-    for (const entry of next.list(true)) await next.verbs.wait(entry, "removed");
+    for (const entry of next.entries(true)) await next.reached(entry, "removed");
     assert.deepEqual(await readdir(join(world.root, "data/vms")), []);
   });
 
   it("keeps a paused VM paused and can let it go on", async () => {
     const { engine, entry, vmm } = await running();
-    await engine.verbs.pause(entry);
+    await engine.vms.pause(entry.id);
     const next = await restarted(engine);
     assert.equal(next.entry.state, "paused");
-    await next.engine.verbs.unpause(next.entry);
+    await next.engine.vms.unpause(next.entry.id);
     vmm.guest.exit(0);
-    await next.engine.verbs.wait(next.entry, "exited");
+    await next.engine.reached(next.entry, "exited");
     assert.equal(next.entry.status.reason, "program-exited");
   });
 
@@ -182,13 +182,13 @@ describe("a new kilnd", () => {
 
   it("says so of a VM whose record is lost, and goes on with the others", async () => {
     const engine = await newEngine();
-    const bad = await engine.create({ config: configOf({ name: "bad" }), pull: "missing" });
-    await engine.create({ config: configOf({ name: "good" }), pull: "missing" });
+    const bad = await engine.make({ config: configOf({ name: "bad" }), pull: "missing" });
+    await engine.make({ config: configOf({ name: "good" }), pull: "missing" });
     await engine.close();
     for (const file of ["vm.json", "vm.json.bak"])
       await writeFile(join(world.root, "data/vms", bad.id, file), "{ torn");
     const next = await newEngine();
-    const names = next.list(true).map((entry) => entry.name);
+    const names = next.entries(true).map((entry) => entry.name);
     assert.deepEqual(names.sort(), ["good", `vm-${bad.id.slice(0, 12)}`]);
     const { warnings } = await next.system.info();
     assert.ok(warnings.some((warning) => warning.includes(bad.id.slice(0, 12))));
@@ -200,9 +200,9 @@ describe("a new kilnd", () => {
     const next = createEngine(world);
     engines.push(next);
     await next.open();
-    const [entry] = next.list(true);
+    const [entry] = next.entries(true);
     assert.ok(entry);
-    await next.verbs.stop(entry);
+    await next.vms.stop(entry.id);
     assert.deepEqual([entry.state, world.vmms[0]?.alive], ["exited", false]);
   });
 
@@ -212,9 +212,9 @@ describe("a new kilnd", () => {
     const next = createEngine(world);
     engines.push(next);
     await next.open();
-    const [entry] = next.list(true);
+    const [entry] = next.entries(true);
     assert.ok(entry);
-    await next.verbs.kill(entry);
+    await next.vms.kill(entry.id);
     assert.deepEqual([entry.state, entry.status.reason], ["exited", "killed"]);
   });
 
@@ -222,27 +222,27 @@ describe("a new kilnd", () => {
     const { engine, entry, vmm } = await running();
     vmm.guest.print("first boot\n");
     vmm.guest.exit(0);
-    await engine.verbs.wait(entry, "exited");
+    await engine.reached(entry, "exited");
     await engine.close();
     for (const file of ["status.json", "status.json.bak"])
       await writeFile(join(world.root, "data/vms", entry.id, file), "");
     const next = await restarted(engine);
-    await next.engine.verbs.start(next.entry);
+    await next.engine.vms.start(next.entry.id);
     world.vmms.at(-1)?.guest.print("second\n");
     world.vmms.at(-1)?.guest.exit(0);
-    await next.engine.verbs.wait(next.entry, "exited");
+    await next.engine.reached(next.entry, "exited");
     assert.equal(await textOf(next.entry), "first boot\nsecond\n");
   });
 
   it("keeps bases that are whole and names taken", async () => {
     const engine = await newEngine();
-    await engine.create({ config: configOf({ name: "urn" }), pull: "missing" });
+    await engine.make({ config: configOf({ name: "urn" }), pull: "missing" });
     await engine.close();
     const next = await newEngine();
-    await assert.rejects(next.create({ config: configOf({ name: "urn" }), pull: "missing" }), {
+    await assert.rejects(next.make({ config: configOf({ name: "urn" }), pull: "missing" }), {
       reason: "name-in-use",
     });
-    await next.create({ config: configOf({ name: "other" }), pull: "missing" });
+    await next.make({ config: configOf({ name: "other" }), pull: "missing" });
     assert.equal(world.bases.length, 1);
   });
 });
@@ -261,7 +261,7 @@ describe("a new kilnd and restart policies", () => {
 
   it("leaves an unless-stopped VM alone that the user had stopped", async () => {
     const { engine, entry } = await running(policy("unless-stopped"));
-    await engine.verbs.stop(entry);
+    await engine.vms.stop(entry.id);
     const next = await restarted(engine);
     assert.equal(next.entry.state, "exited");
     assert.equal(next.entry.status.restartAt, undefined);
@@ -269,7 +269,7 @@ describe("a new kilnd and restart policies", () => {
 
   it("brings an always VM up although the user had stopped it", async () => {
     const { engine, entry } = await running(policy("always"));
-    await engine.verbs.stop(entry);
+    await engine.vms.stop(entry.id);
     const next = await restarted(engine);
     await reaches(next.entry, "running");
   });
@@ -277,7 +277,7 @@ describe("a new kilnd and restart policies", () => {
   it("does a restart that was due", async () => {
     const { engine, entry, vmm } = await running(policy("on-failure"));
     vmm.guest.exit(1);
-    await engine.verbs.wait(entry, "exited");
+    await engine.reached(entry, "exited");
     const next = await restarted(engine);
     await reaches(next.entry, "running");
     assert.equal(next.entry.status.restartCount, 1);

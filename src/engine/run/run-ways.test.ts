@@ -11,6 +11,7 @@ import {
   type FakeVmm,
   type World,
 } from "../../../test/fixtures/fake-rooms.js";
+import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { deferred } from "../../base/runtime.js";
 import { Phase } from "../../gen/kiln/agent/v1/machine_pb.js";
@@ -18,7 +19,6 @@ import type { VmmHandle } from "../../vmm/types.js";
 import { until } from "../common/notifier.js";
 import type { Rooms } from "../common/rooms.js";
 import type { EngineSettings } from "../common/settings.js";
-import type { Engine } from "../engine.js";
 import type { VmEntry } from "../vm/entry.js";
 import type { LiveView } from "../vm/run-view.js";
 import type { VmConfig } from "../vm/vm-config.js";
@@ -26,7 +26,7 @@ import type { VmConfig } from "../vm/vm-config.js";
 // Whatever brings a VM up, it comes up by the same stages: what holds for one way in must hold for all of them.
 
 let world: World;
-let engine: Engine;
+let engine: OpenEngine;
 let settings: Partial<EngineSettings>;
 /** The console of guests that boot from now on says nothing. */
 let mute: boolean;
@@ -54,9 +54,9 @@ type Arm = (entry: VmEntry) => void | Promise<void>;
 const WAYS: Readonly<Record<string, (arm: Arm) => Promise<VmEntry>>> = {
   "a start": async (arm) => {
     await open();
-    const entry = await engine.create({ config: configOf(), pull: "missing" });
+    const entry = await engine.make({ config: configOf(), pull: "missing" });
     await armed(entry, arm);
-    void engine.verbs.start(entry).catch(() => undefined);
+    void engine.vms.start(entry.id).catch(() => undefined);
     return entry;
   },
   "a restart by policy": async (arm) => {
@@ -79,7 +79,7 @@ const WAYS: Readonly<Record<string, (arm: Arm) => Promise<VmEntry>>> = {
     const gate = deferred<void>();
     world.reattachGate = gate.promise;
     await open(false);
-    const entry = engine.find(id);
+    const entry = engine.entry(id);
     await armed(entry, arm);
     gate.resolve();
     return entry;
@@ -101,8 +101,8 @@ async function open(recovered = true): Promise<void> {
 
 async function running(config: Partial<VmConfig> = {}): Promise<VmEntry> {
   await open();
-  const entry = await engine.create({ config: configOf(config), pull: "missing" });
-  await engine.verbs.start(entry);
+  const entry = await engine.make({ config: configOf(config), pull: "missing" });
+  await engine.vms.start(entry.id);
   return entry;
 }
 
@@ -154,7 +154,10 @@ function watchedRooms(): Rooms {
 /** The actions told of a VM. */
 async function told(entry: VmEntry, from = before): Promise<string[]> {
   const actions: string[] = [];
-  for await (const { id, action } of engine.events({ after: 0n, untilMs: Date.now() + world.clockAheadMs }))
+  for await (const { id, action } of engine.events.read({
+    after: 0n,
+    untilMs: Date.now() + world.clockAheadMs,
+  }))
     if (id === entry.id) actions.push(action);
   return actions.slice(from);
 }
@@ -201,8 +204,8 @@ for (const [way, bringUp] of Object.entries(WAYS)) {
       let first: VmEntry | undefined;
       const entry = await bringUp(async () => {
         world.launchGate = gate.promise;
-        first = await engine.create({ config: configOf({ name: "first" }), pull: "missing" });
-        void engine.verbs.start(first);
+        first = await engine.make({ config: configOf({ name: "first" }), pull: "missing" });
+        void engine.vms.start(first.id);
         await until(first.changed, () => first?.run?.stage === "spawn" || undefined);
       });
       assert.ok(first);
@@ -240,7 +243,7 @@ for (const [way, bringUp] of Object.entries(WAYS)) {
       await fails(entry);
       assert.equal(entry.status.reason, "no-hello");
       assert.match(entry.status.message, /last words of the kernel/);
-      await engine.verbs.stop(entry);
+      await engine.vms.stop(entry.id);
       await leftNothing();
     });
 
@@ -253,7 +256,7 @@ for (const [way, bringUp] of Object.entries(WAYS)) {
       });
       await fails(entry);
       assert.match(entry.status.message, /its console stayed silent/);
-      await engine.verbs.stop(entry);
+      await engine.vms.stop(entry.id);
       await leftNothing();
     });
 
@@ -267,7 +270,7 @@ for (const [way, bringUp] of Object.entries(WAYS)) {
         hang(found);
       });
       await until(entry.changed, () => entry.run?.stage === "hello" || undefined);
-      await engine.verbs.stop(entry);
+      await engine.vms.stop(entry.id);
       assert.deepEqual([entry.state, entry.status.reason], ["exited", "killed"]);
       await leftNothing();
     });
@@ -281,7 +284,7 @@ for (const [way, bringUp] of Object.entries(WAYS)) {
       });
       await fails(entry);
       assert.equal(entry.status.reason, "disk-full");
-      await engine.verbs.stop(entry);
+      await engine.vms.stop(entry.id);
       await leftNothing();
     });
   });

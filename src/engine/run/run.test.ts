@@ -7,20 +7,20 @@ import {
   startEngine,
   type World,
 } from "../../../test/fixtures/fake-rooms.js";
+import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 import { hasReason } from "../../base/errors.js";
-import type { Engine } from "../engine.js";
 import { type Intent, LIFETIME_OVER } from "../vm/end.js";
 import type { VmEntry } from "../vm/entry.js";
 import { isBooting } from "../vm/run-view.js";
 import { Run } from "./run.js";
 
 let world: World;
-let engine: Engine;
+let engine: OpenEngine;
 let entry: VmEntry;
 beforeEach(async () => {
   world = await createWorld();
   engine = await startEngine(world);
-  entry = await engine.create({ config: configOf(), pull: "missing" });
+  entry = await engine.make({ config: configOf(), pull: "missing" });
 });
 afterEach(async () => {
   await engine.close();

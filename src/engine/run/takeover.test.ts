@@ -11,10 +11,10 @@ import {
   startEngine,
   type World,
 } from "../../../test/fixtures/fake-rooms.js";
+import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { deferred } from "../../base/runtime.js";
 import { until } from "../common/notifier.js";
-import type { Engine } from "../engine.js";
 import type { VmEntry } from "../vm/entry.js";
 import type { VmStatus } from "../vm/status.js";
 import type { VmConfig } from "../vm/vm-config.js";
@@ -23,7 +23,7 @@ const SILENT = new KilnError(Code.DeadlineExceeded, "QEMU did not answer", { rea
 const PATIENT = { atOnce: 8, attemptMs: 60_000, pauses: { first: 1, longest: 4 } };
 
 let world: World;
-let engine: Engine;
+let engine: OpenEngine;
 beforeEach(async () => {
   world = await createWorld();
   engine = await startEngine(world);
@@ -35,8 +35,8 @@ afterEach(async () => {
 });
 
 async function running(config: Partial<VmConfig> = {}): Promise<{ id: string; vmm: FakeVmm }> {
-  const entry = await engine.create({ config: configOf(config), pull: "missing" });
-  await engine.verbs.start(entry);
+  const entry = await engine.make({ config: configOf(config), pull: "missing" });
+  await engine.vms.start(entry.id);
   const vmm = world.vmms.at(-1);
   assert.ok(vmm);
   return { id: entry.id, vmm };
@@ -66,14 +66,14 @@ describe("a VMM that answers a new kilnd late", () => {
     world.reattachError = SILENT;
     await nextKilnd();
     await engine.recovered;
-    const entry = engine.find(id);
+    const entry = engine.entry(id);
     assert.deepEqual([entry.state, entry.status.reason], ["running", "vmm-unreachable"]);
     vmm.guest.print("meanwhile\n");
     world.reattachError = undefined;
     await reached(entry);
     assert.deepEqual([entry.state, entry.status.message, [...world.ports]], ["running", "", ["8080->80"]]);
     vmm.guest.exit(5);
-    await engine.verbs.wait(entry, "exited");
+    await engine.reached(entry, "exited");
     assert.deepEqual([entry.status.exitCode, entry.status.reason], [5, "program-exited"]);
     assert.equal(await textOf(entry), "meanwhile\n");
   });
@@ -83,7 +83,7 @@ describe("a VMM that answers a new kilnd late", () => {
     world.reattachError = SILENT;
     await nextKilnd();
     await engine.recovered;
-    const entry = engine.find(id);
+    const entry = engine.entry(id);
     world.reattachError = undefined;
     await reached(entry);
     vmm.stall?.("the host's disk is full");
@@ -98,13 +98,13 @@ describe("a VMM that answers a new kilnd late", () => {
     world.reattachGate = gate.promise;
     await nextKilnd({ ...PATIENT, attemptMs: 5 });
     await engine.recovered;
-    const entry = engine.find(id);
+    const entry = engine.entry(id);
     assert.match(entry.status.message, /did not answer within/);
     world.reattachGate = undefined;
     gate.resolve();
     await reached(entry);
     vmm.guest.exit(0);
-    await engine.verbs.wait(entry, "exited");
+    await engine.reached(entry, "exited");
     assert.equal(entry.status.reason, "program-exited");
   });
 
@@ -114,8 +114,8 @@ describe("a VMM that answers a new kilnd late", () => {
     await nextKilnd();
     await engine.recovered;
     vmm.end("crashed");
-    await engine.verbs.wait(engine.find(id), "exited");
-    assert.equal(engine.find(id).status.reason, "vmm-died");
+    await engine.reached(engine.entry(id), "exited");
+    assert.equal(engine.entry(id).status.reason, "vmm-died");
   });
 });
 
@@ -131,8 +131,8 @@ describe("a VM whose stored output is lost while no kilnd runs", () => {
     await nextKilnd();
     vmm.guest.print("after");
     vmm.guest.exit(0);
-    const entry = engine.find(id);
-    await engine.verbs.wait(entry, "exited");
+    const entry = engine.entry(id);
+    await engine.reached(entry, "exited");
     assert.equal(await textOf(entry), "after");
     assert.match(world.logged.join(""), /level=warn .*stored is not on disk any more.* bytes=7/);
   });
@@ -140,7 +140,7 @@ describe("a VM whose stored output is lost while no kilnd runs", () => {
 
 describe("a VM that the last kilnd was stopping", () => {
   async function cutStop(id: string, facts: Partial<VmStatus> = {}): Promise<void> {
-    await engine.find(id).change({ to: "stopping" }, { stoppedByUser: true, ...facts });
+    await engine.entry(id).change({ to: "stopping" }, { stoppedByUser: true, ...facts });
     await nextKilnd();
   }
 
@@ -150,8 +150,8 @@ describe("a VM that the last kilnd was stopping", () => {
       restart: { name: "always", maximumRetryCount: 0 },
     });
     await cutStop(id);
-    const entry = engine.find(id);
-    await engine.verbs.wait(entry, "exited");
+    const entry = engine.entry(id);
+    await engine.reached(entry, "exited");
     assert.ok(vmm.guest.calls.includes("stop 15 1234"), vmm.guest.calls.join());
     assert.deepEqual([entry.status.exitCode, entry.status.restartAt, vmm.alive], [143, undefined, false]);
   });
@@ -162,15 +162,15 @@ describe("a VM that the last kilnd was stopping", () => {
     await cutStop(id);
     await engine.recovered;
     world.reattachError = undefined;
-    await engine.verbs.wait(engine.find(id), "exited");
-    assert.equal(engine.find(id).status.exitCode, 143);
+    await engine.reached(engine.entry(id), "exited");
+    assert.equal(engine.entry(id).status.exitCode, 143);
   });
 
   it("has ended of its lifetime where that is over", async () => {
     const { id } = await running();
     await cutStop(id, { expiresAt: new Date(0).toISOString() });
-    await engine.verbs.wait(engine.find(id), "exited");
-    assert.equal(engine.find(id).status.reason, "lifetime-over");
+    await engine.reached(engine.entry(id), "exited");
+    assert.equal(engine.entry(id).status.reason, "lifetime-over");
   });
 });
 
@@ -181,9 +181,9 @@ describe("a VM that is being taken over", () => {
       const gate = deferred<void>();
       world.reattachGate = gate.promise;
       await nextKilnd();
-      const entry = engine.find(id);
+      const entry = engine.entry(id);
       while (world.reattaching === 0) await new Promise<void>((resolve) => setImmediate(resolve));
-      await (verb === "kill" ? engine.verbs.kill(entry) : engine.verbs.remove(entry, true));
+      await (verb === "kill" ? engine.vms.kill(entry.id) : engine.vms.remove(entry.id, true));
       assert.equal(vmm.alive, false);
       assert.equal(verb === "kill" ? entry.status.reason : entry.removed, verb === "kill" ? "killed" : true);
       gate.resolve();
@@ -195,15 +195,15 @@ describe("a VM that is being taken over", () => {
     const gate = deferred<void>();
     world.reattachGate = gate.promise;
     await nextKilnd({ ...PATIENT, atOnce: 3 });
-    const waiting = engine.list(true);
+    const waiting = engine.entries(true);
     while (world.reattaching < 3) await new Promise<void>((resolve) => setImmediate(resolve));
     // One that is still in the queue can be ended as well.
     const last = waiting.find((entry) => entry.name === "vm-11");
     assert.ok(last);
-    await engine.verbs.kill(last);
+    await engine.vms.kill(last.id);
     assert.equal(world.reattaching, 3);
     gate.resolve();
     await engine.recovered;
-    assert.equal(engine.list(false).filter((entry) => entry.live !== undefined).length, 11);
+    assert.equal(engine.entries(false).filter((entry) => entry.live !== undefined).length, 11);
   });
 });

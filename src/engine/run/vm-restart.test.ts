@@ -7,13 +7,13 @@ import {
   startEngine,
   type World,
 } from "../../../test/fixtures/fake-rooms.js";
+import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 import { until } from "../common/notifier.js";
-import type { Engine } from "../engine.js";
 import type { VmEntry } from "../vm/entry.js";
 import type { RestartPolicy } from "../vm/vm-config.js";
 
 let world: World;
-let engine: Engine;
+let engine: OpenEngine;
 beforeEach(async () => {
   world = await createWorld();
   engine = await startEngine(world);
@@ -25,8 +25,8 @@ afterEach(async () => {
 
 async function running(name: RestartPolicy["name"], maximumRetryCount = 0): Promise<VmEntry> {
   const config = configOf({ restart: { name, maximumRetryCount } });
-  const entry = await engine.create({ config, pull: "missing" });
-  await engine.verbs.start(entry);
+  const entry = await engine.make({ config, pull: "missing" });
+  await engine.vms.start(entry.id);
   return entry;
 }
 
@@ -46,7 +46,7 @@ describe("restart policies", () => {
   it("leave a VM alone that ended well under on-failure", async () => {
     const entry = await running("on-failure");
     world.vmms[0]?.guest.exit(0);
-    await engine.verbs.wait(entry, "exited");
+    await engine.reached(entry, "exited");
     assert.equal(entry.status.restartAt, undefined);
   });
 
@@ -69,7 +69,7 @@ describe("restart policies", () => {
     world.behaviours = [{ exitsWith: 1 }];
     const entry = await running("always");
     await until(entry.changed, () => entry.status.restartAt !== undefined || undefined);
-    await engine.verbs.stop(entry);
+    await engine.vms.stop(entry.id);
     assert.equal(entry.state, "exited");
     assert.equal(entry.status.restartAt, undefined);
     assert.equal(entry.status.stoppedByUser, true);
@@ -89,7 +89,7 @@ describe("restart policies", () => {
     await boots(entry, 2);
     world.vmms[1]?.guest.exit(1);
     await until(entry.changed, () => (entry.state === "exited" && !entry.status.restartAt) || undefined);
-    await engine.verbs.start(entry);
+    await engine.vms.start(entry.id);
     assert.equal(entry.status.restartCount, 0);
   });
 });

@@ -10,15 +10,15 @@ import {
   startEngine,
   type World,
 } from "../../../test/fixtures/fake-rooms.js";
+import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { deferred } from "../../base/runtime.js";
-import type { Engine } from "../engine.js";
 import type { VmEntry } from "../vm/entry.js";
 import { LiveVm } from "./live-vm.js";
 import { runningSession } from "./vm-access.js";
 
 let world: World;
-let engine: Engine;
+let engine: OpenEngine;
 beforeEach(async () => {
   world = await createWorld();
   engine = await startEngine(world);
@@ -29,8 +29,8 @@ afterEach(async () => {
 });
 
 async function started(): Promise<{ entry: VmEntry; vmm: FakeVmm }> {
-  const entry = await engine.create({ config: configOf({}), pull: "missing" });
-  await engine.verbs.start(entry);
+  const entry = await engine.make({ config: configOf({}), pull: "missing" });
+  await engine.vms.start(entry.id);
   const vmm = world.vmms.at(-1);
   assert.ok(vmm);
   return { entry, vmm };
@@ -50,7 +50,7 @@ describe("a VM at its end", () => {
     };
     vmm.end("guest-shutdown");
     await atIt.promise;
-    const killed = engine.verbs.kill(entry);
+    const killed = engine.vms.kill(entry.id);
     for (let i = 0; i < 10; i++) await turn(); // a loop without I/O would let none of them come
     written.resolve();
     await killed;
@@ -68,10 +68,10 @@ describe("a VM at its end", () => {
       throw new Error("too many open files");
     };
     vmm.end("guest-shutdown");
-    await engine.verbs.wait(entry, "exited");
+    await engine.reached(entry, "exited");
     assert.equal(entry.state, "failed");
     assert.match(entry.status.message, /too many open files/);
-    await engine.verbs.remove(entry, true);
+    await engine.vms.remove(entry.id, true);
   });
 });
 
@@ -81,11 +81,11 @@ describe("a VM that kilnd could not take over", () => {
     const { run } = entry;
     entry.run = undefined;
     const refused = { reason: "vmm-unreachable", message: /kilnd has not taken it over/ };
-    await assert.rejects(engine.verbs.stop(entry), refused);
-    await assert.rejects(engine.verbs.remove(entry, true), refused);
+    await assert.rejects(engine.vms.stop(entry.id), refused);
+    await assert.rejects(engine.vms.remove(entry.id, true), refused);
     assert.equal(entry.state, "running");
     entry.run = run;
-    await engine.verbs.kill(entry);
+    await engine.vms.kill(entry.id);
     assert.equal(entry.state, "exited");
   });
 
@@ -107,7 +107,7 @@ describe("a VM that kilnd could not take over", () => {
     const { entry } = await started();
     const { run } = entry;
     entry.run = undefined;
-    const killed = engine.verbs.kill(entry);
+    const killed = engine.vms.kill(entry.id);
     await turn();
     entry.run = run;
     await killed;

@@ -3,13 +3,13 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { createWorld, destroyWorld, startEngine, type World } from "../../../test/fixtures/fake-rooms.js";
-import type { Engine } from "../index.js";
+import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 
 const NONE = { holds: false, way: "user", why: "no namespaces", hint: "allow them" } as const;
 
 describe("confinement", () => {
   let world: World;
-  let engine: Engine;
+  let engine: OpenEngine;
   beforeEach(async () => {
     world = await createWorld();
     engine = await startEngine(world);

@@ -24,10 +24,10 @@ describe("a jail without a tree of its own", () => {
         holds: false,
         why: "all of /usr is shown: ldd: a library is missing",
       });
-      const entry = await engine.create({ config: configOf({}), pull: "missing" });
-      const events = engine.events({ sinceMs: 0, filters: ["event=jail"], signal: leave.signal });
+      const entry = await engine.make({ config: configOf({}), pull: "missing" });
+      const events = engine.events.read({ sinceMs: 0, filters: ["event=jail"], signal: leave.signal });
       const told = events.next();
-      await engine.verbs.start(entry);
+      await engine.vms.start(entry.id);
       const { value } = await told;
       assert.ok(value !== undefined);
       assert.equal(value.id, entry.id);

@@ -8,9 +8,9 @@ import {
   startEngine,
   type World,
 } from "../../../test/fixtures/fake-rooms.js";
+import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 import { hasReason } from "../../base/errors.js";
 import { until } from "../common/notifier.js";
-import type { Engine } from "../engine.js";
 import { LIFETIME_OVER } from "./end.js";
 import type { VmEntry } from "./entry.js";
 import type { VmConfig } from "./vm-config.js";
@@ -18,7 +18,7 @@ import type { VmConfig } from "./vm-config.js";
 const HOUR = 3_600_000;
 
 let world: World;
-let engine: Engine;
+let engine: OpenEngine;
 beforeEach(async () => {
   world = await createWorld();
   engine = await startEngine(world);
@@ -29,8 +29,8 @@ afterEach(async () => {
 });
 
 async function started(config: Partial<VmConfig>): Promise<{ entry: VmEntry; vmm: FakeVmm }> {
-  const entry = await engine.create({ config: configOf(config), pull: "missing" });
-  await engine.verbs.start(entry);
+  const entry = await engine.make({ config: configOf(config), pull: "missing" });
+  await engine.vms.start(entry.id);
   const vmm = world.vmms.at(-1);
   assert.ok(vmm);
   return { entry, vmm };
@@ -41,12 +41,12 @@ async function later(ms: number): Promise<VmEntry> {
   await engine.close();
   world.clockAheadMs += ms;
   engine = await startEngine(world);
-  const [entry] = engine.list(true);
+  const [entry] = engine.entries(true);
   assert.ok(entry);
   return entry;
 }
 
-const ended = (entry: VmEntry) => engine.verbs.wait(entry, "exited");
+const ended = (entry: VmEntry) => engine.reached(entry, "exited");
 
 describe("a lifetime", () => {
   it("stops the VM in order when it is over, whatever its policy says", async () => {
@@ -65,12 +65,12 @@ describe("a lifetime", () => {
     world.behaviours = [{ stubborn: true }];
     const { entry } = await started({ lifetimeMs: 1, stopTimeoutMs: 1 });
     const paused = await started({ lifetimeMs: HOUR });
-    await engine.verbs.pause(paused.entry);
+    await engine.vms.pause(paused.entry.id);
     await ended(entry);
     assert.equal(entry.status.reason, LIFETIME_OVER);
     world.behaviours = [{}];
     world.clockAheadMs = HOUR;
-    await engine.verbs.expire(paused.entry);
+    await engine.expire(paused.entry);
     assert.equal(paused.entry.status.reason, LIFETIME_OVER);
   });
 
@@ -100,9 +100,9 @@ describe("a lifetime", () => {
     world.vmms[1]?.guest.exit(1);
     await boots(3);
     assert.equal(entry.status.expiresAt, expiresAt);
-    await engine.verbs.restart(entry);
+    await engine.vms.restart(entry.id);
     assert.ok(Date.parse(entry.status.expiresAt ?? "") > Date.parse(expiresAt ?? ""));
-    await engine.verbs.expire(entry);
+    await engine.expire(entry);
     assert.equal(entry.state, "running", "its time is not over any more");
   });
 
@@ -119,35 +119,35 @@ describe("a lifetime", () => {
 
   it("can be given, moved and taken away while the VM runs, and holds over a new kilnd", async () => {
     const { entry } = await started({});
-    await engine.verbs.setLifetime(entry, HOUR);
+    await engine.vms.setLifetime(entry.id, HOUR);
     const first = Date.parse(entry.status.expiresAt ?? "");
     world.clockAheadMs = HOUR / 2;
-    await engine.verbs.setLifetime(entry, HOUR);
+    await engine.vms.setLifetime(entry.id, HOUR);
     assert.ok(Date.parse(entry.status.expiresAt ?? "") >= first + HOUR / 2, "from now");
     const same = await later(HOUR / 2);
     assert.equal(same.state, "running");
-    await engine.verbs.setLifetime(same, 0);
+    await engine.vms.setLifetime(same.id, 0);
     const kept = await later(10 * HOUR);
     assert.deepEqual([kept.state, kept.status.expiresAt], ["running", undefined]);
-    await engine.verbs.setLifetime(kept, 1);
+    await engine.vms.setLifetime(kept.id, 1);
     await ended(kept);
     assert.equal(kept.status.reason, LIFETIME_OVER);
   });
 
   it("of a VM that does not run counts from its start", async () => {
-    const entry = await engine.create({ config: configOf({}), pull: "missing" });
-    await engine.verbs.setLifetime(entry, HOUR);
+    const entry = await engine.make({ config: configOf({}), pull: "missing" });
+    await engine.vms.setLifetime(entry.id, HOUR);
     assert.equal(entry.status.expiresAt, undefined);
-    await engine.verbs.start(entry);
+    await engine.vms.start(entry.id);
     assert.ok(entry.status.expiresAt);
   });
 
   it("is refused where it is no time", async () => {
     for (const lifetimeMs of [-1, Number.NaN, 1e15]) {
-      const creating = engine.create({ config: configOf({ lifetimeMs }), pull: "missing" });
+      const creating = engine.make({ config: configOf({ lifetimeMs }), pull: "missing" });
       await assert.rejects(creating, (error) => hasReason(error, "bad-lifetime"));
       const { entry } = await started({});
-      const changing = engine.verbs.setLifetime(entry, lifetimeMs);
+      const changing = engine.vms.setLifetime(entry.id, lifetimeMs);
       await assert.rejects(changing, (error) => hasReason(error, "bad-lifetime"));
     }
   });

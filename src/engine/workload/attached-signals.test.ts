@@ -10,15 +10,17 @@ import {
   startEngine,
   type World,
 } from "../../../test/fixtures/fake-rooms.js";
+import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { type Deferred, deferred } from "../../base/runtime.js";
-import type { AttachOutput, Engine, ProcessInput, VmEntry } from "../index.js";
+import type { AttachOutput, ProcessInput } from "../index.js";
 import type { EngineContext } from "../run/context.js";
 import type { VmVerbs } from "../run/vm-verbs.js";
+import type { VmEntry } from "../vm/entry.js";
 import { AttachedSignals } from "./attached-signals.js";
 
 let world: World;
-let engine: Engine;
+let engine: OpenEngine;
 let entry: VmEntry;
 let vmm: FakeVmm;
 let asking: Deferred<ProcessInput>;
@@ -37,15 +39,15 @@ afterEach(async () => {
 /** Attached to a new VM that runs; gives what comes next. */
 async function attached(heardMs = 1): Promise<{ readonly next: Promise<IteratorResult<AttachOutput>> }> {
   engine = await startEngine(world, { heardMs, linkPauses: { first: 1, longest: 1 } });
-  entry = await engine.create({ config: configOf(), pull: "missing" });
+  entry = await engine.make({ config: configOf(), pull: "missing" });
   asking = deferred();
   client = new AbortController();
   const spec = { id: "", stdin: false, logs: false, start: true };
-  outputs = engine.attach(entry, spec, asked(), client.signal);
+  outputs = engine.vms.attach(entry.id, spec, asked(), client.signal);
   assert.equal((await outputs.next()).value?.kind, "attached");
   const waiting = outputs.next();
   waiting.catch(() => undefined);
-  await engine.verbs.wait(entry, "running");
+  await engine.reached(entry, "running");
   const last = world.vmms.at(-1);
   assert.ok(last);
   vmm = last;
@@ -90,7 +92,7 @@ describe("an attachment whose client has asked the program to end", () => {
 
   it("ends with the reason where the VM was paused", async () => {
     const { next } = await attached();
-    await engine.verbs.pause(entry);
+    await engine.vms.pause(entry.id);
     asking.resolve({ kind: "signal", signal: "TERM" });
     await assert.rejects(next, (error) => {
       assert.ok(error instanceof KilnError, String(error));

@@ -39,7 +39,7 @@ describe("a program that is left to itself, on a full disk", () => {
     fill();
     await assert.rejects(bench.start(vm), (error) => hasReason(error, "host-disk-full"));
     assert.deepEqual([await readdir(bench.path(vm)), bench.guest.started], [[], []]);
-    assert.deepEqual(bench.engine.workloads.list(vm, true), []);
+    assert.deepEqual(bench.engine.programs(vm, true), []);
     giveRoom();
     assert.equal((await bench.start(vm)).state, "running");
   });
@@ -76,8 +76,8 @@ describe("a program that is left to itself, on a full disk", () => {
     bench.program(1).exit(6);
     await reaches(resting, "restarting");
     fill();
-    await bench.engine.workloads.signal(vm, resting.id, "KILL");
-    await bench.engine.workloads.signal(vm, entry.id, "KILL");
+    await bench.engine.workloads.signal(vm.id, resting.id, "KILL");
+    await bench.engine.workloads.signal(vm.id, entry.id, "KILL");
     assert.deepEqual(await bench.end(vm, resting), [6, "program-exited"]);
     assert.deepEqual(await bench.end(vm, entry), [137, "program-exited"]);
   });
@@ -106,7 +106,7 @@ describe("a program that is left to itself, on a full disk", () => {
       await rm(bench.path(old), { recursive: true });
       fill();
     });
-    const entry = await until(vm.changed, () => bench.engine.workloads.list(vm, true)[0]);
+    const entry = await until(vm.changed, () => bench.engine.programs(vm, true)[0]);
     bench.program().exit(4);
     assert.deepEqual(await bench.end(vm, entry), [4, "program-exited"]);
     assert.equal(entry.id, first.id);

@@ -10,9 +10,11 @@ import {
   startEngine,
   type World,
 } from "../../../test/fixtures/fake-rooms.js";
+import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { type Deferred, deferred } from "../../base/runtime.js";
-import type { Engine, ExecAsk, ExecOutput, ProcessInput, VmEntry } from "../index.js";
+import type { ExecAsk, ExecOutput, ProcessInput } from "../index.js";
+import type { VmEntry } from "../vm/entry.js";
 
 const ASK: ExecAsk = {
   kind: "start",
@@ -31,7 +33,7 @@ const ASK: ExecAsk = {
 };
 
 let world: World;
-let engine: Engine;
+let engine: OpenEngine;
 let entry: VmEntry;
 let vmm: FakeVmm;
 let asking: Deferred<ProcessInput>;
@@ -40,14 +42,14 @@ let outputs: AsyncGenerator<ExecOutput>;
 beforeEach(async () => {
   world = await createWorld();
   engine = await startEngine(world, { heardMs: 1 });
-  entry = await engine.create({ config: configOf(), pull: "missing" });
-  await engine.verbs.start(entry);
+  entry = await engine.make({ config: configOf(), pull: "missing" });
+  await engine.vms.start(entry.id);
   const last = world.vmms.at(-1);
   assert.ok(last);
   vmm = last;
   asking = deferred();
   client = new AbortController();
-  outputs = engine.exec(entry.id, ASK, asked(), client.signal);
+  outputs = engine.vms.exec(entry.id, ASK, asked(), client.signal);
   assert.deepEqual([await nextKind(), await nextKind()], ["started", "output"]);
 });
 afterEach(async () => {

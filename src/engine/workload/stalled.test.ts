@@ -9,9 +9,11 @@ import {
   startEngine,
   type World,
 } from "../../../test/fixtures/fake-rooms.js";
+import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 import { hasReason } from "../../base/errors.js";
-import type { Engine, ExecAsk, ExecOutput, ProcessInput, VmEntry } from "../index.js";
+import type { ExecAsk, ExecOutput, ProcessInput } from "../index.js";
 import { stallOf } from "../run/vm-access.js";
+import type { VmEntry } from "../vm/entry.js";
 
 const ASK: ExecAsk = {
   kind: "start",
@@ -30,13 +32,13 @@ const ASK: ExecAsk = {
 };
 
 let world: World;
-let engine: Engine;
+let engine: OpenEngine;
 let entry: VmEntry;
 beforeEach(async () => {
   world = await createWorld();
   engine = await startEngine(world);
-  entry = await engine.create({ config: configOf(), pull: "missing" });
-  await engine.verbs.start(entry);
+  entry = await engine.make({ config: configOf(), pull: "missing" });
+  await engine.vms.start(entry.id);
 });
 afterEach(async () => {
   await engine.close();
@@ -61,7 +63,7 @@ async function next(outputs: AsyncGenerator<ExecOutput>): Promise<ExecOutput> {
 describe("a VM that stands still at a full disk", () => {
   it("is told of to an exec that waits, once, and once when it goes on", async () => {
     const client = new AbortController();
-    const outputs = engine.exec(entry.id, ASK, silence(), client.signal);
+    const outputs = engine.vms.exec(entry.id, ASK, silence(), client.signal);
     assert.deepEqual([(await next(outputs)).kind, (await next(outputs)).kind], ["started", "output"]);
     const waiting = next(outputs);
     await stalls(true);
@@ -78,10 +80,10 @@ describe("a VM that stands still at a full disk", () => {
 
   it("refuses another exec at once, and a signal, by that name", async () => {
     await stalls(true);
-    await assert.rejects(engine.exec(entry.id, ASK, silence()).next(), (error) =>
+    await assert.rejects(engine.vms.exec(entry.id, ASK, silence()).next(), (error) =>
       hasReason(error, "vm-stalled"),
     );
-    await assert.rejects(engine.verbs.signal(entry, "USR1"), (error) => hasReason(error, "vm-stalled"));
+    await assert.rejects(engine.vms.signal(entry.id, "USR1"), (error) => hasReason(error, "vm-stalled"));
   });
 
   it("is in kilnd's log with its name and why, once, and so is that it goes on", async () => {
@@ -100,8 +102,8 @@ describe("a VM that stands still at a full disk", () => {
   });
 
   it("is not what a user has paused", async () => {
-    await engine.verbs.pause(entry);
-    await assert.rejects(engine.exec(entry.id, ASK, silence()).next(), (error) =>
+    await engine.vms.pause(entry.id);
+    await assert.rejects(engine.vms.exec(entry.id, ASK, silence()).next(), (error) =>
       hasReason(error, "vm-paused"),
     );
   });

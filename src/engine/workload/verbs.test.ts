@@ -39,11 +39,11 @@ describe("a program with a restart policy", () => {
     bench.program().exit(0);
     assert.deepEqual(await bench.end(vm, well), [0, "program-exited"]);
     const killed = await bench.restarting(vm);
-    await bench.engine.workloads.signal(vm, killed.id, "");
+    await bench.engine.workloads.signal(vm.id, killed.id, "");
     assert.deepEqual(await bench.end(vm, killed), [137, "program-exited"]);
     assert.deepEqual(bench.program(1).signals, [9]);
     const asked = await bench.restarting(vm);
-    await bench.engine.workloads.signal(vm, asked.id, "TERM");
+    await bench.engine.workloads.signal(vm.id, asked.id, "TERM");
     bench.program(2).exit(143);
     assert.deepEqual(await bench.end(vm, asked), [143, "program-exited"]);
     assert.equal(bench.guest.started.length, 3);
@@ -55,7 +55,7 @@ describe("a program with a restart policy", () => {
     const followed = bench.written(vm, entry, true);
     bench.program().exit(6);
     await reaches(entry, "restarting");
-    await bench.engine.workloads.signal(vm, entry.id, "KILL");
+    await bench.engine.workloads.signal(vm.id, entry.id, "KILL");
     assert.equal(await followed, "");
     assert.deepEqual(await bench.end(vm, entry), [6, "program-exited"]);
   });
@@ -91,11 +91,11 @@ describe("verbs for programs that are left to themselves", () => {
   it("pass signals on, and know one that is over", async () => {
     const vm = await bench.vm();
     const entry = await bench.start(vm);
-    await bench.engine.workloads.signal(vm, entry.id, "HUP");
+    await bench.engine.workloads.signal(vm.id, entry.id, "HUP");
     assert.deepEqual(bench.program().signals, [1]);
     bench.program().exit(0);
     await bench.end(vm, entry);
-    await assert.rejects(bench.engine.workloads.signal(vm, entry.id, "HUP"), failsWith("exec-ended"));
+    await assert.rejects(bench.engine.workloads.signal(vm.id, entry.id, "HUP"), failsWith("exec-ended"));
   });
 
   it("find by unique prefix, and say what there is", async () => {
@@ -105,7 +105,7 @@ describe("verbs for programs that are left to themselves", () => {
     assert.throws(() => bench.find(vm, "xyz"), failsWith("exec-not-found"));
     assert.throws(() => bench.find(vm, ""), failsWith("exec-not-found"));
     for (let count = 0; count < 16; count++) await bench.start(vm);
-    const heads = bench.engine.workloads.list(vm, true).map(({ id }) => id.slice(0, 1));
+    const heads = bench.engine.programs(vm, true).map(({ id }) => id.slice(0, 1));
     const twice = heads.find((head, at) => heads.indexOf(head) !== at) ?? "";
     assert.throws(() => bench.find(vm, twice), failsWith("ambiguous-id"));
   });
@@ -113,8 +113,8 @@ describe("verbs for programs that are left to themselves", () => {
   it("remove one that is over, and by force one that runs", async () => {
     const vm = await bench.vm();
     const entry = await bench.start(vm);
-    await assert.rejects(bench.engine.workloads.remove(vm, entry.id, false), failsWith("exec-running"));
-    await bench.engine.workloads.remove(vm, entry.id, true);
+    await assert.rejects(bench.engine.workloads.remove(vm.id, entry.id, false), failsWith("exec-running"));
+    await bench.engine.workloads.remove(vm.id, entry.id, true);
     assert.deepEqual(bench.program().signals, [9]);
     assert.throws(() => bench.find(vm, entry.id), failsWith("exec-not-found"));
     assert.deepEqual(await readdir(bench.path(vm)), []);
@@ -124,7 +124,7 @@ describe("verbs for programs that are left to themselves", () => {
     const vm = await bench.vm();
     const entry = await bench.start(vm);
     const both = await Promise.allSettled(
-      [1, 2].map(() => bench.engine.workloads.remove(vm, entry.id, true)),
+      [1, 2].map(() => bench.engine.workloads.remove(vm.id, entry.id, true)),
     );
     const refused = both.flatMap((each) => (each.status === "rejected" ? [each.reason] : []));
     assert.deepEqual(refused.map(failsWith("exec-not-found")), [true]);
@@ -137,9 +137,7 @@ describe("verbs for programs that are left to themselves", () => {
     assert.equal(made.filter(({ status }) => status === "fulfilled").length, 32);
     await assert.rejects(bench.start(vm), failsWith("too-many-execs"));
     bench.program().exit(0);
-    const [first] = bench.engine.workloads
-      .list(vm, true)
-      .filter(({ agentId }) => agentId === bench.program().id);
+    const [first] = bench.engine.programs(vm, true).filter(({ agentId }) => agentId === bench.program().id);
     assert.ok(first !== undefined);
     await bench.end(vm, first);
     assert.equal((await bench.start(vm)).state, "running");
@@ -156,7 +154,7 @@ describe("verbs for programs that are left to themselves", () => {
       bench.world.clockAheadMs += 1000;
     }
     await bench.nextKilnd();
-    const kept = bench.engine.workloads.list(bench.engine.find("urn"), true).map(({ id }) => id);
+    const kept = bench.engine.programs(bench.engine.entry("urn"), true).map(({ id }) => id);
     assert.deepEqual(
       kept,
       all.slice(-32).map(({ id }) => id),
@@ -169,14 +167,14 @@ describe("verbs for programs that are left to themselves", () => {
     const vm = await bench.vm();
     const outputs = await bench.outputs(vm);
     assert.deepEqual(outputs[0], { kind: "started", pid: 7, resumable: false, stdinNext: 0n });
-    assert.deepEqual(bench.engine.workloads.list(vm, true), []);
+    assert.deepEqual(bench.engine.programs(vm, true), []);
     await assert.rejects(bench.restarting(vm), failsWith("agent-too-old"));
     await assert.rejects(bench.outputs(vm, { keep: true }), failsWith("agent-too-old"));
   });
 
   it("refuse a VM that does not run", async () => {
     const vm = await bench.vm();
-    await bench.engine.verbs.stop(vm);
+    await bench.engine.vms.stop(vm.id);
     await assert.rejects(bench.start(vm), failsWith("vm-exited"));
     await assert.rejects(readdir(bench.path(vm)), { code: "ENOENT" });
   });

@@ -23,11 +23,11 @@ describe("a program that is left to itself", () => {
     bench.program().print("two\n");
     bench.program().exit(7);
     assert.equal(await followed, "one\ntwo\n");
-    const { status } = await bench.engine.workloads.wait(vm, entry.id.slice(0, 8), undefined);
+    const { status } = await bench.engine.workloads.wait(vm.id, entry.id.slice(0, 8), undefined);
     assert.deepEqual([status.exitCode, status.reason], [7, "program-exited"]);
     assert.equal(await bench.written(vm, entry), "one\ntwo\n");
-    assert.deepEqual(bench.engine.workloads.list(vm, false), []);
-    assert.deepEqual(bench.engine.workloads.list(vm, true), [entry]);
+    assert.deepEqual(bench.engine.programs(vm, false), []);
+    assert.deepEqual(bench.engine.programs(vm, true), [entry]);
   });
 
   it("is forgotten by its agent once its output and its end are stored", async () => {
@@ -48,7 +48,7 @@ describe("a program that is left to itself", () => {
     assert.deepEqual(await bench.outputs(vm, { restart: { name: "always", maximumRetryCount: 0 } }), [
       { kind: "exit", code: 127, error: "nothere: not found" },
     ]);
-    assert.deepEqual(bench.engine.workloads.list(vm, true), []);
+    assert.deepEqual(bench.engine.programs(vm, true), []);
     assert.deepEqual(await readdir(bench.path(vm)), []);
   });
 
@@ -74,7 +74,7 @@ describe("a program that is left to itself", () => {
   it("has said all that it said when its VM's program ended", async () => {
     const vm = await bench.vm();
     const entry = await bench.start(vm);
-    const ended = bench.engine.verbs.wait(vm, "exited");
+    const ended = bench.engine.reached(vm, "exited");
     bench.program().print("as the ship went down");
     bench.vmm.guest.exit(0);
     await ended;
@@ -85,21 +85,21 @@ describe("a program that is left to itself", () => {
   it("ends with its VM's boot, however that ends", async () => {
     const vm = await bench.vm();
     const ways = [
-      () => bench.engine.verbs.stop(vm),
-      () => bench.engine.verbs.kill(vm),
-      () => bench.engine.verbs.restart(vm),
+      () => bench.engine.vms.stop(vm.id),
+      () => bench.engine.vms.kill(vm.id),
+      () => bench.engine.vms.restart(vm.id),
       () => bench.vmm.guest.reboot(),
     ];
     for (const way of ways) {
-      await bench.engine.verbs.start(vm);
+      await bench.engine.vms.start(vm.id);
       const entry = await bench.start(vm);
       const followed = bench.written(vm, entry, true);
       await way();
       assert.deepEqual(await bench.end(vm, entry), [137, "vm-ended"], String(way));
       assert.equal(await followed, "");
     }
-    await bench.engine.verbs.wait(vm, "running");
-    assert.deepEqual(bench.engine.workloads.list(vm, false), []);
+    await bench.engine.reached(vm, "running");
+    assert.deepEqual(bench.engine.programs(vm, false), []);
   });
 
   it("goes with its VM", async () => {
@@ -108,7 +108,7 @@ describe("a program that is left to itself", () => {
     const end = bench.end(vm, entry);
     bench.vmm.guest.exit(0);
     assert.deepEqual(await end, [137, "vm-ended"], "who waits is told before");
-    await bench.engine.verbs.wait(vm, "removed");
+    await bench.engine.reached(vm, "removed");
     await assert.rejects(readdir(bench.path(vm)), { code: "ENOENT" });
   });
 });
@@ -162,7 +162,7 @@ describe("a program that is left to itself, under the next kilnd", () => {
     const first = await bench.start(await bench.vm());
     const vm = await bench.nextKilnd(() => bench.vmm.end("killed"));
     assert.deepEqual(await bench.end(vm, first), [137, "vm-ended"]);
-    await bench.engine.verbs.start(vm);
+    await bench.engine.vms.start(vm.id);
     const second = await bench.start(vm);
     const record = JSON.parse(await readFile(bench.path(vm, second.id, "workload.json"), "utf8"));
     const older = { ...record, boot: 1 };
@@ -199,7 +199,7 @@ describe("a program that is left to itself, under the next kilnd", () => {
     const old = await bench.vm();
     const first = await bench.start(old, { restart: { name: "always", maximumRetryCount: 0 } });
     const vm = await bench.nextKilnd(() => rm(bench.path(old), { recursive: true }));
-    const entry = await until(vm.changed, () => bench.engine.workloads.list(vm, true)[0]);
+    const entry = await until(vm.changed, () => bench.engine.programs(vm, true)[0]);
     assert.deepEqual([entry.id, entry.state, entry.record.args], [first.id, "running", []]);
     bench.program().exit(1);
     assert.deepEqual(await bench.end(vm, entry), [1, "program-exited"]);
@@ -218,7 +218,7 @@ describe("a program that is left to itself, under the next kilnd", () => {
       bench.guest.forgotten.length = 0;
     });
     await until(vm.changed, () => (vm.live === undefined ? undefined : true));
-    await bench.engine.verbs.stop(vm);
+    await bench.engine.vms.stop(vm.id);
     assert.deepEqual(bench.guest.forgotten, [first.agentId]);
   });
 });

@@ -8,11 +8,11 @@ import {
   destroyWorld,
   type World,
 } from "../../../../test/fixtures/fake-rooms.js";
+import type { OpenEngine } from "../../../../test/fixtures/open-engine.js";
 import type { DiskBus } from "../../../vmm/types.js";
-import type { Engine } from "../../engine.js";
 
 let world: World;
-let engine: Engine;
+let engine: OpenEngine;
 beforeEach(async () => {
   world = await createWorld();
 });
@@ -38,8 +38,8 @@ async function launched(buses: readonly DiskBus[]) {
   const kernels = { ...rooms.kernels, initramfs };
   engine = createEngine(world, {}, { ...rooms, kernels, vmms: { ...rooms.vmms, choose } });
   await engine.open();
-  const entry = await engine.create({ config: configOf(), pull: "missing" });
-  await engine.verbs.start(entry);
+  const entry = await engine.make({ config: configOf(), pull: "missing" });
+  await engine.vms.start(entry.id);
   const spec = world.vmms.at(-1)?.spec;
   return { initrd: spec?.initrd, disks: spec?.disks.map(({ id }) => id), asked };
 }
