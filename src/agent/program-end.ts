@@ -15,6 +15,8 @@ export interface ProgramEnd {
   readonly oomKilled: boolean;
   /** What the guest asked for, where it asked. */
   readonly request: "none" | "poweroff" | "reboot";
+  /** Of one beside the main program: it was killed because that had ended, and the guest with it. */
+  readonly withMachine: boolean;
 }
 
 const MOST_ERROR = 4096;
@@ -23,12 +25,14 @@ const REQUESTS: ReadonlyMap<GuestRequest, ProgramEnd["request"]> = new Map([
   [GuestRequest.REBOOT, "reboot"],
 ]);
 
-export function programEnd({ code, signal, error, oomKilled, request }: ExitStatus): ProgramEnd {
+export function programEnd(status: ExitStatus): ProgramEnd {
+  const { code, signal, error, oomKilled, request, withMachine } = status;
   return {
     code: boundedExitCode(code),
     signal: boundedSignal(signal),
     error: explainNotStarted(cleanLine(error.slice(0, MOST_ERROR))),
     oomKilled,
     request: REQUESTS.get(request) ?? "none",
+    withMachine,
   };
 }

@@ -120,7 +120,7 @@ describe("a program that exec -d has started", () => {
     await eventually("its output", async () => ((await logs(id)) === "up\n" ? true : undefined));
     await kiln.ok(["stop", "-t", "1", "box"]);
     assert.equal(await wait(id), 137);
-    assert.equal(await told(id, "{{.State}} {{.ExitCode}}"), "exited 137");
+    assert.equal(await told(id, "{{.State}} {{.Reason}}"), "exited vm-ended");
     assert.equal(await logs(id), "up\n");
   });
 });

@@ -128,7 +128,10 @@ async function follow(ride: Journey): Promise<void> {
     if (end.kind === "lost") return await entry.endUnreported("lost", iso(ride));
     if (end.kind === "cut") return;
     await within(endGraceMs, carried);
-    if (!signal.aborted) await finish(ride, reportedExit(end.exit));
+    if (signal.aborted) return;
+    await (end.exit.withMachine
+      ? entry.endUnreported("vm-ended", iso(ride))
+      : finish(ride, reportedExit(end.exit)));
   } finally {
     over.abort();
     await carried;

@@ -49,6 +49,14 @@ describe("a program with a restart policy", () => {
     assert.equal(bench.guest.started.length, 3);
   });
 
+  it("ends with its VM where the agent had to kill it for that", async () => {
+    const vm = await bench.vm();
+    const entry = await bench.restarting(vm);
+    bench.program().exit(137, "", true);
+    assert.deepEqual(await bench.end(vm, entry), [137, "vm-ended"]);
+    assert.equal(bench.guest.started.length, 1);
+  });
+
   it("can be ended between two runs", async () => {
     const vm = await bench.vm();
     const entry = await bench.restarting(vm);

@@ -63,6 +63,9 @@ pub struct ExitStatus {
     pub request: i32,
     #[prost(int64, tag = "6")]
     pub finished_unix_ns: i64,
+    /// killed because the main program had ended, and the machine with it
+    #[prost(bool, tag = "7")]
+    pub with_machine: bool,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

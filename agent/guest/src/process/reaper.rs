@@ -1,6 +1,6 @@
 //! The one place that waits for children: PID 1 gets every orphan, so nothing else may call wait.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use rustix::io::Errno;
@@ -15,15 +15,29 @@ pub struct Ended {
     pub code: i32,
     /// 0 where it ended by itself.
     pub signal: i32,
+    /// It was killed because the machine ends.
+    pub with_machine: bool,
 }
 
 impl Ended {
-    fn from_status(status: WaitStatus) -> Option<Self> {
+    /// Of one of which nothing is known.
+    pub const UNKNOWN: Self = Self {
+        code: 255,
+        signal: 0,
+        with_machine: false,
+    };
+
+    fn from_status(status: WaitStatus, machine_ends: bool) -> Option<Self> {
         match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => Some(Self { code, signal: 0 }),
+            (Some(code), _) => Some(Self {
+                code,
+                signal: 0,
+                with_machine: false,
+            }),
             (None, Some(signal)) => Some(Self {
                 code: 128 + signal,
                 signal,
+                with_machine: machine_ends && signal == libc::SIGKILL,
             }),
             _ => None,
         }
@@ -33,6 +47,7 @@ impl Ended {
 #[derive(Default)]
 pub struct Reaper {
     waiting: RefCell<HashMap<i32, oneshot::Sender<Ended>>>,
+    machine_ends: Cell<bool>,
 }
 
 impl Reaper {
@@ -41,6 +56,11 @@ impl Reaper {
         let (sender, receiver) = oneshot::channel();
         self.waiting.borrow_mut().insert(pid, sender);
         receiver
+    }
+
+    /// The main program has ended: what is killed from now on is killed for that.
+    pub fn machine_ends(&self) {
+        self.machine_ends.set(true);
     }
 
     /// Reaps whatever has ended, ours and orphans. False once no child is left.
@@ -56,7 +76,7 @@ impl Reaper {
     }
 
     fn tell(&self, pid: i32, status: WaitStatus) {
-        let Some(ended) = Ended::from_status(status) else {
+        let Some(ended) = Ended::from_status(status, self.machine_ends.get()) else {
             return;
         };
         if let Some(waiting) = self.waiting.borrow_mut().remove(&pid) {

@@ -267,7 +267,11 @@ impl Kept {
             .map(|(stream, source)| self.pump(source.clone(), *stream, over.subscribe()))
             .collect();
         // The reaper lives as long as the agent.
-        let Ended { code, signal } = ended.await.unwrap_or(Ended { code: 255, signal: 0 });
+        let Ended {
+            code,
+            signal,
+            with_machine,
+        } = ended.await.unwrap_or(Ended::UNKNOWN);
         self.alive.set(false);
         let oom_kills = self.group.as_ref().map_or(0, Cgroup::oom_kills);
         if self.lasting {
@@ -287,6 +291,7 @@ impl Kept {
             signal,
             oom_killed: code == 128 + libc::SIGKILL && oom_kills > 0,
             finished_unix_ns: clock::realtime_ns(),
+            with_machine,
             ..Default::default()
         });
         if self.lasting {

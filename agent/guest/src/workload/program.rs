@@ -97,7 +97,7 @@ impl Program {
         pumps: Vec<JoinHandle<()>>,
     ) {
         // The reaper lives as long as the agent.
-        let Ok(Ended { code, signal }) = ended.await else {
+        let Ok(Ended { code, signal, .. }) = ended.await else {
             return;
         };
         let oom_killed = code == 128 + libc::SIGKILL && Cgroup::Main.oom_kills() > 0;
@@ -221,6 +221,7 @@ pub async fn kill_the_rest(role: Role, reaper: &Reaper, pid: i32) {
         process::kill_group(pid);
         return;
     }
+    reaper.machine_ends();
     // -1 from PID 1: every process but itself. All of them are PID 1's children by the time their parents are gone;
     // the signal's own result says nothing, as it "reaches" kernel threads too.
     let all_gone = async {

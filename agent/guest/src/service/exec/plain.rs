@@ -83,7 +83,7 @@ async fn pump(
         }
     }
     drop(terminal);
-    let Ended { code, signal } = status.unwrap_or(Ended { code: 255, signal: 0 });
+    let Ended { code, signal, .. } = status.unwrap_or(Ended::UNKNOWN);
     let exit = ExitStatus {
         code,
         signal,

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiln/agent/v1/common.proto.
  */
 export const file_kiln_agent_v1_common: GenFile = /*@__PURE__*/
-  fileDesc("ChpraWxuL2FnZW50L3YxL2NvbW1vbi5wcm90bxINa2lsbi5hZ2VudC52MSLSAQoLUHJvY2Vzc1NwZWMSDAoEYXJncxgBIAMoCRILCgNlbnYYAiADKAkSDAoEdXNlchgDIAEoCRIPCgd3b3JrZGlyGAQgASgJEgsKA3R0eRgFIAEoCBIpCgZ3aW5kb3cYBiABKAsyGS5raWxuLmFnZW50LnYxLldpbmRvd1NpemUSDQoFc3RkaW4YByABKAgSJgoHcmxpbWl0cxgIIAMoCzIVLmtpbG4uYWdlbnQudjEuUmxpbWl0Eg4KBmRldGFjaBgJIAEoCBIKCgJpZBgKIAEoCSIrCgpXaW5kb3dTaXplEg8KB2NvbHVtbnMYASABKA0SDAoEcm93cxgCIAEoDSIyCgZSbGltaXQSDAoEbmFtZRgBIAEoCRIMCgRzb2Z0GAIgASgEEgwKBGhhcmQYAyABKAQilQEKCkV4aXRTdGF0dXMSDAoEY29kZRgBIAEoBRIOCgZzaWduYWwYAiABKAUSDQoFZXJyb3IYAyABKAkSEgoKb29tX2tpbGxlZBgEIAEoCBIsCgdyZXF1ZXN0GAUgASgOMhsua2lsbi5hZ2VudC52MS5HdWVzdFJlcXVlc3QSGAoQZmluaXNoZWRfdW5peF9ucxgGIAEoAypjCgxHdWVzdFJlcXVlc3QSHQoZR1VFU1RfUkVRVUVTVF9VTlNQRUNJRklFRBAAEhoKFkdVRVNUX1JFUVVFU1RfUE9XRVJPRkYQARIYChRHVUVTVF9SRVFVRVNUX1JFQk9PVBACKkYKBlN0cmVhbRIWChJTVFJFQU1fVU5TUEVDSUZJRUQQABIRCg1TVFJFQU1fU1RET1VUEAESEQoNU1RSRUFNX1NUREVSUhACYgZwcm90bzM");
+  fileDesc("ChpraWxuL2FnZW50L3YxL2NvbW1vbi5wcm90bxINa2lsbi5hZ2VudC52MSLSAQoLUHJvY2Vzc1NwZWMSDAoEYXJncxgBIAMoCRILCgNlbnYYAiADKAkSDAoEdXNlchgDIAEoCRIPCgd3b3JrZGlyGAQgASgJEgsKA3R0eRgFIAEoCBIpCgZ3aW5kb3cYBiABKAsyGS5raWxuLmFnZW50LnYxLldpbmRvd1NpemUSDQoFc3RkaW4YByABKAgSJgoHcmxpbWl0cxgIIAMoCzIVLmtpbG4uYWdlbnQudjEuUmxpbWl0Eg4KBmRldGFjaBgJIAEoCBIKCgJpZBgKIAEoCSIrCgpXaW5kb3dTaXplEg8KB2NvbHVtbnMYASABKA0SDAoEcm93cxgCIAEoDSIyCgZSbGltaXQSDAoEbmFtZRgBIAEoCRIMCgRzb2Z0GAIgASgEEgwKBGhhcmQYAyABKAQiqwEKCkV4aXRTdGF0dXMSDAoEY29kZRgBIAEoBRIOCgZzaWduYWwYAiABKAUSDQoFZXJyb3IYAyABKAkSEgoKb29tX2tpbGxlZBgEIAEoCBIsCgdyZXF1ZXN0GAUgASgOMhsua2lsbi5hZ2VudC52MS5HdWVzdFJlcXVlc3QSGAoQZmluaXNoZWRfdW5peF9ucxgGIAEoAxIUCgx3aXRoX21hY2hpbmUYByABKAgqYwoMR3Vlc3RSZXF1ZXN0Eh0KGUdVRVNUX1JFUVVFU1RfVU5TUEVDSUZJRUQQABIaChZHVUVTVF9SRVFVRVNUX1BPV0VST0ZGEAESGAoUR1VFU1RfUkVRVUVTVF9SRUJPT1QQAipGCgZTdHJlYW0SFgoSU1RSRUFNX1VOU1BFQ0lGSUVEEAASEQoNU1RSRUFNX1NURE9VVBABEhEKDVNUUkVBTV9TVERFUlIQAmIGcHJvdG8z");
 
 /**
  * @generated from message kiln.agent.v1.ProcessSpec
@@ -284,6 +284,13 @@ export type ExitStatus = Message<"kiln.agent.v1.ExitStatus"> & {
    * @generated from field: int64 finished_unix_ns = 6;
    */
   finishedUnixNs: bigint;
+
+  /**
+   * killed because the main program had ended, and the machine with it
+   *
+   * @generated from field: bool with_machine = 7;
+   */
+  withMachine: boolean;
 };
 
 /**
@@ -327,6 +334,13 @@ export type ExitStatusJson = {
    * @generated from field: int64 finished_unix_ns = 6;
    */
   finishedUnixNs?: string;
+
+  /**
+   * killed because the main program had ended, and the machine with it
+   *
+   * @generated from field: bool with_machine = 7;
+   */
+  withMachine?: boolean;
 };
 
 /**
