@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { Code, codeFromString, codeToString, KilnError } from "./errors.js";
 import { readJson, writeJsonAtomic } from "./files.js";
 import { generateName, isValidName, newId, resolveNamed, shortId } from "./ids.js";
-import { KeyedLock, Semaphore, SingleFlight } from "./lock.js";
+import { KeyedLock, Semaphore } from "./lock.js";
 import { createLogger } from "./log.js";
 import { kilnPaths, MAX_SOCKET_PATH, vmRunDirectory } from "./paths.js";
 import { identifyProcess, isAlive } from "./processes.js";
@@ -122,14 +122,6 @@ describe("locks", () => {
     gate.resolve();
     await Promise.all(all);
     assert.equal(most, 2);
-  });
-
-  it("shares one flight among all who ask, and starts anew afterwards", async () => {
-    const flights = new SingleFlight<number>();
-    let runs = 0;
-    const body = async () => ++runs;
-    assert.deepEqual(await Promise.all([flights.run("k", body), flights.run("k", body)]), [1, 1]);
-    assert.equal(await flights.run("k", body), 2);
   });
 });
 

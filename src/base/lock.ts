@@ -68,16 +68,3 @@ export class Semaphore {
     else next();
   }
 }
-
-/** Shares one run of the same key among all who ask while it runs (base builds, pulls). */
-export class SingleFlight<T> {
-  readonly #running = new Map<string, Promise<T>>();
-
-  run(key: string, body: () => Promise<T>): Promise<T> {
-    const running = this.#running.get(key);
-    if (running !== undefined) return running;
-    const started = body().finally(() => this.#running.delete(key));
-    this.#running.set(key, started);
-    return started;
-  }
-}

@@ -7,8 +7,9 @@ import { defined } from "../base/defined.js";
 import { Code, KilnError } from "../base/errors.js";
 import { exists, tempNameFor } from "../base/files.js";
 import { shortId } from "../base/ids.js";
-import { KeyedLock, SingleFlight } from "../base/lock.js";
+import { KeyedLock } from "../base/lock.js";
 import { type Logger, silentLogger } from "../base/log.js";
+import { SingleFlight } from "../base/single-flight.js";
 import { keepUnknown } from "../base/versioned.js";
 import { type ChosenKernel, chooseDefault, findKernel } from "./choice.js";
 import { isDeb, unpackDeb } from "./deb.js";
@@ -136,7 +137,7 @@ class Catalogue implements KernelCatalogue {
     const stored = this.find(kernel.id);
     const sha256 = await this.#agents.of(agentPath);
     const plan = planInitramfs(stored, { path: agentPath, sha256 }, options);
-    return this.#builds.run(`${stored.id} ${plan.name}`, () =>
+    return this.#builds.run(`${stored.id} ${plan.name}`, {}, () =>
       attempt(`build the initramfs of kernel ${stored.name}`, () =>
         buildInitramfs(plan, this.#store.directory(stored.id)),
       ),

@@ -39,10 +39,15 @@ export async function ensureBlob(
       onProgress({ id: digest, status: "exists", current: size, total: size });
       return;
     }
-    const outcome = await context.flights.run(digest, { onProgress, signal }, (report) =>
-      fetchBlob(context, descriptor, { ...options, source, signal, onProgress: report }),
-    );
-    if (outcome === "done") return;
+    // Who comes second watches. Where the first fails or is cancelled, the second takes over with its own registry and
+    // credentials, from where the first stopped.
+    const other = context.downloads.watch(digest, { onProgress, signal });
+    if (other === undefined) {
+      return await context.downloads.run(digest, { onProgress }, (_, report) =>
+        fetchBlob(context, descriptor, { ...options, source, signal, onProgress: report }),
+      );
+    }
+    await other;
   }
 }
 

@@ -5,12 +5,12 @@ import { Code, KilnError } from "../../base/errors.js";
 import { freeBytes, makeDirectory } from "../../base/files.js";
 import { KeyedLock } from "../../base/lock.js";
 import type { Logger } from "../../base/log.js";
+import { SingleFlight } from "../../base/single-flight.js";
 import { formatSize } from "../../base/units.js";
 import type { LayerLimits } from "../layers/index.js";
 import type { ImageLimits } from "../limits.js";
 import type { StoredImage } from "../types.js";
 import { BlobStore } from "./blobs.js";
-import { BlobFlights } from "./flights.js";
 import { PullJournal } from "./journal.js";
 import { blobsOf, type ImageRecord, ImageRecords } from "./records.js";
 
@@ -22,7 +22,8 @@ export class StoreContext {
   readonly blobs: BlobStore;
   readonly records: ImageRecords;
   readonly journal: PullJournal;
-  readonly flights = new BlobFlights();
+  /** Downloads of blobs, by digest: two pulls that need the same one share it. */
+  readonly downloads = new SingleFlight<void>();
   // names.json is one file: its changes follow one another.
   readonly #lock = new KeyedLock();
 

@@ -6,10 +6,10 @@ import { once } from "node:events";
 import { realpath, stat } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { KilnError } from "../../base/errors.js";
-import { SingleFlight } from "../../base/lock.js";
 import { assertAnnounced, prepareNetguard } from "../../base/netguard.js";
 import { findPrograms } from "../../base/programs.js";
 import { deferred } from "../../base/runtime.js";
+import { SingleFlight } from "../../base/single-flight.js";
 import { keepText } from "./passt.js";
 import { ANNOUNCE_FD, CARD_FD, type PasstPlan, planPasst } from "./plan.js";
 
@@ -43,7 +43,7 @@ export class PasstProber {
   }
 
   probe(): Promise<PasstVerdict> {
-    return this.#running.run("probe", () => this.#probe());
+    return this.#running.run("probe", {}, () => this.#probe());
   }
 
   async #probe(): Promise<PasstVerdict> {

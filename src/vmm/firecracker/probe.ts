@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { Code, KilnError } from "../../base/errors.js";
 import { writeJsonAtomic } from "../../base/files.js";
-import { SingleFlight } from "../../base/lock.js";
 import { atLeast, findProgram, versionText } from "../../base/programs.js";
+import { SingleFlight } from "../../base/single-flight.js";
 import { BOOT_MEMORY_MIB, type BootPlan, type Places } from "../jailed-boot.js";
 import { judgeKvm, type KvmVerdict, type ProbeKernel } from "../kvm-verdict.js";
 import type { BootFailure } from "../test-boot.js";
@@ -65,7 +65,7 @@ export class FirecrackerProber {
   }
 
   probe(): Promise<FirecrackerVerdict> {
-    return this.#running.run("probe", () => this.#probe());
+    return this.#running.run("probe", {}, () => this.#probe());
   }
 
   async #probe(): Promise<FirecrackerVerdict> {

@@ -19,7 +19,7 @@ import {
 import { basename, dirname, join } from "node:path";
 import { errnoOf, KilnError } from "../../base/errors.js";
 import { exists, makeDirectory, readJson, TEMP_MARK, writeJsonAtomic } from "../../base/files.js";
-import { SingleFlight } from "../../base/lock.js";
+import { SingleFlight } from "../../base/single-flight.js";
 import { UndoStack } from "../../base/undo.js";
 import type { JailTree } from "./plan.js";
 
@@ -90,7 +90,7 @@ export class Trees {
   async get(): Promise<JailTree> {
     if (this.#kept !== undefined && isFresh(this.#kept.sources) && isWhole(this.#kept))
       return this.#kept.tree;
-    return this.#making.run("tree", () => this.#findOrMake());
+    return this.#making.run("tree", {}, () => this.#findOrMake());
   }
 
   async #findOrMake(): Promise<JailTree> {

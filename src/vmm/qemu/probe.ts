@@ -1,8 +1,8 @@
 // What QEMU is here and whether it has KVM, decided once.
 
 import { stat } from "node:fs/promises";
-import { SingleFlight } from "../../base/lock.js";
 import { atLeast, findProgram, versionText } from "../../base/programs.js";
+import { SingleFlight } from "../../base/single-flight.js";
 import { BOOT_MEMORY_MIB, type BootPlan } from "../jailed-boot.js";
 import { judgeKvm, type KvmVerdict, type ProbeKernel } from "../kvm-verdict.js";
 import type { BootFailure } from "../test-boot.js";
@@ -58,7 +58,7 @@ export class QemuProber {
   }
 
   probe(): Promise<QemuVerdict> {
-    return this.#running.run("probe", () => this.#probe());
+    return this.#running.run("probe", {}, () => this.#probe());
   }
 
   async #probe(): Promise<QemuVerdict> {

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { ProgressUpdate } from "../../base/progress.js";
-import { deferred } from "../../base/runtime.js";
-import { SharedWork } from "./shared-work.js";
+import type { ProgressUpdate } from "./progress.js";
+import { deferred } from "./runtime.js";
+import { SingleFlight } from "./single-flight.js";
 
-describe("SharedWork", () => {
+describe("SingleFlight", () => {
   it("runs once for all who ask, and again afterwards", async () => {
-    const work = new SharedWork<number>();
+    const work = new SingleFlight<number>();
     const gate = deferred<number>();
     let runs = 0;
     const body = () => {
@@ -22,7 +22,7 @@ describe("SharedWork", () => {
   });
 
   it("goes on while one still waits, and is given up with the last", async () => {
-    const work = new SharedWork<void>();
+    const work = new SingleFlight<void>();
     let signal: AbortSignal | undefined;
     const undone = deferred<void>();
     const body = (own: AbortSignal) => {
@@ -48,7 +48,7 @@ describe("SharedWork", () => {
   });
 
   it("never joins a late-comer to work that was given up", async () => {
-    const work = new SharedWork<string>();
+    const work = new SingleFlight<string>();
     const abort = new AbortController();
     const undone = deferred<string>();
     const first = work.run("k", { signal: abort.signal }, () => undone.promise);
@@ -60,7 +60,7 @@ describe("SharedWork", () => {
   });
 
   it("shows a late-comer where the work stands", async () => {
-    const work = new SharedWork<void>();
+    const work = new SingleFlight<void>();
     const gate = deferred<void>();
     const seen: ProgressUpdate[] = [];
     const first = work.run("k", {}, async (_, onProgress) => {
@@ -78,11 +78,45 @@ describe("SharedWork", () => {
   });
 
   it("gives everyone the failure", async () => {
-    const work = new SharedWork<void>();
+    const work = new SingleFlight<void>();
     const body = async () => {
       throw new Error("no");
     };
     const results = await Promise.allSettled([work.run("k", {}, body), work.run("k", {}, body)]);
     assert.ok(results.every(({ status }) => status === "rejected"));
+  });
+
+  it("starts anew for who asks once it has ended, though another has not heard of it yet", async () => {
+    const work = new SingleFlight<number>();
+    let runs = 0;
+    const body = async () => ++runs;
+    assert.deepEqual(await Promise.all([work.run("k", {}, body), work.run("k", {}, body)]), [1, 1]);
+    assert.equal(await work.run("k", {}, body), 2);
+  });
+
+  it("lets a watcher see its progress and its end, well or not, and ends with those for whom it runs", async () => {
+    const work = new SingleFlight<void>();
+    assert.equal(work.watch("k", {}), undefined, "there is nothing to watch");
+    const gate = deferred<void>();
+    const owner = new AbortController();
+    const run = work.run("k", { signal: owner.signal }, async (signal, onProgress) => {
+      onProgress({ id: "blob", status: "downloading" });
+      await gate.promise;
+      signal.throwIfAborted();
+    });
+    const seen: ProgressUpdate[] = [];
+    const patient = work.watch("k", { onProgress: (update) => seen.push(update) });
+    const impatient = new AbortController();
+    const left = work.watch("k", { signal: impatient.signal });
+    impatient.abort(new Error("enough"));
+    await assert.rejects(Promise.resolve(left), { message: "enough" });
+    owner.abort(new Error("the owner gave up"));
+    gate.resolve();
+    await assert.rejects(run, { message: "the owner gave up" });
+    await patient;
+    assert.deepEqual(
+      seen.map(({ status }) => status),
+      ["downloading"],
+    );
   });
 });
