@@ -2,7 +2,7 @@
 // never heard of. It reads the rest, complains of nothing, and what it writes back is what it read.
 
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import * as v from "valibot";
@@ -12,9 +12,11 @@ import { BASE } from "../../src/engine/disks/bases.js";
 import { PENDING } from "../../src/engine/run/pending-copies.js";
 import { VM_RECORD } from "../../src/engine/vm/record.js";
 import { VM_STATUS } from "../../src/engine/vm/status.js";
+import { WORKLOAD_RECORD, WORKLOAD_STATUS } from "../../src/engine/workload/record.js";
 import { IMAGE, NAMES } from "../../src/image/store/records.js";
 import { BUILD } from "../../src/kernel/build/built.js";
 import { DEFAULT, KERNEL } from "../../src/kernel/store.js";
+import { CHECKOUT } from "../fixtures/assets.js";
 import { damageFile, OTHER_RELEASE } from "../fixtures/damage.js";
 import { configOf, createWorld, destroyWorld, startEngine } from "../fixtures/fake-rooms.js";
 
@@ -128,6 +130,21 @@ const WRITTEN: Readonly<Record<string, { readonly kind: unknown; readonly json: 
     kind: NAMES,
     json: { version: 1, images: { [`sha256:${A}`]: { names: ["a:1"], digests: ["a@b"] } } },
   },
+  "what was asked of a program beside the main one": {
+    kind: WORKLOAD_RECORD,
+    json: {
+      ...{ version: 1, id: A, createdAt: TIME, boot: 2, args: ["a"], env: ["A=b"], user: "u", workdir: "/w" },
+      ...{ tty: true, columns: 80, rows: 25, restart: { name: "on-failure", maximumRetryCount: 3 } },
+    },
+  },
+  "what became of a program beside the main one": {
+    kind: WORKLOAD_STATUS,
+    json: {
+      ...{ version: 1, state: "restarting", run: 2, pid: 7, exitCode: 3, reason: "r", message: "m" },
+      ...{ oomKilled: true, restartCount: 1, restartDelayMs: 5, stoppedByUser: true },
+      ...{ startedAt: TIME, finishedAt: TIME, restartAt: TIME },
+    },
+  },
   "the choice of a kernel": { kind: DEFAULT, json: { version: 1, id: A } },
   "a copy that waits": {
     kind: PENDING,
@@ -164,6 +181,26 @@ for (const [what, { kind, json }] of Object.entries(WRITTEN)) {
     });
   });
 }
+
+/** As each is declared: `export const VM_STATUS: RecordKind<VmStatus>`. */
+const KIND_OF_RECORD = /^export const (\w+): RecordKind</gm;
+
+describe("the records of this test", () => {
+  it("are all that there are", async () => {
+    const sources = join(CHECKOUT, "src");
+    const tested = new Set(Object.values(WRITTEN).map(({ kind }) => kind));
+    let found = 0;
+    for (const file of await readdir(sources, { recursive: true })) {
+      if (!file.endsWith(".ts")) continue;
+      for (const [, name = ""] of (await readFile(join(sources, file), "utf8")).matchAll(KIND_OF_RECORD)) {
+        found++;
+        const module = await import(join(CHECKOUT, "dist/src", file.replace(/\.ts$/, ".js")));
+        assert.ok(tested.has(module[name]), `${name} of ${file}`);
+      }
+    }
+    assert.equal(found, tested.size);
+  });
+});
 
 function whole(value: unknown) {
   return { value, problems: [], newer: false, migrated: false };
