@@ -198,7 +198,7 @@ describe("after the end of kilnd", () => {
         ? true
         : undefined,
     );
-    await endAndRestart();
+    await endAndRestart("SIGTERM");
     run.child.kill("SIGCONT");
     assert.equal(await run.ended, 4, run.stderr);
     assert.equal(run.stdout, "begun\nover\n");
