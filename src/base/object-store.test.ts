@@ -3,12 +3,14 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { keepFiles } from "../../test/fixtures/patched-files.js";
 import { STATUS, THING, type Thing, type ThingStatus } from "../../test/fixtures/things.js";
 import { Code, hasReason, KilnError } from "./errors.js";
 import type { StoreStep } from "./failpoint.js";
 import { exists } from "./files.js";
 import { silentLogger } from "./log.js";
 import { type ObjectKind, ObjectStore } from "./object-store.js";
+import { deferred } from "./runtime.js";
 
 const A = "a".repeat(8);
 const B = "b".repeat(8);
@@ -296,15 +298,52 @@ describe("a kill at each step", () => {
   });
 });
 
+describe("what a removal could not take away", () => {
+  it("is a stray and is cleared, unlike what is being made or removed at that moment", async () => {
+    let removing = deferred<void>();
+    const store = things({ onStep: (step) => (step === "remove.renamed" ? removing.promise : undefined) });
+    await store.load();
+    for (const id of [A, B]) await store.create(id, draft(id), withData("x".repeat(5000)));
+    using immutable = keepFiles((path) => path.includes(".removing-"));
+    removing.resolve();
+    await assert.rejects(store.remove(A), { code: "EPERM" });
+    assert.deepEqual(await store.strays(new Set([B])), [join(store.root, `.removing-${A}`)]);
+    assert.equal(await store.clearLeftovers(), 0);
+    immutable[Symbol.dispose]();
+
+    removing = deferred();
+    const begun = deferred<void>();
+    const goOn = deferred<void>();
+    const making = store.create(A, draft(A), async () => {
+      begun.resolve();
+      await goOn.promise;
+    });
+    const gone = deferred<void>();
+    const removed = store.remove(B, gone.resolve);
+    await Promise.all([begun.promise, gone.promise]);
+    assert.deepEqual(await store.strays(new Set()), [join(store.root, `.removing-${A}`)]);
+    assert.ok((await store.clearLeftovers()) >= 5000);
+    assert.deepEqual((await readdir(store.root)).sort(), [`.creating-${A}`, `.removing-${B}`]);
+    goOn.resolve();
+    removing.resolve();
+    await Promise.all([making, removed]);
+    assert.deepEqual([await readdir(store.root), await store.strays(new Set([A]))], [[A], []]);
+  });
+});
+
 describe("strays", () => {
-  it("are what belongs to no object, and never what is being made", async () => {
+  it("are what belongs to no object, and what nobody is at work on any more", async () => {
     const store = things({ beside: /^default\.json/, oldPrefixes: [".building-"] });
     await store.load();
     for (const name of [A, B, "somebody's", `.creating-${B}`, ".building-x", "default.json.bak", "y.tmp-0"]) {
       await mkdir(join(store.root, name));
     }
     const strays = await store.strays(new Set([A]));
-    assert.deepEqual(strays.sort(), [join(store.root, B), join(store.root, "somebody's")]);
+    const names = [`.building-x`, `.creating-${B}`, B, "somebody's"];
+    assert.deepEqual(
+      strays.sort(),
+      names.map((name) => join(store.root, name)),
+    );
     await store.load();
     assert.ok(await exists(join(store.root, "somebody's")));
   });

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { Code, errnoOf, KilnError } from "./errors.js";
 import type { StoreStep } from "./failpoint.js";
 import { makeDirectory, syncDirectory, TEMP_MARK } from "./files.js";
+import { HalfMade } from "./half-made.js";
 import { COPY_SUFFIX, writeKept, writeKeptNew } from "./kept-file.js";
 import type { Logger } from "./log.js";
 import { type Form, modeOf, type Reading, readForm, type Versioned } from "./record-form.js";
@@ -16,6 +17,7 @@ import { UndoStack } from "./undo.js";
 const CREATING = ".creating-";
 const REMOVING = ".removing-";
 const PRIVATE = 0o700;
+const LEFT_OVER = "what is left of an object can't be removed";
 
 export interface FileForm<T extends Versioned> extends Form<T> {
   /** "vm.json". */
@@ -57,9 +59,11 @@ export interface Draft<R, S> {
 /** Whoever changes an object holds that object's lock: two changes of one id at a time are the caller's mistake. */
 export class ObjectStore<R extends Versioned, S extends Versioned = never> {
   readonly #kind: ObjectKind<R, S>;
+  readonly #half: HalfMade;
 
   constructor(kind: ObjectKind<R, S>) {
     this.#kind = kind;
+    this.#half = new HalfMade(kind.root, [CREATING, REMOVING, ...(kind.oldPrefixes ?? [])]);
   }
 
   /** Where all of them lie. */
@@ -86,7 +90,7 @@ export class ObjectStore<R extends Versioned, S extends Versioned = never> {
     await this.#setMode(this.root, modes?.root);
     const objects: LoadedObject<R, S>[] = [];
     for (const name of (await readdir(this.root)).sort()) {
-      if (this.#isHalf(name)) await this.#sweep(join(this.root, name));
+      if (this.#half.is(name)) await this.#sweep(join(this.root, name));
       else if (id.test(name)) objects.push(await this.#loadOne(name));
       else if (name.includes(TEMP_MARK)) await this.#sweep(join(this.root, name));
     }
@@ -105,7 +109,7 @@ export class ObjectStore<R extends Versioned, S extends Versioned = never> {
     draft: Draft<R, S> | ((filled: F) => Draft<R, S>),
     fill: (directory: string) => Promise<F>,
   ): Promise<Draft<R, S>> {
-    return this.#make(id, draft, fill, false);
+    return this.#half.at(CREATING + id, () => this.#make(id, draft, fill, false));
   }
 
   /**
@@ -117,7 +121,8 @@ export class ObjectStore<R extends Versioned, S extends Versioned = never> {
     draft: Draft<R, S> | ((filled: F) => Draft<R, S>),
     fill: (directory: string) => Promise<F>,
   ): Promise<Draft<R, S>> {
-    return this.#make(id, draft, fill, true);
+    const make = () => this.#make(id, draft, fill, true);
+    return this.#half.at(CREATING + id, () => this.#half.at(REMOVING + id, make));
   }
 
   /** On disk when it resolves. */
@@ -138,10 +143,12 @@ export class ObjectStore<R extends Versioned, S extends Versioned = never> {
    * @param gone called as soon as it is; where this rejects before, it is there as it was
    */
   async remove(id: string, gone: () => void = () => undefined): Promise<void> {
-    const renamed = await this.#putAside(id);
-    gone();
-    if (renamed) await this.#kind.onStep?.("remove.renamed", id);
-    await rm(this.#dying(id), { recursive: true, force: true });
+    await this.#half.at(REMOVING + id, async () => {
+      const renamed = await this.#putAside(id);
+      gone();
+      if (renamed) await this.#kind.onStep?.("remove.renamed", id);
+      await rm(this.#dying(id), { recursive: true, force: true });
+    });
   }
 
   /** What lies in the root and belongs to no object; what is being made or removed at this moment does. */
@@ -149,9 +156,17 @@ export class ObjectStore<R extends Versioned, S extends Versioned = never> {
     const { beside } = this.#kind;
     const names = await readdir(this.root);
     return names
-      .filter((name) => !known.has(name) && !this.#isHalf(name) && !name.includes(TEMP_MARK))
+      .filter((name) => !known.has(name) && !this.#half.is(name) && !name.includes(TEMP_MARK))
       .filter((name) => beside?.test(name) !== true)
+      .concat(await this.#half.leftovers())
       .map((name) => join(this.root, name));
+  }
+
+  /** Tries again what a removal could not take away. @returns the bytes that came back */
+  async clearLeftovers(): Promise<number> {
+    const { bytes, failed } = await this.#half.clear();
+    for (const { path, error } of failed) this.#warn(LEFT_OVER, path, error);
+    return bytes;
   }
 
   async #make<F>(
@@ -262,17 +277,12 @@ export class ObjectStore<R extends Versioned, S extends Versioned = never> {
     return files.some((file) => [file, file + COPY_SUFFIX].some((path) => name.startsWith(path + TEMP_MARK)));
   }
 
-  #isHalf(name: string): boolean {
-    const prefixes = [CREATING, REMOVING, ...(this.#kind.oldPrefixes ?? [])];
-    return prefixes.some((prefix) => name.startsWith(prefix));
-  }
-
   /** Rubbish that can't be removed keeps nobody from the objects beside it. */
   async #sweep(path: string): Promise<void> {
     try {
       await rm(path, { recursive: true, force: true });
     } catch (error) {
-      this.#warn("what is left of an object can't be removed", path, error);
+      this.#warn(LEFT_OVER, path, error);
     }
   }
 

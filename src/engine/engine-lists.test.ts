@@ -11,6 +11,7 @@ import {
   type World,
 } from "../../test/fixtures/fake-rooms.js";
 import type { OpenEngine } from "../../test/fixtures/open-engine.js";
+import { holdInPlace, keepFiles } from "../../test/fixtures/patched-files.js";
 import { hasReason } from "../base/errors.js";
 import type { VmConfig } from "./vm/vm-config.js";
 
@@ -59,6 +60,21 @@ describe("what belongs to VMs", () => {
 });
 
 describe("df", () => {
+  it("names what a removal could not take away, which prune tries again, whatever else it can't remove", async () => {
+    const entry = await create();
+    const immutable = keepFiles((path) => path.includes(".removing-"));
+    await assert.rejects(engine.vms.remove(entry.id, false), /operation not permitted/);
+    immutable[Symbol.dispose]();
+    const left = join(world.root, "data/vms", `.removing-${entry.id}`);
+    assert.deepEqual((await engine.system.diskUsage()).leaks, [left]);
+    const [stuck, free] = [await create(), await create()];
+    const held = holdInPlace((path) => path.endsWith(stuck.id));
+    await assert.rejects(engine.system.prune(false, new Map()), /read-only/);
+    held[Symbol.dispose]();
+    assert.deepEqual([stuck.removed, free.removed, await directories()], [false, true, [stuck.id]]);
+    assert.deepEqual((await engine.system.diskUsage()).leaks, []);
+  });
+
   it("names what nobody owns", async () => {
     await mkdir(join(world.root, "data/vms/stray"));
     await mkdir(join(world.root, "run/v/0123456789abcdef"));

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import { damageFile, OTHER_RELEASE } from "../../test/fixtures/damage.js";
 import { writeAgent, writeKernel, writeModules } from "../../test/fixtures/kernel-files.js";
 import { makeVmlinux, type VmlinuxOptions } from "../../test/fixtures/made-up-kernels.js";
+import { holdInPlace, keepFiles } from "../../test/fixtures/patched-files.js";
 import { hasReason } from "../base/errors.js";
 import type { ProgressUpdate } from "../base/progress.js";
 import { createKernelCatalogue } from "./catalogue.js";
@@ -288,6 +289,29 @@ describe("removing a kernel", () => {
     });
     await kernels.remove(kernel.name);
     assert.deepEqual(kernels.list(), []);
+    assert.deepEqual(await readdir(kernelsDirectory()), []);
+  });
+
+  it("whose directory can't be moved away leaves it as it was, and it can be removed later", async () => {
+    const kernel = await kernels.importFile(await kernelFile("a"), {});
+    await kernels.setDefault(kernel.id);
+    using _ = holdInPlace((path) => path.endsWith(kernel.id));
+    await assert.rejects(kernels.remove(kernel.id), { code: "EROFS" });
+    _[Symbol.dispose]();
+    assert.deepEqual([kernels.list(), kernels.default()?.kernel.id], [[kernel], kernel.id]);
+    assert.deepEqual(await kernels.strays(), []);
+    await kernels.remove(kernel.id);
+    assert.deepEqual([kernels.list(), await readdir(kernelsDirectory())], [[], []]);
+  });
+
+  it("some of whose files can't be removed leaves a stray, which is cleared later", async () => {
+    const kernel = await kernels.importFile(await kernelFile("a"), {});
+    using _ = keepFiles((path) => path.includes(".removing-"));
+    await assert.rejects(kernels.remove(kernel.id), { code: "EPERM" });
+    _[Symbol.dispose]();
+    assert.deepEqual(kernels.list(), []);
+    assert.deepEqual(await kernels.strays(), [join(kernelsDirectory(), `.removing-${kernel.id}`)]);
+    assert.ok((await kernels.clearLeftovers()) > 0);
     assert.deepEqual(await readdir(kernelsDirectory()), []);
   });
 

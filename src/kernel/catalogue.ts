@@ -124,13 +124,20 @@ class Catalogue implements KernelCatalogue {
   async remove(key: string): Promise<void> {
     const { id } = this.find(key);
     await this.#lock.run(id, async () => {
-      this.#records.delete(id);
-      await this.#store.remove(id);
+      await this.#store.remove(id, () => this.#records.delete(id));
       if (this.#default?.id === id) {
         await this.#store.writeDefault(undefined);
         this.#default = undefined;
       }
     });
+  }
+
+  strays(): Promise<string[]> {
+    return this.#store.strays(new Set(this.#records.keys()));
+  }
+
+  clearLeftovers(): Promise<number> {
+    return this.#store.clearLeftovers();
   }
 
   async initramfs(kernel: StoredKernel, agentPath: string, options: InitramfsOptions = {}): Promise<string> {

@@ -105,8 +105,17 @@ export class KernelStore {
     return this.#objects.saveRecord(record.id, record);
   }
 
-  remove(id: string): Promise<void> {
-    return this.#objects.remove(id);
+  /** @param gone see `ObjectStore.remove` */
+  remove(id: string, gone?: () => void): Promise<void> {
+    return this.#objects.remove(id, gone);
+  }
+
+  strays(known: ReadonlySet<string>): Promise<string[]> {
+    return this.#objects.strays(known);
+  }
+
+  clearLeftovers(): Promise<number> {
+    return this.#objects.clearLeftovers();
   }
 
   /** The record with its paths, as other rooms see it. */

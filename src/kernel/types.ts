@@ -45,7 +45,12 @@ export interface KernelCatalogue {
   importTree(root: string, options: TreeImportOptions): Promise<StoredKernel>;
   /** Debian's packaged cloud kernel through apt. */
   importDebian(options: KernelImportOptions): Promise<StoredKernel>;
+  /** Where its directory can't be moved away it is there as it was. @throws of the file system */
   remove(key: string): Promise<void>;
+  /** Paths of what lies among the kernels and is none, and that no import works on. */
+  strays(): Promise<string[]>;
+  /** Removes what removals could not take away. @returns the bytes that came back */
+  clearLeftovers(): Promise<number>;
   /**
    * The initramfs for this kernel and agent: made when it is first asked for, and cached by the hash of both. An
    * uncompressed newc cpio with /init (the agent), /modules.list, /modules.scsi where that is wanted, and the modules

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { damageFile, OTHER_RELEASE } from "../../../test/fixtures/damage.js";
 import { IMAGE } from "../../../test/fixtures/fake-rooms.js";
+import { holdInPlace, keepFiles } from "../../../test/fixtures/patched-files.js";
 import { silentLogger } from "../../base/log.js";
 import type { BaseBuilder } from "../common/rooms.js";
 import { OWN_USER } from "../host/ownership.js";
@@ -51,6 +52,23 @@ describe("bases on disk", () => {
     assert.deepEqual((await readdir(place(KEY))).sort(), ["base.ext4", "base.json", "base.json.bak"]);
     assert.deepEqual((await open()).list(), [base]);
     assert.deepEqual([base.hasInit, base.imageId], [true, IMAGE.id]);
+  });
+
+  it("stay as they were where they can't be moved away, and are gone where only their files can't", async () => {
+    const bases = await open();
+    const base = await bases.ensure(IMAGE, DISK, {});
+    const stuck = holdInPlace((path) => path === place(KEY));
+    await assert.rejects(bases.remove(KEY), { code: "EROFS" });
+    stuck[Symbol.dispose]();
+    assert.deepEqual([bases.list(), await bases.find(KEY), await bases.strays()], [[base], base, []]);
+    const immutable = keepFiles((path) => path.includes(".removing-"));
+    await assert.rejects(bases.remove(KEY), { code: "EPERM" });
+    immutable[Symbol.dispose]();
+    assert.deepEqual([bases.list(), await bases.strays()], [[], [place(`.removing-${KEY}`)]]);
+    await bases.ensure(IMAGE, DISK, {});
+    assert.deepEqual(await bases.strays(), []);
+    await bases.remove(KEY);
+    assert.deepEqual([bases.list(), await readdir(place())], [[], []]);
   });
 
   it("leave nothing where a build fails, and are built at the next try", async () => {

@@ -156,12 +156,13 @@ export class Bases {
     );
   }
 
-  /** For who has claimed it. @returns the bytes that came back */
+  /** For who has claimed it. Where its directory can't be moved away it is there as it was. @returns the bytes that came back */
   async remove(key: string): Promise<number> {
     const bytes = await allocatedBytes(this.path(key));
-    await this.#store.remove(key);
-    this.#bases.delete(key);
-    this.#guessed.delete(key);
+    await this.#store.remove(key, () => {
+      this.#bases.delete(key);
+      this.#guessed.delete(key);
+    });
     return bytes;
   }
 
@@ -175,6 +176,11 @@ export class Bases {
   /** Names in bases/ that belong to no base and to no build that runs: for `system df`. */
   strays(): Promise<string[]> {
     return this.#store.strays(new Set(this.#bases.keys()));
+  }
+
+  /** For `system prune`. @returns the bytes that came back */
+  clearLeftovers(): Promise<number> {
+    return this.#store.clearLeftovers();
   }
 
   async #findKnown(key: string): Promise<Base | undefined> {

@@ -61,7 +61,7 @@ export interface KernelVerbsDeps {
   readonly settings: Pick<EngineSettings, "diskReserveBytes" | "buildLimits">;
   readonly host: Host;
   readonly events: Pick<EventLog, "emit">;
-  readonly kernels: Pick<KernelAssets, "drop">;
+  readonly kernels: Pick<KernelAssets, "drop" | "has">;
   readonly references: References;
 }
 
@@ -134,8 +134,9 @@ export class KernelVerbs {
       await kernels.drop(kernel.id);
     } finally {
       claim.release();
+      // Also where some of its files could not be taken away.
+      if (!kernels.has(kernel.id)) this.#emit("delete", kernel);
     }
-    this.#emit("delete", kernel);
     return kernel.id;
   }
 

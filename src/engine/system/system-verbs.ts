@@ -95,25 +95,36 @@ export class SystemVerbs {
 
   /**
    * Removes VMs that have ended (and those never started), images without a name (with `all` every unused one),
-   * bases and modules disks that nothing needs, and downloads nobody finished; with `all` also what kernel builds keep
+   * bases and modules disks that nothing needs, downloads nobody finished, and what removals could not take away; with `all` also what kernel builds keep
    * so as not to build again.
+   *
+   * @throws KilnError of the first VM that could not be removed; all the others were tried
    */
   async prune(all: boolean, filters: Filters): Promise<Pruned> {
     const vms: string[] = [];
+    const failed: unknown[] = [];
     let bytes = 0;
     for (const entry of this.#ctx.vms.list()) {
       // One that its policy is about to bring back has not ended.
       if (hasBegun(entry.status) || !matchesPrune(entry, filters, this.#ctx.now())) continue;
       const own = await directoryBytes(this.#ctx.store.directory(entry.id));
       if (entry.removing) continue; // while that was counted
-      if ((await this.#vms.removeEnded(entry)) !== undefined) continue;
-      bytes += own;
-      vms.push(entry.id);
+      try {
+        if ((await this.#vms.removeEnded(entry)) !== undefined) continue;
+        bytes += own;
+        vms.push(entry.id);
+      } catch (error) {
+        failed.push(error);
+      }
     }
     const images = await this.#images.prune(all);
     const bases = await this.#images.collectBases(all);
     bytes += images.bytes + bases.bytes + (await this.#ctx.kernels.collect());
+    for (const owner of [this.#ctx.store, this.#ctx.bases, this.#ctx.rooms.kernels]) {
+      bytes += await owner.clearLeftovers();
+    }
     if (all) bytes += await this.#ctx.rooms.kernelBuilder.clear();
+    if (failed.length > 0) throw failed[0];
     return { vms, images: images.deleted, bases: bases.keys, bytes };
   }
 

@@ -124,6 +124,7 @@ async function findLeaks(ctx: EngineContext): Promise<string[]> {
   return [
     ...(await ctx.store.strays(known)),
     ...(await ctx.bases.strays()),
+    ...(await ctx.rooms.kernels.strays()),
     ...runs,
     ...vmms.map(({ process, runDirectory }) => `process ${process.pid} (${runDirectory})`),
     ...asides.map((name) => join(ctx.dataRoot, "quarantine", name)),

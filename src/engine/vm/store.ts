@@ -93,6 +93,11 @@ export class VmStore {
     return this.#objects.strays(known);
   }
 
+  /** For `system prune`. @returns the bytes that came back */
+  clearLeftovers(): Promise<number> {
+    return this.#objects.clearLeftovers();
+  }
+
   async #complete(found: LoadedObject<VmRecord, VmStatus>): Promise<LoadedVm> {
     const { id, record, status = LOST } = found;
     const directory = this.directory(id);

@@ -132,21 +132,25 @@ export class WorkloadSet {
 
   /** Takes one away that is over. @throws KilnError not_found `exec-not-found` where another was quicker */
   async remove(entry: WorkloadEntry): Promise<void> {
-    if (this.#entries.get(entry.id) !== entry) throw workloadNotFound(entry.shortId, this.#options.vm.name);
+    const isHere = this.#entries.get(entry.id) === entry && !entry.removing;
+    if (!isHere) throw workloadNotFound(entry.shortId, this.#options.vm.name);
     await this.drop(entry);
   }
 
   /** The same for nobody who asked for it: fine where it is gone. */
   async drop(entry: WorkloadEntry): Promise<void> {
-    if (this.#entries.get(entry.id) !== entry) return;
-    this.#entries.delete(entry.id);
-    await entry.settled();
+    if (this.#entries.get(entry.id) !== entry || entry.removing) return;
     entry.removing = true;
+    await entry.settled();
     try {
-      await this.#store.objects.remove(entry.id);
+      await this.#store.objects.remove(entry.id, () => {
+        this.#entries.delete(entry.id);
+        entry.removed = true;
+        entry.changed.notify();
+      });
     } finally {
-      entry.removed = true;
-      entry.changed.notify();
+      // Where its directory can't be moved away it is there as it was.
+      if (!entry.removed) entry.removing = false;
     }
   }
 

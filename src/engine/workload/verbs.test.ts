@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { holdInPlace } from "../../../test/fixtures/patched-files.js";
 import { reaches, WorkloadBench } from "../../../test/fixtures/workload-bench.js";
 import { hasReason } from "../../base/errors.js";
 
@@ -136,6 +137,19 @@ describe("verbs for programs that are left to themselves", () => {
     );
     const refused = both.flatMap((each) => (each.status === "rejected" ? [each.reason] : []));
     assert.deepEqual(refused.map(failsWith("exec-not-found")), [true]);
+  });
+
+  it("leave one whose directory can't be moved away as it was", async () => {
+    const vm = await bench.vm();
+    const entry = await bench.start(vm);
+    bench.program().exit(3);
+    await bench.end(vm, entry);
+    const stuck = holdInPlace((path) => path.endsWith(entry.id));
+    await assert.rejects(bench.engine.workloads.remove(vm.id, entry.id, false), { code: "EROFS" });
+    stuck[Symbol.dispose]();
+    assert.deepEqual(bench.engine.programs(vm, true), [entry]);
+    await bench.engine.workloads.remove(vm.id, entry.id, false);
+    assert.deepEqual(await readdir(bench.path(vm)), []);
   });
 
   it("start no more than can be seen to, and say so", async () => {
