@@ -44,6 +44,10 @@ describe("docs/examples", () => {
     assert.equal(await example("service"), "hello from a microVM\ntrue running\nserving\n");
   });
 
+  it("job: left alone, brought back, found again", async () => {
+    assert.equal(await example("job"), "working\nworking\ndone\nexit code 0, restarts: 1\nleft: 0\n");
+  });
+
   it("follow-events: on from a cursor, without a gap", async () => {
     assert.equal(await example("follow-events"), "create\nstart\ndie\n");
   });
