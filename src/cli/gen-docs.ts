@@ -54,7 +54,7 @@ const EVERYWHERE = [
   "- **`--format`** takes `json` (lists: one object a line) or a template of Go's kind: fields (`{{.Names}}`, any case),",
   "  variables, pipes, `if`, `with`, `range`, `json`, `join`, `split`, `index`, `printf`, `eq` and its like; lists also",
   "  `table TEMPLATE`. What else Go templates have is refused by name. The fields' names are API.",
-  "- **Names.** A VM is its name, its id, or any prefix of the id that only it has.",
+  "- **Names.** A VM is its name, its id, or any prefix of the id that only it has. A program of `exec -d` likewise, in its VM.",
   "- **Environment.** `KILN_HOST` (`unix://PATH`) names the socket; `KILN_ROOT` moves data, run directory and socket;",
   "  `KILN_NODE` is the node to run, where it is not the one on PATH; `NO_COLOR`, `FORCE_COLOR` and `TERM=dumb` are",
   "  honoured.",

@@ -166,6 +166,12 @@ describe("elsewhere", () => {
     assert.equal(vm?.execs.length, 2);
   });
 
+  it("inspect tells of none where kilnd does not know of them", async () => {
+    kilnd.kept.keeps = "unasked";
+    const { code, stdout } = await kiln(["inspect", "-f", "{{len .Execs}} {{.ExecIDs}}", "web"]);
+    assert.deepEqual([code, stdout], [0, "0 []\n"]);
+  });
+
   it("completion offers their ids", async () => {
     await start("job");
     const offered = await kiln(["__complete", "execs", "rm", "web", ""]);
