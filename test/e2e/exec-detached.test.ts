@@ -2,9 +2,12 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { readdir } from "node:fs/promises";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import type { Failpoint } from "../../src/base/failpoint.js";
 import { Kiln } from "../../src/sdk/index.js";
 import { busyboxImage } from "../fixtures/busybox-image.js";
 import { eventually, TestKiln } from "./harness.js";
@@ -13,23 +16,45 @@ import { eventually, TestKiln } from "./harness.js";
 const countUntil = (path: string, code: number) =>
   `i=0; until [ -e ${path} ]; do echo $i; i=$((i+1)); usleep 5000; done; echo $i in all; exit ${code}`;
 
+const KILND = fileURLToPath(new URL("../fixtures/kilnd-failpoints.js", import.meta.url));
+
 let kiln: TestKiln;
+let scratch = "";
+let pointFile = "";
 let vmId = "";
 before(async () => {
-  kiln = await TestKiln.start();
+  scratch = await mkdtemp(join(tmpdir(), "kt-point-"));
+  pointFile = join(scratch, "point");
+  await writeFile(pointFile, "");
+  kiln = await TestKiln.start({ daemon: KILND, env: { KILN_TEST_FAILPOINT: pointFile } });
   // Named, so that no client starts a kilnd while the test does.
   kiln.env.KILN_HOST = `unix://${kiln.socket}`;
   const image = await busyboxImage(join(kiln.root, "busybox"));
   await kiln.ok(["run", "-d", "--name", "box", "-m", "128m", image, "sleep", "100000"]);
   vmId = (await kiln.ok(["ps", "-q", "--no-trunc"])).trim();
 });
-after(() => kiln.dispose());
+after(async () => {
+  await kiln.dispose();
+  await rm(scratch, { recursive: true });
+});
 
 /** Gives the id. */
 async function start(script: string, ...flags: string[]): Promise<string> {
   const id = (await kiln.ok(["exec", "-d", ...flags, "box", "sh", "-c", script])).trim();
   assert.match(id, /^[0-9a-f]{12}$/);
   return id;
+}
+
+/** Ends kilnd at a point of what is asked for, and starts the next one. */
+async function killAt(point: Failpoint, ask: () => Promise<unknown>): Promise<void> {
+  await writeFile(pointFile, point);
+  const died = kiln.daemonEnd();
+  // What a client that is cut off says is tested elsewhere.
+  const asked = ask().catch(() => undefined);
+  assert.equal(await died, "SIGKILL");
+  await writeFile(pointFile, "");
+  await kiln.startDaemon();
+  await asked;
 }
 
 const wait = async (id: string) => Number(await kiln.ok(["wait", "--exec", id, "box"]));
@@ -92,6 +117,34 @@ describe("a program that exec -d has started", () => {
     assert.equal(text, "late\n");
   });
 
+  const recorded: readonly Failpoint[] = [
+    "exec.create.renamed",
+    "exec.started",
+    "exec.running",
+    "exec.ended",
+    "exec.restarting",
+  ];
+  for (const point of ["exec.create.begun", "exec.create.filled", ...recorded] as const) {
+    it(`runs as often as it should, or not at all, where kilnd is killed at ${point}`, async () => {
+      await using sdk = await Kiln.connect({ host: `unix://${kiln.socket}` });
+      const { processes } = sdk.vms.ref("box");
+      const before = (await processes.list({ all: true })).map(({ id }) => id);
+      const line = "echo run; exit 3";
+      const restart = { name: "on-failure", maximumRetryCount: 1 } as const;
+      await killAt(point, () => processes.start(line, { restart }));
+      const made = (await processes.list({ all: true })).filter(({ id }) => !before.includes(id));
+      assert.equal(made.length, recorded.includes(point) ? 1 : 0);
+      for (const { id } of made) {
+        const process = await processes.get(id);
+        const { exitCode, status } = await process.wait();
+        assert.deepEqual([exitCode, status.restartCount], [3, 1]);
+        let text = "";
+        for await (const { data } of process.logs()) text += Buffer.from(data).toString();
+        assert.equal(text, "run\nrun\n");
+      }
+    });
+  }
+
   it("is brought back as often as its policy says, and not once it was killed", async () => {
     const failing = await start("echo run; exit 5", "--restart", "on-failure:2");
     const always = await start("echo up; sleep 100000", "--restart", "always");
@@ -110,6 +163,11 @@ describe("a program that exec -d has started", () => {
     assert.ok((await directories()).some((name) => name.startsWith(id)));
     assert.equal(await kiln.ok(["execs", "rm", "box", id]), `${id}\n`);
     assert.ok(!(await directories()).some((name) => name.startsWith(id)));
+    const other = await start("echo more");
+    await wait(other);
+    await killAt("exec.remove.renamed", () => kiln.kiln(["execs", "rm", "box", other]));
+    assert.equal(await told(other, "{{.ID}}"), "");
+    assert.ok(!(await directories()).some((name) => name.includes(other)));
     const gone = await kiln.kiln(["logs", "--exec", id, "box"]);
     assert.equal(gone.code, 1);
     assert.match(gone.stderr, /^kiln: VM box has no exec [0-9a-f]+\nhint: `kiln execs -a box`/);
