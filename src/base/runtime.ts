@@ -1,6 +1,7 @@
 // What Node 20 lacks, in one place. Import this first in every program.
 
 import { onAbort } from "./abort.js";
+import { Alarm } from "./alarm.js";
 
 // TypeScript down-levels `await using` to these symbols; Node 20.19 has them, older lines do not.
 (Symbol as { asyncDispose?: symbol }).asyncDispose ??= Symbol.for("Symbol.asyncDispose");
@@ -31,22 +32,17 @@ export async function allEnded(parts: readonly Promise<unknown>[]): Promise<void
 /** Why waits end that nobody needs any more. One for all: the error that `abort()` makes costs its stack each time. */
 export const NOT_NEEDED = new Error("nobody waits for it any more");
 
-/** The longest that a timer of Node waits, 24 days: it takes more for 1 ms, and a loop around it would spin. */
-export const LONGEST_TIMER_MS = 2 ** 31 - 1;
-
 /** Resolves after `ms`; rejects at once when `signal` aborts. Back-off only, never to wait for something observable. */
 export function delay(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
-    const timer = setTimeout(
-      () => {
-        waiting[Symbol.dispose]();
-        resolve();
-      },
-      Math.min(ms, LONGEST_TIMER_MS),
-    );
+    const alarm = new Alarm();
+    alarm.after(ms, () => {
+      waiting[Symbol.dispose]();
+      resolve();
+    });
     const waiting = onAbort(signal, (reason) => {
-      clearTimeout(timer);
+      alarm.clear();
       reject(reason);
     });
   });

@@ -2,7 +2,7 @@
 // one loses old events and is told so; it never costs memory.
 
 import { onAbort } from "../../base/abort.js";
-import { LONGEST_TIMER_MS } from "../../base/runtime.js";
+import { Alarm } from "../../base/alarm.js";
 import { Notifier } from "./notifier.js";
 
 /** Something that happened to a VM, an image, a kernel or kilnd itself, as `kiln events` tells it. */
@@ -96,13 +96,13 @@ export class EventLog {
 
   #stopAt(untilMs: number, signal: AbortSignal | undefined): { signal: AbortSignal; dispose: () => void } {
     const stop = new AbortController();
-    const wait = Math.min(Math.max(0, untilMs - this.#now()), LONGEST_TIMER_MS);
-    const timer = setTimeout(() => stop.abort(), wait);
+    const alarm = new Alarm();
+    alarm.at(untilMs, this.#now, () => stop.abort());
     const listening = onAbort(signal, (reason) => stop.abort(reason));
     return {
       signal: stop.signal,
       dispose: () => {
-        clearTimeout(timer);
+        alarm.clear();
         listening[Symbol.dispose]();
       },
     };

@@ -1,7 +1,6 @@
 // The timer that ends a VM at the end of its lifetime.
 
 import { KilnError } from "../../base/errors.js";
-import { LONGEST_TIMER_MS } from "../../base/runtime.js";
 import type { VmEntry } from "../vm/entry.js";
 import { isOver } from "../vm/lifetime.js";
 import { type EngineContext, vmLogger } from "./context.js";
@@ -12,10 +11,9 @@ export function armLifetime(
   entry: VmEntry,
   expire: (entry: VmEntry) => Promise<void>,
 ): void {
-  clearTimeout(entry.lifetimeTimer);
+  entry.lifetimeAlarm.clear();
   if (entry.status.expiresAt === undefined || entry.removing) return;
-  const left = Date.parse(entry.status.expiresAt) - ctx.now();
-  const fire = () => {
+  const ring = () => {
     if (entry.removing || !isOver(entry, ctx.now())) return armLifetime(ctx, entry, expire);
     vmLogger(ctx, entry).info("the VM's lifetime is over");
     expire(entry).catch((error: unknown) => {
@@ -24,5 +22,5 @@ export function armLifetime(
       });
     });
   };
-  entry.lifetimeTimer = setTimeout(fire, Math.min(Math.max(0, left), LONGEST_TIMER_MS));
+  entry.lifetimeAlarm.at(Date.parse(entry.status.expiresAt), ctx.now, ring);
 }

@@ -20,7 +20,7 @@ const READERS_GRACE_MS = 10_000;
  */
 export async function removeEnded(ctx: EngineContext, entry: VmEntry): Promise<void> {
   if (entry.removing) return;
-  clearTimeout(entry.restartTimer);
+  entry.restartAlarm.clear();
   await entry.settled();
   await waitForReaders(ctx, entry);
   if (ctx.leaving.aborted) return; // the next kilnd's

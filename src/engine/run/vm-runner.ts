@@ -4,7 +4,7 @@
 import type { AgentSession } from "../../agent/types.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { vmRunDirectory } from "../../base/paths.js";
-import { delay, LONGEST_TIMER_MS } from "../../base/runtime.js";
+import { delay } from "../../base/runtime.js";
 import type { VmmExit } from "../../vmm/types.js";
 import { runDirectoryOf } from "../host/run-directories.js";
 import { LIFETIME_OVER } from "../vm/end.js";
@@ -37,9 +37,9 @@ export class VmRunner {
   /** kilnd is going: `ctx.closed` has aborted. No restart from now on, and all that runs is let go of; it goes on. */
   async close(): Promise<void> {
     const entries = this.#ctx.vms.list();
-    for (const { restartTimer, lifetimeTimer } of entries) {
-      clearTimeout(restartTimer);
-      clearTimeout(lifetimeTimer);
+    for (const { restartAlarm, lifetimeAlarm } of entries) {
+      restartAlarm.clear();
+      lifetimeAlarm.clear();
     }
     await Promise.all(
       entries.map(async (entry) => {
@@ -124,7 +124,7 @@ export class VmRunner {
   async #run(run: Run, delayMs: number): Promise<void> {
     const ctx = this.#ctx;
     const { entry, signal } = run;
-    clearTimeout(entry.restartTimer);
+    entry.restartAlarm.clear();
     await this.#up(run, async () => {
       const runDirectory = vmRunDirectory(ctx.runRoot, entry.id);
       await entry.change({ to: "starting", at: isoNow(ctx), boot: entry.status.boot + 1, runDirectory });
@@ -275,9 +275,7 @@ export class VmRunner {
   }
 
   #armRestart(entry: VmEntry, delayMs: number): void {
-    clearTimeout(entry.restartTimer);
-    const fire = () => inBackground(this.#ctx, entry, () => this.#restart(entry));
-    entry.restartTimer = setTimeout(fire, Math.min(Math.max(0, delayMs), LONGEST_TIMER_MS));
+    entry.restartAlarm.after(delayMs, () => inBackground(this.#ctx, entry, () => this.#restart(entry)));
   }
 
   async #restart(entry: VmEntry): Promise<void> {

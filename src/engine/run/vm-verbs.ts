@@ -252,7 +252,7 @@ export class VmVerbs {
       await until(entry.changed, () => (isBooting(entry.run) ? undefined : true));
       await this.#ctx.lock.run(entry.id, async () => {
         if (isBooting(entry.run)) return; // one slipped in before us
-        clearTimeout(entry.restartTimer);
+        entry.restartAlarm.clear();
         await body();
         // Its guest has asked for a reboot just before it was asked to stop.
         done = !isBooting(entry.run);

@@ -1,8 +1,8 @@
 // Looks after the host while VMs run: tells of a disk or memory that runs short before it hurts, stops guests before
 // their writes fail on a full disk, and lets them go on once there is room again.
 
+import { Alarm } from "../../base/alarm.js";
 import { KilnError } from "../../base/errors.js";
-import { LONGEST_TIMER_MS } from "../../base/runtime.js";
 import { formatMemory, formatSize } from "../../base/units.js";
 import type { EngineContext } from "../run/context.js";
 import { within } from "../run/run-end.js";
@@ -47,7 +47,8 @@ const HURRY = 10;
 export class HostWatch {
   readonly #ctx: EngineContext;
   readonly #verbs: VmVerbs;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #next = new Alarm({ keepsAlive: false });
+  #watching = false;
   #short: readonly Shortage[] = [];
   #verdict: ReturnType<typeof verdictOnGuests> = "leave";
   /** Ids of those that are being stopped or let go on: at each of them there is one such wish at a time. */
@@ -61,18 +62,18 @@ export class HostWatch {
   start(): void {
     const { hostWatchMs } = this.#ctx.settings;
     const wait = this.#short.includes("disk") ? hostWatchMs / HURRY : hostWatchMs;
-    this.#timer = setTimeout(() => void this.#again(), Math.min(wait, LONGEST_TIMER_MS));
-    this.#timer.unref();
+    this.#watching = true;
+    this.#next.after(wait, () => void this.#again());
   }
 
   close(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#watching = false;
+    this.#next.clear();
   }
 
   async #again(): Promise<void> {
     await this.look();
-    if (this.#timer !== undefined) this.start();
+    if (this.#watching) this.start();
   }
 
   /** What is short now, in words, for `kiln info`. */

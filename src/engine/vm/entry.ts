@@ -1,6 +1,7 @@
 // One VM in memory: its record, its status, what runs of it. All changes of status pass here, so that memory, disk
 // and those who wait never disagree.
 
+import { Alarm } from "../../base/alarm.js";
 import { Entry, type EntryKind, type EntryState } from "../objects/entry.js";
 import type { VmLog } from "../output/vm-log.js";
 import type { VmRecord } from "./record.js";
@@ -19,10 +20,10 @@ export type VmKind = EntryKind<VmRecord, VmStatus>;
 /** A VM in memory, for whoever shows or changes it; its verbs are the engine's. */
 export class VmEntry extends Entry<VmRecord, VmStatus> {
   readonly log: VmLog;
-  /** The timer of the restart policy. */
-  restartTimer: NodeJS.Timeout | undefined;
-  /** The timer of its lifetime. */
-  lifetimeTimer: NodeJS.Timeout | undefined;
+  /** Of the restart policy. */
+  readonly restartAlarm = new Alarm();
+  /** Of the end of its lifetime. */
+  readonly lifetimeAlarm = new Alarm();
   /** Who follows it to its end: now, and of those that the last kilnd had, who has not come back. */
   readonly followers: { now: number; missed: number };
   #run: RunView | undefined;
