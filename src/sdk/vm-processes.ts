@@ -13,7 +13,7 @@ import type { RestartPolicy } from "./types.js";
 import { planRestart } from "./vm-options.js";
 import { VmProcess } from "./vm-process.js";
 
-/** Options of `vm.processes.start()`. `signal` and `timeoutMs` are for the start alone. */
+/** Options of `vm.processes.start()`. `signal` and `timeoutMs` are for the start alone; one that they cut short is undone. */
 export interface StartProcessOptions
   extends CallOptions,
     Pick<ExecOptions, "env" | "user" | "workdir" | "tty" | "ttySize"> {

@@ -4,6 +4,8 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import { holdInPlace } from "../../../test/fixtures/patched-files.js";
 import { reaches, WorkloadBench } from "../../../test/fixtures/workload-bench.js";
 import { hasReason } from "../../base/errors.js";
+import { deferred } from "../../base/runtime.js";
+import { until } from "../common/notifier.js";
 
 let bench: WorkloadBench;
 beforeEach(async () => {
@@ -150,6 +152,26 @@ describe("verbs for programs that are left to themselves", () => {
     assert.deepEqual(bench.engine.programs(vm, true), [entry]);
     await bench.engine.workloads.remove(vm.id, entry.id, false);
     assert.deepEqual(await readdir(bench.path(vm)), []);
+  });
+
+  it("end one whose caller has left before it could hear of it, and no other", async () => {
+    const vm = await bench.vm();
+    const answer = deferred<void>();
+    bench.guest.answering = answer.promise;
+    const caller = new AbortController();
+    const started = bench.outputs(vm, {}, caller.signal);
+    while (bench.guest.started.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    const entry = bench.find(vm, bench.program().id.slice(0, 32));
+    caller.abort();
+    await assert.rejects(started);
+    answer.resolve();
+    await until(entry.changed, () => (entry.removed ? true : undefined));
+    assert.deepEqual(bench.program().signals, [9]);
+    const heard = new AbortController();
+    const [kept] = await bench.outputs(vm, {}, heard.signal);
+    assert.equal(kept?.kind, "started");
+    heard.abort();
+    assert.equal(bench.engine.workloads.list(vm.id, false).length, 1);
   });
 
   it("start no more than can be seen to, and say so", async () => {

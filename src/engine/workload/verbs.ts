@@ -6,7 +6,7 @@ import { until } from "../common/notifier.js";
 import { signalNumber } from "../common/signals.js";
 import type { OutputPlace } from "../output/log-position.js";
 import type { LogChunk, ReadLogOptions } from "../output/vm-log.js";
-import type { EngineContext } from "../run/context.js";
+import { type EngineContext, vmLogger } from "../run/context.js";
 import { follow } from "../run/followers.js";
 import { runningSession } from "../run/vm-access.js";
 import type { VmEntry } from "../vm/entry.js";
@@ -67,8 +67,14 @@ export class WorkloadVerbs {
     }
     const { args, env, user, workdir, tty, columns, rows } = spec;
     const asked = { args: [...args], env: [...env], user, workdir, tty, columns, rows, restart };
+    signal?.throwIfAborted();
     const entry = await this.#sets.of(vm).start(asked);
-    await until(entry.changed, () => (entry.state === "starting" ? undefined : true), signal);
+    try {
+      await until(entry.changed, () => (entry.state === "starting" ? undefined : true), signal);
+    } catch (error) {
+      this.#giveUp(vm, entry);
+      throw error;
+    }
     yield await this.#outcome(vm, entry);
   }
 
@@ -153,6 +159,16 @@ export class WorkloadVerbs {
       return { kind: "exit", code: exitCode, error: message };
     }
     return { kind: "started", pid, resumable: false, stdinNext: 0n, execId: entry.id };
+  }
+
+  /** Of a caller who left before it was told of it, and would not know what runs. A kilnd that goes leaves nobody. */
+  #giveUp(vm: VmEntry, entry: WorkloadEntry): void {
+    const { leaving } = this.#ctx;
+    if (leaving.aborted) return;
+    this.remove(vm, entry.id, true, leaving).catch((error: unknown) => {
+      const why = KilnError.from(error).message;
+      vmLogger(this.#ctx, vm).debug("a program whose caller has left goes on", { exec: entry.shortId, why });
+    });
   }
 
   async #endResting(entry: WorkloadEntry): Promise<void> {
