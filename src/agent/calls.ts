@@ -1,8 +1,9 @@
 // What can be asked of an agent over one transport.
 
-import { type Client, createClient, type Transport } from "@connectrpc/connect";
+import type { Client, Transport } from "@connectrpc/connect";
 import { AgentService } from "../gen/kiln/agent/v1/agent_pb.js";
 import { WorkloadService } from "../gen/kiln/agent/v1/workload_pb.js";
+import { clientOver } from "./client.js";
 import { type GuestNet, netOver } from "./dial.js";
 import { execsOver, type GuestExecs } from "./execs.js";
 import { Features } from "./features.js";
@@ -23,14 +24,14 @@ export interface AgentCalls {
 
 /** Each session begins with a look at the guest's clock: that State call tells the features too, and none is made for them. */
 export function callsOver(transport: Transport): AgentCalls {
-  const client = createClient(AgentService, transport);
+  const client = clientOver(AgentService, transport);
   const { state } = client;
   const features = new Features(() => state({}));
   client.state = (request, options) => features.note(state(request, options));
   return {
     client,
     features,
-    workloads: workloadsOver(client, createClient(WorkloadService, transport), features),
+    workloads: workloadsOver(client, clientOver(WorkloadService, transport), features),
     execs: execsOver(client),
     files: filesOver(client),
     machine: machineOver(client),

@@ -3,11 +3,12 @@
 
 import { Duplex } from "node:stream";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { type Client, Code as ConnectCode, ConnectError } from "@connectrpc/connect";
+import type { Client } from "@connectrpc/connect";
 import { Code, KilnError } from "../base/errors.js";
 import type { Abortable } from "../base/progress.js";
 import type { AgentService } from "../gen/kiln/agent/v1/agent_pb.js";
 import type { DialRequestSchema, DialResponse } from "../gen/kiln/agent/v1/net_pb.js";
+import { isAgents } from "./errors.js";
 import { InputQueue } from "./input-queue.js";
 import { FLOW_HEADER } from "./stream-budget.js";
 
@@ -57,7 +58,7 @@ async function dialGuest(
     requests.end();
     abort.abort();
     options.signal?.throwIfAborted();
-    if (error instanceof ConnectError && error.code === ConnectCode.Unavailable) throw refused(target, error);
+    if (isAgents(error) && error.code === Code.Unavailable) throw refused(target, error);
     throw error;
   } finally {
     // From here on the stream's own end is what counts: the signal bounds the dialling only.
@@ -65,8 +66,8 @@ async function dialGuest(
   }
 }
 
-function refused(target: DialTarget, cause?: ConnectError): KilnError {
-  const why = cause === undefined ? "the agent did not connect" : cause.rawMessage.slice(0, 300);
+function refused(target: DialTarget, cause?: KilnError): KilnError {
+  const why = cause === undefined ? "the agent did not connect" : cause.message;
   return new KilnError(Code.Unavailable, `${target.network} port ${target.port} of the guest: ${why}`, {
     reason: "guest-port-refused",
     cause,

@@ -2,7 +2,7 @@
 
 export type { BootOrder, GuestInterface } from "./boot-order.js";
 export type { DialTarget, GuestNet } from "./dial.js";
-export { fromAgent, isNotFound, isRefusal } from "./errors.js";
+export { isAgents, isNotFound, isRefusal } from "./errors.js";
 export type { ExecAnswer, ExecWord } from "./execs.js";
 export type { DirectoryEntry, FileEvent, NewDirectory, PathStat } from "./files.js";
 export { usedMemory } from "./guest-numbers.js";

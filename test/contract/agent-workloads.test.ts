@@ -6,13 +6,13 @@ import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { Code, ConnectError } from "@connectrpc/connect";
 import { type AgentSession, type GuestProcess, pumpLogs } from "../../src/agent/index.js";
+import { Code, KilnError } from "../../src/base/errors.js";
 import { AgentBench, ENV, runs, skipWithoutRoot, until } from "./agent-bench.js";
 
 const newId = () => randomBytes(32).toString("hex");
 
-const refused = (code: Code) => (error: unknown) => ConnectError.from(error).code === code;
+const refused = (code: Code) => (error: unknown) => error instanceof KilnError && error.code === code;
 
 async function start(session: AgentSession, id: string, script: string, spec: Partial<GuestProcess> = {}) {
   return session.workloads.start({ id, process: { args: ["sh", "-c", script], env: ENV, ...spec } });

@@ -1,6 +1,6 @@
 // Why a boot fails: whoever waits for one is told what the console said last. And how long each of its calls may take.
 
-import { fromAgent } from "../../agent/index.js";
+import { isAgents } from "../../agent/index.js";
 import { orAborted } from "../../base/abort.js";
 import { Code, KilnError } from "../../base/errors.js";
 import type { VmmHandle } from "../../vmm/types.js";
@@ -69,6 +69,13 @@ export async function whileItLives<T>(
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof KilnError && error.reason === REFUSED) throw error;
-    throw await explain(live.handle, fromAgent(error, "set the guest up", "guest-setup-failed"));
+    throw await explain(live.handle, setupFailed(error));
   }
+}
+
+/** What the agent itself fails with has a reason of the boot's own; its time and its session keep theirs. */
+function setupFailed(error: unknown): KilnError {
+  const { code, message, reason, hint } = KilnError.from(error, "set the guest up");
+  const why = isAgents(error) ? "guest-setup-failed" : reason;
+  return new KilnError(code, message, { reason: why, hint, cause: error });
 }

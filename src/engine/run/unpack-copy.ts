@@ -26,7 +26,7 @@ export interface CallLimits {
   readonly timeoutMs?: number;
 }
 
-/** @throws ConnectError what the agent says, KilnError what the rules say */
+/** @throws KilnError what the agent says (`guest-...`), and what the rules say */
 export async function unpackCopy(
   session: AgentSession,
   order: CopyOrder,

@@ -1,8 +1,9 @@
 // What users do to VMs: start, stop, kill, restart, pause, unpause, remove, wait. Each verb takes the VM's lock, but
 // for kill, which must work while a stop is waiting. Runs themselves are vm-runner.ts's.
 
-import { fromAgent, isRefusal } from "../../agent/index.js";
+import { isRefusal } from "../../agent/index.js";
 import type { AgentSession } from "../../agent/types.js";
+import { KilnError } from "../../base/errors.js";
 import type { Abortable } from "../../base/progress.js";
 import { delay } from "../../base/runtime.js";
 import { until } from "../common/notifier.js";
@@ -156,7 +157,7 @@ export class VmVerbs {
     try {
       await session.workloads.main.signal(number, { timeoutMs: AGENT_CALL_MS });
     } catch (error) {
-      throw fromAgent(error, `send signal ${number} to VM ${entry.name}`);
+      throw KilnError.from(error, `send signal ${number} to VM ${entry.name}`);
     }
   }
 
@@ -307,7 +308,7 @@ export class VmVerbs {
         // The one before was heard, or the program was quicker: its guest ends by itself.
         if (session !== undefined && isRefusal(error) && (await hasEnded(session))) return true;
         if (isRefusal(error) || Date.now() >= until) {
-          const why = fromAgent(error, `stop VM ${entry.name}`).message;
+          const why = KilnError.from(error, `stop VM ${entry.name}`).message;
           vmLogger(this.#ctx, entry).warn("the guest can't be asked to stop, so its VMM is ended", { why });
           return false;
         }

@@ -2,10 +2,9 @@
 // taken it, over sessions that break, pauses and takeovers. Its failure ends nothing: that the program has ended, or the
 // client has left, is told elsewhere.
 
-import { Code as ConnectCode, ConnectError } from "@connectrpc/connect";
-import { fromAgent } from "../../agent/index.js";
+import { isRefusal } from "../../agent/index.js";
 import type { AgentSession } from "../../agent/types.js";
-import { KilnError } from "../../base/errors.js";
+import { Code, KilnError } from "../../base/errors.js";
 import { newId } from "../../base/ids.js";
 import { type Deferred, deferred, delay } from "../../base/runtime.js";
 import { Notifier, until } from "../common/notifier.js";
@@ -104,7 +103,7 @@ export class AttachedInput {
 
   #note(what: string, error: unknown): void {
     if (this.#signal.aborted) return;
-    vmLogger(this.#ctx, this.#entry).debug(what, { why: fromAgent(error, "carry input").message });
+    vmLogger(this.#ctx, this.#entry).debug(what, { why: KilnError.from(error, "carry input").message });
   }
 
   async #read(input: AsyncIterable<ProcessInput>): Promise<void> {
@@ -152,8 +151,7 @@ export class AttachedInput {
           continue;
         }
         this.#note("input to the program was cut", error);
-        if (error instanceof ConnectError && error.code === ConnectCode.InvalidArgument)
-          return this.#give(error);
+        if (isRefusal(error) && error.code === Code.InvalidArgument) return this.#give(error);
       }
       this.#tried.resolve();
       if (this.#backlog.taken !== before) pause = FIRST_PAUSE_MS;
@@ -232,5 +230,5 @@ export class AttachedInput {
 }
 
 function isOlder(error: unknown): boolean {
-  return error instanceof ConnectError && error.code === ConnectCode.Unimplemented;
+  return isRefusal(error) && error.code === Code.Unimplemented;
 }

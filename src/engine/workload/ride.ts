@@ -2,7 +2,7 @@
 // where its policy says so. All that it comes to is written down before the agent forgets it, so that the next session, or
 // the next kilnd, goes on where this one was cut.
 
-import { fromAgent, type GuestProcess, isNotFound, isRefusal } from "../../agent/index.js";
+import { type GuestProcess, isNotFound, isRefusal } from "../../agent/index.js";
 import type { AgentSession } from "../../agent/types.js";
 import { anySignal } from "../../base/abort.js";
 import { Code, hasReason, KilnError } from "../../base/errors.js";
@@ -61,7 +61,7 @@ export async function ride(ride: Ride): Promise<void> {
       told.clear();
     } catch (error) {
       if (signal.aborted) return;
-      const { reason, message } = fromAgent(error, entry.state);
+      const { reason, message } = KilnError.from(error, entry.state);
       if (!told.has(reason)) log.warn("a program beside the main one is not seen to", { why: message });
       told.add(reason);
       await pause(ride, journey.failures++);
@@ -109,11 +109,11 @@ async function start(ride: Journey): Promise<void> {
 /** No word of a way that broke. */
 function isRefused(error: unknown): boolean {
   if (isRefusal(error) || hasReason(error, "agent-too-old")) return true;
-  return fromAgent(error, "").code === Code.ResourceExhausted;
+  return error instanceof KilnError && error.code === Code.ResourceExhausted;
 }
 
 async function refused(ride: Journey, error: unknown): Promise<void> {
-  const { message } = fromAgent(error, "start it");
+  const { message } = KilnError.from(error, "start it");
   const finishedAt = iso(ride);
   await finish(ride, { code: NOT_EXECUTABLE, error: message, oomKilled: false, request: "none", finishedAt });
 }

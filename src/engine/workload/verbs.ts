@@ -1,6 +1,6 @@
 // What users do with programs that `exec -d` has started: start, list, read, wait, signal, remove.
 
-import { fromAgent, isRefusal } from "../../agent/index.js";
+import { isRefusal } from "../../agent/index.js";
 import { Code, hasReason, KilnError } from "../../base/errors.js";
 import { until } from "../common/notifier.js";
 import { signalNumber } from "../common/signals.js";
@@ -127,7 +127,7 @@ export class WorkloadVerbs {
     } catch (error) {
       // It was quicker.
       if (isRefusal(error)) throw hasEnded(vm, entry);
-      throw fromAgent(error, `send signal ${number} to exec ${entry.shortId} in VM ${vm.name}`);
+      throw KilnError.from(error, `send signal ${number} to exec ${entry.shortId} in VM ${vm.name}`);
     }
   }
 

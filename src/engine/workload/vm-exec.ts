@@ -1,7 +1,7 @@
 // Programs started beside the main one. Bytes are passed through as they come: back-pressure reaches from the
 // client's socket to the program in the guest and back, nothing is collected here.
 
-import { type ExecWord, fromAgent, type GuestProcess } from "../../agent/index.js";
+import type { ExecWord, GuestProcess } from "../../agent/index.js";
 import type { AgentSession } from "../../agent/types.js";
 import { onAbort } from "../../base/abort.js";
 import { Code, KilnError } from "../../base/errors.js";
@@ -108,7 +108,7 @@ function idOf(ask: ExecAsk): string {
 
 /** Of a call that failed at the agent. Aborted: its program does not get to run, and was asked to end. */
 function failureOf({ name }: VmEntry, what: string, error: unknown): KilnError {
-  const known = fromAgent(error, what);
+  const known = KilnError.from(error, what);
   if (known.code !== Code.Aborted || known.reason !== "guest-aborted") return known;
   return new KilnError(Code.Aborted, known.message, {
     reason: "program-starved",

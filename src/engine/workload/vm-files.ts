@@ -1,6 +1,6 @@
 // Files in and out of a VM, as tar streams, and what a path is. What goes into a VM that does not run waits for its start.
 
-import { fromAgent, type PathStat } from "../../agent/index.js";
+import type { PathStat } from "../../agent/index.js";
 import { defined } from "../../base/defined.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { UndoStack } from "../../base/undo.js";
@@ -32,7 +32,7 @@ export async function* readArchive(
     yield* session.files.readArchive(path, followLink, options);
   } catch (error) {
     signal?.throwIfAborted();
-    throw fromAgent(error, `copy ${path} from VM ${entry.name}`);
+    throw KilnError.from(error, `copy ${path} from VM ${entry.name}`);
   }
 }
 
@@ -63,7 +63,7 @@ export async function writeArchive(
     return { ...(await unpackCopy(session, order, tar, { signal })), pending: false };
   } catch (error) {
     signal?.throwIfAborted();
-    throw fromAgent(error, `copy to ${order.directory} of VM ${entry.name}`);
+    throw KilnError.from(error, `copy to ${order.directory} of VM ${entry.name}`);
   }
 }
 
@@ -125,7 +125,7 @@ export async function statPath(
     return await session.files.stat(path, defined({ timeoutMs: CALL_MS, signal }));
   } catch (error) {
     signal?.throwIfAborted();
-    throw fromAgent(error, `look at ${path} in VM ${entry.name}`);
+    throw KilnError.from(error, `look at ${path} in VM ${entry.name}`);
   }
 }
 

@@ -1,6 +1,6 @@
 // What programs do with paths of a running VM: list, make, remove, rename, watch. Paths are bytes, as Linux has them.
 
-import { type DirectoryEntry, type FileEvent, fromAgent, type NewDirectory } from "../../agent/index.js";
+import type { DirectoryEntry, FileEvent, NewDirectory } from "../../agent/index.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { runningSession } from "../run/vm-access.js";
 import type { VmEntry } from "../vm/entry.js";
@@ -20,7 +20,7 @@ export async function* listDirectory(
     yield* session.files.list(path, asked(signal));
   } catch (error) {
     signal?.throwIfAborted();
-    throw fromAgent(error, `list ${shown(path)} in VM ${entry.name}`);
+    throw KilnError.from(error, `list ${shown(path)} in VM ${entry.name}`);
   }
 }
 
@@ -37,7 +37,7 @@ export async function makeDirectory(
     return await session.files.makeDirectory(directory, options);
   } catch (error) {
     signal?.throwIfAborted();
-    throw fromAgent(error, `make the directory ${shown(directory.path)} in VM ${entry.name}`);
+    throw KilnError.from(error, `make the directory ${shown(directory.path)} in VM ${entry.name}`);
   }
 }
 
@@ -53,7 +53,7 @@ export async function removePath(
     await session.files.remove(what, asked(signal));
   } catch (error) {
     signal?.throwIfAborted();
-    throw fromAgent(error, `remove ${shown(what.path)} in VM ${entry.name}`);
+    throw KilnError.from(error, `remove ${shown(what.path)} in VM ${entry.name}`);
   }
 }
 
@@ -69,7 +69,7 @@ export async function renamePath(
     await session.files.rename(what, { timeoutMs: CALL_MS, ...asked(signal) });
   } catch (error) {
     signal?.throwIfAborted();
-    throw fromAgent(error, `rename ${shown(what.from)} to ${shown(what.to)} in VM ${entry.name}`);
+    throw KilnError.from(error, `rename ${shown(what.from)} to ${shown(what.to)} in VM ${entry.name}`);
   }
 }
 
@@ -85,7 +85,7 @@ export async function* watchPath(
     yield* session.files.watch(what, asked(signal));
   } catch (error) {
     signal?.throwIfAborted();
-    throw fromAgent(error, `watch ${shown(what.path)} in VM ${entry.name}`);
+    throw KilnError.from(error, `watch ${shown(what.path)} in VM ${entry.name}`);
   }
 }
 

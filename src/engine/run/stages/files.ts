@@ -1,6 +1,5 @@
 // The files that wait for the VM are written, while its root is there and its program is not.
 
-import { fromAgent } from "../../../agent/index.js";
 import { Code, errnoOf, KilnError } from "../../../base/errors.js";
 import type { Boot, Greeted, Step } from "../boot.js";
 import { REFUSED, whileItLives } from "../boot-errors.js";
@@ -34,9 +33,8 @@ async function giveUp(
   copy: PendingCopy,
   error: unknown,
 ): Promise<Error> {
-  const known = fromAgent(error, `copy to ${copy.record.directory} of VM ${entry.name}`);
-  const ours = isSystemError(error) || (error instanceof Error && isSystemError(error.cause));
-  if (signal.aborted || known.code === Code.DeadlineExceeded || ours) return known;
+  const known = KilnError.from(error, `copy to ${copy.record.directory} of VM ${entry.name}`);
+  if (signal.aborted || known.code === Code.DeadlineExceeded || isHosts(error)) return known;
   const well = await session.machine.state({ timeoutMs: LOOK_MS, signal }).then(
     () => true,
     () => false,
@@ -51,7 +49,10 @@ async function giveUp(
   });
 }
 
-/** Of Node: its code is a word. The agent's and our own are numbers. */
-function isSystemError(error: unknown): boolean {
-  return typeof errnoOf(error) === "string";
+/** Node's own failure is its cause: the code of one is a word, where the agent's and ours are numbers. */
+function isHosts(error: unknown): boolean {
+  for (let each = error; each instanceof Error; each = each.cause) {
+    if (typeof errnoOf(each) === "string") return true;
+  }
+  return false;
 }
