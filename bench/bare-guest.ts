@@ -3,19 +3,19 @@
 
 import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { type AgentSession, openSession } from "../src/agent/index.js";
 import { newId } from "../src/base/ids.js";
 import { delay } from "../src/base/runtime.js";
 import { createCow } from "../src/disk/index.js";
 import { EndAction, Mode } from "../src/gen/kiln/agent/v1/machine_pb.js";
 import { createQemuDriver, type DiskSpec, type VmmDriver, type VmmHandle } from "../src/vmm/index.js";
+import { openWire, type WireSession } from "../test/fixtures/agent-wire.js";
 import { defaultInitramfs, defaultKernel, type TestKernel } from "../test/fixtures/assets.js";
 
 const MEMORY = 512 * 1024 ** 2;
 const HELLO_MS = 120_000;
 
 export interface BareGuest {
-  readonly session: AgentSession;
+  readonly session: WireSession;
   end(): Promise<void>;
 }
 
@@ -81,7 +81,7 @@ export async function bootBare(
 ): Promise<BareGuest> {
   const machine = await launchBare(scratch, boot ?? (await bootFiles()), disks);
   const dial = (options: { signal?: AbortSignal | undefined }) => machine.handle.dialChannel(options);
-  const session = await openSession(dial, { helloTimeoutMs: HELLO_MS });
+  const session = await openWire(dial, { helloTimeoutMs: HELLO_MS });
   return {
     session,
     async end() {
@@ -122,7 +122,7 @@ export async function bootBareOnBase(scratch: string, dataRoot: string): Promise
 }
 
 /** fork + exec of `true` in the guest, asked over the raw channel. */
-export async function execTrue(session: AgentSession): Promise<void> {
+export async function execTrue(session: WireSession): Promise<void> {
   async function* requests() {
     yield { message: { case: "start" as const, value: { args: ["true"], env: ["PATH=/bin"] } } };
   }

@@ -1,6 +1,6 @@
 // What can be asked of an agent over one transport.
 
-import type { Client, Transport } from "@connectrpc/connect";
+import type { Transport } from "@connectrpc/connect";
 import { AgentService } from "../gen/kiln/agent/v1/agent_pb.js";
 import { WorkloadService } from "../gen/kiln/agent/v1/workload_pb.js";
 import { clientOver } from "./client.js";
@@ -12,8 +12,6 @@ import { type GuestMachine, machineOver } from "./machine.js";
 import { type Workloads, workloadsOver } from "./workloads.js";
 
 export interface AgentCalls {
-  /** The generated client; every call is bound to its session and fails `unavailable` once that has closed. */
-  readonly client: Client<typeof AgentService>;
   readonly features: Features;
   readonly workloads: Workloads;
   readonly execs: GuestExecs;
@@ -29,7 +27,6 @@ export function callsOver(transport: Transport): AgentCalls {
   const features = new Features(() => state({}));
   client.state = (request, options) => features.note(state(request, options));
   return {
-    client,
     features,
     workloads: workloadsOver(client, clientOver(WorkloadService, transport), features),
     execs: execsOver(client),

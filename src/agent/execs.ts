@@ -1,12 +1,13 @@
 // Processes beside the main program, each attended by a call.
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { CallOptions, Client } from "@connectrpc/connect";
+import type { Client } from "@connectrpc/connect";
 import type { AgentService } from "../gen/kiln/agent/v1/agent_pb.js";
 import { Stream } from "../gen/kiln/agent/v1/common_pb.js";
 import type { ExecRequestSchema, ExecResponse } from "../gen/kiln/agent/v1/workload_pb.js";
 import { boundedCount, boundedPid } from "./guest-numbers.js";
 import { type GuestProcess, processSpec } from "./guest-process.js";
+import type { CallLimits } from "./limits.js";
 import { programEnd } from "./program-end.js";
 
 /** What the host says; the first is `start` or `resume`. */
@@ -41,21 +42,21 @@ export type ExecAnswer =
 
 export interface GuestExecs {
   /** Its end without an `exit` is the end of one that is detached. */
-  run(words: AsyncIterable<ExecWord>, options?: CallOptions): AsyncIterable<ExecAnswer>;
+  run(words: AsyncIterable<ExecWord>, limits?: CallLimits): AsyncIterable<ExecAnswer>;
   /** Kills one with an id, and forgets it. */
-  end(id: string, options?: CallOptions): Promise<void>;
+  end(id: string, limits?: CallLimits): Promise<void>;
 }
 
 export function execsOver(client: Client<typeof AgentService>): GuestExecs {
   return {
-    async *run(words, options) {
-      for await (const response of client.exec(requestsOf(words), options)) {
+    async *run(words, limits) {
+      for await (const response of client.exec(requestsOf(words), limits)) {
         const answer = answerOf(response);
         if (answer !== undefined) yield answer;
       }
     },
-    end: async (id, options) => {
-      await client.endExec({ id }, options);
+    end: async (id, limits) => {
+      await client.endExec({ id }, limits);
     },
   };
 }

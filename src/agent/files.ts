@@ -1,8 +1,14 @@
 // Files of a guest. Paths and names are bytes, as Linux has them, but for tar streams and StatPath, whose paths are text.
 
-import type { CallOptions, Client } from "@connectrpc/connect";
+import type { Client } from "@connectrpc/connect";
 import type { AgentService } from "../gen/kiln/agent/v1/agent_pb.js";
-import { FileEventKind, type FileEvent as WireEvent } from "../gen/kiln/agent/v1/files_pb.js";
+import {
+  FileEventKind,
+  type DirectoryEntry as WireEntry,
+  type FileEvent as WireEvent,
+} from "../gen/kiln/agent/v1/files_pb.js";
+import { boundedCount } from "./guest-numbers.js";
+import type { CallLimits } from "./limits.js";
 
 /** What is at a path of a guest. */
 export interface PathStat {
@@ -58,28 +64,28 @@ export interface UnpackOrder {
 
 export interface GuestFiles {
   /** A path as a tar stream whose names begin with the path's base name. */
-  readArchive(path: string, followLink: boolean, options?: CallOptions): AsyncIterable<Uint8Array>;
+  readArchive(path: string, followLink: boolean, limits?: CallLimits): AsyncIterable<Uint8Array>;
   writeArchive(
     order: UnpackOrder,
     tar: AsyncIterable<Uint8Array>,
-    options?: CallOptions,
+    limits?: CallLimits,
   ): Promise<{ readonly entries: bigint; readonly bytes: bigint }>;
-  stat(path: string, options?: CallOptions): Promise<PathStat>;
-  list(path: Uint8Array, options?: CallOptions): AsyncIterable<DirectoryEntry[]>;
+  stat(path: string, limits?: CallLimits): Promise<PathStat>;
+  list(path: Uint8Array, limits?: CallLimits): AsyncIterable<DirectoryEntry[]>;
   /** @returns whether it was made: with `recursive` it may be there */
-  makeDirectory(directory: NewDirectory, options?: CallOptions): Promise<boolean>;
+  makeDirectory(directory: NewDirectory, limits?: CallLimits): Promise<boolean>;
   remove(
     what: { readonly path: Uint8Array; readonly recursive: boolean; readonly force: boolean },
-    options?: CallOptions,
+    limits?: CallLimits,
   ): Promise<void>;
   rename(
     what: { readonly from: Uint8Array; readonly to: Uint8Array; readonly noReplace: boolean },
-    options?: CallOptions,
+    limits?: CallLimits,
   ): Promise<void>;
   /** The first item is empty: from there on nothing is missed. Ends when the path is gone. */
   watch(
     what: { readonly path: Uint8Array; readonly recursive: boolean },
-    options?: CallOptions,
+    limits?: CallLimits,
   ): AsyncIterable<FileEvent[]>;
 }
 
@@ -94,23 +100,30 @@ const WORDS: Readonly<Partial<Record<FileEventKind, FileEventWord>>> = {
 
 export function filesOver(client: Client<typeof AgentService>): GuestFiles {
   return {
-    async *readArchive(path, followLink, options) {
-      for await (const { data } of client.readArchive({ path, followLink }, options)) yield data;
+    async *readArchive(path, followLink, limits) {
+      for await (const { data } of client.readArchive({ path, followLink }, limits)) yield data;
     },
-    writeArchive: (order, tar, options) => client.writeArchive(unpackRequests(order, tar), options),
-    stat: (path, options) => client.statPath({ path }, options),
-    async *list(path, options) {
-      for await (const { entries } of client.listDirectory({ path }, options)) yield entries;
+    writeArchive: async (order, tar, limits) => {
+      const { entries, bytes } = await client.writeArchive(unpackRequests(order, tar), limits);
+      return { entries: boundedCount(entries), bytes: boundedCount(bytes) };
     },
-    makeDirectory: async (directory, options) => (await client.makeDirectory({ ...directory }, options)).made,
-    remove: async (what, options) => {
-      await client.removePath({ ...what }, options);
+    stat: async (path, limits) => {
+      const { name, size, mode, mtimeUnixNs, ...link } = await client.statPath({ path }, limits);
+      const { linkTarget, linkTargetBytes } = link;
+      return { name, size: boundedCount(size), mode, mtimeUnixNs, linkTarget, linkTargetBytes };
     },
-    rename: async (what, options) => {
-      await client.renamePath({ ...what }, options);
+    async *list(path, limits) {
+      for await (const { entries } of client.listDirectory({ path }, limits)) yield entries.flatMap(toEntry);
     },
-    async *watch(what, options) {
-      for await (const { ready, events } of client.watchPath({ ...what }, options)) {
+    makeDirectory: async (directory, limits) => (await client.makeDirectory({ ...directory }, limits)).made,
+    remove: async (what, limits) => {
+      await client.removePath({ ...what }, limits);
+    },
+    rename: async (what, limits) => {
+      await client.renamePath({ ...what }, limits);
+    },
+    async *watch(what, limits) {
+      for await (const { ready, events } of client.watchPath({ ...what }, limits)) {
         const known = events.flatMap(toEvent);
         if (ready || known.length > 0) yield known;
       }
@@ -124,6 +137,20 @@ async function* unpackRequests(order: UnpackOrder, tar: AsyncIterable<Uint8Array
   const value = { directory, keepOwner, noOverwriteDirNonDir: true };
   yield { message: { case: "start" as const, value } };
   for await (const data of tar) yield { message: { case: "data" as const, value: data } };
+}
+
+const MOST_NAME = 255;
+const SLASH = 0x2f;
+
+/** A name that no directory can hold is left out: whoever builds a path of it would come out elsewhere. */
+function toEntry({ name, size, mode, mtimeUnixNs, uid, gid, linkTarget }: WireEntry): DirectoryEntry[] {
+  const isName = name.length > 0 && name.length <= MOST_NAME && !name.includes(SLASH) && !name.includes(0);
+  if (!isName || isDots(name)) return [];
+  return [{ name, size: boundedCount(size), mode, mtimeUnixNs, uid, gid, linkTarget }];
+}
+
+function isDots(name: Uint8Array): boolean {
+  return name.length <= 2 && name.every((byte) => byte === 0x2e);
 }
 
 /** A kind that a later agent may have is no event of ours. */

@@ -8,6 +8,7 @@ export type { DirectoryEntry, FileEvent, NewDirectory, PathStat } from "./files.
 export { usedMemory } from "./guest-numbers.js";
 export type { GuestProcess, WindowSize } from "./guest-process.js";
 export { cleanLine, cleanLines } from "./guest-text.js";
+export type { CallLimits } from "./limits.js";
 export { type LogChunk, type LogSink, type LogSource, pumpLogs } from "./log-pump.js";
 export type {
   BootAnswer,
@@ -18,5 +19,5 @@ export type {
 } from "./machine.js";
 export type { ProgramEnd } from "./program-end.js";
 export { openSession } from "./session.js";
-export type { AgentSession, DialChannel, OpenSessionOptions } from "./types.js";
+export type { AgentChannel, AgentSession, DialChannel, OpenSessionOptions } from "./types.js";
 export type { WorkloadCalls, WorkloadSummary } from "./workloads.js";

@@ -1,12 +1,13 @@
 // The guest as a machine: how far it has come, its boot and its end, its clock, its disks, what it uses. What it says of
 // itself is its own word, and bounded here.
 
-import type { CallOptions, Client } from "@connectrpc/connect";
+import type { Client } from "@connectrpc/connect";
 import type { AgentService } from "../gen/kiln/agent/v1/agent_pb.js";
 import { type BootResponse, type BootTimings, Phase } from "../gen/kiln/agent/v1/machine_pb.js";
 import type { StatsResponse } from "../gen/kiln/agent/v1/stats_pb.js";
 import { type BootOrder, bootRequest } from "./boot-order.js";
 import { boundedCount, boundedMilliseconds, boundedProcesses } from "./guest-numbers.js";
+import type { CallLimits } from "./limits.js";
 
 /** "held": the root is there, the program waits; "unknown": what an agent says that is newer than we are. */
 export type GuestPhase = "waiting" | "booting" | "held" | "running" | "exited" | "ending" | "unknown";
@@ -45,20 +46,20 @@ export interface MachineStats {
 }
 
 export interface GuestMachine {
-  state(options?: CallOptions): Promise<MachineState>;
+  state(limits?: CallLimits): Promise<MachineState>;
   /** Builds the root and starts the program. Once for each boot of the guest. */
-  boot(order: BootOrder, options?: CallOptions): Promise<BootAnswer>;
+  boot(order: BootOrder, limits?: CallLimits): Promise<BootAnswer>;
   /** Of a boot that was held. Once. */
-  startProgram(options?: CallOptions): Promise<BootAnswer>;
+  startProgram(limits?: CallLimits): Promise<BootAnswer>;
   /** The program's end is stored: the guest brings its disks to rest and ends. */
-  ackExit(options?: CallOptions): Promise<void>;
+  ackExit(limits?: CallLimits): Promise<void>;
   /** Nanoseconds of its clock; undefined where the agent of an older kiln tells no time. */
-  clock(options?: CallOptions): Promise<bigint | undefined>;
+  clock(limits?: CallLimits): Promise<bigint | undefined>;
   /** Moves its clock by so many nanoseconds. */
-  stepClock(stepNs: bigint, options?: CallOptions): Promise<void>;
+  stepClock(stepNs: bigint, limits?: CallLimits): Promise<void>;
   /** sync(2). */
-  sync(options?: CallOptions): Promise<void>;
-  stats(options?: CallOptions): Promise<MachineStats>;
+  sync(limits?: CallLimits): Promise<void>;
+  stats(limits?: CallLimits): Promise<MachineStats>;
 }
 
 const PHASES: ReadonlyMap<Phase, GuestPhase> = new Map([
@@ -72,26 +73,26 @@ const PHASES: ReadonlyMap<Phase, GuestPhase> = new Map([
 
 export function machineOver(client: Client<typeof AgentService>): GuestMachine {
   return {
-    state: async (options) => {
-      const { phase, exit } = await client.state({}, options);
+    state: async (limits) => {
+      const { phase, exit } = await client.state({}, limits);
       return { phase: PHASES.get(phase) ?? "unknown", hasEnded: exit !== undefined };
     },
-    boot: async (order, options) => bootAnswer(await client.boot(bootRequest(order), options)),
-    startProgram: async (options) => bootAnswer(await client.startProgram({}, options)),
-    ackExit: async (options) => {
-      await client.ackExit({}, options);
+    boot: async (order, limits) => bootAnswer(await client.boot(bootRequest(order), limits)),
+    startProgram: async (limits) => bootAnswer(await client.startProgram({}, limits)),
+    ackExit: async (limits) => {
+      await client.ackExit({}, limits);
     },
-    clock: async (options) => {
-      const { clockUnixNs } = await client.state({}, options);
+    clock: async (limits) => {
+      const { clockUnixNs } = await client.state({}, limits);
       return clockUnixNs === 0n ? undefined : clockUnixNs;
     },
-    stepClock: async (stepNs, options) => {
-      await client.setClock({ stepNs }, options);
+    stepClock: async (stepNs, limits) => {
+      await client.setClock({ stepNs }, limits);
     },
-    sync: async (options) => {
-      await client.sync({}, options);
+    sync: async (limits) => {
+      await client.sync({}, limits);
     },
-    stats: async (options) => boundedStats(await client.stats({}, options)),
+    stats: async (limits) => boundedStats(await client.stats({}, limits)),
   };
 }
 

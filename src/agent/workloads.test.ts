@@ -89,8 +89,8 @@ describe("programs of a guest by id", () => {
   });
 
   it("of one that has them: each by its id, the main one as ever", async () => {
-    const { asked, client, workloads } = agent(["workloads"]);
-    await client.state({});
+    const { asked, machine, workloads } = agent(["workloads"]);
+    await machine.state();
     const pid = await workloads.start({ id: ID, process: { args: ["sleep", "5"] } });
     const extra = workloads.get(ID);
     await extra.signal(9);

@@ -1,13 +1,14 @@
 // Programs of a guest by id. The main one is asked of every agent by the calls of AgentService, as 0.1.0's knows no other;
 // another id goes to WorkloadService alone: an older agent would take an id for nothing, and stop the main program.
 
-import type { CallOptions, Client } from "@connectrpc/connect";
+import type { Client } from "@connectrpc/connect";
 import type { AgentService } from "../gen/kiln/agent/v1/agent_pb.js";
 import { Stream } from "../gen/kiln/agent/v1/common_pb.js";
 import { WorkloadKind, type WorkloadService, type WorkloadState } from "../gen/kiln/agent/v1/workload_pb.js";
 import type { Features } from "./features.js";
 import { boundedCount, boundedPid } from "./guest-numbers.js";
 import { type GuestProcess, processSpec, type WindowSize } from "./guest-process.js";
+import type { CallLimits } from "./limits.js";
 import { type ProgramEnd, programEnd } from "./program-end.js";
 
 /** A piece of output, as it comes: its place and its time are unchecked. */
@@ -27,27 +28,27 @@ export interface InputPiece {
 /** What can be asked of one program, whichever it is. */
 export interface WorkloadCalls {
   /** Output from a sequence number on, to the end of the program. A later reader takes it over. */
-  logs(fromSequence: bigint, options?: CallOptions): AsyncIterable<LogPiece>;
+  logs(fromSequence: bigint, limits?: CallLimits): AsyncIterable<LogPiece>;
   /** Everything below is stored: the agent may forget it. */
-  ackLogs(nextSequence: bigint, options?: CallOptions): Promise<void>;
+  ackLogs(nextSequence: bigint, limits?: CallLimits): Promise<void>;
   /** Stdin by a writer with a name; tells how much of it the program has taken, its end counted as one more. */
   input(
     writer: string,
     pieces: AsyncIterable<InputPiece>,
-    options?: CallOptions,
+    limits?: CallLimits,
   ): AsyncIterable<{ readonly taken: bigint }>;
-  resize(window: WindowSize, options?: CallOptions): Promise<void>;
-  signal(signal: number, options?: CallOptions): Promise<void>;
+  resize(window: WindowSize, limits?: CallLimits): Promise<void>;
+  signal(signal: number, limits?: CallLimits): Promise<void>;
   /** Signal, patience, SIGKILL; returns at once. */
-  stop(signal: number, timeoutMs: number, options?: CallOptions): Promise<void>;
+  stop(signal: number, timeoutMs: number, limits?: CallLimits): Promise<void>;
   /** Resolves with its end; undefined where the agent tells none. */
-  wait(options?: CallOptions): Promise<ProgramEnd | undefined>;
+  wait(limits?: CallLimits): Promise<ProgramEnd | undefined>;
 }
 
 /** The program that every agent has. */
 export interface MainCalls extends WorkloadCalls {
   /** Stdin, uncounted: all that an agent of 0.1.0 takes. */
-  handOver(pieces: AsyncIterable<InputPiece>, options?: CallOptions): Promise<void>;
+  handOver(pieces: AsyncIterable<InputPiece>, limits?: CallLimits): Promise<void>;
 }
 
 export interface StartWorkload {
@@ -75,10 +76,10 @@ export interface Workloads {
   readonly main: MainCalls;
   get(id: string): WorkloadCalls;
   /** @returns the process; 0 where it could not be started: its end says why */
-  start(workload: StartWorkload, options?: CallOptions): Promise<number>;
-  list(options?: CallOptions): Promise<readonly WorkloadSummary[]>;
+  start(workload: StartWorkload, limits?: CallLimits): Promise<number>;
+  list(limits?: CallLimits): Promise<readonly WorkloadSummary[]>;
   /** Its end is stored, or nobody wants it: what still runs of it is killed. */
-  forget(id: string, options?: CallOptions): Promise<void>;
+  forget(id: string, limits?: CallLimits): Promise<void>;
 }
 
 type Main = Client<typeof AgentService>;
@@ -98,19 +99,19 @@ export function workloadsOver(main: Main, extras: Extras, features: Features): W
   return {
     main: mainCalls(main),
     get: (id) => extraCalls(extras, id, () => need(`reach program ${id.slice(0, 12)}`)),
-    start: async ({ id, process, logBufferBytes = 0n }, options) => {
+    start: async ({ id, process, logBufferBytes = 0n }, limits) => {
       await need("start a program that is kept");
       const request = { id, process: processSpec(process), logBufferBytes };
-      return boundedPid((await extras.startWorkload(request, options)).pid);
+      return boundedPid((await extras.startWorkload(request, limits)).pid);
     },
-    list: async (options) => {
+    list: async (limits) => {
       await need("list programs");
-      const { workloads } = await extras.listWorkloads({}, options);
+      const { workloads } = await extras.listWorkloads({}, limits);
       return summariesOf(workloads);
     },
-    forget: async (id, options) => {
+    forget: async (id, limits) => {
       await need("forget a program");
-      await extras.forgetWorkload({ id }, options);
+      await extras.forgetWorkload({ id }, limits);
     },
   };
 }
@@ -153,25 +154,25 @@ async function* counted(
 
 function mainCalls(client: Main): MainCalls {
   return {
-    logs: (fromSequence, options) => pieces(client.logs({ fromSequence }, options)),
-    ackLogs: async (nextSequence, options) => {
-      await client.ackLogs({ nextSequence }, options);
+    logs: (fromSequence, limits) => pieces(client.logs({ fromSequence }, limits)),
+    ackLogs: async (nextSequence, limits) => {
+      await client.ackLogs({ nextSequence }, limits);
     },
-    input: (writer, input, options) => counted(client.input(started({ writer }, input), options)),
-    handOver: async (input, options) => {
-      await client.stdin(input, options);
+    input: (writer, input, limits) => counted(client.input(started({ writer }, input), limits)),
+    handOver: async (input, limits) => {
+      await client.stdin(input, limits);
     },
-    resize: async (window, options) => {
-      await client.resize({ window }, options);
+    resize: async (window, limits) => {
+      await client.resize({ window }, limits);
     },
-    signal: async (signal, options) => {
-      await client.signal({ signal }, options);
+    signal: async (signal, limits) => {
+      await client.signal({ signal }, limits);
     },
-    stop: async (signal, timeoutMs, options) => {
-      await client.stop({ signal, timeoutMs }, options);
+    stop: async (signal, timeoutMs, limits) => {
+      await client.stop({ signal, timeoutMs }, limits);
     },
-    wait: async (options) => {
-      const { exit } = await client.wait({}, options);
+    wait: async (limits) => {
+      const { exit } = await client.wait({}, limits);
       return exit && programEnd(exit);
     },
   };
@@ -179,33 +180,33 @@ function mainCalls(client: Main): MainCalls {
 
 function extraCalls(client: Extras, id: string, need: () => Promise<void>): WorkloadCalls {
   return {
-    async *logs(fromSequence, options) {
+    async *logs(fromSequence, limits) {
       await need();
-      yield* pieces(client.readWorkloadLogs({ id, fromSequence }, options));
+      yield* pieces(client.readWorkloadLogs({ id, fromSequence }, limits));
     },
-    ackLogs: async (nextSequence, options) => {
+    ackLogs: async (nextSequence, limits) => {
       await need();
-      await client.ackWorkloadLogs({ id, nextSequence }, options);
+      await client.ackWorkloadLogs({ id, nextSequence }, limits);
     },
-    async *input(writer, input, options) {
+    async *input(writer, input, limits) {
       await need();
-      yield* counted(client.writeWorkloadInput(started({ id, writer }, input), options));
+      yield* counted(client.writeWorkloadInput(started({ id, writer }, input), limits));
     },
-    resize: async (window, options) => {
+    resize: async (window, limits) => {
       await need();
-      await client.resizeWorkload({ id, window }, options);
+      await client.resizeWorkload({ id, window }, limits);
     },
-    signal: async (signal, options) => {
+    signal: async (signal, limits) => {
       await need();
-      await client.signalWorkload({ id, signal }, options);
+      await client.signalWorkload({ id, signal }, limits);
     },
-    stop: async (signal, timeoutMs, options) => {
+    stop: async (signal, timeoutMs, limits) => {
       await need();
-      await client.stopWorkload({ id, signal, timeoutMs }, options);
+      await client.stopWorkload({ id, signal, timeoutMs }, limits);
     },
-    wait: async (options) => {
+    wait: async (limits) => {
       await need();
-      const { exit } = await client.waitWorkload({ id }, options);
+      const { exit } = await client.waitWorkload({ id }, limits);
       return exit && programEnd(exit);
     },
   };

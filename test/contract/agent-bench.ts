@@ -9,10 +9,10 @@ import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { type AgentSession, openSession } from "../../src/agent/index.js";
 import { delay } from "../../src/base/runtime.js";
 import { type ExitStatus, type ProcessSpecSchema, Stream } from "../../src/gen/kiln/agent/v1/common_pb.js";
 import type { ExecRequestSchema } from "../../src/gen/kiln/agent/v1/workload_pb.js";
+import { openWire, type WireSession } from "../fixtures/agent-wire.js";
 import { CHECKOUT } from "../fixtures/assets.js";
 
 export type ProcessSpec = MessageInitShape<typeof ProcessSpecSchema>;
@@ -53,7 +53,7 @@ export class AgentBench implements AsyncDisposable {
   readonly root: string;
   readonly process: ChildProcess;
   readonly #socket: string;
-  readonly #sessions: AgentSession[] = [];
+  readonly #sessions: WireSession[] = [];
 
   private constructor(root: string, process: ChildProcess) {
     this.root = root;
@@ -87,8 +87,8 @@ export class AgentBench implements AsyncDisposable {
   }
 
   /** A session; the agent serves one at a time. */
-  async session(): Promise<AgentSession> {
-    const session = await openSession(() => this.dial(), { helloTimeoutMs: 20_000 });
+  async session(): Promise<WireSession> {
+    const session = await openWire(() => this.dial(), { helloTimeoutMs: 20_000 });
     this.#sessions.push(session);
     return session;
   }
@@ -119,7 +119,7 @@ export interface RunOptions {
 }
 
 /** Runs one exec to its end. */
-export async function run(session: AgentSession, args: string[], options: RunOptions = {}): Promise<Outcome> {
+export async function run(session: WireSession, args: string[], options: RunOptions = {}): Promise<Outcome> {
   const start: ProcessSpec = { args, env: ENV, ...options.spec };
   async function* requests(): AsyncGenerator<ExecRequest> {
     yield { message: { case: "start", value: start } };

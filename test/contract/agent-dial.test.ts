@@ -6,13 +6,13 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { after, before, describe, it } from "node:test";
-import type { AgentSession } from "../../src/agent/index.js";
 import { hasReason } from "../../src/base/errors.js";
+import type { WireSession } from "../fixtures/agent-wire.js";
 import { AgentBench, skipWithoutCargo } from "./agent-bench.js";
 
 describe("agent: dial", { skip: skipWithoutCargo(), timeout: 120_000 }, () => {
   let bench: AgentBench;
-  let session: AgentSession;
+  let session: WireSession;
   before(async () => {
     bench = await AgentBench.open();
     session = await bench.session();

@@ -5,8 +5,8 @@ import { createHash } from "node:crypto";
 import { mkdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import type { AgentSession } from "../../src/agent/index.js";
 import { deferred } from "../../src/base/runtime.js";
+import type { WireSession } from "../fixtures/agent-wire.js";
 import { AgentBench, type ExecRequest, run, runs, skipWithoutRoot, until } from "./agent-bench.js";
 
 const stdin = (text: string | Uint8Array): ExecRequest => ({
@@ -16,7 +16,7 @@ const eof: ExecRequest = { message: { case: "stdinEof", value: true } };
 
 describe("agent: exec", { skip: skipWithoutRoot(), timeout: 240_000 }, () => {
   let bench: AgentBench;
-  let session: AgentSession;
+  let session: WireSession;
   before(async () => {
     bench = await AgentBench.open();
     session = await bench.session();

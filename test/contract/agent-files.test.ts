@@ -5,12 +5,12 @@ import { execFileSync } from "node:child_process";
 import { lstat, mkdir, readdir, readFile, readlink, symlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import type { AgentSession } from "../../src/agent/index.js";
+import type { WireSession } from "../fixtures/agent-wire.js";
 import { AgentBench, skipWithoutRoot } from "./agent-bench.js";
 
 describe("agent: files", { skip: skipWithoutRoot(), timeout: 120_000 }, () => {
   let bench: AgentBench;
-  let session: AgentSession;
+  let session: WireSession;
   before(async () => {
     bench = await AgentBench.open();
     session = await bench.session();

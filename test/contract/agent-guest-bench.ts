@@ -4,11 +4,11 @@ import { cp, mkdir, mkdtemp, open, rm, symlink, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { type AgentSession, openSession } from "../../src/agent/index.js";
 import { newId } from "../../src/base/ids.js";
 import { buildDiskFromDirectory } from "../../src/disk/index.js";
 import { type BootRequestSchema, EndAction, Mode } from "../../src/gen/kiln/agent/v1/machine_pb.js";
 import { createQemuDriver, type DiskSpec, type VmmDriver, type VmmHandle } from "../../src/vmm/index.js";
+import { openWire, type WireSession } from "../fixtures/agent-wire.js";
 import { defaultInitramfs, defaultKernel } from "../fixtures/assets.js";
 import type { ProcessSpec } from "./agent-bench.js";
 
@@ -102,21 +102,21 @@ export class GuestBench implements AsyncDisposable {
 /** One VM and the session with its agent. */
 export class Guest {
   readonly handle: VmmHandle;
-  #session: AgentSession | undefined;
+  #session: WireSession | undefined;
 
   constructor(handle: VmmHandle) {
     this.handle = handle;
   }
 
-  get session(): AgentSession {
+  get session(): WireSession {
     if (this.#session === undefined) throw new Error("the guest is not connected");
     return this.#session;
   }
 
   /** A new session in place of the old. */
-  async connect(): Promise<AgentSession> {
+  async connect(): Promise<WireSession> {
     await this.#session?.close();
-    this.#session = await openSession((options) => this.handle.dialChannel(options), {
+    this.#session = await openWire((options) => this.handle.dialChannel(options), {
       helloTimeoutMs: HELLO_MS,
     });
     return this.#session;

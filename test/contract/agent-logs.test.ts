@@ -4,14 +4,15 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import type { AgentSession, LogChunk } from "../../src/agent/index.js";
+import type { LogChunk } from "../../src/agent/index.js";
 import { pumpLogs } from "../../src/agent/index.js";
 import { Mode, Phase } from "../../src/gen/kiln/agent/v1/machine_pb.js";
+import type { WireSession } from "../fixtures/agent-wire.js";
 import { AgentBench, ENV, type ProcessSpec, run, runs, skipWithoutRoot, until } from "./agent-bench.js";
 
 describe("agent: main program", { skip: skipWithoutRoot(), timeout: 120_000 }, () => {
   let bench: AgentBench;
-  let session: AgentSession;
+  let session: WireSession;
   beforeEach(async () => {
     bench = await AgentBench.open();
     session = await bench.session();

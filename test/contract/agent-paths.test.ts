@@ -17,8 +17,8 @@ import {
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { Code, ConnectError } from "@connectrpc/connect";
-import type { AgentSession } from "../../src/agent/index.js";
 import { type FileEvent, FileEventKind } from "../../src/gen/kiln/agent/v1/files_pb.js";
+import type { WireSession } from "../fixtures/agent-wire.js";
 import { AgentBench, skipWithoutRoot } from "./agent-bench.js";
 
 const bytes = (path: string) => Buffer.from(path, "latin1");
@@ -26,7 +26,7 @@ const fails = (code: Code) => (error: unknown) => error instanceof ConnectError 
 
 describe("agent: paths", { skip: skipWithoutRoot(), timeout: 120_000 }, () => {
   let bench: AgentBench;
-  let session: AgentSession;
+  let session: WireSession;
   before(async () => {
     bench = await AgentBench.open();
     session = await bench.session();

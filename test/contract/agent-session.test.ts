@@ -12,6 +12,7 @@ import { openSession } from "../../src/agent/index.js";
 import { hasReason } from "../../src/base/errors.js";
 import { deferred } from "../../src/base/runtime.js";
 import { Mode, Phase } from "../../src/gen/kiln/agent/v1/machine_pb.js";
+import { openWire } from "../fixtures/agent-wire.js";
 import { duplexPair } from "../fixtures/duplex-pair.js";
 import { AgentBench, run, runs, skipWithoutRoot, until } from "./agent-bench.js";
 
@@ -42,7 +43,7 @@ describe("agent: sessions", { skip: skipWithoutRoot(), timeout: 120_000 }, () =>
         socket.write(bytes);
         return socket;
       };
-      const session = await openSession(dial, { helloTimeoutMs: 20_000 });
+      const session = await openWire(dial, { helloTimeoutMs: 20_000 });
       assert.equal((await session.client.state({})).protocol, 1);
       await session.close();
     }
@@ -50,7 +51,7 @@ describe("agent: sessions", { skip: skipWithoutRoot(), timeout: 120_000 }, () =>
 
   it("serves the next host after one that vanished in the middle of a frame", async () => {
     const socket = await bench.dial();
-    const session = await openSession(async () => socket, { helloTimeoutMs: 20_000 });
+    const session = await openWire(async () => socket, { helloTimeoutMs: 20_000 });
     await session.client.state({});
     socket.write(Buffer.from([0, 0x40, 0, 0, 0, 0, 0, 0, 1, 1, 2, 3]));
     socket.destroy();
@@ -77,7 +78,7 @@ describe("agent: sessions", { skip: skipWithoutRoot(), timeout: 120_000 }, () =>
       const [ours, theirs] = duplexPair();
       agent.on("data", (chunk: Buffer) => theirs.write(chunk));
       theirs.on("data", (chunk: Buffer) => agent.write(chunk));
-      const session = await openSession(async () => ours, { helloTimeoutMs: 20_000 });
+      const session = await openWire(async () => ours, { helloTimeoutMs: 20_000 });
       assert.equal((await session.client.state({})).protocol, 1);
       const waiting = assert.rejects(session.client.wait({}));
       theirs.write(bytes);

@@ -6,20 +6,21 @@ import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { type AgentSession, type GuestProcess, pumpLogs } from "../../src/agent/index.js";
+import { type GuestProcess, pumpLogs } from "../../src/agent/index.js";
 import { Code, KilnError } from "../../src/base/errors.js";
+import type { WireSession } from "../fixtures/agent-wire.js";
 import { AgentBench, ENV, runs, skipWithoutRoot, until } from "./agent-bench.js";
 
 const newId = () => randomBytes(32).toString("hex");
 
 const refused = (code: Code) => (error: unknown) => error instanceof KilnError && error.code === code;
 
-async function start(session: AgentSession, id: string, script: string, spec: Partial<GuestProcess> = {}) {
+async function start(session: WireSession, id: string, script: string, spec: Partial<GuestProcess> = {}) {
   return session.workloads.start({ id, process: { args: ["sh", "-c", script], env: ENV, ...spec } });
 }
 
 /** All output from a place on, to the end of the program, acknowledged. */
-async function outputOf(session: AgentSession, id: string, from = 0n): Promise<string> {
+async function outputOf(session: WireSession, id: string, from = 0n): Promise<string> {
   const all: Buffer[] = [];
   await pumpLogs(session.workloads.get(id), from, async (chunks) => {
     for (const { data } of chunks) all.push(Buffer.from(data));
@@ -27,13 +28,13 @@ async function outputOf(session: AgentSession, id: string, from = 0n): Promise<s
   return Buffer.concat(all).toString();
 }
 
-async function summary(session: AgentSession, id: string) {
+async function summary(session: WireSession, id: string) {
   return (await session.workloads.list()).find((workload) => workload.id === id);
 }
 
 describe("agent: programs by id", { skip: skipWithoutRoot(), timeout: 240_000 }, () => {
   let bench: AgentBench;
-  let session: AgentSession;
+  let session: WireSession;
   before(async () => {
     bench = await AgentBench.open();
     session = await bench.session();

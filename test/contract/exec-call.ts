@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { ConnectError } from "@connectrpc/connect";
-import type { AgentSession } from "../../src/agent/index.js";
 import { type Deferred, deferred } from "../../src/base/runtime.js";
+import type { WireSession } from "../fixtures/agent-wire.js";
 import { ENV, type ExecRequest, type ProcessSpec } from "./agent-bench.js";
 
 let count = 0;
@@ -24,7 +24,7 @@ export class ExecCall {
   #wake: Deferred<void> = deferred();
   #closed = false;
 
-  constructor(session: AgentSession, first: ExecRequest, from = 0n) {
+  constructor(session: WireSession, first: ExecRequest, from = 0n) {
     this.next = from;
     this.say(first);
     this.over = this.#read(session).then(
@@ -33,11 +33,11 @@ export class ExecCall {
     );
   }
 
-  static start(session: AgentSession, id: string, args: string[], spec: ProcessSpec = {}): ExecCall {
+  static start(session: WireSession, id: string, args: string[], spec: ProcessSpec = {}): ExecCall {
     return new ExecCall(session, { message: { case: "start", value: { args, env: ENV, id, ...spec } } });
   }
 
-  static resume(session: AgentSession, id: string, from: bigint): ExecCall {
+  static resume(session: WireSession, id: string, from: bigint): ExecCall {
     return new ExecCall(session, { message: { case: "resume", value: { id, nextSequence: from } } }, from);
   }
 
@@ -68,7 +68,7 @@ export class ExecCall {
     }
   }
 
-  async #read(session: AgentSession): Promise<void> {
+  async #read(session: WireSession): Promise<void> {
     for await (const { message } of session.client.exec(this.#requests())) {
       if (message.case === "started") {
         this.pid = message.value.pid;
