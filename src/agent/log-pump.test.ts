@@ -48,8 +48,10 @@ describe("log pump", () => {
     assert.deepEqual(acknowledged, [1n]);
   });
 
-  it("refuses a gap, a repeat, nothing, and too much at once", async () => {
+  it("refuses a gap, a repeat, nothing, too much at once, and a place that no output comes to", async () => {
     const wrong = [
+      [response(2n ** 53n, "x")],
+      [response(2n ** 64n - 1n, "x")],
       [response(0n, "x"), response(2n, "z")],
       [response(0n, "xy"), response(1n, "y")],
       [response(0n, "")],

@@ -3,6 +3,7 @@
 
 import { Code, KilnError } from "../base/errors.js";
 import type { Abortable } from "../base/progress.js";
+import { boundedCount } from "./guest-numbers.js";
 import type { LogPiece, WorkloadCalls } from "./workloads.js";
 
 export interface LogChunk {
@@ -56,7 +57,9 @@ export async function pumpLogs(
 
 function fromResponse(response: LogPiece, next: bigint): LogChunk {
   const { sequence, stream, timeUnixNs, data } = response;
-  if (sequence !== next || data.length === 0 || data.length > MOST_DATA) {
+  // Where it begins is the agent's to say: but no program comes to numbers that can't be counted on from.
+  const odd = sequence !== next || boundedCount(sequence) !== sequence;
+  if (odd || data.length === 0 || data.length > MOST_DATA) {
     throw new KilnError(
       Code.DataLoss,
       `the agent sent ${data.length} bytes of output at ${sequence} where ${next} was expected`,

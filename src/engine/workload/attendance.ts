@@ -34,6 +34,8 @@ interface Served {
 }
 
 const LIST_MS = 5_000;
+/** As many as an agent of ours keeps: one that finds ever more of them is somebody else's. */
+const MOST_TAKEN_IN = 64;
 
 export class Attendance implements Companion {
   readonly #options: AttendanceOptions;
@@ -41,6 +43,7 @@ export class Attendance implements Companion {
   readonly #tasks = new Set<Promise<void>>();
   #served: Served | undefined;
   #reconciled = false;
+  #takenIn = 0;
 
   constructor(options: AttendanceOptions) {
     this.#options = options;
@@ -126,6 +129,8 @@ export class Attendance implements Companion {
     if (named === undefined) return;
     const known = this.#options.list().find(({ id }) => id === named.id);
     if (known === undefined) {
+      if (this.#takenIn >= MOST_TAKEN_IN) return;
+      this.#takenIn++;
       const found = await this.#options.takeIn(named.id, named.run, pid);
       if (found !== undefined) this.take(found);
     } else if (!known.isOver && named.run > known.status.run) {
