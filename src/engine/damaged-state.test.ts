@@ -13,46 +13,35 @@ import {
   OTHER_RELEASE,
   UNREADABLE,
 } from "../../test/fixtures/damage.js";
+import { engineCase } from "../../test/fixtures/engine-case.js";
 import { executed } from "../../test/fixtures/executed.js";
-import {
-  configOf,
-  createWorld,
-  destroyWorld,
-  startEngine,
-  type World,
-} from "../../test/fixtures/fake-rooms.js";
-import type { OpenEngine } from "../../test/fixtures/open-engine.js";
+import { configOf } from "../../test/fixtures/fake-rooms.js";
 import { Code, KilnError } from "../base/errors.js";
 import { silentLogger } from "../base/log.js";
 import { vmRunDirectory } from "../base/paths.js";
 import { OwnerMark } from "./host/owner-mark.js";
 import type { VmEntry } from "./vm/entry.js";
 
-let world: World;
-let engine: OpenEngine;
 let helpers: ChildProcess[];
+const kilnd = engineCase();
 beforeEach(async () => {
-  world = await createWorld();
-  engine = await startEngine(world);
   helpers = [];
 });
 afterEach(async () => {
-  await engine.close();
   for (const helper of helpers) helper.kill("SIGKILL");
-  await destroyWorld(world);
 });
 
 async function make(running: boolean, name = "urn"): Promise<VmEntry> {
   const port = { hostIp: "", hostPort: 8080, vmPort: 80, protocol: "tcp" as const };
-  const entry = await engine.make({
+  const entry = await kilnd.engine.make({
     config: configOf({ name, labels: { a: "b" }, publish: [port] }),
     pull: "missing",
   });
-  if (running) await engine.vms.start(entry.id);
+  if (running) await kilnd.engine.vms.start(entry.id);
   return entry;
 }
 
-const pathOf = (id: string, file: string) => join(world.root, "data/vms", id, file);
+const pathOf = (id: string, file: string) => join(kilnd.world.root, "data/vms", id, file);
 
 async function jsonOf(id: string, file: string): Promise<Record<string, unknown>> {
   return JSON.parse(await readFile(pathOf(id, file), "utf8"));
@@ -60,11 +49,11 @@ async function jsonOf(id: string, file: string): Promise<Record<string, unknown>
 
 /** The next kilnd's view of the VM, after something was done to the files that the last one left. */
 async function nextKilnd(id: string, between: () => Promise<void>): Promise<VmEntry> {
-  await engine.close();
-  world.ports.clear();
+  await kilnd.engine.close();
+  kilnd.world.ports.clear();
   await between();
-  engine = await startEngine(world);
-  return engine.entry(id);
+  await kilnd.start();
+  return kilnd.engine.entry(id);
 }
 
 /**
@@ -73,9 +62,9 @@ async function nextKilnd(id: string, between: () => Promise<void>): Promise<VmEn
  * @param marked false: as a release that marked none started it
  */
 async function standIn(id: string, marked: boolean): Promise<number> {
-  const directory = vmRunDirectory(join(world.root, "run"), id);
+  const directory = vmRunDirectory(join(kilnd.world.root, "run"), id);
   const mark = new OwnerMark();
-  await mark.open(join(world.root, "data"), silentLogger);
+  await mark.open(join(kilnd.world.root, "data"), silentLogger);
   const env = marked ? mark.environment(directory) : {};
   const helper = spawn("sh", ["-c", "read x", directory], {
     argv0: "qemu-system-x86_64",
@@ -88,8 +77,8 @@ async function standIn(id: string, marked: boolean): Promise<number> {
 
 async function assertRuns(entry: VmEntry, what: string): Promise<void> {
   assert.equal(entry.state, "running", what);
-  assert.equal(world.vmms[0]?.alive, true, what);
-  assert.equal(world.vmms.length, 1, what);
+  assert.equal(kilnd.world.vmms[0]?.alive, true, what);
+  assert.equal(kilnd.world.vmms.length, 1, what);
   assert.ok(entry.live, what);
 }
 
@@ -115,9 +104,9 @@ describe("damage to one file", () => {
         const { id } = await make(false, `urn-${index}`);
         const entry = await nextKilnd(id, () => damageFile(pathOf(id, file), damage));
         assert.deepEqual([entry.name, entry.state], [`urn-${index}`, "created"], damage.what);
-        await engine.vms.start(entry.id);
+        await kilnd.engine.vms.start(entry.id);
         assert.equal(entry.state, "running", damage.what);
-        await engine.vms.remove(entry.id, true);
+        await kilnd.engine.vms.remove(entry.id, true);
       }
     });
   }
@@ -143,45 +132,45 @@ describe("damage to one file", () => {
 describe("damage to a file and its copy", () => {
   it("vm.json: what runs goes on, is named after its id, and can be stopped and removed but not started", async () => {
     for (const damage of UNREADABLE) {
-      world.vmms.length = 0;
+      kilnd.world.vmms.length = 0;
       const { id } = await make(true);
       const entry = await nextKilnd(id, () => damageFile(pathOf(id, "vm.json"), damage, true));
       await assertRuns(entry, damage.what);
       assert.equal(entry.name, `vm-${id.slice(0, 12)}`);
       assert.ok(
-        (await engine.system.info()).warnings.some((text) => text.includes(entry.name)),
+        (await kilnd.engine.system.info()).warnings.some((text) => text.includes(entry.name)),
         damage.what,
       );
-      await engine.vms.stop(entry.id);
+      await kilnd.engine.vms.stop(entry.id);
       assert.equal(entry.state, "exited", damage.what);
-      await assert.rejects(engine.vms.start(entry.id), { reason: "record-damaged" });
-      await engine.vms.remove(entry.id, false);
-      assert.deepEqual(engine.entries(true), []);
+      await assert.rejects(kilnd.engine.vms.start(entry.id), { reason: "record-damaged" });
+      await kilnd.engine.vms.remove(entry.id, false);
+      assert.deepEqual(kilnd.engine.entries(true), []);
     }
   });
 
   it("status.json: what runs is found by its process", async () => {
     for (const [index, damage] of UNREADABLE.entries()) {
-      world.vmms.length = 0;
+      kilnd.world.vmms.length = 0;
       const { id } = await make(true);
       const pid = await standIn(id, index % 2 === 0);
       const entry = await nextKilnd(id, () => damageFile(pathOf(id, "status.json"), damage, true));
       await assertRuns(entry, damage.what);
       assert.equal(entry.status.vmm?.process.pid, pid);
       assert.match(entry.status.message, /its status was lost/);
-      await engine.vms.remove(entry.id, true);
+      await kilnd.engine.vms.remove(entry.id, true);
     }
   });
 
   it("status.json: what was paused is shown as paused, and goes on", async () => {
     const { id } = await make(true);
-    await engine.vms.pause(id);
+    await kilnd.engine.vms.pause(id);
     await standIn(id, true);
     const [empty] = UNREADABLE;
     assert.ok(empty);
     const entry = await nextKilnd(id, () => damageFile(pathOf(id, "status.json"), empty, true));
     assert.equal(entry.state, "paused");
-    await engine.vms.unpause(entry.id);
+    await kilnd.engine.vms.unpause(entry.id);
     await assertRuns(entry, "gone on");
   });
 
@@ -193,10 +182,10 @@ describe("damage to a file and its copy", () => {
         for (const suffix of ["", ".bak"]) await rm(pathOf(id, file) + suffix);
     });
     await assertRuns(entry, "all files gone");
-    await engine.vms.kill(entry.id);
+    await kilnd.engine.vms.kill(entry.id);
     assert.equal(entry.state, "exited");
-    await engine.vms.remove(entry.id, false);
-    assert.deepEqual(engine.entries(true), []);
+    await kilnd.engine.vms.remove(entry.id, false);
+    assert.deepEqual(kilnd.engine.entries(true), []);
   });
 
   it("a status that says it has ended does not end what runs", async () => {
@@ -216,7 +205,7 @@ describe("damage to a file and its copy", () => {
     assert.ok(empty);
     const entry = await nextKilnd(id, () => damageFile(pathOf(id, "status.json"), empty, true));
     assert.deepEqual([entry.state, entry.status.reason], ["failed", "status-lost"]);
-    await engine.vms.start(entry.id);
+    await kilnd.engine.vms.start(entry.id);
     assert.equal(entry.state, "running");
   });
 });
@@ -230,8 +219,8 @@ describe("files of other releases", () => {
       for (const file of ["vm.json", "status.json"]) await damageFile(pathOf(id, file), unknown);
     });
     const port = { hostIp: "", hostPort: 9090, vmPort: 90, protocol: "tcp" as const };
-    await engine.vms.addPort(entry.id, port);
-    await engine.vms.pause(entry.id);
+    await kilnd.engine.vms.addPort(entry.id, port);
+    await kilnd.engine.vms.pause(entry.id);
     const record = await jsonOf(id, "vm.json");
     const status = await jsonOf(id, "status.json");
     const at = (json: unknown, ...path: string[]) =>
@@ -254,13 +243,13 @@ describe("files of other releases", () => {
     await assertRuns(entry, "newer");
     const text = await readFile(pathOf(id, "vm.json"), "utf8");
     await assert.rejects(
-      engine.vms.addPort(entry.id, { hostIp: "", hostPort: 1, vmPort: 2, protocol: "tcp" }),
+      kilnd.engine.vms.addPort(entry.id, { hostIp: "", hostPort: 1, vmPort: 2, protocol: "tcp" }),
       {
         reason: "record-damaged",
       },
     );
-    await engine.vms.stop(entry.id);
-    await assert.rejects(engine.vms.start(entry.id), { reason: "record-damaged" });
+    await kilnd.engine.vms.stop(entry.id);
+    await assert.rejects(kilnd.engine.vms.start(entry.id), { reason: "record-damaged" });
     assert.equal(await readFile(pathOf(id, "vm.json"), "utf8"), text);
     assert.equal((await jsonOf(id, "status.json")).version, 1);
   });
@@ -271,7 +260,7 @@ describe("files of other releases", () => {
     assert.ok(newer);
     const entry = await nextKilnd(id, () => damageFile(pathOf(id, "status.json"), newer, true));
     await assertRuns(entry, "newer");
-    await engine.vms.pause(entry.id);
+    await kilnd.engine.vms.pause(entry.id);
     const status = await jsonOf(id, "status.json");
     assert.deepEqual([status.state, status.version], ["paused", 1000]);
   });
@@ -295,18 +284,20 @@ describe("files of other releases", () => {
 describe("what a running VM does not need", () => {
   it("its kernel and its base: without them it is taken over all the same", async () => {
     const { id } = await make(true);
-    const entry = await nextKilnd(id, () => rm(join(world.root, "data/bases"), { recursive: true }));
+    const entry = await nextKilnd(id, () => rm(join(kilnd.world.root, "data/bases"), { recursive: true }));
     await assertRuns(entry, "no base");
   });
 
   it("a VMM that can be spoken to: it is shown, and can be killed", async () => {
     const { id } = await make(true);
-    world.reattachError = new KilnError(Code.Unavailable, "no socket", { reason: "connection-refused" });
+    kilnd.world.reattachError = new KilnError(Code.Unavailable, "no socket", {
+      reason: "connection-refused",
+    });
     const entry = await nextKilnd(id, async () => undefined);
     await assertRuns(entry, "unreachable");
     assert.equal(entry.status.reason, "vmm-unreachable");
-    await engine.vms.kill(entry.id);
-    assert.deepEqual([entry.state, world.vmms[0]?.alive], ["exited", false]);
+    await kilnd.engine.vms.kill(entry.id);
+    assert.deepEqual([entry.state, kilnd.world.vmms[0]?.alive], ["exited", false]);
   });
 
   it("a place for its output", async () => {

@@ -1,38 +1,21 @@
 import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, it } from "node:test";
-import {
-  configOf,
-  createEngine,
-  createFakeRooms,
-  createWorld,
-  destroyWorld,
-  startEngine,
-  type World,
-} from "../../test/fixtures/fake-rooms.js";
-import type { OpenEngine } from "../../test/fixtures/open-engine.js";
+import { describe, it } from "node:test";
+import { engineCase } from "../../test/fixtures/engine-case.js";
+import { configOf, createEngine, createFakeRooms } from "../../test/fixtures/fake-rooms.js";
 import { hasReason } from "../base/errors.js";
 import type { ProgressUpdate } from "../base/progress.js";
 import { formatPlatform, parsePlatform } from "../image/index.js";
 import type { Platform } from "../image/types.js";
 import type { VmConfig } from "./vm/vm-config.js";
 
-let world: World;
-let engine: OpenEngine;
-beforeEach(async () => {
-  world = await createWorld();
-  engine = await startEngine(world);
-});
-afterEach(async () => {
-  await engine.close();
-  await destroyWorld(world);
-});
+const kilnd = engineCase();
 
 const create = (config: Partial<VmConfig> = {}, pull: "missing" | "always" | "never" = "missing") =>
-  engine.make({ config: configOf(config), pull });
+  kilnd.engine.make({ config: configOf(config), pull });
 
-const directories = () => readdir(join(world.root, "data/vms"));
+const directories = () => readdir(join(kilnd.world.root, "data/vms"));
 
 describe("create", () => {
   it("makes a VM with an id, a name of its own, and the image's words", async () => {
@@ -40,7 +23,7 @@ describe("create", () => {
     assert.match(entry.id, /^[0-9a-f]{64}$/);
     assert.match(entry.name, /^[a-z]+_[a-z]+$/);
     const { config, program } = entry.record;
-    assert.equal(config.imageId, world.image.id);
+    assert.equal(config.imageId, kilnd.world.image.id);
     assert.deepEqual(config.labels, { tier: "image" });
     assert.deepEqual([program.args, program.user, program.workdir], [["/app"], "app", "/srv"]);
     assert.equal(config.stopTimeoutMs, 10_000);
@@ -49,8 +32,13 @@ describe("create", () => {
   });
 
   it("keeps what really runs, the image's words and the user's together", async () => {
-    const run = { ...world.image.run, entrypoint: ["/entry"], cmd: ["serve", "-v"], stopSignal: "SIGQUIT" };
-    world.image = { ...world.image, run };
+    const run = {
+      ...kilnd.world.image.run,
+      entrypoint: ["/entry"],
+      cmd: ["serve", "-v"],
+      stopSignal: "SIGQUIT",
+    };
+    kilnd.world.image = { ...kilnd.world.image, run };
     const kept = async (changes: Partial<VmConfig>) => {
       const { entrypoint, command, env, workdir, user, stopSignal } = (await create(changes)).record.config;
       return [entrypoint, command, env.includes("A=image"), workdir, user, stopSignal];
@@ -66,7 +54,7 @@ describe("create", () => {
     ]);
     const own = { env: ["A=own"], workdir: "/w", user: "me", stopSignal: "INT" };
     assert.deepEqual((await kept(own)).slice(2), [false, "/w", "me", "INT"]);
-    world.hasInit = true;
+    kilnd.world.hasInit = true;
     assert.deepEqual((await kept({ init: "system", diskBytes: 1024 ** 3 })).slice(0, 2), [
       [],
       ["/sbin/init"],
@@ -76,15 +64,15 @@ describe("create", () => {
   it("builds a base once for the same layers and disk size", async () => {
     await Promise.all([create(), create()]);
     await create();
-    assert.equal(world.bases.length, 1);
+    assert.equal(kilnd.world.bases.length, 1);
     await create({ diskBytes: 1024 ** 3 });
-    assert.equal(world.bases.length, 2);
+    assert.equal(kilnd.world.bases.length, 2);
   });
 
   it("tells how far it has come", async () => {
     const updates: ProgressUpdate[] = [];
     const onProgress = (update: ProgressUpdate) => void updates.push(update);
-    await engine.make({ config: configOf(), pull: "missing" }, { onProgress });
+    await kilnd.engine.make({ config: configOf(), pull: "missing" }, { onProgress });
     assert.deepEqual(
       updates.map(({ id, status }) => `${id} ${status}`),
       ["base building", "layer extracting", "base done"],
@@ -103,8 +91,8 @@ describe("create", () => {
   });
 
   it("boots an image without a command as a system where it has an init", async () => {
-    world.image = { ...world.image, run: { ...world.image.run, cmd: [] } };
-    world.hasInit = true;
+    kilnd.world.image = { ...kilnd.world.image, run: { ...kilnd.world.image.run, cmd: [] } };
+    kilnd.world.hasInit = true;
     const { program, config } = (await create()).record;
     assert.deepEqual([program.mode, program.args], ["system", ["/sbin/init"]]);
     assert.equal(config.stopTimeoutMs, 90_000);
@@ -114,11 +102,11 @@ describe("create", () => {
     const abort = new AbortController();
     const onProgress = () => abort.abort(new Error("changed my mind"));
     await assert.rejects(
-      engine.make({ config: configOf(), pull: "missing" }, { signal: abort.signal, onProgress }),
+      kilnd.engine.make({ config: configOf(), pull: "missing" }, { signal: abort.signal, onProgress }),
     );
     assert.deepEqual(await directories(), []);
     assert.deepEqual(
-      (await readdir(join(world.root, "data/bases"))).filter((name) => name.startsWith(".")),
+      (await readdir(join(kilnd.world.root, "data/bases"))).filter((name) => name.startsWith(".")),
       [],
     );
   });
@@ -127,11 +115,11 @@ describe("create", () => {
     await create();
     const before = await directories();
     const abort = new AbortController();
-    world.onCow = () => abort.abort(new Error("changed my mind"));
+    kilnd.world.onCow = () => abort.abort(new Error("changed my mind"));
     const request = { config: configOf({ name: "urn" }), pull: "missing" } as const;
-    await assert.rejects(engine.make(request, { signal: abort.signal }), /changed my mind/);
+    await assert.rejects(kilnd.engine.make(request, { signal: abort.signal }), /changed my mind/);
     assert.deepEqual(await directories(), before);
-    assert.equal(engine.entries(true).length, 1);
+    assert.equal(kilnd.engine.entries(true).length, 1);
     assert.equal((await create({ name: "urn" })).name, "urn");
   });
 
@@ -139,11 +127,11 @@ describe("create", () => {
     const updates: ProgressUpdate[] = [];
     const onProgress = (update: ProgressUpdate) => void updates.push(update);
     const whatIsReady = (config: Partial<VmConfig> = {}, pull: "missing" | "always" | "never" = "missing") =>
-      engine.make({ config: configOf(config), pull }, { readyOnly: true, onProgress });
+      kilnd.engine.make({ config: configOf(config), pull }, { readyOnly: true, onProgress });
     const refused = (error: unknown) => hasReason(error, "not-ready");
     await assert.rejects(whatIsReady({ image: "nothere" }), refused);
     await assert.rejects(whatIsReady({ name: "urn" }), refused, "its base is not there");
-    assert.deepEqual(world.bases, []);
+    assert.deepEqual(kilnd.world.bases, []);
     await create();
     await assert.rejects(whatIsReady({}, "always"), refused);
     assert.equal((await whatIsReady({ name: "urn" })).name, "urn");
@@ -153,11 +141,11 @@ describe("create", () => {
 
 describe("platforms", () => {
   const wanted = async (changes: Partial<VmConfig>, cpuLevel?: number) => {
-    const rooms = createFakeRooms(world);
+    const rooms = createFakeRooms(kilnd.world);
     const asked: unknown[] = [];
     const { choose } = rooms.vmms;
     const other = createEngine(
-      { ...world, root: join(world.root, "other") },
+      { ...kilnd.world, root: join(kilnd.world.root, "other") },
       {},
       {
         ...rooms,
@@ -165,7 +153,7 @@ describe("platforms", () => {
           ...rooms.images,
           pull: async (_, { platform }) => {
             asked.push(platform);
-            return { ...world.image, pulledAs: "app", ...(platform === undefined ? {} : { platform }) };
+            return { ...kilnd.world.image, pulledAs: "app", ...(platform === undefined ? {} : { platform }) };
           },
         },
         vmms: {
@@ -211,19 +199,25 @@ describe("what a create refuses", () => {
   });
 
   it("an image of another architecture", async () => {
-    world.image = { ...world.image, platform: { os: "linux", architecture: "arm64" } };
+    kilnd.world.image = { ...kilnd.world.image, platform: { os: "linux", architecture: "arm64" } };
     await assert.rejects(create(), (error) => hasReason(error, "foreign-platform"));
   });
 
   it("a platform above the level that the VMM's guests have", async () => {
     for (const platform of ["linux/amd64/v4", "linux/arm64/v8", "linux/arm/v7"])
       await assert.rejects(create({ platform }), (error) => hasReason(error, "foreign-platform"), platform);
-    world.image = { ...world.image, platform: { os: "linux", architecture: "amd64", variant: "v4" } };
+    kilnd.world.image = {
+      ...kilnd.world.image,
+      platform: { os: "linux", architecture: "amd64", variant: "v4" },
+    };
     await assert.rejects(create(), (error) => hasReason(error, "foreign-platform"));
   });
 
   it("an image above the level that was asked for", async () => {
-    world.image = { ...world.image, platform: { os: "linux", architecture: "amd64", variant: "v3" } };
+    kilnd.world.image = {
+      ...kilnd.world.image,
+      platform: { os: "linux", architecture: "amd64", variant: "v3" },
+    };
     assert.equal((await create()).record.config.platform, "linux/amd64/v3");
     await assert.rejects(create({ platform: "amd64" }), (error) => hasReason(error, "foreign-platform"));
     await assert.rejects(create({ platform: "linux/amd64/v2" }), (error) =>
@@ -236,9 +230,9 @@ describe("what a create refuses", () => {
   });
 
   it("everything while the disk is full, before it makes anything", async () => {
-    world.freeDisk = 1_000_000;
+    kilnd.world.freeDisk = 1_000_000;
     await assert.rejects(create(), (error) => hasReason(error, "host-disk-full"));
-    assert.equal(world.bases.length, 0);
+    assert.equal(kilnd.world.bases.length, 0);
     assert.deepEqual(await directories(), []);
   });
 });

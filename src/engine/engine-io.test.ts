@@ -1,40 +1,20 @@
 import assert from "node:assert/strict";
 import { appendFile, mkdir, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { afterEach, beforeEach, describe, it } from "node:test";
-import {
-  configOf,
-  createWorld,
-  destroyWorld,
-  type FakeVmm,
-  startEngine,
-  type World,
-} from "../../test/fixtures/fake-rooms.js";
-import type { OpenEngine } from "../../test/fixtures/open-engine.js";
+import { describe, it } from "node:test";
+import { engineCase } from "../../test/fixtures/engine-case.js";
+import type { FakeVmm } from "../../test/fixtures/fake-rooms.js";
 import { hasReason } from "../base/errors.js";
 import { deferred } from "../base/runtime.js";
 import type { VmEntry } from "./vm/entry.js";
 import type { VmConfig } from "./vm/vm-config.js";
 import type { AttachOutput, ExecOutput, ExecSpec, ProcessInput } from "./workload/process-io.js";
 
-let world: World;
-let engine: OpenEngine;
-beforeEach(async () => {
-  world = await createWorld();
-  engine = await startEngine(world);
-});
-afterEach(async () => {
-  await engine.close();
-  await destroyWorld(world);
-});
-
-async function created(config: Partial<VmConfig> = {}): Promise<VmEntry> {
-  return engine.make({ config: configOf(config), pull: "missing" });
-}
+const kilnd = engineCase();
 
 async function running(config: Partial<VmConfig> = {}): Promise<VmEntry> {
-  const entry = await created(config);
-  await engine.vms.start(entry.id);
+  const entry = await kilnd.create(config);
+  await kilnd.engine.vms.start(entry.id);
   return entry;
 }
 
@@ -43,7 +23,7 @@ async function eventually(holds: () => boolean): Promise<void> {
 }
 
 function vmm(): FakeVmm {
-  const last = world.vmms.at(-1);
+  const last = kilnd.world.vmms.at(-1);
   assert.ok(last);
   return last;
 }
@@ -87,7 +67,7 @@ describe("exec", () => {
   it("carries start, output, input and exit in order", async () => {
     const entry = await running();
     const outputs = await collect(
-      engine.vms.exec(entry.name, start(SPEC), inputs(text("typed"), { kind: "stdin-eof" })),
+      kilnd.engine.vms.exec(entry.name, start(SPEC), inputs(text("typed"), { kind: "stdin-eof" })),
     );
     assert.deepEqual(shown(outputs), ["started", "ls /", "typed", "exit"]);
     const exit = outputs.at(-1);
@@ -95,16 +75,16 @@ describe("exec", () => {
   });
 
   for (const [what, prepare, reason] of [
-    ["created", async () => created(), "vm-created"],
+    ["created", async () => kilnd.create(), "vm-created"],
     [
       "exited",
-      async () => running().then((entry) => engine.vms.stop(entry.id).then(() => entry)),
+      async () => running().then((entry) => kilnd.engine.vms.stop(entry.id).then(() => entry)),
       "vm-exited",
     ],
   ] as const) {
     it(`is refused on a VM that is ${what}`, async () => {
       const entry = await prepare();
-      await assert.rejects(collect(engine.vms.exec(entry.id, start(SPEC), inputs())), (error) =>
+      await assert.rejects(collect(kilnd.engine.vms.exec(entry.id, start(SPEC), inputs())), (error) =>
         hasReason(error, reason),
       );
     });
@@ -113,14 +93,14 @@ describe("exec", () => {
   it("needs a command", async () => {
     const entry = await running();
     await assert.rejects(
-      collect(engine.vms.exec(entry.id, start({ ...SPEC, args: [] }), inputs())),
+      collect(kilnd.engine.vms.exec(entry.id, start({ ...SPEC, args: [] }), inputs())),
       (error) => hasReason(error, "no-command"),
     );
   });
 
   it("says which VM does not exist", async () => {
     assert.throws(
-      () => engine.vms.exec("nobody", start(SPEC), inputs()),
+      () => kilnd.engine.vms.exec("nobody", start(SPEC), inputs()),
       (error) => hasReason(error, "vm-not-found"),
     );
   });
@@ -131,32 +111,32 @@ describe("attach", () => {
   const SPEC_HERE = { ...SPEC_ALL, start: false };
 
   it("starts the VM, misses no output, and ends with the exit", async () => {
-    world.behaviours = [{ exitsWith: 4 }];
-    const entry = await created();
-    const outputs = await collect(engine.vms.attach(entry.id, SPEC_ALL, thenWait()));
+    kilnd.world.behaviours = [{ exitsWith: 4 }];
+    const entry = await kilnd.create();
+    const outputs = await collect(kilnd.engine.vms.attach(entry.id, SPEC_ALL, thenWait()));
     assert.deepEqual(shown(outputs), ["attached", "exit"]);
     const exit = outputs.at(-1);
     assert.equal(exit?.kind === "exit" ? exit.code : undefined, 4);
   });
 
   it("gives a --rm VM's last output before the VM goes", async () => {
-    const entry = await created({ autoRemove: true });
-    const reading = collect(engine.vms.attach(entry.id, SPEC_ALL, thenWait()));
-    await engine.reached(entry, "running");
+    const entry = await kilnd.create({ autoRemove: true });
+    const reading = collect(kilnd.engine.vms.attach(entry.id, SPEC_ALL, thenWait()));
+    await kilnd.engine.reached(entry, "running");
     vmm().guest.print("last words");
     vmm().guest.exit(0);
     assert.deepEqual(shown(await reading), ["attached", "last words", "exit"]);
-    await engine.reached(entry, "removed");
+    await kilnd.engine.reached(entry, "removed");
   });
 
   it("gives a --rm VM's last words on the console before the VM goes", async () => {
-    const entry = await created({ autoRemove: true });
-    await engine.vms.start(entry.id);
+    const entry = await kilnd.create({ autoRemove: true });
+    await kilnd.engine.vms.start(entry.id);
     await mkdir(dirname(entry.status.consoleLog), { recursive: true });
     await writeFile(entry.status.consoleLog, "first ");
     const words: string[] = [];
     const reading = (async () => {
-      for await (const { data } of engine.vms.console(entry.id, { follow: true }))
+      for await (const { data } of kilnd.engine.vms.console(entry.id, { follow: true }))
         words.push(Buffer.from(data).toString());
     })();
     await eventually(() => words.length > 0);
@@ -166,20 +146,20 @@ describe("attach", () => {
     vmm().guest.exit(0);
     await reading;
     assert.deepEqual(words, ["first ", "last"]);
-    await engine.reached(entry, "removed");
+    await kilnd.engine.reached(entry, "removed");
   });
 
   it("is an exit of 127 for a program that is not there", async () => {
-    world.behaviours = [{ notFound: true }];
-    const entry = await created({ autoRemove: true });
-    const exit = (await collect(engine.vms.attach(entry.id, SPEC_ALL, thenWait()))).at(-1);
+    kilnd.world.behaviours = [{ notFound: true }];
+    const entry = await kilnd.create({ autoRemove: true });
+    const exit = (await collect(kilnd.engine.vms.attach(entry.id, SPEC_ALL, thenWait()))).at(-1);
     assert.equal(exit?.kind === "exit" ? exit.code : undefined, 127);
   });
 
   it("fails when the VM can't be started", async () => {
-    world.behaviours = [{ bootError: "no" }];
-    const entry = await created();
-    await assert.rejects(collect(engine.vms.attach(entry.id, SPEC_ALL, thenWait())), (error) =>
+    kilnd.world.behaviours = [{ bootError: "no" }];
+    const entry = await kilnd.create();
+    await assert.rejects(collect(kilnd.engine.vms.attach(entry.id, SPEC_ALL, thenWait())), (error) =>
       hasReason(error, "guest-setup-failed"),
     );
   });
@@ -189,7 +169,7 @@ describe("attach", () => {
     vmm().guest.print("before ");
     while (entry.log.nextSequence < 7n) await new Promise((resolve) => setImmediate(resolve));
     const attach = (logs: boolean) =>
-      engine.vms.attach(entry.id, { id: "", stdin: false, logs, start: false }, thenWait());
+      kilnd.engine.vms.attach(entry.id, { id: "", stdin: false, logs, start: false }, thenWait());
     const [fromStart, fromNow] = [attach(true), attach(false)];
     // Where each begins is settled once it has said "attached".
     for (const reader of [fromStart, fromNow]) assert.equal((await reader.next()).value?.kind, "attached");
@@ -203,12 +183,12 @@ describe("attach", () => {
   for (const countsNoInput of [false, true]) {
     const whose = countsNoInput ? " to an older agent" : "";
     it(`carries stdin of those who ask for it, and its end${whose}`, async () => {
-      world.behaviours = [{ countsNoInput }];
-      const entry = await created({ openStdin: true });
+      kilnd.world.behaviours = [{ countsNoInput }];
+      const entry = await kilnd.create({ openStdin: true });
       const reading = collect(
-        engine.vms.attach(entry.id, SPEC_ALL, thenWait(text("in"), { kind: "stdin-eof" })),
+        kilnd.engine.vms.attach(entry.id, SPEC_ALL, thenWait(text("in"), { kind: "stdin-eof" })),
       );
-      await engine.reached(entry, "running");
+      await kilnd.engine.reached(entry, "running");
       while (!vmm().guest.stdin.endsWith("<eof>")) await new Promise((resolve) => setImmediate(resolve));
       vmm().guest.exit(0);
       await reading;
@@ -228,7 +208,7 @@ describe("attach", () => {
       yield { kind: "signal", signal: "HUP" };
       await new Promise<never>(() => undefined);
     }
-    const reading = collect(engine.vms.attach(entry.id, SPEC_ALL, input()));
+    const reading = collect(kilnd.engine.vms.attach(entry.id, SPEC_ALL, input()));
     await eventually(() => guest.calls.includes("signal 1"));
     guest.exit(0);
     await reading;
@@ -238,7 +218,7 @@ describe("attach", () => {
   it("to a paused VM waits with stdin, and hears signals once it goes on", async () => {
     const entry = await running({ openStdin: true });
     const { guest } = vmm();
-    await engine.vms.pause(entry.id);
+    await kilnd.engine.vms.pause(entry.id);
     const refused = deferred<void>();
     async function* input(): AsyncGenerator<ProcessInput> {
       // Refused, as by `kiln kill` on a paused VM; it ends nothing.
@@ -249,11 +229,11 @@ describe("attach", () => {
       yield { kind: "signal", signal: "HUP" };
       await new Promise<never>(() => undefined);
     }
-    const outputs = engine.vms.attach(entry.id, SPEC_HERE, input());
+    const outputs = kilnd.engine.vms.attach(entry.id, SPEC_HERE, input());
     assert.equal((await outputs.next()).value?.kind, "attached");
     const reading = collect(outputs);
     await refused.promise;
-    await engine.vms.unpause(entry.id);
+    await kilnd.engine.vms.unpause(entry.id);
     await eventually(() => guest.calls.includes("signal 1"));
     guest.exit(0);
     await reading;
@@ -265,16 +245,16 @@ describe("attach", () => {
     const { guest } = vmm();
     const spec = { ...SPEC_HERE, id: "an-id-nobody-guesses" };
     const left = new AbortController();
-    const first = collect(engine.vms.attach(entry.id, spec, thenWait(text("ab")), left.signal));
+    const first = collect(kilnd.engine.vms.attach(entry.id, spec, thenWait(text("ab")), left.signal));
     await eventually(() => guest.stdin === "ab");
     left.abort(new Error("left"));
     await assert.rejects(first);
-    await engine.vms.pause(entry.id);
+    await kilnd.engine.vms.pause(entry.id);
     const again = { ...spec, resume: { after: undefined } };
-    const outputs = engine.vms.attach(entry.id, again, thenWait(text("cd")));
+    const outputs = kilnd.engine.vms.attach(entry.id, again, thenWait(text("cd")));
     assert.equal((await outputs.next()).value?.kind, "attached");
     const next = outputs.next();
-    await engine.vms.unpause(entry.id);
+    await kilnd.engine.vms.unpause(entry.id);
     const { value } = await next;
     assert.equal(value?.kind === "resumable" ? value.stdinNext : undefined, 2n);
     const reading = collect(outputs);
@@ -291,7 +271,7 @@ describe("attach", () => {
     ];
     const abort = new AbortController();
     const reading = collect(
-      engine.vms.attach(
+      kilnd.engine.vms.attach(
         entry.id,
         { id: "", stdin: false, logs: false, start: false },
         thenWait(...items),
@@ -306,9 +286,9 @@ describe("attach", () => {
   });
 
   it("is refused on a VM that does not run, unless it starts it", async () => {
-    const entry = await created();
+    const entry = await kilnd.create();
     await assert.rejects(
-      collect(engine.vms.attach(entry.id, { ...SPEC_ALL, start: false }, inputs())),
+      collect(kilnd.engine.vms.attach(entry.id, { ...SPEC_ALL, start: false }, inputs())),
       (error) => hasReason(error, "vm-created"),
     );
   });

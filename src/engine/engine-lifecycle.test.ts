@@ -1,48 +1,28 @@
 import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, it } from "node:test";
-import {
-  configOf,
-  createWorld,
-  destroyWorld,
-  type FakeVmm,
-  startEngine,
-  type World,
-} from "../../test/fixtures/fake-rooms.js";
-import type { OpenEngine } from "../../test/fixtures/open-engine.js";
+import { describe, it } from "node:test";
+import { engineCase } from "../../test/fixtures/engine-case.js";
+import type { FakeVmm } from "../../test/fixtures/fake-rooms.js";
 import { hasReason, KilnError } from "../base/errors.js";
 import type { VmEntry } from "./vm/entry.js";
 import type { VmConfig } from "./vm/vm-config.js";
 
-let world: World;
-let engine: OpenEngine;
-beforeEach(async () => {
-  world = await createWorld();
-  engine = await startEngine(world);
-});
-afterEach(async () => {
-  await engine.close();
-  await destroyWorld(world);
-});
-
-async function created(config: Partial<VmConfig> = {}): Promise<VmEntry> {
-  return engine.make({ config: configOf(config), pull: "missing" });
-}
+const kilnd = engineCase();
 
 async function started(config: Partial<VmConfig> = {}): Promise<{ entry: VmEntry; vmm: FakeVmm }> {
-  const entry = await created(config);
-  await engine.vms.start(entry.id);
+  const entry = await kilnd.create(config);
+  await kilnd.engine.vms.start(entry.id);
   return { entry, vmm: lastVmm() };
 }
 
 function lastVmm(): FakeVmm {
-  const vmm = world.vmms.at(-1);
+  const vmm = kilnd.world.vmms.at(-1);
   assert.ok(vmm);
   return vmm;
 }
 
-const ended = (entry: VmEntry) => engine.reached(entry, "exited");
+const ended = (entry: VmEntry) => kilnd.engine.reached(entry, "exited");
 
 async function textOf(entry: VmEntry): Promise<string> {
   let text = "";
@@ -81,29 +61,29 @@ describe("a run", () => {
 
   it("does nothing when it runs already", async () => {
     const { entry } = await started();
-    await engine.vms.start(entry.id);
-    assert.equal(world.vmms.length, 1);
+    await kilnd.engine.vms.start(entry.id);
+    assert.equal(kilnd.world.vmms.length, 1);
   });
 
   it("leaves no run directory and no port", async () => {
     const { entry, vmm } = await started({
       publish: [{ hostIp: "", hostPort: 8080, vmPort: 80, protocol: "tcp" }],
     });
-    assert.deepEqual([...world.ports], ["8080->80"]);
+    assert.deepEqual([...kilnd.world.ports], ["8080->80"]);
     assert.equal(entry.status.ports[0]?.hostPort, 8080);
     vmm.guest.exit(0);
     await ended(entry);
-    assert.equal(world.ports.size, 0);
-    assert.deepEqual(await readdir(join(world.root, "run/v")), []);
+    assert.equal(kilnd.world.ports.size, 0);
+    assert.deepEqual(await readdir(join(kilnd.world.root, "run/v")), []);
   });
 
   it("is removed at its end where that was asked, without a sync", async () => {
     const { entry, vmm } = await started({ autoRemove: true });
     vmm.guest.exit(0);
-    await engine.reached(entry, "removed");
+    await kilnd.engine.reached(entry, "removed");
     assert.ok(!vmm.guest.calls.includes("ackExit"), "nobody waits for disks that are thrown away");
-    assert.deepEqual(engine.entries(true), []);
-    assert.deepEqual(await readdir(join(world.root, "data/vms")), []);
+    assert.deepEqual(kilnd.engine.entries(true), []);
+    assert.deepEqual(await readdir(join(kilnd.world.root, "data/vms")), []);
   });
 
   it("fails when its VMM dies without a word, with the console's last lines", async () => {
@@ -131,7 +111,7 @@ describe("a run", () => {
     const { entry, vmm } = await started();
     vmm.guest.print("one\n");
     vmm.guest.reboot();
-    while (world.vmms.length < 2 || entry.state !== "running") await entry.changed.next();
+    while (kilnd.world.vmms.length < 2 || entry.state !== "running") await entry.changed.next();
     lastVmm().guest.print("two\n");
     lastVmm().guest.exit(0);
     await ended(entry);
@@ -153,8 +133,7 @@ describe("a run", () => {
 
 describe("a guest that halts without its VMM noticing", () => {
   it("has exited with 0 once it is silent and its console says so", async () => {
-    await engine.close();
-    engine = await startEngine(world, { pulseMs: 5 });
+    await kilnd.next({ pulseMs: 5 });
     const { entry, vmm } = await started();
     vmm.console = "[   12.3] reboot: System halted\n";
     vmm.guest.silent = true;
@@ -167,8 +146,7 @@ describe("a guest that halts without its VMM noticing", () => {
   });
 
   it("goes on while it answers, whatever its console says, and while it is only silent", async () => {
-    await engine.close();
-    engine = await startEngine(world, { pulseMs: 5 });
+    await kilnd.next({ pulseMs: 5 });
     const [talker, mute] = [await started(), await started()];
     talker.vmm.console = "reboot: Power down";
     mute.vmm.guest.silent = true;
@@ -180,10 +158,10 @@ describe("a guest that halts without its VMM noticing", () => {
 
 describe("a start that fails", () => {
   it("says what could not be executed and keeps its code", async () => {
-    world.behaviours = [{ notFound: true }];
-    const entry = await created();
+    kilnd.world.behaviours = [{ notFound: true }];
+    const entry = await kilnd.create();
     await assert.rejects(
-      engine.vms.start(entry.id),
+      kilnd.engine.vms.start(entry.id),
       (error) => hasReason(error, "program-not-started") && (error as KilnError).details.exitCode === "127",
     );
     assert.deepEqual([entry.state, entry.status.exitCode], ["exited", 127]);
@@ -191,29 +169,29 @@ describe("a start that fails", () => {
   });
 
   it("tries a guest that hangs once more", async () => {
-    world.behaviours = [{ hangs: true }, {}];
+    kilnd.world.behaviours = [{ hangs: true }, {}];
     const { entry } = await started();
     assert.equal(entry.state, "running");
-    assert.equal(world.vmms.length, 2);
-    assert.equal(world.vmms[0]?.alive, false);
+    assert.equal(kilnd.world.vmms.length, 2);
+    assert.equal(kilnd.world.vmms[0]?.alive, false);
   });
 
   it("gives up on a guest that never says hello, with its console's last lines", async () => {
-    world.behaviours = [{ hangs: true }];
-    const entry = await created();
-    await assert.rejects(engine.vms.start(entry.id), (error) => hasReason(error, "no-hello"));
+    kilnd.world.behaviours = [{ hangs: true }];
+    const entry = await kilnd.create();
+    await assert.rejects(kilnd.engine.vms.start(entry.id), (error) => hasReason(error, "no-hello"));
     assert.equal(entry.state, "failed");
     assert.equal(entry.status.reason, "no-hello");
     assert.match(entry.status.message, /last words of the kernel/);
-    assert.ok(world.vmms.every((vmm) => !vmm.alive));
-    assert.deepEqual(await readdir(join(world.root, "run/v")), []);
+    assert.ok(kilnd.world.vmms.every((vmm) => !vmm.alive));
+    assert.deepEqual(await readdir(join(kilnd.world.root, "run/v")), []);
   });
 
   it("leaves no VMM when the guest can't be set up", async () => {
-    world.behaviours = [{ bootError: "no root disk" }];
-    const entry = await created();
+    kilnd.world.behaviours = [{ bootError: "no root disk" }];
+    const entry = await kilnd.create();
     await assert.rejects(
-      engine.vms.start(entry.id),
+      kilnd.engine.vms.start(entry.id),
       (error) => hasReason(error, "guest-setup-failed") && /no root disk/.test((error as Error).message),
     );
     assert.equal(entry.state, "failed");
@@ -221,34 +199,36 @@ describe("a start that fails", () => {
   });
 
   it("names a port that is taken and leaves no VMM", async () => {
-    world.portsTaken.add(80);
-    const entry = await created({ publish: [{ hostIp: "", hostPort: 80, vmPort: 80, protocol: "tcp" }] });
-    await assert.rejects(engine.vms.start(entry.id), (error) => hasReason(error, "port-in-use"));
+    kilnd.world.portsTaken.add(80);
+    const entry = await kilnd.create({
+      publish: [{ hostIp: "", hostPort: 80, vmPort: 80, protocol: "tcp" }],
+    });
+    await assert.rejects(kilnd.engine.vms.start(entry.id), (error) => hasReason(error, "port-in-use"));
     assert.equal(lastVmm().alive, false);
-    assert.equal(world.ports.size, 0);
+    assert.equal(kilnd.world.ports.size, 0);
   });
 
   it("refuses before anything runs when the host has no memory left", async () => {
-    const entry = await created();
-    world.availableMemory = 1024;
-    await assert.rejects(engine.vms.start(entry.id), (error) => hasReason(error, "host-memory-short"));
-    assert.equal(world.vmms.length, 0);
+    const entry = await kilnd.create();
+    kilnd.world.availableMemory = 1024;
+    await assert.rejects(kilnd.engine.vms.start(entry.id), (error) => hasReason(error, "host-memory-short"));
+    assert.equal(kilnd.world.vmms.length, 0);
   });
 
   it("can be tried again", async () => {
-    world.launchError = new KilnError(9, "no", { reason: "vmm-failed" });
-    const entry = await created();
-    await assert.rejects(engine.vms.start(entry.id), (error) => hasReason(error, "vmm-failed"));
-    world.launchError = undefined;
-    await engine.vms.start(entry.id);
+    kilnd.world.launchError = new KilnError(9, "no", { reason: "vmm-failed" });
+    const entry = await kilnd.create();
+    await assert.rejects(kilnd.engine.vms.start(entry.id), (error) => hasReason(error, "vmm-failed"));
+    kilnd.world.launchError = undefined;
+    await kilnd.engine.vms.start(entry.id);
     assert.equal(entry.state, "running");
   });
 
   it("removes a VM that was to be removed at its end", async () => {
-    world.behaviours = [{ bootError: "no" }];
-    const entry = await created({ autoRemove: true });
-    await assert.rejects(engine.vms.start(entry.id));
-    await engine.reached(entry, "removed");
-    assert.deepEqual(engine.entries(true), []);
+    kilnd.world.behaviours = [{ bootError: "no" }];
+    const entry = await kilnd.create({ autoRemove: true });
+    await assert.rejects(kilnd.engine.vms.start(entry.id));
+    await kilnd.engine.reached(entry, "removed");
+    assert.deepEqual(kilnd.engine.entries(true), []);
   });
 });

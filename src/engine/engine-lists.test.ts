@@ -1,60 +1,46 @@
 import assert from "node:assert/strict";
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, it } from "node:test";
-import {
-  configOf,
-  createFakeRooms,
-  createWorld,
-  destroyWorld,
-  startEngine,
-  type World,
-} from "../../test/fixtures/fake-rooms.js";
-import type { OpenEngine } from "../../test/fixtures/open-engine.js";
+import { describe, it } from "node:test";
+import { engineCase } from "../../test/fixtures/engine-case.js";
+import { configOf, createFakeRooms } from "../../test/fixtures/fake-rooms.js";
 import { holdInPlace, keepFiles } from "../../test/fixtures/patched-files.js";
 import { hasReason } from "../base/errors.js";
 import type { VmConfig } from "./vm/vm-config.js";
 
-let world: World;
-let engine: OpenEngine;
-beforeEach(async () => {
-  world = await createWorld();
-  engine = await startEngine(world);
-});
-afterEach(async () => {
-  await engine.close();
-  await destroyWorld(world);
-});
+const kilnd = engineCase();
 
 const create = (config: Partial<VmConfig> = {}, pull: "missing" | "always" | "never" = "missing") =>
-  engine.make({ config: configOf(config), pull });
+  kilnd.engine.make({ config: configOf(config), pull });
 
-const directories = () => readdir(join(world.root, "data/vms"));
+const directories = () => readdir(join(kilnd.world.root, "data/vms"));
 
 describe("what belongs to VMs", () => {
   it("keeps its image unless forced, and its base in every case", async () => {
     const entry = await create();
-    await assert.rejects(engine.images.remove("app", false), (error) => hasReason(error, "image-in-use"));
-    await engine.images.remove("app", true);
-    await engine.vms.start(entry.id);
+    await assert.rejects(kilnd.engine.images.remove("app", false), (error) =>
+      hasReason(error, "image-in-use"),
+    );
+    await kilnd.engine.images.remove("app", true);
+    await kilnd.engine.vms.start(entry.id);
     assert.equal(entry.state, "running");
   });
 
   it("is counted, and pruned once it has ended", async () => {
     const entry = await create();
-    const rows = (await engine.system.diskUsage()).rows;
+    const rows = (await kilnd.engine.system.diskUsage()).rows;
     assert.equal(rows.find(({ type }) => type === "vms")?.total, 1);
     assert.equal(rows.find(({ type }) => type === "bases")?.active, 1);
-    assert.deepEqual((await engine.system.diskUsage()).leaks, []);
-    const pruned = await engine.system.prune(true, new Map());
+    assert.deepEqual((await kilnd.engine.system.diskUsage()).leaks, []);
+    const pruned = await kilnd.engine.system.prune(true, new Map());
     assert.deepEqual([pruned.vms, pruned.bases.length], [[entry.id], 1]);
     assert.deepEqual(await directories(), []);
   });
 
   it("is not pruned while it runs", async () => {
     const entry = await create();
-    await engine.vms.start(entry.id);
-    assert.deepEqual((await engine.system.prune(true, new Map())).vms, []);
+    await kilnd.engine.vms.start(entry.id);
+    assert.deepEqual((await kilnd.engine.system.prune(true, new Map())).vms, []);
     assert.equal(entry.state, "running");
   });
 });
@@ -63,30 +49,30 @@ describe("df", () => {
   it("names what a removal could not take away, which prune tries again, whatever else it can't remove", async () => {
     const entry = await create();
     const immutable = keepFiles((path) => path.includes(".removing-"));
-    await assert.rejects(engine.vms.remove(entry.id, false), /operation not permitted/);
+    await assert.rejects(kilnd.engine.vms.remove(entry.id, false), /operation not permitted/);
     immutable[Symbol.dispose]();
-    const left = join(world.root, "data/vms", `.removing-${entry.id}`);
-    assert.deepEqual((await engine.system.diskUsage()).leaks, [left]);
+    const left = join(kilnd.world.root, "data/vms", `.removing-${entry.id}`);
+    assert.deepEqual((await kilnd.engine.system.diskUsage()).leaks, [left]);
     const [stuck, free] = [await create(), await create()];
     const held = holdInPlace((path) => path.endsWith(stuck.id));
-    await assert.rejects(engine.system.prune(false, new Map()), /read-only/);
+    await assert.rejects(kilnd.engine.system.prune(false, new Map()), /read-only/);
     held[Symbol.dispose]();
     assert.deepEqual([stuck.removed, free.removed, await directories()], [false, true, [stuck.id]]);
-    assert.deepEqual((await engine.system.diskUsage()).leaks, []);
+    assert.deepEqual((await kilnd.engine.system.diskUsage()).leaks, []);
   });
 
   it("names what nobody owns", async () => {
-    await mkdir(join(world.root, "data/vms/stray"));
-    await mkdir(join(world.root, "run/v/0123456789abcdef"));
-    assert.equal((await engine.system.diskUsage()).leaks.length, 2);
+    await mkdir(join(kilnd.world.root, "data/vms/stray"));
+    await mkdir(join(kilnd.world.root, "run/v/0123456789abcdef"));
+    assert.equal((await kilnd.engine.system.diskUsage()).leaks.length, 2);
   });
 });
 
 describe("lists", () => {
   it("of images obey patterns and refuse what can't match", () => {
     const digests = [`ghcr.io/me/web@sha256:${"c".repeat(64)}`];
-    world.image = { ...world.image, names: ["docker.io/library/app:1.2"], digests };
-    const count = (...filters: string[]) => engine.images.list(filters).length;
+    kilnd.world.image = { ...kilnd.world.image, names: ["docker.io/library/app:1.2"], digests };
+    const count = (...filters: string[]) => kilnd.engine.images.list(filters).length;
     for (const fits of ["app", "app:1.*", "a??", "docker.io/library/app", "ghcr.io/*/web"])
       assert.equal(count(`reference=${fits}`), 1, fits);
     for (const other of ["ap", "*/app", "app:2*", "library/app"])
@@ -106,9 +92,9 @@ describe("lists", () => {
   it("show what runs, or all, and obey filters", async () => {
     const one = await create({ name: "one", labels: { app: "web" } });
     await create({ name: "two" });
-    await engine.vms.start(one.id);
+    await kilnd.engine.vms.start(one.id);
     const names = (all: boolean, ...filters: string[]) =>
-      engine.entries(all, filters).map((entry) => entry.name);
+      kilnd.engine.entries(all, filters).map((entry) => entry.name);
     assert.deepEqual(names(false), ["one"]);
     assert.deepEqual(names(true), ["one", "two"]);
     assert.deepEqual(names(false, "status=created"), ["two"]);
@@ -136,9 +122,9 @@ describe("lists", () => {
       vmPort,
       protocol,
     });
-    await engine.vms.start((await create({ name: "web", publish: [port(8080, 80)] })).id);
-    await engine.vms.start((await create({ name: "dns", publish: [port(5353, 53, "udp")] })).id);
-    const names = (...filters: string[]) => engine.entries(false, filters).map((entry) => entry.name);
+    await kilnd.engine.vms.start((await create({ name: "web", publish: [port(8080, 80)] })).id);
+    await kilnd.engine.vms.start((await create({ name: "dns", publish: [port(5353, 53, "udp")] })).id);
+    const names = (...filters: string[]) => kilnd.engine.entries(false, filters).map((entry) => entry.name);
     assert.deepEqual(names("publish=8080"), ["web"]);
     assert.deepEqual(names("publish=8000-8100/tcp"), ["web"]);
     assert.deepEqual(names("publish=80"), []);
@@ -158,6 +144,6 @@ describe("lists", () => {
 
 describe("the fake rooms", () => {
   it("refuse what they can't do instead of pretending", () => {
-    assert.throws(() => createFakeRooms(world).kernels.importDebian({}), /fake/);
+    assert.throws(() => createFakeRooms(kilnd.world).kernels.importDebian({}), /fake/);
   });
 });

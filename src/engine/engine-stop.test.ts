@@ -1,133 +1,102 @@
 import assert from "node:assert/strict";
 import { access } from "node:fs/promises";
 import { join } from "node:path";
-import { after, afterEach, beforeEach, describe, it } from "node:test";
-import {
-  configOf,
-  createWorld,
-  destroyWorld,
-  type FakeVmm,
-  startEngine,
-  type World,
-} from "../../test/fixtures/fake-rooms.js";
-import type { OpenEngine } from "../../test/fixtures/open-engine.js";
+import { after, describe, it } from "node:test";
+import { engineCase } from "../../test/fixtures/engine-case.js";
 import { hasReason, type KilnError } from "../base/errors.js";
 import { deferred } from "../base/runtime.js";
 import { until } from "./common/notifier.js";
-import type { VmEntry } from "./vm/entry.js";
-import type { VmConfig } from "./vm/vm-config.js";
 
-let world: World;
-let engine: OpenEngine;
-beforeEach(async () => {
-  world = await createWorld();
-  engine = await startEngine(world);
-});
-afterEach(async () => {
-  await engine.close();
-  await destroyWorld(world);
-});
-
-async function created(config: Partial<VmConfig> = {}): Promise<VmEntry> {
-  return engine.make({ config: configOf(config), pull: "missing" });
-}
-
-async function started(config: Partial<VmConfig> = {}): Promise<{ entry: VmEntry; vmm: FakeVmm }> {
-  const entry = await created(config);
-  await engine.vms.start(entry.id);
-  const vmm = world.vmms.at(-1);
-  assert.ok(vmm);
-  return { entry, vmm };
-}
+const kilnd = engineCase();
 
 describe("stop and kill", () => {
   it("asks the program with its own signal and time-out", async () => {
-    world.image = { ...world.image, run: { ...world.image.run, stopSignal: "SIGQUIT" } };
-    const { entry, vmm } = await started({ stopTimeoutMs: 1234 });
-    await engine.vms.stop(entry.id);
+    kilnd.world.image = { ...kilnd.world.image, run: { ...kilnd.world.image.run, stopSignal: "SIGQUIT" } };
+    const { entry, vmm } = await kilnd.running({ stopTimeoutMs: 1234 });
+    await kilnd.engine.vms.stop(entry.id);
     assert.ok(vmm.guest.calls.includes("stop 3 1234"));
     assert.deepEqual([entry.state, entry.status.exitCode], ["exited", 131]);
   });
 
   it("takes a signal and a time-out of the moment", async () => {
-    const { entry, vmm } = await started();
-    await engine.vms.stop(entry.id, { timeoutMs: 10, signal: "INT" });
+    const { entry, vmm } = await kilnd.running();
+    await kilnd.engine.vms.stop(entry.id, { timeoutMs: 10, signal: "INT" });
     assert.ok(vmm.guest.calls.includes("stop 2 10"));
   });
 
   it("stops a paused VM", async () => {
-    const { entry } = await started();
-    await engine.vms.pause(entry.id);
-    await engine.vms.stop(entry.id);
+    const { entry } = await kilnd.running();
+    await kilnd.engine.vms.pause(entry.id);
+    await kilnd.engine.vms.stop(entry.id);
     assert.equal(entry.state, "exited");
   });
 
   it("does nothing to a VM that does not run", async () => {
-    const entry = await created();
-    await engine.vms.stop(entry.id);
+    const entry = await kilnd.create();
+    await kilnd.engine.vms.stop(entry.id);
     assert.equal(entry.state, "created");
   });
 
   it("kills at once, also while a stop waits for a stubborn guest", async () => {
-    world.behaviours = [{ stubborn: true }];
-    const { entry, vmm } = await started();
-    const stopping = engine.vms.stop(entry.id, { timeoutMs: 60_000 });
+    kilnd.world.behaviours = [{ stubborn: true }];
+    const { entry, vmm } = await kilnd.running();
+    const stopping = kilnd.engine.vms.stop(entry.id, { timeoutMs: 60_000 });
     while (entry.state !== "stopping") await entry.changed.next();
-    await engine.vms.kill(entry.id);
+    await kilnd.engine.vms.kill(entry.id);
     await stopping;
     assert.equal(vmm.alive, false);
     assert.deepEqual([entry.state, entry.status.exitCode, entry.status.reason], ["exited", 137, "killed"]);
   });
 
   it("removes by force at once, too, while a stop waits for a stubborn guest", async () => {
-    world.behaviours = [{ stubborn: true }];
-    const { entry, vmm } = await started();
-    const stopping = engine.vms.stop(entry.id, { timeoutMs: 60_000 });
+    kilnd.world.behaviours = [{ stubborn: true }];
+    const { entry, vmm } = await kilnd.running();
+    const stopping = kilnd.engine.vms.stop(entry.id, { timeoutMs: 60_000 });
     while (entry.state !== "stopping") await entry.changed.next();
-    await engine.vms.remove(entry.id, true);
+    await kilnd.engine.vms.remove(entry.id, true);
     await stopping;
     assert.deepEqual([vmm.alive, entry.removed], [false, true]);
   });
 
   it("waits for a day at most where it is told to wait for weeks", async () => {
-    world.behaviours = [{ stubborn: true }];
-    const { entry, vmm } = await started();
-    const stopping = engine.vms.stop(entry.id, { timeoutMs: 2 ** 32 - 1 });
+    kilnd.world.behaviours = [{ stubborn: true }];
+    const { entry, vmm } = await kilnd.running();
+    const stopping = kilnd.engine.vms.stop(entry.id, { timeoutMs: 2 ** 32 - 1 });
     while (entry.state !== "stopping") await entry.changed.next();
-    await engine.vms.kill(entry.id);
+    await kilnd.engine.vms.kill(entry.id);
     assert.ok(vmm.guest.calls.includes(`stop 15 ${24 * 3_600_000}`), vmm.guest.calls.join());
     await stopping;
   });
 
   it("kills a paused VM", async () => {
-    const { entry } = await started();
-    await engine.vms.pause(entry.id);
-    await engine.vms.kill(entry.id);
+    const { entry } = await kilnd.running();
+    await kilnd.engine.vms.pause(entry.id);
+    await kilnd.engine.vms.kill(entry.id);
     assert.equal(entry.state, "exited");
   });
 
   it("refuses to kill what does not run", async () => {
-    const entry = await created();
-    await assert.rejects(engine.vms.kill(entry.id), (error) => hasReason(error, "vm-created"));
+    const entry = await kilnd.create();
+    await assert.rejects(kilnd.engine.vms.kill(entry.id), (error) => hasReason(error, "vm-created"));
   });
 
   it("gives a start up that is under way", async () => {
     const gate = deferred<void>();
-    world.launchGate = gate.promise;
-    const entry = await created();
-    const starting = engine.vms.start(entry.id);
+    kilnd.world.launchGate = gate.promise;
+    const entry = await kilnd.create();
+    const starting = kilnd.engine.vms.start(entry.id);
     while (entry.state !== "starting") await entry.changed.next();
-    const stopping = engine.vms.stop(entry.id);
+    const stopping = kilnd.engine.vms.stop(entry.id);
     gate.resolve();
     await assert.rejects(starting);
     await stopping;
     assert.deepEqual([entry.state, entry.status.reason], ["exited", "killed"]);
-    assert.ok(world.vmms.every((vmm) => !vmm.alive));
+    assert.ok(kilnd.world.vmms.every((vmm) => !vmm.alive));
   });
 
   it("sends other signals to the program", async () => {
-    const { entry, vmm } = await started();
-    await engine.vms.signal(entry.id, "USR1");
+    const { entry, vmm } = await kilnd.running();
+    await kilnd.engine.vms.signal(entry.id, "USR1");
     assert.ok(vmm.guest.calls.includes("signal 10"));
     assert.equal(entry.state, "running");
   });
@@ -135,16 +104,16 @@ describe("stop and kill", () => {
 
 describe("pause", () => {
   it("stops the guest and lets it go on", async () => {
-    const { entry, vmm } = await started();
-    await engine.vms.pause(entry.id);
+    const { entry, vmm } = await kilnd.running();
+    await kilnd.engine.vms.pause(entry.id);
     assert.deepEqual([entry.state, vmm.paused], ["paused", true]);
-    await engine.vms.unpause(entry.id);
+    await kilnd.engine.vms.unpause(entry.id);
     assert.deepEqual([entry.state, vmm.paused], ["running", false]);
   });
 
   it("keeps exec out with a word that says what to do", async () => {
-    const { entry } = await started();
-    await engine.vms.pause(entry.id);
+    const { entry } = await kilnd.running();
+    await kilnd.engine.vms.pause(entry.id);
     const spec = {
       args: ["ls"],
       env: [],
@@ -157,13 +126,16 @@ describe("pause", () => {
       detach: false,
       id: "",
     };
-    await assert.rejects(engine.vms.exec(entry.id, { kind: "start", spec }, nothing()).next(), (error) => {
-      return hasReason(error, "vm-paused") && /unpause/.test((error as KilnError).hint ?? "");
-    });
+    await assert.rejects(
+      kilnd.engine.vms.exec(entry.id, { kind: "start", spec }, nothing()).next(),
+      (error) => {
+        return hasReason(error, "vm-paused") && /unpause/.test((error as KilnError).hint ?? "");
+      },
+    );
   });
 
   it("shows a VM that its VMM stopped at a full disk as paused, and as running when it goes on", async () => {
-    const { entry, vmm } = await started();
+    const { entry, vmm } = await kilnd.running();
     vmm.stall?.("no space left");
     await until(entry.changed, () => entry.state === "paused" || undefined);
     assert.deepEqual([entry.status.reason, entry.status.message], ["host-disk-full", "no space left"]);
@@ -175,20 +147,21 @@ describe("pause", () => {
 
 describe("a host's disk that fills", () => {
   it("stops running guests before their writes fail, and lets them go on, but not those that a user paused", async () => {
-    await engine.close();
-    engine = await startEngine(world, { hostWatchMs: 5 });
+    await kilnd.next({ hostWatchMs: 5 });
     // The watch does not keep a process alive by itself.
     const alive = setInterval(() => undefined, 1000);
-    const { entry } = await started();
-    const other = await started();
-    await engine.vms.pause(other.entry.id);
-    world.freeDisk = 1000;
+    const { entry } = await kilnd.running();
+    const other = await kilnd.running();
+    await kilnd.engine.vms.pause(other.entry.id);
+    kilnd.world.freeDisk = 1000;
     await until(entry.changed, () => entry.state === "paused" || undefined);
     assert.equal(entry.status.reason, "host-disk-full");
-    const warned = world.logged.filter((line) => line.includes("the VM is stopped: the host's disk is full"));
+    const warned = kilnd.world.logged.filter((line) =>
+      line.includes("the VM is stopped: the host's disk is full"),
+    );
     assert.equal(warned.length, 1, "a user's pause is no stall");
     assert.match(warned[0] ?? "", new RegExp(`level=warn .*vm=${entry.shortId} why="only 1kB`));
-    world.freeDisk = 1e12;
+    kilnd.world.freeDisk = 1e12;
     await until(entry.changed, () => entry.state === "running" || undefined);
     clearInterval(alive);
     assert.deepEqual([other.entry.state, other.entry.status.reason], ["paused", ""]);
@@ -200,16 +173,15 @@ describe("a host's disk that fills while a verb holds a VM", () => {
   after(() => clearInterval(alive));
 
   it("stops all others and lets them go on, and that one is left alone where it is late", async () => {
-    await engine.close();
-    engine = await startEngine(world, { hostWatchMs: 5 });
-    const { entry: held } = await started();
-    const { entry } = await started();
+    await kilnd.next({ hostWatchMs: 5 });
+    const { entry: held } = await kilnd.running();
+    const { entry } = await kilnd.running();
     const gate = deferred<void>();
     const holding = held.locked(() => gate.promise);
-    world.freeDisk = 1000;
+    kilnd.world.freeDisk = 1000;
     await until(entry.changed, () => entry.state === "paused" || undefined);
     assert.equal(held.state, "running");
-    world.freeDisk = 1e12;
+    kilnd.world.freeDisk = 1e12;
     await until(entry.changed, () => entry.state === "running" || undefined);
     gate.resolve();
     await holding;
@@ -218,22 +190,21 @@ describe("a host's disk that fills while a verb holds a VM", () => {
   });
 
   it("stops that one at its turn, and takes no user's pause for its own", async () => {
-    await engine.close();
-    engine = await startEngine(world, { hostWatchMs: 5 });
-    const { entry: held } = await started();
-    const { entry } = await started();
+    await kilnd.next({ hostWatchMs: 5 });
+    const { entry: held } = await kilnd.running();
+    const { entry } = await kilnd.running();
     const gate = deferred<void>();
     const holding = held.locked(() => gate.promise);
-    world.freeDisk = 1000;
+    kilnd.world.freeDisk = 1000;
     await until(entry.changed, () => entry.state === "paused" || undefined);
     gate.resolve();
     await holding;
     await until(held.changed, () => held.state === "paused" || undefined);
     const again = deferred<void>();
     const waiting = held.locked(() => again.promise);
-    const unpaused = engine.vms.unpause(held.id);
-    const paused = engine.vms.pause(held.id);
-    world.freeDisk = 1e12;
+    const unpaused = kilnd.engine.vms.unpause(held.id);
+    const paused = kilnd.engine.vms.pause(held.id);
+    kilnd.world.freeDisk = 1e12;
     await until(entry.changed, () => entry.state === "running" || undefined);
     again.resolve();
     await Promise.all([waiting, unpaused, paused]);
@@ -244,22 +215,22 @@ describe("a host's disk that fills while a verb holds a VM", () => {
 
 describe("rm", () => {
   it("refuses a running VM unless forced", async () => {
-    const { entry, vmm } = await started();
-    await assert.rejects(engine.vms.remove(entry.id, false), (error) => hasReason(error, "vm-running"));
-    await engine.vms.remove(entry.id, true);
+    const { entry, vmm } = await kilnd.running();
+    await assert.rejects(kilnd.engine.vms.remove(entry.id, false), (error) => hasReason(error, "vm-running"));
+    await kilnd.engine.vms.remove(entry.id, true);
     assert.equal(vmm.alive, false);
-    await assert.rejects(access(join(world.root, "data/vms", entry.id)));
+    await assert.rejects(access(join(kilnd.world.root, "data/vms", entry.id)));
     assert.throws(
-      () => engine.entry(entry.name),
+      () => kilnd.engine.entry(entry.name),
       (error) => hasReason(error, "vm-not-found"),
     );
   });
 
   it("frees the name", async () => {
-    const entry = await created({ name: "urn" });
-    await assert.rejects(created({ name: "urn" }), (error) => hasReason(error, "name-in-use"));
-    await engine.vms.remove(entry.id, false);
-    assert.equal((await created({ name: "urn" })).name, "urn");
+    const entry = await kilnd.create({ name: "urn" });
+    await assert.rejects(kilnd.create({ name: "urn" }), (error) => hasReason(error, "name-in-use"));
+    await kilnd.engine.vms.remove(entry.id, false);
+    assert.equal((await kilnd.create({ name: "urn" })).name, "urn");
   });
 });
 

@@ -1,36 +1,16 @@
 import assert from "node:assert/strict";
-import { afterEach, beforeEach, describe, it } from "node:test";
-import {
-  configOf,
-  createWorld,
-  destroyWorld,
-  startEngine,
-  type World,
-} from "../../test/fixtures/fake-rooms.js";
-import type { OpenEngine } from "../../test/fixtures/open-engine.js";
+import { describe, it } from "node:test";
+import { engineCase } from "../../test/fixtures/engine-case.js";
 import { hasReason } from "../base/errors.js";
 import { deferred } from "../base/runtime.js";
 import type { VmEntry } from "./vm/entry.js";
 import type { VmConfig } from "./vm/vm-config.js";
 
-let world: World;
-let engine: OpenEngine;
-beforeEach(async () => {
-  world = await createWorld();
-  engine = await startEngine(world);
-});
-afterEach(async () => {
-  await engine.close();
-  await destroyWorld(world);
-});
-
-async function created(config: Partial<VmConfig> = {}): Promise<VmEntry> {
-  return engine.make({ config: configOf(config), pull: "missing" });
-}
+const kilnd = engineCase();
 
 async function running(config: Partial<VmConfig> = {}): Promise<VmEntry> {
-  const entry = await created(config);
-  await engine.vms.start(entry.id);
+  const entry = await kilnd.create(config);
+  await kilnd.engine.vms.start(entry.id);
   return entry;
 }
 
@@ -43,26 +23,28 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
 describe("files", () => {
   it("come out and go in as tar streams", async () => {
     const entry = await running();
-    const chunks = await collect(engine.vms.files.readArchive(entry.id, "/etc", false));
+    const chunks = await collect(kilnd.engine.vms.files.readArchive(entry.id, "/etc", false));
     assert.equal(Buffer.concat(chunks).toString(), "tar of /etc");
     const bytes = (async function* () {
       yield Buffer.from("12345");
     })();
-    const written = await engine.vms.files.writeArchive(
+    const written = await kilnd.engine.vms.files.writeArchive(
       entry.id,
       { directory: "/", keepOwner: false },
       bytes,
     );
     assert.equal(written.bytes, 5n);
-    assert.equal((await engine.vms.files.stat(entry.id, "/etc/passwd")).size, 5n);
+    assert.equal((await kilnd.engine.vms.files.stat(entry.id, "/etc/passwd")).size, 5n);
   });
 
   it("say what the guest said", async () => {
     const entry = await running();
-    await assert.rejects(collect(engine.vms.files.readArchive(entry.id, "/none", false)), (error) =>
+    await assert.rejects(collect(kilnd.engine.vms.files.readArchive(entry.id, "/none", false)), (error) =>
       hasReason(error, "guest-not-found"),
     );
-    await assert.rejects(engine.vms.files.stat(entry.id, "a\0b"), (error) => hasReason(error, "bad-path"));
+    await assert.rejects(kilnd.engine.vms.files.stat(entry.id, "a\0b"), (error) =>
+      hasReason(error, "bad-path"),
+    );
   });
 });
 
@@ -71,38 +53,40 @@ describe("ports of a running VM", () => {
 
   it("are added at once and kept for the next start", async () => {
     const entry = await running();
-    assert.equal((await engine.vms.addPort(entry.id, port(0))).hostPort, 49_000);
-    assert.deepEqual([...world.ports], ["49000->80"]);
-    await engine.vms.restart(entry.id);
-    assert.deepEqual([...world.ports], ["49000->80"]);
+    assert.equal((await kilnd.engine.vms.addPort(entry.id, port(0))).hostPort, 49_000);
+    assert.deepEqual([...kilnd.world.ports], ["49000->80"]);
+    await kilnd.engine.vms.restart(entry.id);
+    assert.deepEqual([...kilnd.world.ports], ["49000->80"]);
     assert.equal(entry.status.ports.length, 1);
   });
 
   it("are removed, also from the record", async () => {
     const entry = await running({ publish: [port(8080)] });
-    await engine.vms.removePort(entry.id, port(8080));
-    assert.equal(world.ports.size, 0);
+    await kilnd.engine.vms.removePort(entry.id, port(8080));
+    assert.equal(kilnd.world.ports.size, 0);
     assert.deepEqual(entry.record.program.ports, []);
-    await assert.rejects(engine.vms.removePort(entry.id, port(8080)), (error) =>
+    await assert.rejects(kilnd.engine.vms.removePort(entry.id, port(8080)), (error) =>
       hasReason(error, "port-not-published"),
     );
   });
 
   it("are refused when taken, and leave the others alone", async () => {
-    world.portsTaken.add(81);
+    kilnd.world.portsTaken.add(81);
     const entry = await running({ publish: [port(8080)] });
-    await assert.rejects(engine.vms.addPort(entry.id, port(81)), (error) => hasReason(error, "port-in-use"));
-    await assert.rejects(engine.vms.addPort(entry.id, { ...port(8080), hostIp: "0.0.0.0" }), (error) =>
+    await assert.rejects(kilnd.engine.vms.addPort(entry.id, port(81)), (error) =>
+      hasReason(error, "port-in-use"),
+    );
+    await assert.rejects(kilnd.engine.vms.addPort(entry.id, { ...port(8080), hostIp: "0.0.0.0" }), (error) =>
       hasReason(error, "port-published"),
     );
-    assert.deepEqual([...world.ports], ["8080->80"]);
+    assert.deepEqual([...kilnd.world.ports], ["8080->80"]);
   });
 });
 
 describe("stats", () => {
   it("give what the VMM takes and what the guest uses", async () => {
     const entry = await running();
-    const [usages] = await collect(engine.vms.stats([entry.name], true));
+    const [usages] = await collect(kilnd.engine.vms.stats([entry.name], true));
     assert.deepEqual(
       usages?.map(({ name, rssBytes, memoryBytes }) => [name, rssBytes, memoryBytes]),
       [[entry.name, 2, 40]],
@@ -117,9 +101,9 @@ describe("a guest that lies", () => {
       [{ memoryTotalBytes: 60n, memoryAvailableBytes: 100n }, 0],
       [{ memoryTotalBytes: most, memoryAvailableBytes: 0n }, 512 * 1024 ** 2],
     ] as const) {
-      world.behaviours = [{ stats: { ...stats, netRxBytes: most, processes: 2 ** 32 - 1 } }];
+      kilnd.world.behaviours = [{ stats: { ...stats, netRxBytes: most, processes: 2 ** 32 - 1 } }];
       const entry = await running();
-      const [usages] = await collect(engine.vms.stats([entry.name], true));
+      const [usages] = await collect(kilnd.engine.vms.stats([entry.name], true));
       assert.equal(usages?.[0]?.memoryBytes, memoryBytes);
       assert.equal(usages?.[0]?.guest?.netRxBytes, BigInt(Number.MAX_SAFE_INTEGER));
       assert.equal(usages?.[0]?.guest?.processes, 4_194_304);
@@ -130,14 +114,14 @@ describe("a guest that lies", () => {
 describe("wait", () => {
   it("ends with the state asked for, and for a VM that goes", async () => {
     const gate = deferred<void>();
-    world.launchGate = gate.promise;
-    const entry = await created();
-    const runs = engine.reached(entry, "running");
-    const gone = engine.reached(entry, "removed");
-    const starting = engine.vms.start(entry.id);
+    kilnd.world.launchGate = gate.promise;
+    const entry = await kilnd.create();
+    const runs = kilnd.engine.reached(entry, "running");
+    const gone = kilnd.engine.reached(entry, "removed");
+    const starting = kilnd.engine.vms.start(entry.id);
     gate.resolve();
     await Promise.all([starting, runs]);
-    await engine.vms.remove(entry.id, true);
+    await kilnd.engine.vms.remove(entry.id, true);
     await gone;
     assert.equal(entry.removed, true);
   });
@@ -147,16 +131,16 @@ describe("events", () => {
   it("tell a VM's life in order", async () => {
     const seen: string[] = [];
     const reading = (async () => {
-      for await (const { action } of engine.events.read({ filters: ["type=vm"] })) {
+      for await (const { action } of kilnd.engine.events.read({ filters: ["type=vm"] })) {
         seen.push(action);
         if (action === "destroy") return;
       }
     })();
     await new Promise((resolve) => setImmediate(resolve));
     const entry = await running();
-    await engine.vms.pause(entry.id);
-    await engine.vms.unpause(entry.id);
-    await engine.vms.remove(entry.id, true);
+    await kilnd.engine.vms.pause(entry.id);
+    await kilnd.engine.vms.unpause(entry.id);
+    await kilnd.engine.vms.remove(entry.id, true);
     await reading;
     assert.deepEqual(seen, ["create", "start", "pause", "unpause", "die", "destroy"]);
   });

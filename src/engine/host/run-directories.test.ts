@@ -5,14 +5,9 @@ import { access, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from
 import { createServer } from "node:net";
 import { basename, join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { engineCase } from "../../../test/fixtures/engine-case.js";
 import { executed } from "../../../test/fixtures/executed.js";
-import {
-  configOf,
-  createWorld,
-  destroyWorld,
-  startEngine,
-  type World,
-} from "../../../test/fixtures/fake-rooms.js";
+import { createWorld, destroyWorld, startEngine, type World } from "../../../test/fixtures/fake-rooms.js";
 import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 import { silentLogger } from "../../base/log.js";
 import { vmRunDirectory } from "../../base/paths.js";
@@ -22,30 +17,25 @@ import type { VmEntry } from "../vm/entry.js";
 import { OwnerMark } from "./owner-mark.js";
 import { markOf, markRunDirectory } from "./run-directories.js";
 
-let world: World;
-let engine: OpenEngine;
 let helpers: ChildProcess[];
+const kilnd = engineCase();
 beforeEach(async () => {
-  world = await createWorld();
-  engine = await startEngine(world);
   helpers = [];
 });
 afterEach(async () => {
-  await engine.close();
   for (const helper of helpers) helper.kill("SIGKILL");
-  await destroyWorld(world);
 });
 
-const runRoot = () => join(world.root, "run");
+const runRoot = () => join(kilnd.world.root, "run");
 const qmpOf = (id: string) => join(vmRunDirectory(runRoot(), id), "qmp.sock");
 
 /** A VM that runs, with a process in its VMM's place, which bears the mark of `markedFor` (default: its own id). */
 async function running(markedFor?: string): Promise<{ entry: VmEntry; vmm: ChildProcess }> {
-  const entry = await engine.make({ config: configOf(), pull: "missing" });
-  await engine.vms.start(entry.id);
+  const entry = await kilnd.create();
+  await kilnd.engine.vms.start(entry.id);
   await writeFile(qmpOf(entry.id), "");
   const mark = new OwnerMark();
-  await mark.open(join(world.root, "data"), silentLogger);
+  await mark.open(join(kilnd.world.root, "data"), silentLogger);
   const env = mark.environment(vmRunDirectory(runRoot(), markedFor ?? entry.id));
   const vmm = spawn("/bin/sh", ["-c", "read x"], { env, stdio: ["pipe", "ignore", "ignore"] });
   helpers.push(vmm);
@@ -55,14 +45,14 @@ async function running(markedFor?: string): Promise<{ entry: VmEntry; vmm: Child
 
 /** The next kilnd's view of the VM. */
 async function nextKilnd(id: string, change: () => object): Promise<VmEntry> {
-  await engine.close();
+  await kilnd.engine.close();
   for (const suffix of ["", ".bak"]) {
-    const path = join(world.root, "data/vms", id, `status.json${suffix}`);
+    const path = join(kilnd.world.root, "data/vms", id, `status.json${suffix}`);
     const status = JSON.parse(await readFile(path, "utf8")) as Record<string, unknown>;
     await writeFile(path, JSON.stringify({ ...status, ...change() }));
   }
-  engine = await startEngine(world);
-  return engine.entry(id);
+  await kilnd.start();
+  return kilnd.engine.entry(id);
 }
 
 async function assertUntouched(entry: VmEntry, vmm: ChildProcess, what: string): Promise<void> {
@@ -80,27 +70,27 @@ describe("the run directory of a VM that runs", () => {
       await assertUntouched(await nextKilnd(entry.id, () => ({ launch })), vmm, runDirectory);
     }
     await assertUntouched(await nextKilnd(entry.id, () => ({ launch: undefined })), vmm, "no launch");
-    assert.deepEqual((await engine.system.diskUsage()).leaks, []);
+    assert.deepEqual((await kilnd.engine.system.diskUsage()).leaks, []);
   });
 
   it("stays where it was launched by another path to it", async () => {
     const { entry, vmm } = await running();
-    await symlink(world.root, join(world.root, "alias"));
-    const runDirectory = vmRunDirectory(join(world.root, "alias/run"), entry.id);
+    await symlink(kilnd.world.root, join(kilnd.world.root, "alias"));
+    const runDirectory = vmRunDirectory(join(kilnd.world.root, "alias/run"), entry.id);
     const next = await nextKilnd(entry.id, () => ({ launch: { runDirectory, at: "" } }));
     await assertUntouched(next, vmm, runDirectory);
-    assert.deepEqual((await engine.system.diskUsage()).leaks, []);
+    assert.deepEqual((await kilnd.engine.system.diskUsage()).leaks, []);
   });
 
   it("is the one on record where the run root has been moved since", async () => {
     const { entry, vmm } = await running();
-    const before = vmRunDirectory(join(world.root, "before"), entry.id);
+    const before = vmRunDirectory(join(kilnd.world.root, "before"), entry.id);
     const next = await nextKilnd(entry.id, () => ({ launch: { runDirectory: before, at: "" } }));
     await assertUntouched(next, vmm, "not there");
-    await engine.close();
-    await rename(runRoot(), join(world.root, "before"));
-    engine = await startEngine(world);
-    assert.equal(engine.entry(entry.id).state, "running");
+    await kilnd.engine.close();
+    await rename(runRoot(), join(kilnd.world.root, "before"));
+    await kilnd.start();
+    assert.equal(kilnd.engine.entry(entry.id).state, "running");
     await access(join(before, "qmp.sock"));
   });
 });
@@ -126,25 +116,25 @@ describe("a VMM on record of a VM that runs", () => {
 
 describe("a run root with more than this kilnd's directories", () => {
   /** Another data root whose run root is this one, by another path. */
-  async function otherKilnd(): Promise<{ other: World; kilnd: OpenEngine }> {
+  async function otherKilnd(): Promise<{ other: World; engine: OpenEngine }> {
     const other = await createWorld();
     await symlink(runRoot(), join(other.root, "run"));
-    return { other, kilnd: await startEngine(other) };
+    return { other, engine: await startEngine(other) };
   }
 
   it("loses none of another data root's, whether its VMs run or not", async () => {
     const { entry, vmm } = await running();
     const stale = await directoryOf("ef".repeat(32));
     const mark = new OwnerMark();
-    await mark.open(join(world.root, "data"), silentLogger);
+    await mark.open(join(kilnd.world.root, "data"), silentLogger);
     await markRunDirectory({ mark }, stale);
-    const { other, kilnd } = await otherKilnd();
+    const { other, engine } = await otherKilnd();
     try {
       await assertUntouched(entry, vmm, "another kilnd has started");
       await access(stale);
-      assert.deepEqual((await kilnd.system.diskUsage()).leaks, []);
+      assert.deepEqual((await engine.system.diskUsage()).leaks, []);
     } finally {
-      await kilnd.close();
+      await engine.close();
       await destroyWorld(other);
     }
     await nextKilnd(entry.id, () => ({}));
@@ -173,7 +163,7 @@ describe("a run root with more than this kilnd's directories", () => {
     const facts = { vmId: "3".repeat(64), driver: "qemu", executable: process.execPath, uid: 0 } as const;
     writeProcessRecord(recorded, { version: 1, spawned: self, ...facts });
     try {
-      engine = await startEngine(world);
+      await kilnd.start();
       assert.deepEqual(
         (await readdir(join(runRoot(), "v"))).sort(),
         [listened, named, recorded].map((path) => basename(path)).sort(),
@@ -189,7 +179,7 @@ describe("a run root with more than this kilnd's directories", () => {
     await rm(join(directory, "owner"), { force: true });
     await nextKilnd(entry.id, () => ({}));
     const mark = new OwnerMark();
-    await mark.open(join(world.root, "data"), silentLogger);
+    await mark.open(join(kilnd.world.root, "data"), silentLogger);
     assert.equal(await markOf({ mark }, directory), "ours");
     assert.equal(await markOf({ mark: new OwnerMark() }, directory), "another's");
   });

@@ -1,15 +1,9 @@
 import assert from "node:assert/strict";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, it } from "node:test";
-import {
-  createEngine,
-  createFakeRooms,
-  createWorld,
-  destroyWorld,
-  type World,
-} from "../../../test/fixtures/fake-rooms.js";
-import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
+import { beforeEach, describe, it } from "node:test";
+import { worldCase } from "../../../test/fixtures/engine-case.js";
+import { createFakeRooms } from "../../../test/fixtures/fake-rooms.js";
 import { hasReason } from "../../base/errors.js";
 import { createImageStore, type ImageStore, mergeLayers } from "../../image/index.js";
 import type { BuiltKernel } from "../../kernel/index.js";
@@ -37,25 +31,27 @@ const BUILT: BuiltKernel = {
   cached: true,
 };
 
-let world: World;
 let images: ImageStore;
-let engine: OpenEngine;
 let built: BuiltKernel;
 let imported: { text: string; source: string | undefined; own: OwnKernel | undefined }[];
 
+const kilnd = worldCase();
+
 /** An engine with a real image store, whose builder has built `built` before. */
 beforeEach(async () => {
-  world = await createWorld();
-  const tree = join(world.root, "built");
+  const tree = join(kilnd.world.root, "built");
   await mkdir(join(tree, "boot"), { recursive: true });
   await writeFile(join(tree, "boot/vmlinux"), "kernel");
   await writeFile(join(tree, "boot/config"), "CONFIG_A=y\n");
   built = { ...BUILT, tree };
   imported = [];
-  images = createImageStore({ dataRoot: join(world.root, "images"), configRoot: world.root, env: {} });
-  const fake = createFakeRooms(world);
-  engine = createEngine(
-    world,
+  images = createImageStore({
+    dataRoot: join(kilnd.world.root, "images"),
+    configRoot: kilnd.world.root,
+    env: {},
+  });
+  const fake = createFakeRooms(kilnd.world);
+  await kilnd.open(
     {},
     {
       ...fake,
@@ -71,25 +67,20 @@ beforeEach(async () => {
       },
     },
   );
-  await engine.open();
-});
-afterEach(async () => {
-  await engine.close();
-  await destroyWorld(world);
 });
 
 describe("kernel build", () => {
   it("makes an image in Ignite's form and imports it as any other", async () => {
-    const { imageName, kernel, cached } = await engine.kernels.build(SPEC, {});
+    const { imageName, kernel, cached } = await kilnd.engine.kernels.build(SPEC, {});
     assert.equal(imageName, "localhost/kiln-kernel:6.1.192-amd64");
     assert.ok(kernel !== undefined && cached);
     assert.deepEqual(imported, [{ text: "kernel", source: imageName, own: OWN }]);
-    await engine.kernels.import({ source: imageName, makeDefault: false }, {});
+    await kilnd.engine.kernels.import({ source: imageName, makeDefault: false }, {});
     assert.deepEqual(imported[1], imported[0]);
   });
 
   it("labels the image with what the kernel is made of, and dates it as its sources", async () => {
-    const { image } = await engine.kernels.build(SPEC, {});
+    const { image } = await kilnd.engine.kernels.build(SPEC, {});
     const { labels } = image.run;
     assert.equal(labels["org.opencontainers.image.version"], "6.1.192");
     assert.equal(labels["dev.kiln.kernel.release"], "6.1.192-kiln");
@@ -99,14 +90,14 @@ describe("kernel build", () => {
   });
 
   it("makes the same image of the same kernel", async () => {
-    const first = await engine.kernels.build(SPEC, {});
+    const first = await kilnd.engine.kernels.build(SPEC, {});
     await images.remove(first.image.id);
-    assert.equal((await engine.kernels.build(SPEC, {})).image.id, first.image.id);
+    assert.equal((await kilnd.engine.kernels.build(SPEC, {})).image.id, first.image.id);
   });
 
   it("for another architecture gives the image alone", async () => {
     built = { ...built, architecture: "arm64" };
-    const { image, kernel } = await engine.kernels.build({ ...SPEC, architecture: "arm64" }, {});
+    const { image, kernel } = await kilnd.engine.kernels.build({ ...SPEC, architecture: "arm64" }, {});
     assert.deepEqual(image.names, ["localhost/kiln-kernel:6.1.192-arm64"]);
     assert.equal(image.platform.architecture, "arm64");
     assert.equal(kernel, undefined);
@@ -114,7 +105,7 @@ describe("kernel build", () => {
   });
 
   it("refuses an architecture that kiln does not know", async () => {
-    await assert.rejects(engine.kernels.build({ ...SPEC, architecture: "mips" }, {}), (error) =>
+    await assert.rejects(kilnd.engine.kernels.build({ ...SPEC, architecture: "mips" }, {}), (error) =>
       hasReason(error, "bad-architecture"),
     );
   });
@@ -131,10 +122,10 @@ describe("a kernel image's labels", () => {
       ],
     ] as const) {
       const tar = await readFile(
-        images.blobPath((await engine.kernels.build(SPEC, {})).image.layers[0]?.digest ?? ""),
+        images.blobPath((await kilnd.engine.kernels.build(SPEC, {})).image.layers[0]?.digest ?? ""),
       );
       await images.importTar(inOne(tar), { name: "claims", changes: [line] });
-      await engine.kernels.import({ source: "claims", makeDefault: false }, {});
+      await kilnd.engine.kernels.import({ source: "claims", makeDefault: false }, {});
       assert.deepEqual(imported.at(-1)?.own, own);
     }
   });

@@ -1,14 +1,9 @@
 import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, it } from "node:test";
-import {
-  createEngine,
-  createFakeRooms,
-  createWorld,
-  destroyWorld,
-  type World,
-} from "../../../test/fixtures/fake-rooms.js";
+import { beforeEach, describe, it } from "node:test";
+import { worldCase } from "../../../test/fixtures/engine-case.js";
+import { createFakeRooms } from "../../../test/fixtures/fake-rooms.js";
 import { writeImage } from "../../../test/fixtures/images/image-layout.js";
 import { archive, type TarSpec } from "../../../test/fixtures/images/tar-writer.js";
 import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
@@ -16,25 +11,19 @@ import { hasReason } from "../../base/errors.js";
 import { mergeLayers, type StoredImage } from "../../image/index.js";
 import type { Rooms } from "../common/rooms.js";
 
-let world: World;
-let engine: OpenEngine | undefined;
 let imported: Map<string, string>;
-beforeEach(async () => {
-  world = await createWorld();
+const kilnd = worldCase();
+beforeEach(() => {
   imported = new Map();
-});
-afterEach(async () => {
-  await engine?.close();
-  await destroyWorld(world);
 });
 
 /** An engine whose only image has these layers, and whose catalogue notes the tree that it is given. */
 async function engineWith(...layers: TarSpec[][]): Promise<OpenEngine> {
-  const written = await writeImage(join(world.root, "layout"), {
+  const written = await writeImage(join(kilnd.world.root, "layout"), {
     layers: layers.map((members) => ({ tar: archive(members) })),
   });
-  world.image = { ...world.image, layers: written.layers } satisfies StoredImage;
-  const fake = createFakeRooms(world);
+  kilnd.world.image = { ...kilnd.world.image, layers: written.layers } satisfies StoredImage;
+  const fake = createFakeRooms(kilnd.world);
   const rooms: Rooms = {
     ...fake,
     mergeLayers,
@@ -53,9 +42,8 @@ async function engineWith(...layers: TarSpec[][]): Promise<OpenEngine> {
       },
     },
   };
-  engine = createEngine(world, {}, rooms);
-  await engine.open();
-  return engine;
+  await kilnd.open({}, rooms);
+  return kilnd.engine;
 }
 
 const file = (path: string, data: string): TarSpec => ({ path, data });
@@ -96,9 +84,9 @@ describe("a kernel from an image", () => {
 
   it("leaves no scratch files, whether it succeeds or fails", async () => {
     const kiln = await engineWith([file("etc/passwd", "x")]);
-    const before = await readdir(join(world.root, "data"));
+    const before = await readdir(join(kilnd.world.root, "data"));
     await assert.rejects(kiln.kernels.import(IMPORT, {}));
-    assert.deepEqual(await readdir(join(world.root, "data")), before);
+    assert.deepEqual(await readdir(join(kilnd.world.root, "data")), before);
   });
 });
 

@@ -3,16 +3,10 @@
 import assert from "node:assert/strict";
 import { access } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, it } from "node:test";
-import {
-  configOf,
-  createEngine,
-  createWorld,
-  destroyWorld,
-  type World,
-} from "../../../test/fixtures/fake-rooms.js";
+import { beforeEach, describe, it } from "node:test";
+import { worldCase } from "../../../test/fixtures/engine-case.js";
+import { configOf } from "../../../test/fixtures/fake-rooms.js";
 import { createFakeStores, type FakeStores, imageOf, kernelOf } from "../../../test/fixtures/fake-stores.js";
-import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 import { Code, hasReason, KilnError } from "../../base/errors.js";
 import { type Deferred, deferred } from "../../base/runtime.js";
 import { until } from "../common/notifier.js";
@@ -24,27 +18,20 @@ interface Stop {
   readonly goOn: Deferred<void>;
 }
 
-let world: World;
 let stores: FakeStores;
-let engine: OpenEngine;
 let stops: Map<string, Stop>;
+const kilnd = worldCase();
 beforeEach(async () => {
-  world = await createWorld();
   stops = new Map();
-  stores = createFakeStores(world, async (what) => {
+  stores = createFakeStores(kilnd.world, async (what) => {
     const stop = stops.get(what);
     stops.delete(what);
     stop?.reached.resolve();
     await stop?.goOn.promise;
   });
-  engine = createEngine(world, {}, stores.rooms);
-  await engine.open();
+  await kilnd.open({}, stores.rooms);
   const kernel = kernelOf("debian");
   stores.kernels.set(kernel.id, kernel);
-});
-afterEach(async () => {
-  await engine.close();
-  await destroyWorld(world);
 });
 
 function stopAt(what: string): Stop {
@@ -53,8 +40,7 @@ function stopAt(what: string): Stop {
   return stop;
 }
 
-const create = (image: string, name = ""): Promise<VmEntry> =>
-  engine.make({ config: configOf({ image, name }), pull: "missing" });
+const create = (image: string, name = ""): Promise<VmEntry> => kilnd.create({ image, name });
 
 /** Somebody has found it, be it that it goes at this moment. */
 async function lookedFor(key: string): Promise<void> {
@@ -74,7 +60,7 @@ function refused(reason: string, holder: RegExp) {
 async function assertStands({ record }: VmEntry): Promise<void> {
   assert.ok(stores.images.has(record.config.imageId), "its image");
   assert.ok(stores.kernels.has(record.kernelId), "its kernel");
-  await access(join(world.root, "data/bases", record.base, "base.ext4"));
+  await access(join(kilnd.world.root, "data/bases", record.base, "base.ext4"));
 }
 
 describe("a VM in the making", () => {
@@ -84,34 +70,34 @@ describe("a VM in the making", () => {
     await making.reached.promise;
     for (const force of [false, true]) {
       await assert.rejects(
-        engine.images.remove("one", force),
+        kilnd.engine.images.remove("one", force),
         refused("image-in-use", /VM web is being made/),
       );
       await assert.rejects(
-        engine.kernels.remove("debian", force),
+        kilnd.engine.kernels.remove("debian", force),
         refused("kernel-in-use", /kernel debian: VM web is being made/),
       );
     }
-    const pruned = await engine.system.prune(true, new Map());
+    const pruned = await kilnd.engine.system.prune(true, new Map());
     assert.deepEqual([pruned.images, pruned.bases], [[], []]);
     making.goOn.resolve();
     const entry = await creating;
     await assertStands(entry);
-    await assert.rejects(engine.images.remove("one", false), refused("image-in-use", /VM web$/));
-    await assert.rejects(engine.kernels.remove("debian", false), refused("kernel-in-use", /VM web$/));
+    await assert.rejects(kilnd.engine.images.remove("one", false), refused("image-in-use", /VM web$/));
+    await assert.rejects(kilnd.engine.kernels.remove("debian", false), refused("kernel-in-use", /VM web$/));
   });
 
   it("leaves nothing in use where it fails, be it before all was found", async () => {
     const making = stopAt("build a base");
     const abort = new AbortController();
     const request = { config: configOf({ image: "one" }), pull: "missing" } as const;
-    const creating = engine.make(request, { signal: abort.signal });
+    const creating = kilnd.engine.make(request, { signal: abort.signal });
     await making.reached.promise;
     abort.abort(new Error("changed my mind"));
     making.goOn.resolve();
     await assert.rejects(creating, /changed my mind/);
-    await engine.kernels.remove("debian", false);
-    await engine.images.remove("one", false);
+    await kilnd.engine.kernels.remove("debian", false);
+    await kilnd.engine.images.remove("one", false);
     assert.deepEqual([stores.images.size, stores.kernels.size], [0, 0]);
   });
 });
@@ -120,40 +106,40 @@ describe("a VM that starts", () => {
   it("keeps its kernel from every removal until it is up, though a VMM has not opened it yet", async () => {
     const entry = await create("one", "web");
     const gate = deferred<void>();
-    world.launchGate = gate.promise;
-    const starting = engine.vms.start(entry.id);
+    kilnd.world.launchGate = gate.promise;
+    const starting = kilnd.engine.vms.start(entry.id);
     await until(entry.changed, () => entry.run?.stage === "spawn" || undefined);
     for (const force of [false, true]) {
       await assert.rejects(
-        engine.kernels.remove("debian", force),
+        kilnd.engine.kernels.remove("debian", force),
         refused("kernel-in-use", force ? /kernel debian: VM web is starting$/ : /VM web$/),
       );
     }
     gate.resolve();
     await starting;
-    await engine.kernels.remove("debian", true);
+    await kilnd.engine.kernels.remove("debian", true);
     assert.deepEqual([stores.kernels.size, entry.state], [0, "running"], "a VM that runs has read its own");
   });
 
   it("lets go of it where its start fails, and is refused one that is being removed", async () => {
     const entry = await create("one", "web");
-    world.launchError = new KilnError(Code.Unavailable, "no VMM", { reason: "vmm-failed" });
-    await assert.rejects(engine.vms.start(entry.id), /no VMM/);
+    kilnd.world.launchError = new KilnError(Code.Unavailable, "no VMM", { reason: "vmm-failed" });
+    await assert.rejects(kilnd.engine.vms.start(entry.id), /no VMM/);
     const removing = stopAt("remove a kernel");
-    const removal = engine.kernels.remove("debian", true);
+    const removal = kilnd.engine.kernels.remove("debian", true);
     await removing.reached.promise;
-    await assert.rejects(engine.vms.start(entry.id), refused("being-removed", /kernel debian/));
+    await assert.rejects(kilnd.engine.vms.start(entry.id), refused("being-removed", /kernel debian/));
     removing.goOn.resolve();
     await removal;
-    await assert.rejects(engine.vms.start(entry.id), refused("kernel-missing", /no longer here/));
+    await assert.rejects(kilnd.engine.vms.start(entry.id), refused("kernel-missing", /no longer here/));
   });
 });
 
 describe("a removal that has begun", () => {
   it("of an image is waited for by who makes a VM of it, and the image comes anew", async () => {
-    await engine.images.pull("one", {});
+    await kilnd.engine.images.pull("one", {});
     const removing = stopAt("remove one");
-    const removal = engine.images.remove("one", false);
+    const removal = kilnd.engine.images.remove("one", false);
     await removing.reached.promise;
     stores.lookups.length = 0;
     const creating = create("one");
@@ -165,7 +151,7 @@ describe("a removal that has begun", () => {
 
   it("of a kernel is waited for too", async () => {
     const removing = stopAt("remove a kernel");
-    const removal = engine.kernels.remove("debian", false);
+    const removal = kilnd.engine.kernels.remove("debian", false);
     await removing.reached.promise;
     stores.lookups.length = 0;
     const creating = create("one");
@@ -177,10 +163,10 @@ describe("a removal that has begun", () => {
 
   it("of an image by one of two names does not take it from a VM where the other name goes meanwhile", async () => {
     await create("one", "web");
-    await engine.images.tag("one", "two");
+    await kilnd.engine.images.tag("one", "two");
     const removing = stopAt("decide on two");
-    const second = engine.images.remove("two", false);
-    const first = engine.images.remove("one", false);
+    const second = kilnd.engine.images.remove("two", false);
+    const first = kilnd.engine.images.remove("one", false);
     await removing.reached.promise;
     removing.goOn.resolve();
     assert.deepEqual((await second).untagged, ["two"]);
@@ -190,9 +176,9 @@ describe("a removal that has begun", () => {
 
 describe("prune", () => {
   it("leaves an image of which a VM was made while the one before it went", async () => {
-    for (const name of ["one", "two"]) await engine.images.pull(name, {});
+    for (const name of ["one", "two"]) await kilnd.engine.images.pull(name, {});
     const removing = stopAt(`remove ${imageOf("one").id}`);
-    const pruning = engine.images.prune(true);
+    const pruning = kilnd.engine.images.prune(true);
     await removing.reached.promise;
     const entry = await create("two");
     removing.goOn.resolve();
@@ -202,16 +188,16 @@ describe("prune", () => {
 
   it("leaves an image that has got a name meanwhile, and one that somebody else removes", async () => {
     for (const name of ["one", "two", "three"]) {
-      await engine.images.pull(name, {});
+      await kilnd.engine.images.pull(name, {});
       const { id } = imageOf(name);
       stores.images.set(id, { ...imageOf(name), names: [] });
     }
     const removing = stopAt(`remove ${imageOf("one").id}`);
-    const pruning = engine.images.prune(false);
+    const pruning = kilnd.engine.images.prune(false);
     await removing.reached.promise;
     const others = [
-      engine.images.tag(imageOf("two").id, "kept"),
-      engine.images.remove(imageOf("three").id, true),
+      kilnd.engine.images.tag(imageOf("two").id, "kept"),
+      kilnd.engine.images.remove(imageOf("three").id, true),
     ];
     removing.goOn.resolve();
     await Promise.all(others);

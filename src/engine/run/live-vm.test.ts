@@ -1,26 +1,17 @@
 import assert from "node:assert/strict";
-import { afterEach, beforeEach, describe, it } from "node:test";
-import {
-  configOf,
-  createEngine,
-  createFakeRooms,
-  createWorld,
-  destroyWorld,
-  type World,
-} from "../../../test/fixtures/fake-rooms.js";
-import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
+import { beforeEach, describe, it } from "node:test";
+import { worldCase } from "../../../test/fixtures/engine-case.js";
+import { createEngine, createFakeRooms } from "../../../test/fixtures/fake-rooms.js";
 import { Code, KilnError } from "../../base/errors.js";
 
-let world: World;
-let engine: OpenEngine;
 let pumped: number;
+const kilnd = worldCase();
 beforeEach(async () => {
-  world = await createWorld();
   pumped = 0;
-  const rooms = createFakeRooms(world);
+  const rooms = createFakeRooms(kilnd.world);
   const lies = new KilnError(Code.DataLoss, "the agent leaves bytes out", { reason: "log-gap" });
-  engine = createEngine(
-    world,
+  kilnd.engine = createEngine(
+    kilnd.world,
     {},
     {
       ...rooms,
@@ -34,11 +25,7 @@ beforeEach(async () => {
       },
     },
   );
-  await engine.open();
-});
-afterEach(async () => {
-  await engine.close();
-  await destroyWorld(world);
+  await kilnd.engine.open();
 });
 
 async function pumps(more: number): Promise<void> {
@@ -48,11 +35,11 @@ async function pumps(more: number): Promise<void> {
 
 describe("output that a guest sends so that it can't be stored", () => {
   it("is told of once a minute at most, be it that some of it is stored each time", async () => {
-    const told = () => world.logged.filter((line) => line.includes("can't be stored")).length;
-    const entry = await engine.make({ config: configOf(), pull: "missing" });
-    await engine.vms.start(entry.id);
+    const told = () => kilnd.world.logged.filter((line) => line.includes("can't be stored")).length;
+    const entry = await kilnd.create();
+    await kilnd.engine.vms.start(entry.id);
     await pumps(4);
     assert.equal(told(), 1);
-    await engine.vms.kill(entry.id);
+    await kilnd.engine.vms.kill(entry.id);
   });
 });

@@ -4,16 +4,9 @@ import assert from "node:assert/strict";
 import { renameSync } from "node:fs";
 import { readdir, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, it } from "node:test";
+import { describe, it } from "node:test";
 import { Code as ConnectCode, ConnectError } from "@connectrpc/connect";
-import {
-  configOf,
-  createWorld,
-  destroyWorld,
-  startEngine,
-  type World,
-} from "../../../test/fixtures/fake-rooms.js";
-import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
+import { engineCase } from "../../../test/fixtures/engine-case.js";
 import {
   arrived,
   copy,
@@ -29,21 +22,12 @@ import { Phase } from "../../gen/kiln/agent/v1/machine_pb.js";
 import type { VmEntry } from "../vm/entry.js";
 import { type CopyOrder, MOST_BYTES, MOST_COPIES, PendingCopies } from "./pending-copies.js";
 
-let world: World;
-let engine: OpenEngine;
-beforeEach(async () => {
-  world = await createWorld();
-  engine = await startEngine(world);
-});
-afterEach(async () => {
-  await engine.close();
-  await destroyWorld(world);
-});
+const kilnd = engineCase();
 
-const created = (changes = {}) => engine.make({ config: configOf(changes), pull: "missing" });
+const created = (changes = {}) => kilnd.create(changes);
 
 const put = (entry: VmEntry, order: CopyOrder, ...names: string[]) =>
-  engine.vms.files.writeArchive(entry.id, order, tar(...names));
+  kilnd.engine.vms.files.writeArchive(entry.id, order, tar(...names));
 
 describe("a copy into a VM that was never started", () => {
   it("waits beside the VM, and is written before the program starts", async () => {
@@ -51,81 +35,81 @@ describe("a copy into a VM that was never started", () => {
     const first = await put(entry, into("/etc"), "app.conf");
     assert.equal(first.pending, true);
     await put(entry, into("/srv"), "a", "b");
-    assert.deepEqual(await waiting(world, entry), [
+    assert.deepEqual(await waiting(kilnd.world, entry), [
       "00000001.json",
       "00000001.tar",
       "00000002.json",
       "00000002.tar",
     ]);
-    await engine.vms.start(entry.id);
-    const { guest } = lastVmm(world);
-    assert.deepEqual(await arrived(world), ["/etc: app.conf", "/srv: a b"]);
+    await kilnd.engine.vms.start(entry.id);
+    const { guest } = lastVmm(kilnd.world);
+    assert.deepEqual(await arrived(kilnd.world), ["/etc: app.conf", "/srv: a b"]);
     assert.deepEqual(
       guest.archives.map(({ phase }) => phase),
       [Phase.HELD, Phase.HELD],
     );
     assert.deepEqual(guest.calls, ["sync", "startProgram"]);
     assert.equal(entry.state, "running");
-    assert.deepEqual(await waiting(world, entry), [], "written once");
+    assert.deepEqual(await waiting(kilnd.world, entry), [], "written once");
   });
 
   it("holds no boot that nothing waits for", async () => {
     const entry = await created();
-    await engine.vms.start(entry.id);
-    assert.equal(lastVmm(world).guest.boot?.hold, false);
-    assert.deepEqual(lastVmm(world).guest.calls, []);
+    await kilnd.engine.vms.start(entry.id);
+    assert.equal(lastVmm(kilnd.world).guest.boot?.hold, false);
+    assert.deepEqual(lastVmm(kilnd.world).guest.calls, []);
   });
 
   it("goes at once where the VM runs", async () => {
     const entry = await created();
-    await engine.vms.start(entry.id);
+    await kilnd.engine.vms.start(entry.id);
     assert.equal((await put(entry, into("/etc"), "app.conf")).pending, false);
-    assert.deepEqual(await arrived(world), ["/etc: app.conf"]);
+    assert.deepEqual(await arrived(kilnd.world), ["/etc: app.conf"]);
   });
 
   it("outlives kilnd, and half of one is removed", async () => {
     const entry = await created();
     await put(entry, into("/etc"), "app.conf");
     for (const name of ["archive.tmp-0123", "00000009.tar"]) {
-      await writeFile(join(directoryOf(world, entry), "pending", name), "x");
+      await writeFile(join(directoryOf(kilnd.world, entry), "pending", name), "x");
     }
-    await engine.close();
-    engine = await startEngine(world);
-    assert.deepEqual(await waiting(world, entry), ["00000001.json", "00000001.tar"]);
-    await engine.vms.start(entry.id);
-    assert.deepEqual(await arrived(world), ["/etc: app.conf"]);
+    await kilnd.next();
+    assert.deepEqual(await waiting(kilnd.world, entry), ["00000001.json", "00000001.tar"]);
+    await kilnd.engine.vms.start(entry.id);
+    assert.deepEqual(await arrived(kilnd.world), ["/etc: app.conf"]);
   });
 
   it("counts as the VM's disk, and goes with the VM", async () => {
     const entry = await created();
-    const before = (await engine.system.diskUsage()).rows.find(({ type }) => type === "vms")?.sizeBytes ?? 0;
+    const before =
+      (await kilnd.engine.system.diskUsage()).rows.find(({ type }) => type === "vms")?.sizeBytes ?? 0;
     await put(entry, into("/etc"), "app.conf");
-    const { rows, leaks } = await engine.system.diskUsage();
+    const { rows, leaks } = await kilnd.engine.system.diskUsage();
     const after = rows.find(({ type }) => type === "vms")?.sizeBytes ?? 0;
     assert.ok(after > before, `${after} > ${before}`);
     assert.deepEqual(leaks, []);
-    await engine.vms.remove(entry.id, false);
-    assert.deepEqual(await readdir(join(world.root, "data/vms")), []);
+    await kilnd.engine.vms.remove(entry.id, false);
+    assert.deepEqual(await readdir(join(kilnd.world.root, "data/vms")), []);
   });
 });
 
 describe("a copy into a VM that has ended", () => {
   it("is written at its next start", async () => {
     const entry = await created();
-    await engine.vms.start(entry.id);
-    await engine.vms.stop(entry.id);
+    await kilnd.engine.vms.start(entry.id);
+    await kilnd.engine.vms.stop(entry.id);
     assert.equal((await put(entry, into("/etc"), "app.conf")).pending, true);
-    await engine.vms.start(entry.id);
-    assert.deepEqual(await arrived(world), ["/etc: app.conf"]);
+    await kilnd.engine.vms.start(entry.id);
+    assert.deepEqual(await arrived(kilnd.world), ["/etc: app.conf"]);
   });
 
   it("does not make it readable", async () => {
     const entry = await created();
     await put(entry, into("/etc"), "app.conf");
-    await assert.rejects(engine.vms.files.stat(entry.id, "/etc/app.conf"), (error) =>
+    await assert.rejects(kilnd.engine.vms.files.stat(entry.id, "/etc/app.conf"), (error) =>
       hasReason(error, "vm-created"),
     );
-    await assert.rejects(engine.vms.files.readArchive(entry.id, "/etc", false).next(), (error) =>
+    await assert.rejects(kilnd.engine.vms.files.readArchive(entry.id, "/etc", false).next(), (error) =>
       hasReason(error, "vm-created"),
     );
   });
@@ -136,51 +120,51 @@ describe("a start that files wait for", () => {
     const onArchive = () => {
       throw new ConnectError("Device or resource busy", ConnectCode.Internal);
     };
-    world.behaviours = [{ onArchive }, {}];
+    kilnd.world.behaviours = [{ onArchive }, {}];
     const entry = await created();
     await put(entry, into("/etc"), "hosts");
-    await assert.rejects(engine.vms.start(entry.id), (error) => hasReason(error, "copy-refused"));
-    assert.deepEqual(await waiting(world, entry), []);
-    await engine.vms.start(entry.id);
+    await assert.rejects(kilnd.engine.vms.start(entry.id), (error) => hasReason(error, "copy-refused"));
+    assert.deepEqual(await waiting(kilnd.world, entry), []);
+    await kilnd.engine.vms.start(entry.id);
     assert.equal(entry.state, "running");
   });
 
   it("drops nothing where it is the host's disk that fails", async () => {
     const entry = await created();
     await put(entry, copy("f", "/srv/new"), "copy");
-    const pending = join(directoryOf(world, entry), "pending");
+    const pending = join(directoryOf(kilnd.world, entry), "pending");
     class Trap extends Map<string, number> {
       override get(): undefined {
         renameSync(pending, `${pending}-gone`); // where the copy goes can't be written down
       }
     }
-    world.behaviours = [{ tree: new Trap() }];
-    await assert.rejects(engine.vms.start(entry.id), (error) => {
+    kilnd.world.behaviours = [{ tree: new Trap() }];
+    await assert.rejects(kilnd.engine.vms.start(entry.id), (error) => {
       assert.ok(!hasReason(error, "copy-refused"), String(error));
       return true;
     });
     renameSync(`${pending}-gone`, pending);
-    assert.deepEqual(await waiting(world, entry), ["00000001.json", "00000001.tar"]);
+    assert.deepEqual(await waiting(kilnd.world, entry), ["00000001.json", "00000001.tar"]);
   });
 
   it("is refused where an archive was torn, and says which", async () => {
     const entry = await created();
     await put(entry, into("/etc"), "app.conf");
-    await truncate(join(directoryOf(world, entry), "pending/00000001.tar"), 512);
-    await assert.rejects(engine.vms.start(entry.id), (error) => {
+    await truncate(join(directoryOf(kilnd.world, entry), "pending/00000001.tar"), 512);
+    await assert.rejects(kilnd.engine.vms.start(entry.id), (error) => {
       assert.ok(hasReason(error, "pending-damaged"));
       assert.match(String(error), /pending\/00000001\.tar/);
       return true;
     });
-    assert.equal(world.vmms.length, 0, "no VMM for it");
+    assert.equal(kilnd.world.vmms.length, 0, "no VMM for it");
   });
 
   it("is refused by an agent that knows no hold", async () => {
-    world.behaviours = [{ holdsNothing: true }];
+    kilnd.world.behaviours = [{ holdsNothing: true }];
     const entry = await created();
     await put(entry, into("/etc"), "app.conf");
-    await assert.rejects(engine.vms.start(entry.id), (error) => hasReason(error, "agent-too-old"));
-    assert.deepEqual(await waiting(world, entry), ["00000001.json", "00000001.tar"]);
+    await assert.rejects(kilnd.engine.vms.start(entry.id), (error) => hasReason(error, "agent-too-old"));
+    assert.deepEqual(await waiting(kilnd.world, entry), ["00000001.json", "00000001.tar"]);
   });
 
   for (const [where, phase, names] of [
@@ -190,20 +174,20 @@ describe("a start that files wait for", () => {
   ] as const) {
     it(`is finished by the next kilnd where the last one was killed ${where}`, async () => {
       const entry = await created();
-      await engine.vms.start(entry.id);
-      const { guest } = lastVmm(world);
-      await engine.close();
+      await kilnd.engine.vms.start(entry.id);
+      const { guest } = lastVmm(kilnd.world);
+      await kilnd.engine.close();
       guest.phase = phase;
       const status = JSON.stringify({ ...entry.status, state: "starting" });
-      await writeFile(join(directoryOf(world, entry), "status.json"), status);
-      const pending = new PendingCopies(entry.name, directoryOf(world, entry));
+      await writeFile(join(directoryOf(kilnd.world, entry), "status.json"), status);
+      const pending = new PendingCopies(entry.name, directoryOf(kilnd.world, entry));
       for (const name of names) {
         await pending.add(await pending.receive(tar(name), async () => undefined), into("/etc"));
       }
-      engine = await startEngine(world);
-      assert.equal(engine.entry(entry.id).state, "running");
+      await kilnd.start();
+      assert.equal(kilnd.engine.entry(entry.id).state, "running");
       assert.deepEqual(
-        await arrived(world),
+        await arrived(kilnd.world),
         names.map((name) => `/etc: ${name}`),
       );
       assert.equal(guest.calls.at(-1), "startProgram");
@@ -218,25 +202,25 @@ describe("what may wait", () => {
     await put(entry, into("/etc"), "app.conf");
     for (let number = 2; number <= MOST_COPIES; number++) {
       const name = String(number).padStart(8, "0");
-      await writeFile(join(directoryOf(world, entry), "pending", `${name}.json`), "{}");
+      await writeFile(join(directoryOf(kilnd.world, entry), "pending", `${name}.json`), "{}");
     }
     await assert.rejects(put(entry, into("/etc"), "more"), (error) => hasReason(error, "too-many-copies"));
-    assert.equal((await waiting(world, entry)).length, MOST_COPIES + 1, "nothing of it is left");
+    assert.equal((await waiting(kilnd.world, entry)).length, MOST_COPIES + 1, "nothing of it is left");
   });
 
   it("is bounded in bytes", async () => {
     const entry = await created();
     await put(entry, into("/etc"), "app.conf");
     // A hole: it takes no room.
-    await truncate(join(directoryOf(world, entry), "pending/00000001.tar"), MOST_BYTES);
+    await truncate(join(directoryOf(kilnd.world, entry), "pending/00000001.tar"), MOST_BYTES);
     await assert.rejects(put(entry, into("/etc"), "more"), (error) => hasReason(error, "too-many-copies"));
   });
 
   it("leaves the host's disk its reserve", async () => {
     const entry = await created();
-    world.freeDisk = 1;
+    kilnd.world.freeDisk = 1;
     await assert.rejects(put(entry, into("/etc"), "more"), (error) => hasReason(error, "host-disk-full"));
-    assert.deepEqual(await waiting(world, entry), []);
+    assert.deepEqual(await waiting(kilnd.world, entry), []);
   });
 
   it("is whole: a client that breaks off leaves nothing", async () => {
@@ -245,15 +229,15 @@ describe("what may wait", () => {
       yield* tar("half");
       throw new KilnError(Code.Cancelled, "the client has gone", { reason: "cancelled" });
     })();
-    await assert.rejects(engine.vms.files.writeArchive(entry.id, into("/etc"), broken), (error) =>
+    await assert.rejects(kilnd.engine.vms.files.writeArchive(entry.id, into("/etc"), broken), (error) =>
       hasReason(error, "cancelled"),
     );
-    assert.deepEqual(await waiting(world, entry), []);
+    assert.deepEqual(await waiting(kilnd.world, entry), []);
   });
 
   for (const [what, meanwhile, reason] of [
-    ["started", (entry: VmEntry) => engine.vms.start(entry.id), "vm-running"],
-    ["removed", (entry: VmEntry) => engine.vms.remove(entry.id, false), "vm-not-found"],
+    ["started", (entry: VmEntry) => kilnd.engine.vms.start(entry.id), "vm-running"],
+    ["removed", (entry: VmEntry) => kilnd.engine.vms.remove(entry.id, false), "vm-not-found"],
   ] as const) {
     it(`is refused where the VM was ${what} while it came in`, async () => {
       const entry = await created();
@@ -264,13 +248,13 @@ describe("what may wait", () => {
         await done.promise;
         yield* tar("late");
       })();
-      const writing = engine.vms.files.writeArchive(entry.id, into("/etc"), slow);
+      const writing = kilnd.engine.vms.files.writeArchive(entry.id, into("/etc"), slow);
       writing.catch(() => undefined);
       await begun.promise;
       await meanwhile(entry);
       done.resolve();
       await assert.rejects(writing, (error) => hasReason(error, reason));
-      const left = await readdir(join(world.root, "data/vms"), { recursive: true });
+      const left = await readdir(join(kilnd.world.root, "data/vms"), { recursive: true });
       assert.deepEqual(
         left.filter((name) => name.includes("pending/")),
         [],
@@ -281,7 +265,7 @@ describe("what may wait", () => {
   it("may be for the one run of a --rm VM", async () => {
     const entry = await created({ autoRemove: true });
     await put(entry, into("/etc"), "app.conf");
-    await engine.vms.start(entry.id);
-    assert.deepEqual(await arrived(world), ["/etc: app.conf"]);
+    await kilnd.engine.vms.start(entry.id);
+    assert.deepEqual(await arrived(kilnd.world), ["/etc: app.conf"]);
   });
 });

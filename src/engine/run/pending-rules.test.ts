@@ -1,37 +1,21 @@
 // Where a copy lands that waits for a VM's start: docker's rules, once the guest can be asked.
 
 import assert from "node:assert/strict";
-import { afterEach, beforeEach, describe, it } from "node:test";
+import { describe, it } from "node:test";
 import { Code as ConnectCode, ConnectError } from "@connectrpc/connect";
-import {
-  configOf,
-  createWorld,
-  destroyWorld,
-  type FakeVmm,
-  startEngine,
-  type World,
-} from "../../../test/fixtures/fake-rooms.js";
-import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
+import { engineCase } from "../../../test/fixtures/engine-case.js";
+import type { FakeVmm } from "../../../test/fixtures/fake-rooms.js";
 import { arrived, copy, into, tar, tree, waiting } from "../../../test/fixtures/pending-archives.js";
 import { hasReason, KilnError } from "../../base/errors.js";
 import type { VmEntry } from "../vm/entry.js";
 import type { CopyOrder } from "./pending-copies.js";
 
-let world: World;
-let engine: OpenEngine;
-beforeEach(async () => {
-  world = await createWorld();
-  engine = await startEngine(world);
-});
-afterEach(async () => {
-  await engine.close();
-  await destroyWorld(world);
-});
+const kilnd = engineCase();
 
-const created = () => engine.make({ config: configOf(), pull: "missing" });
+const created = () => kilnd.create();
 
 const put = (entry: VmEntry, order: CopyOrder, ...names: string[]) =>
-  engine.vms.files.writeArchive(entry.id, order, tar(...names));
+  kilnd.engine.vms.files.writeArchive(entry.id, order, tar(...names));
 
 describe("docker's rules for a copy that waits", () => {
   for (const [source, target, there, lands] of [
@@ -44,20 +28,20 @@ describe("docker's rules for a copy that waits", () => {
     ["d/.", "/srv/new", tree("/srv/"), "/srv: new new/x"],
   ] as const) {
     it(`put ${source} for ${target} into ${lands}`, async () => {
-      world.behaviours = [{ tree: there }];
+      kilnd.world.behaviours = [{ tree: there }];
       const entry = await created();
       await put(entry, copy(source, target), ...(source === "f" ? ["copy"] : ["copy/", "copy/x"]));
-      await engine.vms.start(entry.id);
-      assert.deepEqual(await arrived(world), [lands]);
+      await kilnd.engine.vms.start(entry.id);
+      assert.deepEqual(await arrived(kilnd.world), [lands]);
     });
   }
 
   it("are those of a VM that runs", async () => {
-    world.behaviours = [{ tree: tree("/srv/") }];
+    kilnd.world.behaviours = [{ tree: tree("/srv/") }];
     const entry = await created();
-    await engine.vms.start(entry.id);
+    await kilnd.engine.vms.start(entry.id);
     await put(entry, copy("d/", "/srv"), "copy/", "copy/x");
-    assert.deepEqual(await arrived(world), ["/srv: d d/x"]);
+    assert.deepEqual(await arrived(kilnd.world), ["/srv: d d/x"]);
   });
 
   it("are asked once: a start that is repeated puts the copy where the first began to", async () => {
@@ -66,31 +50,35 @@ describe("docker's rules for a copy that waits", () => {
       guest.cut("the channel broke");
       throw new ConnectError("the channel broke", ConnectCode.Unavailable);
     };
-    world.behaviours = [{ tree: tree("/srv/"), onArchive }, { tree: tree("/srv/", "/srv/new/") }];
+    kilnd.world.behaviours = [{ tree: tree("/srv/"), onArchive }, { tree: tree("/srv/", "/srv/new/") }];
     const entry = await created();
     await put(entry, copy("d/", "/srv/new"), "copy/", "copy/x");
-    await assert.rejects(engine.vms.start(entry.id));
-    assert.deepEqual(await waiting(world, entry), ["00000001.json", "00000001.tar"], "it waits on");
-    await engine.vms.start(entry.id);
-    assert.deepEqual(await arrived(world), ["/srv: new new/x"]);
-    assert.deepEqual(await waiting(world, entry), []);
+    await assert.rejects(kilnd.engine.vms.start(entry.id));
+    assert.deepEqual(await waiting(kilnd.world, entry), ["00000001.json", "00000001.tar"], "it waits on");
+    await kilnd.engine.vms.start(entry.id);
+    assert.deepEqual(await arrived(kilnd.world), ["/srv: new new/x"]);
+    assert.deepEqual(await waiting(kilnd.world, entry), []);
   });
 
   it("refuse the start, once, where they refuse the copy", async () => {
-    world.behaviours = [{ tree: tree("/srv/", "/srv/old") }];
+    kilnd.world.behaviours = [{ tree: tree("/srv/", "/srv/old") }];
     const entry = await created();
     await put(entry, copy("f", "/srv"), "copy");
     await put(entry, copy("d/", "/srv/old"), "copy/");
-    await assert.rejects(engine.vms.start(entry.id), (error) => {
+    await assert.rejects(kilnd.engine.vms.start(entry.id), (error) => {
       assert.ok(error instanceof KilnError);
       assert.equal(error.reason, "copy-refused");
       assert.match(error.message, /\/srv\/old.*not a directory/s);
       return true;
     });
     assert.equal(entry.state, "failed");
-    assert.deepEqual(await waiting(world, entry), ["00000001.json", "00000001.tar"], "the other waits on");
-    await engine.vms.start(entry.id);
-    assert.deepEqual(await arrived(world), ["/srv: f"]);
+    assert.deepEqual(
+      await waiting(kilnd.world, entry),
+      ["00000001.json", "00000001.tar"],
+      "the other waits on",
+    );
+    await kilnd.engine.vms.start(entry.id);
+    assert.deepEqual(await arrived(kilnd.world), ["/srv: f"]);
   });
 
   it("say which directory is missing, and how it is made, of a VM that runs too", async () => {
@@ -98,10 +86,10 @@ describe("docker's rules for a copy that waits", () => {
       throw new ConnectError("No such file or directory", ConnectCode.NotFound);
     };
     const behaviour = { tree: tree("/", "/srv/", "/srv/file"), onArchive };
-    world.behaviours = [{ tree: behaviour.tree }, behaviour];
+    kilnd.world.behaviours = [{ tree: behaviour.tree }, behaviour];
     const entry = await created();
-    await engine.vms.start(entry.id);
-    await engine.vms.restart(entry.id);
+    await kilnd.engine.vms.start(entry.id);
+    await kilnd.engine.vms.restart(entry.id);
     const refusals: [CopyOrder, string, RegExp, RegExp][] = [
       [into("/none"), "no-such-directory", /VM .*: there is no directory \/none$/, /mkdir -p \/none$/],
       [copy("f", "/none/x"), "no-such-directory", /there is no directory \/none$/, /mkdir -p \/none$/],

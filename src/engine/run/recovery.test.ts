@@ -1,16 +1,9 @@
 import assert from "node:assert/strict";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, it } from "node:test";
-import {
-  configOf,
-  createEngine,
-  createWorld,
-  destroyWorld,
-  type FakeVmm,
-  startEngine,
-  type World,
-} from "../../../test/fixtures/fake-rooms.js";
+import { describe, it } from "node:test";
+import { worldCase } from "../../../test/fixtures/engine-case.js";
+import { configOf, type FakeVmm } from "../../../test/fixtures/fake-rooms.js";
 import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 import { Phase } from "../../gen/kiln/agent/v1/machine_pb.js";
 import { until } from "../common/notifier.js";
@@ -19,27 +12,12 @@ import type { VmState } from "../vm/state.js";
 import type { VmConfig } from "../vm/vm-config.js";
 
 // An engine that is dropped without `close` is a kilnd that was killed: its VMMs go on, it writes no more.
-let world: World;
-let engines: OpenEngine[];
-beforeEach(async () => {
-  world = await createWorld();
-  engines = [];
-});
-afterEach(async () => {
-  for (const engine of engines) await engine.close();
-  await destroyWorld(world);
-});
-
-async function newEngine(): Promise<OpenEngine> {
-  const engine = await startEngine(world);
-  engines.push(engine);
-  return engine;
-}
+const kilnd = worldCase();
 
 /** The next kilnd's view of the only VM. */
 async function restarted(before: OpenEngine): Promise<{ engine: OpenEngine; entry: VmEntry }> {
   await before.close();
-  const engine = await newEngine();
+  const engine = await kilnd.start();
   const [entry] = engine.entries(true);
   assert.ok(entry);
   return { engine, entry };
@@ -48,16 +26,12 @@ async function restarted(before: OpenEngine): Promise<{ engine: OpenEngine; entr
 async function running(
   config: Partial<VmConfig> = {},
 ): Promise<{ engine: OpenEngine; entry: VmEntry; vmm: FakeVmm }> {
-  const engine = await newEngine();
-  const entry = await engine.make({ config: configOf(config), pull: "missing" });
-  await engine.vms.start(entry.id);
-  const vmm = world.vmms.at(-1);
-  assert.ok(vmm);
-  return { engine, entry, vmm };
+  const engine = await kilnd.start();
+  return { engine, ...(await kilnd.running(config)) };
 }
 
 async function editStatus(entry: VmEntry, change: Record<string, unknown>): Promise<void> {
-  const path = join(world.root, "data/vms", entry.id, "status.json");
+  const path = join(kilnd.world.root, "data/vms", entry.id, "status.json");
   const status: Record<string, unknown> = JSON.parse(await readFile(path, "utf8"));
   await writeFile(path, JSON.stringify({ ...status, ...change }));
 }
@@ -78,17 +52,17 @@ describe("a new kilnd", () => {
     vmm.guest.print("one\n");
     await until(vmmAcknowledged(vmm), () => (vmm.guest.acknowledged === 4n ? true : undefined));
     await engine.close();
-    world.ports.clear();
+    kilnd.world.ports.clear();
     vmm.guest.print("two\n");
     const next = await restarted(engine);
     assert.equal(next.entry.state, "running");
-    assert.deepEqual([...world.ports], ["8080->80"]);
+    assert.deepEqual([...kilnd.world.ports], ["8080->80"]);
     vmm.guest.print("three\n");
     vmm.guest.exit(5);
     await next.engine.reached(next.entry, "exited");
     assert.equal(next.entry.status.exitCode, 5);
     assert.equal(await textOf(next.entry), "one\ntwo\nthree\n");
-    assert.equal(world.vmms.length, 1);
+    assert.equal(kilnd.world.vmms.length, 1);
   });
 
   it("learns how a program ended while nobody was there", async () => {
@@ -124,16 +98,16 @@ describe("a new kilnd", () => {
     vmm.end("crashed");
     const { entry } = await restarted(engine);
     assert.deepEqual([entry.state, entry.status.reason], ["failed", "vmm-died"]);
-    assert.deepEqual(await readdir(join(world.root, "run/v")), []);
+    assert.deepEqual(await readdir(join(kilnd.world.root, "run/v")), []);
   });
 
   it("removes a --rm VM that ended meanwhile", async () => {
     const { engine, vmm } = await running({ autoRemove: true });
     await engine.close();
     vmm.end("crashed");
-    const next = await newEngine();
+    const next = await kilnd.start();
     for (const entry of next.entries(true)) await next.reached(entry, "removed");
-    assert.deepEqual(await readdir(join(world.root, "data/vms")), []);
+    assert.deepEqual(await readdir(join(kilnd.world.root, "data/vms")), []);
   });
 
   it("keeps a paused VM paused and can let it go on", async () => {
@@ -154,7 +128,7 @@ describe("a new kilnd", () => {
     await editStatus(entry, { state: "starting", startedAt: undefined });
     const next = await restarted(engine);
     await reaches(next.entry, "running");
-    assert.equal(world.vmms.length, 1);
+    assert.equal(kilnd.world.vmms.length, 1);
     assert.equal(vmm.guest.phase, Phase.RUNNING);
   });
 
@@ -168,26 +142,26 @@ describe("a new kilnd", () => {
   });
 
   it("removes what a create or a removal left half done", async () => {
-    const engine = await newEngine();
+    const engine = await kilnd.start();
     for (const name of [".creating-1", ".removing-2"]) {
-      await mkdir(join(world.root, "data/vms", name));
-      await writeFile(join(world.root, "data/vms", name, "cow"), "x");
+      await mkdir(join(kilnd.world.root, "data/vms", name));
+      await writeFile(join(kilnd.world.root, "data/vms", name, "cow"), "x");
     }
-    await mkdir(join(world.root, "data/bases/.building-3"));
+    await mkdir(join(kilnd.world.root, "data/bases/.building-3"));
     await engine.close();
-    await newEngine();
-    assert.deepEqual(await readdir(join(world.root, "data/vms")), []);
-    assert.deepEqual(await readdir(join(world.root, "data/bases")), []);
+    await kilnd.start();
+    assert.deepEqual(await readdir(join(kilnd.world.root, "data/vms")), []);
+    assert.deepEqual(await readdir(join(kilnd.world.root, "data/bases")), []);
   });
 
   it("says so of a VM whose record is lost, and goes on with the others", async () => {
-    const engine = await newEngine();
+    const engine = await kilnd.start();
     const bad = await engine.make({ config: configOf({ name: "bad" }), pull: "missing" });
     await engine.make({ config: configOf({ name: "good" }), pull: "missing" });
     await engine.close();
     for (const file of ["vm.json", "vm.json.bak"])
-      await writeFile(join(world.root, "data/vms", bad.id, file), "{ torn");
-    const next = await newEngine();
+      await writeFile(join(kilnd.world.root, "data/vms", bad.id, file), "{ torn");
+    const next = await kilnd.start();
     const names = next.entries(true).map((entry) => entry.name);
     assert.deepEqual(names.sort(), ["good", `vm-${bad.id.slice(0, 12)}`]);
     const { warnings } = await next.system.info();
@@ -197,21 +171,17 @@ describe("a new kilnd", () => {
   it("stops a VM although it is still being taken over", async () => {
     const { engine } = await running();
     await engine.close();
-    const next = createEngine(world);
-    engines.push(next);
-    await next.open();
+    const next = await kilnd.open();
     const [entry] = next.entries(true);
     assert.ok(entry);
     await next.vms.stop(entry.id);
-    assert.deepEqual([entry.state, world.vmms[0]?.alive], ["exited", false]);
+    assert.deepEqual([entry.state, kilnd.world.vmms[0]?.alive], ["exited", false]);
   });
 
   it("kills a VM although it is still being taken over", async () => {
     const { engine } = await running();
     await engine.close();
-    const next = createEngine(world);
-    engines.push(next);
-    await next.open();
+    const next = await kilnd.open();
     const [entry] = next.entries(true);
     assert.ok(entry);
     await next.vms.kill(entry.id);
@@ -225,25 +195,25 @@ describe("a new kilnd", () => {
     await engine.reached(entry, "exited");
     await engine.close();
     for (const file of ["status.json", "status.json.bak"])
-      await writeFile(join(world.root, "data/vms", entry.id, file), "");
+      await writeFile(join(kilnd.world.root, "data/vms", entry.id, file), "");
     const next = await restarted(engine);
     await next.engine.vms.start(next.entry.id);
-    world.vmms.at(-1)?.guest.print("second\n");
-    world.vmms.at(-1)?.guest.exit(0);
+    kilnd.world.vmms.at(-1)?.guest.print("second\n");
+    kilnd.world.vmms.at(-1)?.guest.exit(0);
     await next.engine.reached(next.entry, "exited");
     assert.equal(await textOf(next.entry), "first boot\nsecond\n");
   });
 
   it("keeps bases that are whole and names taken", async () => {
-    const engine = await newEngine();
+    const engine = await kilnd.start();
     await engine.make({ config: configOf({ name: "urn" }), pull: "missing" });
     await engine.close();
-    const next = await newEngine();
+    const next = await kilnd.start();
     await assert.rejects(next.make({ config: configOf({ name: "urn" }), pull: "missing" }), {
       reason: "name-in-use",
     });
     await next.make({ config: configOf({ name: "other" }), pull: "missing" });
-    assert.equal(world.bases.length, 1);
+    assert.equal(kilnd.world.bases.length, 1);
   });
 });
 
@@ -256,7 +226,7 @@ describe("a new kilnd and restart policies", () => {
     vmm.end("crashed");
     const { entry } = await restarted(engine);
     await reaches(entry, "running");
-    assert.equal(world.vmms.length, 2);
+    assert.equal(kilnd.world.vmms.length, 2);
   });
 
   it("leaves an unless-stopped VM alone that the user had stopped", async () => {

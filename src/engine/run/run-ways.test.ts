@@ -1,17 +1,9 @@
 import assert from "node:assert/strict";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, it } from "node:test";
-import {
-  configOf,
-  createEngine,
-  createFakeRooms,
-  createWorld,
-  destroyWorld,
-  type FakeVmm,
-  type World,
-} from "../../../test/fixtures/fake-rooms.js";
-import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
+import { beforeEach, describe, it } from "node:test";
+import { worldCase } from "../../../test/fixtures/engine-case.js";
+import { createFakeRooms, type FakeVmm } from "../../../test/fixtures/fake-rooms.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { deferred } from "../../base/runtime.js";
 import { Phase } from "../../gen/kiln/agent/v1/machine_pb.js";
@@ -25,8 +17,6 @@ import type { VmConfig } from "../vm/vm-config.js";
 
 // Whatever brings a VM up, it comes up by the same stages: what holds for one way in must hold for all of them.
 
-let world: World;
-let engine: OpenEngine;
 let settings: Partial<EngineSettings>;
 /** The console of guests that boot from now on says nothing. */
 let mute: boolean;
@@ -35,16 +25,11 @@ let hellos: number;
 /** What has happened before the way in that is tested. */
 let before: number;
 let lifeBefore: LiveView | undefined;
-
-beforeEach(async () => {
-  world = await createWorld();
+const kilnd = worldCase();
+beforeEach(() => {
   settings = {};
   mute = false;
   hellos = 0;
-});
-afterEach(async () => {
-  await engine.close();
-  await destroyWorld(world);
 });
 
 /** Called with the VM just before it is brought up. */
@@ -54,9 +39,9 @@ type Arm = (entry: VmEntry) => void | Promise<void>;
 const WAYS: Readonly<Record<string, (arm: Arm) => Promise<VmEntry>>> = {
   "a start": async (arm) => {
     await open();
-    const entry = await engine.make({ config: configOf(), pull: "missing" });
+    const entry = await kilnd.create();
     await armed(entry, arm);
-    void engine.vms.start(entry.id).catch(() => undefined);
+    void kilnd.engine.vms.start(entry.id).catch(() => undefined);
     return entry;
   },
   "a restart by policy": async (arm) => {
@@ -73,13 +58,13 @@ const WAYS: Readonly<Record<string, (arm: Arm) => Promise<VmEntry>>> = {
   },
   "a boot that a killed kilnd has left": async (arm) => {
     const { id } = await running();
-    await engine.close();
+    await kilnd.engine.close();
     lastVmm().guest.phase = Phase.WAITING;
     await cutBoot(id);
     const gate = deferred<void>();
-    world.reattachGate = gate.promise;
+    kilnd.world.reattachGate = gate.promise;
     await open(false);
-    const entry = engine.entry(id);
+    const entry = kilnd.engine.entry(id);
     await armed(entry, arm);
     gate.resolve();
     return entry;
@@ -94,34 +79,33 @@ async function armed(entry: VmEntry, arm: Arm): Promise<void> {
 }
 
 async function open(recovered = true): Promise<void> {
-  engine = createEngine(world, settings, watchedRooms());
-  await engine.open();
-  if (recovered) await engine.recovered;
+  await kilnd.open(settings, watchedRooms());
+  if (recovered) await kilnd.engine.recovered;
 }
 
 async function running(config: Partial<VmConfig> = {}): Promise<VmEntry> {
   await open();
-  const entry = await engine.make({ config: configOf(config), pull: "missing" });
-  await engine.vms.start(entry.id);
+  const entry = await kilnd.create(config);
+  await kilnd.engine.vms.start(entry.id);
   return entry;
 }
 
 function lastVmm(): FakeVmm {
-  const vmm = world.vmms.at(-1);
+  const vmm = kilnd.world.vmms.at(-1);
   assert.ok(vmm);
   return vmm;
 }
 
 /** Its status as a kilnd leaves it that is killed between the VMM's launch and the program's start. */
 async function cutBoot(id: string): Promise<void> {
-  const path = join(world.root, "data/vms", id, "status.json");
+  const path = join(kilnd.world.root, "data/vms", id, "status.json");
   const { startedAt: _at, timings: _timings, ...status } = JSON.parse(await readFile(path, "utf8"));
   await writeFile(path, JSON.stringify({ ...status, state: "starting" }));
 }
 
 /** The fake rooms, with guests that may be mute and hellos that are written down. */
 function watchedRooms(): Rooms {
-  const rooms = createFakeRooms(world);
+  const rooms = createFakeRooms(kilnd.world);
   const driver = rooms.vmms.driver("qemu");
   const silence = new Promise<void>(() => undefined);
   const watched = (handle: VmmHandle): VmmHandle => {
@@ -154,9 +138,9 @@ function watchedRooms(): Rooms {
 /** The actions told of a VM. */
 async function told(entry: VmEntry, from = before): Promise<string[]> {
   const actions: string[] = [];
-  for await (const { id, action } of engine.events.read({
+  for await (const { id, action } of kilnd.engine.events.read({
     after: 0n,
-    untilMs: Date.now() + world.clockAheadMs,
+    untilMs: Date.now() + kilnd.world.clockAheadMs,
   }))
     if (id === entry.id) actions.push(action);
   return actions.slice(from);
@@ -176,11 +160,11 @@ const fails = (entry: VmEntry) => until(entry.changed, () => entry.state === "fa
 
 async function leftNothing(): Promise<void> {
   assert.deepEqual(
-    world.vmms.filter(({ alive }) => alive),
+    kilnd.world.vmms.filter(({ alive }) => alive),
     [],
   );
-  assert.deepEqual(await readdir(join(world.root, "run/v")), []);
-  assert.deepEqual([...world.ports], []);
+  assert.deepEqual(await readdir(join(kilnd.world.root, "run/v")), []);
+  assert.deepEqual([...kilnd.world.ports], []);
 }
 
 for (const [way, bringUp] of Object.entries(WAYS)) {
@@ -203,9 +187,9 @@ for (const [way, bringUp] of Object.entries(WAYS)) {
       const gate = deferred<void>();
       let first: VmEntry | undefined;
       const entry = await bringUp(async () => {
-        world.launchGate = gate.promise;
-        first = await engine.make({ config: configOf({ name: "first" }), pull: "missing" });
-        void engine.vms.start(first.id);
+        kilnd.world.launchGate = gate.promise;
+        first = await kilnd.create({ name: "first" });
+        void kilnd.engine.vms.start(first.id);
         await until(first.changed, () => first?.run?.stage === "spawn" || undefined);
       });
       assert.ok(first);
@@ -219,16 +203,16 @@ for (const [way, bringUp] of Object.entries(WAYS)) {
     it("is tried once more where its guest hangs", async () => {
       let launched = 0;
       const entry = await bringUp((found) => {
-        world.behaviours = found.state === "starting" ? [{}] : [{ hangs: true }, {}];
+        kilnd.world.behaviours = found.state === "starting" ? [{}] : [{ hangs: true }, {}];
         hang(found);
-        launched = world.vmms.length;
+        launched = kilnd.world.vmms.length;
       });
       await runs(entry);
       assert.deepEqual(
-        world.vmms.slice(-2).map(({ alive }) => alive),
+        kilnd.world.vmms.slice(-2).map(({ alive }) => alive),
         [false, true],
       );
-      assert.ok(world.vmms.length > launched);
+      assert.ok(kilnd.world.vmms.length > launched);
       assert.deepEqual(
         (await told(entry)).filter((action) => action === "start"),
         ["start"],
@@ -237,13 +221,13 @@ for (const [way, bringUp] of Object.entries(WAYS)) {
 
     it("is given up with its console's last lines where it hangs again", async () => {
       const entry = await bringUp((found) => {
-        world.behaviours = [{ hangs: true }];
+        kilnd.world.behaviours = [{ hangs: true }];
         hang(found);
       });
       await fails(entry);
       assert.equal(entry.status.reason, "no-hello");
       assert.match(entry.status.message, /last words of the kernel/);
-      await engine.vms.stop(entry.id);
+      await kilnd.engine.vms.stop(entry.id);
       await leftNothing();
     });
 
@@ -251,12 +235,12 @@ for (const [way, bringUp] of Object.entries(WAYS)) {
       settings = { helloTimeoutMs: { kvm: 3_600_000, tcg: 3_600_000 } };
       const entry = await bringUp((found) => {
         mute = true;
-        world.behaviours = [{ hangs: true }];
+        kilnd.world.behaviours = [{ hangs: true }];
         hang(found);
       });
       await fails(entry);
       assert.match(entry.status.message, /its console stayed silent/);
-      await engine.vms.stop(entry.id);
+      await kilnd.engine.vms.stop(entry.id);
       await leftNothing();
     });
 
@@ -266,11 +250,11 @@ for (const [way, bringUp] of Object.entries(WAYS)) {
         silenceTimeoutMs: { kvm: 3_600_000, tcg: 3_600_000 },
       };
       const entry = await bringUp((found) => {
-        world.behaviours = [{ hangs: true }];
+        kilnd.world.behaviours = [{ hangs: true }];
         hang(found);
       });
       await until(entry.changed, () => entry.run?.stage === "hello" || undefined);
-      await engine.vms.stop(entry.id);
+      await kilnd.engine.vms.stop(entry.id);
       assert.deepEqual([entry.state, entry.status.reason], ["exited", "killed"]);
       await leftNothing();
     });
@@ -284,7 +268,7 @@ for (const [way, bringUp] of Object.entries(WAYS)) {
       });
       await fails(entry);
       assert.equal(entry.status.reason, "disk-full");
-      await engine.vms.stop(entry.id);
+      await kilnd.engine.vms.stop(entry.id);
       await leftNothing();
     });
   });

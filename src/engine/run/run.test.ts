@@ -1,30 +1,16 @@
 import assert from "node:assert/strict";
-import { afterEach, beforeEach, describe, it } from "node:test";
-import {
-  configOf,
-  createWorld,
-  destroyWorld,
-  startEngine,
-  type World,
-} from "../../../test/fixtures/fake-rooms.js";
-import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
+import { beforeEach, describe, it } from "node:test";
+import { engineCase } from "../../../test/fixtures/engine-case.js";
 import { hasReason } from "../../base/errors.js";
 import { type Intent, LIFETIME_OVER } from "../vm/end.js";
 import type { VmEntry } from "../vm/entry.js";
 import { isBooting } from "../vm/run-view.js";
 import { Run } from "./run.js";
 
-let world: World;
-let engine: OpenEngine;
 let entry: VmEntry;
+const kilnd = engineCase();
 beforeEach(async () => {
-  world = await createWorld();
-  engine = await startEngine(world);
-  entry = await engine.make({ config: configOf(), pull: "missing" });
-});
-afterEach(async () => {
-  await engine.close();
-  await destroyWorld(world);
+  entry = await kilnd.create();
 });
 
 /** What a run is wanted to do after these, in order. */

@@ -1,17 +1,9 @@
 import assert from "node:assert/strict";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, it } from "node:test";
-import {
-  configOf,
-  createEngine,
-  createWorld,
-  destroyWorld,
-  type FakeVmm,
-  startEngine,
-  type World,
-} from "../../../test/fixtures/fake-rooms.js";
-import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
+import { afterEach, describe, it } from "node:test";
+import { engineCase } from "../../../test/fixtures/engine-case.js";
+import type { FakeVmm } from "../../../test/fixtures/fake-rooms.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { deferred } from "../../base/runtime.js";
 import { until } from "../common/notifier.js";
@@ -22,32 +14,24 @@ import type { VmConfig } from "../vm/vm-config.js";
 const SILENT = new KilnError(Code.DeadlineExceeded, "QEMU did not answer", { reason: "qmp-silent" });
 const PATIENT = { atOnce: 8, attemptMs: 60_000, pauses: { first: 1, longest: 4 } };
 
-let world: World;
-let engine: OpenEngine;
-beforeEach(async () => {
-  world = await createWorld();
-  engine = await startEngine(world);
-});
 afterEach(async () => {
-  world.reattachError = undefined;
-  await engine.close();
-  await destroyWorld(world);
+  kilnd.world.reattachError = undefined;
 });
+const kilnd = engineCase();
 
 async function running(config: Partial<VmConfig> = {}): Promise<{ id: string; vmm: FakeVmm }> {
-  const entry = await engine.make({ config: configOf(config), pull: "missing" });
-  await engine.vms.start(entry.id);
-  const vmm = world.vmms.at(-1);
+  const entry = await kilnd.create(config);
+  await kilnd.engine.vms.start(entry.id);
+  const vmm = kilnd.world.vmms.at(-1);
   assert.ok(vmm);
   return { id: entry.id, vmm };
 }
 
 /** The next kilnd, whose takeovers are still under way. */
 async function nextKilnd(takeover = PATIENT): Promise<void> {
-  await engine.close();
-  world.ports.clear();
-  engine = createEngine(world, { takeover });
-  await engine.open();
+  await kilnd.engine.close();
+  kilnd.world.ports.clear();
+  await kilnd.open({ takeover });
 }
 
 const reached = (entry: VmEntry) =>
@@ -63,28 +47,31 @@ describe("a VMM that answers a new kilnd late", () => {
   it("is asked again: output, ports and exit go on", async () => {
     const port = { hostIp: "", hostPort: 8080, vmPort: 80, protocol: "tcp" as const };
     const { id, vmm } = await running({ publish: [port] });
-    world.reattachError = SILENT;
+    kilnd.world.reattachError = SILENT;
     await nextKilnd();
-    await engine.recovered;
-    const entry = engine.entry(id);
+    await kilnd.engine.recovered;
+    const entry = kilnd.engine.entry(id);
     assert.deepEqual([entry.state, entry.status.reason], ["running", "vmm-unreachable"]);
     vmm.guest.print("meanwhile\n");
-    world.reattachError = undefined;
+    kilnd.world.reattachError = undefined;
     await reached(entry);
-    assert.deepEqual([entry.state, entry.status.message, [...world.ports]], ["running", "", ["8080->80"]]);
+    assert.deepEqual(
+      [entry.state, entry.status.message, [...kilnd.world.ports]],
+      ["running", "", ["8080->80"]],
+    );
     vmm.guest.exit(5);
-    await engine.reached(entry, "exited");
+    await kilnd.engine.reached(entry, "exited");
     assert.deepEqual([entry.status.exitCode, entry.status.reason], [5, "program-exited"]);
     assert.equal(await textOf(entry), "meanwhile\n");
   });
 
   it("tells of a full disk once it is reached", async () => {
     const { id, vmm } = await running();
-    world.reattachError = SILENT;
+    kilnd.world.reattachError = SILENT;
     await nextKilnd();
-    await engine.recovered;
-    const entry = engine.entry(id);
-    world.reattachError = undefined;
+    await kilnd.engine.recovered;
+    const entry = kilnd.engine.entry(id);
+    kilnd.world.reattachError = undefined;
     await reached(entry);
     vmm.stall?.("the host's disk is full");
     await until(entry.changed, () => (entry.state === "paused" ? true : undefined));
@@ -95,52 +82,52 @@ describe("a VMM that answers a new kilnd late", () => {
   it("holds nothing up for longer than an attempt may take", async () => {
     const { id, vmm } = await running();
     const gate = deferred<void>();
-    world.reattachGate = gate.promise;
+    kilnd.world.reattachGate = gate.promise;
     await nextKilnd({ ...PATIENT, attemptMs: 5 });
-    await engine.recovered;
-    const entry = engine.entry(id);
+    await kilnd.engine.recovered;
+    const entry = kilnd.engine.entry(id);
     assert.match(entry.status.message, /did not answer within/);
-    world.reattachGate = undefined;
+    kilnd.world.reattachGate = undefined;
     gate.resolve();
     await reached(entry);
     vmm.guest.exit(0);
-    await engine.reached(entry, "exited");
+    await kilnd.engine.reached(entry, "exited");
     assert.equal(entry.status.reason, "program-exited");
   });
 
   it("is seen to end while it is only watched", async () => {
     const { id, vmm } = await running();
-    world.reattachError = SILENT;
+    kilnd.world.reattachError = SILENT;
     await nextKilnd();
-    await engine.recovered;
+    await kilnd.engine.recovered;
     vmm.end("crashed");
-    await engine.reached(engine.entry(id), "exited");
-    assert.equal(engine.entry(id).status.reason, "vmm-died");
+    await kilnd.engine.reached(kilnd.engine.entry(id), "exited");
+    assert.equal(kilnd.engine.entry(id).status.reason, "vmm-died");
   });
 });
 
 describe("a VM whose stored output is lost while no kilnd runs", () => {
   it("goes on, what it says from then on is stored, and what is lost is told", async () => {
     const { id, vmm } = await running();
-    const log = join(world.root, "data/vms", id, "log");
+    const log = join(kilnd.world.root, "data/vms", id, "log");
     vmm.guest.print("before ");
     while (vmm.guest.acknowledged < 7n) await new Promise<void>((resolve) => setImmediate(resolve));
-    await engine.close();
+    await kilnd.engine.close();
     await rm(log, { recursive: true });
     await writeFile(log, "in its place");
     await nextKilnd();
     vmm.guest.print("after");
     vmm.guest.exit(0);
-    const entry = engine.entry(id);
-    await engine.reached(entry, "exited");
+    const entry = kilnd.engine.entry(id);
+    await kilnd.engine.reached(entry, "exited");
     assert.equal(await textOf(entry), "after");
-    assert.match(world.logged.join(""), /level=warn .*stored is not on disk any more.* bytes=7/);
+    assert.match(kilnd.world.logged.join(""), /level=warn .*stored is not on disk any more.* bytes=7/);
   });
 });
 
 describe("a VM that the last kilnd was stopping", () => {
   async function cutStop(id: string, facts: Partial<VmStatus> = {}): Promise<void> {
-    await engine.entry(id).change({ to: "stopping" }, { stoppedByUser: true, ...facts });
+    await kilnd.engine.entry(id).change({ to: "stopping" }, { stoppedByUser: true, ...facts });
     await nextKilnd();
   }
 
@@ -150,27 +137,27 @@ describe("a VM that the last kilnd was stopping", () => {
       restart: { name: "always", maximumRetryCount: 0 },
     });
     await cutStop(id);
-    const entry = engine.entry(id);
-    await engine.reached(entry, "exited");
+    const entry = kilnd.engine.entry(id);
+    await kilnd.engine.reached(entry, "exited");
     assert.ok(vmm.guest.calls.includes("stop 15 1234"), vmm.guest.calls.join());
     assert.deepEqual([entry.status.exitCode, entry.status.restartAt, vmm.alive], [143, undefined, false]);
   });
 
   it("is stopped where its VMM answers late", async () => {
     const { id } = await running();
-    world.reattachError = SILENT;
+    kilnd.world.reattachError = SILENT;
     await cutStop(id);
-    await engine.recovered;
-    world.reattachError = undefined;
-    await engine.reached(engine.entry(id), "exited");
-    assert.equal(engine.entry(id).status.exitCode, 143);
+    await kilnd.engine.recovered;
+    kilnd.world.reattachError = undefined;
+    await kilnd.engine.reached(kilnd.engine.entry(id), "exited");
+    assert.equal(kilnd.engine.entry(id).status.exitCode, 143);
   });
 
   it("has ended of its lifetime where that is over", async () => {
     const { id } = await running();
     await cutStop(id, { expiresAt: new Date(0).toISOString() });
-    await engine.reached(engine.entry(id), "exited");
-    assert.equal(engine.entry(id).status.reason, "lifetime-over");
+    await kilnd.engine.reached(kilnd.engine.entry(id), "exited");
+    assert.equal(kilnd.engine.entry(id).status.reason, "lifetime-over");
   });
 });
 
@@ -179,11 +166,11 @@ describe("a VM that is being taken over", () => {
     it(`is ended by ${verb}, without its VMM having answered`, async () => {
       const { id, vmm } = await running();
       const gate = deferred<void>();
-      world.reattachGate = gate.promise;
+      kilnd.world.reattachGate = gate.promise;
       await nextKilnd();
-      const entry = engine.entry(id);
-      while (world.reattaching === 0) await new Promise<void>((resolve) => setImmediate(resolve));
-      await (verb === "kill" ? engine.vms.kill(entry.id) : engine.vms.remove(entry.id, true));
+      const entry = kilnd.engine.entry(id);
+      while (kilnd.world.reattaching === 0) await new Promise<void>((resolve) => setImmediate(resolve));
+      await (verb === "kill" ? kilnd.engine.vms.kill(entry.id) : kilnd.engine.vms.remove(entry.id, true));
       assert.equal(vmm.alive, false);
       assert.equal(verb === "kill" ? entry.status.reason : entry.removed, verb === "kill" ? "killed" : true);
       gate.resolve();
@@ -193,17 +180,17 @@ describe("a VM that is being taken over", () => {
   it("waits its turn: few VMMs are asked at the same time", async () => {
     for (let count = 0; count < 12; count++) await running({ name: `vm-${count}` });
     const gate = deferred<void>();
-    world.reattachGate = gate.promise;
+    kilnd.world.reattachGate = gate.promise;
     await nextKilnd({ ...PATIENT, atOnce: 3 });
-    const waiting = engine.entries(true);
-    while (world.reattaching < 3) await new Promise<void>((resolve) => setImmediate(resolve));
+    const waiting = kilnd.engine.entries(true);
+    while (kilnd.world.reattaching < 3) await new Promise<void>((resolve) => setImmediate(resolve));
     // One that is still in the queue can be ended as well.
     const last = waiting.find((entry) => entry.name === "vm-11");
     assert.ok(last);
-    await engine.vms.kill(last.id);
-    assert.equal(world.reattaching, 3);
+    await kilnd.engine.vms.kill(last.id);
+    assert.equal(kilnd.world.reattaching, 3);
     gate.resolve();
-    await engine.recovered;
-    assert.equal(engine.entries(false).filter((entry) => entry.live !== undefined).length, 11);
+    await kilnd.engine.recovered;
+    assert.equal(kilnd.engine.entries(false).filter((entry) => entry.live !== undefined).length, 11);
   });
 });

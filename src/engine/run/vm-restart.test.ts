@@ -1,75 +1,62 @@
 import assert from "node:assert/strict";
-import { afterEach, beforeEach, describe, it } from "node:test";
-import {
-  configOf,
-  createWorld,
-  destroyWorld,
-  startEngine,
-  type World,
-} from "../../../test/fixtures/fake-rooms.js";
-import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
+import { describe, it } from "node:test";
+import { engineCase } from "../../../test/fixtures/engine-case.js";
+import { configOf } from "../../../test/fixtures/fake-rooms.js";
 import { until } from "../common/notifier.js";
 import type { VmEntry } from "../vm/entry.js";
 import type { RestartPolicy } from "../vm/vm-config.js";
 
-let world: World;
-let engine: OpenEngine;
-beforeEach(async () => {
-  world = await createWorld();
-  engine = await startEngine(world);
-});
-afterEach(async () => {
-  await engine.close();
-  await destroyWorld(world);
-});
+const kilnd = engineCase();
 
 async function running(name: RestartPolicy["name"], maximumRetryCount = 0): Promise<VmEntry> {
   const config = configOf({ restart: { name, maximumRetryCount } });
-  const entry = await engine.make({ config, pull: "missing" });
-  await engine.vms.start(entry.id);
+  const entry = await kilnd.engine.make({ config, pull: "missing" });
+  await kilnd.engine.vms.start(entry.id);
   return entry;
 }
 
 const boots = (entry: VmEntry, count: number) =>
-  until(entry.changed, () => (world.vmms.length === count && entry.state === "running" ? true : undefined));
+  until(entry.changed, () =>
+    kilnd.world.vmms.length === count && entry.state === "running" ? true : undefined,
+  );
 
 describe("restart policies", () => {
   it("bring a failed VM back, also one whose VMM was killed, and count", async () => {
     const entry = await running("on-failure");
-    world.vmms[0]?.guest.exit(1);
+    kilnd.world.vmms[0]?.guest.exit(1);
     await boots(entry, 2);
-    world.vmms[1]?.end("crashed");
+    kilnd.world.vmms[1]?.end("crashed");
     await boots(entry, 3);
     assert.equal(entry.status.restartCount, 2);
   });
 
   it("leave a VM alone that ended well under on-failure", async () => {
     const entry = await running("on-failure");
-    world.vmms[0]?.guest.exit(0);
-    await engine.reached(entry, "exited");
+    kilnd.world.vmms[0]?.guest.exit(0);
+    await kilnd.engine.reached(entry, "exited");
     assert.equal(entry.status.restartAt, undefined);
   });
 
   it("end after the number of tries", async () => {
-    world.behaviours = [{ exitsWith: 1 }];
+    kilnd.world.behaviours = [{ exitsWith: 1 }];
     const entry = await running("on-failure", 2);
     const over = () => entry.status.restartCount === 2 && entry.state === "exited" && !entry.status.restartAt;
     await until(entry.changed, () => over() || undefined);
-    assert.equal(world.vmms.length, 3);
+    assert.equal(kilnd.world.vmms.length, 3);
   });
 
   it("back off longer each time", async () => {
-    world.behaviours = [{ exitsWith: 1 }];
+    kilnd.world.behaviours = [{ exitsWith: 1 }];
     const entry = await running("always");
     await until(entry.changed, () => entry.status.restartDelayMs === 200 || undefined);
     assert.equal(entry.status.restartDelayMs, 200);
   });
 
   it("do not bring back what the user stops while it waits for its restart", async () => {
-    world.behaviours = [{ exitsWith: 1 }];
+    kilnd.world.behaviours = [{ exitsWith: 1 }];
     const entry = await running("always");
     await until(entry.changed, () => entry.status.restartAt !== undefined || undefined);
-    await engine.vms.stop(entry.id);
+    await kilnd.engine.vms.stop(entry.id);
     assert.equal(entry.state, "exited");
     assert.equal(entry.status.restartAt, undefined);
     assert.equal(entry.status.stoppedByUser, true);
@@ -77,19 +64,19 @@ describe("restart policies", () => {
 
   it("try again when a restart itself fails", async () => {
     const entry = await running("always");
-    world.behaviours = [{ bootError: "no" }, {}];
-    world.vmms[0]?.guest.exit(1);
+    kilnd.world.behaviours = [{ bootError: "no" }, {}];
+    kilnd.world.vmms[0]?.guest.exit(1);
     await boots(entry, 3);
     assert.equal(entry.state, "running");
   });
 
   it("begin anew when the user starts the VM", async () => {
     const entry = await running("on-failure", 1);
-    world.vmms[0]?.guest.exit(1);
+    kilnd.world.vmms[0]?.guest.exit(1);
     await boots(entry, 2);
-    world.vmms[1]?.guest.exit(1);
+    kilnd.world.vmms[1]?.guest.exit(1);
     await until(entry.changed, () => (entry.state === "exited" && !entry.status.restartAt) || undefined);
-    await engine.vms.start(entry.id);
+    await kilnd.engine.vms.start(entry.id);
     assert.equal(entry.status.restartCount, 0);
   });
 });

@@ -1,37 +1,21 @@
 // VMs whose state is live while nobody watches them: for a moment at their end, or because a takeover failed.
 
 import assert from "node:assert/strict";
-import { afterEach, beforeEach, describe, it } from "node:test";
-import {
-  configOf,
-  createWorld,
-  destroyWorld,
-  type FakeVmm,
-  startEngine,
-  type World,
-} from "../../../test/fixtures/fake-rooms.js";
-import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
+import { describe, it } from "node:test";
+import { engineCase } from "../../../test/fixtures/engine-case.js";
+import type { FakeVmm } from "../../../test/fixtures/fake-rooms.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { deferred } from "../../base/runtime.js";
 import type { VmEntry } from "../vm/entry.js";
 import { LiveVm } from "./live-vm.js";
 import { runningSession } from "./vm-access.js";
 
-let world: World;
-let engine: OpenEngine;
-beforeEach(async () => {
-  world = await createWorld();
-  engine = await startEngine(world);
-});
-afterEach(async () => {
-  await engine.close();
-  await destroyWorld(world);
-});
+const kilnd = engineCase();
 
 async function started(): Promise<{ entry: VmEntry; vmm: FakeVmm }> {
-  const entry = await engine.make({ config: configOf({}), pull: "missing" });
-  await engine.vms.start(entry.id);
-  const vmm = world.vmms.at(-1);
+  const entry = await kilnd.create();
+  await kilnd.engine.vms.start(entry.id);
+  const vmm = kilnd.world.vmms.at(-1);
   assert.ok(vmm);
   return { entry, vmm };
 }
@@ -50,7 +34,7 @@ describe("a VM at its end", () => {
     };
     vmm.end("guest-shutdown");
     await atIt.promise;
-    const killed = engine.vms.kill(entry.id);
+    const killed = kilnd.engine.vms.kill(entry.id);
     for (let i = 0; i < 10; i++) await turn(); // a loop without I/O would let none of them come
     written.resolve();
     await killed;
@@ -68,10 +52,10 @@ describe("a VM at its end", () => {
       throw new Error("too many open files");
     };
     vmm.end("guest-shutdown");
-    await engine.reached(entry, "exited");
+    await kilnd.engine.reached(entry, "exited");
     assert.equal(entry.state, "failed");
     assert.match(entry.status.message, /too many open files/);
-    await engine.vms.remove(entry.id, true);
+    await kilnd.engine.vms.remove(entry.id, true);
   });
 });
 
@@ -81,11 +65,11 @@ describe("a VM that kilnd could not take over", () => {
     const { run } = entry;
     entry.run = undefined;
     const refused = { reason: "vmm-unreachable", message: /kilnd has not taken it over/ };
-    await assert.rejects(engine.vms.stop(entry.id), refused);
-    await assert.rejects(engine.vms.remove(entry.id, true), refused);
+    await assert.rejects(kilnd.engine.vms.stop(entry.id), refused);
+    await assert.rejects(kilnd.engine.vms.remove(entry.id, true), refused);
     assert.equal(entry.state, "running");
     entry.run = run;
-    await engine.vms.kill(entry.id);
+    await kilnd.engine.vms.kill(entry.id);
     assert.equal(entry.state, "exited");
   });
 
@@ -107,7 +91,7 @@ describe("a VM that kilnd could not take over", () => {
     const { entry } = await started();
     const { run } = entry;
     entry.run = undefined;
-    const killed = engine.vms.kill(entry.id);
+    const killed = kilnd.engine.vms.kill(entry.id);
     await turn();
     entry.run = run;
     await killed;

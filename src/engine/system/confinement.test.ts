@@ -1,34 +1,24 @@
 // What `kiln info` says of the jail and the cgroups: which parts hold, and in a warning what follows where one does not.
 
 import assert from "node:assert/strict";
-import { afterEach, beforeEach, describe, it } from "node:test";
-import { createWorld, destroyWorld, startEngine, type World } from "../../../test/fixtures/fake-rooms.js";
-import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
+import { describe, it } from "node:test";
+import { engineCase } from "../../../test/fixtures/engine-case.js";
 
 const NONE = { holds: false, way: "user", why: "no namespaces", hint: "allow them" } as const;
 
 describe("confinement", () => {
-  let world: World;
-  let engine: OpenEngine;
-  beforeEach(async () => {
-    world = await createWorld();
-    engine = await startEngine(world);
-  });
-  afterEach(async () => {
-    await engine.close();
-    await destroyWorld(world);
-  });
+  const kilnd = engineCase();
 
   async function told() {
-    const { confinement, warnings } = await engine.system.info();
+    const { confinement, warnings } = await kilnd.engine.system.info();
     const parts = confinement.map(({ part, holds, why }) => `${part} ${holds}: ${why}`);
     return { parts, warnings: warnings.filter((text) => /jail/i.test(text)) };
   }
 
   it("that holds is told part by part, without a warning", async () => {
     const place = { version: 1, parents: [] } as const;
-    world.confinement = {
-      ...world.confinement,
+    kilnd.world.confinement = {
+      ...kilnd.world.confinement,
       cgroups: { place, controllers: ["memory", "pids"], why: "version 1: memory, pids" },
     };
     assert.deepEqual(await told(), {
@@ -42,7 +32,7 @@ describe("confinement", () => {
   });
 
   it("that can't be had is told with why, what follows and what to do", async () => {
-    world.confinement = { ...world.confinement, jail: NONE };
+    kilnd.world.confinement = { ...kilnd.world.confinement, jail: NONE };
     const { parts, warnings } = await told();
     assert.deepEqual(parts, ["jail false: no namespaces", "cgroup false: no cgroup"]);
     assert.deepEqual(warnings, [
@@ -51,7 +41,7 @@ describe("confinement", () => {
   });
 
   it("that was given up by name is warned of in capitals", async () => {
-    world.confinement = { ...world.confinement, jail: NONE, unconfinedAllowed: true };
+    kilnd.world.confinement = { ...kilnd.world.confinement, jail: NONE, unconfinedAllowed: true };
     const { parts, warnings } = await told();
     assert.ok(parts.includes("jail false: no namespaces"));
     assert.match(warnings.join(), /^VMMs run WITHOUT A JAIL, as allow-unconfined says: .*no namespaces/);

@@ -2,12 +2,13 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { configOf, createWorld, destroyWorld, startEngine } from "../../../test/fixtures/fake-rooms.js";
+import { engineCase } from "../../../test/fixtures/engine-case.js";
+
+const kilnd = engineCase();
 
 describe("a jail without a tree of its own", () => {
   it("is told of by info, by a warning, and by an event of each start", async () => {
-    const world = await createWorld();
-    const engine = await startEngine(world);
+    const { engine, world } = kilnd;
     const leave = new AbortController();
     try {
       const partOf = async () =>
@@ -24,7 +25,7 @@ describe("a jail without a tree of its own", () => {
         holds: false,
         why: "all of /usr is shown: ldd: a library is missing",
       });
-      const entry = await engine.make({ config: configOf({}), pull: "missing" });
+      const entry = await kilnd.create();
       const events = engine.events.read({ sinceMs: 0, filters: ["event=jail"], signal: leave.signal });
       const told = events.next();
       await engine.vms.start(entry.id);
@@ -34,8 +35,6 @@ describe("a jail without a tree of its own", () => {
       assert.deepEqual([value.attributes.shows, value.attributes.why], ["/usr", world.exposed]);
     } finally {
       leave.abort();
-      await engine.close();
-      await destroyWorld(world);
     }
   });
 });

@@ -1,16 +1,9 @@
 // A client of the main program who has asked it to end, and a guest that does not take it.
 
 import assert from "node:assert/strict";
-import { afterEach, beforeEach, describe, it } from "node:test";
-import {
-  configOf,
-  createWorld,
-  destroyWorld,
-  type FakeVmm,
-  startEngine,
-  type World,
-} from "../../../test/fixtures/fake-rooms.js";
-import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
+import { afterEach, describe, it } from "node:test";
+import { worldCase } from "../../../test/fixtures/engine-case.js";
+import type { FakeVmm } from "../../../test/fixtures/fake-rooms.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { type Deferred, deferred } from "../../base/runtime.js";
 import type { AttachOutput, ProcessInput } from "../index.js";
@@ -19,36 +12,30 @@ import type { VmVerbs } from "../run/vm-verbs.js";
 import type { VmEntry } from "../vm/entry.js";
 import { AttachedSignals } from "./attached-signals.js";
 
-let world: World;
-let engine: OpenEngine;
 let entry: VmEntry;
 let vmm: FakeVmm;
 let asking: Deferred<ProcessInput>;
 let client: AbortController;
 let outputs: AsyncGenerator<AttachOutput>;
-beforeEach(async () => {
-  world = await createWorld();
-});
 afterEach(async () => {
   client.abort();
   await outputs.next().catch(() => undefined);
-  await engine.close();
-  await destroyWorld(world);
 });
+const kilnd = worldCase();
 
 /** Attached to a new VM that runs; gives what comes next. */
 async function attached(heardMs = 1): Promise<{ readonly next: Promise<IteratorResult<AttachOutput>> }> {
-  engine = await startEngine(world, { heardMs, linkPauses: { first: 1, longest: 1 } });
-  entry = await engine.make({ config: configOf(), pull: "missing" });
+  await kilnd.start({ heardMs, linkPauses: { first: 1, longest: 1 } });
+  entry = await kilnd.create();
   asking = deferred();
   client = new AbortController();
   const spec = { id: "", stdin: false, logs: false, start: true };
-  outputs = engine.vms.attach(entry.id, spec, asked(), client.signal);
+  outputs = kilnd.engine.vms.attach(entry.id, spec, asked(), client.signal);
   assert.equal((await outputs.next()).value?.kind, "attached");
   const waiting = outputs.next();
   waiting.catch(() => undefined);
-  await engine.reached(entry, "running");
-  const last = world.vmms.at(-1);
+  await kilnd.engine.reached(entry, "running");
+  const last = kilnd.world.vmms.at(-1);
   assert.ok(last);
   vmm = last;
   return { next: waiting };
@@ -92,7 +79,7 @@ describe("an attachment whose client has asked the program to end", () => {
 
   it("ends with the reason where the VM was paused", async () => {
     const { next } = await attached();
-    await engine.vms.pause(entry.id);
+    await kilnd.engine.vms.pause(entry.id);
     asking.resolve({ kind: "signal", signal: "TERM" });
     await assert.rejects(next, (error) => {
       assert.ok(error instanceof KilnError, String(error));

@@ -2,15 +2,8 @@
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import {
-  configOf,
-  createWorld,
-  destroyWorld,
-  type FakeVmm,
-  startEngine,
-  type World,
-} from "../../../test/fixtures/fake-rooms.js";
-import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
+import { engineCase } from "../../../test/fixtures/engine-case.js";
+import type { FakeVmm } from "../../../test/fixtures/fake-rooms.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { type Deferred, deferred } from "../../base/runtime.js";
 import type { ExecAsk, ExecOutput, ProcessInput } from "../index.js";
@@ -32,31 +25,22 @@ const ASK: ExecAsk = {
   },
 };
 
-let world: World;
-let engine: OpenEngine;
 let entry: VmEntry;
 let vmm: FakeVmm;
 let asking: Deferred<ProcessInput>;
 let client: AbortController;
 let outputs: AsyncGenerator<ExecOutput>;
-beforeEach(async () => {
-  world = await createWorld();
-  engine = await startEngine(world, { heardMs: 1 });
-  entry = await engine.make({ config: configOf(), pull: "missing" });
-  await engine.vms.start(entry.id);
-  const last = world.vmms.at(-1);
-  assert.ok(last);
-  vmm = last;
-  asking = deferred();
-  client = new AbortController();
-  outputs = engine.vms.exec(entry.id, ASK, asked(), client.signal);
-  assert.deepEqual([await nextKind(), await nextKind()], ["started", "output"]);
-});
 afterEach(async () => {
   client.abort();
   await outputs.next().catch(() => undefined);
-  await engine.close();
-  await destroyWorld(world);
+});
+const kilnd = engineCase({ heardMs: 1 });
+beforeEach(async () => {
+  ({ entry, vmm } = await kilnd.running());
+  asking = deferred();
+  client = new AbortController();
+  outputs = kilnd.engine.vms.exec(entry.id, ASK, asked(), client.signal);
+  assert.deepEqual([await nextKind(), await nextKind()], ["started", "output"]);
 });
 
 async function* asked(): AsyncGenerator<ProcessInput> {

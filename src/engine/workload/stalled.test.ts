@@ -1,15 +1,8 @@
 // A VM that its host's full disk has stopped, as those see it who want something of it.
 
 import assert from "node:assert/strict";
-import { afterEach, beforeEach, describe, it } from "node:test";
-import {
-  configOf,
-  createWorld,
-  destroyWorld,
-  startEngine,
-  type World,
-} from "../../../test/fixtures/fake-rooms.js";
-import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
+import { beforeEach, describe, it } from "node:test";
+import { engineCase } from "../../../test/fixtures/engine-case.js";
 import { hasReason } from "../../base/errors.js";
 import type { ExecAsk, ExecOutput, ProcessInput } from "../index.js";
 import { stallOf } from "../run/vm-access.js";
@@ -31,18 +24,10 @@ const ASK: ExecAsk = {
   },
 };
 
-let world: World;
-let engine: OpenEngine;
 let entry: VmEntry;
+const kilnd = engineCase();
 beforeEach(async () => {
-  world = await createWorld();
-  engine = await startEngine(world);
-  entry = await engine.make({ config: configOf(), pull: "missing" });
-  await engine.vms.start(entry.id);
-});
-afterEach(async () => {
-  await engine.close();
-  await destroyWorld(world);
+  ({ entry } = await kilnd.running());
 });
 
 async function* silence(): AsyncGenerator<ProcessInput> {
@@ -50,7 +35,7 @@ async function* silence(): AsyncGenerator<ProcessInput> {
 }
 
 async function stalls(is: boolean): Promise<void> {
-  world.vmms.at(-1)?.stall?.(is ? "no space left" : undefined);
+  kilnd.world.vmms.at(-1)?.stall?.(is ? "no space left" : undefined);
   while ((stallOf(entry) !== undefined) !== is) await new Promise((resolve) => setImmediate(resolve));
 }
 
@@ -63,7 +48,7 @@ async function next(outputs: AsyncGenerator<ExecOutput>): Promise<ExecOutput> {
 describe("a VM that stands still at a full disk", () => {
   it("is told of to an exec that waits, once, and once when it goes on", async () => {
     const client = new AbortController();
-    const outputs = engine.vms.exec(entry.id, ASK, silence(), client.signal);
+    const outputs = kilnd.engine.vms.exec(entry.id, ASK, silence(), client.signal);
     assert.deepEqual([(await next(outputs)).kind, (await next(outputs)).kind], ["started", "output"]);
     const waiting = next(outputs);
     await stalls(true);
@@ -80,14 +65,16 @@ describe("a VM that stands still at a full disk", () => {
 
   it("refuses another exec at once, and a signal, by that name", async () => {
     await stalls(true);
-    await assert.rejects(engine.vms.exec(entry.id, ASK, silence()).next(), (error) =>
+    await assert.rejects(kilnd.engine.vms.exec(entry.id, ASK, silence()).next(), (error) =>
       hasReason(error, "vm-stalled"),
     );
-    await assert.rejects(engine.vms.signal(entry.id, "USR1"), (error) => hasReason(error, "vm-stalled"));
+    await assert.rejects(kilnd.engine.vms.signal(entry.id, "USR1"), (error) =>
+      hasReason(error, "vm-stalled"),
+    );
   });
 
   it("is in kilnd's log with its name and why, once, and so is that it goes on", async () => {
-    const lines = () => world.logged.filter((line) => /stands still|goes on/.test(line));
+    const lines = () => kilnd.world.logged.filter((line) => /stands still|goes on/.test(line));
     const told = async (count: number) => {
       while (lines().length < count) await new Promise((resolve) => setImmediate(resolve));
     };
@@ -102,8 +89,8 @@ describe("a VM that stands still at a full disk", () => {
   });
 
   it("is not what a user has paused", async () => {
-    await engine.vms.pause(entry.id);
-    await assert.rejects(engine.vms.exec(entry.id, ASK, silence()).next(), (error) =>
+    await kilnd.engine.vms.pause(entry.id);
+    await assert.rejects(kilnd.engine.vms.exec(entry.id, ASK, silence()).next(), (error) =>
       hasReason(error, "vm-paused"),
     );
   });

@@ -1,29 +1,14 @@
 import assert from "node:assert/strict";
-import { afterEach, beforeEach, describe, it } from "node:test";
-import {
-  configOf,
-  createEngine,
-  createFakeRooms,
-  createWorld,
-  destroyWorld,
-  type World,
-} from "../../../../test/fixtures/fake-rooms.js";
-import type { OpenEngine } from "../../../../test/fixtures/open-engine.js";
+import { describe, it } from "node:test";
+import { worldCase } from "../../../../test/fixtures/engine-case.js";
+import { createFakeRooms } from "../../../../test/fixtures/fake-rooms.js";
 import type { DiskBus } from "../../../vmm/types.js";
 
-let world: World;
-let engine: OpenEngine;
-beforeEach(async () => {
-  world = await createWorld();
-});
-afterEach(async () => {
-  await engine.close();
-  await destroyWorld(world);
-});
+const kilnd = worldCase();
 
 /** What a VM is launched with by a VMM that puts its disks on those buses, and which disks that was asked of. */
 async function launched(buses: readonly DiskBus[]) {
-  const rooms = createFakeRooms(world);
+  const rooms = createFakeRooms(kilnd.world);
   const asked: string[][] = [];
   const choose: typeof rooms.vmms.choose = async (...words) => {
     const choice = await rooms.vmms.choose(...words);
@@ -36,11 +21,10 @@ async function launched(buses: readonly DiskBus[]) {
   const initramfs: typeof rooms.kernels.initramfs = async (_kernel, _agent, { scsi } = {}) =>
     scsi === true ? "/with-scsi" : "/plain";
   const kernels = { ...rooms.kernels, initramfs };
-  engine = createEngine(world, {}, { ...rooms, kernels, vmms: { ...rooms.vmms, choose } });
-  await engine.open();
-  const entry = await engine.make({ config: configOf(), pull: "missing" });
-  await engine.vms.start(entry.id);
-  const spec = world.vmms.at(-1)?.spec;
+  await kilnd.open({}, { ...rooms, kernels, vmms: { ...rooms.vmms, choose } });
+  const entry = await kilnd.create();
+  await kilnd.engine.vms.start(entry.id);
+  const spec = kilnd.world.vmms.at(-1)?.spec;
   return { initrd: spec?.initrd, disks: spec?.disks.map(({ id }) => id), asked };
 }
 
