@@ -11,8 +11,12 @@ export type StoreStep =
 
 /**
  * - `kept.first`: a kept file is in place, its copy is not yet.
- * - `image.fetched`: all blobs of an image are there, its record is not.
- * - `base.*`, `vm.*`, `exec.*`: what their stores do.
+ * - `image.*`: a pull is in the journal (`noted`); a blob of it is whole and verified (`downloaded`), and lies under its
+ *   digest (`stored`); all of them do, and the record is not there (`fetched`); it is, and no name leads to it (`recorded`);
+ *   one does, and the pull is in the journal still (`named`). `unnamed`: no name leads to a record any more, which is there.
+ * - `kernel.prepared`: a kernel is unpacked and looked at, and in no place yet; `kernel.moved`: files that it had not are
+ *   in its place, and not on record.
+ * - `base.*`, `kernel.*`, `vm.*`, `exec.*`: what their stores do.
  * - `exec.started`: a program beside the main one runs and is not on record as running; `exec.running`: it is;
  *   `exec.ended`: its end is on record, and the agent has not forgotten it; `exec.restarting`: its next run is on record.
  * - `run.*`: a run enters a stage; `run.launched`: its VMM runs and is not on record; `run.up`: its program runs, and
@@ -21,8 +25,9 @@ export type StoreStep =
  */
 export type Failpoint =
   | "kept.first"
-  | "image.fetched"
-  | `${"base" | "vm" | "exec"}.${StoreStep}`
+  | `image.${"noted" | "downloaded" | "stored" | "fetched" | "recorded" | "named" | "unnamed"}`
+  | `kernel.${"prepared" | "moved"}`
+  | `${"base" | "kernel" | "vm" | "exec"}.${StoreStep}`
   | `exec.${"started" | "running" | "ended" | "restarting"}`
   | `run.${"prepare" | "spawn" | "launched" | "hello" | "setup" | "files" | "workload" | "up" | "live"}`
   | `end.${"noted" | "stored" | "acknowledged" | "settled"}`;

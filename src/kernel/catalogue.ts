@@ -5,6 +5,7 @@ import { mkdir, rename, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { defined } from "../base/defined.js";
 import { Code, KilnError } from "../base/errors.js";
+import { failpoint } from "../base/failpoint.js";
 import { exists, tempNameFor } from "../base/files.js";
 import { shortId } from "../base/ids.js";
 import { KeyedLock } from "../base/lock.js";
@@ -175,6 +176,7 @@ class Catalogue implements KernelCatalogue {
     try {
       const source = await load(staging);
       const prepared = await prepareImport(source, staging, this.#log, options);
+      failpoint("kernel.prepared");
       // One commit at a time: names are unique over all kernels.
       const record = await this.#lock.run("commit", () =>
         this.#lock.run(prepared.id, () => this.#commit(prepared, source, options.name)),
@@ -209,6 +211,7 @@ class Catalogue implements KernelCatalogue {
     const place = this.#store.directory(id);
     if (before !== undefined && (await exists(place))) {
       await moveIn(prepared, record, place);
+      failpoint("kernel.moved");
       await this.#store.save(record);
     } else await this.#store.add(record, (directory) => moveIn(prepared, record, directory));
     this.#records.set(id, record);

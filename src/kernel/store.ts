@@ -7,6 +7,7 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { defined } from "../base/defined.js";
 import { KilnError } from "../base/errors.js";
+import { failpoint } from "../base/failpoint.js";
 import { TEMP_MARK } from "../base/files.js";
 import { removeKept, writeKept } from "../base/kept-file.js";
 import type { Logger } from "../base/log.js";
@@ -65,6 +66,7 @@ export class KernelStore {
       ...{ noun: "kernel", root: join(dataRoot, "kernels"), id: ID, modes: OPEN, log },
       record: { file: "kernel.json", kind: KERNEL, parse: parseKernel, ...READABLE },
       beside: /^default\.json/,
+      onStep: (step) => failpoint(`kernel.${step}`),
     });
   }
 

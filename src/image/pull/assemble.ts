@@ -49,16 +49,20 @@ async function assemble(context: StoreContext, options: AssembleOptions): Promis
     if (known !== undefined) {
       checkPlatform(known, options.platform, options.source.what);
       reportKnown(known, options.onProgress);
-      return await context.commit(known, options.names, options.digests);
+      const image = await context.commit(known, options.names, options.digests);
+      if (options.journalKey !== undefined) await context.journal.end(options.journalKey);
+      return image;
     }
     const digests = [digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)];
     for (const needed of digests) await lease.pin(needed);
     if (options.journalKey !== undefined) await context.journal.begin(options.journalKey, digests);
+    failpoint("image.noted");
     await checkSpace(context, manifest.layers, options.source.what);
     await context.blobs.put(bytes);
     const record = await fetchAll(context, options);
     failpoint("image.fetched");
     const image = await context.commit(record, options.names, options.digests);
+    failpoint("image.named");
     if (options.journalKey !== undefined) await context.journal.end(options.journalKey);
     lease.release();
     if (contested) await context.tidy();

@@ -1,6 +1,7 @@
 // Sees to it that one blob is in the store: there already, on its way in another pull, or fetched now.
 
 import { Code, KilnError } from "../../base/errors.js";
+import { failpoint } from "../../base/failpoint.js";
 import type { OnProgress } from "../../base/progress.js";
 import { expansionLimit } from "../layers/index.js";
 import type { Descriptor } from "../manifest.js";
@@ -70,7 +71,9 @@ async function fetchBlob(
     const actual = ingest.digest();
     if (actual !== digest) throw wrongDigest(source.what, descriptor, actual);
     const diffId = await tap?.end();
+    failpoint("image.downloaded");
     await context.blobs.publish(ingest, digest);
+    failpoint("image.stored");
     if (diffId !== undefined) onDiffId?.(digest, diffId);
     onProgress({ id: digest, status: "done", current: size, total: size });
   } catch (error) {

@@ -43,6 +43,8 @@ export class StoreContext {
     await this.blobs.open();
     await this.journal.open(this.limits.resumeMs, Date.now());
     await this.records.open((record) => this.#isComplete(record));
+    // Before the sweep: what only such an entry keeps would outlive the image's removal.
+    await this.journal.endDone((digest) => this.records.uses(digest));
     await this.sweep();
   }
 

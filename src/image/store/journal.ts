@@ -61,6 +61,15 @@ export class PullJournal {
     await removeFile(join(this.#directory, name));
   }
 
+  /** Forgets the pulls that have nothing more to fetch: a kill between the image and the end of its entry leaves one. */
+  async endDone(isInUse: (digest: string) => boolean): Promise<void> {
+    for (const [name, { digests }] of [...this.#entries]) {
+      if (!digests.every(isInUse)) continue;
+      this.#entries.delete(name);
+      await removeFile(join(this.#directory, name));
+    }
+  }
+
   /** True where an interrupted or running pull fetches that blob. */
   needs(digest: string): boolean {
     for (const entry of this.#entries.values()) if (entry.digests.includes(digest)) return true;

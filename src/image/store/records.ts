@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import * as v from "valibot";
 import { KilnError } from "../../base/errors.js";
+import { failpoint } from "../../base/failpoint.js";
 import { makeDirectory } from "../../base/files.js";
 import { writeKept } from "../../base/kept-file.js";
 import type { Logger } from "../../base/log.js";
@@ -187,6 +188,7 @@ export class ImageRecords {
   async add(record: ImageRecord, names: readonly string[], digests: readonly string[]): Promise<StoredImage> {
     const known = this.#records.get(record.id);
     const kept = known === record ? record : await this.#writeRecord(record, known);
+    failpoint("image.recorded");
     const next = this.#without(names, digests);
     const before = next.get(record.id);
     next.set(record.id, {
@@ -217,6 +219,7 @@ export class ImageRecords {
     const next = new Map(this.#names);
     next.delete(id);
     await this.#writeNames(next);
+    failpoint("image.unnamed");
     this.#records.delete(id);
     this.#commit(next);
     await this.#files.remove(hexOf(id));
