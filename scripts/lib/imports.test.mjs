@@ -41,6 +41,18 @@ describe("the arrows between rooms", () => {
     });
   }
 
+  it("keep the wire out of the engine, but for its tests", () => {
+    const wire = ["@connectrpc/connect", "@connectrpc/connect-node", "@bufbuild/protobuf"];
+    for (const specifier of wire) {
+      assert.match(check("src/engine/run/vm-boot.ts", specifier)[0] ?? "", /it knows no wire/);
+      assert.deepEqual(check("src/engine/run/vm-boot.test.ts", specifier), []);
+      assert.deepEqual(check("src/agent/calls.ts", specifier), []);
+    }
+    const generated = "../../gen/kiln/agent/v1/machine_pb.js";
+    assert.match(check("src/engine/run/vm-boot.ts", generated)[0] ?? "", /must not import gen/);
+    assert.deepEqual(check("src/engine/run/vm-boot.test.ts", generated), []);
+  });
+
   it("refuse a way past the door", () => {
     assert.match(check("src/engine/vm.ts", "../kernel/cpio.js")[0] ?? "", /by its door/);
   });
