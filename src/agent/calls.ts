@@ -24,7 +24,7 @@ export interface AgentCalls {
 export function callsOver(transport: Transport): AgentCalls {
   const client = clientOver(AgentService, transport);
   const { state } = client;
-  const features = new Features(() => state({}));
+  const features = new Features((limits) => state({}, limits));
   client.state = (request, options) => features.note(state(request, options));
   return {
     features,

@@ -48,6 +48,32 @@ describe("features of an agent", () => {
     assert.equal(asked(), 2);
   });
 
+  it("are waited for as long as a caller does, and no caller is held for ever", async () => {
+    const silent = new Features(() => new Promise(() => undefined));
+    await assert.rejects(silent.has("workloads", { timeoutMs: 1 }), (error) => hasReason(error, "timeout"));
+    const gone = new Error("the caller has gone");
+    const signal = AbortSignal.abort(gone);
+    await assert.rejects(silent.need("workloads", "start", { signal }), gone);
+    // Nor by a State call of somebody else's that has no end.
+    const { features } = asking();
+    void features.note(new Promise<typeof NEW>(() => undefined));
+    await assert.rejects(features.has("hold", { timeoutMs: 1 }), (error) => hasReason(error, "timeout"));
+  });
+
+  it("are asked for with the time that there is", async (t) => {
+    t.mock.timers.enable({ apis: ["setTimeout"] });
+    const limits: unknown[] = [];
+    const features = new Features((limit) => {
+      limits.push(limit.timeoutMs);
+      return new Promise(() => undefined);
+    });
+    const asked = features.has("workloads", { timeoutMs: 60_000 });
+    const refused = assert.rejects(asked, (error) => hasReason(error, "timeout"));
+    t.mock.timers.tick(15_000);
+    await refused;
+    assert.deepEqual(limits, [15_000]);
+  });
+
   it("of an agent that names none are those of 0.1.0", async () => {
     const { features } = asking(OLD);
     await assert.rejects(

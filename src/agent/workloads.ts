@@ -95,22 +95,22 @@ const KINDS: ReadonlyMap<WorkloadKind, WorkloadSummary["kind"]> = new Map([
 ]);
 
 export function workloadsOver(main: Main, extras: Extras, features: Features): Workloads {
-  const need = (what: string) => features.need("workloads", what);
+  const need = (what: string, limits: CallLimits | undefined) => features.need("workloads", what, limits);
   return {
     main: mainCalls(main),
-    get: (id) => extraCalls(extras, id, () => need(`reach program ${id.slice(0, 12)}`)),
+    get: (id) => extraCalls(extras, id, (limits) => need(`reach program ${id.slice(0, 12)}`, limits)),
     start: async ({ id, process, logBufferBytes = 0n }, limits) => {
-      await need("start a program that is kept");
+      await need("start a program that is kept", limits);
       const request = { id, process: processSpec(process), logBufferBytes };
       return boundedPid((await extras.startWorkload(request, limits)).pid);
     },
     list: async (limits) => {
-      await need("list programs");
+      await need("list programs", limits);
       const { workloads } = await extras.listWorkloads({}, limits);
       return summariesOf(workloads);
     },
     forget: async (id, limits) => {
-      await need("forget a program");
+      await need("forget a program", limits);
       await extras.forgetWorkload({ id }, limits);
     },
   };
@@ -178,34 +178,38 @@ function mainCalls(client: Main): MainCalls {
   };
 }
 
-function extraCalls(client: Extras, id: string, need: () => Promise<void>): WorkloadCalls {
+function extraCalls(
+  client: Extras,
+  id: string,
+  need: (limits: CallLimits | undefined) => Promise<void>,
+): WorkloadCalls {
   return {
     async *logs(fromSequence, limits) {
-      await need();
+      await need(limits);
       yield* pieces(client.readWorkloadLogs({ id, fromSequence }, limits));
     },
     ackLogs: async (nextSequence, limits) => {
-      await need();
+      await need(limits);
       await client.ackWorkloadLogs({ id, nextSequence }, limits);
     },
     async *input(writer, input, limits) {
-      await need();
+      await need(limits);
       yield* counted(client.writeWorkloadInput(started({ id, writer }, input), limits));
     },
     resize: async (window, limits) => {
-      await need();
+      await need(limits);
       await client.resizeWorkload({ id, window }, limits);
     },
     signal: async (signal, limits) => {
-      await need();
+      await need(limits);
       await client.signalWorkload({ id, signal }, limits);
     },
     stop: async (signal, timeoutMs, limits) => {
-      await need();
+      await need(limits);
       await client.stopWorkload({ id, signal, timeoutMs }, limits);
     },
     wait: async (limits) => {
-      await need();
+      await need(limits);
       const { exit } = await client.waitWorkload({ id }, limits);
       return exit && programEnd(exit);
     },

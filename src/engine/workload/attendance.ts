@@ -110,7 +110,7 @@ export class Attendance implements Companion {
   async #reconcile({ session, signal }: Served): Promise<void> {
     const { log } = this.#options;
     try {
-      if (!(await session.features.has("workloads"))) return;
+      if (!(await session.features.has("workloads", { signal }))) return;
       const listed = await session.workloads.list({ signal, timeoutMs: LIST_MS });
       const extra = listed.filter(({ kind }) => kind === "extra");
       // The last run of each first: its id ends with the number of the run.

@@ -1,6 +1,7 @@
 // What users do with programs that `exec -d` has started: start, list, read, wait, signal, remove.
 
 import { isRefusal } from "../../agent/index.js";
+import { defined } from "../../base/defined.js";
 import { Code, hasReason, KilnError } from "../../base/errors.js";
 import { until } from "../common/notifier.js";
 import { signalNumber } from "../common/signals.js";
@@ -59,16 +60,17 @@ export class WorkloadVerbs {
     checkExec(vm, spec);
     checkRestart(vm, restart);
     const { features } = await runningSession(vm, "exec in", signal);
-    if (restart.name !== "no") await features.need("workloads", `restart a program in VM ${vm.name}`);
-    if (spec.keep === true) await features.need("workloads", `keep a program of VM ${vm.name}`);
-    if (!(await features.has("workloads"))) {
+    const asked = defined({ signal });
+    if (restart.name !== "no") await features.need("workloads", `restart a program in VM ${vm.name}`, asked);
+    if (spec.keep === true) await features.need("workloads", `keep a program of VM ${vm.name}`, asked);
+    if (!(await features.has("workloads", asked))) {
       yield* execInVm(this.#ctx, vm, { kind: "start", spec }, input, signal);
       return;
     }
     const { args, env, user, workdir, tty, columns, rows } = spec;
-    const asked = { args: [...args], env: [...env], user, workdir, tty, columns, rows, restart };
+    const wanted = { args: [...args], env: [...env], user, workdir, tty, columns, rows, restart };
     signal?.throwIfAborted();
-    const entry = await this.#sets.of(vm).start(asked);
+    const entry = await this.#sets.of(vm).start(wanted);
     try {
       await until(entry.changed, () => (entry.state === "starting" ? undefined : true), signal);
     } catch (error) {
