@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { once } from "node:events";
+import { once, setMaxListeners } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { join } from "node:path";
@@ -14,7 +14,10 @@ import { deferred } from "../../src/base/runtime.js";
 import { Mode, Phase } from "../../src/gen/kiln/agent/v1/machine_pb.js";
 import { openWire } from "../fixtures/agent-wire.js";
 import { duplexPair } from "../fixtures/duplex-pair.js";
-import { AgentBench, run, runs, skipWithoutRoot, until } from "./agent-bench.js";
+import { AgentBench, ENV, run, runs, skipWithoutRoot, until } from "./agent-bench.js";
+
+/** Of the streams that an agent serves; kept by the session (src/agent/stream-budget.ts). */
+const MOST_EXECS = 384;
 
 describe("agent: sessions", { skip: skipWithoutRoot(), timeout: 120_000 }, () => {
   let bench: AgentBench;
@@ -163,7 +166,7 @@ describe("agent: sessions", { skip: skipWithoutRoot(), timeout: 120_000 }, () =>
     assert.equal((await session.client.state({})).protocol, 1);
   });
 
-  it("answers and starts programs while connections and execs take all that they may", async () => {
+  it("answers and starts programs while connections take all that they may, beside 60 execs", async () => {
     const server = createServer(() => undefined).listen(0, "127.0.0.1");
     await once(server, "listening");
     const { port } = server.address() as AddressInfo;
@@ -182,6 +185,37 @@ describe("agent: sessions", { skip: skipWithoutRoot(), timeout: 120_000 }, () =>
     for (const stream of streams) stream.destroy();
     assert.equal((await run(session, ["echo", "again"])).stdout, "again\n");
     server.close();
+  });
+
+  it("answers, and stops its program, while execs take all that they may", async () => {
+    const session = await bench.session();
+    await session.client.state({});
+    const args = ["sh", "-c", "trap 'exit 5' TERM; read never"];
+    await session.client.boot({ mode: Mode.APP, process: { args, env: ENV, stdin: true } });
+    const over = new AbortController();
+    setMaxListeners(0, over.signal);
+    const all = deferred<void>();
+    let up = 0;
+    const onOutput = (): void => {
+      if (++up === MOST_EXECS) all.resolve();
+    };
+    const script = ["sh", "-c", "echo up; exec sleep 300"];
+    // As many again may wait for a place.
+    const execs = Array.from({ length: 2 * MOST_EXECS }, () =>
+      run(session, script, { signal: over.signal, onOutput }),
+    );
+    const cut = Promise.all(execs.map((exec) => assert.rejects(exec, /aborted/)));
+    await all.promise;
+    await assert.rejects(run(session, ["true"]), ({ cause }) => hasReason(cause, "too-many-execs"));
+    const { protocol, exit } = await session.client.state({}, { timeoutMs: 20_000 });
+    assert.deepEqual([protocol, exit], [1, undefined]);
+    assert.equal(up, MOST_EXECS, "those that wait for a place have not started");
+    await session.client.stop({ signal: 15, timeoutMs: 60_000 }, { timeoutMs: 20_000 });
+    const end = await session.client.wait({}, { timeoutMs: 20_000 });
+    assert.deepEqual([end.exit?.code, end.exit?.signal], [5, 0]);
+    over.abort();
+    // Not one of them has ended by itself, nor been refused for too many look-ups of paths.
+    await cut;
   });
 
   it("knows no calls but its own", async () => {
