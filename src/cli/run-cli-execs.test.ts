@@ -1,31 +1,17 @@
 import assert from "node:assert/strict";
-import { afterEach, beforeEach, describe, it } from "node:test";
-import { FakeKilnd } from "../../test/fixtures/fake-kilnd.js";
+import { describe, it } from "node:test";
+import { cliCase } from "../../test/fixtures/cli-case.js";
 import type { Exec } from "../gen/kiln/v1/process_pb.js";
-import { type FakeWorldOptions, fakeContext } from "./fake-context.js";
-import { runCli } from "./run-cli.js";
 
-let kilnd: FakeKilnd;
-beforeEach(async () => {
-  kilnd = await FakeKilnd.start();
-  kilnd.add("web");
-});
-afterEach(() => kilnd.close());
-
-async function kiln(args: readonly string[], options: FakeWorldOptions = {}) {
-  const world = fakeContext({ host: kilnd.host, ...options });
-  world.stdin.end();
-  const code = await runCli(args, () => world.context);
-  await world.close();
-  return { code, stdout: world.stdout, stderr: world.stderr };
-}
+const cli = cliCase();
+const { kiln } = cli;
 
 /** Of the first to the third that are started. */
 const [ONE, TWO, THREE] = ["a05555555555", "a15555555555", "a25555555555"] as const;
 
 async function start(...words: string[]): Promise<Exec> {
   await kiln(["exec", "-d", "web", ...words]);
-  const exec = kilnd.kept.all.at(-1);
+  const exec = cli.kilnd.kept.all.at(-1);
   assert.ok(exec !== undefined);
   return exec;
 }
@@ -42,7 +28,7 @@ describe("kiln exec -d", () => {
       "-v",
     ]);
     assert.deepEqual([code, stdout, stderr], [0, `${ONE}\n`, ""]);
-    const { args, restart, detach } = kilnd.execs[0]?.config ?? {};
+    const { args, restart, detach } = cli.kilnd.execs[0]?.config ?? {};
     assert.deepEqual([args, detach], [["job", "-v"], true]);
     assert.deepEqual([restart?.name, restart?.maximumRetryCount], ["on-failure", 3]);
   });
@@ -59,17 +45,17 @@ describe("kiln exec -d", () => {
       (await kiln(["exec", "--restart", "always", "web", "job"])).stderr,
       /--restart goes with -d/,
     );
-    assert.deepEqual(kilnd.execs, []);
+    assert.deepEqual(cli.kilnd.execs, []);
   });
 
   it("says where nothing of it is kept, and starts nothing there that was to be restarted", async () => {
     for (const keeps of ["nothing", "unasked"] as const) {
-      kilnd.kept.keeps = keeps;
+      cli.kilnd.kept.keeps = keeps;
       const { code, stdout, stderr } = await kiln(["exec", "-d", "web", "job"]);
       assert.deepEqual([code, stdout], [0, ""]);
       assert.match(stderr, /^kiln: its output and its end are not kept: .* of an older kiln\n$/);
     }
-    kilnd.kept.keeps = "nothing";
+    cli.kilnd.kept.keeps = "nothing";
     const refused = await kiln(["exec", "-d", "--restart", "always", "web", "job"]);
     assert.equal(refused.code, 125);
     assert.match(refused.stderr, /\nhint: restart the VM/);
@@ -79,21 +65,21 @@ describe("kiln exec -d", () => {
 describe("--exec", () => {
   it("reads the output of a program by a prefix of its id, and follows it to its end", async () => {
     const exec = await start("job");
-    kilnd.kept.print(exec, "one\n");
+    cli.kilnd.kept.print(exec, "one\n");
     assert.equal((await kiln(["logs", "--exec", "a0", "web"])).stdout, "one\n");
     const stamped = await kiln(["logs", "-t", "--exec", ONE, "web"]);
     assert.equal(stamped.stdout, "2026-01-02T03:04:08.000Z one\n");
     const followed = kiln(["logs", "-f", "--exec", "a0", "web"]);
-    kilnd.kept.print(exec, "two\n");
-    kilnd.kept.end(exec, 0);
+    cli.kilnd.kept.print(exec, "two\n");
+    cli.kilnd.kept.end(exec, 0);
     assert.equal((await followed).stdout, "one\ntwo\n");
     const both = await kiln(["logs", "--console", "--exec", "a0", "web"]);
     assert.match(both.stderr, /--exec and --console exclude each other/);
   });
 
   it("waits for programs, and prints their codes", async () => {
-    kilnd.kept.end(await start("one"), 3);
-    kilnd.kept.end(await start("two"), 0);
+    cli.kilnd.kept.end(await start("one"), 3);
+    cli.kilnd.kept.end(await start("two"), 0);
     assert.deepEqual(await kiln(["wait", "--exec", ONE, "--exec", TWO, "web"]), {
       ...{ code: 0, stdout: "3\n0\n", stderr: "" },
     });
@@ -111,7 +97,7 @@ describe("--exec", () => {
       assert.equal((await kiln(["kill", ...words, "web"])).code, 1);
     }
     assert.equal((await kiln(["kill", "--exec", "a0", "web", "db"])).code, 1);
-    const signals = kilnd.calls.filter((call) => /^(SignalExec|KillVm)/.test(call));
+    const signals = cli.kilnd.calls.filter((call) => /^(SignalExec|KillVm)/.test(call));
     const id = ONE.padEnd(32, "5");
     assert.deepEqual(signals, [`SignalExec HUP ${id} web`, `SignalExec SIGKILL ${id} web`]);
   });
@@ -119,7 +105,7 @@ describe("--exec", () => {
 
 describe("kiln execs", () => {
   it("lists what runs, with -a what has ended too, the newest first", async () => {
-    kilnd.kept.end(await start("sh", "-c", "exit 7"), 7);
+    cli.kilnd.kept.end(await start("sh", "-c", "exit 7"), 7);
     await start("sleep", "100");
     const { stdout } = await kiln(["execs", "-a", "web"]);
     assert.equal(
@@ -145,19 +131,19 @@ describe("kiln execs", () => {
   });
 
   it("removes those that have ended, by force those that run too", async () => {
-    kilnd.kept.end(await start("one"), 0);
+    cli.kilnd.kept.end(await start("one"), 0);
     await start("two");
     const some = await kiln(["execs", "rm", "web", ONE, TWO]);
     assert.deepEqual([some.code, some.stdout], [1, `${ONE}\n`]);
     assert.match(some.stderr, /^kiln: it runs/);
     assert.equal((await kiln(["execs", "rm", "-f", "web", TWO, THREE])).code, 0);
-    assert.deepEqual(kilnd.kept.all, []);
+    assert.deepEqual(cli.kilnd.kept.all, []);
   });
 });
 
 describe("elsewhere", () => {
   it("inspect tells of them, in kiln's words and in Docker's", async () => {
-    kilnd.kept.end(await start("one"), 1);
+    cli.kilnd.kept.end(await start("one"), 1);
     await start("two");
     const format = "{{range .Execs}}{{.status.state}} {{end}}{{.ExecIDs}}";
     const { stdout } = await kiln(["inspect", "-f", format, "web"]);
@@ -167,7 +153,7 @@ describe("elsewhere", () => {
   });
 
   it("inspect tells of none where kilnd does not know of them", async () => {
-    kilnd.kept.keeps = "unasked";
+    cli.kilnd.kept.keeps = "unasked";
     const { code, stdout } = await kiln(["inspect", "-f", "{{len .Execs}} {{.ExecIDs}}", "web"]);
     assert.deepEqual([code, stdout], [0, "0 []\n"]);
   });

@@ -2,38 +2,17 @@ import assert from "node:assert/strict";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, beforeEach, describe, it } from "node:test";
+import { describe, it } from "node:test";
 import { create } from "@bufbuild/protobuf";
-import { FakeKilnd } from "../../test/fixtures/fake-kilnd.js";
+import { cliCase } from "../../test/fixtures/cli-case.js";
 import { ImageSchema, VmState } from "../gen/kiln/v1/types_pb.js";
-import { type FakeWorldOptions, fakeContext } from "./fake-context.js";
-import { runCli } from "./run-cli.js";
 
-let kilnd: FakeKilnd;
-
-before(async () => {
-  kilnd = await FakeKilnd.start();
-});
-
-beforeEach(() => {
-  kilnd.vms.clear();
-  kilnd.calls.length = 0;
-  kilnd.add("web");
-});
-
-after(() => kilnd.close());
-
-async function kiln(args: readonly string[], options: FakeWorldOptions & { stdin?: string } = {}) {
-  const world = fakeContext({ host: kilnd.host, ...options });
-  world.stdin.end(options.stdin ?? "");
-  const code = await runCli(args, () => world.context);
-  await world.close();
-  return { code, stdout: world.stdout, stderr: world.stderr };
-}
+const cli = cliCase();
+const { kiln } = cli;
 
 describe("verbs with several VMs", () => {
   it("do what they can, name what they could not, and end with 1", async () => {
-    kilnd.add("db");
+    cli.kilnd.add("db");
     const { code, stdout, stderr } = await kiln(["stop", "web", "nobody", "db"]);
     assert.equal(code, 1);
     assert.equal(stdout, "web\ndb\n");
@@ -43,7 +22,7 @@ describe("verbs with several VMs", () => {
   it("send their flags", async () => {
     await kiln(["kill", "-s", "HUP", "web"]);
     await kiln(["rm", "-f", "web"]);
-    assert.deepEqual(kilnd.calls, ["KillVm HUP web", "RemoveVm -f web"]);
+    assert.deepEqual(cli.kilnd.calls, ["KillVm HUP web", "RemoveVm -f web"]);
   });
 
   it("remove by force what is gone already without failing: it says so and does the others", async () => {
@@ -58,7 +37,7 @@ describe("verbs with several VMs", () => {
   });
 
   it("print exit codes with wait", async () => {
-    const vm = kilnd.add("job");
+    const vm = cli.kilnd.add("job");
     if (vm.status !== undefined) Object.assign(vm.status, { state: VmState.EXITED, exitCode: 7 });
     assert.equal((await kiln(["wait", "job"])).stdout, "7\n");
   });
@@ -82,7 +61,7 @@ describe("kiln ps", () => {
   });
 
   it("takes -l for the newest, running or not, and explains -s", async () => {
-    kilnd.add("latest");
+    cli.kilnd.add("latest");
     assert.equal((await kiln(["ps", "-l", "--format", "{{.Names}}"])).stdout, "latest\n");
     for (const flag of ["-s", "--size"]) {
       const { code, stderr } = await kiln(["ps", flag]);
@@ -107,7 +86,7 @@ describe("kiln ps", () => {
   });
 
   it("does not let a name drive the terminal", async () => {
-    kilnd.add("evil\x1b]0;x\x07");
+    cli.kilnd.add("evil\x1b]0;x\x07");
     const { stdout } = await kiln(["ps"]);
     assert.ok(!stdout.includes("\x1b"));
   });
@@ -154,7 +133,7 @@ describe("lists and objects", () => {
 
   it("show images by patterns of their names, and no age of one without a date", async () => {
     const digests = [`docker.io/me/app@sha256:${"cd".repeat(32)}`];
-    kilnd.moreImages.push(
+    cli.kilnd.moreImages.push(
       create(ImageSchema, { id: "sha256:1", names: ["docker.io/library/nginx:1.27", "ghcr.io/a/nginx:1"] }),
       create(ImageSchema, { id: "sha256:2", names: [], digests }),
     );
@@ -172,7 +151,7 @@ describe("lists and objects", () => {
       assert.match((await kiln(["images", "["])).stderr, /^kiln: pattern "\[": it ends within a class/);
       assert.match((await kiln(["images", "nginx"])).stdout, /^nginx +1\.27 +1 +N\/A +0B$/m);
     } finally {
-      kilnd.moreImages.length = 0;
+      cli.kilnd.moreImages.length = 0;
     }
   });
 
@@ -183,7 +162,7 @@ describe("lists and objects", () => {
 
 describe("completion of images", () => {
   it("offers the names that people write, and those that kiln keeps to who writes them", async () => {
-    kilnd.moreImages.push(
+    cli.kilnd.moreImages.push(
       create(ImageSchema, {
         names: ["docker.io/library/nginx:latest", "docker.io/team/app:1", "ghcr.io/team/app:2"],
       }),
@@ -204,7 +183,7 @@ describe("completion of images", () => {
       const kept = "docker.io/library/nginx";
       assert.deepEqual(await offers("docker.io/library/n"), [kept, `${kept}:latest`]);
     } finally {
-      kilnd.moreImages.length = 0;
+      cli.kilnd.moreImages.length = 0;
     }
   });
 });
@@ -255,7 +234,7 @@ describe("kiln kernel build", () => {
     assert.equal(code, 0);
     assert.equal(stdout, `${"ef".repeat(32)}\n`);
     assert.match(stderr, /^compile: Building 2 of about 2 objects$/m);
-    assert.deepEqual(kilnd.calls, ['BuildKernel ["6.1","amd64",true,3,"k",true]']);
+    assert.deepEqual(cli.kilnd.calls, ['BuildKernel ["6.1","amd64",true,3,"k",true]']);
   });
 
   it("prints the image's name for another architecture", async () => {
@@ -266,7 +245,7 @@ describe("kiln kernel build", () => {
   it("refuses architectures and numbers that are none", async () => {
     assert.equal((await kiln(["kernel", "build", "--arch", "riscv64"])).code, 2);
     assert.equal((await kiln(["kernel", "build", "-j", "0"])).code, 2);
-    assert.deepEqual(kilnd.calls, []);
+    assert.deepEqual(cli.kilnd.calls, []);
   });
 });
 

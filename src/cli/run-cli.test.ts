@@ -2,33 +2,12 @@ import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, beforeEach, describe, it } from "node:test";
-import { FakeKilnd } from "../../test/fixtures/fake-kilnd.js";
+import { describe, it } from "node:test";
+import { cliCase } from "../../test/fixtures/cli-case.js";
 import { VmState } from "../gen/kiln/v1/types_pb.js";
-import { type FakeWorldOptions, fakeContext } from "./fake-context.js";
-import { runCli } from "./run-cli.js";
 
-let kilnd: FakeKilnd;
-
-before(async () => {
-  kilnd = await FakeKilnd.start();
-});
-
-beforeEach(() => {
-  kilnd.vms.clear();
-  kilnd.calls.length = 0;
-  kilnd.add("web");
-});
-
-after(() => kilnd.close());
-
-async function kiln(args: readonly string[], options: FakeWorldOptions & { stdin?: string } = {}) {
-  const world = fakeContext({ host: kilnd.host, ...options });
-  world.stdin.end(options.stdin ?? "");
-  const code = await runCli(args, () => world.context);
-  await world.close();
-  return { code, stdout: world.stdout, stderr: world.stderr };
-}
+const cli = cliCase();
+const { kiln } = cli;
 
 describe("kiln", () => {
   it("prints help with exit code 0 when asked and 2 when not", async () => {
@@ -149,7 +128,7 @@ describe("kiln run", () => {
   it("prints the id with -d, and starts", async () => {
     const { stdout } = await kiln(["run", "-d", "-q", "--name", "job", "debian"]);
     assert.match(stdout, /^[0-9a-f]{64}\n$/);
-    assert.deepEqual(kilnd.calls, ["CreateVm debian missing", `StartVm ${stdout.trim()}`]);
+    assert.deepEqual(cli.kilnd.calls, ["CreateVm debian missing", `StartVm ${stdout.trim()}`]);
   });
 
   it("gives the program our stdin with -i", async () => {
@@ -164,7 +143,7 @@ describe("kiln run", () => {
       "--add-host db:10.0.0.1 --pull never --platform linux/amd64 --vmm qemu --stop-signal INT --stop-timeout 5 --lifetime 1h " +
       "-i -t --entrypoint /e oci:dir:tag cmd arg";
     await kiln(line.split(" "), { env: { HOME: "/me" } });
-    const vm = [...kilnd.vms.values()].find(({ name }) => name === "n");
+    const vm = [...cli.kilnd.vms.values()].find(({ name }) => name === "n");
     assert.ok(vm?.config);
     const { $typeName, publish, restart, ...config } = vm.config;
     assert.deepEqual(
@@ -205,7 +184,7 @@ describe("kiln run", () => {
       ttyColumns: 0,
       ttyRows: 0,
     });
-    assert.ok(kilnd.calls.includes("CreateVm oci:/work/dir:tag never"));
+    assert.ok(cli.kilnd.calls.includes("CreateVm oci:/work/dir:tag never"));
   });
 
   it("says why kiln failed and ends with 125", async () => {
@@ -218,7 +197,7 @@ describe("kiln run", () => {
     const { code, stderr } = await kiln(["run", "-it", "debian"]);
     assert.equal(code, 125);
     assert.match(stderr, /stdin is not a terminal/);
-    assert.deepEqual(kilnd.calls, []);
+    assert.deepEqual(cli.kilnd.calls, []);
   });
 
   it("writes --cidfile once, and not over another", async () => {
@@ -243,7 +222,7 @@ describe("kiln run", () => {
   });
 
   it("says that the VM failed, with kilnd's words", async () => {
-    const vm = kilnd.add("broken");
+    const vm = cli.kilnd.add("broken");
     if (vm.status !== undefined) {
       Object.assign(vm.status, { state: VmState.FAILED, message: "vmm died", reason: "vmm-died" });
     }
