@@ -4,7 +4,7 @@ import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { UNREADABLE } from "../../test/fixtures/damage.js";
+import { putInPlace, UNREADABLE } from "../../test/fixtures/damage.js";
 import { readKept, removeKept, writeKept } from "./kept-file.js";
 
 let directory = "";
@@ -24,9 +24,7 @@ describe("a file that is kept twice", () => {
       await writeKept(path, { n: 1 });
       const text = await readFile(path, "utf8");
       for (const name of [path, `${path}.bak`]) {
-        const after = change(text);
-        if (after === undefined) await rm(name);
-        else await writeFile(name, after);
+        await putInPlace(name, change(text));
         assert.equal((await read()).value, 1, name);
         assert.equal(await readFile(path, "utf8"), text, name);
         assert.equal(await readFile(`${path}.bak`, "utf8"), text, name);

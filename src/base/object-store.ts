@@ -10,7 +10,7 @@ import { makeDirectory, syncDirectory, TEMP_MARK } from "./files.js";
 import { HalfMade } from "./half-made.js";
 import { COPY_SUFFIX, writeKept, writeKeptNew } from "./kept-file.js";
 import type { Logger } from "./log.js";
-import { type Form, modeOf, type Reading, readForm, type Versioned } from "./record-form.js";
+import { type Form, modeOf, type Reading, readForm, tellDamage, type Versioned } from "./record-form.js";
 import { allEnded } from "./runtime.js";
 import { UndoStack } from "./undo.js";
 
@@ -265,9 +265,16 @@ export class ObjectStore<R extends Versioned, S extends Versioned = never> {
     }
     return {
       id,
-      record: await readForm(join(directory, record.file), record, id),
-      status: status === undefined ? undefined : await readForm(join(directory, status.file), status, id),
+      record: await this.#read(directory, record, id),
+      status: status === undefined ? undefined : await this.#read(directory, status, id),
     };
+  }
+
+  async #read<T extends Versioned>(directory: string, form: FileForm<T>, id: string): Promise<Reading<T>> {
+    const path = join(directory, form.file);
+    const reading = await readForm(path, form, id);
+    tellDamage(this.#kind.log, path, reading);
+    return reading;
   }
 
   /** A record or status that a kill has cut in the writing. What else an object keeps is its owner's to tidy. */

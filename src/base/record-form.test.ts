@@ -84,7 +84,7 @@ describe("another release's record", () => {
       const store = await makeStore();
       // Form 1 had another word for it: what has no version is of that form.
       const old = JSON.stringify({ version: 2, id: A, color: "red", colour: "red", parts: [{ size: 1 }] });
-      await writeBoth(store, JSON.parse(damage.change(old) ?? ""));
+      await writeBoth(store, JSON.parse(String(damage.change(old))));
       const { record } = await loadOne(store);
       assert.deepEqual([record.whole, record.value?.color], [true, "red"]);
       assert.ok(record.value);

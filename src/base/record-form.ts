@@ -2,6 +2,7 @@
 // older release wrote it. What could be read and what could not are told apart, so that whoever asked for it decides.
 
 import { readKept, writeKept } from "./kept-file.js";
+import type { Logger } from "./log.js";
 import { type Parsed, parseVersioned, type RecordKind } from "./versioned.js";
 
 export type Versioned = { version: number };
@@ -72,6 +73,13 @@ function readingOf<T>(
 ): Reading<T> {
   const { value, newer = false, problems = [] } = parsed ?? {};
   return { value, newer, problems, ...how };
+}
+
+/** Says in the log that a file was not what it should be, or not there, and what became of it. */
+export function tellDamage(log: Logger, path: string, { value, fromCopy, damage }: Reading<unknown>): void {
+  if (value !== undefined && damage === undefined && !fromCopy) return;
+  const outcome = value === undefined ? "lost" : fromCopy ? "read from its copy" : "read as far as it goes";
+  log.warn("a file is damaged", { path, outcome, why: damage ?? "it is gone" });
 }
 
 /** For the functions of kept-file.ts. */

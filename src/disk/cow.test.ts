@@ -93,6 +93,7 @@ describe("checkCow", () => {
       await damageFile(cowRecordPath(path), damage);
       assert.deepEqual(await checkCow(path, BASE), record, damage.what);
       assert.deepEqual(JSON.parse(await readFile(cowRecordPath(path), "utf8")), record, damage.what);
+      await rm(`${cowRecordPath(path)}.damaged`, { recursive: true, force: true });
     }
   });
 

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import {
@@ -77,6 +77,7 @@ async function standIn(id: string, marked: boolean): Promise<number> {
 
 async function assertRuns(entry: VmEntry, what: string): Promise<void> {
   assert.equal(entry.state, "running", what);
+  assert.notEqual(entry.status.reason, "vmm-unreachable", what);
   assert.equal(kilnd.world.vmms[0]?.alive, true, what);
   assert.equal(kilnd.world.vmms.length, 1, what);
   assert.ok(entry.live, what);
@@ -126,6 +127,19 @@ describe("damage to one file", () => {
     const entry = await nextKilnd(id, () => writeFile(pathOf(id, "vm.json"), JSON.stringify(edited)));
     assert.equal(entry.record.config.hostname, "by-hand");
     assert.deepEqual(await jsonOf(id, "vm.json.bak"), edited);
+  });
+});
+
+describe("a file that is damaged", () => {
+  it("is told of by its path, with what became of it", async () => {
+    const { id } = await make(false);
+    await nextKilnd(id, async () => {
+      await rm(pathOf(id, "vm.json"));
+      await mkdir(pathOf(id, "vm.json/kept"), { recursive: true });
+    });
+    const told = kilnd.world.logged.filter((line) => line.includes("a file is damaged"));
+    assert.match(told.join(""), /^\S+ level=warn .* path=\S+vm\.json outcome="read from its copy" why=/);
+    assert.equal((await stat(pathOf(id, "vm.json.damaged/kept"))).isDirectory(), true);
   });
 });
 

@@ -12,7 +12,7 @@ import { TEMP_MARK } from "../base/files.js";
 import { removeKept, writeKept } from "../base/kept-file.js";
 import type { Logger } from "../base/log.js";
 import { type LoadedObject, ObjectStore } from "../base/object-store.js";
-import { readForm } from "../base/record-form.js";
+import { readForm, tellDamage } from "../base/record-form.js";
 import { openObject, type Parsed, parseVersioned, type RecordKind } from "../base/versioned.js";
 import type { StoredKernel } from "./types.js";
 
@@ -132,7 +132,12 @@ export class KernelStore {
 
   /** What was set as default; undefined where nothing was, or the file is damaged. */
   async readDefault(): Promise<DefaultKernel | undefined> {
-    return (await readForm(this.#defaultFile, { kind: DEFAULT, ...READABLE }, DEFAULT_FILE)).value;
+    const reading = await readForm(this.#defaultFile, { kind: DEFAULT, ...READABLE }, DEFAULT_FILE);
+    // Without one, none was set.
+    if (reading.value !== undefined || reading.damage !== undefined) {
+      tellDamage(this.#log, this.#defaultFile, reading);
+    }
+    return reading.value;
   }
 
   async writeDefault(chosen: DefaultKernel | undefined): Promise<void> {

@@ -30,7 +30,9 @@ class BootDisk implements AttachmentAt<"prepare"> {
 
   #paths(): BootDisks {
     const { bases, store } = this.#needs;
-    return { base: bases.path(this.#record.base), cow: store.cowPath(this.#record.id) };
+    const { base, id } = this.#record;
+    // Where all that names it is lost the VM is not started, but one that runs is taken over.
+    return { base: base === "" ? "" : bases.path(base), cow: store.cowPath(id) };
   }
 
   /** What the VM's record says uses the base: nobody removes it, and there is nothing to let go of. */

@@ -35,7 +35,8 @@ export async function loadVms(ctx: EngineContext, runner: VmRunner): Promise<voi
   for (const vm of loaded) {
     await reclaimOf(ctx, vm.record.id);
     await tidyPending(ctx, vm.record);
-    for (const remark of vm.remarks) ctx.log.warn("a VM's file is damaged", { vm: vm.record.id, remark });
+    for (const remark of vm.remarks)
+      ctx.log.warn("a VM's file can't be understood", { vm: vm.record.id, remark });
     const { status, isGone } = await settleStatus(ctx, vm, found);
     const entry = makeEntry(ctx, vm.record, status, vm.recordFlaw);
     ctx.vms.add(entry);

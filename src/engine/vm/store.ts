@@ -29,7 +29,7 @@ export interface LoadedVm {
   readonly recordFlaw: string | undefined;
   /** The status is what was written last, every word of it understood. False: what runs may differ. */
   readonly statusIsSure: boolean;
-  /** What was wrong with its files, for the log. */
+  /** What could not be understood in its files, for the log. */
   readonly remarks: readonly string[];
 }
 
@@ -127,9 +127,7 @@ function flawOf({ value, whole, newer, problems, damage }: Reading<VmRecord>): s
   return problem === undefined ? undefined : `its record can't be understood: ${problem}`;
 }
 
-function remarksOn(name: string, { value, fromCopy, problems, damage }: Reading<unknown>): string[] {
-  const lost = value === undefined ? `${name} is lost` : fromCopy ? `${name} was read from its copy` : name;
-  const others = problems.map((problem) => `${name}: ${problem}`);
-  if (damage === undefined && value !== undefined && !fromCopy) return others;
-  return [damage === undefined ? lost : `${lost}: ${damage}`, ...others];
+/** That a file is damaged, or gone, says the object store. */
+function remarksOn(name: string, { problems }: Reading<unknown>): string[] {
+  return problems.map((problem) => `${name}: ${problem}`);
 }

@@ -10,7 +10,7 @@ import { makeDirectory } from "../../base/files.js";
 import { writeKept } from "../../base/kept-file.js";
 import type { Logger } from "../../base/log.js";
 import { RecordFiles } from "../../base/record-files.js";
-import { readForm } from "../../base/record-form.js";
+import { readForm, tellDamage } from "../../base/record-form.js";
 import {
   keepUnknown,
   openObject,
@@ -126,6 +126,7 @@ export class ImageRecords {
     for (const { id: hex, record } of found) {
       const id = `sha256:${hex}`;
       const { value, damage } = record;
+      if (value !== undefined) tellDamage(this.#log, this.#files.path(hex), record);
       if (value !== undefined && listed.has(id)) {
         if (await isComplete(value)) {
           records.set(id, value);
@@ -270,7 +271,10 @@ export class ImageRecords {
 
   /** A list that is lost with its copy must not cost the user all images: they become nameless. */
   async #readNames(hexes: readonly string[]): Promise<{ listed: Map<string, Names>; intact: boolean }> {
-    const { value } = await readForm(this.#namesFile, { kind: NAMES }, "names");
+    const reading = await readForm(this.#namesFile, { kind: NAMES }, "names");
+    const { value } = reading;
+    // Where both are gone, and nothing says that they were ever there, it is a first start.
+    if (value !== undefined || reading.damage !== undefined) tellDamage(this.#log, this.#namesFile, reading);
     if (value !== undefined) {
       this.#file = value;
       const entries = Object.entries(value.images).filter(([id]) => isDigest(id));
