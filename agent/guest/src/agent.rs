@@ -23,7 +23,7 @@ pub struct Held {
 }
 
 /// What the agent of kiln 0.1.0 could not do: a host asks for no more than it finds here. See StateResponse.
-const FEATURES: [&str; 4] = ["hold", "exec-resume", "input", "workloads"];
+const FEATURES: [&str; 5] = ["hold", "exec-resume", "input", "workloads", "disk-serial"];
 
 pub struct Agent {
     role: Cell<Role>,

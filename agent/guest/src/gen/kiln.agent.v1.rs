@@ -257,7 +257,7 @@ pub struct StateResponse {
     #[prost(int64, tag = "11")]
     pub clock_unix_ns: i64,
     /// What this agent can do beyond that of kiln 0.1.0, by stable words: "hold" (BootRequest), "exec-resume" (execs with an
-    /// id), "input" (Input), "workloads" (WorkloadService). None is ever told from the version.
+    /// id), "input" (Input), "workloads" (WorkloadService), "disk-serial" (RootDisk). None is ever told from the version.
     #[prost(string, repeated, tag = "12")]
     pub features: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }

@@ -6,6 +6,7 @@ import type { PlannedSet } from "../../attach/set.js";
 import { planBoot } from "../../vm/boot-plan.js";
 import type { Boot, Greeted, Machine, Step } from "../boot.js";
 import { patience, whileItLives } from "../boot-errors.js";
+import { requireFindable } from "../guest-disks.js";
 import { pendingCopies } from "../pending-copies.js";
 import { upWith } from "./workload.js";
 
@@ -22,7 +23,10 @@ export async function setup(boot: Boot, { machine, session }: Greeted): Promise<
     attached: attached.guest({ capabilities, disks, serials: handle.disks }),
   });
   const call = { timeoutMs, signal: run.signal };
-  const answer = await whileItLives(run, machine.live, () => session.machine.boot(request, call));
+  const answer = await whileItLives(run, machine.live, async () => {
+    await requireFindable(session, disks, call);
+    return session.machine.boot(request, call);
+  });
   if (!hold) return upWith({ machine, session }, answer);
   if (answer.held) return { at: "files", machine, session };
   throw new KilnError(Code.FailedPrecondition, "the guest's agent starts no VM that files wait for", {

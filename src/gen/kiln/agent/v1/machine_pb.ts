@@ -114,7 +114,7 @@ export type StateResponse = Message<"kiln.agent.v1.StateResponse"> & {
 
   /**
    * What this agent can do beyond that of kiln 0.1.0, by stable words: "hold" (BootRequest), "exec-resume" (execs with an
-   * id), "input" (Input), "workloads" (WorkloadService). None is ever told from the version.
+   * id), "input" (Input), "workloads" (WorkloadService), "disk-serial" (RootDisk). None is ever told from the version.
    *
    * @generated from field: repeated string features = 12;
    */
@@ -198,7 +198,7 @@ export type StateResponseJson = {
 
   /**
    * What this agent can do beyond that of kiln 0.1.0, by stable words: "hold" (BootRequest), "exec-resume" (execs with an
-   * id), "input" (Input), "workloads" (WorkloadService). None is ever told from the version.
+   * id), "input" (Input), "workloads" (WorkloadService), "disk-serial" (RootDisk). None is ever told from the version.
    *
    * @generated from field: repeated string features = 12;
    */
