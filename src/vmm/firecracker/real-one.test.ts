@@ -96,6 +96,13 @@ describe("last words", () => {
       "'resume vm' VMM action took 12 us.",
       "Artificially kick devices.",
       "[Balloon] signaling event queue",
+      "signalling event queue",
+      "[Net] notifying tx queue",
+      "spurious notification of eth0",
+      "The API request took 12 us.",
+      "Successfully started microvm that was configured from one single json",
+      "Received a VcpuEvent::Resume message with immediate_exit enabled.",
+      "3 messages were suppressed",
       "Vmm is stopping.",
       "Killing vCPU threads",
     ]) {
