@@ -118,11 +118,12 @@ describe("a program that exec -d has started", () => {
     assert.equal(text, "late\n");
   });
 
+  // `exec.ended` first: an end is known a moment before it passes that point, and here no other program has just ended.
   const recorded: readonly Failpoint[] = [
+    "exec.ended",
     "exec.create.renamed",
     "exec.started",
     "exec.running",
-    "exec.ended",
     "exec.restarting",
   ];
   for (const point of ["exec.create.begun", "exec.create.filled", ...recorded] as const) {
