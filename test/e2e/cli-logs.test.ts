@@ -27,7 +27,9 @@ describe("kiln logs of a VM that has ended", () => {
 
   it("has the last lines with --tail", async () => {
     const { stdout, stderr } = await kiln.kiln(["logs", "--tail", "3", "ended"]);
-    assert.deepEqual([stdout, stderr], ["100\nunfinished", "oops\n"]);
+    // What two pipes carry may arrive in any order: whether "oops" is among the last three is the guest's business.
+    assert.ok(["", "oops\n"].includes(stderr), stderr);
+    assert.equal(stdout, stderr === "" ? "99\n100\nunfinished" : "100\nunfinished");
   });
 
   it("has times with -t, and bounds by time", async () => {

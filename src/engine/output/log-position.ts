@@ -1,7 +1,8 @@
 // Places in a VM's output: the start, the end, and the beginning of the last n lines.
 
 import { stat } from "node:fs/promises";
-import { listSegments, scanSegment, segmentName } from "./log-segments.js";
+import type { LogStream } from "./log-format.js";
+import { listSegments, type Segment, scanSegment, segmentName } from "./log-segments.js";
 
 /** A place between two frames, or `skipBytes` into the frame that begins there. */
 export interface LogPosition {
@@ -49,39 +50,85 @@ export async function positionOf(directory: string, boot: number, sequence: bigi
 }
 
 /**
- * Where the last `lines` lines begin; bytes after the last newline count as a line. Reads whole segments, newest
- * first, and stops as soon as enough newlines were seen.
+ * Where the last `lines` lines begin; bytes after the last newline count as a line. Each stream has lines of its own, for
+ * what two pipes carry arrives in any order: an unfinished line of one is not the beginning of the other's. Reads whole
+ * segments, newest first, and stops as soon as enough beginnings were seen.
  */
 export async function positionOfTail(directory: string, lines: number): Promise<LogPosition> {
   if (lines === 0) return positionAtEnd(directory);
+  const segments = (await listSegments(directory)).reverse();
+  // One or two at a time: a log of tiny frames is large.
+  const scanned = new Map<number, LinesOfSegment>();
+  const linesAt = async (index: number) => {
+    const segment = segments[index];
+    if (segment === undefined) return undefined;
+    const found = scanned.get(index) ?? (await linesOf(segment));
+    scanned.set(index, found);
+    return found;
+  };
   let missing = lines;
-  let last = true;
-  for (const segment of (await listSegments(directory)).reverse()) {
-    const frames: Frame[] = [];
-    for await (const { offset, record } of scanSegment(segment.path)) {
-      frames.push({ offset, newlines: newlinesIn(record.data), endsLine: record.data.at(-1) === NEWLINE });
-    }
-    for (const frame of frames.reverse()) {
-      // A newline at the very end closes the last line; every other one comes before a line we count.
-      const separators = frame.newlines - (last && frame.endsLine ? 1 : 0);
-      last = false;
-      if (separators < missing) {
-        missing -= separators;
-        continue;
+  for (const [index, segment] of segments.entries()) {
+    for (const frame of (await linesAt(index))?.frames.toReversed() ?? []) {
+      const first = (frame.beginsLine ?? (await beginsBehind(index, segment, frame.stream, linesAt))) ? 1 : 0;
+      const beginnings = first + frame.newlines - (frame.endsLine ? 1 : 0);
+      if (beginnings >= missing) {
+        return within(segment.path, segment.name, frame.offset, beginnings - missing + 1 - first);
       }
-      return within(segment.path, segment.name, frame.offset, separators - missing + 1);
+      missing -= beginnings;
     }
+    scanned.delete(index);
   }
   return START;
 }
 
-interface Frame {
-  readonly offset: number;
-  readonly newlines: number;
-  readonly endsLine: boolean;
+type LinesAt = (index: number) => Promise<LinesOfSegment | undefined>;
+
+/** Whether a stream's first byte in a segment begins a line: the newest older one that has the stream says so. */
+async function beginsBehind(
+  index: number,
+  { boot }: Segment,
+  stream: LogStream,
+  linesAt: LinesAt,
+): Promise<boolean> {
+  for (let at = index + 1; ; at++) {
+    const older = await linesAt(at);
+    // With a boot new lines begin, whatever the last one left unfinished.
+    if (older?.segment.boot !== boot) return true;
+    const ended = older.ends.get(stream);
+    if (ended !== undefined) return ended;
+  }
 }
 
-/** The place just after the nth newline of the frame. */
+interface Frame {
+  readonly offset: number;
+  readonly stream: LogStream;
+  readonly newlines: number;
+  readonly endsLine: boolean;
+  /** Undefined: what came before it on its stream is in an older segment. */
+  readonly beginsLine: boolean | undefined;
+}
+
+interface LinesOfSegment {
+  readonly segment: Segment;
+  readonly frames: readonly Frame[];
+  /** Of each stream that it has: whether its last byte there is a newline. */
+  readonly ends: ReadonlyMap<LogStream, boolean>;
+}
+
+async function linesOf(segment: Segment): Promise<LinesOfSegment> {
+  const frames: Frame[] = [];
+  const ends = new Map<LogStream, boolean>();
+  for await (const { offset, record } of scanSegment(segment.path)) {
+    const { stream, data } = record;
+    if (data.length === 0) continue;
+    const endsLine = data.at(-1) === NEWLINE;
+    frames.push({ offset, stream, newlines: newlinesIn(data), endsLine, beginsLine: ends.get(stream) });
+    ends.set(stream, endsLine);
+  }
+  return { segment, frames, ends };
+}
+
+/** The place just after the nth newline of the frame; 0: where it begins. */
 async function within(path: string, segment: string, offset: number, nth: number): Promise<LogPosition> {
   for await (const { record } of scanSegment(path, offset)) {
     let at = -1;

@@ -60,6 +60,26 @@ async function written(...texts: string[]): Promise<VmLog> {
   return log;
 }
 
+/** @param texts what begins with "!" is of stderr */
+async function interleaved(texts: readonly string[], segmentBytes: number): Promise<VmLog> {
+  const log = makeLog(directory, { segmentBytes, keepBytes: 100_000 });
+  await log.begin(1);
+  let sequence = 0;
+  for (const text of texts) {
+    const stream = text.startsWith("!") ? "stderr" : "stdout";
+    const data = text.replace("!", "");
+    await log.append([record(sequence, data, { stream })]);
+    sequence += data.length;
+  }
+  return log;
+}
+
+async function streamsOf(log: VmLog, tail: number): Promise<string[]> {
+  const texts = { stdout: "", stderr: "" };
+  for await (const { stream, data } of log.read({ tail })) texts[stream] += Buffer.from(data).toString();
+  return [texts.stdout, texts.stderr];
+}
+
 describe("VmLog", () => {
   it("says at once that it can't be kept where no directory can be made", async () => {
     await assert.rejects(makeLog("/proc/kiln-not-here/log").begin(1), { code: "ENOENT" });
@@ -197,6 +217,35 @@ describe("VmLog", () => {
     const log = await written("a\nb\n", "prompt> ");
     assert.equal(await textOf(log, { tail: 1 }), "prompt> ");
     assert.equal(await textOf(log, { tail: 2 }), "b\nprompt> ");
+  });
+
+  for (const [order, records] of [
+    ["in the order of writing", ["1\n99\n100\n", "!oops\n", "unfinished"]],
+    ["with all of one pipe first", ["1\n99\n100\nunfinished", "!oops\n"]],
+    ["with the other pipe first", ["1\n99\n", "!oops\n", "100\nunfinished"]],
+    ["cut within a line by the other pipe", ["1\n99\n10", "!oo", "0\nunfin", "!ps\n", "ished"]],
+  ] as const) {
+    for (const segmentBytes of [30, 60, 10_000]) {
+      it(`counts the lines of each stream, ${order}, in segments of ${segmentBytes} bytes`, async () => {
+        const log = await interleaved(records, segmentBytes);
+        assert.deepEqual(await streamsOf(log, 3), ["100\nunfinished", "oops\n"]);
+        assert.deepEqual(await streamsOf(log, 4), ["99\n100\nunfinished", "oops\n"]);
+      });
+    }
+  }
+
+  it("begins a line with each boot", async () => {
+    const log = makeLog(directory);
+    for (const [boot, text] of [
+      [1, "a\nunfinished"],
+      [2, "b\nc\n"],
+    ] as const) {
+      await log.begin(boot);
+      await log.append([record(0, text)]);
+      await log.end();
+    }
+    assert.equal(await textOf(log, { tail: 2 }), "b\nc\n");
+    assert.equal(await textOf(log, { tail: 3 }), "unfinishedb\nc\n");
   });
 
   it("selects by time, both ends included", async () => {
