@@ -14,7 +14,7 @@ import type { ProcessSpec } from "./agent-bench.js";
 
 const MIB = 1024 * 1024;
 const NAMES =
-  "sh cat echo env id ls mount ps pwd kill sleep touch rm test stat sync true yes head tail tr date free dd hostname init poweroff reboot ip readlink mv".split(
+  "sh cat echo env id ls mount ps pwd kill sleep touch rm test stat sync true yes head tail tr date free dd hostname init poweroff reboot ip readlink mv setsid".split(
     " ",
   );
 type BootChange = Exclude<MessageInitShape<typeof BootRequestSchema>, { $typeName: string }>;

@@ -203,6 +203,38 @@ describe("agent: guest", { timeout: 600_000 }, () => {
     assert.equal(exit?.oomKilled, true, JSON.stringify(exit?.error));
   });
 
+  it("gives each program beside the main one a cgroup: its own end for want of memory, and an end of all of it", async () => {
+    const guest = await bench.start(await bench.cow(), 128 << 20);
+    const { workloads } = guest.session;
+    await guest.boot({ args: ["sleep", "10000"] });
+    const start = async (digit: string, script: string) => {
+      const id = digit.repeat(40);
+      const process = { args: ["sh", "-c", script], env: GUEST_ENV };
+      assert.ok((await workloads.start({ id, process })) > 1);
+      return { id, group: `/sys/fs/cgroup/w-${id}`, ...workloads.get(id) };
+    };
+    const lines = async (path: string) => (await output(guest, `cat ${path}`)).split("\n").filter(Boolean);
+
+    const greedy = await start("a", "tail /dev/zero; exit $?");
+    const forking = await start("b", "setsid sleep 10000 & trap '' TERM; while :; do sleep 1; done");
+    const exit = await greedy.wait();
+    assert.deepEqual([exit?.code, exit?.oomKilled], [137, true]);
+    await until(async () => (await lines(`${forking.group}/cgroup.procs`)).length >= 3);
+    assert.deepEqual(await lines(`/proc/$(head -n 1 ${forking.group}/cgroup.procs)/cgroup`), [
+      `0::/w-${forking.id}`,
+    ]);
+    await forking.stop(15, 1);
+    assert.deepEqual(await forking.wait().then((end) => [end?.signal, end?.oomKilled]), [9, false]);
+    // What had forked away: the main program's is left.
+    await until(async () => (await output(guest, "ps -o args")).split("sleep 10000").length === 2);
+    for (const { id } of [greedy, forking]) await workloads.forget(id);
+    const last = await start("c", "trap '' TERM HUP; while :; do sleep 1; done");
+    assert.equal(await output(guest, "cd /sys/fs/cgroup; echo w-*"), `w-${last.id}`);
+    await guest.session.workloads.main.stop(9, 60_000);
+    const { exit: ended, machine } = await finish(guest);
+    assert.deepEqual([ended?.code, ended?.oomKilled, machine.cause], [137, false, "guest-shutdown"]);
+  });
+
   it("takes a reboot inside for an orderly end that asks for another start", async () => {
     const guest = await bench.start(await bench.cow());
     const script = "trap 'exit 3' QUIT; (sleep 0.2; reboot) & while :; do sleep 0.05; done";
