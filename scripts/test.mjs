@@ -58,7 +58,7 @@ await main(async () => {
 /** Settings of every kilnd that the suite's tests start, and the kernel of their VMs where a test names none. */
 async function environmentOf({ place, vmm }) {
   if (place !== "test/e2e") return {};
-  // Every guest test passes on Debian's kernel; those about kiln's own ask for that one.
+  // Every guest test passes on Debian's kernel; those about kiln's own ask for that one, and those that boot very often.
   const kernel = { KILN_TEST_KERNEL: process.env.KILN_TEST_KERNEL ?? "debian" };
   return vmm === "firecracker" ? { ...kernel, ...(await firecrackerEnvironment()) } : kernel;
 }
