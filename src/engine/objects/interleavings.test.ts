@@ -1,7 +1,9 @@
 // Everything that makes and removes objects, many at once in random orders, on a real directory: afterwards nothing
-// stands on what is gone, nothing is kept that nobody needs, and the next kilnd sees the same.
+// stands on what is gone, nothing is kept that nobody needs, and the next kilnd sees the same. So does one that comes after
+// a kill in the midst of it.
 
 import assert from "node:assert/strict";
+import { randomInt } from "node:crypto";
 import { access, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
@@ -14,8 +16,11 @@ import {
   type World,
 } from "../../../test/fixtures/fake-rooms.js";
 import { createFakeStores, type FakeStores, imageOf, kernelOf } from "../../../test/fixtures/fake-stores.js";
+import { type Killed, watchFailpoints } from "../../../test/fixtures/killed-world.js";
 import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 import { KilnError } from "../../base/errors.js";
+import type { Failpoint } from "../../base/failpoint.js";
+import type { ExecAsk } from "../index.js";
 
 const IMAGES = ["one", "two"];
 const ROUNDS = 8;
@@ -23,9 +28,13 @@ const ROUNDS = 8;
 const image = fc.constantFrom(...IMAGES);
 /** Seldom: what is forced away may be missed. */
 const force = fc.nat(4).map((number) => number === 0);
+/** Of a VM. */
+const index = fc.nat(3);
 const command = fc.oneof(
   { weight: 4, arbitrary: fc.record({ do: fc.constant("create" as const), image }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant("rm" as const), index: fc.nat(3) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("start" as const), index }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("exec -d" as const), index }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("rm" as const), index, force: fc.boolean() }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant("rmi" as const), image, force }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("pull" as const), image }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("kernel rm" as const), force }) },
@@ -37,8 +46,18 @@ type Command = typeof command extends fc.Arbitrary<infer C> ? C : never;
 /** Each list one client, who waits for each answer. */
 const clients = fc.array(fc.array(command, { minLength: 1, maxLength: 5 }), { minLength: 3, maxLength: 5 });
 
+/** Where kilnd may be killed: each is come to by `SCRIPT`. */
+const POINTS: readonly Failpoint[] = [
+  ...(["kept.first", "base.create.filled", "base.create.renamed", "base.remove.renamed"] as const),
+  ...(["vm.create.begun", "vm.create.filled", "vm.create.renamed", "vm.remove.renamed"] as const),
+  ...(["run.prepare", "run.launched", "run.setup", "run.up", "run.live", "end.settled"] as const),
+  ...(["exec.create.filled", "exec.create.renamed", "exec.started", "exec.running"] as const),
+];
+const kill = fc.record({ point: fc.constantFrom(...POINTS), time: fc.integer({ min: 1, max: 3 }) });
+
 /** Answers that are right when another was quicker. */
 const HONEST = new Set([
+  ...["vm-created", "vm-starting", "vm-running", "vm-stopping", "vm-exited", "vm-failed", "killed"],
   "image-in-use",
   "image-not-found",
   "kernel-in-use",
@@ -60,10 +79,15 @@ async function carryOut(engine: OpenEngine, what: Command): Promise<unknown> {
   switch (what.do) {
     case "create":
       return engine.make({ config: configOf({ image: what.image }), pull: "missing" });
-    case "rm": {
-      const entry = engine.entries(true)[what.index];
-      return entry === undefined ? undefined : engine.vms.remove(entry.id, false);
-    }
+    case "start":
+      return engine.vms.start(idAt(engine, what.index));
+    case "exec -d":
+      for await (const { kind } of engine.vms.exec(idAt(engine, what.index), SLEEP, nothing())) {
+        assert.equal(kind, "started");
+      }
+      return;
+    case "rm":
+      return engine.vms.remove(idAt(engine, what.index), what.force);
     case "rmi":
       return engine.images.remove(what.image, what.force);
     case "pull":
@@ -76,6 +100,21 @@ async function carryOut(engine: OpenEngine, what: Command): Promise<unknown> {
       return engine.images.prune(what.all);
   }
 }
+
+const SLEEP: ExecAsk = {
+  kind: "start",
+  spec: {
+    ...{ args: ["sleep"], env: [], user: "", workdir: "", tty: false, stdin: false, columns: 0, rows: 0 },
+    ...{ detach: true, id: "" },
+  },
+};
+
+async function* nothing(): AsyncGenerator<never> {
+  // Its stdin is empty.
+}
+
+/** Of a VM that is there; where there is none, the name of none. */
+const idAt = (engine: OpenEngine, index: number) => engine.entries(true)[index]?.id ?? "nobody";
 
 interface Forced {
   /** Ids. */
@@ -97,6 +136,16 @@ async function assertWhole(
     assert.ok(forced.images.has(imageId) || stores.images.has(imageId), `the image of ${name}`);
     assert.ok(forced.kernels || stores.kernels.has(record.kernelId), `the kernel of ${name}`);
   }
+  for (const entry of entries) {
+    const programs = await readdir(join(world.root, "data/vms", entry.id, "exec")).catch(() => []);
+    assert.deepEqual(
+      programs.sort(),
+      engine
+        .programs(entry, true)
+        .map(({ id }) => id)
+        .sort(),
+    );
+  }
   const directories = await readdir(join(world.root, "data/vms"));
   assert.deepEqual(directories, entries.map(({ id }) => id).sort());
   assert.deepEqual((await engine.system.diskUsage()).leaks, []);
@@ -104,46 +153,115 @@ async function assertWhole(
 
 /** Without VMs everything can be removed: nothing is in use, and no lease was forgotten. */
 async function assertFree(world: World, stores: FakeStores, engine: OpenEngine): Promise<void> {
-  for (const entry of engine.entries(true)) await engine.vms.remove(entry.id, false);
+  for (const entry of engine.entries(true)) await engine.vms.remove(entry.id, true);
   await engine.system.prune(true, new Map());
   for (const { id } of stores.kernels.values()) await engine.kernels.remove(id, false);
   assert.deepEqual([stores.images.size, stores.kernels.size], [0, 0]);
   assert.deepEqual(await readdir(join(world.root, "data/bases")), []);
 }
 
-async function play(lists: Command[][], scheduler: fc.Scheduler): Promise<void> {
-  const world = await createWorld();
-  const stores = createFakeStores(world, (what) => scheduler.schedule(Promise.resolve(), what));
-  const kernel = kernelOf("debian");
-  stores.kernels.set(kernel.id, kernel);
-  for (const found of IMAGES.map(imageOf)) stores.images.set(found.id, found);
-  let engine = createEngine(world, {}, stores.rooms);
+/** What the orders of `lists` have forced away. */
+function forcedBy(lists: Command[][]): Forced {
+  const done = lists.flat();
+  const taken = done.flatMap((what) => (what.do === "rmi" && what.force ? [imageOf(what.image).id] : []));
+  return {
+    images: new Set(taken),
+    kernels: done.some((what) => what.do === "kernel rm" && what.force),
+  };
+}
+
+/** The next kilnd finds all of it, and can remove all of it. */
+async function assertNext(
+  world: World,
+  stores: FakeStores,
+  forced: Forced,
+  scheduler: fc.Scheduler,
+): Promise<void> {
+  const engine = createEngine(world, {}, stores.rooms);
   try {
     await engine.open();
-    const all = lists.map(async (list) => {
-      for (const what of list) await run(engine, what);
-    });
-    await scheduler.waitFor(Promise.all(all));
-    const done = lists.flat();
-    const taken = done.flatMap((what) => (what.do === "rmi" && what.force ? [imageOf(what.image).id] : []));
-    const forced = {
-      images: new Set(taken),
-      kernels: done.some((what) => what.do === "kernel rm" && what.force),
-    };
-    await assertWhole(world, stores, engine, forced);
-    await engine.close();
-    engine = createEngine(world, {}, stores.rooms);
-    await engine.open();
+    await scheduler.waitFor(engine.recovered);
     await assertWhole(world, stores, engine, forced);
     await scheduler.waitFor(assertFree(world, stores, engine));
   } finally {
     await engine.close();
-    await destroyWorld(world);
   }
 }
 
+function storesOf(world: World, scheduler: fc.Scheduler, from?: FakeStores): FakeStores {
+  const stores = createFakeStores(world, (what) => scheduler.schedule(Promise.resolve(), what));
+  const images = from?.images.values() ?? IMAGES.map(imageOf);
+  for (const found of images) stores.images.set(found.id, found);
+  for (const found of from?.kernels.values() ?? [kernelOf("debian")]) stores.kernels.set(found.id, found);
+  return stores;
+}
+
+/** @param isKill at which points kilnd is killed: what it leaves there is looked at when all is over. @returns those points */
+async function play(
+  lists: Command[][],
+  scheduler: fc.Scheduler,
+  isKill: (point: Failpoint) => boolean,
+): Promise<Failpoint[]> {
+  const world = await createWorld();
+  const stores = storesOf(world, scheduler);
+  const killed: Killed[] = [];
+  const engine = createEngine(world, {}, stores.rooms);
+  try {
+    await engine.open();
+    using _ = watchFailpoints(world, stores, isKill, killed);
+    const all = lists.map(async (list) => {
+      for (const what of list) await run(engine, what);
+    });
+    await scheduler.waitFor(Promise.all(all));
+    const forced = forcedBy(lists);
+    await assertWhole(world, stores, engine, forced);
+    await engine.close();
+    _[Symbol.dispose]();
+    for (const { point, ...left } of killed) {
+      const found = storesOf(left.world, scheduler, left.stores);
+      await assertNext(left.world, found, forced, scheduler).catch((error: unknown) => {
+        throw new Error(`killed at ${point}`, { cause: error });
+      });
+    }
+    await assertNext(world, stores, forced, scheduler);
+    return killed.map(({ point }) => point);
+  } finally {
+    await engine.close();
+    for (const each of [world, ...killed.map((left) => left.world)]) await destroyWorld(each);
+  }
+}
+
+/** Comes to each of `POINTS`. */
+const SCRIPT: Command[] = [
+  { do: "create", image: "one" },
+  { do: "start", index: 0 },
+  { do: "exec -d", index: 0 },
+  { do: "rm", index: 0, force: true },
+  { do: "prune", all: true },
+];
+
 describe("whatever goes on at once", () => {
-  it("leaves nothing that stands on what is gone, and nothing in use that nobody uses", async () => {
-    await fc.assert(fc.asyncProperty(clients, fc.scheduler(), play), { numRuns: ROUNDS, endOnFailure: true });
+  it("leaves nothing that stands on what is gone, and nothing in use that nobody uses, also where it is cut", async (t) => {
+    const seed = randomInt(2 ** 31);
+    t.diagnostic(`seed ${seed}`);
+    const property = fc.asyncProperty(
+      clients,
+      fc.scheduler(),
+      kill,
+      async (lists, scheduler, { point, time }) => {
+        let left = time;
+        await play(lists, scheduler, (here) => here === point && --left === 0);
+      },
+    );
+    await fc.assert(property, { seed, numRuns: ROUNDS, endOnFailure: true });
+  });
+
+  it("is whole for the next kilnd after a kill at each point", async () => {
+    const wanted = new Set(POINTS);
+    const property = fc.asyncProperty(fc.scheduler(), async (scheduler) => {
+      const points = await play([SCRIPT], scheduler, (here) => wanted.delete(here));
+      assert.deepEqual([[...wanted], points.length], [[], POINTS.length]);
+    });
+    await fc.assert(property, { numRuns: 1 });
   });
 });
