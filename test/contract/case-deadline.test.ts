@@ -13,6 +13,10 @@ const HANGS = `
 const { describe, it } = require("node:test");
 describe("a suite", () => {
   it("ends", () => undefined);
+  it("turns a mocked clock on", ({ mock }) => {
+    mock.timers.enable({ apis: ["setTimeout"] });
+    mock.timers.tick(60_000);
+  });
   it("waits", () => new Promise(() => setInterval(() => undefined, 100)));
 });
 `;

@@ -9,7 +9,7 @@ import { planBoot, planSpec } from "./boot-plan.js";
 import { VM_RECORD } from "./record.js";
 
 const RECORD = v.parse(VM_RECORD.schema, {
-  ...{ version: 1, id: "a".repeat(64) },
+  ...{ version: 1, id: "a".repeat(64), base: "b".repeat(64) },
   config: { network: "none" },
 });
 const CAPABILITIES = { poweroffExits: true, userNetwork: true } as VmmCapabilities;
