@@ -107,13 +107,17 @@ export async function resumeBoot(directory: string, boot: number): Promise<Resum
   return { segment: last, size, nextSequence, lastTimeNs };
 }
 
-/** Removes the oldest segments until the rest fits; the newest always stays. */
-export async function dropOldest(directory: string, keepBytes: number): Promise<void> {
+/** Each boot has one at least: what ends and comes back for weeks would leave more files than anybody can read. */
+const MOST_SEGMENTS = 4096;
+
+/** Removes the oldest segments until the rest fits; the newest always stays. @param most files that are kept */
+export async function dropOldest(directory: string, keepBytes: number, most = MOST_SEGMENTS): Promise<void> {
   const segments = await listSegments(directory);
   let total = 0;
-  for (const segment of segments.reverse()) {
-    const size = (await stat(segment.path)).size;
-    if (total > 0 && total + size > keepBytes) await rm(segment.path, { force: true });
+  for (const [newer, { path }] of segments.reverse().entries()) {
+    const { size } = await stat(path);
+    const isTooMuch = newer >= most || (total > 0 && total + size > keepBytes);
+    if (isTooMuch) await rm(path, { force: true });
     total += size;
   }
 }

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { patchFiles } from "../../../test/fixtures/patched-files.js";
 import type { LogRecord } from "./log-format.js";
+import { dropOldest } from "./log-segments.js";
 import { type ReadLogOptions, VmLog } from "./vm-log.js";
 
 let directory: string;
@@ -131,6 +132,31 @@ describe("VmLog", () => {
     assert.match(text, /line 0039\n$/);
     assert.doesNotMatch(text, /line 0000/);
     await log.end();
+  });
+
+  it("drops the oldest beyond the total over boots that each end before a segment is full", async () => {
+    const log = makeLog(directory, { segmentBytes: 200, keepBytes: 700 });
+    for (let boot = 1; boot <= 40; boot++) {
+      await log.begin(boot);
+      await log.append([record(0, `of boot ${boot}\n`.padStart(100))]);
+      await log.end();
+    }
+    const names = await readdir(directory);
+    assert.ok(names.length <= 6, names.join());
+    const text = await textOf(log);
+    assert.match(text, /of boot 39\n *of boot 40\n$/);
+    assert.doesNotMatch(text, /of boot 30\n/);
+  });
+
+  it("keeps no more files than it is told to, of however many silent boots", async () => {
+    const log = makeLog(directory);
+    for (let boot = 1; boot <= 6; boot++) await log.begin(boot);
+    await dropOldest(directory, 1000, 3);
+    const names = (await readdir(directory)).sort();
+    assert.deepEqual(
+      names.map((name) => Number(name.split("-")[0])),
+      [4, 5, 6],
+    );
   });
 
   it("loses nothing where the next segment can't be opened for a while", async () => {

@@ -230,7 +230,7 @@ export class VmLog {
     writer.segment = segment;
     writer.size = 0;
     await full.close();
-    await dropOldest(this.#directory, this.#limits.keepBytes);
+    await this.#dropOldest();
   }
 
   /** One after the other. */
@@ -254,7 +254,14 @@ export class VmLog {
     const name = segment?.name ?? segmentName(boot, 0n);
     const writer = { boot, segment: name, file: await openSegment(this.#directory, name), ...resume };
     this.#writer = writer;
+    // Boots that each end before their first file is full would never come to it otherwise, and fill the disk.
+    if (segment === undefined) await this.#dropOldest();
     return writer;
+  }
+
+  /** What can't be taken away now is tried again with the next file, and keeps no output from being stored. */
+  async #dropOldest(): Promise<void> {
+    await dropOldest(this.#directory, this.#limits.keepBytes).catch(() => undefined);
   }
 
   async #closeWriter(): Promise<void> {
