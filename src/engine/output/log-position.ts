@@ -57,46 +57,20 @@ export async function positionOf(directory: string, boot: number, sequence: bigi
 export async function positionOfTail(directory: string, lines: number): Promise<LogPosition> {
   if (lines === 0) return positionAtEnd(directory);
   const segments = (await listSegments(directory)).reverse();
-  // One or two at a time: a log of tiny frames is large.
-  const scanned = new Map<number, LinesOfSegment>();
-  const linesAt = async (index: number) => {
-    const segment = segments[index];
-    if (segment === undefined) return undefined;
-    const found = scanned.get(index) ?? (await linesOf(segment));
-    scanned.set(index, found);
-    return found;
-  };
+  const ends = new EndsOfSegments(segments);
   let missing = lines;
+  // One at a time: a log of tiny frames is large.
   for (const [index, segment] of segments.entries()) {
-    for (const frame of (await linesAt(index))?.frames.toReversed() ?? []) {
-      const first = (frame.beginsLine ?? (await beginsBehind(index, segment, frame.stream, linesAt))) ? 1 : 0;
+    for (const frame of (await framesOf(segment)).reverse()) {
+      const first = (frame.beginsLine ?? (await ends.beginsBehind(index, frame.stream))) ? 1 : 0;
       const beginnings = first + frame.newlines - (frame.endsLine ? 1 : 0);
       if (beginnings >= missing) {
         return within(segment.path, segment.name, frame.offset, beginnings - missing + 1 - first);
       }
       missing -= beginnings;
     }
-    scanned.delete(index);
   }
   return START;
-}
-
-type LinesAt = (index: number) => Promise<LinesOfSegment | undefined>;
-
-/** Whether a stream's first byte in a segment begins a line: the newest older one that has the stream says so. */
-async function beginsBehind(
-  index: number,
-  { boot }: Segment,
-  stream: LogStream,
-  linesAt: LinesAt,
-): Promise<boolean> {
-  for (let at = index + 1; ; at++) {
-    const older = await linesAt(at);
-    // With a boot new lines begin, whatever the last one left unfinished.
-    if (older?.segment.boot !== boot) return true;
-    const ended = older.ends.get(stream);
-    if (ended !== undefined) return ended;
-  }
 }
 
 interface Frame {
@@ -108,14 +82,45 @@ interface Frame {
   readonly beginsLine: boolean | undefined;
 }
 
-interface LinesOfSegment {
-  readonly segment: Segment;
-  readonly frames: readonly Frame[];
-  /** Of each stream that it has: whether its last byte there is a newline. */
-  readonly ends: ReadonlyMap<LogStream, boolean>;
+/** Of each stream that a segment has: whether its last byte there is a newline. */
+type Ends = ReadonlyMap<LogStream, boolean>;
+
+/** How lines stood at the end of each segment. Kept for all that were looked at, so that none is read for it twice. */
+class EndsOfSegments {
+  readonly #segments: readonly Segment[];
+  readonly #known = new Map<string, Ends>();
+
+  /** @param segments newest first */
+  constructor(segments: readonly Segment[]) {
+    this.#segments = segments;
+  }
+
+  /** Whether a stream's first byte in a segment begins a line: the newest older one that has the stream says so. */
+  async beginsBehind(index: number, stream: LogStream): Promise<boolean> {
+    const boot = this.#segments[index]?.boot;
+    for (const older of this.#segments.slice(index + 1)) {
+      // With a boot new lines begin, whatever the last one left unfinished.
+      if (older.boot !== boot) return true;
+      const ended = (await this.#of(older)).get(stream);
+      if (ended !== undefined) return ended;
+    }
+    return true;
+  }
+
+  async #of(segment: Segment): Promise<Ends> {
+    const known = this.#known.get(segment.name);
+    if (known !== undefined) return known;
+    const ends = new Map<LogStream, boolean>();
+    for await (const { record } of scanSegment(segment.path)) {
+      const last = record.data.at(-1);
+      if (last !== undefined) ends.set(record.stream, last === NEWLINE);
+    }
+    this.#known.set(segment.name, ends);
+    return ends;
+  }
 }
 
-async function linesOf(segment: Segment): Promise<LinesOfSegment> {
+async function framesOf(segment: Segment): Promise<Frame[]> {
   const frames: Frame[] = [];
   const ends = new Map<LogStream, boolean>();
   for await (const { offset, record } of scanSegment(segment.path)) {
@@ -125,7 +130,7 @@ async function linesOf(segment: Segment): Promise<LinesOfSegment> {
     frames.push({ offset, stream, newlines: newlinesIn(data), endsLine, beginsLine: ends.get(stream) });
     ends.set(stream, endsLine);
   }
-  return { segment, frames, ends };
+  return frames;
 }
 
 /** The place just after the nth newline of the frame; 0: where it begins. */
