@@ -194,17 +194,23 @@ async function forget({ session, log }: Ride, agentId: string): Promise<void> {
 
 const NO_RESTART: Verdict = { restart: false };
 
-function verdictOn({ entry, now }: Ride, { code }: ReportedExit): Verdict {
-  const { status, record, recordFlaw } = entry;
+function verdictOn(ride: Ride, report: ReportedExit): Verdict {
+  const { status, record, recordFlaw } = ride.entry;
   if (recordFlaw !== undefined) return NO_RESTART;
   return decideRestart({
     policy: record.restart,
-    exitCode: code,
+    exitCode: report.code,
     restartCount: status.restartCount,
     stoppedByUser: status.stoppedByUser,
-    ranMs: status.startedAt === undefined ? 0 : Math.max(0, now() - Date.parse(status.startedAt)),
+    ranMs: ranMs(ride, report),
     previousDelayMs: status.restartDelayMs,
   });
+}
+
+/** What was not started has not run, however long ago the run before it began: else its back-off would begin anew each time. */
+function ranMs({ entry, now }: Ride, { error }: ReportedExit): number {
+  const { startedAt } = entry.status;
+  return startedAt === undefined || error !== "" ? 0 : Math.max(0, now() - Date.parse(startedAt));
 }
 
 /** Between two runs. Whoever ends it meanwhile changes its state. */

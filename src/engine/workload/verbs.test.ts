@@ -86,6 +86,21 @@ describe("a program with a restart policy", () => {
     assert.equal(entry.status.restartCount, 1);
   });
 
+  it("waits longer each time that it can't be started again, however long it ran before", async () => {
+    const vm = await bench.vm();
+    const entry = await bench.restarting(vm);
+    await entry.note({ startedAt: new Date(0).toISOString() });
+    bench.guest.notFound = "job: gone";
+    const delays: number[] = [];
+    bench.program().exit(1);
+    for (const run of [1, 2, 3]) {
+      await reaches(entry, "restarting", run);
+      delays.push(entry.status.restartDelayMs);
+    }
+    assert.deepEqual(delays, [100, 200, 400]);
+    await bench.engine.workloads.signal(vm.id, entry.id, "KILL");
+  });
+
   it("takes the policies that make sense for it", async () => {
     const vm = await bench.vm();
     for (const restart of [
