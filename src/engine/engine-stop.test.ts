@@ -63,6 +63,8 @@ describe("stop and kill", () => {
     const { entry, vmm } = await kilnd.running();
     const stopping = kilnd.engine.vms.stop(entry.id, { timeoutMs: 2 ** 32 - 1 });
     while (entry.state !== "stopping") await entry.changed.next();
+    const { signal, timeoutMs } = entry.status.stop ?? {};
+    assert.deepEqual([signal, timeoutMs], [15, 24 * 3_600_000], "the next kilnd knows as much");
     await kilnd.engine.vms.kill(entry.id);
     assert.ok(vmm.guest.calls.includes(`stop 15 ${24 * 3_600_000}`), vmm.guest.calls.join());
     await stopping;

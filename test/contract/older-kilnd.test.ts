@@ -75,7 +75,12 @@ const WRITTEN: Readonly<Record<string, { readonly kind: unknown; readonly json: 
     json: {
       ...{ version: 1, state: "running", exitCode: 3, reason: "r", message: "m", oomKilled: true, boot: 2 },
       ...{ restartCount: 1, stoppedByUser: true, startedAt: TIME, finishedAt: TIME, restartAt: TIME },
-      ...{ expiresAt: TIME, restartDelayMs: 5, launch: { runDirectory: "/r", at: TIME } },
+      ...{
+        expiresAt: TIME,
+        stop: { signal: 2, timeoutMs: 3, until: TIME },
+        restartDelayMs: 5,
+        launch: { runDirectory: "/r", at: TIME },
+      },
       vmm: {
         ...{ driver: "firecracker", process: { pid: 7, startTime: "8" }, facts: { socket: "s" } },
         capabilities: CAPABILITIES,

@@ -143,6 +143,23 @@ describe("a VM that the last kilnd was stopping", () => {
     assert.deepEqual([entry.status.exitCode, entry.status.restartAt, vmm.alive], [143, undefined, false]);
   });
 
+  it("is given the signal and the time that its user has named, as much as is left of it", async () => {
+    const { id, vmm } = await running({ stopTimeoutMs: 1234 });
+    const until = new Date(Date.now() + 600_000).toISOString();
+    await cutStop(id, { stop: { signal: 2, timeoutMs: 500_000, until } });
+    const entry = kilnd.engine.entry(id);
+    await kilnd.engine.reached(entry, "exited");
+    assert.ok(vmm.guest.calls.includes("stop 2 500000"), vmm.guest.calls.join());
+    assert.equal(entry.status.stop, undefined);
+  });
+
+  it("is given no more time where that is over", async () => {
+    const { id, vmm } = await running();
+    await cutStop(id, { stop: { signal: 2, timeoutMs: 500_000, until: new Date(0).toISOString() } });
+    await kilnd.engine.reached(kilnd.engine.entry(id), "exited");
+    assert.ok(vmm.guest.calls.includes("stop 2 0"), vmm.guest.calls.join());
+  });
+
   it("is stopped where its VMM answers late", async () => {
     const { id } = await running();
     kilnd.world.reattachError = SILENT;

@@ -15,6 +15,7 @@ import { isEnded, isLive, requireState, type VmState } from "../vm/state.js";
 import { checkLifetime } from "../vm/validate.js";
 import { emitVmEvent } from "../vm/vm-events.js";
 import { type EngineContext, isoNow, vmLogger } from "./context.js";
+import { leftOfStop, stopAsk } from "./stop-ask.js";
 import { written } from "./tasks.js";
 import { requireLive, requireWatched, runningSession, waitForTakeover } from "./vm-access.js";
 import { removeEnded } from "./vm-remove.js";
@@ -86,16 +87,17 @@ export class VmVerbs {
     await this.#halted(entry, stop, "expire");
   }
 
-  /** Goes on with the stop of a VM that the last kilnd was asked for, by the VM's own signal and time-out. */
+  /** Goes on with the stop of a VM that the last kilnd was asked for. */
   async goOnStopping(entry: VmEntry): Promise<void> {
-    const { stopTimeoutMs } = entry.record.config;
     // Without the lock, which a VMM that answers late needs so as to be taken over.
-    const timeoutMs = Math.min(Math.max(stopTimeoutMs, AGENT_CALL_MS), LONGEST_STOP_MS);
+    const patience = Math.max(leftOfStop(entry, this.#ctx.now()).timeoutMs, AGENT_CALL_MS);
+    const timeoutMs = Math.min(patience, LONGEST_STOP_MS);
     await entry.live?.link.session({ timeoutMs }).catch(() => undefined);
     await this.#ctx.lock.run(entry.id, async () => {
       // Its lifetime's end is its timer's, and a user may have been quicker.
       if (entry.state !== "stopping" || isOver(entry, this.#ctx.now())) return;
-      await this.#stop(entry, undefined, stopTimeoutMs);
+      const left = leftOfStop(entry, this.#ctx.now());
+      await this.#stop(entry, left.signal, left.timeoutMs);
     });
   }
 
@@ -276,9 +278,13 @@ export class VmVerbs {
     const { run } = entry;
     if (run?.live === undefined) return;
     run.want(why);
-    if (entry.state === "running") await written(this.#ctx, entry, entry.change({ to: "stopping" }));
     const limitMs = Math.min(timeoutMs, LONGEST_STOP_MS);
-    const asked = await this.#askToStop(entry, run.live, signal ?? entry.record.program.stopSignal, limitMs);
+    const number = signal ?? entry.record.program.stopSignal;
+    if (entry.state === "running") {
+      const stop = stopAsk(number, limitMs, this.#ctx.now());
+      await written(this.#ctx, entry, entry.change({ to: "stopping" }, { stop }));
+    }
+    const asked = await this.#askToStop(entry, run.live, number, limitMs);
     const stop = new AbortController();
     const patience = asked ? limitMs + TIDY_END_MS : 0;
     await Promise.race([run.ended, delay(patience, stop.signal).catch(() => undefined)]);

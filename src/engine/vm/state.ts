@@ -109,7 +109,7 @@ export function transition(status: VmStatus, change: Change): VmStatus {
 
 function started(status: VmStatus, change: Extract<Change, { to: "starting" }>): VmStatus {
   return {
-    ...without(status, "finishedAt", "startedAt", "exit", "restartAt", "vmm", "timings"),
+    ...without(status, "finishedAt", "startedAt", "exit", "restartAt", "vmm", "timings", "stop"),
     state: "starting",
     boot: change.boot,
     launch: { runDirectory: change.runDirectory, at: change.at },
@@ -123,10 +123,10 @@ function started(status: VmStatus, change: Extract<Change, { to: "starting" }>):
 type Ending = Pick<VmStatus, "state" | "finishedAt" | "exitCode" | "reason" | "message" | "oomKilled">;
 
 function ended(status: VmStatus, ending: Ending): VmStatus {
-  return { ...without(status, "launch", "vmm", "exit"), ...ending, ports: [] };
+  return { ...without(status, "launch", "vmm", "exit", "stop"), ...ending, ports: [] };
 }
 
-type OptionalKey = "finishedAt" | "startedAt" | "exit" | "restartAt" | "vmm" | "timings" | "launch";
+type OptionalKey = "finishedAt" | "startedAt" | "exit" | "restartAt" | "vmm" | "timings" | "launch" | "stop";
 
 function without(status: VmStatus, ...keys: readonly OptionalKey[]): VmStatus {
   const copy = { ...status };

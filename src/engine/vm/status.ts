@@ -90,6 +90,8 @@ const VmStatusSchema = openObject({
   restartAt: v.exactOptional(v.string()),
   /** When its lifetime is over: counted from the user's start, through every restart and reboot. */
   expiresAt: v.exactOptional(v.string()),
+  /** What a user has asked of its program while it is stopping: the next kilnd is no less patient. */
+  stop: v.exactOptional(openObject({ signal: count(0), timeoutMs: count(0), until: Text })),
   /** The back-off before the present run, milliseconds. */
   restartDelayMs: count(0),
   /** Written before the VMM is spawned, so that a kilnd killed in between can find the process by its directory. */
