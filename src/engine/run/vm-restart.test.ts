@@ -45,6 +45,17 @@ describe("restart policies", () => {
     assert.equal(kilnd.world.vmms.length, 3);
   });
 
+  it("bring a VM back when it is due, though the clock was set back while no kilnd ran", async () => {
+    const entry = await running("on-failure");
+    await kilnd.engine.vms.stop(entry.id);
+    const restartAt = new Date(Date.now() + 3_600_000).toISOString();
+    await entry.note({ stoppedByUser: false, restartAt, restartDelayMs: 5 });
+    await kilnd.engine.close();
+    await kilnd.start();
+    await boots(kilnd.engine.entry(entry.id), 2);
+    assert.equal(kilnd.engine.entry(entry.id).status.restartCount, 1);
+  });
+
   it("back off longer each time", async () => {
     kilnd.world.behaviours = [{ exitsWith: 1 }];
     const entry = await running("always");

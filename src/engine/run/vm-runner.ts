@@ -110,7 +110,9 @@ export class VmRunner {
     if (entry.record.config.autoRemove) {
       await this.#ctx.lock.run(entry.id, () => removeEnded(this.#ctx, entry));
     } else if (entry.status.restartAt !== undefined) {
-      this.#armRestart(entry, Date.parse(entry.status.restartAt) - this.#ctx.now());
+      // No longer than it was to wait, though the clock was set back meanwhile.
+      const left = Date.parse(entry.status.restartAt) - this.#ctx.now();
+      this.#armRestart(entry, Math.min(left, entry.status.restartDelayMs));
     }
   }
 

@@ -216,10 +216,11 @@ function ranMs({ entry, now }: Ride, { error }: ReportedExit): number {
 /** Between two runs. Whoever ends it meanwhile changes its state. */
 async function rest(ride: Ride): Promise<void> {
   const { entry, signal } = ride;
-  const { restartAt = "", run, restartCount } = entry.status;
+  const { restartAt = "", restartDelayMs, run, restartCount } = entry.status;
   const awake = new AbortController();
   const either = anySignal(awake.signal, signal);
-  const left = Math.max(0, (Date.parse(restartAt) || 0) - ride.now());
+  // No longer than it was to wait, though the clock was set back meanwhile.
+  const left = Math.min(restartDelayMs, Math.max(0, (Date.parse(restartAt) || 0) - ride.now()));
   const ended = until(entry.changed, () => (entry.state === "restarting" ? undefined : true), either);
   await Promise.race([delay(left, either), ended]).catch(() => undefined);
   awake.abort();

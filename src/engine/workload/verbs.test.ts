@@ -101,6 +101,16 @@ describe("a program with a restart policy", () => {
     await bench.engine.workloads.signal(vm.id, entry.id, "KILL");
   });
 
+  it("is brought back when it is due, though the clock was set back while no kilnd ran", async () => {
+    const first = await bench.restarting(await bench.vm());
+    bench.program().exit(1);
+    await reaches(first, "restarting");
+    await first.note({ restartAt: new Date(Date.now() + 3_600_000).toISOString() });
+    const vm = await bench.nextKilnd();
+    await reaches(bench.find(vm, first.id), "running", 2);
+    assert.equal(bench.guest.started.length, 2);
+  });
+
   it("takes the policies that make sense for it", async () => {
     const vm = await bench.vm();
     for (const restart of [
