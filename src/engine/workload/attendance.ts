@@ -23,6 +23,7 @@ export interface AttendanceOptions {
   readonly now: () => number;
   readonly endGraceMs: number;
   readonly pauses: LinkPauses;
+  readonly isStopping: () => boolean;
   readonly onOver: () => void;
 }
 
@@ -68,10 +69,10 @@ export class Attendance implements Companion {
     if (served === undefined || entry.isOver || served.ridden.has(entry)) return;
     served.ridden.add(entry);
     const { session, signal } = served;
-    const { processOf, pumpLogs, log, now, endGraceMs, pauses, onOver } = this.#options;
+    const { processOf, pumpLogs, log, now, endGraceMs, pauses, isStopping, onOver } = this.#options;
     const process = processOf(entry.record);
     const task = ride({
-      ...{ session, signal, entry, process, pumpLogs, now, endGraceMs, pauses },
+      ...{ session, signal, entry, process, pumpLogs, now, endGraceMs, pauses, isStopping },
       log: log.with({ exec: entry.shortId }),
     });
     this.#track(task.then(() => (entry.isOver ? onOver() : undefined)));

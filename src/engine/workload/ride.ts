@@ -32,6 +32,8 @@ export interface Ride {
   readonly endGraceMs: number;
   /** Between tries of what failed. */
   readonly pauses: LinkPauses;
+  /** Its VM is being stopped: nothing is started in it any more. */
+  readonly isStopping: () => boolean;
 }
 
 /** What becomes of it on the way. */
@@ -223,6 +225,8 @@ async function rest(ride: Ride): Promise<void> {
   const left = Math.min(restartDelayMs, Math.max(0, (Date.parse(restartAt) || 0) - ride.now()));
   const ended = until(entry.changed, () => (entry.state === "restarting" ? undefined : true), either);
   await Promise.race([delay(left, either), ended]).catch(() => undefined);
+  // An init ends what runs beside it with a signal, and what came back would be in the way of its own end.
+  if (ride.isStopping()) await ended.catch(() => undefined);
   awake.abort();
   await ended.catch(() => undefined);
   if (signal.aborted || entry.state !== "restarting") return;

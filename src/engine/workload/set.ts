@@ -78,6 +78,7 @@ export class WorkloadSet {
       list: () => this.list(),
       takeIn: (id, run, pid) => this.#takeIn(id, run, pid),
       processOf: (record) => processOf(vm, record),
+      isStopping: () => vm.state === "stopping",
       onOver: () => void this.#prune(),
     });
     return this.#attendance;

@@ -60,6 +60,24 @@ describe("a program with a restart policy", () => {
     assert.equal(bench.guest.started.length, 1);
   });
 
+  it("is not brought back while its VM is being stopped", async () => {
+    bench.world.behaviours = [{ stubborn: true }];
+    const vm = await bench.vm();
+    const entry = await bench.restarting(vm);
+    const stopping = bench.engine.vms.stop(vm.id, { timeoutMs: 60_000 });
+    await until(vm.changed, () => vm.state === "stopping" || undefined);
+    bench.program().exit(143);
+    await reaches(entry, "restarting");
+    bench.world.clockAheadMs += 1000;
+    bench.vmm.guest.cut("the session broke");
+    const other = await bench.start(vm);
+    await bench.engine.vms.kill(vm.id);
+    await stopping;
+    assert.deepEqual(await bench.end(vm, entry), [137, "vm-ended"]);
+    const ids = bench.guest.started.map(({ id }) => id);
+    assert.deepEqual(ids, [`${entry.id}00000001`, other.agentId]);
+  });
+
   it("can be ended between two runs", async () => {
     const vm = await bench.vm();
     const entry = await bench.restarting(vm);
