@@ -168,6 +168,11 @@ export class VmLog {
     };
   }
 
+  /** True while somebody reads, or will soon. */
+  get isRead(): boolean {
+    return this.#readers > 0;
+  }
+
   /** Waits until nobody reads any more: a VM's directory is not removed under its readers. */
   async drained(signal: AbortSignal): Promise<void> {
     await until(this.#changed, () => (this.#readers === 0 ? true : undefined), signal);

@@ -213,12 +213,12 @@ export class WorkloadSet {
     });
   }
 
-  /** Forgets the oldest of those that are over. */
+  /** Forgets the oldest of those that are over. One whose output is being read goes with a later one: its reader must see the end. */
   async #prune(): Promise<void> {
     const ended = this.list().filter(({ isOver }) => isOver);
     const finished = ({ status }: WorkloadEntry) => status.finishedAt ?? "";
     ended.sort((a, b) => (finished(a) < finished(b) ? 1 : -1));
-    for (const entry of ended.slice(MOST_ENDED)) {
+    for (const entry of ended.slice(MOST_ENDED).filter(({ output }) => !output.isRead)) {
       await this.drop(entry).catch((error: unknown) => {
         this.#complain(entry, "an old program's files can't be removed", error);
       });

@@ -249,6 +249,26 @@ describe("verbs for programs that are left to themselves", () => {
     assert.deepEqual((await readdir(bench.path(vm))).sort(), [...kept].sort());
   });
 
+  it("take no output away from who reads it, however many have ended since", async () => {
+    const vm = await bench.vm();
+    const first = await bench.start(vm);
+    bench.program().print("all of it");
+    const rest = Array.from({ length: 33 }, (_, at) => at + 1);
+    const reading = bench.engine.workloads.logs(vm.id, first.id, { follow: true });
+    const chunk = await reading.next();
+    for (const number of [0, ...rest]) {
+      const entry = number === 0 ? first : await bench.start(vm);
+      bench.program(number).exit(0);
+      await bench.end(vm, entry);
+      bench.world.clockAheadMs += 1000;
+    }
+    assert.equal(bench.find(vm, first.id), first);
+    assert.equal(Buffer.from(chunk.value?.data ?? "").toString(), "all of it");
+    assert.equal((await reading.next()).done, true);
+    bench.program((await bench.start(vm)).status.pid - 100).exit(0);
+    await until(first.changed, () => first.removed || undefined);
+  });
+
   it("leave a VM whose agent keeps no programs what it could before", async () => {
     bench.world.behaviours = [{ features: [] }];
     const vm = await bench.vm();
