@@ -30,6 +30,11 @@ export async function positionAtEnd(directory: string): Promise<LogPosition> {
   return { segment: last.name, offset: (await stat(last.path)).size, skipBytes: 0 };
 }
 
+/** True where a frame is not before that place: it has come since. */
+export function isAtOrBehind(place: LogPosition, segment: string, offset: number): boolean {
+  return segment > place.segment || (segment === place.segment && offset >= place.offset);
+}
+
 /** Where that boot's output goes on at a sequence number; the first place after it that is still kept. */
 export async function positionOf(directory: string, boot: number, sequence: bigint): Promise<LogPosition> {
   const wanted = segmentName(boot, sequence);
@@ -53,15 +58,21 @@ export async function positionOf(directory: string, boot: number, sequence: bigi
  * Where the last `lines` lines begin; bytes after the last newline count as a line. Each stream has lines of its own, for
  * what two pipes carry arrives in any order: an unfinished line of one is not the beginning of the other's. Reads whole
  * segments, newest first, and stops as soon as enough beginnings were seen.
+ *
+ * @param end what is counted back from: what is written behind it meanwhile does not count
  */
-export async function positionOfTail(directory: string, lines: number): Promise<LogPosition> {
-  if (lines === 0) return positionAtEnd(directory);
-  const segments = (await listSegments(directory)).reverse();
+export async function positionOfTail(
+  directory: string,
+  lines: number,
+  end: LogPosition,
+): Promise<LogPosition> {
+  if (lines === 0) return end;
+  const segments = (await listSegments(directory)).filter(({ name }) => name <= end.segment).reverse();
   const ends = new EndsOfSegments(segments);
   let missing = lines;
   // One at a time: a log of tiny frames is large.
   for (const [index, segment] of segments.entries()) {
-    for (const frame of (await framesOf(segment)).reverse()) {
+    for (const frame of (await framesOf(segment, end)).reverse()) {
       const first = (frame.beginsLine ?? (await ends.beginsBehind(index, frame.stream))) ? 1 : 0;
       const beginnings = first + frame.newlines - (frame.endsLine ? 1 : 0);
       if (beginnings >= missing) {
@@ -120,10 +131,11 @@ class EndsOfSegments {
   }
 }
 
-async function framesOf(segment: Segment): Promise<Frame[]> {
+async function framesOf(segment: Segment, end: LogPosition): Promise<Frame[]> {
   const frames: Frame[] = [];
   const ends = new Map<LogStream, boolean>();
   for await (const { offset, record } of scanSegment(segment.path)) {
+    if (isAtOrBehind(end, segment.name, offset)) break;
     const { stream, data } = record;
     if (data.length === 0) continue;
     const endsLine = data.at(-1) === NEWLINE;

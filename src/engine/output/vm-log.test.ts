@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { patchFiles } from "../../../test/fixtures/patched-files.js";
 import type { LogRecord } from "./log-format.js";
+import { positionOfTail } from "./log-position.js";
 import { dropOldest } from "./log-segments.js";
 import { type ReadLogOptions, VmLog } from "./vm-log.js";
 
@@ -236,6 +237,31 @@ describe("VmLog", () => {
     it(`reads the last ${lines} lines across records that split them`, async () => {
       const log = await written("a\nb", "b\n", "c", "\n");
       assert.equal(await textOf(log, { tail: lines }), expected);
+    });
+  }
+
+  for (const options of [{}, { tail: 2 }, { tail: 2, follow: true }]) {
+    it(`reads to the end that there was when it was asked, with ${JSON.stringify(options)}`, async () => {
+      const log = await written("a\n", "b\n");
+      let text = "";
+      for await (const { data } of log.read(options)) {
+        if (text === "") await log.append([record(4, "c\n")]);
+        text += Buffer.from(data).toString();
+        if (text.endsWith("c\n")) await log.end();
+      }
+      assert.equal(text, "follow" in options ? "a\nb\nc\n" : "a\nb\n");
+    });
+  }
+
+  for (const segmentBytes of [2, 10_000]) {
+    it(`counts lines back from a place, whatever is written behind it, in segments of ${segmentBytes} bytes`, async () => {
+      const log = await interleaved(["a\n", "b\n", "c\n"], segmentBytes);
+      const end = await log.endPosition();
+      const before = await positionOfTail(directory, 2, end);
+      for (let n = 3; n < 9; n++) await log.append([record(n * 2, "x\n")]);
+      assert.deepEqual(await positionOfTail(directory, 2, end), before);
+      assert.ok((await textOf(log, { from: before })).startsWith("b\nc\n"));
+      assert.deepEqual(await positionOfTail(directory, 0, end), end);
     });
   }
 

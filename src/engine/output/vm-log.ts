@@ -10,6 +10,7 @@ import { Notifier, until } from "../common/notifier.js";
 import { DEFAULT_LOG_LIMITS, type LogLimits } from "../common/settings.js";
 import { encodeRecord, type LogRecord, type LogStream } from "./log-format.js";
 import {
+  isAtOrBehind,
   type LogPosition,
   type OutputPlace,
   positionAtEnd,
@@ -202,13 +203,17 @@ export class VmLog {
 
   async *#read(options: ReadLogOptions): AsyncGenerator<LogChunk> {
     let position = options.from ?? START;
-    if (options.tail !== undefined) position = await positionOfTail(this.#directory, options.tail);
+    // A busy program would be read for as long as it writes, and its last 2 lines would be hundreds.
+    const now = await this.endPosition();
+    if (options.tail !== undefined) position = await positionOfTail(this.#directory, options.tail, now);
+    const last = options.follow === true ? undefined : now;
     let skip = position.skipBytes;
     for (;;) {
       options.signal?.throwIfAborted();
       const version = this.#version;
       const live = this.#live;
-      for await (const { segment, boot, end, record } of framesFrom(this.#directory, position)) {
+      for await (const { segment, boot, offset, end, record } of framesFrom(this.#directory, position)) {
+        if (last !== undefined && isAtOrBehind(last, segment, offset)) return;
         position = { segment, offset: end, skipBytes: 0 };
         if (options.until !== undefined && record.timeNs > options.until) return;
         const data = record.data.subarray(skip);
