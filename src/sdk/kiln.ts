@@ -125,7 +125,7 @@ export class Kiln implements AsyncDisposable {
     return pruneFromJson(await this.#transport.unary("SystemService/Prune", request, options));
   }
 
-  /** Closes the connection. VMs go on. */
+  /** Closes the connection. VMs go on; calls under way, and later ones, fail with cancelled `client-closed`. */
   close(): Promise<void> {
     return this.#transport.close();
   }

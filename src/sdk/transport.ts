@@ -1,7 +1,12 @@
 // The Connect protocol with JSON over HTTP/2 on a unix socket: all that the SDK needs of RPC, without the import cost of
 // a protobuf runtime (docs/design/0004-client-transport.md). Knows calls by name; what messages mean is the callers'.
 
-import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2 } from "node:http2";
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect as connectHttp2,
+  constants,
+} from "node:http2";
 import type { Socket } from "node:net";
 import { orAborted } from "../base/abort.js";
 import type { StreamCalls, StreamName, UnaryCalls, UnaryName } from "./calls.js";
@@ -10,7 +15,7 @@ import { type CallOptions, callError, deadlineSignal, endedError, throwIfEnded }
 import { cancelOn, collectBody, openRequest } from "./http-exchange.js";
 import { LastingStream, type LastingWords } from "./lasting-stream.js";
 import { type Calls, callName, type SubjectOptions } from "./scoped-calls.js";
-import { connectionLost, errorFromHttpStatus, errorFromWire } from "./wire-error.js";
+import { ClientClosed, connectionLost, errorFromHttpStatus, errorFromWire } from "./wire-error.js";
 import { WireStream } from "./wire-stream.js";
 
 /** Longest unary answer taken. */
@@ -106,12 +111,12 @@ export class Transport implements Calls {
     return new LastingStream(open, words, { what, signal, isOpen: () => !this.#closed });
   }
 
-  /** Ends the connection; calls under way fail with `unavailable`. */
+  /** Ends the connection; calls under way fail with cancelled `client-closed`. */
   async close(): Promise<void> {
     this.#closed = true;
     const session = await this.#session?.catch(() => undefined);
     this.#session = undefined;
-    session?.destroy();
+    session?.destroy(new ClientClosed(), constants.NGHTTP2_NO_ERROR);
   }
 
   async #openStream(
@@ -131,7 +136,7 @@ export class Transport implements Calls {
   async #connected(method: string, signal: AbortSignal | undefined): Promise<ClientHttp2Session> {
     for (;;) {
       throwIfEnded(signal, method);
-      if (this.#closed) throw connectionLost(method, new Error("this client is closed"));
+      if (this.#closed) throw connectionLost(method, new ClientClosed());
       this.#session ??= this.#open();
       const opening = this.#session;
       const session = await orAborted(opening, signal, (ended) => endedError(ended, method));

@@ -70,12 +70,24 @@ export function errorFromHttpStatus(status: number, method: string): KilnError {
   });
 }
 
+/** What the calls of a connection fail with that its own user has closed. */
+export class ClientClosed extends Error {}
+
 /** The connection ended before the answer did. */
 export function connectionLost(method: string, cause?: unknown): KilnError {
   if (cause instanceof Silence) return daemonSilent(method);
+  if (cause instanceof ClientClosed) return clientClosed(method);
   return new KilnError(Code.Unavailable, `the connection to kilnd was lost during ${method}`, {
     reason: "connection-lost",
     hint: "kilnd may have been stopped or restarted; VMs go on without it",
     cause,
+  });
+}
+
+/** No outage: nobody brings that connection back, and whoever waits must not wait for it. */
+function clientClosed(method: string): KilnError {
+  return new KilnError(Code.Cancelled, `${method}: this client was closed`, {
+    reason: "client-closed",
+    hint: "close it after the last of its calls, or connect anew with `Kiln.connect()`",
   });
 }
