@@ -171,7 +171,9 @@ export function argumentsOf(command: readonly string[] | string): readonly strin
 
 /** The error of a program that could not be started where nobody waits for its exit code. */
 export function notStarted(args: readonly string[], code: number, why: string): KilnError {
-  return new KilnError(Code.FailedPrecondition, `start ${args[0] ?? "nothing"}: ${why}`, {
+  const what = `start ${args[0] ?? "nothing"}: `;
+  // The agent begins with it, too, where it came as far as that.
+  return new KilnError(Code.FailedPrecondition, why.startsWith(what) ? why : what + why, {
     reason: "program-not-started",
     details: { exitCode: String(code) },
   });

@@ -120,4 +120,13 @@ describe("vm.processes", () => {
     assert.equal(await vm.spawn(["job"]), 42);
     await assert.rejects(vm.processes.start(["nothing-like-this"]), failsWith("program-not-started"));
   });
+
+  for (const why of ["start job: not found in PATH", "not found in PATH"]) {
+    it(`says once what could not be started, where kilnd says "${why}"`, async () => {
+      kilnd.execScripts.push(async function* () {
+        yield { message: { case: "exit", value: { code: 127, error: why } } };
+      });
+      await assert.rejects(vm.processes.start(["job"]), { message: "start job: not found in PATH" });
+    });
+  }
 });
