@@ -93,10 +93,12 @@ describe("--exec", () => {
       ...{ code: 0, stdout: "a0\n", stderr: "" },
     });
     await kiln(["kill", "--exec", "a0", "web"]);
-    for (const words of [["--exec", ""], ["--exec="], ["--exec", "ff"]]) {
-      assert.equal((await kiln(["kill", ...words, "web"])).code, 1);
+    assert.equal((await kiln(["kill", "--exec", "ff", "web"])).code, 1);
+    for (const words of [["--exec", ""], ["--exec="], ["--exec", "a0", "--exec", ""]]) {
+      assert.equal((await kiln(["kill", ...words, "web"])).code, 2);
     }
-    assert.equal((await kiln(["kill", "--exec", "a0", "web", "db"])).code, 1);
+    const two = await kiln(["kill", "--exec", "a0", "--exec", "a1", "web", "db"]);
+    assert.deepEqual([two.code, two.stderr.match(/name only that/g)?.length], [2, 1]);
     const signals = cli.kilnd.calls.filter((call) => /^(SignalExec|KillVm)/.test(call));
     const id = ONE.padEnd(32, "5");
     assert.deepEqual(signals, [`SignalExec HUP ${id} web`, `SignalExec SIGKILL ${id} web`]);

@@ -2,7 +2,7 @@
 
 import { defineCommand } from "../command.js";
 import { forEachTarget } from "../context.js";
-import { findExec } from "../exec-flag.js";
+import { execFinder } from "../exec-flag.js";
 import { bool } from "../flags.js";
 
 export const command = defineCommand({
@@ -20,12 +20,12 @@ killed first with -f. Nobody has to: the last 32 that have ended are kept, and a
     { does: "remove all that have ended", line: "kiln execs rm web $(kiln execs -q -f status=exited web)" },
   ],
   async run(context, { flags, operands: [vm = "", ...ids] }) {
-    const kiln = await context.connect();
+    const find = execFinder(await context.connect(), "execs rm", [vm], ids);
     return forEachTarget(
       context,
       ids,
       async (id) => {
-        await (await findExec(kiln, "execs rm", [vm], id)).remove({ force: flags.force });
+        await (await find(id)).remove({ force: flags.force });
         return id;
       },
       flags.force ? "exec-not-found" : undefined,

@@ -2,7 +2,7 @@
 
 import { defineCommand } from "../command.js";
 import { forEachTarget } from "../context.js";
-import { findExec } from "../exec-flag.js";
+import { execFinder } from "../exec-flag.js";
 import { list, text } from "../flags.js";
 
 export const command = defineCommand({
@@ -25,8 +25,9 @@ KILL and TERM end them for good, also where they would be brought back.
     const kiln = await context.connect();
     const { signal = "SIGKILL" } = flags;
     if (flags.exec.length > 0) {
+      const find = execFinder(kiln, "kill", operands, flags.exec);
       return forEachTarget(context, flags.exec, async (id) => {
-        await (await findExec(kiln, "kill", operands, id)).kill(signal);
+        await (await find(id)).kill(signal);
         return id;
       });
     }

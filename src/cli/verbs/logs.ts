@@ -3,7 +3,7 @@
 import type { LogChunk, Vm } from "../../sdk/index.js";
 import { defineCommand } from "../command.js";
 import type { Context } from "../context.js";
-import { findExec } from "../exec-flag.js";
+import { execFinder } from "../exec-flag.js";
 import { bool, text } from "../flags.js";
 import { LineSplitter } from "../line-splitter.js";
 import { usageError } from "../usage-error.js";
@@ -47,7 +47,7 @@ Times: 10m (ago), 2026-01-02T03:04:05Z, or seconds since 1970.
     const chunks =
       exec === undefined
         ? kiln.vms.ref(operands[0] ?? "").logs({ ...options, console })
-        : (await findExec(kiln, "logs", operands, exec)).logs(options);
+        : (await execFinder(kiln, "logs", operands, [exec])(exec)).logs(options);
     const asked = (["since", "until", "timestamps"] as const).filter((flag) => Boolean(flags[flag]));
     const told = tellOfTimes(context, chunks, asked);
     await (flags.timestamps ? printStamped(context, told) : printPlain(context, told));

@@ -2,7 +2,7 @@
 
 import { defineCommand } from "../command.js";
 import { forEachTarget } from "../context.js";
-import { findExec } from "../exec-flag.js";
+import { execFinder } from "../exec-flag.js";
 import { list, text } from "../flags.js";
 import { usageError } from "../usage-error.js";
 
@@ -28,8 +28,9 @@ Waits until VMs end, and prints the exit codes of their programs, one a line. On
       throw usageError("wait", "--condition is about VMs, and does not go with --exec");
     const kiln = await context.connect();
     if (flags.exec.length > 0) {
+      const find = execFinder(kiln, "wait", operands, flags.exec);
       return forEachTarget(context, flags.exec, async (id) => {
-        const { exitCode } = await (await findExec(kiln, "wait", operands, id)).wait();
+        const { exitCode } = await (await find(id)).wait();
         return String(exitCode);
       });
     }
