@@ -90,6 +90,17 @@ describe("exec", () => {
     });
   }
 
+  it("says of one that is gone on with that its VM has ended under it", async () => {
+    const entry = await running();
+    const resume = { id: "a".repeat(32), nextSequence: 0n };
+    await kilnd.engine.vms.stop(entry.id);
+    const again = collect(kilnd.engine.vms.exec(entry.id, { kind: "resume", resume }, inputs()));
+    await assert.rejects(again, {
+      message: `exec in VM ${entry.name}: the VM has ended under it, and is exited now`,
+      reason: "vm-exited",
+    });
+  });
+
   it("needs a command", async () => {
     const entry = await running();
     await assert.rejects(

@@ -13,6 +13,7 @@ import { farewell } from "../run/followers.js";
 import { runningSession, stallOf } from "../run/vm-access.js";
 import type { VmEntry } from "../vm/entry.js";
 import { setVariable } from "../vm/plan.js";
+import type { VmState } from "../vm/state.js";
 import { checkWord } from "../vm/validate.js";
 import { notHeard } from "./attached-signals.js";
 import { GuestVigil } from "./guest-vigil.js";
@@ -35,7 +36,9 @@ export async function* execInVm(
 ): AsyncGenerator<ExecOutput> {
   const what = `exec in VM ${entry.name}`;
   if (ask.kind === "start") checkExec(entry, ask.spec);
-  const session = await runningSession(entry, "exec in", signal);
+  const session = await runningSession(entry, "exec in", signal).catch((error: unknown) => {
+    throw ask.kind === "resume" && !KEEPS_EXECS.includes(entry.state) ? endedUnder(entry, error) : error;
+  });
   const call = new AbortController();
   const heard = deferred<void>();
   const said = deferred<void>();
@@ -115,6 +118,23 @@ function failureOf({ name }: VmEntry, what: string, error: unknown): KilnError {
     hint: `the guest has no processor time for it, or it is stopped; \`kiln kill ${name}\` ends the VM`,
     cause: error,
   });
+}
+
+/** A VM in any other state is without the machine in which its execs ran. */
+const KEEPS_EXECS: readonly VmState[] = ["running", "paused", "stopping"];
+
+/** It has run, or may have: to hear that nothing can be started there would be to hear of another exec. */
+function endedUnder({ name, state }: VmEntry, cause: unknown): KilnError {
+  return new KilnError(
+    Code.FailedPrecondition,
+    `exec in VM ${name}: the VM has ended under it, and is ${state} now`,
+    {
+      reason: `vm-${state}`,
+      hint: "how far its program came is not known",
+      details: { state },
+      cause,
+    },
+  );
 }
 
 function notKept(entry: VmEntry, cause: KilnError): KilnError {
