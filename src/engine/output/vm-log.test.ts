@@ -1,40 +1,12 @@
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, open, readdir, rm, truncate, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, open, readdir, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, it } from "node:test";
+import { describe, it } from "node:test";
 import { patchFiles } from "../../../test/fixtures/patched-files.js";
-import type { LogRecord } from "./log-format.js";
-import { positionOfTail } from "./log-position.js";
+import { logCase, record, textOf } from "../../../test/fixtures/vm-logs.js";
 import { dropOldest } from "./log-segments.js";
-import { type ReadLogOptions, VmLog } from "./vm-log.js";
 
-let directory: string;
-let logs: VmLog[];
-beforeEach(async () => {
-  directory = await mkdtemp(join(tmpdir(), "kiln-log-"));
-  logs = [];
-});
-afterEach(async () => {
-  for (const log of logs) await log.detach();
-  await rm(directory, { recursive: true, force: true });
-});
-
-function makeLog(...args: ConstructorParameters<typeof VmLog>): VmLog {
-  const log = new VmLog(...args);
-  logs.push(log);
-  return log;
-}
-
-function record(sequence: number, text: string, over: Partial<LogRecord> = {}): LogRecord {
-  return {
-    sequence: BigInt(sequence),
-    stream: "stdout",
-    timeNs: BigInt(sequence),
-    data: Buffer.from(text),
-    ...over,
-  };
-}
+const logs = logCase();
 
 /** No file can be opened for writing. */
 const closedDisk = () =>
@@ -45,104 +17,67 @@ const closedDisk = () =>
     },
   }));
 
-async function textOf(log: VmLog, options: ReadLogOptions = {}): Promise<string> {
-  let text = "";
-  for await (const chunk of log.read(options)) text += Buffer.from(chunk.data).toString();
-  return text;
-}
-
-async function written(...texts: string[]): Promise<VmLog> {
-  const log = makeLog(directory);
-  await log.begin(1);
-  let sequence = 0;
-  for (const text of texts) {
-    await log.append([record(sequence, text)]);
-    sequence += text.length;
-  }
-  return log;
-}
-
-/** @param texts what begins with "!" is of stderr */
-async function interleaved(texts: readonly string[], segmentBytes: number): Promise<VmLog> {
-  const log = makeLog(directory, { segmentBytes, keepBytes: 100_000 });
-  await log.begin(1);
-  let sequence = 0;
-  for (const text of texts) {
-    const stream = text.startsWith("!") ? "stderr" : "stdout";
-    const data = text.replace("!", "");
-    await log.append([record(sequence, data, { stream })]);
-    sequence += data.length;
-  }
-  return log;
-}
-
-async function streamsOf(log: VmLog, tail: number): Promise<string[]> {
-  const texts = { stdout: "", stderr: "" };
-  for await (const { stream, data } of log.read({ tail })) texts[stream] += Buffer.from(data).toString();
-  return [texts.stdout, texts.stderr];
-}
-
 describe("VmLog", () => {
   it("says at once that it can't be kept where no directory can be made", async () => {
-    await assert.rejects(makeLog("/proc/kiln-not-here/log").begin(1), { code: "ENOENT" });
+    await assert.rejects(logs.make("/proc/kiln-not-here/log").begin(1), { code: "ENOENT" });
   });
 
   it("gives back what was appended, also after the end and in another daemon", async () => {
-    const log = await written("one\n", "two\n");
+    const log = await logs.written("one\n", "two\n");
     assert.equal(await textOf(log), "one\ntwo\n");
     await log.end();
-    assert.equal(await textOf(makeLog(directory)), "one\ntwo\n");
+    assert.equal(await textOf(logs.make(logs.directory)), "one\ntwo\n");
   });
 
   it("goes on after the last whole record when a kill tore the next one", async () => {
-    const log = await written("first\n", "second\n");
+    const log = await logs.written("first\n", "second\n");
     await log.end();
-    const [name] = await readdir(directory);
-    const path = join(directory, name ?? "");
+    const [name] = await readdir(logs.directory);
+    const path = join(logs.directory, name ?? "");
     const file = await open(path);
     const { size } = await file.stat();
     await file.close();
     await truncate(path, size - 3);
 
-    const again = makeLog(directory);
+    const again = logs.make(logs.directory);
     assert.equal(await again.begin(1), 6n);
     await again.append([record(6, "second\n")]);
     assert.equal(await textOf(again), "first\nsecond\n");
   });
 
   it("skips what it already has when records come twice or overlap", async () => {
-    const log = await written("abcdef");
+    const log = await logs.written("abcdef");
     await log.append([record(0, "abcdef"), record(3, "defghi")]);
     assert.equal(await textOf(log), "abcdefghi");
     assert.equal(log.nextSequence, 9n);
   });
 
   it("keeps the output of earlier boots and begins each boot at sequence 0", async () => {
-    const log = await written("boot one\n");
+    const log = await logs.written("boot one\n");
     assert.equal(await log.begin(2), 0n);
     await log.append([record(0, "boot two\n")]);
     assert.equal(await textOf(log), "boot one\nboot two\n");
   });
 
   it("starts a new segment at the size limit and drops the oldest beyond the total", async () => {
-    const log = makeLog(directory, { segmentBytes: 200, keepBytes: 700 });
+    const log = logs.make(logs.directory, { segmentBytes: 200, keepBytes: 700 });
     await log.begin(1);
     for (let n = 0; n < 40; n++) await log.append([record(n * 10, `line ${String(n).padStart(4, "0")}\n`)]);
     const text = await textOf(log);
-    assert.ok((await readdir(directory)).length <= 4);
+    assert.ok((await readdir(logs.directory)).length <= 4);
     assert.match(text, /line 0039\n$/);
     assert.doesNotMatch(text, /line 0000/);
     await log.end();
   });
 
   it("drops the oldest beyond the total over boots that each end before a segment is full", async () => {
-    const log = makeLog(directory, { segmentBytes: 200, keepBytes: 700 });
+    const log = logs.make(logs.directory, { segmentBytes: 200, keepBytes: 700 });
     for (let boot = 1; boot <= 40; boot++) {
       await log.begin(boot);
       await log.append([record(0, `of boot ${boot}\n`.padStart(100))]);
       await log.end();
     }
-    const names = await readdir(directory);
+    const names = await readdir(logs.directory);
     assert.ok(names.length <= 6, names.join());
     const text = await textOf(log);
     assert.match(text, /of boot 39\n *of boot 40\n$/);
@@ -150,10 +85,10 @@ describe("VmLog", () => {
   });
 
   it("keeps no more files than it is told to, of however many silent boots", async () => {
-    const log = makeLog(directory);
+    const log = logs.make(logs.directory);
     for (let boot = 1; boot <= 6; boot++) await log.begin(boot);
-    await dropOldest(directory, 1000, 3);
-    const names = (await readdir(directory)).sort();
+    await dropOldest(logs.directory, 1000, 3);
+    const names = (await readdir(logs.directory)).sort();
     assert.deepEqual(
       names.map((name) => Number(name.split("-")[0])),
       [4, 5, 6],
@@ -161,8 +96,8 @@ describe("VmLog", () => {
   });
 
   it("loses nothing where the next segment can't be opened for a while", async () => {
-    const place = join(directory, "log");
-    const log = makeLog(place, { segmentBytes: 10, keepBytes: 1000 });
+    const place = join(logs.directory, "log");
+    const log = logs.make(place, { segmentBytes: 10, keepBytes: 1000 });
     await log.begin(1);
     await log.append([record(0, "0123456789")]);
     using full = closedDisk();
@@ -174,8 +109,8 @@ describe("VmLog", () => {
   });
 
   it("takes what comes once it can be stored, though it could not at the beginning", async () => {
-    await (await written("before ")).detach();
-    const log = makeLog(directory);
+    await (await logs.written("before ")).detach();
+    const log = logs.make(logs.directory);
     using full = closedDisk();
     await assert.rejects(log.begin(1), { code: "ENOSPC" });
     await assert.rejects(log.append([record(7, "after")]), { code: "ENOSPC" });
@@ -200,8 +135,8 @@ describe("VmLog", () => {
   ];
   for (const [what, damage] of inTheWay) {
     it(`goes on where ${what}, in a boot that goes on and in one that begins a file`, async () => {
-      const place = join(directory, "log");
-      const log = makeLog(place, { segmentBytes: 5, keepBytes: 1000 });
+      const place = join(logs.directory, "log");
+      const log = logs.make(place, { segmentBytes: 5, keepBytes: 1000 });
       await log.begin(1);
       await log.append([record(0, "lost!")]);
       const next = join(place, "00000001-00000000000000000005.log");
@@ -212,7 +147,7 @@ describe("VmLog", () => {
       await log.detach();
       await rm(place, { recursive: true });
       await damage(place, join(place, "00000001-00000000000000000000.log"));
-      const again = makeLog(place);
+      const again = logs.make(place);
       assert.equal(await again.begin(1), 0n);
       await again.append([record(10, "last")]);
       assert.equal(await textOf(again), "last");
@@ -220,88 +155,15 @@ describe("VmLog", () => {
   }
 
   it("resumes in the newest of several segments", async () => {
-    const log = makeLog(directory, { segmentBytes: 50, keepBytes: 10_000 });
+    const log = logs.make(logs.directory, { segmentBytes: 50, keepBytes: 10_000 });
     await log.begin(1);
     for (let n = 0; n < 5; n++) await log.append([record(n * 10, `line ${String(n).padStart(4, "0")}\n`)]);
     await log.end();
-    assert.equal(await makeLog(directory).begin(1), 50n);
-  });
-
-  for (const [lines, expected] of [
-    [0, ""],
-    [1, "c\n"],
-    [2, "bb\nc\n"],
-    [3, "a\nbb\nc\n"],
-    [9, "a\nbb\nc\n"],
-  ] as const) {
-    it(`reads the last ${lines} lines across records that split them`, async () => {
-      const log = await written("a\nb", "b\n", "c", "\n");
-      assert.equal(await textOf(log, { tail: lines }), expected);
-    });
-  }
-
-  for (const options of [{}, { tail: 2 }, { tail: 2, follow: true }]) {
-    it(`reads to the end that there was when it was asked, with ${JSON.stringify(options)}`, async () => {
-      const log = await written("a\n", "b\n");
-      let text = "";
-      for await (const { data } of log.read(options)) {
-        if (text === "") await log.append([record(4, "c\n")]);
-        text += Buffer.from(data).toString();
-        if (text.endsWith("c\n")) await log.end();
-      }
-      assert.equal(text, "follow" in options ? "a\nb\nc\n" : "a\nb\n");
-    });
-  }
-
-  for (const segmentBytes of [2, 10_000]) {
-    it(`counts lines back from a place, whatever is written behind it, in segments of ${segmentBytes} bytes`, async () => {
-      const log = await interleaved(["a\n", "b\n", "c\n"], segmentBytes);
-      const end = await log.endPosition();
-      const before = await positionOfTail(directory, 2, end);
-      for (let n = 3; n < 9; n++) await log.append([record(n * 2, "x\n")]);
-      assert.deepEqual(await positionOfTail(directory, 2, end), before);
-      assert.ok((await textOf(log, { from: before })).startsWith("b\nc\n"));
-      assert.deepEqual(await positionOfTail(directory, 0, end), end);
-    });
-  }
-
-  it("counts an unfinished last line as a line", async () => {
-    const log = await written("a\nb\n", "prompt> ");
-    assert.equal(await textOf(log, { tail: 1 }), "prompt> ");
-    assert.equal(await textOf(log, { tail: 2 }), "b\nprompt> ");
-  });
-
-  for (const [order, records] of [
-    ["in the order of writing", ["1\n99\n100\n", "!oops\n", "unfinished"]],
-    ["with all of one pipe first", ["1\n99\n100\nunfinished", "!oops\n"]],
-    ["with the other pipe first", ["1\n99\n", "!oops\n", "100\nunfinished"]],
-    ["cut within a line by the other pipe", ["1\n99\n10", "!oo", "0\nunfin", "!ps\n", "ished"]],
-  ] as const) {
-    for (const segmentBytes of [30, 60, 10_000]) {
-      it(`counts the lines of each stream, ${order}, in segments of ${segmentBytes} bytes`, async () => {
-        const log = await interleaved(records, segmentBytes);
-        assert.deepEqual(await streamsOf(log, 3), ["100\nunfinished", "oops\n"]);
-        assert.deepEqual(await streamsOf(log, 4), ["99\n100\nunfinished", "oops\n"]);
-      });
-    }
-  }
-
-  it("begins a line with each boot", async () => {
-    const log = makeLog(directory);
-    for (const [boot, text] of [
-      [1, "a\nunfinished"],
-      [2, "b\nc\n"],
-    ] as const) {
-      await log.begin(boot);
-      await log.append([record(0, text)]);
-      await log.end();
-    }
-    assert.equal(await textOf(log, { tail: 2 }), "b\nc\n");
-    assert.equal(await textOf(log, { tail: 3 }), "unfinishedb\nc\n");
+    assert.equal(await logs.make(logs.directory).begin(1), 50n);
   });
 
   it("selects by time, both ends included", async () => {
-    const log = makeLog(directory);
+    const log = logs.make(logs.directory);
     await log.begin(1);
     await log.append([1, 2, 3, 4].map((n) => record(n - 1, String(n), { timeNs: BigInt(n) })));
     assert.equal(await textOf(log, { since: 2n }), "234");
@@ -310,7 +172,7 @@ describe("VmLog", () => {
   });
 
   it("makes a guest's wild clock monotonic and never later than the host's", async () => {
-    const log = makeLog(directory, undefined, () => 5);
+    const log = logs.make(logs.directory, undefined, () => 5);
     await log.begin(1);
     const times = [1_000_000n, 900n, 2n ** 62n];
     await log.append(times.map((timeNs, n) => record(n, "x", { timeNs })));
@@ -320,7 +182,7 @@ describe("VmLog", () => {
   });
 
   it("follows until the end, across a rotation, without losing a byte", async () => {
-    const log = makeLog(directory, { segmentBytes: 100, keepBytes: 1_000_000 });
+    const log = logs.make(logs.directory, { segmentBytes: 100, keepBytes: 1_000_000 });
     await log.begin(1);
     const reader = textOf(log, { follow: true });
     let expected = "";
@@ -334,7 +196,7 @@ describe("VmLog", () => {
   });
 
   it("follows from the end only what comes later", async () => {
-    const log = await written("before\n");
+    const log = await logs.written("before\n");
     const reader = textOf(log, { from: await log.endPosition(), follow: true });
     await log.append([record(7, "after\n")]);
     await log.end();
@@ -342,7 +204,7 @@ describe("VmLog", () => {
   });
 
   it("stops following when its caller goes away", async () => {
-    const log = await written("x");
+    const log = await logs.written("x");
     const abort = new AbortController();
     const reader = textOf(log, { follow: true, signal: abort.signal });
     abort.abort(new Error("gone"));
@@ -350,7 +212,7 @@ describe("VmLog", () => {
   });
 
   it("tells when the last reader has finished", async () => {
-    const log = await written("x");
+    const log = await logs.written("x");
     const reader = log.read({ follow: true });
     await reader.next();
     let drained = false;
@@ -364,13 +226,13 @@ describe("VmLog", () => {
   });
 
   it("reads nothing of a VM that never wrote", async () => {
-    assert.equal(await textOf(makeLog(join(directory, "none"))), "");
-    assert.equal(await textOf(makeLog(join(directory, "none")), { tail: 5 }), "");
+    assert.equal(await textOf(logs.make(join(logs.directory, "none"))), "");
+    assert.equal(await textOf(logs.make(join(logs.directory, "none")), { tail: 5 }), "");
   });
 
   it("ignores files that are not its own", async () => {
-    const log = await written("ok");
-    await writeFile(join(directory, "notes.txt"), "mine");
+    const log = await logs.written("ok");
+    await writeFile(join(logs.directory, "notes.txt"), "mine");
     assert.equal(await textOf(log), "ok");
   });
 });
