@@ -84,9 +84,14 @@ export class WorkloadSet {
     return this.#attendance;
   }
 
-  /** kilnd goes: what runs goes on, and its output with the next one. */
+  /** kilnd goes: what runs goes on, and its output with the next one. What is known of each is on disk then. */
   async detach(): Promise<void> {
-    await Promise.all(this.list().map(({ output }) => output.detach()));
+    await Promise.all(
+      this.list().map(async (entry) => {
+        await entry.output.detach();
+        await entry.settled();
+      }),
+    );
   }
 
   /** The VMM is gone, and with it all that ran. */

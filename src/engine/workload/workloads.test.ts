@@ -114,6 +114,15 @@ describe("a program that is left to itself", () => {
 });
 
 describe("a program that is left to itself, under the next kilnd", () => {
+  it("is on disk as it was known when kilnd went", async () => {
+    const vm = await bench.vm();
+    const entry = await bench.start(vm);
+    for (const message of ["one", "two", "three"]) void entry.note({ message });
+    await bench.engine.close();
+    const status = JSON.parse(await readFile(bench.path(vm, entry.id, "status.json"), "utf8"));
+    assert.equal(status.message, "three");
+  });
+
   it("goes on, and what came meanwhile is heard", async () => {
     const first = await bench.start(await bench.vm());
     bench.program().print("before ");
