@@ -35,13 +35,23 @@ export interface ExecOptions extends CallOptions {
   readonly maxOutputBytes?: number | undefined;
 }
 
-export const EXEC_OPTIONS: NamesOf<ExecOptions> = {
+/** What every way of starting a program takes. */
+export type ProgramOptions = Pick<
+  ExecOptions,
+  keyof CallOptions | "env" | "user" | "workdir" | "tty" | "ttySize"
+>;
+
+export const PROGRAM_OPTIONS: NamesOf<ProgramOptions> = {
   ...CALL,
   env: true,
   user: true,
   workdir: true,
   tty: true,
   ttySize: true,
+};
+
+export const EXEC_OPTIONS: NamesOf<ExecOptions> = {
+  ...PROGRAM_OPTIONS,
   maxOutputBytes: true,
   stdin: true,
   check: true,

@@ -3,7 +3,7 @@
 import { Code, KilnError } from "../base/errors.js";
 import type { ExecConfigJson } from "../gen/kiln/v1/process_pb.js";
 import { type CallOptions, deadlineSignal } from "./deadline.js";
-import { argumentsOf, type ExecOptions, notStarted, planExec } from "./exec.js";
+import { argumentsOf, notStarted, PROGRAM_OPTIONS, type ProgramOptions, planExec } from "./exec.js";
 import { CALL, checkOptions, type NamesOf } from "./known-options.js";
 import { lastingAnswer } from "./lasting-answers.js";
 import { Listing } from "./listing.js";
@@ -14,22 +14,12 @@ import { planRestart } from "./vm-options.js";
 import { VmProcess } from "./vm-process.js";
 
 /** Options of `vm.processes.start()`. `signal` and `timeoutMs` are for the start alone; one that they cut short is undone. */
-export interface StartProcessOptions
-  extends CallOptions,
-    Pick<ExecOptions, "env" | "user" | "workdir" | "tty" | "ttySize"> {
+export interface StartProcessOptions extends ProgramOptions {
   /** What is done when it ends: "no", "on-failure" or "always". Default "no". It ends with its VM in any case. */
   readonly restart?: RestartPolicy["name"] | RestartPolicy | undefined;
 }
 
-const START_OPTIONS: NamesOf<StartProcessOptions> = {
-  ...CALL,
-  env: true,
-  user: true,
-  workdir: true,
-  tty: true,
-  ttySize: true,
-  restart: true,
-};
+const START_OPTIONS: NamesOf<StartProcessOptions> = { ...PROGRAM_OPTIONS, restart: true };
 
 /** Options of `vm.processes.list()`. */
 export interface ListProcessesOptions extends CallOptions {

@@ -13,6 +13,7 @@ import {
   type ExecOptions,
   execWords,
   notStarted,
+  PROGRAM_OPTIONS,
   planExec,
 } from "./exec.js";
 import { CALL, checkOptions, type NamesOf } from "./known-options.js";
@@ -55,15 +56,7 @@ const REMOVE_OPTIONS: NamesOf<RemoveOptions> = { ...CALL, force: true };
 /** Options of `vm.spawn()`. */
 export type SpawnOptions = Omit<ExecOptions, "stdin" | "check">;
 
-const SPAWN_OPTIONS: NamesOf<SpawnOptions> = {
-  ...CALL,
-  env: true,
-  user: true,
-  workdir: true,
-  tty: true,
-  ttySize: true,
-  maxOutputBytes: true,
-};
+const SPAWN_OPTIONS: NamesOf<SpawnOptions> = { ...PROGRAM_OPTIONS, maxOutputBytes: true };
 
 /** Options of `vm.wait()`. */
 export interface WaitOptions extends CallOptions {

@@ -13,7 +13,12 @@ describe("agent: an exec that nobody attends", { skip: skipWithoutRoot(), timeou
     let session = await bench.session();
     const id = newId();
     const call = ExecCall.start(session, id, ["sh", "-c", "sleep 300 & echo $!; wait"]);
-    await until(() => call.output !== "");
+    let over: unknown = "it runs";
+    void call.over.then((how) => {
+      over = how;
+    });
+    await until(() => call.output !== "" || over !== "it runs");
+    assert.equal(over, "it runs", `it was to write, and to be left: ${over}`);
     await session.close();
     await until(() => !runs(Number(call.output)) && !runs(call.pid));
     session = await bench.session();
