@@ -25,6 +25,7 @@ const TARGETS: [Target; 2] = [
     Target {
         protos: &[
             "kiln/agent/v1/common.proto",
+            "kiln/agent/v1/mount.proto",
             "kiln/agent/v1/machine.proto",
             "kiln/agent/v1/workload.proto",
             "kiln/agent/v1/files.proto",

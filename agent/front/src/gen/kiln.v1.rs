@@ -20,6 +20,42 @@ pub struct VmStatus {
     pub oom_killed: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Mount {
+    #[prost(string, tag = "1")]
+    pub r#type: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub source: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub target: ::prost::alloc::string::String,
+    #[prost(bool, tag = "4")]
+    pub read_only: bool,
+    #[prost(string, tag = "5")]
+    pub subpath: ::prost::alloc::string::String,
+    #[prost(bool, tag = "6")]
+    pub no_copy: bool,
+    #[prost(uint64, tag = "7")]
+    pub size_bytes: u64,
+    #[prost(uint32, tag = "8")]
+    pub mode: u32,
+    #[prost(map = "string, string", tag = "9")]
+    pub labels: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    #[prost(bool, tag = "10")]
+    pub soft: bool,
+    #[prost(bool, tag = "11")]
+    pub notify: bool,
+    #[prost(string, tag = "12")]
+    pub idmap: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Ulimit {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(int64, tag = "2")]
+    pub soft: i64,
+    #[prost(int64, tag = "3")]
+    pub hard: i64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct VmConfig {
     #[prost(string, tag = "1")]
     pub image: ::prost::alloc::string::String,
@@ -87,6 +123,16 @@ pub struct VmConfig {
     pub tty_rows: u32,
     #[prost(uint64, tag = "33")]
     pub lifetime_ms: u64,
+    #[prost(message, repeated, tag = "34")]
+    pub mounts: ::prost::alloc::vec::Vec<Mount>,
+    #[prost(bool, tag = "35")]
+    pub read_only_root: bool,
+    #[prost(uint64, tag = "36")]
+    pub shm_bytes: u64,
+    #[prost(message, repeated, tag = "37")]
+    pub ulimits: ::prost::alloc::vec::Vec<Ulimit>,
+    #[prost(map = "string, string", tag = "38")]
+    pub sysctls: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RestartPolicy {

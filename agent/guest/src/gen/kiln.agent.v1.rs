@@ -126,6 +126,129 @@ impl Stream {
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GuestMount {
+    /// The host's own name for it, \[a-z0-9-\]{1,40}, once in a guest.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// Absolute; below the guest's root, where links are followed and what is missing is made. A file where the source is one.
+    #[prost(string, tag = "2")]
+    pub target: ::prost::alloc::string::String,
+    #[prost(bool, tag = "3")]
+    pub read_only: bool,
+    /// Below the source, without "..": this is mounted instead of the whole. Made where it is missing, unless read_only.
+    #[prost(string, tag = "4")]
+    pub subpath: ::prost::alloc::string::String,
+    #[prost(oneof = "guest_mount::Source", tags = "5, 6, 7")]
+    pub source: ::core::option::Option<guest_mount::Source>,
+}
+/// Nested message and enum types in `GuestMount`.
+pub mod guest_mount {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Source {
+        #[prost(message, tag = "5")]
+        Disk(super::DiskMount),
+        #[prost(message, tag = "6")]
+        Share(super::ShareMount),
+        #[prost(message, tag = "7")]
+        Tmpfs(super::TmpfsMount),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DiskMount {
+    #[prost(string, tag = "1")]
+    pub serial: ::prost::alloc::string::String,
+    /// "ext4"; empty: whichever the guest's kernel finds on it.
+    #[prost(string, tag = "2")]
+    pub filesystem: ::prost::alloc::string::String,
+    /// The target becomes a block device node instead of a mount point.
+    #[prost(bool, tag = "3")]
+    pub node: bool,
+    /// Copies what the image has at the target into it before it is mounted over it, with owners, modes, links and extended
+    /// attributes. Asked of a volume that was never filled, until the answer says that it is: an earlier try may have been cut.
+    #[prost(bool, tag = "4")]
+    pub fill: bool,
+}
+/// A live directory of the host over a byte stream of its own, which speaks 9P2000.L after a hello.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ShareMount {
+    /// name of the virtio-serial port; empty: the vsock port
+    #[prost(string, tag = "1")]
+    pub port: ::prost::alloc::string::String,
+    /// on CID 2
+    #[prost(uint32, tag = "2")]
+    pub vsock_port: u32,
+    /// the one file of it that is mounted; empty: the directory
+    #[prost(string, tag = "3")]
+    pub file: ::prost::alloc::string::String,
+    /// fails with EIO while the server is away for longer than patience_ms; else waits
+    #[prost(bool, tag = "4")]
+    pub soft: bool,
+    /// 0: 30 s
+    #[prost(uint32, tag = "5")]
+    pub patience_ms: u32,
+    /// the server knows the guest's users: who asks is sent along
+    #[prost(bool, tag = "6")]
+    pub real_ids: bool,
+    /// changes made by the host are told to inotify
+    #[prost(bool, tag = "7")]
+    pub notify: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TmpfsMount {
+    /// 0: half of the guest's memory
+    #[prost(uint64, tag = "1")]
+    pub size_bytes: u64,
+    /// 0: 01777
+    #[prost(uint32, tag = "2")]
+    pub mode: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttachMountRequest {
+    #[prost(message, optional, tag = "1")]
+    pub mount: ::core::option::Option<GuestMount>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttachMountResponse {
+    #[prost(bool, tag = "1")]
+    pub filled: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DetachMountRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DetachMountResponse {
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GrowMountRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GrowMountResponse {
+    #[prost(uint64, tag = "1")]
+    pub size_bytes: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListMountsRequest {
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListMountsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub mounts: ::prost::alloc::vec::Vec<MountState>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MountState {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub target: ::prost::alloc::string::String,
+    /// a share whose server does not answer at present
+    #[prost(bool, tag = "3")]
+    pub away: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HostEntry {
     #[prost(string, tag = "1")]
     pub address: ::prost::alloc::string::String,
@@ -257,7 +380,8 @@ pub struct StateResponse {
     #[prost(int64, tag = "11")]
     pub clock_unix_ns: i64,
     /// What this agent can do beyond that of kiln 0.1.0, by stable words: "hold" (BootRequest), "exec-resume" (execs with an
-    /// id), "input" (Input), "workloads" (WorkloadService), "disk-serial" (RootDisk). None is ever told from the version.
+    /// id), "input" (Input), "workloads" (WorkloadService), "disk-serial" (RootDisk), "mounts" (MountService and what of BootRequest
+    /// says so). None is ever told from the version.
     #[prost(string, repeated, tag = "12")]
     pub features: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
@@ -310,8 +434,18 @@ pub struct BootRequest {
     /// Builds the root and no more: the host writes files into it first, then calls StartProgram.
     #[prost(bool, tag = "18")]
     pub hold: bool,
+    /// Of the feature "mounts", as are the two below. In the order asked, but a target below another one's comes after it.
+    /// They are there before `directories` are made, before files are written by a `hold`, and before any init starts.
+    #[prost(message, repeated, tag = "19")]
+    pub mounts: ::prost::alloc::vec::Vec<GuestMount>,
+    /// The root can't be written to by anybody in the guest; /run, /dev/shm and what the host mounts can.
+    #[prost(bool, tag = "20")]
+    pub read_only_root: bool,
+    /// of /dev/shm; 0: half of the guest's memory
+    #[prost(uint64, tag = "21")]
+    pub shm_bytes: u64,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BootResponse {
     /// main program; 0: it could not be started, and Wait says why
     #[prost(int32, tag = "1")]
@@ -321,6 +455,9 @@ pub struct BootResponse {
     /// as asked for: no program yet
     #[prost(bool, tag = "3")]
     pub held: bool,
+    /// ids of the mounts that `fill` was asked of, and that are full now
+    #[prost(string, repeated, tag = "4")]
+    pub filled: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StartProgramRequest {

@@ -47,6 +47,7 @@ pub async fn boot(agent: &Rc<Agent>, request: BootRequest) -> Result<BootRespons
         pid: 0,
         timings: Some(agent.timings.get()),
         held: true,
+        filled: Vec::new(),
     })
 }
 
@@ -87,6 +88,7 @@ async fn start(agent: &Rc<Agent>, held: Held) -> Result<BootResponse> {
         pid,
         timings: Some(agent.timings.get()),
         held: false,
+        filled: Vec::new(),
     })
 }
 

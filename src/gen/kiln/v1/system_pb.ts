@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiln/v1/system.proto.
  */
 export const file_kiln_v1_system: GenFile = /*@__PURE__*/
-  fileDesc("ChRraWxuL3YxL3N5c3RlbS5wcm90bxIHa2lsbi52MSIQCg5WZXJzaW9uUmVxdWVzdCJ2Cg9WZXJzaW9uUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRITCgthcGlfdmVyc2lvbhgCIAEoCRIVCg1hZ2VudF92ZXJzaW9uGAMgASgJEhQKDG5vZGVfdmVyc2lvbhgEIAEoCRIQCghwbGF0Zm9ybRgFIAEoCSINCgtJbmZvUmVxdWVzdCLaAQoJVm1tQ2hvaWNlEgsKA3ZtbRgBIAEoCRITCgthY2NlbGVyYXRvchgCIAEoCRIPCgd2ZXJzaW9uGAMgASgJEg4KBmNob3NlbhgEIAEoCBILCgN3aHkYBSABKAkSDAoEcGF0aBgGIAEoCRI6CgxjYXBhYmlsaXRpZXMYByADKAsyJC5raWxuLnYxLlZtbUNob2ljZS5DYXBhYmlsaXRpZXNFbnRyeRozChFDYXBhYmlsaXRpZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIjYKB1NldHRpbmcSDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCRIOCgZvcmlnaW4YAyABKAkiNwoLQ29uZmluZW1lbnQSDAoEcGFydBgBIAEoCRINCgVob2xkcxgCIAEoCBILCgN3aHkYAyABKAkioAMKDEluZm9SZXNwb25zZRIpCgd2ZXJzaW9uGAEgASgLMhgua2lsbi52MS5WZXJzaW9uUmVzcG9uc2USIAoEdm1tcxgCIAMoCzISLmtpbG4udjEuVm1tQ2hvaWNlEh8KBmtlcm5lbBgDIAEoCzIPLmtpbG4udjEuS2VybmVsEhEKCWRhdGFfcm9vdBgEIAEoCRIQCghydW5fcm9vdBgFIAEoCRIOCgZzb2NrZXQYBiABKAkSDAoEY3B1cxgHIAEoDRIUCgxtZW1vcnlfYnl0ZXMYCCABKAQSFwoPZGlza19mcmVlX2J5dGVzGAkgASgEEhAKCHJvb3RsZXNzGAogASgIEgsKA3ZtcxgLIAEoDRITCgt2bXNfcnVubmluZxgMIAEoDRIOCgZpbWFnZXMYDSABKA0SIgoIc2V0dGluZ3MYDiADKAsyEC5raWxuLnYxLlNldHRpbmcSEAoId2FybmluZ3MYDyADKAkSKQoLY29uZmluZW1lbnQYECADKAsyFC5raWxuLnYxLkNvbmZpbmVtZW50EgsKA3BpZBgRIAEoDSISChBEaXNrVXNhZ2VSZXF1ZXN0ImYKCFVzYWdlUm93EgwKBHR5cGUYASABKAkSDQoFdG90YWwYAiABKA0SDgoGYWN0aXZlGAMgASgNEhIKCnNpemVfYnl0ZXMYBCABKAQSGQoRcmVjbGFpbWFibGVfYnl0ZXMYBSABKAQiQwoRRGlza1VzYWdlUmVzcG9uc2USHwoEcm93cxgBIAMoCzIRLmtpbG4udjEuVXNhZ2VSb3cSDQoFbGVha3MYAiADKAkiLAoMUHJ1bmVSZXF1ZXN0EgsKA2FsbBgBIAEoCBIPCgdmaWx0ZXJzGAIgAygJIlQKDVBydW5lUmVzcG9uc2USCwoDdm1zGAEgAygJEg4KBmltYWdlcxgCIAMoCRINCgViYXNlcxgDIAMoCRIXCg9yZWNsYWltZWRfYnl0ZXMYBCABKAQijAEKDUV2ZW50c1JlcXVlc3QSFAoMYWZ0ZXJfY3Vyc29yGAEgASgEEikKBXNpbmNlGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHZmlsdGVycxgEIAMoCSIvCg5FdmVudHNSZXNwb25zZRIdCgVldmVudBgBIAEoCzIOLmtpbG4udjEuRXZlbnQyuwIKDVN5c3RlbVNlcnZpY2USPAoHVmVyc2lvbhIXLmtpbG4udjEuVmVyc2lvblJlcXVlc3QaGC5raWxuLnYxLlZlcnNpb25SZXNwb25zZRIzCgRJbmZvEhQua2lsbi52MS5JbmZvUmVxdWVzdBoVLmtpbG4udjEuSW5mb1Jlc3BvbnNlEkIKCURpc2tVc2FnZRIZLmtpbG4udjEuRGlza1VzYWdlUmVxdWVzdBoaLmtpbG4udjEuRGlza1VzYWdlUmVzcG9uc2USNgoFUHJ1bmUSFS5raWxuLnYxLlBydW5lUmVxdWVzdBoWLmtpbG4udjEuUHJ1bmVSZXNwb25zZRI7CgZFdmVudHMSFi5raWxuLnYxLkV2ZW50c1JlcXVlc3QaFy5raWxuLnYxLkV2ZW50c1Jlc3BvbnNlMAFiBnByb3RvMw", [file_google_protobuf_timestamp, file_kiln_v1_types]);
+  fileDesc("ChRraWxuL3YxL3N5c3RlbS5wcm90bxIHa2lsbi52MSIQCg5WZXJzaW9uUmVxdWVzdCJ2Cg9WZXJzaW9uUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRITCgthcGlfdmVyc2lvbhgCIAEoCRIVCg1hZ2VudF92ZXJzaW9uGAMgASgJEhQKDG5vZGVfdmVyc2lvbhgEIAEoCRIQCghwbGF0Zm9ybRgFIAEoCSINCgtJbmZvUmVxdWVzdCLaAQoJVm1tQ2hvaWNlEgsKA3ZtbRgBIAEoCRITCgthY2NlbGVyYXRvchgCIAEoCRIPCgd2ZXJzaW9uGAMgASgJEg4KBmNob3NlbhgEIAEoCBILCgN3aHkYBSABKAkSDAoEcGF0aBgGIAEoCRI6CgxjYXBhYmlsaXRpZXMYByADKAsyJC5raWxuLnYxLlZtbUNob2ljZS5DYXBhYmlsaXRpZXNFbnRyeRozChFDYXBhYmlsaXRpZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIjYKB1NldHRpbmcSDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCRIOCgZvcmlnaW4YAyABKAkiNwoLQ29uZmluZW1lbnQSDAoEcGFydBgBIAEoCRINCgVob2xkcxgCIAEoCBILCgN3aHkYAyABKAkioAMKDEluZm9SZXNwb25zZRIpCgd2ZXJzaW9uGAEgASgLMhgua2lsbi52MS5WZXJzaW9uUmVzcG9uc2USIAoEdm1tcxgCIAMoCzISLmtpbG4udjEuVm1tQ2hvaWNlEh8KBmtlcm5lbBgDIAEoCzIPLmtpbG4udjEuS2VybmVsEhEKCWRhdGFfcm9vdBgEIAEoCRIQCghydW5fcm9vdBgFIAEoCRIOCgZzb2NrZXQYBiABKAkSDAoEY3B1cxgHIAEoDRIUCgxtZW1vcnlfYnl0ZXMYCCABKAQSFwoPZGlza19mcmVlX2J5dGVzGAkgASgEEhAKCHJvb3RsZXNzGAogASgIEgsKA3ZtcxgLIAEoDRITCgt2bXNfcnVubmluZxgMIAEoDRIOCgZpbWFnZXMYDSABKA0SIgoIc2V0dGluZ3MYDiADKAsyEC5raWxuLnYxLlNldHRpbmcSEAoId2FybmluZ3MYDyADKAkSKQoLY29uZmluZW1lbnQYECADKAsyFC5raWxuLnYxLkNvbmZpbmVtZW50EgsKA3BpZBgRIAEoDSISChBEaXNrVXNhZ2VSZXF1ZXN0ImYKCFVzYWdlUm93EgwKBHR5cGUYASABKAkSDQoFdG90YWwYAiABKA0SDgoGYWN0aXZlGAMgASgNEhIKCnNpemVfYnl0ZXMYBCABKAQSGQoRcmVjbGFpbWFibGVfYnl0ZXMYBSABKAQiQwoRRGlza1VzYWdlUmVzcG9uc2USHwoEcm93cxgBIAMoCzIRLmtpbG4udjEuVXNhZ2VSb3cSDQoFbGVha3MYAiADKAkiPQoMUHJ1bmVSZXF1ZXN0EgsKA2FsbBgBIAEoCBIPCgdmaWx0ZXJzGAIgAygJEg8KB3ZvbHVtZXMYAyABKAgiZQoNUHJ1bmVSZXNwb25zZRILCgN2bXMYASADKAkSDgoGaW1hZ2VzGAIgAygJEg0KBWJhc2VzGAMgAygJEhcKD3JlY2xhaW1lZF9ieXRlcxgEIAEoBBIPCgd2b2x1bWVzGAUgAygJIowBCg1FdmVudHNSZXF1ZXN0EhQKDGFmdGVyX2N1cnNvchgBIAEoBBIpCgVzaW5jZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB2ZpbHRlcnMYBCADKAkiLwoORXZlbnRzUmVzcG9uc2USHQoFZXZlbnQYASABKAsyDi5raWxuLnYxLkV2ZW50MrsCCg1TeXN0ZW1TZXJ2aWNlEjwKB1ZlcnNpb24SFy5raWxuLnYxLlZlcnNpb25SZXF1ZXN0Ghgua2lsbi52MS5WZXJzaW9uUmVzcG9uc2USMwoESW5mbxIULmtpbG4udjEuSW5mb1JlcXVlc3QaFS5raWxuLnYxLkluZm9SZXNwb25zZRJCCglEaXNrVXNhZ2USGS5raWxuLnYxLkRpc2tVc2FnZVJlcXVlc3QaGi5raWxuLnYxLkRpc2tVc2FnZVJlc3BvbnNlEjYKBVBydW5lEhUua2lsbi52MS5QcnVuZVJlcXVlc3QaFi5raWxuLnYxLlBydW5lUmVzcG9uc2USOwoGRXZlbnRzEhYua2lsbi52MS5FdmVudHNSZXF1ZXN0Ghcua2lsbi52MS5FdmVudHNSZXNwb25zZTABYgZwcm90bzM", [file_google_protobuf_timestamp, file_kiln_v1_types]);
 
 /**
  * @generated from message kiln.v1.VersionRequest
@@ -525,7 +525,7 @@ export const DiskUsageRequestSchema: GenMessage<DiskUsageRequest, {jsonType: Dis
  */
 export type UsageRow = Message<"kiln.v1.UsageRow"> & {
   /**
-   * "images" "bases" "vms" "kernels" "downloads"
+   * "images" "bases" "vms" "volumes" "kernels" "downloads"
    *
    * @generated from field: string type = 1;
    */
@@ -559,7 +559,7 @@ export type UsageRow = Message<"kiln.v1.UsageRow"> & {
  */
 export type UsageRowJson = {
   /**
-   * "images" "bases" "vms" "kernels" "downloads"
+   * "images" "bases" "vms" "volumes" "kernels" "downloads"
    *
    * @generated from field: string type = 1;
    */
@@ -645,6 +645,13 @@ export type PruneRequest = Message<"kiln.v1.PruneRequest"> & {
    * @generated from field: repeated string filters = 2;
    */
   filters: string[];
+
+  /**
+   * anonymous volumes too that no VM has
+   *
+   * @generated from field: bool volumes = 3;
+   */
+  volumes: boolean;
 };
 
 /**
@@ -660,6 +667,13 @@ export type PruneRequestJson = {
    * @generated from field: repeated string filters = 2;
    */
   filters?: string[];
+
+  /**
+   * anonymous volumes too that no VM has
+   *
+   * @generated from field: bool volumes = 3;
+   */
+  volumes?: boolean;
 };
 
 /**
@@ -692,6 +706,11 @@ export type PruneResponse = Message<"kiln.v1.PruneResponse"> & {
    * @generated from field: uint64 reclaimed_bytes = 4;
    */
   reclaimedBytes: bigint;
+
+  /**
+   * @generated from field: repeated string volumes = 5;
+   */
+  volumes: string[];
 };
 
 /**
@@ -717,6 +736,11 @@ export type PruneResponseJson = {
    * @generated from field: uint64 reclaimed_bytes = 4;
    */
   reclaimedBytes?: string;
+
+  /**
+   * @generated from field: repeated string volumes = 5;
+   */
+  volumes?: string[];
 };
 
 /**

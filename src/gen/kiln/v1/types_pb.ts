@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiln/v1/types.proto.
  */
 export const file_kiln_v1_types: GenFile = /*@__PURE__*/
-  fileDesc("ChNraWxuL3YxL3R5cGVzLnByb3RvEgdraWxuLnYxIpQBCgJWbRIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEiEKBmNvbmZpZxgDIAEoCzIRLmtpbG4udjEuVm1Db25maWcSIQoGc3RhdHVzGAQgASgLMhEua2lsbi52MS5WbVN0YXR1cxIuCgpjcmVhdGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLQAwoIVm1TdGF0dXMSHwoFc3RhdGUYASABKA4yEC5raWxuLnYxLlZtU3RhdGUSEQoJZXhpdF9jb2RlGAIgASgFEg4KBnJlYXNvbhgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEi4KCnN0YXJ0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2ZpbmlzaGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBILCgNwaWQYByABKAUSCwoDdm1tGAggASgJEhMKC2FjY2VsZXJhdG9yGAkgASgJEhYKDmtlcm5lbF9yZWxlYXNlGAogASgJEhUKDXJlc3RhcnRfY291bnQYCyABKA0SDAoEbW9kZRgMIAEoCRIjCgVwb3J0cxgNIAMoCzIULmtpbG4udjEuUG9ydEJpbmRpbmcSEgoKaXBfYWRkcmVzcxgOIAEoCRISCgpvb21fa2lsbGVkGA8gASgIEiUKB3RpbWluZ3MYECABKAsyFC5raWxuLnYxLkJvb3RUaW1pbmdzEi4KCmV4cGlyZXNfYXQYESABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoIBCgtCb290VGltaW5ncxISCgpzcGF3bmVkX21zGAEgASgBEhAKCGhlbGxvX21zGAIgASgBEhIKCnN0YXJ0ZWRfbXMYAyABKAESEwoLcHJlcGFyZWRfbXMYBCABKAESJAoFZ3Vlc3QYBSABKAsyFS5raWxuLnYxLkd1ZXN0VGltaW5ncyJqCgxHdWVzdFRpbWluZ3MSDwoHaW5pdF9tcxgBIAEoARISCgptb2R1bGVzX21zGAIgASgBEhAKCGhlbGxvX21zGAMgASgBEg8KB3Jvb3RfbXMYBCABKAESEgoKc3RhcnRlZF9tcxgFIAEoASLSBQoIVm1Db25maWcSDQoFaW1hZ2UYASABKAkSEAoIaW1hZ2VfaWQYAiABKAkSDAoEbmFtZRgDIAEoCRIPCgdjb21tYW5kGAQgAygJEhIKCmVudHJ5cG9pbnQYBSADKAkSFgoOZW50cnlwb2ludF9zZXQYBiABKAgSCwoDZW52GAcgAygJEg8KB3dvcmtkaXIYCCABKAkSDAoEdXNlchgJIAEoCRIQCghob3N0bmFtZRgKIAEoCRItCgZsYWJlbHMYCyADKAsyHS5raWxuLnYxLlZtQ29uZmlnLkxhYmVsc0VudHJ5EiUKB3B1Ymxpc2gYDCADKAsyFC5raWxuLnYxLlBvcnRCaW5kaW5nEhMKC3B1Ymxpc2hfYWxsGA0gASgIEgwKBGNwdXMYDiABKAESFAoMbWVtb3J5X2J5dGVzGA8gASgEEhIKCmRpc2tfYnl0ZXMYECABKAQSDgoGa2VybmVsGBEgASgJEhMKC2tlcm5lbF9hcmdzGBIgAygJEgwKBGluaXQYEyABKAkSJwoHcmVzdGFydBgUIAEoCzIWLmtpbG4udjEuUmVzdGFydFBvbGljeRIPCgduZXR3b3JrGBUgASgJEgsKA2RucxgWIAMoCRIRCglhZGRfaG9zdHMYFyADKAkSEAoIcGxhdGZvcm0YGCABKAkSCwoDdm1tGBkgASgJEhMKC3N0b3Bfc2lnbmFsGBogASgJEhcKD3N0b3BfdGltZW91dF9tcxgbIAEoDRILCgN0dHkYHCABKAgSEgoKb3Blbl9zdGRpbhgdIAEoCBITCgthdXRvX3JlbW92ZRgeIAEoCBITCgt0dHlfY29sdW1ucxgfIAEoDRIQCgh0dHlfcm93cxggIAEoDRITCgtsaWZldGltZV9tcxghIAEoBBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIjoKDVJlc3RhcnRQb2xpY3kSDAoEbmFtZRgBIAEoCRIbChNtYXhpbXVtX3JldHJ5X2NvdW50GAIgASgNImsKC1BvcnRCaW5kaW5nEg8KB2hvc3RfaXAYASABKAkSEQoJaG9zdF9wb3J0GAIgASgNEg8KB3ZtX3BvcnQYAyABKA0SEAoIcHJvdG9jb2wYBCABKAkSFQoNaG9zdF9wb3J0X2VuZBgFIAEoDSK/AQoFSW1hZ2USCgoCaWQYASABKAkSDQoFbmFtZXMYAiADKAkSDwoHZGlnZXN0cxgDIAMoCRISCgpzaXplX2J5dGVzGAQgASgEEi4KCmNyZWF0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHBsYXRmb3JtGAYgASgJEiQKBmNvbmZpZxgHIAEoCzIULmtpbG4udjEuSW1hZ2VDb25maWcSDgoGbGF5ZXJzGAggAygJIvgBCgtJbWFnZUNvbmZpZxILCgNlbnYYASADKAkSEgoKZW50cnlwb2ludBgCIAMoCRILCgNjbWQYAyADKAkSDwoHd29ya2RpchgEIAEoCRIMCgR1c2VyGAUgASgJEjAKBmxhYmVscxgGIAMoCzIgLmtpbG4udjEuSW1hZ2VDb25maWcuTGFiZWxzRW50cnkSFQoNZXhwb3NlZF9wb3J0cxgHIAMoCRITCgtzdG9wX3NpZ25hbBgIIAEoCRIPCgd2b2x1bWVzGAkgAygJGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEivQEKBktlcm5lbBIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEg8KB3JlbGVhc2UYAyABKAkSDgoGc291cmNlGAQgASgJEhIKCnNpemVfYnl0ZXMYBSABKAQSEwoLaGFzX21vZHVsZXMYBiABKAgSEgoKaXNfZGVmYXVsdBgHIAEoCBILCgN3aHkYCCABKAkSLgoKY3JlYXRlZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiZQoIUHJvZ3Jlc3MSCgoCaWQYASABKAkSDgoGc3RhdHVzGAIgASgJEg8KB2N1cnJlbnQYAyABKAQSDQoFdG90YWwYBCABKAQSDwoHbWVzc2FnZRgFIAEoCRIMCgR1bml0GAYgASgJItIBCgVFdmVudBIOCgZjdXJzb3IYASABKAQSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEdHlwZRgDIAEoCRIOCgZhY3Rpb24YBCABKAkSCgoCaWQYBSABKAkSMgoKYXR0cmlidXRlcxgGIAMoCzIeLmtpbG4udjEuRXZlbnQuQXR0cmlidXRlc0VudHJ5GjEKD0F0dHJpYnV0ZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIosBCglFcnJvckluZm8SDgoGcmVhc29uGAEgASgJEgwKBGhpbnQYAiABKAkSMAoHZGV0YWlscxgDIAMoCzIfLmtpbG4udjEuRXJyb3JJbmZvLkRldGFpbHNFbnRyeRouCgxEZXRhaWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASq8AQoHVm1TdGF0ZRIYChRWTV9TVEFURV9VTlNQRUNJRklFRBAAEhQKEFZNX1NUQVRFX0NSRUFURUQQARIVChFWTV9TVEFURV9TVEFSVElORxACEhQKEFZNX1NUQVRFX1JVTk5JTkcQAxITCg9WTV9TVEFURV9QQVVTRUQQBBIVChFWTV9TVEFURV9TVE9QUElORxAFEhMKD1ZNX1NUQVRFX0VYSVRFRBAGEhMKD1ZNX1NUQVRFX0ZBSUxFRBAHYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("ChNraWxuL3YxL3R5cGVzLnByb3RvEgdraWxuLnYxIpQBCgJWbRIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEiEKBmNvbmZpZxgDIAEoCzIRLmtpbG4udjEuVm1Db25maWcSIQoGc3RhdHVzGAQgASgLMhEua2lsbi52MS5WbVN0YXR1cxIuCgpjcmVhdGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCL2AwoIVm1TdGF0dXMSHwoFc3RhdGUYASABKA4yEC5raWxuLnYxLlZtU3RhdGUSEQoJZXhpdF9jb2RlGAIgASgFEg4KBnJlYXNvbhgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEi4KCnN0YXJ0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2ZpbmlzaGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBILCgNwaWQYByABKAUSCwoDdm1tGAggASgJEhMKC2FjY2VsZXJhdG9yGAkgASgJEhYKDmtlcm5lbF9yZWxlYXNlGAogASgJEhUKDXJlc3RhcnRfY291bnQYCyABKA0SDAoEbW9kZRgMIAEoCRIjCgVwb3J0cxgNIAMoCzIULmtpbG4udjEuUG9ydEJpbmRpbmcSEgoKaXBfYWRkcmVzcxgOIAEoCRISCgpvb21fa2lsbGVkGA8gASgIEiUKB3RpbWluZ3MYECABKAsyFC5raWxuLnYxLkJvb3RUaW1pbmdzEi4KCmV4cGlyZXNfYXQYESABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiQKBm1vdW50cxgSIAMoCzIULmtpbG4udjEuTW91bnRTdGF0dXMilAIKBU1vdW50EgwKBHR5cGUYASABKAkSDgoGc291cmNlGAIgASgJEg4KBnRhcmdldBgDIAEoCRIRCglyZWFkX29ubHkYBCABKAgSDwoHc3VicGF0aBgFIAEoCRIPCgdub19jb3B5GAYgASgIEhIKCnNpemVfYnl0ZXMYByABKAQSDAoEbW9kZRgIIAEoDRIqCgZsYWJlbHMYCSADKAsyGi5raWxuLnYxLk1vdW50LkxhYmVsc0VudHJ5EgwKBHNvZnQYCiABKAgSDgoGbm90aWZ5GAsgASgIEg0KBWlkbWFwGAwgASgJGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiTAoLTW91bnRTdGF0dXMSHQoFbW91bnQYASABKAsyDi5raWxuLnYxLk1vdW50Eg0KBXN0YXRlGAIgASgJEg8KB21lc3NhZ2UYAyABKAkiMgoGVWxpbWl0EgwKBG5hbWUYASABKAkSDAoEc29mdBgCIAEoAxIMCgRoYXJkGAMgASgDIoIBCgtCb290VGltaW5ncxISCgpzcGF3bmVkX21zGAEgASgBEhAKCGhlbGxvX21zGAIgASgBEhIKCnN0YXJ0ZWRfbXMYAyABKAESEwoLcHJlcGFyZWRfbXMYBCABKAESJAoFZ3Vlc3QYBSABKAsyFS5raWxuLnYxLkd1ZXN0VGltaW5ncyJqCgxHdWVzdFRpbWluZ3MSDwoHaW5pdF9tcxgBIAEoARISCgptb2R1bGVzX21zGAIgASgBEhAKCGhlbGxvX21zGAMgASgBEg8KB3Jvb3RfbXMYBCABKAESEgoKc3RhcnRlZF9tcxgFIAEoASKgBwoIVm1Db25maWcSDQoFaW1hZ2UYASABKAkSEAoIaW1hZ2VfaWQYAiABKAkSDAoEbmFtZRgDIAEoCRIPCgdjb21tYW5kGAQgAygJEhIKCmVudHJ5cG9pbnQYBSADKAkSFgoOZW50cnlwb2ludF9zZXQYBiABKAgSCwoDZW52GAcgAygJEg8KB3dvcmtkaXIYCCABKAkSDAoEdXNlchgJIAEoCRIQCghob3N0bmFtZRgKIAEoCRItCgZsYWJlbHMYCyADKAsyHS5raWxuLnYxLlZtQ29uZmlnLkxhYmVsc0VudHJ5EiUKB3B1Ymxpc2gYDCADKAsyFC5raWxuLnYxLlBvcnRCaW5kaW5nEhMKC3B1Ymxpc2hfYWxsGA0gASgIEgwKBGNwdXMYDiABKAESFAoMbWVtb3J5X2J5dGVzGA8gASgEEhIKCmRpc2tfYnl0ZXMYECABKAQSDgoGa2VybmVsGBEgASgJEhMKC2tlcm5lbF9hcmdzGBIgAygJEgwKBGluaXQYEyABKAkSJwoHcmVzdGFydBgUIAEoCzIWLmtpbG4udjEuUmVzdGFydFBvbGljeRIPCgduZXR3b3JrGBUgASgJEgsKA2RucxgWIAMoCRIRCglhZGRfaG9zdHMYFyADKAkSEAoIcGxhdGZvcm0YGCABKAkSCwoDdm1tGBkgASgJEhMKC3N0b3Bfc2lnbmFsGBogASgJEhcKD3N0b3BfdGltZW91dF9tcxgbIAEoDRILCgN0dHkYHCABKAgSEgoKb3Blbl9zdGRpbhgdIAEoCBITCgthdXRvX3JlbW92ZRgeIAEoCBITCgt0dHlfY29sdW1ucxgfIAEoDRIQCgh0dHlfcm93cxggIAEoDRITCgtsaWZldGltZV9tcxghIAEoBBIeCgZtb3VudHMYIiADKAsyDi5raWxuLnYxLk1vdW50EhYKDnJlYWRfb25seV9yb290GCMgASgIEhEKCXNobV9ieXRlcxgkIAEoBBIgCgd1bGltaXRzGCUgAygLMg8ua2lsbi52MS5VbGltaXQSLwoHc3lzY3RscxgmIAMoCzIeLmtpbG4udjEuVm1Db25maWcuU3lzY3Rsc0VudHJ5Gi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaLgoMU3lzY3Rsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiOgoNUmVzdGFydFBvbGljeRIMCgRuYW1lGAEgASgJEhsKE21heGltdW1fcmV0cnlfY291bnQYAiABKA0iawoLUG9ydEJpbmRpbmcSDwoHaG9zdF9pcBgBIAEoCRIRCglob3N0X3BvcnQYAiABKA0SDwoHdm1fcG9ydBgDIAEoDRIQCghwcm90b2NvbBgEIAEoCRIVCg1ob3N0X3BvcnRfZW5kGAUgASgNIr8BCgVJbWFnZRIKCgJpZBgBIAEoCRINCgVuYW1lcxgCIAMoCRIPCgdkaWdlc3RzGAMgAygJEhIKCnNpemVfYnl0ZXMYBCABKAQSLgoKY3JlYXRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIcGxhdGZvcm0YBiABKAkSJAoGY29uZmlnGAcgASgLMhQua2lsbi52MS5JbWFnZUNvbmZpZxIOCgZsYXllcnMYCCADKAki+AEKC0ltYWdlQ29uZmlnEgsKA2VudhgBIAMoCRISCgplbnRyeXBvaW50GAIgAygJEgsKA2NtZBgDIAMoCRIPCgd3b3JrZGlyGAQgASgJEgwKBHVzZXIYBSABKAkSMAoGbGFiZWxzGAYgAygLMiAua2lsbi52MS5JbWFnZUNvbmZpZy5MYWJlbHNFbnRyeRIVCg1leHBvc2VkX3BvcnRzGAcgAygJEhMKC3N0b3Bfc2lnbmFsGAggASgJEg8KB3ZvbHVtZXMYCSADKAkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASK9AQoGS2VybmVsEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSDwoHcmVsZWFzZRgDIAEoCRIOCgZzb3VyY2UYBCABKAkSEgoKc2l6ZV9ieXRlcxgFIAEoBBITCgtoYXNfbW9kdWxlcxgGIAEoCBISCgppc19kZWZhdWx0GAcgASgIEgsKA3doeRgIIAEoCRIuCgpjcmVhdGVkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKGAgoGVm9sdW1lEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSLgoKY3JlYXRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoGbGFiZWxzGAQgAygLMhsua2lsbi52MS5Wb2x1bWUuTGFiZWxzRW50cnkSEgoKc2l6ZV9ieXRlcxgFIAEoBBISCgp1c2VkX2J5dGVzGAYgASgEEhEKCWFub255bW91cxgHIAEoCBILCgN2bXMYCCADKAkSDgoGd3JpdGVyGAkgASgJGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiZQoIUHJvZ3Jlc3MSCgoCaWQYASABKAkSDgoGc3RhdHVzGAIgASgJEg8KB2N1cnJlbnQYAyABKAQSDQoFdG90YWwYBCABKAQSDwoHbWVzc2FnZRgFIAEoCRIMCgR1bml0GAYgASgJItIBCgVFdmVudBIOCgZjdXJzb3IYASABKAQSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEdHlwZRgDIAEoCRIOCgZhY3Rpb24YBCABKAkSCgoCaWQYBSABKAkSMgoKYXR0cmlidXRlcxgGIAMoCzIeLmtpbG4udjEuRXZlbnQuQXR0cmlidXRlc0VudHJ5GjEKD0F0dHJpYnV0ZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIosBCglFcnJvckluZm8SDgoGcmVhc29uGAEgASgJEgwKBGhpbnQYAiABKAkSMAoHZGV0YWlscxgDIAMoCzIfLmtpbG4udjEuRXJyb3JJbmZvLkRldGFpbHNFbnRyeRouCgxEZXRhaWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASq8AQoHVm1TdGF0ZRIYChRWTV9TVEFURV9VTlNQRUNJRklFRBAAEhQKEFZNX1NUQVRFX0NSRUFURUQQARIVChFWTV9TVEFURV9TVEFSVElORxACEhQKEFZNX1NUQVRFX1JVTk5JTkcQAxITCg9WTV9TVEFURV9QQVVTRUQQBBIVChFWTV9TVEFURV9TVE9QUElORxAFEhMKD1ZNX1NUQVRFX0VYSVRFRBAGEhMKD1ZNX1NUQVRFX0ZBSUxFRBAHYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message kiln.v1.Vm
@@ -193,6 +193,11 @@ export type VmStatus = Message<"kiln.v1.VmStatus"> & {
    * @generated from field: google.protobuf.Timestamp expires_at = 17;
    */
   expiresAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: repeated kiln.v1.MountStatus mounts = 18;
+   */
+  mounts: MountStatus[];
 };
 
 /**
@@ -301,6 +306,11 @@ export type VmStatusJson = {
    * @generated from field: google.protobuf.Timestamp expires_at = 17;
    */
   expiresAt?: TimestampJson;
+
+  /**
+   * @generated from field: repeated kiln.v1.MountStatus mounts = 18;
+   */
+  mounts?: MountStatusJson[];
 };
 
 /**
@@ -309,6 +319,305 @@ export type VmStatusJson = {
  */
 export const VmStatusSchema: GenMessage<VmStatus, {jsonType: VmStatusJson}> = /*@__PURE__*/
   messageDesc(file_kiln_v1_types, 1);
+
+/**
+ * What of the host's files a VM is given. What a type does not know of is refused, never left out.
+ *
+ * @generated from message kiln.v1.Mount
+ */
+export type Mount = Message<"kiln.v1.Mount"> & {
+  /**
+   * "volume" | "bind" | "tmpfs" | "image" | "device"
+   *
+   * @generated from field: string type = 1;
+   */
+  type: string;
+
+  /**
+   * name of a volume (empty: one of its own), path on the host, image, block device
+   *
+   * @generated from field: string source = 2;
+   */
+  source: string;
+
+  /**
+   * absolute path in the guest
+   *
+   * @generated from field: string target = 3;
+   */
+  target: string;
+
+  /**
+   * @generated from field: bool read_only = 4;
+   */
+  readOnly: boolean;
+
+  /**
+   * volume, image: below the source
+   *
+   * @generated from field: string subpath = 5;
+   */
+  subpath: string;
+
+  /**
+   * volume: is not filled with what the image has at the target
+   *
+   * @generated from field: bool no_copy = 6;
+   */
+  noCopy: boolean;
+
+  /**
+   * tmpfs; a volume that is made by it. 0: its default
+   *
+   * @generated from field: uint64 size_bytes = 7;
+   */
+  sizeBytes: bigint;
+
+  /**
+   * tmpfs; 0: 01777
+   *
+   * @generated from field: uint32 mode = 8;
+   */
+  mode: number;
+
+  /**
+   * of a volume that is made by it
+   *
+   * @generated from field: map<string, string> labels = 9;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * bind: I/O fails while its server is away, instead of waiting
+   *
+   * @generated from field: bool soft = 10;
+   */
+  soft: boolean;
+
+  /**
+   * bind: changes made on the host are told to inotify in the guest
+   *
+   * @generated from field: bool notify = 11;
+   */
+  notify: boolean;
+
+  /**
+   * bind: "GUEST:HOST:COUNT" of ids; empty: all files are one user's
+   *
+   * @generated from field: string idmap = 12;
+   */
+  idmap: string;
+};
+
+/**
+ * What of the host's files a VM is given. What a type does not know of is refused, never left out.
+ *
+ * @generated from message kiln.v1.Mount
+ */
+export type MountJson = {
+  /**
+   * "volume" | "bind" | "tmpfs" | "image" | "device"
+   *
+   * @generated from field: string type = 1;
+   */
+  type?: string;
+
+  /**
+   * name of a volume (empty: one of its own), path on the host, image, block device
+   *
+   * @generated from field: string source = 2;
+   */
+  source?: string;
+
+  /**
+   * absolute path in the guest
+   *
+   * @generated from field: string target = 3;
+   */
+  target?: string;
+
+  /**
+   * @generated from field: bool read_only = 4;
+   */
+  readOnly?: boolean;
+
+  /**
+   * volume, image: below the source
+   *
+   * @generated from field: string subpath = 5;
+   */
+  subpath?: string;
+
+  /**
+   * volume: is not filled with what the image has at the target
+   *
+   * @generated from field: bool no_copy = 6;
+   */
+  noCopy?: boolean;
+
+  /**
+   * tmpfs; a volume that is made by it. 0: its default
+   *
+   * @generated from field: uint64 size_bytes = 7;
+   */
+  sizeBytes?: string;
+
+  /**
+   * tmpfs; 0: 01777
+   *
+   * @generated from field: uint32 mode = 8;
+   */
+  mode?: number;
+
+  /**
+   * of a volume that is made by it
+   *
+   * @generated from field: map<string, string> labels = 9;
+   */
+  labels?: { [key: string]: string };
+
+  /**
+   * bind: I/O fails while its server is away, instead of waiting
+   *
+   * @generated from field: bool soft = 10;
+   */
+  soft?: boolean;
+
+  /**
+   * bind: changes made on the host are told to inotify in the guest
+   *
+   * @generated from field: bool notify = 11;
+   */
+  notify?: boolean;
+
+  /**
+   * bind: "GUEST:HOST:COUNT" of ids; empty: all files are one user's
+   *
+   * @generated from field: string idmap = 12;
+   */
+  idmap?: string;
+};
+
+/**
+ * Describes the message kiln.v1.Mount.
+ * Use `create(MountSchema)` to create a new message.
+ */
+export const MountSchema: GenMessage<Mount, {jsonType: MountJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_types, 2);
+
+/**
+ * @generated from message kiln.v1.MountStatus
+ */
+export type MountStatus = Message<"kiln.v1.MountStatus"> & {
+  /**
+   * as asked, but with the name of a volume that was made for it
+   *
+   * @generated from field: kiln.v1.Mount mount = 1;
+   */
+  mount?: Mount | undefined;
+
+  /**
+   * "detached" | "attached" | "away": a share whose server does not answer at present
+   *
+   * @generated from field: string state = 2;
+   */
+  state: string;
+
+  /**
+   * for people: why it is so
+   *
+   * @generated from field: string message = 3;
+   */
+  message: string;
+};
+
+/**
+ * @generated from message kiln.v1.MountStatus
+ */
+export type MountStatusJson = {
+  /**
+   * as asked, but with the name of a volume that was made for it
+   *
+   * @generated from field: kiln.v1.Mount mount = 1;
+   */
+  mount?: MountJson;
+
+  /**
+   * "detached" | "attached" | "away": a share whose server does not answer at present
+   *
+   * @generated from field: string state = 2;
+   */
+  state?: string;
+
+  /**
+   * for people: why it is so
+   *
+   * @generated from field: string message = 3;
+   */
+  message?: string;
+};
+
+/**
+ * Describes the message kiln.v1.MountStatus.
+ * Use `create(MountStatusSchema)` to create a new message.
+ */
+export const MountStatusSchema: GenMessage<MountStatus, {jsonType: MountStatusJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_types, 3);
+
+/**
+ * @generated from message kiln.v1.Ulimit
+ */
+export type Ulimit = Message<"kiln.v1.Ulimit"> & {
+  /**
+   * "nofile"
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * -1: unlimited
+   *
+   * @generated from field: int64 soft = 2;
+   */
+  soft: bigint;
+
+  /**
+   * @generated from field: int64 hard = 3;
+   */
+  hard: bigint;
+};
+
+/**
+ * @generated from message kiln.v1.Ulimit
+ */
+export type UlimitJson = {
+  /**
+   * "nofile"
+   *
+   * @generated from field: string name = 1;
+   */
+  name?: string;
+
+  /**
+   * -1: unlimited
+   *
+   * @generated from field: int64 soft = 2;
+   */
+  soft?: string;
+
+  /**
+   * @generated from field: int64 hard = 3;
+   */
+  hard?: string;
+};
+
+/**
+ * Describes the message kiln.v1.Ulimit.
+ * Use `create(UlimitSchema)` to create a new message.
+ */
+export const UlimitSchema: GenMessage<Ulimit, {jsonType: UlimitJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_types, 4);
 
 /**
  * Milliseconds after the request to start.
@@ -395,7 +704,7 @@ export type BootTimingsJson = {
  * Use `create(BootTimingsSchema)` to create a new message.
  */
 export const BootTimingsSchema: GenMessage<BootTimings, {jsonType: BootTimingsJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 2);
+  messageDesc(file_kiln_v1_types, 5);
 
 /**
  * Milliseconds of the guest's own clock, which begins with its kernel: when each step of the agent was done.
@@ -478,7 +787,7 @@ export type GuestTimingsJson = {
  * Use `create(GuestTimingsSchema)` to create a new message.
  */
 export const GuestTimingsSchema: GenMessage<GuestTimings, {jsonType: GuestTimingsJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 3);
+  messageDesc(file_kiln_v1_types, 6);
 
 /**
  * @generated from message kiln.v1.VmConfig
@@ -680,6 +989,35 @@ export type VmConfig = Message<"kiln.v1.VmConfig"> & {
    * @generated from field: uint64 lifetime_ms = 33;
    */
   lifetimeMs: bigint;
+
+  /**
+   * @generated from field: repeated kiln.v1.Mount mounts = 34;
+   */
+  mounts: Mount[];
+
+  /**
+   * @generated from field: bool read_only_root = 35;
+   */
+  readOnlyRoot: boolean;
+
+  /**
+   * of /dev/shm; 0: half of the VM's memory
+   *
+   * @generated from field: uint64 shm_bytes = 36;
+   */
+  shmBytes: bigint;
+
+  /**
+   * of all programs in it that kiln starts
+   *
+   * @generated from field: repeated kiln.v1.Ulimit ulimits = 37;
+   */
+  ulimits: Ulimit[];
+
+  /**
+   * @generated from field: map<string, string> sysctls = 38;
+   */
+  sysctls: { [key: string]: string };
 };
 
 /**
@@ -882,6 +1220,35 @@ export type VmConfigJson = {
    * @generated from field: uint64 lifetime_ms = 33;
    */
   lifetimeMs?: string;
+
+  /**
+   * @generated from field: repeated kiln.v1.Mount mounts = 34;
+   */
+  mounts?: MountJson[];
+
+  /**
+   * @generated from field: bool read_only_root = 35;
+   */
+  readOnlyRoot?: boolean;
+
+  /**
+   * of /dev/shm; 0: half of the VM's memory
+   *
+   * @generated from field: uint64 shm_bytes = 36;
+   */
+  shmBytes?: string;
+
+  /**
+   * of all programs in it that kiln starts
+   *
+   * @generated from field: repeated kiln.v1.Ulimit ulimits = 37;
+   */
+  ulimits?: UlimitJson[];
+
+  /**
+   * @generated from field: map<string, string> sysctls = 38;
+   */
+  sysctls?: { [key: string]: string };
 };
 
 /**
@@ -889,7 +1256,7 @@ export type VmConfigJson = {
  * Use `create(VmConfigSchema)` to create a new message.
  */
 export const VmConfigSchema: GenMessage<VmConfig, {jsonType: VmConfigJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 4);
+  messageDesc(file_kiln_v1_types, 7);
 
 /**
  * @generated from message kiln.v1.RestartPolicy
@@ -934,7 +1301,7 @@ export type RestartPolicyJson = {
  * Use `create(RestartPolicySchema)` to create a new message.
  */
 export const RestartPolicySchema: GenMessage<RestartPolicy, {jsonType: RestartPolicyJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 5);
+  messageDesc(file_kiln_v1_types, 8);
 
 /**
  * @generated from message kiln.v1.PortBinding
@@ -1017,7 +1384,7 @@ export type PortBindingJson = {
  * Use `create(PortBindingSchema)` to create a new message.
  */
 export const PortBindingSchema: GenMessage<PortBinding, {jsonType: PortBindingJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 6);
+  messageDesc(file_kiln_v1_types, 9);
 
 /**
  * @generated from message kiln.v1.Image
@@ -1138,7 +1505,7 @@ export type ImageJson = {
  * Use `create(ImageSchema)` to create a new message.
  */
 export const ImageSchema: GenMessage<Image, {jsonType: ImageJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 7);
+  messageDesc(file_kiln_v1_types, 10);
 
 /**
  * @generated from message kiln.v1.ImageConfig
@@ -1249,7 +1616,7 @@ export type ImageConfigJson = {
  * Use `create(ImageConfigSchema)` to create a new message.
  */
 export const ImageConfigSchema: GenMessage<ImageConfig, {jsonType: ImageConfigJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 8);
+  messageDesc(file_kiln_v1_types, 11);
 
 /**
  * @generated from message kiln.v1.Kernel
@@ -1372,7 +1739,146 @@ export type KernelJson = {
  * Use `create(KernelSchema)` to create a new message.
  */
 export const KernelSchema: GenMessage<Kernel, {jsonType: KernelJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 9);
+  messageDesc(file_kiln_v1_types, 12);
+
+/**
+ * A disk of its own life: ext4, sparse. One VM at a time may write to it.
+ *
+ * @generated from message kiln.v1.Volume
+ */
+export type Volume = Message<"kiln.v1.Volume"> & {
+  /**
+   * 64 hex
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * of one without a name: its id
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp created_at = 3;
+   */
+  createdAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: map<string, string> labels = 4;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * of the disk
+   *
+   * @generated from field: uint64 size_bytes = 5;
+   */
+  sizeBytes: bigint;
+
+  /**
+   * blocks really taken on the host
+   *
+   * @generated from field: uint64 used_bytes = 6;
+   */
+  usedBytes: bigint;
+
+  /**
+   * goes with the VM that it was made for where that one has --rm
+   *
+   * @generated from field: bool anonymous = 7;
+   */
+  anonymous: boolean;
+
+  /**
+   * names of those that have it among their mounts
+   *
+   * @generated from field: repeated string vms = 8;
+   */
+  vms: string[];
+
+  /**
+   * name of the VM that runs with it writable; empty: none
+   *
+   * @generated from field: string writer = 9;
+   */
+  writer: string;
+};
+
+/**
+ * A disk of its own life: ext4, sparse. One VM at a time may write to it.
+ *
+ * @generated from message kiln.v1.Volume
+ */
+export type VolumeJson = {
+  /**
+   * 64 hex
+   *
+   * @generated from field: string id = 1;
+   */
+  id?: string;
+
+  /**
+   * of one without a name: its id
+   *
+   * @generated from field: string name = 2;
+   */
+  name?: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp created_at = 3;
+   */
+  createdAt?: TimestampJson;
+
+  /**
+   * @generated from field: map<string, string> labels = 4;
+   */
+  labels?: { [key: string]: string };
+
+  /**
+   * of the disk
+   *
+   * @generated from field: uint64 size_bytes = 5;
+   */
+  sizeBytes?: string;
+
+  /**
+   * blocks really taken on the host
+   *
+   * @generated from field: uint64 used_bytes = 6;
+   */
+  usedBytes?: string;
+
+  /**
+   * goes with the VM that it was made for where that one has --rm
+   *
+   * @generated from field: bool anonymous = 7;
+   */
+  anonymous?: boolean;
+
+  /**
+   * names of those that have it among their mounts
+   *
+   * @generated from field: repeated string vms = 8;
+   */
+  vms?: string[];
+
+  /**
+   * name of the VM that runs with it writable; empty: none
+   *
+   * @generated from field: string writer = 9;
+   */
+  writer?: string;
+};
+
+/**
+ * Describes the message kiln.v1.Volume.
+ * Use `create(VolumeSchema)` to create a new message.
+ */
+export const VolumeSchema: GenMessage<Volume, {jsonType: VolumeJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_types, 13);
 
 /**
  * One step of long work: a layer, a base, a kernel.
@@ -1473,7 +1979,7 @@ export type ProgressJson = {
  * Use `create(ProgressSchema)` to create a new message.
  */
 export const ProgressSchema: GenMessage<Progress, {jsonType: ProgressJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 10);
+  messageDesc(file_kiln_v1_types, 14);
 
 /**
  * @generated from message kiln.v1.Event
@@ -1490,7 +1996,7 @@ export type Event = Message<"kiln.v1.Event"> & {
   time?: Timestamp | undefined;
 
   /**
-   * "vm" | "image" | "kernel"
+   * "vm" | "image" | "kernel" | "volume"
    *
    * @generated from field: string type = 3;
    */
@@ -1529,7 +2035,7 @@ export type EventJson = {
   time?: TimestampJson;
 
   /**
-   * "vm" | "image" | "kernel"
+   * "vm" | "image" | "kernel" | "volume"
    *
    * @generated from field: string type = 3;
    */
@@ -1558,7 +2064,7 @@ export type EventJson = {
  * Use `create(EventSchema)` to create a new message.
  */
 export const EventSchema: GenMessage<Event, {jsonType: EventJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 11);
+  messageDesc(file_kiln_v1_types, 15);
 
 /**
  * Travels as the detail of every error of this API.
@@ -1613,7 +2119,7 @@ export type ErrorInfoJson = {
  * Use `create(ErrorInfoSchema)` to create a new message.
  */
 export const ErrorInfoSchema: GenMessage<ErrorInfo, {jsonType: ErrorInfoJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 12);
+  messageDesc(file_kiln_v1_types, 16);
 
 /**
  * @generated from enum kiln.v1.VmState

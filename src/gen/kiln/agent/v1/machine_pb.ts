@@ -8,6 +8,8 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { ExitStatus, ExitStatusJson, ProcessSpec, ProcessSpecJson } from "./common_pb.js";
 import { file_kiln_agent_v1_common } from "./common_pb.js";
+import type { GuestMount, GuestMountJson } from "./mount_pb.js";
+import { file_kiln_agent_v1_mount } from "./mount_pb.js";
 import type { Dns, DnsJson, HostEntry, HostEntryJson, Network, NetworkJson } from "./net_pb.js";
 import { file_kiln_agent_v1_net } from "./net_pb.js";
 import type { Message } from "@bufbuild/protobuf";
@@ -16,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiln/agent/v1/machine.proto.
  */
 export const file_kiln_agent_v1_machine: GenFile = /*@__PURE__*/
-  fileDesc("ChtraWxuL2FnZW50L3YxL21hY2hpbmUucHJvdG8SDWtpbG4uYWdlbnQudjEiDgoMU3RhdGVSZXF1ZXN0Ir0CCg1TdGF0ZVJlc3BvbnNlEhUKDWFnZW50X3ZlcnNpb24YASABKAkSEAoIcHJvdG9jb2wYAiABKA0SDwoHYm9vdF9pZBgDIAEoCRIWCg5rZXJuZWxfcmVsZWFzZRgEIAEoCRIjCgVwaGFzZRgFIAEoDjIULmtpbG4uYWdlbnQudjEuUGhhc2USIQoEbW9kZRgGIAEoDjITLmtpbG4uYWdlbnQudjEuTW9kZRIWCg5maXJzdF9zZXF1ZW5jZRgHIAEoBBIVCg1uZXh0X3NlcXVlbmNlGAggASgEEicKBGV4aXQYCSABKAsyGS5raWxuLmFnZW50LnYxLkV4aXRTdGF0dXMSEQoJdXB0aW1lX3VzGAogASgEEhUKDWNsb2NrX3VuaXhfbnMYCyABKAMSEAoIZmVhdHVyZXMYDCADKAki+wQKC0Jvb3RSZXF1ZXN0EiEKBG1vZGUYASABKA4yEy5raWxuLmFnZW50LnYxLk1vZGUSJQoEcm9vdBgCIAEoCzIXLmtpbG4uYWdlbnQudjEuUm9vdERpc2sSKwoHbW9kdWxlcxgDIAEoCzIaLmtpbG4uYWdlbnQudjEuTW9kdWxlc0Rpc2sSKwoHcHJvY2VzcxgEIAEoCzIaLmtpbG4uYWdlbnQudjEuUHJvY2Vzc1NwZWMSEAoIaG9zdG5hbWUYBSABKAkSJwoFaG9zdHMYBiADKAsyGC5raWxuLmFnZW50LnYxLkhvc3RFbnRyeRIfCgNkbnMYByABKAsyEi5raWxuLmFnZW50LnYxLkRucxInCgduZXR3b3JrGAggASgLMhYua2lsbi5hZ2VudC52MS5OZXR3b3JrEhUKDWNsb2NrX3VuaXhfbnMYCSABKAMSDwoHZW50cm9weRgKIAEoDBIsCgplbmRfYWN0aW9uGAsgASgOMhgua2lsbi5hZ2VudC52MS5FbmRBY3Rpb24SGAoQbG9nX2J1ZmZlcl9ieXRlcxgMIAEoBBI4CgdzeXNjdGxzGA0gAygLMicua2lsbi5hZ2VudC52MS5Cb290UmVxdWVzdC5TeXNjdGxzRW50cnkSEwoLc3RvcF9zaWduYWwYDiABKAUSFwoPc3RvcF90aW1lb3V0X21zGA8gASgNEhMKC2RpcmVjdG9yaWVzGBAgAygJEhgKEGluaXRfcGF0aWVuY2VfbXMYESABKA0SDAoEaG9sZBgSIAEoCBouCgxTeXNjdGxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJWCgxCb290UmVzcG9uc2USCwoDcGlkGAEgASgFEisKB3RpbWluZ3MYAiABKAsyGi5raWxuLmFnZW50LnYxLkJvb3RUaW1pbmdzEgwKBGhlbGQYAyABKAgiFQoTU3RhcnRQcm9ncmFtUmVxdWVzdCJpCgtCb290VGltaW5ncxIPCgdpbml0X3VzGAEgASgEEhIKCm1vZHVsZXNfdXMYAiABKAQSEAoIaGVsbG9fdXMYAyABKAQSDwoHcm9vdF91cxgEIAEoBBISCgpzdGFydGVkX3VzGAUgASgEIocBCghSb290RGlzaxITCgtiYXNlX2RldmljZRgBIAEoCRISCgpjb3dfZGV2aWNlGAIgASgJEhIKCnBlcnNpc3RlbnQYAyABKAgSFQoNY2h1bmtfc2VjdG9ycxgEIAEoDRITCgtiYXNlX3NlcmlhbBgFIAEoCRISCgpjb3dfc2VyaWFsGAYgASgJIi0KC01vZHVsZXNEaXNrEg4KBmRldmljZRgBIAEoCRIOCgZzZXJpYWwYAiABKAkiEAoOQWNrRXhpdFJlcXVlc3QiEQoPQWNrRXhpdFJlc3BvbnNlIjMKD1NldENsb2NrUmVxdWVzdBIPCgd1bml4X25zGAEgASgDEg8KB3N0ZXBfbnMYAiABKAMiJgoQU2V0Q2xvY2tSZXNwb25zZRISCgpzdGVwcGVkX25zGAEgASgDIg0KC1N5bmNSZXF1ZXN0Ig4KDFN5bmNSZXNwb25zZSqLAQoFUGhhc2USFQoRUEhBU0VfVU5TUEVDSUZJRUQQABIRCg1QSEFTRV9XQUlUSU5HEAESEQoNUEhBU0VfQk9PVElORxACEhEKDVBIQVNFX1JVTk5JTkcQAxIQCgxQSEFTRV9FWElURUQQBBIQCgxQSEFTRV9FTkRJTkcQBRIOCgpQSEFTRV9IRUxEEAYqOwoETW9kZRIUChBNT0RFX1VOU1BFQ0lGSUVEEAASDAoITU9ERV9BUFAQARIPCgtNT0RFX1NZU1RFTRACKlgKCUVuZEFjdGlvbhIaChZFTkRfQUNUSU9OX1VOU1BFQ0lGSUVEEAASFwoTRU5EX0FDVElPTl9QT1dFUk9GRhABEhYKEkVORF9BQ1RJT05fUkVTVEFSVBACYgZwcm90bzM", [file_kiln_agent_v1_common, file_kiln_agent_v1_net]);
+  fileDesc("ChtraWxuL2FnZW50L3YxL21hY2hpbmUucHJvdG8SDWtpbG4uYWdlbnQudjEiDgoMU3RhdGVSZXF1ZXN0Ir0CCg1TdGF0ZVJlc3BvbnNlEhUKDWFnZW50X3ZlcnNpb24YASABKAkSEAoIcHJvdG9jb2wYAiABKA0SDwoHYm9vdF9pZBgDIAEoCRIWCg5rZXJuZWxfcmVsZWFzZRgEIAEoCRIjCgVwaGFzZRgFIAEoDjIULmtpbG4uYWdlbnQudjEuUGhhc2USIQoEbW9kZRgGIAEoDjITLmtpbG4uYWdlbnQudjEuTW9kZRIWCg5maXJzdF9zZXF1ZW5jZRgHIAEoBBIVCg1uZXh0X3NlcXVlbmNlGAggASgEEicKBGV4aXQYCSABKAsyGS5raWxuLmFnZW50LnYxLkV4aXRTdGF0dXMSEQoJdXB0aW1lX3VzGAogASgEEhUKDWNsb2NrX3VuaXhfbnMYCyABKAMSEAoIZmVhdHVyZXMYDCADKAki0QUKC0Jvb3RSZXF1ZXN0EiEKBG1vZGUYASABKA4yEy5raWxuLmFnZW50LnYxLk1vZGUSJQoEcm9vdBgCIAEoCzIXLmtpbG4uYWdlbnQudjEuUm9vdERpc2sSKwoHbW9kdWxlcxgDIAEoCzIaLmtpbG4uYWdlbnQudjEuTW9kdWxlc0Rpc2sSKwoHcHJvY2VzcxgEIAEoCzIaLmtpbG4uYWdlbnQudjEuUHJvY2Vzc1NwZWMSEAoIaG9zdG5hbWUYBSABKAkSJwoFaG9zdHMYBiADKAsyGC5raWxuLmFnZW50LnYxLkhvc3RFbnRyeRIfCgNkbnMYByABKAsyEi5raWxuLmFnZW50LnYxLkRucxInCgduZXR3b3JrGAggASgLMhYua2lsbi5hZ2VudC52MS5OZXR3b3JrEhUKDWNsb2NrX3VuaXhfbnMYCSABKAMSDwoHZW50cm9weRgKIAEoDBIsCgplbmRfYWN0aW9uGAsgASgOMhgua2lsbi5hZ2VudC52MS5FbmRBY3Rpb24SGAoQbG9nX2J1ZmZlcl9ieXRlcxgMIAEoBBI4CgdzeXNjdGxzGA0gAygLMicua2lsbi5hZ2VudC52MS5Cb290UmVxdWVzdC5TeXNjdGxzRW50cnkSEwoLc3RvcF9zaWduYWwYDiABKAUSFwoPc3RvcF90aW1lb3V0X21zGA8gASgNEhMKC2RpcmVjdG9yaWVzGBAgAygJEhgKEGluaXRfcGF0aWVuY2VfbXMYESABKA0SDAoEaG9sZBgSIAEoCBIpCgZtb3VudHMYEyADKAsyGS5raWxuLmFnZW50LnYxLkd1ZXN0TW91bnQSFgoOcmVhZF9vbmx5X3Jvb3QYFCABKAgSEQoJc2htX2J5dGVzGBUgASgEGi4KDFN5c2N0bHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBImYKDEJvb3RSZXNwb25zZRILCgNwaWQYASABKAUSKwoHdGltaW5ncxgCIAEoCzIaLmtpbG4uYWdlbnQudjEuQm9vdFRpbWluZ3MSDAoEaGVsZBgDIAEoCBIOCgZmaWxsZWQYBCADKAkiFQoTU3RhcnRQcm9ncmFtUmVxdWVzdCJpCgtCb290VGltaW5ncxIPCgdpbml0X3VzGAEgASgEEhIKCm1vZHVsZXNfdXMYAiABKAQSEAoIaGVsbG9fdXMYAyABKAQSDwoHcm9vdF91cxgEIAEoBBISCgpzdGFydGVkX3VzGAUgASgEIocBCghSb290RGlzaxITCgtiYXNlX2RldmljZRgBIAEoCRISCgpjb3dfZGV2aWNlGAIgASgJEhIKCnBlcnNpc3RlbnQYAyABKAgSFQoNY2h1bmtfc2VjdG9ycxgEIAEoDRITCgtiYXNlX3NlcmlhbBgFIAEoCRISCgpjb3dfc2VyaWFsGAYgASgJIi0KC01vZHVsZXNEaXNrEg4KBmRldmljZRgBIAEoCRIOCgZzZXJpYWwYAiABKAkiEAoOQWNrRXhpdFJlcXVlc3QiEQoPQWNrRXhpdFJlc3BvbnNlIjMKD1NldENsb2NrUmVxdWVzdBIPCgd1bml4X25zGAEgASgDEg8KB3N0ZXBfbnMYAiABKAMiJgoQU2V0Q2xvY2tSZXNwb25zZRISCgpzdGVwcGVkX25zGAEgASgDIg0KC1N5bmNSZXF1ZXN0Ig4KDFN5bmNSZXNwb25zZSqLAQoFUGhhc2USFQoRUEhBU0VfVU5TUEVDSUZJRUQQABIRCg1QSEFTRV9XQUlUSU5HEAESEQoNUEhBU0VfQk9PVElORxACEhEKDVBIQVNFX1JVTk5JTkcQAxIQCgxQSEFTRV9FWElURUQQBBIQCgxQSEFTRV9FTkRJTkcQBRIOCgpQSEFTRV9IRUxEEAYqOwoETW9kZRIUChBNT0RFX1VOU1BFQ0lGSUVEEAASDAoITU9ERV9BUFAQARIPCgtNT0RFX1NZU1RFTRACKlgKCUVuZEFjdGlvbhIaChZFTkRfQUNUSU9OX1VOU1BFQ0lGSUVEEAASFwoTRU5EX0FDVElPTl9QT1dFUk9GRhABEhYKEkVORF9BQ1RJT05fUkVTVEFSVBACYgZwcm90bzM", [file_kiln_agent_v1_common, file_kiln_agent_v1_mount, file_kiln_agent_v1_net]);
 
 /**
  * @generated from message kiln.agent.v1.StateRequest
@@ -114,7 +116,8 @@ export type StateResponse = Message<"kiln.agent.v1.StateResponse"> & {
 
   /**
    * What this agent can do beyond that of kiln 0.1.0, by stable words: "hold" (BootRequest), "exec-resume" (execs with an
-   * id), "input" (Input), "workloads" (WorkloadService), "disk-serial" (RootDisk). None is ever told from the version.
+   * id), "input" (Input), "workloads" (WorkloadService), "disk-serial" (RootDisk), "mounts" (MountService and what of BootRequest
+   * says so). None is ever told from the version.
    *
    * @generated from field: repeated string features = 12;
    */
@@ -198,7 +201,8 @@ export type StateResponseJson = {
 
   /**
    * What this agent can do beyond that of kiln 0.1.0, by stable words: "hold" (BootRequest), "exec-resume" (execs with an
-   * id), "input" (Input), "workloads" (WorkloadService), "disk-serial" (RootDisk). None is ever told from the version.
+   * id), "input" (Input), "workloads" (WorkloadService), "disk-serial" (RootDisk), "mounts" (MountService and what of BootRequest
+   * says so). None is ever told from the version.
    *
    * @generated from field: repeated string features = 12;
    */
@@ -327,6 +331,28 @@ export type BootRequest = Message<"kiln.agent.v1.BootRequest"> & {
    * @generated from field: bool hold = 18;
    */
   hold: boolean;
+
+  /**
+   * Of the feature "mounts", as are the two below. In the order asked, but a target below another one's comes after it.
+   * They are there before `directories` are made, before files are written by a `hold`, and before any init starts.
+   *
+   * @generated from field: repeated kiln.agent.v1.GuestMount mounts = 19;
+   */
+  mounts: GuestMount[];
+
+  /**
+   * The root can't be written to by anybody in the guest; /run, /dev/shm and what the host mounts can.
+   *
+   * @generated from field: bool read_only_root = 20;
+   */
+  readOnlyRoot: boolean;
+
+  /**
+   * of /dev/shm; 0: half of the guest's memory
+   *
+   * @generated from field: uint64 shm_bytes = 21;
+   */
+  shmBytes: bigint;
 };
 
 /**
@@ -444,6 +470,28 @@ export type BootRequestJson = {
    * @generated from field: bool hold = 18;
    */
   hold?: boolean;
+
+  /**
+   * Of the feature "mounts", as are the two below. In the order asked, but a target below another one's comes after it.
+   * They are there before `directories` are made, before files are written by a `hold`, and before any init starts.
+   *
+   * @generated from field: repeated kiln.agent.v1.GuestMount mounts = 19;
+   */
+  mounts?: GuestMountJson[];
+
+  /**
+   * The root can't be written to by anybody in the guest; /run, /dev/shm and what the host mounts can.
+   *
+   * @generated from field: bool read_only_root = 20;
+   */
+  readOnlyRoot?: boolean;
+
+  /**
+   * of /dev/shm; 0: half of the guest's memory
+   *
+   * @generated from field: uint64 shm_bytes = 21;
+   */
+  shmBytes?: string;
 };
 
 /**
@@ -475,6 +523,13 @@ export type BootResponse = Message<"kiln.agent.v1.BootResponse"> & {
    * @generated from field: bool held = 3;
    */
   held: boolean;
+
+  /**
+   * ids of the mounts that `fill` was asked of, and that are full now
+   *
+   * @generated from field: repeated string filled = 4;
+   */
+  filled: string[];
 };
 
 /**
@@ -499,6 +554,13 @@ export type BootResponseJson = {
    * @generated from field: bool held = 3;
    */
   held?: boolean;
+
+  /**
+   * ids of the mounts that `fill` was asked of, and that are full now
+   *
+   * @generated from field: repeated string filled = 4;
+   */
+  filled?: string[];
 };
 
 /**
