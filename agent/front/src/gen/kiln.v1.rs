@@ -45,6 +45,12 @@ pub struct Mount {
     pub notify: bool,
     #[prost(string, tag = "12")]
     pub idmap: ::prost::alloc::string::String,
+    #[prost(bool, tag = "13")]
+    pub no_exec: bool,
+    #[prost(uint32, tag = "14")]
+    pub uid: u32,
+    #[prost(uint32, tag = "15")]
+    pub gid: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Ulimit {

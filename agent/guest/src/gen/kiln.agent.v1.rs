@@ -201,6 +201,13 @@ pub struct TmpfsMount {
     /// 0: 01777
     #[prost(uint32, tag = "2")]
     pub mode: u32,
+    /// set-user-id bits and device nodes never count in it
+    #[prost(bool, tag = "3")]
+    pub no_exec: bool,
+    #[prost(uint32, tag = "4")]
+    pub uid: u32,
+    #[prost(uint32, tag = "5")]
+    pub gid: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AttachMountRequest {

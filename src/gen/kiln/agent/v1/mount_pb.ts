@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiln/agent/v1/mount.proto.
  */
 export const file_kiln_agent_v1_mount: GenFile = /*@__PURE__*/
-  fileDesc("ChlraWxuL2FnZW50L3YxL21vdW50LnByb3RvEg1raWxuLmFnZW50LnYxItgBCgpHdWVzdE1vdW50EgoKAmlkGAEgASgJEg4KBnRhcmdldBgCIAEoCRIRCglyZWFkX29ubHkYAyABKAgSDwoHc3VicGF0aBgEIAEoCRIoCgRkaXNrGAUgASgLMhgua2lsbi5hZ2VudC52MS5EaXNrTW91bnRIABIqCgVzaGFyZRgGIAEoCzIZLmtpbG4uYWdlbnQudjEuU2hhcmVNb3VudEgAEioKBXRtcGZzGAcgASgLMhkua2lsbi5hZ2VudC52MS5UbXBmc01vdW50SABCCAoGc291cmNlIksKCURpc2tNb3VudBIOCgZzZXJpYWwYASABKAkSEgoKZmlsZXN5c3RlbRgCIAEoCRIMCgRub2RlGAMgASgIEgwKBGZpbGwYBCABKAgigQEKClNoYXJlTW91bnQSDAoEcG9ydBgBIAEoCRISCgp2c29ja19wb3J0GAIgASgNEgwKBGZpbGUYAyABKAkSDAoEc29mdBgEIAEoCBITCgtwYXRpZW5jZV9tcxgFIAEoDRIQCghyZWFsX2lkcxgGIAEoCBIOCgZub3RpZnkYByABKAgiLgoKVG1wZnNNb3VudBISCgpzaXplX2J5dGVzGAEgASgEEgwKBG1vZGUYAiABKA0iPgoSQXR0YWNoTW91bnRSZXF1ZXN0EigKBW1vdW50GAEgASgLMhkua2lsbi5hZ2VudC52MS5HdWVzdE1vdW50IiUKE0F0dGFjaE1vdW50UmVzcG9uc2USDgoGZmlsbGVkGAEgASgIIiAKEkRldGFjaE1vdW50UmVxdWVzdBIKCgJpZBgBIAEoCSIVChNEZXRhY2hNb3VudFJlc3BvbnNlIh4KEEdyb3dNb3VudFJlcXVlc3QSCgoCaWQYASABKAkiJwoRR3Jvd01vdW50UmVzcG9uc2USEgoKc2l6ZV9ieXRlcxgBIAEoBCITChFMaXN0TW91bnRzUmVxdWVzdCI/ChJMaXN0TW91bnRzUmVzcG9uc2USKQoGbW91bnRzGAEgAygLMhkua2lsbi5hZ2VudC52MS5Nb3VudFN0YXRlIjYKCk1vdW50U3RhdGUSCgoCaWQYASABKAkSDgoGdGFyZ2V0GAIgASgJEgwKBGF3YXkYAyABKAgy3QIKDE1vdW50U2VydmljZRJUCgtBdHRhY2hNb3VudBIhLmtpbG4uYWdlbnQudjEuQXR0YWNoTW91bnRSZXF1ZXN0GiIua2lsbi5hZ2VudC52MS5BdHRhY2hNb3VudFJlc3BvbnNlElQKC0RldGFjaE1vdW50EiEua2lsbi5hZ2VudC52MS5EZXRhY2hNb3VudFJlcXVlc3QaIi5raWxuLmFnZW50LnYxLkRldGFjaE1vdW50UmVzcG9uc2USTgoJR3Jvd01vdW50Eh8ua2lsbi5hZ2VudC52MS5Hcm93TW91bnRSZXF1ZXN0GiAua2lsbi5hZ2VudC52MS5Hcm93TW91bnRSZXNwb25zZRJRCgpMaXN0TW91bnRzEiAua2lsbi5hZ2VudC52MS5MaXN0TW91bnRzUmVxdWVzdBohLmtpbG4uYWdlbnQudjEuTGlzdE1vdW50c1Jlc3BvbnNlYgZwcm90bzM");
+  fileDesc("ChlraWxuL2FnZW50L3YxL21vdW50LnByb3RvEg1raWxuLmFnZW50LnYxItgBCgpHdWVzdE1vdW50EgoKAmlkGAEgASgJEg4KBnRhcmdldBgCIAEoCRIRCglyZWFkX29ubHkYAyABKAgSDwoHc3VicGF0aBgEIAEoCRIoCgRkaXNrGAUgASgLMhgua2lsbi5hZ2VudC52MS5EaXNrTW91bnRIABIqCgVzaGFyZRgGIAEoCzIZLmtpbG4uYWdlbnQudjEuU2hhcmVNb3VudEgAEioKBXRtcGZzGAcgASgLMhkua2lsbi5hZ2VudC52MS5UbXBmc01vdW50SABCCAoGc291cmNlIksKCURpc2tNb3VudBIOCgZzZXJpYWwYASABKAkSEgoKZmlsZXN5c3RlbRgCIAEoCRIMCgRub2RlGAMgASgIEgwKBGZpbGwYBCABKAgigQEKClNoYXJlTW91bnQSDAoEcG9ydBgBIAEoCRISCgp2c29ja19wb3J0GAIgASgNEgwKBGZpbGUYAyABKAkSDAoEc29mdBgEIAEoCBITCgtwYXRpZW5jZV9tcxgFIAEoDRIQCghyZWFsX2lkcxgGIAEoCBIOCgZub3RpZnkYByABKAgiWQoKVG1wZnNNb3VudBISCgpzaXplX2J5dGVzGAEgASgEEgwKBG1vZGUYAiABKA0SDwoHbm9fZXhlYxgDIAEoCBILCgN1aWQYBCABKA0SCwoDZ2lkGAUgASgNIj4KEkF0dGFjaE1vdW50UmVxdWVzdBIoCgVtb3VudBgBIAEoCzIZLmtpbG4uYWdlbnQudjEuR3Vlc3RNb3VudCIlChNBdHRhY2hNb3VudFJlc3BvbnNlEg4KBmZpbGxlZBgBIAEoCCIgChJEZXRhY2hNb3VudFJlcXVlc3QSCgoCaWQYASABKAkiFQoTRGV0YWNoTW91bnRSZXNwb25zZSIeChBHcm93TW91bnRSZXF1ZXN0EgoKAmlkGAEgASgJIicKEUdyb3dNb3VudFJlc3BvbnNlEhIKCnNpemVfYnl0ZXMYASABKAQiEwoRTGlzdE1vdW50c1JlcXVlc3QiPwoSTGlzdE1vdW50c1Jlc3BvbnNlEikKBm1vdW50cxgBIAMoCzIZLmtpbG4uYWdlbnQudjEuTW91bnRTdGF0ZSI2CgpNb3VudFN0YXRlEgoKAmlkGAEgASgJEg4KBnRhcmdldBgCIAEoCRIMCgRhd2F5GAMgASgIMt0CCgxNb3VudFNlcnZpY2USVAoLQXR0YWNoTW91bnQSIS5raWxuLmFnZW50LnYxLkF0dGFjaE1vdW50UmVxdWVzdBoiLmtpbG4uYWdlbnQudjEuQXR0YWNoTW91bnRSZXNwb25zZRJUCgtEZXRhY2hNb3VudBIhLmtpbG4uYWdlbnQudjEuRGV0YWNoTW91bnRSZXF1ZXN0GiIua2lsbi5hZ2VudC52MS5EZXRhY2hNb3VudFJlc3BvbnNlEk4KCUdyb3dNb3VudBIfLmtpbG4uYWdlbnQudjEuR3Jvd01vdW50UmVxdWVzdBogLmtpbG4uYWdlbnQudjEuR3Jvd01vdW50UmVzcG9uc2USUQoKTGlzdE1vdW50cxIgLmtpbG4uYWdlbnQudjEuTGlzdE1vdW50c1JlcXVlc3QaIS5raWxuLmFnZW50LnYxLkxpc3RNb3VudHNSZXNwb25zZWIGcHJvdG8z");
 
 /**
  * @generated from message kiln.agent.v1.GuestMount
@@ -329,6 +329,23 @@ export type TmpfsMount = Message<"kiln.agent.v1.TmpfsMount"> & {
    * @generated from field: uint32 mode = 2;
    */
   mode: number;
+
+  /**
+   * set-user-id bits and device nodes never count in it
+   *
+   * @generated from field: bool no_exec = 3;
+   */
+  noExec: boolean;
+
+  /**
+   * @generated from field: uint32 uid = 4;
+   */
+  uid: number;
+
+  /**
+   * @generated from field: uint32 gid = 5;
+   */
+  gid: number;
 };
 
 /**
@@ -348,6 +365,23 @@ export type TmpfsMountJson = {
    * @generated from field: uint32 mode = 2;
    */
   mode?: number;
+
+  /**
+   * set-user-id bits and device nodes never count in it
+   *
+   * @generated from field: bool no_exec = 3;
+   */
+  noExec?: boolean;
+
+  /**
+   * @generated from field: uint32 uid = 4;
+   */
+  uid?: number;
+
+  /**
+   * @generated from field: uint32 gid = 5;
+   */
+  gid?: number;
 };
 
 /**
