@@ -3,6 +3,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { defined } from "../base/defined.js";
 import { type BootRequestSchema, EndAction, Mode } from "../gen/kiln/agent/v1/machine_pb.js";
+import { type GuestMount, guestMount } from "./guest-mount.js";
 import { type GuestProcess, processSpec } from "./guest-process.js";
 
 /** A card of the guest, by its hardware address. */
@@ -57,10 +58,24 @@ export interface BootOrder {
   readonly initPatienceMs: number;
   /** The program waits for `startProgram`. */
   readonly hold: boolean;
+  /** Of the feature `mounts`, as are the two below. In this order, but a target below another one's comes after it. */
+  readonly mounts?: readonly GuestMount[];
+  /** From the program's start on. /dev/shm and what is mounted can be written to, and /run in system mode. */
+  readonly readOnlyRoot?: boolean;
+  /** Of /dev/shm; absent: half of the guest's memory. */
+  readonly shmBytes?: number;
+  /** By name, as sysctl(8) has them. */
+  readonly sysctls?: Readonly<Record<string, string>>;
+}
+
+/** True of what an agent without the feature `mounts` would boot and leave out. */
+export function asksForMounts({ mounts = [], readOnlyRoot = false, shmBytes = 0 }: BootOrder): boolean {
+  return mounts.length > 0 || readOnlyRoot || shmBytes > 0;
 }
 
 export function bootRequest(order: BootOrder): MessageInitShape<typeof BootRequestSchema> {
-  const { mode, endAction, process, hosts, network, dns, directories, ...rest } = order;
+  const { mode, endAction, process, hosts, network, dns, directories, mounts, shmBytes, sysctls, ...rest } =
+    order;
   return {
     ...rest,
     mode: mode === "system" ? Mode.SYSTEM : Mode.APP,
@@ -68,6 +83,9 @@ export function bootRequest(order: BootOrder): MessageInitShape<typeof BootReque
     process: processSpec(process),
     hosts: hosts.map(({ address, names }) => ({ address, names: [...names] })),
     directories: [...directories],
+    mounts: (mounts ?? []).map(guestMount),
+    shmBytes: BigInt(shmBytes ?? 0),
+    sysctls: { ...sysctls },
     ...defined({
       network: network && { interfaces: network.interfaces.map(toInterface) },
       dns: dns && { servers: [...dns.servers], search: [...dns.search], options: [...dns.options] },

@@ -2,6 +2,7 @@
 
 import type { Transport } from "@connectrpc/connect";
 import { AgentService } from "../gen/kiln/agent/v1/agent_pb.js";
+import { MountService } from "../gen/kiln/agent/v1/mount_pb.js";
 import { WorkloadService } from "../gen/kiln/agent/v1/workload_pb.js";
 import { clientOver } from "./client.js";
 import { type GuestNet, netOver } from "./dial.js";
@@ -9,6 +10,7 @@ import { execsOver, type GuestExecs } from "./execs.js";
 import { Features } from "./features.js";
 import { filesOver, type GuestFiles } from "./files.js";
 import { type GuestMachine, machineOver } from "./machine.js";
+import { type GuestMounts, mountsOver } from "./mounts.js";
 import { type Workloads, workloadsOver } from "./workloads.js";
 
 export interface AgentCalls {
@@ -17,6 +19,7 @@ export interface AgentCalls {
   readonly execs: GuestExecs;
   readonly files: GuestFiles;
   readonly machine: GuestMachine;
+  readonly mounts: GuestMounts;
   readonly net: GuestNet;
 }
 
@@ -31,7 +34,8 @@ export function callsOver(transport: Transport): AgentCalls {
     workloads: workloadsOver(client, clientOver(WorkloadService, transport), features),
     execs: execsOver(client),
     files: filesOver(client),
-    machine: machineOver(client),
+    machine: machineOver(client, features),
+    mounts: mountsOver(clientOver(MountService, transport), features),
     net: netOver(client),
   };
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { createRouterTransport } from "@connectrpc/connect";
+import { hasReason } from "../base/errors.js";
 import { AgentService } from "../gen/kiln/agent/v1/agent_pb.js";
 import {
   type BootRequest,
@@ -79,7 +80,9 @@ describe("the guest as a machine", () => {
 
   it("is told its boot as it is ordered", async () => {
     const { boots, machine } = guest({ boot: { held: true } });
-    assert.deepEqual(await machine.boot(ORDER), { programRuns: false, held: true, timings: undefined });
+    assert.deepEqual(await machine.boot(ORDER), {
+      ...{ programRuns: false, held: true, timings: undefined, filled: [] },
+    });
     const { mode, endAction, root, process, hosts, network, dns, modules, directories, hold } =
       boots[0] ?? {};
     assert.deepEqual([mode, endAction, hold, directories], [Mode.SYSTEM, EndAction.RESTART, true, ["/data"]]);
@@ -87,6 +90,46 @@ describe("the guest as a machine", () => {
     assert.deepEqual([process?.args, process?.env], [["/sbin/init"], ["A=b"]]);
     assert.deepEqual([hosts?.[0]?.names, network?.interfaces[0]?.addresses], [["one"], ["10.0.2.15/24"]]);
     assert.deepEqual([dns, modules], [undefined, undefined]);
+  });
+
+  it("is told of mounts and limits, and says of no other mount that it was filled", async () => {
+    const boot = { pid: 1, filled: ["v1", "v2", "nobodys"] };
+    const { boots, machine } = guest({ state: { features: ["mounts"] }, boot });
+    const volume = { kind: "disk", serial: "s1", fill: true } as const;
+    const disk = { kind: "disk", serial: "s2" } as const;
+    const rlimits = [{ name: "nofile", soft: 7, hard: Number.POSITIVE_INFINITY }];
+    const { filled } = await machine.boot({
+      ...ORDER,
+      process: { ...ORDER.process, rlimits },
+      ...{ readOnlyRoot: true, shmBytes: 65_536, sysctls: { "net.a": "1" } },
+      mounts: [
+        { id: "v1", target: "/data", readOnly: false, source: volume },
+        { id: "v2", target: "/x", readOnly: true, source: disk },
+      ],
+    });
+    assert.deepEqual(filled, ["v1"]);
+    const { readOnlyRoot, shmBytes, sysctls, mounts = [], process } = boots[0] ?? {};
+    assert.deepEqual([readOnlyRoot, shmBytes, sysctls], [true, 65_536n, { "net.a": "1" }]);
+    assert.deepEqual(
+      mounts.map(({ id, target, readOnly, source }) => [id, target, readOnly, source.case]),
+      [
+        ["v1", "/data", false, "disk"],
+        ["v2", "/x", true, "disk"],
+      ],
+    );
+    assert.deepEqual([process?.rlimits[0]?.soft, process?.rlimits[0]?.hard], [7n, MOST]);
+  });
+
+  it("is not booted by an agent that would leave out what it is to have", async () => {
+    const { boots, machine } = guest({ boot: { pid: 1 } });
+    const tmpfs = { id: "t", target: "/t", readOnly: false, source: { kind: "tmpfs" } } as const;
+    for (const asked of [{ mounts: [tmpfs] }, { readOnlyRoot: true }, { shmBytes: 4096 }]) {
+      await assert.rejects(machine.boot({ ...ORDER, ...asked }), (error) =>
+        hasReason(error, "agent-too-old"),
+      );
+    }
+    assert.deepEqual(boots, []);
+    assert.equal((await machine.boot({ ...ORDER, mounts: [] })).programRuns, true);
   });
 
   it("says no time of its boot and no number of its use that nobody can hold", async () => {

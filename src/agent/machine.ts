@@ -5,7 +5,8 @@ import type { Client } from "@connectrpc/connect";
 import type { AgentService } from "../gen/kiln/agent/v1/agent_pb.js";
 import { type BootResponse, type BootTimings, Phase } from "../gen/kiln/agent/v1/machine_pb.js";
 import type { StatsResponse } from "../gen/kiln/agent/v1/stats_pb.js";
-import { type BootOrder, bootRequest } from "./boot-order.js";
+import { asksForMounts, type BootOrder, bootRequest } from "./boot-order.js";
+import type { Features } from "./features.js";
 import { boundedCount, boundedMilliseconds, boundedProcesses } from "./guest-numbers.js";
 import type { CallLimits } from "./limits.js";
 
@@ -32,6 +33,8 @@ export interface BootAnswer {
   readonly programRuns: boolean;
   readonly held: boolean;
   readonly timings: BootMilliseconds | undefined;
+  /** Ids of the mounts that were to be filled, and are full now. Told by the boot, not by the start of its program. */
+  readonly filled: readonly string[];
 }
 
 /** What a guest says it uses. */
@@ -47,7 +50,12 @@ export interface MachineStats {
 
 export interface GuestMachine {
   state(limits?: CallLimits): Promise<MachineState>;
-  /** Builds the root and starts the program. Once for each boot of the guest. */
+  /**
+   * Builds the root and starts the program. Once for each boot of the guest.
+   *
+   * @throws KilnError failed_precondition `agent-too-old` before anything is done, where the agent would leave mounts out;
+   * `guest-...` where one can't be made: the guest ends then
+   */
   boot(order: BootOrder, limits?: CallLimits): Promise<BootAnswer>;
   /** Of a boot that was held. Once. */
   startProgram(limits?: CallLimits): Promise<BootAnswer>;
@@ -71,14 +79,17 @@ const PHASES: ReadonlyMap<Phase, GuestPhase> = new Map([
   [Phase.ENDING, "ending"],
 ]);
 
-export function machineOver(client: Client<typeof AgentService>): GuestMachine {
+export function machineOver(client: Client<typeof AgentService>, features: Features): GuestMachine {
   return {
     state: async (limits) => {
       const { phase, exit } = await client.state({}, limits);
       return { phase: PHASES.get(phase) ?? "unknown", hasEnded: exit !== undefined };
     },
-    boot: async (order, limits) => bootAnswer(await client.boot(bootRequest(order), limits)),
-    startProgram: async (limits) => bootAnswer(await client.startProgram({}, limits)),
+    boot: async (order, limits) => {
+      if (asksForMounts(order)) await features.need("mounts", "boot with mounts", limits);
+      return bootAnswer(await client.boot(bootRequest(order), limits), fillsOf(order));
+    },
+    startProgram: async (limits) => bootAnswer(await client.startProgram({}, limits), []),
     ackExit: async (limits) => {
       await client.ackExit({}, limits);
     },
@@ -96,8 +107,19 @@ export function machineOver(client: Client<typeof AgentService>): GuestMachine {
   };
 }
 
-function bootAnswer({ pid, held, timings }: BootResponse): BootAnswer {
-  return { programRuns: pid !== 0, held, timings: timings && boundedTimings(timings) };
+function bootAnswer(answer: BootResponse, fills: readonly string[]): BootAnswer {
+  const { pid, held, timings, filled } = answer;
+  return {
+    programRuns: pid !== 0,
+    held,
+    timings: timings && boundedTimings(timings),
+    filled: fills.filter((id) => filled.includes(id)),
+  };
+}
+
+/** Of no other does a guest's word count. */
+function fillsOf({ mounts = [] }: BootOrder): string[] {
+  return mounts.filter(({ source }) => source.kind === "disk" && source.fill).map(({ id }) => id);
 }
 
 function boundedTimings({ initUs, modulesUs, helloUs, rootUs, startedUs }: BootTimings): BootMilliseconds {

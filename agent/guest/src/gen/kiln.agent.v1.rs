@@ -164,7 +164,9 @@ pub struct DiskMount {
     #[prost(bool, tag = "3")]
     pub node: bool,
     /// Copies what the image has at the target into it before it is mounted over it, with owners, modes, links and extended
-    /// attributes. Asked of a volume that was never filled, until the answer says that it is: an earlier try may have been cut.
+    /// attributes. Asked of a volume that was never filled, until the answer says that it is: an earlier try may have been
+    /// cut, and is begun anew. What holds files without such a try is full already. Of a subpath, that alone counts and is filled. Not of a
+    /// node, nor read_only.
     #[prost(bool, tag = "4")]
     pub fill: bool,
 }
@@ -445,7 +447,8 @@ pub struct BootRequest {
     /// They are there before `directories` are made, before files are written by a `hold`, and before any init starts.
     #[prost(message, repeated, tag = "19")]
     pub mounts: ::prost::alloc::vec::Vec<GuestMount>,
-    /// The root can't be written to by anybody in the guest; /run, /dev/shm and what the host mounts can.
+    /// The root is read-only once the program starts, and a `hold` is over. /dev/shm, what the host mounts, and /run in system
+    /// mode can be written to.
     #[prost(bool, tag = "20")]
     pub read_only_root: bool,
     /// of /dev/shm; 0: half of the guest's memory

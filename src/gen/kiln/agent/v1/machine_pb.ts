@@ -341,7 +341,8 @@ export type BootRequest = Message<"kiln.agent.v1.BootRequest"> & {
   mounts: GuestMount[];
 
   /**
-   * The root can't be written to by anybody in the guest; /run, /dev/shm and what the host mounts can.
+   * The root is read-only once the program starts, and a `hold` is over. /dev/shm, what the host mounts, and /run in system
+   * mode can be written to.
    *
    * @generated from field: bool read_only_root = 20;
    */
@@ -480,7 +481,8 @@ export type BootRequestJson = {
   mounts?: GuestMountJson[];
 
   /**
-   * The root can't be written to by anybody in the guest; /run, /dev/shm and what the host mounts can.
+   * The root is read-only once the program starts, and a `hold` is over. /dev/shm, what the host mounts, and /run in system
+   * mode can be written to.
    *
    * @generated from field: bool read_only_root = 20;
    */

@@ -147,7 +147,9 @@ export type DiskMount = Message<"kiln.agent.v1.DiskMount"> & {
 
   /**
    * Copies what the image has at the target into it before it is mounted over it, with owners, modes, links and extended
-   * attributes. Asked of a volume that was never filled, until the answer says that it is: an earlier try may have been cut.
+   * attributes. Asked of a volume that was never filled, until the answer says that it is: an earlier try may have been
+   * cut, and is begun anew. What holds files without such a try is full already. Of a subpath, that alone counts and is filled. Not of a
+   * node, nor read_only.
    *
    * @generated from field: bool fill = 4;
    */
@@ -179,7 +181,9 @@ export type DiskMountJson = {
 
   /**
    * Copies what the image has at the target into it before it is mounted over it, with owners, modes, links and extended
-   * attributes. Asked of a volume that was never filled, until the answer says that it is: an earlier try may have been cut.
+   * attributes. Asked of a volume that was never filled, until the answer says that it is: an earlier try may have been
+   * cut, and is begun anew. What holds files without such a try is full already. Of a subpath, that alone counts and is filled. Not of a
+   * node, nor read_only.
    *
    * @generated from field: bool fill = 4;
    */
