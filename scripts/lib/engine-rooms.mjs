@@ -11,6 +11,7 @@ const FLOORS = [
   ["vm"],
   ["disks"],
   ["images", "kernels"],
+  ["volumes"],
   ["attach"],
   ["run"],
   ["workload"],

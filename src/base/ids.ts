@@ -49,6 +49,7 @@ export interface Named {
 /** Where a user looks for the right name. */
 const LISTED_BY: Readonly<Record<string, string>> = {
   VM: "`kiln ps -a` lists all VMs",
+  volume: "`kiln volume ls` lists all volumes",
   kernel: "`kiln kernel ls` lists what is there, `kiln kernel import` brings more",
 };
 

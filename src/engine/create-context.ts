@@ -15,6 +15,7 @@ import { type Ref, References } from "./objects/references.js";
 import type { EngineContext } from "./run/context.js";
 import { VmRegistry } from "./vm/registry.js";
 import { VmStore } from "./vm/store.js";
+import { Volumes } from "./volumes/volumes.js";
 import { WorkloadSets } from "./workload/sets.js";
 
 /** What an engine stands on: its two directories, the rooms below it, and what it knows of its host. */
@@ -38,7 +39,9 @@ export function createContext(
   const now = options.now ?? Date.now;
   const vms = new VmRegistry();
   const store = new VmStore(dataRoot, log);
-  const references = new References((ref) => describeRef(ref, vms, rooms));
+  const references: References = new References((ref) => describeRef(ref, { vms, rooms, volumes }));
+  const events = new EventLog(now);
+  const volumes = new Volumes({ dataRoot, disks: rooms.disks, host, settings, references, events, log, now });
   return {
     dataRoot,
     runRoot: options.runRoot,
@@ -48,7 +51,7 @@ export function createContext(
     ownership,
     mark: new OwnerMark(),
     log,
-    events: new EventLog(now),
+    events,
     store,
     vms,
     bases: new Bases({
@@ -70,6 +73,7 @@ export function createContext(
       agentPath: rooms.agentPath,
       references,
     }),
+    volumes,
     references,
     companions: new WorkloadSets({ store, rooms, settings, log, now }),
     lock: new KeyedLock(),
@@ -79,9 +83,17 @@ export function createContext(
   };
 }
 
+interface Described {
+  readonly vms: VmRegistry;
+  readonly rooms: Rooms;
+  readonly volumes: Volumes;
+}
+
 /** As users know it. */
-function describeRef({ noun, id }: Ref, vms: VmRegistry, { images, kernels }: Rooms): string {
+function describeRef({ noun, id }: Ref, { vms, rooms, volumes }: Described): string {
+  const { images, kernels } = rooms;
   if (noun === "vm") return `VM ${vms.get(id)?.name ?? shortId(id)}`;
+  if (noun === "volume") return `volume ${volumes.get(id)?.name ?? shortId(id)}`;
   const kernel = noun === "kernel" ? kernels.list().find((one) => one.id === id)?.name : undefined;
   const image = noun === "image" ? images.find(id)?.names[0] : undefined;
   return `${noun} ${kernel ?? image ?? shortId(id)}`;

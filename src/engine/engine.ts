@@ -22,6 +22,7 @@ import { VmVerbs } from "./run/vm-verbs.js";
 import { HostWatch } from "./system/host-watch.js";
 import { SystemVerbs } from "./system/system-verbs.js";
 import type { VmEntry } from "./vm/entry.js";
+import { VolumeVerbs } from "./volumes/volume-verbs.js";
 import { WorkloadVerbs } from "./workload/verbs.js";
 
 const KERNEL_IMAGE_TEMP = "kernel-image-";
@@ -43,6 +44,7 @@ export class Engine {
   readonly workloads: Workloads;
   readonly images: ImageVerbs;
   readonly kernels: KernelVerbs;
+  readonly volumes: VolumeVerbs;
   readonly system: SystemVerbs;
   readonly events: Events;
   /** For the engine's own tests, which look inside. */
@@ -64,6 +66,7 @@ export class Engine {
     this.workloads = new Workloads(ctx.vms, workloads);
     this.images = new ImageVerbs(ctx);
     this.kernels = new KernelVerbs(ctx);
+    this.volumes = new VolumeVerbs(ctx);
     this.#watch = new HostWatch(ctx, verbs);
     const parts = { vms: verbs, images: this.images, kernels: this.kernels, watch: this.#watch };
     this.system = new SystemVerbs(ctx, parts);
@@ -76,7 +79,7 @@ export class Engine {
    */
   async open(): Promise<void> {
     const { ctx } = this.inner;
-    const { dataRoot, runRoot, ownership, mark, rooms, bases, kernels } = ctx;
+    const { dataRoot, runRoot, ownership, mark, rooms, bases, kernels, volumes } = ctx;
     for (const root of [dataRoot, runRoot]) {
       await makeDirectory(root);
       await ownership.openPassage(root);
@@ -87,7 +90,13 @@ export class Engine {
     rooms.kernelBuilder.open().catch((error: unknown) => {
       ctx.log.warn("could not tidy up after kernel builds", { why: KilnError.from(error).message });
     });
-    await Promise.all([rooms.images.open(), rooms.kernels.open(), bases.open(), kernels.open()]);
+    await Promise.all([
+      rooms.images.open(),
+      rooms.kernels.open(),
+      bases.open(),
+      kernels.open(),
+      volumes.open(),
+    ]);
     await loadVms(ctx, this.#runner);
     await ctx.companions.load(ctx.vms.list());
     await registerUsers(ctx);

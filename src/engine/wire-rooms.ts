@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { openSession, pumpLogs } from "../agent/index.js";
 import type { Logger } from "../base/log.js";
 import type { PortMapping } from "../base/ports.js";
-import { buildDiskFromDirectory, checkCow, createCow } from "../disk/index.js";
+import { buildDiskFromDirectory, checkCow, createCow, createEmptyDisk } from "../disk/index.js";
 import { createImageStore, type ImageLimits, mergeLayers, parseImageSource } from "../image/index.js";
 import { createKernelBuilder, createKernelCatalogue } from "../kernel/index.js";
 import type { KernelCatalogue } from "../kernel/types.js";
@@ -70,7 +70,7 @@ export function createRooms(options: RoomOptions): Rooms {
     }),
     agent: AGENT,
     network: networkRoom(networks),
-    disks: { createCow, checkCow, buildFromDirectory: buildDiskFromDirectory },
+    disks: { createCow, checkCow, createEmpty: createEmptyDisk, buildFromDirectory: buildDiskFromDirectory },
     buildBase: createBaseBuilder(),
     mergeLayers,
     agentPath,

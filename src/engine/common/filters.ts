@@ -15,7 +15,8 @@ export type Filters = ReadonlyMap<string, readonly string[]>;
 const VALUES: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   ps: { status: ["created", "starting", "running", "paused", "stopping", "exited", "failed"] },
   images: { dangling: ["true", "false", "1", "0"] },
-  events: { type: ["vm", "image", "kernel", "system"] },
+  events: { type: ["vm", "image", "kernel", "volume", "system"] },
+  volumes: { dangling: ["true", "false", "1", "0"] },
 };
 
 /**
@@ -97,7 +98,33 @@ export function matchesImage(image: StoredImage, filters: Filters): boolean {
   });
 }
 
-export const EVENT_FILTERS = ["type", "action", "event", "vm", "image", "label"] as const;
+export const VOLUME_FILTERS = ["id", "name", "label", "dangling"] as const;
+
+/** Keys that `kiln volume prune` knows. */
+export const VOLUME_PRUNE_FILTERS = ["label", "until"] as const;
+
+/** What filters ask of a volume. */
+export interface FilteredVolume {
+  readonly id: string;
+  readonly name: string;
+  readonly createdAt: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Nobody has it among its mounts. */
+  readonly isDangling: boolean;
+}
+
+/** Whether a volume passes. */
+export function matchesVolume(volume: FilteredVolume, filters: Filters, nowMs: number): boolean {
+  return passes(filters, {
+    id: (value) => volume.id.startsWith(value),
+    name: (value) => volume.name.includes(value),
+    label: (value) => hasLabel(volume.labels, value),
+    dangling: (value) => volume.isDangling === (value === "true" || value === "1"),
+    until: (value) => isOlder(volume.createdAt, value, nowMs),
+  });
+}
+
+export const EVENT_FILTERS = ["type", "action", "event", "vm", "image", "volume", "label"] as const;
 
 /** Whether an event passes. */
 export function matchesEvent(event: KilnEvent, filters: Filters): boolean {
@@ -108,6 +135,9 @@ export function matchesEvent(event: KilnEvent, filters: Filters): boolean {
     vm: (value) => event.type === "vm" && (event.id.startsWith(value) || event.attributes.name === value),
     image: (value) =>
       event.attributes.image === value || (event.type === "image" && event.attributes.name === value),
+    volume: (value) =>
+      event.attributes.volume === value ||
+      (event.type === "volume" && (event.id.startsWith(value) || event.attributes.name === value)),
     label: (value) => hasLabel(event.attributes, value),
   });
 }
@@ -119,8 +149,13 @@ export const PRUNE_FILTERS = ["label", "until"] as const;
 export function matchesPrune(entry: Pick<FilteredVm, "record">, filters: Filters, nowMs: number): boolean {
   return passes(filters, {
     label: (value) => hasLabel(entry.record.config.labels, value),
-    until: (value) => Date.parse(entry.record.createdAt) < nowMs - parseDuration(value, "until"),
+    until: (value) => isOlder(entry.record.createdAt, value, nowMs),
   });
+}
+
+/** Whether it was made longer ago than `age`: "24h". */
+function isOlder(createdAt: string, age: string, nowMs: number): boolean {
+  return Date.parse(createdAt) < nowMs - parseDuration(age, "until");
 }
 
 function passes(filters: Filters, tests: Readonly<Record<string, (value: string) => boolean>>): boolean {

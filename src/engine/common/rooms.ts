@@ -97,11 +97,26 @@ export interface CowBase {
   readonly baseSizeBytes: number;
 }
 
+/** A disk that a volume begins with. */
+export interface EmptyDisk {
+  readonly sizeBytes: number;
+  /** What UUID and hash seed derive from. */
+  readonly identity: string;
+  /** Name of the directory. */
+  readonly directory: string;
+}
+
 export interface DiskRoom {
   /** A sparse copy-on-write file, and the record of its base beside it. */
   createCow(path: string, base: CowBase): Promise<unknown>;
   /** @throws KilnError failed_precondition `base-mismatch`, `cow-missing`, `cow-damaged` */
   checkCow(path: string, base: CowBase): Promise<unknown>;
+  /**
+   * A sparse ext4 file with one empty directory in its root; no file may be there.
+   *
+   * @throws KilnError invalid_argument `bad-disk-size`, resource_exhausted `disk-too-small`, `host-disk-full`
+   */
+  createEmpty(path: string, options: EmptyDisk): Promise<void>;
   /** A read-only ext4 file of a directory's content: kernel modules. Replaces `output` in one step. */
   buildFromDirectory(
     directory: string,

@@ -14,6 +14,7 @@ import type { References } from "../objects/references.js";
 import type { VmEntry } from "../vm/entry.js";
 import type { VmRegistry } from "../vm/registry.js";
 import type { VmStore } from "../vm/store.js";
+import type { Volumes } from "../volumes/volumes.js";
 import type { Companions } from "./companion.js";
 
 export interface EngineContext {
@@ -31,6 +32,7 @@ export interface EngineContext {
   readonly vms: VmRegistry;
   readonly bases: Bases;
   readonly kernels: KernelAssets;
+  readonly volumes: Volumes;
   /** Who uses what: asked before anything is removed. */
   readonly references: References;
   readonly companions: Companions;
