@@ -56,8 +56,7 @@ export function createRooms(options: RoomOptions): Rooms {
     }),
     vmms: createVmms({
       cacheDirectory: options.cacheDirectory,
-      netguard: options.netguard,
-      userNetwork: () => networks.look(),
+      userNetwork: (kind) => networks.look(kind),
       qemu: options.qemu,
       firecracker: options.firecracker,
       jailer: options.jailer,

@@ -1,5 +1,6 @@
 // What a published port is, and what a VM's card is connected to, for those who make one and those who hold it.
 
+import type { FileHandle } from "node:fs/promises";
 import type { Duplex } from "node:stream";
 import type { PortMapping, PortProtocol } from "../base/ports.js";
 import type { RunAs } from "../base/privileges.js";
@@ -33,14 +34,37 @@ export interface PublishLimits {
   readonly dialTimeoutMs: number;
 }
 
+/** What a card's other end is: a socket at which its VMM listens, or a tap that its VMM has in a namespace of its own. */
+export type CardKind = "stream" | "tap";
+
+/** A VMM that has its tap. */
+export interface TapHolder {
+  /** In the tap's namespaces: the VMM, or its jail's monitor. */
+  readonly pid: number;
+  /** A descriptor that hangs up when the VMM has ended. */
+  readonly alive: () => Promise<FileHandle>;
+}
+
 /** One VM's card, to be connected. */
-export interface UserConnection {
+export type UserConnection = StreamConnection | TapConnection;
+
+export interface StreamConnection extends CardOwner {
+  readonly kind: "stream";
   /** Of the VM: private to kilnd, and gone with the run. */
   readonly runDirectory: string;
   /** Where the VMM listens for the card's other end. */
   readonly socket: string;
   /** The VM's user, where a root daemon gave it one. */
   readonly runAs: RunAs | undefined;
+}
+
+export interface TapConnection extends CardOwner {
+  readonly kind: "tap";
+  /** Resolves once the VMM has its tap; rejects where it ends before. */
+  readonly tap: () => Promise<TapHolder>;
+}
+
+interface CardOwner {
   /** Of every process of the VM. */
   readonly environment: Readonly<Record<string, string>> | undefined;
   /** Puts a process under the VM's limits, where it has some. */

@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { hasReason } from "../base/errors.js";
-import { checkCards, hasCard } from "./cards.js";
+import { checkCards, hasCard, tapOf } from "./cards.js";
 import { qemuCapabilities } from "./qemu/look.js";
 import type { CardSpec } from "./types.js";
 
-const CARD: CardSpec = { id: "eth0", mac: "02:00:00:00:00:01", backend: { kind: "user" } };
+const CARD: CardSpec = {
+  id: "eth0",
+  mac: "02:00:00:00:00:01",
+  backend: { kind: "tap", name: "tap0", around: (argv) => argv },
+};
 const STREAM: CardSpec = { ...CARD, backend: { kind: "stream" } };
 
 const check = (cards: readonly CardSpec[], userNetwork = true) =>
@@ -16,8 +20,9 @@ describe("checkCards", () => {
     check([]);
     check([], false);
     check([CARD]);
-    assert.equal(hasCard({ cards: [] }, "user"), false);
-    assert.equal(hasCard({ cards: [CARD] }, "user"), true);
+    assert.equal(hasCard({ cards: [] }, "tap"), false);
+    assert.equal(hasCard({ cards: [CARD] }, "tap"), true);
+    assert.deepEqual([tapOf({ cards: [CARD] })?.name, tapOf({ cards: [STREAM] })], ["tap0", undefined]);
   });
 
   it("asks of a card that others connect to nothing of the host, and takes it where the VMM has such cards alone", () => {

@@ -3,20 +3,18 @@
 
 import { Code, KilnError } from "../base/errors.js";
 import type { Abortable } from "../base/progress.js";
+import type { UserNetworkLook } from "./cards.js";
 import { createFirecrackerDriver } from "./firecracker/driver.js";
 import { type Confinement, Confiner, type ConfinerOptions } from "./jail/confiner.js";
 import type { ProbeKernel } from "./kvm-verdict.js";
 import { createQemuDriver } from "./qemu/driver.js";
-import type { UserNetworkLook } from "./qemu/look.js";
 import { holdVmm, recallVmm } from "./recall.js";
 import type { VmmDriver, VmmKind, VmmProbe } from "./types.js";
 
 export interface VmmsOptions extends ConfinerOptions {
   /** Existing directory of the daemon for verdicts that cost time. */
   readonly cacheDirectory: string;
-  /** agent/netguard, built; without it Firecracker has no network cards. */
-  readonly netguard?: string | undefined;
-  /** Whether something can be connected to QEMU's cards. */
+  /** Whether something can be connected to cards. */
   readonly userNetwork?: UserNetworkLook | undefined;
   /** The kernel for KVM's test boot; resolves to undefined until there is one. */
   readonly probeKernel?: (() => Promise<ProbeKernel | undefined>) | undefined;

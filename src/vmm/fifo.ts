@@ -3,7 +3,7 @@
 
 import { execFile } from "node:child_process";
 import { closeSync, constants, openSync } from "node:fs";
-import { chown, rm } from "node:fs/promises";
+import { chown, type FileHandle, rm } from "node:fs/promises";
 import { Socket } from "node:net";
 import { promisify } from "node:util";
 import { Pinned } from "../base/pinned.js";
@@ -39,6 +39,12 @@ export class FifoHolder {
     if (this.#open) closeSync(this.fd);
     this.#open = false;
   }
+}
+
+/** For its end alone: it hangs up when the last writer has gone. @throws KilnError as `Pinned.open` */
+export async function openFifo(path: string, owners: readonly number[]): Promise<FileHandle> {
+  await using pinned = await Pinned.open(path, { kind: "fifo", owners });
+  return await pinned.reopen(constants.O_RDONLY | constants.O_NONBLOCK);
 }
 
 export class FifoReader {

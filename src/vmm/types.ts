@@ -5,6 +5,7 @@
 // process outlives kilnd: `launch` returns a JSON-able `VmmRecord` with which a later kilnd calls `reattach`.
 // A handle's `exited` resolves exactly once, also for a VMM that died while nobody looked.
 
+import type { FileHandle } from "node:fs/promises";
 import type { Duplex } from "node:stream";
 import type { ProcessId } from "../base/processes.js";
 import type { Abortable } from "../base/progress.js";
@@ -19,7 +20,7 @@ export interface VmmCapabilities {
   readonly channel: "virtio-serial" | "vsock";
   /** Rootless network card with outbound access. */
   readonly userNetwork: boolean;
-  /** What its cards' other ends are; "user" where it is not told. */
+  /** What its cards' other ends are; "tap" where it is not told. */
   readonly cards?: CardKind | undefined;
   /** The largest packet that the user network carries; 1500 where it is not told. */
   readonly cardMtu?: number | undefined;
@@ -63,13 +64,32 @@ export interface DiskSpec {
 
 /**
  * What a card's other end is. stream: a socket at which the VMM listens; whoever connects to it has the guest's frames, each
- * behind its length in four bytes, and may come and go. user: a network that the driver brings itself, rootless, outbound
- * only, without a way to the host's loopback.
+ * behind its length in four bytes, and may come and go. tap: one that is there before the VMM is.
  */
-export type CardKind = "stream" | "user";
+export type CardBackend = { readonly kind: "stream" } | TapBackend;
+export type CardKind = CardBackend["kind"];
 
-export interface CardBackend {
-  readonly kind: CardKind;
+export interface TapBackend {
+  readonly kind: "tap";
+  /** Under which the VMM opens it. */
+  readonly name: string;
+  /** Puts a command to where the tap is. The process that is started becomes the command, and so the VMM or its jail's monitor. */
+  around(argv: readonly string[], user: TapUser): readonly string[];
+}
+
+export interface TapUser {
+  /** The uid that opens the tap, where it is another than kilnd's. */
+  readonly owner: number | undefined;
+  /** Whether the command is to lose what it gets of capabilities on the way: a jail needs them, and drops them itself. */
+  readonly drops: boolean;
+}
+
+/** A VMM that has its tap. */
+export interface TapHolder {
+  /** Of the VMM or its jail's monitor, in the tap's namespaces. */
+  readonly pid: number;
+  /** A descriptor that hangs up when the VMM has ended. */
+  readonly alive: () => Promise<FileHandle>;
 }
 
 /** A network card. Of addresses its VMM knows nothing. */
@@ -160,6 +180,11 @@ export interface VmmTraffic {
 export interface VmmCards {
   /** Where the VMM listens for the other end; undefined for a VM without such a card. */
   readonly cardSocket: string | undefined;
+  /**
+   * Of a VM whose card, if it has one, is a tap: resolves once its VMM has that, while its guest may run already; rejects where it
+   * ends before. It is to be asked of a VM with a card alone.
+   */
+  readonly cardTap: (() => Promise<TapHolder>) | undefined;
   /**
    * Calls back when the VMM says that the other end has gone. It may say so without end, and it may lie. Returns the way
    * to stop listening.

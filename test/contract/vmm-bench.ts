@@ -141,11 +141,20 @@ export async function assertOpenFiles(before: number): Promise<void> {
 
 /** Processes whose command line names the path. */
 export async function processesNaming(path: string): Promise<string[]> {
-  const found: string[] = [];
+  return [...(await commandsNaming(path)).values()];
+}
+
+/** Their pids. */
+export async function pidsNaming(path: string): Promise<number[]> {
+  return [...(await commandsNaming(path)).keys()];
+}
+
+async function commandsNaming(path: string): Promise<ReadonlyMap<number, string>> {
+  const found = new Map<number, string>();
   for (const entry of await readdir("/proc")) {
     if (!/^\d+$/.test(entry) || Number(entry) === process.pid) continue;
     const command = await readFile(`/proc/${entry}/cmdline`, "utf8").catch(() => "");
-    if (command.includes(path)) found.push(command.replaceAll("\0", " "));
+    if (command.includes(path)) found.set(Number(entry), command.replaceAll("\0", " "));
   }
   return found;
 }

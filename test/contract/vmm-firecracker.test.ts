@@ -7,13 +7,16 @@ import { symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
-import { createFirecrackerDriver } from "../../src/vmm/index.js";
+import { UserNetworks } from "../../src/net/index.js";
+import { type CardKind, createFirecrackerDriver } from "../../src/vmm/index.js";
 import { installJailer, installStandin, standinFiles } from "../firecracker-standin/install.js";
 import { netguardPath } from "../fixtures/assets.js";
+import { connectedDriver } from "../fixtures/connected-driver.js";
 import { vmmContract } from "./vmm.js";
 import { type DriverFactory, VmmBench } from "./vmm-bench.js";
 import { firecrackerSocketsContract } from "./vmm-firecracker-sockets.js";
 import { privilegesContract } from "./vmm-privileges.js";
+import { slirpContract } from "./vmm-slirp.js";
 
 const directory = mkdtempSync(join(tmpdir(), "kf-"));
 // VMs with a user of their own run the stand-in too.
@@ -27,11 +30,19 @@ const jailer = await installJailer(directory);
 /** @param jailer absent: kiln's own jail */
 function standin(jailer?: string, program = firecracker): DriverFactory {
   const standing = { firecracker: program, firecrackerFiles, jailer, trustFirecracker: true };
-  return (cacheDirectory, netguard = netguardPath(), confinement = {}) =>
-    createFirecrackerDriver({ ...standing, ...confinement, cacheDirectory, netguard });
+  return (cacheDirectory, netguard = netguardPath(), confinement = {}) => {
+    const networks = new UserNetworks({ netguard });
+    const userNetwork = (kind: CardKind) => networks.look(kind);
+    return connectedDriver(
+      createFirecrackerDriver({ ...standing, ...confinement, cacheDirectory, userNetwork }),
+      networks,
+    );
+  };
 }
 
 vmmContract("firecracker (stand-in)", standin());
+
+describe("firecracker (stand-in) and its tap", () => slirpContract(standin()));
 
 describe("VMM contract: firecracker in its jailer (stand-ins)", () => {
   privilegesContract(standin(jailer));

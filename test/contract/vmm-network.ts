@@ -15,7 +15,7 @@ import { type DriverFactory, processesNaming, shellOf, VmmBench } from "./vmm-be
 
 /** Far beyond what the slowest machine takes: it ends what would never end. */
 const PATIENCE_MS = 120_000;
-const CARD: CardSpec = { id: "eth0", mac: "02:00:00:00:00:01", backend: { kind: "user" } };
+const CARD: CardSpec = { id: "eth0", mac: "02:00:00:00:00:01", backend: { kind: "stream" } };
 const CONFIGURE =
   "ip link set eth0 up && ip addr add 10.0.2.15/24 dev eth0 && ip route add default via 10.0.2.2 && cat /sys/class/net/eth0/address";
 /** Takes 127.0.0.1 away from the guest's own loopback and sends it out of its card, as hostile guests may. */

@@ -16,7 +16,7 @@ import { networkOf } from "../fixtures/connected-driver.js";
 import type { GuestShell } from "../fixtures/vmm-guest.js";
 import { type DriverFactory, shellOf, VmmBench } from "./vmm-bench.js";
 
-const CARD: CardSpec = { id: "eth0", mac: "02:00:00:00:00:02", backend: { kind: "user" } };
+const CARD: CardSpec = { id: "eth0", mac: "02:00:00:00:00:02", backend: { kind: "stream" } };
 const CONFIGURE =
   "ip link set eth0 mtu 65520 up && ip addr add 10.0.2.15/24 dev eth0 && ip route add default via 10.0.2.2";
 const METADATA = "169.254.169.254";

@@ -6,7 +6,7 @@ import { after, before, describe, it } from "node:test";
 import type { CardSpec, VmmHandle, VmmSpec } from "../../src/vmm/index.js";
 import { type DriverFactory, MIB, shellOf, VmmBench } from "./vmm-bench.js";
 
-const CARD: CardSpec = { id: "eth0", mac: "02:00:00:00:00:02", backend: { kind: "user" } };
+const CARD: CardSpec = { id: "eth0", mac: "02:00:00:00:00:02", backend: { kind: "stream" } };
 const USER = { uid: 54321, gid: 54321 };
 
 export function privilegesContract(makeDriver: DriverFactory): void {

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { deferred } from "../../src/base/runtime.js";
 import { UserNetworks } from "../../src/net/index.js";
-import { createQemuDriver } from "../../src/vmm/index.js";
+import { type CardKind, createQemuDriver } from "../../src/vmm/index.js";
 import { netguardPath, passtPath } from "../fixtures/assets.js";
 import { connectedDriver } from "../fixtures/connected-driver.js";
 import { vmmContract } from "./vmm.js";
@@ -17,7 +17,7 @@ import { passtContract } from "./vmm-passt.js";
 
 const makeDriver: DriverFactory = (cacheDirectory, netguard = netguardPath(), confinement = {}) => {
   const networks = new UserNetworks({ netguard, passt: passtPath() });
-  const userNetwork = () => networks.look();
+  const userNetwork = (kind: CardKind) => networks.look(kind);
   return connectedDriver(createQemuDriver({ ...confinement, cacheDirectory, userNetwork }), networks);
 };
 

@@ -120,7 +120,7 @@ async function storedReleases(directory: string): Promise<string[]> {
 }
 
 const PASST_PLACES = ["libexec", ".build/passt"];
-/** Of passt's help since August 2024; kilnd asks for the same (src/vmm/user-network/probe.ts). */
+/** Of passt's help since August 2024; kilnd asks for the same (src/net/user/probe.ts). */
 const PASST_OPTION = "--map-host-loopback";
 
 /** passt, new enough to be trusted with a guest. Whether it confines itself here kilnd tries: `kiln info` tells. */

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as v from "valibot";
 import { UndoStack } from "../../base/undo.js";
+import type { UserConnection, UserNetwork } from "../../net/types.js";
 import type { CardSpec, VmmCapabilities, VmmCards } from "../../vmm/types.js";
 import type { UserNetworkPlan } from "../common/rooms.js";
 import { planDisks } from "../disks/disk-set.js";
@@ -11,19 +12,38 @@ import { AttachmentSet } from "./set.js";
 import type { AttachNeeds } from "./types.js";
 
 const CARD = { id: "eth0", mac: "02:00:00:00:00:01", backend: { kind: "stream" as const } };
+const NETWORK: UserNetwork = {
+  ...{ listen: () => () => undefined, lost: () => undefined, detach: () => undefined },
+  end: async () => undefined,
+};
 const PLAN: UserNetworkPlan = {
   ...{ addresses: ["10.0.2.15/24"], gateway4: "10.0.2.2", gateway6: "", mtu: 65_520 },
   dns: { servers: ["9.9.9.9"], search: [], options: [] },
 };
 
-function contextOf(cards: readonly CardSpec[], cardSocket?: string) {
-  const vmm: VmmCards = { cardSocket, onCardLost: () => () => undefined, join: async () => undefined };
+function contextOf(cards: readonly CardSpec[], cardTap?: VmmCards["cardTap"]) {
+  const vmm: VmmCards = {
+    cardSocket: undefined,
+    cardTap,
+    onCardLost: () => () => undefined,
+    join: async () => undefined,
+  };
   return { spec: { cards, runDirectory: "/run/vm" }, vmm };
 }
 
-function setOf(network: "user" | "none", planUser: () => Promise<UserNetworkPlan> = async () => PLAN) {
+function setOf(
+  network: "user" | "none",
+  planUser: () => Promise<UserNetworkPlan> = async () => PLAN,
+  connections: UserConnection[] = [],
+) {
+  const connect = async (connection: UserConnection) => {
+    connections.push(connection);
+    return NETWORK;
+  };
   const record = v.parse(VM_RECORD.schema, { version: 1, id: "a".repeat(64), config: { network } });
-  const needs = { rooms: { network: { userCard: () => CARD, planUser } } } as unknown as AttachNeeds;
+  const needs = {
+    rooms: { network: { ...{ userCard: () => CARD, planUser }, connectUser: connect, adoptUser: connect } },
+  } as unknown as AttachNeeds;
   return new AttachmentSet(userCard({ record, ports: [], onNetwork: () => undefined }, needs), assert.fail);
 }
 
@@ -50,6 +70,24 @@ describe("the card of a VM", () => {
       await set.acquire("launch", contextOf([]), new UndoStack());
       assert.deepEqual(told(set), { interfaces: [] });
     }
+  });
+
+  it("that is a tap is connected by who has it, at a start and after a takeover, and by nobody for a VM without", async () => {
+    const backend = { kind: "tap" as const, name: "tap0", around: (argv: readonly string[]) => argv };
+    const holder = { pid: 7, alive: () => Promise.reject(new Error("not asked")) };
+    const context = contextOf([{ ...CARD, backend }], async () => holder);
+    const connections: UserConnection[] = [];
+    await setOf("user", undefined, connections).acquire("launch", context, new UndoStack());
+    await setOf("user", undefined, connections).adopt("launch", context, assert.fail);
+    await setOf("user", undefined, connections).acquire(
+      "launch",
+      contextOf([], context.vmm.cardTap),
+      new UndoStack(),
+    );
+    assert.deepEqual(
+      await Promise.all(connections.map(async (one) => one.kind === "tap" && (await one.tap()))),
+      [holder, holder],
+    );
   });
 
   it("that a later kilnd can't plan is no card less to a guest that is still to be told: it is not told at all", async () => {

@@ -41,7 +41,7 @@ class UserCard implements AttachmentAt<"launch"> {
   }
 
   plan({ capabilities }: PlanFacts): VmmPart {
-    const { userNetwork = false, cards = "user" } = capabilities ?? {};
+    const { userNetwork = false, cards = "tap" } = capabilities ?? {};
     return userNetwork ? { cards: [this.#room.userCard(this.#vm.record.id, cards)] } : {};
   }
 
@@ -120,10 +120,13 @@ class UserCard implements AttachmentAt<"launch"> {
   }
 }
 
-/** Undefined where nobody connects to the card: its VMM's driver has brought the network. */
+/** Undefined where nobody connects to the card: there is none, or its VMM has the network within it. */
 function connectionOf({ spec, vmm }: Moments["launch"]): UserConnection | undefined {
   const { cardSocket: socket } = vmm;
-  if (socket === undefined) return undefined;
   const { runDirectory, runAs, environment } = spec;
-  return { runDirectory, socket, runAs, environment, join: (pid) => vmm.join(pid) };
+  const owner = { environment, join: (pid: number) => vmm.join(pid) };
+  if (socket !== undefined) return { kind: "stream", runDirectory, socket, runAs, ...owner };
+  const tap = vmm.cardTap?.bind(vmm);
+  if (tap === undefined || !spec.cards.some(({ backend }) => backend.kind === "tap")) return undefined;
+  return { kind: "tap", tap, ...owner };
 }

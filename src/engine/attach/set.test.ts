@@ -26,7 +26,12 @@ const CONTEXTS = {
   prepare: {},
   launch: {
     spec: { cards: [], runDirectory: "/run/vm" },
-    vmm: { cardSocket: undefined, onCardLost: () => () => undefined, join: async () => undefined },
+    vmm: {
+      cardSocket: undefined,
+      cardTap: undefined,
+      onCardLost: () => () => undefined,
+      join: async () => undefined,
+    },
   },
   hello: { guest: { session: () => Promise.reject(new Error("no guest")) } },
 };

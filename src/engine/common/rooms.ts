@@ -80,7 +80,7 @@ export interface NetworkRoom {
   /** @param dns resolvers of the user's choice, instead of the host's */
   planUser(dns: readonly string[]): Promise<UserNetworkPlan>;
   /**
-   * Connects a card of the kind "stream".
+   * Connects a card.
    *
    * @throws KilnError failed_precondition `no-user-network`, `no-netguard`; unavailable `user-network-failed`
    */

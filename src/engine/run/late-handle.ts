@@ -84,6 +84,10 @@ export class LateHandle implements VmmHandle {
     return this.#inner.cardSocket;
   }
 
+  get cardTap(): VmmHandle["cardTap"] {
+    return this.#inner.cardTap?.bind(this.#inner);
+  }
+
   onCardLost(listener: () => void): () => void {
     return this.#inner.onCardLost(listener);
   }

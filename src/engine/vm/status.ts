@@ -19,7 +19,7 @@ const CapabilitiesSchema = openObject({
   accelerator: v.optional(v.picklist(["kvm", "tcg"]), "tcg"),
   channel: v.optional(v.picklist(["virtio-serial", "vsock"]), "virtio-serial"),
   userNetwork: v.optional(v.boolean(), true),
-  cards: v.optional(v.picklist(["stream", "user"])),
+  cards: v.optional(v.picklist(["stream", "tap"])),
   cardMtu: v.optional(Count),
   freePageReporting: Flag,
   poweroffExits: v.optional(v.boolean(), true),

@@ -5,13 +5,15 @@
 import { createHash } from "node:crypto";
 import { isIPv4 } from "node:net";
 import type { HostDns } from "../host-dns.js";
+import type { CardKind } from "../types.js";
 import { USER_NET } from "./addresses.js";
+import { type TapBackend, tapBackend } from "./namespace.js";
 
 /** What a VMM is given of it; all the rest is the guest's affair. */
-export interface UserCard<Kind extends string> {
+export interface UserCard {
   readonly id: string;
   readonly mac: string;
-  readonly backend: { readonly kind: Kind };
+  readonly backend: { readonly kind: "stream" } | TapBackend;
 }
 
 export interface UserNetworkPlan {
@@ -63,8 +65,8 @@ function isReachable(server: string): boolean {
 }
 
 /** The same for a VM's whole life. @param kind what the VMM has */
-export function userCard<Kind extends string>(vmId: string, kind: Kind): UserCard<Kind> {
-  return { id: "eth0", mac: macOf(vmId), backend: { kind } };
+export function userCard(vmId: string, kind: CardKind): UserCard {
+  return { id: "eth0", mac: macOf(vmId), backend: kind === "tap" ? tapBackend() : { kind } };
 }
 
 /** Stable for a VM's life: locally administered, unicast. */

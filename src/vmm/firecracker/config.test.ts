@@ -9,7 +9,6 @@ import { JailerWay, planJail } from "./jailer.js";
 import { LogWatch } from "./log-watch.js";
 import { MetricsReader } from "./metrics.js";
 import { planPaths, recordedPaths } from "./paths.js";
-import { planNetworkWrapper } from "./user-network.js";
 
 const SPEC: VmmSpec = {
   vmId: "ab".repeat(32),
@@ -48,12 +47,13 @@ describe("planConfig", () => {
     ]);
   });
 
-  it("has a card on the tap of the VM's namespace where one is asked for, and none else", () => {
+  it("has a card on the tap that it is given where one is asked for, and none else", () => {
     assert.deepEqual(plan("1.16.1")["network-interfaces"], []);
-    const cards: CardSpec[] = [{ id: "eth0", mac: "02:00:00:00:00:01", backend: { kind: "user" } }];
+    const backend = { kind: "tap" as const, name: "tap7", around: (argv: readonly string[]) => argv };
+    const cards: CardSpec[] = [{ id: "eth0", mac: "02:00:00:00:00:01", backend }];
     const { "network-interfaces": interfaces } = planConfig({ ...SPEC, cards }, "1.16.1", planPaths("/r"));
     assert.deepEqual(interfaces, [
-      { iface_id: "eth0", host_dev_name: "tap0", guest_mac: "02:00:00:00:00:01" },
+      { iface_id: "eth0", host_dev_name: "tap7", guest_mac: "02:00:00:00:00:01" },
     ]);
   });
 
@@ -131,22 +131,6 @@ describe("planConfined", () => {
     assert.deepEqual(lockWords(SPEC), [...flock, "/d/cow"]);
     assert.ok(hasReason(explainEnd({ code: 75 }), "disk-in-use"));
     assert.equal(explainEnd({ code: 1 }), undefined);
-  });
-});
-
-describe("planNetworkWrapper", () => {
-  const wrap = (uid: number, owner?: number, drops = false) =>
-    planNetworkWrapper(["firecracker"], { uid, owner, drops }).join(" ");
-
-  it("puts a VM with a network card into a namespace of its own", () => {
-    assert.match(wrap(1000), /^unshare --user --map-root-user --net -- sh -c/);
-    assert.match(wrap(0, 5000), /^unshare --net --mount .*chown 5000 \/dev\/net\/tun/);
-    assert.match(wrap(0, 5000), /ip tuntap add dev tap0 mode tap user 5000/);
-  });
-
-  it("leaves a jail the capabilities that it is made with, and a bare Firecracker none", () => {
-    assert.doesNotMatch(wrap(1000), /bounding-set/);
-    assert.match(wrap(1000, undefined, true), /setpriv --bounding-set=-all/);
   });
 });
 

@@ -5,7 +5,6 @@ import { atLeast } from "../../base/programs.js";
 import { GUEST_WORDS, joinCommandLine } from "../kernel-command-line.js";
 import type { VmmSpec } from "../types.js";
 import type { ToldPaths } from "./paths.js";
-import { TAP } from "./user-network.js";
 
 /** The port that the guest's agent listens on (proto: docs/design/0005-channel.md). */
 export const CHANNEL_PORT = 1024;
@@ -44,9 +43,9 @@ export function planConfig(
       // Writeback: what the guest flushes reaches the host's disk.
       cache_type: disk.readOnly ? "Unsafe" : "Writeback",
     })),
-    "network-interfaces": spec.cards.map(({ id, mac }) => ({
-      ...{ iface_id: id, host_dev_name: TAP, guest_mac: mac },
-    })),
+    "network-interfaces": spec.cards.flatMap(({ id, mac, backend }) =>
+      backend.kind === "tap" ? [{ iface_id: id, host_dev_name: backend.name, guest_mac: mac }] : [],
+    ),
     vsock: { guest_cid: GUEST_CID, uds_path: paths.vsock },
     balloon: {
       amount_mib: 0,

@@ -5,7 +5,7 @@ import { chown, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, KilnError } from "../../base/errors.js";
 import { exists, writeJsonAtomic } from "../../base/files.js";
-import { hasCard } from "../cards.js";
+import { hasCard, tapOf } from "../cards.js";
 import { makeFifos } from "../fifo.js";
 import type { Confined, Confiner } from "../jail/confiner.js";
 import { accessTo } from "../jail/own-device.js";
@@ -15,7 +15,6 @@ import type { VmmSpec } from "../types.js";
 import type { ProcessEnd } from "../vmm-process.js";
 import { planConfig } from "./config.js";
 import { type FirecrackerPaths, planArguments, planPaths, SOCKETS, type ToldPaths } from "./paths.js";
-import { planNetworkWrapper } from "./user-network.js";
 import type { LaunchWay } from "./way.js";
 
 type At = (file: JailFile) => string;
@@ -142,20 +141,17 @@ export class ConfinedWay implements LaunchWay {
     const { confiner, program, tree } = this.#host;
     const spec = this.#spec;
     const { jail } = await confiner.confinement();
-    const networked = hasCard(spec, "user");
+    const tap = tapOf(spec);
+    const user = { owner: spec.runAs?.uid, drops: !jail.holds };
     const locked = (argv: readonly string[]) => [...lockWords(spec), ...argv];
-    const wrapped = (argv: readonly string[]) =>
-      planNetworkWrapper(locked(argv), {
-        ...{ uid: process.getuid?.() ?? 0, owner: spec.runAs?.uid, drops: !jail.holds },
-      });
     const started = await confiner.launch({
       ...{ spec, driver: "firecracker", program, tree, files: this.#plan.files, listeners: [], stdout },
       devices: await this.#devices(),
       access: await accessTo(KVM_DEVICE, spec.runAs),
       overheadBytes: OVERHEAD_BYTES,
       command: (at) => this.#plan.command(program, at),
-      around: networked ? wrapped : locked,
-      network: networked ? "outer" : "empty",
+      around: (argv) => tap?.around(locked(argv), user) ?? locked(argv),
+      network: tap === undefined ? "empty" : "outer",
       explain: explainEnd,
     });
     return { ...started, facts: { ...started.facts, sockets: SOCKETS } };
@@ -170,7 +166,7 @@ export class ConfinedWay implements LaunchWay {
 
   async #devices(): Promise<string[]> {
     const wanted = ["/dev/null", "/dev/urandom", KVM_DEVICE];
-    if (hasCard(this.#spec, "user")) wanted.push("/dev/net/tun");
+    if (hasCard(this.#spec, "tap")) wanted.push("/dev/net/tun");
     const there = await Promise.all(wanted.map((path) => exists(path)));
     return wanted.filter((_, index) => there[index]);
   }

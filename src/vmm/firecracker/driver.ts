@@ -4,22 +4,21 @@
 import { join } from "node:path";
 import { anySignal } from "../../base/abort.js";
 import { Code, hasReason, KilnError } from "../../base/errors.js";
-import { assertNetguardLoaded, netguardEnvironment, prepareNetguard } from "../../base/netguard.js";
-import { signalProcess } from "../../base/processes.js";
 import type { Abortable } from "../../base/progress.js";
-import { delay } from "../../base/runtime.js";
+import { deferred, delay } from "../../base/runtime.js";
 import { UndoStack } from "../../base/undo.js";
-import { hasCard } from "../cards.js";
+import { NO_NETWORK, type UserNetworkLook } from "../cards.js";
 import { ConsoleLog } from "../console-log.js";
 import { EMULATED_CPU_LEVEL, hostCpuLevel } from "../cpu-level.js";
 import { recordedSerials, serialFacts } from "../disk-serials.js";
-import { type Confined, Confiner, type ConfinerOptions } from "../jail/confiner.js";
+import { Confiner, type ConfinerOptions } from "../jail/confiner.js";
 import type { JailTree } from "../jail/plan.js";
 import { type Trees, treeWith } from "../jail/tree.js";
 import { bootInJail } from "../jailed-boot.js";
 import { KVM_DEVICE, type ProbeKernel } from "../kvm-verdict.js";
 import { checkFiles, checkReattach, checkSpec } from "../spec-check.js";
 import type {
+  Accelerator,
   DiskBus,
   LaunchOptions,
   ReattachSpec,
@@ -37,7 +36,7 @@ import { FifoHolders } from "./fifo-holders.js";
 import { serialsOfFiles } from "./file-serials.js";
 import { FirecrackerHandle } from "./handle.js";
 import { JailerWay } from "./jailer.js";
-import { type FirecrackerPaths, recordedPaths } from "./paths.js";
+import { recordedPaths } from "./paths.js";
 import {
   type FirecrackerProbeOptions,
   FirecrackerProber,
@@ -46,7 +45,6 @@ import {
   planTestBoot,
 } from "./probe.js";
 import { firecrackerTrees } from "./program-files.js";
-import { planSlirp, startSlirp } from "./user-network.js";
 import type { LaunchWay } from "./way.js";
 
 export interface FirecrackerDriverOptions extends FirecrackerProbeOptions, ConfinerOptions {
@@ -54,8 +52,8 @@ export interface FirecrackerDriverOptions extends FirecrackerProbeOptions, Confi
   readonly confiner?: Confiner | undefined;
   /** Directories that its jail shows besides the host's programs: for a Firecracker that is more than one file. */
   readonly firecrackerFiles?: readonly string[] | undefined;
-  /** The built library of agent/netguard; VMs with a network card are refused without it. */
-  readonly netguard?: string | undefined;
+  /** Whether there is something to connect taps, for the probe; default: there is nothing. */
+  readonly userNetwork?: UserNetworkLook | undefined;
 }
 
 const CONSOLE_LOG = "console.log";
@@ -94,9 +92,10 @@ class FirecrackerDriver implements VmmDriver {
     const verdict = await this.#prober.probe();
     const { usable, found } = verdict;
     if (!usable) return { kind: this.kind, usable, ...found };
+    const capabilities = await this.#capabilities(verdict);
     const cpuLevel = verdict.accelerator === "kvm" ? await hostCpuLevel() : EMULATED_CPU_LEVEL;
     const exposed = await this.#exposed(found.path);
-    return { kind: this.kind, usable, ...found, capabilities: capabilitiesOf(verdict), cpuLevel, exposed };
+    return { kind: this.kind, usable, ...found, capabilities, cpuLevel, exposed };
   }
 
   async launch(spec: VmmSpec, options: LaunchOptions = {}): Promise<VmmHandle> {
@@ -111,7 +110,7 @@ class FirecrackerDriver implements VmmDriver {
     const verdict = await this.#prober.probe();
     const { path, version, why } = verdict.found;
     if (!verdict.usable || path === undefined || version === undefined) throw unusable(why);
-    const capabilities = capabilitiesOf(verdict);
+    const capabilities = await this.#capabilities(verdict);
     checkSpec(spec, capabilities, BUSES);
     await checkFiles(spec);
     const disks = await serialsOfFiles(spec.disks);
@@ -130,22 +129,24 @@ class FirecrackerDriver implements VmmDriver {
     undo.push("kill Firecracker", () => vmm.kill());
     const facts = { consoleLog: log.path, version, ...found, ...serialFacts(disks) };
     const record: VmmRecord = { driver: this.kind, process: vmm.id, capabilities, facts };
-    const { join: joinLimits } = started;
+    const runs = deferred<void>();
     const handle = new FirecrackerHandle({
-      ...{ record, paths, owners: ownersOf(spec), process: vmm, log, disks, join: joinLimits },
+      ...{ record, paths, owners: ownersOf(spec), process: vmm, log, disks, join: started.join },
+      runs: runs.promise,
     });
     undo.push("let go of Firecracker", () => handle.detach());
     const beside = options.beside?.(handle);
     // Whoever waits for it hears of its failure.
     const settled = beside?.catch(() => undefined);
     undo.push("wait for what is beside Firecracker", () => settled);
+    undo.push("tell it that no guest runs", () => runs.reject(neverRan()));
     await handle.read();
     // A start that failed must end the readers too, or its last words would be waited for without end.
     void vmm.ended.then(() => held.release());
     await untilListening(handle, vmm, options);
     await untilStarted(handle, vmm, options);
     await untilRunning(handle, vmm, options);
-    if (hasCard(spec, "user")) await this.#connect(paths, started, verdict, spec.environment);
+    runs.resolve();
     await beside;
     await limited;
     held.release();
@@ -187,23 +188,10 @@ class FirecrackerDriver implements VmmDriver {
     return (await this.#tree(program)).exposed;
   }
 
-  /** The guest is still booting: its network is there long before it looks. It ends with Firecracker. */
-  async #connect(
-    paths: FirecrackerPaths,
-    { process: vmm, join: joinLimits }: Confined,
-    verdict: FirecrackerVerdict,
-    environment: VmmSpec["environment"],
-  ): Promise<void> {
-    const guard = await prepareNetguard(this.#options.netguard);
-    const argv = planSlirp(vmm.id.pid, process.getuid?.() ?? 0, verdict.slirp ?? "");
-    const slirp = await startSlirp(argv, { ...netguardEnvironment(guard), ...environment }, paths.log);
-    try {
-      await assertNetguardLoaded(slirp.pid, guard.library);
-      await joinLimits(slirp.pid);
-    } catch (error) {
-      await signalProcess(slirp, "SIGKILL");
-      throw error;
-    }
+  async #capabilities({ accelerator, found }: FirecrackerVerdict): Promise<VmmCapabilities> {
+    const { userNetwork = NO_NETWORK } = this.#options;
+    const network = await userNetwork("tap");
+    return capabilitiesOf(accelerator, found.version ?? "0", network.usable);
   }
 
   async reattach(record: VmmRecord, spec: ReattachSpec, options: Abortable = {}): Promise<VmmHandle> {
@@ -219,6 +207,8 @@ class FirecrackerDriver implements VmmDriver {
     const joinLimits = async (pid: number) => cgroup?.add([pid]);
     const handle = new FirecrackerHandle({
       ...{ record, paths, owners: ownersOf(spec), process: vmm, log, disks, join: joinLimits },
+      // What an earlier kilnd has left may not run yet; whoever has the handle finds one that does.
+      runs: Promise.resolve(),
     });
     undo.push("let go of Firecracker", () => handle.detach());
     handle.expectAnswers();
@@ -239,12 +229,13 @@ class FirecrackerDriver implements VmmDriver {
   }
 }
 
-function capabilitiesOf(verdict: FirecrackerVerdict): VmmCapabilities {
+function capabilitiesOf(accelerator: Accelerator, version: string, userNetwork: boolean): VmmCapabilities {
   return {
-    accelerator: verdict.accelerator,
+    accelerator,
     channel: "vsock",
-    userNetwork: verdict.slirp !== undefined,
-    freePageReporting: hasFreePageReporting(verdict.found.version ?? "0"),
+    // Its cards are taps, which is what counts where nothing is told: so its records are those of every release.
+    userNetwork,
+    freePageReporting: hasFreePageReporting(version),
     poweroffExits: false,
     tellsReboot: false,
     pause: true,

@@ -9,8 +9,8 @@ import { NO_CARDS } from "../cards.js";
 import type { ConsoleLog } from "../console-log.js";
 import type { DiskSerials } from "../disk-serials.js";
 import { ExclusiveChannel } from "../exclusive-channel.js";
-import { FifoReader } from "../fifo.js";
-import type { VmmCards, VmmExit, VmmHandle, VmmRecord, VmmStats } from "../types.js";
+import { FifoReader, openFifo } from "../fifo.js";
+import type { TapHolder, VmmCards, VmmExit, VmmHandle, VmmRecord, VmmStats } from "../types.js";
 import type { ProcessEnd, VmmProcess } from "../vmm-process.js";
 import { callApi, dialVsock } from "./client.js";
 import { CHANNEL_PORT } from "./config.js";
@@ -33,6 +33,8 @@ export interface FirecrackerHandleParts {
   readonly log: ConsoleLog;
   readonly disks: DiskSerials;
   readonly join: VmmCards["join"];
+  /** Its guest runs, and so it has its tap; rejects where the launch failed before. */
+  readonly runs: Promise<void>;
 }
 
 export class FirecrackerHandle implements VmmHandle {
@@ -59,6 +61,8 @@ export class FirecrackerHandle implements VmmHandle {
     this.firstOutput = parts.log.firstOutput;
     this.consoleLog = parts.log.path;
     this.#channel = new ExclusiveChannel((options) => this.#dial(options));
+    // Heard by whoever asks for the tap.
+    parts.runs.catch(() => undefined);
     this.exited = parts.process.ended.then((end) => this.#afterEnd(end));
   }
 
@@ -157,8 +161,15 @@ export class FirecrackerHandle implements VmmHandle {
     return () => undefined;
   }
 
-  /** It knows taps only: its network is its driver's. */
+  /** It knows taps only. */
   readonly cardSocket = NO_CARDS.cardSocket;
+
+  /** Its log is what it holds open to its end. */
+  async cardTap(): Promise<TapHolder> {
+    const { runs, process: vmm, paths, owners } = this.#parts;
+    await runs;
+    return { pid: vmm.id.pid, alive: () => openFifo(paths.log, owners) };
+  }
 
   onCardLost(listener: () => void): () => void {
     return NO_CARDS.onCardLost(listener);

@@ -7,14 +7,13 @@ import { basename, join } from "node:path";
 import { Code, errnoOf, KilnError } from "../../base/errors.js";
 import { makeDirectory, writeJsonAtomic } from "../../base/files.js";
 import { planEnvironment } from "../../base/privileges.js";
-import { hasCard } from "../cards.js";
+import { tapOf } from "../cards.js";
 import { makeFifos } from "../fifo.js";
 import type { Confined } from "../jail/confiner.js";
 import type { VmmSpec } from "../types.js";
 import { VmmProcess } from "../vmm-process.js";
 import { planConfig } from "./config.js";
 import { type FirecrackerPaths, planArguments, planPaths } from "./paths.js";
-import { planNetworkWrapper } from "./user-network.js";
 import type { LaunchWay } from "./way.js";
 
 export interface JailPlan {
@@ -133,9 +132,9 @@ export class JailerWay implements LaunchWay {
   async start(stdout: number): Promise<Confined> {
     const { argv, base, link: jailLink, owner } = this.#plan;
     const spec = this.#spec;
-    const around = { uid: 0, owner: owner.uid, drops: false };
+    const around = { owner: owner.uid, drops: false };
     const process = await VmmProcess.spawn({
-      argv: hasCard(spec, "user") ? planNetworkWrapper(argv, around) : [...EMPTY, ...argv],
+      argv: tapOf(spec)?.around(argv, around) ?? [...EMPTY, ...argv],
       env: planEnvironment(spec.environment),
       stdout,
     });

@@ -1,9 +1,7 @@
 // What Firecracker is here and whether it can run: the binary, a version that has what kiln needs, a working KVM.
 
-import { execFile } from "node:child_process";
-import { access, constants, realpath, stat } from "node:fs/promises";
+import { realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { Code, KilnError } from "../../base/errors.js";
 import { writeJsonAtomic } from "../../base/files.js";
 import { atLeast, findProgram, versionText } from "../../base/programs.js";
@@ -12,9 +10,6 @@ import { BOOT_MEMORY_MIB, type BootPlan, type Places } from "../jailed-boot.js";
 import { judgeKvm, type KvmVerdict, type ProbeKernel } from "../kvm-verdict.js";
 import type { BootFailure } from "../test-boot.js";
 import type { Accelerator } from "../types.js";
-import { NETWORK_PROGRAMS } from "./user-network.js";
-
-const run = promisify(execFile);
 
 export interface FirecrackerProbeOptions {
   /** Existing directory of the daemon for verdicts that cost time. */
@@ -35,8 +30,6 @@ export interface FirecrackerVerdict {
   /** A trusted one may run on anything: it is given the time that emulation takes. */
   readonly accelerator: Accelerator;
   readonly found: { readonly why: string; readonly path?: string; readonly version?: string };
-  /** Path of slirp4netns where everything for a network card is there. */
-  readonly slirp?: string | undefined;
 }
 
 /** The first with ACPI tables, by which Debian's kernel finds its devices. */
@@ -57,7 +50,6 @@ export class FirecrackerProber {
   readonly #running = new SingleFlight<FirecrackerVerdict>();
   #program: FoundProgram | undefined;
   #kvm: KvmVerdict | undefined;
-  #slirp: Promise<string | undefined> | undefined;
 
   constructor(options: FirecrackerProbeOptions, boot: FirecrackerTestBoot) {
     this.#options = options;
@@ -87,8 +79,7 @@ export class FirecrackerProber {
     }
     const kvm = await this.#judge(path, version);
     const found = { why: `Firecracker ${version}: ${kvm.why}`, path, version };
-    if (kvm.works) this.#slirp ??= findNetwork();
-    return { usable: kvm.works, found, slirp: await this.#slirp };
+    return { usable: kvm.works, found };
   }
 
   async #inspect(path: string): Promise<FoundProgram> {
@@ -126,21 +117,6 @@ export async function findJailer(name: string | undefined): Promise<string | und
     reason: "no-jailer",
     hint: "without the setting `jailer` VMs run in kiln's own jail",
   });
-}
-
-/** Everything or nothing: programs, the right to open taps, and to make namespaces where the daemon is not root. */
-async function findNetwork(): Promise<string | undefined> {
-  const found = await Promise.all(NETWORK_PROGRAMS.map((program) => findProgram(program)));
-  if (found.includes(undefined)) return undefined;
-  try {
-    await access("/dev/net/tun", constants.R_OK | constants.W_OK);
-    if (process.getuid?.() !== 0) await run("unshare", ["--user", "--map-root-user", "--net", "true"]);
-    return found[0];
-  } catch {
-    // Why it is closed (a node of mode 0600, namespaces forbidden by sysctl) is the host's affair; the VM says
-    // `no-user-network` where it is asked for.
-    return undefined;
-  }
 }
 
 /** No disk, no init: the kernel speaks, finds no root, panics, resets; Firecracker ends. */

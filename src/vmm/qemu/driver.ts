@@ -8,7 +8,7 @@ import { assertNetguardLoaded } from "../../base/netguard.js";
 import type { Abortable } from "../../base/progress.js";
 import { delay } from "../../base/runtime.js";
 import { UndoStack } from "../../base/undo.js";
-import { hasCard } from "../cards.js";
+import { hasCard, type UserNetworkLook } from "../cards.js";
 import { ConsoleLog } from "../console-log.js";
 import { recordedSerials, serialFacts } from "../disk-serials.js";
 import { hostTscKhz } from "../host-tsc.js";
@@ -32,7 +32,7 @@ import { describeEnd, VmmProcess } from "../vmm-process.js";
 import { overheadBytes, planQemu, planSockets, type QemuPlan, type QemuSockets } from "./config.js";
 import { placeDisks, serialsOf } from "./disks.js";
 import { QemuHandle, STREAM_FACT } from "./handle.js";
-import { QemuLook, type UserNetworkLook } from "./look.js";
+import { QemuLook } from "./look.js";
 import type { QemuProbeOptions } from "./probe.js";
 import { calibrateTsc } from "./tsc-calibration.js";
 

@@ -40,6 +40,7 @@ export class QemuHandle implements VmmHandle {
   readonly firstOutput: Promise<void>;
   readonly consoleLog: string;
   readonly cardSocket: string | undefined;
+  readonly cardTap = undefined;
   readonly #parts: QemuHandleParts;
   readonly #channel: ExclusiveChannel;
   readonly #stall = new StallWatch(() => this.#qmp.execute("cont"));

@@ -3,6 +3,7 @@
 
 import { realpath } from "node:fs/promises";
 import { Recent } from "../../base/recent.js";
+import { NO_NETWORK, type UserNetworkLook } from "../cards.js";
 import { EMULATED_CPU_LEVEL, hostCpuLevel } from "../cpu-level.js";
 import type { Confiner } from "../jail/confiner.js";
 import type { JailTree } from "../jail/plan.js";
@@ -35,11 +36,6 @@ export function qemuCapabilities(accelerator: Accelerator, userNetwork = true): 
     maxVcpus: MAX_VCPUS,
   };
 }
-
-/** Whether something can be connected to cards here, and why not. */
-export type UserNetworkLook = () => Promise<{ readonly usable: boolean; readonly why: string }>;
-
-const NO_NETWORK: UserNetworkLook = async () => ({ usable: false, why: "no user network" });
 
 export interface QemuLookOptions extends QemuProbeOptions {
   readonly userNetwork?: UserNetworkLook | undefined;
@@ -91,7 +87,7 @@ export class QemuLook {
     if (accelerator === undefined)
       return { probe: { kind: "qemu", usable: false, ...found }, settled: false };
     const { userNetwork = NO_NETWORK } = this.#options;
-    const network = await userNetwork();
+    const network = await userNetwork("stream");
     const capabilities = qemuCapabilities(accelerator, network.usable);
     const why = `${found.why}; ${network.why}`;
     const cpuLevel = accelerator === "kvm" ? await hostCpuLevel() : EMULATED_CPU_LEVEL;

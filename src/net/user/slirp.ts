@@ -1,0 +1,128 @@
+// slirp4netns beside a VMM that is in a namespace with its tap: guarded, in a session of its own so that it outlives kilnd.
+// It ends with its VMM, by a descriptor that hangs up.
+
+import { spawn } from "node:child_process";
+import { readdir, readFile, readlink } from "node:fs/promises";
+import type { Readable } from "node:stream";
+import { Code, KilnError } from "../../base/errors.js";
+import { assertNetguardLoaded, type Netguard, netguardEnvironment } from "../../base/netguard.js";
+import { planEnvironment, planPrivileges } from "../../base/privileges.js";
+import { identifyProcess, type ProcessId, readTraits, signalProcess } from "../../base/processes.js";
+import type { TapHolder } from "../types.js";
+import { SLIRP_TAP } from "./namespace.js";
+
+export const SLIRP = "slirp4netns";
+/** Its own work takes milliseconds; a busy host makes it wait its turn. */
+const READY_TIMEOUT_MS = 10_000;
+/** Of the child: slirp4netns writes one byte to the first once the network is there, and ends with the second. */
+const READY_FD = 3;
+const EXIT_FD = 4;
+
+export interface SlirpPlan {
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly guard: Netguard;
+}
+
+export interface SlirpRequest {
+  /** slirp4netns' path. */
+  readonly program: string;
+  readonly guard: Netguard;
+  /** Of the daemon. */
+  readonly uid: number;
+  /** The VMM, or its jail's monitor, in the namespace. */
+  readonly pid: number;
+  /** Of every process of the VM. */
+  readonly environment?: Readonly<Record<string, string>> | undefined;
+}
+
+/**
+ * Connects the namespace of a VMM to the host's network. --disable-host-loopback closes 10.0.2.2; the preloaded guard
+ * closes raw packets to 127/8 too. Pure.
+ */
+export function planSlirp({ program, guard, uid, pid, environment }: SlirpRequest): SlirpPlan {
+  const userns = uid === 0 ? [] : [`--userns-path=/proc/${pid}/ns/user`];
+  const argv = [
+    ...planPrivileges({ runAs: undefined, uid: -1, groups: [] }),
+    program,
+    ...["--disable-host-loopback", "--mtu=1500", `--ready-fd=${READY_FD}`, `--exit-fd=${EXIT_FD}`],
+    ...["--netns-type=path", ...userns, networkOf(pid), SLIRP_TAP],
+  ];
+  return { argv, env: planEnvironment({ ...netguardEnvironment(guard), ...environment }), guard };
+}
+
+function networkOf(pid: number): string {
+  return `/proc/${pid}/ns/net`;
+}
+
+/**
+ * Returns once it works, guarded. Nothing is left of one that does not.
+ *
+ * @throws KilnError unavailable `user-network-failed`, failed_precondition `no-netguard`
+ */
+export async function startSlirp(plan: SlirpPlan, tap: TapHolder): Promise<ProcessId> {
+  await assertOwnNetwork(tap.pid);
+  const id = await begin(plan, tap);
+  try {
+    await assertNetguardLoaded(id.pid, plan.guard.library);
+  } catch (error) {
+    await signalProcess(id, "SIGKILL");
+    throw error;
+  }
+  return id;
+}
+
+/** In the host's own network it would put its tap and its addresses, for all of the host. */
+async function assertOwnNetwork(pid: number): Promise<void> {
+  const [theirs, own] = await Promise.all([pid, "self"].map((who) => readlink(`/proc/${who}/ns/net`)));
+  if (theirs === own) throw slirpFailed("the VMM is in the host's network");
+}
+
+async function begin({ argv, env }: SlirpPlan, tap: TapHolder): Promise<ProcessId> {
+  const [program = "", ...args] = argv;
+  await using alive = await tap.alive();
+  // No pipe but the one that tells: writing to a kilnd that has gone would end it.
+  const stdio: ("ignore" | "pipe" | number)[] = ["ignore", "ignore", "ignore", "pipe", alive.fd];
+  const child = spawn(program, args, { detached: true, env: { ...env }, stdio, cwd: "/" });
+  const ready = child.stdio[READY_FD] as Readable;
+  const timer = setTimeout(() => child.kill("SIGKILL"), READY_TIMEOUT_MS);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      ready.once("data", () => resolve());
+      child.once("error", reject);
+      child.once("exit", (code, signal) => reject(new Error(`it ended with ${signal ?? code}`)));
+    });
+    const id = await identifyProcess(child.pid ?? 0);
+    if (id === undefined) throw new Error("it ended at once");
+    return id;
+  } catch (error) {
+    throw slirpFailed((error as Error).message, error);
+  } finally {
+    clearTimeout(timer);
+    ready.destroy();
+    child.unref();
+  }
+}
+
+/**
+ * Whether there is one for that VMM, started by any release: they all name the namespace. Only a process of our own user
+ * counts, for everybody may name what they like; and what is found is let be, never ended.
+ */
+export async function hasSlirp(pid: number): Promise<boolean> {
+  const own = process.getuid?.() ?? 0;
+  for (const name of await readdir("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    const words = (await readFile(`/proc/${name}/cmdline`, "latin1").catch(() => "")).split("\0");
+    if (!words.includes(networkOf(pid)) || !words.includes(SLIRP_TAP)) continue;
+    if ((await readTraits(Number(name)))?.uid === own) return true;
+  }
+  return false;
+}
+
+function slirpFailed(why: string, cause?: unknown): KilnError {
+  return new KilnError(Code.Unavailable, `start ${SLIRP} for the VM's network: ${why}`, {
+    reason: "user-network-failed",
+    hint: "`kiln doctor` looks at the network's programs; --network none needs none",
+    cause,
+  });
+}
