@@ -60,9 +60,9 @@ export interface RegistryCredentials {
 
 export interface PullOptions extends Abortable {
   readonly platform?: Platform;
-  readonly onProgress?: OnProgress;
+  readonly onProgress?: OnProgress | undefined;
   /** By registry host; before all files. */
-  readonly credentials?: ReadonlyMap<string, RegistryCredentials>;
+  readonly credentials?: ReadonlyMap<string, RegistryCredentials> | undefined;
   /** Plain HTTP also off loopback. */
   readonly plainHttp?: boolean;
 }
@@ -72,7 +72,7 @@ export interface ImportOptions extends Abortable {
   /** Dockerfile lines: ENTRYPOINT, CMD, ENV, USER, WORKDIR, EXPOSE, LABEL, STOPSIGNAL, VOLUME. */
   readonly changes?: readonly string[];
   readonly platform?: Platform;
-  readonly onProgress?: OnProgress;
+  readonly onProgress?: OnProgress | undefined;
   /** Default now; fixed, the same tar gives the same image. */
   readonly createdAt?: Date;
   /** What the image's history says; default "kiln image import". */

@@ -65,10 +65,10 @@ export interface InitramfsOptions {
 }
 
 export interface KernelImportOptions extends Abortable {
-  readonly name?: string;
+  readonly name?: string | undefined;
   /** Directory with this kernel's modules, for a bare vmlinux. */
-  readonly modulesDirectory?: string;
-  readonly onProgress?: OnProgress;
+  readonly modulesDirectory?: string | undefined;
+  readonly onProgress?: OnProgress | undefined;
 }
 
 export interface TreeImportOptions extends KernelImportOptions {

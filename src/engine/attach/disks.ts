@@ -41,7 +41,7 @@ class BootDisk implements AttachmentAt<"prepare"> {
     const { config, base: key } = this.#record;
     const { name, imageId, image, diskBytes } = config;
     const known = { image: rooms.images.find(imageId || image), imageName: image || imageId, diskBytes };
-    const base = await requireBase(bases, { name, key, ...known }, signal === undefined ? {} : { signal });
+    const base = await requireBase(bases, { name, key, ...known }, { signal });
     await rooms.disks.checkCow(this.#paths().cow, cowBase(base));
   }
 

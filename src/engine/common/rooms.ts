@@ -125,7 +125,7 @@ export interface DiskRoom {
   ): Promise<unknown>;
 }
 
-export type BuildOptions = Abortable & { readonly onProgress?: OnProgress };
+export type BuildOptions = Abortable & { readonly onProgress?: OnProgress | undefined };
 
 /** Makes the ext4 file of one image. */
 export type BaseBuilder = (request: BuildRequest, options: BuildOptions) => Promise<BuildResult>;

@@ -230,7 +230,7 @@ export class Bases {
       async (directory) => {
         const output = join(directory, FILE);
         const request = this.#request(key, image, diskBytes, output);
-        const result = await builder(request, definedOptions(options)).catch((error: unknown) => {
+        const result = await builder(request, options).catch((error: unknown) => {
           throw explainUnusable(error, what);
         });
         await ownership.shareReadOnly(output);
@@ -258,11 +258,6 @@ export class Bases {
       limits,
     };
   }
-}
-
-function definedOptions(options: Required<Pick<WorkOptions, "signal" | "onProgress">>) {
-  const { signal, onProgress } = options;
-  return { signal, ...(onProgress === undefined ? {} : { onProgress }) };
 }
 
 // Compressed layers unpack to two to four times their size; plain ones to their own.

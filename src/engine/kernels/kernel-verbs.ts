@@ -102,7 +102,7 @@ export class KernelVerbs {
     const { version, cache, jobs } = spec;
     const architecture = parseArchitecture(spec.architecture);
     await requireDisk(host, "build a kernel", dataRoot, 0, settings.diskReserveBytes);
-    const request = { version, architecture, cache, ...(jobs === 0 ? {} : { jobs }) };
+    const request = { version, architecture, cache, jobs: jobs === 0 ? undefined : jobs };
     const built = await this.#builds.run(JSON.stringify(request), options, (signal, onProgress) =>
       rooms.kernelBuilder.build(request, { signal, onProgress }),
     );
@@ -110,7 +110,7 @@ export class KernelVerbs {
     const image = await rooms.images.importTar(kernelLayer(built), {
       ...plan,
       createdBy: "kiln kernel build",
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
+      signal: options.signal,
     });
     const result = { image, imageName: plan.name, cached: built.cached };
     if (host.facts.platform !== `linux/${built.architecture}`) return { ...result, kernel: undefined };
@@ -143,12 +143,9 @@ export class KernelVerbs {
   async #import(spec: ImportKernelSpec, options: WorkOptions): Promise<StoredKernel> {
     const { kernels } = this.#deps.rooms;
     const how = {
-      ...(spec.name === undefined || spec.name === "" ? {} : { name: spec.name }),
-      ...(spec.modulesDirectory === undefined || spec.modulesDirectory === ""
-        ? {}
-        : { modulesDirectory: spec.modulesDirectory }),
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
-      ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+      name: spec.name || undefined,
+      modulesDirectory: spec.modulesDirectory || undefined,
+      ...{ signal: options.signal, onProgress: options.onProgress },
     };
     if (spec.source === "debian") return kernels.importDebian(how);
     if (await isFile(spec.source)) return kernels.importFile(spec.source, how);
@@ -184,8 +181,7 @@ export class KernelVerbs {
       layers,
       sink,
       limits: this.#deps.settings.buildLimits,
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
-      ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+      ...{ signal: options.signal, onProgress: options.onProgress },
     });
     await sink.finish(root);
     const tree = join(temp, "tree");

@@ -233,12 +233,8 @@ async function findImage(
   if (options.readyOnly) throw notReady(`pull ${config.image}`);
   await requireDisk(ctx.host, `pull ${config.image}`, ctx.dataRoot, 0, ctx.settings.diskReserveBytes);
   const known = new Set(images.list().map(({ id }) => id));
-  const asked = {
-    platform,
-    ...(options.signal === undefined ? {} : { signal: options.signal }),
-    ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
-    ...(request.credentials === undefined ? {} : { credentials: request.credentials }),
-  };
+  const { signal, onProgress } = options;
+  const asked = { platform, signal, onProgress, credentials: request.credentials };
   const image = await images.pull(config.image, asked).catch((error: unknown) => {
     throw explainUnusable(error);
   });
