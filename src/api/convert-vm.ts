@@ -21,6 +21,7 @@ import type {
   RestartPolicy as WireRestart,
 } from "../gen/kiln/v1/types_pb.js";
 import { VmState as WireState } from "../gen/kiln/v1/types_pb.js";
+import { fromMounts, toMountStatuses, toMounts } from "./convert-mounts.js";
 
 const STATES: Readonly<Record<VmState, WireState>> = {
   created: WireState.CREATED,
@@ -43,7 +44,8 @@ export function toVm(vm: VmView): MessageInitShape<typeof VmSchema> {
 }
 
 /** Also of a VM that has been removed. */
-export function toStatus({ status, mode }: VmView): MessageInitShape<typeof VmStatusSchema> {
+export function toStatus(vm: VmView): MessageInitShape<typeof VmStatusSchema> {
+  const { status, mode } = vm;
   return {
     mode,
     state: STATES[status.state],
@@ -62,12 +64,14 @@ export function toStatus({ status, mode }: VmView): MessageInitShape<typeof VmSt
     ipAddress: status.ipAddress,
     oomKilled: status.oomKilled,
     timings: status.timings,
+    mounts: toMountStatuses(vm),
   };
 }
 
 function toConfig(config: VmView["config"]): MessageInitShape<typeof VmConfigSchema> {
   return {
     ...config,
+    ...toMounts(config),
     ...{ command: [...config.command], entrypoint: [...config.entrypoint], env: [...config.env] },
     ...{ kernelArgs: [...config.kernelArgs], dns: [...config.dns], addHosts: [...config.addHosts] },
     publish: [...config.publish],
@@ -85,6 +89,7 @@ export function fromConfig(wire: WireConfig | undefined): VmConfig {
   if (wire === undefined) throw invalid("bad-config", "the request holds no configuration");
   return {
     ...defaultConfig(wire.image),
+    ...fromMounts(wire),
     name: wire.name,
     command: wire.command,
     entrypoint: wire.entrypoint,

@@ -3,13 +3,11 @@
 
 const OWN_KERNEL =
   "a VM has a kernel of its own, so the guest's root already has every right inside and none outside";
-const NO_VOLUMES = "kiln has no volumes yet; copy files in with `kiln cp`, or put them into the image";
 const VM_SIZE = "a VM is sized as a whole: use --cpus and -m";
 const OWN_SPACE = "a VM shares no namespaces with the host or with other VMs";
 const HEALTH = "kiln has no health checks yet; use `kiln exec` from outside";
 const NETWORK = "a VM has its own network; see --network, --publish, --dns and --add-host";
 const LOGS = "kiln keeps the output itself; read it with `kiln logs`";
-const SYSCTL = "set it inside the VM, or with --kernel-args";
 
 const REASONS: Readonly<Record<string, string>> = {
   privileged: OWN_KERNEL,
@@ -17,15 +15,9 @@ const REASONS: Readonly<Record<string, string>> = {
   "cap-drop": "run the program as another user with -u; inside the VM root is root",
   "security-opt": OWN_KERNEL,
   userns: OWN_KERNEL,
-  volume: NO_VOLUMES,
-  "-v": NO_VOLUMES,
-  mount: NO_VOLUMES,
-  "volumes-from": NO_VOLUMES,
-  "volume-driver": NO_VOLUMES,
-  tmpfs: "mount it inside the VM: `mount -t tmpfs tmpfs PATH`",
-  "shm-size": "remount it inside the VM: `mount -o remount,size=SIZE /dev/shm`",
-  "read-only": "the image is never written to; each VM writes to a copy of its own, thrown away with --rm",
-  device: "devices of the host are not passed through",
+  "volumes-from": "name each volume with -v, for one VM that writes or for many with :ro",
+  "volume-driver": "every volume of kiln is a disk on this host",
+  device: "a block device goes with -v /dev/X:/dev/X; other devices of the host are not passed through",
   gpus: "devices of the host are not passed through",
   "device-cgroup-rule": "devices of the host are not passed through",
   pid: OWN_SPACE,
@@ -48,8 +40,6 @@ const REASONS: Readonly<Record<string, string>> = {
   "pids-limit": "the guest's own kernel bounds its processes",
   "blkio-weight": VM_SIZE,
   "storage-opt": "use --disk SIZE",
-  sysctl: SYSCTL,
-  ulimit: "set it inside the VM",
   link: NETWORK,
   ip: NETWORK,
   ip6: NETWORK,

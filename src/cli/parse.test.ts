@@ -125,7 +125,7 @@ describe("parseCommandLine", () => {
 
   it("says why a flag of docker's is missing", () => {
     assert.match(failureOf("--privileged x").message, /kernel of its own/);
-    assert.match(failureOf("-v /a:/b x").message, /no volumes yet/);
+    assert.match(failureOf("--volumes-from a x").message, /name each volume with -v/);
     assert.match(failureOf("--cap-add=NET_ADMIN x").message, /kernel of its own/);
   });
 

@@ -183,8 +183,37 @@ describe("kiln run", () => {
       autoRemove: false,
       ttyColumns: 0,
       ttyRows: 0,
+      ...{ mounts: [], readOnlyRoot: false, shmBytes: 0n, ulimits: [], sysctls: {} },
     });
     assert.ok(cli.kilnd.calls.includes("CreateVm oci:/work/dir:tag never"));
+  });
+
+  it("sends mounts and limits on", async () => {
+    const line =
+      "create -q --name n -v db:/data:ro --mount type=bind,src=./x,dst=/x --tmpfs /t:size=1m --read-only --shm-size 64m " +
+      "--ulimit nofile=1:2 --sysctl net.core.somaxconn=5 debian";
+    await kiln(line.split(" "));
+    const { config } = [...cli.kilnd.vms.values()].find(({ name }) => name === "n") ?? {};
+    assert.deepEqual(
+      config?.mounts.map(({ type, source, target, readOnly, sizeBytes }) => [
+        type,
+        source,
+        target,
+        readOnly,
+        sizeBytes,
+      ]),
+      [
+        ["volume", "db", "/data", true, 0n],
+        ["bind", "/work/x", "/x", false, 0n],
+        ["tmpfs", "", "/t", false, 1024n ** 2n],
+      ],
+    );
+    const limits = config?.ulimits.map(({ name, soft, hard }) => [name, soft, hard]);
+    assert.deepEqual(
+      [config?.readOnlyRoot, config?.shmBytes, limits],
+      [true, 64n * 1024n ** 2n, [["nofile", 1n, 2n]]],
+    );
+    assert.deepEqual(config?.sysctls, { "net.core.somaxconn": "5" });
   });
 
   it("says why kiln failed and ends with 125", async () => {
@@ -219,6 +248,8 @@ describe("kiln run", () => {
     assert.match((await kiln(["run", "-m", "lots", "x"])).stderr, /--memory "lots" is not a size/);
     assert.match((await kiln(["run", "-p", "x:y", "x"])).stderr, /cannot publish "x:y"/);
     assert.match((await kiln(["run", "-e", "=x", "x"])).stderr, /is not NAME=VALUE/);
+    assert.match((await kiln(["run", "-v", "data", "x"])).stderr, /no absolute path in the VM/);
+    assert.match((await kiln(["run", "--mount", "type=bind,target=/x", "x"])).stderr, /needs a source/);
   });
 
   it("says that the VM failed, with kilnd's words", async () => {

@@ -1,6 +1,9 @@
 // The flags that `run` and `create` share, and what they ask of a VM.
 
+import { parseSysctl, parseUlimit } from "../base/limits.js";
+import { parseMountFlag } from "../base/mount-flag.js";
 import { parseDuration, parseSize } from "../base/units.js";
+import { parseVolumeFlag } from "../base/volume-flag.js";
 import type { VmOptions } from "../sdk/index.js";
 import type { Context } from "./context.js";
 import { collectEnv } from "./env-file.js";
@@ -40,6 +43,7 @@ export const runFlags = {
   label: list("NAME=VALUE", "Label the VM", { short: "l" }),
   lifetime: text("DURATION", "Stop the VM this long after its start: 90s, 10m, 2h", { fallback: "none" }),
   memory: text("SIZE", "Memory of the VM", { short: "m", fallback: "512m" }),
+  mount: list("WORDS", "Mount: type=volume|bind|tmpfs|image|device,source=...,target=/path[,readonly]"),
   name: text("NAME", "Name of the VM", { fallback: "two words" }),
   network: text("MODE", "Network of the VM", {
     choices: ["user", "none"],
@@ -56,15 +60,20 @@ export const runFlags = {
     fallback: "missing",
   }),
   quiet: bool("Show no progress", { short: "q" }),
+  "read-only": bool("Let nobody write to the VM's root; --tmpfs and -v make places where one can"),
   restart: text("POLICY", "What to do when the program ends: no, on-failure[:N], always, unless-stopped", {
     fallback: "no",
   }),
   rm: bool("Remove the VM when it ends"),
+  "shm-size": text("SIZE", "Size of /dev/shm", { fallback: "half of the memory" }),
   "stop-signal": text("SIGNAL", "Signal that asks the program to end", {
     fallback: "the image's, or SIGTERM",
   }),
   "stop-timeout": text("SECONDS", "Time to end before it is killed", { fallback: "10" }),
+  sysctl: list("NAME=VALUE", "Set a setting of the VM's kernel"),
+  tmpfs: list("PATH[:OPTIONS]", "Mount a file system in memory: size=64m, mode=755, uid=, gid=, noexec, ro"),
   tty: bool("Run the program on a terminal", { short: "t" }),
+  ulimit: list("NAME=SOFT[:HARD]", "Limit what programs in the VM may have; -1: unlimited"),
   user: text("USER[:GROUP]", "User of the program, by name or number", {
     short: "u",
     fallback: "the image's",
@@ -73,6 +82,11 @@ export const runFlags = {
     choices: ["qemu", "firecracker"],
     fallback: "the best that works; see kiln info",
   }),
+  volume: list(
+    "[SOURCE:]PATH[:OPTIONS]",
+    "Mount a volume (NAME), a host directory or file (/p, ./p), a block device (/dev/X), or, of PATH alone, a volume of the VM's own",
+    { short: "v" },
+  ),
   workdir: text("DIR", "Working directory of the program", { short: "w", fallback: "the image's" }),
 } as const;
 
@@ -119,6 +133,24 @@ export async function vmOptionsOf(
     autoRemove: flags.rm,
     lifetimeMs: flags.lifetime === undefined ? undefined : parseDuration(flags.lifetime, "--lifetime"),
     ...machineOptions(verb, flags),
+    ...fileOptions(context, flags),
+  };
+}
+
+/** What it is given of the host's files, and what bounds its programs. */
+function fileOptions({ cwd, env }: Context, flags: RunFlagValues): Partial<VmOptions> {
+  const facts = { cwd, home: env.HOME };
+  const mounts = [
+    ...flags.volume.map((text) => parseVolumeFlag(text, facts)),
+    ...flags.mount.map((text) => parseMountFlag(text, facts)),
+  ];
+  return {
+    mounts: mounts.length === 0 ? undefined : mounts,
+    tmpfs: flags.tmpfs.length === 0 ? undefined : flags.tmpfs,
+    readOnlyRoot: flags["read-only"] || undefined,
+    shmSize: flags["shm-size"] === undefined ? undefined : parseSize(flags["shm-size"], "--shm-size"),
+    ulimits: flags.ulimit.length === 0 ? undefined : flags.ulimit.map(parseUlimit),
+    sysctls: flags.sysctl.length === 0 ? undefined : Object.fromEntries(flags.sysctl.map(parseSysctl)),
   };
 }
 

@@ -28,9 +28,10 @@ export type { PullPolicy } from "./run/vm-create.js";
 export type { WaitCondition } from "./run/vm-verbs.js";
 export type { ListedVmm } from "./system/system-verbs.js";
 export type { DiskUsage } from "./system/usage.js";
+export { type Mount, mountOf } from "./vm/mount-config.js";
 export type { VmState } from "./vm/state.js";
 export type { Timings, VmStatus } from "./vm/status.js";
-export type { VmView } from "./vm/view.js";
+export type { MountView, VmView } from "./vm/view.js";
 export { defaultConfig, type PortBinding, type RestartPolicy, type VmConfig } from "./vm/vm-config.js";
 export { createRooms, type RoomOptions } from "./wire-rooms.js";
 export type {

@@ -13,6 +13,7 @@ import type {
   VmJson,
   VmStatusJson,
 } from "../gen/kiln/v1/types_pb.js";
+import { mountStatusFromJson, mountsFromJson } from "./mounts.js";
 import type {
   BootTimings,
   BuiltKernel,
@@ -50,7 +51,7 @@ export function vmFromJson(json: VmJson | undefined): VmInfo {
 }
 
 function configFromJson(json: VmConfigJson): VmConfig {
-  return { ...programFromJson(json), ...machineFromJson(json) };
+  return { ...programFromJson(json), ...machineFromJson(json), ...mountsFromJson(json) };
 }
 
 type ProgramField =
@@ -98,7 +99,9 @@ function programFromJson(json: VmConfigJson): Pick<VmConfig, ProgramField | Prog
 }
 
 /** The machine it runs on. */
-function machineFromJson(json: VmConfigJson): Omit<VmConfig, ProgramField | ProgramMore> {
+function machineFromJson(
+  json: VmConfigJson,
+): Omit<VmConfig, ProgramField | ProgramMore | keyof ReturnType<typeof mountsFromJson>> {
   return {
     hostname: json.hostname ?? "",
     publish: (json.publish ?? []).map(portFromJson),
@@ -136,6 +139,7 @@ export function statusFromJson(json: VmStatusJson = {}): VmStatus {
     ipAddress: json.ipAddress ?? "",
     oomKilled: json.oomKilled ?? false,
     timings: timingsFromJson(json.timings),
+    mounts: (json.mounts ?? []).map(mountStatusFromJson),
   };
 }
 

@@ -24,6 +24,7 @@ export type { ConnectOptions } from "./kiln.js";
 export { Kiln } from "./kiln.js";
 export { Listing } from "./listing.js";
 export type { LogChunk, LogOptions } from "./logs.js";
+export type { Mount, MountStatus, Ulimit } from "./mount-types.js";
 export type { ProcessConfig, ProcessInfo, ProcessState, ProcessStatus } from "./process-info.js";
 export type { OutputChunk } from "./process-stream.js";
 export type { StatsOptions, StatsSample } from "./stats.js";

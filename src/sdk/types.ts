@@ -1,6 +1,8 @@
 // The nouns of the SDK: kiln.v1's messages with every field there, sizes as numbers and times as Dates.
 // `kiln inspect` prints these as JSON, so a field's name is API.
 
+import type { Mount, MountStatus, Ulimit } from "./mount-types.js";
+
 /** Bytes, as a number or as people write them: "512MiB", "2GiB", "64g". Factors are binary. */
 export type Size = number | `${number}${"" | "B" | "b" | SizeUnit | Lowercase<SizeUnit>}`;
 type SizeUnit = "K" | "M" | "G" | "T" | "KB" | "MB" | "GB" | "TB" | "KiB" | "MiB" | "GiB" | "TiB";
@@ -69,6 +71,12 @@ export interface VmConfig {
   readonly autoRemove: boolean;
   /** 0: none. */
   readonly lifetimeMs: number;
+  readonly mounts: readonly Mount[];
+  readonly readOnlyRoot: boolean;
+  /** Of /dev/shm; 0: half of the memory. */
+  readonly shmBytes: number;
+  readonly ulimits: readonly Ulimit[];
+  readonly sysctls: Readonly<Record<string, string>>;
 }
 
 /** What the VM is now. */
@@ -96,6 +104,7 @@ export interface VmStatus {
   readonly ipAddress: string;
   readonly oomKilled: boolean;
   readonly timings: BootTimings;
+  readonly mounts: readonly MountStatus[];
 }
 
 /** Milliseconds after the request to start; 0 where it has not come to that. */

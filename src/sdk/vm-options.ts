@@ -7,6 +7,8 @@ import { parseSize } from "../base/units.js";
 import type { RestartPolicyJson, VmConfigJson } from "../gen/kiln/v1/types_pb.js";
 import type { CallOptions } from "./deadline.js";
 import { CALL, checkOptions, type NamesOf } from "./known-options.js";
+import type { Mount, Ulimit } from "./mount-types.js";
+import { planMount, planSysctls, planTmpfs, planUlimit } from "./mounts.js";
 import type { PortBinding, Progress, RestartPolicy, Size } from "./types.js";
 
 /** Options of `kiln.create()` and `kiln.run()`, which are the same. Names and defaults are those of `kiln run`'s flags. */
@@ -62,6 +64,21 @@ export interface VmOptions extends CallOptions {
    * program is gone. Its end has the reason "lifetime-over". Default: none.
    */
   readonly lifetimeMs?: number | undefined;
+  /**
+   * "NAME:/path[:ro]", "./host/path:/path", "/dev/sdb1:/path", "/path" (a volume of its own), "type=tmpfs,target=/t", or
+   * mounts. Relative paths are this process's.
+   */
+  readonly mounts?: readonly (string | Partial<Mount>)[] | undefined;
+  /** "/run", "/run:size=64m,mode=755,noexec". */
+  readonly tmpfs?: readonly string[] | undefined;
+  /** Nobody in the VM can write to its root; to mounts and /dev/shm they can. */
+  readonly readOnlyRoot?: boolean | undefined;
+  /** Of /dev/shm. Default: half of the memory. */
+  readonly shmSize?: Size | undefined;
+  /** "nofile=1024:4096", or limits: of all programs in the VM that kiln starts. */
+  readonly ulimits?: readonly (string | Ulimit)[] | undefined;
+  /** Settings of the VM's kernel: `{ "net.core.somaxconn": 1024 }`. */
+  readonly sysctls?: Readonly<Record<string, string | number>> | readonly string[] | undefined;
   /** Default "missing". */
   readonly pull?: "missing" | "always" | "never" | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
@@ -98,6 +115,7 @@ export const VM_OPTIONS: NamesOf<VmOptions> = {
   openStdin: true,
   autoRemove: true,
   lifetimeMs: true,
+  ...{ mounts: true, tmpfs: true, readOnlyRoot: true, shmSize: true, ulimits: true, sysctls: true },
   pull: true,
   onProgress: true,
 };
@@ -163,7 +181,20 @@ export function planVmConfig(image: string, options: VmOptions): VmConfigJson {
     lifetimeMs: options.lifetimeMs === undefined ? undefined : wholeMs(options.lifetimeMs),
     ttyColumns: ttySize?.columns,
     ttyRows: ttySize?.rows,
+    ...planFiles(options),
   });
+}
+
+function planFiles(options: VmOptions) {
+  const { mounts = [], tmpfs = [], ulimits, sysctls } = options;
+  const all = [...mounts.map(planMount), ...tmpfs.map(planTmpfs)];
+  return {
+    mounts: all.length === 0 ? undefined : all,
+    readOnlyRoot: options.readOnlyRoot,
+    shmBytes: sizeOf(options.shmSize, "shmSize"),
+    ulimits: ulimits?.map(planUlimit),
+    sysctls: sysctls === undefined ? undefined : planSysctls(sysctls),
+  };
 }
 
 /** The policy that a word, or a whole one, means. */

@@ -50,6 +50,23 @@ const CONFIG = {
   ...{ network: "none", dns: ["::1"], addHosts: ["a:::1"], platform: "linux/amd64", vmm: "qemu" },
   ...{ stopSignal: "TERM", stopTimeoutMs: 3, tty: true, openStdin: true, autoRemove: true },
   ...{ ttyColumns: 80, ttyRows: 25, lifetimeMs: 4 },
+  mounts: [
+    {
+      ...{ type: "tmpfs", source: "s", target: "/t", readOnly: false, subpath: "p", noCopy: true },
+      ...{
+        sizeBytes: 5,
+        mode: 6,
+        labels: { a: "b" },
+        soft: true,
+        notify: true,
+        idmap: "0:1:2",
+        noExec: true,
+      },
+      ...{ uid: 7, gid: 8, volumeId: A, imageId: `sha256:${A}`, base: B },
+    },
+  ],
+  ...{ readOnlyRoot: true, shmBytes: 9, ulimits: [{ name: "nofile", soft: 1, hard: 2 }] },
+  sysctls: { "net.core.somaxconn": "5" },
 };
 
 const CAPABILITIES = {

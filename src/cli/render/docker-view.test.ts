@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { NO_MOUNT } from "../../base/mounts.js";
 import type { ImageInfo, VmInfo } from "../../sdk/index.js";
 import { dockerImage, dockerVm } from "./docker-view.js";
 import { compileTemplate } from "./template.js";
@@ -40,6 +41,16 @@ const VM: VmInfo = {
     openStdin: false,
     autoRemove: false,
     lifetimeMs: 0,
+    mounts: [
+      { ...NO_MOUNT, source: "db", target: "/data", readOnly: true },
+      { ...NO_MOUNT, target: "/own" },
+      { ...NO_MOUNT, type: "tmpfs", target: "/t", sizeBytes: 1024, mode: 0o750, noExec: true },
+      { ...NO_MOUNT, type: "image", source: "alpine", target: "/i" },
+    ],
+    readOnlyRoot: true,
+    shmBytes: 4096,
+    ulimits: [{ name: "nofile", soft: 1, hard: 2 }],
+    sysctls: { "a.b": "1" },
   },
   status: {
     state: "running",
@@ -58,6 +69,14 @@ const VM: VmInfo = {
     ports: [{ ...PORT, hostIp: "127.0.0.1" }],
     ipAddress: "10.0.2.15",
     oomKilled: false,
+    mounts: [
+      {
+        mount: { ...NO_MOUNT, source: "db", target: "/data", readOnly: true },
+        state: "attached",
+        message: "",
+      },
+      { mount: { ...NO_MOUNT, source: "ab12", target: "/own" }, state: "attached", message: "" },
+    ],
     timings: {
       preparedMs: 0,
       spawnedMs: 0,
@@ -93,7 +112,18 @@ describe("docker's paths of a VM", () => {
     ["{{json .Config.Cmd}} {{json .Config.Entrypoint}}", '["nginx","-g","daemon off;"] ["/entry"]'],
     ["{{.Config.WorkingDir}} {{.Config.Image}} {{.Config.Hostname}}", "/srv nginx:1.27 abababababab"],
     ['{{index .Config.Labels "app"}} {{.Config.Labels.app}}', "web web"],
-    ["{{.Mounts}} {{len .Mounts}}", "[] 0"],
+    [
+      "{{range .Mounts}}{{.Type}} {{.Name}} {{.Destination}} {{.RW}},{{end}}",
+      "volume db /data false,volume ab12 /own true,",
+    ],
+    ["{{.HostConfig.Binds}} {{.HostConfig.Tmpfs}}", "[db:/data:ro] map[/t:noexec,size=1024,mode=750]"],
+    ["{{json .HostConfig.Mounts}}", '[{"Type":"image","Source":"alpine","Target":"/i","ReadOnly":true}]'],
+    [
+      "{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.ShmSize}} {{.HostConfig.Sysctls}}",
+      "true 4096 map[a.b:1]",
+    ],
+    ["{{json .HostConfig.Ulimits}} ", '[{"Name":"nofile","Soft":1,"Hard":2}] '],
+    ["{{range .status.mounts}}{{.mount.source}}={{.state}} {{end}}", "db=attached ab12=attached "],
     ["{{.HostConfig.RestartPolicy.Name}} {{.HostConfig.RestartPolicy.MaximumRetryCount}}", "on-failure 3"],
     ["{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}}", "536870912 2000000000"],
     ["{{json .HostConfig.PortBindings}}", '{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"8080"}]}'],

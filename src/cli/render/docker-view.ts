@@ -2,6 +2,7 @@
 // working. Only what kiln really has an answer for.
 
 import type { ImageInfo, PortBinding, ProcessInfo, VmInfo, VmState } from "../../sdk/index.js";
+import { dockerMountConfig, dockerMounts } from "./docker-mounts.js";
 import { familiarImage } from "./names.js";
 
 /** Docker's words for states. It has none for a VM on its way up, or for one that could not be run. */
@@ -33,7 +34,7 @@ export function dockerVm(vm: VmInfo, execs: readonly ProcessInfo[] = []): object
     RestartCount: status.restartCount,
     Driver: status.vmm,
     Platform: "linux",
-    Mounts: [],
+    Mounts: dockerMounts(status),
     ExecIDs: execs.map(({ id }) => id),
     Config: dockerConfig(vm),
     HostConfig: dockerHostConfig(vm),
@@ -92,7 +93,7 @@ function dockerHostConfig({ config }: VmInfo): object {
     PublishAllPorts: config.publishAll,
     Dns: config.dns,
     ExtraHosts: config.addHosts,
-    Binds: [],
+    ...dockerMountConfig(config),
     Privileged: false,
   };
 }

@@ -68,7 +68,7 @@ describe("the card of a VM", () => {
   it("is none where the VMM has none, and the guest is told of none", async () => {
     for (const set of [setOf("user"), setOf("none")]) {
       await set.acquire("launch", contextOf([]), new UndoStack());
-      assert.deepEqual(told(set), { interfaces: [] });
+      assert.deepEqual(told(set), { interfaces: [], mounts: [] });
     }
   });
 

@@ -61,7 +61,8 @@ export class AttachmentSet {
     if (this.#refusal !== undefined) throw this.#refusal;
     const parts = this.#held.map((attachment) => attachment.guest(facts));
     const interfaces = parts.flatMap((part) => part.interfaces ?? []);
-    return { ...Object.assign({}, ...parts), interfaces };
+    const mounts = parts.flatMap((part) => part.mounts ?? []);
+    return { ...Object.assign({}, ...parts), interfaces, mounts };
   }
 
   /**

@@ -76,6 +76,20 @@ export interface AttachmentAt<M extends Moment> {
   release(): Promise<void>;
   /** kilnd goes and the VM runs on: lets go of what is in this process alone, for the next kilnd to adopt the rest. */
   detach(): Promise<void>;
+  /** Of what is mounted in the guest, while it is held. */
+  readonly mount?: HeldMount;
+}
+
+export interface HeldMount {
+  readonly target: string;
+  /** As the guest knows it. */
+  readonly id: string;
+  /** "away": its server does not answer. */
+  readonly state: "attached" | "away";
+  /** For people. */
+  readonly message: string;
+  /** The guest has filled it as it was asked to. */
+  filled?(): Promise<void>;
 }
 
 export type Attachment = { readonly [M in Moment]: AttachmentAt<M> }[Moment];

@@ -74,6 +74,10 @@ export class LiveVm implements LiveView {
     return this.#options.rooms.agent.openSession(dial, { signal, helloTimeoutMs });
   }
 
+  mountState(target: string) {
+    return this.attached.held.find(({ mount }) => mount?.target === target)?.mount;
+  }
+
   /** Resolves when what the present session has brought is stored. */
   outputStored(): Promise<void> {
     return this.#pump;

@@ -9,6 +9,7 @@ import { UndoStack } from "../../base/undo.js";
 import { formatPlatform, parsePlatform } from "../../image/index.js";
 import type { Platform, RegistryCredentials, StoredImage } from "../../image/types.js";
 import type { StoredKernel } from "../../kernel/types.js";
+import { requireMountable } from "../attach/mounts.js";
 import { notReady, type WorkOptions } from "../common/shared-work.js";
 import { type Base, baseKeyOf, cowBase } from "../disks/bases.js";
 import { explainUnusable, isImagesFault } from "../disks/unusable-image.js";
@@ -48,6 +49,7 @@ export async function createVm(
   options: WorkOptions,
 ): Promise<VmEntry> {
   const config = validateConfig(request.config, ctx.host.facts);
+  requireMountable(config.mounts);
   const guest = await checkVmm(ctx, config);
   const platform = config.platform === "" ? guest : parsePlatform(config.platform);
   requireRunnable(guest, platform, `image ${config.image}`, "microVMs run their host's architecture");

@@ -1,12 +1,13 @@
 // From a VM's record to what the VMM is given and what the agent is told. Pure: nothing is opened or made here.
 
-import type { BootOrder } from "../../agent/index.js";
+import type { BootOrder, ProcessLimit } from "../../agent/index.js";
 import { defined } from "../../base/defined.js";
 import { Code, KilnError } from "../../base/errors.js";
 import type { CardSpec, DiskSpec, VmmCapabilities, VmmSpec } from "../../vmm/types.js";
 import type { RunAs } from "../host/ownership.js";
 import type { VmRecord } from "./record.js";
 import { parseHostEntry } from "./validate.js";
+import type { VmConfig } from "./vm-config.js";
 
 export interface SpecFacts {
   readonly record: VmRecord;
@@ -39,7 +40,7 @@ export function planSpec(facts: SpecFacts): VmmSpec {
 }
 
 /** What the agent is told of what is attached to the VM. */
-export interface GuestPart extends Partial<Pick<BootOrder, "root" | "modules" | "dns">> {
+export interface GuestPart extends Partial<Pick<BootOrder, "root" | "modules" | "dns" | "mounts">> {
   readonly interfaces?: NonNullable<BootOrder["network"]>["interfaces"];
 }
 
@@ -78,6 +79,10 @@ export function planBoot(facts: BootFacts): BootOrder {
     directories: [...program.directories],
     initPatienceMs: facts.initPatienceMs,
     hold: facts.hold,
+    sysctls: config.sysctls,
+    mounts: attached.mounts ?? [],
+    readOnlyRoot: config.readOnlyRoot,
+    shmBytes: config.shmBytes,
   };
 }
 
@@ -96,8 +101,15 @@ function processOf(record: VmRecord) {
     workdir: program.workdir,
     tty: config.tty,
     stdin: config.openStdin,
+    rlimits: rlimitsOf(config),
     ...(config.tty ? { window } : {}),
   };
+}
+
+/** Of every program that kiln starts in the VM. */
+export function rlimitsOf({ ulimits }: Pick<VmConfig, "ulimits">): ProcessLimit[] {
+  const limitOf = (value: number) => (value < 0 ? Number.POSITIVE_INFINITY : value);
+  return ulimits.map(({ name, soft, hard }) => ({ name, soft: limitOf(soft), hard: limitOf(hard) }));
 }
 
 function withHostname(env: readonly string[], hostname: string): string[] {

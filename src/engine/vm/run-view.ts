@@ -32,6 +32,8 @@ export interface LiveView {
   readonly handle: VmmHandle;
   readonly link: RunLink;
   readonly ports: RunPorts;
+  /** Of the mount at that target; undefined where there is none. */
+  mountState(target: string): { readonly state: "attached" | "away"; readonly message: string } | undefined;
   /** The agent has reported the program's end. */
   readonly hasReport: boolean;
   /** After the guest has stood still. Where there is no session, the next one begins with it. */

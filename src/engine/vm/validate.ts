@@ -8,6 +8,7 @@ import { formatMemory, formatSize } from "../../base/units.js";
 import { formatPlatform, parsePlatform } from "../../image/index.js";
 import { signalNumber } from "../common/signals.js";
 import type { HostFacts } from "../host/host.js";
+import { checkMounts } from "./validate-mounts.js";
 import { DEFAULTS, type PortBinding, type VmConfig } from "./vm-config.js";
 
 const MIB = 1024 ** 2;
@@ -50,7 +51,7 @@ export function validateConfig(config: VmConfig, host: HostFacts): VmConfig {
   checkProgram(filled);
   checkNetwork(filled);
   checkEnding(filled);
-  return filled;
+  return { ...filled, mounts: checkMounts(filled) };
 }
 
 function checkNames(config: VmConfig): void {

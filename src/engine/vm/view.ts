@@ -2,10 +2,21 @@
 
 import type { DeepReadonly } from "../../base/read-only.js";
 import type { VmEntry } from "./entry.js";
+import type { Mount } from "./mount-config.js";
 import type { VmRecord } from "./record.js";
 import type { VmState } from "./state.js";
 import type { VmStatus } from "./status.js";
 import type { VmConfig } from "./vm-config.js";
+
+/** A mount of a VM and how it is at this moment. */
+export interface MountView {
+  /** As it was asked, but with the name of a volume that was made for it. */
+  readonly mount: DeepReadonly<Mount>;
+  /** "away": a share whose server does not answer. */
+  readonly state: "detached" | "attached" | "away";
+  /** For people: why it is so. */
+  readonly message: string;
+}
 
 /** A VM as it is now, also after its removal. Nothing of it can be changed through this: that is what verbs are for. */
 export class VmView {
@@ -42,6 +53,14 @@ export class VmView {
   /** ISO 8601; empty where the record is lost. */
   get createdAt(): string {
     return this.#entry.record.createdAt;
+  }
+
+  get mounts(): readonly MountView[] {
+    const { live, record } = this.#entry;
+    return record.config.mounts.map((mount) => ({
+      mount: { ...mount, source: mount.source || mount.volumeId },
+      ...(live?.mountState(mount.target) ?? { state: "detached", message: "" }),
+    }));
   }
 
   get status(): DeepReadonly<VmStatus> {

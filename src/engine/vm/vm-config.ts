@@ -2,6 +2,7 @@
 
 import * as v from "valibot";
 import { openObject } from "../../base/versioned.js";
+import { MountSchema, UlimitSchema } from "./mount-config.js";
 
 const MIB = 1024 ** 2;
 
@@ -75,6 +76,12 @@ export const VmConfigSchema = openObject({
   ttyRows: count(0),
   /** From its start; 0: until it ends by itself. */
   lifetimeMs: count(0),
+  mounts: v.optional(v.array(MountSchema), []),
+  readOnlyRoot: Flag,
+  /** Of /dev/shm; 0: half of the VM's memory. */
+  shmBytes: count(0),
+  ulimits: v.optional(v.array(UlimitSchema), []),
+  sysctls: v.optional(v.record(v.string(), v.string()), {}),
 });
 /** What a user asked of a VM. Whole: every field has its default. */
 export type VmConfig = v.InferOutput<typeof VmConfigSchema>;
@@ -115,5 +122,10 @@ export function defaultConfig(image: string): VmConfig {
     ttyColumns: 0,
     ttyRows: 0,
     lifetimeMs: 0,
+    mounts: [],
+    readOnlyRoot: false,
+    shmBytes: 0,
+    ulimits: [],
+    sysctls: {},
   };
 }

@@ -11,6 +11,7 @@ import { signalNumber } from "../common/signals.js";
 import { type EngineContext, vmLogger } from "../run/context.js";
 import { farewell } from "../run/followers.js";
 import { runningSession, stallOf } from "../run/vm-access.js";
+import { rlimitsOf } from "../vm/boot-plan.js";
 import type { VmEntry } from "../vm/entry.js";
 import { setVariable } from "../vm/plan.js";
 import type { VmState } from "../vm/state.js";
@@ -207,7 +208,7 @@ function toAgent(item: ProcessInput): ExecWord {
 
 /** As the agent is asked for it. */
 export function processOf(entry: VmEntry, spec: ExecSpec): GuestProcess {
-  const { program } = entry.record;
+  const { program, config } = entry.record;
   const terminal = spec.tty && !program.env.some((text) => text.startsWith("TERM=")) ? ["TERM=xterm"] : [];
   return {
     args: [...spec.args],
@@ -218,6 +219,7 @@ export function processOf(entry: VmEntry, spec: ExecSpec): GuestProcess {
     stdin: spec.stdin,
     detach: spec.detach,
     id: spec.detach ? "" : spec.id,
+    rlimits: rlimitsOf(config),
     ...(spec.tty ? { window: { columns: spec.columns || 80, rows: spec.rows || 24 } } : {}),
   };
 }

@@ -8,6 +8,7 @@ import type { Boot, Greeted, Machine, Step } from "../boot.js";
 import { patience, whileItLives } from "../boot-errors.js";
 import { requireFindable } from "../guest-disks.js";
 import { pendingCopies } from "../pending-copies.js";
+import { written } from "../tasks.js";
 import { upWith } from "./workload.js";
 
 export async function setup(boot: Boot, { machine, session }: Greeted): Promise<Step> {
@@ -27,12 +28,20 @@ export async function setup(boot: Boot, { machine, session }: Greeted): Promise<
     await requireFindable(session, disks, call);
     return session.machine.boot(request, call);
   });
+  await noteFilled(boot, machine, answer.filled);
   if (!hold) return upWith({ machine, session }, answer);
   if (answer.held) return { at: "files", machine, session };
   throw new KilnError(Code.FailedPrecondition, "the guest's agent starts no VM that files wait for", {
     reason: "agent-too-old",
     hint: "it is older than kilnd: see kilnd's setting `agent`",
   });
+}
+
+/** Where it can't be written, the next boot asks again: files that are there already are left as they are. */
+async function noteFilled({ ctx, run }: Boot, { live }: Machine, ids: readonly string[]): Promise<void> {
+  for (const { mount } of live.attached.held) {
+    if (mount?.filled !== undefined && ids.includes(mount.id)) await written(ctx, run.entry, mount.filled());
+  }
 }
 
 async function planOfFound({ ctx, run }: Boot, { live }: Machine): Promise<PlannedSet> {

@@ -1,0 +1,77 @@
+// What of the host's files a VM is given, each mount by its type.
+
+import { Code, KilnError } from "../../base/errors.js";
+import type { Mount } from "../vm/mount-config.js";
+import { describeMount } from "../vm/validate-mounts.js";
+import { Tmpfs } from "./tmpfs.js";
+import type { Attachment, AttachmentAt, AttachmentKind } from "./types.js";
+
+export const mounts: AttachmentKind = ({ record }) => record.config.mounts.map(attachmentOf);
+
+/** @throws KilnError failed_precondition, where a VM with them could never be started */
+export function requireMountable(wanted: readonly Mount[]): void {
+  const refused = wanted.find(({ type }) => type !== "tmpfs");
+  if (refused !== undefined) throw refusalOf(refused);
+}
+
+function attachmentOf(mount: Mount): Attachment {
+  return mount.type === "tmpfs" ? new Tmpfs(mount) : new Refused(mount);
+}
+
+/** One that can't be had: the VM is not started, rather than without it. */
+class Refused implements AttachmentAt<"prepare"> {
+  readonly kind: string;
+  readonly id: string;
+  readonly at = "prepare";
+  readonly #mount: Mount;
+
+  constructor(mount: Mount) {
+    this.#mount = mount;
+    this.kind = mount.type;
+    this.id = mount.target;
+  }
+
+  plan(): Record<string, never> {
+    return {};
+  }
+
+  async acquire(): Promise<void> {
+    throw refusalOf(this.#mount);
+  }
+
+  adopt(): Promise<void> {
+    return this.acquire();
+  }
+
+  guest(): Record<string, never> {
+    return {};
+  }
+
+  async release(): Promise<void> {
+    // Nothing was taken.
+  }
+
+  async detach(): Promise<void> {
+    // Nothing is in this process.
+  }
+}
+
+const NOT_READY: Readonly<Record<string, string>> = {
+  bind: "shares-not-ready",
+  volume: "volumes-not-ready",
+  image: "volumes-not-ready",
+  device: "volumes-not-ready",
+};
+
+function refusalOf(mount: Mount): KilnError {
+  const { type } = mount;
+  const reason = Object.hasOwn(NOT_READY, type) ? NOT_READY[type] : undefined;
+  return new KilnError(
+    Code.FailedPrecondition,
+    `mount ${describeMount(mount)}: this kiln has no mounts of type ${type}`,
+    {
+      reason: reason ?? "mount-not-supported",
+      hint: reason === undefined ? "a newer kiln has made this VM" : "copy files in with `kiln cp`",
+    },
+  );
+}
