@@ -124,11 +124,26 @@ export function fromConfig(wire: WireConfig | undefined): VmConfig {
   };
 }
 
+const POLICIES = ["no", "on-failure", "always", "unless-stopped"] as const;
+
 /** @throws KilnError invalid_argument `bad-restart-policy` */
-export function fromRestart(policy: WireRestart | undefined): RestartPolicy {
+function fromRestart(policy: WireRestart | undefined): RestartPolicy {
+  return restartOf(policy, POLICIES);
+}
+
+/** Of a program that ends with its VM. @throws as `fromRestart` */
+export function fromExecRestart(policy: WireRestart | undefined): RestartPolicy {
+  // The engine knows why there is no unless-stopped.
+  return restartOf(policy, policy?.name === "unless-stopped" ? POLICIES : ["no", "on-failure", "always"]);
+}
+
+function restartOf(
+  policy: WireRestart | undefined,
+  words: readonly ["no", ...(typeof POLICIES)[number][]],
+): RestartPolicy {
   const { name = "", maximumRetryCount = 0 } = policy ?? {};
-  const words = ["no", "on-failure", "always", "unless-stopped"] as const;
-  return { name: oneOf("restart policy", name, words), maximumRetryCount };
+  const more = name.startsWith("on-failure:") ? "; the number of retries is a field of its own" : "";
+  return { name: oneOf("restart policy", name, words, more), maximumRetryCount };
 }
 
 /** @throws KilnError invalid_argument `bad-port` */
@@ -139,12 +154,17 @@ export function fromPort(port: WirePort): PortBinding {
 }
 
 /** The word if it is in the list; the list's first for "". */
-function oneOf<const T extends string>(what: string, word: string, words: readonly [T, ...T[]]): T {
+function oneOf<const T extends string>(
+  what: string,
+  word: string,
+  words: readonly [T, ...T[]],
+  more = "",
+): T {
   if (word === "") return words[0];
   const found = words.find((known) => known === word);
   if (found !== undefined) return found;
   const reason = `bad-${what.replaceAll(" ", "-")}`;
-  throw invalid(reason, `"${word}" is no ${what}`, `choose one of ${words.join(", ")}`);
+  throw invalid(reason, `"${word}" is no ${what}`, `choose one of ${words.join(", ")}${more}`);
 }
 
 /** ISO 8601 to the wire; a time that is not known stays so. */

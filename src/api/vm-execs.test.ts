@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { create } from "@bufbuild/protobuf";
-import { Code } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { collect, FakeApi, failsWith } from "../../test/fixtures/fake-api.js";
 import type { FakeWorkload } from "../../test/fixtures/fake-workloads.js";
 import { type ExecConfig, ExecRequestSchema, ExecState } from "../gen/kiln/v1/process_pb.js";
+import { ErrorInfoSchema } from "../gen/kiln/v1/types_pb.js";
 
 let api: FakeApi;
 beforeEach(async () => {
@@ -76,6 +77,20 @@ describe("VmService: execs", () => {
       execId({ restart: { $typeName: "kiln.v1.RestartPolicy", name: "often", maximumRetryCount: 0 } }),
       failsWith(Code.InvalidArgument, "bad-restart-policy"),
     );
+    const counted = {
+      $typeName: "kiln.v1.RestartPolicy" as const,
+      name: "on-failure:2",
+      maximumRetryCount: 0,
+    };
+    await assert.rejects(execId({ restart: counted }), (error) => {
+      assert.ok(error instanceof ConnectError);
+      const { hint = "" } = error.findDetails(ErrorInfoSchema)[0] ?? {};
+      assert.match(
+        hint,
+        /^choose one of no, on-failure, always; the number of retries is a field of its own$/,
+      );
+      return true;
+    });
     await assert.rejects(execId({ args: [] }), failsWith(Code.InvalidArgument, "no-command"));
     const none = collect(api.vms.logs({ vm: "urn", exec: "ff" }));
     await assert.rejects(none, failsWith(Code.NotFound, "exec-not-found"));

@@ -30,7 +30,7 @@ import {
   OutputStream,
 } from "../gen/kiln/v1/process_pb.js";
 import type { VmService } from "../gen/kiln/v1/vm_pb.js";
-import { fromRestart, toStatus, toVm } from "./convert-vm.js";
+import { fromExecRestart, toStatus, toVm } from "./convert-vm.js";
 
 export const STREAMS: Readonly<Record<LogStream, OutputStream>> = {
   stdout: OutputStream.STDOUT,
@@ -162,7 +162,7 @@ function toExecSpec(config: ExecConfig | undefined): Omit<ExecSpec, "id"> {
     columns: config?.columns ?? 0,
     rows: config?.rows ?? 0,
     detach: config?.detach ?? false,
-    restart: config?.restart && fromRestart(config.restart),
+    restart: config?.restart && fromExecRestart(config.restart),
     keep: config?.keep ?? false,
   };
 }

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { type AskNames, completeWords } from "./complete.js";
 
 const ask: AskNames = async (kind, operands) => [
-  { value: kind === "exec" ? `exec-of-${operands[0] ?? "any"}` : `${kind}-1`, text: "" },
+  { value: kind.endsWith("exec") ? `exec-of-${operands[0] ?? "any"}` : `${kind}-1`, text: "" },
   { value: "other", text: "" },
 ];
 

@@ -17,7 +17,7 @@ async function start(...words: string[]): Promise<Exec> {
 }
 
 describe("kiln exec -d", () => {
-  it("prints the short id, and sends the policy", async () => {
+  it("prints the id, and sends the policy", async () => {
     const { code, stdout, stderr } = await kiln([
       "exec",
       "-d",
@@ -27,10 +27,15 @@ describe("kiln exec -d", () => {
       "job",
       "-v",
     ]);
-    assert.deepEqual([code, stdout, stderr], [0, `${ONE}\n`, ""]);
+    assert.deepEqual([code, stdout, stderr], [0, `${ONE.padEnd(32, "5")}\n`, ""]);
     const { args, restart, detach } = cli.kilnd.execs[0]?.config ?? {};
     assert.deepEqual([args, detach], [["job", "-v"], true]);
     assert.deepEqual([restart?.name, restart?.maximumRetryCount], ["on-failure", 3]);
+  });
+
+  it("says that -i does not count", async () => {
+    const { code, stderr } = await kiln(["exec", "-dit", "web", "job"]);
+    assert.deepEqual([code, stderr], [0, "kiln: with -d the program has no stdin: -i does not count\n"]);
   });
 
   it("refuses a policy that makes no sense, or that nobody would see to", async () => {
@@ -140,6 +145,8 @@ describe("kiln execs", () => {
     assert.match(some.stderr, /^kiln: it runs/);
     assert.equal((await kiln(["execs", "rm", "-f", "web", TWO, THREE])).code, 0);
     assert.deepEqual(cli.kilnd.kept.all, []);
+    await start("three");
+    assert.equal((await kiln(["vm", "execs", "rm", "-f", "web", "a0"])).stdout, "a0\n");
   });
 });
 
@@ -161,10 +168,13 @@ describe("elsewhere", () => {
   });
 
   it("completion offers their ids", async () => {
-    await start("job");
+    const job = await start("job");
     const offered = await kiln(["__complete", "execs", "rm", "web", ""]);
     assert.equal(offered.stdout, `${ONE}\tjob, running\n:none\n`);
     const flag = await kiln(["__complete", "kill", "--exec", "a"]);
     assert.equal(flag.stdout, `${ONE}\tweb: job, running\n:none\n`);
+    cli.kilnd.kept.end(job, 0);
+    assert.equal((await kiln(["__complete", "kill", "--exec", "a"])).stdout, ":none\n");
+    assert.match((await kiln(["__complete", "wait", "--exec", "a"])).stdout, /job, exited/);
   });
 });

@@ -128,24 +128,30 @@ export interface FoundVerb {
   readonly words: number;
 }
 
-/** The verb that words begin with, the longest spelling first; `vm ps` is `ps`. */
+/** The verb that words begin with, the longest spelling first; `vm ps` is `ps`, and `vm port add` is `port add`. */
 export function findVerb(words: readonly string[]): FoundVerb | undefined {
+  const found = longest(words);
+  if (found !== undefined || words[0] !== "vm" || words[1] === "vm") return found;
+  const short = longest(words.slice(1));
+  return short !== undefined && isAboutVms(short.verb) ? { ...short, words: short.words + 1 } : undefined;
+}
+
+function longest(words: readonly string[]): FoundVerb | undefined {
   for (const length of [2, 1]) {
     if (words.length < length) continue;
-    const name = words.slice(0, length).join(" ");
-    const verb = byName(name);
+    const verb = byName(words.slice(0, length).join(" "));
     if (verb !== undefined) return { verb, words: length };
-  }
-  if (words[0] === "vm" && words[1] !== undefined) {
-    const verb = byName(words[1]);
-    if (verb !== undefined && isVmVerb(verb)) return { verb, words: 2 };
   }
   return undefined;
 }
 
-/** True for verbs that also have the long form `kiln vm VERB`. */
+/** True for verbs that help shows with the long form `kiln vm VERB` too. */
 export function isVmVerb(verb: Verb): boolean {
-  return ["Run", "VMs", "Files and output"].includes(verb.group) && !verb.name.includes(" ");
+  return isAboutVms(verb) && !verb.name.includes(" ");
+}
+
+function isAboutVms({ group }: Verb): boolean {
+  return ["Run", "VMs", "Files and output"].includes(group);
 }
 
 function byName(name: string): Verb | undefined {

@@ -41,7 +41,7 @@ after(async () => {
 /** Gives the id. */
 async function start(script: string, ...flags: string[]): Promise<string> {
   const id = (await kiln.ok(["exec", "-d", ...flags, "box", "sh", "-c", script])).trim();
-  assert.match(id, /^[0-9a-f]{12}$/);
+  assert.match(id, /^[0-9a-f]{32}$/);
   return id;
 }
 

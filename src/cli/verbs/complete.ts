@@ -1,7 +1,7 @@
 // The hidden `kiln __complete`: candidates for the shells' completion scripts.
 
 import { shortId } from "../../base/ids.js";
-import type { CallOptions, Kiln } from "../../sdk/index.js";
+import type { Kiln, ListProcessesOptions } from "../../sdk/index.js";
 import { defineCommand } from "../command.js";
 import { type AskNames, type Candidate, completeWords } from "../complete.js";
 import type { Context } from "../context.js";
@@ -42,7 +42,8 @@ function askKilnd(context: Context, typed: string): AskNames {
       if (kind === "kernel") {
         return (await kiln.kernels.list(limit)).map(({ name, release }) => ({ value: name, text: release }));
       }
-      if (kind === "exec") return await execNames(kiln, operands[0], limit);
+      if (kind === "exec" || kind === "running-exec")
+        return await execNames(kiln, operands[0], { ...limit, all: kind === "exec" });
       const vms = await kiln.vms.list({ ...limit, all: kind === "vm" });
       return vms.map(({ name, config, status }) => ({
         value: name,
@@ -58,12 +59,11 @@ function askKilnd(context: Context, typed: string): AskNames {
 async function execNames(
   kiln: Kiln,
   vm: string | undefined,
-  limit: CallOptions,
+  options: ListProcessesOptions,
 ): Promise<readonly Candidate[]> {
-  const names =
-    vm === undefined ? (await kiln.vms.list({ ...limit, all: true })).map(({ name }) => name) : [vm];
+  const names = vm === undefined ? (await kiln.vms.list(options)).map(({ name }) => name) : [vm];
   const lists = names.slice(0, MOST_VMS).map(async (name) => {
-    const execs = await kiln.vms.ref(name).processes.list({ ...limit, all: true });
+    const execs = await kiln.vms.ref(name).processes.list(options);
     return execs.map(({ id, config, status }) => ({
       value: shortId(id),
       text: `${vm === undefined ? `${name}: ` : ""}${wordsText(config.args)}, ${status.state}`,

@@ -1,7 +1,6 @@
 // `kiln exec`: one more program in a running VM. The reference for agent/front, which does the plain cases without
 // starting Node: what changes here or in session.ts changes there (test/contract/front-*.test.ts hold both to it).
 
-import { shortId } from "../../base/ids.js";
 import { hasReason, type RestartPolicy, type SpawnOptions, type Vm } from "../../sdk/index.js";
 import { defineCommand } from "../command.js";
 import { type Context, printLine } from "../context.js";
@@ -73,6 +72,7 @@ brought back when it ends, until it is killed. It ends with its VM, also where t
     };
     const vm = (await context.connect()).vms.ref(name);
     if (flags.detach) {
+      if (flags.interactive) await context.note("kiln: with -d the program has no stdin: -i does not count");
       await startDetached(context, vm, args, { ...options, restart: policy });
       return 0;
     }
@@ -100,7 +100,7 @@ async function startDetached(
   const { restart, ...plain } = options;
   try {
     const { id } = await vm.processes.start(args, options);
-    return await printLine(context, shortId(id));
+    return await printLine(context, id);
   } catch (error) {
     const isOld = hasReason(error, "agent-too-old") && (restart === undefined || restart.name === "no");
     if (isOld) await vm.spawn(args, plain);

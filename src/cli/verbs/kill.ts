@@ -13,7 +13,7 @@ KILL and TERM end them for good, also where they would be brought back.
 `,
   operands: [{ name: "VM...", complete: "running-vm" }],
   flags: {
-    exec: list("ID", "Signal a program of `kiln exec -d` instead", { complete: "exec" }),
+    exec: list("ID", "Signal a program of `kiln exec -d` instead", { complete: "running-exec" }),
     signal: text("SIGNAL", "Signal to send, by name or number", { short: "s", fallback: "KILL" }),
   },
   examples: [

@@ -195,6 +195,19 @@ describe("VmLog", () => {
     assert.equal(await reader, expected);
   });
 
+  it("follows to a time, also where nothing is said any more", async () => {
+    let now = 1_000;
+    const log = logs.make(logs.directory, undefined, () => now);
+    await log.begin(1);
+    await log.append([record(0, "before ", { timeNs: 2_000_000n })]);
+    assert.equal(await textOf(log, { follow: true, until: 3_000_000n }), "before ");
+    const reader = textOf(log, { follow: true, until: 1_010_000_000n });
+    await log.append([record(7, "in time", { timeNs: 1_000_000_000n })]);
+    now = 1_011;
+    assert.equal(await reader, "before in time");
+    await log.end();
+  });
+
   it("follows from the end only what comes later", async () => {
     const log = await logs.written("before\n");
     const reader = textOf(log, { from: await log.endPosition(), follow: true });

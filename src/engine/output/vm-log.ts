@@ -3,6 +3,7 @@
 
 import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
+import { Alarm } from "../../base/alarm.js";
 import { errnoOf } from "../../base/errors.js";
 import { makeDirectory } from "../../base/files.js";
 import { moveAside } from "../../base/move-aside.js";
@@ -26,7 +27,7 @@ export interface ReadLogOptions {
   readonly tail?: number | undefined;
   /** Nanoseconds since 1970, inclusive. */
   readonly since?: bigint | undefined;
-  /** Nanoseconds since 1970, inclusive: reading ends at the first later record. */
+  /** Nanoseconds since 1970, inclusive: reading ends at the first later record, and following once that time is over. */
   readonly until?: bigint | undefined;
   /** Goes on until the VM has ended. */
   readonly follow?: boolean;
@@ -150,9 +151,19 @@ export class VmLog {
   /** The output in order. Ends at the present end, or with `follow` at the end of the VM. */
   async *read(options: ReadLogOptions = {}): AsyncGenerator<LogChunk> {
     const release = this.hold();
+    const alarm = new Alarm();
+    let isOver = false;
+    if (options.follow === true && options.until !== undefined) {
+      // A program that says nothing more would be listened to for ever.
+      alarm.at(Number(options.until / 1_000_000n) + 1, this.#now, () => {
+        isOver = true;
+        this.#wake();
+      });
+    }
     try {
-      yield* this.#read(options);
+      yield* this.#read(options, () => isOver);
     } finally {
+      alarm.clear();
       release();
     }
   }
@@ -201,7 +212,7 @@ export class VmLog {
     this.#wake();
   }
 
-  async *#read(options: ReadLogOptions): AsyncGenerator<LogChunk> {
+  async *#read(options: ReadLogOptions, isOver: () => boolean): AsyncGenerator<LogChunk> {
     let position = options.from ?? START;
     // A busy program would be read for as long as it writes, and its last 2 lines would be hundreds.
     const now = await this.endPosition();
@@ -211,7 +222,7 @@ export class VmLog {
     for (;;) {
       options.signal?.throwIfAborted();
       const version = this.#version;
-      const live = this.#live;
+      const goesOn = options.follow === true && this.#live && !isOver();
       for await (const { segment, boot, offset, end, record } of framesFrom(this.#directory, position)) {
         if (last !== undefined && isAtOrBehind(last, segment, offset)) return;
         position = { segment, offset: end, skipBytes: 0 };
@@ -222,7 +233,7 @@ export class VmLog {
         const next = { boot, sequence: record.sequence + BigInt(record.data.length) };
         yield { stream: record.stream, timeNs: record.timeNs, data: Uint8Array.from(data), next };
       }
-      if (options.follow !== true || !live) return;
+      if (!goesOn) return;
       await until(this.#changed, () => (this.#version === version ? undefined : true), options.signal);
     }
   }
