@@ -96,7 +96,7 @@ const WRITTEN: Readonly<Record<string, { readonly kind: unknown; readonly json: 
         expiresAt: TIME,
         stop: { signal: 2, timeoutMs: 3, until: TIME },
         restartDelayMs: 5,
-        launch: { runDirectory: "/r", at: TIME },
+        launch: { runDirectory: "/r", at: TIME, unasked: true },
       },
       vmm: {
         ...{ driver: "firecracker", process: { pid: 7, startTime: "8" }, facts: { socket: "s" } },

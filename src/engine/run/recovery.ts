@@ -10,7 +10,7 @@ import type { VmmExit, VmmRecord } from "../../vmm/types.js";
 import { reclaimDirectory } from "../host/reclaim.js";
 import { removeOrphans } from "../host/run-directories.js";
 import { type FoundVmm, findLaunched, findUnmarked, findVmms, isRecorded } from "../host/vmm-processes.js";
-import { judgeEnd } from "../vm/end.js";
+import { judgeEnd, START_INTERRUPTED } from "../vm/end.js";
 import type { VmEntry } from "../vm/entry.js";
 import { judgeFound } from "../vm/found-vmm.js";
 import { lastBoot } from "../vm/load.js";
@@ -149,23 +149,24 @@ async function rewriteStatus(ctx: EngineContext, entry: VmEntry): Promise<void> 
 export async function settleGone(ctx: EngineContext, runner: VmRunner, entry: VmEntry): Promise<void> {
   const { status } = entry;
   const gone: VmmExit = { cause: "unknown", detail: "ended while kilnd was not running" };
-  const verdict =
-    status.vmm === undefined && status.exit === undefined
-      ? ({
-          kind: "failed",
-          reason: "start-interrupted",
-          message: "kilnd ended while the VM was being started",
-        } as const)
-      : judgeEnd({
-          report: status.exit,
-          vmm: gone,
-          intent: status.stoppedByUser ? "kill" : "run",
-          consoleTail: "",
-          mode: entry.record.program.mode,
-        });
+  const wasCut = status.vmm === undefined && status.exit === undefined;
+  const verdict = wasCut
+    ? ({
+        kind: "failed",
+        reason: START_INTERRUPTED,
+        message: "kilnd ended while the VM was being started",
+      } as const)
+    : judgeEnd({
+        report: status.exit,
+        vmm: gone,
+        intent: status.stoppedByUser ? "kill" : "run",
+        consoleTail: "",
+        mode: entry.record.program.mode,
+      });
   await written(ctx, entry, rm(vmRunDirectory(ctx.runRoot, entry.id), { recursive: true, force: true }));
   await written(ctx, entry, ctx.companions.ended(entry));
   const change = changeOf(verdict, isoNow(ctx), status.exit?.oomKilled ?? false);
-  await runner.end(entry, change, 0);
-  if (verdict.kind === "reboot") await written(ctx, entry, entry.note({ restartAt: isoNow(ctx) }));
+  // A guest that reboots, and a start that is nobody's, have nobody else who would ask again.
+  const goesOn = verdict.kind === "reboot" || (wasCut && status.launch?.unasked === true);
+  await runner.end(entry, change, 0, goesOn);
 }

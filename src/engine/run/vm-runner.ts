@@ -7,7 +7,7 @@ import { vmRunDirectory } from "../../base/paths.js";
 import { delay } from "../../base/runtime.js";
 import type { VmmExit } from "../../vmm/types.js";
 import { runDirectoryOf } from "../host/run-directories.js";
-import { LIFETIME_OVER } from "../vm/end.js";
+import { GUEST_REBOOT, LIFETIME_OVER, START_INTERRUPTED } from "../vm/end.js";
 import type { VmEntry } from "../vm/entry.js";
 import { FAILED_EXIT_CODE, KILLED_EXIT_CODE } from "../vm/exit-codes.js";
 import { isOver } from "../vm/lifetime.js";
@@ -96,9 +96,11 @@ export class VmRunner {
    * right after has forgotten nothing.
    *
    * @param ranMs how long it had been running
+   * @param goesOn it was coming up again as its kilnd went, and does so now: that is no restart of the policy's
    */
-  async end(entry: VmEntry, change: EndChange, ranMs: number): Promise<void> {
-    await written(this.#ctx, entry, entry.change(change, this.#comeback(entry, change, ranMs)));
+  async end(entry: VmEntry, change: EndChange, ranMs: number, goesOn = false): Promise<void> {
+    const comeback = goesOn ? this.#again(entry) : this.#comeback(entry, change, ranMs);
+    await written(this.#ctx, entry, entry.change(change, comeback));
     const { state, reason, message, exitCode } = entry.status;
     if (state === "failed") vmLogger(this.#ctx, entry).warn("the VM failed", { reason, message });
     emitVmEvent(this.#ctx, entry, "die", { reason, exitCode: String(exitCode) });
@@ -107,12 +109,13 @@ export class VmRunner {
   /** Does what `end` has written down: removes a `--rm` VM, sets the timer of a restart. */
   async afterEnd(entry: VmEntry): Promise<void> {
     if (this.#ctx.closed.aborted || entry.removing || !isEnded(entry.state)) return;
-    if (entry.record.config.autoRemove) {
-      await this.#ctx.lock.run(entry.id, () => removeEnded(this.#ctx, entry));
-    } else if (entry.status.restartAt !== undefined) {
+    // First: a --rm VM has no policy, but its guest may be rebooting.
+    if (entry.status.restartAt !== undefined) {
       // No longer than it was to wait, though the clock was set back meanwhile.
       const left = Date.parse(entry.status.restartAt) - this.#ctx.now();
       this.#armRestart(entry, Math.min(left, entry.status.restartDelayMs));
+    } else if (entry.record.config.autoRemove) {
+      await this.#ctx.lock.run(entry.id, () => removeEnded(this.#ctx, entry));
     }
   }
 
@@ -129,7 +132,9 @@ export class VmRunner {
     entry.restartAlarm.clear();
     await this.#up(run, async () => {
       const runDirectory = vmRunDirectory(ctx.runRoot, entry.id);
-      await entry.change({ to: "starting", at: isoNow(ctx), boot: entry.status.boot + 1, runDirectory });
+      const boot = entry.status.boot + 1;
+      const unasked = run.way !== "start";
+      await entry.change({ to: "starting", at: isoNow(ctx), boot, runDirectory, unasked });
       await delay(delayMs, signal);
       await entry.log.begin(entry.status.boot);
       return { runDirectory };
@@ -196,7 +201,9 @@ export class VmRunner {
     }
     const exit = await exited;
     if (this.#ctx.closed.aborted) return;
-    const again = await this.#finish(run, live, exit, report).catch(async (error: unknown) => {
+    // A guest whose end is on record already, and that was let go of for it, says nothing to the next kilnd.
+    const known = report ?? entry.status.exit;
+    const again = await this.#finish(run, live, exit, known).catch(async (error: unknown) => {
       const { reason, message } = this.#flawedEnd(entry, error);
       run.leave();
       if (isLive(entry.state))
@@ -227,11 +234,8 @@ export class VmRunner {
     await written(this.#ctx, entry, entry.log.end());
     // In the same step as the end, so that no verb finds a VM that is live and nobody's.
     run.leave();
-    await this.end(
-      entry,
-      changeOf(verdict, isoNow(ctx), report?.oomKilled ?? false),
-      ranMs(entry, ctx.now()),
-    );
+    const change = changeOf(verdict, isoNow(ctx), report?.oomKilled ?? false);
+    await this.end(entry, change, ranMs(entry, ctx.now()), verdict.kind === "reboot");
     return false;
   }
 
@@ -272,8 +276,18 @@ export class VmRunner {
       previousDelayMs: status.restartDelayMs,
     });
     if (!verdict.restart) return {};
-    const restartAt = new Date(this.#ctx.now() + verdict.delayMs).toISOString();
-    return { restartAt, restartDelayMs: verdict.delayMs };
+    return this.#after(verdict.delayMs);
+  }
+
+  #again(entry: VmEntry): Partial<VmStatus> {
+    const { status, recordFlaw } = entry;
+    const nowMs = this.#ctx.now();
+    if (recordFlaw !== undefined || status.stoppedByUser || isOver(entry, nowMs)) return {};
+    return this.#after(nextDelay(status.restartDelayMs, ranMs(entry, nowMs)));
+  }
+
+  #after(delayMs: number): Partial<VmStatus> {
+    return { restartAt: new Date(this.#ctx.now() + delayMs).toISOString(), restartDelayMs: delayMs };
   }
 
   #armRestart(entry: VmEntry, delayMs: number): void {
@@ -286,8 +300,9 @@ export class VmRunner {
       const due = status.restartAt !== undefined && isEnded(status.state);
       if (this.#ctx.closed.aborted || entry.removing || !due) return;
       if (entry.recordFlaw !== undefined) return entry.forget("restartAt");
-      await written(this.#ctx, entry, entry.note({ restartCount: status.restartCount + 1 }));
-      await this.#runAlone(Run.begin(entry, "policy"), 0);
+      const isNew = !CUT.has(status.reason);
+      if (isNew) await written(this.#ctx, entry, entry.note({ restartCount: status.restartCount + 1 }));
+      await this.#runAlone(Run.begin(entry, isNew ? "policy" : "reboot"), 0);
     });
     if (entry.state === "failed") await this.afterEnd(entry);
   }
@@ -299,6 +314,9 @@ async function abandon(run: Run, live: LiveVm): Promise<void> {
   await live.detach();
   await run.entry.log.detach();
 }
+
+/** Reasons of an end that was kilnd's: what comes after it is no restart of the policy's, which has counted its own. */
+const CUT: ReadonlySet<string> = new Set([GUEST_REBOOT, START_INTERRUPTED]);
 
 type EndChange = Extract<Change, { to: "exited" | "failed" }>;
 

@@ -8,6 +8,10 @@ import type { ReportedExit } from "./status.js";
 /** The reason of an end that came with the end of the VM's lifetime. */
 export const LIFETIME_OVER = "lifetime-over";
 
+/** The reasons of an end that was kilnd's: its guest was rebooting, or it was being started. */
+export const GUEST_REBOOT = "guest-reboot";
+export const START_INTERRUPTED = "start-interrupted";
+
 /** What was wanted of a run: by its user or its lifetime; or the guest had halted or lost its agent, and its VMM was ended for it. */
 export type Intent = "run" | "halted" | "lost" | "stop" | "expire" | "kill";
 

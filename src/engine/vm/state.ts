@@ -2,7 +2,7 @@
 // processes, no clocks of its own. Everything that changes a VM's state goes through `transition`.
 
 import { Code, KilnError } from "../../base/errors.js";
-import type { Verdict } from "./end.js";
+import { GUEST_REBOOT, type Verdict } from "./end.js";
 import { FAILED_EXIT_CODE } from "./exit-codes.js";
 import type { VmStatus } from "./status.js";
 
@@ -31,7 +31,14 @@ const FOLLOWERS: Readonly<Record<VmState, readonly VmState[]>> = {
 
 /** A change of state with the facts that come with it. Times are ISO 8601. */
 export type Change =
-  | { readonly to: "starting"; readonly at: string; readonly boot: number; readonly runDirectory: string }
+  | {
+      readonly to: "starting";
+      readonly at: string;
+      readonly boot: number;
+      readonly runDirectory: string;
+      /** By its guest's reboot or its policy. */
+      readonly unasked?: boolean;
+    }
   | { readonly to: "running"; readonly at: string }
   | { readonly to: "paused"; readonly reason: string }
   | { readonly to: "stopping" }
@@ -112,7 +119,11 @@ function started(status: VmStatus, change: Extract<Change, { to: "starting" }>):
     ...without(status, "finishedAt", "startedAt", "exit", "restartAt", "vmm", "timings", "stop"),
     state: "starting",
     boot: change.boot,
-    launch: { runDirectory: change.runDirectory, at: change.at },
+    launch: {
+      runDirectory: change.runDirectory,
+      at: change.at,
+      ...(change.unasked === true ? { unasked: true } : {}),
+    },
     exitCode: 0,
     reason: "",
     message: "",
@@ -143,7 +154,7 @@ export function changeOf(
   const { kind } = verdict;
   if (kind === "failed") return { to: "failed", at, reason: verdict.reason, message: verdict.message };
   // A reboot that nobody is there to do: kilnd is going, or was gone.
-  if (kind === "reboot") return { to: "exited", at, exitCode: 0, reason: "guest-reboot" };
+  if (kind === "reboot") return { to: "exited", at, exitCode: 0, reason: GUEST_REBOOT };
   const { exitCode, reason, message } = verdict;
   return { to: "exited", at, oomKilled, exitCode, reason, message };
 }

@@ -95,7 +95,14 @@ const VmStatusSchema = openObject({
   /** The back-off before the present run, milliseconds. */
   restartDelayMs: count(0),
   /** Written before the VMM is spawned, so that a kilnd killed in between can find the process by its directory. */
-  launch: v.exactOptional(openObject({ runDirectory: v.string(), at: Text })),
+  launch: v.exactOptional(
+    openObject({
+      runDirectory: v.string(),
+      at: Text,
+      /** Its guest's reboot or its policy is to start it: nobody waits who would ask again where kilnd is killed. */
+      unasked: v.exactOptional(v.boolean()),
+    }),
+  ),
   vmm: v.exactOptional(VmmRecordSchema),
   exit: v.exactOptional(ReportedExitSchema),
   /** As bound, while it runs. */
