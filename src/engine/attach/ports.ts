@@ -1,8 +1,9 @@
 // The published ports of a VM: each is bound by kilnd itself, and served by one dial into the guest per connection.
 
 import { Code, KilnError } from "../../base/errors.js";
-import { formatPortMapping } from "../../base/ports.js";
+import { DEFAULT_HOST_IP, formatPortMapping } from "../../base/ports.js";
 import type { GuestDialer, NetworkRoom, PublishedPort } from "../common/rooms.js";
+import type { VmEntry } from "../vm/entry.js";
 import type { RunPorts } from "../vm/run-view.js";
 import type { PortBinding } from "../vm/vm-config.js";
 import type { AttachmentSet } from "./set.js";
@@ -108,10 +109,36 @@ export function matchesPort(port: PortBinding, wanted: PortBinding): boolean {
     port.vmPort === wanted.vmPort &&
     port.protocol === wanted.protocol &&
     (first === 0 || (first <= port.hostPort && port.hostPort <= last)) &&
-    (wanted.hostIp === "" || port.hostIp === wanted.hostIp)
+    (wanted.hostIp === "" || addressOf(port) === addressOf(wanted))
   );
 }
 
+/**
+ * Those that a VM which runs is to have: each of its record, as it was bound where it was. What was taken from it comes back to the
+ * next kilnd that can have it; what was taken back stays so, though the kilnd that was told so did not live to close it.
+ */
+export function portsOfRunning({ record, status, recordFlaw }: RunningVm): readonly PortBinding[] {
+  if (recordFlaw !== undefined) return status.ports;
+  const bound = new Set(status.ports);
+  // A port of its own is nobody else's: those that may be any come last.
+  const wanted = [...record.program.ports].sort((a, b) => choicesOf(a) - choicesOf(b));
+  return wanted.map((port) => {
+    const own = [...bound].find((other) => matchesPort(other, port));
+    if (own !== undefined) bound.delete(own);
+    return own ?? port;
+  });
+}
+
+type RunningVm = Pick<VmEntry, "record" | "status" | "recordFlaw">;
+
+function choicesOf({ hostPort, hostPortEnd = hostPort }: PortBinding): number {
+  return hostPort === 0 ? Number.POSITIVE_INFINITY : hostPortEnd - hostPort;
+}
+
 export function describePort(port: PortBinding): string {
-  return formatPortMapping({ ...port, hostIp: port.hostIp || "0.0.0.0" });
+  return formatPortMapping({ ...port, hostIp: addressOf(port) });
+}
+
+function addressOf({ hostIp }: PortBinding): string {
+  return hostIp || DEFAULT_HOST_IP;
 }

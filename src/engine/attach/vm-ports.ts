@@ -35,17 +35,14 @@ export class PortVerbs {
     return this.#deps.lock.run(entry.id, async () => {
       entry.requireHere();
       const kept = entry.record.program.ports;
-      if (
-        port.hostPort !== 0 &&
-        port.hostPortEnd === undefined &&
-        kept.some((other) => sameHostSide(other, port))
-      )
-        throw alreadyPublished(port);
-      checkPortCount(kept.length + 1, `publish port ${describePort(port)} of VM ${entry.name}`);
+      const known = isOne(port) ? kept.find((other) => sameHostSide(other, port)) : undefined;
+      if (known !== undefined && !isUnbound(entry, known, port)) throw alreadyPublished(port);
+      if (known === undefined)
+        checkPortCount(kept.length + 1, `publish port ${describePort(port)} of VM ${entry.name}`);
       await using undo = new UndoStack(() => undefined);
       const bound = (await entry.live?.ports.add(port)) ?? port;
       undo.push("close the port", async () => void (await entry.live?.ports.remove(bound)));
-      await keep(entry, [...kept, bound]);
+      if (known === undefined) await keep(entry, [...kept, bound]);
       undo.commit();
       await noteBound(entry);
       emitVmEvent(this.#deps, entry, "port-add", { port: describePort(bound) });
@@ -85,6 +82,16 @@ async function keep(entry: VmEntry, ports: PortBinding[]): Promise<void> {
 async function noteBound(entry: VmEntry): Promise<void> {
   if (!isLive(entry.state) || entry.live === undefined) return;
   await entry.note({ ports: entry.live.ports.bindings }).catch(() => undefined);
+}
+
+function isOne({ hostPort, hostPortEnd }: PortBinding): boolean {
+  return hostPort !== 0 && hostPortEnd === undefined;
+}
+
+/** Kept for a VM that runs without it: somebody else had it when kilnd took the VM over. */
+function isUnbound({ live }: VmEntry, known: PortBinding, wanted: PortBinding): boolean {
+  if (live === undefined || known.vmPort !== wanted.vmPort) return false;
+  return !live.ports.bindings.some((port) => matchesPort(port, known));
 }
 
 function sameHostSide(a: PortBinding, b: PortBinding): boolean {

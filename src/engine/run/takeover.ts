@@ -7,6 +7,7 @@ import { Semaphore } from "../../base/lock.js";
 import { delay } from "../../base/runtime.js";
 import { UndoStack } from "../../base/undo.js";
 import type { VmmHandle, VmmRecord, VmmSpec } from "../../vmm/types.js";
+import { portsOfRunning } from "../attach/ports.js";
 import type { AttachmentSet } from "../attach/set.js";
 import { runDirectoryOf } from "../host/run-directories.js";
 import { LIFETIME_OVER } from "../vm/end.js";
@@ -56,8 +57,7 @@ async function takeOver(taking: Taking, entry: VmEntry): Promise<void> {
   if (!isLive(entry.state) || entry.run !== undefined) return;
   const run = Run.begin(entry, "takeover");
   const at = stageFor(entry.status, undefined, false);
-  const { record, status } = entry;
-  const attached = attachedTo(ctx, entry, at === "live" ? status.ports : record.program.ports);
+  const attached = attachedTo(ctx, entry, at === "live" ? portsOfRunning(entry) : entry.record.program.ports);
   const handle = at === "gone" ? undefined : await firstHandle(taking, run, attached);
   if (handle === undefined) {
     run.leave();
@@ -209,8 +209,10 @@ async function giveUp(taking: Taking, entry: VmEntry, why: KilnError): Promise<v
       return await settleGone(ctx, runner, entry);
     }
     const handle = new LateHandle(held);
-    const attached = attachedTo(ctx, entry, entry.status.ports);
-    runner.adopt(run, createLive(ctx, run, handle, attached));
+    const attached = attachedTo(ctx, entry, portsOfRunning(entry));
+    const live = createLive(ctx, run, handle, attached);
+    await adoptPorts(ctx, entry, live);
+    runner.adopt(run, live);
     void askAgain(taking, run, handle, attached);
   } catch (error) {
     run.leave();
