@@ -3,6 +3,7 @@
 import { shortId } from "../base/ids.js";
 import { KeyedLock, Semaphore } from "../base/lock.js";
 import type { Logger } from "../base/log.js";
+import { namingHolders } from "./attach/port-holder.js";
 import { EventLog } from "./common/events.js";
 import type { Rooms } from "./common/rooms.js";
 import type { EngineSettings } from "./common/settings.js";
@@ -35,9 +36,10 @@ export function createContext(
   options: EngineOptions,
   going: Pick<EngineContext, "leaving" | "closed">,
 ): EngineContext & { readonly companions: WorkloadSets } {
-  const { rooms, settings, dataRoot, ownership, host, log } = options;
+  const { settings, dataRoot, ownership, host, log } = options;
   const now = options.now ?? Date.now;
   const vms = new VmRegistry();
+  const rooms = { ...options.rooms, network: namingHolders(options.rooms.network, vms) };
   const store = new VmStore(dataRoot, log);
   const references: References = new References((ref) => describeRef(ref, { vms, rooms, volumes }));
   const events = new EventLog(now);

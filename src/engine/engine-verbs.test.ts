@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { engineCase } from "../../test/fixtures/engine-case.js";
-import { hasReason } from "../base/errors.js";
+import { hasReason, type KilnError } from "../base/errors.js";
 import { deferred } from "../base/runtime.js";
 import type { VmEntry } from "./vm/entry.js";
 import type { VmConfig } from "./vm/vm-config.js";
@@ -80,6 +80,18 @@ describe("ports of a running VM", () => {
       hasReason(error, "port-published"),
     );
     assert.deepEqual([...kilnd.world.ports], ["8080->80"]);
+  });
+
+  it("are refused with the VM that has them", async () => {
+    const web = await running({ name: "web", publish: [port(8080)] });
+    const names = (error: unknown) =>
+      hasReason(error, "port-in-use") &&
+      /VM web has it$/.test((error as KilnError).message) &&
+      (error as KilnError).details.holders === `vm ${web.id}`;
+    const entry = await running({ name: "other" });
+    await assert.rejects(kilnd.engine.vms.addPort(entry.id, { ...port(8080), hostIp: "127.0.0.1" }), names);
+    const third = await kilnd.create({ publish: [port(8080)] });
+    await assert.rejects(kilnd.engine.vms.start(third.id), names);
   });
 });
 
