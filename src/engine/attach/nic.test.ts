@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { UndoStack } from "../../base/undo.js";
 import type { UserConnection, UserNetwork } from "../../net/types.js";
 import type { CardSpec, VmmCapabilities, VmmCards } from "../../vmm/types.js";
-import type { UserNetworkPlan } from "../common/rooms.js";
+import type { NetworkRoom, UserNetworkPlan } from "../common/rooms.js";
 import { planDisks } from "../disks/disk-set.js";
 import { VM_RECORD } from "../vm/record.js";
 import { userCard } from "./nic.js";
@@ -34,16 +34,10 @@ function contextOf(cards: readonly CardSpec[], cardTap?: VmmCards["cardTap"]) {
 function setOf(
   network: "user" | "none",
   planUser: () => Promise<UserNetworkPlan> = async () => PLAN,
-  connections: UserConnection[] = [],
+  room: Partial<NetworkRoom> = {},
 ) {
-  const connect = async (connection: UserConnection) => {
-    connections.push(connection);
-    return NETWORK;
-  };
   const record = v.parse(VM_RECORD.schema, { version: 1, id: "a".repeat(64), config: { network } });
-  const needs = {
-    rooms: { network: { ...{ userCard: () => CARD, planUser }, connectUser: connect, adoptUser: connect } },
-  } as unknown as AttachNeeds;
+  const needs = { rooms: { network: { userCard: () => CARD, planUser, ...room } } } as unknown as AttachNeeds;
   return new AttachmentSet(userCard({ record, ports: [], onNetwork: () => undefined }, needs), assert.fail);
 }
 
@@ -77,9 +71,14 @@ describe("the card of a VM", () => {
     const holder = { pid: 7, alive: () => Promise.reject(new Error("not asked")) };
     const context = contextOf([{ ...CARD, backend }], async () => holder);
     const connections: UserConnection[] = [];
-    await setOf("user", undefined, connections).acquire("launch", context, new UndoStack());
-    await setOf("user", undefined, connections).adopt("launch", context, assert.fail);
-    await setOf("user", undefined, connections).acquire(
+    const connect = async (connection: UserConnection) => {
+      connections.push(connection);
+      return NETWORK;
+    };
+    const room = { connectUser: connect, adoptUser: connect };
+    await setOf("user", undefined, room).acquire("launch", context, new UndoStack());
+    await setOf("user", undefined, room).adopt("launch", context, assert.fail);
+    await setOf("user", undefined, room).acquire(
       "launch",
       contextOf([], context.vmm.cardTap),
       new UndoStack(),
@@ -89,6 +88,34 @@ describe("the card of a VM", () => {
       [holder, holder],
     );
   });
+
+  for (const way of ["acquire", "adopt"] as const) {
+    it(`is heard to be lost while it is still being connected (${way})`, async () => {
+      const heard: string[] = [];
+      const listeners = new Set<() => void>();
+      const network = {
+        ...NETWORK,
+        lost: () => void heard.push("lost"),
+      };
+      const connect = async () => {
+        for (const lost of listeners) lost();
+        return network;
+      };
+      const needs = { connectUser: connect, adoptUser: connect };
+      const set = setOf("user", async () => PLAN, needs);
+      const { spec, vmm } = contextOf([CARD]);
+      const onCardLost = (listener: () => void) => {
+        listeners.add(listener);
+        return () => listeners.delete(listener);
+      };
+      const context = { spec, vmm: { ...vmm, cardSocket: "/run/vm/net", onCardLost } };
+      if (way === "adopt") await set.adopt("launch", context, assert.fail);
+      else await set.acquire("launch", context, new UndoStack());
+      assert.deepEqual(heard, ["lost"]);
+      await set.release();
+      assert.equal(listeners.size, 0);
+    });
+  }
 
   it("that a later kilnd can't plan is no card less to a guest that is still to be told: it is not told at all", async () => {
     const set = setOf("user", () => Promise.reject(new Error("no resolv.conf")));

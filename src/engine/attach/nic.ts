@@ -50,7 +50,7 @@ class UserCard implements AttachmentAt<"launch"> {
     if (card === undefined) return;
     this.#told = { card, plan: await this.#planGuest() };
     const connection = connectionOf(context);
-    if (connection !== undefined) this.#keep(await this.#room.connectUser(connection), context);
+    if (connection !== undefined) await this.#keep(context, () => this.#room.connectUser(connection));
   }
 
   /**
@@ -59,7 +59,7 @@ class UserCard implements AttachmentAt<"launch"> {
    */
   async adopt(context: Moments["launch"]): Promise<void> {
     const connection = connectionOf(context);
-    if (connection !== undefined) this.#keep(await this.#room.adoptUser(connection), context);
+    if (connection !== undefined) await this.#keep(context, () => this.#room.adoptUser(connection));
     const card = this.#cardOf(context);
     if (card === undefined) return;
     this.#told = await this.#planGuest().then(
@@ -76,12 +76,26 @@ class UserCard implements AttachmentAt<"launch"> {
     return this.#room.planUser(this.#vm.record.config.dns);
   }
 
-  #keep(network: UserNetwork, { vmm }: Moments["launch"]): void {
+  async #keep({ vmm }: Moments["launch"], connect: () => Promise<UserNetwork>): Promise<void> {
+    let network: UserNetwork | undefined;
+    let isLost = false;
+    // First: the VMM says but once that what was just found alive has gone.
+    const deafen = vmm.onCardLost(() => {
+      if (network === undefined) isLost = true;
+      else network.lost();
+    });
+    try {
+      network = await connect();
+    } catch (error) {
+      deafen();
+      throw error;
+    }
     this.#network = network;
-    const stops = [vmm.onCardLost(() => network.lost()), network.listen(this.#vm.onNetwork)];
+    const stops = [deafen, network.listen(this.#vm.onNetwork)];
     this.#deafen = () => {
       for (const stop of stops) stop();
     };
+    if (isLost) network.lost();
   }
 
   guest({ capabilities }: GuestFacts): GuestPart {
