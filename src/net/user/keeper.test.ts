@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { performance } from "node:perf_hooks";
 import { after, before, describe, it } from "node:test";
 import { identifyProcess, isAlive } from "../../base/processes.js";
 import type { NetworkNotice } from "../types.js";
@@ -94,6 +95,28 @@ describe("UserNetworkKeeper", () => {
     keeper.lost();
     await keeper.settled();
     assert.equal(notices.at(-1), false);
+    await keeper.end();
+  });
+
+  it("counts its minute by a clock that nobody sets", async (test) => {
+    let ms = 1_000_000;
+    let aheadMs = 0;
+    test.mock.method(performance, "now", () => ms);
+    test.mock.method(Date, "now", () => ms + aheadMs);
+    const keeper = await UserNetworkKeeper.start(await optionsFor());
+    const notices: boolean[] = [];
+    keeper.listen(({ down }) => notices.push(down));
+    const lose = async (times: number) => {
+      for (let time = 0; time < times; time++) {
+        keeper.lost();
+        await keeper.settled();
+      }
+    };
+    await lose(4);
+    ms += 61_000;
+    aheadMs = -3_600_000;
+    await lose(4);
+    assert.deepEqual(notices, Array(8).fill(false));
     await keeper.end();
   });
 
