@@ -3,13 +3,11 @@
 import type { Command, Operand } from "./command.js";
 import type { Completion, Flag, FlagTable } from "./flags.js";
 import { GLOBAL_FLAGS } from "./global-flags.js";
+import type { NameKind, OfferedName } from "./offered-names.js";
 import { FAMILIES, familyVerbs, findVerb, VERBS } from "./verbs.js";
 
-/** One thing that may stand at the cursor; `text` describes it. */
-export interface Candidate {
-  readonly value: string;
-  readonly text: string;
-}
+/** One thing that may stand at the cursor. */
+type Candidate = OfferedName;
 
 /** What the shell is told. */
 export interface CompletionAnswer {
@@ -19,13 +17,10 @@ export interface CompletionAnswer {
 }
 
 /** Names that only kilnd knows. `operands` are those before the cursor: an exec's VM may be among them. */
-export type AskNames = (
-  kind: Exclude<Completion, "file" | "none">,
-  operands: readonly string[],
-) => Promise<readonly Candidate[]>;
+export type AskNames = (kind: NameKind, operands: readonly string[]) => Promise<readonly Candidate[]>;
 
 /** The same at one place of the command line. */
-type Ask = (kind: Parameters<AskNames>[0]) => ReturnType<AskNames>;
+type Ask = (kind: NameKind) => ReturnType<AskNames>;
 
 const NOTHING: CompletionAnswer = { candidates: [], files: false };
 

@@ -1,7 +1,9 @@
 // Flags as data: one description from which parsing, help, completion and the reference pages come.
 
+import type { NameKind } from "./offered-names.js";
+
 /** What a name on the command line may be completed with. */
-export type Completion = "vm" | "running-vm" | "exec" | "running-exec" | "image" | "kernel" | "file" | "none";
+export type Completion = NameKind | "file" | "none";
 
 /** What every flag has. */
 export interface FlagText {

@@ -12,7 +12,7 @@ import type { Host } from "./host/host.js";
 import { OwnerMark } from "./host/owner-mark.js";
 import type { Ownership } from "./host/ownership.js";
 import { KernelAssets } from "./kernels/kernel-assets.js";
-import { type Ref, References } from "./objects/references.js";
+import { type Noun, type Ref, References } from "./objects/references.js";
 import type { EngineContext } from "./run/context.js";
 import { VmRegistry } from "./vm/registry.js";
 import { VmStore } from "./vm/store.js";
@@ -91,12 +91,16 @@ interface Described {
   readonly volumes: Volumes;
 }
 
-/** As users know it. */
-function describeRef({ noun, id }: Ref, { vms, rooms, volumes }: Described): string {
-  const { images, kernels } = rooms;
-  if (noun === "vm") return `VM ${vms.get(id)?.name ?? shortId(id)}`;
-  if (noun === "volume") return `volume ${volumes.get(id)?.name ?? shortId(id)}`;
-  const kernel = noun === "kernel" ? kernels.list().find((one) => one.id === id)?.name : undefined;
-  const image = noun === "image" ? images.find(id)?.names[0] : undefined;
-  return `${noun} ${kernel ?? image ?? shortId(id)}`;
+/** As users know it; undefined for what is gone. A noun that is missing here does not compile. */
+const NAMES: { readonly [N in Noun]: (id: string, described: Described) => string | undefined } = {
+  vm: (id, { vms }) => vms.get(id)?.name,
+  volume: (id, { volumes }) => volumes.get(id)?.name,
+  kernel: (id, { rooms }) => rooms.kernels.list().find((one) => one.id === id)?.name,
+  image: (id, { rooms }) => rooms.images.find(id)?.names[0],
+  base: () => undefined,
+  workload: () => undefined,
+};
+
+function describeRef({ noun, id }: Ref, described: Described): string {
+  return `${noun === "vm" ? "VM" : noun} ${NAMES[noun](id, described) ?? shortId(id)}`;
 }

@@ -1,0 +1,77 @@
+// What completion offers for each kind of name: `Completion` in flags.ts, and so what flags and operands may say, comes
+// of this table.
+
+import { shortId } from "../base/ids.js";
+import type { Kiln, ListProcessesOptions } from "../sdk/index.js";
+import { familiarImage, wordsText } from "./render/names.js";
+
+/** A name as it may stand at the cursor; `text` describes it. */
+export interface OfferedName {
+  readonly value: string;
+  readonly text: string;
+}
+
+export interface NameAsk {
+  readonly kiln: Kiln;
+  /** For each call. */
+  readonly limit: { readonly timeoutMs: number };
+  /** The operands before the cursor: an exec's VM may be among them. */
+  readonly operands: readonly string[];
+  /** The word at the cursor. */
+  readonly typed: string;
+}
+
+type Offer = (ask: NameAsk) => Promise<readonly OfferedName[]>;
+
+const LATEST = ":latest";
+/** Whose programs are asked for where no VM is named yet. */
+const MOST_VMS = 32;
+
+export const OFFERED_NAMES = {
+  vm: vmNames({ all: true }),
+  "running-vm": vmNames({ all: false }),
+  exec: execNames({ all: true }),
+  "running-exec": execNames({ all: false }),
+  image: async ({ kiln, limit, typed }) => {
+    const images = await kiln.images.list(limit);
+    const forms = new Set(images.flatMap(({ names }) => names.flatMap((name) => formsOf(name, typed))));
+    return [...forms].map((value) => ({ value, text: "" }));
+  },
+  kernel: async ({ kiln, limit }) =>
+    (await kiln.kernels.list(limit)).map(({ name, release }) => ({ value: name, text: release })),
+} satisfies Record<string, Offer>;
+
+/** A kind of name that kilnd knows. */
+export type NameKind = keyof typeof OFFERED_NAMES;
+
+function vmNames(which: { readonly all: boolean }): Offer {
+  return async ({ kiln, limit }) => {
+    const vms = await kiln.vms.list({ ...limit, ...which });
+    return vms.map(({ name, config, status }) => ({
+      value: name,
+      text: `${familiarImage(config.image)}, ${status.state}`,
+    }));
+  };
+}
+
+/** Of the VM where one is named already, else of all. */
+function execNames(which: { readonly all: boolean }): Offer {
+  return async ({ kiln, limit, operands: [vm] }) => {
+    const options: ListProcessesOptions = { ...limit, ...which };
+    const names = vm === undefined ? (await kiln.vms.list(options)).map(({ name }) => name) : [vm];
+    const lists = names.slice(0, MOST_VMS).map(async (name) => {
+      const execs = await kiln.vms.ref(name).processes.list(options);
+      return execs.map(({ id, config, status }) => ({
+        value: shortId(id),
+        text: `${vm === undefined ? `${name}: ` : ""}${wordsText(config.args)}, ${status.state}`,
+      }));
+    });
+    return (await Promise.all(lists)).flat();
+  };
+}
+
+/** As people write it, and without the tag that goes without saying. As kiln keeps it for those who write it so. */
+function formsOf(name: string, typed: string): string[] {
+  const forms = typed.includes("/") ? [familiarImage(name), name] : [familiarImage(name)];
+  return forms.flatMap((form) => (form.endsWith(LATEST) ? [form.slice(0, -LATEST.length), form] : [form]));
+}
