@@ -7,11 +7,13 @@ import { ImageService } from "../gen/kiln/v1/image_pb.js";
 import { KernelService } from "../gen/kiln/v1/kernel_pb.js";
 import { SystemService } from "../gen/kiln/v1/system_pb.js";
 import { VmService } from "../gen/kiln/v1/vm_pb.js";
+import { VolumeService } from "../gen/kiln/v1/volume_pb.js";
 import { createErrorInterceptor } from "./errors.js";
 import { createImageService } from "./image-service.js";
 import { createKernelService } from "./kernel-service.js";
 import { createSystemService, type DaemonFacts } from "./system-service.js";
 import { createVmService } from "./vm-service.js";
+import { createVolumeService } from "./volume-service.js";
 
 /** What the services stand on. */
 export interface ApiOptions {
@@ -34,6 +36,7 @@ export function createApi({ engine, facts, ready, log }: ApiOptions): Api {
       router.service(VmService, createVmService(engine));
       router.service(ImageService, createImageService(engine));
       router.service(KernelService, createKernelService(engine));
+      router.service(VolumeService, createVolumeService(engine));
       router.service(SystemService, createSystemService(engine, facts));
     },
     interceptors: [createErrorInterceptor(ready, log)],

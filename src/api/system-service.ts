@@ -48,12 +48,14 @@ export function createSystemService(engine: Engine, facts: DaemonFacts): Service
         leaks: [...leaks],
       };
     },
-    async prune({ all, filters }) {
-      const pruned = await engine.system.prune(all, parseFilters("system prune", filters, PRUNE_FILTERS));
+    async prune({ all, filters, volumes }) {
+      const parsed = parseFilters("system prune", filters, PRUNE_FILTERS);
+      const pruned = await engine.system.prune(all, parsed, volumes);
       return {
         vms: [...pruned.vms],
         images: [...pruned.images],
         bases: [...pruned.bases],
+        volumes: [...pruned.volumes],
         reclaimedBytes: BigInt(pruned.bytes),
       };
     },

@@ -2,6 +2,7 @@
 
 import { randomBytes, randomInt } from "node:crypto";
 import { Code, KilnError } from "./errors.js";
+import { nearest } from "./suggest.js";
 
 /** A new id: 64 lower-case hex characters. */
 export function newId(): string {
@@ -53,11 +54,18 @@ const LISTED_BY: Readonly<Record<string, string>> = {
   kernel: "`kiln kernel ls` lists what is there, `kiln kernel import` brings more",
 };
 
-/** @param kind see `resolveNamed` */
-export function notFound(kind: string, key: string): KilnError {
+/**
+ * @param kind see `resolveNamed`
+ * @param near a name that may have been meant
+ */
+export function notFound(kind: string, key: string, near?: string): KilnError {
+  const listed = LISTED_BY[kind];
   return new KilnError(Code.NotFound, `no such ${kind}: ${key}`, {
     reason: `${kind.toLowerCase()}-not-found`,
-    hint: LISTED_BY[kind],
+    hint:
+      near === undefined
+        ? listed
+        : [`did you mean ${near}?`, ...(listed === undefined ? [] : [listed])].join(" "),
   });
 }
 
@@ -69,15 +77,17 @@ export function notFound(kind: string, key: string): KilnError {
  */
 export function resolveNamed<T extends Named>(kind: string, key: string, all: Iterable<T>): T {
   const matches: T[] = [];
+  const names: string[] = [];
   let byName: T | undefined;
   for (const item of all) {
+    names.push(item.name);
     if (item.id === key) return item;
     if (item.name === key) byName = item;
     else if (key.length > 0 && item.id.startsWith(key)) matches.push(item);
   }
   if (byName !== undefined) return byName;
   const [first] = matches;
-  if (first === undefined) throw notFound(kind, key);
+  if (first === undefined) throw notFound(kind, key, nearest(key, names));
   if (matches.length > 1) {
     const some = matches.slice(0, 5).map((item) => `${shortId(item.id)} (${item.name})`);
     throw new KilnError(Code.InvalidArgument, `${kind} id ${key} is ambiguous: ${some.join(", ")}`, {

@@ -30,7 +30,6 @@ const INSTEAD: Readonly<Record<string, string>> = {
   stack: "kiln has no swarm; start each VM with `kiln run`",
   swarm: "kiln runs VMs on one host",
   top: "use `kiln exec VM ps aux` where the image has ps, or `kiln stats` for what VMs use",
-  volume: "kiln has no volumes yet; copy files with `kiln cp`, or put them into the image",
 };
 
 const SAME: Readonly<Record<string, string>> = {

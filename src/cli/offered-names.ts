@@ -39,6 +39,8 @@ export const OFFERED_NAMES = {
   },
   kernel: async ({ kiln, limit }) =>
     (await kiln.kernels.list(limit)).map(({ name, release }) => ({ value: name, text: release })),
+  volume: async ({ kiln, limit }) =>
+    (await kiln.volumes.list(limit)).map(({ name, vms }) => ({ value: name, text: vms.join(", ") })),
 } satisfies Record<string, Offer>;
 
 /** A kind of name that kilnd knows. */

@@ -63,7 +63,6 @@ describe("kiln", () => {
       ["build .", /builds no images/],
       ["push x", /skopeo copy/],
       ["rename a b", /keeps its name/],
-      ["volume ls", /no volumes/],
       ["network create x", /no networks/],
       ["compose up", /no compose files/],
       ["image push x", /skopeo copy/],

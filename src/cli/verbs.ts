@@ -3,7 +3,7 @@
 import type { Command } from "./command.js";
 
 /** Headings of `kiln --help`. */
-export type VerbGroup = "Run" | "VMs" | "Files and output" | "Images" | "Kernels" | "System";
+export type VerbGroup = "Run" | "VMs" | "Files and output" | "Images" | "Volumes" | "Kernels" | "System";
 
 /** One line of the table. */
 export interface Verb {
@@ -42,7 +42,7 @@ export const VERBS: readonly Verb[] = [
   verb(
     "inspect",
     "VMs",
-    "Show all that is known of VMs, images or kernels",
+    "Show all that is known of VMs, images, kernels or volumes",
     () => import("./verbs/inspect.js"),
   ),
   verb("wait", "VMs", "Wait until VMs end, and print their exit codes", () => import("./verbs/wait.js")),
@@ -76,6 +76,17 @@ export const VERBS: readonly Verb[] = [
   verb("image save", "Images", "Write images to a tar", () => import("./verbs/image-save.js"), ["save"]),
   verb("image tag", "Images", "Give an image another name", () => import("./verbs/image-tag.js"), ["tag"]),
   verb("image prune", "Images", "Remove images that nobody uses", () => import("./verbs/image-prune.js")),
+  verb("volume create", "Volumes", "Make a volume", () => import("./verbs/volume-create.js")),
+  verb("volume ls", "Volumes", "List volumes", () => import("./verbs/volume-ls.js"), ["volume list"]),
+  verb(
+    "volume inspect",
+    "Volumes",
+    "Show all that is known of volumes",
+    () => import("./verbs/volume-inspect.js"),
+  ),
+  verb("volume grow", "Volumes", "Make a volume larger", () => import("./verbs/volume-grow.js")),
+  verb("volume rm", "Volumes", "Remove volumes", () => import("./verbs/volume-rm.js"), ["volume remove"]),
+  verb("volume prune", "Volumes", "Remove volumes that no VM has", () => import("./verbs/volume-prune.js")),
   verb("kernel ls", "Kernels", "List kernels", () => import("./verbs/kernel-ls.js"), ["kernel list"]),
   verb("kernel import", "Kernels", "Bring a kernel into the store", () => import("./verbs/kernel-import.js")),
   verb("kernel build", "Kernels", "Build kiln's own kernel", () => import("./verbs/kernel-build.js")),

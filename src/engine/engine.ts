@@ -68,7 +68,13 @@ export class Engine {
     this.kernels = new KernelVerbs(ctx);
     this.volumes = new VolumeVerbs(ctx);
     this.#watch = new HostWatch(ctx, verbs);
-    const parts = { vms: verbs, images: this.images, kernels: this.kernels, watch: this.#watch };
+    const parts = {
+      vms: verbs,
+      images: this.images,
+      kernels: this.kernels,
+      volumes: this.volumes,
+      watch: this.#watch,
+    };
     this.system = new SystemVerbs(ctx, parts);
     this.events = new Events(ctx.events);
   }

@@ -33,6 +33,7 @@ export type { VmState } from "./vm/state.js";
 export type { Timings, VmStatus } from "./vm/status.js";
 export type { MountView, VmView } from "./vm/view.js";
 export { defaultConfig, type PortBinding, type RestartPolicy, type VmConfig } from "./vm/vm-config.js";
+export type { VolumeView } from "./volumes/volume-verbs.js";
 export { createRooms, type RoomOptions } from "./wire-rooms.js";
 export type {
   AttachOutput,

@@ -6,12 +6,14 @@ import type { ImageService } from "../gen/kiln/v1/image_pb.js";
 import type { KernelService } from "../gen/kiln/v1/kernel_pb.js";
 import type { SystemService } from "../gen/kiln/v1/system_pb.js";
 import type { VmService } from "../gen/kiln/v1/vm_pb.js";
+import type { VolumeService } from "../gen/kiln/v1/volume_pb.js";
 
 /** A new service is one line here. */
 interface Services {
   VmService: typeof VmService.method;
   ImageService: typeof ImageService.method;
   KernelService: typeof KernelService.method;
+  VolumeService: typeof VolumeService.method;
   SystemService: typeof SystemService.method;
 }
 

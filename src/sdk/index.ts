@@ -28,7 +28,7 @@ export type { Mount, MountStatus, Ulimit } from "./mount-types.js";
 export type { ProcessConfig, ProcessInfo, ProcessState, ProcessStatus } from "./process-info.js";
 export type { OutputChunk } from "./process-stream.js";
 export type { StatsOptions, StatsSample } from "./stats.js";
-export type { PruneOptions } from "./system.js";
+export type { PruneAllOptions, PruneOptions } from "./system.js";
 export type {
   BootTimings,
   BuiltKernel,
@@ -79,6 +79,8 @@ export type { ListProcessesOptions, StartProcessOptions } from "./vm-processes.j
 export { VmProcesses } from "./vm-processes.js";
 export type { ListVmsOptions } from "./vms.js";
 export { Vms } from "./vms.js";
+export type { CreateVolumeOptions, ListVolumesOptions, PruneVolumesOptions, VolumeInfo } from "./volumes.js";
+export { Volumes } from "./volumes.js";
 
 // Only for kiln's CLI: may change in any release.
 

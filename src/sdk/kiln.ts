@@ -10,8 +10,8 @@ import { Kernels } from "./kernels.js";
 import { CALL, checkOptions, type NamesOf } from "./known-options.js";
 import {
   infoFromJson,
-  PRUNE_OPTIONS,
-  type PruneOptions,
+  PRUNE_ALL_OPTIONS,
+  type PruneAllOptions,
   pruneFromJson,
   usageFromJson,
   versionFromJson,
@@ -21,6 +21,7 @@ import type { DiskUsage, KilnEvent, PruneResult, SystemInfo, VersionInfo } from 
 import type { Vm } from "./vm.js";
 import type { CreateOptions, RunOptions } from "./vm-options.js";
 import { Vms } from "./vms.js";
+import { Volumes } from "./volumes.js";
 
 /** Options of `Kiln.connect()`. */
 export interface ConnectOptions extends CallOptions {
@@ -47,6 +48,7 @@ export class Kiln implements AsyncDisposable {
   readonly vms: Vms;
   readonly images: Images;
   readonly kernels: Kernels;
+  readonly volumes: Volumes;
   /** Path of the socket. */
   readonly socket: string;
   readonly #transport: Transport;
@@ -57,6 +59,7 @@ export class Kiln implements AsyncDisposable {
     this.vms = new Vms(transport);
     this.images = new Images(transport);
     this.kernels = new Kernels(transport);
+    this.volumes = new Volumes(transport);
   }
 
   /**
@@ -118,10 +121,11 @@ export class Kiln implements AsyncDisposable {
     return usageFromJson(await this.#transport.unary("SystemService/DiskUsage", {}, options));
   }
 
-  /** Removes ended VMs, images without a name and bases that nobody uses; with `all` every unused image. */
-  async prune(options: PruneOptions = {}): Promise<PruneResult> {
-    checkOptions("kiln.prune()", options, PRUNE_OPTIONS);
-    const request = { all: options.all ?? false, filters: options.filter?.slice() ?? [] };
+  /** Removes ended VMs, images without a name and bases that nobody uses; with `all` every unused image, with `volumes` volumes without a name. */
+  async prune(options: PruneAllOptions = {}): Promise<PruneResult> {
+    checkOptions("kiln.prune()", options, PRUNE_ALL_OPTIONS);
+    const { all = false, volumes = false, filter } = options;
+    const request = { all, volumes, filters: filter?.slice() ?? [] };
     return pruneFromJson(await this.#transport.unary("SystemService/Prune", request, options));
   }
 

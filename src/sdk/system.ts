@@ -11,7 +11,7 @@ import type { CallOptions } from "./deadline.js";
 import { CALL, type NamesOf } from "./known-options.js";
 import type { DiskUsage, PruneResult, SystemInfo, VersionInfo } from "./types.js";
 
-/** Options of `kiln.prune()` and `kiln.images.prune()`. */
+/** Options of `kiln.images.prune()`. */
 export interface PruneOptions extends CallOptions {
   /** Every image that no VM uses. */
   readonly all?: boolean | undefined;
@@ -20,6 +20,14 @@ export interface PruneOptions extends CallOptions {
 }
 
 export const PRUNE_OPTIONS: NamesOf<PruneOptions> = { ...CALL, all: true, filter: true };
+
+/** Options of `kiln.prune()`. */
+export interface PruneAllOptions extends PruneOptions {
+  /** Also volumes without a name that no VM has. */
+  readonly volumes?: boolean | undefined;
+}
+
+export const PRUNE_ALL_OPTIONS: NamesOf<PruneAllOptions> = { ...PRUNE_OPTIONS, volumes: true };
 
 /** A VersionResponse message. */
 export function versionFromJson(json: VersionResponseJson = {}): VersionInfo {
@@ -91,6 +99,7 @@ export function pruneFromJson(json: PruneResponseJson): PruneResult {
     vms: json.vms ?? [],
     images: json.images ?? [],
     bases: json.bases ?? [],
+    volumes: json.volumes ?? [],
     reclaimedBytes: numberOf(json.reclaimedBytes),
   };
 }

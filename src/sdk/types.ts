@@ -321,6 +321,8 @@ export interface PruneResult {
   readonly vms: readonly string[];
   readonly images: readonly string[];
   readonly bases: readonly string[];
+  /** Names. */
+  readonly volumes: readonly string[];
   readonly reclaimedBytes: number;
 }
 

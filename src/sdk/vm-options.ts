@@ -3,12 +3,12 @@
 import { defined } from "../base/defined.js";
 import { Code, KilnError } from "../base/errors.js";
 import { DEFAULT_HOST_IP, parsePortMappings } from "../base/ports.js";
-import { parseSize } from "../base/units.js";
 import type { RestartPolicyJson, VmConfigJson } from "../gen/kiln/v1/types_pb.js";
 import type { CallOptions } from "./deadline.js";
 import { CALL, checkOptions, type NamesOf } from "./known-options.js";
 import type { Mount, Ulimit } from "./mount-types.js";
 import { planMount, planSysctls, planTmpfs, planUlimit } from "./mounts.js";
+import { wireSize } from "./size.js";
 import type { PortBinding, Progress, RestartPolicy, Size } from "./types.js";
 
 /** Options of `kiln.create()` and `kiln.run()`, which are the same. Names and defaults are those of `kiln run`'s flags. */
@@ -222,14 +222,7 @@ export function pairs(
 }
 
 function sizeOf(size: Size | undefined, what: string): string | undefined {
-  if (size === undefined) return undefined;
-  const bytes = typeof size === "string" ? parseSize(size, what) : size;
-  if (!Number.isSafeInteger(bytes) || bytes < 0) {
-    throw new KilnError(Code.InvalidArgument, `${what} ${bytes} is not a whole number of bytes`, {
-      reason: "bad-size",
-    });
-  }
-  return String(bytes);
+  return size === undefined ? undefined : wireSize(size, what);
 }
 
 /** @throws KilnError invalid_argument `bad-lifetime` */

@@ -12,6 +12,7 @@ import { BASE } from "../../src/engine/disks/bases.js";
 import { PENDING } from "../../src/engine/run/pending-copies.js";
 import { VM_RECORD } from "../../src/engine/vm/record.js";
 import { VM_STATUS } from "../../src/engine/vm/status.js";
+import { VOLUME_RECORD, VOLUME_STATUS } from "../../src/engine/volumes/record.js";
 import { WORKLOAD_RECORD, WORKLOAD_STATUS } from "../../src/engine/workload/record.js";
 import { IMAGE, NAMES } from "../../src/image/store/records.js";
 import { BUILD } from "../../src/kernel/build/built.js";
@@ -166,6 +167,17 @@ const WRITTEN: Readonly<Record<string, { readonly kind: unknown; readonly json: 
       ...{ oomKilled: true, restartCount: 1, restartDelayMs: 5, stoppedByUser: true },
       ...{ startedAt: TIME, finishedAt: TIME, restartAt: TIME },
     },
+  },
+  "a volume": {
+    kind: VOLUME_RECORD,
+    json: {
+      ...{ version: 1, id: A, name: "data", createdAt: TIME, sizeBytes: 5, labels: { a: "b" } },
+      anonymous: true,
+    },
+  },
+  "what a volume's disk has become": {
+    kind: VOLUME_STATUS,
+    json: { version: 1, filled: false, filesystemBytes: 4 },
   },
   "the choice of a kernel": { kind: DEFAULT, json: { version: 1, id: A } },
   "a copy that waits": {

@@ -14,6 +14,7 @@ const PAGES = [
   "kernels",
   "networking",
   "files-and-logs",
+  "volumes",
   "containers",
   "sdk",
   "troubleshooting",

@@ -1,7 +1,7 @@
 // VMs and images under the names that `docker inspect` has: for templates, so that scripts written for Docker go on
 // working. Only what kiln really has an answer for.
 
-import type { ImageInfo, PortBinding, ProcessInfo, VmInfo, VmState } from "../../sdk/index.js";
+import type { ImageInfo, PortBinding, ProcessInfo, VmInfo, VmState, VolumeInfo } from "../../sdk/index.js";
 import { dockerMountConfig, dockerMounts } from "./docker-mounts.js";
 import { familiarImage } from "./names.js";
 
@@ -135,6 +135,20 @@ export function dockerImage(image: ImageInfo): object {
       Volumes: keysOf(config.volumes),
       StopSignal: config.stopSignal,
     },
+  };
+}
+
+/** As `docker volume inspect` has it. The disk is no directory of the host: there is no mount point to name. */
+export function dockerVolume({ name, createdAt, labels, sizeBytes, usedBytes, vms }: VolumeInfo): object {
+  return {
+    Name: name,
+    Driver: "local",
+    Scope: "local",
+    Mountpoint: "",
+    CreatedAt: createdAt ?? NEVER,
+    Labels: labels,
+    Options: { size: String(sizeBytes) },
+    UsageData: { Size: usedBytes, RefCount: vms.length },
   };
 }
 

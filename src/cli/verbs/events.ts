@@ -12,10 +12,10 @@ import { parseWhen } from "../when.js";
 
 export const command = defineCommand({
   description: `
-Prints what happens to VMs, images and kernels, one event a line, until Ctrl-C or --until. With --since or --after what
+Prints what happens to VMs, images, kernels and volumes, one event a line, until Ctrl-C or --until. With --since or --after what
 happened before comes first.
 
-Filters: type=vm|image|kernel, event=ACTION, vm=NAME, image=NAME, label=NAME[=VALUE].
+Filters: type=vm|image|kernel|volume, event=ACTION, vm=NAME, image=NAME, volume=NAME, label=NAME[=VALUE].
 Fields for --format: .cursor .time .type .action .id .attributes.
 `,
   operands: [],

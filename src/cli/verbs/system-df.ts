@@ -15,7 +15,8 @@ const COLUMNS: readonly Column[] = [
 
 export const command = defineCommand({
   description: `
-Shows the disk that kiln really takes, by kind. RECLAIMABLE is what \`kiln system prune -a\` would give back. Files that no
+Shows the disk that kiln really takes, by kind. RECLAIMABLE is what \`kiln system prune -a\` would give back, and of
+volumes \`kiln volume prune -a\`. Files that no
 object owns are named on stderr, and make the exit code 1: there should be none.
 
 Fields for --format: .Type .Total .Active .Size .SizeBytes .Reclaimable .ReclaimableBytes.

@@ -100,9 +100,6 @@ export function matchesImage(image: StoredImage, filters: Filters): boolean {
 
 export const VOLUME_FILTERS = ["id", "name", "label", "dangling"] as const;
 
-/** Keys that `kiln volume prune` knows. */
-export const VOLUME_PRUNE_FILTERS = ["label", "until"] as const;
-
 /** What filters ask of a volume. */
 export interface FilteredVolume {
   readonly id: string;
@@ -142,7 +139,7 @@ export function matchesEvent(event: KilnEvent, filters: Filters): boolean {
   });
 }
 
-/** Keys that `kiln image prune` and `kiln system prune` know. */
+/** Keys that `kiln image prune`, `kiln volume prune` and `kiln system prune` know. */
 export const PRUNE_FILTERS = ["label", "until"] as const;
 
 /** Whether an ended VM is old and labelled enough to be pruned. */

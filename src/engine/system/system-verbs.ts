@@ -11,6 +11,7 @@ import type { EngineContext } from "../run/context.js";
 import type { VmVerbs } from "../run/vm-verbs.js";
 import { hasBegun } from "../vm/lifetime.js";
 import { isLive } from "../vm/state.js";
+import type { VolumeVerbs } from "../volumes/volume-verbs.js";
 import type { HostWatch } from "./host-watch.js";
 import { type DiskUsage, diskUsage } from "./usage.js";
 
@@ -43,6 +44,8 @@ export interface Pruned {
   readonly vms: readonly string[];
   readonly images: readonly string[];
   readonly bases: readonly string[];
+  /** Names. */
+  readonly volumes: readonly string[];
   readonly bytes: number;
 }
 
@@ -51,16 +54,24 @@ export class SystemVerbs {
   readonly #vms: VmVerbs;
   readonly #images: ImageVerbs;
   readonly #kernels: KernelVerbs;
+  readonly #volumes: VolumeVerbs;
   readonly #watch: HostWatch;
 
   constructor(
     ctx: EngineContext,
-    parts: { vms: VmVerbs; images: ImageVerbs; kernels: KernelVerbs; watch: HostWatch },
+    parts: {
+      vms: VmVerbs;
+      images: ImageVerbs;
+      kernels: KernelVerbs;
+      volumes: VolumeVerbs;
+      watch: HostWatch;
+    },
   ) {
     this.#ctx = ctx;
     this.#vms = parts.vms;
     this.#images = parts.images;
     this.#kernels = parts.kernels;
+    this.#volumes = parts.volumes;
     this.#watch = parts.watch;
   }
 
@@ -96,11 +107,11 @@ export class SystemVerbs {
   /**
    * Removes VMs that have ended (and those never started), images without a name (with `all` every unused one),
    * bases and modules disks that nothing needs, downloads nobody finished, and what removals could not take away; with `all` also what kernel builds keep
-   * so as not to build again.
+   * so as not to build again; with `volumes` also volumes without a name that no VM has.
    *
    * @throws KilnError of the first VM that could not be removed; all the others were tried
    */
-  async prune(all: boolean, filters: Filters): Promise<Pruned> {
+  async prune(all: boolean, filters: Filters, volumes = false): Promise<Pruned> {
     const vms: string[] = [];
     const failed: unknown[] = [];
     let bytes = 0;
@@ -117,15 +128,17 @@ export class SystemVerbs {
         failed.push(error);
       }
     }
+    // After the VMs, which had them.
+    const disks = volumes ? await this.#volumes.pruneMatching(false, filters) : { names: [], bytes: 0 };
     const images = await this.#images.prune(all);
     const bases = await this.#images.collectBases(all);
-    bytes += images.bytes + bases.bytes + (await this.#ctx.kernels.collect());
-    for (const owner of [this.#ctx.store, this.#ctx.bases, this.#ctx.rooms.kernels]) {
+    bytes += disks.bytes + images.bytes + bases.bytes + (await this.#ctx.kernels.collect());
+    for (const owner of [this.#ctx.store, this.#ctx.volumes, this.#ctx.bases, this.#ctx.rooms.kernels]) {
       bytes += await owner.clearLeftovers();
     }
     if (all) bytes += await this.#ctx.rooms.kernelBuilder.clear();
     if (failed.length > 0) throw failed[0];
-    return { vms, images: images.deleted, bases: bases.keys, bytes };
+    return { vms, images: images.deleted, bases: bases.keys, volumes: disks.names, bytes };
   }
 
   async #vmms(): Promise<ListedVmm[]> {

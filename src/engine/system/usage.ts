@@ -11,7 +11,7 @@ import type { EngineContext } from "../run/context.js";
 import { isLive } from "../vm/state.js";
 
 export interface UsageRow {
-  readonly type: "images" | "bases" | "vms" | "kernels" | "downloads";
+  readonly type: "images" | "bases" | "vms" | "volumes" | "kernels" | "downloads";
   readonly total: number;
   readonly active: number;
   /** Blocks really taken. */
@@ -27,13 +27,14 @@ export interface DiskUsage {
 }
 
 export async function diskUsage(ctx: EngineContext): Promise<DiskUsage> {
-  const [images, bases, vms, kernels] = await Promise.all([
+  const [images, bases, vms, volumes, kernels] = await Promise.all([
     imageRows(ctx),
     baseRow(ctx),
     vmRow(ctx),
+    volumeRow(ctx),
     kernelRow(ctx),
   ]);
-  return { rows: [...images, bases, vms, kernels], leaks: await findLeaks(ctx) };
+  return { rows: [...images, bases, vms, volumes, kernels], leaks: await findLeaks(ctx) };
 }
 
 async function imageRows(ctx: EngineContext): Promise<UsageRow[]> {
@@ -96,6 +97,23 @@ async function vmRow(ctx: EngineContext): Promise<UsageRow> {
   };
 }
 
+/** What no VM has could go, with a name or without: that prune takes those with one only where it is told so. */
+async function volumeRow(ctx: EngineContext): Promise<UsageRow> {
+  const { volumes } = ctx;
+  const all = await Promise.all(
+    volumes.list().map(async ({ id }) => ({ id, bytes: await volumes.usedBytes(id) })),
+  );
+  const free = freeOf(ctx, "volume", all);
+  const idle = all.filter(({ id }) => free.has(id));
+  return {
+    type: "volumes",
+    total: all.length,
+    active: all.length - idle.length,
+    sizeBytes: sum(all.map(({ bytes }) => bytes)),
+    reclaimableBytes: sum(idle.map(({ bytes }) => bytes)),
+  };
+}
+
 async function kernelRow(ctx: EngineContext): Promise<UsageRow> {
   const { kernels } = ctx.rooms;
   const chosen = kernels.default()?.kernel.id;
@@ -123,6 +141,7 @@ async function findLeaks(ctx: EngineContext): Promise<string[]> {
   const asides = await readdir(join(ctx.dataRoot, "quarantine")).catch(() => []);
   return [
     ...(await ctx.store.strays(known)),
+    ...(await ctx.volumes.strays()),
     ...(await ctx.bases.strays()),
     ...(await ctx.rooms.kernels.strays()),
     ...runs,

@@ -1,7 +1,13 @@
 // Volumes as users see them: named by a key, shown with the VMs that use them.
 
 import { KilnError } from "../../base/errors.js";
-import { matchesVolume, parseFilters, VOLUME_FILTERS, VOLUME_PRUNE_FILTERS } from "../common/filters.js";
+import {
+  type Filters,
+  matchesVolume,
+  PRUNE_FILTERS,
+  parseFilters,
+  VOLUME_FILTERS,
+} from "../common/filters.js";
 import { collect } from "../objects/collect.js";
 import type { References } from "../objects/references.js";
 import { type VolumeEntry, volumeRef } from "./entry.js";
@@ -88,12 +94,16 @@ export class VolumeVerbs {
    * @throws the first failure: those behind it were tried all the same
    */
   async prune(all: boolean, filters: readonly string[] = []): Promise<PrunedVolumes> {
+    return this.pruneMatching(all, parseFilters("volume prune", filters, PRUNE_FILTERS));
+  }
+
+  /** The same with filters that are parsed. */
+  async pruneMatching(all: boolean, filters: Filters): Promise<PrunedVolumes> {
     const { volumes, references, now } = this.#deps;
-    const parsed = parseFilters("volume prune", filters, VOLUME_PRUNE_FILTERS);
     const wanted = volumes
       .list()
       .filter((entry) => (all || entry.anonymous) && entry.recordFlaw === undefined)
-      .filter((entry) => matchesVolume(this.#filtered(entry), parsed, now()));
+      .filter((entry) => matchesVolume(this.#filtered(entry), filters, now()));
     const names = new Map(wanted.map(({ id, name }) => [id, name]));
     let bytes = 0;
     const { removed, failed } = await collect(references, "volume", names.keys(), async (id) => {
