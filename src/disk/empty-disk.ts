@@ -18,14 +18,20 @@ export interface EmptyDiskOptions {
 }
 
 /**
- * Writes it to `path`, where no file may be, with a journal.
+ * Writes it to `path`, where no file may be: with a journal, and so that a guest's kernel can grow it while it is mounted.
  *
  * @throws KilnError invalid_argument `bad-disk-size`, resource_exhausted `disk-too-small`, `host-disk-full`
  */
 export async function createEmptyDisk(path: string, options: EmptyDiskOptions): Promise<void> {
   const { sizeBytes, identity, directory, now = Date.now } = options;
   const mtimeNs = BigInt(now()) * 1_000_000n;
-  const sink = await createExt4Sink(path, { sizeBytes, identity, mtimeNs, label: labelOf(identity) });
+  const sink = await createExt4Sink(path, {
+    sizeBytes,
+    identity,
+    mtimeNs,
+    label: labelOf(identity),
+    growable: true,
+  });
   try {
     const made = emptyDirectory(mtimeNs);
     await sink.finish({ ...emptyDirectory(mtimeNs), entries: new Map([[directory, made]]) });

@@ -18,16 +18,18 @@ export const GROUPS_PER_FLEX = 2 ** LOG_GROUPS_PER_FLEX;
 
 /** Inode numbers with a fixed meaning; 1 to 10 are reserved. */
 export const ROOT_INODE = 2;
+export const RESIZE_INODE = 7;
 export const JOURNAL_INODE = 8;
 export const FIRST_FREE_INODE = 11;
 
 /**
  * s_feature_*. `64bit` is set although block numbers stay below 2^32 (16 TiB is also the largest file of an ext4 host):
  * only its 64-byte descriptors have room for full 32-bit bitmap checksums, and it is what every distribution's mkfs
- * sets, hence the kernel's best-trodden path. `sparse_super2` leaves one backup instead of a dozen.
+ * sets, hence the kernel's best-trodden path. `sparse_super2` leaves one backup instead of a dozen;
+ * kernels since 5.17 refuse to grow such a file system, so what is to grow has `resize_inode` in its place.
  */
 export const Feature = {
-  Compat: { HasJournal: 0x4, ExtAttr: 0x8, DirIndex: 0x20, SparseSuper2: 0x200 },
+  Compat: { HasJournal: 0x4, ExtAttr: 0x8, ResizeInode: 0x10, DirIndex: 0x20, SparseSuper2: 0x200 },
   Incompat: { FileType: 0x2, Extents: 0x40, Bit64: 0x80, FlexBg: 0x200 },
   RoCompat: {
     SparseSuper: 0x1,

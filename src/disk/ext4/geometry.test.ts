@@ -31,7 +31,22 @@ describe("planGeometry", () => {
     assert.equal(geometry.groupCount, 512);
     assert.equal(geometry.groupCount * geometry.inodesPerGroup, 4 * MIB);
     assert.equal(geometry.journalBlocks, 16_384);
-    assert.equal(geometry.backupGroup, 1);
+    assert.deepEqual([geometry.backupGroups, geometry.reservedDescriptorBlocks], [[1], 0]);
+  });
+
+  it("reserves descriptors for growth to 2 TiB, and to four times what is larger", () => {
+    const shapes = [16 * MIB, GIB, 64 * GIB, 2 * TIB, 15 * TIB].map((sizeBytes) => {
+      const geometry = planGeometry({ sizeBytes, growable: true });
+      assertPartition(geometry);
+      return [geometry.descriptorBlocks, geometry.reservedDescriptorBlocks, geometry.backupGroups.length];
+    });
+    assert.deepEqual(shapes, [
+      [1, 15, 0],
+      [1, 127, 4],
+      [8, 248, 12],
+      [256, 768, 19],
+      [1920, 1024, 24],
+    ]);
   });
 
   it("takes disks from 8 MiB with and 512 KiB without journal to 15 TiB", () => {
@@ -73,11 +88,9 @@ describe("planGeometry", () => {
 
 /** Superblock copies, bitmaps, tables and data cover each block once. */
 function assertPartition(geometry: Geometry): void {
-  const copy = 1 + geometry.descriptorBlocks;
-  const ranges = [{ start: 0, count: copy }, ...geometry.dataRanges];
-  if (geometry.backupGroup > 0) {
-    ranges.push({ start: geometry.backupGroup * BLOCKS_PER_GROUP, count: copy });
-  }
+  const count = 1 + geometry.descriptorBlocks + geometry.reservedDescriptorBlocks;
+  const copies = [0, ...geometry.backupGroups].map((group) => ({ start: group * BLOCKS_PER_GROUP, count }));
+  const ranges = [...copies, ...geometry.dataRanges];
   for (const { blockBitmap, inodeBitmap, inodeTable } of geometry.groups) {
     ranges.push({ start: blockBitmap, count: 1 }, { start: inodeBitmap, count: 1 });
     ranges.push({ start: inodeTable, count: geometry.inodeTableBlocks });

@@ -15,6 +15,7 @@ import {
   MAX_INODES_PER_GROUP,
 } from "./format.js";
 import { type BlockRange, layOutMetadata, type MetadataLayout, type Shape } from "./metadata-layout.js";
+import { reservedDescriptorBlocks, sparseGroups } from "./resize-inode.js";
 
 export interface GeometryOptions {
   /** Size of the image file; a multiple of 4096. */
@@ -23,6 +24,8 @@ export interface GeometryOptions {
   readonly inodes?: number | undefined;
   /** Default true. A disk that is only ever mounted read-only needs none. */
   readonly journal?: boolean | undefined;
+  /** It can grow while it is mounted. Default false. */
+  readonly growable?: boolean | undefined;
 }
 
 /** The image's shape and where its metadata lies. */
@@ -78,8 +81,9 @@ function shapeFor(wanted: number, options: GeometryOptions): Shape {
   const shape = shapeOfGroups(wanted, groupCount, options);
   const last = wanted - (groupCount - 1) * BLOCKS_PER_GROUP;
   const flexHead = (groupCount - 1) % GROUPS_PER_FLEX === 0;
-  const hasSuperblock = groupCount - 1 === shape.backupGroup;
-  const own = (flexHead ? 2 + shape.inodeTableBlocks : 0) + (hasSuperblock ? 1 + shape.descriptorBlocks : 0);
+  const hasSuperblock = groupCount === 1 || shape.backupGroups.includes(groupCount - 1);
+  const copy = 1 + shape.descriptorBlocks + shape.reservedDescriptorBlocks;
+  const own = (flexHead ? 2 + shape.inodeTableBlocks : 0) + (hasSuperblock ? copy : 0);
   if (last >= own + MIN_LAST_GROUP) return shape;
   // The tail would hold little but its own tables: leave it out, as mkfs does.
   if (groupCount === 1) throw tooSmall(wanted * BLOCK_SIZE, (own + MIN_LAST_GROUP) * BLOCK_SIZE);
@@ -99,7 +103,19 @@ function shapeOfGroups(blocks: number, groupCount: number, options: GeometryOpti
     inodesPerGroup: tableBlocks * INODES_PER_BLOCK,
     inodeTableBlocks: tableBlocks,
     descriptorBlocks: blocksFor(groupCount * DESCRIPTOR_SIZE),
-    backupGroup: groupCount > 1 ? 1 : 0,
+    ...growthOf(groupCount, options.growable === true),
+  };
+}
+
+/** The kernel refuses to grow what has its backups where only `sparse_super2` says. */
+function growthOf(
+  groupCount: number,
+  growable: boolean,
+): Pick<Shape, "reservedDescriptorBlocks" | "backupGroups"> {
+  if (!growable) return { reservedDescriptorBlocks: 0, backupGroups: groupCount > 1 ? [1] : [] };
+  return {
+    reservedDescriptorBlocks: reservedDescriptorBlocks(groupCount),
+    backupGroups: sparseGroups(groupCount),
   };
 }
 

@@ -16,8 +16,10 @@ export interface Shape {
   readonly inodesPerGroup: number;
   readonly inodeTableBlocks: number;
   readonly descriptorBlocks: number;
-  /** The group that holds the one backup of superblock and descriptors; 0 where there is none. */
-  readonly backupGroup: number;
+  /** Behind each copy of the descriptors, for those of a file system that has grown. 0: it can't grow while it is mounted. */
+  readonly reservedDescriptorBlocks: number;
+  /** The groups that hold backups of superblock and descriptors, ascending: one, or those of `sparse_super`. */
+  readonly backupGroups: readonly number[];
 }
 
 /** One block group's own metadata; with `flex_bg` it mostly lies in another group. */
@@ -63,14 +65,15 @@ export function layOutMetadata(shape: Shape): MetadataLayout {
 /** Hands out metadata blocks, ascending, and steps over the superblock copies. */
 class MetadataCursor {
   readonly used: BlockRange[];
-  readonly #backup: BlockRange;
+  /** Copies of superblock and descriptors, ascending. */
+  readonly #copies: readonly BlockRange[];
   #next = 0;
 
-  constructor(shape: Shape) {
-    const copy = 1 + shape.descriptorBlocks;
-    this.#backup = { start: shape.backupGroup * BLOCKS_PER_GROUP, count: copy };
-    this.used = shape.backupGroup === 0 ? [this.#backup] : [{ start: 0, count: copy }, this.#backup];
-    this.#next = copy;
+  constructor({ descriptorBlocks, reservedDescriptorBlocks, backupGroups }: Shape) {
+    const count = 1 + descriptorBlocks + reservedDescriptorBlocks;
+    this.#copies = [0, ...backupGroups].map((group) => ({ start: group * BLOCKS_PER_GROUP, count }));
+    this.used = [...this.#copies];
+    this.#next = count;
   }
 
   /** Goes on at `block`, unless tables of the groups before already reach beyond it. */
@@ -79,8 +82,10 @@ class MetadataCursor {
   }
 
   take(count: number): number {
-    const backupEnd = this.#backup.start + this.#backup.count;
-    if (this.#next < backupEnd && this.#next + count > this.#backup.start) this.#next = backupEnd;
+    for (const copy of this.#copies) {
+      const end = copy.start + copy.count;
+      if (this.#next < end && this.#next + count > copy.start) this.#next = end;
+    }
     const start = this.#next;
     this.#next += count;
     this.used.push({ start, count });

@@ -34,6 +34,8 @@ export interface Ext4Options {
   readonly inodes?: number;
   /** false for a disk that is only ever mounted read-only. Default true. */
   readonly journal?: boolean;
+  /** It can grow while it is mounted. Default false. */
+  readonly growable?: boolean;
   /** false: the caller can do without the image surviving a power cut right after finish. Default true. */
   readonly sync?: boolean;
 }
@@ -213,9 +215,9 @@ class Ext4Sink implements FileSink {
       journalRoot,
       journalBytes: this.#journal?.size ?? 0,
     };
-    if (geometry.backupGroup !== 0) {
-      const backup = geometry.backupGroup * BLOCKS_PER_GROUP * BLOCK_SIZE;
-      this.#writer.write(backup, encodeSuperblock(facts, geometry.backupGroup));
+    for (const group of geometry.backupGroups) {
+      const backup = group * BLOCKS_PER_GROUP * BLOCK_SIZE;
+      this.#writer.write(backup, encodeSuperblock(facts, group));
       this.#writer.write(backup + BLOCK_SIZE, descriptors);
     }
     this.#writer.write(BLOCK_SIZE, descriptors);

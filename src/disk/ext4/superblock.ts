@@ -90,10 +90,12 @@ function encodeState(block: Buffer, { createdSeconds }: SuperblockFacts): void {
 function encodeFeatures(block: Buffer, { geometry, journalRoot }: SuperblockFacts, group: number): void {
   const { Compat, Incompat, RoCompat } = Feature;
   const journal = journalRoot === undefined ? 0 : Compat.HasJournal;
+  const { reservedDescriptorBlocks, backupGroups } = geometry;
+  const growth = reservedDescriptorBlocks > 0 ? Compat.ResizeInode : Compat.SparseSuper2;
   block.writeUInt32LE(FIRST_FREE_INODE, 0x54);
   block.writeUInt16LE(INODE_SIZE, 0x58);
   block.writeUInt16LE(group, 0x5a);
-  block.writeUInt32LE(journal | Compat.ExtAttr | Compat.DirIndex | Compat.SparseSuper2, 0x5c);
+  block.writeUInt32LE(journal | Compat.ExtAttr | Compat.DirIndex | growth, 0x5c);
   block.writeUInt32LE(Incompat.FileType | Incompat.Extents | Incompat.Bit64 | Incompat.FlexBg, 0x60);
   block.writeUInt32LE(
     Object.values(RoCompat).reduce((all, feature) => all | feature, 0),
@@ -106,7 +108,8 @@ function encodeFeatures(block: Buffer, { geometry, journalRoot }: SuperblockFact
   block.writeUInt32LE(FLAG_UNSIGNED_HASH, 0x160);
   block.writeUInt8(LOG_GROUPS_PER_FLEX, 0x174);
   block.writeUInt8(CRC32C, 0x175);
-  block.writeUInt32LE(geometry.backupGroup, 0x24c);
+  if (reservedDescriptorBlocks > 0) block.writeUInt16LE(reservedDescriptorBlocks, 0xce);
+  else block.writeUInt32LE(backupGroups[0] ?? 0, 0x24c);
 }
 
 function encodeJournalPlace(block: Buffer, root: Uint8Array, bytes: number): void {

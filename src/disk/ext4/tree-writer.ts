@@ -11,12 +11,14 @@ import {
   JOURNAL_INODE,
   MAX_LINKS,
   ModeType,
+  RESIZE_INODE,
   ROOT_INODE,
 } from "./format.js";
 import type { Geometry } from "./geometry.js";
 import { encodeTime, InodeEncoder, type InodeRecord, type InodeTime } from "./inode.js";
 import { type BodyTarget, BodyWriter } from "./inode-body.js";
 import { type NumberedInode, type NumberedTree, pathOf } from "./numbering.js";
+import { writeResizeInode } from "./resize-inode.js";
 import { XattrBlocks } from "./xattr-blocks.js";
 import { placeXattrs } from "./xattr-encoding.js";
 import { planXattrs } from "./xattr-policy.js";
@@ -49,7 +51,8 @@ export function writeTree(tree: NumberedTree, target: TreeTarget): WrittenTree {
     if (number === ROOT_INODE) inodes.write(tree.root);
     else if (number === JOURNAL_INODE && target.journal !== undefined) {
       journalRoot = inodes.writeJournal(target.journal);
-    } else records.writeUnused(number);
+    } else if (number === RESIZE_INODE && target.geometry.reservedDescriptorBlocks > 0) inodes.writeResize();
+    else records.writeUnused(number);
   }
   for (const node of tree.inodes) inodes.write(node);
   inodes.finish();
@@ -145,6 +148,17 @@ class InodeWriter {
       seed,
     );
     return Buffer.from(body.block);
+  }
+
+  writeResize(): void {
+    const { geometry, allocate, seed, writer } = this.#target;
+    const record = writeResizeInode({
+      geometry,
+      created: this.#created,
+      allocateBlock: () => allocate(1).start,
+      write: (block, content) => writer.write(block * BLOCK_SIZE, content),
+    });
+    this.#records.write(RESIZE_INODE, record, seedOfInode(seed, RESIZE_INODE));
   }
 
   /** Completes what several inodes share. */
