@@ -4,7 +4,7 @@
 
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
-import { access, readdir } from "node:fs/promises";
+import { access, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import fc from "fast-check";
@@ -24,8 +24,11 @@ import type { ExecAsk } from "../index.js";
 
 const IMAGES = ["one", "two"];
 const ROUNDS = 8;
+const GIB = 1024 ** 3;
 
 const image = fc.constantFrom(...IMAGES);
+/** "": one without a name. */
+const volume = fc.constantFrom("data", "logs", "");
 /** Seldom: what is forced away may be missed. */
 const force = fc.nat(4).map((number) => number === 0);
 /** Of a VM. */
@@ -40,6 +43,10 @@ const command = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant("kernel rm" as const), force }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("prune" as const), all: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("image prune" as const), all: fc.boolean() }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("volume create" as const), volume }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("volume grow" as const), volume, gib: fc.nat(9) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("volume rm" as const), volume }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("volume prune" as const), all: fc.boolean() }) },
 );
 type Command = typeof command extends fc.Arbitrary<infer C> ? C : never;
 
@@ -52,6 +59,8 @@ const POINTS: readonly Failpoint[] = [
   ...(["vm.create.begun", "vm.create.filled", "vm.create.renamed", "vm.remove.renamed"] as const),
   ...(["run.prepare", "run.launched", "run.setup", "run.up", "run.live", "end.settled"] as const),
   ...(["exec.create.filled", "exec.create.renamed", "exec.started", "exec.running"] as const),
+  ...(["volume.create.begun", "volume.create.filled", "volume.create.renamed"] as const),
+  ...(["volume.grown", "volume.remove.renamed"] as const),
 ];
 const kill = fc.record({ point: fc.constantFrom(...POINTS), time: fc.integer({ min: 1, max: 3 }) });
 
@@ -64,6 +73,7 @@ const HONEST = new Set([
   "kernel-not-found",
   "being-removed",
   "vm-not-found",
+  ...["volume-not-found", "volume-in-use", "volume-shrink"],
 ]);
 
 async function run(engine: OpenEngine, what: Command): Promise<void> {
@@ -98,6 +108,14 @@ async function carryOut(engine: OpenEngine, what: Command): Promise<unknown> {
       return engine.system.prune(what.all, new Map());
     case "image prune":
       return engine.images.prune(what.all);
+    case "volume create":
+      return engine.volumes.create({ name: what.volume, sizeBytes: 0, labels: {} });
+    case "volume grow":
+      return engine.volumes.grow(what.volume, (60 + what.gib) * GIB);
+    case "volume rm":
+      return engine.volumes.remove(what.volume);
+    case "volume prune":
+      return engine.volumes.prune(what.all);
   }
 }
 
@@ -148,7 +166,19 @@ async function assertWhole(
   }
   const directories = await readdir(join(world.root, "data/vms"));
   assert.deepEqual(directories, entries.map(({ id }) => id).sort());
+  await assertVolumes(world, engine);
   assert.deepEqual((await engine.system.diskUsage()).leaks, []);
+}
+
+/** Each has its disk, whole, and a name of its own; there are no others. */
+async function assertVolumes(world: World, engine: OpenEngine): Promise<void> {
+  const volumes = await engine.volumes.list();
+  for (const { id, sizeBytes } of volumes) {
+    assert.equal((await stat(join(world.root, "data/volumes", id, "disk.ext4"))).size, sizeBytes);
+  }
+  assert.equal(new Set(volumes.map(({ name }) => name)).size, volumes.length);
+  const directories = await readdir(join(world.root, "data/volumes"));
+  assert.deepEqual(directories, volumes.map(({ id }) => id).sort());
 }
 
 /** Without VMs everything can be removed: nothing is in use, and no lease was forgotten. */
@@ -156,6 +186,8 @@ async function assertFree(world: World, stores: FakeStores, engine: OpenEngine):
   for (const entry of engine.entries(true)) await engine.vms.remove(entry.id, true);
   await engine.system.prune(true, new Map());
   for (const { id } of stores.kernels.values()) await engine.kernels.remove(id, false);
+  await engine.volumes.prune(true);
+  assert.deepEqual(await engine.volumes.list(), []);
   assert.deepEqual([stores.images.size, stores.kernels.size], [0, 0]);
   assert.deepEqual(await readdir(join(world.root, "data/bases")), []);
 }
@@ -238,6 +270,9 @@ const SCRIPT: Command[] = [
   { do: "exec -d", index: 0 },
   { do: "rm", index: 0, force: true },
   { do: "prune", all: true },
+  { do: "volume create", volume: "data" },
+  { do: "volume grow", volume: "data", gib: 5 },
+  { do: "volume rm", volume: "data" },
 ];
 
 describe("whatever goes on at once", () => {
