@@ -36,7 +36,7 @@ export function createVmService(engine: Engine): ServiceImpl<typeof VmService> {
       if (lifetimeMs === undefined) throw nothingToChange(vms.find(vm).name);
       return done(await vms.setLifetime(vm, Number(lifetimeMs)));
     },
-    removeVm: async ({ vm, force }) => ({ id: (await vms.remove(vm, force)).id }),
+    removeVm: async ({ vm, force, volumes }) => ({ id: (await vms.remove(vm, force, volumes)).id }),
     listVms({ all, filters, limit }) {
       const found = vms.list(all, filters);
       return { vms: (limit > 0 ? found.slice(-limit) : found).map(toVm) };

@@ -49,9 +49,11 @@ const CHANGES_FIELDS: NamesOf<VmChanges> = { lifetimeMs: true };
 export interface RemoveOptions extends CallOptions {
   /** Kills a VM that runs. */
   readonly force?: boolean | undefined;
+  /** Removes the volumes, too, that were made for it and have no name. */
+  readonly volumes?: boolean | undefined;
 }
 
-const REMOVE_OPTIONS: NamesOf<RemoveOptions> = { ...CALL, force: true };
+const REMOVE_OPTIONS: NamesOf<RemoveOptions> = { ...CALL, force: true, volumes: true };
 
 /** Options of `vm.spawn()`. */
 export type SpawnOptions = Omit<ExecOptions, "stdin" | "check">;
@@ -176,11 +178,8 @@ export class Vm implements AsyncDisposable {
   /** Removes it and its disk. */
   async remove(options: RemoveOptions = {}): Promise<void> {
     checkOptions("vm.remove()", options, REMOVE_OPTIONS);
-    await this.#transport.unary(
-      "VmService/RemoveVm",
-      { vm: this.id, force: options.force ?? false },
-      options,
-    );
+    const { force = false, volumes = false } = options;
+    await this.#transport.unary("VmService/RemoveVm", { vm: this.id, force, volumes }, options);
   }
 
   /** Waits until it has ended (or runs, or is gone), over as many kilnds as it takes. */

@@ -25,9 +25,6 @@ mod once;
 mod process;
 mod role;
 mod service;
-// Nothing mounts a share yet.
-#[allow(dead_code)]
-mod share;
 mod watch;
 mod workload;
 

@@ -3,19 +3,25 @@
 import { Code, KilnError } from "../../base/errors.js";
 import type { Mount } from "../vm/mount-config.js";
 import { describeMount } from "../vm/validate-mounts.js";
+import { ImageMount } from "./image-mount.js";
 import { Tmpfs } from "./tmpfs.js";
-import type { Attachment, AttachmentAt, AttachmentKind } from "./types.js";
+import type { AttachedVm, Attachment, AttachmentAt, AttachmentKind, AttachNeeds } from "./types.js";
+import { VolumeMount } from "./volume.js";
 
-export const mounts: AttachmentKind = ({ record }) => record.config.mounts.map(attachmentOf);
+export const mounts: AttachmentKind = (vm, needs) =>
+  vm.record.config.mounts.map((mount) => attachmentOf(vm, mount, needs));
 
 /** @throws KilnError failed_precondition, where a VM with them could never be started */
 export function requireMountable(wanted: readonly Mount[]): void {
-  const refused = wanted.find(({ type }) => type !== "tmpfs");
+  const refused = wanted.find(({ type }) => !["tmpfs", "volume", "image"].includes(type));
   if (refused !== undefined) throw refusalOf(refused);
 }
 
-function attachmentOf(mount: Mount): Attachment {
-  return mount.type === "tmpfs" ? new Tmpfs(mount) : new Refused(mount);
+function attachmentOf(vm: AttachedVm, mount: Mount, needs: AttachNeeds): Attachment {
+  if (mount.type === "tmpfs") return new Tmpfs(mount);
+  if (mount.type === "volume") return new VolumeMount(vm, mount, needs);
+  if (mount.type === "image") return new ImageMount(vm, mount, needs);
+  return new Refused(mount);
 }
 
 /** One that can't be had: the VM is not started, rather than without it. */
@@ -58,9 +64,7 @@ class Refused implements AttachmentAt<"prepare"> {
 
 const NOT_READY: Readonly<Record<string, string>> = {
   bind: "shares-not-ready",
-  volume: "volumes-not-ready",
-  image: "volumes-not-ready",
-  device: "volumes-not-ready",
+  device: "devices-not-ready",
 };
 
 function refusalOf(mount: Mount): KilnError {

@@ -8,10 +8,12 @@ import type { CardSpec, DiskSpec, VmmCapabilities, VmmCards, VmmSpec } from "../
 import type { GuestDialer, Rooms } from "../common/rooms.js";
 import type { Bases } from "../disks/bases.js";
 import type { BootDisks, DiskSet } from "../disks/disk-set.js";
+import type { Ownership } from "../host/ownership.js";
 import type { GuestPart } from "../vm/boot-plan.js";
 import type { VmRecord } from "../vm/record.js";
 import type { VmStore } from "../vm/store.js";
 import type { PortBinding } from "../vm/vm-config.js";
+import type { Volumes } from "../volumes/volumes.js";
 
 /** What an attachment is acquired with, by the moment at which it is. */
 export interface Moments {
@@ -90,6 +92,10 @@ export interface HeldMount {
   readonly message: string;
   /** The guest has filled it as it was asked to. */
   filled?(): Promise<void>;
+  /** Whether its file system is smaller than its disk, and may be written to. */
+  mayGrow?(): boolean;
+  /** The guest's kernel has made it so large. */
+  grown?(bytes: number): Promise<void>;
 }
 
 export type Attachment = { readonly [M in Moment]: AttachmentAt<M> }[Moment];
@@ -108,6 +114,8 @@ export interface AttachNeeds {
   readonly bases: Bases;
   readonly store: Pick<VmStore, "cowPath">;
   readonly rooms: Pick<Rooms, "images" | "disks" | "network">;
+  readonly volumes: Pick<Volumes, "path" | "get" | "use" | "adopt" | "markFilled" | "noteFilesystem">;
+  readonly ownership: Pick<Ownership, "lend">;
 }
 
 /** What a VM has of one kind, in the order in which it is acquired. Pure. */

@@ -35,6 +35,22 @@ describe("a user for each VM", () => {
     assert.deepEqual([mode & 0o777, gid], [0o444, 0]);
   });
 
+  it("lends a file to one that writes, and then to any that read", {
+    skip: process.getuid?.() !== 0 && "not root",
+  }, async () => {
+    const users = createUserPerVm(registry, range);
+    const file = join(directory, "volume");
+    await writeFile(file, "");
+    const seen = async () => {
+      const { uid, gid, mode } = await stat(file);
+      return [uid, gid, mode & 0o777];
+    };
+    await users.lend(file, 101, { readOnly: false });
+    assert.deepEqual(await seen(), [101, 101, 0o600]);
+    await users.lend(file, 102, { readOnly: true });
+    assert.deepEqual(await seen(), [0, 0, 0o444]);
+  });
+
   it("owns what its range has, and what root runs", () => {
     const users = createUserPerVm(registry, range);
     const uids = [99, 100, 102, 103, process.getuid?.() ?? 0];

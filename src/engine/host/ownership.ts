@@ -30,6 +30,8 @@ export interface Ownership {
   shut(path: string): Promise<void>;
   /** A file that VMMs read once they are handed it, and nobody writes: bases, disks of modules. */
   shareReadOnly(path: string): Promise<void>;
+  /** A file that VMMs come and go with: one that writes, or any number that read. */
+  lend(path: string, uid: number | undefined, how: { readonly readOnly: boolean }): Promise<void>;
   /** A file or directory that one VM's VMM writes. */
   give(path: string, uid: number | undefined): Promise<void>;
 }
@@ -45,6 +47,7 @@ export const OWN_USER: Ownership = {
   openPassage: async () => undefined,
   shut: async () => undefined,
   shareReadOnly: (path) => chmod(path, 0o400),
+  lend: (path) => chmod(path, 0o600),
   give: async () => undefined,
 };
 
@@ -75,6 +78,11 @@ export function createUserPerVm(registry: UserRegistry, range: UserRange = DEFAU
     shareReadOnly: async (path) => {
       await chown(path, 0, 0);
       await chmod(path, 0o444);
+    },
+    lend: async (path, uid, { readOnly }) => {
+      const owner = readOnly || uid === undefined ? 0 : uid;
+      await lchown(path, owner, owner);
+      await chmod(path, readOnly ? 0o444 : 0o600);
     },
     give: async (path, uid) => {
       if (uid !== undefined) await lchown(path, uid, uid);

@@ -103,9 +103,12 @@ export class Vms {
     return this.#done(key, (entry) => this.#verbs.setLifetime(entry, ms));
   }
 
-  /** @param force ends it first */
-  remove(key: string, force: boolean): Promise<VmView> {
-    return this.#done(key, (entry) => this.#verbs.remove(entry, force));
+  /**
+   * @param force ends it first
+   * @param volumes takes those along that were made for it and have no name
+   */
+  remove(key: string, force: boolean, volumes = false): Promise<VmView> {
+    return this.#done(key, (entry) => this.#verbs.remove(entry, force, volumes));
   }
 
   /** Resolves when the condition holds; see VmVerbs. Who waits for the end is a follower, for whom it is kept. */

@@ -20,6 +20,7 @@ import { type Keeping, leaseFound } from "../objects/lease-found.js";
 import { VmLog } from "../output/vm-log.js";
 import { effectiveConfig } from "../vm/effective-config.js";
 import { VmEntry, vmKind } from "../vm/entry.js";
+import type { Mount } from "../vm/mount-config.js";
 import { planProgram } from "../vm/plan.js";
 import type { VmRecord } from "../vm/record.js";
 import type { VmStatus } from "../vm/status.js";
@@ -28,6 +29,7 @@ import { validateConfig } from "../vm/validate.js";
 import type { VmConfig } from "../vm/vm-config.js";
 import { emitVmEvent } from "../vm/vm-events.js";
 import { type EngineContext, isoNow } from "./context.js";
+import { takeMounts } from "./create-mounts.js";
 
 /** When an image is fetched for a new VM: where it is not here, in any case, never. */
 export type PullPolicy = "missing" | "always" | "never";
@@ -88,6 +90,7 @@ interface Wanted {
 /** What a VM stands on. */
 interface Needs {
   readonly image: StoredImage;
+  readonly mounts: Mount[];
   readonly base: Base;
   readonly kernel: StoredKernel;
   readonly uid: number | undefined;
@@ -108,7 +111,7 @@ async function gather(ctx: EngineContext, wanted: Wanted, how: Gathering): Promi
   const options = { ...how, signal: anySignal(failed.signal, how.signal) };
   const { references } = ctx;
   const keeping = { references, leases, why: `VM ${wanted.name} is being made`, signal: options.signal };
-  const { image, isNew } = await takeImage(ctx, wanted, options, keeping);
+  const { image, isNew } = await takeImage(ctx, wanted, config.image, options, keeping);
   requireAsked(wanted.platform, image.platform, config.image);
   const key = { noun: "base", id: baseKeyOf(image, config.diskBytes) } as const;
   const lease = await references.leaseAfterRemoval(key, keeping.why, options.signal);
@@ -129,17 +132,22 @@ async function gather(ctx: EngineContext, wanted: Wanted, how: Gathering): Promi
       isHere: (found) => ctx.kernels.has(found.id),
     }),
   ]);
-  return { image, base, kernel, uid };
+  const mounts = await takeMounts(ctx, config.mounts, {
+    ...{ ...options, keeping, undo },
+    takeImage: async (name) => (await takeImage(ctx, wanted, name, options, keeping)).image,
+  });
+  return { image, base, kernel, uid, mounts };
 }
 
 async function takeImage(
   ctx: EngineContext,
-  { config, platform, request }: Wanted,
+  { platform, request }: Wanted,
+  name: string,
   options: WorkOptions,
   keeping: Keeping,
 ): Promise<{ image: StoredImage; isNew: boolean }> {
   return leaseFound(keeping, {
-    find: () => findImage(ctx, config, platform, request, options),
+    find: () => findImage(ctx, name, platform, request, options),
     refOf: ({ image }) => ({ noun: "image", id: image.id }),
     isHere: ({ image }) => ctx.rooms.images.find(image.id) !== undefined,
   });
@@ -148,7 +156,7 @@ async function takeImage(
 function planRecord(
   ctx: EngineContext,
   { id, name, config }: Pick<Wanted, "id" | "name" | "config">,
-  { image, base, kernel, uid }: Needs,
+  { image, base, kernel, uid, mounts }: Needs,
 ): VmRecord {
   const plan = planProgram(config, image.run, base.hasInit);
   const { args, env, ports, directories, ...program } = plan;
@@ -160,6 +168,7 @@ function planRecord(
       ...effectiveConfig(config, image.run, plan),
       name,
       imageId: image.id,
+      mounts,
       platform: formatPlatform(image.platform),
     },
     program: {
@@ -216,30 +225,30 @@ async function checkVmm(ctx: EngineContext, config: VmConfig): Promise<Platform>
 
 async function findImage(
   ctx: EngineContext,
-  config: VmConfig,
+  name: string,
   platform: Platform,
   request: CreateRequest,
   options: WorkOptions,
 ): Promise<{ image: StoredImage; isNew: boolean }> {
   const { images } = ctx.rooms;
   if (request.pull !== "always") {
-    const found = images.find(config.image);
+    const found = images.find(name);
     if (found !== undefined) return { image: found, isNew: false };
     if (request.pull === "never") {
-      throw new KilnError(Code.NotFound, `no image ${config.image} here, and --pull=never was given`, {
+      throw new KilnError(Code.NotFound, `no image ${name} here, and --pull=never was given`, {
         reason: "image-not-found",
-        hint: `pull it with \`kiln pull ${config.image}\``,
+        hint: `pull it with \`kiln pull ${name}\``,
       });
     }
   }
-  if (options.readyOnly) throw notReady(`pull ${config.image}`);
-  await requireDisk(ctx.host, `pull ${config.image}`, ctx.dataRoot, 0, ctx.settings.diskReserveBytes);
+  if (options.readyOnly) throw notReady(`pull ${name}`);
+  await requireDisk(ctx.host, `pull ${name}`, ctx.dataRoot, 0, ctx.settings.diskReserveBytes);
   const known = new Set(images.list().map(({ id }) => id));
   const { signal, onProgress } = options;
   const asked = { platform, signal, onProgress, credentials: request.credentials };
-  const image = await images.pull(config.image, asked).catch((error: unknown) => {
+  const image = await images.pull(name, asked).catch((error: unknown) => {
     throw explainUnusable(error);
   });
-  ctx.events.emit({ type: "image", action: "pull", id: image.id, attributes: { name: config.image } });
+  ctx.events.emit({ type: "image", action: "pull", id: image.id, attributes: { name } });
   return { image, isNew: !known.has(image.id) };
 }

@@ -7,6 +7,7 @@ import type { VmEntry } from "../vm/entry.js";
 import { vmRef } from "../vm/uses.js";
 import { emitVmEvent } from "../vm/vm-events.js";
 import { type EngineContext, vmLogger } from "./context.js";
+import { removeAnonymous } from "./create-mounts.js";
 import { missedFollowers } from "./followers.js";
 
 /** How long a client that still reads the output of a `--rm` VM may take to finish. */
@@ -15,10 +16,11 @@ const READERS_GRACE_MS = 10_000;
 /**
  * The VM must not be live. Idempotent.
  *
+ * @param volumes takes those along that were made for it and have no name, as is done of one that was to remove itself
  * @throws KilnError of the file system: the VM is there as it was, or it is gone and the rest of its files goes at the next
  *   start
  */
-export async function removeEnded(ctx: EngineContext, entry: VmEntry): Promise<void> {
+export async function removeEnded(ctx: EngineContext, entry: VmEntry, volumes = false): Promise<void> {
   if (entry.removing) return;
   entry.restartAlarm.clear();
   await entry.settled();
@@ -39,6 +41,8 @@ export async function removeEnded(ctx: EngineContext, entry: VmEntry): Promise<v
     if (gone) tellGone(ctx, entry);
     else entry.removing = false;
   }
+  const { config } = entry.record;
+  if (volumes || config.autoRemove) await removeAnonymous(ctx, config.mounts);
 }
 
 function tellGone(ctx: EngineContext, entry: VmEntry): void {

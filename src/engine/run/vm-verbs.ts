@@ -188,12 +188,12 @@ export class VmVerbs {
   }
 
   /**
-   * @param force ends it first
+   * @param force ends it first; @param volumes as removeEnded's
    * @throws KilnError failed_precondition `vm-<state>`
    */
-  async remove(entry: VmEntry, force: boolean): Promise<void> {
+  async remove(entry: VmEntry, force: boolean, volumes = false): Promise<void> {
     if (!force) {
-      const inTheWay = await this.removeEnded(entry);
+      const inTheWay = await this.removeEnded(entry, volumes);
       if (inTheWay !== undefined) requireState("remove", entry.name, inTheWay, []);
       return;
     }
@@ -204,17 +204,17 @@ export class VmVerbs {
       if (entry.removing) return;
       requireWatched(entry, "remove");
       if (entry.run?.live !== undefined) await endRun(entry.run);
-      await removeEnded(this.#ctx, entry);
+      await removeEnded(this.#ctx, entry, volumes);
     });
   }
 
   /** @returns the state of one that runs, be it that it was started while this waited for its turn; it stays */
-  async removeEnded(entry: VmEntry): Promise<VmState | undefined> {
+  async removeEnded(entry: VmEntry, volumes = false): Promise<VmState | undefined> {
     if (isLive(entry.state)) return entry.state;
     this.#expectNobody(entry);
     return this.#ctx.lock.run(entry.id, async () => {
       if (isLive(entry.state)) return entry.state;
-      await removeEnded(this.#ctx, entry);
+      await removeEnded(this.#ctx, entry, volumes);
       return undefined;
     });
   }

@@ -1,11 +1,13 @@
 // The agent's Boot: the guest gets its root, and where no files wait for it starts its program at once.
 
 import { randomBytes } from "node:crypto";
+import type { GuestMount } from "../../../agent/index.js";
 import { Code, KilnError } from "../../../base/errors.js";
 import type { PlannedSet } from "../../attach/set.js";
 import { planBoot } from "../../vm/boot-plan.js";
 import type { Boot, Greeted, Machine, Step } from "../boot.js";
 import { patience, whileItLives } from "../boot-errors.js";
+import { vmLogger } from "../context.js";
 import { requireFindable } from "../guest-disks.js";
 import { pendingCopies } from "../pending-copies.js";
 import { written } from "../tasks.js";
@@ -17,18 +19,20 @@ export async function setup(boot: Boot, { machine, session }: Greeted): Promise<
   const { disks } = machine.planned ?? (await planOfFound(boot, machine));
   const { attached, handle } = machine.live;
   const { capabilities } = handle.record;
-  const { initPatienceMs, timeoutMs } = patience(ctx, run.entry, machine.live);
+  const { initPatienceMs, timeoutMs: upMs } = patience(ctx, run.entry, machine.live);
   const now = { nowMs: ctx.now(), entropy: randomBytes(64) };
   const request = planBoot({
     ...{ record: run.entry.record, capabilities, ...now, initPatienceMs, hold },
     attached: attached.guest({ capabilities, disks, serials: handle.disks }),
   });
+  const timeoutMs = upMs + (request.mounts?.some(isFilled) === true ? FILL_MS : 0);
   const call = { timeoutMs, signal: run.signal };
   const answer = await whileItLives(run, machine.live, async () => {
     await requireFindable(session, disks, call);
     return session.machine.boot(request, call);
   });
   await noteFilled(boot, machine, answer.filled);
+  await growMounts(boot, { machine, session });
   if (!hold) return upWith({ machine, session }, answer);
   if (answer.held) return { at: "files", machine, session };
   throw new KilnError(Code.FailedPrecondition, "the guest's agent starts no VM that files wait for", {
@@ -41,6 +45,33 @@ export async function setup(boot: Boot, { machine, session }: Greeted): Promise<
 async function noteFilled({ ctx, run }: Boot, { live }: Machine, ids: readonly string[]): Promise<void> {
   for (const { mount } of live.attached.held) {
     if (mount?.filled !== undefined && ids.includes(mount.id)) await written(ctx, run.entry, mount.filled());
+  }
+}
+
+/** What an image has at a target may be gigabytes, and is copied before the program starts. */
+const FILL_MS = 600_000;
+const isFilled = ({ source }: GuestMount) => source.kind === "disk" && source.fill === true;
+
+const GROW_MS = 120_000;
+
+/** Volumes whose disks have grown while nobody wrote to them. One that can't grow now is as large as it was. */
+async function growMounts({ ctx, run }: Boot, { machine, session }: Greeted): Promise<void> {
+  for (const { mount } of machine.live.attached.held) {
+    if (mount?.mayGrow?.() !== true) continue;
+    const grow = async () => {
+      const { sizeBytes } = await session.mounts.growMount(mount.id, {
+        timeoutMs: GROW_MS,
+        signal: run.signal,
+      });
+      await mount.grown?.(Number(sizeBytes));
+    };
+    await grow().catch((error: unknown) => {
+      const why = KilnError.from(error).message;
+      vmLogger(ctx, run.entry).warn("a volume has not grown to the size of its disk", {
+        target: mount.target,
+        why,
+      });
+    });
   }
 }
 
