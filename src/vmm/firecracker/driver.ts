@@ -2,10 +2,9 @@
 // the file is config.ts's; what a running VM can do is handle.ts's.
 
 import { join } from "node:path";
-import { anySignal } from "../../base/abort.js";
-import { Code, hasReason, KilnError } from "../../base/errors.js";
+import { Code, KilnError } from "../../base/errors.js";
 import type { Abortable } from "../../base/progress.js";
-import { deferred, delay } from "../../base/runtime.js";
+import { deferred } from "../../base/runtime.js";
 import { UndoStack } from "../../base/undo.js";
 import { NO_NETWORK, type UserNetworkLook } from "../cards.js";
 import { ConsoleLog } from "../console-log.js";
@@ -29,9 +28,9 @@ import type {
   VmmRecord,
   VmmSpec,
 } from "../types.js";
-import { describeEnd, type ProcessEnd, VmmProcess } from "../vmm-process.js";
+import { VmmProcess } from "../vmm-process.js";
 import { hasFreePageReporting, MAX_DISKS, MAX_VCPUS } from "./config.js";
-import { ConfinedWay, explainEnd } from "./confined.js";
+import { ConfinedWay } from "./confined.js";
 import { FifoHolders } from "./fifo-holders.js";
 import { serialsOfFiles } from "./file-serials.js";
 import { FirecrackerHandle } from "./handle.js";
@@ -45,6 +44,7 @@ import {
   planTestBoot,
 } from "./probe.js";
 import { firecrackerTrees } from "./program-files.js";
+import { neverRan, untilListening, untilRunning, untilStarted } from "./start-up.js";
 import type { LaunchWay } from "./way.js";
 
 export interface FirecrackerDriverOptions extends FirecrackerProbeOptions, ConfinerOptions {
@@ -57,13 +57,6 @@ export interface FirecrackerDriverOptions extends FirecrackerProbeOptions, Confi
 }
 
 const CONSOLE_LOG = "console.log";
-/** Firecracker itself needs 12 ms; a busy host makes it wait its turn. */
-const START_TIMEOUT_MS = 15_000;
-/** For one whose log says nothing of its start. */
-const SILENT_START_MS = 3_000;
-/** Until a Firecracker that answers must say that its guest runs. */
-const RUNNING_TIMEOUT_MS = 15_000;
-const ASK_AGAIN_MS = 5;
 const BUSES: readonly DiskBus[] = ["blk"];
 
 export function createFirecrackerDriver(options: FirecrackerDriverOptions): VmmDriver {
@@ -248,79 +241,6 @@ function capabilitiesOf(accelerator: Accelerator, version: string, userNetwork: 
 function ownersOf({ runAs }: ReattachSpec): readonly number[] {
   const own = process.getuid?.() ?? 0;
   return runAs === undefined ? [own] : [own, runAs.uid];
-}
-
-/** Returns once the API's socket takes connections. */
-async function untilListening(handle: FirecrackerHandle, vmm: VmmProcess, options: Abortable): Promise<void> {
-  let end: ProcessEnd | undefined;
-  void vmm.ended.then((how) => {
-    end = how;
-  });
-  const deadline = Date.now() + START_TIMEOUT_MS;
-  for (let waitMs = 1; ; waitMs = Math.min(waitMs * 1.5, 20)) {
-    try {
-      return await handle.watch();
-    } catch (error) {
-      if (end !== undefined) throw await endedAtOnce(handle, end);
-      // Something else has its name: no wait makes a socket of Firecracker's of it.
-      if (hasReason(error, "not-as-expected") || Date.now() > deadline) throw error;
-    }
-    await delay(waitMs, options.signal);
-  }
-}
-
-/**
- * Returns once Firecracker says that it has started its guest, or has ended. Nothing may be asked of its API before: a
- * call that waits while the start fails makes it panic instead of telling why.
- */
-async function untilStarted(handle: FirecrackerHandle, vmm: VmmProcess, options: Abortable): Promise<void> {
-  const enough = new AbortController();
-  const patience = delay(SILENT_START_MS, anySignal(enough.signal, options.signal));
-  try {
-    await Promise.race([handle.saysStarted, vmm.ended, patience]);
-  } finally {
-    patience.catch(() => undefined);
-    enough.abort();
-  }
-}
-
-/** Returns once the API answers that the guest runs (or is paused: a VM found again). */
-async function untilRunning(handle: FirecrackerHandle, vmm: VmmProcess, options: Abortable): Promise<void> {
-  let end: ProcessEnd | undefined;
-  void vmm.ended.then((how) => {
-    end = how;
-  });
-  try {
-    // It says of itself what it likes, so there is an end to asking.
-    const until = performance.now() + RUNNING_TIMEOUT_MS;
-    while ((await handle.state()) === "Not started") {
-      if (performance.now() > until) throw neverRan();
-      await delay(ASK_AGAIN_MS, options.signal);
-    }
-  } catch (error) {
-    options.signal?.throwIfAborted();
-    // A Firecracker that gives up closes its socket a moment before it ends.
-    await Promise.race([vmm.ended, delay(500)]);
-    if (end === undefined) throw error;
-    throw await endedAtOnce(handle, end);
-  }
-}
-
-function neverRan(): KilnError {
-  const seconds = RUNNING_TIMEOUT_MS / 1000;
-  return new KilnError(Code.DeadlineExceeded, `Firecracker did not run its guest within ${seconds} s`, {
-    reason: "vmm-unreachable",
-    hint: "its log is the VM's vmm.log; try again",
-  });
-}
-
-async function endedAtOnce(handle: FirecrackerHandle, end: ProcessEnd): Promise<KilnError> {
-  const { detail } = await handle.exited;
-  const known = explainEnd(end);
-  if (known !== undefined) return known;
-  return new KilnError(Code.FailedPrecondition, `Firecracker ended at once: ${detail || describeEnd(end)}`, {
-    reason: "vmm-failed",
-  });
 }
 
 function unusable(why: string): KilnError {
