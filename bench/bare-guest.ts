@@ -63,6 +63,7 @@ async function launchBare(
     memoryBytes: MEMORY,
     disks,
     cards: [],
+    ports: [],
   });
   return {
     handle,

@@ -58,7 +58,7 @@ async function launchOnce(
   const begun = performance.now();
   const handle = await driver.launch({
     ...{ vmId: newId(), runDirectory, stateDirectory, ...boot, kernelArgs: [], vcpus: 1 },
-    ...{ disks: [], cards: [] },
+    ...{ disks: [], cards: [], ports: [] },
     memoryBytes: 128 * 1024 ** 2,
   });
   const tookMs = performance.now() - begun;

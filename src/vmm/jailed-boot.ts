@@ -85,7 +85,7 @@ async function launch(request: JailedBoot, directory: string): Promise<VmmProces
 function specOf(directory: string): VmmSpec {
   return {
     ...{ vmId: newId(), runDirectory: directory, stateDirectory: directory, kernel: "", initrd: "" },
-    ...{ kernelArgs: [], vcpus: 1, memoryBytes: BOOT_MEMORY_MIB * MIB, disks: [], cards: [] },
+    ...{ kernelArgs: [], vcpus: 1, memoryBytes: BOOT_MEMORY_MIB * MIB, disks: [], cards: [], ports: [] },
     ...(process.getuid?.() === 0 ? { runAs: PROBE_USER } : {}),
   };
 }

@@ -11,7 +11,7 @@ import { identifyProcess } from "../base/processes.js";
 import { isInVmCgroup } from "./jail/cgroup-place.js";
 import { planQemu } from "./qemu/config.js";
 import { holdVmm, recallVmm } from "./recall.js";
-import type { CardSpec, VmmRecord, VmmSpec } from "./types.js";
+import type { CardSpec, PortSpec, VmmRecord, VmmSpec } from "./types.js";
 
 /** Of a process that looks like that VMM. */
 async function recalled(
@@ -34,10 +34,10 @@ async function recalled(
 }
 
 /** The words behind QEMU's own name. */
-function commandOf(cards: readonly CardSpec[]): readonly string[] {
+function commandOf(cards: readonly CardSpec[], ports: readonly PortSpec[] = []): readonly string[] {
   const spec: VmmSpec = {
     ...{ vmId: "ab".repeat(32), runDirectory: "/r", stateDirectory: "/s", kernel: "/k", initrd: "/i" },
-    ...{ kernelArgs: [], vcpus: 1, memoryBytes: 256 * 1024 * 1024, disks: [], cards },
+    ...{ kernelArgs: [], vcpus: 1, memoryBytes: 256 * 1024 * 1024, disks: [], cards, ports },
   };
   const plan = planQemu(spec, { accelerator: "tcg", tscKhz: undefined });
   return plan.command("qemu", ({ at }) => at).slice(1);
@@ -53,6 +53,17 @@ describe("recallVmm", () => {
     // As earlier releases have started them.
     assert.equal(await network(["-netdev", "stream,id=net0,server=on"]), "passt");
     assert.equal(await network(["-netdev", "user,id=net0"]), undefined);
+  });
+
+  it("knows of a QEMU its ports by their names, and by nothing else on its line", async (t) => {
+    const ports = async (args: readonly string[]) =>
+      (await recalled(t, "qemu-system-x86_64", args))?.facts.ports;
+    assert.equal(await ports(commandOf([], [{ id: "work" }, { id: "src2" }])), "work,src2");
+    assert.equal(await ports(commandOf([])), undefined);
+    assert.equal(
+      await ports(["-append", "virtserialport,name=kiln.port.x init=virtserialport,name=kiln.port.y"]),
+      undefined,
+    );
   });
 
   it("knows of a Firecracker where its sockets are", async (t) => {

@@ -11,6 +11,8 @@ import { recordedSerials } from "./disk-serials.js";
 import { SOCKETS } from "./firecracker/paths.js";
 import { VmCgroup } from "./jail/cgroup.js";
 import { isInVmCgroup } from "./jail/cgroup-place.js";
+import { NO_PORTS, portFacts } from "./ports.js";
+import { portsOnCommandLine } from "./qemu/ports.js";
 import type { VmmCapabilities, VmmHandle, VmmKind, VmmRecord } from "./types.js";
 import { describeEnd, VmmProcess } from "./vmm-process.js";
 
@@ -26,10 +28,14 @@ export async function recallVmm(process: ProcessId, runDirectory: string): Promi
   const driver = kindOf(exe) ?? kindOf(cmdline.split("\0", 1)[0] ?? "");
   if (driver === undefined) return undefined;
   const facts = {
-    ...(driver === "qemu" ? networkFacts(cmdline) : await socketFacts(runDirectory)),
+    ...(driver === "qemu" ? qemuFacts(cmdline) : await socketFacts(runDirectory)),
     ...(await confinementFacts(process.pid)),
   };
   return { driver, process, capabilities: leastCapabilities(driver, cmdline), facts };
+}
+
+function qemuFacts(cmdline: string): Readonly<Record<string, string>> {
+  return { ...networkFacts(cmdline), ...portFacts(portsOnCommandLine(cmdline)) };
 }
 
 /** QEMU's card is a stream to passt; the first releases had their network inside QEMU. Pure. */
@@ -120,6 +126,7 @@ export async function holdVmm(
     consoleTail: (limit) => log.tail(limit),
     onStall: () => () => undefined,
     ...NO_CARDS,
+    ports: NO_PORTS,
     stats: () => vmm.stats(),
     detach: async () => vmm.release(),
   };

@@ -8,7 +8,7 @@ import type { DiskBus, DiskSpec, VmmSpec } from "./types.js";
 const SPEC: VmmSpec = {
   vmId: "ab".repeat(32),
   ...{ runDirectory: "/r", stateDirectory: "/s", kernel: "/k", initrd: "/i", kernelArgs: [] },
-  ...{ vcpus: 1, memoryBytes: 256 * 1024 * 1024, disks: [], cards: [] },
+  ...{ vcpus: 1, memoryBytes: 256 * 1024 * 1024, disks: [], cards: [], ports: [] },
 };
 
 const disk = (id: string, more: Partial<DiskSpec> = {}): DiskSpec => ({

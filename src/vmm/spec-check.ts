@@ -3,6 +3,7 @@
 import { access, constants } from "node:fs/promises";
 import { Code, KilnError } from "../base/errors.js";
 import { checkCards } from "./cards.js";
+import { checkPorts } from "./ports.js";
 import type { DiskBus, VmmCapabilities, VmmKind, VmmRecord, VmmSpec } from "./types.js";
 
 const MIB = 1024 * 1024;
@@ -11,7 +12,8 @@ const MIN_MEMORY_BYTES = 64 * MIB;
 
 /**
  * @param buses that the machine has for disks
- * @throws KilnError invalid_argument `bad-vm-size`, `too-many-disks`, `bad-disk-id`, `no-such-bus`; what `checkCards` says
+ * @throws KilnError invalid_argument `bad-vm-size`, `too-many-disks`, `bad-disk-id`, `no-such-bus`; what
+ * `checkCards` and `checkPorts` say
  */
 export function checkSpec(spec: VmmSpec, capabilities: VmmCapabilities, buses: readonly DiskBus[]): void {
   if (!Number.isInteger(spec.vcpus) || spec.vcpus < 1 || spec.vcpus > capabilities.maxVcpus) {
@@ -25,6 +27,7 @@ export function checkSpec(spec: VmmSpec, capabilities: VmmCapabilities, buses: r
   }
   checkDisks(spec, capabilities, buses);
   checkCards(spec, capabilities);
+  checkPorts(spec, capabilities);
 }
 
 function checkDisks({ disks }: VmmSpec, { maxDisks }: VmmCapabilities, buses: readonly DiskBus[]): void {

@@ -31,6 +31,8 @@ export interface VmmCapabilities {
   /** The machine tells a guest's reboot from its poweroff. */
   readonly tellsReboot: boolean;
   readonly pause: boolean;
+  /** How many ports a VM may have; none where it is not told. */
+  readonly maxPorts?: number | undefined;
   readonly maxDisks: number;
   readonly maxVcpus: number;
 }
@@ -100,6 +102,26 @@ export interface CardSpec {
   readonly backend: CardBackend;
 }
 
+/** One more byte stream between the guest and a socket of the host, beside the channel: that of a shared directory, say. */
+export interface PortSpec {
+  /** [a-z0-9]{1,20}, once in a VM. */
+  readonly id: string;
+}
+
+/** Both ends of a port of a VM that runs. Streams of it begin and end as either side likes; one lives at a time. */
+export interface VmmPort {
+  /**
+   * connect: the VMM listens at the socket from before its guest's start on; what was in flight when a stream ended may
+   * come in the next one. listen: the VMM connects there whenever the guest asks for a stream, and the guest is refused
+   * while nobody listens (`listenForGuest`).
+   */
+  readonly kind: "connect" | "listen";
+  /** Path, in a directory that only kilnd writes. */
+  readonly socket: string;
+  /** A virtio-serial port by its name, or a vsock port of the host's (CID 2), which the guest connects to. */
+  readonly guest: { readonly port: string } | { readonly vsock: number };
+}
+
 export interface VmmSpec {
   /** 64 hex; also names the VM to the VMM. */
   readonly vmId: string;
@@ -117,6 +139,7 @@ export interface VmmSpec {
   readonly disks: readonly DiskSpec[];
   /** The guest sees them in this order: eth0, eth1, ... */
   readonly cards: readonly CardSpec[];
+  readonly ports: readonly PortSpec[];
   /**
    * Root daemon only: the VMM runs as this uid and gid; the engine has given it its files. Absent: as the daemon's
    * own user, with no_new_privs.
@@ -136,7 +159,10 @@ export interface VmmSpec {
 export type ReattachSpec = Pick<
   VmmSpec,
   "vmId" | "runDirectory" | "stateDirectory" | "memoryBytes" | "disks" | "runAs" | "environment"
->;
+> & {
+  /** For a record that lost its facts; else the record tells them. VMs of before have none. */
+  readonly ports?: readonly PortSpec[] | undefined;
+};
 
 /** What a later kilnd needs to find the VM again. Plain JSON; versioned by `driver`. */
 export interface VmmRecord {
@@ -194,15 +220,21 @@ export interface VmmCards {
   join(pid: number): Promise<void>;
 }
 
+/** A VMM for those that stand beside it, and are there before its guest runs. */
+export interface VmmSide extends VmmCards {
+  /** By their ids. */
+  readonly ports: ReadonlyMap<string, VmmPort>;
+}
+
 export interface LaunchOptions extends Abortable {
   /**
    * Called once the VMM's process exists, beside its own start: no guest with a card of the kind "stream" runs before it has
    * resolved. Where it rejects, so does the launch; where the launch fails, it has settled.
    */
-  readonly beside?: ((vmm: VmmCards) => Promise<void>) | undefined;
+  readonly beside?: ((vmm: VmmSide) => Promise<void>) | undefined;
 }
 
-export interface VmmHandle extends VmmCards {
+export interface VmmHandle extends VmmSide {
   readonly record: VmmRecord;
   /**
    * By a disk's id the serial under which the guest finds it, on whatever bus and by whatever name. A disk that its VMM

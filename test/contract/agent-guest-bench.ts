@@ -86,6 +86,7 @@ export class GuestBench implements AsyncDisposable {
       memoryBytes,
       disks,
       cards: [],
+      ports: [],
     });
     const guest = new Guest(handle);
     this.#guests.push(guest);

@@ -70,6 +70,7 @@ export class VmmBench implements AsyncDisposable {
       memoryBytes: 256 * MIB,
       disks: [],
       cards: [],
+      ports: [],
       ...change,
     };
   }

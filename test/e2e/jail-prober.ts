@@ -77,7 +77,7 @@ await mkdir(run);
 if (runAs !== undefined) await chown(output, runAs.uid, runAs.gid);
 const spec: VmmSpec = {
   ...{ vmId: "e".repeat(64), runDirectory: run, stateDirectory: directory, kernel: input, initrd: input },
-  ...{ kernelArgs: [], vcpus: 1, memoryBytes: 64 * 1024 * 1024, disks: [], cards: [] },
+  ...{ kernelArgs: [], vcpus: 1, memoryBytes: 64 * 1024 * 1024, disks: [], cards: [], ports: [] },
   ...(runAs === undefined ? {} : { runAs }),
 };
 

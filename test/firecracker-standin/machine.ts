@@ -11,20 +11,34 @@ export interface MachineParts {
   readonly nets: readonly Body[];
   readonly hasBalloon: boolean;
   readonly hasEntropy: boolean;
+  /** Those of the host's vsock ports that a guest may connect to, each as a serial port. */
+  readonly hostPorts: readonly HostPort[];
   readonly sockets: { readonly channel: string; readonly qmp: string; readonly console: string };
   /** Of the time stamp counter, where it is known. */
   readonly khz: number | undefined;
 }
 
+/** A vsock port of the host's: what the guest has for it is the serial port `kiln.vsock.NUMBER`. */
+export interface HostPort {
+  readonly number: number;
+  /** Name of the abstract socket behind the serial port. */
+  readonly serial: string;
+}
+
 /** A name that hangs on no directory. */
 const ABSTRACT = ",abstract=on,tight=on";
+
+export const CHANNEL_ID = "channel-port";
+
+/** Before the number: the serial port's id under QEMU. */
+export const HOST_PORT_ID = "host-port-";
 
 /** Its id under QEMU. */
 export const BALLOON = "balloon0";
 
 /** What setpriv(1) starts: it dies with the one that started it. */
 export function planMachine(parts: MachineParts): string[] {
-  const { source, machine, drives, serials, nets, hasBalloon, hasEntropy, sockets, khz } = parts;
+  const { source, machine, drives, serials, nets, hasBalloon, hasEntropy, hostPorts, sockets, khz } = parts;
   const clock = khz === undefined ? "" : ` tsc_early_khz=${khz} tsc=reliable`;
   const line = `${source.boot_args ?? ""} pci=off${clock}`;
   const initrd = typeof source.initrd_path === "string" ? ["-initrd", source.initrd_path] : [];
@@ -41,8 +55,13 @@ export function planMachine(parts: MachineParts): string[] {
     ...["-kernel", String(source.kernel_image_path), ...initrd, "-append", line],
     ...[...server("console", sockets.console), "-serial", "chardev:console"],
     ...[...server("qmp", sockets.qmp), "-mon", "chardev=qmp,mode=control"],
-    ...[...server("channel", sockets.channel, ABSTRACT), "-device", "virtio-serial-device,max_ports=2"],
-    ...["-device", "virtserialport,chardev=channel,name=dev.kiln.channel,id=channel-port"],
+    ...[...server("channel", sockets.channel, ABSTRACT), "-device"],
+    `virtio-serial-device,max_ports=${2 + hostPorts.length}`,
+    ...["-device", `virtserialport,chardev=channel,name=dev.kiln.channel,id=${CHANNEL_ID}`],
+    ...hostPorts.flatMap(({ number, serial }) => [
+      ...[...server(`p${number}`, serial, ABSTRACT), "-device"],
+      `virtserialport,chardev=p${number},name=kiln.vsock.${number},id=${HOST_PORT_ID}${number}`,
+    ]),
     ...drives.flatMap((drive) => driveArguments(drive, serials.get(String(drive.drive_id)))),
     ...nets.flatMap(netArguments),
     ...(hasBalloon ? ["-device", balloon] : []),

@@ -10,7 +10,8 @@ import { dirname } from "node:path";
 import { connectUnix } from "../../src/base/pinned.js";
 import { delay } from "../../src/base/runtime.js";
 import { QmpClient, type QmpEvent } from "../../src/vmm/qemu/client.js";
-import { BALLOON, planMachine } from "./machine.js";
+import { findHostPorts, HostPorts } from "./host-ports.js";
+import { BALLOON, CHANNEL_ID, planMachine } from "./machine.js";
 import {
   ActionError,
   checkDriveUpdate,
@@ -59,6 +60,7 @@ export class Microvm {
   #state: VmState = "Not started";
   #qmp: QmpClient | undefined;
   #bridge: VsockBridge | undefined;
+  #hostPorts: HostPorts | undefined;
   #ended: "guest-shutdown" | "guest-reset" | undefined;
 
   /** @param hasMetrics by the command line */
@@ -268,12 +270,13 @@ export class Microvm {
     // As long as such a name can be: Node and QEMU do not agree on where a shorter one ends.
     const channel = `kiln-standin-${randomUUID()}`.padEnd(ABSTRACT_NAME_BYTES, "-");
     const sockets = { channel, qmp: `${uds}.q`, console: `${uds}.c` };
+    const hostPorts = findHostPorts(uds);
     // By the installed program: nothing in a jail tells it.
     const khz = process.env.FC_STANDIN_TSC_KHZ;
     const argv = planMachine({
       ...{ source, machine: this.#machine, sockets },
       ...{ drives: [...this.#drives.values()], nets: [...this.#nets.values()] },
-      serials: this.#serials,
+      ...{ serials: this.#serials, hostPorts },
       ...{ hasBalloon: this.#balloon !== undefined, hasEntropy: this.#entropy },
       khz: khz === undefined ? undefined : Number(khz),
     });
@@ -287,6 +290,7 @@ export class Microvm {
       gone = true;
       this.#afterMachine(child, words);
     });
+    this.#hostPorts = new HostPorts(uds, hostPorts);
     const qmp = await connectWhenUp(sockets.qmp, () => gone);
     this.#qmp = await QmpClient.begin(qmp, (event) => this.#take(event));
     const console = await connectWhenUp(sockets.console, () => gone);
@@ -297,13 +301,18 @@ export class Microvm {
   }
 
   #take(event: QmpEvent): void {
-    if (event.name === "VSERPORT_CHANGE") this.#bridge?.setGuestListens(event.data.open === true);
+    if (event.name === "VSERPORT_CHANGE") {
+      const [id, open] = [String(event.data.id), event.data.open === true];
+      if (id === CHANNEL_ID) this.#bridge?.setGuestListens(open);
+      else this.#hostPorts?.setGuestConnects(id, open);
+    }
     if (event.name !== "SHUTDOWN") return;
     this.#ended = event.data.reason === "guest-reset" ? "guest-reset" : "guest-shutdown";
   }
 
   #afterMachine(child: ChildProcess, words: string): void {
     this.#bridge?.close();
+    this.#hostPorts?.close();
     if (this.#ended === "guest-reset") this.#events.onReset();
     // A guest that powered off leaves the real one running, with nothing in it.
     else if (this.#ended === undefined)

@@ -5,7 +5,7 @@ import type { Duplex } from "node:stream";
 import { orAborted } from "../../base/abort.js";
 import type { Abortable } from "../../base/progress.js";
 import { deferred } from "../../base/runtime.js";
-import type { VmmExit, VmmHandle, VmmRecord, VmmStats } from "../../vmm/types.js";
+import type { VmmExit, VmmHandle, VmmPort, VmmRecord, VmmStats } from "../../vmm/types.js";
 
 type Stall = Parameters<VmmHandle["onStall"]>[0];
 
@@ -47,6 +47,10 @@ export class LateHandle implements VmmHandle {
 
   get disks(): ReadonlyMap<string, string> {
     return this.#inner.disks;
+  }
+
+  get ports(): ReadonlyMap<string, VmmPort> {
+    return this.#inner.ports;
   }
 
   /** Waits until there is a way to dial: whoever opens a session is served as soon as it can be. */

@@ -35,6 +35,7 @@ export function planSpec(facts: SpecFacts): VmmSpec {
     memoryBytes: config.memoryBytes,
     disks: facts.disks,
     cards: facts.cards,
+    ports: [],
     ...defined({ runAs: facts.runAs, environment: facts.environment }),
   };
 }

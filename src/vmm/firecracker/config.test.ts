@@ -24,6 +24,7 @@ const SPEC: VmmSpec = {
     { id: "cow", path: "/d/cow", readOnly: false },
   ],
   cards: [],
+  ports: [],
 };
 describe("planConfig", () => {
   const plan = (version: string) => planConfig(SPEC, version, planPaths(SPEC.runDirectory));

@@ -1,7 +1,7 @@
 // Firecracker in kiln's jail: its files as descriptors, its log and metrics as FIFOs of kilnd's, and one directory of its
 // user's, in which it makes its sockets. Plan and launch.
 
-import { chown, mkdir, rm } from "node:fs/promises";
+import { chmod, chown, mkdir, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, KilnError } from "../../base/errors.js";
 import { exists, writeJsonAtomic } from "../../base/files.js";
@@ -15,6 +15,7 @@ import type { VmmSpec } from "../types.js";
 import type { ProcessEnd } from "../vmm-process.js";
 import { planConfig } from "./config.js";
 import { type FirecrackerPaths, planArguments, planPaths, SOCKETS, type ToldPaths } from "./paths.js";
+import { PORTS, planLinks } from "./ports.js";
 import type { LaunchWay } from "./way.js";
 
 type At = (file: JailFile) => string;
@@ -23,6 +24,8 @@ export interface ConfinedPlan {
   readonly paths: FirecrackerPaths;
   /** The directory of its sockets. */
   readonly sockets: JailFile;
+  /** That of its ports' sockets, where it has ports. */
+  readonly ports: JailFile | undefined;
   readonly files: readonly JailFile[];
   /** The configuration file's content. */
   readonly config: (at: At) => Readonly<Record<string, unknown>>;
@@ -61,6 +64,7 @@ export function planConfined(spec: VmmSpec, version: string): ConfinedPlan {
       what: "directory of sockets",
     },
   };
+  const ports: JailFile | undefined = spec.ports.length === 0 ? undefined : portsDirectory(spec);
   const told = (at: At): ToldPaths => ({
     ...{ config: at(config), log: at(log), metrics: at(metrics) },
     ...{ api: `${at(sockets)}/api.sock`, vsock: `${at(sockets)}/vsock.sock` },
@@ -71,10 +75,17 @@ export function planConfined(spec: VmmSpec, version: string): ConfinedPlan {
     disks: spec.disks.map((disk, index) => ({ ...disk, path: at(disks[index] as JailFile) })),
   });
   return {
-    ...{ paths, sockets, files: [kernel, initrd, ...disks, config, log, metrics, sockets] },
+    ...{ paths, sockets, ports },
+    files: [kernel, initrd, ...disks, config, log, metrics, sockets, ...(ports === undefined ? [] : [ports])],
     config: (at) => planConfig(seen(at), version, told(at)),
     command: (program, at) => [program, ...planArguments(spec.vmId, told(at))],
   };
+}
+
+/** Read-only is its directory alone: connecting to a socket needs the socket's mode. */
+function portsDirectory({ runDirectory }: VmmSpec): JailFile {
+  const path = join(runDirectory, PORTS);
+  return { path, at: `/${PORTS}`, writable: false, type: "directory", what: "directory of ports" };
 }
 
 /** Exit status of a VMM whose disk another one has (EX_TEMPFAIL of sysexits.h; Firecracker itself never ends with it). */
@@ -127,14 +138,25 @@ export class ConfinedWay implements LaunchWay {
   /** Firecracker refuses sockets that exist already. */
   async prepare(): Promise<void> {
     await this.remove();
-    const { paths, sockets, files, config } = this.#plan;
+    const { paths, sockets, ports, files, config } = this.#plan;
     const { runAs } = this.#spec;
+    const at = await this.#host.confiner.places(files);
     await mkdir(sockets.path, { mode: 0o700 });
+    if (ports !== undefined) await this.#makePorts(ports.path, at(ports));
+    // From here on what is in it may be its user's.
     if (runAs !== undefined) await chown(sockets.path, runAs.uid, runAs.gid);
     await makeFifos([paths.console, paths.log, paths.metrics], runAs);
-    const at = await this.#host.confiner.places(files);
     // Its user reads it; the directory is closed to all others.
     await writeJsonAtomic(paths.config, config(at), { mode: runAs === undefined ? 0o600 : 0o644 });
+  }
+
+  /** @param seen where the VMM sees the directory */
+  async #makePorts(directory: string, seen: string): Promise<void> {
+    await mkdir(directory);
+    // Its user goes through it, and reads nothing there: whatever the umask.
+    await chmod(directory, 0o711);
+    for (const { path, target } of planLinks(this.#spec.ports, this.paths.vsock, seen))
+      await symlink(target, path);
   }
 
   async start(stdout: number): Promise<Confined> {
@@ -159,6 +181,7 @@ export class ConfinedWay implements LaunchWay {
 
   async remove(): Promise<void> {
     const { paths, sockets } = this.#plan;
+    await rm(join(this.#spec.runDirectory, PORTS), { recursive: true, force: true });
     for (const path of [paths.console, paths.log, paths.metrics, paths.config])
       await rm(path, { force: true });
     await rm(sockets.path, { recursive: true, force: true });

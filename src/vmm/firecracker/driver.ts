@@ -15,6 +15,7 @@ import type { JailTree } from "../jail/plan.js";
 import { type Trees, treeWith } from "../jail/tree.js";
 import { bootInJail } from "../jailed-boot.js";
 import { KVM_DEVICE, type ProbeKernel } from "../kvm-verdict.js";
+import { MAX_PORTS, portFacts, recordedPorts } from "../ports.js";
 import { checkFiles, checkReattach, checkSpec } from "../spec-check.js";
 import type {
   Accelerator,
@@ -36,6 +37,7 @@ import { serialsOfFiles } from "./file-serials.js";
 import { FirecrackerHandle } from "./handle.js";
 import { JailerWay } from "./jailer.js";
 import { recordedPaths } from "./paths.js";
+import { planPorts } from "./ports.js";
 import {
   type FirecrackerProbeOptions,
   FirecrackerProber,
@@ -107,6 +109,7 @@ class FirecrackerDriver implements VmmDriver {
     checkSpec(spec, capabilities, BUSES);
     await checkFiles(spec);
     const disks = await serialsOfFiles(spec.disks);
+    const ports = planPorts(spec.runDirectory, spec.ports);
     const way = await this.#way(spec, { program: path, version });
     const { paths } = way;
 
@@ -120,11 +123,12 @@ class FirecrackerDriver implements VmmDriver {
     const started = await way.start(held.console);
     const { process: vmm, limited, facts: found } = started;
     undo.push("kill Firecracker", () => vmm.kill());
-    const facts = { consoleLog: log.path, version, ...found, ...serialFacts(disks) };
+    const told = { ...serialFacts(disks), ...portFacts(spec.ports) };
+    const facts = { consoleLog: log.path, version, ...found, ...told };
     const record: VmmRecord = { driver: this.kind, process: vmm.id, capabilities, facts };
     const runs = deferred<void>();
     const handle = new FirecrackerHandle({
-      ...{ record, paths, owners: ownersOf(spec), process: vmm, log, disks, join: started.join },
+      ...{ record, paths, owners: ownersOf(spec), process: vmm, log, disks, ports, join: started.join },
       runs: runs.promise,
     });
     undo.push("let go of Firecracker", () => handle.detach());
@@ -184,7 +188,9 @@ class FirecrackerDriver implements VmmDriver {
   async #capabilities({ accelerator, found }: FirecrackerVerdict): Promise<VmmCapabilities> {
     const { userNetwork = NO_NETWORK } = this.#options;
     const network = await userNetwork("tap");
-    return capabilitiesOf(accelerator, found.version ?? "0", network.usable);
+    // A jailer's Firecracker sees no directory that its user may not write.
+    const maxPorts = this.#options.jailer === undefined ? MAX_PORTS : 0;
+    return { ...capabilitiesOf(accelerator, found.version ?? "0", network.usable), maxPorts };
   }
 
   async reattach(record: VmmRecord, spec: ReattachSpec, options: Abortable = {}): Promise<VmmHandle> {
@@ -197,9 +203,10 @@ class FirecrackerDriver implements VmmDriver {
     const paths = recordedPaths(record.facts, spec.runDirectory);
     const log = await ConsoleLog.resume(record.facts.consoleLog ?? join(spec.stateDirectory, CONSOLE_LOG));
     const disks = recordedSerials(record.facts) ?? (await serialsOfFiles(spec.disks));
+    const ports = planPorts(spec.runDirectory, recordedPorts(record, spec));
     const joinLimits = async (pid: number) => cgroup?.add([pid]);
     const handle = new FirecrackerHandle({
-      ...{ record, paths, owners: ownersOf(spec), process: vmm, log, disks, join: joinLimits },
+      ...{ record, paths, owners: ownersOf(spec), process: vmm, log, disks, ports, join: joinLimits },
       // What an earlier kilnd has left may not run yet; whoever has the handle finds one that does.
       runs: Promise.resolve(),
     });

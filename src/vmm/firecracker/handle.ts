@@ -10,7 +10,7 @@ import type { ConsoleLog } from "../console-log.js";
 import type { DiskSerials } from "../disk-serials.js";
 import { ExclusiveChannel } from "../exclusive-channel.js";
 import { FifoReader, openFifo } from "../fifo.js";
-import type { TapHolder, VmmCards, VmmExit, VmmHandle, VmmRecord, VmmStats } from "../types.js";
+import type { TapHolder, VmmCards, VmmExit, VmmHandle, VmmPort, VmmRecord, VmmStats } from "../types.js";
 import type { ProcessEnd, VmmProcess } from "../vmm-process.js";
 import { callApi, dialVsock } from "./client.js";
 import { CHANNEL_PORT } from "./config.js";
@@ -32,6 +32,7 @@ export interface FirecrackerHandleParts {
   readonly process: VmmProcess;
   readonly log: ConsoleLog;
   readonly disks: DiskSerials;
+  readonly ports: ReadonlyMap<string, VmmPort>;
   readonly join: VmmCards["join"];
   /** Its guest runs, and so it has its tap; rejects where the launch failed before. */
   readonly runs: Promise<void>;
@@ -40,6 +41,7 @@ export interface FirecrackerHandleParts {
 export class FirecrackerHandle implements VmmHandle {
   readonly record: VmmRecord;
   readonly disks: DiskSerials;
+  readonly ports: ReadonlyMap<string, VmmPort>;
   readonly exited: Promise<VmmExit>;
   readonly firstOutput: Promise<void>;
   readonly consoleLog: string;
@@ -58,6 +60,7 @@ export class FirecrackerHandle implements VmmHandle {
     this.#parts = parts;
     this.record = parts.record;
     this.disks = parts.disks;
+    this.ports = parts.ports;
     this.firstOutput = parts.log.firstOutput;
     this.consoleLog = parts.log.path;
     this.#channel = new ExclusiveChannel((options) => this.#dial(options));

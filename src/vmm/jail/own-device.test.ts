@@ -81,7 +81,7 @@ describe("a device that only root may open", () => {
       const { process: vmm } = await confiner.launch({
         spec: {
           ...{ vmId: newId(), runDirectory, stateDirectory: root, kernel: "", initrd: "", kernelArgs: [] },
-          ...{ vcpus: 1, memoryBytes: 64 * 1024 * 1024, disks: [], cards: [], runAs: VM_USER },
+          ...{ vcpus: 1, memoryBytes: 64 * 1024 * 1024, disks: [], cards: [], ports: [], runAs: VM_USER },
         },
         ...{ driver: "qemu", program: "/usr/bin/sh", tree: hostTree, files: [file], listeners: [] },
         ...{ devices: ["/dev/null", device], access: await accessTo(device, VM_USER) },

@@ -18,6 +18,7 @@ const SPEC: VmmSpec = {
     { id: "cow", path: "/d/cow", readOnly: false },
   ],
   cards: [],
+  ports: [],
 };
 const HOST: QemuHost = {
   accelerator: "tcg",
@@ -80,6 +81,16 @@ describe("planQemu", () => {
     assert.equal(planQemu(spec, HOST).listeners.indexOf("net.sock"), 3);
     assert.deepEqual(values(argv, "-netdev"), ["stream,id=eth0,server=on,addr.type=fd,addr.str=6"]);
     assert.ok(argv.includes("virtio-net-device,netdev=eth0,mac=02:00:00:00:00:01"));
+  });
+
+  it("gives each port a place on the channel's device and a socket that listens already", () => {
+    const spec: VmmSpec = { ...SPEC, ports: [{ id: "src" }, { id: "tmp" }] };
+    const argv = words(spec, HOST);
+    assert.deepEqual(planQemu(spec, HOST).listeners.slice(3), ["port-src.sock", "port-tmp.sock"]);
+    assert.ok(argv.includes("virtio-serial-device,max_ports=4"));
+    assert.ok(argv.includes("socket,id=port-tmp,fd=7,server=on,wait=off"));
+    assert.ok(argv.includes("virtserialport,chardev=port-tmp,name=kiln.port.tmp,id=port-tmp"));
+    assert.ok(words(SPEC, HOST).includes("virtio-serial-device,max_ports=2"));
   });
 
   it("hides fast strings from a guest under software emulation only", () => {

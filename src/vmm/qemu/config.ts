@@ -6,6 +6,7 @@ import { GUEST_WORDS, joinCommandLine } from "../kernel-command-line.js";
 import { socketPath } from "../socket-path.js";
 import type { Accelerator, CardSpec, VmmSpec } from "../types.js";
 import { disksArguments, placeDisks } from "./disks.js";
+import { listenerOf, maxPortsOf, portArguments } from "./ports.js";
 
 /** The name of the channel's port: /sys/class/virtio-ports/<port>/name in the guest. */
 const CHANNEL_PORT_NAME = "dev.kiln.channel";
@@ -57,7 +58,10 @@ export function planQemu(spec: VmmSpec, host: QemuHost): QemuPlan {
   const kernel = { path: spec.kernel, at: "/vmlinux", writable: false, what: "kernel" };
   const initrd = { path: spec.initrd, at: "/initrd", writable: false, what: "initramfs" };
   const disks = placeDisks(spec.disks);
-  const listeners = [NAMES.qmp, NAMES.console, NAMES.channel, ...(spec.cards.length > 0 ? [NAMES.net] : [])];
+  const listeners = [
+    ...[NAMES.qmp, NAMES.console, NAMES.channel, ...(spec.cards.length > 0 ? [NAMES.net] : [])],
+    ...spec.ports.map(listenerOf),
+  ];
   const fd = (name: string) => FIRST_DESCRIPTOR + listeners.indexOf(name);
   return {
     files: [kernel, initrd, ...disks.map(({ file }) => file)],
@@ -67,7 +71,8 @@ export function planQemu(spec: VmmSpec, host: QemuHost): QemuPlan {
       program,
       ...machineArguments(spec, host),
       ...["-kernel", at(kernel), "-initrd", at(initrd), ...appendArguments(spec, host)],
-      ...controlArguments(fd),
+      ...controlArguments(fd, maxPortsOf(spec.ports)),
+      ...spec.ports.flatMap((port) => portArguments(port, fd(listenerOf(port)))),
       ...disksArguments(disks, at),
       ...deviceArguments(),
       ...spec.cards.flatMap((card) => cardArguments(card, fd(NAMES.net))),
@@ -124,7 +129,7 @@ function appendArguments(spec: VmmSpec, host: QemuHost): string[] {
   return ["-append", joinCommandLine(words, spec.kernelArgs)];
 }
 
-function controlArguments(fd: (name: string) => number): string[] {
+function controlArguments(fd: (name: string) => number, maxPorts: number): string[] {
   const chardev = (id: string, name: string) => [
     "-chardev",
     `socket,id=${id},fd=${fd(name)},server=on,wait=off`,
@@ -133,7 +138,7 @@ function controlArguments(fd: (name: string) => number): string[] {
     ...chardev("console", NAMES.console),
     ...["-serial", "chardev:console"],
     ...chardev("channel", NAMES.channel),
-    ...["-device", "virtio-serial-device,max_ports=2"],
+    ...["-device", `virtio-serial-device,max_ports=${maxPorts}`],
     // Without an id QEMU tells nobody that the guest opened or closed the port.
     ...["-device", `virtserialport,chardev=channel,name=${CHANNEL_PORT_NAME},id=channel-port`],
     ...chardev("qmp", NAMES.qmp),

@@ -2,7 +2,7 @@
 // line is config.ts's; what a running VM can do is handle.ts's.
 
 import { realpath, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { Code, KilnError } from "../../base/errors.js";
 import { assertNetguardLoaded } from "../../base/netguard.js";
 import type { Abortable } from "../../base/progress.js";
@@ -15,6 +15,7 @@ import { hostTscKhz } from "../host-tsc.js";
 import { type Confined, Confiner, type ConfinerOptions } from "../jail/confiner.js";
 import { accessTo } from "../jail/own-device.js";
 import { KVM_DEVICE } from "../kvm-verdict.js";
+import { portFacts, recordedPorts } from "../ports.js";
 import { checkFiles, checkReattach, checkSpec } from "../spec-check.js";
 import type {
   Accelerator,
@@ -29,10 +30,14 @@ import type {
   VmmSpec,
 } from "../types.js";
 import { describeEnd, VmmProcess } from "../vmm-process.js";
-import { overheadBytes, planQemu, planSockets, type QemuPlan, type QemuSockets } from "./config.js";
+import { overheadBytes, planQemu, planSockets, type QemuPlan } from "./config.js";
 import { placeDisks, serialsOf } from "./disks.js";
 import { QemuHandle, STREAM_FACT } from "./handle.js";
+
 import { QemuLook } from "./look.js";
+
+import { planPorts } from "./ports.js";
+
 import type { QemuProbeOptions } from "./probe.js";
 import { calibrateTsc } from "./tsc-calibration.js";
 
@@ -88,10 +93,11 @@ class QemuDriver implements VmmDriver {
     const program = await realpath(probe.path);
     const tscKhz = accelerator === "tcg" ? await this.#tscKhz(program) : undefined;
     const plan = planQemu(spec, { accelerator, tscKhz });
-    await removeSockets(plan.sockets);
+    const ports = planPorts(spec.runDirectory, spec.ports);
+    await removeSockets(plan);
 
     await using undo = new UndoStack();
-    undo.push("remove QEMU's sockets", () => removeSockets(plan.sockets));
+    undo.push("remove QEMU's sockets", () => removeSockets(plan));
     const log = await ConsoleLog.start(join(spec.stateDirectory, CONSOLE_LOG));
     undo.push("close the console log", () => log.close());
     const confined = await this.#confine(spec, plan, program, accelerator);
@@ -107,6 +113,7 @@ class QemuDriver implements VmmDriver {
         consoleLog: log.path,
         ...facts,
         ...serialFacts(disks),
+        ...portFacts(spec.ports),
         ...(hasCard(spec, "stream") ? STREAM_FACT : {}),
       },
     };
@@ -117,6 +124,7 @@ class QemuDriver implements VmmDriver {
       process: vmm,
       log,
       disks,
+      ports,
       memoryBytes: spec.memoryBytes,
       join: confined.join,
     });
@@ -148,6 +156,7 @@ class QemuDriver implements VmmDriver {
       join: async (pid) => cgroup?.add([pid]),
       // Every release has given them these.
       disks: recordedSerials(record.facts) ?? serialsOf(spec.disks),
+      ports: planPorts(spec.runDirectory, recordedPorts(record, spec)),
       // Before jails the VM's own user made them.
       owners: spec.runAs === undefined ? [ownUid()] : [ownUid(), spec.runAs.uid],
     });
@@ -232,8 +241,10 @@ async function goOn(handle: QemuHandle, vmm: VmmProcess, record: VmmRecord): Pro
   }
 }
 
-async function removeSockets(sockets: QemuSockets): Promise<void> {
-  for (const path of Object.values(sockets)) await rm(path, { force: true });
+async function removeSockets({ sockets, listeners }: QemuPlan): Promise<void> {
+  const directory = dirname(sockets.qmp);
+  const names = new Set([...Object.values(sockets), ...listeners.map((name) => join(directory, name))]);
+  for (const path of names) await rm(path, { force: true });
 }
 
 function unusable(probe: VmmProbe): KilnError {

@@ -8,7 +8,7 @@ import type { Abortable } from "../../base/progress.js";
 import type { ConsoleLog } from "../console-log.js";
 import type { DiskSerials } from "../disk-serials.js";
 import { ExclusiveChannel } from "../exclusive-channel.js";
-import type { VmmCards, VmmExit, VmmHandle, VmmRecord, VmmStats } from "../types.js";
+import type { VmmCards, VmmExit, VmmHandle, VmmPort, VmmRecord, VmmStats } from "../types.js";
 import type { ProcessEnd, VmmProcess } from "../vmm-process.js";
 import { QmpClient, type QmpConnectOptions, type QmpEvent } from "./client.js";
 import type { QemuSockets } from "./config.js";
@@ -29,6 +29,7 @@ export interface QemuHandleParts {
   readonly process: VmmProcess;
   readonly log: ConsoleLog;
   readonly disks: DiskSerials;
+  readonly ports: ReadonlyMap<string, VmmPort>;
   readonly memoryBytes: number;
   readonly join: VmmCards["join"];
 }
@@ -36,6 +37,7 @@ export interface QemuHandleParts {
 export class QemuHandle implements VmmHandle {
   readonly record: VmmRecord;
   readonly disks: DiskSerials;
+  readonly ports: ReadonlyMap<string, VmmPort>;
   readonly exited: Promise<VmmExit>;
   readonly firstOutput: Promise<void>;
   readonly consoleLog: string;
@@ -58,6 +60,7 @@ export class QemuHandle implements VmmHandle {
     this.#parts = parts;
     this.record = parts.record;
     this.disks = parts.disks;
+    this.ports = parts.ports;
     this.firstOutput = parts.log.firstOutput;
     this.consoleLog = parts.log.path;
     this.cardSocket = hasStream(parts.record) ? parts.sockets.net : undefined;

@@ -10,6 +10,7 @@ import type { JailTree } from "../jail/plan.js";
 import type { Trees } from "../jail/tree.js";
 import { bootInJail } from "../jailed-boot.js";
 import { KVM_DEVICE, type ProbeKernel } from "../kvm-verdict.js";
+import { MAX_PORTS } from "../ports.js";
 import type { Accelerator, VmmCapabilities, VmmProbe } from "../types.js";
 import { MAX_VCPUS } from "./config.js";
 import { MAX_DISKS } from "./disks.js";
@@ -32,6 +33,7 @@ export function qemuCapabilities(accelerator: Accelerator, userNetwork = true): 
     poweroffExits: true,
     tellsReboot: true,
     pause: true,
+    maxPorts: MAX_PORTS,
     maxDisks: MAX_DISKS,
     maxVcpus: MAX_VCPUS,
   };
