@@ -13,6 +13,7 @@ export const PATHS = {
   agent: `${ROOT}/agent/target/release/kiln-agent`,
   front: `${ROOT}/agent/target/release/kiln`,
   netguard: `${ROOT}/agent/target/release/libkiln_netguard.so`,
+  share: `${ROOT}/agent/target/release/kiln-share`,
   /** Lists trees inside test guests. */
   treewalk: `${ROOT}/agent/target/release/kiln-treewalk`,
   stamps: `${BUILD}/stamps`,

@@ -25,6 +25,9 @@ mod once;
 mod process;
 mod role;
 mod service;
+// Nothing mounts a share yet.
+#[allow(dead_code)]
+mod share;
 mod watch;
 mod workload;
 

@@ -1,0 +1,56 @@
+//! The hello of a share's stream: how both ends find the start of a session on a stream that may still hold bytes of the
+//! last one. Magic, version, nonce; then flags of the server, or whether the bridge has a mount behind it.
+
+/// Length of a hello and of its answer.
+pub const LENGTH: usize = 32;
+
+// ff ff ff ff in place of a size is longer than any message.
+pub const MAGIC: [u8; 12] = *b"\xff\xff\xff\xffKILN9P\x01\0";
+const ANSWER: [u8; 12] = *b"\xff\xff\xff\xffKILN9B\x01\0";
+
+/// What a server begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hello {
+    pub nonce: [u8; 16],
+}
+
+impl Hello {
+    /// From bytes that begin with the magic.
+    pub fn parse(bytes: &[u8; LENGTH]) -> Self {
+        let mut nonce = [0; 16];
+        nonce.copy_from_slice(&bytes[12..28]);
+        Self { nonce }
+    }
+
+    pub fn answer(&self, resumed: bool) -> [u8; LENGTH] {
+        answer(&self.nonce, resumed)
+    }
+}
+
+/// Ends the session of a server that believes it has one: no message is that long, and the nonce is nobody's. A server
+/// that waits for its answer skips it.
+pub fn nudge() -> [u8; LENGTH] {
+    answer(&[0; 16], false)
+}
+
+fn answer(nonce: &[u8; 16], resumed: bool) -> [u8; LENGTH] {
+    let mut bytes = [0; LENGTH];
+    bytes[..12].copy_from_slice(&ANSWER);
+    bytes[12..28].copy_from_slice(nonce);
+    bytes[28] = resumed.into();
+    bytes
+}
+
+/// True where one is a prefix of the other.
+pub fn may_begin_hello(bytes: &[u8]) -> bool {
+    let shared = bytes.len().min(MAGIC.len());
+    bytes[..shared] == MAGIC[..shared]
+}
+
+#[cfg(test)]
+pub fn greeting(nonce: u8) -> [u8; LENGTH] {
+    let mut bytes = [0; LENGTH];
+    bytes[..12].copy_from_slice(&MAGIC);
+    bytes[12..28].copy_from_slice(&[nonce; 16]);
+    bytes
+}

@@ -1,0 +1,80 @@
+//! Messages on their way into a descriptor that takes some bytes at a time.
+
+use std::collections::VecDeque;
+
+use bytes::{Buf, Bytes};
+
+#[derive(Default)]
+pub struct Outbox {
+    queue: VecDeque<Bytes>,
+    /// Of the first, some bytes have gone.
+    begun: bool,
+    length: usize,
+}
+
+impl Outbox {
+    pub fn push(&mut self, message: Bytes) {
+        self.length += message.len();
+        self.queue.push_back(message);
+    }
+
+    /// Bytes that wait.
+    pub const fn length(&self) -> usize {
+        self.length
+    }
+
+    /// What is to be written next, in one call.
+    pub fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        self.queue.iter().map(|message| &message[..])
+    }
+
+    /// So much of it was written.
+    pub fn advance(&mut self, mut count: usize) {
+        self.length -= count;
+        while let Some(first) = self.queue.front_mut() {
+            if count < first.len() {
+                self.begun |= count > 0;
+                first.advance(count);
+                return;
+            }
+            count -= first.len();
+            self.begun = false;
+            self.queue.pop_front();
+        }
+    }
+
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Drops all but the rest of a message that has begun.
+    pub fn clear_after_message(&mut self) {
+        self.queue.truncate(usize::from(self.begun));
+        self.length = self.queue.iter().map(Bytes::len).sum();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left(outbox: &Outbox) -> Vec<u8> {
+        outbox.parts().flatten().copied().collect()
+    }
+
+    #[test]
+    fn goes_on_where_it_was_cut() {
+        let mut outbox = Outbox::default();
+        for part in [&b"abc"[..], b"de", b"f"] {
+            outbox.push(Bytes::from_static(part));
+        }
+        outbox.advance(4);
+        assert_eq!((left(&outbox), outbox.length()), (b"ef".to_vec(), 2));
+        outbox.clear_after_message();
+        assert_eq!((left(&outbox), outbox.length()), (b"e".to_vec(), 1));
+        outbox.advance(1);
+        outbox.push(Bytes::from_static(b"g"));
+        outbox.clear_after_message();
+        assert_eq!(left(&outbox), b"");
+    }
+}

@@ -1,0 +1,5 @@
+//! Why a server that cannot be confined does not serve.
+
+/// One line.
+#[derive(Debug)]
+pub struct Refused(pub String);
