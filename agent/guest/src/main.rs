@@ -25,8 +25,8 @@ mod once;
 mod process;
 mod role;
 mod service;
-// Nothing mounts a share yet.
-#[allow(dead_code)]
+// No call mounts a share yet.
+#[allow(dead_code, unused_imports)]
 mod share;
 mod watch;
 mod workload;
@@ -51,6 +51,10 @@ use crate::role::Role;
 
 fn main() {
     let started_us = clock::boottime_us();
+    let mut raw = std::env::args_os();
+    if raw.next().is_some_and(|name| name == share::process::NAME) {
+        share::process::run(raw);
+    }
     let mut args = std::env::args();
     let name = args.next().unwrap_or_default();
     if std::process::id() == 1 {

@@ -32,7 +32,8 @@ fn look_for_channel() -> io::Result<Option<Channel>> {
     Ok(None)
 }
 
-fn named_port(name: &str) -> Option<String> {
+/// The device of the virtio-serial port with this name.
+pub fn named_port(name: &str) -> Option<String> {
     for entry in fs::read_dir("/sys/class/virtio-ports").ok()?.flatten() {
         if fs::read_to_string(entry.path().join("name")).is_ok_and(|text| text.trim() == name) {
             return Some(format!("/dev/{}", entry.file_name().to_str()?));

@@ -1,21 +1,34 @@
 //! The guest's end of a live shared directory: between the kernel's 9p client and the share's server on the host, over a
 //! byte stream of its own, which may break at any time.
+//!
+//! `mounted` is the agent's door; it starts a `process` for each share, in which `pump` moves bytes and `bridge` decides.
 
 mod answer;
 mod bridge;
 mod chain;
+mod connection;
 mod fids;
 mod hello;
 mod inbox;
+mod kernel;
 mod locks;
+mod mounted;
 mod moves;
 mod outbox;
 mod patience;
 mod pending;
+pub mod process;
+mod pump;
 mod replay;
 mod request;
 mod session;
+mod spec;
 mod wire;
+mod words;
 
 #[cfg(test)]
 mod tests;
+
+pub use connection::Way;
+pub use mounted::{Mounted, mount};
+pub use spec::ShareSpec;

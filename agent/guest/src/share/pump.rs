@@ -1,0 +1,350 @@
+//! Moves bytes between the kernel, the bridge and the server, and sleeps when none move.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
+
+use super::bridge::Bridge;
+use super::connection::{Connection, Read};
+use super::kernel::{Pipes, failure};
+use super::outbox::Outbox;
+use super::words::{AWAY, BACK, END, GRACE, MOUNTED};
+
+/// One read of a port never gives more than a page, one of a socket should not.
+const CHUNK: usize = 64 << 10;
+/// Reads of one side before the other is looked after.
+const IN_A_ROW: usize = 64;
+/// Small messages go together up to this; the port's driver takes no more at once.
+const TOGETHER: usize = 32 << 10;
+/// A mount that was given up returns at once.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Why it ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Over {
+    Unmounted,
+    NotMounted(String),
+}
+
+const SERVER: u64 = 0;
+const REQUESTS: u64 = 1;
+const ANSWERS: u64 = 2;
+const AGENT: u64 = 3;
+const SIGNALS: u64 = 4;
+const OUTCOME: u64 = 5;
+const SOURCES: usize = 6;
+
+#[derive(PartialEq, Eq)]
+enum Stage {
+    Mounting,
+    Mounted,
+    /// The mount was given up; its thread has yet to say so.
+    GivenUp(String),
+}
+
+pub struct Pump {
+    bridge: Bridge,
+    connection: Connection,
+    is_connected: bool,
+    pipes: Option<Pipes>,
+    agent: Option<OwnedFd>,
+    signals: OwnedFd,
+    outcome: OwnedFd,
+    set: OwnedFd,
+    /// May give or take something: since its last event it has not refused.
+    can_read: [bool; SOURCES],
+    can_write: [bool; SOURCES],
+    stage: Stage,
+    told_away: bool,
+    scratch: Vec<u8>,
+}
+
+impl Pump {
+    /// @param others the agent's socket, a signalfd, and where the mount's errno comes from
+    pub fn new(
+        bridge: Bridge,
+        connection: Connection,
+        pipes: Pipes,
+        others: [OwnedFd; 3],
+    ) -> io::Result<Self> {
+        let set = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let [agent, signals, outcome] = others;
+        rustix::io::ioctl_fionbio(&agent, true)?;
+        let all = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
+        for (fd, source) in [
+            (&pipes.requests, REQUESTS),
+            (&pipes.answers, ANSWERS),
+            (&agent, AGENT),
+            (&signals, SIGNALS),
+            (&outcome, OUTCOME),
+        ] {
+            epoll::add(&set, fd, epoll::EventData::new_u64(source), all)?;
+        }
+        Ok(Self {
+            bridge,
+            connection,
+            is_connected: false,
+            pipes: Some(pipes),
+            agent: Some(agent),
+            signals,
+            outcome,
+            set,
+            can_read: [true; SOURCES],
+            can_write: [true; SOURCES],
+            stage: Stage::Mounting,
+            told_away: false,
+            scratch: vec![0; CHUNK],
+        })
+    }
+
+    /// @param deadline until when the mount must be there
+    pub fn run(&mut self, mut deadline: Instant) -> io::Result<Over> {
+        loop {
+            let now = Instant::now();
+            let data = epoll::EventData::new_u64(SERVER);
+            self.connection.open(now, &self.set, data);
+            self.bridge.tick(now);
+            if let Some(over) = self.move_all(now)? {
+                return Ok(over);
+            }
+            self.say_whether_away();
+            if self.stage != Stage::Mounted && deadline <= now {
+                if let Stage::GivenUp(text) = &self.stage {
+                    return Ok(Over::NotMounted(text.clone()));
+                }
+                self.give_up_mount();
+                deadline = now + LAST_WORDS;
+            }
+            self.sleep(now, deadline)?;
+        }
+    }
+
+    /// Closes the pipes: that ends the call.
+    fn give_up_mount(&mut self) {
+        let what = if self.bridge.is_away() {
+            "is not there"
+        } else {
+            "does not answer"
+        };
+        self.stage = Stage::GivenUp(format!("the share's server on the host {what}"));
+        self.pipes = None;
+    }
+
+    /// Moves what can be moved now.
+    fn move_all(&mut self, now: Instant) -> io::Result<Option<Over>> {
+        loop {
+            let from_server = self.read_server(now)?;
+            let Some(from_kernel) = self.read_kernel(now)? else {
+                return Ok(Some(Over::Unmounted));
+            };
+            let to_server = self.write_server();
+            let to_kernel = self.write_kernel();
+            self.read_agent();
+            self.read_signals();
+            if let Some(over) = self.read_outcome() {
+                return Ok(Some(over));
+            }
+            if !(from_server || from_kernel || to_server || to_kernel) {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn read_server(&mut self, now: Instant) -> io::Result<bool> {
+        let mut moved = false;
+        for _ in 0..IN_A_ROW {
+            if !self.can_read[SERVER as usize] || !self.bridge.wants_server() {
+                break;
+            }
+            let read = self.connection.read(&mut self.scratch, now)?;
+            if self.is_connected && read == Read::Gone {
+                self.bridge.gone(now);
+            } else if !self.is_connected && read != Read::Gone {
+                self.bridge.connected(now);
+            }
+            self.is_connected = read != Read::Gone;
+            match read {
+                Read::Bytes(count) => self.bridge.server_sent(&self.scratch[..count], now),
+                Read::Nothing | Read::Gone => self.can_read[SERVER as usize] = false,
+            }
+            moved = true;
+        }
+        Ok(moved)
+    }
+
+    /// None once the kernel has let go.
+    fn read_kernel(&mut self, now: Instant) -> io::Result<Option<bool>> {
+        let mut moved = false;
+        for _ in 0..IN_A_ROW {
+            let Some(pipes) = self
+                .pipes
+                .as_ref()
+                .filter(|_| self.can_read[REQUESTS as usize] && self.bridge.wants_kernel())
+            else {
+                break;
+            };
+            match rustix::io::read(&pipes.requests, &mut self.scratch[..]) {
+                Ok(0) => return Ok(None),
+                Ok(count) => {
+                    let taken = self.bridge.kernel_wrote(&self.scratch[..count], now);
+                    taken.map_err(|_| io::Error::other("the kernel speaks no 9P"))?;
+                    moved = true;
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => self.can_read[REQUESTS as usize] = false,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Some(moved))
+    }
+
+    fn write_server(&mut self) -> bool {
+        let mut moved = false;
+        while self.is_connected && self.can_write[SERVER as usize] && self.bridge.to_server.length() > 0 {
+            let bytes = gather(&self.bridge.to_server, &mut self.scratch);
+            let count = self.connection.write(bytes);
+            self.bridge.to_server.advance(count);
+            self.can_write[SERVER as usize] = count > 0;
+            moved |= count > 0;
+        }
+        moved
+    }
+
+    fn write_kernel(&mut self) -> bool {
+        let mut moved = false;
+        while let Some(pipes) = self.pipes.as_ref().filter(|_| self.can_write[ANSWERS as usize]) {
+            if self.bridge.to_kernel.length() == 0 {
+                break;
+            }
+            let bytes = gather(&self.bridge.to_kernel, &mut self.scratch);
+            // A kernel that has let go shows at the next read.
+            let count = rustix::io::write(&pipes.answers, bytes).unwrap_or(0);
+            self.bridge.to_kernel.advance(count);
+            self.can_write[ANSWERS as usize] = count > 0;
+            moved |= count > 0;
+        }
+        moved
+    }
+
+    fn read_agent(&mut self) {
+        while let Some(agent) = self.agent.as_ref().filter(|_| self.can_read[AGENT as usize]) {
+            let mut word = [0; 16];
+            match rustix::io::read(agent, &mut word[..]) {
+                // Of an agent that has gone nothing more is heard; the mount lives on.
+                Ok(0) => self.agent = None,
+                Ok(_) if word[0] == END => self.bridge.end(GRACE),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(_) => self.can_read[AGENT as usize] = false,
+            }
+        }
+    }
+
+    fn read_signals(&mut self) {
+        while self.can_read[SIGNALS as usize] {
+            const INFO: usize = size_of::<libc::signalfd_siginfo>();
+            let mut info = [0; INFO];
+            match rustix::io::read(&self.signals, &mut info[..]) {
+                // ssi_signo is its first field.
+                Ok(_) if info[..4] == libc::SIGTERM.to_ne_bytes() => self.bridge.end(GRACE),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(_) => self.can_read[SIGNALS as usize] = false,
+            }
+        }
+    }
+
+    fn read_outcome(&mut self) -> Option<Over> {
+        if !self.can_read[OUTCOME as usize] || self.stage == Stage::Mounted {
+            return None;
+        }
+        let mut errno = [0; 4];
+        match rustix::io::read(&self.outcome, &mut errno[..]) {
+            Ok(4) => {}
+            _ => {
+                self.can_read[OUTCOME as usize] = false;
+                return None;
+            }
+        }
+        match (i32::from_ne_bytes(errno), &self.stage) {
+            (0, Stage::Mounting) => {
+                self.stage = Stage::Mounted;
+                self.tell_agent(&[MOUNTED]);
+                None
+            }
+            (_, Stage::GivenUp(text)) => Some(Over::NotMounted(text.clone())),
+            (errno, _) => Some(Over::NotMounted(failure(Errno::from_raw_os_error(errno)))),
+        }
+    }
+
+    fn say_whether_away(&mut self) {
+        let away = self.bridge.is_away();
+        if self.stage == Stage::Mounted && self.told_away != away {
+            self.told_away = away;
+            self.tell_agent(&[if away { AWAY } else { BACK }]);
+        }
+    }
+
+    /// Tells what the agent can do without: where nobody reads, nobody is told.
+    pub fn tell_agent(&self, word: &[u8]) {
+        if let Some(agent) = &self.agent {
+            let _ = rustix::io::write(agent, word);
+        }
+    }
+
+    fn sleep(&mut self, now: Instant, deadline: Instant) -> io::Result<()> {
+        let mount = (self.stage != Stage::Mounted).then_some(deadline);
+        let next = [self.bridge.next_tick(), self.connection.next_try(), mount];
+        let until = next.into_iter().flatten().min();
+        let time = until.map(|until| until.saturating_duration_since(now).as_millis() + 1);
+        let time = time.map(|milliseconds| Timespec {
+            tv_sec: (milliseconds / 1000) as i64,
+            tv_nsec: (milliseconds % 1000) as i64 * 1_000_000,
+        });
+        let mut events = [epoll::Event {
+            flags: epoll::EventFlags::empty(),
+            data: epoll::EventData::new_u64(0),
+        }; SOURCES];
+        let count = match epoll::wait(&self.set, &mut events[..], time.as_ref()) {
+            Ok(count) => count,
+            Err(Errno::INTR) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        for event in &events[..count] {
+            let (data, flags) = (event.data, event.flags);
+            let source = data.u64() as usize;
+            let hung_up = flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR);
+            self.can_read[source] |= hung_up || flags.contains(epoll::EventFlags::IN);
+            self.can_write[source] |= hung_up || flags.contains(epoll::EventFlags::OUT);
+        }
+        if count > 0
+            && events[..count].iter().any(|event| {
+                let data = event.data;
+                data.u64() == SERVER
+            })
+        {
+            // A port tells of a server that comes by any event, and of its silence by a read alone.
+            self.can_read[SERVER as usize] = true;
+        }
+        Ok(())
+    }
+}
+
+/// What to write next: a long message by itself, short ones together.
+fn gather<'a>(outbox: &'a Outbox, scratch: &'a mut [u8]) -> &'a [u8] {
+    let mut parts = outbox.parts().peekable();
+    if let Some(first) = parts.next_if(|first| first.len() >= TOGETHER / 2) {
+        return first;
+    }
+    let mut length = 0;
+    for part in parts {
+        let count = part.len().min(TOGETHER - length);
+        scratch[length..length + count].copy_from_slice(&part[..count]);
+        length += count;
+        if length == TOGETHER {
+            break;
+        }
+    }
+    &scratch[..length]
+}
