@@ -38,6 +38,16 @@ describe("what a VM's card is connected to", () => {
     assert.deepEqual(kilnd.world.network, ["connected", "detached", "adopted", "ended"]);
   });
 
+  it("is let go of by a kilnd whose other VM can't be", async () => {
+    const { vmm } = await running();
+    const { entry } = await kilnd.running({ network: "none" });
+    const { handle } = entry.live ?? assert.fail();
+    handle.detach = () => Promise.reject(new Error("no space left on device"));
+    await kilnd.engine.close();
+    assert.deepEqual([kilnd.world.network, vmm.cardListeners.size], [["connected", "detached"], 0]);
+    assert.match(kilnd.world.logged.join(""), /can't be let go of in order.*no space left/);
+  });
+
   it("fails the start where it can't be had, and nothing is left", async () => {
     kilnd.world.networkError = new KilnError(Code.Unavailable, "no passt", { reason: "user-network-failed" });
     const entry = await kilnd.create({ network: "user" });

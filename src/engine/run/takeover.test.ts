@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { rm, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, describe, it } from "node:test";
 import { engineCase } from "../../../test/fixtures/engine-case.js";
-import type { FakeVmm } from "../../../test/fixtures/fake-rooms.js";
+import { createFakeRooms, type FakeVmm } from "../../../test/fixtures/fake-rooms.js";
 import { Code, KilnError } from "../../base/errors.js";
-import { deferred } from "../../base/runtime.js";
+import { deferred, delay } from "../../base/runtime.js";
+import { Phase } from "../../gen/kiln/agent/v1/machine_pb.js";
 import { until } from "../common/notifier.js";
 import type { VmEntry } from "../vm/entry.js";
 import type { VmStatus } from "../vm/status.js";
@@ -193,6 +194,34 @@ describe("a VM that is being taken over", () => {
       gate.resolve();
     });
   }
+
+  it("goes on with its boot, though the VMMs of all others hang", async () => {
+    const hanging = new Set([(await running({ name: "hangs" })).id]);
+    const { id, vmm } = await running({ name: "boots" });
+    await kilnd.engine.close();
+    vmm.guest.phase = Phase.WAITING;
+    const path = join(kilnd.world.root, "data/vms", id, "status.json");
+    const { startedAt: _at, ...status } = JSON.parse(await readFile(path, "utf8"));
+    for (const file of [path, `${path}.bak`])
+      await writeFile(file, JSON.stringify({ ...status, state: "starting" }));
+    const rooms = createFakeRooms(kilnd.world);
+    const driver = rooms.vmms.driver("qemu");
+    const reattach: typeof driver.reattach = async (record, spec, options) => {
+      if (hanging.has(spec.vmId)) return new Promise(() => undefined);
+      // As a real one, it answers a moment later.
+      await delay(20);
+      return driver.reattach(record, spec, options);
+    };
+    const hold: typeof rooms.vmms.hold = async (...args) => {
+      const held = await rooms.vmms.hold(...args);
+      return held && { ...held, dialChannel: () => Promise.reject(SILENT) };
+    };
+    const vmms = { ...rooms.vmms, driver: () => ({ ...driver, reattach }), hold };
+    await kilnd.open({ takeover: { ...PATIENT, atOnce: 1, attemptMs: 500 } }, { ...rooms, vmms });
+    const entry = kilnd.engine.entry(id);
+    await until(entry.changed, () => entry.state !== "starting" || undefined);
+    assert.deepEqual([entry.state, entry.status.reason, vmm.alive], ["running", "", true]);
+  });
 
   it("waits its turn: few VMMs are asked at the same time", async () => {
     for (let count = 0; count < 12; count++) await running({ name: `vm-${count}` });

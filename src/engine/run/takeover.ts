@@ -127,7 +127,9 @@ async function reattach({ ctx, slots }: Taking, sought: Sought, signal: AbortSig
   const timer = setTimeout(() => late.abort(tooLate(attemptMs)), attemptMs);
   const either = AbortSignal.any([signal, late.signal]);
   try {
-    return await slots.run(async () => {
+    // A boot has no second attempt, so it waits for nobody: there are no more than may boot at the same time.
+    const turn = sought.entry.state === "starting" ? AT_ONCE : slots;
+    return await turn.run(async () => {
       const reached = reachVmm(ctx, sought, either);
       try {
         return await orAborted(reached, either);
@@ -141,6 +143,8 @@ async function reattach({ ctx, slots }: Taking, sought: Sought, signal: AbortSig
     clearTimeout(timer);
   }
 }
+
+const AT_ONCE: Pick<Semaphore, "run"> = { run: (body) => body() };
 
 async function reachVmm(ctx: EngineContext, sought: Sought, signal: AbortSignal): Promise<VmmHandle> {
   const { vmm } = sought;

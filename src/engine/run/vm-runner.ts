@@ -43,11 +43,19 @@ export class VmRunner {
     }
     await Promise.all(
       entries.map(async (entry) => {
-        await entry.live?.detach();
-        await entry.log.detach();
+        // What can't be let go of (a console's log on a full disk) goes with this process, and keeps no other.
+        const tell = (error: unknown) => this.#notLetGo(entry, error);
+        await entry.live?.detach().catch(tell);
+        await entry.log.detach().catch(tell);
         await entry.settled();
       }),
     );
+  }
+
+  #notLetGo(entry: VmEntry, error: unknown): void {
+    vmLogger(this.#ctx, entry).warn("the VM can't be let go of in order", {
+      why: KilnError.from(error).message,
+    });
   }
 
   /**
