@@ -79,3 +79,16 @@ function setupFailed(error: unknown): KilnError {
   const why = isAgents(error) ? "guest-setup-failed" : reason;
   return new KilnError(code, message, { reason: why, hint, cause: error });
 }
+
+/** The error of a start whose program could not be executed; `exitCode` is 126 or 127. */
+export function programNotStarted(entry: VmEntry): KilnError {
+  const { message, exitCode } = entry.status;
+  return new KilnError(
+    Code.FailedPrecondition,
+    `start VM ${entry.name}: ${message || "the program did not start"}`,
+    {
+      reason: "program-not-started",
+      details: { exitCode: String(exitCode) },
+    },
+  );
+}

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { engineCase } from "../../../test/fixtures/engine-case.js";
 import { patchFiles } from "../../../test/fixtures/patched-files.js";
-import { hasReason } from "../../base/errors.js";
+import { Code, hasReason, KilnError } from "../../base/errors.js";
 import { until } from "../common/notifier.js";
 import type { VmEntry } from "../vm/entry.js";
 import type { VmStatus } from "../vm/status.js";
@@ -89,6 +89,31 @@ describe("a VM that is started", () => {
     await starting;
     assert.deepEqual([vms, entry.state, failing.removing], [[], "running", false]);
     await kilnd.engine.vms.stop(failing.id);
+  });
+});
+
+describe("a --rm VM that has been stopped", () => {
+  it("is not removed under who has started it again meanwhile, but at its next end", async () => {
+    const { entry } = await kilnd.running({ autoRemove: true });
+    const stopping = kilnd.engine.vms.stop(entry.id);
+    await until(entry.changed, () => entry.state === "stopping" || undefined);
+    await Promise.all([stopping, kilnd.engine.vms.start(entry.id)]);
+    // Behind whatever waits for the VM's turn.
+    await kilnd.engine.vms.pause(entry.id);
+    assert.deepEqual([entry.removing, kilnd.world.vmms.at(-1)?.alive], [false, true]);
+    assert.deepEqual(await readdir(join(kilnd.world.root, "data/vms")), [entry.id]);
+    await kilnd.engine.vms.stop(entry.id);
+    await kilnd.engine.reached(entry, "removed");
+  });
+
+  it("is there again after a restart, and goes where that fails", async () => {
+    const { entry } = await kilnd.running({ autoRemove: true });
+    await kilnd.engine.vms.restart(entry.id);
+    assert.deepEqual([entry.state, entry.removing], ["running", false]);
+    kilnd.world.launchError = new KilnError(Code.Unavailable, "no VMM", { reason: "vmm-failed" });
+    await assert.rejects(kilnd.engine.vms.restart(entry.id), /no VMM/);
+    await kilnd.engine.reached(entry, "removed");
+    assert.deepEqual(await readdir(join(kilnd.world.root, "data/vms")), []);
   });
 });
 

@@ -9,6 +9,7 @@ import { delay } from "../../base/runtime.js";
 import type { VmmExit, VmmHandle } from "../../vmm/types.js";
 import { judgeEnd, type Verdict } from "../vm/end.js";
 import type { VmEntry } from "../vm/entry.js";
+import type { RunView } from "../vm/run-view.js";
 import type { ReportedExit } from "../vm/status.js";
 import { type EngineContext, vmLogger } from "./context.js";
 import type { LiveVm } from "./live-vm.js";
@@ -93,4 +94,11 @@ export async function within(ms: number, ...promises: readonly Promise<unknown>[
   const stop = new AbortController();
   await Promise.race([...promises, delay(ms, stop.signal).catch(() => undefined)]);
   stop.abort();
+}
+
+/** Ends what runs at once; resolves once its end is written. */
+export async function endRun(run: RunView): Promise<void> {
+  run.want("kill");
+  await run.live?.handle.kill();
+  await run.ended;
 }

@@ -2,7 +2,7 @@
 // Verbs (vm-verbs.ts) and recovery (recovery.ts) call it; it alone makes and ends runs.
 
 import type { AgentSession } from "../../agent/types.js";
-import { Code, KilnError } from "../../base/errors.js";
+import { KilnError } from "../../base/errors.js";
 import { vmRunDirectory } from "../../base/paths.js";
 import { delay } from "../../base/runtime.js";
 import type { VmmExit } from "../../vmm/types.js";
@@ -16,6 +16,7 @@ import { type Change, changeOf, isEnded, isLive } from "../vm/state.js";
 import type { ReportedExit, Timings, VmStatus } from "../vm/status.js";
 import { emitVmEvent } from "../vm/vm-events.js";
 import type { Up } from "./boot.js";
+import { programNotStarted } from "./boot-errors.js";
 import { type EngineContext, isoNow, vmLogger } from "./context.js";
 import type { LiveVm } from "./live-vm.js";
 import { drive, type WayUp } from "./pipeline.js";
@@ -116,14 +117,16 @@ export class VmRunner {
 
   /** Does what `end` has written down: removes a `--rm` VM, sets the timer of a restart. */
   async afterEnd(entry: VmEntry): Promise<void> {
-    if (this.#ctx.closed.aborted || entry.removing || !isEnded(entry.state)) return;
+    const isDue = () => !this.#ctx.closed.aborted && hasEnded(entry);
+    if (!isDue()) return;
     // First: a --rm VM has no policy, but its guest may be rebooting.
     if (entry.status.restartAt !== undefined) {
       // No longer than it was to wait, though the clock was set back meanwhile.
       const left = Date.parse(entry.status.restartAt) - this.#ctx.now();
       this.#armRestart(entry, Math.min(left, entry.status.restartDelayMs));
     } else if (entry.record.config.autoRemove) {
-      await this.#ctx.lock.run(entry.id, () => removeEnded(this.#ctx, entry));
+      // Somebody may have started it while this waited for its turn: what runs is not removed.
+      await this.#ctx.lock.run(entry.id, async () => void (isDue() && (await removeEnded(this.#ctx, entry))));
     }
   }
 
@@ -316,6 +319,10 @@ export class VmRunner {
   }
 }
 
+function hasEnded({ removing, restarts, state }: VmEntry): boolean {
+  return !removing && restarts === 0 && isEnded(state);
+}
+
 /** A boot that was under way when kilnd went: the next one finishes it. */
 async function abandon(run: Run, live: LiveVm): Promise<void> {
   run.over();
@@ -330,17 +337,4 @@ type EndChange = Extract<Change, { to: "exited" | "failed" }>;
 
 function ranMs({ status }: VmEntry, nowMs: number): number {
   return status.startedAt === undefined ? 0 : Math.max(0, nowMs - Date.parse(status.startedAt));
-}
-
-/** The error of a start whose program could not be executed; `exitCode` is 126 or 127. */
-function programNotStarted(entry: VmEntry): KilnError {
-  const { message, exitCode } = entry.status;
-  return new KilnError(
-    Code.FailedPrecondition,
-    `start VM ${entry.name}: ${message || "the program did not start"}`,
-    {
-      reason: "program-not-started",
-      details: { exitCode: String(exitCode) },
-    },
-  );
 }

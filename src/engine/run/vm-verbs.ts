@@ -10,13 +10,14 @@ import { until } from "../common/notifier.js";
 import { signalNumber } from "../common/signals.js";
 import type { VmEntry } from "../vm/entry.js";
 import { hasBegun, isOver } from "../vm/lifetime.js";
-import { isBooting, type LiveView, type RunView } from "../vm/run-view.js";
+import { isBooting, type LiveView } from "../vm/run-view.js";
 import { isEnded, isLive, requireState, type VmState } from "../vm/state.js";
 import { checkLifetime } from "../vm/validate.js";
 import { emitVmEvent } from "../vm/vm-events.js";
 import { type EngineContext, isoNow, vmLogger } from "./context.js";
+import { endRun } from "./run-end.js";
 import { leftOfStop, stopAsk } from "./stop-ask.js";
-import { written } from "./tasks.js";
+import { inBackground, written } from "./tasks.js";
 import { requireLive, requireWatched, runningSession, waitForTakeover } from "./vm-access.js";
 import { removeEnded } from "./vm-remove.js";
 import type { VmRunner } from "./vm-runner.js";
@@ -123,8 +124,14 @@ export class VmVerbs {
   }
 
   async restart(entry: VmEntry, options: StopOptions = {}): Promise<void> {
-    await this.stop(entry, options);
-    await this.start(entry);
+    entry.restarts++;
+    try {
+      await this.stop(entry, options);
+      await this.start(entry);
+    } finally {
+      entry.restarts--;
+      inBackground(this.#ctx, entry, () => this.#runner.afterEnd(entry));
+    }
   }
 
   /**
@@ -340,11 +347,4 @@ async function hasEnded(session: AgentSession): Promise<boolean> {
   } catch {
     return false;
   }
-}
-
-/** Ends what runs at once; resolves once its end is written. */
-async function endRun(run: RunView): Promise<void> {
-  run.want("kill");
-  await run.live?.handle.kill();
-  await run.ended;
 }

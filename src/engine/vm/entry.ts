@@ -26,6 +26,8 @@ export class VmEntry extends Entry<VmRecord, VmStatus> {
   readonly lifetimeAlarm = new Alarm();
   /** Who follows it to its end: now, and of those that the last kilnd had, who has not come back. */
   readonly followers: { now: number; missed: number };
+  /** Users who are about to start it again once it has ended: until then its end is none that it is removed for. */
+  restarts = 0;
   #run: RunView | undefined;
 
   constructor(kind: VmKind, vm: EntryState<VmRecord, VmStatus>, log: VmLog) {
