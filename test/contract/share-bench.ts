@@ -4,14 +4,14 @@ import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, constants, openSync } from "node:fs";
-import { chown, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { chown, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { deferred } from "../../src/base/runtime.js";
 import { CHECKOUT } from "../fixtures/assets.js";
 import { NineCalls } from "../fixtures/nine-calls.js";
-import { NineClient } from "../fixtures/nine-client.js";
+import { NineClient, NO_FID, T, text, u16, u32 } from "../fixtures/nine-client.js";
 
 const O_PATH = 0o10000000;
 /** Whose the directory is where the test is root: the server never is. */
@@ -35,6 +35,12 @@ export interface ShareOptions {
   /** As whom it runs; default the directory's owner. */
   readonly uid?: number;
   readonly env?: NodeJS.ProcessEnv;
+  /** A program that runs it, with its arguments. */
+  readonly within?: readonly string[];
+  /** Whose the directory is; default nobody in particular. */
+  readonly owner?: number;
+  /** It listens and the test connects, as Firecracker does. */
+  readonly listens?: boolean;
 }
 
 export class ShareBench implements AsyncDisposable {
@@ -72,28 +78,49 @@ export class ShareBench implements AsyncDisposable {
     bench.#server.listen(join(bench.top, "vmm.sock"));
     await once(bench.#server, "listening");
     await bench.give(join(bench.top, "vmm.sock"));
-    bench.start();
+    if (options.listens === true) await bench.#listen();
+    else bench.start();
     return bench;
   }
 
   /** To the server's user. */
   async give(path: string): Promise<void> {
-    if (process.getuid?.() === 0) await chown(path, OWNER, OWNER);
+    const owner = this.#options.owner ?? OWNER;
+    if (process.getuid?.() === 0) await chown(path, owner, owner);
+  }
+
+  /** Where it listens. */
+  get listening(): string {
+    return join(this.top, "share.sock");
+  }
+
+  /** A socket that listens, for the server alone: this process never accepts. */
+  async #listen(): Promise<void> {
+    const server = createServer();
+    const path = `${this.listening}.new`;
+    server.listen(path);
+    await once(server, "listening");
+    const { fd } = (server as unknown as { _handle: { fd: number } })._handle;
+    this.start({}, ["--listen-fd", "5"], fd);
+    // Its end takes the name along that it knows.
+    await rename(path, this.listening);
+    server.close();
   }
 
   /** Another server, as after the death of one. @param env added to its environment */
-  start(env: NodeJS.ProcessEnv = {}): ChildProcess {
+  start(env: NodeJS.ProcessEnv = {}, way = ["--connect-fd", "5"], peer?: number): ChildProcess {
     const root = openSync(this.root, O_PATH | constants.O_DIRECTORY);
     const ledger = openSync(join(this.top, "ledger"), constants.O_RDWR | constants.O_CREAT, 0o600);
-    const socket = openSync(join(this.top, "vmm.sock"), O_PATH);
-    const args = ["--root-fd", "3", "--ledger-fd", "4", "--connect-fd", "5", ...(this.#options.args ?? [])];
+    const vmm = openSync(join(this.top, "vmm.sock"), O_PATH);
+    const args = ["--root-fd", "3", "--ledger-fd", "4", ...way, ...(this.#options.args ?? [])];
     const uid = this.#options.uid ?? (process.getuid?.() === 0 ? OWNER : undefined);
-    const child = spawn(testShare(), args, {
-      stdio: ["ignore", "ignore", "pipe", root, ledger, socket],
+    const [program = "", ...words] = [...(this.#options.within ?? []), testShare(), ...args];
+    const child = spawn(program, words, {
+      stdio: ["ignore", "ignore", "pipe", root, ledger, peer ?? vmm],
       env: { ...this.#options.env, ...env },
       ...(uid === undefined ? {} : { uid, gid: uid }),
     });
-    for (const fd of [root, ledger, socket]) closeSync(fd);
+    for (const fd of [root, ledger, vmm]) closeSync(fd);
     this.#process = child;
     return child;
   }
@@ -139,6 +166,16 @@ export class ShareBench implements AsyncDisposable {
     const calls = new NineCalls(await this.client());
     await calls.start(msize);
     return calls;
+  }
+
+  /** Another server is there: makes again what the guest held, as the bridge does. @param fids by number, their paths */
+  async resume(fids: Readonly<Record<number, readonly string[]>> = {}): Promise<NineClient> {
+    const client = await this.client(true);
+    await client.askAside(T.version, [u32(512 * 1024), text("9P2000.L")], 0xffff);
+    await client.askAside(T.attach, [u32(0), u32(NO_FID), text(""), text(""), u32(0)]);
+    for (const [fid, path] of Object.entries(fids))
+      await client.askAside(T.walk, [u32(0), u32(Number(fid)), u16(path.length), ...path.map(text)]);
+    return client;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -25,22 +25,16 @@ const NUDGE: Duration = Duration::from_millis(5);
 /// Serves until the other side hangs up, or says what cannot be understood, or a newer connection is there.
 ///
 /// @param newer readable when one is
-pub fn serve(stream: UnixStream, state: &mut State, newer: Option<BorrowedFd>) -> io::Result<()> {
-    stream.set_nonblocking(true)?;
-    let mut connection = Connection {
-        stream,
-        chunk: vec![0; READ],
-        input: Vec::new(),
-        out: Vec::new(),
-        sent: 0,
-    };
-    let Some(resumed) = connection.greet(state.share.read_only, newer)? else {
-        return Ok(());
+/// @returns whether a guest was there: its bridge answered the hello
+pub fn serve(stream: UnixStream, state: &mut State, newer: Option<BorrowedFd>) -> bool {
+    let Ok(Some((mut connection, resumed))) = Connection::open(stream, state.share.read_only, newer) else {
+        return false;
     };
     let mut session = Session::new(state, resumed);
-    let result = connection.run(&mut session, newer);
+    // A hang-up, or what was no message: either way there is nothing to be said to anybody.
+    let _ = connection.run(&mut session, newer);
     session.state().reset();
-    result
+    true
 }
 
 struct Connection {
@@ -54,7 +48,26 @@ struct Connection {
 }
 
 impl Connection {
-    /// Err: no answer came in time. None: there is nobody any more.
+    /// None: nobody answers. With it, whether the guest goes on where another server ended.
+    fn open(
+        stream: UnixStream,
+        read_only: bool,
+        newer: Option<BorrowedFd>,
+    ) -> io::Result<Option<(Self, bool)>> {
+        stream.set_nonblocking(true)?;
+        let (input, out) = (Vec::new(), Vec::new());
+        let mut connection = Self {
+            stream,
+            chunk: vec![0; READ],
+            input,
+            out,
+            sent: 0,
+        };
+        let resumed = connection.greet(read_only, newer)?;
+        Ok(resumed.map(|resumed| (connection, resumed)))
+    }
+
+    /// None: nobody answers, in time or any more.
     fn greet(&mut self, read_only: bool, newer: Option<BorrowedFd>) -> io::Result<Option<bool>> {
         let mut greeting = Greeting::new()?;
         self.out = greeting.hello(read_only);

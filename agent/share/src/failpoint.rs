@@ -18,7 +18,8 @@ pub fn pass(point: Point, kind: u8) {
     static ARMED: OnceLock<Option<String>> = OnceLock::new();
     let armed = ARMED.get_or_init(|| std::env::var("KILN_SHARE_DIE").ok());
     if armed.as_deref() == Some(format!("{point:?}:{kind}").to_lowercase().as_str()) {
-        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        // SAFETY: ends the process. To itself alone: the filter of system calls has no kill(2).
+        unsafe { libc::raise(libc::SIGKILL) };
     }
 }
 

@@ -49,13 +49,11 @@ fn connect_again_and_again(socket: &OwnedFd, state: &mut State) -> io::Result<()
     loop {
         match UnixStream::connect(link_of(socket)) {
             Ok(stream) => {
-                let begun = Instant::now();
-                let _ = serve(stream, state, None); // a hang-up, or what was no message: begin anew
-                last = Instant::now();
-                // A VMM that hangs up at once is not asked faster and faster.
-                if begun.elapsed() > LONGEST_PAUSE {
+                // Where nobody answers, it is not asked faster and faster.
+                if serve(stream, state, None) {
                     pause = FIRST_PAUSE;
                 }
+                last = Instant::now();
             }
             Err(error) if last.elapsed() > GIVE_UP => return Err(error),
             Err(_) => {}
@@ -73,7 +71,7 @@ fn listen(listener: &UnixListener, state: &mut State) -> io::Result<()> {
             newest = Some(stream);
         }
         if let Some(stream) = newest {
-            let _ = serve(stream, state, Some(listener.as_fd())); // a hang-up, or what was no message: begin anew
+            serve(stream, state, Some(listener.as_fd()));
         }
     }
 }
