@@ -77,7 +77,7 @@ export function createContext(
     }),
     volumes,
     references,
-    companions: new WorkloadSets({ store, rooms, settings, log, now }),
+    companions: new WorkloadSets({ store, rooms, settings, events, log, now }),
     lock: new KeyedLock(),
     ...going,
     boots: new Semaphore(settings.concurrentBoots),

@@ -13,6 +13,7 @@ import type { VmEntry } from "../vm/entry.js";
 import { isLive } from "../vm/state.js";
 import { Attendance } from "./attendance.js";
 import { WorkloadEntry, workloadNotFound } from "./entry.js";
+import { type TellOfExec, tellOfRuns } from "./exec-events.js";
 import { lostRecord, startingStatus, type WorkloadRecord } from "./record.js";
 import { type LoadedWorkload, WORKLOAD_ID, WorkloadStore } from "./store.js";
 
@@ -30,6 +31,7 @@ export interface SetOptions {
   readonly endGraceMs: number;
   readonly pauses: LinkPauses;
   readonly now: () => number;
+  readonly tell: TellOfExec;
   readonly processOf: (vm: VmEntry, record: WorkloadRecord) => GuestProcess;
 }
 
@@ -181,9 +183,11 @@ export class WorkloadSet {
   }
 
   #make(loaded: LoadedWorkload): WorkloadEntry {
-    const { lock, logLimits, now } = this.#options;
+    const { lock, logLimits, now, tell } = this.#options;
     const output = new VmLog(this.#store.logDirectory(loaded.record.id), logLimits, now);
-    return new WorkloadEntry(this.#store, lock, loaded, output);
+    const entry = new WorkloadEntry(this.#store, lock, loaded, output);
+    tellOfRuns(entry, tell);
+    return entry;
   }
 
   async #takeIn(id: string, run: number, pid: number): Promise<WorkloadEntry | undefined> {

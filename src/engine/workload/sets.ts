@@ -3,11 +3,13 @@
 import { KilnError } from "../../base/errors.js";
 import { KeyedLock } from "../../base/lock.js";
 import type { Logger } from "../../base/log.js";
+import type { EventLog } from "../common/events.js";
 import type { Rooms } from "../common/rooms.js";
 import type { EngineSettings } from "../common/settings.js";
 import type { Companion, Companions } from "../run/companion.js";
 import type { VmEntry } from "../vm/entry.js";
 import type { VmStore } from "../vm/store.js";
+import { emitVmEvent } from "../vm/vm-events.js";
 import type { WorkloadRecord } from "./record.js";
 import { WorkloadSet } from "./set.js";
 import { processOf } from "./vm-exec.js";
@@ -16,6 +18,7 @@ export interface WorkloadSetsOptions {
   readonly store: Pick<VmStore, "directory">;
   readonly rooms: Pick<Rooms, "agent">;
   readonly settings: Pick<EngineSettings, "execLogLimits" | "endGraceMs" | "linkPauses">;
+  readonly events: Pick<EventLog, "emit">;
   readonly log: Logger;
   readonly now: () => number;
 }
@@ -33,7 +36,7 @@ export class WorkloadSets implements Companions {
   of(vm: VmEntry): WorkloadSet {
     const known = this.#sets.get(vm);
     if (known !== undefined) return known;
-    const { store, rooms, settings, log, now } = this.#options;
+    const { store, rooms, settings, events, log, now } = this.#options;
     const set = new WorkloadSet({
       vm,
       vmDirectory: store.directory(vm.id),
@@ -44,6 +47,7 @@ export class WorkloadSets implements Companions {
       endGraceMs: settings.endGraceMs,
       pauses: settings.linkPauses,
       now,
+      tell: (action, attributes) => emitVmEvent({ events }, vm, action, attributes),
       processOf: (entry, record) => processOf(entry, specOf(record)),
     });
     this.#sets.set(vm, set);

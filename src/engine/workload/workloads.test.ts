@@ -30,6 +30,26 @@ describe("a program that is left to itself", () => {
     assert.deepEqual(bench.engine.programs(vm, true), [entry]);
   });
 
+  it("is told of in events, each run's beginning and end", async () => {
+    const vm = await bench.vm();
+    const entry = await bench.restarting(vm, 1);
+    bench.program().exit(4);
+    await reaches(entry, "running", 2);
+    bench.program(1).exit(5);
+    await reaches(entry, "exited", 2);
+    const told: unknown[] = [];
+    const asked = { after: 0n, untilMs: Date.now() };
+    for await (const { action, attributes } of bench.engine.events.read(asked)) {
+      if (action.startsWith("exec_")) told.push([action, attributes.execID, attributes.exitCode]);
+    }
+    assert.deepEqual(told, [
+      ["exec_start", entry.id, undefined],
+      ["exec_die", entry.id, "4"],
+      ["exec_start", entry.id, undefined],
+      ["exec_die", entry.id, "5"],
+    ]);
+  });
+
   it("is forgotten by its agent once its output and its end are stored", async () => {
     const vm = await bench.vm();
     const entry = await bench.start(vm);
