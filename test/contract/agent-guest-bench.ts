@@ -14,7 +14,7 @@ import type { ProcessSpec } from "./agent-bench.js";
 
 const MIB = 1024 * 1024;
 const NAMES =
-  "sh cat echo env id ls mount ps pwd kill sleep touch rm test stat sync true yes head tail tr date free dd hostname init poweroff reboot ip readlink mv setsid".split(
+  "sh cat echo env id ls mount ps pwd kill sleep touch rm test stat sync true yes head tail tr date free dd hostname init poweroff reboot ip readlink mv setsid mkdir wc cmp umount killall flock".split(
     " ",
   );
 type BootChange = Exclude<MessageInitShape<typeof BootRequestSchema>, { $typeName: string }>;
@@ -63,9 +63,19 @@ export class GuestBench implements AsyncDisposable {
     return disks;
   }
 
-  /** A VM whose agent has answered. @param before disks that come before its own */
-  async start(cow: string, memoryBytes = 256 * MIB, before: readonly DiskSpec[] = []): Promise<Guest> {
-    const kernel = await defaultKernel();
+  /**
+   * A VM whose agent has answered.
+   *
+   * @param before disks that come before its own
+   * @param own has ports of these ids, and kiln's own kernel, which can mount what comes over them
+   */
+  async start(
+    cow: string,
+    memoryBytes = 256 * MIB,
+    before: readonly DiskSpec[] = [],
+    own?: readonly string[],
+  ): Promise<Guest> {
+    const kernel = await defaultKernel(own === undefined ? undefined : "kiln");
     const place = join(this.root, `v${this.#count++}`);
     const [runDirectory, stateDirectory] = [join(place, "run"), join(place, "state")];
     await mkdir(runDirectory, { recursive: true });
@@ -86,7 +96,7 @@ export class GuestBench implements AsyncDisposable {
       memoryBytes,
       disks,
       cards: [],
-      ports: [],
+      ports: (own ?? []).map((id) => ({ id })),
     });
     const guest = new Guest(handle);
     this.#guests.push(guest);

@@ -41,6 +41,8 @@ export interface ShareOptions {
   readonly owner?: number;
   /** It listens and the test connects, as Firecracker does. */
   readonly listens?: boolean;
+  /** A VMM's socket, where the test is not in its place. */
+  readonly socket?: string;
 }
 
 export class ShareBench implements AsyncDisposable {
@@ -75,12 +77,18 @@ export class ShareBench implements AsyncDisposable {
       await bench.give(path);
     }
     await bench.give(bench.top);
-    bench.#server.listen(join(bench.top, "vmm.sock"));
-    await once(bench.#server, "listening");
-    await bench.give(join(bench.top, "vmm.sock"));
+    if (options.socket === undefined) {
+      bench.#server.listen(bench.#socket);
+      await once(bench.#server, "listening");
+    }
+    await bench.give(bench.#socket);
     if (options.listens === true) await bench.#listen();
     else bench.start();
     return bench;
+  }
+
+  get #socket(): string {
+    return this.#options.socket ?? join(this.top, "vmm.sock");
   }
 
   /** To the server's user. */
@@ -111,7 +119,7 @@ export class ShareBench implements AsyncDisposable {
   start(env: NodeJS.ProcessEnv = {}, way = ["--connect-fd", "5"], peer?: number): ChildProcess {
     const root = openSync(this.root, O_PATH | constants.O_DIRECTORY);
     const ledger = openSync(join(this.top, "ledger"), constants.O_RDWR | constants.O_CREAT, 0o600);
-    const vmm = openSync(join(this.top, "vmm.sock"), O_PATH);
+    const vmm = openSync(this.#socket, O_PATH);
     const args = ["--root-fd", "3", "--ledger-fd", "4", ...way, ...(this.#options.args ?? [])];
     const uid = this.#options.uid ?? (process.getuid?.() === 0 ? OWNER : undefined);
     const [program = "", ...words] = [...(this.#options.within ?? []), testShare(), ...args];
