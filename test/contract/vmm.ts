@@ -11,6 +11,7 @@ import { disksContract } from "./vmm-disks.js";
 import { endContract } from "./vmm-end.js";
 import { machineContract } from "./vmm-machine.js";
 import { networkContract } from "./vmm-network.js";
+import { portsContract } from "./vmm-ports.js";
 import { privilegesContract } from "./vmm-privileges.js";
 import { reattachContract } from "./vmm-reattach.js";
 
@@ -19,6 +20,7 @@ export function vmmContract(name: string, makeDriver: DriverFactory): void {
     machineContract(makeDriver);
     disksContract(makeDriver);
     channelContract(makeDriver);
+    portsContract(makeDriver);
     consoleContract(makeDriver);
     endContract(makeDriver);
     reattachContract(makeDriver);
