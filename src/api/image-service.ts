@@ -4,9 +4,10 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import { defined } from "../base/defined.js";
 import { Code, KilnError } from "../base/errors.js";
 import { type Engine, parsePlatform, type RegistryCredentials } from "../engine/index.js";
-import type { ImageService, ImportImageRequest, PullImageRequest } from "../gen/kiln/v1/image_pb.js";
+import type { ImageService, PullImageRequest } from "../gen/kiln/v1/image_pb.js";
 import { fromAuth, toImage, toProgress } from "./convert-image.js";
 import { withProgress } from "./progress-stream.js";
+import { bytesOf, noStart } from "./upload.js";
 
 const MOST_BLOB_TEXT = 4 * 1024 ** 2;
 
@@ -38,7 +39,7 @@ export function createImageService(engine: Engine): ServiceImpl<typeof ImageServ
     async importImage(requests, { signal }) {
       const iterator = requests[Symbol.asyncIterator]();
       const first = await iterator.next();
-      if (first.done === true || first.value.message.case !== "start") throw noStart();
+      if (first.done === true || first.value.message.case !== "start") throw noStart("import");
       const { name, changes, platform } = first.value.message.value;
       const options = defined({ name, changes, signal, platform: platformIn(platform) });
       return { image: toImage(await engine.images.import(bytesOf(iterator), options)) };
@@ -77,20 +78,6 @@ function pullOptions(engine: Engine, request: PullImageRequest) {
 /** undefined where the request leaves it to us. */
 function platformIn(text: string) {
   return text === "" ? undefined : parsePlatform(text);
-}
-
-async function* bytesOf(requests: AsyncIterator<ImportImageRequest>): AsyncGenerator<Uint8Array> {
-  for (;;) {
-    const next = await requests.next();
-    if (next.done === true) return;
-    if (next.value.message.case === "data") yield next.value.message.value;
-  }
-}
-
-function noStart(): KilnError {
-  return new KilnError(Code.InvalidArgument, 'import: the first message must be "start"', {
-    reason: "bad-request",
-  });
 }
 
 function noFilters(): KilnError {

@@ -6,6 +6,7 @@ import type { Engine, VolumeView } from "../engine/index.js";
 import type { VolumeSchema } from "../gen/kiln/v1/types_pb.js";
 import type { VolumeService } from "../gen/kiln/v1/volume_pb.js";
 import { toTimestamp } from "./convert-vm.js";
+import { bytesOf, noStart } from "./upload.js";
 
 /** What is missing answers UNIMPLEMENTED. */
 export function createVolumeService({ volumes }: Engine): Partial<ServiceImpl<typeof VolumeService>> {
@@ -19,6 +20,17 @@ export function createVolumeService({ volumes }: Engine): Partial<ServiceImpl<ty
     async pruneVolumes({ all, filters }) {
       const { names, bytes } = await volumes.prune(all, filters);
       return { volumes: [...names], reclaimedBytes: BigInt(bytes) };
+    },
+    async *exportVolume({ volume }, { signal }) {
+      for await (const data of volumes.files.read(volume, signal)) yield { data };
+    },
+    async importVolume(requests, { signal }) {
+      const iterator = requests[Symbol.asyncIterator]();
+      const first = await iterator.next();
+      if (first.done === true || first.value.message.case !== "start") throw noStart("import");
+      const { volume } = first.value.message.value;
+      await volumes.files.write(volume, bytesOf(iterator), signal);
+      return { volume: toVolume(await volumes.find(volume)) };
     },
     async growVolume({ volume, sizeBytes }) {
       return { volume: toVolume(await volumes.grow(volume, Number(sizeBytes))) };

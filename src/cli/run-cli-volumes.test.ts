@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import { cliCase } from "../../test/fixtures/cli-case.js";
 
@@ -127,6 +130,30 @@ describe("kiln volume grow", () => {
     assert.match(stderr, /grows at the next mount/);
     assert.equal(cli.kilnd.volumes.get("data")?.sizeBytes, 100n * 1024n ** 3n);
     assert.match((await kiln(["volume", "grow", "data", "much"])).stderr, /"much" is not a size/);
+  });
+});
+
+describe("kiln volume export and import", () => {
+  it("go from and to files, stdin and stdout", async () => {
+    cli.kilnd.addVolume("data");
+    const root = await mkdtemp(join(tmpdir(), "kiln-volume-cli-"));
+    try {
+      const file = join(root, "data.tar");
+      assert.equal((await kiln(["volume", "export", "-o", file, "data"])).code, 0);
+      assert.equal(await readFile(file, "utf8"), "tar of data");
+      assert.equal((await kiln(["volume", "export", "data"])).stdout, "tar of data");
+      assert.equal((await kiln(["volume", "export", "-o", join(root, "x"), "nothing"])).code, 1);
+      assert.deepEqual(await readdir(root), ["data.tar"]);
+      assert.equal((await kiln(["volume", "import", "data", file])).stdout, "data\n");
+      await kiln(["volume", "import", "data", "-"], { stdin: "12345" });
+      assert.deepEqual(cli.kilnd.calls, ["ImportVolume data 11", "ImportVolume data 5"]);
+      assert.match(
+        (await kiln(["volume", "import", "data", join(root, "y")])).stderr,
+        /no such file|ENOENT/i,
+      );
+    } finally {
+      await rm(root, { recursive: true });
+    }
   });
 });
 

@@ -85,6 +85,13 @@ export const VERBS: readonly Verb[] = [
     () => import("./verbs/volume-inspect.js"),
   ),
   verb("volume grow", "Volumes", "Make a volume larger", () => import("./verbs/volume-grow.js")),
+  verb(
+    "volume export",
+    "Volumes",
+    "Write what is in a volume as a tar",
+    () => import("./verbs/volume-export.js"),
+  ),
+  verb("volume import", "Volumes", "Unpack a tar into a volume", () => import("./verbs/volume-import.js")),
   verb("volume rm", "Volumes", "Remove volumes", () => import("./verbs/volume-rm.js"), ["volume remove"]),
   verb("volume prune", "Volumes", "Remove volumes that no VM has", () => import("./verbs/volume-prune.js")),
   verb("kernel ls", "Kernels", "List kernels", () => import("./verbs/kernel-ls.js"), ["kernel list"]),

@@ -10,6 +10,7 @@ import { ImageVerbs } from "./images/image-verbs.js";
 import { KernelVerbs } from "./kernels/kernel-verbs.js";
 import { Events } from "./nouns/events.js";
 import { Vms } from "./nouns/vms.js";
+import { Volumes } from "./nouns/volumes.js";
 import { Workloads } from "./nouns/workloads.js";
 import type { EngineContext } from "./run/context.js";
 import { armLifetime } from "./run/lifetime-timer.js";
@@ -22,8 +23,8 @@ import { VmVerbs } from "./run/vm-verbs.js";
 import { HostWatch } from "./system/host-watch.js";
 import { SystemVerbs } from "./system/system-verbs.js";
 import type { VmEntry } from "./vm/entry.js";
-import { VolumeVerbs } from "./volumes/volume-verbs.js";
 import { WorkloadVerbs } from "./workload/verbs.js";
+import { removeCarriers } from "./workload/volume-carrier.js";
 
 const KERNEL_IMAGE_TEMP = "kernel-image-";
 
@@ -44,7 +45,7 @@ export class Engine {
   readonly workloads: Workloads;
   readonly images: ImageVerbs;
   readonly kernels: KernelVerbs;
-  readonly volumes: VolumeVerbs;
+  readonly volumes: Volumes;
   readonly system: SystemVerbs;
   readonly events: Events;
   /** For the engine's own tests, which look inside. */
@@ -66,7 +67,7 @@ export class Engine {
     this.workloads = new Workloads(ctx.vms, workloads);
     this.images = new ImageVerbs(ctx);
     this.kernels = new KernelVerbs(ctx);
-    this.volumes = new VolumeVerbs(ctx);
+    this.volumes = new Volumes(ctx, verbs);
     this.#watch = new HostWatch(ctx, verbs);
     const parts = {
       vms: verbs,
@@ -84,7 +85,7 @@ export class Engine {
    * taken over, which `recovered` waits for.
    */
   async open(): Promise<void> {
-    const { ctx } = this.inner;
+    const { ctx, verbs } = this.inner;
     const { dataRoot, runRoot, ownership, mark, rooms, bases, kernels, volumes } = ctx;
     for (const root of [dataRoot, runRoot]) {
       await makeDirectory(root);
@@ -106,7 +107,9 @@ export class Engine {
     await loadVms(ctx, this.#runner);
     await ctx.companions.load(ctx.vms.list());
     await registerUsers(ctx);
-    this.#recovered = resumeVms(ctx, this.#runner);
+    const recovered = resumeVms(ctx, this.#runner);
+    // In nobody's way: what an export or import of the last kilnd's has left.
+    this.#recovered = recovered.then(() => removeCarriers(ctx, verbs));
     this.#watch.start();
   }
 

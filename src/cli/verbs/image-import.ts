@@ -1,10 +1,9 @@
 // `kiln image import`: a root file system as an image.
 
-import { createReadStream } from "node:fs";
-import { KilnError } from "../../base/errors.js";
 import { defineCommand } from "../command.js";
-import { type Context, printLine } from "../context.js";
+import { printLine } from "../context.js";
 import { list, text } from "../flags.js";
+import { bytesOf } from "../large-files.js";
 
 export const command = defineCommand({
   description: `
@@ -38,12 +37,3 @@ image's id. --change takes the lines of a Dockerfile that say how it runs: CMD, 
     return 0;
   },
 });
-
-async function* bytesOf(context: Context, file: string): AsyncGenerator<Uint8Array> {
-  const source = file === "-" ? context.stdin : createReadStream(file, { highWaterMark: 256 * 1024 });
-  try {
-    yield* source as AsyncIterable<Uint8Array>;
-  } catch (error) {
-    throw KilnError.from(error, `read ${file === "-" ? "stdin" : file}`);
-  }
-}

@@ -1,14 +1,9 @@
 // `kiln image save`: images as a tar.
 
-import { open, rename, rm } from "node:fs/promises";
-import { resolve } from "node:path";
-import { pipeline } from "node:stream/promises";
-import { KilnError } from "../../base/errors.js";
-import { tempNameFor } from "../../base/files.js";
 import type { Kiln } from "../../sdk/index.js";
 import { defineCommand } from "../command.js";
-import type { Context } from "../context.js";
 import { bool, text } from "../flags.js";
+import { toFile } from "../large-files.js";
 import { openProgress, type ProgressView, progressFlag } from "../render/progress.js";
 import { usageError } from "../usage-error.js";
 
@@ -91,18 +86,4 @@ async function blobBytes(kiln: Kiln, images: readonly string[]): Promise<number>
 
 interface Manifest {
   readonly layers?: readonly { readonly digest: string; readonly size: number }[];
-}
-
-async function toFile(context: Context, tar: AsyncIterable<Uint8Array>, output: string): Promise<void> {
-  const path = resolve(context.cwd, output);
-  const half = tempNameFor(path);
-  try {
-    // Open before anything can fail: a stream that opens by itself may do so after its file was removed.
-    const file = await open(half, "wx");
-    await pipeline(tar, file.createWriteStream());
-    await rename(half, path);
-  } catch (error) {
-    await rm(half, { force: true });
-    throw error instanceof KilnError ? error : KilnError.from(error, `write ${output}`);
-  }
 }

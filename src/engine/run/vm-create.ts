@@ -38,6 +38,8 @@ export interface CreateRequest {
   readonly config: VmConfig;
   readonly pull: PullPolicy;
   readonly credentials?: ReadonlyMap<string, RegistryCredentials>;
+  /** What it is made of in place of what its configuration names, which is not looked for: for VMs of kiln's own. */
+  readonly image?: StoredImage;
 }
 
 /**
@@ -111,7 +113,11 @@ async function gather(ctx: EngineContext, wanted: Wanted, how: Gathering): Promi
   const options = { ...how, signal: anySignal(failed.signal, how.signal) };
   const { references } = ctx;
   const keeping = { references, leases, why: `VM ${wanted.name} is being made`, signal: options.signal };
-  const { image, isNew } = await takeImage(ctx, wanted, config.image, options, keeping);
+  const own = wanted.request.image;
+  const { image, isNew } =
+    own === undefined
+      ? await takeImage(ctx, wanted, config.image, options, keeping)
+      : { image: own, isNew: false };
   requireAsked(wanted.platform, image.platform, config.image);
   const key = { noun: "base", id: baseKeyOf(image, config.diskBytes) } as const;
   const lease = await references.leaseAfterRemoval(key, keeping.why, options.signal);

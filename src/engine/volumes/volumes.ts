@@ -324,7 +324,7 @@ function shrinks({ name, sizeBytes }: VolumeEntry, wanted: number): KilnError {
     `volume ${name} has ${sizeBytes} bytes: it can't be made smaller, to ${wanted}`,
     {
       reason: "volume-shrink",
-      hint: "make a smaller one, and bring its content over in a VM that has both",
+      hint: "make a smaller one and bring its content over: `kiln volume export` and `kiln volume import`",
     },
   );
 }
