@@ -133,6 +133,20 @@ describe("a volume of a VM", () => {
     );
   });
 
+  it("is brought to rest before its VM goes, be it killed or one that removes itself", async () => {
+    const kept = await kilnd.running({ autoRemove: true, mounts: [volume("db")] });
+    kept.vmm.guest.exit(0);
+    await kilnd.engine.reached(kept.entry, "removed");
+    assert.ok(kept.vmm.guest.calls.includes("ackExit"));
+    const thrownAway = await kilnd.running({ autoRemove: true, mounts: [volume("")] });
+    thrownAway.vmm.guest.exit(0);
+    await kilnd.engine.reached(thrownAway.entry, "removed");
+    assert.ok(!thrownAway.vmm.guest.calls.includes("ackExit"), "nobody waits for a disk that goes too");
+    const killed = await kilnd.running({ mounts: [volume("db")] });
+    await kilnd.engine.vms.kill(killed.entry.id);
+    assert.ok(killed.vmm.guest.calls.includes("sync"));
+  });
+
   it("is not left of a VM that could not be made", async () => {
     await kilnd.create({ mounts: [volume("old")] });
     const mounts = [volume("new"), volume("old", { target: "/o" }), volume("", { target: "/own" })];

@@ -9,6 +9,7 @@ import { delay } from "../../base/runtime.js";
 import type { VmmExit, VmmHandle } from "../../vmm/types.js";
 import { judgeEnd, type Verdict } from "../vm/end.js";
 import type { VmEntry } from "../vm/entry.js";
+import { outlives } from "../vm/mount-config.js";
 import type { RunView } from "../vm/run-view.js";
 import type { ReportedExit } from "../vm/status.js";
 import { type EngineContext, vmLogger } from "./context.js";
@@ -23,7 +24,7 @@ export async function acknowledge(
   live: LiveVm,
   report: ReportedExit,
 ): Promise<void> {
-  const { autoRemove } = entry.record.config;
+  const { autoRemove, mounts } = entry.record.config;
   const { endGraceMs } = ctx.settings;
   const log = vmLogger(ctx, entry);
   const gone = exitOf(live.handle).then(() => undefined);
@@ -34,8 +35,8 @@ export async function acknowledge(
   await within(LAST_WORDS_MS, live.lastWords(), gone);
   log.debug("its output is stored", { bytes: String(entry.log.nextSequence) });
   failpoint("end.stored");
-  // Disks that are thrown away need no tidy end, but a VM that reboots goes on with them.
-  const thrownAway = autoRemove && report.request !== "reboot";
+  // Disks that are thrown away need no tidy end, but a VM that reboots goes on with them, and a volume outlives it.
+  const thrownAway = autoRemove && report.request !== "reboot" && !mounts.some(outlives);
   if (!thrownAway) {
     const settled = await acknowledged(live, endGraceMs);
     log.debug("its end is acknowledged", { settled });
@@ -96,9 +97,18 @@ export async function within(ms: number, ...promises: readonly Promise<unknown>[
   stop.abort();
 }
 
-/** Ends what runs at once; resolves once its end is written. */
-export async function endRun(run: RunView): Promise<void> {
+/** A guest that does not answer has had its chance. */
+const SYNC_MS = 5_000;
+
+/**
+ * Ends what runs at once; resolves once its end is written. What it has on disks that outlive it is brought there first: a
+ * container's would be in its host's memory, and a kill would lose none of it.
+ */
+export async function endRun({ record }: VmEntry, run: RunView): Promise<void> {
   run.want("kill");
+  if (record.config.mounts.some(outlives)) {
+    await run.live?.link.current?.machine.sync({ timeoutMs: SYNC_MS }).catch(() => undefined);
+  }
   await run.live?.handle.kill();
   await run.ended;
 }

@@ -146,7 +146,7 @@ export class VmVerbs {
       const { run } = entry;
       run?.want("kill");
       if (run?.live !== undefined) {
-        await endRun(run);
+        await endRun(entry, run);
       } else if (isBooting(run)) {
         await until(entry.changed, () => (entry.run === run && isBooting(run) ? undefined : true));
       } else {
@@ -210,7 +210,7 @@ export class VmVerbs {
     await this.#halted(entry, async () => {
       if (entry.removing) return;
       requireWatched(entry, "remove");
-      if (entry.run?.live !== undefined) await endRun(entry.run);
+      if (entry.run?.live !== undefined) await endRun(entry, entry.run);
       await removeEnded(this.#ctx, entry, volumes);
     });
   }

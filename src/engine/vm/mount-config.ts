@@ -41,4 +41,9 @@ export function mountOf(spec: MountSpec): Mount {
   return { ...spec, labels: { ...spec.labels }, volumeId: "", imageId: "", base: "" };
 }
 
+/** Whether what is written to it is there after its VM. */
+export function outlives({ type, source, readOnly }: Mount): boolean {
+  return !readOnly && type !== "tmpfs" && type !== "image" && source !== "";
+}
+
 export const UlimitSchema = openObject({ name: v.string(), soft: Limit, hard: Limit });
