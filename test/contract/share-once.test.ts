@@ -189,6 +189,19 @@ describe("kiln-share: a server that dies has done each request once", { skip: sk
     assert.ok((await stat(join(bench.root, "x"))).isDirectory());
   });
 
+  it("a mount that began in the middle of a connection counts from its own beginning", async () => {
+    await using bench = await ShareBench.open({ env: { KILN_SHARE_DIE: `done:${T.symlink}` } });
+    const first = await bench.calls();
+    for (const name of ["a", "b", "c"]) await first.mkdir(0, name);
+    first.client.begin();
+    await first.start();
+    const symlink = first.client.ask(T.symlink, [u32(0), text("d"), text("x"), u32(0)], 77);
+    await assert.rejects(symlink, HungUp);
+    bench.start({ KILN_SHARE_DIE: "" });
+    const [answer] = await (await bench.resume()).replay(first.client);
+    await answer;
+  });
+
   it("a file of mode 0444 that was being written is written on, and no other is", async () => {
     await using bench = await ShareBench.open();
     const first = await bench.calls();

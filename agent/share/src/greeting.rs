@@ -15,6 +15,9 @@ pub struct Greeting {
     held: Vec<u8>,
 }
 
+/// In the answer's last four bytes.
+const RESUMED: u32 = 1;
+
 /// The guest is there.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Answered {
@@ -60,8 +63,12 @@ impl Greeting {
             return None;
         }
         let rest = self.held.split_off(LENGTH);
+        let flags = self.held[28..]
+            .iter()
+            .rev()
+            .fold(0, |all, &byte| all << 8 | u32::from(byte));
         Some(Answered {
-            resumed: self.held[28..] != [0; 4],
+            resumed: flags & RESUMED != 0,
             rest,
         })
     }

@@ -70,6 +70,11 @@ impl<'a> Session<'a> {
 
     fn request(&mut self, kind: u8, tag: u16, message: &[u8]) -> Request {
         let announced = self.again.remove(&tag);
+        if kind == kind::VERSION && self.next.is_some() {
+            // The guest's kernel mounts anew: numbers begin with this.
+            self.state.ledger.clear();
+            self.next = Some(0);
+        }
         let id = announced.or(self.next).unwrap_or(NO_ID);
         if announced.is_none() {
             self.next = self.next.map(|next| next + 1);
