@@ -23,13 +23,15 @@ pub struct Arguments {
     /// The one file of the directory that there is for the guest.
     pub only: Option<Vec<u8>>,
     pub map: Map,
+    /// Tells the guest what the host changes.
+    pub notify: bool,
 }
 
 /// Err: what is wrong with them, one line.
 pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Arguments, String> {
     let mut words = words.map(OsStringExt::into_vec);
     let (mut root, mut ledger, mut way, mut read_only, mut only) = (None, None, None, false, None);
-    let mut map = Map::default();
+    let (mut map, mut notify) = (Map::default(), false);
     while let Some(word) = words.next() {
         let option = String::from_utf8_lossy(&word).into_owned();
         let mut value = || words.next().ok_or(format!("{option} needs a value"));
@@ -42,6 +44,7 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Arguments, String>
             "--connect-fd" => way = Some(Way::Connect(descriptor(&option, &value()?)?)),
             "--listen-fd" => way = Some(Way::Listen(descriptor(&option, &value()?)?)),
             "--read-only" => read_only = true,
+            "--notify" => notify = true,
             "--name" => only = Some(value()?),
             "--map" => map = Map::parse(&String::from_utf8_lossy(&value()?))?,
             _ => return Err(format!("{option} is no option of kiln-share")),
@@ -57,6 +60,7 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Arguments, String>
         read_only,
         only,
         map,
+        notify,
     })
 }
 
@@ -78,7 +82,7 @@ mod tests {
 
     #[test]
     fn takes_the_whole_line() {
-        let line = "--root-fd 3 --ledger-fd 4 --connect-fd 5 --read-only --name a.conf --map squash:1000:100";
+        let line = "--root-fd 3 --ledger-fd 4 --connect-fd 5 --read-only --name a.conf --map squash:1000:100 --notify";
         let wanted = Arguments {
             root: 3,
             ledger: 4,
@@ -86,6 +90,7 @@ mod tests {
             read_only: true,
             only: Some(b"a.conf".to_vec()),
             map: Map::Squash { uid: 1000, gid: 100 },
+            notify: true,
         };
         assert_eq!(parsed(line), Ok(wanted));
     }

@@ -2,14 +2,15 @@
 //! can be answered: a guest that does not read its answers waits for itself.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::greeting::Greeting;
+use crate::greeting::{Answered, Greeting};
 use crate::serve::Session;
 use crate::state::State;
 use crate::wire::{MAX_MESSAGE, message_length};
@@ -19,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Answers that wait: as long as there are more, nothing is asked.
 const MAX_WAITING: usize = 2 * MAX_MESSAGE as usize;
 const READ: usize = 1 << 20;
+/// What the host has changed is told where fewer answers wait.
+const MAX_NOTICES: usize = 64 * 1024;
 /// A wait that was told to end is told again.
 const NUDGE: Duration = Duration::from_millis(5);
 
@@ -27,10 +30,14 @@ const NUDGE: Duration = Duration::from_millis(5);
 /// @param newer readable when one is
 /// @returns whether a guest was there: its bridge answered the hello
 pub fn serve(stream: UnixStream, state: &mut State, newer: Option<BorrowedFd>) -> bool {
-    let Ok(Some((mut connection, resumed))) = Connection::open(stream, state.share.read_only, newer) else {
+    let Ok(greeting) = Greeting::new() else {
         return false;
     };
-    let mut session = Session::new(state, resumed);
+    let hello = greeting.hello(state.share.read_only, state.watches.is_some());
+    let Ok(Some((mut connection, answered))) = Connection::open(stream, greeting, hello, newer) else {
+        return false;
+    };
+    let mut session = Session::new(state, answered.resumed, answered.takes_notices);
     // A hang-up, or what was no message: either way there is nothing to be said to anybody.
     let _ = connection.run(&mut session, newer);
     session.state().reset();
@@ -48,34 +55,33 @@ struct Connection {
 }
 
 impl Connection {
-    /// None: nobody answers. With it, whether the guest goes on where another server ended.
+    /// None: nobody answers.
     fn open(
         stream: UnixStream,
-        read_only: bool,
+        greeting: Greeting,
+        hello: Vec<u8>,
         newer: Option<BorrowedFd>,
-    ) -> io::Result<Option<(Self, bool)>> {
+    ) -> io::Result<Option<(Self, Answered)>> {
         stream.set_nonblocking(true)?;
-        let (input, out) = (Vec::new(), Vec::new());
+        let (chunk, input) = (vec![0; READ], Vec::new());
         let mut connection = Self {
             stream,
-            chunk: vec![0; READ],
+            chunk,
             input,
-            out,
+            out: hello,
             sent: 0,
         };
-        let resumed = connection.greet(read_only, newer)?;
-        Ok(resumed.map(|resumed| (connection, resumed)))
+        let answered = connection.greet(greeting, newer)?;
+        Ok(answered.map(|answered| (connection, answered)))
     }
 
     /// None: nobody answers, in time or any more.
-    fn greet(&mut self, read_only: bool, newer: Option<BorrowedFd>) -> io::Result<Option<bool>> {
-        let mut greeting = Greeting::new()?;
-        self.out = greeting.hello(read_only);
+    fn greet(&mut self, mut greeting: Greeting, newer: Option<BorrowedFd>) -> io::Result<Option<Answered>> {
         let mut deadline = None;
         loop {
             self.send()?;
             let left = deadline.map(|deadline: Instant| deadline.saturating_duration_since(Instant::now()));
-            let ready = self.poll(None, newer, true, left)?;
+            let ready = self.poll(&[], newer, true, left)?;
             if ready.newer || left.is_some_and(|left| left.is_zero()) {
                 return Ok(None);
             }
@@ -85,9 +91,9 @@ impl Connection {
             if !self.fill()? {
                 return Ok(None);
             }
-            if let Some(answered) = greeting.feed(&std::mem::take(&mut self.input)) {
-                self.input = answered.rest;
-                return Ok(Some(answered.resumed));
+            if let Some(mut answered) = greeting.feed(&std::mem::take(&mut self.input)) {
+                self.input = std::mem::take(&mut answered.rest);
+                return Ok(Some(answered));
             }
             if greeting.has_begun() {
                 deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
@@ -99,14 +105,21 @@ impl Connection {
         loop {
             let all = self.handle(session)?;
             session.state().jobs.collect(&mut self.out);
+            if self.waiting() < MAX_NOTICES {
+                session.state().tell_changes(&mut self.out);
+            }
             self.send()?;
             if !all && self.waiting() < MAX_WAITING {
                 continue;
             }
             let nudge = session.state().jobs.nudge().then_some(NUDGE);
-            let wake = session.state().jobs.wake.clone();
+            let mut wakes = vec![session.state().jobs.wake.clone()];
+            // Not while nothing is told: it would be ready all the time.
+            if self.waiting() < MAX_NOTICES {
+                wakes.extend(session.state().watching().map(|watches| watches.fd.clone()));
+            }
             let wants = self.waiting() < MAX_WAITING;
-            let ready = self.poll(Some(wake.as_fd()), newer, wants, nudge)?;
+            let ready = self.poll(&wakes, newer, wants, nudge)?;
             if ready.newer || (ready.input && !self.fill()?) {
                 return Ok(());
             }
@@ -165,7 +178,7 @@ impl Connection {
 
     fn poll(
         &self,
-        wake: Option<BorrowedFd>,
+        wakes: &[Arc<OwnedFd>],
         newer: Option<BorrowedFd>,
         wants: bool,
         limit: Option<Duration>,
@@ -174,7 +187,11 @@ impl Connection {
         flags.set(PollFlags::IN, wants);
         flags.set(PollFlags::OUT, self.waiting() > 0);
         let mut fds = vec![PollFd::from_borrowed_fd(self.stream.as_fd(), flags)];
-        fds.extend(wake.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        fds.extend(
+            wakes
+                .iter()
+                .map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)),
+        );
         let newer_at = newer.map(|fd| {
             fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
             fds.len() - 1

@@ -8,6 +8,7 @@ const LENGTH: usize = 32;
 const SERVER: &[u8; 12] = b"\xff\xff\xff\xffKILN9P\x01\0";
 const BRIDGE: &[u8; 12] = b"\xff\xff\xff\xffKILN9B\x01\0";
 const READ_ONLY: u32 = 1;
+const NOTICES: u32 = 2;
 
 pub struct Greeting {
     nonce: [u8; 16],
@@ -17,12 +18,15 @@ pub struct Greeting {
 
 /// In the answer's last four bytes.
 const RESUMED: u32 = 1;
+const TAKES_NOTICES: u32 = 2;
 
 /// The guest is there.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Answered {
     /// It goes on where another server ended.
     pub resumed: bool,
+    /// It does something with what the host has changed.
+    pub takes_notices: bool,
     /// What came behind the answer.
     pub rest: Vec<u8>,
 }
@@ -40,8 +44,8 @@ impl Greeting {
         })
     }
 
-    pub fn hello(&self, read_only: bool) -> Vec<u8> {
-        let flags = if read_only { READ_ONLY } else { 0 };
+    pub fn hello(&self, read_only: bool, notices: bool) -> Vec<u8> {
+        let flags = if read_only { READ_ONLY } else { 0 } | if notices { NOTICES } else { 0 };
         [&SERVER[..], &self.nonce, &flags.to_le_bytes()].concat()
     }
 
@@ -69,6 +73,7 @@ impl Greeting {
             .fold(0, |all, &byte| all << 8 | u32::from(byte));
         Some(Answered {
             resumed: flags & RESUMED != 0,
+            takes_notices: flags & TAKES_NOTICES != 0,
             rest,
         })
     }
@@ -84,18 +89,19 @@ mod tests {
     use super::*;
 
     fn answer(greeting: &Greeting, resumed: u32) -> Vec<u8> {
-        let hello = greeting.hello(false);
+        let hello = greeting.hello(false, false);
         [&BRIDGE[..], &hello[12..28], &resumed.to_le_bytes()].concat()
     }
 
     #[test]
     fn says_whether_it_can_be_written() {
         let greeting = Greeting::new().expect("there is randomness");
-        assert_eq!(greeting.hello(false).len(), LENGTH);
-        assert_eq!(greeting.hello(true)[28..], [1, 0, 0, 0]);
+        assert_eq!(greeting.hello(false, false).len(), LENGTH);
+        assert_eq!(greeting.hello(true, false)[28..], [1, 0, 0, 0]);
+        assert_eq!(greeting.hello(true, true)[28..], [3, 0, 0, 0]);
         assert_ne!(
-            greeting.hello(false),
-            Greeting::new().expect("there is randomness").hello(false)
+            greeting.hello(false, false),
+            Greeting::new().expect("there is randomness").hello(false, false)
         );
     }
 
@@ -115,7 +121,7 @@ mod tests {
                 }
             }
             let found = found.expect("it is there");
-            assert!(found.resumed);
+            assert!(found.resumed && !found.takes_notices);
             assert_eq!([found.rest, rest].concat(), b"next");
         }
     }

@@ -28,6 +28,25 @@ pub fn check(root: &Node, node: &Node) -> Result<(), Errno> {
         .ok_or(Errno::STALE)
 }
 
+/// A directory's path from the share's root, without a slash at either end; None where it is not below.
+pub fn path_of(root: &Node, node: &Node) -> Option<Vec<u8>> {
+    if node.inode == root.inode {
+        return Some(Vec::new());
+    }
+    if node.stat().ok()?.st_nlink == 0 {
+        return None; // its path says so, in words that may be a name
+    }
+    let path = |node: &Node| {
+        readlinkat(CWD, node.link(), Vec::new())
+            .ok()
+            .map(|path| path.into_bytes())
+    };
+    let (root, mut path) = (path(root)?, path(node)?);
+    let start = if root == b"/" { 1 } else { root.len() + 1 };
+    let below = path.starts_with(&root) && path.get(start - 1) == Some(&b'/');
+    below.then(|| path.split_off(start))
+}
+
 /// Its path, as the kernel knows it, leads to it from the share's root.
 fn is_where_it_says(root: &Node, node: &Node) -> bool {
     let found = readlinkat(CWD, node.link(), Vec::new()).and_then(|path| {

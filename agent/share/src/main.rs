@@ -19,6 +19,7 @@ mod serve;
 mod state;
 mod stream;
 mod waiter;
+mod watches;
 mod wire;
 
 use std::io;
@@ -34,6 +35,7 @@ use crate::map::Owners;
 use crate::node::Node;
 use crate::peer::Peer;
 use crate::state::{Share, State};
+use crate::watches::Watches;
 
 /// EX_CONFIG: it would be the same again.
 const CONFIGURATION: u8 = 78;
@@ -79,7 +81,12 @@ fn run(arguments: &Arguments) -> Result<(), Ended> {
         jailed: confined.jailed,
     };
     let jobs = Jobs::new().map_err(|errno| failed(errno.into()))?;
-    let mut state = State::new(share, confined.fids, ledger, jobs);
+    let watches = arguments
+        .notify
+        .then(Watches::new)
+        .transpose()
+        .map_err(|errno| failed(errno.into()))?;
+    let mut state = State::new(share, confined.fids, ledger, jobs, watches);
     peer.serve_all(&mut state).map_err(failed)
 }
 

@@ -10,7 +10,8 @@ use crate::ledger::{Entry, Ledger, Note};
 use crate::lock_table::Locks;
 use crate::map::Owners;
 use crate::node::{Node, qid_of};
-use crate::wire::{MAX_MESSAGE, Qid};
+use crate::watches::Watches;
+use crate::wire::{Answer, MAX_MESSAGE, NO_TAG, Qid, kind};
 
 pub struct Share {
     pub root: Arc<Node>,
@@ -75,10 +76,13 @@ pub struct State {
     /// The bridge makes again what a dead server held: files that are the server's own are opened whatever their mode
     /// says now, because it may have changed since (git writes into files of mode 0444).
     pub lenient: bool,
+    /// Where host changes are told, and the bridge takes them.
+    pub watches: Option<Watches>,
+    pub tells: bool,
 }
 
 impl State {
-    pub fn new(share: Share, fids: usize, ledger: Ledger, jobs: Jobs) -> Self {
+    pub fn new(share: Share, fids: usize, ledger: Ledger, jobs: Jobs, watches: Option<Watches>) -> Self {
         let (fids, locks) = (Fids::new(fids), Locks::default());
         Self {
             share,
@@ -88,6 +92,8 @@ impl State {
             ledger,
             msize: MAX_MESSAGE,
             lenient: false,
+            watches,
+            tells: false,
         }
     }
 
@@ -97,6 +103,31 @@ impl State {
         self.locks.clear();
         self.fids.clear();
         self.lenient = false;
+    }
+
+    /// What is watched for a bridge that takes it.
+    pub fn watching(&mut self) -> Option<&mut Watches> {
+        self.watches.as_mut().filter(|_| self.tells)
+    }
+
+    /// Writes what the host has changed: path[s] of each name, from the root.
+    pub fn tell_changes(&mut self, out: &mut Vec<u8>) {
+        let (root, only) = (self.share.root.clone(), self.share.only.clone());
+        let Some(watches) = self.watching() else { return };
+        watches.collect();
+        while let Some(change) = watches.take() {
+            let hidden = only.as_ref().is_some_and(|only| *only != change.name);
+            let Some(mut path) = crate::inside::path_of(&root, &change.dir).filter(|_| !hidden) else {
+                continue;
+            };
+            if !path.is_empty() {
+                path.push(b'/');
+            }
+            path.extend_from_slice(&change.name);
+            let mut notice = Answer::begin(out, kind::NOTICE, NO_TAG);
+            notice.text(&path);
+            notice.end();
+        }
     }
 
     pub fn directory(&self, fid: u32) -> Result<Arc<Node>, Errno> {

@@ -10,6 +10,8 @@ pub const READ_HEADER: usize = HEADER + 4;
 pub const MAX_MESSAGE: u32 = 1 << 20;
 pub const MIN_MESSAGE: u32 = 4096;
 pub const NO_FID: u32 = u32::MAX;
+/// Of what answers nothing.
+pub const NO_TAG: u16 = u16::MAX;
 
 /// Types of requests; an answer has the next number.
 pub mod kind {
@@ -42,6 +44,8 @@ pub mod kind {
     pub const REMOVE: u8 = 122;
     /// kiln's own: what follows is sent again. See docs/design/0022-kiln-share.md.
     pub const REPLAY: u8 = 250;
+    /// Unasked, from the server: the host has changed something.
+    pub const NOTICE: u8 = 252;
 }
 
 /// Which inode an answer is about.

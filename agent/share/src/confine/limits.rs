@@ -5,9 +5,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::fids::MAX_FIDS;
 use crate::lock_table::MAX_HOLDERS;
+use crate::watches::MAX_WATCHES;
 
-/// Beside those of fids and locks: streams, the socket, what is open for a moment.
-const SPARE: u64 = 64;
+/// Beside those of fids: locks, watches, the socket, what is open for a moment.
+const OTHERS: u64 = (MAX_HOLDERS + MAX_WATCHES) as u64 + 64;
 
 /// Closes what nobody meant for it, and says how many fids there are descriptors for.
 pub fn set(kept: &[i32]) -> Result<usize, Errno> {
@@ -17,7 +18,7 @@ pub fn set(kept: &[i32]) -> Result<usize, Errno> {
         maximum: Some(0),
     };
     setrlimit(Resource::Core, none)?;
-    let wanted = 2 * MAX_FIDS as u64 + MAX_HOLDERS as u64 + SPARE;
+    let wanted = 2 * MAX_FIDS as u64 + OTHERS;
     let most = getrlimit(Resource::Nofile)
         .maximum
         .unwrap_or(u64::MAX)
@@ -29,7 +30,7 @@ pub fn set(kept: &[i32]) -> Result<usize, Errno> {
             maximum: Some(most),
         },
     )?;
-    let fids = most.saturating_sub(MAX_HOLDERS as u64 + SPARE) / 2;
+    let fids = most.saturating_sub(OTHERS) / 2;
     Ok((fids as usize).clamp(64, MAX_FIDS))
 }
 

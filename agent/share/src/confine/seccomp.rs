@@ -105,7 +105,7 @@ fn where_bits(number: c_long, index: u32, bits: u32, with: bool) -> Filter {
     ]
 }
 
-fn plan(way: &Way) -> Filter {
+fn plan(way: &Way, notify: bool) -> Filter {
     let right = step(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0);
     let mut filter = vec![load_word(ARCH), right, give(KILL), load_word(NUMBER)];
     for &number in FREE {
@@ -125,13 +125,22 @@ fn plan(way: &Way) -> Filter {
         }
         Way::Listen(_) => filter.extend([when(libc::SYS_accept4, 1), give(ALLOW)]),
     }
+    if notify {
+        for number in [
+            libc::SYS_inotify_init1,
+            libc::SYS_inotify_add_watch,
+            libc::SYS_inotify_rm_watch,
+        ] {
+            filter.extend([when(number, 1), give(ALLOW)]);
+        }
+    }
     filter.push(refuse(libc::EPERM));
     filter
 }
 
 /// For this thread and all that it starts. It needs no_new_privs.
-pub fn load(way: &Way) -> Result<(), Errno> {
-    let mut filter = plan(way);
+pub fn load(way: &Way, notify: bool) -> Result<(), Errno> {
+    let mut filter = plan(way, notify);
     let program = sock_fprog {
         len: filter.len() as u16,
         filter: filter.as_mut_ptr(),
@@ -151,7 +160,7 @@ mod tests {
     #[test]
     fn every_jump_stays_within_the_filter() {
         for way in [Way::Connect(3), Way::Listen(3)] {
-            let filter = plan(&way);
+            let filter = plan(&way, true);
             for (at, step) in filter.iter().enumerate() {
                 let jumps = u32::from(step.code) & 7 == BPF_JMP;
                 let far = if jumps {
@@ -170,7 +179,7 @@ mod tests {
     #[test]
     fn a_listening_server_cannot_connect() {
         let names = |way: Way, number: c_long| {
-            plan(&way)
+            plan(&way, true)
                 .iter()
                 .any(|step| u32::from(step.code) & 7 == BPF_JMP && step.k == number as u32)
         };

@@ -23,9 +23,14 @@ pub struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// @param resumed the guest goes on where another server ended
-    pub fn new(state: &'a mut State, resumed: bool) -> Self {
+    /// @param tells the bridge takes what the host has changed
+    pub fn new(state: &'a mut State, resumed: bool, tells: bool) -> Self {
         state.reset();
         state.lenient = resumed;
+        state.tells = tells;
+        if let Some(watches) = &mut state.watches {
+            watches.clear();
+        }
         state.msize = MAX_MESSAGE;
         if !resumed {
             state.ledger.clear();
@@ -54,11 +59,18 @@ impl<'a> Session<'a> {
             kind::REPLAY => self.replay(body).map(|()| true),
             _ => {
                 let request = self.request(kind, tag, message);
-                if is_once(kind) {
+                if let Some(watches) = self.state.watching().filter(|_| may_change(kind)) {
+                    watches.collect();
+                }
+                let result = if is_once(kind) {
                     self.once(&request, body, &mut answer).map(|()| true)
                 } else {
                     plain(self.state, &request, body, &mut answer)
+                };
+                if let Some(watches) = self.state.watching().filter(|_| may_change(kind)) {
+                    watches.discard();
                 }
+                result
             }
         };
         match result {
@@ -150,6 +162,11 @@ fn is_once(kind: u8) -> bool {
         kind,
         CLUNK | CREATE | LINK | MKDIR | MKNOD | RENAME | SYMLINK | UNLINK
     )
+}
+
+/// What the host's watchers see of it is the guest's own doing.
+fn may_change(kind: u8) -> bool {
+    is_once(kind) || matches!(kind, kind::WRITE | kind::SETATTR | kind::OPEN)
 }
 
 fn act(state: &mut State, request: &Request, body: Body) -> Result<Qid, Errno> {

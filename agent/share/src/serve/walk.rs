@@ -35,7 +35,11 @@ pub fn attach(state: &mut State, mut body: Body, answer: &mut Answer) -> Result<
     }
     state.fids.check_new(fid)?;
     answer.qid(state.share.qid(&state.share.root)?);
-    state.fids.put(fid, state.share.root.clone(), uid);
+    let root = state.share.root.clone();
+    if let Some(watches) = state.watching() {
+        watches.add(&root);
+    }
+    state.fids.put(fid, root, uid);
     Ok(())
 }
 
@@ -73,6 +77,9 @@ pub fn walk(state: &mut State, mut body: Body, answer: &mut Answer) -> Result<()
     if whole {
         if new == fid {
             state.locks.forget_fid(fid);
+        }
+        if let Some(watches) = state.watching() {
+            watches.add(&node);
         }
         state.fids.put(new, node, uid);
     }
