@@ -15,20 +15,22 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { PATHS } from "./paths.mjs";
+import { basename, join } from "node:path";
+import { PATHS, ROOT } from "./paths.mjs";
 import { capture, findProgram, run, SetupError } from "./run.mjs";
-import { hashInputs, isFresh, removeStamp, writeStamp } from "./stamps.mjs";
+import { hashInputs, isFresh, listFiles, removeStamp, writeStamp } from "./stamps.mjs";
 import { say, step } from "./step.mjs";
 
 const SUITE = "trixie";
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const DEFAULT_MIRROR = "http://deb.debian.org/debian";
 const NAMES = ["passt", "passt.avx2"];
+/** What Debian's sources lack: each says why. */
+const OWN_PATCHES = listFiles(["scripts/passt-patches"], (path) => path.endsWith(".patch"));
 
 /** Builds it into .build where it is not there. @param needed false: a host that can't build it goes without */
 export async function ensurePasst({ needed }) {
-  const hash = hashInputs(["scripts/lib/passt.mjs"]);
+  const hash = hashInputs(["scripts/lib/passt.mjs", ...OWN_PATCHES]);
   if (isFresh("passt", hash, [`${PATHS.passt}/passt`])) return;
   removeStamp("passt");
   try {
@@ -170,4 +172,13 @@ async function unpack({ orig, debian }, tree) {
     const name = line.replace(/#.*/, "").trim();
     if (name !== "") await run("patch", ["-s", "-p1", "-d", tree, "-i", join(patches, name)]);
   }
+  for (const patch of OWN_PATCHES) await applyOwn(patch, tree);
+}
+
+/** A newer passt may have it mended, or be changed there: it is then taken as it is. */
+async function applyOwn(patch, tree) {
+  const words = ["-s", "-p1", "--batch", "--forward", "-d", tree, "-i", join(ROOT, patch)];
+  const { code } = capture("patch", ["--dry-run", ...words]);
+  if (code === 0) await run("patch", words);
+  else say(`    ${basename(patch)} does not apply to these sources and is left out`);
 }
