@@ -181,6 +181,7 @@ function roomOptions(
     netguard: settingOf(config, "netguard") ?? packageFile("libkiln_netguard.so"),
     passt: settingOf(config, "passt") ?? packagePasst() ?? "passt",
     qemu: settingOf(config, "qemu"),
+    sendfd: packageFile("kiln-sendfd"),
     firecracker: settingOf(config, "firecracker"),
     jailer: settingOf(config, "jailer"),
     firecrackerFiles: (settingOf(config, "firecracker-files") ?? "").split(":").filter((path) => path !== ""),

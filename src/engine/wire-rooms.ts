@@ -28,6 +28,8 @@ export interface RoomOptions {
   readonly netguard: string;
   readonly passt: string;
   readonly qemu: string | undefined;
+  /** Path of `kiln-sendfd`. */
+  readonly sendfd: string;
   readonly firecracker: string | undefined;
   readonly jailer: string | undefined;
   readonly firecrackerFiles: readonly string[];
@@ -58,6 +60,7 @@ export function createRooms(options: RoomOptions): Rooms {
       cacheDirectory: options.cacheDirectory,
       userNetwork: (kind) => networks.look(kind),
       qemu: options.qemu,
+      sendfd: options.sendfd,
       firecracker: options.firecracker,
       jailer: options.jailer,
       firecrackerFiles: options.firecrackerFiles,
