@@ -25,13 +25,17 @@ pub struct Arguments {
     pub map: Map,
     /// Tells the guest what the host changes.
     pub notify: bool,
+    /// Whom a server that root has started becomes: uid and gid.
+    pub user: Option<(u32, u32)>,
+    /// It begins once kilnd has noted it, and says so on the standard input.
+    pub await_start: bool,
 }
 
 /// Err: what is wrong with them, one line.
 pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Arguments, String> {
     let mut words = words.map(OsStringExt::into_vec);
     let (mut root, mut ledger, mut way, mut read_only, mut only) = (None, None, None, false, None);
-    let (mut map, mut notify) = (Map::default(), false);
+    let (mut map, mut notify, mut user, mut await_start) = (Map::default(), false, None, false);
     while let Some(word) = words.next() {
         let option = String::from_utf8_lossy(&word).into_owned();
         let mut value = || words.next().ok_or(format!("{option} needs a value"));
@@ -45,6 +49,8 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Arguments, String>
             "--listen-fd" => way = Some(Way::Listen(descriptor(&option, &value()?)?)),
             "--read-only" => read_only = true,
             "--notify" => notify = true,
+            "--await-start" => await_start = true,
+            "--as" => user = Some(ids(&value()?)?),
             "--name" => only = Some(value()?),
             "--map" => map = Map::parse(&String::from_utf8_lossy(&value()?))?,
             _ => return Err(format!("{option} is no option of kiln-share")),
@@ -61,7 +67,18 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Arguments, String>
         only,
         map,
         notify,
+        user,
+        await_start,
     })
+}
+
+/// `UID:GID`, neither of which is root's.
+fn ids(value: &[u8]) -> Result<(u32, u32), String> {
+    let text = String::from_utf8_lossy(value);
+    let number = |word: &str| word.parse().ok().filter(|&id| id != 0 && id != u32::MAX);
+    text.split_once(':')
+        .and_then(|(uid, gid)| Some((number(uid)?, number(gid)?)))
+        .ok_or(format!("--as {text}: it is UID:GID, and neither is root's"))
 }
 
 /// 0 to 2 are the standard streams.
@@ -82,7 +99,7 @@ mod tests {
 
     #[test]
     fn takes_the_whole_line() {
-        let line = "--root-fd 3 --ledger-fd 4 --connect-fd 5 --read-only --name a.conf --map squash:1000:100 --notify";
+        let line = "--root-fd 3 --ledger-fd 4 --connect-fd 5 --read-only --name a.conf --map squash:1000:100 --notify --as 7:8 --await-start";
         let wanted = Arguments {
             root: 3,
             ledger: 4,
@@ -91,6 +108,8 @@ mod tests {
             only: Some(b"a.conf".to_vec()),
             map: Map::Squash { uid: 1000, gid: 100 },
             notify: true,
+            user: Some((7, 8)),
+            await_start: true,
         };
         assert_eq!(parsed(line), Ok(wanted));
     }
@@ -111,6 +130,8 @@ mod tests {
             "--root-fd 3 --ledger-fd 4 --listen-fd 5 --connect-fd 6",
             "--root-fd 3 --ledger-fd 4 --listen-fd 5 --map squash",
             "--root-fd 3 --ledger-fd 4 --listen-fd 5 --name ../x",
+            "--root-fd 3 --ledger-fd 4 --listen-fd 5 --as 0:0",
+            "--root-fd 3 --ledger-fd 4 --listen-fd 5 --as 7",
             "--root-fd 3 --ledger-fd 4 --listen-fd 5 --verbose",
             "--root-fd",
         ] {

@@ -16,6 +16,7 @@ mod names;
 mod node;
 mod peer;
 mod serve;
+mod start;
 mod state;
 mod stream;
 mod waiter;
@@ -45,6 +46,9 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(words) => return end(CONFIGURATION, &words),
     };
+    if arguments.await_start && !start::awaited(std::io::stdin()) {
+        return ExitCode::SUCCESS;
+    }
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Ended::Configuration(words)) => end(CONFIGURATION, &words),
@@ -59,6 +63,9 @@ enum Ended {
 
 fn run(arguments: &Arguments) -> Result<(), Ended> {
     let given = |what: &str, error: io::Error| Ended::Configuration(format!("{what}: {error}"));
+    if let Some((uid, gid)) = arguments.user.filter(|_| rustix::process::geteuid().is_root()) {
+        start::become_user(uid, gid).map_err(|error| given("--as", error))?;
+    }
     let root = adopt(arguments.root).map_err(|error| given("--root-fd", error))?;
     // Mapped, and its descriptor closed.
     let ledger = adopt(arguments.ledger)
