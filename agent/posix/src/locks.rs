@@ -1,0 +1,83 @@
+//! Locks between processes, each of its three kinds.
+
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+
+use crate::sys::{flock, in_child, lock};
+use crate::{Case, Outcome, Told, same};
+
+pub const CASES: &[Case] = &[
+    ("fcntl locks exclude another process", posix_locks),
+    ("locks of an open file exclude another one", open_file_locks),
+    ("flock excludes another process", whole_file),
+    ("flock is shared by readers", readers),
+    ("a lock is gone with who held it", gone_with_holder),
+];
+
+fn open(place: &Path) -> Result<File, String> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(place.join("lock"))
+        .told("open")
+}
+
+fn posix_locks(place: &Path) -> Outcome {
+    let file = open(place)?;
+    lock(&file, libc::F_WRLCK, libc::F_SETLK).told("lock")?;
+    let other = in_child(|| {
+        open(place).is_ok_and(|file| lock(&file, libc::F_WRLCK, libc::F_SETLK).is_err())
+    });
+    same(other.told("the other")?, true)?;
+    lock(&file, libc::F_UNLCK, libc::F_SETLK).told("unlock")?;
+    let after = in_child(|| {
+        open(place).is_ok_and(|file| lock(&file, libc::F_WRLCK, libc::F_SETLK).is_ok())
+    });
+    same(after.told("the next")?, true)
+}
+
+fn open_file_locks(place: &Path) -> Outcome {
+    let (one, other) = (open(place)?, open(place)?);
+    lock(&one, libc::F_WRLCK, libc::F_OFD_SETLK).told("lock")?;
+    same(
+        lock(&other, libc::F_WRLCK, libc::F_OFD_SETLK).is_err(),
+        true,
+    )?;
+    lock(&one, libc::F_UNLCK, libc::F_OFD_SETLK).told("unlock")?;
+    lock(&other, libc::F_WRLCK, libc::F_OFD_SETLK).told("the next")
+}
+
+fn whole_file(place: &Path) -> Outcome {
+    let file = open(place)?;
+    flock(&file, libc::LOCK_EX).told("lock")?;
+    let refused = in_child(|| {
+        open(place).is_ok_and(|other| flock(&other, libc::LOCK_EX | libc::LOCK_NB).is_err())
+    });
+    same(refused.told("the other")?, true)?;
+    flock(&file, libc::LOCK_UN).told("unlock")?;
+    let after = in_child(|| {
+        open(place).is_ok_and(|other| flock(&other, libc::LOCK_EX | libc::LOCK_NB).is_ok())
+    });
+    same(after.told("the next")?, true)
+}
+
+fn readers(place: &Path) -> Outcome {
+    drop(open(place)?);
+    let read = || File::open(place.join("lock")).told("open");
+    let (one, other) = (read()?, read()?);
+    flock(&one, libc::LOCK_SH).told("one")?;
+    flock(&other, libc::LOCK_SH | libc::LOCK_NB).told("another")?;
+    let writer = open(place)?;
+    same(flock(&writer, libc::LOCK_EX | libc::LOCK_NB).is_err(), true)
+}
+
+fn gone_with_holder(place: &Path) -> Outcome {
+    let held = in_child(|| {
+        open(place).is_ok_and(|file| lock(&file, libc::F_WRLCK, libc::F_SETLK).is_ok())
+    });
+    same(held.told("the holder")?, true)?;
+    lock(&open(place)?, libc::F_WRLCK, libc::F_SETLK).told("lock")
+}

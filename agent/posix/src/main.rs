@@ -1,0 +1,73 @@
+//! Test tool: tries in a directory what programs count on of a file system, and prints one line for each: `ok NAME`, or
+//! `no NAME: what happened`. Run on the host's own disk it says ok to all; what it says elsewhere is held against that. Static
+//! and without needs, so that it runs in any guest.
+
+mod data;
+mod lists;
+mod locks;
+mod meta;
+mod names;
+mod sys;
+
+use std::path::Path;
+
+/// Err: what happened instead.
+pub type Outcome = Result<(), String>;
+/// A name for people, and what is tried in an empty directory of its own.
+pub type Case = (&'static str, fn(&Path) -> Outcome);
+
+fn main() {
+    let Some(root) = std::env::args_os().nth(1) else {
+        // Ourselves, run from the directory under test.
+        std::process::exit(42);
+    };
+    let root = Path::new(&root).join(format!("posix-{}", std::process::id()));
+    let groups = [
+        data::CASES,
+        names::CASES,
+        meta::CASES,
+        locks::CASES,
+        lists::CASES,
+    ];
+    for (name, case) in groups.into_iter().flatten() {
+        let place = root.join(name.replace(' ', "-"));
+        let outcome = std::fs::create_dir_all(&place)
+            .map_err(|error| format!("no directory: {error}"))
+            .and_then(|()| case(&place));
+        match outcome {
+            Ok(()) => println!("ok {name}"),
+            Err(why) => println!("no {name}: {why}"),
+        }
+    }
+    if let Err(error) = std::fs::remove_dir_all(&root) {
+        println!("no removal of all: {error}");
+    }
+}
+
+/// Fails with what was found, where it is not what it should be.
+pub fn same<T: PartialEq + std::fmt::Debug>(found: T, wanted: T) -> Outcome {
+    if found == wanted {
+        Ok(())
+    } else {
+        Err(format!("{found:?} instead of {wanted:?}"))
+    }
+}
+
+/// Fails where the call went well, or failed otherwise.
+pub fn refused<T>(outcome: std::io::Result<T>, errno: i32) -> Outcome {
+    match outcome {
+        Ok(_) => Err("it went well".into()),
+        Err(error) => same(error.raw_os_error(), Some(errno)),
+    }
+}
+
+/// Any failure of the system as text.
+pub trait Told<T> {
+    fn told(self, what: &str) -> Result<T, String>;
+}
+
+impl<T> Told<T> for std::io::Result<T> {
+    fn told(self, what: &str) -> Result<T, String> {
+        self.map_err(|error| format!("{what}: {error}"))
+    }
+}
