@@ -62,6 +62,7 @@ export const SETTINGS = [
   word("trust-firecracker", "take Firecracker without a test boot of KVM", ["no", "yes"]),
   text("agent", "the guest agent's program", "of this package"),
   text("netguard", "the library that keeps guests off the host's loopback", "of this package"),
+  text("share-server", "the program that serves shared directories", "of this package"),
   text(
     "vm.user-registry",
     "directory that says which VM has which user, the same for every kilnd of root on this host",

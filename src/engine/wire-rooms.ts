@@ -13,6 +13,7 @@ import { createVmms, type ProbeKernel } from "../vmm/index.js";
 import type { BuildLimits } from "./common/base-protocol.js";
 import type { AgentRoom, GuestDialer, NetworkRoom, Rooms } from "./common/rooms.js";
 import { createBaseBuilder } from "./disks/base-builder.js";
+import { createShareRoom } from "./share-room.js";
 
 /** Where the rooms find files, programs and limits. */
 export interface RoomOptions {
@@ -27,9 +28,9 @@ export interface RoomOptions {
   readonly kernelFragments: string;
   readonly netguard: string;
   readonly passt: string;
+  /** kiln-share's path. */
+  readonly shareServer: string;
   readonly qemu: string | undefined;
-  /** Path of `kiln-sendfd`. */
-  readonly sendfd: string;
   readonly firecracker: string | undefined;
   readonly jailer: string | undefined;
   readonly firecrackerFiles: readonly string[];
@@ -60,7 +61,6 @@ export function createRooms(options: RoomOptions): Rooms {
       cacheDirectory: options.cacheDirectory,
       userNetwork: (kind) => networks.look(kind),
       qemu: options.qemu,
-      sendfd: options.sendfd,
       firecracker: options.firecracker,
       jailer: options.jailer,
       firecrackerFiles: options.firecrackerFiles,
@@ -72,6 +72,7 @@ export function createRooms(options: RoomOptions): Rooms {
     }),
     agent: AGENT,
     network: networkRoom(networks),
+    shares: createShareRoom(options.shareServer),
     disks: { createCow, checkCow, createEmpty: createEmptyDisk, buildFromDirectory: buildDiskFromDirectory },
     buildBase: createBaseBuilder(),
     mergeLayers,

@@ -10,6 +10,7 @@ export {
 export { createFirecrackerDriver, type FirecrackerDriverOptions } from "./firecracker/driver.js";
 export type { Confinement } from "./jail/confiner.js";
 export type { ProbeKernel } from "./kvm-verdict.js";
+export { listenForGuest } from "./ports.js";
 export { type ProcessRecord, readProcessRecord, writeProcessRecord } from "./process-record.js";
 export { createQemuDriver, type QemuDriverOptions } from "./qemu/driver.js";
 export type {

@@ -95,6 +95,17 @@ export function checkNetguard(): Finding {
   );
 }
 
+/** The program that serves shared directories. */
+export function checkShareServer(): Finding {
+  const path = ownFile("kiln-share");
+  if (path !== undefined) return ok("share server", path);
+  return failure(
+    "share server",
+    "the server of shared directories is not built",
+    "npm run setup builds it; without it -v /DIRECTORY:/PATH is refused",
+  );
+}
+
 function ownFile(name: string): string | undefined {
   return OWN_PLACES.map((place) => join(PACKAGE, place, name)).find((path) => existsSync(path));
 }

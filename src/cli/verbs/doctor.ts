@@ -22,6 +22,7 @@ import {
   checkNetguard,
   checkQemu,
   checkSetpriv,
+  checkShareServer,
   checkUserNetwork,
 } from "../doctor/tool-checks.js";
 import { text } from "../flags.js";
@@ -68,6 +69,7 @@ async function examine(context: Context): Promise<Finding[]> {
     checkDns(),
     checkAgent(),
     checkNetguard(),
+    checkShareServer(),
     checkKernel(env, uid),
     checkDaemon(context, socket),
   ]);

@@ -4,6 +4,7 @@ import { Code, KilnError } from "../../base/errors.js";
 import type { Mount } from "../vm/mount-config.js";
 import { describeMount } from "../vm/validate-mounts.js";
 import { ImageMount } from "./image-mount.js";
+import { SharedDirectory } from "./share.js";
 import { Tmpfs } from "./tmpfs.js";
 import type { AttachedVm, Attachment, AttachmentAt, AttachmentKind, AttachNeeds } from "./types.js";
 import { VolumeMount } from "./volume.js";
@@ -13,13 +14,14 @@ export const mounts: AttachmentKind = (vm, needs) =>
 
 /** @throws KilnError failed_precondition, where a VM with them could never be started */
 export function requireMountable(wanted: readonly Mount[]): void {
-  const refused = wanted.find(({ type }) => !["tmpfs", "volume", "image"].includes(type));
+  const refused = wanted.find(({ type }) => !["tmpfs", "volume", "image", "bind"].includes(type));
   if (refused !== undefined) throw refusalOf(refused);
 }
 
 function attachmentOf(vm: AttachedVm, mount: Mount, needs: AttachNeeds): Attachment {
   if (mount.type === "tmpfs") return new Tmpfs(mount);
   if (mount.type === "volume") return new VolumeMount(vm, mount, needs);
+  if (mount.type === "bind") return new SharedDirectory(mount, needs.rooms.shares);
   if (mount.type === "image") return new ImageMount(vm, mount, needs);
   return new Refused(mount);
 }
@@ -63,7 +65,6 @@ class Refused implements AttachmentAt<"prepare"> {
 }
 
 const NOT_READY: Readonly<Record<string, string>> = {
-  bind: "shares-not-ready",
   device: "devices-not-ready",
 };
 

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import * as v from "valibot";
 import { UndoStack } from "../../base/undo.js";
 import type { UserConnection, UserNetwork } from "../../net/types.js";
-import type { CardSpec, VmmCapabilities, VmmCards } from "../../vmm/types.js";
+import type { CardSpec, VmmCapabilities, VmmSide } from "../../vmm/types.js";
 import type { NetworkRoom, UserNetworkPlan } from "../common/rooms.js";
 import { planDisks } from "../disks/disk-set.js";
 import { VM_RECORD } from "../vm/record.js";
@@ -21,8 +21,9 @@ const PLAN: UserNetworkPlan = {
   dns: { servers: ["9.9.9.9"], search: [], options: [] },
 };
 
-function contextOf(cards: readonly CardSpec[], cardTap?: VmmCards["cardTap"]) {
-  const vmm: VmmCards = {
+function contextOf(cards: readonly CardSpec[], cardTap?: VmmSide["cardTap"]) {
+  const vmm: VmmSide = {
+    ports: new Map(),
     cardSocket: undefined,
     cardTap,
     onCardLost: () => () => undefined,

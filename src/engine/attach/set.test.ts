@@ -27,6 +27,7 @@ const CONTEXTS = {
   launch: {
     spec: { cards: [], runDirectory: "/run/vm" },
     vmm: {
+      ports: new Map(),
       cardSocket: undefined,
       cardTap: undefined,
       onCardLost: () => () => undefined,

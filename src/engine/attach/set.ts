@@ -3,7 +3,7 @@
 
 import { Code, KilnError } from "../../base/errors.js";
 import { UndoStack } from "../../base/undo.js";
-import type { CardSpec } from "../../vmm/types.js";
+import type { CardSpec, PortSpec } from "../../vmm/types.js";
 import { type DiskSet, planDisks } from "../disks/disk-set.js";
 import type { GuestPart } from "../vm/boot-plan.js";
 import type { Attachment, AttachmentAt, GuestFacts, Moment, Moments, PlanFacts } from "./types.js";
@@ -12,6 +12,7 @@ import type { Attachment, AttachmentAt, GuestFacts, Moment, Moments, PlanFacts }
 export interface PlannedSet {
   readonly disks: DiskSet;
   readonly cards: readonly CardSpec[];
+  readonly ports: readonly PortSpec[];
 }
 
 /** Told what could not be done with which attachment. May throw. */
@@ -49,6 +50,7 @@ export class AttachmentSet {
         parts.flatMap(({ disks = [] }) => disks),
       ),
       cards: parts.flatMap(({ cards = [] }) => cards),
+      ports: parts.flatMap(({ ports = [] }) => ports),
     };
   }
 

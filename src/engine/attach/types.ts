@@ -4,7 +4,7 @@
 
 import type { Abortable } from "../../base/progress.js";
 import type { NetworkNotice } from "../../net/types.js";
-import type { CardSpec, DiskSpec, VmmCapabilities, VmmCards, VmmSpec } from "../../vmm/types.js";
+import type { CardSpec, DiskSpec, PortSpec, VmmCapabilities, VmmSide, VmmSpec } from "../../vmm/types.js";
 import type { GuestDialer, Rooms } from "../common/rooms.js";
 import type { Bases } from "../disks/bases.js";
 import type { BootDisks, DiskSet } from "../disks/disk-set.js";
@@ -23,7 +23,7 @@ export interface Moments {
   readonly launch: {
     /** What the VMM is launched with, or found again with. */
     readonly spec: Pick<VmmSpec, "cards" | "runDirectory" | "runAs" | "environment">;
-    readonly vmm: VmmCards;
+    readonly vmm: VmmSide;
   };
   /** With a guest that boots, or has long since. */
   readonly hello: { readonly guest: GuestDialer };
@@ -45,6 +45,8 @@ export interface VmmPart {
   readonly boot?: BootDisks;
   readonly disks?: readonly DiskSpec[];
   readonly cards?: readonly CardSpec[];
+  /** Byte streams of their own between the guest and the host. */
+  readonly ports?: readonly PortSpec[];
 }
 
 /** What is known of a VMM that runs, for what its guest is told. */
@@ -113,7 +115,7 @@ export interface AttachedVm {
 export interface AttachNeeds {
   readonly bases: Bases;
   readonly store: Pick<VmStore, "cowPath">;
-  readonly rooms: Pick<Rooms, "images" | "disks" | "network">;
+  readonly rooms: Pick<Rooms, "images" | "disks" | "network" | "shares">;
   readonly volumes: Pick<Volumes, "path" | "get" | "use" | "adopt" | "markFilled" | "noteFilesystem">;
   readonly ownership: Pick<Ownership, "lend">;
 }

@@ -4,6 +4,7 @@
 import type { LogSink, LogSource } from "../../agent/index.js";
 import type { AgentSession, DialChannel, OpenSessionOptions } from "../../agent/types.js";
 import type { PortMapping } from "../../base/ports.js";
+import type { RunAs } from "../../base/privileges.js";
 import type { ProcessId } from "../../base/processes.js";
 import type { Abortable, OnProgress } from "../../base/progress.js";
 import type { MergeOptions, MergeResult } from "../../image/index.js";
@@ -11,6 +12,7 @@ import type { ImageStore } from "../../image/types.js";
 import type { KernelBuilder } from "../../kernel/index.js";
 import type { KernelCatalogue } from "../../kernel/types.js";
 import type { UserConnection, UserNetwork } from "../../net/types.js";
+import type { Share, ShareSpec } from "../../share/types.js";
 import type { Confinement } from "../../vmm/index.js";
 import type {
   CardKind,
@@ -18,6 +20,7 @@ import type {
   VmmDriver,
   VmmHandle,
   VmmKind,
+  VmmPort,
   VmmProbe,
   VmmRecord,
 } from "../../vmm/types.js";
@@ -91,6 +94,35 @@ export interface NetworkRoom {
   publish(binding: PortMapping, guest: GuestDialer): Promise<PublishedPort>;
 }
 
+/** Where the server of one share stands. */
+export interface ShareConnection {
+  /** Of the VMM, for this share alone. */
+  readonly port: VmmPort;
+  /** Of the VM: private to kilnd, and gone with the run. */
+  readonly runDirectory: string;
+  /** The VM's user, where a root daemon gave it one. */
+  readonly runAs: RunAs | undefined;
+  /** Of every process of the VM. */
+  readonly environment: Readonly<Record<string, string>> | undefined;
+  /** Puts a process under the VM's limits, where it has some. */
+  readonly join: (pid: number) => Promise<void>;
+}
+
+export interface ShareRoom {
+  /**
+   * Looks at what is shared, and starts nothing.
+   *
+   * @returns name of the one file that is shared; undefined for a directory
+   * @throws KilnError not_found `share-source-missing`; invalid_argument `bad-share-source`; failed_precondition
+   *   `idmap-needs-root`
+   */
+  check(spec: ShareSpec): Promise<{ readonly file: string | undefined }>;
+  /** @throws KilnError as `check`; unavailable `share-failed` */
+  serve(spec: ShareSpec, connection: ShareConnection): Promise<Share>;
+  /** For one that an earlier kilnd has served. Never fails: what can't be had is told as a notice, and tried again. */
+  adopt(spec: ShareSpec, connection: ShareConnection): Promise<Share>;
+}
+
 /** The base a cow belongs to. */
 export interface CowBase {
   readonly baseDigest: string;
@@ -141,6 +173,7 @@ export interface Rooms {
   readonly agent: AgentRoom;
   readonly network: NetworkRoom;
   readonly disks: DiskRoom;
+  readonly shares: ShareRoom;
   readonly buildBase: BaseBuilder;
   readonly mergeLayers: (options: MergeOptions) => Promise<MergeResult>;
   /** The agent's binary, packed into every initramfs. */

@@ -40,10 +40,10 @@ export function specOf(
   { id, record }: VmEntry,
   runDirectory: string,
   files: BootFiles,
-  { disks, cards }: PlannedSet,
+  { disks, cards, ports }: PlannedSet,
 ): VmmSpec {
   return planSpec({
-    ...{ record, runDirectory, ...files, disks: disks.specs, cards },
+    ...{ record, runDirectory, ...files, disks: disks.specs, cards, ports },
     stateDirectory: ctx.store.vmmDirectory(id),
     runAs: ctx.ownership.runAs(record.uid),
     environment: ctx.mark.environment(runDirectory),

@@ -56,7 +56,13 @@ describe("the disks that a boot names", () => {
     const { planned } = await attached("/modules");
     const { disks } = planSpec({
       ...{ record: RECORD, runDirectory: "/run/vm", stateDirectory: "/state/vm" },
-      ...{ kernel: "/kernel", initrd: "/initrd", disks: planned.disks.specs, cards: planned.cards },
+      ...{
+        kernel: "/kernel",
+        initrd: "/initrd",
+        disks: planned.disks.specs,
+        cards: planned.cards,
+        ports: [],
+      },
     });
     assert.deepEqual(
       disks.map(({ id, path, readOnly }) => [id, path, readOnly]),

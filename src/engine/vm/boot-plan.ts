@@ -3,7 +3,7 @@
 import type { BootOrder, ProcessLimit } from "../../agent/index.js";
 import { defined } from "../../base/defined.js";
 import { Code, KilnError } from "../../base/errors.js";
-import type { CardSpec, DiskSpec, VmmCapabilities, VmmSpec } from "../../vmm/types.js";
+import type { CardSpec, DiskSpec, PortSpec, VmmCapabilities, VmmSpec } from "../../vmm/types.js";
 import type { RunAs } from "../host/ownership.js";
 import type { VmRecord } from "./record.js";
 import { parseHostEntry } from "./validate.js";
@@ -17,6 +17,7 @@ export interface SpecFacts {
   readonly initrd: string;
   readonly disks: readonly DiskSpec[];
   readonly cards: readonly CardSpec[];
+  readonly ports: readonly PortSpec[];
   readonly runAs?: RunAs | undefined;
   /** For every process that is started for the VM. */
   readonly environment?: Readonly<Record<string, string>> | undefined;
@@ -35,7 +36,7 @@ export function planSpec(facts: SpecFacts): VmmSpec {
     memoryBytes: config.memoryBytes,
     disks: facts.disks,
     cards: facts.cards,
-    ports: [],
+    ports: facts.ports,
     ...defined({ runAs: facts.runAs, environment: facts.environment }),
   };
 }

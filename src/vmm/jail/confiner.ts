@@ -16,7 +16,6 @@ import {
   type JailFile,
   type JailNetwork,
   type JailTree,
-  type OpenedFile,
   planJail,
   planUnconfined,
   type ResourceLimits,
@@ -50,7 +49,6 @@ export interface ConfinedLaunch {
   readonly tree: () => Promise<JailTree>;
   readonly files: readonly JailFile[];
   readonly listeners: readonly string[];
-  readonly opened?: readonly OpenedFile[] | undefined;
   readonly devices: readonly string[];
   /** To the devices. */
   readonly access?: DeviceAccess | undefined;
@@ -140,9 +138,12 @@ export class Confiner {
   }
 
   /** Where the VMM will find files: for what must be written down before it starts. */
-  async places(files: readonly JailFile[]): Promise<(file: JailFile) => string> {
+  async places(
+    files: readonly JailFile[],
+    listeners: readonly string[] = [],
+  ): Promise<(file: JailFile) => string> {
     const { jail } = await this.confinement();
-    return jail.holds ? ({ at }) => at : unconfinedPlaces(files, 0);
+    return jail.holds ? ({ at }) => at : unconfinedPlaces(files, listeners);
   }
 
   /** The cgroup of a VM that an earlier kilnd started, by where its VMM is: this kilnd may make them elsewhere. */
@@ -163,7 +164,7 @@ export class Confiner {
   }
 
   async #planJail(request: ConfinedLaunch, jail: JailVerdict) {
-    const { spec, files, listeners, opened, devices, access } = request;
+    const { spec, files, listeners, devices, access } = request;
     const groups = access?.groups ?? [];
     return planJail({
       ...{
@@ -172,7 +173,6 @@ export class Confiner {
         tree: await request.tree(),
         files,
         listeners,
-        opened,
         devices,
         groups,
       },
@@ -184,12 +184,11 @@ export class Confiner {
     });
   }
 
-  async #planUnconfined(request: ConfinedLaunch) {
-    const { spec, files, listeners, opened, command } = request;
-    const groups = request.access?.groups ?? [];
+  async #planUnconfined({ spec, files, listeners, access, command }: ConfinedLaunch) {
+    const { runAs } = spec;
+    const groups = access?.groups ?? [];
     const limits = await this.#limits(spec);
-    const parts = { files, listeners, opened, command };
-    return planUnconfined({ runAs: spec.runAs, uid: this.#uid, groups, limits, ...parts });
+    return planUnconfined({ runAs, uid: this.#uid, groups, limits, files, listeners, command });
   }
 
   async #limits({ runAs, vcpus }: VmmSpec): Promise<ResourceLimits> {

@@ -20,8 +20,7 @@ function many(count: number, bus?: DiskBus): DiskSpec[] {
 const buses = (disks: readonly DiskSpec[]) =>
   new Map(placeDisks(disks).map(({ disk, bus }) => [disk.id, bus]));
 
-const PLACES = { at: ({ at }: { readonly at: string }) => at, inherited: 3, hotplug: false };
-const words = (disks: readonly DiskSpec[]) => disksArguments(placeDisks(disks), PLACES);
+const words = (disks: readonly DiskSpec[]) => disksArguments(placeDisks(disks), ({ at }) => at);
 
 /** The values of an option. */
 function values(argv: readonly string[], option: string): string[] {
@@ -86,8 +85,8 @@ describe("disksArguments", () => {
       ],
     );
     assert.deepEqual(values(words([BASE, COW]), "-device"), [
-      "virtio-blk-device,drive=disk-base,serial=base,werror=enospc,rerror=report,id=dev-base",
-      "virtio-blk-device,drive=disk-cow,serial=cow,werror=enospc,rerror=report,id=dev-cow",
+      "virtio-blk-device,drive=disk-base,serial=base,werror=enospc,rerror=report",
+      "virtio-blk-device,drive=disk-cow,serial=cow,werror=enospc,rerror=report",
     ]);
   });
 
@@ -108,8 +107,8 @@ describe("disksArguments", () => {
     ];
     assert.deepEqual(values(words(disks), "-device"), [
       "virtio-scsi-device,id=scsi0",
-      "scsi-hd,bus=scsi0.0,scsi-id=0,lun=0,rotation_rate=1,drive=disk-base,serial=base,werror=enospc,rerror=report,id=dev-base",
-      "scsi-hd,bus=scsi0.0,scsi-id=0,lun=1,rotation_rate=1,drive=disk-cow,serial=cow,werror=enospc,rerror=report,id=dev-cow",
+      "scsi-hd,bus=scsi0.0,scsi-id=0,lun=0,rotation_rate=1,drive=disk-base,serial=base,werror=enospc,rerror=report",
+      "scsi-hd,bus=scsi0.0,scsi-id=0,lun=1,rotation_rate=1,drive=disk-cow,serial=cow,werror=enospc,rerror=report",
     ]);
     assert.deepEqual(nodesOf(disks), nodesOf([BASE, COW]));
   });

@@ -1,0 +1,119 @@
+// One kiln-share process: started with its descriptors, in a session of its own so that it outlives kilnd.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { constants, type Stats } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { Code, KilnError } from "../base/errors.js";
+import type { RunAs } from "../base/privileges.js";
+import { identifyProcess, type ProcessId } from "../base/processes.js";
+import { planServer } from "./plan.js";
+import { openSource } from "./source.js";
+import type { ShareConnection, ShareSpec } from "./types.js";
+
+/** What sysexits.h calls EX_CONFIG: it can't be confined or served here, and will not be a moment later. */
+const CANNOT_SERVE = 78;
+const MAX_TEXT_BYTES = 2048;
+
+export interface RunningServer {
+  readonly id: ProcessId;
+  /** Resolves with why, once it has ended. `forGood`: another one would end alike. */
+  readonly ended: Promise<{ readonly why: string; readonly forGood: boolean }>;
+  /**
+   * Lets it begin: until then it waits, and ends where we do. So none serves that no record names and no limit holds.
+   */
+  go(): void;
+  /** Lets go of its pipes; it goes on. */
+  release(): void;
+}
+
+/**
+ * Starts a server for a share.
+ *
+ * @param program kiln-share's path
+ * @throws KilnError `openSource`'s; unavailable `share-failed`
+ */
+export async function startServer(
+  program: string,
+  spec: ShareSpec,
+  connection: ShareConnection,
+): Promise<RunningServer> {
+  await using source = await openSource(spec.source);
+  await using ledger = await openLedger(connection.runDirectory, spec.id);
+  await using end = await connection.guestEnd();
+  const { environment } = connection;
+  const as = whom(spec, source.stats, connection.as);
+  const { argv, env } = planServer({ program, spec, file: source.file, end: end.kind, as, environment });
+  const [file = "", ...args] = argv;
+  const child = spawn(file, args, {
+    cwd: "/",
+    detached: true,
+    env: { ...env },
+    stdio: ["pipe", "ignore", "pipe", source.fd, ledger.fd, end.fd],
+  });
+  return await begun(child, spec);
+}
+
+/** A root daemon's server is the owner of what it shares; where that is root, nobody whom root's files belong to. */
+function whom({ map }: ShareSpec, { uid, gid }: Stats, nobody: RunAs | undefined): RunAs | undefined {
+  if (nobody === undefined || map.kind === "range") return undefined;
+  return uid === 0 ? nobody : { uid, gid: gid || nobody.gid };
+}
+
+/**
+ * What a server notes there outlives it, for the next one; it need not outlive the host. A name in a directory that only
+ * kilnd writes.
+ */
+async function openLedger(runDirectory: string, id: string): Promise<FileHandle> {
+  const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
+  return await open(join(runDirectory, `share-${id}.ledger`), flags, 0o600);
+}
+
+async function begun(child: ChildProcess, spec: ShareSpec): Promise<RunningServer> {
+  const words = keepText(child.stderr);
+  const exit = new Promise<{ why: string; forGood: boolean }>((resolve) => {
+    child.once("error", (error) => resolve({ why: error.message, forGood: false }));
+    child.once("close", (code, signal) => {
+      const how = signal === null ? `it exited with ${code}` : `${signal} ended it`;
+      resolve({ why: words().trim() || how, forGood: code === CANNOT_SERVE });
+    });
+  });
+  // Before "spawn" it has no pid; where there is none to come, "error" says why.
+  await Promise.race([once(child, "spawn").catch(() => undefined), exit]);
+  const id = child.pid === undefined ? undefined : await identifyProcess(child.pid);
+  if (id === undefined) throw shareFailed(spec, (await exit).why);
+  const { stdin, stderr } = child;
+  // It may have ended meanwhile, which is told elsewhere.
+  stdin?.on("error", () => undefined);
+  child.unref();
+  return {
+    id,
+    ended: exit,
+    go: () => stdin?.end("\n"),
+    release: () => {
+      stdin?.destroy();
+      stderr?.destroy();
+    },
+  };
+}
+
+/** Reads a stream to its end and keeps the last of it. */
+function keepText(stream: Readable | null): () => string {
+  let kept = "";
+  stream?.setEncoding("utf8");
+  stream?.on("data", (text: string) => {
+    kept = (kept + text).slice(-MAX_TEXT_BYTES);
+  });
+  stream?.on("error", () => undefined);
+  return () => kept;
+}
+
+function shareFailed(spec: ShareSpec, why: string, cause?: unknown): KilnError {
+  return new KilnError(Code.Unavailable, `share ${spec.source}: kiln-share: ${why}`, {
+    reason: "share-failed",
+    hint: "`kiln doctor` looks at what it needs of this host",
+    cause,
+  });
+}

@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { openSource } from "./source.js";
+
+describe("what is shared", () => {
+  let root = "";
+  before(async () => {
+    root = await mkdtemp(join(tmpdir(), "kiln-source-"));
+    await mkdir(join(root, "dir"));
+    await writeFile(join(root, "dir/file"), "x");
+    await symlink("dir", join(root, "to-dir"));
+    await symlink("dir/file", join(root, "to-file"));
+    await symlink("gone", join(root, "dangling"));
+  });
+  after(() => rm(root, { recursive: true, force: true }));
+
+  for (const [name, file] of [
+    ["dir", undefined],
+    ["to-dir", undefined],
+    ["dir/file", "file"],
+    ["to-file", "file"],
+  ] as const) {
+    it(`is held as a directory's descriptor: ${name}`, async () => {
+      await using source = await openSource(join(root, name));
+      assert.equal(source.file, file);
+      assert.deepEqual(await readdir(`/proc/self/fd/${source.fd}`), ["file"]);
+    });
+  }
+
+  for (const name of ["gone", "dangling"]) {
+    it(`is refused where it is not there, with what was asked for: ${name}`, async () => {
+      const error = { reason: "share-source-missing", message: new RegExp(`share ${join(root, name)}: `) };
+      await assert.rejects(openSource(join(root, name)), error);
+    });
+  }
+
+  it("is refused where it is a pipe or a device, without waiting for anybody", async () => {
+    const fifo = join(root, "fifo");
+    assert.equal(spawnSync("mkfifo", [fifo]).status, 0);
+    for (const path of [fifo, "/dev/null"])
+      await assert.rejects(openSource(path), { reason: "bad-share-source" });
+  });
+});

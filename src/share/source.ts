@@ -1,0 +1,70 @@
+// The shared directory, found by the name that the user gave and held as a descriptor from then on.
+
+import { constants, type Stats } from "node:fs";
+import { type FileHandle, open, readlink } from "node:fs/promises";
+import { basename, dirname } from "node:path";
+import { Code, KilnError } from "../base/errors.js";
+
+/** open(2)'s O_PATH, which node:fs does not name. */
+const O_PATH = 0o10000000;
+
+export interface OpenSource extends AsyncDisposable {
+  /** O_PATH descriptor of the directory. */
+  readonly fd: number;
+  /** Name in it of the one file that is shared; undefined where all of it is. */
+  readonly file: string | undefined;
+  /** Of what is shared. */
+  readonly stats: Stats;
+}
+
+/**
+ * Links are followed as in every path that a user gives. A file is given to the server as its directory and its name, and one
+ * that is a link as what it leads to: the server follows none.
+ *
+ * @throws KilnError not_found `share-source-missing`; permission_denied; invalid_argument `bad-share-source`
+ */
+export async function openSource(source: string): Promise<OpenSource> {
+  const handle = await openPath(source, source);
+  try {
+    const stats = await handle.stat();
+    if (stats.isDirectory()) return held(handle, undefined, stats);
+    if (!stats.isFile()) throw notShareable(source);
+    const path = await readlink(`/proc/self/fd/${handle.fd}`);
+    // What was removed since has a name that says so, and is nowhere.
+    if (!path.startsWith("/") || path.endsWith(" (deleted)")) throw missing(source);
+    const directory = await openPath(dirname(path), source);
+    await handle.close();
+    return held(directory, basename(path), stats);
+  } catch (error) {
+    await handle.close().catch(() => undefined);
+    throw error;
+  }
+}
+
+async function openPath(path: string, source: string): Promise<FileHandle> {
+  try {
+    return await open(path, O_PATH | constants.O_RDONLY);
+  } catch (error) {
+    const failure = KilnError.from(error, `share ${source}`);
+    throw failure.code === Code.NotFound ? missing(source, error) : failure;
+  }
+}
+
+function held(handle: FileHandle, file: string | undefined, stats: Stats): OpenSource {
+  return { fd: handle.fd, file, stats, [Symbol.asyncDispose]: () => handle.close() };
+}
+
+function missing(source: string, cause?: unknown): KilnError {
+  return new KilnError(Code.NotFound, `share ${source}: there is no such file or directory`, {
+    reason: "share-source-missing",
+    hint: "make it first; a volume's name has no slash",
+    cause,
+  });
+}
+
+function notShareable(source: string): KilnError {
+  return new KilnError(Code.InvalidArgument, `share ${source}: it is neither a directory nor a file`, {
+    reason: "bad-share-source",
+    hint: "a block device is given by `--mount type=device,src=...`",
+  });
+}
