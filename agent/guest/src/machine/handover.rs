@@ -108,9 +108,13 @@ fn become_init(plan: &Plan, report: &OwnedFd) -> ! {
     }
 }
 
-/// Where and as whom the init begins: root in "/", but what an image made for containers says of its own.
+/// Where and as whom the init begins: root in "/", but what an image made for containers says of its own. Its limits are
+/// those of all that it starts, where it sets none itself.
 fn enter(plan: &Plan) -> io::Result<()> {
     let identity = &plan.identity;
+    for (resource, limit) in &plan.limits {
+        rustix::process::setrlimit(*resource, *limit)?;
+    }
     std::env::set_current_dir(std::ffi::OsStr::from_bytes(plan.workdir.as_bytes()))?;
     if identity.uid == 0 && identity.gid == 0 && identity.groups.is_empty() {
         return Ok(());

@@ -20,8 +20,11 @@ pub fn apply_defaults() {
     }
 }
 
+/// In the order of their names: the same outcome each time, where one changes another.
 pub fn apply(settings: &HashMap<String, String>) -> Result<()> {
-    for (name, value) in settings {
+    let mut sorted: Vec<_> = settings.iter().collect();
+    sorted.sort();
+    for (name, value) in sorted {
         let path = path_of(name)
             .ok_or_else(|| Status::invalid(format!("\"{}\" is no kernel setting", name.escape_debug())))?;
         fs::write(path, value).map_err(|error| {

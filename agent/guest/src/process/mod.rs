@@ -3,6 +3,7 @@
 pub mod afterglow;
 pub mod io;
 pub mod leash;
+mod limits;
 pub mod plan;
 pub mod reaper;
 pub mod spawn;

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::process::{Resource, Rlimit};
 
+use super::limits::limits;
 use super::user::{self, Identity};
 use crate::machine::paths;
 use crate::proto::ProcessSpec;
@@ -79,7 +80,7 @@ pub fn plan(spec: &ProcessSpec) -> Result<Plan, StartFailure> {
         candidates: to_c(candidates(program, path))?,
         args: to_c(spec.args.iter().cloned())?,
         workdir: one_to_c(workdir)?,
-        limits: limits(spec)?,
+        limits: limits(&spec.rlimits)?,
         tty: spec.tty.then(|| (clamp(window.columns), clamp(window.rows))),
         stdin: spec.stdin,
         detach: spec.detach,
@@ -141,48 +142,6 @@ fn candidates(program: &str, path: &str) -> Vec<String> {
         .take(MAX_CANDIDATES)
         .map(|directory| format!("{}/{program}", directory.trim_end_matches('/')))
         .collect()
-}
-
-fn limits(spec: &ProcessSpec) -> Result<Vec<(Resource, Rlimit)>, StartFailure> {
-    spec.rlimits
-        .iter()
-        .map(|limit| {
-            let resource = resource(&limit.name).ok_or_else(|| {
-                StartFailure::cannot(format!("there is no limit called \"{}\"", limit.name))
-            })?;
-            let value = |number: u64| (number != u64::MAX).then_some(number);
-            Ok((
-                resource,
-                Rlimit {
-                    current: value(limit.soft),
-                    maximum: value(limit.hard),
-                },
-            ))
-        })
-        .collect()
-}
-
-fn resource(name: &str) -> Option<Resource> {
-    let lower = name.to_ascii_lowercase();
-    Some(match lower.strip_prefix("rlimit_").unwrap_or(&lower) {
-        "as" => Resource::As,
-        "core" => Resource::Core,
-        "cpu" => Resource::Cpu,
-        "data" => Resource::Data,
-        "fsize" => Resource::Fsize,
-        "locks" => Resource::Locks,
-        "memlock" => Resource::Memlock,
-        "msgqueue" => Resource::Msgqueue,
-        "nice" => Resource::Nice,
-        "nofile" => Resource::Nofile,
-        "nproc" => Resource::Nproc,
-        "rss" => Resource::Rss,
-        "rtprio" => Resource::Rtprio,
-        "rttime" => Resource::Rttime,
-        "sigpending" => Resource::Sigpending,
-        "stack" => Resource::Stack,
-        _ => return None,
-    })
 }
 
 fn one_to_c(text: &str) -> Result<CString, StartFailure> {
@@ -259,41 +218,5 @@ mod tests {
             ..Default::default()
         };
         assert!(plan(&spec).unwrap_err().text.contains("bogus"));
-    }
-
-    #[test]
-    fn knows_limits_in_both_spellings() {
-        let rlimits = vec![
-            WireLimit {
-                name: "RLIMIT_NOFILE".to_owned(),
-                soft: 10,
-                hard: 20,
-            },
-            WireLimit {
-                name: "core".to_owned(),
-                soft: 0,
-                hard: u64::MAX,
-            },
-        ];
-        let spec = ProcessSpec {
-            args: vec!["a".to_owned()],
-            rlimits,
-            ..Default::default()
-        };
-        let limits = plan(&spec).unwrap().limits;
-        assert_eq!(
-            limits[0].1,
-            Rlimit {
-                current: Some(10),
-                maximum: Some(20)
-            }
-        );
-        assert_eq!(
-            limits[1].1,
-            Rlimit {
-                current: Some(0),
-                maximum: None
-            }
-        );
     }
 }
