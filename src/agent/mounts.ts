@@ -28,8 +28,12 @@ export interface GuestMounts {
    * not_found `guest-not-found`
    */
   detachMount(id: string, limits?: CallLimits): Promise<void>;
-  /** Grows its file system to what its disk has become; gives the bytes of the file system. */
-  growMount(id: string, limits?: CallLimits): Promise<{ readonly sizeBytes: bigint }>;
+  /**
+   * Grows its file system to what its disk has become; gives the bytes of the file system.
+   *
+   * @param diskBytes waited for, as the guest sees it a moment after its VMM; 0: as it is now
+   */
+  growMount(id: string, diskBytes: number, limits?: CallLimits): Promise<{ readonly sizeBytes: bigint }>;
   /** In the order in which they were made. */
   listMounts(limits?: CallLimits): Promise<readonly MountSummary[]>;
 }
@@ -51,9 +55,10 @@ export function mountsOver(client: Client<typeof MountService>, features: Featur
       await need(`unmount ${id}`, limits);
       await client.detachMount({ id }, limits);
     },
-    growMount: async (id, limits) => {
+    growMount: async (id, diskBytes, limits) => {
       await need(`grow ${id}`, limits);
-      return { sizeBytes: boundedCount((await client.growMount({ id }, limits)).sizeBytes) };
+      const asked = { id, diskBytes: BigInt(diskBytes) };
+      return { sizeBytes: boundedCount((await client.growMount(asked, limits)).sizeBytes) };
     },
     listMounts: async (limits) => {
       await need("list mounts", limits);

@@ -13,10 +13,10 @@ import { defaultInitramfs, defaultKernel } from "../fixtures/assets.js";
 import type { ProcessSpec } from "./agent-bench.js";
 
 const MIB = 1024 * 1024;
-const NAMES =
-  "sh cat echo env id ls mount ps pwd kill sleep touch rm test stat sync true yes head tail tr date free dd hostname init poweroff reboot ip readlink mv setsid mkdir wc cmp umount killall flock".split(
-    " ",
-  );
+const NAMES = (
+  "sh cat echo env id ls mount ps pwd kill sleep touch rm test stat sync true yes head tail tr date free dd hostname init " +
+  "poweroff reboot ip readlink mv setsid mkdir ln chmod chown umount mknod mkfifo df find grep wc cmp killall flock"
+).split(" ");
 type BootChange = Exclude<MessageInitShape<typeof BootRequestSchema>, { $typeName: string }>;
 export const GUEST_ENV = ["PATH=/bin"];
 /** Long enough for a machine that is on its knees; nothing waits for it to pass. */
@@ -167,7 +167,9 @@ async function writeTree(tree: string): Promise<string> {
   );
   await writeFile(join(tree, "etc/group"), "root:x:0:\napp:x:1000:\nextra:x:2000:app\n");
   await writeFile(join(tree, "etc/inittab"), "::sysinit:/bin/true\n::askfirst:/bin/sleep 1000\n");
-  // Room for what tests write: our disks of directories are as small as their content.
+  // Room for what tests write, and for inodes: our disks of directories are as small as their content.
   await writeFile(join(tree, "spare"), Buffer.alloc(4 * MIB, 1));
+  await mkdir(join(tree, "spares"));
+  for (let index = 0; index < 100; index++) await writeFile(join(tree, "spares", String(index)), "");
   return tree;
 }

@@ -43,11 +43,11 @@ describe("agent: programs by id", { skip: skipWithoutRoot(), timeout: 240_000 },
 
   it("says what it can", async () => {
     const features = await Promise.all(
-      (["hold", "exec-resume", "input", "workloads", "disk-serial"] as const).map((feature) =>
+      (["hold", "exec-resume", "input", "workloads", "disk-serial", "mounts"] as const).map((feature) =>
         session.features.has(feature),
       ),
     );
-    assert.deepEqual(features, [true, true, true, true, true]);
+    assert.deepEqual(features, [true, true, true, true, true, true]);
   });
 
   it("starts one id once, and keeps its output and its end over sessions", async () => {

@@ -8,6 +8,7 @@ use crate::clock;
 use crate::grpc::status::{Result, Status};
 use crate::logring::{DEFAULT_CAPACITY, LogRing};
 use crate::machine::dns::Placed;
+use crate::mount::Mounts;
 use crate::process::reaper::Reaper;
 use crate::proto::{BootTimings, EndAction, ExitStatus, Mode, Phase, ProcessSpec, StateResponse};
 use crate::role::Role;
@@ -20,10 +21,19 @@ pub struct Held {
     pub process: ProcessSpec,
     /// For an init to become ready.
     pub patience: Duration,
+    /// The root becomes read-only before the program.
+    pub seals_root: bool,
 }
 
 /// What the agent of kiln 0.1.0 could not do: a host asks for no more than it finds here. See StateResponse.
-const FEATURES: [&str; 5] = ["hold", "exec-resume", "input", "workloads", "disk-serial"];
+const FEATURES: [&str; 6] = [
+    "hold",
+    "exec-resume",
+    "input",
+    "workloads",
+    "disk-serial",
+    "mounts",
+];
 
 pub struct Agent {
     role: Cell<Role>,
@@ -43,6 +53,7 @@ pub struct Agent {
     /// The signal and the patience (ms) of an end that the guest asks for.
     pub own_stop: Cell<(i32, u32)>,
     pub placed: RefCell<Placed>,
+    pub mounts: Mounts,
     /// A boot that waits for the host's word.
     pub held: RefCell<Option<Held>>,
     sessions: Rc<Cell<usize>>,
@@ -99,6 +110,7 @@ impl Agent {
             end_action: Cell::new(EndAction::Unspecified),
             own_stop: Cell::new((libc::SIGTERM, 10_000)),
             placed: RefCell::default(),
+            mounts: Mounts::default(),
             held: RefCell::default(),
             sessions: Rc::default(),
             dials: Crowd::default(),

@@ -21,6 +21,7 @@ mod console;
 mod grpc;
 mod logring;
 mod machine;
+mod mount;
 mod once;
 mod process;
 mod role;
@@ -32,8 +33,7 @@ mod watch;
 mod workload;
 
 /// Messages of `proto/kiln/agent/v1`, generated (see `agent/codegen/`).
-// dead_code: goes once MountService is served.
-#[allow(clippy::all, clippy::pedantic, missing_docs, dead_code)]
+#[allow(clippy::all, clippy::pedantic, missing_docs)]
 mod proto {
     include!("gen/kiln.agent.v1.rs");
 }

@@ -5,7 +5,7 @@ mod directories;
 mod entry;
 pub mod pack;
 mod pax;
-mod source;
+pub mod source;
 mod sparse;
 pub mod tar;
 pub mod unpack;

@@ -233,6 +233,9 @@ pub struct DetachMountResponse {
 pub struct GrowMountRequest {
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
+    /// what its disk has become: the guest may see that a moment later; 0: as it is now
+    #[prost(uint64, tag = "2")]
+    pub disk_bytes: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GrowMountResponse {

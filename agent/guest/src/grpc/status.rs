@@ -70,6 +70,8 @@ impl Status {
             Kind::ConnectionRefused | Kind::HostUnreachable | Kind::NetworkUnreachable => Code::Unavailable,
             Kind::TimedOut => Code::DeadlineExceeded,
             Kind::InvalidInput | Kind::InvalidData => Code::InvalidArgument,
+            // Links that lead to each other: the image's own doing.
+            _ if error.raw_os_error() == Some(libc::ELOOP) => Code::FailedPrecondition,
             _ => Code::Internal,
         };
         Self::new(code, format!("{what}: {error}"))

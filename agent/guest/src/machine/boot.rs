@@ -13,6 +13,7 @@ use crate::aside;
 use crate::clock;
 use crate::console;
 use crate::grpc::status::{Result, Status};
+use crate::mount;
 use crate::process::plan::{self, StartFailure};
 use crate::proto::{BootRequest, BootResponse, EndAction, Mode, Phase, ProcessSpec, RootDisk};
 use crate::role::Role;
@@ -31,12 +32,15 @@ pub async fn boot(agent: &Rc<Agent>, request: BootRequest) -> Result<BootRespons
     let held = Held {
         process: request.process.clone().unwrap_or_default(),
         patience: Duration::from_millis(u64::from(request.init_patience_ms)),
+        seals_root: request.read_only_root,
     };
-    if let Err(status) = set_up(agent, &request).await {
-        return Err(give_up(agent, status));
-    }
+    let filled = match set_up(agent, &request).await {
+        Ok(filled) => filled,
+        Err(status) => return Err(give_up(agent, status)),
+    };
     if !request.hold {
-        return start(agent, held).await;
+        let started = start(agent, held).await?;
+        return Ok(BootResponse { filled, ..started });
     }
     if request.mode() == Mode::System {
         aside::leave_no_threads(true);
@@ -47,7 +51,7 @@ pub async fn boot(agent: &Rc<Agent>, request: BootRequest) -> Result<BootRespons
         pid: 0,
         timings: Some(agent.timings.get()),
         held: true,
-        filled: Vec::new(),
+        filled,
     })
 }
 
@@ -60,7 +64,16 @@ pub async fn start_program(agent: &Rc<Agent>) -> Result<BootResponse> {
 }
 
 async fn start(agent: &Rc<Agent>, held: Held) -> Result<BootResponse> {
-    let Held { process, patience } = held;
+    let Held {
+        process,
+        patience,
+        seals_root,
+    } = held;
+    if seals_root && agent.role() == Role::Init {
+        // The program's directory is made as ever; where it can't be, its start says so.
+        let _ = plan::plan(&process).and_then(|plan| plan::make_workdir(&plan));
+        root::make_read_only().map_err(|status| give_up(agent, status))?;
+    }
     let started = match (agent.role(), agent.mode.get()) {
         (Role::Init, Mode::System) => start_init(agent, &process).await,
         (role, _) => Ok(Program::start(role, &agent.reaper, &agent.log, &agent.exit, &process).await),
@@ -101,6 +114,7 @@ fn give_up(agent: &Agent, status: Status) -> Status {
 fn check(request: &BootRequest) -> Result<()> {
     dns::check_hostname(&request.hostname)?;
     dns::hosts_file(&request.hostname, None, &request.hosts)?;
+    mount::check_all(&request.mounts)?;
     if request.mode() == Mode::Unspecified {
         return Err(Status::invalid("the mode is neither app nor system"));
     }
@@ -113,7 +127,8 @@ fn check(request: &BootRequest) -> Result<()> {
     Ok(())
 }
 
-async fn set_up(agent: &Rc<Agent>, request: &BootRequest) -> Result<()> {
+/// Gives the ids of the mounts that were filled.
+async fn set_up(agent: &Rc<Agent>, request: &BootRequest) -> Result<Vec<String>> {
     agent.mode.set(request.mode());
     agent
         .end_action
@@ -127,7 +142,7 @@ async fn set_up(agent: &Rc<Agent>, request: &BootRequest) -> Result<()> {
         agent.own_stop.set((request.stop_signal, request.stop_timeout_ms));
     }
     if agent.role() == Role::Host {
-        return Ok(());
+        return Ok(Vec::new());
     }
 
     protect_agent();
@@ -140,10 +155,10 @@ async fn set_up(agent: &Rc<Agent>, request: &BootRequest) -> Result<()> {
         clock::set_realtime_ns(request.clock_unix_ns)
             .map_err(|error| Status::from_io("set the clock", error))?;
     }
-    enter_root(agent, request).await?;
+    let filled = enter_root(agent, request).await?;
     configure(request)?;
     agent.timings.mark_root();
-    Ok(())
+    Ok(filled)
 }
 
 /// Limits and protection of the agent itself; programs get their own. Not before the hello: nothing runs till now that
@@ -161,14 +176,19 @@ fn protect_agent() {
     let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
 }
 
-async fn enter_root(agent: &Rc<Agent>, request: &BootRequest) -> Result<()> {
+async fn enter_root(agent: &Rc<Agent>, request: &BootRequest) -> Result<Vec<String>> {
     let disk = request.root.clone().unwrap_or(RootDisk {
         base_device: "/dev/vda".to_owned(),
         ..Default::default()
     });
     root::mount_root(&disk).await?;
     mounts::mount_rest().map_err(|error| Status::from_io("mount the terminals", error))?;
+    mounts::size_shm(request.shm_bytes).map_err(|error| Status::from_io("give /dev/shm its size", error))?;
     let prepared = Prepared::new().map_err(|error| Status::from_io("make the files of /etc", error))?;
+    agent
+        .mounts
+        .prepare(dns::HIDDEN)
+        .map_err(|error| Status::from_io("find a place to prepare mounts", error))?;
     let mut moved = vec!["/proc", "/sys", "/dev"];
     if request.mode() == Mode::System {
         mounts::mount_run().map_err(|error| Status::from_io("mount /run", error))?;
@@ -181,16 +201,29 @@ async fn enter_root(agent: &Rc<Agent>, request: &BootRequest) -> Result<()> {
     if let Some(disk) = &request.modules {
         root::mount_modules(disk).await?;
     }
+    let filled = make_mounts(agent, request).await?;
     let own = net::first_address(request.network.as_ref());
     let hosts = dns::hosts_file(&request.hostname, own.as_deref(), &request.hosts)?;
-    agent
-        .placed
-        .replace(prepared.place(request.mode(), &request.hostname, &hosts, request.dns.as_ref())?);
+    agent.placed.replace(prepared.place(
+        (request.mode(), &agent.mounts),
+        &request.hostname,
+        &hosts,
+        request.dns.as_ref(),
+    )?);
     make_directories(&request.directories);
     if request.mode() == Mode::App {
         mounts::share_all().map_err(|error| Status::from_io("share the mounts", error))?;
     }
-    Ok(())
+    Ok(filled)
+}
+
+/// Before kiln's own files of /etc are: they lie over a volume of /etc, too.
+async fn make_mounts(agent: &Rc<Agent>, request: &BootRequest) -> Result<Vec<String>> {
+    if !request.mounts.is_empty() && request.mode() == Mode::System {
+        // They are made on threads, and the init comes after.
+        aside::leave_no_threads(true);
+    }
+    agent.mounts.make_all(request.mounts.clone()).await
 }
 
 /// The image's volumes. One that cannot be made is the image's own affair: its program will say what it misses.

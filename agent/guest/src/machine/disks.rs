@@ -36,6 +36,14 @@ pub async fn find(events: &Uevents, serial: &str, hint: &str, patience: Duration
     })
 }
 
+/// Has the kernel ask a SCSI disk for its size again; others tell by themselves.
+pub fn look_again(device: &str) {
+    let name = device.strip_prefix(DEVICES).filter(|name| name.starts_with("sd"));
+    if let Some(name) = name {
+        let _ = fs::write(Path::new(DISKS).join(name).join("device/rescan"), "1");
+    }
+}
+
 /// One look below `disks`.
 fn look(disks: &Path, serial: &str, hint: &str, hint_is_there: bool) -> Option<String> {
     if serial.is_empty() {

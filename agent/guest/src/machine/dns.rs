@@ -11,14 +11,16 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::mount::{MountFlags, mount, mount_bind};
+use rustix::mount::{MountFlags, mount_bind};
 
 use super::{paths, written};
 use crate::console;
 use crate::grpc::status::{Result, Status};
+use crate::mount::{self, Mounts};
 use crate::proto::{Dns, HostEntry, Mode};
 
-const HIDDEN: &str = "/placed";
+/// Where no path of the guest leads once the root is entered.
+pub const HIDDEN: &str = "/placed";
 const HOSTS: &str = "/etc/hosts";
 const HOSTNAME: &str = "/etc/hostname";
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -32,6 +34,8 @@ pub struct Placed {
 }
 
 enum Resolv {
+    /// The host has mounted its own there.
+    Others,
     /// The image's own is in force.
     Ready(Mode, File),
     Ours(Ours),
@@ -54,7 +58,7 @@ pub struct Prepared {
 impl Prepared {
     pub fn new() -> io::Result<Self> {
         fs::DirBuilder::new().mode(0o755).create(HIDDEN)?;
-        mount(
+        rustix::mount::mount(
             "tmpfs",
             HIDDEN,
             "tmpfs",
@@ -79,10 +83,25 @@ impl Prepared {
 
     /// Brings the files into the root. To be called inside it. An image whose own files leave no place for one of them
     /// (a directory, a loop of links) goes without it, and boots.
-    pub fn place(self, mode: Mode, hostname: &str, hosts: &str, dns: Option<&Dns>) -> Result<Placed> {
-        put_or_tell(mode, &self.hosts, hosts, HOSTS);
-        if !hostname.is_empty() {
+    /// One on which the host has mounted something stays as that is.
+    pub fn place(
+        self,
+        (mode, mounts): (Mode, &Mounts),
+        hostname: &str,
+        hosts: &str,
+        dns: Option<&Dns>,
+    ) -> Result<Placed> {
+        let is_free = |target: &str| !mounts.is_at(&mount::place_of(target));
+        if is_free(HOSTS) {
+            put_or_tell(mode, &self.hosts, hosts, HOSTS);
+        }
+        if !hostname.is_empty() && is_free(HOSTNAME) {
             put_or_tell(mode, &self.hostname, &format!("{hostname}\n"), HOSTNAME);
+        }
+        if !is_free(RESOLV_CONF) {
+            return Ok(Placed {
+                resolv: Some(Resolv::Others),
+            });
         }
         let ours = match dns {
             Some(dns) => put_or_tell(mode, &self.resolv, &resolv_conf(dns)?, RESOLV_CONF),
@@ -99,6 +118,10 @@ impl Placed {
         let text = resolv_conf(dns)?;
         let failed = |error: io::Error| Status::from_io(format_args!("change {RESOLV_CONF}"), error);
         let ours = match self.resolv.take() {
+            Some(Resolv::Others) => {
+                self.resolv = Some(Resolv::Others);
+                return Ok(());
+            }
             Some(Resolv::Ours(Ours::Laid(mut file))) => {
                 rewrite(&mut file, &text).map_err(failed)?;
                 Ours::Laid(file)

@@ -1,22 +1,46 @@
 //! How a guest ends: everything on disk, then the one call after which nothing comes.
 
-use std::fs;
+use std::path::Path;
+use std::time::Duration;
 
 use rustix::mount::{MountFlags, UnmountFlags, mount_remount, unmount};
 use rustix::system::{RebootCommand, reboot};
+use tokio::time::timeout;
 
 use crate::agent::Agent;
+use crate::aside::SYNCS;
 use crate::console;
+use crate::mount::mountinfo::{self, Mount};
 use crate::proto::EndAction;
 use crate::role::Role;
 
-/// Brings the disks into a state that needs no repair: the root read-only and synced.
-pub fn settle_disks() {
+/// The kind of a shared directory's mount.
+const SHARE: &str = "9p";
+/// A disk that does not answer, or a share whose server has gone, holds up no end for longer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Brings the disks into a state that needs no repair: unmounted, the root read-only, and all of it synced.
+pub async fn settle_disks() {
+    let settled = SYNCS.run(|| {
+        settle();
+        Ok(())
+    });
+    if timeout(PATIENCE, settled).await.is_err() {
+        console::error(format_args!(
+            "the machine ends with disks that did not answer in {} s",
+            PATIENCE.as_secs()
+        ));
+    }
+}
+
+fn settle() {
     rustix::fs::sync();
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    for target in to_unmount(&mounts) {
-        // What is busy is synced all the same.
-        let _ = unmount(target.as_str(), UnmountFlags::empty());
+    let mounts = mountinfo::read().unwrap_or_default();
+    for Mount { place, kind, .. } in to_unmount(&mounts) {
+        if unmount(place, UnmountFlags::NOFOLLOW).is_err() && kind != SHARE {
+            // What is busy is as whole on its disk all the same.
+            let _ = mount_remount(place, MountFlags::RDONLY, c"");
+        }
     }
     if let Err(error) = mount_remount("/", MountFlags::RDONLY, c"") {
         console::info(format_args!("the root stays writable: {error}"));
@@ -24,41 +48,13 @@ pub fn settle_disks() {
     rustix::fs::sync();
 }
 
-/// Mount points on disks, innermost first; the kernel's own file systems hold nothing.
-fn to_unmount(mountinfo: &str) -> Vec<String> {
-    let mut targets: Vec<String> = mountinfo
-        .lines()
-        .filter_map(|line| {
-            let (left, right) = line.split_once(" - ")?;
-            let target = left.split(' ').nth(4)?;
-            let on_disk = right.split(' ').nth(1)?.starts_with("/dev/");
-            (on_disk && target != "/").then(|| unescape(target))
-        })
-        .collect();
-    targets.reverse();
-    targets
-}
-
-/// Spaces and the like are written as \040 (proc(5)).
-fn unescape(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        let octal = tail
-            .first_chunk::<3>()
-            .filter(|digits| digits.iter().all(|digit| (b'0'..b'8').contains(digit)));
-        match octal {
-            Some(&[a, b, c]) if byte == b'\\' && a < b'4' => {
-                bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
-                rest = &tail[3..];
-            }
-            _ => {
-                bytes.push(byte);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+/// What holds files of somebody's, the last one first; the kernel's own file systems hold nothing.
+fn to_unmount(mounts: &[Mount]) -> impl Iterator<Item = &Mount> {
+    let is_kept = |mount: &&Mount| mount.source.starts_with("/dev/") || mount.kind == SHARE;
+    let last_first = mounts.iter().rev();
+    last_first
+        .filter(is_kept)
+        .filter(|mount| mount.place != Path::new("/"))
 }
 
 /// Ends the machine as its VMM understands it.
@@ -82,18 +78,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unmounts_disks_innermost_first_and_leaves_the_kernels_own() {
-        let mountinfo = "22 1 253:0 / / rw,relatime - ext4 /dev/dm-0 rw\n\
+    fn unmounts_disks_and_shares_innermost_first_and_leaves_the_kernels_own() {
+        let mounts = mountinfo::parse(
+            b"22 1 253:0 / / rw,relatime - ext4 /dev/dm-0 rw\n\
             23 22 0:5 / /proc rw - proc proc rw\n\
             24 22 254:32 / /lib/modules/6.1 ro - ext4 /dev/vdc ro\n\
             25 22 0:30 /hosts /etc/hosts rw shared:1 - tmpfs tmpfs rw\n\
             26 22 254:48 / /data\\040one rw - ext4 /dev/vdd rw\n\
-            garbage\n";
-        assert_eq!(to_unmount(mountinfo), ["/data one", "/lib/modules/6.1"]);
-    }
-
-    #[test]
-    fn reads_escapes_and_only_those() {
-        assert_eq!(unescape("/a\\134b\\011c\\9"), "/a\\b\tc\\9");
+            27 26 0:31 / /data\\040one/share rw - 9p kiln rw\n",
+        );
+        let places: Vec<_> = to_unmount(&mounts)
+            .map(|mount| mount.place.to_str().unwrap())
+            .collect();
+        assert_eq!(places, ["/data one/share", "/data one", "/lib/modules/6.1"]);
     }
 }

@@ -3,7 +3,7 @@
 pub mod boot;
 pub mod cgroup;
 pub mod devices;
-mod disks;
+pub mod disks;
 mod dm;
 pub mod dns;
 pub mod end;

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change, mount_move};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change, mount_move, mount_remount};
 
 use super::paths;
 use crate::console;
@@ -67,6 +67,16 @@ pub fn mount_rest() -> io::Result<()> {
         let _ = fs::set_permissions(device, fs::Permissions::from_mode(0o666));
     }
     Ok(())
+}
+
+/// What of memory /dev/shm may take; 0: what the kernel gives it, the half.
+pub fn size_shm(bytes: u64) -> io::Result<()> {
+    if bytes == 0 {
+        return Ok(());
+    }
+    let data = std::ffi::CString::new(format!("mode=1777,size={bytes}")).expect("no NUL");
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    Ok(mount_remount("/dev/shm", flags, data.as_c_str())?)
 }
 
 /// Lets what is mounted later be seen in mount namespaces made before, as systemd does: the kubelet and podman without

@@ -14,7 +14,7 @@ const MAX_LINKS: usize = 40;
 
 /// Makes the directory at `path` of the root at `root`, and all above it; gives where it really is.
 pub fn make_directory(root: &Path, path: &Path) -> io::Result<PathBuf> {
-    let walked = walk(root, path, true)?;
+    let walked = walk(root, path, Missing::Made)?;
     if walked.last == Last::Other {
         return Err(io::ErrorKind::NotADirectory.into());
     }
@@ -23,7 +23,21 @@ pub fn make_directory(root: &Path, path: &Path) -> io::Result<PathBuf> {
 
 /// Where a file at `path` of the root at `root` is, or would be: its directory is there afterwards.
 pub fn place_of_file(root: &Path, path: &Path) -> io::Result<PathBuf> {
-    Ok(walk(root, path, false)?.place)
+    Ok(walk(root, path, Missing::LastLeft)?.place)
+}
+
+/// Where `path` of the root at `root` leads, with nothing made.
+pub fn place_of(root: &Path, path: &Path) -> io::Result<PathBuf> {
+    Ok(walk(root, path, Missing::Left)?.place)
+}
+
+/// What becomes of directories that are not there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    Made,
+    /// All but the last name.
+    LastLeft,
+    Left,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +52,8 @@ struct Walked {
     last: Last,
 }
 
-/// Follows `path` as a process whose root is `root` would. Directories on the way are made, the last one as asked.
-fn walk(root: &Path, path: &Path, make_last: bool) -> io::Result<Walked> {
+/// Follows `path` as a process whose root is `root` would.
+fn walk(root: &Path, path: &Path, missing: Missing) -> io::Result<Walked> {
     let mut pending = words(path);
     let mut place = root.to_path_buf();
     let mut last = Last::Directory;
@@ -71,7 +85,8 @@ fn walk(root: &Path, path: &Path, make_last: bool) -> io::Result<Walked> {
             Ok(_) if pending.is_empty() => last = Last::Other,
             Ok(_) => return Err(io::ErrorKind::NotADirectory.into()),
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Err(_) if pending.is_empty() && !make_last => last = Last::Missing,
+            Err(_) if missing == Missing::Left => last = Last::Missing,
+            Err(_) if pending.is_empty() && missing == Missing::LastLeft => last = Last::Missing,
             Err(_) => {
                 fs::DirBuilder::new().mode(0o755).create(&next)?;
                 last = Last::Directory;
@@ -134,6 +149,15 @@ mod tests {
         let made = make_directory(&root.0, Path::new("/var/work/deep")).unwrap();
         assert_eq!(made, root.at("srv/data/deep"));
         assert!(made.is_dir());
+    }
+
+    #[test]
+    fn says_where_a_path_leads_and_makes_nothing() {
+        let root = Root::new("looking");
+        symlink("/var/volatile", root.at("run")).unwrap();
+        let place = place_of(&root.0, Path::new("/run/a/../b")).unwrap();
+        assert_eq!(place, root.at("var/volatile/b"));
+        assert_eq!(fs::read_dir(&root.0).unwrap().count(), 1);
     }
 
     #[test]

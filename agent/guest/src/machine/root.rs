@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::mount::{MountFlags, mount, mount_move};
+use rustix::mount::{MountFlags, mount, mount_move, mount_remount};
 
 use super::devices::Uevents;
 use super::disks;
@@ -91,6 +91,12 @@ pub fn switch() -> Result<()> {
     mount_move(".", "/").map_err(failed)?;
     rustix::process::chroot(".").map_err(failed)?;
     rustix::process::chdir("/").map_err(failed)
+}
+
+/// From now on nobody writes to the root; what is mounted on it is as it was.
+pub fn make_read_only() -> Result<()> {
+    mount_remount("/", MountFlags::RDONLY, c"")
+        .map_err(|error| Status::from_io("make the root read-only", error))
 }
 
 /// Removes every file of the initramfs itself; never crosses into what is mounted on it.

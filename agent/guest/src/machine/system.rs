@@ -64,7 +64,7 @@ fn on_shut_down(agent: &Rc<Agent>, request: GuestRequest) {
         loop {
             sleep(UNHEARD).await;
             if !agent.has_session() {
-                end::settle_disks();
+                end::settle_disks().await;
                 end::end_machine(&agent);
             }
         }

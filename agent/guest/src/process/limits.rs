@@ -2,7 +2,6 @@
 
 use rustix::process::{Resource, Rlimit};
 
-use super::plan::StartFailure;
 use crate::proto::Rlimit as Asked;
 
 /// On the wire: none.
@@ -11,7 +10,7 @@ const UNLIMITED: u64 = u64::MAX;
 const MOST_FILES: &str = "/proc/sys/fs/nr_open";
 
 /// Checks what the kernel would refuse without a word of which limit it was.
-pub fn limits(asked: &[Asked]) -> Result<Vec<(Resource, Rlimit)>, StartFailure> {
+pub fn limits(asked: &[Asked]) -> Result<Vec<(Resource, Rlimit)>, String> {
     let has_files = asked
         .iter()
         .any(|limit| resource(&limit.name) == Some(Resource::Nofile));
@@ -19,16 +18,13 @@ pub fn limits(asked: &[Asked]) -> Result<Vec<(Resource, Rlimit)>, StartFailure> 
     asked.iter().map(|limit| one(limit, most_files)).collect()
 }
 
-fn one(asked: &Asked, most_files: Option<u64>) -> Result<(Resource, Rlimit), StartFailure> {
+fn one(asked: &Asked, most_files: Option<u64>) -> Result<(Resource, Rlimit), String> {
     let name = asked.name.escape_debug();
-    let resource = resource(&asked.name)
-        .ok_or_else(|| StartFailure::cannot(format!("there is no limit called \"{name}\"")))?;
+    let resource = resource(&asked.name).ok_or_else(|| format!("there is no limit called \"{name}\""))?;
     // The largest number that is a number on the wire stands for none, and is above every other.
     if asked.soft > asked.hard {
         let (soft, hard) = (shown(asked.soft), shown(asked.hard));
-        return Err(StartFailure::cannot(format!(
-            "the limit {name}: {soft} is above its hard limit {hard}"
-        )));
+        return Err(format!("the limit {name}: {soft} is above its hard limit {hard}"));
     }
     let value = |number: u64| match most_files {
         Some(most) if resource == Resource::Nofile && number == UNLIMITED => Some(most),
@@ -39,8 +35,8 @@ fn one(asked: &Asked, most_files: Option<u64>) -> Result<(Resource, Rlimit), Sta
         maximum: value(asked.hard),
     };
     match (most_files, limit.maximum) {
-        (Some(most), Some(hard)) if resource == Resource::Nofile && hard > most => Err(StartFailure::cannot(
-            format!("the limit {name}: {hard} is above fs.nr_open, which is {most} in the guest"),
+        (Some(most), Some(hard)) if resource == Resource::Nofile && hard > most => Err(format!(
+            "the limit {name}: {hard} is above fs.nr_open, which is {most} in the guest"
         )),
         _ => Ok((resource, limit)),
     }
@@ -94,7 +90,7 @@ mod tests {
     }
 
     fn refusal(limit: &Asked) -> String {
-        one(limit, Some(1000)).unwrap_err().text
+        one(limit, Some(1000)).unwrap_err()
     }
 
     #[test]

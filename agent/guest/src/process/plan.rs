@@ -80,7 +80,7 @@ pub fn plan(spec: &ProcessSpec) -> Result<Plan, StartFailure> {
         candidates: to_c(candidates(program, path))?,
         args: to_c(spec.args.iter().cloned())?,
         workdir: one_to_c(workdir)?,
-        limits: limits(&spec.rlimits)?,
+        limits: limits(&spec.rlimits).map_err(StartFailure::cannot)?,
         tty: spec.tty.then(|| (clamp(window.columns), clamp(window.rows))),
         stdin: spec.stdin,
         detach: spec.detach,

@@ -61,7 +61,7 @@ async fn end_machine(agent: &Rc<Agent>) -> Result<AckExitResponse> {
         kill_the_rest(agent.role(), &agent.reaper, 0).await;
     }
     if agent.role() != Role::Host {
-        end::settle_disks();
+        end::settle_disks().await;
     }
     let agent = agent.clone();
     tokio::task::spawn_local(async move {

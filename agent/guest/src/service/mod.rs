@@ -5,6 +5,7 @@ mod dial;
 mod exec;
 mod files;
 mod machine;
+mod mount;
 mod output;
 mod program;
 mod stats;
@@ -39,6 +40,9 @@ async fn dispatch(agent: Rc<Agent>, path: String, call: Call) {
     let agent = &agent;
     if let Some(name) = path.strip_prefix(workload::PREFIX) {
         return workload::dispatch(agent, name, call).await;
+    }
+    if let Some(name) = path.strip_prefix(mount::PREFIX) {
+        return mount::dispatch(agent, name, call).await;
     }
     match path.strip_prefix(PREFIX).unwrap_or_default() {
         "State" => machine::state(agent, call).await,
