@@ -74,7 +74,10 @@ describe("mounts of a guest that runs", () => {
     const listed = await mounts.listMounts();
     assert.deepEqual(listed[0], { id: "a", target: "/data", away: false });
     assert.deepEqual([listed.length, listed[1]?.id, listed[1]?.away], [254, "m0", true]);
-    assert.equal((await mounts.growMount("m", 4096)).sizeBytes, BigInt(Number.MAX_SAFE_INTEGER));
+    assert.equal(
+      (await mounts.growMount("m", { diskBytes: 4096 })).sizeBytes,
+      BigInt(Number.MAX_SAFE_INTEGER),
+    );
   });
 
   it("are asked of no agent that has none", async () => {
@@ -83,7 +86,7 @@ describe("mounts of a guest that runs", () => {
     const calls = [
       () => mounts.attachMount(tmpfs),
       () => mounts.detachMount("m"),
-      () => mounts.growMount("m", 4096),
+      () => mounts.growMount("m"),
       () => mounts.listMounts(),
     ];
     for (const call of calls) await assert.rejects(call, (error) => hasReason(error, "agent-too-old"));

@@ -15,6 +15,10 @@ export interface MountSummary {
   readonly away: boolean;
 }
 
+interface GrowOptions extends CallLimits {
+  readonly diskBytes?: number;
+}
+
 /** @throws KilnError failed_precondition `agent-too-old`, before the agent without the feature `mounts` is asked */
 export interface GuestMounts {
   /**
@@ -31,9 +35,9 @@ export interface GuestMounts {
   /**
    * Grows its file system to what its disk has become; gives the bytes of the file system.
    *
-   * @param diskBytes waited for, as the guest sees it a moment after its VMM; 0: as it is now
+   * @param options diskBytes: waited for, as the guest sees it a moment after its VMM; absent: as it is now
    */
-  growMount(id: string, diskBytes: number, limits?: CallLimits): Promise<{ readonly sizeBytes: bigint }>;
+  growMount(id: string, options?: GrowOptions): Promise<{ readonly sizeBytes: bigint }>;
   /** In the order in which they were made. */
   listMounts(limits?: CallLimits): Promise<readonly MountSummary[]>;
 }
@@ -55,7 +59,7 @@ export function mountsOver(client: Client<typeof MountService>, features: Featur
       await need(`unmount ${id}`, limits);
       await client.detachMount({ id }, limits);
     },
-    growMount: async (id, diskBytes, limits) => {
+    growMount: async (id, { diskBytes = 0, ...limits } = {}) => {
       await need(`grow ${id}`, limits);
       const asked = { id, diskBytes: BigInt(diskBytes) };
       return { sizeBytes: boundedCount((await client.growMount(asked, limits)).sizeBytes) };
