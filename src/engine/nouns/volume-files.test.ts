@@ -31,14 +31,22 @@ const having = (source: string, changes: Partial<MountSpec> = {}) => ({
 });
 const launched = () => kilnd.world.vmms.length;
 
-async function exported(key: string): Promise<string[]> {
+const exported = (key: string) => namesOf(kilnd.engine.volumes.files.read(key));
+
+async function namesOf(tar: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<string[]> {
   const names: string[] = [];
-  for await (const { entry } of readTar(kilnd.engine.volumes.files.read(key))) names.push(entry.name);
+  for await (const { entry } of readTar(inPieces(...(await all(tar))))) names.push(entry.name);
   return names;
 }
 
-async function* bytes(...pieces: string[]): AsyncGenerator<Uint8Array> {
-  for (const piece of pieces) yield Buffer.from(piece);
+async function all<T>(items: AsyncIterable<T> | Iterable<T>): Promise<T[]> {
+  const list: T[] = [];
+  for await (const item of items) list.push(item);
+  return list;
+}
+
+async function* inPieces(...pieces: Uint8Array[]): AsyncGenerator<Uint8Array> {
+  yield* pieces;
 }
 
 async function nothingIsLeft(): Promise<void> {
@@ -71,9 +79,10 @@ describe("what lies in a volume that no VM has open", () => {
 
   it("is written by such a VM, and nothing of an image is copied over it later", async () => {
     await create("data");
-    await kilnd.engine.volumes.files.write("data", bytes("ab", "c"));
+    await kilnd.engine.volumes.files.write("data", inPieces(archiveOf(".", "./a")));
     const [, archive] = kilnd.world.vmms[0]?.guest.archives ?? [];
-    assert.deepEqual([archive?.directory, String(archive?.data)], ["/volume", "abc"]);
+    assert.equal(archive?.directory, "/");
+    assert.deepEqual(await namesOf([archive.data]), ["volume", "volume/a"]);
     assert.ok(
       kilnd.world.vmms[0]?.guest.calls.some((call) => call.startsWith("stop ")),
       "it ends well",
@@ -117,10 +126,12 @@ describe("what lies in a volume that a VM has open", () => {
 
   it("is written through the VM that writes it, and through no other", async () => {
     const { vmm } = await kilnd.running(having("data"));
-    await kilnd.engine.volumes.files.write("data", bytes("tar"));
-    assert.deepEqual([vmm.guest.archives[0]?.directory, launched()], ["/data", 1]);
+    await kilnd.engine.volumes.files.write("data", inPieces(archiveOf("sub", "sub/a")));
+    const [archive] = vmm.guest.archives;
+    assert.deepEqual([archive?.directory, launched()], ["/", 1]);
+    assert.deepEqual(await namesOf([archive?.data ?? Buffer.alloc(0)]), ["data/sub", "data/sub/a"]);
     const { entry } = await kilnd.running(having("other", { readOnly: true }));
-    await assert.rejects(kilnd.engine.volumes.files.write("other", bytes("tar")), (error) => {
+    await assert.rejects(kilnd.engine.volumes.files.write("other", inPieces(TAR_END)), (error) => {
       return hasReason(error, "volume-busy") && String(error).includes(`VM ${entry.name} has it read-only`);
     });
     assert.equal(launched(), 2);

@@ -1,5 +1,6 @@
 // What lies in volumes, as tar streams: by the VM that has one open, else by a small VM of kiln's own.
 
+import { posix } from "node:path";
 import { renameRoot } from "../../base/copy-plan.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { renameTar } from "../../base/tar-stream.js";
@@ -48,8 +49,12 @@ export class VolumeFiles {
     const { volumes } = this.#ctx;
     const volume = volumes.find(key);
     volume.requireHere();
-    const unpack = ({ vm, target }: Place) =>
-      writeArchive(this.#ctx, vm, { directory: target, keepOwner: true }, tar, signal);
+    const unpack = ({ vm, target }: Place) => {
+      const { dir, base } = posix.parse(target);
+      // By its name in the directory around it: so the volume's own root gets the owner and mode that the archive has for it.
+      const named = renameTar(tar, nameBelow(base));
+      return writeArchive(this.#ctx, vm, { directory: dir, keepOwner: true }, named, signal);
+    };
     const place = this.#placeOf(volume, true);
     // What the image has at the target is no more to be copied over what is the user's now; also not where this is cut.
     await volumes.markFilled(volume.id);
@@ -92,4 +97,12 @@ export class VolumeFiles {
 
 function archiveOf({ vm, target }: Place, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
   return renameTar(readArchive(vm, target, true, signal), renameRoot(target, "."));
+}
+
+/** "./a" and "a" are "name/a", "." is the name. What leads elsewhere is the guest's to refuse. */
+function nameBelow(name: string): (entry: string) => string {
+  return (entry) => {
+    const rest = entry.replace(/^(\.?\/+)+/, "").replace(/^\.$/, "");
+    return rest === "" ? name : `${name}/${rest}`;
+  };
 }
