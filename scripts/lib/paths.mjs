@@ -13,6 +13,8 @@ export const PATHS = {
   agent: `${ROOT}/agent/target/release/kiln-agent`,
   front: `${ROOT}/agent/target/release/kiln`,
   netguard: `${ROOT}/agent/target/release/libkiln_netguard.so`,
+  /** Hands open files to QEMU. */
+  sendfd: `${ROOT}/agent/target/release/kiln-sendfd`,
   share: `${ROOT}/agent/target/release/kiln-share`,
   /** Lists trees inside test guests. */
   treewalk: `${ROOT}/agent/target/release/kiln-treewalk`,

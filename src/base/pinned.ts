@@ -10,7 +10,8 @@ import { Code, KilnError } from "./errors.js";
 /** open(2)'s O_PATH, which node:fs does not name: the same on every architecture that Node runs on. */
 const O_PATH = 0o10000000;
 
-export type PinnedKind = "file" | "socket" | "fifo" | "directory";
+/** device: a block device. */
+export type PinnedKind = "file" | "socket" | "fifo" | "directory" | "device";
 
 export interface PinnedExpectation {
   readonly kind: PinnedKind;
@@ -119,6 +120,7 @@ interface Facts {
   isSocket(): boolean;
   isFIFO(): boolean;
   isDirectory(): boolean;
+  isBlockDevice(): boolean;
   isSymbolicLink(): boolean;
 }
 
@@ -128,6 +130,7 @@ function whyUnexpected(stats: Facts, { kind, owners }: PinnedExpectation): strin
     socket: stats.isSocket(),
     fifo: stats.isFIFO(),
     directory: stats.isDirectory(),
+    device: stats.isBlockDevice(),
   };
   if (!is[kind]) return stats.isSymbolicLink() ? "it is a symbolic link" : `it is no ${kind}`;
   if (owners === undefined) return undefined;

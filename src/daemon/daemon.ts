@@ -182,6 +182,7 @@ function roomOptions(
     shareServer: settingOf(config, "share-server") ?? packageFile("kiln-share"),
     passt: settingOf(config, "passt") ?? packagePasst() ?? "passt",
     qemu: settingOf(config, "qemu"),
+    sendfd: packageFile("kiln-sendfd"),
     firecracker: settingOf(config, "firecracker"),
     jailer: settingOf(config, "jailer"),
     firecrackerFiles: (settingOf(config, "firecracker-files") ?? "").split(":").filter((path) => path !== ""),

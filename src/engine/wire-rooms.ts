@@ -31,6 +31,8 @@ export interface RoomOptions {
   /** kiln-share's path. */
   readonly shareServer: string;
   readonly qemu: string | undefined;
+  /** Path of `kiln-sendfd`. */
+  readonly sendfd: string;
   readonly firecracker: string | undefined;
   readonly jailer: string | undefined;
   readonly firecrackerFiles: readonly string[];
@@ -61,6 +63,7 @@ export function createRooms(options: RoomOptions): Rooms {
       cacheDirectory: options.cacheDirectory,
       userNetwork: (kind) => networks.look(kind),
       qemu: options.qemu,
+      sendfd: options.sendfd,
       firecracker: options.firecracker,
       jailer: options.jailer,
       firecrackerFiles: options.firecrackerFiles,

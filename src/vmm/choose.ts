@@ -20,6 +20,8 @@ export interface VmmsOptions extends ConfinerOptions {
   readonly probeKernel?: (() => Promise<ProbeKernel | undefined>) | undefined;
   /** Path or name; default qemu-system-x86_64. */
   readonly qemu?: string | undefined;
+  /** Path of `kiln-sendfd`, which hands QEMU the disks that are attached to a VM which runs. */
+  readonly sendfd?: string | undefined;
   /** Path or name; default firecracker. */
   readonly firecracker?: string | undefined;
   /** Path or name of Firecracker's jailer, where root is to use it in place of kiln's own jail. */

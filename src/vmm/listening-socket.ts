@@ -2,8 +2,9 @@
 // connection made meanwhile waits.
 
 import { rename, rm } from "node:fs/promises";
-import { createServer, type Server } from "node:net";
-import { Code, KilnError } from "../base/errors.js";
+import { createServer } from "node:net";
+import { KilnError } from "../base/errors.js";
+import { descriptorOf } from "./node-descriptor.js";
 
 export interface ListeningSocket {
   /** To be inherited. */
@@ -29,11 +30,4 @@ export async function listenAt(path: string): Promise<ListeningSocket> {
     server.close();
     throw KilnError.from(error, `listen at ${path}`);
   }
-}
-
-/** Node tells it nowhere else. */
-function descriptorOf(server: Server): number {
-  const { fd } = (server as unknown as { _handle: { fd: number } })._handle;
-  if (fd >= 0) return fd;
-  throw new KilnError(Code.Internal, "the listening socket has no descriptor", { reason: "no-descriptor" });
 }

@@ -34,7 +34,7 @@ function checkDisks({ disks }: VmmSpec, { maxDisks }: VmmCapabilities, buses: re
   if (disks.length > maxDisks)
     throw refused("too-many-disks", `${disks.length} disks: this VMM takes ${maxDisks}`);
   for (const { id, bus } of disks) {
-    if (!/^[a-z0-9]{1,20}$/.test(id)) throw refused("bad-disk-id", `disk id ${JSON.stringify(id)}`);
+    checkDiskId(id);
     if (bus !== undefined && !buses.includes(bus))
       throw refused(
         "no-such-bus",
@@ -43,6 +43,11 @@ function checkDisks({ disks }: VmmSpec, { maxDisks }: VmmCapabilities, buses: re
   }
   if (new Set(disks.map(({ id }) => id)).size !== disks.length)
     throw refused("bad-disk-id", "two disks with the same id");
+}
+
+/** @throws KilnError invalid_argument `bad-disk-id` */
+export function checkDiskId(id: string): void {
+  if (!/^[a-z0-9]{1,20}$/.test(id)) throw refused("bad-disk-id", `disk id ${JSON.stringify(id)}`);
 }
 
 /**

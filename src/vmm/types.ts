@@ -34,6 +34,11 @@ export interface VmmCapabilities {
   /** How many ports a VM may have; none where it is not told. */
   readonly maxPorts?: number | undefined;
   readonly maxDisks: number;
+  /**
+   * How many disks a VM may be given while it runs, where it was launched for that (`VmmSpec.hotplug`); of a VM's own record, how
+   * many it may. None where it is not told.
+   */
+  readonly hotplugDisks?: number | undefined;
   readonly maxVcpus: number;
 }
 
@@ -57,8 +62,9 @@ export type DiskBus = "blk" | "scsi";
 export interface DiskSpec {
   /** [a-z0-9]{1,20}, once in a VM. */
   readonly id: string;
-  /** Raw file. */
+  /** Raw file, or a block device. */
   readonly path: string;
+  readonly device?: boolean | undefined;
   readonly readOnly: boolean;
   /** Default: the driver's choice, which is virtio-blk for as many as it has room for, the first ones of the VM. */
   readonly bus?: DiskBus;
@@ -140,6 +146,8 @@ export interface VmmSpec {
   /** The guest sees them in this order: eth0, eth1, ... */
   readonly cards: readonly CardSpec[];
   readonly ports: readonly PortSpec[];
+  /** That disks can come and go while it runs: `VmmHandle.attachDisk`. */
+  readonly hotplug?: boolean | undefined;
   /**
    * Root daemon only: the VMM runs as this uid and gid; the engine has given it its files. Absent: as the daemon's
    * own user, with no_new_privs.
@@ -241,6 +249,23 @@ export interface VmmHandle extends VmmSide {
    * can't tell from another one is not in here, nor is any of a VM of which too little is known.
    */
   readonly disks: ReadonlyMap<string, string>;
+  /**
+   * Gives the running guest a disk, which is in `disks` then. Its file is opened here and handed over: whatever a jailed VMM
+   * sees of the host.
+   *
+   * @throws KilnError failed_precondition `no-hotplug` for a VM that was launched without; already_exists `disk-attached`;
+   *   resource_exhausted `too-many-disks`; what opening the file says. The VM is then as it was.
+   */
+  attachDisk(disk: DiskSpec): Promise<void>;
+  /**
+   * Takes a disk from the running guest, which must have let go of it: what it still writes fails. Idempotent: one that is
+   * not there is gone.
+   *
+   * @throws KilnError failed_precondition `disk-in-use` where it does not go; `disk-is-fixed` for one that can't
+   */
+  detachDisk(id: string): Promise<void>;
+  /** Tells the guest the size that the disk's file, or device, has now. Any disk of the VM. */
+  growDisk(disk: DiskSpec): Promise<void>;
   /** Resolves once when the VMM process has ended. Never rejects. */
   readonly exited: Promise<VmmExit>;
   /**
@@ -280,9 +305,10 @@ export interface VmmDriver {
   /**
    * On which buses a VM with such disks has them: its guest needs the drivers of each. Nothing is opened.
    *
+   * @param hotplug as `VmmSpec.hotplug`
    * @throws KilnError invalid_argument `too-many-disks`
    */
-  busesOf(disks: readonly DiskSpec[]): ReadonlySet<DiskBus>;
+  busesOf(disks: readonly DiskSpec[], hotplug?: boolean): ReadonlySet<DiskBus>;
   /** Cheap enough for every start of kilnd: slow verdicts (a timed KVM boot) are cached under the data root. */
   probe(options?: Abortable): Promise<VmmProbe>;
   launch(spec: VmmSpec, options?: LaunchOptions): Promise<VmmHandle>;

@@ -9,7 +9,7 @@ import { describe, it, type TestContext } from "node:test";
 import { deferred } from "../../src/base/runtime.js";
 import { UserNetworks } from "../../src/net/index.js";
 import { type CardKind, createQemuDriver } from "../../src/vmm/index.js";
-import { netguardPath, passtPath } from "../fixtures/assets.js";
+import { netguardPath, passtPath, sendfdPath } from "../fixtures/assets.js";
 import { connectedDriver } from "../fixtures/connected-driver.js";
 import { vmmContract } from "./vmm.js";
 import { type DriverFactory, MIB, shellOf, VmmBench } from "./vmm-bench.js";
@@ -18,7 +18,8 @@ import { passtContract } from "./vmm-passt.js";
 const makeDriver: DriverFactory = (cacheDirectory, netguard = netguardPath(), confinement = {}) => {
   const networks = new UserNetworks({ netguard, passt: passtPath() });
   const userNetwork = (kind: CardKind) => networks.look(kind);
-  return connectedDriver(createQemuDriver({ ...confinement, cacheDirectory, userNetwork }), networks);
+  const driver = createQemuDriver({ ...confinement, cacheDirectory, userNetwork, sendfd: sendfdPath() });
+  return connectedDriver(driver, networks);
 };
 
 vmmContract("qemu", makeDriver);

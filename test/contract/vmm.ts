@@ -9,6 +9,7 @@ import { confinementContract } from "./vmm-confinement.js";
 import { consoleContract } from "./vmm-console.js";
 import { disksContract } from "./vmm-disks.js";
 import { endContract } from "./vmm-end.js";
+import { hotDisksContract } from "./vmm-hot-disks.js";
 import { machineContract } from "./vmm-machine.js";
 import { networkContract } from "./vmm-network.js";
 import { portsContract } from "./vmm-ports.js";
@@ -19,6 +20,7 @@ export function vmmContract(name: string, makeDriver: DriverFactory): void {
   describe(`VMM contract: ${name}`, () => {
     machineContract(makeDriver);
     disksContract(makeDriver);
+    hotDisksContract(makeDriver);
     channelContract(makeDriver);
     portsContract(makeDriver);
     consoleContract(makeDriver);

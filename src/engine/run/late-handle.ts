@@ -5,7 +5,7 @@ import type { Duplex } from "node:stream";
 import { orAborted } from "../../base/abort.js";
 import type { Abortable } from "../../base/progress.js";
 import { deferred } from "../../base/runtime.js";
-import type { VmmExit, VmmHandle, VmmPort, VmmRecord, VmmStats } from "../../vmm/types.js";
+import type { DiskSpec, VmmExit, VmmHandle, VmmPort, VmmRecord, VmmStats } from "../../vmm/types.js";
 
 type Stall = Parameters<VmmHandle["onStall"]>[0];
 
@@ -51,6 +51,18 @@ export class LateHandle implements VmmHandle {
 
   get ports(): ReadonlyMap<string, VmmPort> {
     return this.#inner.ports;
+  }
+
+  attachDisk(disk: DiskSpec): Promise<void> {
+    return this.#inner.attachDisk(disk);
+  }
+
+  detachDisk(id: string): Promise<void> {
+    return this.#inner.detachDisk(id);
+  }
+
+  growDisk(disk: DiskSpec): Promise<void> {
+    return this.#inner.growDisk(disk);
   }
 
   /** Waits until there is a way to dial: whoever opens a session is served as soon as it can be. */

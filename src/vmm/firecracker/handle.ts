@@ -10,7 +10,16 @@ import type { ConsoleLog } from "../console-log.js";
 import type { DiskSerials } from "../disk-serials.js";
 import { ExclusiveChannel } from "../exclusive-channel.js";
 import { FifoReader, openFifo } from "../fifo.js";
-import type { TapHolder, VmmCards, VmmExit, VmmHandle, VmmPort, VmmRecord, VmmStats } from "../types.js";
+import type {
+  DiskSpec,
+  TapHolder,
+  VmmCards,
+  VmmExit,
+  VmmHandle,
+  VmmPort,
+  VmmRecord,
+  VmmStats,
+} from "../types.js";
 import type { ProcessEnd, VmmProcess } from "../vmm-process.js";
 import { callApi, dialVsock } from "./client.js";
 import { CHANNEL_PORT } from "./config.js";
@@ -107,6 +116,18 @@ export class FirecrackerHandle implements VmmHandle {
     if (await isStopped(this.#parts.process)) return "Paused";
     const answer = (await this.#call("GET", "/")) as { state?: unknown } | undefined;
     return String(answer?.state);
+  }
+
+  async attachDisk({ id }: DiskSpec): Promise<void> {
+    throw noHotplug(`attach disk ${id}`);
+  }
+
+  async detachDisk(id: string): Promise<void> {
+    throw noHotplug(`detach disk ${id}`);
+  }
+
+  async growDisk({ id }: DiskSpec): Promise<void> {
+    throw noHotplug(`grow disk ${id}`);
   }
 
   async dialChannel(options: Abortable = {}): Promise<Duplex> {
@@ -247,6 +268,13 @@ export class FirecrackerHandle implements VmmHandle {
 
 function paused(what: string): KilnError {
   return new KilnError(Code.FailedPrecondition, `${what}: the VM is paused`, { reason: "vm-paused" });
+}
+
+function noHotplug(what: string): KilnError {
+  return new KilnError(Code.FailedPrecondition, `${what}: not while the VM runs under Firecracker`, {
+    reason: "no-hotplug",
+    hint: "stop the VM first, or start it under QEMU (--vmm qemu)",
+  });
 }
 
 function ended(what: string): KilnError {

@@ -16,6 +16,7 @@ import {
   type JailFile,
   type JailNetwork,
   type JailTree,
+  type OpenedFile,
   planJail,
   planUnconfined,
   type ResourceLimits,
@@ -49,6 +50,7 @@ export interface ConfinedLaunch {
   readonly tree: () => Promise<JailTree>;
   readonly files: readonly JailFile[];
   readonly listeners: readonly string[];
+  readonly opened?: readonly OpenedFile[] | undefined;
   readonly devices: readonly string[];
   /** To the devices. */
   readonly access?: DeviceAccess | undefined;
@@ -138,12 +140,9 @@ export class Confiner {
   }
 
   /** Where the VMM will find files: for what must be written down before it starts. */
-  async places(
-    files: readonly JailFile[],
-    listeners: readonly string[] = [],
-  ): Promise<(file: JailFile) => string> {
+  async places(files: readonly JailFile[]): Promise<(file: JailFile) => string> {
     const { jail } = await this.confinement();
-    return jail.holds ? ({ at }) => at : unconfinedPlaces(files, listeners);
+    return jail.holds ? ({ at }) => at : unconfinedPlaces(files, 0);
   }
 
   /** The cgroup of a VM that an earlier kilnd started, by where its VMM is: this kilnd may make them elsewhere. */
@@ -164,7 +163,7 @@ export class Confiner {
   }
 
   async #planJail(request: ConfinedLaunch, jail: JailVerdict) {
-    const { spec, files, listeners, devices, access } = request;
+    const { spec, files, listeners, opened, devices, access } = request;
     const groups = access?.groups ?? [];
     return planJail({
       ...{
@@ -173,6 +172,7 @@ export class Confiner {
         tree: await request.tree(),
         files,
         listeners,
+        opened,
         devices,
         groups,
       },
@@ -184,11 +184,12 @@ export class Confiner {
     });
   }
 
-  async #planUnconfined({ spec, files, listeners, access, command }: ConfinedLaunch) {
-    const { runAs } = spec;
-    const groups = access?.groups ?? [];
+  async #planUnconfined(request: ConfinedLaunch) {
+    const { spec, files, listeners, opened, command } = request;
+    const groups = request.access?.groups ?? [];
     const limits = await this.#limits(spec);
-    return planUnconfined({ runAs, uid: this.#uid, groups, limits, files, listeners, command });
+    const parts = { files, listeners, opened, command };
+    return planUnconfined({ runAs: spec.runAs, uid: this.#uid, groups, limits, ...parts });
   }
 
   async #limits({ runAs, vcpus }: VmmSpec): Promise<ResourceLimits> {

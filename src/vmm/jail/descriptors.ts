@@ -4,6 +4,7 @@
 import { KilnError } from "../../base/errors.js";
 import { Pinned } from "../../base/pinned.js";
 import { UndoStack } from "../../base/undo.js";
+import { openDisk } from "../disk-file.js";
 import { listenAt } from "../listening-socket.js";
 import { socketPath } from "../socket-path.js";
 import type { Descriptor } from "./plan.js";
@@ -48,6 +49,13 @@ async function take(descriptor: Descriptor, runDirectory: string, undo: UndoStac
       });
       undo.push("close a file", () => pinned.close());
       return pinned.fd;
+    }
+    case "opened": {
+      const handle = await openDisk({ ...descriptor, device: true }).catch((error: unknown) => {
+        throw KilnError.from(error, `open the VM's ${descriptor.what}`);
+      });
+      undo.push("close a device", () => handle.close());
+      return handle.fd;
     }
     case "listener": {
       const socket = await listenAt(socketPath(runDirectory, descriptor.name));

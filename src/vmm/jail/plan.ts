@@ -20,6 +20,8 @@ export type Descriptor =
       readonly writable: boolean;
       readonly what: string;
     }
+  /** A block device, opened for use: no bind brings one into a jail. */
+  | { readonly kind: "opened"; readonly path: string; readonly writable: boolean; readonly what: string }
   /** The seccomp filter is written here: nothing of the jail runs before. */
   | { readonly kind: "filter" }
   /** Here bubblewrap tells the VMM's pid. */
@@ -50,6 +52,8 @@ export interface JailFile {
   readonly what: string;
 }
 
+export type OpenedFile = Pick<JailFile, "path" | "writable" | "what">;
+
 /** empty: not even a loopback. outer: that of what the jail is started in, with its user namespace: a VMM's own taps. */
 export type JailNetwork = "empty" | "outer";
 
@@ -63,6 +67,8 @@ export interface JailRequest {
   readonly devices: readonly string[];
   /** Listening sockets, from descriptor 3 on. */
   readonly listeners: readonly string[];
+  /** Block devices that the VMM inherits, behind the listeners. */
+  readonly opened?: readonly OpenedFile[] | undefined;
   readonly network: JailNetwork;
   readonly environment: Readonly<Record<string, string>>;
   readonly runAs: { readonly uid: number; readonly gid: number } | undefined;
@@ -108,8 +114,8 @@ const CAPABILITIES: Readonly<Record<JailWay, readonly string[]>> = {
 };
 
 export function planJail(request: JailRequest): LaunchPlan {
-  const { way, tree, files, listeners } = request;
-  const descriptors: Descriptor[] = listeners.map((name) => ({ kind: "listener", name }));
+  const { way, tree, files } = request;
+  const descriptors: Descriptor[] = [...inheritedOf(request)];
   const take = (descriptor: Descriptor): string =>
     String(FIRST_DESCRIPTOR + descriptors.push(descriptor) - 1);
   const filter = take({ kind: "filter" });
@@ -154,28 +160,35 @@ export interface UnconfinedRequest {
   readonly limits: ResourceLimits;
   readonly files: readonly JailFile[];
   readonly listeners: readonly string[];
+  readonly opened?: readonly OpenedFile[] | undefined;
   /** @param at the name under which the VMM finds a file */
   readonly command: (at: (file: JailFile) => string) => readonly string[];
 }
 
 /** The same launch where there can be no jail: no right is left, but all of the host that the user sees. */
 export function planUnconfined(request: UnconfinedRequest): LaunchPlan {
-  const { files, listeners } = request;
-  const descriptors: Descriptor[] = [
-    ...listeners.map((name): Descriptor => ({ kind: "listener", name })),
-    ...files.map(asDescriptor),
-  ];
-  const command = request.command(unconfinedPlaces(files, listeners));
+  const { files } = request;
+  const inherited = inheritedOf(request);
+  const descriptors = [...inherited, ...files.map(asDescriptor)];
+  const command = request.command(unconfinedPlaces(files, inherited.length));
   return { argv: [...planLimits(request.limits), ...planPrivileges(request), ...command], descriptors };
 }
 
 /** Where a VMM without a jail finds its files: by its descriptors, which need no way through closed directories. */
-export function unconfinedPlaces(
-  files: readonly JailFile[],
-  listeners: readonly string[],
-): (file: JailFile) => string {
-  const first = FIRST_DESCRIPTOR + listeners.length;
+export function unconfinedPlaces(files: readonly JailFile[], inherited: number): (file: JailFile) => string {
+  const first = FIRST_DESCRIPTOR + inherited;
   return (file) => `/proc/self/fd/${first + files.indexOf(file)}`;
+}
+
+/** What comes first, at numbers that do not hang on the rest. */
+function inheritedOf({
+  listeners,
+  opened = [],
+}: Pick<JailRequest, "listeners" | "opened">): readonly Descriptor[] {
+  return [
+    ...listeners.map((name): Descriptor => ({ kind: "listener", name })),
+    ...opened.map(({ path, writable, what }): Descriptor => ({ kind: "opened", path, writable, what })),
+  ];
 }
 
 function asDescriptor({ path, writable, what, type = "file" }: JailFile): Descriptor {

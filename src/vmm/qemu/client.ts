@@ -8,6 +8,7 @@ import { connectPinned } from "../../base/pinned.js";
 import type { Abortable } from "../../base/progress.js";
 import { deferred, delay } from "../../base/runtime.js";
 import { QmpLines, type QmpMessage } from "./qmp-lines.js";
+import { sendFiles } from "./send-files.js";
 
 export type QmpArguments = Readonly<Record<string, unknown>>;
 
@@ -96,13 +97,34 @@ export class QmpClient {
 
   /** @throws KilnError: failed_precondition `qmp-error` with QEMU's words, unavailable `qmp-closed`, `qmp-silent` */
   async execute(command: string, args?: QmpArguments, timeoutMs = COMMAND_TIMEOUT_MS): Promise<unknown> {
+    return this.#ask(command, args, timeoutMs, async (line) => void this.#socket.write(line));
+  }
+
+  /**
+   * The same with an open file beside the command, for `add-fd`.
+   *
+   * @param program path of `kiln-sendfd`
+   */
+  async executeWith(file: number, program: string, command: string, args?: QmpArguments): Promise<unknown> {
+    return this.#ask(command, args, COMMAND_TIMEOUT_MS, (line) =>
+      sendFiles(program, this.#socket, line, [file]),
+    );
+  }
+
+  async #ask(
+    command: string,
+    args: QmpArguments | undefined,
+    timeoutMs: number,
+    send: (line: string) => Promise<void>,
+  ): Promise<unknown> {
     if (this.#failure !== undefined) throw this.#failure;
     const id = this.#nextId++;
     const answer = deferred<unknown>();
     this.#waiting.set(id, { command, resolve: answer.resolve, reject: answer.reject });
     const timer = setTimeout(() => answer.reject(silent(command, timeoutMs)), timeoutMs);
     try {
-      this.#socket.write(`${JSON.stringify({ execute: command, arguments: args, id })}\n`);
+      answer.promise.catch(() => undefined);
+      await send(`${JSON.stringify({ execute: command, arguments: args, id })}\n`);
       return await answer.promise;
     } finally {
       clearTimeout(timer);

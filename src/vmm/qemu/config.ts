@@ -1,11 +1,11 @@
 // QEMU's command line for one VM. Pure: host facts in, words out. Every choice that is not obvious says which failure
 // it prevents; the figures are in docs/design/0006-vmm-drivers.md.
 
-import { FIRST_DESCRIPTOR, type JailFile } from "../jail/plan.js";
+import { FIRST_DESCRIPTOR, type JailFile, type OpenedFile } from "../jail/plan.js";
 import { GUEST_WORDS, joinCommandLine } from "../kernel-command-line.js";
 import { socketPath } from "../socket-path.js";
 import type { Accelerator, CardSpec, VmmSpec } from "../types.js";
-import { disksArguments, placeDisks } from "./disks.js";
+import { boundOf, disksArguments, openedOf, placeDisks } from "./disks.js";
 import { listenerOf, maxPortsOf, portArguments } from "./ports.js";
 
 /** The name of the channel's port: /sys/class/virtio-ports/<port>/name in the guest. */
@@ -40,6 +40,8 @@ export interface QemuPlan {
   readonly files: readonly JailFile[];
   /** Listening sockets that QEMU inherits, in the order of their descriptors. */
   readonly listeners: readonly string[];
+  /** Block devices that it inherits behind them. */
+  readonly opened: readonly OpenedFile[];
   readonly sockets: QemuSockets;
   /** QEMU's own words. @param at where QEMU finds a file */
   readonly command: (program: string, at: (file: JailFile) => string) => readonly string[];
@@ -64,8 +66,9 @@ export function planQemu(spec: VmmSpec, host: QemuHost): QemuPlan {
   ];
   const fd = (name: string) => FIRST_DESCRIPTOR + listeners.indexOf(name);
   return {
-    files: [kernel, initrd, ...disks.map(({ file }) => file)],
+    files: [kernel, initrd, ...boundOf(disks).map(({ file }) => file)],
     listeners,
+    opened: openedOf(disks).map(({ file }) => file),
     sockets: planSockets(spec.runDirectory),
     command: (program, at) => [
       program,
@@ -73,7 +76,7 @@ export function planQemu(spec: VmmSpec, host: QemuHost): QemuPlan {
       ...["-kernel", at(kernel), "-initrd", at(initrd), ...appendArguments(spec, host)],
       ...controlArguments(fd, maxPortsOf(spec.ports)),
       ...spec.ports.flatMap((port) => portArguments(port, fd(listenerOf(port)))),
-      ...disksArguments(disks, at),
+      ...disksArguments(disks, { at, inherited: listeners.length, hotplug: spec.hotplug === true }),
       ...deviceArguments(),
       ...spec.cards.flatMap((card) => cardArguments(card, fd(NAMES.net))),
       // The shared library's spawn=deny kills QEMU on any exec: nothing that we use needs one.

@@ -20,7 +20,8 @@ function many(count: number, bus?: DiskBus): DiskSpec[] {
 const buses = (disks: readonly DiskSpec[]) =>
   new Map(placeDisks(disks).map(({ disk, bus }) => [disk.id, bus]));
 
-const words = (disks: readonly DiskSpec[]) => disksArguments(placeDisks(disks), ({ at }) => at);
+const PLACES = { at: ({ at }: { readonly at: string }) => at, inherited: 3, hotplug: false };
+const words = (disks: readonly DiskSpec[]) => disksArguments(placeDisks(disks), PLACES);
 
 /** The values of an option. */
 function values(argv: readonly string[], option: string): string[] {
@@ -85,8 +86,8 @@ describe("disksArguments", () => {
       ],
     );
     assert.deepEqual(values(words([BASE, COW]), "-device"), [
-      "virtio-blk-device,drive=disk-base,serial=base,werror=enospc,rerror=report",
-      "virtio-blk-device,drive=disk-cow,serial=cow,werror=enospc,rerror=report",
+      "virtio-blk-device,drive=disk-base,serial=base,werror=enospc,rerror=report,id=dev-base",
+      "virtio-blk-device,drive=disk-cow,serial=cow,werror=enospc,rerror=report,id=dev-cow",
     ]);
   });
 
@@ -107,8 +108,8 @@ describe("disksArguments", () => {
     ];
     assert.deepEqual(values(words(disks), "-device"), [
       "virtio-scsi-device,id=scsi0",
-      "scsi-hd,bus=scsi0.0,scsi-id=0,lun=0,rotation_rate=1,drive=disk-base,serial=base,werror=enospc,rerror=report",
-      "scsi-hd,bus=scsi0.0,scsi-id=0,lun=1,rotation_rate=1,drive=disk-cow,serial=cow,werror=enospc,rerror=report",
+      "scsi-hd,bus=scsi0.0,scsi-id=0,lun=0,rotation_rate=1,drive=disk-base,serial=base,werror=enospc,rerror=report,id=dev-base",
+      "scsi-hd,bus=scsi0.0,scsi-id=0,lun=1,rotation_rate=1,drive=disk-cow,serial=cow,werror=enospc,rerror=report,id=dev-cow",
     ]);
     assert.deepEqual(nodesOf(disks), nodesOf([BASE, COW]));
   });

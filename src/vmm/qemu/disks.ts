@@ -3,7 +3,7 @@
 
 import { Code, KilnError } from "../../base/errors.js";
 import { type DiskSerials, distinctSerials } from "../disk-serials.js";
-import type { JailFile } from "../jail/plan.js";
+import { FIRST_DESCRIPTOR, type JailFile } from "../jail/plan.js";
 import type { DiskBus, DiskSpec } from "../types.js";
 
 /** Of the 24 virtio-mmio slots that microvm has with ACPI: serial, rng, balloon, net and the SCSI controller have theirs. */
@@ -50,24 +50,56 @@ function fileOf({ id, path, readOnly }: DiskSpec): JailFile {
   return { path, at: `/disk-${id}`, writable: !readOnly, what: `disk ${id}` };
 }
 
-/** The words for them all. @param at where QEMU finds a file */
+/** Those that QEMU has as descriptors, since no jail shows them. */
+export const openedOf = (placed: readonly PlacedDisk[]): readonly PlacedDisk[] =>
+  placed.filter(({ disk }) => disk.device === true);
+
+/** Those that its jail shows. */
+export const boundOf = (placed: readonly PlacedDisk[]): readonly PlacedDisk[] =>
+  placed.filter(({ disk }) => disk.device !== true);
+
+/** The controller's id, and the names of a disk's device and of its two nodes. */
+export const CONTROLLER = "scsi0";
+export const deviceOf = (id: string): string => `dev-${id}`;
+export const nodesOf = (id: string): readonly [raw: string, file: string] => [nodeOf(id), `file-${id}`];
+
+/** The words for them all. */
 export function disksArguments(
   placed: readonly PlacedDisk[],
-  at: (file: JailFile) => string,
+  places: {
+    /** Where QEMU finds a file. */
+    readonly at: (file: JailFile) => string;
+    /** How many descriptors QEMU inherits before the opened ones. */
+    readonly inherited: number;
+    readonly hotplug: boolean;
+  },
 ): readonly string[] {
+  const opened = openedOf(placed);
+  const fdOf = (one: PlacedDisk) => FIRST_DESCRIPTOR + places.inherited + opened.indexOf(one);
+  const nameOf = (one: PlacedDisk) => (opened.includes(one) ? fdSet(fdOf(one)) : places.at(one.file));
   const on = (bus: DiskBus) => placed.filter((one) => one.bus === bus);
   const scsi = on("scsi");
   return [
-    ...on("blk").flatMap(({ disk, file }) => [...nodeArguments(disk, at(file)), ...blkDevice(disk)]),
-    ...(scsi.length > 0 ? ["-device", "virtio-scsi-device,id=scsi0"] : []),
-    ...scsi.flatMap(({ disk, file }, lun) => [...nodeArguments(disk, at(file)), ...scsiDevice(disk, lun)]),
+    ...opened.flatMap((one) => ["-add-fd", `fd=${fdOf(one)},set=${fdOf(one)},opaque=${nodeOf(one.disk.id)}`]),
+    ...on("blk").flatMap((one) => [...nodeArguments(one.disk, nameOf(one)), ...blkDevice(one.disk)]),
+    ...(scsi.length > 0 || places.hotplug ? ["-device", `virtio-scsi-device,id=${CONTROLLER}`] : []),
+    ...scsi.flatMap((one, lun) => [...nodeArguments(one.disk, nameOf(one)), ...scsiDevice(one.disk, lun)]),
   ];
 }
 
+/** By which QEMU opens a file that it was handed. */
+export const fdSet = (set: number): string => `/dev/fdset/${set}`;
+
 function nodeArguments(disk: DiskSpec, filename: string): string[] {
+  return planNodes(disk, filename).flatMap((node) => ["-blockdev", JSON.stringify(node)]);
+}
+
+/** What the disk's content is read from, and the disk of it: as `blockdev-add` takes them, in that order. */
+export function planNodes(disk: DiskSpec, filename: string): readonly Readonly<Record<string, unknown>>[] {
+  const [name, fileName] = nodesOf(disk.id);
   const file = {
-    driver: "file",
-    "node-name": `file-${disk.id}`,
+    driver: disk.device === true ? "host_device" : "file",
+    "node-name": fileName,
     filename,
     "read-only": disk.readOnly,
     // A cow file of a VM that still runs is refused. What is shared and never written has no locks: any process that may
@@ -78,29 +110,47 @@ function nodeArguments(disk: DiskSpec, filename: string): string[] {
   };
   const raw = {
     driver: "raw",
-    "node-name": nodeOf(disk),
-    file: file["node-name"],
+    "node-name": name,
+    file: fileName,
     "read-only": disk.readOnly,
     discard: file.discard,
   };
-  return ["-blockdev", JSON.stringify(file), "-blockdev", JSON.stringify(raw)];
+  return [file, raw];
 }
 
 /** By it QEMU names a disk in its events. */
-const nodeOf = ({ id }: DiskSpec): string => `disk-${id}`;
+const nodeOf = (id: string): string => `disk-${id}`;
 
 /**
  * werror=enospc: a full host disk stops the guest instead of failing its write. A failed write invalidates a
  * dm-snapshot for ever, a stopped guest goes on once there is room.
  */
-const backendOf = (disk: DiskSpec): string =>
-  `drive=${nodeOf(disk)},serial=${serialOf(disk)},werror=enospc,rerror=report`;
-
-function blkDevice(disk: DiskSpec): string[] {
-  return ["-device", `virtio-blk-device,${backendOf(disk)}`];
+function backendOf(disk: DiskSpec) {
+  return {
+    ...{ drive: nodeOf(disk.id), serial: serialOf(disk), werror: "enospc", rerror: "report" },
+    id: deviceOf(disk.id),
+  };
 }
 
-/** rotation_rate=1: no disk that turns, so the guest's kernel sorts nothing for it. All on one target: one scan finds them. */
+function blkDevice(disk: DiskSpec): string[] {
+  return ["-device", asWords({ driver: "virtio-blk-device", ...backendOf(disk) })];
+}
+
 function scsiDevice(disk: DiskSpec, lun: number): string[] {
-  return ["-device", `scsi-hd,bus=scsi0.0,scsi-id=0,lun=${lun},rotation_rate=1,${backendOf(disk)}`];
+  return ["-device", asWords(planScsiDevice(disk, lun))];
+}
+
+/**
+ * As `device_add` takes it. rotation_rate=1: no disk that turns, so the guest's kernel sorts nothing for it. All on one target:
+ * one scan finds them.
+ */
+export function planScsiDevice(disk: DiskSpec, lun: number): Readonly<Record<string, string | number>> {
+  return {
+    ...{ driver: "scsi-hd", bus: `${CONTROLLER}.0`, "scsi-id": 0, lun, rotation_rate: 1 },
+    ...backendOf(disk),
+  };
+}
+
+function asWords({ driver, ...properties }: Readonly<Record<string, string | number>>): string {
+  return [driver, ...Object.entries(properties).map(([name, value]) => `${name}=${value}`)].join(",");
 }

@@ -34,6 +34,7 @@ import { overheadBytes, planQemu, planSockets, type QemuPlan } from "./config.js
 import { placeDisks, serialsOf } from "./disks.js";
 import { QemuHandle, STREAM_FACT } from "./handle.js";
 
+import { MAX_HOT_DISKS } from "./hot-disks.js";
 import { QemuLook } from "./look.js";
 
 import { planPorts } from "./ports.js";
@@ -44,6 +45,8 @@ import { calibrateTsc } from "./tsc-calibration.js";
 export interface QemuDriverOptions extends QemuProbeOptions, ConfinerOptions {
   /** Whether there is something to connect to cards, for the probe; default: there is nothing. */
   readonly userNetwork?: UserNetworkLook | undefined;
+  /** Path of `kiln-sendfd`; without it no disk is attached to a VM that runs. */
+  readonly sendfd?: string | undefined;
   /** Shared by the drivers of a kilnd; default: one of its own. */
   readonly confiner?: Confiner | undefined;
 }
@@ -67,8 +70,8 @@ class QemuDriver implements VmmDriver {
     this.#look = new QemuLook(options, this.#confiner);
   }
 
-  busesOf(disks: readonly DiskSpec[]): ReadonlySet<DiskBus> {
-    return new Set(placeDisks(disks).map(({ bus }) => bus));
+  busesOf(disks: readonly DiskSpec[], hotplug = false): ReadonlySet<DiskBus> {
+    return new Set([...placeDisks(disks).map(({ bus }) => bus), ...(hotplug ? (["scsi"] as const) : [])]);
   }
 
   async probe(options: Abortable = {}): Promise<VmmProbe> {
@@ -107,7 +110,7 @@ class QemuDriver implements VmmDriver {
     const record: VmmRecord = {
       driver: this.kind,
       process: vmm.id,
-      capabilities: probe.capabilities,
+      capabilities: { ...probe.capabilities, hotplugDisks: spec.hotplug === true ? MAX_HOT_DISKS : 0 },
       facts: {
         ...plan.sockets,
         consoleLog: log.path,
@@ -126,6 +129,7 @@ class QemuDriver implements VmmDriver {
       disks,
       ports,
       memoryBytes: spec.memoryBytes,
+      sendfd: this.#options.sendfd,
       join: confined.join,
     });
     undo.push("let go of QEMU", () => handle.detach());
@@ -153,6 +157,7 @@ class QemuDriver implements VmmDriver {
     const log = await ConsoleLog.resume(record.facts.consoleLog ?? join(spec.stateDirectory, CONSOLE_LOG));
     const handle = new QemuHandle({
       ...{ record, sockets, process: vmm, log, memoryBytes: spec.memoryBytes },
+      sendfd: this.#options.sendfd,
       join: async (pid) => cgroup?.add([pid]),
       // Every release has given them these.
       disks: recordedSerials(record.facts) ?? serialsOf(spec.disks),
@@ -167,6 +172,7 @@ class QemuDriver implements VmmDriver {
     });
     try {
       await handle.connect(options);
+      await handle.findDisks();
       await goOn(handle, vmm, record);
     } catch (error) {
       if (ended) throw gone(spec);
@@ -185,6 +191,7 @@ class QemuDriver implements VmmDriver {
     const devices = accelerator === "kvm" ? [KVM_DEVICE] : [];
     return this.#confiner.launch({
       ...{ spec, driver: this.kind, program, files: plan.files, listeners: plan.listeners },
+      opened: plan.opened,
       tree: () => this.#look.tree(program),
       // Without /dev/null QEMU takes its host for one without good locks of files.
       devices: ["/dev/null", ...devices],

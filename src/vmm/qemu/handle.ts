@@ -8,11 +8,12 @@ import type { Abortable } from "../../base/progress.js";
 import type { ConsoleLog } from "../console-log.js";
 import type { DiskSerials } from "../disk-serials.js";
 import { ExclusiveChannel } from "../exclusive-channel.js";
-import type { VmmCards, VmmExit, VmmHandle, VmmPort, VmmRecord, VmmStats } from "../types.js";
+import type { DiskSpec, VmmCards, VmmExit, VmmHandle, VmmPort, VmmRecord, VmmStats } from "../types.js";
 import type { ProcessEnd, VmmProcess } from "../vmm-process.js";
 import { QmpClient, type QmpConnectOptions, type QmpEvent } from "./client.js";
 import type { QemuSockets } from "./config.js";
 import { judgeExit } from "./exit-cause.js";
+import { HotDisks } from "./hot-disks.js";
 import { type KeptConnection, keepOpen } from "./keep-open.js";
 import { StallWatch } from "./stall.js";
 
@@ -31,12 +32,14 @@ export interface QemuHandleParts {
   readonly disks: DiskSerials;
   readonly ports: ReadonlyMap<string, VmmPort>;
   readonly memoryBytes: number;
+  /** Path of `kiln-sendfd`, where there is one. */
+  readonly sendfd: string | undefined;
   readonly join: VmmCards["join"];
 }
 
 export class QemuHandle implements VmmHandle {
   readonly record: VmmRecord;
-  readonly disks: DiskSerials;
+  readonly disks: Map<string, string>;
   readonly ports: ReadonlyMap<string, VmmPort>;
   readonly exited: Promise<VmmExit>;
   readonly firstOutput: Promise<void>;
@@ -46,6 +49,7 @@ export class QemuHandle implements VmmHandle {
   readonly #parts: QemuHandleParts;
   readonly #channel: ExclusiveChannel;
   readonly #stall = new StallWatch(() => this.#qmp.execute("cont"));
+  readonly #hotDisks: HotDisks;
   readonly #leaving = new AbortController();
   readonly #cardListeners = new Set<() => void>();
   #client: QmpClient | undefined;
@@ -59,7 +63,8 @@ export class QemuHandle implements VmmHandle {
   constructor(parts: QemuHandleParts) {
     this.#parts = parts;
     this.record = parts.record;
-    this.disks = parts.disks;
+    this.disks = new Map(parts.disks);
+    this.#hotDisks = new HotDisks({ qmp: () => this.#qmp, sendfd: parts.sendfd, serials: this.disks });
     this.ports = parts.ports;
     this.firstOutput = parts.log.firstOutput;
     this.consoleLog = parts.log.path;
@@ -121,6 +126,23 @@ export class QemuHandle implements VmmHandle {
   /** A reattached guest that had been stopped for want of disk. */
   beginStalled(): void {
     this.#stall.begin("the host's disk is full");
+  }
+
+  /** Which disks it has by now, of one that an earlier kilnd has launched. */
+  findDisks(): Promise<void> {
+    return this.#hotDisks.find();
+  }
+
+  attachDisk(disk: DiskSpec): Promise<void> {
+    return this.#do(`attach disk ${disk.id}`, () => this.#hotDisks.attach(disk));
+  }
+
+  detachDisk(id: string): Promise<void> {
+    return this.#do(`detach disk ${id}`, () => this.#hotDisks.detach(id));
+  }
+
+  growDisk(disk: DiskSpec): Promise<void> {
+    return this.#do(`grow disk ${disk.id}`, () => this.#hotDisks.grow(disk));
   }
 
   async dialChannel(options: Abortable = {}): Promise<Duplex> {
@@ -223,7 +245,10 @@ export class QemuHandle implements VmmHandle {
     else if (event.name === "GUEST_PANICKED") this.#panicked = true;
     else if (event.name === "NETDEV_STREAM_DISCONNECTED") {
       for (const listener of this.#cardListeners) listener();
-    } else this.#stall.take(event);
+    } else {
+      this.#hotDisks.take(event);
+      this.#stall.take(event);
+    }
   }
 
   async #afterEnd(end: ProcessEnd): Promise<VmmExit> {
