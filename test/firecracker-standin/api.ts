@@ -180,7 +180,7 @@ async function patch(
   } else if (resource === "drives") {
     const checked = readBody("drive-update", body);
     checkSameId(id, checked, "drive_id");
-    vm.updateDrive(checked);
+    await vm.updateDrive(checked);
   } else if (resource === "network-interfaces") {
     const checked = readBody("network-update", body);
     checkSameId(id, checked, "iface_id");

@@ -10,6 +10,7 @@ import { dirname } from "node:path";
 import { connectUnix } from "../../src/base/pinned.js";
 import { delay } from "../../src/base/runtime.js";
 import { QmpClient, type QmpEvent } from "../../src/vmm/qemu/client.js";
+import { DriveFiles } from "./drive-file.js";
 import { findHostPorts, HostPorts } from "./host-ports.js";
 import { BALLOON, CHANNEL_ID, planMachine } from "./machine.js";
 import {
@@ -59,6 +60,7 @@ export class Microvm {
   #isConfigured = false;
   #state: VmState = "Not started";
   #qmp: QmpClient | undefined;
+  readonly #files = new DriveFiles();
   #bridge: VsockBridge | undefined;
   #hostPorts: HostPorts | undefined;
   #ended: "guest-shutdown" | "guest-reset" | undefined;
@@ -135,10 +137,15 @@ export class Microvm {
     }
   }
 
-  /** Another file, or other limits, of a drive: looked at, and not done. */
-  updateDrive(body: Body): void {
+  /** Another file of a drive, or the same with another size; other limits are looked at, and not set. */
+  async updateDrive(body: Body): Promise<void> {
     if (this.#state === "Not started") throw new ActionError(PRE_BOOT);
-    checkDriveUpdate(body, this.#drives.has(String(body.drive_id)));
+    const drive = this.#drives.get(String(body.drive_id));
+    checkDriveUpdate(body, drive);
+    if (drive === undefined || typeof body.path_on_host !== "string") return;
+    // Its serial would be the new file's; here it stays, since no QEMU gives a disk another.
+    await this.#files.change(this.#qmp, drive, body.path_on_host);
+    this.#drives.set(String(body.drive_id), { ...drive, path_on_host: body.path_on_host });
   }
 
   get isConfigured(): boolean {

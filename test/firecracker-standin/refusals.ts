@@ -1,6 +1,6 @@
 // What the real one refuses by the state that it is in or the file that it finds, in its words.
 
-import { accessSync, closeSync, existsSync, openSync, readSync } from "node:fs";
+import { accessSync, closeSync, constants, existsSync, openSync, readSync, statSync } from "node:fs";
 import type { Body } from "./schema.js";
 
 /** Thrown where the real one answers 400. */
@@ -45,16 +45,26 @@ export function refuseLoad(state: VmState, isConfigured: boolean): { refusal: Ac
   return { refusal: new ActionError(`${what} Failed to restore from snapshot: ${why}`), ends: true };
 }
 
-export function checkDriveUpdate(body: Body, isKnown: boolean): void {
+export function checkDriveUpdate(body: Body, drive: Body | undefined): void {
   const refuse = (why: string) =>
     new ActionError(
       `Drive config error: Unable to patch the block device: ${why} Please verify the request arguments.`,
     );
-  if (!isKnown) throw refuse("Failed perform action on device: Device not found");
-  if (typeof body.path_on_host !== "string" && (body.rate_limiter ?? null) === null)
-    throw refuse("Block: Running method expected different backend.");
-  if (typeof body.path_on_host === "string" && !existsSync(body.path_on_host))
-    throw refuse("Block: Virtio backend error: Error manipulating the backing file: No such file");
+  if (drive === undefined) throw refuse("Failed perform action on device: Device not found");
+  const path = body.path_on_host;
+  if (typeof path !== "string") {
+    if ((body.rate_limiter ?? null) === null)
+      throw refuse("Block: Running method expected different backend.");
+    return;
+  }
+  const file = "Block: Virtio backend error: Error manipulating the backing file:";
+  if (!existsSync(path)) throw refuse(`${file} No such file`);
+  try {
+    accessSync(path, drive.is_read_only === true ? constants.R_OK : constants.R_OK | constants.W_OK);
+  } catch {
+    throw refuse(`${file} Permission denied`);
+  }
+  if (statSync(path).isDirectory()) throw refuse(`${file} Is a directory`);
 }
 
 export function checkId(id: string): void {

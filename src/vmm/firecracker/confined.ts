@@ -13,7 +13,8 @@ import type { JailFile, JailTree } from "../jail/plan.js";
 import { KVM_DEVICE } from "../kvm-verdict.js";
 import type { VmmSpec } from "../types.js";
 import type { ProcessEnd } from "../vmm-process.js";
-import { planConfig } from "./config.js";
+import { MAX_DISKS, planConfig } from "./config.js";
+import { HOT, makeSpares, planSpares, type Spare } from "./hot-drives.js";
 import { type FirecrackerPaths, planArguments, planPaths, SOCKETS, type ToldPaths } from "./paths.js";
 import { PORTS, planLinks } from "./ports.js";
 import type { LaunchWay } from "./way.js";
@@ -26,6 +27,9 @@ export interface ConfinedPlan {
   readonly sockets: JailFile;
   /** That of its ports' sockets, where it has ports. */
   readonly ports: JailFile | undefined;
+  /** That of the disks which may come, where there is room for some, and what is in their places. */
+  readonly hot: JailFile | undefined;
+  readonly spares: readonly Spare[];
   readonly files: readonly JailFile[];
   /** The configuration file's content. */
   readonly config: (at: At) => Readonly<Record<string, unknown>>;
@@ -65,6 +69,8 @@ export function planConfined(spec: VmmSpec, version: string): ConfinedPlan {
     },
   };
   const ports: JailFile | undefined = spec.ports.length === 0 ? undefined : portsDirectory(spec);
+  const spares = planSpares(spec, MAX_DISKS);
+  const hot: JailFile | undefined = spares.length === 0 ? undefined : hotDirectory(spec);
   const told = (at: At): ToldPaths => ({
     ...{ config: at(config), log: at(log), metrics: at(metrics) },
     ...{ api: `${at(sockets)}/api.sock`, vsock: `${at(sockets)}/vsock.sock` },
@@ -72,11 +78,15 @@ export function planConfined(spec: VmmSpec, version: string): ConfinedPlan {
   const seen = (at: At): VmmSpec => ({
     ...spec,
     ...{ kernel: at(kernel), initrd: at(initrd) },
-    disks: spec.disks.map((disk, index) => ({ ...disk, path: at(disks[index] as JailFile) })),
+    disks: [
+      ...spec.disks.map((disk, index) => ({ ...disk, path: at(disks[index] as JailFile) })),
+      ...spares.map((spare) => ({ ...spare, path: `${at(hot as JailFile)}/${spare.id}` })),
+    ],
   });
+  const directories = [sockets, ports, hot].filter((directory) => directory !== undefined);
   return {
-    ...{ paths, sockets, ports },
-    files: [kernel, initrd, ...disks, config, log, metrics, sockets, ...(ports === undefined ? [] : [ports])],
+    ...{ paths, sockets, ports, hot, spares },
+    files: [kernel, initrd, ...disks, config, log, metrics, ...directories],
     config: (at) => planConfig(seen(at), version, told(at)),
     command: (program, at) => [program, ...planArguments(spec.vmId, told(at))],
   };
@@ -86,6 +96,12 @@ export function planConfined(spec: VmmSpec, version: string): ConfinedPlan {
 function portsDirectory({ runDirectory }: VmmSpec): JailFile {
   const path = join(runDirectory, PORTS);
   return { path, at: `/${PORTS}`, writable: false, type: "directory", what: "directory of ports" };
+}
+
+/** Writable is what it shows; the directory itself is its user's only where that is kilnd's too. */
+function hotDirectory({ stateDirectory }: VmmSpec): JailFile {
+  const path = join(stateDirectory, HOT);
+  return { path, at: `/${HOT}`, writable: true, type: "directory", what: "directory of disks" };
 }
 
 /** Exit status of a VMM whose disk another one has (EX_TEMPFAIL of sysexits.h; Firecracker itself never ends with it). */
@@ -138,11 +154,12 @@ export class ConfinedWay implements LaunchWay {
   /** Firecracker refuses sockets that exist already. */
   async prepare(): Promise<void> {
     await this.remove();
-    const { paths, sockets, ports, files, config } = this.#plan;
+    const { paths, sockets, ports, hot, spares, files, config } = this.#plan;
     const { runAs } = this.#spec;
     const at = await this.#host.confiner.places(files);
     await mkdir(sockets.path, { mode: 0o700 });
     if (ports !== undefined) await this.#makePorts(ports.path, at(ports));
+    if (hot !== undefined) await makeSpares(hot.path, spares, runAs);
     // From here on what is in it may be its user's.
     if (runAs !== undefined) await chown(sockets.path, runAs.uid, runAs.gid);
     await makeFifos([paths.console, paths.log, paths.metrics], runAs);
@@ -176,12 +193,14 @@ export class ConfinedWay implements LaunchWay {
       network: tap === undefined ? "empty" : "outer",
       explain: explainEnd,
     });
-    return { ...started, facts: { ...started.facts, sockets: SOCKETS } };
+    const spares = String(this.#plan.spares.length);
+    return { ...started, facts: { ...started.facts, sockets: SOCKETS, spares } };
   }
 
   async remove(): Promise<void> {
     const { paths, sockets } = this.#plan;
     await rm(join(this.#spec.runDirectory, PORTS), { recursive: true, force: true });
+    await rm(join(this.#spec.stateDirectory, HOT), { recursive: true, force: true });
     for (const path of [paths.console, paths.log, paths.metrics, paths.config])
       await rm(path, { force: true });
     await rm(sockets.path, { recursive: true, force: true });

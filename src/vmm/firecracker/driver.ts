@@ -35,6 +35,7 @@ import { ConfinedWay } from "./confined.js";
 import { FifoHolders } from "./fifo-holders.js";
 import { serialsOfFiles } from "./file-serials.js";
 import { FirecrackerHandle } from "./handle.js";
+import { HOT, MAX_HOT_DRIVES, noDevices } from "./hot-drives.js";
 import { JailerWay } from "./jailer.js";
 import { recordedPaths } from "./paths.js";
 import { planPorts } from "./ports.js";
@@ -107,6 +108,7 @@ class FirecrackerDriver implements VmmDriver {
     if (!verdict.usable || path === undefined || version === undefined) throw unusable(why);
     const capabilities = await this.#capabilities(verdict);
     checkSpec(spec, capabilities, BUSES);
+    for (const disk of spec.disks) if (disk.device === true) throw noDevices(disk);
     await checkFiles(spec);
     const disks = await serialsOfFiles(spec.disks);
     const ports = planPorts(spec.runDirectory, spec.ports);
@@ -125,11 +127,12 @@ class FirecrackerDriver implements VmmDriver {
     undo.push("kill Firecracker", () => vmm.kill());
     const told = { ...serialFacts(disks), ...portFacts(spec.ports) };
     const facts = { consoleLog: log.path, version, ...found, ...told };
-    const record: VmmRecord = { driver: this.kind, process: vmm.id, capabilities, facts };
+    const own = { ...capabilities, hotplugDisks: Number(found.spares ?? 0) };
+    const record: VmmRecord = { driver: this.kind, process: vmm.id, capabilities: own, facts };
     const runs = deferred<void>();
     const handle = new FirecrackerHandle({
       ...{ record, paths, owners: ownersOf(spec), process: vmm, log, disks, ports, join: started.join },
-      runs: runs.promise,
+      ...{ hotDirectory: join(spec.stateDirectory, HOT), runs: runs.promise },
     });
     undo.push("let go of Firecracker", () => handle.detach());
     const beside = options.beside?.(handle);
@@ -189,8 +192,10 @@ class FirecrackerDriver implements VmmDriver {
     const { userNetwork = NO_NETWORK } = this.#options;
     const network = await userNetwork("tap");
     // A jailer's Firecracker sees no directory that its user may not write.
-    const maxPorts = this.#options.jailer === undefined ? MAX_PORTS : 0;
-    return { ...capabilitiesOf(accelerator, found.version ?? "0", network.usable), maxPorts };
+    const [maxPorts, hotplugDisks] =
+      this.#options.jailer === undefined ? [MAX_PORTS, MAX_HOT_DRIVES] : [0, 0];
+    const all = capabilitiesOf(accelerator, found.version ?? "0", network.usable);
+    return { ...all, maxPorts, hotplugDisks };
   }
 
   async reattach(record: VmmRecord, spec: ReattachSpec, options: Abortable = {}): Promise<VmmHandle> {
@@ -207,6 +212,7 @@ class FirecrackerDriver implements VmmDriver {
     const joinLimits = async (pid: number) => cgroup?.add([pid]);
     const handle = new FirecrackerHandle({
       ...{ record, paths, owners: ownersOf(spec), process: vmm, log, disks, ports, join: joinLimits },
+      hotDirectory: join(spec.stateDirectory, HOT),
       // What an earlier kilnd has left may not run yet; whoever has the handle finds one that does.
       runs: Promise.resolve(),
     });
@@ -220,6 +226,7 @@ class FirecrackerDriver implements VmmDriver {
       await handle.read();
       await untilListening(handle, vmm, options);
       await untilRunning(handle, vmm, options);
+      await handle.findDisks();
     } catch (error) {
       if (ended) throw gone(spec);
       throw KilnError.from(error, `find Firecracker of VM ${spec.vmId.slice(0, 12)} again`);

@@ -1,5 +1,6 @@
 // One running Firecracker: the VmmHandle over its API socket, vsock socket and FIFOs.
 
+import { rm } from "node:fs/promises";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { Code, KilnError } from "../../base/errors.js";
@@ -25,6 +26,7 @@ import { callApi, dialVsock } from "./client.js";
 import { CHANNEL_PORT } from "./config.js";
 import { DialPatience } from "./dial-patience.js";
 import { judgeExit } from "./exit-cause.js";
+import { HotDrives } from "./hot-drives.js";
 import { removeRecordedJail } from "./jailer.js";
 import { LogWatch } from "./log-watch.js";
 import { MetricsReader } from "./metrics.js";
@@ -42,6 +44,8 @@ export interface FirecrackerHandleParts {
   readonly log: ConsoleLog;
   readonly disks: DiskSerials;
   readonly ports: ReadonlyMap<string, VmmPort>;
+  /** Where the disks are that came since its launch. */
+  readonly hotDirectory: string;
   readonly join: VmmCards["join"];
   /** Its guest runs, and so it has its tap; rejects where the launch failed before. */
   readonly runs: Promise<void>;
@@ -49,7 +53,7 @@ export interface FirecrackerHandleParts {
 
 export class FirecrackerHandle implements VmmHandle {
   readonly record: VmmRecord;
-  readonly disks: DiskSerials;
+  readonly disks: Map<string, string>;
   readonly ports: ReadonlyMap<string, VmmPort>;
   readonly exited: Promise<VmmExit>;
   readonly firstOutput: Promise<void>;
@@ -57,6 +61,7 @@ export class FirecrackerHandle implements VmmHandle {
   readonly #parts: FirecrackerHandleParts;
   readonly #channel: ExclusiveChannel;
   readonly #words = new LogWatch();
+  readonly #hotDrives: HotDrives;
   readonly #metrics = new MetricsReader();
   readonly #readers: FifoReader[] = [];
   readonly #patience = new DialPatience();
@@ -68,7 +73,12 @@ export class FirecrackerHandle implements VmmHandle {
   constructor(parts: FirecrackerHandleParts) {
     this.#parts = parts;
     this.record = parts.record;
-    this.disks = parts.disks;
+    this.disks = new Map(parts.disks);
+    this.#hotDrives = new HotDrives({
+      directory: parts.hotDirectory,
+      call: (method, path, body) => this.#call(method, path, body),
+      serials: this.disks,
+    });
     this.ports = parts.ports;
     this.firstOutput = parts.log.firstOutput;
     this.consoleLog = parts.log.path;
@@ -118,16 +128,28 @@ export class FirecrackerHandle implements VmmHandle {
     return String(answer?.state);
   }
 
-  async attachDisk({ id }: DiskSpec): Promise<void> {
-    throw noHotplug(`attach disk ${id}`);
+  /** Which disks it has by now, of one that an earlier kilnd has launched. */
+  async findDisks(): Promise<void> {
+    // One that is stopped answers when it goes on; its disks of the launch are in the record.
+    if (!(await isStopped(this.#parts.process))) await this.#hotDrives.find();
   }
 
-  async detachDisk(id: string): Promise<void> {
-    throw noHotplug(`detach disk ${id}`);
+  attachDisk(disk: DiskSpec): Promise<void> {
+    return this.#change(`attach disk ${disk.id}`, () => this.#hotDrives.attach(disk));
   }
 
-  async growDisk({ id }: DiskSpec): Promise<void> {
-    throw noHotplug(`grow disk ${id}`);
+  detachDisk(id: string): Promise<void> {
+    return this.#change(`detach disk ${id}`, () => this.#hotDrives.detach(id));
+  }
+
+  growDisk(disk: DiskSpec): Promise<void> {
+    return this.#change(`grow disk ${disk.id}`, () => this.#hotDrives.grow(disk));
+  }
+
+  /** For what one that was stopped by a signal would not answer. */
+  async #change(what: string, action: () => Promise<unknown>): Promise<void> {
+    if (!this.#gone && (await isStopped(this.#parts.process))) throw paused(what);
+    await this.#do(what, action);
   }
 
   async dialChannel(options: Abortable = {}): Promise<Duplex> {
@@ -176,8 +198,7 @@ export class FirecrackerHandle implements VmmHandle {
 
   async setBalloon(bytes: number): Promise<void> {
     const amount_mib = Math.ceil(bytes / MIB);
-    if (await isStopped(this.#parts.process)) throw paused("change the memory");
-    await this.#do("change the memory", () => this.#call("PATCH", "/balloon", { amount_mib }));
+    await this.#change("change the memory", () => this.#call("PATCH", "/balloon", { amount_mib }));
   }
 
   /** Firecracker hands a failed write to the guest: it never stalls. */
@@ -248,6 +269,7 @@ export class FirecrackerHandle implements VmmHandle {
       await this.#letGo();
       // Its links would keep the space of files that are removed meanwhile. What cannot go now goes at the next start.
       await removeRecordedJail(this.record.facts).catch(() => undefined);
+      await rm(this.#parts.hotDirectory, { recursive: true, force: true }).catch(() => undefined);
     }
     return judgeExit({
       end,
@@ -268,13 +290,6 @@ export class FirecrackerHandle implements VmmHandle {
 
 function paused(what: string): KilnError {
   return new KilnError(Code.FailedPrecondition, `${what}: the VM is paused`, { reason: "vm-paused" });
-}
-
-function noHotplug(what: string): KilnError {
-  return new KilnError(Code.FailedPrecondition, `${what}: not while the VM runs under Firecracker`, {
-    reason: "no-hotplug",
-    hint: "stop the VM first, or start it under QEMU (--vmm qemu)",
-  });
 }
 
 function ended(what: string): KilnError {

@@ -53,7 +53,13 @@ describe("pause", () => {
     } as unknown as VmmRecord;
     const log = await ConsoleLog.start(join(directory, "console.log"));
     const owners = [process.getuid?.() ?? 0];
-    const rest = { disks: new Map(), ports: new Map(), join: async () => undefined, runs: Promise.resolve() };
+    const rest = {
+      disks: new Map(),
+      ports: new Map(),
+      hotDirectory: "/nowhere",
+      join: async () => undefined,
+      runs: Promise.resolve(),
+    };
     const handle = new FirecrackerHandle({ record, paths, owners, process: vmm, log, ...rest });
     const state = async () => /^State:\t(\S)/m.exec(await readFile(`/proc/${id.pid}/status`, "utf8"))?.[1];
 
