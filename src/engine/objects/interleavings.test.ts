@@ -20,7 +20,9 @@ import { type Killed, watchFailpoints } from "../../../test/fixtures/killed-worl
 import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
 import { KilnError } from "../../base/errors.js";
 import type { Failpoint } from "../../base/failpoint.js";
+import { NO_MOUNT } from "../../base/mounts.js";
 import type { ExecAsk } from "../index.js";
+import { mountOf } from "../vm/mount-config.js";
 
 const IMAGES = ["one", "two"];
 const ROUNDS = 8;
@@ -34,7 +36,10 @@ const force = fc.nat(4).map((number) => number === 0);
 /** Of a VM. */
 const index = fc.nat(3);
 const command = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ do: fc.constant("create" as const), image }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ do: fc.constant("create" as const), image, mounted: fc.option(volume) }),
+  },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("start" as const), index }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("exec -d" as const), index }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("rm" as const), index, force: fc.boolean() }) },
@@ -73,7 +78,7 @@ const HONEST = new Set([
   "kernel-not-found",
   "being-removed",
   "vm-not-found",
-  ...["volume-not-found", "volume-in-use", "volume-shrink"],
+  ...["volume-not-found", "volume-in-use", "volume-shrink", "volume-busy"],
 ]);
 
 async function run(engine: OpenEngine, what: Command): Promise<void> {
@@ -87,8 +92,12 @@ async function run(engine: OpenEngine, what: Command): Promise<void> {
 
 async function carryOut(engine: OpenEngine, what: Command): Promise<unknown> {
   switch (what.do) {
-    case "create":
-      return engine.make({ config: configOf({ image: what.image }), pull: "missing" });
+    case "create": {
+      const { mounted } = what;
+      const mount = { ...NO_MOUNT, type: "volume", source: mounted ?? "", target: "/data" } as const;
+      const mounts = mounted === null ? [] : [mountOf(mount)];
+      return engine.make({ config: configOf({ image: what.image, mounts }), pull: "missing" });
+    }
     case "start":
       return engine.vms.start(idAt(engine, what.index));
     case "exec -d":
@@ -173,6 +182,10 @@ async function assertWhole(
 /** Each has its disk, whole, and a name of its own; there are no others. */
 async function assertVolumes(world: World, engine: OpenEngine): Promise<void> {
   const volumes = await engine.volumes.list();
+  const ids = new Set(volumes.map(({ id }) => id));
+  for (const { name, record } of engine.entries(true)) {
+    for (const { volumeId } of record.config.mounts) assert.ok(ids.has(volumeId), `the volume of ${name}`);
+  }
   for (const { id, sizeBytes } of volumes) {
     assert.equal((await stat(join(world.root, "data/volumes", id, "disk.ext4"))).size, sizeBytes);
   }
@@ -235,6 +248,7 @@ async function play(
   isKill: (point: Failpoint) => boolean,
 ): Promise<Failpoint[]> {
   const world = await createWorld();
+  world.behaviours = [{ features: ["workloads", "disk-serial", "mounts"] }];
   const stores = storesOf(world, scheduler);
   const killed: Killed[] = [];
   const engine = createEngine(world, {}, stores.rooms);
@@ -265,7 +279,7 @@ async function play(
 
 /** Comes to each of `POINTS`. */
 const SCRIPT: Command[] = [
-  { do: "create", image: "one" },
+  { do: "create", image: "one", mounted: null },
   { do: "start", index: 0 },
   { do: "exec -d", index: 0 },
   { do: "rm", index: 0, force: true },
