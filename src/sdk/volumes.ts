@@ -148,8 +148,8 @@ export class Volumes {
   }
 
   /**
-   * Makes a volume larger: its disk now, its file system at the next start of a VM that may write to it. `filesystemBytes`
-   * says what that has.
+   * Makes a volume larger, also while a VM writes to it. Where none does, its file system grows at the next start of a VM that
+   * may: `filesystemBytes` says what that has.
    *
    * @param size the whole size, not what is added
    */

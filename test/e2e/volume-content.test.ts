@@ -106,3 +106,25 @@ describe("a volume that was grown while nobody had it", () => {
     assert.ok(Number(await inspect("data", "{{.usedBytes}}")) < 256 * 1024 ** 2, "it stays sparse");
   });
 });
+
+describe("a volume that a VM writes to", () => {
+  it("grows under it, and what is written meanwhile is all there", async () => {
+    await kiln.ok(["volume", "create", "--size", "64m", "live"]);
+    const words = ["-m", "128m", "--network", "none", "-v", "live:/d", image, "sleep", "100000"];
+    await kiln.ok(["run", "-d", "-q", "--name", "writer", ...words]);
+    const sh = (line: string) => kiln.ok(["exec", "writer", "sh", "-c", line]);
+    const writing = sh("for i in $(seq 1 60); do seq 1 20000 > /d/$i && sync; done");
+    for (const size of ["200m", "600m", "9g", "30g"]) {
+      await kiln.ok(["volume", "grow", "live", size]);
+      const asked = Number(await inspect("live", "{{.sizeBytes}}"));
+      assert.equal(Number(await inspect("live", "{{.filesystemBytes}}")), asked, size);
+      const mib = Number(await sh("set -- $(df -m /d | tail -n 1); echo $2"));
+      assert.ok(mib > (asked / 1024 ** 2) * 0.85, `${mib} MiB of ${size}`);
+    }
+    await writing;
+    assert.equal(await sh("cat /d/* | wc -l; ls /d | wc -l"), "1200000\n60\n");
+    await kiln.ok(["stop", "-t", "1", "writer"]);
+    await assertClean("live");
+    await kiln.ok(["rm", "writer"]);
+  });
+});

@@ -6,8 +6,9 @@ import { printLine } from "../context.js";
 
 export const command = defineCommand({
   description: `
-Makes a volume larger, and prints its name. SIZE is what it is to have in all. The disk grows now, its file system at the
-next start of a VM that may write to it. Volumes can't be made smaller.
+Makes a volume larger, and prints its name. SIZE is what it is to have in all. A running VM that has it writable sees the
+new size at once and goes on meanwhile. Where none has, the disk grows now and its file system at the next start of a VM that
+may write to it. Volumes can't be made smaller.
 `,
   operands: [{ name: "VOLUME", complete: "volume" }, { name: "SIZE" }],
   flags: {},

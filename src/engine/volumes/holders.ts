@@ -10,12 +10,6 @@ export interface Holder {
   readonly vm: string;
   readonly name: string;
   readonly readOnly: boolean;
-  /**
-   * Tells the VMM that the disk has grown, and the guest's agent to grow the file system.
-   *
-   * @returns the file system's bytes
-   */
-  readonly grow?: (() => Promise<number>) | undefined;
 }
 
 export class VolumeHolders {

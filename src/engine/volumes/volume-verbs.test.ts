@@ -14,7 +14,13 @@ const NOW = Date.parse("2026-11-30T14:00:00.000Z");
 
 function verbsOf(volumes: Volumes): VolumeVerbs {
   const vms = { get: (id: string) => (id === WEB.id ? WEB : undefined) };
-  return new VolumeVerbs({ volumes, references: on.references, vms, now: () => NOW });
+  return new VolumeVerbs({
+    volumes,
+    references: on.references,
+    vms,
+    now: () => NOW,
+    growMounted: async () => undefined,
+  });
 }
 
 /** "data" that VM web has, "logs" with a label, one without a name. */

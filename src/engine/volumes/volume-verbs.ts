@@ -11,6 +11,7 @@ import {
 import { collect } from "../objects/collect.js";
 import type { References } from "../objects/references.js";
 import { type VolumeEntry, volumeRef } from "./entry.js";
+import type { Holder } from "./holders.js";
 import type { VolumeSpec } from "./spec.js";
 import type { Volumes } from "./volumes.js";
 
@@ -45,6 +46,8 @@ export interface VolumeVerbsDeps {
   /** For names. */
   readonly vms: { get(id: string): { readonly name: string } | undefined };
   readonly now: () => number;
+  /** See Volumes.grow. */
+  readonly growMounted: (volume: VolumeEntry, writer: Holder) => Promise<number | undefined>;
 }
 
 /** Every verb that takes a key throws KilnError not_found `volume-not-found` where no volume has it. */
@@ -82,7 +85,8 @@ export class VolumeVerbs {
   /** See Volumes.grow. */
   async grow(key: string, sizeBytes: number): Promise<VolumeView> {
     const entry = this.#deps.volumes.find(key);
-    await this.#deps.volumes.grow(entry, sizeBytes);
+    const { volumes, growMounted } = this.#deps;
+    await volumes.grow(entry, sizeBytes, (writer) => growMounted(entry, writer));
     return this.#view(entry);
   }
 

@@ -7,6 +7,7 @@ import { hasReason } from "../../base/errors.js";
 import { UndoStack } from "../../base/undo.js";
 import type { Ref } from "../objects/references.js";
 import { volumeRef } from "./entry.js";
+import type { Holder } from "./holders.js";
 
 const VM: Ref = { noun: "vm", id: "f".repeat(64) };
 const on = volumeCase();
@@ -134,7 +135,7 @@ describe("who uses a volume", () => {
     const { entry } = await volumes.create(specOf("data"));
     await truncate(volumes.path(entry.id), 5);
     await assert.rejects(volumes.use(entry.id, holder("web", false)), /cut to 5 bytes/);
-    await assert.rejects(volumes.grow(entry, 65 * GIB), reason("volume-damaged"));
+    await assert.rejects(volumes.grow(entry, 65 * GIB, later), reason("volume-damaged"));
     await rm(volumes.path(entry.id));
     await assert.rejects(volumes.use(entry.id, holder("web", false)), reason("volume-damaged"));
     assert.deepEqual(volumes.holders(entry.id), []);
@@ -145,11 +146,11 @@ describe("growing a volume", () => {
   it("makes its disk larger, and says that the file system is to follow", async () => {
     const volumes = await on.open();
     const { entry } = await volumes.create(specOf("data", { sizeBytes: GIB }));
-    await volumes.grow(entry, 2 * GIB);
+    await volumes.grow(entry, 2 * GIB, later);
     assert.deepEqual([entry.sizeBytes, entry.isToGrow], [2 * GIB, true]);
     assert.equal((await stat(volumes.path(entry.id))).size, 2 * GIB);
-    await assert.rejects(volumes.grow(entry, GIB), reason("volume-shrink"));
-    await volumes.grow(entry, 2 * GIB);
+    await assert.rejects(volumes.grow(entry, GIB, later), reason("volume-shrink"));
+    await volumes.grow(entry, 2 * GIB, later);
     await volumes.noteFilesystem(entry.id, 2 * GIB - 4096);
     assert.ok(!entry.isToGrow);
     assert.deepEqual(on.told, ["create data", "grow data"]);
@@ -160,19 +161,24 @@ describe("growing a volume", () => {
   it("tells the VM that has it writable, and tries again what that could not do", async () => {
     const volumes = await on.open();
     const { entry } = await volumes.create(specOf("data", { sizeBytes: GIB }));
-    const seen: number[] = [];
-    let fails = true;
-    const grow = async () => {
-      seen.push((await stat(volumes.path(entry.id))).size);
-      if (fails) throw new Error("the guest does not answer");
-      return entry.sizeBytes;
+    const seen: [string, number][] = [];
+    let answer: (() => number | undefined) | undefined;
+    const tell = async ({ name }: Holder) => {
+      seen.push([name, (await stat(volumes.path(entry.id))).size]);
+      return answer?.();
     };
-    await volumes.use(entry.id, { ...holder("web", false), grow });
-    await assert.rejects(volumes.grow(entry, 2 * GIB), /does not answer/);
+    await volumes.use(entry.id, holder("web", false));
+    answer = () => {
+      throw new Error("the guest does not answer");
+    };
+    await assert.rejects(volumes.grow(entry, 2 * GIB, tell), /does not answer/);
+    answer = undefined;
+    await volumes.grow(entry, 2 * GIB, tell);
     assert.ok(entry.isToGrow);
-    fails = false;
-    await volumes.grow(entry, 2 * GIB);
-    assert.deepEqual([seen, entry.isToGrow], [[2 * GIB, 2 * GIB], false]);
+    answer = () => 2 * GIB;
+    await volumes.grow(entry, 2 * GIB, tell);
+    await volumes.grow(entry, 2 * GIB, tell);
+    assert.deepEqual([seen, entry.isToGrow], [Array(3).fill(["web", 2 * GIB]), false]);
   });
 
   it("that was cut after the file has grown is seen by the next kilnd", async () => {
@@ -198,3 +204,5 @@ describe("a volume is filled once", () => {
 function holder(name: string, readOnly: boolean) {
   return { vm: name, name, readOnly };
 }
+
+const later = async () => undefined;

@@ -147,13 +147,18 @@ export class Volumes {
   }
 
   /**
-   * The disk is larger when it resolves. The file system too where a VM has it writable; else at the next mount that may
-   * write: see `VolumeEntry.isToGrow`.
+   * The disk is larger when it resolves. The file system too where a VM has it writable that can be told; else at the next
+   * mount that may write: see `VolumeEntry.isToGrow`.
    *
+   * @param tell has the VM grow the file system; gives its bytes, or undefined where that is for later
    * @throws KilnError invalid_argument `volume-shrink`, `bad-volume-size`; failed_precondition `volume-damaged`; what the
    *   VM that has it says, and then the disk has grown all the same
    */
-  async grow(entry: VolumeEntry, sizeBytes: number): Promise<void> {
+  async grow(
+    entry: VolumeEntry,
+    sizeBytes: number,
+    tell: (writer: Holder) => Promise<number | undefined>,
+  ): Promise<void> {
     const wanted = checkSize(sizeBytes);
     await entry.locked(async () => {
       entry.requireHere();
@@ -162,9 +167,8 @@ export class Volumes {
       if (wanted < entry.sizeBytes) throw shrinks(entry, wanted);
       if (wanted > entry.sizeBytes) await this.#growDisk(entry, wanted);
       const writer = this.#holders.writer(entry.id);
-      if (entry.isToGrow && writer?.grow !== undefined) {
-        await this.noteFilesystem(entry.id, await writer.grow());
-      }
+      const bytes = entry.isToGrow && writer !== undefined ? await tell(writer) : undefined;
+      if (bytes !== undefined) await this.noteFilesystem(entry.id, bytes);
     });
   }
 
