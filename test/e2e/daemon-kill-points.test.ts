@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { Failpoint } from "../../src/base/failpoint.js";
+import { assertClean } from "../contract/file-sink-ext4.js";
 import { debianLayout } from "../fixtures/assets.js";
 import { busyboxImage } from "../fixtures/busybox-image.js";
 import { archiveBytes } from "../fixtures/images/tar-writer.js";
@@ -43,8 +44,16 @@ const CREATE_POINTS: readonly Failpoint[] = [
 ];
 /** Of the forced removal of a VM that runs. */
 const REMOVE_POINTS: readonly Failpoint[] = ["vm.remove.renamed"];
+/** Of the making of a volume, and of its removal. */
+const VOLUME_POINTS: readonly Failpoint[] = [
+  "volume.create.begun",
+  "volume.create.filled",
+  "volume.create.renamed",
+];
 /** What a status is written for at least: a start's intent, its VMM, the program's start, its exit. */
 const FEWEST_WRITES = 4;
+
+const MIB = 1024 ** 2;
 
 let kiln: TestKiln;
 let busybox = "";
@@ -188,4 +197,37 @@ describe("kill -9 of kilnd", () => {
     await killAtAll(REMOVE_POINTS, remove);
     await killAtWrites(remove, 1);
   });
+
+  it("at every point of a volume's making, growing and removal leaves it whole or not there", async () => {
+    const create = async () => ["volume", "create", "--size", "64m", "data"];
+    for (const point of VOLUME_POINTS) {
+      assert.ok(await killAt(point, await create()), point);
+      await assertVolumes(point === "volume.create.renamed" ? ["data"] : [], point);
+      await kiln.ok(["volume", "rm", "-f", "data"]);
+    }
+    await kiln.ok(await create());
+    let mib = 64;
+    await killAtWrites(async () => ["volume", "grow", "data", `${++mib}m`], 1);
+    assert.ok(await killAt("volume.grown", ["volume", "grow", "data", "128m"]));
+    const sizes = await kiln.ok(["volume", "inspect", "-f", "{{.sizeBytes}} {{.filesystemBytes}}", "data"]);
+    assert.equal(sizes, `${128 * MIB} ${64 * MIB}\n`);
+    await assertVolumes(["data"], "volume.grown");
+    assert.ok(await killAt("volume.remove.renamed", ["volume", "rm", "data"]));
+    await assertVolumes([], "volume.remove.renamed");
+  });
 });
+
+/** Those are there, each with its disk clean; and nothing else. */
+async function assertVolumes(names: readonly string[], what: string): Promise<void> {
+  const root = join(kiln.root, "data", "volumes");
+  const lines = (await kiln.ok(["volume", "ls", "--format", "{{.Name}} {{.ID}}"])).split("\n").slice(0, -1);
+  const found = lines.map((line) => line.split(" "));
+  assert.deepEqual(
+    found.map(([name]) => name),
+    names,
+    what,
+  );
+  assert.deepEqual((await readdir(root)).sort(), found.map(([, id]) => id).sort(), what);
+  for (const [, id = ""] of found) assertClean(join(root, id, "disk.ext4"));
+  await assertWhole(what);
+}
