@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes};
 
+/// Small messages go together up to this; the port's driver takes no more at once.
+const TOGETHER: usize = 32 << 10;
+
 #[derive(Default)]
 pub struct Outbox {
     queue: VecDeque<Bytes>,
@@ -23,7 +26,25 @@ impl Outbox {
         self.length
     }
 
-    /// What is to be written next, in one call.
+    /// What to write next: a long message by itself, short ones together. `scratch` has room for those.
+    pub fn gather<'a>(&'a self, scratch: &'a mut [u8]) -> &'a [u8] {
+        let mut parts = self.parts().peekable();
+        if let Some(first) = parts.next_if(|first| first.len() >= TOGETHER / 2) {
+            return first;
+        }
+        let mut length = 0;
+        for part in parts {
+            let count = part.len().min(TOGETHER - length);
+            scratch[length..length + count].copy_from_slice(&part[..count]);
+            length += count;
+            if length == TOGETHER {
+                break;
+            }
+        }
+        &scratch[..length]
+    }
+
+    /// Messages, or the rest of one, in their order.
     pub fn parts(&self) -> impl Iterator<Item = &[u8]> {
         self.queue.iter().map(|message| &message[..])
     }

@@ -10,15 +10,12 @@ use rustix::io::Errno;
 use super::bridge::Bridge;
 use super::connection::{Connection, Read};
 use super::kernel::{Pipes, failure};
-use super::outbox::Outbox;
 use super::words::{AWAY, BACK, END, GRACE, MOUNTED};
 
 /// One read of a port never gives more than a page, one of a socket should not.
 const CHUNK: usize = 64 << 10;
 /// Reads of one side before the other is looked after.
 const IN_A_ROW: usize = 64;
-/// Small messages go together up to this; the port's driver takes no more at once.
-const TOGETHER: usize = 32 << 10;
 /// A mount that was given up returns at once.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -204,7 +201,7 @@ impl Pump {
     fn write_server(&mut self) -> bool {
         let mut moved = false;
         while self.is_connected && self.can_write[SERVER as usize] && self.bridge.to_server.length() > 0 {
-            let bytes = gather(&self.bridge.to_server, &mut self.scratch);
+            let bytes = self.bridge.to_server.gather(&mut self.scratch);
             let count = self.connection.write(bytes);
             self.bridge.to_server.advance(count);
             self.can_write[SERVER as usize] = count > 0;
@@ -219,7 +216,7 @@ impl Pump {
             if self.bridge.to_kernel.length() == 0 {
                 break;
             }
-            let bytes = gather(&self.bridge.to_kernel, &mut self.scratch);
+            let bytes = self.bridge.to_kernel.gather(&mut self.scratch);
             // A kernel that has let go shows at the next read.
             let count = rustix::io::write(&pipes.answers, bytes).unwrap_or(0);
             self.bridge.to_kernel.advance(count);
@@ -329,22 +326,4 @@ impl Pump {
         }
         Ok(())
     }
-}
-
-/// What to write next: a long message by itself, short ones together.
-fn gather<'a>(outbox: &'a Outbox, scratch: &'a mut [u8]) -> &'a [u8] {
-    let mut parts = outbox.parts().peekable();
-    if let Some(first) = parts.next_if(|first| first.len() >= TOGETHER / 2) {
-        return first;
-    }
-    let mut length = 0;
-    for part in parts {
-        let count = part.len().min(TOGETHER - length);
-        scratch[length..length + count].copy_from_slice(&part[..count]);
-        length += count;
-        if length == TOGETHER {
-            break;
-        }
-    }
-    &scratch[..length]
 }
