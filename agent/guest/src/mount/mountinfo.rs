@@ -14,6 +14,8 @@ pub struct Mount {
     pub parent: u64,
     /// "254:48"
     pub device: String,
+    /// What of the file system is mounted: "/" for all of it.
+    pub root: PathBuf,
     pub place: PathBuf,
     pub kind: String,
     pub source: String,
@@ -34,7 +36,8 @@ fn line(line: &[u8]) -> Option<Mount> {
     let (id, parent) = (number()?, number()?);
     let text = |word: &[u8]| String::from_utf8_lossy(word).into_owned();
     let device = text(words.next()?);
-    let place = PathBuf::from(OsString::from_vec(unescape(words.nth(1)?)));
+    let mut path = || Some(PathBuf::from(OsString::from_vec(unescape(words.next()?))));
+    let (root, place) = (path()?, path()?);
     // Any number of fields, then a dash.
     words.by_ref().find(|&word| word == b"-")?;
     let kind = text(words.next()?);
@@ -43,6 +46,7 @@ fn line(line: &[u8]) -> Option<Mount> {
         id,
         parent,
         device,
+        root,
         place,
         kind,
         source,
@@ -97,6 +101,7 @@ mod tests {
             (mounts[1].id, mounts[1].parent, mounts[1].source.as_str()),
             (25, 22, "a b")
         );
+        assert_eq!(mounts[1].root, Path::new("/hosts"));
         let odd = OsString::from_vec(b"/data \xff".to_vec());
         assert_eq!(
             (mounts[2].place.as_path(), mounts[2].device.as_str()),

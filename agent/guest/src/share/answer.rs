@@ -16,6 +16,9 @@ impl Bridge {
     /// Takes a whole message of the server.
     pub(super) fn take_answer(&mut self, mut answer: BytesMut, now: Instant) {
         let tag = wire::tag(&answer);
+        if wire::kind(&answer) == wire::NOTICE {
+            return self.notices.take(&answer);
+        }
         match self.link {
             Link::Replaying(_) => return self.on_replay(&answer, now),
             // A server that knows no Treplay does again what it is sent again.

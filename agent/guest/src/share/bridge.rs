@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use super::fids::Fids;
 use super::hello;
 use super::inbox::{Inbox, Piece};
+use super::notices::Notices;
 use super::outbox::Outbox;
 use super::pending::Pending;
 use super::replay::{OWN_TAG, Replay};
@@ -45,6 +46,7 @@ pub struct Malformed;
 pub struct Bridge {
     pub to_kernel: Outbox,
     pub to_server: Outbox,
+    pub notices: Notices,
     pub(super) fids: Fids,
     pub(super) pending: Pending,
     pub(super) link: Link,
@@ -69,6 +71,7 @@ impl Bridge {
         Self {
             to_kernel: Outbox::default(),
             to_server: Outbox::default(),
+            notices: Notices::default(),
             fids: Fids::default(),
             pending: Pending::default(),
             link: Link::Gone,
@@ -115,6 +118,10 @@ impl Bridge {
 
     fn ask(&mut self, mut message: BytesMut, now: Instant) {
         let (tag, kind) = (wire::tag(&message), wire::kind(&message));
+        if self.notices.is_own(&message) {
+            self.to_kernel.push(Message::new(wire::TSETATTR + 1, tag).done());
+            return;
+        }
         let (mut effect, touched) = request::read(&message);
         match kind {
             wire::TVERSION => self.begin_anew(),

@@ -1,5 +1,5 @@
 //! The hello of a share's stream: how both ends find the start of a session on a stream that may still hold bytes of the
-//! last one. Magic, version, nonce; then flags of the server, or whether the bridge has a mount behind it.
+//! last one. Magic, version, nonce; then flags of the server, or of the bridge.
 
 /// Length of a hello and of its answer.
 pub const LENGTH: usize = 32;
@@ -22,22 +22,24 @@ impl Hello {
         Self { nonce }
     }
 
-    pub fn answer(&self, resumed: bool) -> [u8; LENGTH] {
-        answer(&self.nonce, resumed)
+    /// @param resumed a mount is behind the bridge
+    /// @param notices it is to be told what the host changes
+    pub fn answer(&self, resumed: bool, notices: bool) -> [u8; LENGTH] {
+        answer(&self.nonce, u8::from(resumed) | u8::from(notices) << 1)
     }
 }
 
 /// Ends the session of a server that believes it has one: no message is that long, and the nonce is nobody's. A server
 /// that waits for its answer skips it.
 pub fn nudge() -> [u8; LENGTH] {
-    answer(&[0; 16], false)
+    answer(&[0; 16], 0)
 }
 
-fn answer(nonce: &[u8; 16], resumed: bool) -> [u8; LENGTH] {
+fn answer(nonce: &[u8; 16], flags: u8) -> [u8; LENGTH] {
     let mut bytes = [0; LENGTH];
     bytes[..12].copy_from_slice(&ANSWER);
     bytes[12..28].copy_from_slice(nonce);
-    bytes[28] = resumed.into();
+    bytes[28] = flags;
     bytes
 }
 

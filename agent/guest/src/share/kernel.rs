@@ -47,7 +47,8 @@ pub fn pipes() -> io::Result<(Pipes, Ends)> {
 /// mount(2); returns once the server has answered, or the bridge's ends are closed.
 pub fn mount(ends: &Ends, task: &Task) -> Result<(), Errno> {
     let mut flags = MountFlags::NODEV;
-    flags.set(MountFlags::RDONLY, task.spec.read_only);
+    // A touch needs a mount that may be written to. The server refuses all the same what it must.
+    flags.set(MountFlags::RDONLY, task.spec.read_only && !task.spec.notify);
     let options = options(
         ends.answers.as_raw_fd(),
         ends.requests.as_raw_fd(),

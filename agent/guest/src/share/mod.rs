@@ -14,6 +14,7 @@ mod kernel;
 mod locks;
 mod mounted;
 mod moves;
+mod notices;
 mod outbox;
 mod patience;
 mod pending;
@@ -23,6 +24,7 @@ mod replay;
 mod request;
 mod session;
 mod spec;
+mod touch;
 mod wire;
 mod words;
 

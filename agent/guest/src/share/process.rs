@@ -1,7 +1,7 @@
 //! The bridge's process: one for each share, so that neither the image's init taking the agent's place nor a file of the
 //! share that somebody waits for can stop it. It lives as long as the mount.
 //!
-//! It never sleeps on anything but its own set of descriptors: the kernel's memory reclaim may wait for it.
+//! Its first thread never sleeps on anything but its own set of descriptors: the kernel's memory reclaim may wait for it.
 
 use std::ffi::OsString;
 use std::io;
@@ -16,6 +16,7 @@ use super::connection::Connection;
 use super::kernel;
 use super::pump::{Over, Pump};
 use super::spec::Task;
+use super::touch::Toucher;
 use super::words::FAILED;
 use crate::console;
 
@@ -55,9 +56,14 @@ fn serve(task: &Task, agent: OwnedFd) -> io::Result<()> {
     let signals = take_signals()?;
     let (pipes, ends) = kernel::pipes()?;
     let (outcome, tell) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-    let bridge = Bridge::new(task.spec.patience, now);
+    let mut bridge = Bridge::new(task.spec.patience, now);
+    let mut toucher = None;
+    if task.spec.notify {
+        bridge.notices.want();
+        toucher = Some(Toucher::start(task.spec.way.to_string())?);
+    }
     let connection = Connection::new(task.spec.way.clone(), now);
-    let mut pump = Pump::new(bridge, connection, pipes, [agent, signals, outcome])?;
+    let mut pump = Pump::new(bridge, connection, pipes, [agent, signals, outcome], toucher)?;
     let mounting = task.clone();
     // On a thread: the call waits for what this one does.
     std::thread::Builder::new().spawn(move || {

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use super::bridge::Bridge;
 use super::connection::{Connection, Read};
 use super::kernel::{Pipes, failure};
+use super::touch::Toucher;
 use super::words::{AWAY, BACK, END, GRACE, MOUNTED};
 
 /// One read of a port never gives more than a page, one of a socket should not.
@@ -32,7 +33,8 @@ const ANSWERS: u64 = 2;
 const AGENT: u64 = 3;
 const SIGNALS: u64 = 4;
 const OUTCOME: u64 = 5;
-const SOURCES: usize = 6;
+const TOUCHER: u64 = 6;
+const SOURCES: usize = 7;
 
 #[derive(PartialEq, Eq)]
 enum Stage {
@@ -50,6 +52,7 @@ pub struct Pump {
     agent: Option<OwnedFd>,
     signals: OwnedFd,
     outcome: OwnedFd,
+    toucher: Option<Toucher>,
     set: OwnedFd,
     /// May give or take something: since its last event it has not refused.
     can_read: [bool; SOURCES],
@@ -66,6 +69,7 @@ impl Pump {
         connection: Connection,
         pipes: Pipes,
         others: [OwnedFd; 3],
+        toucher: Option<Toucher>,
     ) -> io::Result<Self> {
         let set = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let [agent, signals, outcome] = others;
@@ -80,6 +84,9 @@ impl Pump {
         ] {
             epoll::add(&set, fd, epoll::EventData::new_u64(source), all)?;
         }
+        if let Some(toucher) = &toucher {
+            epoll::add(&set, &toucher.fd, epoll::EventData::new_u64(TOUCHER), all)?;
+        }
         Ok(Self {
             bridge,
             connection,
@@ -88,6 +95,7 @@ impl Pump {
             agent: Some(agent),
             signals,
             outcome,
+            toucher,
             set,
             can_read: [true; SOURCES],
             can_write: [true; SOURCES],
@@ -141,6 +149,7 @@ impl Pump {
             let to_kernel = self.write_kernel();
             self.read_agent();
             self.read_signals();
+            self.touch();
             if let Some(over) = self.read_outcome() {
                 return Ok(Some(over));
             }
@@ -249,6 +258,14 @@ impl Pump {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(_) => self.can_read[SIGNALS as usize] = false,
             }
+        }
+    }
+
+    fn touch(&mut self) {
+        if let Some(toucher) = &mut self.toucher {
+            let is_away = self.bridge.is_away();
+            let can_read = &mut self.can_read[TOUCHER as usize];
+            toucher.go_on(&mut self.bridge.notices, is_away, can_read);
         }
     }
 

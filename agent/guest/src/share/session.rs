@@ -15,7 +15,7 @@ impl Bridge {
     pub(super) fn begin_session(&mut self, hello: &Hello, now: Instant) {
         self.to_server.clear();
         self.lose_session(now);
-        let answer = hello.answer(self.msize.is_some());
+        let answer = hello.answer(self.msize.is_some(), self.notices.is_wanted());
         self.to_server.push(Bytes::copy_from_slice(&answer));
         let Some(msize) = self.msize else {
             // Nothing is mounted yet: what was asked is asked as if for the first time.

@@ -16,6 +16,8 @@ pub struct ShareSpec {
     /// The server knows the guest's users: who asks is sent along.
     pub real_ids: bool,
     pub read_only: bool,
+    /// What the host changes is told to the guest's programs.
+    pub notify: bool,
 }
 
 /// What the process is told.
@@ -44,6 +46,7 @@ impl Task {
         );
         words.extend(self.spec.real_ids.then(|| "--real-ids".to_owned()));
         words.extend(self.spec.read_only.then(|| "--read-only".to_owned()));
+        words.extend(self.spec.notify.then(|| "--notify".to_owned()));
         words.push("--".to_owned());
         let target = self.target.clone().into_os_string();
         words.into_iter().map(OsString::from).chain([target]).collect()
@@ -53,7 +56,7 @@ impl Task {
     pub fn from_args(args: impl Iterator<Item = OsString>) -> Option<Self> {
         let mut args = args;
         let (mut way, mut patience, mut within) = (None, None, None);
-        let (mut real_ids, mut read_only) = (false, false);
+        let (mut real_ids, mut read_only, mut notify) = (false, false, false);
         loop {
             let word = args.next()?;
             let (key, value) = split(&word)?;
@@ -65,6 +68,7 @@ impl Task {
                 "--soft" => patience = Some(milliseconds()?),
                 "--real-ids" => real_ids = true,
                 "--read-only" => read_only = true,
+                "--notify" => notify = true,
                 "--" => break,
                 _ => return None,
             }
@@ -74,6 +78,7 @@ impl Task {
             patience,
             real_ids,
             read_only,
+            notify,
         };
         let target = PathBuf::from(args.next()?);
         Some(Self {
@@ -104,6 +109,7 @@ mod tests {
                 patience,
                 real_ids: flag,
                 read_only: flag,
+                notify: flag,
             };
             let target = PathBuf::from(OsStr::from_bytes(b"/--soft=1 \xff"));
             let task = Task {

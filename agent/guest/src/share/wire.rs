@@ -18,6 +18,7 @@ pub const TLCREATE: u8 = 14;
 pub const TSYMLINK: u8 = 16;
 pub const TMKNOD: u8 = 18;
 pub const TRENAME: u8 = 20;
+pub const TSETATTR: u8 = 26;
 pub const TXATTRWALK: u8 = 30;
 pub const TXATTRCREATE: u8 = 32;
 pub const TREADDIR: u8 = 40;
@@ -37,6 +38,8 @@ pub const TCLUNK: u8 = 120;
 pub const TREMOVE: u8 = 122;
 /// Of the share's stream, not of 9P: "the requests with these tags come again now".
 pub const TREPLAY: u8 = 250;
+/// Likewise, of the server, unasked: the host has changed what has this name.
+pub const NOTICE: u8 = 252;
 
 /// The type of a whole message.
 pub fn kind(message: &[u8]) -> u8 {

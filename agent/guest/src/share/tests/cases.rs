@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::disk::Node;
 use super::mount::{Share, clunk, write};
 use super::server::Server;
+use crate::share::hello::greeting;
+use crate::share::notices::Mtime;
 use crate::share::wire::{self, Message};
 
 const SOON: Duration = Duration::from_millis(10);
@@ -211,4 +213,58 @@ fn a_mount_that_ends_waits_for_nobody() {
     share.say(write(5, b"lost"));
     share.wait(SOON);
     assert_eq!(share.read(), [(wire::RLERROR, 5, Some(libc::EIO))]);
+}
+
+#[test]
+fn what_the_host_changes_is_taken_whenever_it_is_told() {
+    let mut share = Share::new(None);
+    share.bridge.notices.want();
+    let tell = |share: &mut Share, path: &[u8]| {
+        let notice = Message::new(wire::NOTICE, wire::NO_TAG).string(path).done();
+        share.bridge.server_sent(&notice, share.now);
+    };
+    tell(&mut share, b"dir/served");
+    share.kill();
+    share.start();
+    // The answer to the new session's Tversion is still to come, and has the same tag.
+    tell(&mut share, b"restored");
+    assert_eq!(share.read(), []);
+    assert_eq!(share.ask(write(1, b"on")), None);
+    let told: Vec<_> = std::iter::from_fn(|| share.bridge.notices.next()).collect();
+    assert_eq!(told, [&b"dir/served"[..], b"restored"].map(Box::from));
+}
+
+#[test]
+fn a_server_is_told_whether_changes_are_wanted_and_sees_no_touch() {
+    let mut share = Share::new(None);
+    share.kill();
+    share.bridge.connected(share.now);
+    share.bridge.server_sent(&greeting(1), share.now);
+    let flags = |share: &Share| share.bridge.to_server.parts().next().map(|answer| answer[28]);
+    assert_eq!(flags(&share), Some(1));
+    share.bridge.notices.want();
+    share.kill();
+    share.bridge.connected(share.now);
+    share.bridge.server_sent(&greeting(2), share.now);
+    assert_eq!(flags(&share), Some(3));
+    share.kill();
+    share.bridge.notices.expect(Mtime {
+        seconds: 7,
+        nanoseconds: 9,
+    });
+    let set = |seconds| {
+        let message = Message::new(wire::TSETATTR, 5).u32(2).u32(0x160);
+        let message = message.u32(0).u32(0).u32(0).u64(0).u64(0).u64(0);
+        message.u64(seconds).u64(9)
+    };
+    share.say(set(8));
+    share.say(set(7));
+    assert_eq!(
+        share.read(),
+        [(wire::TSETATTR + 1, 5, None)],
+        "without any server"
+    );
+    share.bridge.notices.expect_none();
+    share.say(set(7));
+    assert_eq!(share.read(), []);
 }

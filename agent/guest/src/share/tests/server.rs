@@ -84,7 +84,7 @@ impl Server {
             let Some(answer) = self.input.get(at..at + hello::LENGTH) else {
                 return Some(answers);
             };
-            let resumed = answer[28] == 1;
+            let resumed = answer[28] & 1 == 1;
             self.resumed = Some(resumed);
             self.stage = if resumed { Stage::Restoring } else { Stage::Live };
             if !resumed {
