@@ -1,5 +1,6 @@
 // Shares as the engine asks for them: a share's server meets the VMM's port here, since neither room knows the other.
 
+import type { Stats } from "node:fs";
 import { chmod } from "node:fs/promises";
 import { Code, KilnError } from "../base/errors.js";
 import { Pinned } from "../base/pinned.js";
@@ -26,6 +27,7 @@ export function createShareRoom(program: string, uid = process.getuid?.() ?? 0):
     async check(spec) {
       if (spec.map.kind === "range" && uid !== 0) throw idmapNeedsRoot(spec);
       await using source = await openSource(spec.source);
+      if (uid === 0) checkServable(spec, source.stats);
       return { file: source.file };
     },
     serve: (spec, connection) => shares.serve(spec, connect(connection)),
@@ -59,4 +61,20 @@ function idmapNeedsRoot({ source }: ShareSpec): KilnError {
     reason: "idmap-needs-root",
     hint: "leave idmap out: all files are yours then, and root's in the VM",
   });
+}
+
+/** Of root's files a server that is never root has what all have: said at once, and not by each program in the guest. */
+function checkServable({ source, map, readOnly }: ShareSpec, stats: Stats): void {
+  if (stats.uid !== 0 || map.kind === "range") return;
+  const forAll = stats.isDirectory() ? 0o5 : 0o4;
+  const needed = readOnly ? forAll : forAll | 0o2;
+  if ((stats.mode & needed) === needed) return;
+  throw new KilnError(
+    Code.FailedPrecondition,
+    `share ${source}: it is root's, and its server is not root: it could not ${readOnly ? "read" : "write"} it`,
+    {
+      reason: "share-owned-by-root",
+      hint: `give it an owner other than root${readOnly ? "" : ", or add :ro"}; \`idmap=0:100000:65536\` gives the VM users of its own`,
+    },
+  );
 }

@@ -10,13 +10,15 @@ pub fn awaited(mut input: impl Read) -> bool {
 /// Nothing of root is left: no group, and with the user the capabilities go.
 pub fn become_user(uid: u32, gid: u32) -> io::Result<()> {
     // SAFETY: no memory is passed; this process has one thread.
-    let outcome = unsafe {
+    let dropped = unsafe {
         libc::setgroups(0, std::ptr::null()) | libc::setresgid(gid, gid, gid) | libc::setresuid(uid, uid, uid)
     };
-    if outcome == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
+    // Its own /proc/self would be root's otherwise, and it could make no user namespace.
+    // SAFETY: no memory is passed.
+    let seen = unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
+    match dropped | seen {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
