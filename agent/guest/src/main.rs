@@ -26,8 +26,6 @@ mod once;
 mod process;
 mod role;
 mod service;
-// No call mounts a share yet.
-#[allow(dead_code, unused_imports)]
 mod share;
 mod watch;
 mod workload;

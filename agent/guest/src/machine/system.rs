@@ -64,6 +64,7 @@ fn on_shut_down(agent: &Rc<Agent>, request: GuestRequest) {
         loop {
             sleep(UNHEARD).await;
             if !agent.has_session() {
+                agent.mounts.end_shares();
                 end::settle_disks().await;
                 end::end_machine(&agent);
             }

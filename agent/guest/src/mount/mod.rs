@@ -10,6 +10,7 @@ mod fill;
 mod made;
 pub mod mountinfo;
 mod node;
+mod shares;
 mod source;
 mod stage;
 mod target;
@@ -26,6 +27,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use self::made::{Made, What, Work};
+use self::shares::Shares;
 use self::stage::Stage;
 use crate::aside::WORK;
 use crate::grpc::status::{Code, Result, Status};
@@ -43,6 +45,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Default)]
 pub struct Mounts {
     made: RefCell<Vec<Made>>,
+    shares: Shares,
     stage: RefCell<Option<Arc<Stage>>>,
     /// One change at a time: there is one stage, and what is looked at must still be so when it is acted upon.
     turn: Mutex<()>,
@@ -87,28 +90,33 @@ impl Mounts {
 
     async fn make(&self, asked: GuestMount, image: Option<Arc<OwnedFd>>) -> Result<bool> {
         let what = format!("mount {}", asked.target);
+        let stage = self.stage.borrow().clone();
+        let stage = stage.ok_or_else(|| Status::precondition("the guest has no root yet"))?;
         let device = match &asked.source {
             Some(Source::Disk(disk)) => Some(
                 find_disk(&disk.serial)
                     .await
                     .map_err(|error| Status::from_io(&what, error))?,
             ),
-            Some(Source::Share(_)) => {
-                let text = format!("{what}: this agent serves no shared directories yet");
-                return Err(Status::new(Code::Unimplemented, text));
-            }
             _ => None,
         };
-        let stage = self.stage.borrow().clone();
+        let share = match &asked.source {
+            Some(Source::Share(share)) => Some(self.shares.mount(&asked, share, &stage).await?),
+            _ => None,
+        };
+        let id = asked.id.clone();
         let work = Work {
             asked,
             device,
-            share: None,
-            stage: stage.ok_or_else(|| Status::precondition("the guest has no root yet"))?,
+            share,
+            stage,
             image,
             others: self.made.borrow().clone(),
         };
-        let (made, filled) = WORK.run(move || work.run()).await?;
+        let (made, filled) = WORK
+            .run(move || work.run())
+            .await
+            .inspect_err(|_| self.shares.forget(&id))?;
         self.made.borrow_mut().push(made);
         Ok(filled)
     }
@@ -116,7 +124,12 @@ impl Mounts {
     pub async fn detach(&self, id: &str) -> Result<()> {
         let _turn = self.turn.lock().await;
         let made = self.find(id)?;
-        WORK.run(move || made.detach()).await?;
+        if self.shares.has(id) {
+            self.shares.detach(made).await?;
+            self.shares.forget(id);
+        } else {
+            WORK.run(move || made.detach()).await?;
+        }
         self.made.borrow_mut().retain(|other| other.id != id);
         Ok(())
     }
@@ -138,15 +151,25 @@ impl Mounts {
         WORK.run(move || made.grow()).await
     }
 
+    /// Before the guest syncs for the last time: see `Shares::end_all`.
+    pub fn end_shares(&self) {
+        self.shares.end_all();
+    }
+
     pub async fn list(&self) -> Result<Vec<MountState>> {
         let made = self.made.borrow().clone();
+        let away: Vec<String> = made
+            .iter()
+            .filter(|each| self.shares.is_away(&each.id))
+            .map(|each| each.id.clone())
+            .collect();
         let look = move || {
             let all = mountinfo::read().map_err(|error| Status::from_io("list the mounts", error))?;
             let there = made.into_iter().filter(|each| each.place(&all).is_some());
             let states = there.map(|Made { id, target, .. }| MountState {
+                away: away.contains(&id),
                 id,
                 target,
-                away: false,
             });
             Ok(states.collect())
         };

@@ -3,8 +3,9 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags, move_mount, open_tree, unmount};
 
@@ -23,6 +24,28 @@ impl Stage {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let open = rustix::fs::open(directory, flags, Mode::empty());
         Ok(Self(open?))
+    }
+
+    /// A directory in it, by a name that holds for every process of the agent's.
+    pub fn place(&self, name: &str) -> io::Result<PathBuf> {
+        match rustix::fs::mkdirat(&self.0, name, Mode::from(0o700)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let (process, directory) = (std::process::id(), self.0.as_raw_fd());
+        Ok(PathBuf::from(format!("/proc/{process}/fd/{directory}/{name}")))
+    }
+
+    /// What is mounted at such a place, taken from there: without a place.
+    pub fn take(&self, name: &str) -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let there = rustix::fs::openat(&self.0, name, flags, Mode::empty())?;
+        let mount = clone_of(&there)?;
+        drop(there);
+        let path = format!("/proc/self/fd/{}/{name}", self.0.as_raw_fd());
+        unmount(path.as_str(), UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)?;
+        rustix::fs::unlinkat(&self.0, name, AtFlags::REMOVEDIR)?;
+        Ok(mount)
     }
 
     /// One at a time.

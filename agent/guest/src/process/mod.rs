@@ -23,6 +23,23 @@ pub fn send_signal(pid: i32, signal: i32) -> std::io::Result<()> {
     }
 }
 
+/// SIGKILL to every process but ours, those that are spared and the kernel's own, which run no file. False where there is none.
+pub fn kill_all_but(spared: &[i32]) -> bool {
+    let own = i32::try_from(std::process::id()).unwrap_or_default();
+    let mut found = false;
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        let Some(pid) = pid.filter(|pid| *pid != own && !spared.contains(pid)) else {
+            continue;
+        };
+        if std::fs::read_link(entry.path().join("exe")).is_ok() {
+            found = true;
+            let _ = send_signal(pid, libc::SIGKILL);
+        }
+    }
+    found
+}
+
 /// Kills a whole process group; one that has ended is no error.
 pub fn kill_group(leader: i32) {
     // 0, 1 and negatives would hit far more than one group.

@@ -61,6 +61,7 @@ async fn end_machine(agent: &Rc<Agent>) -> Result<AckExitResponse> {
         kill_the_rest(agent.role(), &agent.reaper, 0).await;
     }
     if agent.role() != Role::Host {
+        agent.mounts.end_shares();
         end::settle_disks().await;
     }
     let agent = agent.clone();

@@ -32,5 +32,5 @@ mod words;
 mod tests;
 
 pub use connection::Way;
-pub use mounted::{Mounted, mount};
+pub use mounted::{Mounted, bridges, mount};
 pub use spec::ShareSpec;

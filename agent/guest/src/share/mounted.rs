@@ -1,41 +1,35 @@
 //! The agent's side of a share: starts its bridge, hears how it is, unmounts it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::io::Errno;
-use rustix::mount::UnmountFlags;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 use super::process::NAME;
 use super::spec::{ShareSpec, Task};
-use super::words::{AWAY, BACK, END, FAILED, GRACE, MOUNTED};
-use crate::aside::WORK;
+use super::words::{AWAY, BACK, END, FAILED, MOUNTED};
 use crate::grpc::status::{Code, Result, Status};
 use crate::process::io::FdStream;
 
 /// What the process may need to end a mount that does not come.
 const TO_GIVE_UP: Duration = Duration::from_secs(10);
-/// Unmounting takes this long while all is well.
-const AT_EASE: Duration = Duration::from_secs(3);
 
 /// A share that is there. Dropping this leaves it mounted.
 pub struct Mounted {
-    target: PathBuf,
     control: Rc<FdStream>,
     is_away: Rc<Cell<bool>>,
 }
 
 /// Mounts the share at `target`, a directory that is there. Returns once the server has answered.
 ///
-/// FAILED_PRECONDITION where the kernel can't; UNAVAILABLE where no server has answered `within`. To be called inside the
+/// FAILED_PRECONDITION where the kernel can't, or no server has answered `within`. To be called inside the
 /// root that it is for, from the agent's one thread.
 pub async fn mount(spec: &ShareSpec, target: &Path, within: Duration) -> Result<Mounted> {
     let task = Task {
@@ -56,13 +50,23 @@ pub async fn mount(spec: &ShareSpec, target: &Path, within: Duration) -> Result<
         .and_then(std::result::Result::ok)
         .map(|count| &word[..count])
     {
-        Some([MOUNTED, ..]) => Ok(Mounted::new(task.target, control)),
+        Some([MOUNTED, ..]) => Ok(Mounted::new(control)),
         Some([FAILED, text @ ..]) => {
             let text = String::from_utf8_lossy(text).into_owned();
             Err(Status::new(Code::FailedPrecondition, text))
         }
         _ => Err(Status::new(Code::Unavailable, "the share's bridge has ended")),
     }
+}
+
+thread_local! {
+    /// Processes of the bridges, dead ones among them.
+    static BRIDGES: RefCell<Vec<i32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Those that must outlive the guest's programs: what these have written is still to be brought to the host.
+pub fn bridges() -> Vec<i32> {
+    BRIDGES.with_borrow(Clone::clone)
 }
 
 /// Whoever reaps does so: what its end means is told by its socket.
@@ -73,11 +77,13 @@ fn start(task: &Task, control: OwnedFd) -> std::io::Result<()> {
         .args(task.to_args())
         .env_clear()
         .current_dir("/");
-    command.stdin(Stdio::from(control)).spawn().map(drop)
+    let child = command.stdin(Stdio::from(control)).spawn()?;
+    BRIDGES.with_borrow_mut(|bridges| bridges.extend(i32::try_from(child.id())));
+    Ok(())
 }
 
 impl Mounted {
-    fn new(target: PathBuf, control: Rc<FdStream>) -> Self {
+    fn new(control: Rc<FdStream>) -> Self {
         let is_away = Rc::new(Cell::new(false));
         let (heard, away) = (control.clone(), is_away.clone());
         spawn_local(async move {
@@ -94,15 +100,7 @@ impl Mounted {
                 }
             }
         });
-        Self {
-            target,
-            control,
-            is_away,
-        }
-    }
-
-    pub fn target(&self) -> &Path {
-        &self.target
+        Self { control, is_away }
     }
 
     /// True while no server answers.
@@ -115,26 +113,5 @@ impl Mounted {
     pub fn end(&self) {
         // Refused where the bridge has ended: then nothing waits.
         let _ = rustix::io::write(&*self.control, &[END]);
-    }
-
-    /// Unmounts it. FAILED_PRECONDITION where it is in use: then it stays.
-    pub async fn unmount(&self) -> Result<()> {
-        let target = self.target.clone();
-        let mut begun = WORK.begin(move || {
-            rustix::mount::unmount(&target, UnmountFlags::NOFOLLOW).map_err(|errno| match errno {
-                Errno::BUSY => Status::precondition(format!("{} is in use", target.display())),
-                errno => Status::from_io(format_args!("unmount {}", target.display()), errno),
-            })
-        })?;
-        if let Ok(outcome) = timeout(AT_EASE, &mut begun).await {
-            return outcome;
-        }
-        self.end();
-        timeout(GRACE + TO_GIVE_UP, begun).await.unwrap_or_else(|_| {
-            Err(Status::new(
-                Code::DeadlineExceeded,
-                "the share can't be unmounted",
-            ))
-        })
     }
 }

@@ -68,9 +68,6 @@ pub struct Qid {
 }
 
 impl Qid {
-    /// type[1] version[4] path[8]
-    pub const LENGTH: usize = 13;
-
     pub const fn is_directory(self) -> bool {
         self.kind & 0x80 != 0
     }

@@ -22,6 +22,7 @@ use crate::process::stdio::{self, END_OF_TRANSMISSION, Streams};
 use crate::process::{self};
 use crate::proto::{ExitStatus, ProcessSpec, Stream, WindowSize};
 use crate::role::Role;
+use crate::share;
 
 /// What is killed is gone at once, unless the kernel holds it (a dead disk): then its output is not waited for.
 const LAST_OUTPUT: Duration = Duration::from_secs(2);
@@ -226,7 +227,12 @@ pub async fn kill_the_rest(role: Role, reaper: &Reaper, pid: i32) {
     // the signal's own result says nothing, as it "reaches" kernel threads too.
     let all_gone = async {
         while reaper.reap() {
-            let _ = process::send_signal(-1, libc::SIGKILL);
+            let spared = share::bridges();
+            if spared.is_empty() {
+                let _ = process::send_signal(-1, libc::SIGKILL);
+            } else if !process::kill_all_but(&spared) {
+                return;
+            }
             tokio::time::sleep(LAST_LOOK).await;
         }
     };

@@ -1,0 +1,176 @@
+// A live directory of the host in a VM: what programs count on of it, what the host sees and the guest of the host, and what
+// it is worth while its server and kilnd die.
+
+import assert from "node:assert/strict";
+import { chown, mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { agentPath } from "../fixtures/assets.js";
+import { busyboxImage } from "../fixtures/busybox-image.js";
+import { eventually, TestKiln } from "./harness.js";
+
+const POSIX = join(dirname(agentPath()), "kiln-posix");
+
+/** What a share does otherwise than a disk, and why: docs/guide/shares.md lists the same. */
+const OTHERWISE: Readonly<Record<string, RegExp>> = {
+  "RENAME_EXCHANGE exchanges": /Invalid argument/,
+  "O_TMPFILE makes a file without a name": /not supported/,
+  "fallocate takes room": /not supported/,
+  "setuid bits are kept": /493 instead of 2541/,
+  "a file is given to another user": /not permitted/,
+  "a character device is made": /not permitted/,
+  "inotify tells of changes made beside it": /temporarily unavailable/,
+};
+/** What the kernel's 9p client does well or not, by what it happens to remember of a file. */
+const PERHAPS: Readonly<Record<string, RegExp>> = {
+  "an unlinked file lives while it is open": /^fstat after it: No such file/,
+};
+
+const OWNER = 1000;
+
+let kiln: TestKiln;
+let shared = "";
+let outside = "";
+let image = "";
+before(async () => {
+  kiln = await TestKiln.start();
+  shared = join(kiln.root, "shared");
+  outside = join(kiln.root, "outside");
+  await mkdir(join(shared, "dir"), { recursive: true });
+  await mkdir(outside);
+  await writeFile(join(outside, "secret"), "not for guests");
+  await writeFile(join(shared, "greeting"), "hello from the host\n");
+  await writeFile(join(kiln.root, "one-file"), "alone\n");
+  // Root's kilnd serves as whom a directory belongs to, and as root never.
+  if (process.getuid?.() === 0) {
+    for (const path of [shared, join(shared, "dir"), join(shared, "greeting"), join(kiln.root, "one-file")])
+      await chown(path, OWNER, OWNER);
+  }
+  image = await busyboxImage(join(kiln.root, "busybox"));
+  const mounts = [
+    "-v",
+    `${shared}:/work`,
+    "-v",
+    `${shared}:/look:ro`,
+    "-v",
+    `${kiln.root}/one-file:/etc/one`,
+  ];
+  await kiln.ok(["run", "-d", "--name", "box", "-m", "256m", ...mounts, image, "sleep", "100000"]);
+});
+after(() => kiln.dispose());
+
+const sh = (script: string) => kiln.ok(["exec", "box", "sh", "-c", script]);
+
+describe("a shared directory", () => {
+  it("has what the host has, both ways, at the next look", async () => {
+    assert.equal(await sh("cat /work/greeting"), "hello from the host\n");
+    await sh("echo from the guest > /work/dir/new");
+    assert.equal(await readFile(join(shared, "dir/new"), "utf8"), "from the guest\n");
+    for (let round = 0; round < 5; round++) {
+      await writeFile(join(shared, "edited"), `edit ${round}\n`);
+      assert.equal(await sh("cat /work/edited"), `edit ${round}\n`);
+      await writeFile(join(shared, "beside"), `replaced ${round}\n`);
+      await rename(join(shared, "beside"), join(shared, "edited"));
+      assert.equal(await sh("cat /work/edited"), `replaced ${round}\n`);
+    }
+    await rm(join(shared, "edited"));
+    assert.equal((await kiln.kiln(["exec", "box", "cat", "/work/edited"])).code, 1);
+  });
+
+  it("is to programs what a disk is, but for what the guide says", async () => {
+    await kiln.ok(["cp", POSIX, "box:/posix"]);
+    const lines = (await kiln.ok(["exec", "box", "/posix", "/work"], { timeoutMs: 600_000 }))
+      .trim()
+      .split("\n");
+    const refused = new Map<string, string>();
+    for (const line of lines) {
+      const [, name = "", why = ""] = /^no ([^:]*): (.*)$/.exec(line) ?? [];
+      if (name !== "") refused.set(name, why);
+    }
+    assert.ok(lines.length > 45, `${lines.length} cases`);
+    const always = [...refused.keys()].filter((name) => !(name in PERHAPS));
+    assert.deepEqual(always.sort(), Object.keys(OTHERWISE).sort(), lines.join("\n"));
+    for (const [name, why] of refused) assert.match(why, OTHERWISE[name] ?? PERHAPS[name] ?? /^$/, name);
+    assert.deepEqual(
+      (await readdir(shared)).filter((name) => name.startsWith("posix-")),
+      [],
+    );
+  });
+
+  it("is written by nobody where it is read-only, and the host holds that", async () => {
+    assert.equal(await sh("cat /look/greeting"), "hello from the host\n");
+    for (const attempt of [
+      "echo x > /look/x",
+      "rm /look/greeting",
+      "chmod 600 /look/greeting",
+      "mkdir /look/d",
+    ]) {
+      const { code, stderr } = await kiln.kiln(["exec", "box", "sh", "-c", attempt]);
+      assert.notEqual(code, 0, attempt);
+      assert.match(stderr, /Read-only file system/, attempt);
+    }
+    const remounted = await kiln.kiln([
+      "exec",
+      "box",
+      "sh",
+      "-c",
+      "mount -o remount,rw /look && echo x > /look/x",
+    ]);
+    assert.notEqual(remounted.code, 0);
+    assert.deepEqual((await readdir(shared)).includes("x"), false);
+  });
+
+  it("is one file where one is shared, and nothing beside it", async () => {
+    assert.equal(await sh("cat /etc/one"), "alone\n");
+    await sh("echo changed > /etc/one");
+    assert.equal(await readFile(join(kiln.root, "one-file"), "utf8"), "changed\n");
+  });
+
+  it("leads nowhere else: links are followed in the guest", async () => {
+    await symlink(join(outside, "secret"), join(shared, "absolute"));
+    await symlink("../outside/secret", join(shared, "relative"));
+    for (const name of ["absolute", "relative"]) {
+      const { code, stdout } = await kiln.kiln(["exec", "box", "cat", `/work/${name}`]);
+      assert.deepEqual([code, stdout], [1, ""]);
+    }
+    assert.equal((await kiln.kiln(["exec", "box", "ls", "/work/dir/../../outside"])).code, 1);
+  });
+
+  it("makes files that belong to who shares", async () => {
+    await sh("echo mine > /work/owned && chmod 4777 /work/owned");
+    const { uid, mode } = await stat(join(shared, "owned"));
+    const owner = (await stat(shared)).uid;
+    assert.equal(uid, owner);
+    assert.equal(mode & 0o7777, 0o777, "no setuid bit comes from a guest");
+  });
+
+  it("is shown among the VM's mounts, with its state", async () => {
+    const mounts = JSON.parse(await kiln.ok(["inspect", "-f", "{{json .Mounts}}", "box"]));
+    const found = mounts.find(({ Destination }: { Destination: string }) => Destination === "/work");
+    assert.deepEqual([found.Type, found.Source, found.RW], ["bind", shared, true]);
+  });
+
+  it("goes on over kilnd's end, and over its server's", async () => {
+    const [done] = await Promise.all([
+      sh(
+        "i=0; while [ $i -lt 300 ]; do echo $i >> /work/log && mkdir /work/d$i || echo failed $i; i=$((i+1)); done; echo done",
+      ),
+      (async () => {
+        await eventually("the writer has begun", async () =>
+          (await readdir(shared)).includes("d20") ? true : undefined,
+        );
+        await kiln.stopDaemon("SIGKILL");
+        await kiln.startDaemon();
+      })(),
+    ]);
+    assert.equal(done, "done\n");
+    const lines = (await readFile(join(shared, "log"), "utf8")).trim().split("\n");
+    assert.deepEqual(lines, [...Array(300).keys()].map(String));
+  });
+
+  it("is refused by name where the host has none", async () => {
+    const { code, stderr } = await kiln.kiln(["run", "--rm", "-v", "/no/such/dir:/x", image, "true"]);
+    assert.equal(code, 125);
+    assert.match(stderr, /\/no\/such\/dir/);
+  });
+});
