@@ -13,7 +13,7 @@ import { readBootImage } from "../vmlinux.js";
 import { withBuildLog } from "./build-log.js";
 import { type BuiltKernel, findBuilt, listBuilt, storeBuilt } from "./built.js";
 import { type Compiled, type CompileJob, compileKernel, configureKernel } from "./compile.js";
-import { readConfiguration } from "./configuration.js";
+import { type KernelPatch, patchesFor, readConfiguration } from "./configuration.js";
 import type { FragmentLine } from "./fragment.js";
 import { buildKey, KERNEL_TARGETS, type KernelArchitecture } from "./recipe.js";
 import { buildUser, chooseSandbox, type Sandbox } from "./sandbox.js";
@@ -26,7 +26,7 @@ import { giveTo, makePassage, makeWorkPlace, removeWorkPlace, type WorkPlace } f
 export interface KernelBuilderOptions {
   /** Where results, packages and logs are kept. */
   readonly directory: string;
-  /** Holds common.config and one fragment for each architecture. */
+  /** Holds common.config, one fragment for each architecture, and patches/<series>/*.patch. */
   readonly fragments: string;
   /** Where compilers work; default below `directory`. */
   readonly workDirectory?: string | undefined;
@@ -46,6 +46,7 @@ export function createKernelBuilder(options: KernelBuilderOptions): KernelBuilde
 interface Prepared {
   readonly plan: KernelBuildPlan;
   readonly lines: readonly FragmentLine[];
+  readonly patches: readonly KernelPatch[];
 }
 
 class Builder implements KernelBuilder {
@@ -85,7 +86,8 @@ class Builder implements KernelBuilder {
     const inputs = { compiler, linker, configuration: configuration.hash };
     const key = buildKey({ ...inputs, target, source: `${source.package} ${source.version}` });
     const plan = { ...inputs, key, source, architecture: target.architecture };
-    return { plan, lines: configuration.lines };
+    const patches = patchesFor(configuration.patches, source.package);
+    return { plan, lines: configuration.lines, patches };
   }
 
   async build(request: KernelBuildRequest, options: KernelBuildOptions = {}): Promise<BuiltKernel> {
@@ -157,7 +159,7 @@ class Builder implements KernelBuilder {
   }
 
   async #job(
-    { plan, lines }: Prepared,
+    { plan, lines, patches }: Prepared,
     jobs: number | undefined,
     options: KernelBuildOptions,
   ): Promise<CompileJob> {
@@ -170,6 +172,7 @@ class Builder implements KernelBuilder {
       target,
       cross,
       lines,
+      patches,
       toolPrefix: cross ? target.crossPrefix : "",
       packageFile: await fetchSources(plan.source, this.#sources, options),
       source: `${plan.source.package} ${plan.source.version}`,

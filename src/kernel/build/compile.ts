@@ -7,8 +7,9 @@ import { Code, KilnError } from "../../base/errors.js";
 import type { Abortable, OnProgress } from "../../base/progress.js";
 import { unpackDeb } from "../deb.js";
 import { MAX_VMLINUX } from "../payload.js";
+import type { KernelPatch } from "./configuration.js";
 import { type FragmentLine, mergeConfig, requireSurvival } from "./fragment.js";
-import { type KernelTarget, planEnvironment, planMake } from "./recipe.js";
+import { type KernelTarget, planEnvironment, planMake, planPatch } from "./recipe.js";
 import { isCompiledObject, runBuildCommand } from "./run.js";
 import type { Sandbox } from "./sandbox.js";
 import { takeOut, type WorkPlace } from "./work-place.js";
@@ -19,6 +20,8 @@ export interface CompileJob {
   /** Prefix of strip's name. */
   readonly toolPrefix: string;
   readonly lines: readonly FragmentLine[];
+  /** What is changed of the sources, in this order. */
+  readonly patches: readonly KernelPatch[];
   /** The package of the sources. */
   readonly packageFile: string;
   /** "linux-source-6.1 6.1.192-2", for messages. */
@@ -107,6 +110,11 @@ async function unpackSources(job: CompileJob, context: CompileContext): Promise<
   const tar = ["tar", "--extract", "--xz", `--file=${archive}`, `--directory=${place.tree}`];
   await runIn(context, [...tar, "--strip-components=1", "--no-same-owner"], epoch);
   await rm(archive);
+  for (const { name, text } of job.patches) {
+    const file = join(place.input, name);
+    await writeFile(file, text, { mode: 0o644 });
+    await runIn(context, planPatch(place, file), epoch);
+  }
   onProgress?.({ id: "source", status: "done", message: job.source });
   return epoch;
 }

@@ -7,6 +7,7 @@ import {
   KERNEL_TARGETS,
   planEnvironment,
   planMake,
+  planPatch,
 } from "./recipe.js";
 
 const INPUTS: BuildInputs = {
@@ -47,6 +48,21 @@ describe("the hash of a configuration", () => {
     assert.equal(hash("A\n", "B\n"), hash("A\n", "B\n"));
     assert.notEqual(hash("A\n", "B\n"), hash("A\nB\n", ""));
     assert.notEqual(hash("A\n", "B\n"), hash("A\n", "C\n"));
+  });
+});
+
+describe("a patch", () => {
+  it("is laid over the tree without a guess, and never asks", () => {
+    assert.deepEqual(planPatch(PLACES, "/w/in/a.patch"), [
+      "patch",
+      "--directory=/w/linux",
+      "--strip=1",
+      "--forward",
+      "--batch",
+      "--fuzz=0",
+      "--no-backup-if-mismatch",
+      "--input=/w/in/a.patch",
+    ]);
   });
 });
 

@@ -58,7 +58,7 @@ export interface BuildInputs {
   readonly target: KernelTarget;
   /** "linux-source-6.1 6.1.192-2". */
   readonly source: string;
-  /** sha256 of all fragments' texts. */
+  /** sha256 of the texts of all fragments and patches. */
   readonly configuration: string;
   /** First lines of `gcc --version` and `ld --version`: the kernel's banner holds them. */
   readonly compiler: string;
@@ -72,13 +72,29 @@ export function buildKey(inputs: BuildInputs): string {
   return createHash("sha256").update(JSON.stringify(parts)).digest("hex");
 }
 
-/** A hash of fragments, whatever directory they lie in. */
+/** A hash of fragments and patches, whatever directory they lie in. */
 export function hashConfiguration(
   fragments: readonly { readonly file: string; readonly text: string }[],
 ): string {
   const hash = createHash("sha256");
   for (const { file, text } of fragments) hash.update(JSON.stringify([file, text]));
   return hash.digest("hex");
+}
+
+/** Lays a patch over the tree: whole as it is written, or not at all. */
+export function planPatch(places: BuildPlaces, file: string): string[] {
+  return [
+    "patch",
+    ...[
+      `--directory=${places.tree}`,
+      "--strip=1",
+      "--forward",
+      "--batch",
+      "--fuzz=0",
+      "--no-backup-if-mismatch",
+    ],
+    `--input=${file}`,
+  ];
 }
 
 /** Where a build happens. */

@@ -31,6 +31,7 @@ const ALWAYS: readonly Need[] = [
   { package: "gcc", files: program("gcc") },
   { package: "libc6-dev", files: ["/usr/include/stdio.h"] },
   { package: "make", files: program("make") },
+  { package: "patch", files: program("patch") },
   { package: "perl", files: program("perl") },
   { package: "xz-utils", files: program("xz") },
 ];
