@@ -50,8 +50,10 @@ describe("what a VM is given of mounts and limits", () => {
   });
 
   it("is refused before anything is made where this kiln has none of its type", async () => {
-    const bind = mountOf({ ...NO_MOUNT, type: "bind", source: "/srv", target: "/srv" });
-    await assert.rejects(kilnd.create({ mounts: [bind] }), (error) => hasReason(error, "shares-not-ready"));
+    const device = mountOf({ ...NO_MOUNT, type: "device", source: "/dev/sdx", target: "/srv" });
+    await assert.rejects(kilnd.create({ mounts: [device] }), (error) =>
+      hasReason(error, "devices-not-ready"),
+    );
     assert.deepEqual(kilnd.engine.vms.list(true), []);
   });
 });

@@ -39,7 +39,10 @@ function setOf(
 ) {
   const record = v.parse(VM_RECORD.schema, { version: 1, id: "a".repeat(64), config: { network } });
   const needs = { rooms: { network: { userCard: () => CARD, planUser, ...room } } } as unknown as AttachNeeds;
-  return new AttachmentSet(userCard({ record, ports: [], onNetwork: () => undefined }, needs), assert.fail);
+  return new AttachmentSet(
+    userCard({ record, ports: [], onNetwork: () => undefined, onShare: () => undefined }, needs),
+    assert.fail,
+  );
 }
 
 function told(set: AttachmentSet, cardMtu?: number) {

@@ -20,7 +20,7 @@ import type {
 } from "./types.js";
 
 const RECORD = v.parse(VM_RECORD.schema, { version: 1, id: "a".repeat(64) });
-const VM = { record: RECORD, ports: [], onNetwork: () => undefined };
+const VM = { record: RECORD, ports: [], onNetwork: () => undefined, onShare: () => undefined };
 const MOMENTS: readonly Moment[] = ["prepare", "launch", "hello"];
 const CONTEXTS = {
   prepare: {},

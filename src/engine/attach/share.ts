@@ -8,7 +8,7 @@ import type { GuestPart } from "../vm/boot-plan.js";
 import type { Mount } from "../vm/mount-config.js";
 import { describeMount } from "../vm/validate-mounts.js";
 import { mountId } from "./mount-id.js";
-import type { AttachmentAt, HeldMount, Moments, VmmPart } from "./types.js";
+import type { AttachedVm, AttachmentAt, HeldMount, Moments, VmmPart } from "./types.js";
 
 /** What the guest is told of the share: the stream's end there, and the one file of it. */
 interface Told {
@@ -24,10 +24,13 @@ export class SharedDirectory implements AttachmentAt<"launch"> {
   /** Of the mount, and of the port that it has. */
   readonly #name: string;
   readonly #room: ShareRoom;
+  readonly #tell: AttachedVm["onShare"];
   #told: Told | KilnError | undefined;
   #share: Share | undefined;
+  #deafen: () => void = () => undefined;
 
-  constructor(wanted: Mount, room: ShareRoom) {
+  constructor(wanted: Mount, room: ShareRoom, tell: AttachedVm["onShare"]) {
+    this.#tell = tell;
     this.#wanted = wanted;
     this.#name = mountId(wanted.target);
     this.#room = room;
@@ -53,18 +56,23 @@ export class SharedDirectory implements AttachmentAt<"launch"> {
   async acquire(context: Moments["launch"]): Promise<void> {
     const { port, connection } = this.#connect(context);
     const { file } = await this.#room.check(this.#spec);
-    this.#share = await this.#room.serve(this.#spec, connection);
+    this.#keep(await this.#room.serve(this.#spec, connection));
     this.#told = { port, file };
   }
 
   /** What is missing on the host now must not cost a VM that runs: the share is away until it is there again. */
   async adopt(context: Moments["launch"]): Promise<void> {
     const { port, connection } = this.#connect(context);
-    this.#share = await this.#room.adopt(this.#spec, connection);
+    this.#keep(await this.#room.adopt(this.#spec, connection));
     this.#told = await this.#room.check(this.#spec).then(
       ({ file }) => ({ port, file }),
       (error: unknown) => KilnError.from(error),
     );
+  }
+
+  #keep(share: Share): void {
+    this.#share = share;
+    this.#deafen = share.listen((notice) => this.#tell(this.#wanted.target, notice));
   }
 
   get #spec(): ShareSpec {
@@ -100,6 +108,7 @@ export class SharedDirectory implements AttachmentAt<"launch"> {
 
   #letGo(): Share | undefined {
     const share = this.#share;
+    this.#deafen();
     this.#share = undefined;
     return share;
   }

@@ -4,6 +4,7 @@
 
 import type { Abortable } from "../../base/progress.js";
 import type { NetworkNotice } from "../../net/types.js";
+import type { ShareNotice } from "../../share/types.js";
 import type { CardSpec, DiskSpec, PortSpec, VmmCapabilities, VmmSide, VmmSpec } from "../../vmm/types.js";
 import type { GuestDialer, Rooms } from "../common/rooms.js";
 import type { Bases } from "../disks/bases.js";
@@ -109,6 +110,8 @@ export interface AttachedVm {
   readonly ports: readonly PortBinding[];
   /** Told of what its network does, while it is held. */
   readonly onNetwork: (notice: NetworkNotice) => void;
+  /** Told of what becomes of its shared directories. @param target of the mount */
+  readonly onShare: (target: string, notice: ShareNotice) => void;
 }
 
 /** Of the engine and the rooms below it. */

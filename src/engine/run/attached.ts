@@ -1,6 +1,7 @@
 // What is attached to a VM, for a boot of it and for its takeover; and what its VMM is launched and found again with.
 
 import type { NetworkNotice } from "../../net/types.js";
+import type { ShareNotice } from "../../share/types.js";
 import type { VmmHandle, VmmSpec } from "../../vmm/types.js";
 import { attachmentsOf } from "../attach/kinds.js";
 import type { AttachmentSet, PlannedSet, Refused } from "../attach/set.js";
@@ -21,7 +22,12 @@ export function attachedTo(ctx: EngineContext, entry: VmEntry, ports: readonly P
     else log.warn("the VM's network was interrupted", { why });
     emitVmEvent(ctx, entry, "network", { state: down ? "down" : "restarted" });
   };
-  return attachmentsOf({ record: entry.record, ports, onNetwork }, ctx, (what, { message: why }) => {
+  const onShare = (target: string, { away, message: why }: ShareNotice) => {
+    if (away) log.warn("a shared directory of the VM is away", { target, why });
+    else log.info("a shared directory of the VM is served again", { target });
+    emitVmEvent(ctx, entry, "share", { target, state: away ? "away" : "back" });
+  };
+  return attachmentsOf({ record: entry.record, ports, onNetwork, onShare }, ctx, (what, { message: why }) => {
     log.warn("a release failed", { what, why });
   });
 }

@@ -20,7 +20,11 @@ const NEEDS = {
 } as unknown as AttachNeeds;
 
 async function attached(modules: string | undefined) {
-  const set = attachmentsOf({ record: RECORD, ports: [], onNetwork: () => undefined }, NEEDS, assert.fail);
+  const set = attachmentsOf(
+    { record: RECORD, ports: [], onNetwork: () => undefined, onShare: () => undefined },
+    NEEDS,
+    assert.fail,
+  );
   await set.acquire("prepare", {}, new UndoStack());
   return { set, planned: set.plan({ capabilities: CAPABILITIES, modules }) };
 }

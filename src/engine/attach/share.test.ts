@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { engineCase } from "../../../test/fixtures/engine-case.js";
+import { hasReason } from "../../base/errors.js";
+import { NO_MOUNT } from "../../base/mounts.js";
+import type { ShareMount } from "../../gen/kiln/agent/v1/mount_pb.js";
+import { mountOf } from "../vm/mount-config.js";
+import { VmView } from "../vm/view.js";
+
+const kilnd = engineCase();
+const BIND = mountOf({ ...NO_MOUNT, type: "bind", source: "/srv/www", target: "/www", soft: true });
+const FEATURES = ["workloads", "disk-serial", "mounts"];
+
+async function running() {
+  kilnd.world.behaviours = [{ features: FEATURES }];
+  return await kilnd.running({ mounts: [BIND] });
+}
+
+describe("a shared directory of a VM", () => {
+  it("is served before the guest runs, and told to it by its port", async () => {
+    const { vmm } = await running();
+    assert.deepEqual([...kilnd.world.shared.keys()], ["/srv/www"]);
+    const [mount] = vmm.guest.boot?.mounts ?? [];
+    const { port, soft, realIds } = (mount?.source.value ?? {}) as Partial<ShareMount>;
+    assert.deepEqual([mount?.target, mount?.source.case, soft, realIds], ["/www", "share", true, false]);
+    assert.equal(port, `kiln.port.${mount?.id}`);
+    assert.deepEqual(vmm.spec.ports, [{ id: mount?.id }]);
+  });
+
+  it("is shown away while nobody serves it, with why, and told in events", async () => {
+    const { entry } = await running();
+    const shown = () => new VmView(entry).mounts.map(({ state, message }) => [state, message]);
+    const share = kilnd.world.shared.get("/srv/www") ?? assert.fail("nobody serves it");
+    share.tell({ away: true, message: "SIGKILL ended it" });
+    assert.deepEqual(shown(), [["away", "SIGKILL ended it"]]);
+    share.tell({ away: false, message: "it is served again" });
+    assert.deepEqual(shown(), [["attached", ""]]);
+    const states: (string | undefined)[] = [];
+    for await (const { action, attributes } of kilnd.engine.events.read({ after: 0n })) {
+      if (action === "share") states.push(attributes.state);
+      if (states.length === 2) break;
+    }
+    assert.deepEqual(states, ["away", "back"]);
+  });
+
+  it("is let go of when the VM has ended, and found again by the next kilnd", async () => {
+    const { entry } = await running();
+    await kilnd.next();
+    assert.deepEqual([...kilnd.world.shared.keys()], ["/srv/www"]);
+    await kilnd.engine.vms.kill(entry.id);
+    assert.deepEqual([...kilnd.world.shared.keys()], []);
+  });
+
+  it("that is not there starts no VM, and leaves nothing", async () => {
+    kilnd.world.behaviours = [{ features: FEATURES }];
+    const entry = await kilnd.create({ mounts: [{ ...BIND, source: "/missing" }] });
+    const start = kilnd.engine.vms.start(entry.id);
+    await assert.rejects(start, (error) => hasReason(error, "share-source-missing"));
+    assert.deepEqual([...kilnd.world.shared.keys()], []);
+  });
+});
