@@ -210,6 +210,34 @@ describe("kiln-share: a guest that wants out", { skip: skipWithoutCargo() }, () 
   });
 });
 
+describe("kiln-share: a guest that has one file", { skip: skipWithoutCargo() }, () => {
+  it("changes nothing of the directory that it lies in", async () => {
+    await using bench = await ShareBench.open({ args: ["--name", "file"] });
+    await writeFile(join(bench.root, "file"), "content");
+    await bench.give(join(bench.root, "file"));
+    const nine = await bench.calls();
+    const before = await stat(bench.root, { bigint: true });
+    await refused(nine.setattr(0, { mode: 0o777 }), "EPERM");
+    await refused(nine.setattr(0, { mtime: [5, 0] }), "EPERM");
+    await refused(nine.setattr(0, { uid: 0 }), "EPERM");
+    await refused(nine.setxattr((await nine.walk(0, [])) ?? 0, "user.guest", "x"), "EPERM");
+    await refused(nine.getxattr(0, "user.host"), "EPERM");
+    await refused(nine.getxattr(0, ""), "EPERM");
+    const open = (await nine.walk(0, [])) ?? 0;
+    await nine.lopen(open);
+    await refused(nine.lock(open, 0), "EPERM");
+    await refused(nine.getlock(open, 0), "EPERM");
+    const after = await stat(bench.root, { bigint: true });
+    assert.deepEqual(
+      [after.mode, after.uid, after.mtimeNs, after.ctimeNs],
+      [before.mode, before.uid, before.mtimeNs, before.ctimeNs],
+    );
+    await nine.setattr(await nine.at("file"), { mode: 0o600 });
+    await nine.setxattr(await nine.at("file"), "user.guest", "x");
+    assert.equal((await stat(join(bench.root, "file"))).mode & 0o777, 0o600);
+  });
+});
+
 /** Exchanges two names until told to stop. */
 function swapper(a: string, b: string): { end(): void } {
   const script = `my ($a, $b) = @ARGV; while (1) { syscall(316, -100, $a, -100, $b, 2) == 0 or die $! }`;

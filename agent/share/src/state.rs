@@ -45,6 +45,15 @@ impl Share {
         if self.read_only { Err(Errno::ROFS) } else { Ok(()) }
     }
 
+    /// It is shared itself, and no more than what a shared file lies in: that directory is there to find the file, and
+    /// its mode, times, attributes and locks are the host's alone.
+    pub fn check_shared(&self, node: &Node) -> Result<(), Errno> {
+        if self.only.is_some() && node.inode == self.root.inode {
+            return Err(Errno::PERM);
+        }
+        self.check_inside(node)
+    }
+
     /// Names come and go: not where one file is all that is shared.
     pub fn check_names_change(&self) -> Result<(), Errno> {
         self.check_writable()?;

@@ -124,7 +124,7 @@ pub fn setattr(state: &mut State, request: &Request, mut body: Body) -> Result<(
     body.end()?;
     state.share.check_writable()?;
     let node = state.fids.node(fid)?;
-    state.share.check_inside(&node)?;
+    state.share.check_shared(&node)?;
     if wanted.has(UID | GID) {
         set_owner(state, &node, &wanted)?;
     }

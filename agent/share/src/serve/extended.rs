@@ -21,6 +21,7 @@ pub fn walk(state: &mut State, mut body: Body, answer: &mut Answer) -> Result<()
     body.end()?;
     state.fids.check_new(new)?;
     let (node, uid) = (state.fids.node(fid)?, state.fids.get(fid)?.uid);
+    state.share.check_shared(&node)?;
     let value = if name.is_empty() {
         names(&node)?
     } else {
@@ -81,7 +82,7 @@ pub fn create(state: &mut State, mut body: Body) -> Result<(), Errno> {
     state.share.check_writable()?;
     let node = state.fids.node(fid)?;
     check(&node, name)?;
-    state.share.check_inside(&node)?;
+    state.share.check_shared(&node)?;
     if size > MAX as u64 {
         return Err(Errno::TOOBIG);
     }

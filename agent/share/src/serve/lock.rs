@@ -50,6 +50,7 @@ pub fn lock(
 
 fn holder(state: &State, fid: u32, body: &mut Body) -> Result<(Arc<Node>, Holder), Errno> {
     let node = state.fids.opened_node(fid)?;
+    state.share.check_shared(&node)?;
     let (process, client) = (body.u32()?, body.text()?.to_vec());
     let inode = node.inode;
     Ok((
