@@ -228,7 +228,10 @@ export class TestKiln {
     return [...(this.#options.prefix ?? []), ...this.command, ...args];
   }
 
-  /** Processes of this root: VMMs and builders, whose command line names it, and any kilnd, whose environment does. */
+  /**
+   * Processes of this root: VMMs and builders, whose command line names it, any kilnd, whose environment does, and servers of
+   * shares, which have mapped a file below it.
+   */
   async processes(): Promise<{ pid: number; command: string }[]> {
     const found: { pid: number; command: string }[] = [];
     for (const entry of await readdir("/proc")) {
@@ -236,7 +239,12 @@ export class TestKiln {
       const command = await readFile(`/proc/${entry}/cmdline`, "utf8").catch(() => "");
       const kilnd = command.includes("daemon/main.js");
       const environment = kilnd ? await readFile(`/proc/${entry}/environ`, "utf8").catch(() => "") : "";
-      if (command.includes(this.root) || environment.includes(`KILN_ROOT=${this.root}\0`))
+      const server = command.includes("kiln-share\0");
+      const maps = server ? await readFile(`/proc/${entry}/maps`, "utf8").catch(() => "") : "";
+      if (
+        [command, maps].some((text) => text.includes(`${this.root}`)) ||
+        environment.includes(`KILN_ROOT=${this.root}\0`)
+      )
         found.push({ pid: Number(entry), command: command.replaceAll("\0", " ") });
     }
     const kilnds = found.filter(({ command }) => command.includes("daemon/main.js"));

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { chown, mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { delay } from "../../src/base/runtime.js";
 import { agentPath } from "../fixtures/assets.js";
 import { busyboxImage } from "../fixtures/busybox-image.js";
 import { eventually, TestKiln } from "./harness.js";
@@ -27,13 +28,15 @@ const PERHAPS: Readonly<Record<string, RegExp>> = {
 };
 
 const OWNER = 1000;
+const ROUNDS = 400;
 
 let kiln: TestKiln;
 let shared = "";
 let outside = "";
 let image = "";
 before(async () => {
-  kiln = await TestKiln.start();
+  // Debian's has no 9p.
+  kiln = await TestKiln.start({ kernel: "kiln" });
   shared = join(kiln.root, "shared");
   outside = join(kiln.root, "outside");
   await mkdir(join(shared, "dir"), { recursive: true });
@@ -58,6 +61,25 @@ before(async () => {
   await kiln.ok(["run", "-d", "--name", "box", "-m", "256m", ...mounts, image, "sleep", "100000"]);
 });
 after(() => kiln.dispose());
+
+/** kill -9 to all of the root's servers, five times a second. @returns how many died */
+async function killServers(signal: AbortSignal): Promise<number> {
+  let deaths = 0;
+  while (!signal.aborted) {
+    const servers = (await kiln.processes()).filter(({ command }) => command.includes("kiln-share "));
+    for (const { pid } of servers) deaths += killed(pid) ? 1 : 0;
+    await delay(200);
+  }
+  return deaths;
+}
+
+function killed(pid: number): boolean {
+  try {
+    return process.kill(pid, "SIGKILL");
+  } catch {
+    return false; // its keeper was quicker
+  }
+}
 
 const sh = (script: string) => kiln.ok(["exec", "box", "sh", "-c", script]);
 
@@ -148,6 +170,27 @@ describe("a shared directory", () => {
     const mounts = JSON.parse(await kiln.ok(["inspect", "-f", "{{json .Mounts}}", "box"]));
     const found = mounts.find(({ Destination }: { Destination: string }) => Destination === "/work");
     assert.deepEqual([found.Type, found.Source, found.RW], ["bind", shared, true]);
+  });
+
+  it("loses and doubles nothing of 2,000 operations while its server is killed five times a second", async () => {
+    await sh("mkdir /work/ops");
+    const round = ["echo $i >> log", "(set -C; : > x$i)", "mkdir d$i", "mv x$i y$i", "ln y$i z$i"];
+    const each = round
+      .map((line) => `{ ${line}; } || echo "failed $i: ${line.replaceAll("$", "")}"`)
+      .join("; ");
+    const script = `cd /work/ops; i=0; while [ $i -lt ${ROUNDS} ]; do ${each}; i=$((i+1)); done; echo done`;
+    const killing = new AbortController();
+    const [said, deaths] = await Promise.all([
+      sh(script).finally(() => killing.abort()),
+      killServers(killing.signal),
+    ]);
+    assert.equal(said, "done\n");
+    assert.ok(deaths > 3, `${deaths} deaths`);
+    const numbers = [...Array(ROUNDS).keys()];
+    const lines = (await readFile(join(shared, "ops/log"), "utf8")).trim().split("\n");
+    assert.deepEqual(lines, numbers.map(String));
+    const names = numbers.flatMap((number) => [`d${number}`, `y${number}`, `z${number}`]);
+    assert.deepEqual((await readdir(join(shared, "ops"))).sort(), ["log", ...names].sort());
   });
 
   it("goes on over kilnd's end, and over its server's", async () => {
