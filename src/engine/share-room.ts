@@ -26,7 +26,7 @@ export function createShareRoom(program: string, uid = process.getuid?.() ?? 0):
   return {
     async check(spec) {
       if (spec.map.kind === "range" && uid !== 0) throw idmapNeedsRoot(spec);
-      await using source = await openSource(spec.source);
+      await using source = await openSource(spec);
       if (uid === 0) checkServable(spec, source.stats);
       return { file: source.file };
     },

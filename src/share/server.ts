@@ -40,7 +40,7 @@ export async function startServer(
   spec: ShareSpec,
   connection: ShareConnection,
 ): Promise<RunningServer> {
-  await using source = await openSource(spec.source);
+  await using source = await openSource(spec);
   await using ledger = await openLedger(connection.runDirectory, spec.id);
   await using end = await connection.guestEnd();
   const { environment } = connection;

@@ -25,7 +25,7 @@ describe("what is shared", () => {
     ["to-file", "file"],
   ] as const) {
     it(`is held as a directory's descriptor: ${name}`, async () => {
-      await using source = await openSource(join(root, name));
+      await using source = await openSource({ source: join(root, name) });
       assert.equal(source.file, file);
       assert.deepEqual(await readdir(`/proc/self/fd/${source.fd}`), ["file"]);
     });
@@ -34,7 +34,7 @@ describe("what is shared", () => {
   for (const name of ["gone", "dangling"]) {
     it(`is refused where it is not there, with what was asked for: ${name}`, async () => {
       const error = { reason: "share-source-missing", message: new RegExp(`share ${join(root, name)}: `) };
-      await assert.rejects(openSource(join(root, name)), error);
+      await assert.rejects(openSource({ source: join(root, name) }), error);
     });
   }
 
@@ -42,6 +42,37 @@ describe("what is shared", () => {
     const fifo = join(root, "fifo");
     assert.equal(spawnSync("mkfifo", [fifo]).status, 0);
     for (const path of [fifo, "/dev/null"])
-      await assert.rejects(openSource(path), { reason: "bad-share-source" });
+      await assert.rejects(openSource({ source: path }), { reason: "bad-share-source" });
+  });
+
+  it("is not found by a link that the guest may have made, wherever on the way it is", async () => {
+    await mkdir(join(root, "guest/deep"), { recursive: true });
+    await symlink("../../dir", join(root, "guest/deep/out"));
+    await symlink(join(root, "dir"), join(root, "guest/out"));
+    await symlink("guest/deep", join(root, "to-guest"));
+    const guestWrites = [join(root, "guest")];
+    for (const name of [
+      "guest/out",
+      "guest/deep/out",
+      "guest/out/file",
+      "to-guest/out",
+      "to-guest/out/file",
+    ]) {
+      const source = join(root, name);
+      await assert.rejects(openSource({ source, guestWrites }), { reason: "share-source-linked" }, name);
+      await using seen = await openSource({ source });
+      assert.deepEqual(await readdir(`/proc/self/fd/${seen.fd}`), ["file"]);
+    }
+  });
+
+  it("is found by the user's own links beside what the guest writes", async () => {
+    await mkdir(join(root, "proj/data"), { recursive: true });
+    await symlink("proj", join(root, "current"));
+    const guestWrites = [join(root, "current"), join(root, "to-dir")];
+    for (const name of ["current", "current/data", "current/../dir", "current/./data/", "to-file"]) {
+      const source = join(root, name);
+      await using seen = await openSource({ source, guestWrites });
+      assert.ok(seen.fd > 0, name);
+    }
   });
 });

@@ -4,6 +4,8 @@ import { constants, type Stats } from "node:fs";
 import { type FileHandle, open, readlink } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { Code, KilnError } from "../base/errors.js";
+import { checkLinks } from "./links.js";
+import type { ShareSpec } from "./types.js";
 
 /** open(2)'s O_PATH, which node:fs does not name. */
 const O_PATH = 0o10000000;
@@ -17,28 +19,41 @@ export interface OpenSource extends AsyncDisposable {
   readonly stats: Stats;
 }
 
+type SourceSpec = Pick<ShareSpec, "source" | "guestWrites">;
+
 /**
- * Links are followed as in every path that a user gives. A file is given to the server as its directory and its name, and one
- * that is a link as what it leads to: the server follows none.
+ * Links are followed as in every path that a user gives, but for those that the guest may have made. A file is given to the
+ * server as its directory and its name, and one that is a link as what it leads to: the server follows none.
  *
- * @throws KilnError not_found `share-source-missing`; permission_denied; invalid_argument `bad-share-source`
+ * @throws KilnError not_found `share-source-missing`; permission_denied; invalid_argument `bad-share-source`;
+ *   failed_precondition `share-source-linked`
  */
-export async function openSource(source: string): Promise<OpenSource> {
+export async function openSource({ source, guestWrites = [] }: SourceSpec): Promise<OpenSource> {
   const handle = await openPath(source, source);
   try {
     const stats = await handle.stat();
+    const path = await pathOf(handle);
+    await checkLinks(source, path, guestWrites);
     if (stats.isDirectory()) return held(handle, undefined, stats);
     if (!stats.isFile()) throw notShareable(source);
-    const path = await readlink(`/proc/self/fd/${handle.fd}`);
     // What was removed since has a name that says so, and is nowhere.
     if (!path.startsWith("/") || path.endsWith(" (deleted)")) throw missing(source);
     const directory = await openPath(dirname(path), source);
+    if ((await pathOf(directory)) !== dirname(path)) {
+      await directory.close();
+      throw missing(source);
+    }
     await handle.close();
     return held(directory, basename(path), stats);
   } catch (error) {
     await handle.close().catch(() => undefined);
     throw error;
   }
+}
+
+/** Where it lies now, with no link on the way. */
+function pathOf(handle: FileHandle): Promise<string> {
+  return readlink(`/proc/self/fd/${handle.fd}`);
 }
 
 async function openPath(path: string, source: string): Promise<FileHandle> {

@@ -15,6 +15,8 @@ export interface ShareSpec {
   readonly id: string;
   /** Absolute; links on the way to it are followed: it is the user's word. A directory, or one file. */
   readonly source: string;
+  /** Directories of the host that the guest may write to: no link in one of them is the user's word. */
+  readonly guestWrites?: readonly string[] | undefined;
   readonly readOnly: boolean;
   readonly map: ShareMap;
   /** The guest is told what changes on the host. */

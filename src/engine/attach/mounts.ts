@@ -21,7 +21,7 @@ export function requireMountable(wanted: readonly Mount[]): void {
 function attachmentOf(vm: AttachedVm, mount: Mount, needs: AttachNeeds): Attachment {
   if (mount.type === "tmpfs") return new Tmpfs(mount);
   if (mount.type === "volume") return new VolumeMount(vm, mount, needs);
-  if (mount.type === "bind") return new SharedDirectory(mount, needs.rooms.shares, vm.onShare);
+  if (mount.type === "bind") return new SharedDirectory(vm, mount, needs.rooms.shares);
   if (mount.type === "image") return new ImageMount(vm, mount, needs);
   return new Refused(mount);
 }

@@ -29,8 +29,14 @@ export class SharedDirectory implements AttachmentAt<"launch"> {
   #share: Share | undefined;
   #deafen: () => void = () => undefined;
 
-  constructor(wanted: Mount, room: ShareRoom, tell: AttachedVm["onShare"]) {
-    this.#tell = tell;
+  /** Of the host, where the VM may make links. */
+  readonly #guestWrites: readonly string[];
+
+  constructor(vm: AttachedVm, wanted: Mount, room: ShareRoom) {
+    this.#tell = vm.onShare;
+    const { mounts } = vm.record.config;
+    const writable = mounts.filter(({ type, readOnly }) => type === "bind" && !readOnly);
+    this.#guestWrites = writable.map(({ source }) => source);
     this.#wanted = wanted;
     this.#name = mountId(wanted.target);
     this.#room = room;
@@ -77,7 +83,8 @@ export class SharedDirectory implements AttachmentAt<"launch"> {
 
   get #spec(): ShareSpec {
     const { source, readOnly, notify, idmap } = this.#wanted;
-    return { id: this.#name, source, readOnly, notify, map: mapOf(idmap) };
+    const guestWrites = this.#guestWrites;
+    return { id: this.#name, source, guestWrites, readOnly, notify, map: mapOf(idmap) };
   }
 
   /** @throws KilnError internal where the VMM has no such port: a VM of before has no shares */

@@ -114,7 +114,7 @@ export interface ShareRoom {
    *
    * @returns name of the one file that is shared; undefined for a directory
    * @throws KilnError not_found `share-source-missing`; invalid_argument `bad-share-source`; failed_precondition
-   *   `idmap-needs-root`, `share-owned-by-root`
+   *   `idmap-needs-root`, `share-owned-by-root`, `share-source-linked`
    */
   check(spec: ShareSpec): Promise<{ readonly file: string | undefined }>;
   /** @throws KilnError as `check`; unavailable `share-failed` */

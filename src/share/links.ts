@@ -1,0 +1,73 @@
+// Links on the way to what is shared. A user's are followed. One in a directory that the guest writes to may be the guest's:
+// followed, it would lead the next server to whatever of the host the guest has chosen.
+
+import { readlink, realpath } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { Code, KilnError } from "../base/errors.js";
+
+/** As many as Linux follows. */
+const MOST_LINKS = 40;
+
+/**
+ * @param opened where what was opened by `source` lies
+ * @param guestWrites directories of the host
+ * @throws KilnError failed_precondition `share-source-linked`
+ */
+export async function checkLinks(
+  source: string,
+  opened: string,
+  guestWrites: readonly string[],
+): Promise<void> {
+  if (guestWrites.length === 0) return;
+  const roots = await Promise.all(guestWrites.map((path) => realpath(path).catch(() => path)));
+  const { place, directories } = await linksOnTheWay(source);
+  const linked = directories.find((directory) => roots.some((root) => isWithin(directory, root)));
+  if (linked !== undefined)
+    throw refused(source, `a link in ${linked} is on the way to it, where the VM writes`);
+  // The way was another one when it was opened: what it was then nobody knows.
+  if (place !== opened) throw refused(source, "the way to it changes while it is opened");
+}
+
+/** Where a path leads, and the directories whose links were followed. */
+async function linksOnTheWay(source: string): Promise<{ place: string; directories: string[] }> {
+  const directories: string[] = [];
+  let place = "/";
+  let left = source.split("/");
+  while (left.length > 0) {
+    const [name = "", ...rest] = left;
+    left = rest;
+    const next = join(place, name);
+    const target = name === ".." ? undefined : await linkAt(source, next);
+    if (target === undefined) {
+      place = next;
+      continue;
+    }
+    directories.push(dirname(next));
+    if (directories.length > MOST_LINKS) throw refused(source, "too many links are on the way to it");
+    if (target.startsWith("/")) place = "/";
+    left = [...target.split("/"), ...left];
+  }
+  return { place, directories };
+}
+
+/** What a link says; undefined for what is none. */
+async function linkAt(source: string, path: string): Promise<string | undefined> {
+  try {
+    return await readlink(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EINVAL") return undefined;
+    throw refused(source, "the way to it changes while it is opened", error);
+  }
+}
+
+function isWithin(path: string, root: string): boolean {
+  return path === root || path.startsWith(root === "/" ? root : `${root}/`);
+}
+
+function refused(source: string, why: string, cause?: unknown): KilnError {
+  return new KilnError(Code.FailedPrecondition, `share ${source}: ${why}`, {
+    reason: "share-source-linked",
+    hint: "share the path that it leads to, or the directory that the link is in with :ro",
+    cause,
+  });
+}
