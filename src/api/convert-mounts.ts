@@ -3,7 +3,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Code, KilnError } from "../base/errors.js";
 import { MOUNT_TYPES } from "../base/mounts.js";
-import { type Mount, mountOf, type VmConfig, type VmView } from "../engine/index.js";
+import { type Mount, type MountView, mountOf, type VmConfig, type VmView } from "../engine/index.js";
 import type {
   MountSchema,
   MountStatusSchema,
@@ -26,7 +26,7 @@ export function fromMounts(wire: WireConfig): Limits {
 }
 
 /** @throws KilnError invalid_argument `bad-mount` */
-function fromMount(wire: WireMount): Mount {
+export function fromMount(wire: WireMount): Mount {
   const type = MOUNT_TYPES.find((known) => known === (wire.type || "volume"));
   if (type === undefined) {
     throw new KilnError(Code.InvalidArgument, `mount "${wire.target}": there is no type "${wire.type}"`, {
@@ -74,5 +74,13 @@ function toMount(mount: VmView["config"]["mounts"][number]): MessageInitShape<ty
 }
 
 export function toMountStatuses({ mounts }: VmView): MessageInitShape<typeof MountStatusSchema>[] {
-  return mounts.map(({ mount, state, message }) => ({ mount: toMount(mount), state, message }));
+  return mounts.map(toMountStatus);
+}
+
+export function toMountStatus({
+  mount,
+  state,
+  message,
+}: MountView): MessageInitShape<typeof MountStatusSchema> {
+  return { mount: toMount(mount), state, message };
 }

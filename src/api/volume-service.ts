@@ -2,14 +2,16 @@
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
+import { Code, KilnError } from "../base/errors.js";
 import type { Engine, VolumeView } from "../engine/index.js";
 import type { VolumeSchema } from "../gen/kiln/v1/types_pb.js";
 import type { VolumeService } from "../gen/kiln/v1/volume_pb.js";
+import { fromMount, toMountStatus } from "./convert-mounts.js";
 import { toTimestamp } from "./convert-vm.js";
 import { bytesOf, noStart } from "./upload.js";
 
 /** What is missing answers UNIMPLEMENTED. */
-export function createVolumeService({ volumes }: Engine): Partial<ServiceImpl<typeof VolumeService>> {
+export function createVolumeService({ volumes, vms }: Engine): Partial<ServiceImpl<typeof VolumeService>> {
   return {
     async createVolume({ name, sizeBytes, labels }) {
       return { volume: toVolume(await volumes.create({ name, sizeBytes: Number(sizeBytes), labels })) };
@@ -35,7 +37,19 @@ export function createVolumeService({ volumes }: Engine): Partial<ServiceImpl<ty
     async growVolume({ volume, sizeBytes }) {
       return { volume: toVolume(await volumes.grow(volume, Number(sizeBytes))) };
     },
+    async attachVolume({ vm, mount }) {
+      if (mount === undefined) throw noMount();
+      return { mount: toMountStatus(await vms.attachVolume(vm, fromMount(mount))) };
+    },
+    async detachVolume({ vm, target }) {
+      await vms.detachVolume(vm, target);
+      return {};
+    },
   };
+}
+
+function noMount(): KilnError {
+  return new KilnError(Code.InvalidArgument, "the request holds no mount", { reason: "bad-request" });
 }
 
 function toVolume(volume: VolumeView): MessageInitShape<typeof VolumeSchema> {

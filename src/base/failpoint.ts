@@ -20,6 +20,8 @@ export type StoreStep =
  *   is not on record.
  * - `exec.started`: a program beside the main one runs and is not on record as running; `exec.running`: it is;
  *   `exec.ended`: its end is on record, and the agent has not forgotten it; `exec.restarting`: its next run is on record.
+ * - `mount.kept`: a mount that a VM is to have while it runs is on record; `mount.disk`: its VMM has the disk;
+ *   `mount.attached`: its guest has it; `mount.unmounted`: its guest has let go of one, which is on record.
  * - `run.*`: a run enters a stage; `run.launched`: its VMM runs and is not on record; `run.up`: its program runs, and
  *   that is not on record; `run.live`: it is.
  * - `end.*`: the exit is on record; the last output is stored; the guest has let go; the VMM is gone and judged.
@@ -30,6 +32,7 @@ export type Failpoint =
   | `kernel.${"prepared" | "moved"}`
   | `${"base" | "kernel" | "vm" | "exec" | "volume"}.${StoreStep}`
   | "volume.grown"
+  | `mount.${"kept" | "disk" | "attached" | "unmounted"}`
   | `exec.${"started" | "running" | "ended" | "restarting"}`
   | `run.${"prepare" | "spawn" | "launched" | "hello" | "setup" | "files" | "workload" | "up" | "live"}`
   | `end.${"noted" | "stored" | "acknowledged" | "settled"}`;

@@ -133,6 +133,18 @@ describe("kiln volume grow", () => {
   });
 });
 
+describe("kiln volume attach and detach", () => {
+  it("say the path, and pass on what -v takes", async () => {
+    assert.equal((await kiln(["volume", "attach", "web", "data:/data/:ro"])).stdout, "/data\n");
+    assert.equal((await kiln(["volume", "detach", "web", "/data"])).stdout, "/data\n");
+    const calls = cli.kilnd.calls.filter(
+      (call) => call.endsWith("tachVolume web /data") || call.startsWith("Attach"),
+    );
+    assert.deepEqual(calls, ["AttachVolume web data:/data true", "DetachVolume web /data"]);
+    assert.match((await kiln(["volume", "attach", "web", "data"])).stderr, /no absolute path/);
+  });
+});
+
 describe("kiln volume export and import", () => {
   it("go from and to files, stdin and stdout", async () => {
     cli.kilnd.addVolume("data");

@@ -92,6 +92,13 @@ export const VERBS: readonly Verb[] = [
     () => import("./verbs/volume-export.js"),
   ),
   verb("volume import", "Volumes", "Unpack a tar into a volume", () => import("./verbs/volume-import.js")),
+  verb(
+    "volume attach",
+    "Volumes",
+    "Mount a volume on a VM that runs",
+    () => import("./verbs/volume-attach.js"),
+  ),
+  verb("volume detach", "Volumes", "Take a volume from a VM", () => import("./verbs/volume-detach.js")),
   verb("volume rm", "Volumes", "Remove volumes", () => import("./verbs/volume-rm.js"), ["volume remove"]),
   verb("volume prune", "Volumes", "Remove volumes that no VM has", () => import("./verbs/volume-prune.js")),
   verb("kernel ls", "Kernels", "List kernels", () => import("./verbs/kernel-ls.js"), ["kernel list"]),

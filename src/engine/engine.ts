@@ -14,6 +14,7 @@ import { Volumes } from "./nouns/volumes.js";
 import { Workloads } from "./nouns/workloads.js";
 import type { EngineContext } from "./run/context.js";
 import { armLifetime } from "./run/lifetime-timer.js";
+import { MountVerbs } from "./run/mount-verbs.js";
 import { loadVms } from "./run/recovery.js";
 import { resumeVms } from "./run/takeover.js";
 import { inBackground } from "./run/tasks.js";
@@ -63,7 +64,7 @@ export class Engine {
     this.#runner.onLive = (entry) => tendLive(ctx, verbs, entry);
     const workloads = new WorkloadVerbs(ctx, ctx.companions);
     this.inner = { ctx, verbs, workloads };
-    this.vms = new Vms(ctx, { verbs, ports: new PortVerbs(ctx), workloads });
+    this.vms = new Vms(ctx, { verbs, ports: new PortVerbs(ctx), mounts: new MountVerbs(ctx), workloads });
     this.workloads = new Workloads(ctx.vms, workloads);
     this.images = new ImageVerbs(ctx);
     this.kernels = new KernelVerbs(ctx);

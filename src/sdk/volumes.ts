@@ -5,6 +5,8 @@ import { dateOf, numberOf } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
 import { CALL, checkOptions, type NamesOf } from "./known-options.js";
 import { Listing } from "./listing.js";
+import type { Mount, MountStatus } from "./mount-types.js";
+import { mountStatusFromJson, planMount } from "./mounts.js";
 import { sendSource } from "./send-source.js";
 import { wireSize } from "./size.js";
 import type { Transport } from "./transport.js";
@@ -158,6 +160,33 @@ export class Volumes {
     const request = { volume, sizeBytes: wireSize(size, "size") };
     const answer = await this.#transport.unary("VolumeService/GrowVolume", request, options);
     return volumeFromJson(answer.volume);
+  }
+
+  /**
+   * Mounts a volume on a VM that exists: on one that runs at once, and at every later start.
+   *
+   * ```ts
+   * await kiln.volumes.attach("web", "data:/data:ro");
+   * ```
+   *
+   * @throws KilnError failed_precondition `volume-busy`, `no-hotplug`; invalid_argument `bad-mount`, `duplicate-mount`
+   */
+  async attach(vm: string, mount: string | Partial<Mount>, options: CallOptions = {}): Promise<MountStatus> {
+    checkOptions("kiln.volumes.attach()", options, CALL);
+    const request = { vm, mount: planMount(mount) };
+    const answer = await this.#transport.unary("VolumeService/AttachVolume", request, options);
+    return mountStatusFromJson(answer.mount ?? {});
+  }
+
+  /**
+   * Takes a volume from a VM, which must not use it any more.
+   *
+   * @param target its path in the VM, or the volume's name where the VM has it once
+   * @throws KilnError failed_precondition `mount-in-use` with the program that uses it; not_found `mount-not-found`
+   */
+  async detach(vm: string, target: string, options: CallOptions = {}): Promise<void> {
+    checkOptions("kiln.volumes.detach()", options, CALL);
+    await this.#transport.unary("VolumeService/DetachVolume", { vm, target }, options);
   }
 }
 

@@ -49,11 +49,12 @@ describe("what a VM is given of mounts and limits", () => {
     }
   });
 
-  it("is refused before anything is made where this kiln has none of its type", async () => {
-    const device = mountOf({ ...NO_MOUNT, type: "device", source: "/dev/sdx", target: "/srv" });
-    await assert.rejects(kilnd.create({ mounts: [device] }), (error) =>
-      hasReason(error, "devices-not-ready"),
-    );
-    assert.deepEqual(kilnd.engine.vms.list(true), []);
+  it("is refused at the start of a VM of a newer kiln that has what this one has not", async () => {
+    const entry = await kilnd.create({ mounts: [TMPFS] });
+    const { record } = entry;
+    const nfs = { ...TMPFS, type: "nfs" };
+    await entry.setRecord({ ...record, config: { ...record.config, mounts: [nfs] } });
+    const start = kilnd.engine.vms.start(entry.id);
+    await assert.rejects(start, (error) => hasReason(error, "mount-not-supported"));
   });
 });

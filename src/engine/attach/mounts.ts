@@ -1,8 +1,10 @@
 // What of the host's files a VM is given, each mount by its type.
 
 import { Code, KilnError } from "../../base/errors.js";
+import { MOUNT_TYPES } from "../../base/mounts.js";
 import type { Mount } from "../vm/mount-config.js";
 import { describeMount } from "../vm/validate-mounts.js";
+import { DeviceMount } from "./device.js";
 import { ImageMount } from "./image-mount.js";
 import { SharedDirectory } from "./share.js";
 import { Tmpfs } from "./tmpfs.js";
@@ -14,7 +16,7 @@ export const mounts: AttachmentKind = (vm, needs) =>
 
 /** @throws KilnError failed_precondition, where a VM with them could never be started */
 export function requireMountable(wanted: readonly Mount[]): void {
-  const refused = wanted.find(({ type }) => !["tmpfs", "volume", "image", "bind"].includes(type));
+  const refused = wanted.find(({ type }) => !MOUNT_TYPES.some((known) => known === type));
   if (refused !== undefined) throw refusalOf(refused);
 }
 
@@ -23,6 +25,7 @@ function attachmentOf(vm: AttachedVm, mount: Mount, needs: AttachNeeds): Attachm
   if (mount.type === "volume") return new VolumeMount(vm, mount, needs);
   if (mount.type === "bind") return new SharedDirectory(vm, mount, needs.rooms.shares);
   if (mount.type === "image") return new ImageMount(vm, mount, needs);
+  if (mount.type === "device") return new DeviceMount(mount);
   return new Refused(mount);
 }
 
@@ -64,19 +67,10 @@ class Refused implements AttachmentAt<"prepare"> {
   }
 }
 
-const NOT_READY: Readonly<Record<string, string>> = {
-  device: "devices-not-ready",
-};
-
 function refusalOf(mount: Mount): KilnError {
-  const { type } = mount;
-  const reason = Object.hasOwn(NOT_READY, type) ? NOT_READY[type] : undefined;
-  return new KilnError(
-    Code.FailedPrecondition,
-    `mount ${describeMount(mount)}: this kiln has no mounts of type ${type}`,
-    {
-      reason: reason ?? "mount-not-supported",
-      hint: reason === undefined ? "a newer kiln has made this VM" : "copy files in with `kiln cp`",
-    },
-  );
+  const what = `mount ${describeMount(mount)}: this kiln has no mounts of type ${mount.type}`;
+  return new KilnError(Code.FailedPrecondition, what, {
+    reason: "mount-not-supported",
+    hint: "a newer kiln has made this VM",
+  });
 }

@@ -101,6 +101,14 @@ describe("a volume of a VM", () => {
     );
   });
 
+  it("grows at once while a VM writes to it", async () => {
+    const { vmm } = await kilnd.running({ mounts: [volume("db")] });
+    vmm.guest.mounts.grownBytes = BigInt(65 * 1024 ** 3);
+    const grown = await kilnd.engine.volumes.grow("db", 65 * 1024 ** 3);
+    assert.deepEqual([grown.filesystemBytes, vmm.grown.length], [65 * 1024 ** 3, 1]);
+    assert.deepEqual(vmm.guest.mounts.calls, ["grow /data"]);
+  });
+
   it("can't be removed while a VM has it, and can then; its id is a name too", async () => {
     const entry = await kilnd.create({ mounts: [volume("db")] });
     const [db] = await kilnd.engine.volumes.list();

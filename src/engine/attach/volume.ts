@@ -13,14 +13,14 @@ export class VolumeMount implements AttachmentAt<"prepare"> {
   readonly id: string;
   readonly at = "prepare";
   readonly mount: HeldMount;
-  readonly #vm: AttachedVm;
+  readonly #vm: Pick<AttachedVm, "record">;
   readonly #wanted: Mount;
   readonly #needs: AttachNeeds;
   /** Of the disk. What is to be read alone may have to be repaired first, by the guest's kernel. */
   #readOnly: boolean;
   #release: () => void = () => undefined;
 
-  constructor(vm: AttachedVm, wanted: Mount, needs: AttachNeeds) {
+  constructor(vm: Pick<AttachedVm, "record">, wanted: Mount, needs: AttachNeeds) {
     this.#vm = vm;
     this.#wanted = wanted;
     this.#needs = needs;
@@ -71,7 +71,7 @@ export class VolumeMount implements AttachmentAt<"prepare"> {
     return { vm: id, name: config.name, readOnly: this.#readOnly };
   }
 
-  guest({ serials }: GuestFacts): GuestPart {
+  guest({ serials }: Pick<GuestFacts, "serials">): GuestPart {
     const { target, readOnly, subpath, noCopy, volumeId } = this.#wanted;
     const isEmpty = this.#needs.volumes.get(volumeId)?.isEmpty === true;
     const fill = isEmpty && !readOnly && !noCopy && subpath === "";

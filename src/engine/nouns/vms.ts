@@ -8,11 +8,13 @@ import type { ConsoleChunk } from "../output/console-reader.js";
 import type { LogChunk } from "../output/vm-log.js";
 import type { EngineContext } from "../run/context.js";
 import { follow } from "../run/followers.js";
+import type { MountVerbs } from "../run/mount-verbs.js";
 import { type CreateRequest, createVm } from "../run/vm-create.js";
 import type { StopOptions, VmVerbs, WaitCondition } from "../run/vm-verbs.js";
 import type { VmEntry } from "../vm/entry.js";
+import type { Mount } from "../vm/mount-config.js";
 import { isLive } from "../vm/state.js";
-import { VmView } from "../vm/view.js";
+import { type MountView, VmView } from "../vm/view.js";
 import type { PortBinding } from "../vm/vm-config.js";
 import type { AttachOutput, AttachSpec, ExecAsk, ExecOutput, ProcessInput } from "../workload/process-io.js";
 import type { WorkloadVerbs } from "../workload/verbs.js";
@@ -26,6 +28,7 @@ import { VmFiles } from "./vm-files.js";
 export interface VmsParts {
   readonly verbs: VmVerbs;
   readonly ports: PortVerbs;
+  readonly mounts: MountVerbs;
   readonly workloads: WorkloadVerbs;
 }
 
@@ -36,13 +39,15 @@ export class Vms {
   readonly #ctx: EngineContext;
   readonly #verbs: VmVerbs;
   readonly #ports: PortVerbs;
+  readonly #mounts: MountVerbs;
   readonly #workloads: WorkloadVerbs;
 
-  constructor(ctx: EngineContext, { verbs, ports, workloads }: VmsParts) {
+  constructor(ctx: EngineContext, { verbs, ports, mounts, workloads }: VmsParts) {
     this.files = new VmFiles(ctx);
     this.#ctx = ctx;
     this.#verbs = verbs;
     this.#ports = ports;
+    this.#mounts = mounts;
     this.#workloads = workloads;
   }
 
@@ -130,6 +135,19 @@ export class Vms {
 
   async removePort(key: string, wanted: PortBinding): Promise<void> {
     await this.#ports.remove(this.#entry(key), wanted);
+  }
+
+  /** Mounts a volume on a VM that runs, at once, and keeps it for every later start. See MountVerbs. */
+  async attachVolume(key: string, wanted: Mount): Promise<MountView> {
+    const entry = this.#entry(key);
+    const target = await this.#mounts.attach(entry, wanted);
+    const mount = new VmView(entry).mounts.find((one) => one.mount.target === target);
+    return mount ?? { mount: wanted, state: "detached", message: "" };
+  }
+
+  /** @param wanted the target, or a volume's name or id */
+  async detachVolume(key: string, wanted: string): Promise<void> {
+    await this.#mounts.detach(this.#entry(key), wanted);
   }
 
   /** A program in a VM that runs; with `detach` it is one of `workloads` from then on. */

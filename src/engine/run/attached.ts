@@ -41,14 +41,17 @@ export interface BootFiles {
 /** Of a VM that runs already: it needs them no more. */
 const NO_FILES: BootFiles = { kernel: "", initrd: "" };
 
+/** @param hotplug that disks can come and go while it runs */
 export function specOf(
   ctx: EngineContext,
   { id, record }: VmEntry,
   runDirectory: string,
   files: BootFiles,
   { disks, cards, ports }: PlannedSet,
+  hotplug = false,
 ): VmmSpec {
   return planSpec({
+    ...(hotplug ? { hotplug } : {}),
     ...{ record, runDirectory, ...files, disks: disks.specs, cards, ports },
     stateDirectory: ctx.store.vmmDirectory(id),
     runAs: ctx.ownership.runAs(record.uid),

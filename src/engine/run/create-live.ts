@@ -2,6 +2,7 @@
 
 import type { VmmHandle } from "../../vmm/types.js";
 import type { AttachmentSet } from "../attach/set.js";
+import { VolumeMount } from "../attach/volume.js";
 import { type EngineContext, vmLogger } from "./context.js";
 import { LiveVm } from "./live-vm.js";
 import type { Run } from "./run.js";
@@ -13,6 +14,7 @@ export function createLive(ctx: EngineContext, run: Run, handle: VmmHandle, atta
     name: entry.name,
     handle,
     attached,
+    makeMount: (mount) => new VolumeMount({ record: entry.record }, mount, ctx),
     rooms: ctx.rooms,
     vmLog: entry.log,
     log: vmLogger(ctx, entry),

@@ -43,7 +43,7 @@ export async function takeMounts(
 const VOLUME_ID = /^[0-9a-f]{64}$/;
 
 /** @throws KilnError as takeMounts */
-async function takeVolume(
+export async function takeVolume(
   { volumes }: EngineContext,
   mount: Mount,
   { keeping, undo }: Pick<TakingMounts, "keeping" | "undo">,

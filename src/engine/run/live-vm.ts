@@ -6,6 +6,7 @@ import { KilnError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
 import { type Deferred, deferred } from "../../base/runtime.js";
 import type { VmmHandle } from "../../vmm/types.js";
+import { MountSet, type MountSetParts } from "../attach/mount-set.js";
 import { PortSet } from "../attach/ports.js";
 import type { AttachmentSet } from "../attach/set.js";
 import type { GuestDialer, Rooms } from "../common/rooms.js";
@@ -23,6 +24,8 @@ export interface LiveVmOptions {
   readonly name: string;
   readonly handle: VmmHandle;
   readonly attached: AttachmentSet;
+  /** The attachment of a mount that the VM is to have while it runs. */
+  readonly makeMount: MountSetParts["make"];
   readonly rooms: Rooms;
   readonly vmLog: VmLog;
   readonly log: Logger;
@@ -40,6 +43,7 @@ export class LiveVm implements LiveView {
   readonly attached: AttachmentSet;
   /** Those of what is attached. */
   readonly ports: PortSet;
+  readonly mounts: MountSet;
   readonly guest: GuestDialer;
   /** The program's end as the agent reported it. */
   readonly report: Deferred<ReportedExit> = deferred();
@@ -65,6 +69,8 @@ export class LiveVm implements LiveView {
     });
     this.guest = { session: (o) => this.link.session(o) };
     this.attached = options.attached;
+    const { handle, attached, makeMount: make } = options;
+    this.mounts = new MountSet({ handle, attached, make, session: (how) => this.link.session(how) });
     this.ports = new PortSet(options.attached, options.rooms.network, this.guest);
   }
 
@@ -72,10 +78,6 @@ export class LiveVm implements LiveView {
   open(signal: AbortSignal, helloTimeoutMs: number): Promise<AgentSession> {
     const dial = (options: { signal?: AbortSignal | undefined }) => this.handle.dialChannel(options);
     return this.#options.rooms.agent.openSession(dial, { signal, helloTimeoutMs });
-  }
-
-  mountState(target: string) {
-    return this.attached.held.find(({ mount }) => mount?.target === target)?.mount;
   }
 
   /** Resolves when what the present session has brought is stored. */

@@ -18,6 +18,7 @@ export interface SpecFacts {
   readonly disks: readonly DiskSpec[];
   readonly cards: readonly CardSpec[];
   readonly ports: readonly PortSpec[];
+  readonly hotplug?: boolean | undefined;
   readonly runAs?: RunAs | undefined;
   /** For every process that is started for the VM. */
   readonly environment?: Readonly<Record<string, string>> | undefined;
@@ -37,7 +38,7 @@ export function planSpec(facts: SpecFacts): VmmSpec {
     disks: facts.disks,
     cards: facts.cards,
     ports: facts.ports,
-    ...defined({ runAs: facts.runAs, environment: facts.environment }),
+    ...defined({ hotplug: facts.hotplug, runAs: facts.runAs, environment: facts.environment }),
   };
 }
 

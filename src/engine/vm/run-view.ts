@@ -4,6 +4,7 @@
 import type { AgentSession } from "../../agent/types.js";
 import type { VmmHandle } from "../../vmm/types.js";
 import type { Intent } from "./end.js";
+import type { Mount } from "./mount-config.js";
 import type { PortBinding } from "./vm-config.js";
 
 /** The stages of a boot, in order; "files" and "workload" are part of "setup" where no files wait for the VM. */
@@ -32,8 +33,7 @@ export interface LiveView {
   readonly handle: VmmHandle;
   readonly link: RunLink;
   readonly ports: RunPorts;
-  /** Of the mount at that target; undefined where there is none. */
-  mountState(target: string): { readonly state: "attached" | "away"; readonly message: string } | undefined;
+  readonly mounts: RunMounts;
   /** The agent has reported the program's end. */
   readonly hasReport: boolean;
   /** After the guest has stood still. Where there is no session, the next one begins with it. */
@@ -55,6 +55,20 @@ export interface RunLink {
   /** No attempt to open a session until `resume`: a paused guest answers no hello. */
   hold(): void;
   resume(): void;
+}
+
+/** What is mounted in the guest of one run. */
+export interface RunMounts {
+  /** Of the mount at that target; undefined where there is none. */
+  stateOf(target: string): { readonly state: "attached" | "away"; readonly message: string } | undefined;
+  /**
+   * Mounts a volume; where that fails the guest has what it had.
+   *
+   * @throws KilnError failed_precondition `volume-busy`, `no-hotplug`, `vm-gone`, `agent-too-old`
+   */
+  add(mount: Mount): Promise<void>;
+  /** @throws KilnError failed_precondition `mount-in-use` with the program that uses it */
+  remove(target: string): Promise<void>;
 }
 
 /** The ports published of one run. */

@@ -59,7 +59,7 @@ export class VmView {
     const { live, record } = this.#entry;
     return record.config.mounts.map((mount) => ({
       mount: { ...mount, source: mount.source || mount.volumeId },
-      ...(live?.mountState(mount.target) ?? { state: "detached", message: "" }),
+      ...(live?.mounts.stateOf(mount.target) ?? { state: "detached", message: "" }),
     }));
   }
 

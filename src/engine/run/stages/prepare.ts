@@ -6,6 +6,7 @@ import type { PlannedSet } from "../../attach/set.js";
 import { guestPlatform, requireRunnable } from "../../host/guest-platform.js";
 import { requireDisk, requireMemory } from "../../host/host.js";
 import type { VmEntry } from "../../vm/entry.js";
+import type { VmRecord } from "../../vm/record.js";
 import { emitVmEvent } from "../../vm/vm-events.js";
 import { attachedTo, specOf } from "../attached.js";
 import type { Boot, Prepared } from "../boot.js";
@@ -44,10 +45,22 @@ async function prepareVm({ ctx, run, runDirectory, owned, leases }: Boot): Promi
   const assets = await ctx.kernels.prepare(record.kernelId);
   const planned = attached.plan({ capabilities: probe.capabilities, modules: assets.modules });
   tellOfProbe(ctx, entry, probe, planned);
+  const hotplug = (probe.capabilities?.hotplugDisks ?? 0) > 0 && mayGetDisks(record);
   // As its disks want it: modules that it has no use for would be read at each of its boots.
-  const initrd = await ctx.kernels.initramfs(record.kernelId, driver.busesOf(planned.disks.specs));
+  const initrd = await ctx.kernels.initramfs(record.kernelId, driver.busesOf(planned.disks.specs, hotplug));
   const files = { kernel: assets.kernel.vmlinux, initrd };
-  return { driver, assets, attached, planned, spec: specOf(ctx, entry, runDirectory, files, planned) };
+  return {
+    driver,
+    assets,
+    attached,
+    planned,
+    spec: specOf(ctx, entry, runDirectory, files, planned, hotplug),
+  };
+}
+
+/** A VM for one program and no more is spared the controller, which costs each of its boots a little. */
+function mayGetDisks({ config: { autoRemove, mounts } }: VmRecord): boolean {
+  return !autoRemove || mounts.length > 0;
 }
 
 function tellOfProbe(ctx: EngineContext, entry: VmEntry, probe: VmmProbe, { cards }: PlannedSet): void {

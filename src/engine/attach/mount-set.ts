@@ -1,0 +1,88 @@
+// Mounts that are attached to a VM that runs, and taken away again. Each step is undone where a later one fails: the guest
+// then has what it had.
+
+import type { AgentSession } from "../../agent/types.js";
+import { Code, hasReason, KilnError } from "../../base/errors.js";
+import { failpoint } from "../../base/failpoint.js";
+import { UndoStack } from "../../base/undo.js";
+import type { VmmHandle } from "../../vmm/types.js";
+import type { Mount } from "../vm/mount-config.js";
+import type { RunMounts } from "../vm/run-view.js";
+import type { AttachmentSet } from "./set.js";
+import { VolumeMount } from "./volume.js";
+
+export interface MountSetParts {
+  readonly attached: AttachmentSet;
+  readonly handle: VmmHandle;
+  readonly session: (options: { timeoutMs: number }) => Promise<Pick<AgentSession, "mounts">>;
+  /** The attachment of a mount that the VM is to have. */
+  readonly make: (mount: Mount) => VolumeMount;
+}
+
+/** A volume may be filled on the way, with gigabytes. */
+const ATTACH_MS = 600_000;
+const DETACH_MS = 60_000;
+const SESSION_MS = 15_000;
+
+export class MountSet implements RunMounts {
+  readonly #parts: MountSetParts;
+
+  constructor(parts: MountSetParts) {
+    this.#parts = parts;
+  }
+
+  stateOf(target: string) {
+    return this.#parts.attached.held.find(({ mount }) => mount?.target === target)?.mount;
+  }
+
+  async add(mount: Mount): Promise<void> {
+    const { attached, handle, session, make } = this.#parts;
+    const volume = make(mount);
+    await using undo = new UndoStack(() => undefined);
+    await attached.add(volume, {});
+    undo.push("let go of it", () => attached.remove(volume));
+    for (const disk of volume.plan().disks ?? []) {
+      await handle.attachDisk(disk);
+      undo.push("take its disk away", () => handle.detachDisk(disk.id));
+    }
+    failpoint("mount.disk");
+    const { mounts } = await session({ timeoutMs: SESSION_MS });
+    for (const told of volume.guest({ serials: handle.disks }).mounts ?? []) {
+      const { filled } = await mounts.attachMount(told, { timeoutMs: ATTACH_MS });
+      undo.push("unmount it", () => mounts.detachMount(told.id, { timeoutMs: DETACH_MS }));
+      if (filled) await volume.mount.filled?.();
+    }
+    failpoint("mount.attached");
+    undo.commit();
+  }
+
+  /** Does nothing where the guest has none at that target. */
+  async remove(target: string): Promise<void> {
+    const { attached, handle, session } = this.#parts;
+    const held = attached.held.find((one) => one instanceof VolumeMount && one.mount.target === target);
+    if (!(held instanceof VolumeMount)) return;
+    const { mounts } = await session({ timeoutMs: SESSION_MS });
+    await using undo = new UndoStack(() => undefined);
+    await mounts.detachMount(held.mount.id, { timeoutMs: DETACH_MS }).catch((error: unknown) => {
+      if (hasReason(error, "guest-not-found")) return; // an earlier try came so far
+      throw hasReason(error, "guest-failed-precondition") ? inUse(target, error) : error;
+    });
+    undo.push("mount it again", async () => {
+      const [told] = held.guest({ serials: handle.disks }).mounts ?? [];
+      if (told !== undefined) await mounts.attachMount(told, { timeoutMs: ATTACH_MS });
+    });
+    failpoint("mount.unmounted");
+    await handle.detachDisk(held.mount.id);
+    undo.commit();
+    await attached.remove(held);
+  }
+}
+
+function inUse(target: string, cause: unknown): KilnError {
+  const { message } = KilnError.from(cause);
+  return new KilnError(Code.FailedPrecondition, `unmount ${target}: ${message}`, {
+    reason: "mount-in-use",
+    hint: "end the program that uses it first",
+    cause,
+  });
+}
