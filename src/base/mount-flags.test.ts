@@ -93,6 +93,8 @@ describe("-v", () => {
       ["/a:/c:nocopy", /goes with a volume/],
       ["/a:/c:idmap=1:2", /no map of ids/],
       ["/a:/c:idmap=0:4294967290:10", /no map of ids/],
+      ["/a:/c:idmap=0:1:4294967294", /no map of ids/],
+      ["/a:/c:idmap=0:0:65536", /the host's root/],
     ]);
   });
 });

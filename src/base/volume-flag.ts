@@ -94,6 +94,10 @@ function groupOf(word: string): string {
 export function parseIdmap(text: string, value: string): string {
   const numbers = /^([0-9]{1,10}):([0-9]{1,10}):([0-9]{1,10})$/.exec(value)?.slice(1).map(Number);
   const [guest = 0, host = 0, count = 0] = numbers ?? [];
-  if (count > 0 && guest + count <= 2 ** 32 - 1 && host + count <= 2 ** 32 - 1) return value;
+  if (count > 0 && host === 0) {
+    throw badMount(text, `"${value}" gives the guest's users the host's root`, "begin with another host id");
+  }
+  // As kiln-share has it: the last of all ids means none.
+  if (count > 0 && guest + count < 2 ** 32 - 1 && host + count < 2 ** 32 - 1) return value;
   throw badMount(text, `"${value}" is no map of ids`, "write GUEST:HOST:COUNT, as 0:100000:65536");
 }

@@ -57,6 +57,24 @@ describe("a volume of a VM", () => {
     );
   });
 
+  it("is not a VM's twice where that writes to it, by whichever name, and then nothing is made", async () => {
+    const other = (await kilnd.engine.volumes.create({ name: "there", sizeBytes: 0, labels: {} })).id;
+    for (const [a, b] of [
+      ["new", "new"],
+      ["there", other],
+    ] as const) {
+      const mounts = [volume(a, { target: "/a" }), volume(b, { target: "/b", readOnly: true })];
+      await assert.rejects(kilnd.create({ mounts }), (error) => hasReason(error, "volume-twice"));
+    }
+    assert.deepEqual(await names(), ["there"]);
+    const read = [
+      volume("there", { target: "/a", readOnly: true }),
+      volume("there", { target: "/b", readOnly: true }),
+    ];
+    const { vmm } = await kilnd.running({ mounts: read });
+    assert.equal(mountsOf(vmm).length, 2);
+  });
+
   it("is one writer's: the next is refused with the first one's name, also by the next kilnd", async () => {
     const { entry } = await kilnd.running({ name: "first", mounts: [volume("db")] });
     const second = await kilnd.create({ name: "second", mounts: [volume("db", { readOnly: true })] });

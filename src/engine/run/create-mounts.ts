@@ -1,6 +1,6 @@
 // What the mounts of a new VM name: volumes and images, found or made, and kept until the VM's record uses them.
 
-import { hasReason } from "../../base/errors.js";
+import { Code, hasReason, KilnError } from "../../base/errors.js";
 import type { UndoStack } from "../../base/undo.js";
 import type { StoredImage } from "../../image/types.js";
 import { IMAGE_MOUNT_BYTES } from "../attach/image-mount.js";
@@ -23,7 +23,8 @@ export interface TakingMounts extends WorkOptions {
 /**
  * The mounts with the ids of what they name.
  *
- * @throws KilnError as `Volumes.take`, not_found `volume-not-found` for an id, what pull and build say
+ * @throws KilnError as `Volumes.take`, not_found `volume-not-found` for an id, invalid_argument `volume-twice`, what pull and
+ *   build say
  */
 export async function takeMounts(
   ctx: EngineContext,
@@ -37,7 +38,26 @@ export async function takeMounts(
     else if (mount.type === "image") taken.push(await takeImageMount(ctx, mount, how));
     else taken.push(mount);
   }
+  checkOnce(taken);
   return taken;
+}
+
+/** Each is a disk of its own in the guest, whose kernel would hold two file systems on one volume, and destroy it. */
+function checkOnce(taken: readonly Mount[]): void {
+  const seen = new Map<string, Mount>();
+  for (const mount of taken.filter(({ volumeId }) => volumeId !== "")) {
+    const other = seen.get(mount.volumeId);
+    seen.set(mount.volumeId, mount);
+    if (other === undefined || (other.readOnly && mount.readOnly)) continue;
+    throw new KilnError(
+      Code.InvalidArgument,
+      `volume ${mount.source} can't be both at ${other.target} and at ${mount.target}: a VM that writes to it has it once`,
+      {
+        reason: "volume-twice",
+        hint: "mount it at one of them and link the other there, or add :ro to both",
+      },
+    );
+  }
 }
 
 const VOLUME_ID = /^[0-9a-f]{64}$/;
