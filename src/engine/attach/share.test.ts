@@ -51,6 +51,17 @@ describe("a shared directory of a VM", () => {
     assert.deepEqual([...kilnd.world.shared.keys()], []);
   });
 
+  it("is not away for the next kilnd where its directory was moved and its server goes on", async () => {
+    const { entry } = await running();
+    kilnd.world.moved.add("/srv/www");
+    await kilnd.next();
+    const found = kilnd.engine.vms.find(entry.id);
+    assert.deepEqual(
+      found.mounts.map(({ state, message }) => [state, message]),
+      [["attached", ""]],
+    );
+  });
+
   it("that is not there starts no VM, and leaves nothing", async () => {
     kilnd.world.behaviours = [{ features: FEATURES }];
     const entry = await kilnd.create({ mounts: [{ ...BIND, source: "/missing" }] });

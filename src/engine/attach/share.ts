@@ -1,7 +1,7 @@
 // A live directory of the host: a byte stream of its own between the guest and a kiln-share process, which outlives kilnd.
 
 import { Code, KilnError } from "../../base/errors.js";
-import type { Share, ShareMap, ShareNotice, ShareSpec } from "../../share/types.js";
+import type { Share, ShareMap, ShareSpec } from "../../share/types.js";
 import type { VmmPort } from "../../vmm/types.js";
 import type { ShareConnection, ShareRoom } from "../common/rooms.js";
 import type { GuestPart } from "../vm/boot-plan.js";
@@ -45,14 +45,10 @@ export class SharedDirectory implements AttachmentAt<"launch"> {
 
   get mount(): HeldMount {
     const { target } = this.#wanted;
-    const notice = this.#notice;
+    // Of who serves it: what lies at its path by now says nothing of that, once it is open.
+    const notice = this.#share?.notice;
     const state = notice?.away === true ? "away" : "attached";
     return { target, id: this.#name, state, message: notice?.message ?? "" };
-  }
-
-  get #notice(): ShareNotice | undefined {
-    if (this.#told instanceof KilnError) return { away: true, message: this.#told.message };
-    return this.#share?.notice;
   }
 
   plan(): VmmPart {
@@ -66,7 +62,7 @@ export class SharedDirectory implements AttachmentAt<"launch"> {
     this.#told = { port, file };
   }
 
-  /** What is missing on the host now must not cost a VM that runs: the share is away until it is there again. */
+  /** What is missing on the host now must not cost a VM that runs: its server has it open, or is away until it is there again. */
   async adopt(context: Moments["launch"]): Promise<void> {
     const { port, connection } = this.#connect(context);
     this.#keep(await this.#room.adopt(this.#spec, connection));
