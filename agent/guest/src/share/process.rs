@@ -69,10 +69,10 @@ fn serve(task: &Task, agent: OwnedFd) -> io::Result<()> {
     std::thread::Builder::new().spawn(move || {
         let task = mounting;
         let result = kernel::mount(&ends, &task);
-        // The mount has its own hold on the pipes.
-        drop(ends);
         let errno = result.err().map_or(0, Errno::raw_os_error);
         let _ = rustix::io::write(&tell, &errno.to_ne_bytes());
+        // The mount has its own hold on the pipes. Told before: pipes that close first say only that it is gone, not why.
+        drop(ends);
     })?;
     match pump.run(now + task.within)? {
         Over::Unmounted => Ok(()),

@@ -143,7 +143,9 @@ impl Pump {
         loop {
             let from_server = self.read_server(now)?;
             let Some(from_kernel) = self.read_kernel(now)? else {
-                return Ok(Some(Over::Unmounted));
+                // A mount that failed has told why before it let go.
+                self.can_read[OUTCOME as usize] = true;
+                return Ok(Some(self.read_outcome().unwrap_or(Over::Unmounted)));
             };
             let to_server = self.write_server();
             let to_kernel = self.write_kernel();

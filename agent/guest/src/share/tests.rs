@@ -6,6 +6,7 @@ mod disk;
 mod hostile;
 mod interleave;
 mod mount;
+mod pump;
 mod server;
 
 /// Numbers that a seed repeats (xorshift64*).
