@@ -13,6 +13,7 @@ import { benchBeside } from "./beside.js";
 import { benchBoot } from "./boot.js";
 import { benchJail } from "./jail.js";
 import type { Row } from "./measure.js";
+import { benchShare } from "./share.js";
 import { type Bench, benchCreate, benchExec, benchMany, benchRun, prepareImage } from "./vms.js";
 
 const ROWS: Readonly<Record<string, (bench: Bench) => Promise<Row[]>>> = {
@@ -22,6 +23,7 @@ const ROWS: Readonly<Record<string, (bench: Bench) => Promise<Row[]>>> = {
   create: benchCreate,
   jail: ({ scratch }) => benchJail(scratch),
   exec: benchExec,
+  share: ({ scratch }) => benchShare(scratch),
   many: benchMany,
 };
 
@@ -34,9 +36,14 @@ function machine(): string {
 function render(rows: readonly Row[]): string {
   const lines = rows.map(
     ({ name, budget, result, detail, met }) =>
-      `| ${name} | ${budget} | **${result}** | ${met ? "yes" : "**no**"} | ${detail} |`,
+      `| ${name} | ${budget} | **${result}** | ${verdict(met)} | ${detail} |`,
   );
   return ["| what | budget | measured | met | figures |", "|---|---|---|---|---|", ...lines].join("\n");
+}
+
+function verdict(met: boolean | undefined): string {
+  if (met === undefined) return "–";
+  return met ? "yes" : "**no**";
 }
 
 async function measure(names: readonly string[]): Promise<Row[]> {

@@ -79,7 +79,8 @@ export interface Row {
   readonly result: string;
   /** The measured figures behind the result. */
   readonly detail: string;
-  readonly met: boolean;
+  /** Undefined for what has no budget. */
+  readonly met: boolean | undefined;
 }
 
 export function ratioRow(name: string, budget: number, measured: number, against: number, what: string): Row {
