@@ -55,8 +55,8 @@ export class MountBench implements AsyncDisposable {
     return { id, path, readOnly: false };
   }
 
-  async start(disks: readonly DiskSpec[] = [], cow?: string) {
-    const guest = await this.#bench.start(cow ?? (await this.cow()), undefined, disks);
+  async start(disks: readonly DiskSpec[] = [], cow?: string, ports: readonly string[] = []) {
+    const guest = await this.#bench.start(cow ?? (await this.cow()), undefined, disks, ports);
     const serial = (id: string) => guest.handle.disks.get(id) ?? "";
     const root = {
       ...{ persistent: true, chunkSectors: 128 },
