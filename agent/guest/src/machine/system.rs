@@ -115,6 +115,7 @@ pub fn stop(agent: &Rc<Agent>, signal: i32, patience_ms: u32) -> Result<()> {
         return Err(Status::precondition("the init has ended"));
     }
     ask_for_end(signal).map_err(|error| Status::from_io("ask the init for its end", error))?;
+    agent.mounts.end_shares_away();
     let agent = agent.clone();
     spawn_local(async move {
         let patience = Duration::from_millis(u64::from(patience_ms));

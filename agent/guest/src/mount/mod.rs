@@ -156,6 +156,11 @@ impl Mounts {
         self.shares.end_all();
     }
 
+    /// When an init is asked for its end: see `Shares::end_away`.
+    pub fn end_shares_away(&self) {
+        self.shares.end_away();
+    }
+
     pub async fn list(&self) -> Result<Vec<MountState>> {
         let made = self.made.borrow().clone();
         let away: Vec<String> = made

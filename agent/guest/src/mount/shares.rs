@@ -73,6 +73,15 @@ impl Shares {
         }
     }
 
+    /// An init is asked for its end: its own sync and unmounts would wait for a server that has gone.
+    pub fn end_away(&self) {
+        let shares = self.0.borrow();
+        shares
+            .values()
+            .filter(|share| share.is_away())
+            .for_each(Mounted::end);
+    }
+
     /// The guest ends: what is still to be written has some seconds, and no sync waits for a server that has gone.
     pub fn end_all(&self) {
         self.0.borrow().values().for_each(Mounted::end);

@@ -236,5 +236,9 @@ pub async fn kill_the_rest(role: Role, reaper: &Reaper, pid: i32) {
             tokio::time::sleep(LAST_LOOK).await;
         }
     };
+    if !share::bridges().is_empty() {
+        // All at once, before one by one: of those that fork, one by one never gets the last.
+        let _ = Cgroup::Main.kill().and_then(|()| Cgroup::Exec.kill());
+    }
     let _ = timeout(LAST_PROCESS, all_gone).await;
 }
