@@ -17,6 +17,8 @@ use crate::wire::{MAX_MESSAGE, message_length};
 
 /// How long a hello may stay without its answer once bytes come.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// What an earlier connection has left comes before: a bridge asks once a second.
+const UNHEARD: Duration = Duration::from_millis(500);
 /// Answers that wait: as long as there are more, nothing is asked.
 const MAX_WAITING: usize = 2 * MAX_MESSAGE as usize;
 const READ: usize = 1 << 20;
@@ -78,6 +80,7 @@ impl Connection {
     /// None: nobody answers, in time or any more.
     fn greet(&mut self, mut greeting: Greeting, newer: Option<BorrowedFd>) -> io::Result<Option<Answered>> {
         let mut deadline = None;
+        let begun = Instant::now();
         loop {
             self.send()?;
             let left = deadline.map(|deadline: Instant| deadline.saturating_duration_since(Instant::now()));
@@ -94,6 +97,11 @@ impl Connection {
             if let Some(mut answered) = greeting.feed(&std::mem::take(&mut self.input)) {
                 self.input = std::mem::take(&mut answered.rest);
                 return Ok(Some(answered));
+            }
+            // The hello was lost with an earlier connection: what asks for it now was sent after it. A new connection has a
+            // new one, so that a late answer to this one counts for nothing.
+            if greeting.was_unheard() && begun.elapsed() > UNHEARD {
+                return Ok(None);
             }
             if greeting.has_begun() {
                 deadline.get_or_insert_with(|| Instant::now() + PATIENCE);

@@ -14,6 +14,8 @@ pub struct Greeting {
     nonce: [u8; 16],
     /// What may be the start of an answer.
     held: Vec<u8>,
+    /// The bridge says that it has heard no hello.
+    unheard: bool,
 }
 
 /// In the answer's last four bytes.
@@ -41,6 +43,7 @@ impl Greeting {
         Ok(Self {
             nonce,
             held: Vec::new(),
+            unheard: false,
         })
     }
 
@@ -52,6 +55,8 @@ impl Greeting {
     /// Looks for the answer in what came; drops what cannot be it.
     pub fn feed(&mut self, bytes: &[u8]) -> Option<Answered> {
         self.held.extend_from_slice(bytes);
+        let nudge = [&BRIDGE[..], &[0; 16]].concat();
+        self.unheard |= self.held.windows(nudge.len()).any(|window| window == nudge);
         let wanted = [&BRIDGE[..], &self.nonce].concat();
         let found = self
             .held
@@ -76,6 +81,11 @@ impl Greeting {
             takes_notices: flags & TAKES_NOTICES != 0,
             rest,
         })
+    }
+
+    /// True once after a nudge: an answer with nobody's nonce, of a bridge to which no hello has come.
+    pub fn was_unheard(&mut self) -> bool {
+        std::mem::take(&mut self.unheard)
     }
 
     /// True once anything came: then an answer has to.
@@ -123,6 +133,20 @@ mod tests {
             let found = found.expect("it is there");
             assert!(found.resumed && !found.takes_notices);
             assert_eq!([found.rest, rest].concat(), b"next");
+        }
+    }
+
+    #[test]
+    fn hears_that_it_was_not_heard_once_and_in_any_pieces() {
+        let nudge = [&BRIDGE[..], &[0; 20]].concat();
+        for size in [1, 5, 32] {
+            let mut greeting = Greeting::new().expect("there is randomness");
+            let heard = nudge.chunks(size).fold(false, |heard, piece| {
+                assert_eq!(greeting.feed(piece), None);
+                heard | greeting.was_unheard()
+            });
+            assert!(heard && !greeting.was_unheard());
+            assert!(greeting.feed(&answer(&greeting, 1)).is_some());
         }
     }
 
