@@ -8,7 +8,7 @@ import { connect, type Socket } from "node:net";
 import { Code, KilnError } from "./errors.js";
 
 /** open(2)'s O_PATH, which node:fs does not name: the same on every architecture that Node runs on. */
-const O_PATH = 0o10000000;
+export const O_PATH = 0o10000000;
 
 /** device: a block device. */
 export type PinnedKind = "file" | "socket" | "fifo" | "directory" | "device";

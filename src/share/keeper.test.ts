@@ -5,10 +5,10 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { readHelperRecord } from "../base/helper-record.js";
 import { identifyProcess, isAlive, type ProcessId } from "../base/processes.js";
 import { deferred } from "../base/runtime.js";
 import { type KeeperOptions, ShareKeeper } from "./keeper.js";
-import { readServerRecord } from "./record.js";
 import type { RunningServer } from "./server.js";
 import type { ShareNotice } from "./types.js";
 
@@ -80,7 +80,7 @@ describe("ShareKeeper", () => {
     const keeper = await ShareKeeper.start(options);
     const pid = pidOf(keeper);
     assert.deepEqual(joined, [pid]);
-    assert.equal((await readServerRecord(options.runDirectory, "s0"))?.pid, pid);
+    assert.equal((await readHelperRecord(join(options.runDirectory, "share-s0.json")))?.pid, pid);
     assert.equal(begun.at(-1), pid);
     await keeper.end();
   });
@@ -97,7 +97,7 @@ describe("ShareKeeper", () => {
       assert.equal(keeper.notice, undefined);
       assert.notEqual(pidOf(keeper), pid);
     }
-    assert.equal((await readServerRecord(options.runDirectory, "s0"))?.pid, pidOf(keeper));
+    assert.equal((await readHelperRecord(join(options.runDirectory, "share-s0.json")))?.pid, pidOf(keeper));
     await keeper.end();
   });
 

@@ -2,10 +2,11 @@
 // started, and sees to it that none is left when the VM has ended. A guest's I/O waits meanwhile, so it is never given up
 // but where the server says that it can't serve at all.
 
+import { join as joinPath } from "node:path";
 import { KilnError } from "../base/errors.js";
+import { readHelperRecord, writeHelperRecord } from "../base/helper-record.js";
 import { isAlive, type ProcessId, signalProcess } from "../base/processes.js";
 import { delay } from "../base/runtime.js";
-import { readServerRecord, writeServerRecord } from "./record.js";
 import { type RunningServer, startServer } from "./server.js";
 import type { Share, ShareConnection, ShareNotice, ShareSpec } from "./types.js";
 
@@ -51,7 +52,7 @@ export class ShareKeeper implements Share {
   static async adopt(options: KeeperOptions): Promise<ShareKeeper> {
     const keeper = new ShareKeeper(options);
     const { runDirectory, spec } = options;
-    const found = await readServerRecord(runDirectory, spec.id);
+    const found = await readHelperRecord(recordPath(runDirectory, spec.id));
     keeper.#found = found;
     keeper.#work = keeper.#keep(found === undefined ? NEVER_STARTED : keeper.#endOf(found));
     return keeper;
@@ -123,7 +124,7 @@ export class ShareKeeper implements Share {
     const server = await (start?.() ?? startServer(program, spec, this.#options));
     this.#server = server;
     try {
-      await writeServerRecord(runDirectory, spec.id, server.id);
+      await writeHelperRecord(recordPath(runDirectory, spec.id), server.id);
       await join(server.id.pid);
       server.go();
       return server;
@@ -174,4 +175,9 @@ const NEVER_STARTED: Promise<End> = Promise.resolve({ why: "no server is on reco
 
 function later(pauseMs: number): number {
   return Math.min(LONGEST_PAUSE_MS, Math.max(FIRST_PAUSE_MS, 2 * pauseMs));
+}
+
+/** Of the process that serves a share. */
+function recordPath(runDirectory: string, share: string): string {
+  return joinPath(runDirectory, `share-${share}.json`);
 }

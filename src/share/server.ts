@@ -5,8 +5,8 @@ import { once } from "node:events";
 import { constants, type Stats } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
-import type { Readable } from "node:stream";
 import { Code, KilnError } from "../base/errors.js";
+import { keepText } from "../base/kept-text.js";
 import type { RunAs } from "../base/privileges.js";
 import { identifyProcess, type ProcessId } from "../base/processes.js";
 import { planServer } from "./plan.js";
@@ -15,7 +15,6 @@ import type { ShareConnection, ShareSpec } from "./types.js";
 
 /** What sysexits.h calls EX_CONFIG: it can't be confined or served here, and will not be a moment later. */
 const CANNOT_SERVE = 78;
-const MAX_TEXT_BYTES = 2048;
 
 export interface RunningServer {
   readonly id: ProcessId;
@@ -97,17 +96,6 @@ async function begun(child: ChildProcess, spec: ShareSpec): Promise<RunningServe
       stderr?.destroy();
     },
   };
-}
-
-/** Reads a stream to its end and keeps the last of it. */
-function keepText(stream: Readable | null): () => string {
-  let kept = "";
-  stream?.setEncoding("utf8");
-  stream?.on("data", (text: string) => {
-    kept = (kept + text).slice(-MAX_TEXT_BYTES);
-  });
-  stream?.on("error", () => undefined);
-  return () => kept;
 }
 
 function shareFailed(spec: ShareSpec, why: string, cause?: unknown): KilnError {

@@ -4,11 +4,9 @@ import { constants, type Stats } from "node:fs";
 import { type FileHandle, open, readlink } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { Code, KilnError } from "../base/errors.js";
+import { O_PATH } from "../base/pinned.js";
 import { checkLinks } from "./links.js";
 import type { ShareSpec } from "./types.js";
-
-/** open(2)'s O_PATH, which node:fs does not name. */
-const O_PATH = 0o10000000;
 
 export interface OpenSource extends AsyncDisposable {
   /** O_PATH descriptor of the directory. */

@@ -3,9 +3,8 @@
 
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
-import * as v from "valibot";
 import { KilnError } from "../../base/errors.js";
-import { readJson, writeJsonAtomic } from "../../base/files.js";
+import { readHelperRecord, writeHelperRecord } from "../../base/helper-record.js";
 import { isAlive, type ProcessId, signalProcess } from "../../base/processes.js";
 import { delay } from "../../base/runtime.js";
 import type { NetworkNotice, UserNetwork } from "../types.js";
@@ -18,14 +17,6 @@ const RECORD = "passt.json";
 const MAX_RESTARTS = 5;
 const WINDOW_MS = 60_000;
 const FIRST_PAUSE_MS = 100;
-
-const RecordSchema = v.object({
-  version: v.literal(1),
-  process: v.object({
-    pid: v.pipe(v.number(), v.integer(), v.minValue(2), v.maxValue(2 ** 22)),
-    startTime: v.pipe(v.string(), v.regex(/^\d{1,20}(b[0-9a-f]{8})?$/)),
-  }),
-});
 
 export interface KeeperOptions {
   readonly runDirectory: string;
@@ -70,7 +61,7 @@ export class UserNetworkKeeper implements UserNetwork {
   /** For a VM that an earlier kilnd started. Never fails: what can't be had is told as a notice. */
   static async adopt(options: KeeperOptions): Promise<UserNetworkKeeper> {
     const keeper = new UserNetworkKeeper(options);
-    keeper.#found = await readRecord(options.runDirectory);
+    keeper.#found = await readHelperRecord(join(options.runDirectory, RECORD));
     const { process } = keeper;
     if (process === undefined || !(await isAlive(process))) keeper.lost();
     // One of an earlier release is outside; where it can't be moved the VM's network goes on as it was.
@@ -124,7 +115,7 @@ export class UserNetworkKeeper implements UserNetwork {
     const passt = await start(await plan(), socket);
     this.#passt = passt;
     try {
-      await writeRecord(runDirectory, passt.id);
+      await writeHelperRecord(join(runDirectory, RECORD), passt.id);
       await joinLimits?.(passt.id.pid);
     } catch (error) {
       // One that a later kilnd would not find: it would start a second. Or one without limits.
@@ -173,15 +164,4 @@ export class UserNetworkKeeper implements UserNetwork {
       : `passt had ended${words} and was started again: connections that the guest had open are lost`;
     for (const listener of this.#listeners) listener({ down, message });
   }
-}
-
-async function writeRecord(directory: string, process: ProcessId): Promise<void> {
-  // Processes of this boot of the host: a power cut ends them too.
-  await writeJsonAtomic(join(directory, RECORD), { version: 1, process }, { durable: false });
-}
-
-async function readRecord(directory: string): Promise<ProcessId | undefined> {
-  const value = await readJson(join(directory, RECORD)).catch(() => undefined);
-  const parsed = v.safeParse(RecordSchema, value);
-  return parsed.success ? parsed.output.process : undefined;
 }

@@ -5,6 +5,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import type { Socket } from "node:net";
 import type { Readable } from "node:stream";
 import { Code, KilnError } from "../../base/errors.js";
+import { keepText } from "../../base/kept-text.js";
 import { assertAnnounced } from "../../base/netguard.js";
 import { connectUnix } from "../../base/pinned.js";
 import { identifyProcess, type ProcessId } from "../../base/processes.js";
@@ -13,7 +14,6 @@ import { ANNOUNCE_FD, type PasstPlan } from "./plan.js";
 
 /** Its own work takes 30 ms; a busy host makes it wait its turn. */
 const BEGIN_TIMEOUT_MS = 10_000;
-const MAX_TEXT_BYTES = 4096;
 
 export interface RunningPasst {
   readonly id: ProcessId;
@@ -79,17 +79,6 @@ async function untilBegun(child: ChildProcess): Promise<string> {
     clearTimeout(timer);
     pipe.destroy();
   }
-}
-
-/** Reads a stream to its end and keeps the last of it. */
-export function keepText(stream: Readable | null): () => string {
-  let kept = "";
-  stream?.setEncoding("utf8");
-  stream?.on("data", (text: string) => {
-    kept = (kept + text).slice(-MAX_TEXT_BYTES);
-  });
-  stream?.on("error", () => undefined);
-  return () => kept;
 }
 
 interface SocketHandle {

@@ -6,11 +6,11 @@ import { once } from "node:events";
 import { realpath, stat } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { KilnError } from "../../base/errors.js";
+import { keepText } from "../../base/kept-text.js";
 import { assertAnnounced, prepareNetguard } from "../../base/netguard.js";
 import { findPrograms } from "../../base/programs.js";
 import { deferred } from "../../base/runtime.js";
 import { SingleFlight } from "../../base/single-flight.js";
-import { keepText } from "./passt.js";
 import { ANNOUNCE_FD, CARD_FD, type PasstPlan, planPasst } from "./plan.js";
 
 /** In passt since August 2024: after the holes in 2023's were closed, and in every version that --no-map-gw is right in. */
