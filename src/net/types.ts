@@ -2,6 +2,8 @@
 
 import type { FileHandle } from "node:fs/promises";
 import type { Duplex } from "node:stream";
+import type { EgressPolicy } from "../base/egress.js";
+import type { NetworkSpec } from "../base/networks.js";
 import type { PortMapping, PortProtocol } from "../base/ports.js";
 import type { RunAs } from "../base/privileges.js";
 import type { Abortable } from "../base/progress.js";
@@ -87,4 +89,87 @@ export interface UserNetwork {
   detach(): void;
   /** The VM has ended. */
   end(): Promise<void>;
+}
+
+/** A VM's card on a named network. */
+export interface NetworkCard {
+  /** 64 hex. */
+  readonly vmId: string;
+  /** Its name on the network, beside the aliases and the first 12 digits of its id. */
+  readonly vmName: string;
+  /** Among the VM's cards: below MAX_CARDS (base/networks.ts). */
+  readonly index: number;
+  readonly mac: string;
+  /** In the network's subnets; a card has at least one. */
+  readonly ip4?: string | undefined;
+  readonly ip6?: string | undefined;
+  readonly aliases: readonly string[];
+  readonly egress: EgressPolicy;
+}
+
+/** What a VMM is given of such a card: the words that make its tap and hand it on as a descriptor. */
+export interface DescriptorCard {
+  readonly kind: "descriptor";
+  /** @param fd the number that the tap has for the program of `argv`, which the process becomes */
+  around(argv: readonly string[], fd: number): string[];
+}
+
+/** What a network has of one that runs: for `join` and for what `sweep` has to leave alone. */
+export interface NetworkInUse {
+  readonly spec: NetworkSpec;
+  /** Those whose VM runs. */
+  readonly cards: readonly NetworkCard[];
+}
+
+export interface BridgeVerdict {
+  readonly usable: boolean;
+  /** For `kiln info` and refusals: what it uses, or what is missing. */
+  readonly why: string;
+  /** What else on this host gets in a network's way: rules of others that drop what is forwarded, say. */
+  readonly warnings: readonly string[];
+}
+
+/** What a card was refused, by packets. */
+export interface CardCounters {
+  /** Addresses outside that its policy does not open. */
+  readonly denied: number;
+  /** Frames that said to be somebody else's, or a router's or DHCP server's. */
+  readonly forged: number;
+}
+
+/** A range of addresses that is taken where networks are. */
+export interface TakenRange {
+  readonly destination: string;
+  /** The interface behind which it is. */
+  readonly device: string;
+}
+
+/**
+ * Named networks of one data root. Whoever calls holds the network's lock, and has what is asked for on record: a kilnd that
+ * ends anywhere in here leaves what the next one's `adopt` completes and `sweep` removes.
+ */
+export interface BridgeRoom {
+  look(): Promise<BridgeVerdict>;
+  /** Makes what is missing of the network. @throws KilnError failed_precondition `no-bridge-network`; unavailable `network-failed` */
+  up(spec: NetworkSpec): Promise<void>;
+  /** Rules and names of a card, before its VMM. The network is up. */
+  join(spec: NetworkSpec, card: NetworkCard): Promise<DescriptorCard>;
+  /** Once the VMM has ended. Idempotent. */
+  leave(spec: NetworkSpec, card: NetworkCard): Promise<void>;
+  /** After a restart of kilnd: finds the network of these cards, whose VMs run, and mends what is missing. */
+  adopt(network: NetworkInUse): Promise<void>;
+  /** Nobody is on it any more. Idempotent. */
+  down(spec: NetworkSpec): Promise<void>;
+  /** Removes what is of these networks or of these VMs (ids of this data root, 64 hex) and not in use. */
+  sweep(known: {
+    networks: readonly string[];
+    vms: readonly string[];
+    inUse: readonly NetworkInUse[];
+  }): Promise<void>;
+  /** By the ids of VMs. */
+  counters(spec: NetworkSpec): Promise<ReadonlyMap<string, CardCounters>>;
+  /** What a new network may not overlap with. */
+  taken(): Promise<readonly TakenRange[]>;
+  /** Where guests ask for names; none where the network has no resolver. */
+  resolversOf(spec: NetworkSpec): readonly string[];
 }
