@@ -15,7 +15,7 @@ import {
   takeCommonWord,
 } from "./mounts.js";
 import { nearest } from "./suggest.js";
-import { parseSize } from "./units.js";
+import { parseDiskSize, parseSize } from "./units.js";
 import { checkVolumeName, parseIdmap } from "./volume-flag.js";
 
 const TRUE = new Set(["1", "t", "T", "true", "TRUE", "True"]);
@@ -124,7 +124,7 @@ const KEYS: Readonly<Record<string, Take>> = {
     const size = /^size=(.+)$/.exec(needed(found, value, key))?.[1];
     if (size === undefined)
       throw cannotMount(found.text, `it can't have ${key}=${value}: a volume has a size alone`);
-    return { sizeBytes: parseSize(size, "the volume's size") };
+    return { sizeBytes: parseDiskSize(size, "the volume's size") };
   },
   "volume-subpath": takeSubpath,
   "image-subpath": takeSubpath,

@@ -173,6 +173,7 @@ describe("--mount", () => {
       ["source=db,target=/a,notify", /goes not with type=volume/],
       ["type=tmpfs,target=/a,tmpfs-mode=999", /no mode/],
       ["type=tmpfs,target=/a,tmpfs-size=many", /bad-size/],
+      ["target=/a,volume-opt=size=0", /bad-size.*more than 0/],
       ["type=tmpfs,target=/a,tmpcopyup", /mount-not-supported/],
       ["type=bind,source=/a,target=/b,bind-propagation=rshared", /mount-not-supported.*travel/],
       ["type=bind,source=/a,target=/b,bind-nonrecursive", /mount-not-supported/],

@@ -31,6 +31,20 @@ export function parseSize(text: string, what = "size"): number {
   return bytes;
 }
 
+/**
+ * The same of a disk. 0 would be taken for "not said" further on, and make one of the default size.
+ *
+ * @throws KilnError invalid_argument `bad-size`
+ */
+export function parseDiskSize(text: string, what = "size"): number {
+  const bytes = parseSize(text, what);
+  if (bytes > 0) return bytes;
+  throw new KilnError(Code.InvalidArgument, `${what} "${text}": a disk has more than 0 bytes`, {
+    reason: "bad-size",
+    hint: "leave it out for the default, or write for example 10g",
+  });
+}
+
 /** "12.3MB", "4.1GB": decimal, as Docker shows sizes. */
 export function formatSize(bytes: number): string {
   let value = bytes;

@@ -17,3 +17,13 @@ export function wireSize(size: Size, what: string): string {
     reason: "bad-size",
   });
 }
+
+/** The same of a disk. @throws KilnError invalid_argument `bad-size`, also for 0: that means "the default" on the wire */
+export function wireDiskSize(size: Size, what: string): string {
+  const bytes = wireSize(size, what);
+  if (bytes !== "0") return bytes;
+  throw new KilnError(Code.InvalidArgument, `${what} ${size}: a disk has more than 0 bytes`, {
+    reason: "bad-size",
+    hint: "leave it out for the default",
+  });
+}

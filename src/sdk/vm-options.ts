@@ -8,7 +8,7 @@ import type { CallOptions } from "./deadline.js";
 import { CALL, checkOptions, type NamesOf } from "./known-options.js";
 import type { Mount, Ulimit } from "./mount-types.js";
 import { planMount, planSysctls, planTmpfs, planUlimit } from "./mounts.js";
-import { wireSize } from "./size.js";
+import { wireDiskSize, wireSize } from "./size.js";
 import type { PortBinding, Progress, RestartPolicy, Size } from "./types.js";
 
 /** Options of `kiln.create()` and `kiln.run()`, which are the same. Names and defaults are those of `kiln run`'s flags. */
@@ -163,7 +163,7 @@ export function planVmConfig(image: string, options: VmOptions): VmConfigJson {
     publishAll: options.publishAll,
     cpus: options.cpus,
     memoryBytes: sizeOf(options.memory, "memory"),
-    diskBytes: sizeOf(options.disk, "disk"),
+    diskBytes: options.disk === undefined ? undefined : wireDiskSize(options.disk, "disk"),
     kernel: options.kernel,
     kernelArgs: options.kernelArgs?.slice(),
     init: options.init,

@@ -43,6 +43,9 @@ describe("kiln.volumes", () => {
     await assert.rejects(asked, (error) => hasReason(error, "unknown-option"));
     const bad = kiln.volumes.create("data", { size: -1 });
     await assert.rejects(bad, (error) => hasReason(error, "bad-size"));
+    const none = kiln.volumes.create("data", { size: 0 });
+    await assert.rejects(none, (error) => hasReason(error, "bad-size"));
+    await assert.rejects(kiln.create("x", { disk: "0" }), (error) => hasReason(error, "bad-size"));
     assert.deepEqual(kilnd.calls, []);
   });
 });

@@ -8,7 +8,7 @@ import { Listing } from "./listing.js";
 import type { Mount, MountStatus } from "./mount-types.js";
 import { mountStatusFromJson, planMount } from "./mounts.js";
 import { sendSource } from "./send-source.js";
-import { wireSize } from "./size.js";
+import { wireDiskSize, wireSize } from "./size.js";
 import type { Transport } from "./transport.js";
 import type { Size } from "./types.js";
 
@@ -78,7 +78,11 @@ export class Volumes {
   async create(name: string, options: CreateVolumeOptions = {}): Promise<VolumeInfo> {
     checkOptions("kiln.volumes.create()", options, CREATE_VOLUME_OPTIONS);
     const { size, labels = {} } = options;
-    const request = { name, labels: { ...labels }, sizeBytes: wireSize(size ?? 0, "size") };
+    const request = {
+      name,
+      labels: { ...labels },
+      sizeBytes: size === undefined ? "0" : wireDiskSize(size, "size"),
+    };
     const { volume } = await this.#transport.unary("VolumeService/CreateVolume", request, options);
     return volumeFromJson(volume);
   }

@@ -1,7 +1,7 @@
 // `kiln volume create`.
 
 import { nearest } from "../../base/suggest.js";
-import { parseSize } from "../../base/units.js";
+import { parseDiskSize } from "../../base/units.js";
 import { defineCommand } from "../command.js";
 import { printLine } from "../context.js";
 import { list, text } from "../flags.js";
@@ -46,7 +46,7 @@ takes space of the host. One of that name that is there already is fine, unless 
 
 function sizeOf(size: string | undefined, options: readonly string[]): number | undefined {
   const sizes = options.map(sizeOfOption);
-  if (size !== undefined) sizes.push(parseSize(size, "--size"));
+  if (size !== undefined) sizes.push(parseDiskSize(size, "--size"));
   if (new Set(sizes).size > 1) throw usageError(VERB, "two sizes were given");
   return sizes[0];
 }
@@ -54,7 +54,7 @@ function sizeOf(size: string | undefined, options: readonly string[]): number | 
 function sizeOfOption(option: string): number {
   const cut = option.indexOf("=");
   const name = cut < 0 ? option : option.slice(0, cut);
-  if (name === "size" && cut >= 0) return parseSize(option.slice(cut + 1), "-o size");
+  if (name === "size" && cut >= 0) return parseDiskSize(option.slice(cut + 1), "-o size");
   throw usageError(VERB, `there is no option "${option}" of volumes`, hintFor(name, option));
 }
 
