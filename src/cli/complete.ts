@@ -1,6 +1,7 @@
 // What may stand at the cursor: verbs, flags, values, names. Pure, apart from the names it is given a way to ask for.
 
 import type { Command, Operand } from "./command.js";
+import { completeMount, MOUNT_FORMS } from "./complete-mounts.js";
 import type { Completion, Flag, FlagTable } from "./flags.js";
 import { GLOBAL_FLAGS } from "./global-flags.js";
 import type { NameKind, OfferedName } from "./offered-names.js";
@@ -19,13 +20,29 @@ export interface CompletionAnswer {
 /** Names that only kilnd knows. `operands` are those before the cursor: an exec's VM may be among them. */
 export type AskNames = (kind: NameKind, operands: readonly string[]) => Promise<readonly Candidate[]>;
 
+/** Paths of this machine. */
+export type AskPaths = (typed: string) => Promise<readonly Candidate[]>;
+
 /** The same at one place of the command line. */
-type Ask = (kind: NameKind) => ReturnType<AskNames>;
+interface Ask {
+  readonly names: (kind: NameKind) => ReturnType<AskNames>;
+  readonly paths: AskPaths;
+}
+
+interface AskAll {
+  readonly names: AskNames;
+  readonly paths: AskPaths;
+}
 
 const NOTHING: CompletionAnswer = { candidates: [], files: false };
 
 /** @param words after "kiln", the last one being typed (perhaps empty) */
-export async function completeWords(words: readonly string[], ask: AskNames): Promise<CompletionAnswer> {
+export async function completeWords(
+  words: readonly string[],
+  askNames: AskNames,
+  paths: AskPaths = async () => [],
+): Promise<CompletionAnswer> {
+  const askAll: AskAll = { names: askNames, paths };
   const before = words.slice(0, -1);
   const current = words.at(-1) ?? "";
   const first = skipGlobals(before);
@@ -36,10 +53,10 @@ export async function completeWords(words: readonly string[], ask: AskNames): Pr
   if (found === undefined || (isFamily && found.words === 1)) {
     const names = completeVerb(verbWords, current);
     if (found === undefined) return names;
-    const own = await completeArguments(await found.verb.load(), [], current, ask);
+    const own = await completeArguments(await found.verb.load(), [], current, askAll);
     return { candidates: [...names.candidates, ...own.candidates], files: own.files };
   }
-  return completeArguments(await found.verb.load(), verbWords.slice(found.words), current, ask);
+  return completeArguments(await found.verb.load(), verbWords.slice(found.words), current, askAll);
 }
 
 /** Index of the verb, behind global flags and their values; undefined inside one of those. */
@@ -76,10 +93,10 @@ async function completeArguments(
   command: Command,
   before: readonly string[],
   current: string,
-  askAll: AskNames,
+  { names, paths }: AskAll,
 ): Promise<CompletionAnswer> {
   const state = readArguments(command, before);
-  const ask: Ask = (kind) => askAll(kind, state.operands);
+  const ask: Ask = { names: (kind) => names(kind, state.operands), paths };
   if (state.pending !== undefined) return completeValue(state.pending, current, "", ask);
   const assigned = /^(--[^=]+)=(.*)$/s.exec(current);
   if (assigned !== null && !state.flagsEnded) {
@@ -164,7 +181,12 @@ async function completeKind(
 ): Promise<CompletionAnswer> {
   if (kind === "file") return { candidates: [], files: true };
   if (kind === undefined || kind === "none") return NOTHING;
-  const names = (await ask(kind)).map(({ value, text }) => ({ value: prefix + value, text }));
+  const form = MOUNT_FORMS.find((known) => known === kind);
+  const offered =
+    form === undefined
+      ? await ask.names(kind as NameKind)
+      : await completeMount(form, current, { volumes: () => ask.names("volume"), paths: ask.paths });
+  const names = offered.map(({ value, text }) => ({ value: prefix + value, text }));
   return answer(names, prefix + current);
 }
 

@@ -33,7 +33,7 @@ _kiln() {
   if [ "$directive" = ":files" ]; then
     compopt -o filenames 2>/dev/null
     mapfile -t -O "\${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$cur")
-  elif [[ \${#COMPREPLY[@]} -eq 1 && \${COMPREPLY[0]} == *[=:] ]]; then
+  elif [[ \${#COMPREPLY[@]} -eq 1 && \${COMPREPLY[0]} == *[=:,/] ]]; then
     compopt -o nospace 2>/dev/null
   fi
   declare -F __ltrim_colon_completions >/dev/null && __ltrim_colon_completions "$cur"
@@ -45,14 +45,17 @@ const zsh = `#compdef kiln
 # kiln completion for zsh
 _kiln() {
   local line directive=":none"
-  local -a candidates
+  local -a candidates open
   while IFS= read -r line; do
     case $line in
       :*) directive=$line ;;
+      # More of the same word is to follow.
+      *[=:,/]$'\\t'*) open+=("\${\${line%%$'\\t'*}//:/\\\\:}:\${line#*$'\\t'}") ;;
       *) candidates+=("\${\${line%%$'\\t'*}//:/\\\\:}:\${line#*$'\\t'}") ;;
     esac
   done < <("\${words[1]}" __complete "\${(@)words[2,CURRENT]}" 2>/dev/null)
   (( \${#candidates} )) && _describe -t kiln 'kiln' candidates
+  (( \${#open} )) && _describe -t kiln 'kiln' open -S ''
   [[ $directive == ":files" ]] && _files
   return 0
 }

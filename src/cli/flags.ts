@@ -1,9 +1,10 @@
 // Flags as data: one description from which parsing, help, completion and the reference pages come.
 
+import type { MountForm } from "./complete-mounts.js";
 import type { NameKind } from "./offered-names.js";
 
 /** What a name on the command line may be completed with. */
-export type Completion = NameKind | "file" | "none";
+export type Completion = NameKind | MountForm | "file" | "none";
 
 /** What every flag has. */
 export interface FlagText {

@@ -41,6 +41,13 @@ export const OFFERED_NAMES = {
     (await kiln.kernels.list(limit)).map(({ name, release }) => ({ value: name, text: release })),
   volume: async ({ kiln, limit }) =>
     (await kiln.volumes.list(limit)).map(({ name, vms }) => ({ value: name, text: vms.join(", ") })),
+  /** Where a VM has volumes. */
+  "volume-target": async ({ kiln, limit, operands: [vm] }) => {
+    if (vm === undefined) return [];
+    const { info } = await kiln.vms.get(vm, limit);
+    const volumes = info.status.mounts.filter(({ mount }) => mount.type === "volume");
+    return volumes.map(({ mount }) => ({ value: mount.target, text: mount.source }));
+  },
 } satisfies Record<string, Offer>;
 
 /** A kind of name that kilnd knows. */

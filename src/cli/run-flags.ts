@@ -2,7 +2,7 @@
 
 import { parseSysctl, parseUlimit } from "../base/limits.js";
 import { parseMountFlag } from "../base/mount-flag.js";
-import { parseDuration, parseSize } from "../base/units.js";
+import { parseDiskSize, parseDuration, parseSize } from "../base/units.js";
 import { parseVolumeFlag } from "../base/volume-flag.js";
 import type { VmOptions } from "../sdk/index.js";
 import type { Context } from "./context.js";
@@ -43,7 +43,9 @@ export const runFlags = {
   label: list("NAME=VALUE", "Label the VM", { short: "l" }),
   lifetime: text("DURATION", "Stop the VM this long after its start: 90s, 10m, 2h", { fallback: "none" }),
   memory: text("SIZE", "Memory of the VM", { short: "m", fallback: "512m" }),
-  mount: list("WORDS", "Mount: type=volume|bind|tmpfs|image|device,source=...,target=/path[,readonly]"),
+  mount: list("WORDS", "Mount: type=volume|bind|tmpfs|image|device,source=...,target=/path[,readonly]", {
+    complete: "mount-flag",
+  }),
   name: text("NAME", "Name of the VM", { fallback: "two words" }),
   network: text("MODE", "Network of the VM", {
     choices: ["user", "none"],
@@ -71,7 +73,9 @@ export const runFlags = {
   }),
   "stop-timeout": text("SECONDS", "Time to end before it is killed", { fallback: "10" }),
   sysctl: list("NAME=VALUE", "Set a setting of the VM's kernel"),
-  tmpfs: list("PATH[:OPTIONS]", "Mount a file system in memory: size=64m, mode=755, uid=, gid=, noexec, ro"),
+  tmpfs: list("PATH[:OPTIONS]", "Mount a file system in memory: size=64m, mode=755, uid=, gid=, noexec, ro", {
+    complete: "tmpfs-flag",
+  }),
   tty: bool("Run the program on a terminal", { short: "t" }),
   ulimit: list("NAME=SOFT[:HARD]", "Limit what programs in the VM may have; -1: unlimited"),
   user: text("USER[:GROUP]", "User of the program, by name or number", {
@@ -85,7 +89,7 @@ export const runFlags = {
   volume: list(
     "[SOURCE:]PATH[:OPTIONS]",
     "Mount a volume (NAME), a host directory or file (/p, ./p), a block device (/dev/X), or, of PATH alone, a volume of the VM's own",
-    { short: "v" },
+    { short: "v", complete: "volume-flag" },
   ),
   workdir: text("DIR", "Working directory of the program", { short: "w", fallback: "the image's" }),
 } as const;
@@ -159,7 +163,7 @@ function machineOptions(verb: string, flags: RunFlagValues): Partial<VmOptions> 
   return {
     cpus: flags.cpus === undefined ? undefined : parseCpus(verb, flags.cpus),
     memory: flags.memory === undefined ? undefined : parseSize(flags.memory, "--memory"),
-    disk: flags.disk === undefined ? undefined : parseSize(flags.disk, "--disk"),
+    disk: flags.disk === undefined ? undefined : parseDiskSize(flags.disk, "--disk"),
     kernel: flags.kernel,
     kernelArgs: flags["kernel-args"].flatMap((args) => args.split(/\s+/).filter((arg) => arg !== "")),
     init: flags.init as VmOptions["init"],

@@ -4,6 +4,7 @@ import { defineCommand } from "../command.js";
 import { type AskNames, completeWords } from "../complete.js";
 import type { Context } from "../context.js";
 import { OFFERED_NAMES } from "../offered-names.js";
+import { offeredPaths } from "../offered-paths.js";
 import { safeLine } from "../render/safe-text.js";
 
 /** Whoever presses the tab key does not wait longer. */
@@ -19,6 +20,7 @@ export const command = defineCommand({
     const { candidates, files } = await completeWords(
       operands.length === 0 ? [""] : operands,
       askKilnd(context, operands.at(-1) ?? ""),
+      (typed) => offeredPaths(typed, { cwd: context.cwd, home: context.env.HOME }),
     );
     const lines = candidates.map(({ value, text }) => `${safeLine(value)}\t${safeLine(text)}\n`);
     await context.stdout.write(`${lines.join("")}${files ? ":files" : ":none"}\n`);

@@ -10,7 +10,10 @@ Mounts a volume on a VM, and prints the path. VOLUME is as for \`kiln run -v\`: 
 there is made. A VM that runs has it at once; a VM that does not, at its next start. It stays over restarts, until
 \`kiln volume detach\`.
 `,
-  operands: [{ name: "VM", complete: "vm" }, { name: "VOLUME" }],
+  operands: [
+    { name: "VM", complete: "vm" },
+    { name: "VOLUME", complete: "volume-mount" },
+  ],
   flags: {},
   examples: [
     { does: "a volume to write to", line: "kiln volume attach web data:/data" },
