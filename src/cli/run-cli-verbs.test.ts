@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { cliCase } from "../../test/fixtures/cli-case.js";
-import { ImageSchema, VmState } from "../gen/kiln/v1/types_pb.js";
+import { ImageSchema, MountStatusSchema, VmState } from "../gen/kiln/v1/types_pb.js";
 
 const cli = cliCase();
 const { kiln } = cli;
@@ -78,11 +78,23 @@ describe("kiln ps", () => {
       ..."ID Image Command CreatedAt RunningFor Status State ExitCode Ports Names Labels Cpus Memory Vmm".split(
         " ",
       ),
-      ..."Accelerator Kernel IP RestartCount".split(" "),
+      ..."Accelerator Kernel IP RestartCount Mounts LocalVolumes".split(" "),
     ]);
     assert.equal((await kiln(["ps", "--format", "{{.Names}}={{.State}}"])).stdout, "web=running\n");
     const table = await kiln(["ps", "--format", "table {{.Names}}\\t{{.Ports}}"]);
     assert.equal(table.stdout, "NAMES     PORTS\nweb       0.0.0.0:8080->80/tcp\n");
+  });
+
+  it("says what is mounted as docker does: long sources are cut, memory has none", async () => {
+    const vm = cli.kilnd.add("mounted");
+    if (vm.status === undefined) throw new Error("it has no status");
+    vm.status.mounts = ["data", "/home/me/a/project", ""].map((source) => {
+      const type = source === "data" ? "volume" : source === "" ? "tmpfs" : "bind";
+      return create(MountStatusSchema, { mount: { type, source, target: "/x" } });
+    });
+    const format = ["-n", "1", "--format", "{{.Mounts}} {{.LocalVolumes}}"];
+    assert.equal((await kiln(["ps", ...format])).stdout, "data,/home/me/a/pro… 1\n");
+    assert.equal((await kiln(["ps", "--no-trunc", ...format])).stdout, "data,/home/me/a/project 1\n");
   });
 
   it("does not let a name drive the terminal", async () => {

@@ -3,7 +3,9 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { create } from "@bufbuild/protobuf";
 import { cliCase } from "../../test/fixtures/cli-case.js";
+import { MountStatusSchema } from "../gen/kiln/v1/types_pb.js";
 
 const cli = cliCase();
 const { kiln } = cli;
@@ -30,6 +32,8 @@ describe("kiln volume create", () => {
       [["-o", "uid=5"], /there is size=SIZE/],
       [["-o", "size=1g", "--size", "2g"], /two sizes/],
       [["--size", "big"], /"big" is not a size/],
+      [["--size", "0"], /--size "0": a disk has more than 0 bytes\nhint: leave it out for the default/],
+      [["-o", "size=0g"], /-o size "0g": a disk has more than 0 bytes/],
       [["--driver", "nfs"], /volumes are disks of this host/],
       [["--ignore"], /that is there already is no failure/],
       [["--label", "=x"], /--label takes NAME=VALUE/],
@@ -57,6 +61,8 @@ describe("kiln volume ls", () => {
     const { Name, Driver, SizeBytes, Labels, Anonymous } = JSON.parse(row ?? "") as Record<string, unknown>;
     assert.deepEqual([Name, Driver, SizeBytes, Labels, Anonymous], ["data", "local", 64 * GIB, "a=b", false]);
     assert.equal((await kiln(["volume", "ls", "--format", "{{.Name}} {{.Writer}}"])).stdout, "data web\n");
+    const format = "{{.Links}} {{.Size}} {{.Labels}} [{{.Mountpoint}}]";
+    assert.equal((await kiln(["volume", "ls", "--format", format])).stdout, "2 64GiB a=b []\n");
   });
 
   it("sends filters", async () => {
@@ -170,6 +176,21 @@ describe("kiln volume export and import", () => {
 });
 
 describe("completion of volumes", () => {
+  it("gives those of the VM to detach, and names and files to mount", async () => {
+    cli.kilnd.addVolume("data");
+    const vm = cli.kilnd.add("box");
+    const mount = { type: "volume", source: "data", target: "/var/data" };
+    if (vm.status !== undefined) vm.status.mounts = [create(MountStatusSchema, { mount })];
+    const offered = async (...words: string[]) => (await kiln(["__complete", ...words])).stdout;
+    assert.equal(await offered("volume", "detach", "box", ""), "/var/data\tdata\n:none\n");
+    assert.equal(await offered("volume", "attach", "box", "d"), "data:\t\n:none\n");
+    assert.equal(
+      await offered("run", "-v", "/proc/self/ma"),
+      "/proc/self/map_files/\t\n/proc/self/maps\t\n:none\n",
+    );
+    assert.equal(await offered("run", "-v", "~nobody/x"), ":none\n");
+  });
+
   it("gives their names, with who has them", async () => {
     cli.kilnd.addVolume("data", { vms: ["web"] });
     cli.kilnd.addVolume("logs");

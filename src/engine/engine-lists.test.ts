@@ -6,6 +6,8 @@ import { engineCase } from "../../test/fixtures/engine-case.js";
 import { configOf, createFakeRooms } from "../../test/fixtures/fake-rooms.js";
 import { holdInPlace, keepFiles } from "../../test/fixtures/patched-files.js";
 import { hasReason } from "../base/errors.js";
+import { type MountSpec, NO_MOUNT } from "../base/mounts.js";
+import { mountOf } from "./vm/mount-config.js";
 import type { VmConfig } from "./vm/vm-config.js";
 
 const kilnd = engineCase();
@@ -113,6 +115,25 @@ describe("lists", () => {
       () => names(true, "colour=red"),
       (error) => hasReason(error, "bad-filter"),
     );
+  });
+
+  it("find VMs by what is mounted or where", async () => {
+    const mount = (more: Partial<MountSpec>) => mountOf({ ...NO_MOUNT, ...more });
+    const web = await create({ name: "web", mounts: [mount({ source: "data", target: "/data" })] });
+    await create({ name: "own", mounts: [mount({ target: "/data" })] });
+    await create({
+      name: "dev",
+      mounts: [mount({ type: "bind", source: kilnd.world.root, target: "/src" })],
+    });
+    const names = (...filters: string[]) => kilnd.engine.entries(true, filters).map((entry) => entry.name);
+    const [{ volumeId } = { volumeId: "" }] = web.record.config.mounts;
+    for (const key of ["data", volumeId, volumeId.slice(0, 12)])
+      assert.deepEqual(names(`volume=${key}`), ["web"]);
+    assert.deepEqual(names("volume=/data/"), ["web", "own"]);
+    assert.deepEqual(names(`volume=${kilnd.world.root}/`), ["dev"]);
+    assert.deepEqual(names("volume=/src", "volume=data"), ["web", "dev"]);
+    for (const nobody of ["dat", volumeId.slice(0, 4), "/", ""])
+      assert.deepEqual(names(`volume=${nobody}`), []);
   });
 
   it("find VMs by a port of the host or of the VM, TCP's unless it says otherwise", async () => {

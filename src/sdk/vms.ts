@@ -22,7 +22,7 @@ import {
 export interface ListVmsOptions extends CallOptions {
   /** Also those that do not run. */
   readonly all?: boolean | undefined;
-  /** "label=k=v", "name=x", "status=running", "ancestor=image", "id=ab", "publish=8080", "expose=80". */
+  /** "label=k=v", "name=x", "status=running", "ancestor=image", "id=ab", "publish=8080", "expose=80", "volume=data". */
   readonly filter?: readonly string[] | undefined;
   readonly limit?: number | undefined;
 }

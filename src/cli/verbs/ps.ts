@@ -10,6 +10,7 @@ import { type Column, formatFlag, printRows, type Row } from "../render/rows.js"
 import { truncate } from "../render/table.js";
 
 const COMMAND_WIDTH = 20;
+const MOUNT_WIDTH = 15;
 
 const COLUMNS: readonly Column[] = [
   { header: "VM ID", field: "ID" },
@@ -26,9 +27,9 @@ export const command = defineCommand({
 Lists the VMs that run; with -a all of them.
 
 Fields for --format: .ID .Image .Command .CreatedAt .RunningFor .Status .State .ExitCode .Ports .Names .Labels .Cpus
-.Memory .Vmm .Accelerator .Kernel .IP .RestartCount.
+.Memory .Vmm .Accelerator .Kernel .IP .RestartCount .Mounts .LocalVolumes.
 Filters: id=PREFIX, name=PART, status=STATE, label=NAME[=VALUE], ancestor=IMAGE, publish=PORT[-LAST][/PROTOCOL] (of this
-machine), expose=PORT[-LAST][/PROTOCOL] (of the VM).
+machine), expose=PORT[-LAST][/PROTOCOL] (of the VM), volume=NAME (or a volume's id, a path of this machine, or one in the VM).
 `,
   explainFlag: (name) =>
     ["size", "-s"].includes(name) ? "`kiln system df` shows what the VMs take on disk" : undefined,
@@ -46,6 +47,7 @@ machine), expose=PORT[-LAST][/PROTOCOL] (of the VM).
     { does: "everything", line: "kiln ps -a" },
     { does: "names and ports", line: "kiln ps --format 'table {{.Names}}\\t{{.Ports}}'" },
     { does: "stop all that carry a label", line: "kiln stop $(kiln ps -q -f label=env=test)" },
+    { does: "who has a volume", line: "kiln ps -a -f volume=data --format '{{.Names}} {{.Mounts}}'" },
     { does: "for programs", line: "kiln ps -a --format json" },
   ],
   async run(context, { flags }) {
@@ -90,5 +92,13 @@ function rowOf(vm: VmInfo, now: Date, full: boolean): Row {
     Kernel: status.kernelRelease,
     IP: status.ipAddress,
     RestartCount: status.restartCount,
+    Mounts: mountsText(vm, full),
+    LocalVolumes: status.mounts.filter(({ mount }) => mount.type === "volume").length,
   };
+}
+
+/** What is mounted, not where: as Docker's, which cuts long ones. */
+function mountsText({ status }: VmInfo, full: boolean): string {
+  const sources = status.mounts.map(({ mount }) => mount.source).filter((source) => source !== "");
+  return sources.map((source) => (full ? source : truncate(source, MOUNT_WIDTH))).join(",");
 }

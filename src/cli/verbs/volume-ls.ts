@@ -20,7 +20,8 @@ export const command = defineCommand({
 Lists volumes. SIZE is what guests see, USED what is really taken of the host, VMS are those that have it among their mounts,
 whether they run or not.
 
-Fields for --format: .Name .ID .CreatedAt .CreatedSince .Size .SizeBytes .Used .UsedBytes .VMs .Writer .Labels .Anonymous .Driver .Scope.
+Fields for --format: .Name .ID .CreatedAt .CreatedSince .Size .SizeBytes .Used .UsedBytes .VMs .Links .Writer .Labels .Anonymous .Driver .Scope
+.Mountpoint (always empty: a volume is a disk, which only VMs mount).
 Filters: name=TEXT, id=PREFIX, label=NAME[=VALUE], dangling=true (that no VM has).
 `,
   operands: [],
@@ -50,6 +51,7 @@ Filters: name=TEXT, id=PREFIX, label=NAME[=VALUE], dangling=true (that no VM has
       Used: formatSize(volume.usedBytes),
       UsedBytes: volume.usedBytes,
       VMs: volume.vms.join(","),
+      Links: volume.vms.length,
       Writer: volume.writer,
       Labels: Object.entries(volume.labels)
         .map(([name, value]) => `${name}=${value}`)
@@ -57,6 +59,7 @@ Filters: name=TEXT, id=PREFIX, label=NAME[=VALUE], dangling=true (that no VM has
       Anonymous: volume.anonymous,
       Driver: "local",
       Scope: "local",
+      Mountpoint: "",
     }));
     await printRows(context, flags.format, rows, COLUMNS);
     return 0;

@@ -53,7 +53,17 @@ export function parseFilters(what: string, texts: readonly string[], known: read
   return filters;
 }
 
-export const VM_FILTERS = ["id", "name", "label", "status", "ancestor", "publish", "expose"] as const;
+export const VM_FILTERS = [
+  ...["id", "name", "label", "status", "ancestor", "publish", "expose", "volume"],
+] as const;
+
+/** What filters ask of a mount. */
+export interface FilteredMount {
+  /** Name of a volume, path of the host, image. */
+  readonly source: string;
+  readonly target: string;
+  readonly volumeId: string;
+}
 
 /** What filters ask of a VM. */
 export interface FilteredVm {
@@ -66,6 +76,7 @@ export interface FilteredVm {
       readonly image: string;
       readonly imageId: string;
       readonly labels: Readonly<Record<string, string>>;
+      readonly mounts: readonly FilteredMount[];
     };
   };
   readonly status: { readonly ports: readonly PortMapping[] };
@@ -83,7 +94,15 @@ export function matchesVm(entry: FilteredVm, filters: Filters): boolean {
     publish: (value) =>
       entry.status.ports.some(({ hostPort, protocol }) => isPort(value, hostPort, protocol)),
     expose: (value) => entry.status.ports.some(({ vmPort, protocol }) => isPort(value, vmPort, protocol)),
+    volume: (value) => config.mounts.some((mount) => isMountOf(mount, value)),
   });
+}
+
+/** By what is mounted or where, as Docker has it: a volume's name or id, a path of the host, a path in the VM. */
+function isMountOf({ source, target, volumeId }: FilteredMount, wanted: string): boolean {
+  const path = wanted.replace(/(?<=.)\/+$/, "");
+  if (path === "") return false;
+  return path === target || path === source.replace(/(?<=.)\/+$/, "") || sameVolume(volumeId, wanted);
 }
 
 export const IMAGE_FILTERS = ["reference", "label", "dangling"] as const;
@@ -180,6 +199,10 @@ function isPortRange(text: string): boolean {
 function isPort(wanted: string, port: number, protocol: string): boolean {
   const [, first = "", last = first, of = "tcp"] = PORT.exec(wanted) ?? [];
   return of === protocol && Number(first) <= port && port <= Number(last);
+}
+
+function sameVolume(id: string, wanted: string): boolean {
+  return wanted.length >= 6 && id.startsWith(wanted);
 }
 
 function sameImage(id: string, wanted: string): boolean {

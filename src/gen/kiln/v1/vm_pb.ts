@@ -641,7 +641,7 @@ export type ListVmsRequest = Message<"kiln.v1.ListVmsRequest"> & {
   all: boolean;
 
   /**
-   * "label=k=v" "name=x" "status=running" "ancestor=image" "id=ab"
+   * "label=k=v" "name=x" "status=running" "ancestor=image" "id=ab" "volume=data"
    *
    * @generated from field: repeated string filters = 2;
    */
@@ -665,7 +665,7 @@ export type ListVmsRequestJson = {
   all?: boolean;
 
   /**
-   * "label=k=v" "name=x" "status=running" "ancestor=image" "id=ab"
+   * "label=k=v" "name=x" "status=running" "ancestor=image" "id=ab" "volume=data"
    *
    * @generated from field: repeated string filters = 2;
    */
