@@ -176,7 +176,7 @@ async function serveKiln(undo: UndoStack, scratch: string, root: string, handle:
     { id: PORT, source: root, readOnly: false, map: { kind: "squash", uid: 0, gid: 0 }, notify: false },
     {
       ...{ port, runDirectory: join(scratch, "run"), runAs: undefined, environment: undefined },
-      join: async () => undefined,
+      ...{ join: async () => undefined, vmLives: async () => true },
     },
   );
   undo.push("end kiln-share", () => share.end());

@@ -14,9 +14,14 @@ const RecordSchema = v.object({
   }),
 });
 
-export async function writeHelperRecord(path: string, process: ProcessId): Promise<void> {
+/** @param more what else is known of it, for its kind's own reader */
+export async function writeHelperRecord(
+  path: string,
+  process: ProcessId,
+  more: Readonly<Record<string, unknown>> = {},
+): Promise<void> {
   // Processes of this boot of the host: a power cut ends them too.
-  await writeJsonAtomic(path, { version: 1, process }, { durable: false });
+  await writeJsonAtomic(path, { ...more, version: 1, process }, { durable: false });
 }
 
 /** Undefined where none is on record, or none that can be read. */

@@ -5,9 +5,11 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { Code, KilnError } from "../base/errors.js";
 import { readHelperRecord } from "../base/helper-record.js";
 import { identifyProcess, isAlive, type ProcessId } from "../base/processes.js";
 import { deferred } from "../base/runtime.js";
+import type { SourceIdentity } from "./identity.js";
 import { type KeeperOptions, ShareKeeper } from "./keeper.js";
 import type { RunningServer } from "./server.js";
 import type { ShareNotice } from "./types.js";
@@ -16,6 +18,8 @@ const SPEC = {
   ...{ id: "s0", source: "/srv", readOnly: false, notify: false },
   map: { kind: "squash", uid: 0, gid: 0 },
 } as const;
+
+const SOURCE = { dev: "1", ino: "2", born: "3" };
 
 describe("ShareKeeper", () => {
   let root = "";
@@ -31,18 +35,24 @@ describe("ShareKeeper", () => {
   });
 
   /** A process in kiln-share's place. */
-  async function startSleeper(forGood = false): Promise<RunningServer> {
+  async function startSleeper(forGood = false, source = SOURCE): Promise<RunningServer> {
     const child = spawn("sleep", ["600"], { stdio: "ignore" });
     const id = (await identifyProcess(child.pid ?? 0)) ?? assert.fail("it did not start");
     children.set(id.pid, child);
     const ended = once(child, "exit").then(() => ({ why: "its last words", forGood }));
-    return { id, ended, go: () => begun.push(id.pid), release: () => undefined };
+    return { id, source, ended, go: () => begun.push(id.pid), release: () => undefined };
   }
 
   async function optionsFor(change: Partial<KeeperOptions> = {}): Promise<KeeperOptions> {
     const runDirectory = await mkdtemp(join(root, `r${count++}-`));
     const guestEnd = () => assert.fail("no server asks");
-    const rest = { program: "", as: undefined, environment: undefined, join: async () => undefined };
+    const rest = {
+      program: "",
+      as: undefined,
+      environment: undefined,
+      join: async () => undefined,
+      vmLives: async () => true,
+    };
     return { runDirectory, guestEnd, spec: SPEC, ...rest, start: () => startSleeper(), ...change };
   }
 
@@ -147,14 +157,53 @@ describe("ShareKeeper", () => {
     assert.notEqual(begun.at(-1), last, "it was never let begin");
   });
 
-  it("goes on trying where a start fails, and keeps why", async () => {
-    let refusals = 2;
-    const start = () => (refusals-- > 0 ? Promise.reject(new Error("no memory")) : startSleeper());
+  it("tells nothing and starts none where the VM has ended with the server", async () => {
+    let lives = true;
+    const told: ShareNotice[] = [];
+    const asked = deferred<void>();
+    const vmLives = async () => {
+      asked.resolve();
+      return lives;
+    };
+    const keeper = await ShareKeeper.start(await optionsFor({ vmLives }));
+    keeper.listen((notice) => told.push(notice));
+    lives = false;
+    const count = children.size;
+    await kill(pidOf(keeper));
+    await asked.promise;
+    await keeper.end();
+    assert.deepEqual([told, children.size], [[], count]);
+  });
+
+  it("asks each server for what the first has served, also of the next kilnd's", async () => {
+    const asked: (SourceIdentity | undefined)[] = [];
+    const start = (same: SourceIdentity | undefined) => {
+      asked.push(same);
+      return startSleeper();
+    };
+    const options = await optionsFor({ start });
+    const first = await ShareKeeper.start(options);
+    const again = next(first, false);
+    await kill(pidOf(first));
+    await again;
+    first.detach();
+    const keeper = await ShareKeeper.adopt(options);
+    const back = next(keeper, false);
+    await kill(pidOf(first));
+    await back;
+    assert.deepEqual(asked, [undefined, SOURCE, SOURCE]);
+    await keeper.end();
+  });
+
+  it("goes on trying where a start fails, and tells why once", async () => {
+    let refusals = 3;
+    const hinted = new KilnError(Code.Unavailable, "no memory", { reason: "x", hint: "wait" });
+    const start = () => (refusals-- > 0 ? Promise.reject(hinted) : startSleeper());
     const keeper = await ShareKeeper.adopt(await optionsFor({ start }));
     const messages: string[] = [];
     keeper.listen(({ message }) => messages.push(message));
     await next(keeper, false);
-    assert.deepEqual(messages.slice(-3), ["no memory", "no memory", "it is served again"]);
+    assert.deepEqual(messages, ["no server is on record", "no memory (wait)", "it is served again"]);
     await keeper.end();
   });
 });

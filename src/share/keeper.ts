@@ -4,9 +4,10 @@
 
 import { join as joinPath } from "node:path";
 import { KilnError } from "../base/errors.js";
-import { readHelperRecord, writeHelperRecord } from "../base/helper-record.js";
 import { isAlive, type ProcessId, signalProcess } from "../base/processes.js";
 import { delay } from "../base/runtime.js";
+import type { SourceIdentity } from "./identity.js";
+import { readShareRecord, writeShareRecord } from "./record.js";
 import { type RunningServer, startServer } from "./server.js";
 import type { Share, ShareConnection, ShareNotice, ShareSpec } from "./types.js";
 
@@ -24,7 +25,7 @@ export interface KeeperOptions extends ShareConnection {
   readonly program: string;
   readonly nowMs?: (() => number) | undefined;
   /** For tests. */
-  readonly start?: (() => Promise<RunningServer>) | undefined;
+  readonly start?: ((same: SourceIdentity | undefined) => Promise<RunningServer>) | undefined;
 }
 
 export class ShareKeeper implements Share {
@@ -33,6 +34,8 @@ export class ShareKeeper implements Share {
   readonly #stop = new AbortController();
   #server: RunningServer | undefined;
   #found: ProcessId | undefined;
+  /** What has been served until now. */
+  #source: SourceIdentity | undefined;
   #notice: ShareNotice | undefined;
   #work: Promise<void> = Promise.resolve();
 
@@ -52,8 +55,9 @@ export class ShareKeeper implements Share {
   static async adopt(options: KeeperOptions): Promise<ShareKeeper> {
     const keeper = new ShareKeeper(options);
     const { runDirectory, spec } = options;
-    const found = await readHelperRecord(recordPath(runDirectory, spec.id));
+    const { process: found, source } = await readShareRecord(recordPath(runDirectory, spec.id));
     keeper.#found = found;
+    keeper.#source = source;
     keeper.#work = keeper.#keep(found === undefined ? NEVER_STARTED : keeper.#endOf(found));
     return keeper;
   }
@@ -96,6 +100,7 @@ export class ShareKeeper implements Share {
       this.#server?.release();
       this.#server = undefined;
       this.#found = undefined;
+      if (!(await this.#options.vmLives())) return;
       this.#tell(true, end.forGood ? `${end.why}: it is not served until the VM is started again` : end.why);
       if (end.forGood) return;
       const next = await this.#startAgain(pauseMs);
@@ -113,7 +118,8 @@ export class ShareKeeper implements Share {
         await delay(pauseMs, this.#stop.signal);
         return await this.#start();
       } catch (error) {
-        this.#tell(true, KilnError.from(error).message);
+        const { message, hint } = KilnError.from(error);
+        this.#tell(true, hint === undefined ? message : `${message} (${hint})`);
       }
     }
     return undefined;
@@ -121,10 +127,12 @@ export class ShareKeeper implements Share {
 
   async #start(): Promise<RunningServer> {
     const { program, spec, runDirectory, join, start } = this.#options;
-    const server = await (start?.() ?? startServer(program, spec, this.#options));
+    const same = this.#source;
+    const server = await (start?.(same) ?? startServer(program, spec, this.#options, same));
     this.#server = server;
     try {
-      await writeHelperRecord(recordPath(runDirectory, spec.id), server.id);
+      await writeShareRecord(recordPath(runDirectory, spec.id), server.id, server.source);
+      this.#source = server.source;
       await join(server.id.pid);
       server.go();
       return server;
@@ -160,6 +168,8 @@ export class ShareKeeper implements Share {
   #tell(away: boolean, why: string): void {
     // The VM has ended, or we let go of it: its share's end is no news.
     if (this.#stop.signal.aborted) return;
+    // Tried again for ever, for the same reason.
+    if (away && this.#notice?.message === why) return;
     const notice = { away, message: why };
     this.#notice = away ? notice : undefined;
     for (const listener of this.#listeners) listener(notice);

@@ -1,29 +1,32 @@
-// Links on the way to what is shared. A user's are followed. One in a directory that the guest writes to may be the guest's:
-// followed, it would lead the next server to whatever of the host the guest has chosen.
+// Links on the way to what is shared. A user's are followed. One in a directory that some guest writes to may be that guest's:
+// followed, it would lead the next server, of its own VM or of another one, to whatever of the host the guest has chosen.
 
 import { readlink, realpath } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Code, KilnError } from "../base/errors.js";
+import type { GuestPlace } from "./types.js";
 
 /** As many as Linux follows. */
 const MOST_LINKS = 40;
 
 /**
  * @param opened where what was opened by `source` lies
- * @param guestWrites directories of the host
+ * @param places those that guests may write to
  * @throws KilnError failed_precondition `share-source-linked`
  */
 export async function checkLinks(
   source: string,
   opened: string,
-  guestWrites: readonly string[],
+  places: readonly GuestPlace[],
 ): Promise<void> {
-  if (guestWrites.length === 0) return;
-  const roots = await Promise.all(guestWrites.map((path) => realpath(path).catch(() => path)));
+  if (places.length === 0) return;
   const { place, directories } = await linksOnTheWay(source);
-  const linked = directories.find((directory) => roots.some((root) => isWithin(directory, root)));
-  if (linked !== undefined)
-    throw refused(source, `a link in ${linked} is on the way to it, where the VM writes`);
+  for (const { path, vm } of directories.length === 0 ? [] : places) {
+    const root = await realpath(path).catch(() => path);
+    const linked = directories.find((directory) => isWithin(directory, root));
+    if (linked === undefined) continue;
+    throw refused(source, `a link in ${linked} is on the way to it, where VM ${vm} may write`);
+  }
   // The way was another one when it was opened: what it was then nobody knows.
   if (place !== opened) throw refused(source, "the way to it changes while it is opened");
 }
@@ -67,7 +70,7 @@ function isWithin(path: string, root: string): boolean {
 function refused(source: string, why: string, cause?: unknown): KilnError {
   return new KilnError(Code.FailedPrecondition, `share ${source}: ${why}`, {
     reason: "share-source-linked",
-    hint: "share the path that it leads to, or the directory that the link is in with :ro",
+    hint: "share the path that it leads to; or give the other mount :ro",
     cause,
   });
 }

@@ -9,6 +9,7 @@ import { Code, KilnError } from "../base/errors.js";
 import { keepText } from "../base/kept-text.js";
 import type { RunAs } from "../base/privileges.js";
 import { identifyProcess, type ProcessId } from "../base/processes.js";
+import { isSame, type SourceIdentity } from "./identity.js";
 import { planServer } from "./plan.js";
 import { openSource } from "./source.js";
 import type { ShareConnection, ShareSpec } from "./types.js";
@@ -18,6 +19,8 @@ const CANNOT_SERVE = 78;
 
 export interface RunningServer {
   readonly id: ProcessId;
+  /** What it serves. */
+  readonly source: SourceIdentity;
   /** Resolves with why, once it has ended. `forGood`: another one would end alike. */
   readonly ended: Promise<{ readonly why: string; readonly forGood: boolean }>;
   /**
@@ -32,14 +35,17 @@ export interface RunningServer {
  * Starts a server for a share.
  *
  * @param program kiln-share's path
- * @throws KilnError `openSource`'s; unavailable `share-failed`
+ * @param same what the VM's earlier servers have served; undefined for the first one
+ * @throws KilnError `openSource`'s; failed_precondition `share-source-replaced`; unavailable `share-failed`
  */
 export async function startServer(
   program: string,
   spec: ShareSpec,
   connection: ShareConnection,
+  same?: SourceIdentity,
 ): Promise<RunningServer> {
   await using source = await openSource(spec);
+  if (same !== undefined && !isSame(source.identity, same)) throw replaced(spec);
   await using ledger = await openLedger(connection.runDirectory, spec.id);
   await using end = await connection.guestEnd();
   const { environment } = connection;
@@ -52,7 +58,7 @@ export async function startServer(
     env: { ...env },
     stdio: ["pipe", "ignore", "pipe", source.fd, ledger.fd, end.fd],
   });
-  return await begun(child, spec);
+  return await begun(child, spec, source.identity);
 }
 
 /** A root daemon's server is the owner of what it shares; where that is root, nobody whom root's files belong to. */
@@ -70,7 +76,7 @@ async function openLedger(runDirectory: string, id: string): Promise<FileHandle>
   return await open(join(runDirectory, `share-${id}.ledger`), flags, 0o600);
 }
 
-async function begun(child: ChildProcess, spec: ShareSpec): Promise<RunningServer> {
+async function begun(child: ChildProcess, spec: ShareSpec, source: SourceIdentity): Promise<RunningServer> {
   const words = keepText(child.stderr);
   const exit = new Promise<{ why: string; forGood: boolean }>((resolve) => {
     child.once("error", (error) => resolve({ why: error.message, forGood: false }));
@@ -89,6 +95,7 @@ async function begun(child: ChildProcess, spec: ShareSpec): Promise<RunningServe
   child.unref();
   return {
     id,
+    source,
     ended: exit,
     go: () => stdin?.end("\n"),
     release: () => {
@@ -96,6 +103,15 @@ async function begun(child: ChildProcess, spec: ShareSpec): Promise<RunningServe
       stderr?.destroy();
     },
   };
+}
+
+/** What the guest has open is in the other one: with this one its files would become others under its hands. */
+function replaced({ source }: ShareSpec): KilnError {
+  const why = "another one lies there now than the one that the VM was started with";
+  return new KilnError(Code.FailedPrecondition, `share ${source}: ${why}`, {
+    reason: "share-source-replaced",
+    hint: "put that one back; or stop the VM and start it, which gives it what lies there",
+  });
 }
 
 function shareFailed(spec: ShareSpec, why: string, cause?: unknown): KilnError {

@@ -5,6 +5,7 @@ import { type FileHandle, open, readlink } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { Code, KilnError } from "../base/errors.js";
 import { O_PATH } from "../base/pinned.js";
+import { identityOf, type SourceIdentity } from "./identity.js";
 import { checkLinks } from "./links.js";
 import type { ShareSpec } from "./types.js";
 
@@ -15,34 +16,39 @@ export interface OpenSource extends AsyncDisposable {
   readonly file: string | undefined;
   /** Of what is shared. */
   readonly stats: Stats;
+  readonly identity: SourceIdentity;
 }
 
-type SourceSpec = Pick<ShareSpec, "source" | "guestWrites">;
+type SourceSpec = Pick<ShareSpec, "source" | "guestPlaces">;
 
 /**
- * Links are followed as in every path that a user gives, but for those that the guest may have made. A file is given to the
+ * Links are followed as in every path that a user gives, but for those that a guest may have made. A file is given to the
  * server as its directory and its name, and one that is a link as what it leads to: the server follows none.
  *
  * @throws KilnError not_found `share-source-missing`; permission_denied; invalid_argument `bad-share-source`;
  *   failed_precondition `share-source-linked`
  */
-export async function openSource({ source, guestWrites = [] }: SourceSpec): Promise<OpenSource> {
+export async function openSource({ source, guestPlaces }: SourceSpec): Promise<OpenSource> {
   const handle = await openPath(source, source);
   try {
     const stats = await handle.stat();
     const path = await pathOf(handle);
-    await checkLinks(source, path, guestWrites);
-    if (stats.isDirectory()) return held(handle, undefined, stats);
+    await checkLinks(source, path, guestPlaces?.() ?? []);
+    if (stats.isDirectory()) return await held(handle, path, undefined, stats);
     if (!stats.isFile()) throw notShareable(source);
     // What was removed since has a name that says so, and is nowhere.
     if (!path.startsWith("/") || path.endsWith(" (deleted)")) throw missing(source);
     const directory = await openPath(dirname(path), source);
-    if ((await pathOf(directory)) !== dirname(path)) {
+    try {
+      const place = await pathOf(directory);
+      if (place !== dirname(path)) throw missing(source);
+      const opened = await held(directory, place, basename(path), stats);
+      await handle.close();
+      return opened;
+    } catch (error) {
       await directory.close();
-      throw missing(source);
+      throw error;
     }
-    await handle.close();
-    return held(directory, basename(path), stats);
   } catch (error) {
     await handle.close().catch(() => undefined);
     throw error;
@@ -63,8 +69,14 @@ async function openPath(path: string, source: string): Promise<FileHandle> {
   }
 }
 
-function held(handle: FileHandle, file: string | undefined, stats: Stats): OpenSource {
-  return { fd: handle.fd, file, stats, [Symbol.asyncDispose]: () => handle.close() };
+async function held(
+  handle: FileHandle,
+  place: string,
+  file: string | undefined,
+  stats: Stats,
+): Promise<OpenSource> {
+  const identity = await identityOf(handle, place, file);
+  return { fd: handle.fd, file, stats, identity, [Symbol.asyncDispose]: () => handle.close() };
 }
 
 function missing(source: string, cause?: unknown): KilnError {

@@ -9,14 +9,21 @@ export type ShareMap =
   /** `count` ids from the guest's `guest` on are the host's from `host` on. Root daemons alone can. */
   | { readonly kind: "range"; readonly guest: number; readonly host: number; readonly count: number };
 
+/** A directory of the host that a guest may write to, of any VM that there is. */
+export interface GuestPlace {
+  readonly path: string;
+  /** Name of its VM, for people. */
+  readonly vm: string;
+}
+
 /** What is shared. */
 export interface ShareSpec {
   /** [a-z0-9]{1,20}, once in a VM. */
   readonly id: string;
   /** Absolute; links on the way to it are followed: it is the user's word. A directory, or one file. */
   readonly source: string;
-  /** Directories of the host that the guest may write to: no link in one of them is the user's word. */
-  readonly guestWrites?: readonly string[] | undefined;
+  /** Asked whenever the source is looked for. No link in one of them is the user's word. */
+  readonly guestPlaces?: (() => readonly GuestPlace[]) | undefined;
   readonly readOnly: boolean;
   readonly map: ShareMap;
   /** The guest is told what changes on the host. */
@@ -41,6 +48,8 @@ export interface ShareConnection {
   readonly environment: Readonly<Record<string, string>> | undefined;
   /** Puts a process under the VM's limits, where it has some. */
   readonly join: (pid: number) => Promise<void>;
+  /** Whether its VMM is there: with that the server is ended too, which is no news, and none follows it. */
+  readonly vmLives: () => Promise<boolean>;
 }
 
 /** For people. */

@@ -230,6 +230,7 @@ export interface VmmCards {
 
 /** A VMM for those that stand beside it, and are there before its guest runs. */
 export interface VmmSide extends VmmCards {
+  readonly record: VmmRecord;
   /** By their ids. */
   readonly ports: ReadonlyMap<string, VmmPort>;
 }
@@ -243,7 +244,6 @@ export interface LaunchOptions extends Abortable {
 }
 
 export interface VmmHandle extends VmmSide {
-  readonly record: VmmRecord;
   /**
    * By a disk's id the serial under which the guest finds it, on whatever bus and by whatever name. A disk that its VMM
    * can't tell from another one is not in here, nor is any of a VM of which too little is known.

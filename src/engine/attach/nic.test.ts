@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as v from "valibot";
+import { recordOf } from "../../../test/fixtures/fake-vmm.js";
 import { UndoStack } from "../../base/undo.js";
 import type { UserConnection, UserNetwork } from "../../net/types.js";
 import type { CardSpec, VmmCapabilities, VmmSide } from "../../vmm/types.js";
@@ -21,8 +22,11 @@ const PLAN: UserNetworkPlan = {
   dns: { servers: ["9.9.9.9"], search: [], options: [] },
 };
 
+const VMM = await recordOf(0);
+
 function contextOf(cards: readonly CardSpec[], cardTap?: VmmSide["cardTap"]) {
   const vmm: VmmSide = {
+    record: VMM,
     ports: new Map(),
     cardSocket: undefined,
     cardTap,
@@ -40,7 +44,10 @@ function setOf(
   const record = v.parse(VM_RECORD.schema, { version: 1, id: "a".repeat(64), config: { network } });
   const needs = { rooms: { network: { userCard: () => CARD, planUser, ...room } } } as unknown as AttachNeeds;
   return new AttachmentSet(
-    userCard({ record, ports: [], onNetwork: () => undefined, onShare: () => undefined }, needs),
+    userCard(
+      { record, ports: [], onNetwork: () => undefined, onShare: () => undefined, guestPlaces: () => [] },
+      needs,
+    ),
     assert.fail,
   );
 }

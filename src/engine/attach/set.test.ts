@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import * as v from "valibot";
+import { recordOf } from "../../../test/fixtures/fake-vmm.js";
 import { hasReason, KilnError } from "../../base/errors.js";
 import { UndoStack } from "../../base/undo.js";
 import type { VmmCapabilities } from "../../vmm/types.js";
@@ -20,13 +21,20 @@ import type {
 } from "./types.js";
 
 const RECORD = v.parse(VM_RECORD.schema, { version: 1, id: "a".repeat(64) });
-const VM = { record: RECORD, ports: [], onNetwork: () => undefined, onShare: () => undefined };
+const VM = {
+  record: RECORD,
+  ports: [],
+  onNetwork: () => undefined,
+  onShare: () => undefined,
+  guestPlaces: () => [],
+};
 const MOMENTS: readonly Moment[] = ["prepare", "launch", "hello"];
 const CONTEXTS = {
   prepare: {},
   launch: {
     spec: { cards: [], runDirectory: "/run/vm" },
     vmm: {
+      record: await recordOf(0),
       ports: new Map(),
       cardSocket: undefined,
       cardTap: undefined,

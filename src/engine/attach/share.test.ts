@@ -35,12 +35,27 @@ describe("a shared directory of a VM", () => {
     assert.deepEqual(shown(), [["away", "SIGKILL ended it"]]);
     share.tell({ away: false, message: "it is served again" });
     assert.deepEqual(shown(), [["attached", ""]]);
-    const states: (string | undefined)[] = [];
+    const told: (string | undefined)[][] = [];
     for await (const { action, attributes } of kilnd.engine.events.read({ after: 0n })) {
-      if (action === "share") states.push(attributes.state);
-      if (states.length === 2) break;
+      if (action === "share") told.push([attributes.state, attributes.why]);
+      if (told.length === 2) break;
     }
-    assert.deepEqual(states, ["away", "back"]);
+    assert.deepEqual(told, [
+      ["away", "SIGKILL ended it"],
+      ["back", undefined],
+    ]);
+  });
+
+  it("mistrusts links wherever a guest may write, of this VM or of another one that is on record", async () => {
+    const away = { ...BIND, source: "/srv/proj", target: "/proj" };
+    await kilnd.create({ mounts: [away, { ...away, source: "/srv/read", target: "/read", readOnly: true }] });
+    const { entry } = await running();
+    const places = kilnd.world.specs
+      .get("/srv/www")
+      ?.guestPlaces?.()
+      .map(({ path }) => path);
+    assert.deepEqual(places?.sort(), ["/srv/proj", "/srv/www"]);
+    assert.equal(kilnd.world.specs.get("/srv/www")?.guestPlaces?.().at(-1)?.vm, entry.name);
   });
 
   it("is let go of when the VM has ended, and found again by the next kilnd", async () => {

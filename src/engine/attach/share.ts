@@ -1,6 +1,7 @@
 // A live directory of the host: a byte stream of its own between the guest and a kiln-share process, which outlives kilnd.
 
 import { Code, KilnError } from "../../base/errors.js";
+import { isAlive } from "../../base/processes.js";
 import type { Share, ShareMap, ShareSpec } from "../../share/types.js";
 import type { VmmPort } from "../../vmm/types.js";
 import type { ShareConnection, ShareRoom } from "../common/rooms.js";
@@ -29,14 +30,11 @@ export class SharedDirectory implements AttachmentAt<"launch"> {
   #share: Share | undefined;
   #deafen: () => void = () => undefined;
 
-  /** Of the host, where the VM may make links. */
-  readonly #guestWrites: readonly string[];
+  readonly #guestPlaces: AttachedVm["guestPlaces"];
 
   constructor(vm: AttachedVm, wanted: Mount, room: ShareRoom) {
     this.#tell = vm.onShare;
-    const { mounts } = vm.record.config;
-    const writable = mounts.filter(({ type, readOnly }) => type === "bind" && !readOnly);
-    this.#guestWrites = writable.map(({ source }) => source);
+    this.#guestPlaces = vm.guestPlaces;
     this.#wanted = wanted;
     this.#name = mountId(wanted.target);
     this.#room = room;
@@ -79,8 +77,8 @@ export class SharedDirectory implements AttachmentAt<"launch"> {
 
   get #spec(): ShareSpec {
     const { source, readOnly, notify, idmap } = this.#wanted;
-    const guestWrites = this.#guestWrites;
-    return { id: this.#name, source, guestWrites, readOnly, notify, map: mapOf(idmap) };
+    const guestPlaces = this.#guestPlaces;
+    return { id: this.#name, source, guestPlaces, readOnly, notify, map: mapOf(idmap) };
   }
 
   /** @throws KilnError internal where the VMM has no such port: a VM of before has no shares */
@@ -88,7 +86,9 @@ export class SharedDirectory implements AttachmentAt<"launch"> {
     const port = vmm.ports.get(this.#name);
     if (port === undefined) throw portMissing(this.#wanted);
     const { runDirectory, runAs, environment } = spec;
-    return { port, connection: { port, runDirectory, runAs, environment, join: (pid) => vmm.join(pid) } };
+    const join = (pid: number) => vmm.join(pid);
+    const vmLives = () => isAlive(vmm.record.process);
+    return { port, connection: { port, runDirectory, runAs, environment, join, vmLives } };
   }
 
   guest(): GuestPart {

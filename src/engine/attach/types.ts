@@ -4,7 +4,7 @@
 
 import type { Abortable } from "../../base/progress.js";
 import type { NetworkNotice } from "../../net/types.js";
-import type { ShareNotice } from "../../share/types.js";
+import type { GuestPlace, ShareNotice } from "../../share/types.js";
 import type { CardSpec, DiskSpec, PortSpec, VmmCapabilities, VmmSide, VmmSpec } from "../../vmm/types.js";
 import type { GuestDialer, Rooms } from "../common/rooms.js";
 import type { Bases } from "../disks/bases.js";
@@ -112,6 +112,8 @@ export interface AttachedVm {
   readonly onNetwork: (notice: NetworkNotice) => void;
   /** Told of what becomes of its shared directories. @param target of the mount */
   readonly onShare: (target: string, notice: ShareNotice) => void;
+  /** Directories of the host that guests may write to: this VM's, and those of all others. */
+  readonly guestPlaces: () => readonly GuestPlace[];
 }
 
 /** Of the engine and the rooms below it. */

@@ -106,6 +106,8 @@ export interface ShareConnection {
   readonly environment: Readonly<Record<string, string>> | undefined;
   /** Puts a process under the VM's limits, where it has some. */
   readonly join: (pid: number) => Promise<void>;
+  /** Whether the VMM's process is there. */
+  readonly vmLives: () => Promise<boolean>;
 }
 
 export interface ShareRoom {

@@ -1,7 +1,7 @@
 // What is attached to a VM, for a boot of it and for its takeover; and what its VMM is launched and found again with.
 
 import type { NetworkNotice } from "../../net/types.js";
-import type { ShareNotice } from "../../share/types.js";
+import type { GuestPlace, ShareNotice } from "../../share/types.js";
 import type { VmmHandle, VmmSpec } from "../../vmm/types.js";
 import { attachmentsOf } from "../attach/kinds.js";
 import type { AttachmentSet, PlannedSet, Refused } from "../attach/set.js";
@@ -25,11 +25,20 @@ export function attachedTo(ctx: EngineContext, entry: VmEntry, ports: readonly P
   const onShare = (target: string, { away, message: why }: ShareNotice) => {
     if (away) log.warn("a shared directory of the VM is away", { target, why });
     else log.info("a shared directory of the VM is served again", { target });
-    emitVmEvent(ctx, entry, "share", { target, state: away ? "away" : "back" });
+    emitVmEvent(ctx, entry, "share", { target, ...(away ? { state: "away", why } : { state: "back" }) });
   };
-  return attachmentsOf({ record: entry.record, ports, onNetwork, onShare }, ctx, (what, { message: why }) => {
-    log.warn("a release failed", { what, why });
-  });
+  const guestPlaces = () => placesOf(ctx.vms.list());
+  const vm = { record: entry.record, ports, onNetwork, onShare, guestPlaces };
+  return attachmentsOf(vm, ctx, (what, { message: why }) => log.warn("a release failed", { what, why }));
+}
+
+/** Also of those that do not run: what their guests have written is still there. */
+function placesOf(entries: readonly VmEntry[]): GuestPlace[] {
+  return entries.flatMap(({ name, record }) =>
+    record.config.mounts
+      .filter(({ type, readOnly }) => type === "bind" && !readOnly)
+      .map(({ source }) => ({ path: source, vm: name })),
+  );
 }
 
 /** Where a boot's files are. */

@@ -21,7 +21,13 @@ const NEEDS = {
 
 async function attached(modules: string | undefined) {
   const set = attachmentsOf(
-    { record: RECORD, ports: [], onNetwork: () => undefined, onShare: () => undefined },
+    {
+      record: RECORD,
+      ports: [],
+      onNetwork: () => undefined,
+      onShare: () => undefined,
+      guestPlaces: () => [],
+    },
     NEEDS,
     assert.fail,
   );
