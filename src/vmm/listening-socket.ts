@@ -1,5 +1,5 @@
 // A unix socket that listens before its server runs: the server inherits the descriptor, the name stays ours. A
-// connection made meanwhile waits.
+// connection made meanwhile waits, or is ended at once where Node takes it, so that who dials dials again.
 
 import { rename, rm } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -18,7 +18,8 @@ export async function listenAt(path: string): Promise<ListeningSocket> {
   // Closing a server removes the name that it was bound to: this one has another by then.
   const bound = `${path}_`;
   await rm(bound, { force: true });
-  const server = createServer();
+  // Until ours is closed we are asked, too: one that we kept would wait for a server without end.
+  const server = createServer((early) => early.destroy());
   try {
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { lstat, mkdtemp, rm } from "node:fs/promises";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
@@ -100,5 +102,16 @@ describe("listenForGuest", () => {
     assert.equal(found.mode & 0o777, 0o600);
     for (const one of [first, second]) one.close();
     assert.ok((await lstat(port.socket)).isSocket(), "its name stays for whoever has inherited it");
+  });
+
+  it("keeps no connection that comes before its server has it alone", async (t) => {
+    const directory = await mkdtemp(join(tmpdir(), "kiln-port-"));
+    t.after(() => rm(directory, { recursive: true }));
+    const port = { socket: join(directory, "1100") };
+    const listening = await listenForGuest(port);
+    const early = connect(port.socket);
+    await once(early, "close");
+    listening.close();
+    assert.equal(early.bytesRead, 0, "it has ended: whoever dials dials again");
   });
 });

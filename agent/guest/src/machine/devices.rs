@@ -72,3 +72,7 @@ pub fn virtio_ids() -> Vec<String> {
         .map(|id| id.trim().to_owned())
         .collect()
 }
+
+pub fn has_vsock() -> bool {
+    virtio_ids().iter().any(|id| id == VIRTIO_VSOCK)
+}

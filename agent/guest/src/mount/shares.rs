@@ -90,7 +90,7 @@ impl Shares {
 
 fn spec_of(share: &ShareMount, read_only: bool) -> ShareSpec {
     let way = if share.port.is_empty() {
-        Way::Vsock(share.vsock_port)
+        Way::to_host(share.vsock_port)
     } else {
         Way::Port(share.port.clone())
     };
@@ -127,7 +127,7 @@ mod tests {
             soft: true,
             ..Default::default()
         };
-        assert_eq!(spec_of(&soft, false).way, Way::Vsock(1100));
+        assert_eq!(spec_of(&soft, false).way, Way::to_host(1100));
         assert_eq!(spec_of(&soft, false).patience, Some(SOFT));
         let short = spec_of(
             &ShareMount {

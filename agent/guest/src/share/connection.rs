@@ -12,6 +12,10 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::channel::find::named_port;
+use crate::machine::devices::has_vsock;
+
+/// Before a vsock port's number: what a machine has for it that has no vsock. kiln's stand-in for Firecracker is one.
+const PORT_FOR_VSOCK: &str = "kiln.vsock.";
 
 /// How the share's server is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +24,21 @@ pub enum Way {
     Port(String),
     /// The vsock port of this number, at the host.
     Vsock(u32),
+}
+
+impl Way {
+    /// To the host's vsock port of this number, on this machine.
+    pub fn to_host(port: u32) -> Self {
+        Self::to_host_over(port, has_vsock())
+    }
+
+    fn to_host_over(port: u32, has_vsock: bool) -> Self {
+        if has_vsock {
+            Self::Vsock(port)
+        } else {
+            Self::Port(format!("{PORT_FOR_VSOCK}{port}"))
+        }
+    }
 }
 
 impl fmt::Display for Way {
@@ -172,4 +191,18 @@ fn connect(port: u32) -> io::Result<OwnedFd> {
 /// True for a connection that has begun and not failed.
 fn is_on_its_way(fd: &OwnedFd) -> bool {
     matches!(rustix::net::sockopt::socket_error(fd), Ok(Ok(())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn has_no_stand_in_where_there_is_vsock() {
+        assert_eq!(Way::to_host_over(1100, true), Way::Vsock(1100));
+        assert_eq!(
+            Way::to_host_over(1100, false),
+            Way::Port("kiln.vsock.1100".to_owned())
+        );
+    }
 }
