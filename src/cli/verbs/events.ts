@@ -15,6 +15,9 @@ export const command = defineCommand({
 Prints what happens to VMs, images, kernels and volumes, one event a line, until Ctrl-C or --until. With --since or --after what
 happened before comes first.
 
+Of volumes these are create, mount and unmount (with the VM and the path), grow and destroy; of a VM's mounts volume-attach, volume-detach and
+share, which says when a shared directory is away and when it is back.
+
 Filters: type=vm|image|kernel|volume, event=ACTION, vm=NAME, image=NAME, volume=NAME, label=NAME[=VALUE].
 Fields for --format: .cursor .time .type .action .id .attributes.
 `,
@@ -28,6 +31,7 @@ Fields for --format: .cursor .time .type .action .id .attributes.
   },
   examples: [
     { does: "watch VMs end", line: "kiln events -f type=vm -f event=die" },
+    { does: "who mounts a volume", line: "kiln events -f volume=data -f event=mount" },
     { does: "for programs", line: "kiln events --since 1h --format json" },
   ],
   async run(context, { flags }) {

@@ -6,6 +6,7 @@ import type { Abortable } from "../../base/progress.js";
 import type { NetworkNotice } from "../../net/types.js";
 import type { GuestPlace, ShareNotice } from "../../share/types.js";
 import type { CardSpec, DiskSpec, PortSpec, VmmCapabilities, VmmSide, VmmSpec } from "../../vmm/types.js";
+import type { EventLog } from "../common/events.js";
 import type { GuestDialer, Rooms } from "../common/rooms.js";
 import type { Bases } from "../disks/bases.js";
 import type { BootDisks, DiskSet } from "../disks/disk-set.js";
@@ -123,6 +124,7 @@ export interface AttachNeeds {
   readonly rooms: Pick<Rooms, "images" | "disks" | "network" | "shares">;
   readonly volumes: Pick<Volumes, "path" | "get" | "use" | "adopt" | "markFilled" | "noteFilesystem">;
   readonly ownership: Pick<Ownership, "lend">;
+  readonly events: Pick<EventLog, "emit">;
 }
 
 /** What a VM has of one kind, in the order in which it is acquired. Pure. */

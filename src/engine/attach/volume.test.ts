@@ -5,6 +5,7 @@ import { engineCase } from "../../../test/fixtures/engine-case.js";
 import { type FakeVmm, IMAGE } from "../../../test/fixtures/fake-rooms.js";
 import { hasReason, KilnError } from "../../base/errors.js";
 import { type MountSpec, NO_MOUNT } from "../../base/mounts.js";
+import { EVENT_FILTERS, matchesEvent, parseFilters } from "../common/filters.js";
 import { mountOf } from "../vm/mount-config.js";
 
 const kilnd = engineCase();
@@ -73,6 +74,29 @@ describe("a volume of a VM", () => {
     ];
     const { vmm } = await kilnd.running({ mounts: read });
     assert.equal(mountsOf(vmm).length, 2);
+  });
+
+  it("is told of in events: what is made, mounted and unmounted by whom, and removed", async () => {
+    const { entry } = await kilnd.running({ name: "first", mounts: [volume("db", { readOnly: true })] });
+    await kilnd.engine.vms.kill(entry.id);
+    await kilnd.engine.vms.remove(entry.id, false);
+    const id = await kilnd.engine.volumes.remove("db");
+    const told: [string, string | undefined, string | undefined][] = [];
+    const ofVm = parseFilters("events", ["vm=first", "type=volume"], EVENT_FILTERS);
+    const seen: string[] = [];
+    for await (const event of kilnd.engine.events.read({ after: 0n })) {
+      const { type, action, attributes } = event;
+      if (matchesEvent(event, ofVm)) seen.push(action);
+      if (type === "volume" && event.id === id) told.push([action, attributes.vm, attributes.target]);
+      if (type === "volume" && action === "destroy") break;
+    }
+    assert.deepEqual(told, [
+      ["create", undefined, undefined],
+      ["mount", "first", "/data"],
+      ["unmount", "first", "/data"],
+      ["destroy", undefined, undefined],
+    ]);
+    assert.deepEqual(seen, ["mount", "unmount"]);
   });
 
   it("is one writer's: the next is refused with the first one's name, also by the next kilnd", async () => {

@@ -5,6 +5,7 @@ import { Code, KilnError } from "../../base/errors.js";
 import type { GuestPart } from "../vm/boot-plan.js";
 import type { Mount } from "../vm/mount-config.js";
 import { VOLUME_CONTENT } from "../volumes/entry.js";
+import { emitVolumeEvent } from "../volumes/volume-events.js";
 import { diskSource, mountId } from "./mount-id.js";
 import type { AttachedVm, AttachmentAt, AttachNeeds, GuestFacts, HeldMount, VmmPart } from "./types.js";
 
@@ -57,9 +58,10 @@ export class VolumeMount implements AttachmentAt<"prepare"> {
       await ownership.lend(path, this.#vm.record.uid, { readOnly: this.#readOnly });
     } catch (error) {
       release();
-      this.#letGo();
+      await this.detach();
       throw KilnError.from(error, `have volume ${this.#wanted.source || volumeId} ready`);
     }
+    this.#tell("mount");
   }
 
   async adopt(): Promise<void> {
@@ -81,16 +83,21 @@ export class VolumeMount implements AttachmentAt<"prepare"> {
   }
 
   async release(): Promise<void> {
-    this.#letGo();
+    await this.detach();
+    this.#tell("unmount");
   }
 
   async detach(): Promise<void> {
-    this.#letGo();
-  }
-
-  #letGo(): void {
     this.#release();
     this.#release = () => undefined;
+  }
+
+  #tell(action: "mount" | "unmount"): void {
+    const { target, readOnly, volumeId } = this.#wanted;
+    const volume = this.#needs.volumes.get(volumeId);
+    if (volume === undefined) return;
+    const { name } = this.#vm.record.config;
+    emitVolumeEvent(this.#needs, volume, action, { vm: name, target, readOnly: String(readOnly) });
   }
 }
 

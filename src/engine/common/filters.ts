@@ -148,7 +148,7 @@ export function matchesEvent(event: KilnEvent, filters: Filters): boolean {
     type: (value) => event.type === value,
     action: (value) => event.action === value,
     event: (value) => event.action === value,
-    vm: (value) => event.type === "vm" && (event.id.startsWith(value) || event.attributes.name === value),
+    vm: (value) => isOfVm(event, value),
     image: (value) =>
       event.attributes.image === value || (event.type === "image" && event.attributes.name === value),
     volume: (value) =>
@@ -156,6 +156,12 @@ export function matchesEvent(event: KilnEvent, filters: Filters): boolean {
       (event.type === "volume" && (event.id.startsWith(value) || event.attributes.name === value)),
     label: (value) => hasLabel(event.attributes, value),
   });
+}
+
+/** A volume is mounted and unmounted by a VM too. */
+function isOfVm({ type, id, attributes }: KilnEvent, wanted: string): boolean {
+  if (type === "vm") return id.startsWith(wanted) || attributes.name === wanted;
+  return type === "volume" && attributes.vm === wanted;
 }
 
 /** Keys that `kiln image prune`, `kiln volume prune` and `kiln system prune` know. */

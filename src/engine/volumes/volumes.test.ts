@@ -29,7 +29,7 @@ describe("a volume", () => {
     await next.remove(next.find("data"));
     assert.deepEqual(await readdir(join(on.root, "volumes")), []);
     assert.throws(() => next.find("data"), reason("volume-not-found"));
-    assert.deepEqual(on.told, ["create data", "remove data"]);
+    assert.deepEqual(on.told, ["create data", "destroy data"]);
   });
 
   it("without a name is called by its id", async () => {

@@ -22,6 +22,7 @@ import type { VolumeRecord, VolumeStatus } from "./record.js";
 import { VolumeRegistry } from "./registry.js";
 import { checkSize, checkSpec, type VolumeSpec } from "./spec.js";
 import { DISK_FILE, loadVolumes, type VolumeObjects, volumeObjects } from "./store.js";
+import { emitVolumeEvent } from "./volume-events.js";
 
 export interface VolumesOptions {
   readonly dataRoot: string;
@@ -264,7 +265,7 @@ export class Volumes {
     const entry = this.#entry(id, record, status);
     this.#registry.add(entry);
     undo.commit();
-    this.#emit("create", entry);
+    emitVolumeEvent(this.#options, entry, "create");
     return { entry, made: true };
   }
 
@@ -285,7 +286,7 @@ export class Volumes {
     }
     failpoint("volume.grown");
     await entry.setRecord({ ...entry.record, sizeBytes });
-    this.#emit("grow", entry, { size: String(sizeBytes) });
+    emitVolumeEvent(this.#options, entry, "grow", { size: String(sizeBytes) });
   }
 
   /** That nobody has removed or cut its disk. */
@@ -305,17 +306,7 @@ export class Volumes {
   #tellGone(entry: VolumeEntry): void {
     entry.removed = true;
     entry.changed.notify();
-    this.#emit("remove", entry);
-  }
-
-  #emit(action: string, { id, record }: VolumeEntry, attributes: Record<string, string> = {}): void {
-    const { labels, name } = record;
-    this.#options.events.emit({
-      type: "volume",
-      action,
-      id,
-      attributes: { ...labels, name, ...attributes },
-    });
+    emitVolumeEvent(this.#options, entry, "destroy");
   }
 }
 
