@@ -9,7 +9,7 @@ import { NO_MOUNT } from "../../base/mounts.js";
 import type { VmmCapabilities } from "../../vmm/types.js";
 import { planDisks } from "../disks/disk-set.js";
 import { mountOf } from "../vm/mount-config.js";
-import { DeviceMount } from "./device.js";
+import { DeviceMount, requireDevice } from "./device.js";
 
 let directory = "";
 before(async () => {
@@ -41,6 +41,9 @@ describe("a block device of the host", () => {
     for (const source of [file, "/dev/null", join(directory, "fifo")])
       await refused(source, "not-a-block-device");
     await refused(join(directory, "none"), "no-such-file");
+    const none = requireDevice(join(directory, "none"));
+    await assert.rejects(none, (error) => hasReason(error, "no-such-file"));
+    await assert.rejects(requireDevice(file), (error) => hasReason(error, "not-a-block-device"));
   });
 
   it("is one VM's, by whatever link it is named, until that lets go of it", async (t) => {

@@ -1,7 +1,7 @@
 // A block device of the host: what is on it is mounted in the guest, or where the target lies below /dev it is a device there.
 
 import { constants } from "node:fs";
-import { type FileHandle, open, realpath } from "node:fs/promises";
+import { type FileHandle, open, realpath, stat } from "node:fs/promises";
 import { Code, errnoOf, KilnError } from "../../base/errors.js";
 import type { GuestPart } from "../vm/boot-plan.js";
 import type { Mount } from "../vm/mount-config.js";
@@ -67,6 +67,18 @@ export class DeviceMount implements AttachmentAt<"prepare"> {
   detach(): Promise<void> {
     return this.release();
   }
+}
+
+/**
+ * That there is one, whoever has it at this moment.
+ *
+ * @throws KilnError as `acquire`, but for `device-busy`
+ */
+export async function requireDevice(source: string): Promise<void> {
+  const found = await stat(source).catch((error: unknown) => {
+    throw KilnError.from(error, `open the device ${source}`);
+  });
+  if (!found.isBlockDevice()) throw notBlock(source);
 }
 
 /** O_EXCL of a block device: refused where it is mounted, or held so by another. O_NONBLOCK: a FIFO must not be waited for. */

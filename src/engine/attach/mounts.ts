@@ -2,11 +2,12 @@
 
 import { Code, KilnError } from "../../base/errors.js";
 import { MOUNT_TYPES } from "../../base/mounts.js";
+import type { ShareRoom } from "../common/rooms.js";
 import type { Mount } from "../vm/mount-config.js";
 import { describeMount } from "../vm/validate-mounts.js";
-import { DeviceMount } from "./device.js";
+import { DeviceMount, requireDevice } from "./device.js";
 import { ImageMount } from "./image-mount.js";
-import { SharedDirectory } from "./share.js";
+import { SharedDirectory, shareSpec } from "./share.js";
 import { Tmpfs } from "./tmpfs.js";
 import type { AttachedVm, Attachment, AttachmentAt, AttachmentKind, AttachNeeds } from "./types.js";
 import { VolumeMount } from "./volume.js";
@@ -18,6 +19,22 @@ export const mounts: AttachmentKind = (vm, needs) =>
 export function requireMountable(wanted: readonly Mount[]): void {
   const refused = wanted.find(({ type }) => !MOUNT_TYPES.some((known) => known === type));
   if (refused !== undefined) throw refusalOf(refused);
+}
+
+/**
+ * What they name on the host must be there: said before an image is fetched, not by the VM's start. It is looked at again
+ * there.
+ *
+ * @throws KilnError as `ShareRoom.check`, as `DeviceMount.acquire`
+ */
+export async function requireSources(
+  shares: Pick<ShareRoom, "check">,
+  wanted: readonly Mount[],
+): Promise<void> {
+  for (const mount of wanted) {
+    if (mount.type === "bind") await shares.check(shareSpec(mount));
+    if (mount.type === "device") await requireDevice(mount.source);
+  }
 }
 
 function attachmentOf(vm: AttachedVm, mount: Mount, needs: AttachNeeds): Attachment {

@@ -77,9 +77,13 @@ describe("a shared directory of a VM", () => {
     );
   });
 
-  it("that is not there starts no VM, and leaves nothing", async () => {
+  it("that is not there makes no VM, and starts none where it has gone since", async () => {
     kilnd.world.behaviours = [{ features: FEATURES }];
-    const entry = await kilnd.create({ mounts: [{ ...BIND, source: "/missing" }] });
+    const making = kilnd.create({ mounts: [{ ...BIND, source: "/missing" }] });
+    await assert.rejects(making, (error) => hasReason(error, "share-source-missing"));
+    assert.deepEqual(kilnd.engine.entries(true, []), []);
+    const entry = await kilnd.create({ mounts: [BIND] });
+    kilnd.world.moved.add(BIND.source);
     const start = kilnd.engine.vms.start(entry.id);
     await assert.rejects(start, (error) => hasReason(error, "share-source-missing"));
     assert.deepEqual([...kilnd.world.shared.keys()], []);

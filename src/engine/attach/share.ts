@@ -26,15 +26,14 @@ export class SharedDirectory implements AttachmentAt<"launch"> {
   readonly #name: string;
   readonly #room: ShareRoom;
   readonly #tell: AttachedVm["onShare"];
+  readonly #spec: ShareSpec;
   #told: Told | KilnError | undefined;
   #share: Share | undefined;
   #deafen: () => void = () => undefined;
 
-  readonly #guestPlaces: AttachedVm["guestPlaces"];
-
   constructor(vm: AttachedVm, wanted: Mount, room: ShareRoom) {
     this.#tell = vm.onShare;
-    this.#guestPlaces = vm.guestPlaces;
+    this.#spec = { ...shareSpec(wanted), guestPlaces: vm.guestPlaces };
     this.#wanted = wanted;
     this.#name = mountId(wanted.target);
     this.#room = room;
@@ -75,12 +74,6 @@ export class SharedDirectory implements AttachmentAt<"launch"> {
     this.#deafen = share.listen((notice) => this.#tell(this.#wanted.target, notice));
   }
 
-  get #spec(): ShareSpec {
-    const { source, readOnly, notify, idmap } = this.#wanted;
-    const guestPlaces = this.#guestPlaces;
-    return { id: this.#name, source, guestPlaces, readOnly, notify, map: mapOf(idmap) };
-  }
-
   /** @throws KilnError internal where the VMM has no such port: a VM of before has no shares */
   #connect({ spec, vmm }: Moments["launch"]): { port: VmmPort; connection: ShareConnection } {
     const port = vmm.ports.get(this.#name);
@@ -115,6 +108,11 @@ export class SharedDirectory implements AttachmentAt<"launch"> {
     this.#share = undefined;
     return share;
   }
+}
+
+/** Without the places where guests make links: who opens it says them. Pure. */
+export function shareSpec({ target, source, readOnly, notify, idmap }: Mount): ShareSpec {
+  return { id: mountId(target), source, readOnly, notify, map: mapOf(idmap) };
 }
 
 /** @param idmap "GUEST:HOST:COUNT", as it was checked; "" for all files as root's */

@@ -9,7 +9,7 @@ import { UndoStack } from "../../base/undo.js";
 import { formatPlatform, parsePlatform } from "../../image/index.js";
 import type { Platform, RegistryCredentials, StoredImage } from "../../image/types.js";
 import type { StoredKernel } from "../../kernel/types.js";
-import { requireMountable } from "../attach/mounts.js";
+import { requireMountable, requireSources } from "../attach/mounts.js";
 import { notReady, type WorkOptions } from "../common/shared-work.js";
 import { type Base, baseKeyOf, cowBase } from "../disks/bases.js";
 import { explainUnusable, isImagesFault } from "../disks/unusable-image.js";
@@ -59,6 +59,7 @@ export async function createVm(
   requireRunnable(guest, platform, `image ${config.image}`, "microVMs run their host's architecture");
   // A kernel that is not there is refused before an image is fetched.
   if (config.kernel !== "") await ctx.kernels.choose(config.kernel, options);
+  await requireSources(ctx.rooms.shares, config.mounts);
   const id = newId();
   await using undo = new UndoStack();
   const { name, release } = ctx.vms.takeName(config.name, id);
