@@ -11,7 +11,7 @@ const FLOORS = [
   ["vm"],
   ["disks"],
   ["images", "kernels"],
-  ["volumes"],
+  ["volumes", "networks"],
   ["attach"],
   ["run"],
   ["workload"],

@@ -16,7 +16,7 @@ export type StoreStep =
  *   one does, and the pull is in the journal still (`named`). `unnamed`: no name leads to a record any more, which is there.
  * - `kernel.prepared`: a kernel is unpacked and looked at, and in no place yet; `kernel.moved`: files that it had not are
  *   in its place, and not on record.
- * - `base.*`, `kernel.*`, `vm.*`, `exec.*`, `volume.*`: what their stores do. `volume.grown`: the file has its new size, which
+ * - `base.*`, `kernel.*`, `vm.*`, `exec.*`, `volume.*`, `network.*`: what their stores do. `volume.grown`: the file has its new size, which
  *   is not on record.
  * - `exec.started`: a program beside the main one runs and is not on record as running; `exec.running`: it is;
  *   `exec.ended`: its end is on record, and the agent has not forgotten it; `exec.restarting`: its next run is on record.
@@ -30,7 +30,7 @@ export type Failpoint =
   | "kept.first"
   | `image.${"noted" | "downloaded" | "stored" | "fetched" | "recorded" | "named" | "unnamed"}`
   | `kernel.${"prepared" | "moved"}`
-  | `${"base" | "kernel" | "vm" | "exec" | "volume"}.${StoreStep}`
+  | `${"base" | "kernel" | "vm" | "exec" | "volume" | "network"}.${StoreStep}`
   | "volume.grown"
   | `mount.${"kept" | "disk" | "attached" | "unmounted"}`
   | `exec.${"started" | "running" | "ended" | "restarting"}`

@@ -51,6 +51,7 @@ export interface Named {
 const LISTED_BY: Readonly<Record<string, string>> = {
   VM: "`kiln ps -a` lists all VMs",
   volume: "`kiln volume ls` lists all volumes",
+  network: "`kiln network ls` lists all networks",
   kernel: "`kiln kernel ls` lists what is there, `kiln kernel import` brings more",
 };
 

@@ -1,7 +1,12 @@
 // From kilnd's settings to the engine's.
 
 import { parseDuration, parseSize } from "../base/units.js";
-import { defaultSettings, type EngineSettings, type RoomOptions } from "../engine/index.js";
+import {
+  defaultSettings,
+  type EngineSettings,
+  parseNetworkPools,
+  type RoomOptions,
+} from "../engine/index.js";
 import type { Config } from "./config.js";
 import { parseCount, type SettingName } from "./settings-table.js";
 
@@ -24,6 +29,7 @@ export function toEngineSettings(config: Config, cpus: number): EngineSettings {
     concurrentBoots: count("boot.concurrent") ?? defaults.concurrentBoots,
     helloTimeoutMs: both(time("boot.hello-timeout")) ?? defaults.helloTimeoutMs,
     silenceTimeoutMs: both(time("boot.silence-timeout")) ?? defaults.silenceTimeoutMs,
+    networkPools: convert(config, "network-pool", parseNetworkPools) ?? defaults.networkPools,
     logLimits: {
       segmentBytes: size("output.segment") ?? defaults.logLimits.segmentBytes,
       keepBytes: size("output.keep") ?? defaults.logLimits.keepBytes,
@@ -64,7 +70,7 @@ function execLogLimits(keepBytes: number | undefined): EngineSettings["execLogLi
     : { keepBytes, segmentBytes: Math.max(1, Math.floor(keepBytes / 4)) };
 }
 
-function convert(config: Config, name: SettingName, parse: (text: string) => number): number | undefined {
+function convert<T>(config: Config, name: SettingName, parse: (text: string) => T): T | undefined {
   const value = settingOf(config, name);
   return value === undefined ? undefined : parse(value);
 }

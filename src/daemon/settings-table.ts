@@ -4,6 +4,7 @@
 
 import { Code, KilnError } from "../base/errors.js";
 import { parseDuration, parseSize } from "../base/units.js";
+import { parseNetworkPools } from "../engine/index.js";
 
 export interface SettingSpec {
   readonly name: string;
@@ -84,6 +85,12 @@ export const SETTINGS = [
     "kilnd's own where it is no service",
   ),
   word("vm.users", "who VMMs run as where kilnd is root: a user per VM, or root", ["per-vm", "root"]),
+  {
+    name: "network-pool",
+    help: "IPv4 ranges, with commas between, of which networks that name no subnet are given a /24 each",
+    byDefault: "10.89.0.0/16",
+    check: (value) => void parseNetworkPools(value),
+  },
   size("disk.reserve", "disk space that nothing new is made of", "512m"),
   size("memory.reserve", "memory that stays available when a VM starts", "128m"),
   count("boot.concurrent", "VMs that boot at the same time", "one per CPU, at least 2"),

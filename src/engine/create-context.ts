@@ -12,6 +12,7 @@ import type { Host } from "./host/host.js";
 import { OwnerMark } from "./host/owner-mark.js";
 import type { Ownership } from "./host/ownership.js";
 import { KernelAssets } from "./kernels/kernel-assets.js";
+import { type NetworkMember, Networks } from "./networks/networks.js";
 import { type Noun, type Ref, References } from "./objects/references.js";
 import type { EngineContext } from "./run/context.js";
 import { VmRegistry } from "./vm/registry.js";
@@ -41,9 +42,14 @@ export function createContext(
   const vms = new VmRegistry();
   const rooms = { ...options.rooms, network: namingHolders(options.rooms.network, vms) };
   const store = new VmStore(dataRoot, log);
-  const references: References = new References((ref) => describeRef(ref, { vms, rooms, volumes }));
+  const references: References = new References((ref) => describeRef(ref, { vms, rooms, volumes, networks }));
   const events = new EventLog(now);
   const volumes = new Volumes({ dataRoot, disks: rooms.disks, host, settings, references, events, log, now });
+  const networks = new Networks({
+    ...{ dataRoot, references, events, log, now, bridges: rooms.bridges },
+    pools: settings.networkPools,
+    membersOf: (id) => membersOf(vms, id),
+  });
   return {
     dataRoot,
     runRoot: options.runRoot,
@@ -76,6 +82,7 @@ export function createContext(
       references,
     }),
     volumes,
+    networks,
     references,
     companions: new WorkloadSets({ store, rooms, settings, events, log, now }),
     lock: new KeyedLock(),
@@ -89,12 +96,14 @@ interface Described {
   readonly vms: VmRegistry;
   readonly rooms: Rooms;
   readonly volumes: Volumes;
+  readonly networks: Networks;
 }
 
 /** As users know it; undefined for what is gone. A noun that is missing here does not compile. */
 const NAMES: { readonly [N in Noun]: (id: string, described: Described) => string | undefined } = {
   vm: (id, { vms }) => vms.get(id)?.name,
   volume: (id, { volumes }) => volumes.get(id)?.name,
+  network: (id, { networks }) => networks.get(id)?.name,
   kernel: (id, { rooms }) => rooms.kernels.list().find((one) => one.id === id)?.name,
   image: (id, { rooms }) => rooms.images.find(id)?.names[0],
   base: () => undefined,
@@ -103,4 +112,14 @@ const NAMES: { readonly [N in Noun]: (id: string, described: Described) => strin
 
 function describeRef({ noun, id }: Ref, described: Described): string {
   return `${noun === "vm" ? "VM" : noun} ${NAMES[noun](id, described) ?? shortId(id)}`;
+}
+
+function membersOf(vms: VmRegistry, networkId: string): NetworkMember[] {
+  return vms
+    .list()
+    .flatMap(({ id, name, record }) =>
+      record.config.networks
+        .filter((one) => one.networkId === networkId)
+        .map(({ ip, ip6, mac, aliases }) => ({ vmId: id, vmName: name, ip, ip6, mac, aliases })),
+    );
 }

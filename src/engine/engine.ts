@@ -9,9 +9,11 @@ import { createContext, type EngineOptions } from "./create-context.js";
 import { ImageVerbs } from "./images/image-verbs.js";
 import { KernelVerbs } from "./kernels/kernel-verbs.js";
 import { Events } from "./nouns/events.js";
+import { Networks } from "./nouns/networks.js";
 import { Vms } from "./nouns/vms.js";
 import { Volumes } from "./nouns/volumes.js";
 import { Workloads } from "./nouns/workloads.js";
+import { ConnectVerbs } from "./run/connect-verbs.js";
 import type { EngineContext } from "./run/context.js";
 import { armLifetime } from "./run/lifetime-timer.js";
 import { MountVerbs } from "./run/mount-verbs.js";
@@ -47,6 +49,7 @@ export class Engine {
   readonly images: ImageVerbs;
   readonly kernels: KernelVerbs;
   readonly volumes: Volumes;
+  readonly networks: Networks;
   readonly system: SystemVerbs;
   readonly events: Events;
   /** For the engine's own tests, which look inside. */
@@ -69,12 +72,14 @@ export class Engine {
     this.images = new ImageVerbs(ctx);
     this.kernels = new KernelVerbs(ctx);
     this.volumes = new Volumes(ctx, verbs);
+    this.networks = new Networks(ctx, new ConnectVerbs(ctx));
     this.#watch = new HostWatch(ctx, verbs);
     const parts = {
       vms: verbs,
       images: this.images,
       kernels: this.kernels,
       volumes: this.volumes,
+      networks: this.networks,
       watch: this.#watch,
     };
     this.system = new SystemVerbs(ctx, parts);
@@ -87,7 +92,7 @@ export class Engine {
    */
   async open(): Promise<void> {
     const { ctx, verbs } = this.inner;
-    const { dataRoot, runRoot, ownership, mark, rooms, bases, kernels, volumes } = ctx;
+    const { dataRoot, runRoot, ownership, mark, rooms, bases, kernels, volumes, networks } = ctx;
     for (const root of [dataRoot, runRoot]) {
       await makeDirectory(root);
       await ownership.openPassage(root);
@@ -104,6 +109,7 @@ export class Engine {
       bases.open(),
       kernels.open(),
       volumes.open(),
+      networks.open(),
     ]);
     await loadVms(ctx, this.#runner);
     await ctx.companions.load(ctx.vms.list());

@@ -9,6 +9,7 @@ import * as v from "valibot";
 import { openObject, parseVersioned, type RecordKind } from "../../src/base/versioned.js";
 import { COW } from "../../src/disk/cow.js";
 import { BASE } from "../../src/engine/disks/bases.js";
+import { NETWORK_RECORD } from "../../src/engine/networks/record.js";
 import { PENDING } from "../../src/engine/run/pending-copies.js";
 import { VM_RECORD } from "../../src/engine/vm/record.js";
 import { VM_STATUS } from "../../src/engine/vm/status.js";
@@ -20,6 +21,7 @@ import { DEFAULT, KERNEL } from "../../src/kernel/store.js";
 import { CHECKOUT } from "../fixtures/assets.js";
 import { damageFile, OTHER_RELEASE } from "../fixtures/damage.js";
 import { configOf, createWorld, destroyWorld, startEngine } from "../fixtures/fake-rooms.js";
+import { A, B, CONFIG, PORT, TIME } from "../fixtures/written-config.js";
 
 /** What is looked at of a schema of valibot's. */
 interface Shape {
@@ -37,38 +39,6 @@ interface Shape {
 
 type Json = { [key: string]: unknown };
 type AnyKind = RecordKind<{ version: number }>;
-
-const A = "a".repeat(64);
-const B = "b".repeat(64);
-const TIME = "2026-11-30T00:00:00.000Z";
-const PORT = { hostIp: "127.0.0.1", hostPort: 80, hostPortEnd: 90, vmPort: 8080, protocol: "udp" };
-
-const CONFIG = {
-  ...{ image: "alpine", imageId: `sha256:${A}`, name: "urn", command: ["a"], entrypoint: ["b"] },
-  ...{ entrypointSet: true, env: ["A=b"], workdir: "/w", user: "u", hostname: "h", labels: { a: "b" } },
-  ...{ publish: [PORT], publishAll: true, cpus: 2, memoryBytes: 1, diskBytes: 2, kernel: "k" },
-  ...{ kernelArgs: ["quiet"], init: "app", restart: { name: "on-failure", maximumRetryCount: 3 } },
-  ...{ network: "none", dns: ["::1"], addHosts: ["a:::1"], platform: "linux/amd64", vmm: "qemu" },
-  ...{ stopSignal: "TERM", stopTimeoutMs: 3, tty: true, openStdin: true, autoRemove: true },
-  ...{ ttyColumns: 80, ttyRows: 25, lifetimeMs: 4 },
-  mounts: [
-    {
-      ...{ type: "tmpfs", source: "s", target: "/t", readOnly: false, subpath: "p", noCopy: true },
-      ...{
-        sizeBytes: 5,
-        mode: 6,
-        labels: { a: "b" },
-        soft: true,
-        notify: true,
-        idmap: "0:1:2",
-        noExec: true,
-      },
-      ...{ uid: 7, gid: 8, volumeId: A, imageId: `sha256:${A}`, base: B },
-    },
-  ],
-  ...{ readOnlyRoot: true, shmBytes: 9, ulimits: [{ name: "nofile", soft: 1, hard: 2 }] },
-  sysctls: { "net.core.somaxconn": "5" },
-};
 
 const CAPABILITIES = {
   ...{ accelerator: "kvm", channel: "vsock", userNetwork: false, cards: "stream", cardMtu: 1500 },
@@ -173,6 +143,15 @@ const WRITTEN: Readonly<Record<string, { readonly kind: unknown; readonly json: 
     json: {
       ...{ version: 1, id: A, name: "data", createdAt: TIME, sizeBytes: 5, labels: { a: "b" } },
       anonymous: true,
+    },
+  },
+  "a network": {
+    kind: NETWORK_RECORD,
+    json: {
+      ...{ version: 1, id: A, name: "web", createdAt: TIME, driver: "cni:lab", subnet4: "10.89.0.0/24" },
+      ...{ gateway4: "10.89.0.1", range4: "10.89.0.128/25", subnet6: "fd00::/64", gateway6: "fd00::1" },
+      ...{ internal: true, isolated: true, mtu: 1400, dnsDisabled: true },
+      ...{ options: { mtu: "1400" }, labels: { a: "b" } },
     },
   },
   "what a volume's disk has become": {

@@ -40,8 +40,10 @@ function setOf(
   network: "user" | "none",
   planUser: () => Promise<UserNetworkPlan> = async () => PLAN,
   room: Partial<NetworkRoom> = {},
+  config: object = {},
 ) {
-  const record = v.parse(VM_RECORD.schema, { version: 1, id: "a".repeat(64), config: { network } });
+  const id = "a".repeat(64);
+  const record = v.parse(VM_RECORD.schema, { version: 1, id, config: { network, ...config } });
   const needs = { rooms: { network: { userCard: () => CARD, planUser, ...room } } } as unknown as AttachNeeds;
   return new AttachmentSet(
     userCard(
@@ -68,6 +70,20 @@ describe("the card of a VM", () => {
     );
     assert.deepEqual(dns?.servers, ["9.9.9.9"]);
     assert.equal(told(set).interfaces?.[0]?.mtu, 1500);
+  });
+
+  it("is told which domains to search and which options to take, instead of the host's", async () => {
+    const host = { ...PLAN, dns: { servers: ["9.9.9.9"], search: ["host.example"], options: ["ndots:1"] } };
+    const dnsOf = async (config: object) => {
+      const set = setOf("user", async () => host, {}, config);
+      await set.acquire("launch", contextOf([CARD]), new UndoStack());
+      return told(set).dns;
+    };
+    assert.deepEqual(await dnsOf({}), host.dns);
+    const asked = await dnsOf({ dnsSearch: ["a.example", "b.example"], dnsOptions: ["ndots:5", "use-vc"] });
+    assert.deepEqual(asked?.search, ["a.example", "b.example"]);
+    assert.deepEqual(asked?.options, ["ndots:5", "use-vc"]);
+    assert.deepEqual(await dnsOf({ dnsSearch: ["."] }), { ...host.dns, search: [] });
   });
 
   it("is none where the VMM has none, and the guest is told of none", async () => {

@@ -102,7 +102,10 @@ class UserCard implements AttachmentAt<"launch"> {
     if (this.#told === undefined) return {};
     if (this.#told instanceof KilnError) throw this.#told;
     const { card, plan } = this.#told;
-    const { servers, search, options } = plan.dns;
+    const { servers } = plan.dns;
+    const { dnsSearch, dnsOptions } = this.#vm.record.config;
+    const search = dnsSearch.length > 0 ? dnsSearch.filter((domain) => domain !== ".") : plan.dns.search;
+    const options = dnsOptions.length > 0 ? dnsOptions : plan.dns.options;
     return {
       interfaces: [
         {

@@ -5,12 +5,12 @@ import { onAbort } from "../../base/abort.js";
 import { Alarm } from "../../base/alarm.js";
 import { Notifier } from "./notifier.js";
 
-/** Something that happened to a VM, an image, a kernel, a volume or kilnd itself, as `kiln events` tells it. */
+/** Something that happened to a VM, an image, a kernel, a volume, a network or kilnd itself, as `kiln events` tells it. */
 export interface KilnEvent {
   /** Grows by one with each event; also over restarts of kilnd. */
   readonly cursor: bigint;
   readonly timeMs: number;
-  readonly type: "vm" | "image" | "kernel" | "volume" | "system";
+  readonly type: "vm" | "image" | "kernel" | "volume" | "network" | "system";
   readonly action: string;
   readonly id: string;
   readonly attributes: Readonly<Record<string, string>>;

@@ -15,8 +15,9 @@ export type Filters = ReadonlyMap<string, readonly string[]>;
 const VALUES: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   ps: { status: ["created", "starting", "running", "paused", "stopping", "exited", "failed"] },
   images: { dangling: ["true", "false", "1", "0"] },
-  events: { type: ["vm", "image", "kernel", "volume", "system"] },
+  events: { type: ["vm", "image", "kernel", "volume", "network", "system"] },
   volumes: { dangling: ["true", "false", "1", "0"] },
+  networks: { dangling: ["true", "false", "1", "0"] },
 };
 
 /**
@@ -140,7 +141,35 @@ export function matchesVolume(volume: FilteredVolume, filters: Filters, nowMs: n
   });
 }
 
-export const EVENT_FILTERS = ["type", "action", "event", "vm", "image", "volume", "label"] as const;
+export const NETWORK_FILTERS = ["id", "name", "label", "driver", "dangling"] as const;
+
+/** What filters ask of a network; dangling: no VM has it among its own. */
+export interface FilteredNetwork extends FilteredVolume {
+  readonly driver: string;
+}
+
+/** Whether a network passes. */
+export function matchesNetwork(network: FilteredNetwork, filters: Filters, nowMs: number): boolean {
+  return passes(filters, {
+    id: (value) => network.id.startsWith(value),
+    name: (value) => network.name.includes(value),
+    label: (value) => hasLabel(network.labels, value),
+    driver: (value) => network.driver === value,
+    dangling: (value) => network.isDangling === (value === "true" || value === "1"),
+    until: (value) => isOlder(network.createdAt, value, nowMs),
+  });
+}
+
+export const EVENT_FILTERS = [
+  "type",
+  "action",
+  "event",
+  "vm",
+  "image",
+  "volume",
+  "network",
+  "label",
+] as const;
 
 /** Whether an event passes. */
 export function matchesEvent(event: KilnEvent, filters: Filters): boolean {
@@ -154,17 +183,20 @@ export function matchesEvent(event: KilnEvent, filters: Filters): boolean {
     volume: (value) =>
       event.attributes.volume === value ||
       (event.type === "volume" && (event.id.startsWith(value) || event.attributes.name === value)),
+    network: (value) =>
+      event.attributes.network === value ||
+      (event.type === "network" && (event.id.startsWith(value) || event.attributes.name === value)),
     label: (value) => hasLabel(event.attributes, value),
   });
 }
 
-/** A volume is mounted and unmounted by a VM too. */
+/** A volume is mounted and unmounted by a VM too, and a network joined and left. */
 function isOfVm({ type, id, attributes }: KilnEvent, wanted: string): boolean {
   if (type === "vm") return id.startsWith(wanted) || attributes.name === wanted;
-  return type === "volume" && attributes.vm === wanted;
+  return (type === "volume" || type === "network") && attributes.vm === wanted;
 }
 
-/** Keys that `kiln image prune`, `kiln volume prune` and `kiln system prune` know. */
+/** Keys that `kiln image prune`, `kiln volume prune`, `kiln network prune` and `kiln system prune` know. */
 export const PRUNE_FILTERS = ["label", "until"] as const;
 
 /** Whether an ended VM is old and labelled enough to be pruned. */

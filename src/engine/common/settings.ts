@@ -1,6 +1,8 @@
 // The engine's knobs with their defaults. Where they come from (flags, environment, config.toml) is the daemon's
 // business.
 
+import { type Cidr, parseCidr } from "../../base/cidr.js";
+import { Code, KilnError } from "../../base/errors.js";
 import type { BuildLimits } from "./base-protocol.js";
 
 /** What may be set about the engine; every field is there, with its default where nobody set it. */
@@ -32,6 +34,8 @@ export interface EngineSettings {
   readonly takeover: TakeoverSettings;
   /** What a guest may take to end after its exit was acknowledged, before its VMM is killed. */
   readonly endGraceMs: number;
+  /** IPv4 ranges from which networks that name no subnet are given a /24 each. */
+  readonly networkPools: readonly Cidr[];
 }
 
 export interface LogLimits {
@@ -62,6 +66,25 @@ export interface TakeoverSettings {
   readonly pauses: LinkPauses;
 }
 
+/** Podman's first, which nobody routes: a home's, an office's and Docker's begin elsewhere. */
+const DEFAULT_NETWORK_POOL = "10.89.0.0/16";
+
+/**
+ * Ranges with commas between.
+ *
+ * @throws KilnError invalid_argument `bad-network-pool`
+ */
+export function parseNetworkPools(text: string): Cidr[] {
+  return text.split(",").map((word) => {
+    const range = parseCidr(word.trim());
+    if (range?.family === 4 && range.prefix <= 24) return range;
+    throw new KilnError(Code.InvalidArgument, `"${word}" is no range of IPv4 addresses for networks`, {
+      reason: "bad-network-pool",
+      hint: "write 10.89.0.0/16, of /24 or larger",
+    });
+  });
+}
+
 const GIB = 1024 ** 3;
 
 /** Settings that nobody changed, for a host with that many processors. */
@@ -82,5 +105,6 @@ export function defaultSettings(cpus: number): EngineSettings {
     linkPauses: { first: 50, longest: 10_000 },
     takeover: { atOnce: 8, attemptMs: 30_000, pauses: { first: 1_000, longest: 30_000 } },
     endGraceMs: 15_000,
+    networkPools: parseNetworkPools(DEFAULT_NETWORK_POOL),
   };
 }

@@ -4,10 +4,9 @@
 
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
-import { access, readdir, stat } from "node:fs/promises";
+import { access, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { setImmediate } from "node:timers/promises";
 import fc from "fast-check";
 import {
   configOf,
@@ -18,12 +17,15 @@ import {
 } from "../../../test/fixtures/fake-rooms.js";
 import { createFakeStores, type FakeStores, imageOf, kernelOf } from "../../../test/fixtures/fake-stores.js";
 import { type Killed, watchFailpoints } from "../../../test/fixtures/killed-world.js";
+import { orderOf } from "../../../test/fixtures/network-case.js";
 import type { OpenEngine } from "../../../test/fixtures/open-engine.js";
+import { assertNetworks, assertVolumes, settledNames } from "../../../test/fixtures/whole-objects.js";
 import { KilnError } from "../../base/errors.js";
 import type { Failpoint } from "../../base/failpoint.js";
 import { NO_MOUNT } from "../../base/mounts.js";
 import type { ExecAsk } from "../index.js";
 import { mountOf } from "../vm/mount-config.js";
+import { attachmentOf } from "../vm/network-config.js";
 
 const IMAGES = ["one", "two"];
 const ROUNDS = 8;
@@ -32,6 +34,7 @@ const GIB = 1024 ** 3;
 const image = fc.constantFrom(...IMAGES);
 /** "": one without a name. */
 const volume = fc.constantFrom("data", "logs", "");
+const network = fc.constantFrom("web", "db");
 /** Seldom: what is forced away may be missed. */
 const force = fc.nat(4).map((number) => number === 0);
 /** Of a VM. */
@@ -39,7 +42,10 @@ const index = fc.nat(3);
 const command = fc.oneof(
   {
     weight: 4,
-    arbitrary: fc.record({ do: fc.constant("create" as const), image, mounted: fc.option(volume) }),
+    arbitrary: fc.record({
+      ...{ do: fc.constant("create" as const), image, mounted: fc.option(volume) },
+      network: fc.option(network, { freq: 1 }),
+    }),
   },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("start" as const), index }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("exec -d" as const), index }) },
@@ -53,8 +59,14 @@ const command = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant("volume grow" as const), volume, gib: fc.nat(9) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("volume rm" as const), volume }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("volume prune" as const), all: fc.boolean() }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("network create" as const), network }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("network rm" as const), network }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("network prune" as const) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("connect" as const), network, index }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("disconnect" as const), network, index }) },
 );
 type Command = typeof command extends fc.Arbitrary<infer C> ? C : never;
+type NetworkCommand = Extract<Command, { readonly do: `network ${string}` | "connect" | "disconnect" }>;
 
 /** Each list one client, who waits for each answer. */
 const clients = fc.array(fc.array(command, { minLength: 1, maxLength: 5 }), { minLength: 3, maxLength: 5 });
@@ -67,6 +79,7 @@ const POINTS: readonly Failpoint[] = [
   ...(["exec.create.filled", "exec.create.renamed", "exec.started", "exec.running"] as const),
   ...(["volume.create.begun", "volume.create.filled", "volume.create.renamed"] as const),
   ...(["volume.grown", "volume.remove.renamed"] as const),
+  ...(["network.create.filled", "network.create.renamed", "network.remove.renamed"] as const),
 ];
 const kill = fc.record({ point: fc.constantFrom(...POINTS), time: fc.integer({ min: 1, max: 3 }) });
 
@@ -80,6 +93,14 @@ const HONEST = new Set([
   "being-removed",
   "vm-not-found",
   ...["volume-not-found", "volume-in-use", "volume-shrink", "volume-busy"],
+  ...[
+    "network-not-found",
+    "network-in-use",
+    "name-in-use",
+    "already-connected",
+    "not-connected",
+    "no-hotplug",
+  ],
 ]);
 
 async function run(engine: OpenEngine, what: Command): Promise<void> {
@@ -94,10 +115,11 @@ async function run(engine: OpenEngine, what: Command): Promise<void> {
 async function carryOut(engine: OpenEngine, what: Command): Promise<unknown> {
   switch (what.do) {
     case "create": {
-      const { mounted } = what;
+      const { mounted, network } = what;
       const mount = { ...NO_MOUNT, type: "volume", source: mounted ?? "", target: "/data" } as const;
       const mounts = mounted === null ? [] : [mountOf(mount)];
-      return engine.make({ config: configOf({ image: what.image, mounts }), pull: "missing" });
+      const networks = network === null ? [] : [onNetwork(network)];
+      return engine.make({ config: configOf({ image: what.image, mounts, networks }), pull: "missing" });
     }
     case "start":
       return engine.vms.start(idAt(engine, what.index));
@@ -126,8 +148,28 @@ async function carryOut(engine: OpenEngine, what: Command): Promise<unknown> {
       return engine.volumes.remove(what.volume);
     case "volume prune":
       return engine.volumes.prune(what.all);
+    default:
+      return carryOutOnNetworks(engine, what);
   }
 }
+
+async function carryOutOnNetworks(engine: OpenEngine, what: NetworkCommand): Promise<unknown> {
+  switch (what.do) {
+    case "network create":
+      return engine.networks.create(orderOf(what.network));
+    case "network rm":
+      return engine.networks.remove(what.network);
+    case "network prune":
+      return engine.networks.prune();
+    case "connect":
+      return engine.networks.connect(what.network, idAt(engine, what.index), onNetwork(what.network));
+    case "disconnect":
+      return engine.networks.disconnect(what.network, idAt(engine, what.index));
+  }
+}
+
+/** As it is asked for. */
+const onNetwork = (name: string) => attachmentOf({ name, ip: "", ip6: "", mac: "", aliases: [] });
 
 const SLEEP: ExecAsk = {
   kind: "start",
@@ -143,9 +185,6 @@ async function* nothing(): AsyncGenerator<never> {
 
 /** Of a VM that is there; where there is none, the name of none. */
 const idAt = (engine: OpenEngine, index: number) => engine.entries(true)[index]?.id ?? "nobody";
-
-/** What is written down is there within some of them; what is left half made for good, never. */
-const MOST_LOOKS = 10_000;
 
 interface Forced {
   /** Ids. */
@@ -180,34 +219,8 @@ async function assertWhole(
   const directories = await readdir(join(world.root, "data/vms"));
   assert.deepEqual(directories, entries.map(({ id }) => id).sort());
   await assertVolumes(world, engine);
+  await assertNetworks(world, engine);
   assert.deepEqual((await engine.system.diskUsage()).leaks, []);
-}
-
-/**
- * Names in a directory, none of them of something in the making: the next kilnd hears of programs from a guest that has gone on
- * since the kill, and is still writing them down.
- */
-async function settledNames(directory: string): Promise<string[]> {
-  for (let look = 0; ; look++) {
-    const names = await readdir(directory).catch(() => []);
-    if (look === MOST_LOOKS || !names.some((name) => name.startsWith("."))) return names;
-    await setImmediate();
-  }
-}
-
-/** Each has its disk, whole, and a name of its own; there are no others. */
-async function assertVolumes(world: World, engine: OpenEngine): Promise<void> {
-  const volumes = await engine.volumes.list();
-  const ids = new Set(volumes.map(({ id }) => id));
-  for (const { name, record } of engine.entries(true)) {
-    for (const { volumeId } of record.config.mounts) assert.ok(ids.has(volumeId), `the volume of ${name}`);
-  }
-  for (const { id, sizeBytes } of volumes) {
-    assert.equal((await stat(join(world.root, "data/volumes", id, "disk.ext4"))).size, sizeBytes);
-  }
-  assert.equal(new Set(volumes.map(({ name }) => name)).size, volumes.length);
-  const directories = await readdir(join(world.root, "data/volumes"));
-  assert.deepEqual(directories, volumes.map(({ id }) => id).sort());
 }
 
 /** Without VMs everything can be removed: nothing is in use, and no lease was forgotten. */
@@ -216,7 +229,7 @@ async function assertFree(world: World, stores: FakeStores, engine: OpenEngine):
   await engine.system.prune(true, new Map());
   for (const { id } of stores.kernels.values()) await engine.kernels.remove(id, false);
   await engine.volumes.prune(true);
-  assert.deepEqual(await engine.volumes.list(), []);
+  assert.deepEqual([await engine.volumes.list(), engine.networks.list()], [[], []]);
   assert.deepEqual([stores.images.size, stores.kernels.size], [0, 0]);
   assert.deepEqual(await readdir(join(world.root, "data/bases")), []);
 }
@@ -295,7 +308,8 @@ async function play(
 
 /** Comes to each of `POINTS`. */
 const SCRIPT: Command[] = [
-  { do: "create", image: "one", mounted: null },
+  { do: "network create", network: "web" },
+  { do: "create", image: "one", mounted: null, network: "web" },
   { do: "start", index: 0 },
   { do: "exec -d", index: 0 },
   { do: "rm", index: 0, force: true },
@@ -303,6 +317,8 @@ const SCRIPT: Command[] = [
   { do: "volume create", volume: "data" },
   { do: "volume grow", volume: "data", gib: 5 },
   { do: "volume rm", volume: "data" },
+  { do: "network create", network: "db" },
+  { do: "network rm", network: "db" },
 ];
 
 describe("whatever goes on at once", () => {

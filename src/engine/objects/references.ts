@@ -8,7 +8,7 @@ import { orAborted } from "../../base/abort.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { shortId } from "../../base/ids.js";
 
-export type Noun = "vm" | "image" | "base" | "kernel" | "workload" | "volume";
+export type Noun = "vm" | "image" | "base" | "kernel" | "workload" | "volume" | "network";
 
 export interface Ref {
   readonly noun: Noun;

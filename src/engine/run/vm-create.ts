@@ -21,6 +21,7 @@ import { VmLog } from "../output/vm-log.js";
 import { effectiveConfig } from "../vm/effective-config.js";
 import { VmEntry, vmKind } from "../vm/entry.js";
 import type { Mount } from "../vm/mount-config.js";
+import type { NetworkAttachment } from "../vm/network-config.js";
 import { planProgram } from "../vm/plan.js";
 import type { VmRecord } from "../vm/record.js";
 import type { VmStatus } from "../vm/status.js";
@@ -30,6 +31,7 @@ import type { VmConfig } from "../vm/vm-config.js";
 import { emitVmEvent } from "../vm/vm-events.js";
 import { type EngineContext, isoNow } from "./context.js";
 import { takeMounts } from "./create-mounts.js";
+import { requireKept, takeNetworks } from "./create-networks.js";
 
 /** When an image is fetched for a new VM: where it is not here, in any case, never. */
 export type PullPolicy = "missing" | "always" | "never";
@@ -54,6 +56,7 @@ export async function createVm(
 ): Promise<VmEntry> {
   const config = validateConfig(request.config, ctx.host.facts);
   requireMountable(config.mounts);
+  requireKept(config);
   const guest = await checkVmm(ctx, config);
   const platform = config.platform === "" ? guest : parsePlatform(config.platform);
   requireRunnable(guest, platform, `image ${config.image}`, "microVMs run their host's architecture");
@@ -94,6 +97,7 @@ interface Wanted {
 interface Needs {
   readonly image: StoredImage;
   readonly mounts: Mount[];
+  readonly networks: NetworkAttachment[];
   readonly base: Base;
   readonly kernel: StoredKernel;
   readonly uid: number | undefined;
@@ -114,6 +118,8 @@ async function gather(ctx: EngineContext, wanted: Wanted, how: Gathering): Promi
   const options = { ...how, signal: anySignal(failed.signal, how.signal) };
   const { references } = ctx;
   const keeping = { references, leases, why: `VM ${wanted.name} is being made`, signal: options.signal };
+  // Before an image is fetched: what is refused of them need not wait for that.
+  const networks = await takeNetworks(ctx, wanted, config.networks, keeping);
   const own = wanted.request.image;
   const { image, isNew } =
     own === undefined
@@ -143,7 +149,7 @@ async function gather(ctx: EngineContext, wanted: Wanted, how: Gathering): Promi
     ...{ ...options, keeping, undo },
     takeImage: async (name) => (await takeImage(ctx, wanted, name, options, keeping)).image,
   });
-  return { image, base, kernel, uid, mounts };
+  return { image, base, kernel, uid, mounts, networks };
 }
 
 async function takeImage(
@@ -163,7 +169,7 @@ async function takeImage(
 function planRecord(
   ctx: EngineContext,
   { id, name, config }: Pick<Wanted, "id" | "name" | "config">,
-  { image, base, kernel, uid, mounts }: Needs,
+  { image, base, kernel, uid, mounts, networks }: Needs,
 ): VmRecord {
   const plan = planProgram(config, image.run, base.hasInit);
   const { args, env, ports, directories, ...program } = plan;
@@ -176,6 +182,7 @@ function planRecord(
       name,
       imageId: image.id,
       mounts,
+      networks,
       platform: formatPlatform(image.platform),
     },
     program: {

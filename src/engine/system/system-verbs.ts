@@ -7,6 +7,7 @@ import type { VmmProbe } from "../../vmm/types.js";
 import { type Filters, matchesPrune } from "../common/filters.js";
 import type { ImageVerbs } from "../images/image-verbs.js";
 import type { KernelVerbs, ListedKernel } from "../kernels/kernel-verbs.js";
+import type { NetworkVerbs } from "../networks/network-verbs.js";
 import type { EngineContext } from "../run/context.js";
 import type { VmVerbs } from "../run/vm-verbs.js";
 import { hasBegun } from "../vm/lifetime.js";
@@ -46,6 +47,8 @@ export interface Pruned {
   readonly bases: readonly string[];
   /** Names. */
   readonly volumes: readonly string[];
+  /** Names. */
+  readonly networks: readonly string[];
   readonly bytes: number;
 }
 
@@ -55,6 +58,7 @@ export class SystemVerbs {
   readonly #images: ImageVerbs;
   readonly #kernels: KernelVerbs;
   readonly #volumes: VolumeVerbs;
+  readonly #networks: NetworkVerbs;
   readonly #watch: HostWatch;
 
   constructor(
@@ -64,6 +68,7 @@ export class SystemVerbs {
       images: ImageVerbs;
       kernels: KernelVerbs;
       volumes: VolumeVerbs;
+      networks: NetworkVerbs;
       watch: HostWatch;
     },
   ) {
@@ -72,6 +77,7 @@ export class SystemVerbs {
     this.#images = parts.images;
     this.#kernels = parts.kernels;
     this.#volumes = parts.volumes;
+    this.#networks = parts.networks;
     this.#watch = parts.watch;
   }
 
@@ -106,7 +112,7 @@ export class SystemVerbs {
 
   /**
    * Removes VMs that have ended (and those never started), images without a name (with `all` every unused one),
-   * bases and modules disks that nothing needs, downloads nobody finished, and what removals could not take away; with `all` also what kernel builds keep
+   * bases and modules disks that nothing needs, downloads nobody finished, networks that no VM has, and what removals could not take away; with `all` also what kernel builds keep
    * so as not to build again; with `volumes` also volumes without a name that no VM has.
    *
    * @throws KilnError of the first VM that could not be removed; all the others were tried
@@ -130,15 +136,22 @@ export class SystemVerbs {
     }
     // After the VMs, which had them.
     const disks = volumes ? await this.#volumes.pruneMatching(false, filters) : { names: [], bytes: 0 };
+    const networks = await this.#networks.pruneMatching(filters);
     const images = await this.#images.prune(all);
     const bases = await this.#images.collectBases(all);
     bytes += disks.bytes + images.bytes + bases.bytes + (await this.#ctx.kernels.collect());
-    for (const owner of [this.#ctx.store, this.#ctx.volumes, this.#ctx.bases, this.#ctx.rooms.kernels]) {
+    for (const owner of [
+      this.#ctx.store,
+      this.#ctx.volumes,
+      this.#ctx.networks,
+      this.#ctx.bases,
+      this.#ctx.rooms.kernels,
+    ]) {
       bytes += await owner.clearLeftovers();
     }
     if (all) bytes += await this.#ctx.rooms.kernelBuilder.clear();
     if (failed.length > 0) throw failed[0];
-    return { vms, images: images.deleted, bases: bases.keys, volumes: disks.names, bytes };
+    return { vms, images: images.deleted, bases: bases.keys, volumes: disks.names, networks, bytes };
   }
 
   async #vmms(): Promise<ListedVmm[]> {

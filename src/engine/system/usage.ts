@@ -142,6 +142,7 @@ async function findLeaks(ctx: EngineContext): Promise<string[]> {
   return [
     ...(await ctx.store.strays(known)),
     ...(await ctx.volumes.strays()),
+    ...(await ctx.networks.strays()),
     ...(await ctx.bases.strays()),
     ...(await ctx.rooms.kernels.strays()),
     ...runs,

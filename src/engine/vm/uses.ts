@@ -8,13 +8,19 @@ export function vmRef(id: string): Ref {
   return { noun: "vm", id };
 }
 
-/** Its disk is nothing without its base, nor its mounts without theirs; image and kernel may be removed by force, and come back. */
+/** Its disk is nothing without its base, nor its mounts and cards without theirs; image and kernel may be removed by force, and come back. */
 export function usesOf({ config, base, kernelId }: VmRecord): Omit<Use, "from">[] {
   const uses: Omit<Use, "from">[] = [
     { to: { noun: "image", id: config.imageId }, how: "made-from" },
     { to: { noun: "base", id: base }, how: "needs" },
     { to: { noun: "kernel", id: kernelId }, how: "made-from" },
     ...config.mounts.flatMap(usesOfMount),
+    ...config.networks.map(
+      ({ networkId }): Omit<Use, "from"> => ({
+        to: { noun: "network", id: networkId },
+        how: "needs",
+      }),
+    ),
   ];
   // A record that is lost names nothing.
   return uses.filter(({ to }) => to.id !== "");

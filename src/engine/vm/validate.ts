@@ -9,6 +9,7 @@ import { formatPlatform, parsePlatform } from "../../image/index.js";
 import { signalNumber } from "../common/signals.js";
 import type { HostFacts } from "../host/host.js";
 import { checkMounts } from "./validate-mounts.js";
+import { checkNetworks } from "./validate-networks.js";
 import { DEFAULTS, type PortBinding, type VmConfig } from "./vm-config.js";
 
 const MIB = 1024 ** 2;
@@ -51,7 +52,7 @@ export function validateConfig(config: VmConfig, host: HostFacts): VmConfig {
   checkProgram(filled);
   checkNetwork(filled);
   checkEnding(filled);
-  return { ...filled, mounts: checkMounts(filled) };
+  return { ...filled, ...checkNetworks(filled), mounts: checkMounts(filled) };
 }
 
 function checkNames(config: VmConfig): void {

@@ -3,6 +3,7 @@
 import * as v from "valibot";
 import { openObject } from "../../base/versioned.js";
 import { MountSchema, UlimitSchema } from "./mount-config.js";
+import { NetworkAttachmentSchema } from "./network-config.js";
 
 const MIB = 1024 ** 2;
 
@@ -82,6 +83,15 @@ export const VmConfigSchema = openObject({
   shmBytes: count(0),
   ulimits: v.optional(v.array(UlimitSchema), []),
   sysctls: v.optional(v.record(v.string(), v.string()), {}),
+  /** Beside `network`, which is "none" where these alone are asked for: what an older kilnd makes of it. */
+  networks: v.optional(v.array(NetworkAttachmentSchema), []),
+  /** As formatEgress writes it; "": all that guests may reach. */
+  egress: Text,
+  /** Instead of the host's; "." alone: none. */
+  dnsSearch: Strings,
+  dnsOptions: Strings,
+  /** How ports are published: kilnd listens and dials into the VM, or rules of the host lead there. */
+  publishMode: v.optional(v.picklist(["dial", "nft"]), "dial"),
 });
 /** What a user asked of a VM. Whole: every field has its default. */
 export type VmConfig = v.InferOutput<typeof VmConfigSchema>;
@@ -127,5 +137,10 @@ export function defaultConfig(image: string): VmConfig {
     shmBytes: 0,
     ulimits: [],
     sysctls: {},
+    networks: [],
+    egress: "",
+    dnsSearch: [],
+    dnsOptions: [],
+    publishMode: "dial",
   };
 }

@@ -1,0 +1,78 @@
+// The named networks of a new VM: found, kept from removal, and its addresses there chosen, until the VM's record has them.
+
+import { Code, KilnError } from "../../base/errors.js";
+import type { Keeping } from "../objects/lease-found.js";
+import type { NetworkAttachment } from "../vm/network-config.js";
+import { requireOnce } from "../vm/validate-networks.js";
+import type { EngineContext } from "./context.js";
+
+/**
+ * The networks with their ids, and the VM's addresses there.
+ *
+ * @throws KilnError not_found `network-not-found`; invalid_argument `network-twice`, `bad-ip`; already_exists `ip-in-use`,
+ *   `mac-in-use`; resource_exhausted `no-free-address`; as `requireNetworks`
+ */
+export async function takeNetworks(
+  ctx: EngineContext,
+  vm: { readonly id: string; readonly name: string },
+  wanted: readonly NetworkAttachment[],
+  keeping: Keeping,
+): Promise<NetworkAttachment[]> {
+  if (wanted.length > 0) await requireNetworks(ctx);
+  const taken: NetworkAttachment[] = [];
+  for (const attachment of wanted) {
+    const network = await ctx.networks.take(attachment.name, keeping);
+    const { addresses, release } = ctx.networks.reserve(network, vm, attachment);
+    keeping.leases.push("let go of addresses", release);
+    taken.push({ ...attachment, ...addresses, name: network.name, networkId: network.id });
+  }
+  requireOnce(taken);
+  return taken;
+}
+
+/**
+ * What would be refused at a VM's start is refused now.
+ *
+ * @throws KilnError failed_precondition `networks-not-ready`, `no-bridge-network`
+ */
+async function requireNetworks({ rooms }: Pick<EngineContext, "rooms">): Promise<void> {
+  if (rooms.bridges === undefined) {
+    throw new KilnError(
+      Code.FailedPrecondition,
+      "VMs can't be put on named networks yet: this kilnd keeps networks, and has none to give",
+      { reason: "networks-not-ready", hint: "use --network user" },
+    );
+  }
+  const { usable, why } = await rooms.bridges.look();
+  if (usable) return;
+  throw new KilnError(Code.FailedPrecondition, `this host can have no named networks: ${why}`, {
+    reason: "no-bridge-network",
+    hint: "use --network user; `kiln doctor` says what is missing",
+  });
+}
+
+/**
+ * What is asked and would not be done is refused: a policy that is not kept would be worse than none.
+ *
+ * @throws KilnError failed_precondition `egress-not-ready`, `publish-mode-not-ready`
+ */
+export function requireKept({ egress, network, publishMode }: EngineAsk): void {
+  if (egress !== "" && network === "user") {
+    throw new KilnError(Code.FailedPrecondition, `--egress ${egress} can't be kept yet on the user network`, {
+      reason: "egress-not-ready",
+      hint: "use --network none to let nothing out",
+    });
+  }
+  if (publishMode === "nft") {
+    throw new KilnError(Code.FailedPrecondition, "ports can't be published by nft yet", {
+      reason: "publish-mode-not-ready",
+      hint: "leave --publish-mode out: kilnd listens, and dials into the VM",
+    });
+  }
+}
+
+interface EngineAsk {
+  readonly egress: string;
+  readonly network: "user" | "none";
+  readonly publishMode: "dial" | "nft";
+}
