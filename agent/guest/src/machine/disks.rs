@@ -22,7 +22,7 @@ pub async fn find(events: &Uevents, serial: &str, hint: &str, patience: Duration
             // Asked first: what a disk tells is there before its device is.
             let hint_is_there = is_block(hint);
             match look(Path::new(DISKS), serial, hint, hint_is_there) {
-                Some(device) if is_block(&device) => return device,
+                Some(device) if is_block(&device) && is_ready(&device) => return device,
                 _ => events.changed().await,
             }
         }
@@ -34,6 +34,19 @@ pub async fn find(events: &Uevents, serial: &str, hint: &str, patience: Duration
         };
         io::Error::new(io::ErrorKind::NotFound, what)
     })
+}
+
+/// Whether it can be opened. A disk that comes while the guest runs has its node before the kernel knows whom the node is
+/// for: until then it is ENXIO ("No such device or address"), and the kernel's word that it was added comes after.
+fn is_ready(device: &str) -> bool {
+    match fs::File::open(device) {
+        Ok(_) => true,
+        // Whatever else is wrong with it is told by what is done with it.
+        Err(error) => !matches!(
+            error.raw_os_error(),
+            Some(libc::ENXIO | libc::ENODEV | libc::ENOENT)
+        ),
+    }
 }
 
 /// Has the kernel ask a SCSI disk for its size again; others tell by themselves.

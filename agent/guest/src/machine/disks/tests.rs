@@ -100,3 +100,17 @@ fn reads_no_more_of_a_page_than_there_is() {
     assert_eq!(serial_of(&tree.0.join("sdb")), some(""), "another page");
     assert!(serial_of(&tree.0.join("sdd")).unwrap().len() < 512);
 }
+
+#[test]
+fn takes_no_node_that_the_kernel_does_not_open_yet() {
+    let tree = Tree::new("early").disk("sda", "node", b"");
+    let early = tree.0.join("early");
+    // As of a disk's node, whose disk the kernel is still adding.
+    let _socket = std::os::unix::net::UnixListener::bind(&early).unwrap();
+    let error = fs::File::open(&early).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ENXIO));
+    let ready = |path: PathBuf| is_ready(path.to_str().unwrap());
+    assert!(!ready(early));
+    assert!(!ready(tree.0.join("none")));
+    assert!(ready(tree.0.join("sda/node")));
+}
