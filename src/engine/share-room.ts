@@ -5,7 +5,7 @@ import { chmod } from "node:fs/promises";
 import { Code, KilnError } from "../base/errors.js";
 import { Pinned } from "../base/pinned.js";
 import type { RunAs } from "../base/privileges.js";
-import { openSource, Shares } from "../share/index.js";
+import { isRoots, openSource, Shares, whyNotOwnRoot } from "../share/index.js";
 import type { GuestEnd, ShareSpec } from "../share/types.js";
 import { listenForGuest } from "../vmm/index.js";
 import type { ShareConnection, ShareRoom } from "./common/rooms.js";
@@ -20,14 +20,17 @@ export function createShareRoom(program: string, uid = process.getuid?.() ?? 0):
   const shares = new Shares(program);
   const connect = ({ port, runAs, ...rest }: ShareConnection) => ({
     ...rest,
-    as: uid === 0 ? serverUser(runAs) : undefined,
+    as: uid === 0 ? serverUser(runAs?.uid) : undefined,
     guestEnd: () => guestEnd(port, runAs),
   });
   return {
     async check(spec) {
       if (spec.map.kind === "range" && uid !== 0) throw idmapNeedsRoot(spec);
       await using source = await openSource(spec);
-      if (uid === 0) checkServable(spec, source.stats);
+      if (uid === 0 && isRoots(spec, source)) {
+        const why = await whyNotOwnRoot(program, source, serverUser());
+        if (why !== undefined) checkServable(spec, source.stats, why);
+      }
       return { file: source.file };
     },
     serve: (spec, connection) => shares.serve(spec, connect(connection)),
@@ -36,8 +39,8 @@ export function createShareRoom(program: string, uid = process.getuid?.() ?? 0):
 }
 
 /** Whom a root daemon's server becomes where root owns what is shared: nobody else's user. */
-function serverUser(runAs: RunAs | undefined): RunAs {
-  const uid = runAs === undefined ? SHARED_SERVER : runAs.uid + SERVER_OFFSET;
+function serverUser(vmUser?: number): RunAs {
+  const uid = vmUser === undefined ? SHARED_SERVER : vmUser + SERVER_OFFSET;
   return { uid, gid: uid };
 }
 
@@ -63,15 +66,17 @@ function idmapNeedsRoot({ source }: ShareSpec): KilnError {
   });
 }
 
-/** Of root's files a server that is never root has what all have: said at once, and not by each program in the guest. */
-function checkServable({ source, map, readOnly }: ShareSpec, stats: Stats): void {
-  if (stats.uid !== 0 || map.kind === "range") return;
+/**
+ * Of root's files a server that is never root, and can't be shown them as its own, has what all have: said at once, and not
+ * by each program in the guest.
+ */
+function checkServable({ source, readOnly }: ShareSpec, stats: Stats, why: string): void {
   const forAll = stats.isDirectory() ? 0o5 : 0o4;
   const needed = readOnly ? forAll : forAll | 0o2;
   if ((stats.mode & needed) === needed) return;
   throw new KilnError(
     Code.FailedPrecondition,
-    `share ${source}: it is root's, and its server is not root: it could not ${readOnly ? "read" : "write"} it`,
+    `share ${source}: it is root's, and its server, which is not, could not ${readOnly ? "read" : "write"} it: ${why}`,
     {
       reason: "share-owned-by-root",
       hint: `give it an owner other than root${readOnly ? "" : ", or add :ro"}; \`idmap=0:100000:65536\` gives the VM users of its own`,

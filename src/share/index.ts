@@ -3,6 +3,7 @@
 import { ShareKeeper } from "./keeper.js";
 import type { Share, ShareConnection, ShareSpec } from "./types.js";
 
+export { isRoots, whyNotOwnRoot } from "./own-root.js";
 export { openSource } from "./source.js";
 
 /** The servers of this host's shares. */

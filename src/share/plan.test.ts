@@ -28,8 +28,8 @@ describe("kiln-share's command line", () => {
     const map = { kind: "range", guest: 0, host: 100_000, count: 65_536 } as const;
     const spec = { ...REQUEST.spec, readOnly: true, notify: true, map };
     assert.equal(
-      wordsOf({ spec, file: "motd", end: "listen", as: { uid: 7, gid: 8 } }),
-      "/opt/kiln-share --await-start --root-fd 3 --ledger-fd 4 --listen-fd 5 --map range:0:100000:65536 --as 7:8 --read-only --name motd --notify",
+      wordsOf({ spec, file: "motd", end: "listen", as: { uid: 7, gid: 8 }, ownRoot: true }),
+      "/opt/kiln-share --await-start --root-fd 3 --ledger-fd 4 --listen-fd 5 --map range:0:100000:65536 --as 7:8 --own-root --read-only --name motd --notify",
     );
   });
 

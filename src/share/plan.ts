@@ -15,6 +15,8 @@ export interface ServerRequest {
   readonly end: GuestEnd["kind"];
   /** Of a root daemon: whom it becomes where root owns what is shared. */
   readonly as?: RunAs | undefined;
+  /** Shows it root's files as its own, which are root's on disk all the same. */
+  readonly ownRoot?: boolean | undefined;
   readonly environment?: Readonly<Record<string, string>> | undefined;
 }
 
@@ -23,7 +25,8 @@ export interface ServerPlan {
   readonly env: Readonly<Record<string, string>>;
 }
 
-export function planServer({ program, spec, file, end, as, environment }: ServerRequest): ServerPlan {
+export function planServer(request: ServerRequest): ServerPlan {
+  const { program, spec, file, end, as, ownRoot = false, environment } = request;
   const argv = [
     program,
     "--await-start",
@@ -32,11 +35,20 @@ export function planServer({ program, spec, file, end, as, environment }: Server
     ...[`--${end}-fd`, String(SHARE_FDS.guest)],
     ...["--map", describeMap(spec.map)],
     ...(as === undefined ? [] : ["--as", `${as.uid}:${as.gid}`]),
+    ...(ownRoot ? ["--own-root"] : []),
     ...(spec.readOnly ? ["--read-only"] : []),
     ...(file === undefined ? [] : ["--name", file]),
     ...(spec.notify ? ["--notify"] : []),
   ];
   return { argv, env: planEnvironment(environment) };
+}
+
+/** Asks kiln-share, with the directory at descriptor 3, whether it could be served with `ownRoot`. */
+export function planQuestion(program: string, { uid, gid }: RunAs): ServerPlan {
+  return {
+    argv: [program, "--can-own-root", String(SHARE_FDS.root), `${uid}:${gid}`],
+    env: planEnvironment(),
+  };
 }
 
 function describeMap(map: ShareMap): string {

@@ -10,6 +10,7 @@ import { keepText } from "../base/kept-text.js";
 import type { RunAs } from "../base/privileges.js";
 import { identifyProcess, type ProcessId } from "../base/processes.js";
 import { isSame, type SourceIdentity } from "./identity.js";
+import { isRoots, whyNotOwnRoot } from "./own-root.js";
 import { planServer } from "./plan.js";
 import { openSource } from "./source.js";
 import type { ShareConnection, ShareSpec } from "./types.js";
@@ -48,9 +49,12 @@ export async function startServer(
   if (same !== undefined && !isSame(source.identity, same)) throw replaced(spec);
   await using ledger = await openLedger(connection.runDirectory, spec.id);
   await using end = await connection.guestEnd();
-  const { environment } = connection;
-  const as = whom(spec, source.stats, connection.as);
-  const { argv, env } = planServer({ program, spec, file: source.file, end: end.kind, as, environment });
+  const { environment, as: nobody } = connection;
+  const isOwn = nobody !== undefined && isRoots(spec, source);
+  const ownRoot = isOwn && (await whyNotOwnRoot(program, source, nobody)) === undefined;
+  const as = whom(spec, source.stats, nobody);
+  const request = { program, spec, file: source.file, end: end.kind, as, ownRoot, environment };
+  const { argv, env } = planServer(request);
   const [file = "", ...args] = argv;
   const child = spawn(file, args, {
     cwd: "/",
@@ -61,7 +65,7 @@ export async function startServer(
   return await begun(child, spec, source.identity);
 }
 
-/** A root daemon's server is the owner of what it shares; where that is root, nobody whom root's files belong to. */
+/** A root daemon's server is the owner of what it shares; where that is root, nobody, and shown root's files as his at most. */
 function whom({ map }: ShareSpec, { uid, gid }: Stats, nobody: RunAs | undefined): RunAs | undefined {
   if (nobody === undefined || map.kind === "range") return undefined;
   return uid === 0 ? nobody : { uid, gid: gid || nobody.gid };

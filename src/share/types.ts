@@ -42,7 +42,7 @@ export interface ShareConnection {
   readonly runDirectory: string;
   /** Asked for each server that is started. */
   readonly guestEnd: () => Promise<GuestEnd>;
-  /** Of a root daemon: whom a server becomes where root owns what is shared. Nobody else's user. */
+  /** Of a root daemon: whom a server becomes where root owns what is shared. No file on any disk is his. */
   readonly as: RunAs | undefined;
   /** Of every process of the VM. */
   readonly environment: Readonly<Record<string, string>> | undefined;

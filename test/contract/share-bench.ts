@@ -20,7 +20,7 @@ const OWNER = 12_345;
 let built: string | undefined;
 
 /** Builds the server with its test door; a second build in one checkout takes no time. */
-function testShare(): string {
+export function testShare(): string {
   if (built === undefined) {
     const args = ["build", "--quiet", "--locked", "-p", "kiln-share", "--features", "host-test"];
     execFileSync("cargo", args, { cwd: join(CHECKOUT, "agent"), stdio: ["ignore", "ignore", "inherit"] });
@@ -78,16 +78,16 @@ export class ShareBench implements AsyncDisposable {
     }
     await bench.give(bench.top);
     if (options.socket === undefined) {
-      bench.#server.listen(bench.#socket);
+      bench.#server.listen(bench.socket);
       await once(bench.#server, "listening");
     }
-    await bench.give(bench.#socket);
+    await bench.give(bench.socket);
     if (options.listens === true) await bench.#listen();
     else bench.start();
     return bench;
   }
 
-  get #socket(): string {
+  get socket(): string {
     return this.#options.socket ?? join(this.top, "vmm.sock");
   }
 
@@ -119,7 +119,7 @@ export class ShareBench implements AsyncDisposable {
   start(env: NodeJS.ProcessEnv = {}, way = ["--connect-fd", "5"], peer?: number): ChildProcess {
     const root = openSync(this.root, O_PATH | constants.O_DIRECTORY);
     const ledger = openSync(join(this.top, "ledger"), constants.O_RDWR | constants.O_CREAT, 0o600);
-    const vmm = openSync(this.#socket, O_PATH);
+    const vmm = openSync(this.socket, O_PATH);
     const args = ["--root-fd", "3", "--ledger-fd", "4", ...way, ...(this.#options.args ?? [])];
     const uid = this.#options.uid ?? (process.getuid?.() === 0 ? OWNER : undefined);
     const [program = "", ...words] = [...(this.#options.within ?? []), testShare(), ...args];

@@ -27,6 +27,8 @@ pub struct Arguments {
     pub notify: bool,
     /// Whom a server that root has started becomes: uid and gid.
     pub user: Option<(u32, u32)>,
+    /// What is root's is shown as that user's, who serves it.
+    pub own_root: bool,
     /// It begins once kilnd has noted it, and says so on the standard input.
     pub await_start: bool,
 }
@@ -35,7 +37,8 @@ pub struct Arguments {
 pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Arguments, String> {
     let mut words = words.map(OsStringExt::into_vec);
     let (mut root, mut ledger, mut way, mut read_only, mut only) = (None, None, None, false, None);
-    let (mut map, mut notify, mut user, mut await_start) = (Map::default(), false, None, false);
+    let (mut map, mut notify, mut user) = (Map::default(), false, None);
+    let (mut own_root, mut await_start) = (false, false);
     while let Some(word) = words.next() {
         let option = String::from_utf8_lossy(&word).into_owned();
         let mut value = || words.next().ok_or(format!("{option} needs a value"));
@@ -49,6 +52,7 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Arguments, String>
             "--listen-fd" => way = Some(Way::Listen(descriptor(&option, &value()?)?)),
             "--read-only" => read_only = true,
             "--notify" => notify = true,
+            "--own-root" => own_root = true,
             "--await-start" => await_start = true,
             "--as" => user = Some(ids(&value()?)?),
             "--name" => only = Some(value()?),
@@ -59,6 +63,9 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Arguments, String>
     if let Some(name) = &only {
         crate::names::check(name).map_err(|_| "--name is no name of a file".to_owned())?;
     }
+    if own_root && (user.is_none() || !matches!(map, Map::Squash { .. })) {
+        return Err("--own-root is for --as and squash".into());
+    }
     Ok(Arguments {
         root: root.ok_or("--root-fd is missing")?,
         ledger: ledger.ok_or("--ledger-fd is missing")?,
@@ -68,7 +75,29 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Arguments, String>
         map,
         notify,
         user,
+        own_root,
         await_start,
+    })
+}
+
+/// Whose root's files are to be shown as.
+pub struct Question {
+    pub root: i32,
+    pub user: (u32, u32),
+}
+
+/// `--can-own-root FD UID:GID`: asks whether that could be, and serves nothing. None: it is another line.
+pub fn parse_question(words: &[OsString]) -> Option<Result<Question, String>> {
+    let [word, fd, user] = words else {
+        return None;
+    };
+    let bytes = |word: &OsString| word.clone().into_vec();
+    let option = "--can-own-root";
+    (word == option).then(|| {
+        Ok(Question {
+            root: descriptor(option, &bytes(fd))?,
+            user: ids(&bytes(user))?,
+        })
     })
 }
 
@@ -99,7 +128,7 @@ mod tests {
 
     #[test]
     fn takes_the_whole_line() {
-        let line = "--root-fd 3 --ledger-fd 4 --connect-fd 5 --read-only --name a.conf --map squash:1000:100 --notify --as 7:8 --await-start";
+        let line = "--root-fd 3 --ledger-fd 4 --connect-fd 5 --read-only --name a.conf --map squash:1000:100 --notify --as 7:8 --own-root --await-start";
         let wanted = Arguments {
             root: 3,
             ledger: 4,
@@ -109,6 +138,7 @@ mod tests {
             map: Map::Squash { uid: 1000, gid: 100 },
             notify: true,
             user: Some((7, 8)),
+            own_root: true,
             await_start: true,
         };
         assert_eq!(parsed(line), Ok(wanted));
@@ -132,6 +162,8 @@ mod tests {
             "--root-fd 3 --ledger-fd 4 --listen-fd 5 --name ../x",
             "--root-fd 3 --ledger-fd 4 --listen-fd 5 --as 0:0",
             "--root-fd 3 --ledger-fd 4 --listen-fd 5 --as 7",
+            "--root-fd 3 --ledger-fd 4 --listen-fd 5 --own-root",
+            "--root-fd 3 --ledger-fd 4 --listen-fd 5 --own-root --as 7:8 --map range:0:9:9",
             "--root-fd 3 --ledger-fd 4 --listen-fd 5 --verbose",
             "--root-fd",
         ] {

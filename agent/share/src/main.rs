@@ -28,8 +28,10 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::arguments::Arguments;
-use crate::confine::{Refused, confine};
+use rustix::io::DupFlags;
+
+use crate::arguments::{Arguments, Question};
+use crate::confine::{Refused, confine, own_root};
 use crate::jobs::Jobs;
 use crate::ledger::Ledger;
 use crate::map::Owners;
@@ -42,7 +44,14 @@ use crate::watches::Watches;
 const CONFIGURATION: u8 = 78;
 
 fn main() -> ExitCode {
-    let arguments = match arguments::parse(std::env::args_os().skip(1)) {
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    if let Some(question) = arguments::parse_question(&words) {
+        return match question.and_then(can_own_root) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(words) => end(CONFIGURATION, &words),
+        };
+    }
+    let arguments = match arguments::parse(words.into_iter()) {
         Ok(arguments) => arguments,
         Err(words) => return end(CONFIGURATION, &words),
     };
@@ -63,10 +72,17 @@ enum Ended {
 
 fn run(arguments: &Arguments) -> Result<(), Ended> {
     let given = |what: &str, error: io::Error| Ended::Configuration(format!("{what}: {error}"));
+    let mut root = adopt(arguments.root).map_err(|error| given("--root-fd", error))?;
     if let Some((uid, gid)) = arguments.user.filter(|_| rustix::process::geteuid().is_root()) {
+        if arguments.own_root {
+            let shown =
+                own_root::show(&root, (uid, gid)).map_err(|Refused(words)| Ended::Configuration(words))?;
+            // By the number that it was given by: all others are closed.
+            rustix::io::dup3(&shown, &mut root, DupFlags::CLOEXEC)
+                .map_err(|errno| given("--own-root", errno.into()))?;
+        }
         start::become_user(uid, gid).map_err(|error| given("--as", error))?;
     }
-    let root = adopt(arguments.root).map_err(|error| given("--root-fd", error))?;
     // Mapped, and its descriptor closed.
     let ledger = adopt(arguments.ledger)
         .and_then(|fd| Ok(Ledger::open(&fd)?))
@@ -95,6 +111,11 @@ fn run(arguments: &Arguments) -> Result<(), Ended> {
         .map_err(|errno| failed(errno.into()))?;
     let mut state = State::new(share, confined.fids, ledger, jobs, watches);
     peer.serve_all(&mut state).map_err(failed)
+}
+
+fn can_own_root(Question { root, user }: Question) -> Result<(), String> {
+    let root = adopt(root).map_err(|error| error.to_string())?;
+    own_root::can_show(&root, user).map_err(|Refused(words)| words)
 }
 
 /// A descriptor that kilnd handed over.

@@ -5,7 +5,9 @@
 mod capabilities;
 mod landlock;
 mod limits;
+mod mount_attributes;
 mod namespaces;
+pub mod own_root;
 mod refused;
 mod seccomp;
 mod users;
@@ -67,7 +69,8 @@ pub fn confine(root: OwnedFd, arguments: &Arguments) -> Result<Confined, Refused
     rustix::process::fchdir(&descriptors).map_err(because("no /proc/self/fd"))?;
     node::descriptors_are_working_directory();
     limits::end_quietly();
-    seccomp::load(&arguments.way, arguments.notify).map_err(because("no filter of system calls"))?;
+    seccomp::load(&arguments.way, arguments.notify, arguments.own_root)
+        .map_err(because("no filter of system calls"))?;
     Ok(Confined {
         root,
         jailed: unjailed.is_none(),

@@ -9,6 +9,7 @@ use rustix::mount::{mount_change, move_mount, open_tree, unmount};
 use rustix::process::{chdir, fchdir};
 use rustix::thread::UnshareFlags;
 
+use super::mount_attributes::{MountAttributes, set_attributes};
 use super::users::unshare;
 
 pub struct Jail {
@@ -53,44 +54,19 @@ pub fn plain_descriptors() -> Result<OwnedFd, Errno> {
     )
 }
 
-#[repr(C)]
-struct MountAttributes {
-    set: u64,
-    clear: u64,
-    propagation: u64,
-    user_namespace: u64,
-}
-
 /// No devices, no setuid; nothing to write where nothing shall be.
 fn restrict_mount(mount: &OwnedFd, read_only: bool) -> Result<(), Errno> {
-    use std::os::fd::AsRawFd;
     let mut set = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
     if read_only {
         set |= libc::MOUNT_ATTR_RDONLY;
     }
     let attributes = MountAttributes {
         set,
-        clear: 0,
-        propagation: 0,
-        user_namespace: 0,
+        ..MountAttributes::default()
     };
-    let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
-    // SAFETY: the path is a C string and the attributes are readable for the length that is given.
-    let result = unsafe {
-        let (path, length) = (c"".as_ptr(), size_of::<MountAttributes>());
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            mount.as_raw_fd(),
-            path,
-            flags,
-            &attributes,
-            length,
-        )
-    };
-    match Errno::from_io_error(&std::io::Error::last_os_error()) {
-        _ if result == 0 => Ok(()),
+    match set_attributes(mount, true, &attributes) {
         // Before 5.12: the server's own checks and Landlock are left.
-        Some(Errno::NOSYS) => Ok(()),
-        errno => Err(errno.unwrap_or(Errno::IO)),
+        Err(Errno::NOSYS) => Ok(()),
+        other => other,
     }
 }

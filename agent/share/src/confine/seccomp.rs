@@ -48,6 +48,16 @@ const FREE: &[c_long] = &[
     #[cfg(target_arch = "x86_64")] libc::SYS_chmod,
 ];
 
+/// Those that give a file its mode, and which argument that is.
+const MODES: &[(c_long, u32)] = &[
+    (libc::SYS_openat, 3),
+    (libc::SYS_fchmodat, 2),
+    (libc::SYS_mkdirat, 2),
+    (libc::SYS_mknodat, 2),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_chmod, 1),
+];
+
 type Filter = Vec<sock_filter>;
 
 fn step(code: u32, k: u32, if_true: u8, if_false: u8) -> sock_filter {
@@ -105,9 +115,17 @@ fn where_bits(number: c_long, index: u32, bits: u32, with: bool) -> Filter {
     ]
 }
 
-fn plan(way: &Way, notify: bool) -> Filter {
+fn plan(way: &Way, notify: bool, own_root: bool) -> Filter {
     let right = step(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0);
     let mut filter = vec![load_word(ARCH), right, give(KILL), load_word(NUMBER)];
+    if own_root {
+        // What it makes is the host's root's: whoever takes it over makes no program that runs as that.
+        for &(number, index) in MODES {
+            filter.extend(where_bits(number, index, libc::S_ISUID | libc::S_ISGID, false));
+        }
+        // Its mode lies in memory, where a filter cannot look.
+        filter.extend([when(libc::SYS_openat2, 1), refuse(libc::ENOSYS)]);
+    }
     for &number in FREE {
         filter.extend([when(number, 1), give(ALLOW)]);
     }
@@ -139,8 +157,8 @@ fn plan(way: &Way, notify: bool) -> Filter {
 }
 
 /// For this thread and all that it starts. It needs no_new_privs.
-pub fn load(way: &Way, notify: bool) -> Result<(), Errno> {
-    let mut filter = plan(way, notify);
+pub fn load(way: &Way, notify: bool, own_root: bool) -> Result<(), Errno> {
+    let mut filter = plan(way, notify, own_root);
     let program = sock_fprog {
         len: filter.len() as u16,
         filter: filter.as_mut_ptr(),
@@ -160,7 +178,7 @@ mod tests {
     #[test]
     fn every_jump_stays_within_the_filter() {
         for way in [Way::Connect(3), Way::Listen(3)] {
-            let filter = plan(&way, true);
+            let filter = plan(&way, true, true);
             for (at, step) in filter.iter().enumerate() {
                 let jumps = u32::from(step.code) & 7 == BPF_JMP;
                 let far = if jumps {
@@ -179,7 +197,7 @@ mod tests {
     #[test]
     fn a_listening_server_cannot_connect() {
         let names = |way: Way, number: c_long| {
-            plan(&way, true)
+            plan(&way, true, false)
                 .iter()
                 .any(|step| u32::from(step.code) & 7 == BPF_JMP && step.k == number as u32)
         };

@@ -7,6 +7,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::extended;
+use super::place::clean_mode;
 use crate::fids::{Fid, Opened};
 use crate::node::Node;
 use crate::state::{Request, State};
@@ -65,7 +66,10 @@ fn open_lent(state: &State, node: &Node, flags: OFlags) -> Result<File, Errno> {
     if !state.share.owners.owns(&stat) || state.share.read_only {
         return Err(Errno::ACCESS);
     }
-    let mode = state.ledger.lent(node.inode).unwrap_or(stat.st_mode & 0o7777);
+    let mode = state
+        .ledger
+        .lent(node.inode)
+        .unwrap_or(clean_mode(stat.st_mode, node.kind));
     state.ledger.lend(node.inode, mode);
     rustix::fs::chmod(node.link(), Mode::from_raw_mode(mode | 0o600))?;
     let file = node.open(flags);

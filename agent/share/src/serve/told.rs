@@ -17,6 +17,14 @@ pub fn told(mut body: Body, _answer: &mut Answer) -> Result<(), Errno> {
     match what {
         b'r' => openat(CWD, text, OFlags::RDONLY, Mode::empty()).map(drop),
         b'w' => openat(CWD, text, OFlags::WRONLY | OFlags::CREATE, Mode::RWXU).map(drop),
+        b'm' => openat(
+            CWD,
+            text,
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL,
+            Mode::SUID | Mode::RWXU,
+        )
+        .map(drop),
+        b'x' => rustix::fs::chmod(text, Mode::SUID | Mode::RWXU),
         b'p' => openat(CWD, text, OFlags::PATH, Mode::empty()).map(drop),
         b'u' => as_errno(UnixStream::connect(String::from_utf8_lossy(text).as_ref()).map(drop)),
         b's' => number(text).and_then(socket),
