@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -28,16 +29,20 @@ pub struct Shares(RefCell<BTreeMap<String, Mounted>>);
 
 impl Shares {
     /// Gives the mount, which has no place yet.
-    pub async fn mount(&self, asked: &GuestMount, share: &ShareMount, stage: &Stage) -> Result<OwnedFd> {
-        let failed = |error| Status::from_io(format_args!("mount {}", asked.target), error);
+    pub async fn mount(&self, asked: &GuestMount, share: &ShareMount, stage: &Arc<Stage>) -> Result<OwnedFd> {
+        let what = format!("mount {}", asked.target);
+        let failed = |error| Status::from_io(&what, error);
         let place = stage.place(&asked.id).map_err(failed)?;
         let mounted = share::mount(&spec_of(share, asked.read_only), &place, PATIENCE).await;
         let mounted = mounted.map_err(|Status { code, message, .. }| {
             Status::new(code, format!("mount {}: {message}", asked.target))
         })?;
-        let taken = stage.take(&asked.id);
         self.0.borrow_mut().insert(asked.id.clone(), mounted);
-        taken.map_err(failed)
+        let (stage, id, what) = (stage.clone(), asked.id.clone(), what.clone());
+        // Its server may have died since it answered, and looking at the mount asks it.
+        WORK.run(move || stage.take(&id).map_err(|error| Status::from_io(&what, error)))
+            .await
+            .inspect_err(|_| self.forget(&asked.id))
     }
 
     pub fn has(&self, id: &str) -> bool {

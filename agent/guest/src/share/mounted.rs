@@ -42,7 +42,7 @@ pub async fn mount(spec: &ShareSpec, target: &Path, within: Duration) -> Result<
     let (own, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
         .map_err(|error| failed(error.into()))?;
     let control = Rc::new(FdStream::new(own).map_err(failed)?);
-    start(&task, theirs).map_err(failed)?;
+    let bridge = start(&task, theirs).map_err(failed)?;
     let mut word = [0; 1024];
     let count = timeout(within + TO_GIVE_UP, control.read(&mut word)).await;
     match count
@@ -50,7 +50,7 @@ pub async fn mount(spec: &ShareSpec, target: &Path, within: Duration) -> Result<
         .and_then(std::result::Result::ok)
         .map(|count| &word[..count])
     {
-        Some([MOUNTED, ..]) => Ok(Mounted::new(control)),
+        Some([MOUNTED, ..]) => Ok(Mounted::new(control, bridge)),
         Some([FAILED, text @ ..]) => {
             let text = String::from_utf8_lossy(text).into_owned();
             Err(Status::new(Code::FailedPrecondition, text))
@@ -59,8 +59,18 @@ pub async fn mount(spec: &ShareSpec, target: &Path, within: Duration) -> Result<
     }
 }
 
+/// A bridge's process, while it may be there.
+struct Bridge(i32);
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        // Its number may be another process's by now, which is to be ended with the guest's.
+        BRIDGES.with_borrow_mut(|bridges| bridges.retain(|&pid| pid != self.0));
+    }
+}
+
 thread_local! {
-    /// Processes of the bridges, dead ones among them.
+    /// Processes of the bridges that have not said that they end.
     static BRIDGES: RefCell<Vec<i32>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -70,7 +80,7 @@ pub fn bridges() -> Vec<i32> {
 }
 
 /// Whoever reaps does so: what its end means is told by its socket.
-fn start(task: &Task, control: OwnedFd) -> std::io::Result<()> {
+fn start(task: &Task, control: OwnedFd) -> std::io::Result<Bridge> {
     let mut command = Command::new("/proc/self/exe");
     command
         .arg0(NAME)
@@ -78,12 +88,13 @@ fn start(task: &Task, control: OwnedFd) -> std::io::Result<()> {
         .env_clear()
         .current_dir("/");
     let child = command.stdin(Stdio::from(control)).spawn()?;
-    BRIDGES.with_borrow_mut(|bridges| bridges.extend(i32::try_from(child.id())));
-    Ok(())
+    let pid = child.id() as i32;
+    BRIDGES.with_borrow_mut(|bridges| bridges.push(pid));
+    Ok(Bridge(pid))
 }
 
 impl Mounted {
-    fn new(control: Rc<FdStream>) -> Self {
+    fn new(control: Rc<FdStream>, bridge: Bridge) -> Self {
         let is_away = Rc::new(Cell::new(false));
         let (heard, away) = (control.clone(), is_away.clone());
         spawn_local(async move {
@@ -96,7 +107,10 @@ impl Mounted {
                         _ => {}
                     },
                     // The bridge has ended, and the mount is dead.
-                    _ => return away.set(true),
+                    _ => {
+                        drop(bridge);
+                        return away.set(true);
+                    }
                 }
             }
         });
