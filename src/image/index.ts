@@ -8,6 +8,7 @@ export {
   type MergeResult,
   type MergeStats,
   mergeLayers,
+  openPlainTar,
 } from "./layers/index.js";
 export type { ImageLimits } from "./limits.js";
 export { formatPlatform, parsePlatform, rankPlatform } from "./platform.js";

@@ -141,7 +141,7 @@ export class Volumes {
     }
   }
 
-  /** Lays a tar stream over what a volume holds: directories merge, files are replaced, owners are the archive's. */
+  /** Lays a tar stream, plain, gzip or zstd, over what a volume holds: directories merge, files are replaced, owners are the archive's. */
   async import(
     source: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
     volume: string,

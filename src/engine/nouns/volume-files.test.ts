@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
+import { gzipSync } from "node:zlib";
 import { engineCase } from "../../../test/fixtures/engine-case.js";
 import { hasReason } from "../../base/errors.js";
 import { type MountSpec, NO_MOUNT } from "../../base/mounts.js";
@@ -91,6 +92,17 @@ describe("what lies in a volume that no VM has open", () => {
     const { vmm } = await kilnd.running(having("data"));
     const [mount] = vmm.guest.boot?.mounts ?? [];
     assert.equal(mount?.source.case === "disk" && mount.source.value.fill, false);
+  });
+
+  it("is written of a tar in gzip too, and of one in xz nothing is begun", async () => {
+    await create("data");
+    await kilnd.engine.volumes.files.write("data", inPieces(gzipSync(archiveOf(".", "./a"))));
+    const [, archive] = kilnd.world.vmms[0]?.guest.archives ?? [];
+    assert.deepEqual(await namesOf([archive?.data ?? Buffer.alloc(0)]), ["volume", "volume/a"]);
+    const xz = kilnd.engine.volumes.files.write("data", inPieces(Buffer.from("fd377a585a0000", "hex")));
+    await assert.rejects(xz, (error) => hasReason(error, "unsupported-compression"));
+    assert.equal(launched(), 1);
+    await nothingIsLeft();
   });
 
   it("is let go of where that VM can't be started", async () => {

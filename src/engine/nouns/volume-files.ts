@@ -4,6 +4,7 @@ import { posix } from "node:path";
 import { renameRoot } from "../../base/copy-plan.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { renameTar } from "../../base/tar-stream.js";
+import { openPlainTar } from "../../image/index.js";
 import type { EngineContext } from "../run/context.js";
 import type { VmVerbs } from "../run/vm-verbs.js";
 import type { VmEntry } from "../vm/entry.js";
@@ -43,16 +44,18 @@ export class VolumeFiles {
    * Lays an archive over what the volume holds: directories merge, files are replaced, neither takes the other's place;
    * owners are those of the archive.
    *
-   * @throws KilnError as `read`, and what the guest says of the archive
+   * @param tar plain, gzip or zstd
+   * @throws KilnError as `read`, `unsupported-compression`, and what the guest says of the archive
    */
   async write(key: string, tar: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<void> {
     const { volumes } = this.#ctx;
     const volume = volumes.find(key);
     volume.requireHere();
+    await using plain = await openPlainTar(tar);
     const unpack = ({ vm, target }: Place) => {
       const { dir, base } = posix.parse(target);
       // By its name in the directory around it: so the volume's own root gets the owner and mode that the archive has for it.
-      const named = renameTar(tar, nameBelow(base));
+      const named = renameTar(plain, nameBelow(base));
       return writeArchive(this.#ctx, vm, { directory: dir, keepOwner: true }, named, signal);
     };
     const place = this.#placeOf(volume, true);

@@ -10,6 +10,7 @@ export { type DecompressOptions, decompress } from "./decompress.js";
 export { explainLayerError, type LayerBlob, LayerReader, type LayerReaderOptions } from "./layer-reader.js";
 export { DEFAULT_LAYER_LIMITS, expansionLimit, type LayerLimits, layerLimits } from "./limits.js";
 export { type MergeOptions, type MergeResult, type MergeStats, mergeLayers } from "./merge.js";
+export { openPlainTar, type PlainTar } from "./plain-tar.js";
 export type { TarEntry, TarEntryType, TarEvent } from "./tar-entry.js";
 export { TarParser } from "./tar-parser.js";
 export { readTarEntries, type TarMember } from "./tar-reader.js";

@@ -737,7 +737,7 @@ export const VolumeService: GenService<{
     output: typeof ExportVolumeResponseSchema;
   },
   /**
-   * First message: start. The tar's content is laid over what the volume has.
+   * First message: start. The tar, plain, gzip or zstd: its content is laid over what the volume has.
    *
    * @generated from rpc kiln.v1.VolumeService.ImportVolume
    */
