@@ -37,8 +37,8 @@ export function createSystemService(engine: Engine, facts: DaemonFacts): Service
   return {
     version: () => version,
     info: async () => ({ version, ...toInfo(facts, await engine.system.info()) }),
-    async diskUsage() {
-      const { rows, leaks } = await engine.system.diskUsage();
+    async diskUsage(asked) {
+      const { rows, leaks, items } = await engine.system.diskUsage({ items: asked.items });
       return {
         rows: rows.map((row) => ({
           ...row,
@@ -46,6 +46,7 @@ export function createSystemService(engine: Engine, facts: DaemonFacts): Service
           reclaimableBytes: BigInt(row.reclaimableBytes),
         })),
         leaks: [...leaks],
+        items: items.map((item) => ({ ...item, sizeBytes: BigInt(item.sizeBytes), vms: [...item.vms] })),
       };
     },
     async prune({ all, filters, volumes }) {

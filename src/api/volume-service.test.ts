@@ -41,6 +41,7 @@ describe("VolumeService", () => {
     assert.deepEqual((await api.volumes.pruneVolumes({})).volumes, []);
     const rows = (await api.system.diskUsage({})).rows.filter(({ type }) => type === "volumes");
     assert.deepEqual([rows.length, rows[0]?.total, rows[0]?.active], [1, 1, 0]);
+    assert.deepEqual((await api.system.diskUsage({})).items, []);
     assert.deepEqual((await api.volumes.pruneVolumes({ all: true })).volumes, ["data"]);
   });
 

@@ -111,6 +111,10 @@ describe("lists and objects", () => {
     assert.equal((await kiln(["image", "ls", "-q", "debian"])).stdout, "abababababab\n");
     assert.match((await kiln(["kernel", "ls"])).stdout, /efefefefefef +debian/);
     assert.match((await kiln(["system", "df"])).stdout, /^images +1 +0 +30MB +0B \(0%\)$/m);
+    assert.match(
+      (await kiln(["system", "df", "-v"])).stdout,
+      /^TYPE .*\nvolumes +abababababab +data +5kB +web\n$/,
+    );
   });
 
   it("inspect VMs, images and kernels by name", async () => {

@@ -32,7 +32,6 @@ export type { PruneAllOptions, PruneOptions } from "./system.js";
 export type {
   BootTimings,
   BuiltKernel,
-  DiskUsage,
   GuestTimings,
   ImageConfig,
   ImageInfo,
@@ -47,7 +46,6 @@ export type {
   Setting,
   Size,
   SystemInfo,
-  UsageRow,
   VersionInfo,
   VmConfig,
   VmInfo,
@@ -56,6 +54,7 @@ export type {
   VmStats,
   VmStatus,
 } from "./types.js";
+export type { DiskUsage, DiskUsageOptions, UsageItem, UsageRow } from "./usage.js";
 export type { RemoveOptions, SpawnOptions, StopOptions, VmChanges, WaitOptions } from "./vm.js";
 export { Vm } from "./vm.js";
 export type { ArchiveResult, CopyOptions, ReadOptions, WriteOptions } from "./vm-file-options.js";

@@ -13,11 +13,11 @@ import {
   PRUNE_ALL_OPTIONS,
   type PruneAllOptions,
   pruneFromJson,
-  usageFromJson,
   versionFromJson,
 } from "./system.js";
 import { Transport } from "./transport.js";
-import type { DiskUsage, KilnEvent, PruneResult, SystemInfo, VersionInfo } from "./types.js";
+import type { KilnEvent, PruneResult, SystemInfo, VersionInfo } from "./types.js";
+import { DISK_USAGE_OPTIONS, type DiskUsage, type DiskUsageOptions, usageFromJson } from "./usage.js";
 import type { Vm } from "./vm.js";
 import type { CreateOptions, RunOptions } from "./vm-options.js";
 import { Vms } from "./vms.js";
@@ -116,9 +116,10 @@ export class Kiln implements AsyncDisposable {
   }
 
   /** Disk taken, by kind of object. */
-  async df(options: CallOptions = {}): Promise<DiskUsage> {
-    checkOptions("kiln.df()", options, CALL);
-    return usageFromJson(await this.#transport.unary("SystemService/DiskUsage", {}, options));
+  async df(options: DiskUsageOptions = {}): Promise<DiskUsage> {
+    checkOptions("kiln.df()", options, DISK_USAGE_OPTIONS);
+    const request = { items: options.items ?? false };
+    return usageFromJson(await this.#transport.unary("SystemService/DiskUsage", request, options));
   }
 
   /** Removes ended VMs, images without a name and bases that nobody uses; with `all` every unused image, with `volumes` volumes without a name. */

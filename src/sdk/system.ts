@@ -1,15 +1,10 @@
 // Answers about kilnd itself: version, info, disk usage.
 
-import type {
-  DiskUsageResponseJson,
-  InfoResponseJson,
-  PruneResponseJson,
-  VersionResponseJson,
-} from "../gen/kiln/v1/system_pb.js";
+import type { InfoResponseJson, PruneResponseJson, VersionResponseJson } from "../gen/kiln/v1/system_pb.js";
 import { kernelFromJson, numberOf } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
 import { CALL, type NamesOf } from "./known-options.js";
-import type { DiskUsage, PruneResult, SystemInfo, VersionInfo } from "./types.js";
+import type { PruneResult, SystemInfo, VersionInfo } from "./types.js";
 
 /** Options of `kiln.images.prune()`. */
 export interface PruneOptions extends CallOptions {
@@ -76,20 +71,6 @@ export function infoFromJson(json: InfoResponseJson): SystemInfo {
       holds,
       why,
     })),
-  };
-}
-
-/** A DiskUsageResponse message. */
-export function usageFromJson(json: DiskUsageResponseJson): DiskUsage {
-  return {
-    rows: (json.rows ?? []).map((row) => ({
-      type: row.type ?? "",
-      total: row.total ?? 0,
-      active: row.active ?? 0,
-      sizeBytes: numberOf(row.sizeBytes),
-      reclaimableBytes: numberOf(row.reclaimableBytes),
-    })),
-    leaks: json.leaks ?? [],
   };
 }
 

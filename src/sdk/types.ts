@@ -299,23 +299,6 @@ export interface ConfinementPart {
   readonly why: string;
 }
 
-/** Disk taken by one kind of object. */
-export interface UsageRow {
-  readonly type: string;
-  readonly total: number;
-  readonly active: number;
-  /** Blocks really taken. */
-  readonly sizeBytes: number;
-  readonly reclaimableBytes: number;
-}
-
-/** Disk taken, and whether all of it is owned. */
-export interface DiskUsage {
-  readonly rows: readonly UsageRow[];
-  /** Files that no object owns. */
-  readonly leaks: readonly string[];
-}
-
 /** What a prune removed: ids, and the disk given back. */
 export interface PruneResult {
   readonly vms: readonly string[];

@@ -58,6 +58,27 @@ describe("a shared directory of a VM", () => {
     assert.equal(kilnd.world.specs.get("/srv/www")?.guestPlaces?.().at(-1)?.vm, entry.name);
   });
 
+  it("is counted, and named with those who have it", async () => {
+    const { entry } = await running();
+    await kilnd.create({
+      name: "other",
+      mounts: [BIND, mountOf({ ...NO_MOUNT, source: "data", target: "/d" })],
+    });
+    const { rows, items } = await kilnd.engine.system.diskUsage({ items: true });
+    const row = rows.find(({ type }) => type === "shares");
+    assert.deepEqual([row?.total, row?.active, row?.sizeBytes], [2, 1, 0]);
+    const found = items.filter(({ type }) => ["shares", "volumes", "images"].includes(type));
+    assert.deepEqual(
+      found.map(({ name, vms }) => [name, vms]),
+      [
+        [kilnd.world.image.names[0] ?? "", [entry.name, "other"]],
+        ["data", ["other"]],
+        ["/srv/www", [entry.name, "other"]],
+      ],
+    );
+    assert.deepEqual(items.find(({ name }) => name === "other")?.type, "vms");
+  });
+
   it("is let go of when the VM has ended, and found again by the next kilnd", async () => {
     const { entry } = await running();
     await kilnd.next();

@@ -106,8 +106,9 @@ export class SystemVerbs {
     };
   }
 
-  diskUsage(): Promise<DiskUsage> {
-    return diskUsage(this.#ctx);
+  /** @param asked `items`: each object by itself too */
+  diskUsage({ items = false }: { readonly items?: boolean } = {}): Promise<DiskUsage> {
+    return diskUsage(this.#ctx, { items });
   }
 
   /**

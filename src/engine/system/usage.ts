@@ -9,9 +9,10 @@ import { findVmms } from "../host/vmm-processes.js";
 import type { Noun } from "../objects/references.js";
 import type { EngineContext } from "../run/context.js";
 import { isLive } from "../vm/state.js";
+import { countShares, type UsageItem, usageItems } from "./usage-items.js";
 
 export interface UsageRow {
-  readonly type: "images" | "bases" | "vms" | "volumes" | "kernels" | "downloads";
+  readonly type: "images" | "bases" | "vms" | "volumes" | "shares" | "kernels" | "downloads";
   readonly total: number;
   readonly active: number;
   /** Blocks really taken. */
@@ -24,9 +25,11 @@ export interface DiskUsage {
   readonly rows: readonly UsageRow[];
   /** Files, directories and processes that no object owns; empty unless something went wrong. */
   readonly leaks: readonly string[];
+  /** Each object by itself; empty where they were not asked for. */
+  readonly items: readonly UsageItem[];
 }
 
-export async function diskUsage(ctx: EngineContext): Promise<DiskUsage> {
+export async function diskUsage(ctx: EngineContext, { items }: { items: boolean }): Promise<DiskUsage> {
   const [images, bases, vms, volumes, kernels] = await Promise.all([
     imageRows(ctx),
     baseRow(ctx),
@@ -34,7 +37,13 @@ export async function diskUsage(ctx: EngineContext): Promise<DiskUsage> {
     volumeRow(ctx),
     kernelRow(ctx),
   ]);
-  return { rows: [...images, bases, vms, volumes, kernels], leaks: await findLeaks(ctx) };
+  // What is shared is the host's own: it takes nothing of kiln's disk.
+  const shares: UsageRow = { type: "shares", ...countShares(ctx), sizeBytes: 0, reclaimableBytes: 0 };
+  return {
+    rows: [...images, bases, vms, volumes, shares, kernels],
+    leaks: await findLeaks(ctx),
+    items: items ? await usageItems(ctx) : [],
+  };
 }
 
 async function imageRows(ctx: EngineContext): Promise<UsageRow[]> {

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiln/v1/system.proto.
  */
 export const file_kiln_v1_system: GenFile = /*@__PURE__*/
-  fileDesc("ChRraWxuL3YxL3N5c3RlbS5wcm90bxIHa2lsbi52MSIQCg5WZXJzaW9uUmVxdWVzdCJ2Cg9WZXJzaW9uUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRITCgthcGlfdmVyc2lvbhgCIAEoCRIVCg1hZ2VudF92ZXJzaW9uGAMgASgJEhQKDG5vZGVfdmVyc2lvbhgEIAEoCRIQCghwbGF0Zm9ybRgFIAEoCSINCgtJbmZvUmVxdWVzdCLaAQoJVm1tQ2hvaWNlEgsKA3ZtbRgBIAEoCRITCgthY2NlbGVyYXRvchgCIAEoCRIPCgd2ZXJzaW9uGAMgASgJEg4KBmNob3NlbhgEIAEoCBILCgN3aHkYBSABKAkSDAoEcGF0aBgGIAEoCRI6CgxjYXBhYmlsaXRpZXMYByADKAsyJC5raWxuLnYxLlZtbUNob2ljZS5DYXBhYmlsaXRpZXNFbnRyeRozChFDYXBhYmlsaXRpZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIjYKB1NldHRpbmcSDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCRIOCgZvcmlnaW4YAyABKAkiNwoLQ29uZmluZW1lbnQSDAoEcGFydBgBIAEoCRINCgVob2xkcxgCIAEoCBILCgN3aHkYAyABKAkioAMKDEluZm9SZXNwb25zZRIpCgd2ZXJzaW9uGAEgASgLMhgua2lsbi52MS5WZXJzaW9uUmVzcG9uc2USIAoEdm1tcxgCIAMoCzISLmtpbG4udjEuVm1tQ2hvaWNlEh8KBmtlcm5lbBgDIAEoCzIPLmtpbG4udjEuS2VybmVsEhEKCWRhdGFfcm9vdBgEIAEoCRIQCghydW5fcm9vdBgFIAEoCRIOCgZzb2NrZXQYBiABKAkSDAoEY3B1cxgHIAEoDRIUCgxtZW1vcnlfYnl0ZXMYCCABKAQSFwoPZGlza19mcmVlX2J5dGVzGAkgASgEEhAKCHJvb3RsZXNzGAogASgIEgsKA3ZtcxgLIAEoDRITCgt2bXNfcnVubmluZxgMIAEoDRIOCgZpbWFnZXMYDSABKA0SIgoIc2V0dGluZ3MYDiADKAsyEC5raWxuLnYxLlNldHRpbmcSEAoId2FybmluZ3MYDyADKAkSKQoLY29uZmluZW1lbnQYECADKAsyFC5raWxuLnYxLkNvbmZpbmVtZW50EgsKA3BpZBgRIAEoDSISChBEaXNrVXNhZ2VSZXF1ZXN0ImYKCFVzYWdlUm93EgwKBHR5cGUYASABKAkSDQoFdG90YWwYAiABKA0SDgoGYWN0aXZlGAMgASgNEhIKCnNpemVfYnl0ZXMYBCABKAQSGQoRcmVjbGFpbWFibGVfYnl0ZXMYBSABKAQiQwoRRGlza1VzYWdlUmVzcG9uc2USHwoEcm93cxgBIAMoCzIRLmtpbG4udjEuVXNhZ2VSb3cSDQoFbGVha3MYAiADKAkiPQoMUHJ1bmVSZXF1ZXN0EgsKA2FsbBgBIAEoCBIPCgdmaWx0ZXJzGAIgAygJEg8KB3ZvbHVtZXMYAyABKAgiZQoNUHJ1bmVSZXNwb25zZRILCgN2bXMYASADKAkSDgoGaW1hZ2VzGAIgAygJEg0KBWJhc2VzGAMgAygJEhcKD3JlY2xhaW1lZF9ieXRlcxgEIAEoBBIPCgd2b2x1bWVzGAUgAygJIowBCg1FdmVudHNSZXF1ZXN0EhQKDGFmdGVyX2N1cnNvchgBIAEoBBIpCgVzaW5jZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB2ZpbHRlcnMYBCADKAkiLwoORXZlbnRzUmVzcG9uc2USHQoFZXZlbnQYASABKAsyDi5raWxuLnYxLkV2ZW50MrsCCg1TeXN0ZW1TZXJ2aWNlEjwKB1ZlcnNpb24SFy5raWxuLnYxLlZlcnNpb25SZXF1ZXN0Ghgua2lsbi52MS5WZXJzaW9uUmVzcG9uc2USMwoESW5mbxIULmtpbG4udjEuSW5mb1JlcXVlc3QaFS5raWxuLnYxLkluZm9SZXNwb25zZRJCCglEaXNrVXNhZ2USGS5raWxuLnYxLkRpc2tVc2FnZVJlcXVlc3QaGi5raWxuLnYxLkRpc2tVc2FnZVJlc3BvbnNlEjYKBVBydW5lEhUua2lsbi52MS5QcnVuZVJlcXVlc3QaFi5raWxuLnYxLlBydW5lUmVzcG9uc2USOwoGRXZlbnRzEhYua2lsbi52MS5FdmVudHNSZXF1ZXN0Ghcua2lsbi52MS5FdmVudHNSZXNwb25zZTABYgZwcm90bzM", [file_google_protobuf_timestamp, file_kiln_v1_types]);
+  fileDesc("ChRraWxuL3YxL3N5c3RlbS5wcm90bxIHa2lsbi52MSIQCg5WZXJzaW9uUmVxdWVzdCJ2Cg9WZXJzaW9uUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRITCgthcGlfdmVyc2lvbhgCIAEoCRIVCg1hZ2VudF92ZXJzaW9uGAMgASgJEhQKDG5vZGVfdmVyc2lvbhgEIAEoCRIQCghwbGF0Zm9ybRgFIAEoCSINCgtJbmZvUmVxdWVzdCLaAQoJVm1tQ2hvaWNlEgsKA3ZtbRgBIAEoCRITCgthY2NlbGVyYXRvchgCIAEoCRIPCgd2ZXJzaW9uGAMgASgJEg4KBmNob3NlbhgEIAEoCBILCgN3aHkYBSABKAkSDAoEcGF0aBgGIAEoCRI6CgxjYXBhYmlsaXRpZXMYByADKAsyJC5raWxuLnYxLlZtbUNob2ljZS5DYXBhYmlsaXRpZXNFbnRyeRozChFDYXBhYmlsaXRpZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIjYKB1NldHRpbmcSDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCRIOCgZvcmlnaW4YAyABKAkiNwoLQ29uZmluZW1lbnQSDAoEcGFydBgBIAEoCRINCgVob2xkcxgCIAEoCBILCgN3aHkYAyABKAkioAMKDEluZm9SZXNwb25zZRIpCgd2ZXJzaW9uGAEgASgLMhgua2lsbi52MS5WZXJzaW9uUmVzcG9uc2USIAoEdm1tcxgCIAMoCzISLmtpbG4udjEuVm1tQ2hvaWNlEh8KBmtlcm5lbBgDIAEoCzIPLmtpbG4udjEuS2VybmVsEhEKCWRhdGFfcm9vdBgEIAEoCRIQCghydW5fcm9vdBgFIAEoCRIOCgZzb2NrZXQYBiABKAkSDAoEY3B1cxgHIAEoDRIUCgxtZW1vcnlfYnl0ZXMYCCABKAQSFwoPZGlza19mcmVlX2J5dGVzGAkgASgEEhAKCHJvb3RsZXNzGAogASgIEgsKA3ZtcxgLIAEoDRITCgt2bXNfcnVubmluZxgMIAEoDRIOCgZpbWFnZXMYDSABKA0SIgoIc2V0dGluZ3MYDiADKAsyEC5raWxuLnYxLlNldHRpbmcSEAoId2FybmluZ3MYDyADKAkSKQoLY29uZmluZW1lbnQYECADKAsyFC5raWxuLnYxLkNvbmZpbmVtZW50EgsKA3BpZBgRIAEoDSIhChBEaXNrVXNhZ2VSZXF1ZXN0Eg0KBWl0ZW1zGAEgASgIImYKCFVzYWdlUm93EgwKBHR5cGUYASABKAkSDQoFdG90YWwYAiABKA0SDgoGYWN0aXZlGAMgASgNEhIKCnNpemVfYnl0ZXMYBCABKAQSGQoRcmVjbGFpbWFibGVfYnl0ZXMYBSABKAQiVAoJVXNhZ2VJdGVtEgwKBHR5cGUYASABKAkSCgoCaWQYAiABKAkSDAoEbmFtZRgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgEEgsKA3ZtcxgFIAMoCSJmChFEaXNrVXNhZ2VSZXNwb25zZRIfCgRyb3dzGAEgAygLMhEua2lsbi52MS5Vc2FnZVJvdxINCgVsZWFrcxgCIAMoCRIhCgVpdGVtcxgDIAMoCzISLmtpbG4udjEuVXNhZ2VJdGVtIj0KDFBydW5lUmVxdWVzdBILCgNhbGwYASABKAgSDwoHZmlsdGVycxgCIAMoCRIPCgd2b2x1bWVzGAMgASgIImUKDVBydW5lUmVzcG9uc2USCwoDdm1zGAEgAygJEg4KBmltYWdlcxgCIAMoCRINCgViYXNlcxgDIAMoCRIXCg9yZWNsYWltZWRfYnl0ZXMYBCABKAQSDwoHdm9sdW1lcxgFIAMoCSKMAQoNRXZlbnRzUmVxdWVzdBIUCgxhZnRlcl9jdXJzb3IYASABKAQSKQoFc2luY2UYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKBXVudGlsGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdmaWx0ZXJzGAQgAygJIi8KDkV2ZW50c1Jlc3BvbnNlEh0KBWV2ZW50GAEgASgLMg4ua2lsbi52MS5FdmVudDK7AgoNU3lzdGVtU2VydmljZRI8CgdWZXJzaW9uEhcua2lsbi52MS5WZXJzaW9uUmVxdWVzdBoYLmtpbG4udjEuVmVyc2lvblJlc3BvbnNlEjMKBEluZm8SFC5raWxuLnYxLkluZm9SZXF1ZXN0GhUua2lsbi52MS5JbmZvUmVzcG9uc2USQgoJRGlza1VzYWdlEhkua2lsbi52MS5EaXNrVXNhZ2VSZXF1ZXN0Ghoua2lsbi52MS5EaXNrVXNhZ2VSZXNwb25zZRI2CgVQcnVuZRIVLmtpbG4udjEuUHJ1bmVSZXF1ZXN0GhYua2lsbi52MS5QcnVuZVJlc3BvbnNlEjsKBkV2ZW50cxIWLmtpbG4udjEuRXZlbnRzUmVxdWVzdBoXLmtpbG4udjEuRXZlbnRzUmVzcG9uc2UwAWIGcHJvdG8z", [file_google_protobuf_timestamp, file_kiln_v1_types]);
 
 /**
  * @generated from message kiln.v1.VersionRequest
@@ -505,12 +505,24 @@ export const InfoResponseSchema: GenMessage<InfoResponse, {jsonType: InfoRespons
  * @generated from message kiln.v1.DiskUsageRequest
  */
 export type DiskUsageRequest = Message<"kiln.v1.DiskUsageRequest"> & {
+  /**
+   * each object by itself too
+   *
+   * @generated from field: bool items = 1;
+   */
+  items: boolean;
 };
 
 /**
  * @generated from message kiln.v1.DiskUsageRequest
  */
 export type DiskUsageRequestJson = {
+  /**
+   * each object by itself too
+   *
+   * @generated from field: bool items = 1;
+   */
+  items?: boolean;
 };
 
 /**
@@ -525,7 +537,7 @@ export const DiskUsageRequestSchema: GenMessage<DiskUsageRequest, {jsonType: Dis
  */
 export type UsageRow = Message<"kiln.v1.UsageRow"> & {
   /**
-   * "images" "bases" "vms" "volumes" "kernels" "downloads"
+   * "images" "bases" "vms" "volumes" "shares" "kernels" "downloads"
    *
    * @generated from field: string type = 1;
    */
@@ -559,7 +571,7 @@ export type UsageRow = Message<"kiln.v1.UsageRow"> & {
  */
 export type UsageRowJson = {
   /**
-   * "images" "bases" "vms" "volumes" "kernels" "downloads"
+   * "images" "bases" "vms" "volumes" "shares" "kernels" "downloads"
    *
    * @generated from field: string type = 1;
    */
@@ -596,6 +608,85 @@ export const UsageRowSchema: GenMessage<UsageRow, {jsonType: UsageRowJson}> = /*
   messageDesc(file_kiln_v1_system, 8);
 
 /**
+ * @generated from message kiln.v1.UsageItem
+ */
+export type UsageItem = Message<"kiln.v1.UsageItem"> & {
+  /**
+   * as of a row
+   *
+   * @generated from field: string type = 1;
+   */
+  type: string;
+
+  /**
+   * @generated from field: string id = 2;
+   */
+  id: string;
+
+  /**
+   * of a shared directory: its path
+   *
+   * @generated from field: string name = 3;
+   */
+  name: string;
+
+  /**
+   * @generated from field: uint64 size_bytes = 4;
+   */
+  sizeBytes: bigint;
+
+  /**
+   * names of those that have it
+   *
+   * @generated from field: repeated string vms = 5;
+   */
+  vms: string[];
+};
+
+/**
+ * @generated from message kiln.v1.UsageItem
+ */
+export type UsageItemJson = {
+  /**
+   * as of a row
+   *
+   * @generated from field: string type = 1;
+   */
+  type?: string;
+
+  /**
+   * @generated from field: string id = 2;
+   */
+  id?: string;
+
+  /**
+   * of a shared directory: its path
+   *
+   * @generated from field: string name = 3;
+   */
+  name?: string;
+
+  /**
+   * @generated from field: uint64 size_bytes = 4;
+   */
+  sizeBytes?: string;
+
+  /**
+   * names of those that have it
+   *
+   * @generated from field: repeated string vms = 5;
+   */
+  vms?: string[];
+};
+
+/**
+ * Describes the message kiln.v1.UsageItem.
+ * Use `create(UsageItemSchema)` to create a new message.
+ */
+export const UsageItemSchema: GenMessage<UsageItem, {jsonType: UsageItemJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_system, 9);
+
+/**
  * @generated from message kiln.v1.DiskUsageResponse
  */
 export type DiskUsageResponse = Message<"kiln.v1.DiskUsageResponse"> & {
@@ -608,6 +699,11 @@ export type DiskUsageResponse = Message<"kiln.v1.DiskUsageResponse"> & {
    * @generated from field: repeated string leaks = 2;
    */
   leaks: string[];
+
+  /**
+   * @generated from field: repeated kiln.v1.UsageItem items = 3;
+   */
+  items: UsageItem[];
 };
 
 /**
@@ -623,6 +719,11 @@ export type DiskUsageResponseJson = {
    * @generated from field: repeated string leaks = 2;
    */
   leaks?: string[];
+
+  /**
+   * @generated from field: repeated kiln.v1.UsageItem items = 3;
+   */
+  items?: UsageItemJson[];
 };
 
 /**
@@ -630,7 +731,7 @@ export type DiskUsageResponseJson = {
  * Use `create(DiskUsageResponseSchema)` to create a new message.
  */
 export const DiskUsageResponseSchema: GenMessage<DiskUsageResponse, {jsonType: DiskUsageResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 9);
+  messageDesc(file_kiln_v1_system, 10);
 
 /**
  * @generated from message kiln.v1.PruneRequest
@@ -681,7 +782,7 @@ export type PruneRequestJson = {
  * Use `create(PruneRequestSchema)` to create a new message.
  */
 export const PruneRequestSchema: GenMessage<PruneRequest, {jsonType: PruneRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 10);
+  messageDesc(file_kiln_v1_system, 11);
 
 /**
  * @generated from message kiln.v1.PruneResponse
@@ -748,7 +849,7 @@ export type PruneResponseJson = {
  * Use `create(PruneResponseSchema)` to create a new message.
  */
 export const PruneResponseSchema: GenMessage<PruneResponse, {jsonType: PruneResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 11);
+  messageDesc(file_kiln_v1_system, 12);
 
 /**
  * @generated from message kiln.v1.EventsRequest
@@ -805,7 +906,7 @@ export type EventsRequestJson = {
  * Use `create(EventsRequestSchema)` to create a new message.
  */
 export const EventsRequestSchema: GenMessage<EventsRequest, {jsonType: EventsRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 12);
+  messageDesc(file_kiln_v1_system, 13);
 
 /**
  * @generated from message kiln.v1.EventsResponse
@@ -832,7 +933,7 @@ export type EventsResponseJson = {
  * Use `create(EventsResponseSchema)` to create a new message.
  */
 export const EventsResponseSchema: GenMessage<EventsResponse, {jsonType: EventsResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_system, 13);
+  messageDesc(file_kiln_v1_system, 14);
 
 /**
  * @generated from service kiln.v1.SystemService
