@@ -188,12 +188,15 @@ describe("a start that fails", () => {
   });
 
   it("leaves no VMM when the guest can't be set up", async () => {
-    kilnd.world.behaviours = [{ bootError: "no root disk" }];
+    kilnd.world.behaviours = [{ bootError: "no root disk" }, { bootError: "mount /data: I/O error" }];
     const entry = await kilnd.create();
-    await assert.rejects(
-      kilnd.engine.vms.start(entry.id),
-      (error) => hasReason(error, "guest-setup-failed") && /no root disk/.test((error as Error).message),
-    );
+    for (const why of [/no root disk.*last words of the kernel/s, /mount \/data: I\/O error$/]) {
+      await assert.rejects(
+        kilnd.engine.vms.start(entry.id),
+        (error) => hasReason(error, "guest-setup-failed") && why.test((error as Error).message),
+        "of a mount it is the guest's own words alone",
+      );
+    }
     assert.equal(entry.state, "failed");
     assert.equal(lastVmm().alive, false);
   });

@@ -1,6 +1,6 @@
 // Why a boot fails: whoever waits for one is told what the console said last. And how long each of its calls may take.
 
-import { isAgents } from "../../agent/index.js";
+import { isAgents, isRefusal } from "../../agent/index.js";
 import { orAborted } from "../../base/abort.js";
 import { Code, KilnError } from "../../base/errors.js";
 import type { VmmHandle } from "../../vmm/types.js";
@@ -69,8 +69,17 @@ export async function whileItLives<T>(
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof KilnError && error.reason === REFUSED) throw error;
-    throw await explain(live.handle, setupFailed(error));
+    const failed = setupFailed(error);
+    throw saysAll(error) ? failed : await explain(live.handle, failed);
   }
+}
+
+/**
+ * The agent's own words, with the kernel's of a mount: what the console said last is of something else by then. A channel
+ * that broke has none.
+ */
+function saysAll(error: unknown): boolean {
+  return isRefusal(error) || (isAgents(error) && /^mount \//.test(error.message));
 }
 
 /** What the agent itself fails with has a reason of the boot's own; its time and its session keep theirs. */
