@@ -42,8 +42,12 @@ export async function takeMounts(
   return taken;
 }
 
-/** Each is a disk of its own in the guest, whose kernel would hold two file systems on one volume, and destroy it. */
-function checkOnce(taken: readonly Mount[]): void {
+/**
+ * Each is a disk of its own in the guest, whose kernel would hold two file systems on one volume, and destroy it.
+ *
+ * @throws KilnError invalid_argument `volume-twice`
+ */
+export function checkOnce(taken: readonly Mount[]): void {
   const seen = new Map<string, Mount>();
   for (const mount of taken.filter(({ volumeId }) => volumeId !== "")) {
     const other = seen.get(mount.volumeId);

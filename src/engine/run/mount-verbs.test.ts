@@ -42,6 +42,13 @@ describe("a volume that is attached to a VM that runs", () => {
     );
   });
 
+  it("is not given a second time to the VM that writes to it, and says so", async () => {
+    const { entry } = await kilnd.running({ mounts: [volume("db")] });
+    const again = kilnd.engine.vms.attachVolume(entry.id, volume("db", { target: "/b", readOnly: true }));
+    await assert.rejects(again, (error) => hasReason(error, "volume-twice"));
+    assert.deepEqual(targets(entry.id), ["/data"]);
+  });
+
   it("is kept for its next start where the VM does not run", async () => {
     const entry = await kilnd.create();
     const { state } = await kilnd.engine.vms.attachVolume(entry.id, volume("db"));

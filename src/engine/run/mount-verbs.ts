@@ -11,7 +11,7 @@ import { usesOf, vmRef } from "../vm/uses.js";
 import { checkMounts } from "../vm/validate-mounts.js";
 import { emitVmEvent } from "../vm/vm-events.js";
 import type { EngineContext } from "./context.js";
-import { takeVolume } from "./create-mounts.js";
+import { checkOnce, takeVolume } from "./create-mounts.js";
 
 export class MountVerbs {
   readonly #ctx: EngineContext;
@@ -24,7 +24,7 @@ export class MountVerbs {
    * A volume that is not there is made.
    *
    * @returns the mount's target, normalised
-   * @throws KilnError invalid_argument `bad-mount`, `duplicate-mount`; failed_precondition `volume-busy`, `no-hotplug`
+   * @throws KilnError invalid_argument `bad-mount`, `duplicate-mount`, `volume-twice`; failed_precondition `volume-busy`, `no-hotplug`
    */
   attach(entry: VmEntry, wanted: Mount): Promise<string> {
     const { references, lock } = this.#ctx;
@@ -39,6 +39,7 @@ export class MountVerbs {
       const why = `it is being attached to VM ${entry.name}`;
       const taken = await takeVolume(this.#ctx, mount, { keeping: { references, leases, why }, undo });
       const before = config.mounts;
+      checkOnce([...before, taken]);
       await this.#keep(entry, [...before, taken]);
       undo.push("take it off the record", () => this.#keep(entry, before));
       failpoint("mount.kept");

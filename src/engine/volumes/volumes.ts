@@ -19,6 +19,7 @@ import type { References } from "../objects/references.js";
 import { VOLUME_CONTENT, VolumeEntry, volumeKind, volumeRef } from "./entry.js";
 import { type Holder, VolumeHolders } from "./holders.js";
 import type { VolumeRecord, VolumeStatus } from "./record.js";
+import { otherSize, shrinks } from "./refusals.js";
 import { VolumeRegistry } from "./registry.js";
 import { checkSize, checkSpec, type VolumeSpec } from "./spec.js";
 import { DISK_FILE, loadVolumes, type VolumeObjects, volumeObjects } from "./store.js";
@@ -312,29 +313,3 @@ export class Volumes {
 
 /** Of one group of ext4's blocks. */
 const GROUP_BYTES = 128 * 1024 ** 2;
-
-function shrinks({ name, sizeBytes }: VolumeEntry, wanted: number): KilnError {
-  return new KilnError(
-    Code.InvalidArgument,
-    `volume ${name} has ${sizeBytes} bytes: it can't be made smaller, to ${wanted}`,
-    {
-      reason: "volume-shrink",
-      hint: "make a smaller one and bring its content over: `kiln volume export` and `kiln volume import`",
-    },
-  );
-}
-
-function otherSize({ name, sizeBytes, id }: VolumeEntry, wanted: VolumeSpec): KilnError {
-  return new KilnError(
-    Code.AlreadyExists,
-    `there is a volume ${name} of ${sizeBytes} bytes, not of ${wanted.sizeBytes}`,
-    {
-      reason: "volume-exists",
-      hint:
-        wanted.sizeBytes > sizeBytes
-          ? `grow it: \`kiln volume grow ${name} SIZE\``
-          : "leave the size out, or choose another name",
-      details: { volume: id },
-    },
-  );
-}
