@@ -96,8 +96,8 @@ export interface HeldMount {
   readonly message: string;
   /** The guest has filled it as it was asked to. */
   filled?(): Promise<void>;
-  /** Whether its file system is smaller than its disk, and may be written to. */
-  mayGrow?(): boolean;
+  /** How large its disk is, bytes, where its file system is smaller and may be written to. */
+  growsTo?(): number | undefined;
   /** The guest's kernel has made it so large. */
   grown?(bytes: number): Promise<void>;
 }

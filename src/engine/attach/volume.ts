@@ -30,7 +30,10 @@ export class VolumeMount implements AttachmentAt<"prepare"> {
     this.mount = {
       ...{ target: wanted.target, id: mountId(wanted.target), state: "attached", message: "" },
       filled: () => needs.volumes.markFilled(wanted.volumeId),
-      mayGrow: () => !this.#readOnly && needs.volumes.get(wanted.volumeId)?.isToGrow === true,
+      growsTo: () => {
+        const volume = this.#readOnly ? undefined : needs.volumes.get(wanted.volumeId);
+        return volume?.isToGrow === true ? volume.sizeBytes : undefined;
+      },
       grown: (bytes) => needs.volumes.noteFilesystem(wanted.volumeId, bytes),
     };
   }

@@ -16,6 +16,7 @@ import type { LiveView } from "../vm/run-view.js";
 import type { ReportedExit } from "../vm/status.js";
 import { AgentLink } from "./agent-link.js";
 import type { Companion } from "./companion.js";
+import { growMounts } from "./grow-mounts.js";
 import { setGuestClock } from "./guest-clock.js";
 import { guestHalted } from "./guest-pulse.js";
 import { awaitExit, carryOutput, reportedExit, type WatchedProgram } from "./watched-program.js";
@@ -36,6 +37,8 @@ export interface LiveVmOptions {
   /** Told that the guest has come to an end that its VMM must be brought to. */
   readonly want: (intent: "halted" | "lost", why?: string) => void;
 }
+
+const SESSION_MS = 15_000;
 
 export class LiveVm implements LiveView {
   readonly handle: VmmHandle;
@@ -133,7 +136,16 @@ export class LiveVm implements LiveView {
     });
   }
 
-  /** After the guest has stood still. Where there is no session, the next one begins with it. */
+  /** After the guest has stood still: its clock, at once, and what it could not be told of. */
+  async goOn(): Promise<void> {
+    await this.setClock();
+    const { log } = this.#options;
+    const session = () => this.link.session({ timeoutMs: SESSION_MS });
+    const { signal } = this.#abort;
+    void growMounts({ held: this.attached.held, session, untold: this.handle, log, signal });
+  }
+
+  /** Where there is no session, the next one begins with it. */
   async setClock(session = this.link.current): Promise<void> {
     if (session === undefined) return;
     // One after the other: two that saw the same distance would both move the clock by it.

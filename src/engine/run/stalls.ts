@@ -29,7 +29,7 @@ async function stalled(
       await written(ctx, entry, entry.change({ to: "running", at: isoNow(ctx) }));
       vmLogger(ctx, entry).info("the VM goes on: there is room on the host's disk");
       emitVmEvent(ctx, entry, "unpause");
-      await live.setClock();
+      await live.goOn();
     }
   });
 }

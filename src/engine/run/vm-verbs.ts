@@ -337,7 +337,7 @@ export class VmVerbs {
     if (entry.live !== live || entry.state !== "paused") return;
     await written(this.#ctx, entry, entry.change({ to: "running", at: isoNow(this.#ctx) }));
     emitVmEvent(this.#ctx, entry, "unpause");
-    await live.setClock();
+    await live.goOn();
   }
 }
 

@@ -36,8 +36,8 @@ export interface LiveView {
   readonly mounts: RunMounts;
   /** The agent has reported the program's end. */
   readonly hasReport: boolean;
-  /** After the guest has stood still. Where there is no session, the next one begins with it. */
-  setClock(): Promise<void>;
+  /** After the guest has stood still: sets its clock, and begins what it could not be told of meanwhile. */
+  goOn(): Promise<void>;
   /** kilnd goes and the VM runs on: lets go of everything in this process, the handle included. */
   detach(): Promise<void>;
 }

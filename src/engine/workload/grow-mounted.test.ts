@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { engineCase } from "../../../test/fixtures/engine-case.js";
 import { hasReason } from "../../base/errors.js";
@@ -42,6 +43,17 @@ describe("growing a volume that a VM has", () => {
     assert.deepEqual([sizeBytes, filesystemBytes], [2 * GIB, GIB]);
     mounts.grownBytes = BigInt(2 * GIB);
     assert.equal((await volumes.grow("data", 2 * GIB)).filesystemBytes, 2 * GIB);
+  });
+
+  it("does it when a VM goes on that was paused meanwhile", async () => {
+    const { volumes, mounts, vmm, entry } = await running();
+    await kilnd.engine.vms.pause(entry.id);
+    await assert.rejects(volumes.grow("data", 2 * GIB), (error) => hasReason(error, "grow-unfinished"));
+    assert.deepEqual([vmm.grown, mounts.calls], [[], []]);
+    mounts.grownBytes = BigInt(2 * GIB);
+    await kilnd.engine.vms.unpause(entry.id);
+    while ((await volumes.find("data")).filesystemBytes !== 2 * GIB) await setImmediate();
+    assert.deepEqual([vmm.grown.length, mounts.calls], [1, ["grow /data"]]);
   });
 
   it("leaves a VM alone that reads it", async () => {

@@ -42,7 +42,7 @@ function unfinished(volume: VolumeEntry, vm: VmEntry, cause: KilnError): KilnErr
   const what = `volume ${volume.name} has its new size, but its file system has not grown in VM ${vm.name}`;
   return new KilnError(cause.code, `${what}: ${cause.message}`, {
     reason: "grow-unfinished",
-    hint: `it grows at the next start of VM ${vm.name}; or try again`,
+    hint: `it grows when VM ${vm.name} goes on or starts; or try again`,
     details: { vm: vm.id },
     cause,
   });

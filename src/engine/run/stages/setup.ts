@@ -8,6 +8,7 @@ import { planBoot } from "../../vm/boot-plan.js";
 import type { Boot, Greeted, Machine, Step } from "../boot.js";
 import { patience, whileItLives } from "../boot-errors.js";
 import { vmLogger } from "../context.js";
+import { growMounts as growHeld } from "../grow-mounts.js";
 import { requireFindable } from "../guest-disks.js";
 import { pendingCopies } from "../pending-copies.js";
 import { written } from "../tasks.js";
@@ -52,27 +53,11 @@ async function noteFilled({ ctx, run }: Boot, { live }: Machine, ids: readonly s
 const FILL_MS = 600_000;
 const isFilled = ({ source }: GuestMount) => source.kind === "disk" && source.fill === true;
 
-const GROW_MS = 120_000;
-
-/** Volumes whose disks have grown while nobody wrote to them. One that can't grow now is as large as it was. */
+/** Volumes whose disks have grown while nobody wrote to them. */
 async function growMounts({ ctx, run }: Boot, { machine, session }: Greeted): Promise<void> {
-  for (const { mount } of machine.live.attached.held) {
-    if (mount?.mayGrow?.() !== true) continue;
-    const grow = async () => {
-      const { sizeBytes } = await session.mounts.growMount(mount.id, {
-        timeoutMs: GROW_MS,
-        signal: run.signal,
-      });
-      await mount.grown?.(Number(sizeBytes));
-    };
-    await grow().catch((error: unknown) => {
-      const why = KilnError.from(error).message;
-      vmLogger(ctx, run.entry).warn("a volume has not grown to the size of its disk", {
-        target: mount.target,
-        why,
-      });
-    });
-  }
+  const { held } = machine.live.attached;
+  const log = vmLogger(ctx, run.entry);
+  await growHeld({ held, session: async () => session, log, signal: run.signal });
 }
 
 async function planOfFound({ ctx, run }: Boot, { live }: Machine): Promise<PlannedSet> {
