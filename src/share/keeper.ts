@@ -14,6 +14,8 @@ import type { Share, ShareConnection, ShareNotice, ShareSpec } from "./types.js"
 /** One that ends at once, again and again, does so ever more seldom. */
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 5_000;
+/** Where none could be started: a source that is back is found as soon, for the price of a look. */
+const LOOK_AGAIN_MS = 1_000;
 /** One that has lived for so long does not die of its start: the next one need not wait. */
 const SETTLED_MS = 150;
 /** Of a server that is no child of ours nobody tells its end. */
@@ -113,7 +115,7 @@ export class ShareKeeper implements Share {
 
   /** Undefined where we let go first. */
   async #startAgain(firstPauseMs: number): Promise<RunningServer | undefined> {
-    for (let pauseMs = firstPauseMs; !this.#stop.signal.aborted; pauseMs = later(pauseMs)) {
+    for (let pauseMs = firstPauseMs; !this.#stop.signal.aborted; pauseMs = later(pauseMs, LOOK_AGAIN_MS)) {
       try {
         await delay(pauseMs, this.#stop.signal);
         return await this.#start();
@@ -183,8 +185,8 @@ interface End {
 
 const NEVER_STARTED: Promise<End> = Promise.resolve({ why: "no server is on record", forGood: false });
 
-function later(pauseMs: number): number {
-  return Math.min(LONGEST_PAUSE_MS, Math.max(FIRST_PAUSE_MS, 2 * pauseMs));
+function later(pauseMs: number, longestMs = LONGEST_PAUSE_MS): number {
+  return Math.min(longestMs, Math.max(FIRST_PAUSE_MS, 2 * pauseMs));
 }
 
 /** Of the process that serves a share. */

@@ -39,6 +39,10 @@ describe("kiln-share: what it may do", { skip }, () => {
     }
     assert.equal(await readlink(`/proc/${bench.process.pid}/root`), "/");
     await opensNothing(bench, client);
+    // It is mapped, and no longer than it is: by a descriptor it could be made as large as the host's memory.
+    const descriptors = await readdir(`/proc/${bench.process.pid}/fd`);
+    const held = descriptors.map((fd) => readlink(`/proc/${bench.process.pid}/fd/${fd}`));
+    assert.ok(!(await Promise.all(held)).some((path) => path.endsWith("/ledger")));
     for (const path of ["/etc", "/proc", bench.outside])
       assert.equal(await told(client, "p", path), ENOENT, path);
     // What is the share's it may.
