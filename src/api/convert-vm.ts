@@ -22,6 +22,7 @@ import type {
 } from "../gen/kiln/v1/types_pb.js";
 import { VmState as WireState } from "../gen/kiln/v1/types_pb.js";
 import { fromMounts, toMountStatuses, toMounts } from "./convert-mounts.js";
+import { fromNetworks, toNetworkStatuses, toNetworks } from "./convert-networks.js";
 
 const STATES: Readonly<Record<VmState, WireState>> = {
   created: WireState.CREATED,
@@ -65,6 +66,7 @@ export function toStatus(vm: VmView): MessageInitShape<typeof VmStatusSchema> {
     oomKilled: status.oomKilled,
     timings: status.timings,
     mounts: toMountStatuses(vm),
+    networks: toNetworkStatuses(vm),
   };
 }
 
@@ -72,6 +74,7 @@ function toConfig(config: VmView["config"]): MessageInitShape<typeof VmConfigSch
   return {
     ...config,
     ...toMounts(config),
+    ...toNetworks(config),
     ...{ command: [...config.command], entrypoint: [...config.entrypoint], env: [...config.env] },
     ...{ kernelArgs: [...config.kernelArgs], dns: [...config.dns], addHosts: [...config.addHosts] },
     publish: [...config.publish],
@@ -90,6 +93,7 @@ export function fromConfig(wire: WireConfig | undefined): VmConfig {
   return {
     ...defaultConfig(wire.image),
     ...fromMounts(wire),
+    ...fromNetworks(wire),
     name: wire.name,
     command: wire.command,
     entrypoint: wire.entrypoint,

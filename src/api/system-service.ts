@@ -57,6 +57,7 @@ export function createSystemService(engine: Engine, facts: DaemonFacts): Service
         images: [...pruned.images],
         bases: [...pruned.bases],
         volumes: [...pruned.volumes],
+        networks: [...pruned.networks],
         reclaimedBytes: BigInt(pruned.bytes),
       };
     },

@@ -6,7 +6,7 @@ const OWN_KERNEL =
 const VM_SIZE = "a VM is sized as a whole: use --cpus and -m";
 const OWN_SPACE = "a VM shares no namespaces with the host or with other VMs";
 const HEALTH = "kiln has no health checks yet; use `kiln exec` from outside";
-const NETWORK = "a VM has its own network; see --network, --publish, --dns and --add-host";
+const NETWORK = "put both VMs on one network with --network: there they find each other by name";
 const LOGS = "kiln keeps the output itself; read it with `kiln logs`";
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -41,14 +41,7 @@ const REASONS: Readonly<Record<string, string>> = {
   "blkio-weight": VM_SIZE,
   "storage-opt": "use --disk SIZE",
   link: NETWORK,
-  ip: NETWORK,
-  ip6: NETWORK,
-  "mac-address": NETWORK,
-  "network-alias": NETWORK,
-  net: NETWORK,
   expose: "every port of a VM can be published; see -p",
-  "dns-search": "not offered yet; use full names",
-  "dns-option": "not offered yet",
   "health-cmd": HEALTH,
   "health-interval": HEALTH,
   "health-retries": HEALTH,

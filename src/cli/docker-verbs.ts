@@ -19,7 +19,6 @@ const INSTEAD: Readonly<Record<string, string>> = {
   login: "kiln uses the logins of docker, podman and skopeo; or give --creds to `kiln pull`",
   logout: "kiln keeps no logins: it reads those of docker, podman and skopeo",
   manifest: "`kiln image inspect IMAGE` shows an image's manifest; kiln makes none",
-  network: "kiln has no networks of its own; see --network, --publish and --add-host of `kiln run`",
   plugin: "kiln has no plugins",
   push: "kiln pushes nothing: `kiln image save -o FILE IMAGE`, then `skopeo copy oci-archive:FILE docker://...`",
   rename: "a VM keeps its name; give one with --name when it is made",

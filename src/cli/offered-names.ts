@@ -48,7 +48,19 @@ export const OFFERED_NAMES = {
     const volumes = info.status.mounts.filter(({ mount }) => mount.type === "volume");
     return volumes.map(({ mount }) => ({ value: mount.target, text: mount.source }));
   },
+  network: networkNames,
+  "network-flag": async (ask) => [...MODES, ...(await networkNames(ask))],
 } satisfies Record<string, Offer>;
+
+const MODES: readonly OfferedName[] = [
+  { value: "user", text: "a way out of its own" },
+  { value: "none", text: "no network" },
+];
+
+async function networkNames({ kiln, limit }: NameAsk): Promise<readonly OfferedName[]> {
+  const networks = await kiln.networks.list(limit);
+  return networks.map(({ name, subnet, subnet6 }) => ({ value: name, text: subnet || subnet6 }));
+}
 
 /** A kind of name that kilnd knows. */
 export type NameKind = keyof typeof OFFERED_NAMES;

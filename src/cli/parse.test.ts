@@ -4,7 +4,6 @@ import { KilnError } from "../base/errors.js";
 import { explainFlag } from "./docker-flags.js";
 import { bool, list, text } from "./flags.js";
 import { parseCommandLine } from "./parse.js";
-import { runFlags } from "./run-flags.js";
 
 const command = {
   operands: [{ name: "IMAGE" }, { name: "[ARG...]" }],
@@ -17,8 +16,6 @@ const command = {
     publish: list("", "", { short: "p" }),
     name: text("", ""),
     pull: text("", "", { choices: ["always", "never"] }),
-    network: runFlags.network,
-    net: runFlags.net,
     "sig-proxy": bool("", { fallback: true }),
     "no-trunc": bool(""),
   },
@@ -132,8 +129,6 @@ describe("parseCommandLine", () => {
   it("refuses a missing value, a bad choice and a bad switch", () => {
     assert.match(failureOf("--name").message, /--name needs a value/);
     assert.match(failureOf("--pull=allways x").hint ?? "", /did you mean always\?/);
-    for (const flag of ["--network", "--net"])
-      assert.match(failureOf(`${flag}=bridge x`).hint ?? "", /named networks are not there yet/);
     assert.match(failureOf("--detach=maybe x").message, /takes true or false/);
   });
 

@@ -122,7 +122,7 @@ describe("kiln volume prune", () => {
   it("goes with `kiln system prune --volumes`", async () => {
     assert.equal(
       (await kiln(["system", "prune", "-f", "--volumes"])).stdout,
-      "Deleted VM: gone\nDeleted volume: old\nTotal reclaimed space: 5B\n",
+      "Deleted VM: gone\nDeleted volume: old\nDeleted network: idle\nTotal reclaimed space: 5B\n",
     );
     assert.doesNotMatch((await kiln(["system", "prune", "-f"])).stdout, /volume/);
   });

@@ -63,7 +63,6 @@ describe("kiln", () => {
       ["build .", /builds no images/],
       ["push x", /skopeo copy/],
       ["rename a b", /keeps its name/],
-      ["network create x", /no networks/],
       ["compose up", /no compose files/],
       ["image push x", /skopeo copy/],
       ["image build", /builds no images/],
@@ -183,6 +182,7 @@ describe("kiln run", () => {
       ttyColumns: 0,
       ttyRows: 0,
       ...{ mounts: [], readOnlyRoot: false, shmBytes: 0n, ulimits: [], sysctls: {} },
+      ...{ networks: [], egress: "", dnsSearch: [], dnsOptions: [], publishMode: "" },
     });
     assert.ok(cli.kilnd.calls.includes("CreateVm oci:/work/dir:tag never"));
   });
@@ -291,7 +291,7 @@ describe("kiln exec", () => {
 it("system prune asks, and refuses where nobody can answer", async () => {
   assert.match((await kiln(["system", "prune"])).stderr, /nobody can be asked/);
   const { stdout } = await kiln(["system", "prune", "-f"]);
-  assert.equal(stdout, "Deleted VM: gone\nTotal reclaimed space: 5B\n");
+  assert.equal(stdout, "Deleted VM: gone\nDeleted network: idle\nTotal reclaimed space: 5B\n");
   const asked = await kiln(["system", "prune"], { isTTY: true, stdin: "no\n" });
   assert.deepEqual([asked.code, asked.stdout], [1, ""]);
 });

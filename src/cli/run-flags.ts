@@ -8,13 +8,11 @@ import type { VmOptions } from "../sdk/index.js";
 import type { Context } from "./context.js";
 import { collectEnv } from "./env-file.js";
 import { bool, type FlagValues, list, text } from "./flags.js";
+import { networkFlags, networkOptions } from "./network-flags.js";
 import { parseRestart, VM_POLICIES } from "./parse-restart.js";
 import { progressFlag } from "./render/progress.js";
 import { terminalSize } from "./terminal.js";
 import { usageError } from "./usage-error.js";
-
-const ONE_NETWORK =
-  "bridges and named networks are not there yet, and a VM never shares the host's: `user` reaches out through the host, and -p lets in";
 
 /** Docker's names and letters where Docker has the thing. */
 export const runFlags = {
@@ -22,7 +20,6 @@ export const runFlags = {
   cidfile: text("FILE", "Write the VM's id to a new file", { complete: "file" }),
   cpus: text("N", "CPUs, whole ones", { fallback: "1" }),
   disk: text("SIZE", "Size of the root disk; it takes only what is written", { fallback: "64g" }),
-  dns: list("ADDRESS", "Name server for the guest, instead of the host's"),
   entrypoint: text("PROGRAM", 'Replace the image\'s ENTRYPOINT; "" empties it'),
   env: list("NAME=VALUE", "Set a variable; NAME alone takes yours, or takes it away where you have none", {
     short: "e",
@@ -47,12 +44,7 @@ export const runFlags = {
     complete: "mount-flag",
   }),
   name: text("NAME", "Name of the VM", { fallback: "two words" }),
-  network: text("MODE", "Network of the VM", {
-    choices: ["user", "none"],
-    fallback: "user",
-    why: ONE_NETWORK,
-  }),
-  net: text("MODE", "", { choices: ["user", "none"], hidden: true, why: ONE_NETWORK }),
+  ...networkFlags,
   platform: text("OS/ARCH[/VARIANT]", "Platform of the image", { fallback: "the host's" }),
   progress: progressFlag,
   publish: list("[IP:][HOST:]VM[/udp]", "Publish a port, or a range of them", { short: "p" }),
@@ -107,7 +99,6 @@ export async function vmOptionsOf(
   if (flags.rm && flags.restart !== undefined && flags.restart !== "no") {
     throw usageError(verb, "--rm and --restart exclude each other: a VM that is removed cannot be restarted");
   }
-  const network = flags.network ?? flags.net;
   return {
     name: flags.name,
     command: command.length === 0 ? undefined : command,
@@ -121,8 +112,7 @@ export async function vmOptionsOf(
     publish: flags.publish,
     publishAll: flags["publish-all"],
     addHosts: flags["add-host"].map(parseAddHost),
-    dns: flags.dns,
-    network: network as VmOptions["network"],
+    ...networkOptions(verb, flags),
     platform: flags.platform,
     pull: flags.pull as VmOptions["pull"],
     restart: flags.restart === undefined ? undefined : parseRestart(verb, flags.restart, VM_POLICIES),

@@ -3,7 +3,15 @@
 import type { Command } from "./command.js";
 
 /** Headings of `kiln --help`. */
-export type VerbGroup = "Run" | "VMs" | "Files and output" | "Images" | "Volumes" | "Kernels" | "System";
+export type VerbGroup =
+  | "Run"
+  | "VMs"
+  | "Files and output"
+  | "Images"
+  | "Volumes"
+  | "Networks"
+  | "Kernels"
+  | "System";
 
 /** One line of the table. */
 export interface Verb {
@@ -42,7 +50,7 @@ export const VERBS: readonly Verb[] = [
   verb(
     "inspect",
     "VMs",
-    "Show all that is known of VMs, images, kernels or volumes",
+    "Show all that is known of VMs, images, kernels, volumes or networks",
     () => import("./verbs/inspect.js"),
   ),
   verb("wait", "VMs", "Wait until VMs end, and print their exit codes", () => import("./verbs/wait.js")),
@@ -101,6 +109,30 @@ export const VERBS: readonly Verb[] = [
   verb("volume detach", "Volumes", "Take a volume from a VM", () => import("./verbs/volume-detach.js")),
   verb("volume rm", "Volumes", "Remove volumes", () => import("./verbs/volume-rm.js"), ["volume remove"]),
   verb("volume prune", "Volumes", "Remove volumes that no VM has", () => import("./verbs/volume-prune.js")),
+  verb("network create", "Networks", "Make a network", () => import("./verbs/network-create.js")),
+  verb("network ls", "Networks", "List networks", () => import("./verbs/network-ls.js"), ["network list"]),
+  verb(
+    "network inspect",
+    "Networks",
+    "Show all that is known of networks",
+    () => import("./verbs/network-inspect.js"),
+  ),
+  verb("network connect", "Networks", "Put a VM on a network", () => import("./verbs/network-connect.js")),
+  verb(
+    "network disconnect",
+    "Networks",
+    "Take a VM off a network",
+    () => import("./verbs/network-disconnect.js"),
+  ),
+  verb("network rm", "Networks", "Remove networks", () => import("./verbs/network-rm.js"), [
+    "network remove",
+  ]),
+  verb(
+    "network prune",
+    "Networks",
+    "Remove networks that no VM has",
+    () => import("./verbs/network-prune.js"),
+  ),
   verb("kernel ls", "Kernels", "List kernels", () => import("./verbs/kernel-ls.js"), ["kernel list"]),
   verb("kernel import", "Kernels", "Bring a kernel into the store", () => import("./verbs/kernel-import.js")),
   verb("kernel build", "Kernels", "Build kiln's own kernel", () => import("./verbs/kernel-build.js")),

@@ -4,6 +4,7 @@
 import type { DescMessage, MessageJsonType } from "@bufbuild/protobuf";
 import type { ImageService } from "../gen/kiln/v1/image_pb.js";
 import type { KernelService } from "../gen/kiln/v1/kernel_pb.js";
+import type { NetworkService } from "../gen/kiln/v1/network_pb.js";
 import type { SystemService } from "../gen/kiln/v1/system_pb.js";
 import type { VmService } from "../gen/kiln/v1/vm_pb.js";
 import type { VolumeService } from "../gen/kiln/v1/volume_pb.js";
@@ -14,6 +15,7 @@ interface Services {
   ImageService: typeof ImageService.method;
   KernelService: typeof KernelService.method;
   VolumeService: typeof VolumeService.method;
+  NetworkService: typeof NetworkService.method;
   SystemService: typeof SystemService.method;
 }
 

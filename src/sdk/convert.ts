@@ -14,6 +14,7 @@ import type {
   VmStatusJson,
 } from "../gen/kiln/v1/types_pb.js";
 import { mountStatusFromJson, mountsFromJson } from "./mounts.js";
+import { networkStatusFromJson, networksFromJson } from "./network-options.js";
 import type {
   BootTimings,
   BuiltKernel,
@@ -51,7 +52,12 @@ export function vmFromJson(json: VmJson | undefined): VmInfo {
 }
 
 function configFromJson(json: VmConfigJson): VmConfig {
-  return { ...programFromJson(json), ...machineFromJson(json), ...mountsFromJson(json) };
+  return {
+    ...programFromJson(json),
+    ...machineFromJson(json),
+    ...mountsFromJson(json),
+    ...networksFromJson(json),
+  };
 }
 
 type ProgramField =
@@ -101,7 +107,13 @@ function programFromJson(json: VmConfigJson): Pick<VmConfig, ProgramField | Prog
 /** The machine it runs on. */
 function machineFromJson(
   json: VmConfigJson,
-): Omit<VmConfig, ProgramField | ProgramMore | keyof ReturnType<typeof mountsFromJson>> {
+): Omit<
+  VmConfig,
+  | ProgramField
+  | ProgramMore
+  | keyof ReturnType<typeof mountsFromJson>
+  | keyof ReturnType<typeof networksFromJson>
+> {
   return {
     hostname: json.hostname ?? "",
     publish: (json.publish ?? []).map(portFromJson),
@@ -111,8 +123,6 @@ function machineFromJson(
     diskBytes: numberOf(json.diskBytes),
     kernel: json.kernel ?? "",
     kernelArgs: json.kernelArgs ?? [],
-    network: json.network ?? "",
-    dns: json.dns ?? [],
     addHosts: json.addHosts ?? [],
     platform: json.platform ?? "",
     vmm: json.vmm ?? "",
@@ -140,6 +150,7 @@ export function statusFromJson(json: VmStatusJson = {}): VmStatus {
     oomKilled: json.oomKilled ?? false,
     timings: timingsFromJson(json.timings),
     mounts: (json.mounts ?? []).map(mountStatusFromJson),
+    networks: (json.networks ?? []).map(networkStatusFromJson),
   };
 }
 

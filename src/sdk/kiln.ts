@@ -8,6 +8,7 @@ import { dial, type HostAddress, isNobodyListening, resolveHost, unreachable } f
 import { Images } from "./images.js";
 import { Kernels } from "./kernels.js";
 import { CALL, checkOptions, type NamesOf } from "./known-options.js";
+import { Networks } from "./networks.js";
 import {
   infoFromJson,
   PRUNE_ALL_OPTIONS,
@@ -49,6 +50,7 @@ export class Kiln implements AsyncDisposable {
   readonly images: Images;
   readonly kernels: Kernels;
   readonly volumes: Volumes;
+  readonly networks: Networks;
   /** Path of the socket. */
   readonly socket: string;
   readonly #transport: Transport;
@@ -60,6 +62,7 @@ export class Kiln implements AsyncDisposable {
     this.images = new Images(transport);
     this.kernels = new Kernels(transport);
     this.volumes = new Volumes(transport);
+    this.networks = new Networks(transport);
   }
 
   /**
@@ -122,7 +125,7 @@ export class Kiln implements AsyncDisposable {
     return usageFromJson(await this.#transport.unary("SystemService/DiskUsage", request, options));
   }
 
-  /** Removes ended VMs, images without a name and bases that nobody uses; with `all` every unused image, with `volumes` volumes without a name. */
+  /** Removes ended VMs, networks that no VM has, images without a name and bases that nobody uses; with `all` every unused image, with `volumes` volumes without a name. */
   async prune(options: PruneAllOptions = {}): Promise<PruneResult> {
     checkOptions("kiln.prune()", options, PRUNE_ALL_OPTIONS);
     const { all = false, volumes = false, filter } = options;

@@ -81,6 +81,7 @@ export function pruneFromJson(json: PruneResponseJson): PruneResult {
     images: json.images ?? [],
     bases: json.bases ?? [],
     volumes: json.volumes ?? [],
+    networks: json.networks ?? [],
     reclaimedBytes: numberOf(json.reclaimedBytes),
   };
 }

@@ -2,6 +2,7 @@
 // `kiln inspect` prints these as JSON, so a field's name is API.
 
 import type { Mount, MountStatus, Ulimit } from "./mount-types.js";
+import type { NetworkStatus, VmNetworks } from "./network-types.js";
 
 /** Bytes, as a number or as people write them: "512MiB", "2GiB", "64g". Factors are binary. */
 export type Size = number | `${number}${"" | "B" | "b" | SizeUnit | Lowercase<SizeUnit>}`;
@@ -38,7 +39,7 @@ export interface RestartPolicy {
 }
 
 /** What the VM was asked to be. */
-export interface VmConfig {
+export interface VmConfig extends VmNetworks {
   readonly image: string;
   /** "sha256:...", of the image's config. */
   readonly imageId: string;
@@ -59,8 +60,6 @@ export interface VmConfig {
   readonly kernelArgs: readonly string[];
   readonly init: string;
   readonly restart: RestartPolicy;
-  readonly network: string;
-  readonly dns: readonly string[];
   readonly addHosts: readonly string[];
   readonly platform: string;
   readonly vmm: string;
@@ -105,6 +104,8 @@ export interface VmStatus {
   readonly oomKilled: boolean;
   readonly timings: BootTimings;
   readonly mounts: readonly MountStatus[];
+  /** Named ones, in the order of its cards. */
+  readonly networks: readonly NetworkStatus[];
 }
 
 /** Milliseconds after the request to start; 0 where it has not come to that. */
@@ -306,6 +307,8 @@ export interface PruneResult {
   readonly bases: readonly string[];
   /** Names. */
   readonly volumes: readonly string[];
+  /** Names. */
+  readonly networks: readonly string[];
   readonly reclaimedBytes: number;
 }
 

@@ -8,11 +8,12 @@ import type { CallOptions } from "./deadline.js";
 import { CALL, checkOptions, type NamesOf } from "./known-options.js";
 import type { Mount, Ulimit } from "./mount-types.js";
 import { planMount, planSysctls, planTmpfs, planUlimit } from "./mounts.js";
+import { NETWORK_OPTIONS, type NetworkOptions, planNetworks } from "./network-options.js";
 import { wireDiskSize, wireSize } from "./size.js";
 import type { PortBinding, Progress, RestartPolicy, Size } from "./types.js";
 
 /** Options of `kiln.create()` and `kiln.run()`, which are the same. Names and defaults are those of `kiln run`'s flags. */
-export interface VmOptions extends CallOptions {
+export interface VmOptions extends CallOptions, NetworkOptions {
   readonly name?: string | undefined;
   /** Replaces the image's CMD. */
   readonly command?: readonly string[] | undefined;
@@ -41,8 +42,6 @@ export interface VmOptions extends CallOptions {
   /** "app": the image's program; "system": the image's /sbin/init; "auto": decided by the image. */
   readonly init?: "auto" | "app" | "system" | undefined;
   readonly restart?: RestartPolicy["name"] | RestartPolicy | undefined;
-  readonly network?: "user" | "none" | undefined;
-  readonly dns?: readonly string[] | undefined;
   /** Host names to addresses, for the guest's /etc/hosts. */
   readonly addHosts?: Readonly<Record<string, string>> | readonly string[] | undefined;
   /** "linux/amd64". */
@@ -86,6 +85,7 @@ export interface VmOptions extends CallOptions {
 
 export const VM_OPTIONS: NamesOf<VmOptions> = {
   ...CALL,
+  ...NETWORK_OPTIONS,
   name: true,
   command: true,
   entrypoint: true,
@@ -103,8 +103,6 @@ export const VM_OPTIONS: NamesOf<VmOptions> = {
   kernelArgs: true,
   init: true,
   restart: true,
-  network: true,
-  dns: true,
   addHosts: true,
   platform: true,
   vmm: true,
@@ -168,8 +166,6 @@ export function planVmConfig(image: string, options: VmOptions): VmConfigJson {
     kernelArgs: options.kernelArgs?.slice(),
     init: options.init,
     restart: restart === undefined ? undefined : planRestart(restart),
-    network: options.network,
-    dns: options.dns?.slice(),
     addHosts: options.addHosts === undefined ? undefined : pairs(options.addHosts, ":"),
     platform: options.platform,
     vmm: options.vmm,
@@ -182,6 +178,7 @@ export function planVmConfig(image: string, options: VmOptions): VmConfigJson {
     ttyColumns: ttySize?.columns,
     ttyRows: ttySize?.rows,
     ...planFiles(options),
+    ...planNetworks(options),
   });
 }
 

@@ -15,6 +15,7 @@ const PAGES = [
   "networking",
   "files-and-logs",
   "volumes",
+  "networks",
   "containers",
   "sdk",
   "troubleshooting",

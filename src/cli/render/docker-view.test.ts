@@ -7,6 +7,10 @@ import { compileTemplate } from "./template.js";
 import { ALSO } from "./template-values.js";
 
 const PORT = { hostIp: "", hostPort: 8080, vmPort: 80, protocol: "tcp" } as const;
+const ON_WEB = {
+  ...{ network: "lan", networkId: "cd".repeat(32), ip: "10.89.0.2", ip6: "", mac: "02:00:00:00:00:01" },
+  aliases: ["db"],
+};
 const VM: VmInfo = {
   id: "ab".repeat(32),
   name: "web",
@@ -31,7 +35,12 @@ const VM: VmInfo = {
     init: "auto",
     restart: { name: "on-failure", maximumRetryCount: 3 },
     network: "user",
+    networks: [{ ...ON_WEB }],
+    egress: "all",
     dns: [],
+    dnsSearch: ["a.example"],
+    dnsOptions: [],
+    publishMode: "dial",
     addHosts: [],
     platform: "linux/amd64",
     vmm: "",
@@ -69,6 +78,7 @@ const VM: VmInfo = {
     ports: [{ ...PORT, hostIp: "127.0.0.1" }],
     ipAddress: "10.0.2.15",
     oomKilled: false,
+    networks: [{ ...ON_WEB, gateway: "10.89.0.1", prefix: 24, gateway6: "", prefix6: 0 }],
     mounts: [
       {
         mount: { ...NO_MOUNT, source: "db", target: "/data", readOnly: true },
@@ -101,7 +111,12 @@ describe("docker's paths of a VM", () => {
     ],
     ["{{.State.StartedAt}} {{.State.FinishedAt}}", "2026-01-02T03:04:06.000Z 0001-01-01T00:00:00Z"],
     ["{{.NetworkSettings.IPAddress}}", "10.0.2.15"],
-    ["{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", "10.0.2.15"],
+    ["{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}", "10.89.0.2 10.0.2.15 "],
+    ["{{.NetworkSettings.Networks.user.IPAddress}} {{.HostConfig.DnsSearch}}", "10.0.2.15 [a.example]"],
+    [
+      "{{with .NetworkSettings.Networks.lan}}{{.IPAddress}}/{{.IPPrefixLen}} {{.Gateway}} {{.MacAddress}} {{.Aliases}}{{end}}",
+      "10.89.0.2/24 10.89.0.1 02:00:00:00:00:01 [db]",
+    ],
     ['{{(index (index .NetworkSettings.Ports "80/tcp") 0).HostPort}}', "8080"],
     [
       "{{range $p, $b := .NetworkSettings.Ports}}{{$p}} -> {{(index $b 0).HostPort}}{{end}}",

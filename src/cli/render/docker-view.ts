@@ -3,6 +3,7 @@
 
 import type { ImageInfo, PortBinding, ProcessInfo, VmInfo, VmState, VolumeInfo } from "../../sdk/index.js";
 import { dockerMountConfig, dockerMounts } from "./docker-mounts.js";
+import { dockerNetworks } from "./docker-networks.js";
 import { familiarImage } from "./names.js";
 
 /** Docker's words for states. It has none for a VM on its way up, or for one that could not be run. */
@@ -38,11 +39,7 @@ export function dockerVm(vm: VmInfo, execs: readonly ProcessInfo[] = []): object
     ExecIDs: execs.map(({ id }) => id),
     Config: dockerConfig(vm),
     HostConfig: dockerHostConfig(vm),
-    NetworkSettings: {
-      IPAddress: status.ipAddress,
-      Ports: portMap(status.ports),
-      Networks: { [config.network]: { IPAddress: status.ipAddress } },
-    },
+    NetworkSettings: { ...dockerNetworks(vm), Ports: portMap(status.ports) },
   };
 }
 
@@ -88,10 +85,12 @@ function dockerHostConfig({ config }: VmInfo): object {
     NanoCpus: config.cpus * 1e9,
     RestartPolicy: { Name: config.restart.name, MaximumRetryCount: config.restart.maximumRetryCount },
     AutoRemove: config.autoRemove,
-    NetworkMode: config.network,
+    NetworkMode: config.network === "none" ? (config.networks[0]?.network ?? "none") : config.network,
     PortBindings: portMap(config.publish),
     PublishAllPorts: config.publishAll,
     Dns: config.dns,
+    DnsSearch: config.dnsSearch,
+    DnsOptions: config.dnsOptions,
     ExtraHosts: config.addHosts,
     ...dockerMountConfig(config),
     Privileged: false,

@@ -12,13 +12,13 @@ import { parseWhen } from "../when.js";
 
 export const command = defineCommand({
   description: `
-Prints what happens to VMs, images, kernels and volumes, one event a line, until Ctrl-C or --until. With --since or --after what
+Prints what happens to VMs, images, kernels, volumes and networks, one event a line, until Ctrl-C or --until. With --since or --after what
 happened before comes first.
 
 Of volumes these are create, mount and unmount (with the VM and the path), grow and destroy; of a VM's mounts volume-attach, volume-detach and
-share, which says when a shared directory is away and when it is back.
+share, which says when a shared directory is away and when it is back. Of networks they are create, connect, disconnect and destroy.
 
-Filters: type=vm|image|kernel|volume, event=ACTION, vm=NAME, image=NAME, volume=NAME, label=NAME[=VALUE].
+Filters: type=vm|image|kernel|volume|network, event=ACTION, vm=NAME, image=NAME, volume=NAME, network=NAME, label=NAME[=VALUE].
 Fields for --format: .cursor .time .type .action .id .attributes.
 `,
   operands: [],

@@ -4,17 +4,18 @@ import { Code, KilnError } from "../../base/errors.js";
 import type { Kiln, ProcessInfo, Vm } from "../../sdk/index.js";
 import { defineCommand } from "../command.js";
 import { text } from "../flags.js";
+import { dockerNetwork } from "../render/docker-networks.js";
 import { dockerImage, dockerVm, dockerVolume } from "../render/docker-view.js";
 import { printObjects } from "../render/objects.js";
 import { ALSO } from "../render/template-values.js";
 
-type Kind = "vm" | "image" | "kernel" | "volume";
-const KINDS: readonly Kind[] = ["vm", "image", "kernel", "volume"];
+type Kind = "vm" | "image" | "kernel" | "volume" | "network";
+const KINDS: readonly Kind[] = ["vm", "image", "kernel", "volume", "network"];
 
 export const command = defineCommand({
   description: `
-Shows all that is known of VMs, images, kernels or volumes, as a JSON array, or of each what a template asks for. A name is looked
-for among VMs, then images, then kernels, then volumes. The fields' names are those of the API; templates take any case of them, and
+Shows all that is known of VMs, images, kernels, volumes or networks, as a JSON array, or of each what a template asks for. A name is looked
+for among VMs, then images, then kernels, volumes and networks. The fields' names are those of the API; templates take any case of them, and
 the names that \`docker inspect\` has beside them: .State.Status, .NetworkSettings.Ports, .Config.Env, .HostConfig.Memory.
 A VM's .execs are the programs of \`kiln exec -d\`; Docker's .ExecIDs those of them that have not ended.
 `,
@@ -70,9 +71,9 @@ async function find(kiln: Kiln, kinds: readonly Kind[], name: string): Promise<u
       if (!isOther) throw error;
     }
   }
-  throw new KilnError(Code.NotFound, `there is no VM, image, kernel or volume "${name}"`, {
+  throw new KilnError(Code.NotFound, `there is no VM, image, kernel, volume or network "${name}"`, {
     reason: "not-found",
-    hint: "list them: kiln ps -a, kiln images, kiln kernel ls, kiln volume ls",
+    hint: "list them: kiln ps -a, kiln images, kiln kernel ls, kiln volume ls, kiln network ls",
   });
 }
 
@@ -97,6 +98,10 @@ async function lookUp(kiln: Kiln, kind: Kind, name: string): Promise<unknown> {
   if (kind === "volume") {
     const volume = await kiln.volumes.get(name);
     return { ...volume, [ALSO]: dockerVolume(volume) };
+  }
+  if (kind === "network") {
+    const network = await kiln.networks.get(name);
+    return { ...network, [ALSO]: dockerNetwork(network) };
   }
   const { resolveNamed } = await import("../../base/ids.js");
   return resolveNamed("kernel", name, await kiln.kernels.list());

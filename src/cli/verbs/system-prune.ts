@@ -8,7 +8,7 @@ import { bool, list } from "../flags.js";
 
 export const command = defineCommand({
   description: `
-Removes VMs that have ended, images without a name and the disks made of them; with -a every image that no VM uses,
+Removes VMs that have ended, networks that no VM has, images without a name and the disks made of them; with -a every image that no VM uses,
 with --volumes volumes without a name that no VM has.
 Prints what went and what that gave back.
 `,
@@ -23,7 +23,7 @@ Prints what went and what that gave back.
   async run(context, { flags }) {
     const images = flags.all ? "every image that no VM uses" : "images without a name";
     const volumes = flags.volumes ? "volumes without a name that no VM has, " : "";
-    const question = `Remove all VMs that do not run, ${images}, ${volumes}and the disks made of them?`;
+    const question = `Remove all VMs that do not run, networks that no VM has, ${images}, ${volumes}and the disks made of them?`;
     if (!(await confirm(context, question, flags.force))) return 1;
     const kiln = await context.connect();
     const {
@@ -31,6 +31,7 @@ Prints what went and what that gave back.
       images: gone,
       bases,
       volumes: disks,
+      networks,
       reclaimedBytes,
     } = await kiln.prune({ all: flags.all, filter: flags.filter, volumes: flags.volumes });
     const kinds: [string, readonly string[]][] = [
@@ -38,6 +39,7 @@ Prints what went and what that gave back.
       ["image", gone],
       ["base", bases],
       ["volume", disks],
+      ["network", networks],
     ];
     for (const [kind, ids] of kinds) for (const id of ids) await printLine(context, `Deleted ${kind}: ${id}`);
     await printLine(context, `Total reclaimed space: ${formatSize(reclaimedBytes)}`);

@@ -6,6 +6,7 @@ import { defineCommand } from "../command.js";
 import { printLine } from "../context.js";
 import { list, text } from "../flags.js";
 import { usageError } from "../usage-error.js";
+import { pairsOf } from "../words-of-pairs.js";
 
 const VERB = "volume create";
 const OPTIONS = ["size"];
@@ -38,7 +39,7 @@ takes space of the host. One of that name that is there already is fine, unless 
   async run(context, { flags, operands: [name = ""] }) {
     const size = sizeOf(flags.size, flags.opt);
     const kiln = await context.connect();
-    const volume = await kiln.volumes.create(name, { size, labels: labelsOf(flags.label) });
+    const volume = await kiln.volumes.create(name, { size, labels: pairsOf(VERB, "--label", flags.label) });
     await printLine(context, volume.name);
     return 0;
   },
@@ -66,15 +67,4 @@ function hintFor(name: string, option: string): string {
   }
   const near = name === "size" ? "size=SIZE" : nearest(name, OPTIONS);
   return near === undefined ? "there is size=SIZE" : `did you mean ${near}?`;
-}
-
-/** "a=b", or "a" alone for an empty one. */
-function labelsOf(words: readonly string[]): Record<string, string> {
-  return Object.fromEntries(
-    words.map((word) => {
-      const cut = word.indexOf("=");
-      if (word === "" || cut === 0) throw usageError(VERB, `--label takes NAME=VALUE, not "${word}"`);
-      return cut < 0 ? [word, ""] : [word.slice(0, cut), word.slice(cut + 1)];
-    }),
-  );
 }

@@ -11,6 +11,7 @@ import type { BridgeRoom } from "../../net/types.js";
 import type { EventLog } from "../common/events.js";
 import { type Keeping, leaseFound } from "../objects/lease-found.js";
 import type { References } from "../objects/references.js";
+import type { NetworkBounds } from "../vm/view.js";
 import { type Occupied, planAddresses } from "./address-plan.js";
 import { type CardAddresses, chooseAddresses, type TakenAddresses } from "./choose-addresses.js";
 import { NetworkEntry, NetworkRegistry, type NoStatus, networkKind, networkRef } from "./entry.js";
@@ -77,6 +78,15 @@ export class Networks {
   /** Those on it, running or not. */
   membersOf(id: string): readonly NetworkMember[] {
     return this.#options.membersOf(id);
+  }
+
+  /** What it says of addresses on it. */
+  boundsOf(id: string): NetworkBounds | undefined {
+    const record = this.get(id)?.record;
+    if (record === undefined) return undefined;
+    const { gateway4: gateway, gateway6, subnet4, subnet6 } = record;
+    const prefixOf = (subnet: string) => parseCidr(subnet)?.prefix ?? 0;
+    return { gateway, gateway6, prefix: prefixOf(subnet4), prefix6: prefixOf(subnet6) };
   }
 
   /**

@@ -53,11 +53,11 @@ export class Vms {
 
   /** See createVm for what it throws. */
   async create(request: CreateRequest, options: WorkOptions = {}): Promise<VmView> {
-    return new VmView(await createVm(this.#ctx, request, options));
+    return this.#view(await createVm(this.#ctx, request, options));
   }
 
   find(key: string): VmView {
-    return new VmView(this.#entry(key));
+    return this.#view(this.#entry(key));
   }
 
   /**
@@ -71,7 +71,7 @@ export class Vms {
     return this.#ctx.vms
       .list()
       .filter((entry) => (everyone || isLive(entry.state)) && matchesVm(entry, parsed))
-      .map((entry) => new VmView(entry));
+      .map((entry) => this.#view(entry));
   }
 
   start(key: string): Promise<VmView> {
@@ -122,7 +122,7 @@ export class Vms {
     const release = condition === "exited" ? await follow(this.#ctx, entry) : () => undefined;
     try {
       await this.#verbs.wait(entry, condition, { signal });
-      return new VmView(entry);
+      return this.#view(entry);
     } finally {
       release();
     }
@@ -141,7 +141,7 @@ export class Vms {
   async attachVolume(key: string, wanted: Mount): Promise<MountView> {
     const entry = this.#entry(key);
     const target = await this.#mounts.attach(entry, wanted);
-    const mount = new VmView(entry).mounts.find((one) => one.mount.target === target);
+    const mount = this.#view(entry).mounts.find((one) => one.mount.target === target);
     return mount ?? { mount: wanted, state: "detached", message: "" };
   }
 
@@ -189,6 +189,10 @@ export class Vms {
     return sampleUsage(select, once, signal);
   }
 
+  #view(entry: VmEntry): VmView {
+    return new VmView(entry, (id) => this.#ctx.networks.boundsOf(id));
+  }
+
   #entry(key: string): VmEntry {
     return this.#ctx.vms.find(key);
   }
@@ -196,6 +200,6 @@ export class Vms {
   async #done(key: string, verb: (entry: VmEntry) => Promise<void>): Promise<VmView> {
     const entry = this.#entry(key);
     await verb(entry);
-    return new VmView(entry);
+    return this.#view(entry);
   }
 }

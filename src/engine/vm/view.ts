@@ -3,6 +3,7 @@
 import type { DeepReadonly } from "../../base/read-only.js";
 import type { VmEntry } from "./entry.js";
 import type { Mount } from "./mount-config.js";
+import type { NetworkAttachment } from "./network-config.js";
 import type { VmRecord } from "./record.js";
 import type { VmState } from "./state.js";
 import type { VmStatus } from "./status.js";
@@ -18,12 +19,30 @@ export interface MountView {
   readonly message: string;
 }
 
+/** What a network says of the addresses that VMs have there; "" and 0 of a family that it has not, and where it is gone. */
+export interface NetworkBounds {
+  readonly gateway: string;
+  /** Bits of the subnet. */
+  readonly prefix: number;
+  readonly gateway6: string;
+  readonly prefix6: number;
+}
+
+/** A named network of a VM. */
+export interface NetworkMembership extends NetworkBounds {
+  readonly attachment: DeepReadonly<NetworkAttachment>;
+}
+
+const NO_BOUNDS: NetworkBounds = { gateway: "", prefix: 0, gateway6: "", prefix6: 0 };
+
 /** A VM as it is now, also after its removal. Nothing of it can be changed through this: that is what verbs are for. */
 export class VmView {
   readonly #entry: VmEntry;
+  readonly #boundsOf: (networkId: string) => NetworkBounds | undefined;
 
-  constructor(entry: VmEntry) {
+  constructor(entry: VmEntry, boundsOf: (networkId: string) => NetworkBounds | undefined = () => undefined) {
     this.#entry = entry;
+    this.#boundsOf = boundsOf;
     Object.freeze(this);
   }
 
@@ -60,6 +79,14 @@ export class VmView {
     return record.config.mounts.map((mount) => ({
       mount: { ...mount, source: mount.source || mount.volumeId },
       ...(live?.mounts.stateOf(mount.target) ?? { state: "detached", message: "" }),
+    }));
+  }
+
+  /** In the order of its cards. */
+  get networks(): readonly NetworkMembership[] {
+    return this.#entry.record.config.networks.map((attachment) => ({
+      attachment,
+      ...(this.#boundsOf(attachment.networkId) ?? NO_BOUNDS),
     }));
   }
 

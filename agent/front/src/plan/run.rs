@@ -27,21 +27,24 @@ pub fn plan(given: &Split, world: &World) -> Option<CreateVmRequest> {
         command: owned(command),
         ..Default::default()
     };
-    let mut net = None;
+    let mut networks = Vec::new();
     for &(flag, value) in &given.flags {
         match flag.name {
             "pull" if value == "always" => return None,
             "pull" => value.clone_into(&mut request.pull),
-            // Another name of --network, which wins over it wherever it stands.
-            "net" => net = Some(value),
+            // Two names of the same.
+            "net" | "network" => networks.push(value),
             // What is ready has no progress to show.
             "progress" | "quiet" => {}
             name => take_program(name, value, &mut config, world)
                 .or_else(|| take_machine(name, value, &mut config))?,
         }
     }
-    if given.flags.iter().all(|(flag, _)| flag.name != "network") {
-        net.unwrap_or_default().clone_into(&mut config.network);
+    match networks[..] {
+        [] => {}
+        // What else may be said of networks takes some reading.
+        [mode @ ("user" | "none")] => mode.clone_into(&mut config.network),
+        _ => return None,
     }
     request.config = Some(config);
     Some(request)
@@ -84,7 +87,6 @@ fn take_machine(name: &str, value: &str, config: &mut VmConfig) -> Option<()> {
         "kernel-args" => config.kernel_args.extend(words(value)?),
         "memory" => config.memory_bytes = size(value)?,
         "name" => value.clone_into(&mut config.name),
-        "network" => value.clone_into(&mut config.network),
         "platform" => value.clone_into(&mut config.platform),
         "publish-all" => config.publish_all = true,
         "vmm" => value.clone_into(&mut config.vmm),

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiln/v1/types.proto.
  */
 export const file_kiln_v1_types: GenFile = /*@__PURE__*/
-  fileDesc("ChNraWxuL3YxL3R5cGVzLnByb3RvEgdraWxuLnYxIpQBCgJWbRIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEiEKBmNvbmZpZxgDIAEoCzIRLmtpbG4udjEuVm1Db25maWcSIQoGc3RhdHVzGAQgASgLMhEua2lsbi52MS5WbVN0YXR1cxIuCgpjcmVhdGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCL2AwoIVm1TdGF0dXMSHwoFc3RhdGUYASABKA4yEC5raWxuLnYxLlZtU3RhdGUSEQoJZXhpdF9jb2RlGAIgASgFEg4KBnJlYXNvbhgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEi4KCnN0YXJ0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2ZpbmlzaGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBILCgNwaWQYByABKAUSCwoDdm1tGAggASgJEhMKC2FjY2VsZXJhdG9yGAkgASgJEhYKDmtlcm5lbF9yZWxlYXNlGAogASgJEhUKDXJlc3RhcnRfY291bnQYCyABKA0SDAoEbW9kZRgMIAEoCRIjCgVwb3J0cxgNIAMoCzIULmtpbG4udjEuUG9ydEJpbmRpbmcSEgoKaXBfYWRkcmVzcxgOIAEoCRISCgpvb21fa2lsbGVkGA8gASgIEiUKB3RpbWluZ3MYECABKAsyFC5raWxuLnYxLkJvb3RUaW1pbmdzEi4KCmV4cGlyZXNfYXQYESABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiQKBm1vdW50cxgSIAMoCzIULmtpbG4udjEuTW91bnRTdGF0dXMivwIKBU1vdW50EgwKBHR5cGUYASABKAkSDgoGc291cmNlGAIgASgJEg4KBnRhcmdldBgDIAEoCRIRCglyZWFkX29ubHkYBCABKAgSDwoHc3VicGF0aBgFIAEoCRIPCgdub19jb3B5GAYgASgIEhIKCnNpemVfYnl0ZXMYByABKAQSDAoEbW9kZRgIIAEoDRIqCgZsYWJlbHMYCSADKAsyGi5raWxuLnYxLk1vdW50LkxhYmVsc0VudHJ5EgwKBHNvZnQYCiABKAgSDgoGbm90aWZ5GAsgASgIEg0KBWlkbWFwGAwgASgJEg8KB25vX2V4ZWMYDSABKAgSCwoDdWlkGA4gASgNEgsKA2dpZBgPIAEoDRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkwKC01vdW50U3RhdHVzEh0KBW1vdW50GAEgASgLMg4ua2lsbi52MS5Nb3VudBINCgVzdGF0ZRgCIAEoCRIPCgdtZXNzYWdlGAMgASgJIjIKBlVsaW1pdBIMCgRuYW1lGAEgASgJEgwKBHNvZnQYAiABKAMSDAoEaGFyZBgDIAEoAyKCAQoLQm9vdFRpbWluZ3MSEgoKc3Bhd25lZF9tcxgBIAEoARIQCghoZWxsb19tcxgCIAEoARISCgpzdGFydGVkX21zGAMgASgBEhMKC3ByZXBhcmVkX21zGAQgASgBEiQKBWd1ZXN0GAUgASgLMhUua2lsbi52MS5HdWVzdFRpbWluZ3MiagoMR3Vlc3RUaW1pbmdzEg8KB2luaXRfbXMYASABKAESEgoKbW9kdWxlc19tcxgCIAEoARIQCghoZWxsb19tcxgDIAEoARIPCgdyb290X21zGAQgASgBEhIKCnN0YXJ0ZWRfbXMYBSABKAEioAcKCFZtQ29uZmlnEg0KBWltYWdlGAEgASgJEhAKCGltYWdlX2lkGAIgASgJEgwKBG5hbWUYAyABKAkSDwoHY29tbWFuZBgEIAMoCRISCgplbnRyeXBvaW50GAUgAygJEhYKDmVudHJ5cG9pbnRfc2V0GAYgASgIEgsKA2VudhgHIAMoCRIPCgd3b3JrZGlyGAggASgJEgwKBHVzZXIYCSABKAkSEAoIaG9zdG5hbWUYCiABKAkSLQoGbGFiZWxzGAsgAygLMh0ua2lsbi52MS5WbUNvbmZpZy5MYWJlbHNFbnRyeRIlCgdwdWJsaXNoGAwgAygLMhQua2lsbi52MS5Qb3J0QmluZGluZxITCgtwdWJsaXNoX2FsbBgNIAEoCBIMCgRjcHVzGA4gASgBEhQKDG1lbW9yeV9ieXRlcxgPIAEoBBISCgpkaXNrX2J5dGVzGBAgASgEEg4KBmtlcm5lbBgRIAEoCRITCgtrZXJuZWxfYXJncxgSIAMoCRIMCgRpbml0GBMgASgJEicKB3Jlc3RhcnQYFCABKAsyFi5raWxuLnYxLlJlc3RhcnRQb2xpY3kSDwoHbmV0d29yaxgVIAEoCRILCgNkbnMYFiADKAkSEQoJYWRkX2hvc3RzGBcgAygJEhAKCHBsYXRmb3JtGBggASgJEgsKA3ZtbRgZIAEoCRITCgtzdG9wX3NpZ25hbBgaIAEoCRIXCg9zdG9wX3RpbWVvdXRfbXMYGyABKA0SCwoDdHR5GBwgASgIEhIKCm9wZW5fc3RkaW4YHSABKAgSEwoLYXV0b19yZW1vdmUYHiABKAgSEwoLdHR5X2NvbHVtbnMYHyABKA0SEAoIdHR5X3Jvd3MYICABKA0SEwoLbGlmZXRpbWVfbXMYISABKAQSHgoGbW91bnRzGCIgAygLMg4ua2lsbi52MS5Nb3VudBIWCg5yZWFkX29ubHlfcm9vdBgjIAEoCBIRCglzaG1fYnl0ZXMYJCABKAQSIAoHdWxpbWl0cxglIAMoCzIPLmtpbG4udjEuVWxpbWl0Ei8KB3N5c2N0bHMYJiADKAsyHi5raWxuLnYxLlZtQ29uZmlnLlN5c2N0bHNFbnRyeRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBGi4KDFN5c2N0bHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIjoKDVJlc3RhcnRQb2xpY3kSDAoEbmFtZRgBIAEoCRIbChNtYXhpbXVtX3JldHJ5X2NvdW50GAIgASgNImsKC1BvcnRCaW5kaW5nEg8KB2hvc3RfaXAYASABKAkSEQoJaG9zdF9wb3J0GAIgASgNEg8KB3ZtX3BvcnQYAyABKA0SEAoIcHJvdG9jb2wYBCABKAkSFQoNaG9zdF9wb3J0X2VuZBgFIAEoDSK/AQoFSW1hZ2USCgoCaWQYASABKAkSDQoFbmFtZXMYAiADKAkSDwoHZGlnZXN0cxgDIAMoCRISCgpzaXplX2J5dGVzGAQgASgEEi4KCmNyZWF0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHBsYXRmb3JtGAYgASgJEiQKBmNvbmZpZxgHIAEoCzIULmtpbG4udjEuSW1hZ2VDb25maWcSDgoGbGF5ZXJzGAggAygJIvgBCgtJbWFnZUNvbmZpZxILCgNlbnYYASADKAkSEgoKZW50cnlwb2ludBgCIAMoCRILCgNjbWQYAyADKAkSDwoHd29ya2RpchgEIAEoCRIMCgR1c2VyGAUgASgJEjAKBmxhYmVscxgGIAMoCzIgLmtpbG4udjEuSW1hZ2VDb25maWcuTGFiZWxzRW50cnkSFQoNZXhwb3NlZF9wb3J0cxgHIAMoCRITCgtzdG9wX3NpZ25hbBgIIAEoCRIPCgd2b2x1bWVzGAkgAygJGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEivQEKBktlcm5lbBIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEg8KB3JlbGVhc2UYAyABKAkSDgoGc291cmNlGAQgASgJEhIKCnNpemVfYnl0ZXMYBSABKAQSEwoLaGFzX21vZHVsZXMYBiABKAgSEgoKaXNfZGVmYXVsdBgHIAEoCBILCgN3aHkYCCABKAkSLgoKY3JlYXRlZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAioAIKBlZvbHVtZRIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEi4KCmNyZWF0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKBmxhYmVscxgEIAMoCzIbLmtpbG4udjEuVm9sdW1lLkxhYmVsc0VudHJ5EhIKCnNpemVfYnl0ZXMYBSABKAQSEgoKdXNlZF9ieXRlcxgGIAEoBBIRCglhbm9ueW1vdXMYByABKAgSCwoDdm1zGAggAygJEg4KBndyaXRlchgJIAEoCRIYChBmaWxlc3lzdGVtX2J5dGVzGAogASgEGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiZQoIUHJvZ3Jlc3MSCgoCaWQYASABKAkSDgoGc3RhdHVzGAIgASgJEg8KB2N1cnJlbnQYAyABKAQSDQoFdG90YWwYBCABKAQSDwoHbWVzc2FnZRgFIAEoCRIMCgR1bml0GAYgASgJItIBCgVFdmVudBIOCgZjdXJzb3IYASABKAQSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEdHlwZRgDIAEoCRIOCgZhY3Rpb24YBCABKAkSCgoCaWQYBSABKAkSMgoKYXR0cmlidXRlcxgGIAMoCzIeLmtpbG4udjEuRXZlbnQuQXR0cmlidXRlc0VudHJ5GjEKD0F0dHJpYnV0ZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIosBCglFcnJvckluZm8SDgoGcmVhc29uGAEgASgJEgwKBGhpbnQYAiABKAkSMAoHZGV0YWlscxgDIAMoCzIfLmtpbG4udjEuRXJyb3JJbmZvLkRldGFpbHNFbnRyeRouCgxEZXRhaWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASq8AQoHVm1TdGF0ZRIYChRWTV9TVEFURV9VTlNQRUNJRklFRBAAEhQKEFZNX1NUQVRFX0NSRUFURUQQARIVChFWTV9TVEFURV9TVEFSVElORxACEhQKEFZNX1NUQVRFX1JVTk5JTkcQAxITCg9WTV9TVEFURV9QQVVTRUQQBBIVChFWTV9TVEFURV9TVE9QUElORxAFEhMKD1ZNX1NUQVRFX0VYSVRFRBAGEhMKD1ZNX1NUQVRFX0ZBSUxFRBAHYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("ChNraWxuL3YxL3R5cGVzLnByb3RvEgdraWxuLnYxIpQBCgJWbRIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEiEKBmNvbmZpZxgDIAEoCzIRLmtpbG4udjEuVm1Db25maWcSIQoGc3RhdHVzGAQgASgLMhEua2lsbi52MS5WbVN0YXR1cxIuCgpjcmVhdGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKgBAoIVm1TdGF0dXMSHwoFc3RhdGUYASABKA4yEC5raWxuLnYxLlZtU3RhdGUSEQoJZXhpdF9jb2RlGAIgASgFEg4KBnJlYXNvbhgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEi4KCnN0YXJ0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2ZpbmlzaGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBILCgNwaWQYByABKAUSCwoDdm1tGAggASgJEhMKC2FjY2VsZXJhdG9yGAkgASgJEhYKDmtlcm5lbF9yZWxlYXNlGAogASgJEhUKDXJlc3RhcnRfY291bnQYCyABKA0SDAoEbW9kZRgMIAEoCRIjCgVwb3J0cxgNIAMoCzIULmtpbG4udjEuUG9ydEJpbmRpbmcSEgoKaXBfYWRkcmVzcxgOIAEoCRISCgpvb21fa2lsbGVkGA8gASgIEiUKB3RpbWluZ3MYECABKAsyFC5raWxuLnYxLkJvb3RUaW1pbmdzEi4KCmV4cGlyZXNfYXQYESABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiQKBm1vdW50cxgSIAMoCzIULmtpbG4udjEuTW91bnRTdGF0dXMSKAoIbmV0d29ya3MYEyADKAsyFi5raWxuLnYxLk5ldHdvcmtTdGF0dXMivwIKBU1vdW50EgwKBHR5cGUYASABKAkSDgoGc291cmNlGAIgASgJEg4KBnRhcmdldBgDIAEoCRIRCglyZWFkX29ubHkYBCABKAgSDwoHc3VicGF0aBgFIAEoCRIPCgdub19jb3B5GAYgASgIEhIKCnNpemVfYnl0ZXMYByABKAQSDAoEbW9kZRgIIAEoDRIqCgZsYWJlbHMYCSADKAsyGi5raWxuLnYxLk1vdW50LkxhYmVsc0VudHJ5EgwKBHNvZnQYCiABKAgSDgoGbm90aWZ5GAsgASgIEg0KBWlkbWFwGAwgASgJEg8KB25vX2V4ZWMYDSABKAgSCwoDdWlkGA4gASgNEgsKA2dpZBgPIAEoDRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkwKC01vdW50U3RhdHVzEh0KBW1vdW50GAEgASgLMg4ua2lsbi52MS5Nb3VudBINCgVzdGF0ZRgCIAEoCRIPCgdtZXNzYWdlGAMgASgJIm8KEU5ldHdvcmtBdHRhY2htZW50Eg8KB25ldHdvcmsYASABKAkSEgoKbmV0d29ya19pZBgCIAEoCRIKCgJpcBgDIAEoCRILCgNpcDYYBCABKAkSCwoDbWFjGAUgASgJEg8KB2FsaWFzZXMYBiADKAkigwEKDU5ldHdvcmtTdGF0dXMSLgoKYXR0YWNobWVudBgBIAEoCzIaLmtpbG4udjEuTmV0d29ya0F0dGFjaG1lbnQSDwoHZ2F0ZXdheRgCIAEoCRIOCgZwcmVmaXgYAyABKA0SEAoIZ2F0ZXdheTYYBCABKAkSDwoHcHJlZml4NhgFIAEoDSIyCgZVbGltaXQSDAoEbmFtZRgBIAEoCRIMCgRzb2Z0GAIgASgDEgwKBGhhcmQYAyABKAMiggEKC0Jvb3RUaW1pbmdzEhIKCnNwYXduZWRfbXMYASABKAESEAoIaGVsbG9fbXMYAiABKAESEgoKc3RhcnRlZF9tcxgDIAEoARITCgtwcmVwYXJlZF9tcxgEIAEoARIkCgVndWVzdBgFIAEoCzIVLmtpbG4udjEuR3Vlc3RUaW1pbmdzImoKDEd1ZXN0VGltaW5ncxIPCgdpbml0X21zGAEgASgBEhIKCm1vZHVsZXNfbXMYAiABKAESEAoIaGVsbG9fbXMYAyABKAESDwoHcm9vdF9tcxgEIAEoARISCgpzdGFydGVkX21zGAUgASgBIp0ICghWbUNvbmZpZxINCgVpbWFnZRgBIAEoCRIQCghpbWFnZV9pZBgCIAEoCRIMCgRuYW1lGAMgASgJEg8KB2NvbW1hbmQYBCADKAkSEgoKZW50cnlwb2ludBgFIAMoCRIWCg5lbnRyeXBvaW50X3NldBgGIAEoCBILCgNlbnYYByADKAkSDwoHd29ya2RpchgIIAEoCRIMCgR1c2VyGAkgASgJEhAKCGhvc3RuYW1lGAogASgJEi0KBmxhYmVscxgLIAMoCzIdLmtpbG4udjEuVm1Db25maWcuTGFiZWxzRW50cnkSJQoHcHVibGlzaBgMIAMoCzIULmtpbG4udjEuUG9ydEJpbmRpbmcSEwoLcHVibGlzaF9hbGwYDSABKAgSDAoEY3B1cxgOIAEoARIUCgxtZW1vcnlfYnl0ZXMYDyABKAQSEgoKZGlza19ieXRlcxgQIAEoBBIOCgZrZXJuZWwYESABKAkSEwoLa2VybmVsX2FyZ3MYEiADKAkSDAoEaW5pdBgTIAEoCRInCgdyZXN0YXJ0GBQgASgLMhYua2lsbi52MS5SZXN0YXJ0UG9saWN5Eg8KB25ldHdvcmsYFSABKAkSCwoDZG5zGBYgAygJEhEKCWFkZF9ob3N0cxgXIAMoCRIQCghwbGF0Zm9ybRgYIAEoCRILCgN2bW0YGSABKAkSEwoLc3RvcF9zaWduYWwYGiABKAkSFwoPc3RvcF90aW1lb3V0X21zGBsgASgNEgsKA3R0eRgcIAEoCBISCgpvcGVuX3N0ZGluGB0gASgIEhMKC2F1dG9fcmVtb3ZlGB4gASgIEhMKC3R0eV9jb2x1bW5zGB8gASgNEhAKCHR0eV9yb3dzGCAgASgNEhMKC2xpZmV0aW1lX21zGCEgASgEEh4KBm1vdW50cxgiIAMoCzIOLmtpbG4udjEuTW91bnQSFgoOcmVhZF9vbmx5X3Jvb3QYIyABKAgSEQoJc2htX2J5dGVzGCQgASgEEiAKB3VsaW1pdHMYJSADKAsyDy5raWxuLnYxLlVsaW1pdBIvCgdzeXNjdGxzGCYgAygLMh4ua2lsbi52MS5WbUNvbmZpZy5TeXNjdGxzRW50cnkSLAoIbmV0d29ya3MYJyADKAsyGi5raWxuLnYxLk5ldHdvcmtBdHRhY2htZW50Eg4KBmVncmVzcxgoIAEoCRISCgpkbnNfc2VhcmNoGCkgAygJEhMKC2Ruc19vcHRpb25zGCogAygJEhQKDHB1Ymxpc2hfbW9kZRgrIAEoCRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBGi4KDFN5c2N0bHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIjoKDVJlc3RhcnRQb2xpY3kSDAoEbmFtZRgBIAEoCRIbChNtYXhpbXVtX3JldHJ5X2NvdW50GAIgASgNImsKC1BvcnRCaW5kaW5nEg8KB2hvc3RfaXAYASABKAkSEQoJaG9zdF9wb3J0GAIgASgNEg8KB3ZtX3BvcnQYAyABKA0SEAoIcHJvdG9jb2wYBCABKAkSFQoNaG9zdF9wb3J0X2VuZBgFIAEoDSK/AQoFSW1hZ2USCgoCaWQYASABKAkSDQoFbmFtZXMYAiADKAkSDwoHZGlnZXN0cxgDIAMoCRISCgpzaXplX2J5dGVzGAQgASgEEi4KCmNyZWF0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHBsYXRmb3JtGAYgASgJEiQKBmNvbmZpZxgHIAEoCzIULmtpbG4udjEuSW1hZ2VDb25maWcSDgoGbGF5ZXJzGAggAygJIvgBCgtJbWFnZUNvbmZpZxILCgNlbnYYASADKAkSEgoKZW50cnlwb2ludBgCIAMoCRILCgNjbWQYAyADKAkSDwoHd29ya2RpchgEIAEoCRIMCgR1c2VyGAUgASgJEjAKBmxhYmVscxgGIAMoCzIgLmtpbG4udjEuSW1hZ2VDb25maWcuTGFiZWxzRW50cnkSFQoNZXhwb3NlZF9wb3J0cxgHIAMoCRITCgtzdG9wX3NpZ25hbBgIIAEoCRIPCgd2b2x1bWVzGAkgAygJGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEivQEKBktlcm5lbBIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEg8KB3JlbGVhc2UYAyABKAkSDgoGc291cmNlGAQgASgJEhIKCnNpemVfYnl0ZXMYBSABKAQSEwoLaGFzX21vZHVsZXMYBiABKAgSEgoKaXNfZGVmYXVsdBgHIAEoCBILCgN3aHkYCCABKAkSLgoKY3JlYXRlZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAioAIKBlZvbHVtZRIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEi4KCmNyZWF0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKBmxhYmVscxgEIAMoCzIbLmtpbG4udjEuVm9sdW1lLkxhYmVsc0VudHJ5EhIKCnNpemVfYnl0ZXMYBSABKAQSEgoKdXNlZF9ieXRlcxgGIAEoBBIRCglhbm9ueW1vdXMYByABKAgSCwoDdm1zGAggAygJEg4KBndyaXRlchgJIAEoCRIYChBmaWxlc3lzdGVtX2J5dGVzGAogASgEGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEi5gMKB05ldHdvcmsSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRIuCgpjcmVhdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCgZsYWJlbHMYBCADKAsyHC5raWxuLnYxLk5ldHdvcmsuTGFiZWxzRW50cnkSDgoGZHJpdmVyGAUgASgJEg4KBnN1Ym5ldBgGIAEoCRIPCgdnYXRld2F5GAcgASgJEhAKCGlwX3JhbmdlGAggASgJEg8KB3N1Ym5ldDYYCSABKAkSEAoIZ2F0ZXdheTYYCiABKAkSEAoIaW50ZXJuYWwYCyABKAgSEAoIaXNvbGF0ZWQYDCABKAgSCwoDbXR1GA0gASgNEhQKDGRuc19kaXNhYmxlZBgOIAEoCBIuCgdvcHRpb25zGA8gAygLMh0ua2lsbi52MS5OZXR3b3JrLk9wdGlvbnNFbnRyeRInCgdtZW1iZXJzGBAgAygLMhYua2lsbi52MS5OZXR3b3JrTWVtYmVyGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaLgoMT3B0aW9uc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiYQoNTmV0d29ya01lbWJlchINCgV2bV9pZBgBIAEoCRIKCgJ2bRgCIAEoCRIKCgJpcBgDIAEoCRILCgNpcDYYBCABKAkSCwoDbWFjGAUgASgJEg8KB2FsaWFzZXMYBiADKAkiZQoIUHJvZ3Jlc3MSCgoCaWQYASABKAkSDgoGc3RhdHVzGAIgASgJEg8KB2N1cnJlbnQYAyABKAQSDQoFdG90YWwYBCABKAQSDwoHbWVzc2FnZRgFIAEoCRIMCgR1bml0GAYgASgJItIBCgVFdmVudBIOCgZjdXJzb3IYASABKAQSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEdHlwZRgDIAEoCRIOCgZhY3Rpb24YBCABKAkSCgoCaWQYBSABKAkSMgoKYXR0cmlidXRlcxgGIAMoCzIeLmtpbG4udjEuRXZlbnQuQXR0cmlidXRlc0VudHJ5GjEKD0F0dHJpYnV0ZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIosBCglFcnJvckluZm8SDgoGcmVhc29uGAEgASgJEgwKBGhpbnQYAiABKAkSMAoHZGV0YWlscxgDIAMoCzIfLmtpbG4udjEuRXJyb3JJbmZvLkRldGFpbHNFbnRyeRouCgxEZXRhaWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASq8AQoHVm1TdGF0ZRIYChRWTV9TVEFURV9VTlNQRUNJRklFRBAAEhQKEFZNX1NUQVRFX0NSRUFURUQQARIVChFWTV9TVEFURV9TVEFSVElORxACEhQKEFZNX1NUQVRFX1JVTk5JTkcQAxITCg9WTV9TVEFURV9QQVVTRUQQBBIVChFWTV9TVEFURV9TVE9QUElORxAFEhMKD1ZNX1NUQVRFX0VYSVRFRBAGEhMKD1ZNX1NUQVRFX0ZBSUxFRBAHYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message kiln.v1.Vm
@@ -198,6 +198,13 @@ export type VmStatus = Message<"kiln.v1.VmStatus"> & {
    * @generated from field: repeated kiln.v1.MountStatus mounts = 18;
    */
   mounts: MountStatus[];
+
+  /**
+   * named ones, in the order of its cards
+   *
+   * @generated from field: repeated kiln.v1.NetworkStatus networks = 19;
+   */
+  networks: NetworkStatus[];
 };
 
 /**
@@ -311,6 +318,13 @@ export type VmStatusJson = {
    * @generated from field: repeated kiln.v1.MountStatus mounts = 18;
    */
   mounts?: MountStatusJson[];
+
+  /**
+   * named ones, in the order of its cards
+   *
+   * @generated from field: repeated kiln.v1.NetworkStatus networks = 19;
+   */
+  networks?: NetworkStatusJson[];
 };
 
 /**
@@ -603,6 +617,178 @@ export const MountStatusSchema: GenMessage<MountStatus, {jsonType: MountStatusJs
   messageDesc(file_kiln_v1_types, 3);
 
 /**
+ * A named network of a VM, and what the VM has there.
+ *
+ * @generated from message kiln.v1.NetworkAttachment
+ */
+export type NetworkAttachment = Message<"kiln.v1.NetworkAttachment"> & {
+  /**
+   * name, or as asked: name or id
+   *
+   * @generated from field: string network = 1;
+   */
+  network: string;
+
+  /**
+   * of one that was asked for: not known yet
+   *
+   * @generated from field: string network_id = 2;
+   */
+  networkId: string;
+
+  /**
+   * empty where kilnd is to choose, or the network has no IPv4
+   *
+   * @generated from field: string ip = 3;
+   */
+  ip: string;
+
+  /**
+   * @generated from field: string ip6 = 4;
+   */
+  ip6: string;
+
+  /**
+   * @generated from field: string mac = 5;
+   */
+  mac: string;
+
+  /**
+   * names by which others on the network find it, beside its own
+   *
+   * @generated from field: repeated string aliases = 6;
+   */
+  aliases: string[];
+};
+
+/**
+ * A named network of a VM, and what the VM has there.
+ *
+ * @generated from message kiln.v1.NetworkAttachment
+ */
+export type NetworkAttachmentJson = {
+  /**
+   * name, or as asked: name or id
+   *
+   * @generated from field: string network = 1;
+   */
+  network?: string;
+
+  /**
+   * of one that was asked for: not known yet
+   *
+   * @generated from field: string network_id = 2;
+   */
+  networkId?: string;
+
+  /**
+   * empty where kilnd is to choose, or the network has no IPv4
+   *
+   * @generated from field: string ip = 3;
+   */
+  ip?: string;
+
+  /**
+   * @generated from field: string ip6 = 4;
+   */
+  ip6?: string;
+
+  /**
+   * @generated from field: string mac = 5;
+   */
+  mac?: string;
+
+  /**
+   * names by which others on the network find it, beside its own
+   *
+   * @generated from field: repeated string aliases = 6;
+   */
+  aliases?: string[];
+};
+
+/**
+ * Describes the message kiln.v1.NetworkAttachment.
+ * Use `create(NetworkAttachmentSchema)` to create a new message.
+ */
+export const NetworkAttachmentSchema: GenMessage<NetworkAttachment, {jsonType: NetworkAttachmentJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_types, 4);
+
+/**
+ * @generated from message kiln.v1.NetworkStatus
+ */
+export type NetworkStatus = Message<"kiln.v1.NetworkStatus"> & {
+  /**
+   * @generated from field: kiln.v1.NetworkAttachment attachment = 1;
+   */
+  attachment?: NetworkAttachment | undefined;
+
+  /**
+   * empty where the network has no IPv4, or is gone
+   *
+   * @generated from field: string gateway = 2;
+   */
+  gateway: string;
+
+  /**
+   * bits of the subnet
+   *
+   * @generated from field: uint32 prefix = 3;
+   */
+  prefix: number;
+
+  /**
+   * @generated from field: string gateway6 = 4;
+   */
+  gateway6: string;
+
+  /**
+   * @generated from field: uint32 prefix6 = 5;
+   */
+  prefix6: number;
+};
+
+/**
+ * @generated from message kiln.v1.NetworkStatus
+ */
+export type NetworkStatusJson = {
+  /**
+   * @generated from field: kiln.v1.NetworkAttachment attachment = 1;
+   */
+  attachment?: NetworkAttachmentJson;
+
+  /**
+   * empty where the network has no IPv4, or is gone
+   *
+   * @generated from field: string gateway = 2;
+   */
+  gateway?: string;
+
+  /**
+   * bits of the subnet
+   *
+   * @generated from field: uint32 prefix = 3;
+   */
+  prefix?: number;
+
+  /**
+   * @generated from field: string gateway6 = 4;
+   */
+  gateway6?: string;
+
+  /**
+   * @generated from field: uint32 prefix6 = 5;
+   */
+  prefix6?: number;
+};
+
+/**
+ * Describes the message kiln.v1.NetworkStatus.
+ * Use `create(NetworkStatusSchema)` to create a new message.
+ */
+export const NetworkStatusSchema: GenMessage<NetworkStatus, {jsonType: NetworkStatusJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_types, 5);
+
+/**
  * @generated from message kiln.v1.Ulimit
  */
 export type Ulimit = Message<"kiln.v1.Ulimit"> & {
@@ -655,7 +841,7 @@ export type UlimitJson = {
  * Use `create(UlimitSchema)` to create a new message.
  */
 export const UlimitSchema: GenMessage<Ulimit, {jsonType: UlimitJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 4);
+  messageDesc(file_kiln_v1_types, 6);
 
 /**
  * Milliseconds after the request to start.
@@ -742,7 +928,7 @@ export type BootTimingsJson = {
  * Use `create(BootTimingsSchema)` to create a new message.
  */
 export const BootTimingsSchema: GenMessage<BootTimings, {jsonType: BootTimingsJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 5);
+  messageDesc(file_kiln_v1_types, 7);
 
 /**
  * Milliseconds of the guest's own clock, which begins with its kernel: when each step of the agent was done.
@@ -825,7 +1011,7 @@ export type GuestTimingsJson = {
  * Use `create(GuestTimingsSchema)` to create a new message.
  */
 export const GuestTimingsSchema: GenMessage<GuestTimings, {jsonType: GuestTimingsJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 6);
+  messageDesc(file_kiln_v1_types, 8);
 
 /**
  * @generated from message kiln.v1.VmConfig
@@ -952,7 +1138,7 @@ export type VmConfig = Message<"kiln.v1.VmConfig"> & {
   restart?: RestartPolicy | undefined;
 
   /**
-   * "user" | "none"
+   * "user" | "none": beside the named ones
    *
    * @generated from field: string network = 21;
    */
@@ -1056,6 +1242,41 @@ export type VmConfig = Message<"kiln.v1.VmConfig"> & {
    * @generated from field: map<string, string> sysctls = 38;
    */
   sysctls: { [key: string]: string };
+
+  /**
+   * named ones; with these alone `network` is "none"
+   *
+   * @generated from field: repeated kiln.v1.NetworkAttachment networks = 39;
+   */
+  networks: NetworkAttachment[];
+
+  /**
+   * "all" (or empty) | "none" | "[dns,]CIDR[:PORT[/PROTO]],..."
+   *
+   * @generated from field: string egress = 40;
+   */
+  egress: string;
+
+  /**
+   * instead of the host's; "." alone: none
+   *
+   * @generated from field: repeated string dns_search = 41;
+   */
+  dnsSearch: string[];
+
+  /**
+   * "ndots:2"
+   *
+   * @generated from field: repeated string dns_options = 42;
+   */
+  dnsOptions: string[];
+
+  /**
+   * "dial" (or empty) | "nft"
+   *
+   * @generated from field: string publish_mode = 43;
+   */
+  publishMode: string;
 };
 
 /**
@@ -1183,7 +1404,7 @@ export type VmConfigJson = {
   restart?: RestartPolicyJson;
 
   /**
-   * "user" | "none"
+   * "user" | "none": beside the named ones
    *
    * @generated from field: string network = 21;
    */
@@ -1287,6 +1508,41 @@ export type VmConfigJson = {
    * @generated from field: map<string, string> sysctls = 38;
    */
   sysctls?: { [key: string]: string };
+
+  /**
+   * named ones; with these alone `network` is "none"
+   *
+   * @generated from field: repeated kiln.v1.NetworkAttachment networks = 39;
+   */
+  networks?: NetworkAttachmentJson[];
+
+  /**
+   * "all" (or empty) | "none" | "[dns,]CIDR[:PORT[/PROTO]],..."
+   *
+   * @generated from field: string egress = 40;
+   */
+  egress?: string;
+
+  /**
+   * instead of the host's; "." alone: none
+   *
+   * @generated from field: repeated string dns_search = 41;
+   */
+  dnsSearch?: string[];
+
+  /**
+   * "ndots:2"
+   *
+   * @generated from field: repeated string dns_options = 42;
+   */
+  dnsOptions?: string[];
+
+  /**
+   * "dial" (or empty) | "nft"
+   *
+   * @generated from field: string publish_mode = 43;
+   */
+  publishMode?: string;
 };
 
 /**
@@ -1294,7 +1550,7 @@ export type VmConfigJson = {
  * Use `create(VmConfigSchema)` to create a new message.
  */
 export const VmConfigSchema: GenMessage<VmConfig, {jsonType: VmConfigJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 7);
+  messageDesc(file_kiln_v1_types, 9);
 
 /**
  * @generated from message kiln.v1.RestartPolicy
@@ -1339,7 +1595,7 @@ export type RestartPolicyJson = {
  * Use `create(RestartPolicySchema)` to create a new message.
  */
 export const RestartPolicySchema: GenMessage<RestartPolicy, {jsonType: RestartPolicyJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 8);
+  messageDesc(file_kiln_v1_types, 10);
 
 /**
  * @generated from message kiln.v1.PortBinding
@@ -1422,7 +1678,7 @@ export type PortBindingJson = {
  * Use `create(PortBindingSchema)` to create a new message.
  */
 export const PortBindingSchema: GenMessage<PortBinding, {jsonType: PortBindingJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 9);
+  messageDesc(file_kiln_v1_types, 11);
 
 /**
  * @generated from message kiln.v1.Image
@@ -1543,7 +1799,7 @@ export type ImageJson = {
  * Use `create(ImageSchema)` to create a new message.
  */
 export const ImageSchema: GenMessage<Image, {jsonType: ImageJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 10);
+  messageDesc(file_kiln_v1_types, 12);
 
 /**
  * @generated from message kiln.v1.ImageConfig
@@ -1654,7 +1910,7 @@ export type ImageConfigJson = {
  * Use `create(ImageConfigSchema)` to create a new message.
  */
 export const ImageConfigSchema: GenMessage<ImageConfig, {jsonType: ImageConfigJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 11);
+  messageDesc(file_kiln_v1_types, 13);
 
 /**
  * @generated from message kiln.v1.Kernel
@@ -1777,7 +2033,7 @@ export type KernelJson = {
  * Use `create(KernelSchema)` to create a new message.
  */
 export const KernelSchema: GenMessage<Kernel, {jsonType: KernelJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 12);
+  messageDesc(file_kiln_v1_types, 14);
 
 /**
  * A disk of its own life: ext4, sparse. One VM at a time may write to it.
@@ -1930,7 +2186,301 @@ export type VolumeJson = {
  * Use `create(VolumeSchema)` to create a new message.
  */
 export const VolumeSchema: GenMessage<Volume, {jsonType: VolumeJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 13);
+  messageDesc(file_kiln_v1_types, 15);
+
+/**
+ * What VMs reach each other by.
+ *
+ * @generated from message kiln.v1.Network
+ */
+export type Network = Message<"kiln.v1.Network"> & {
+  /**
+   * 64 hex
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp created_at = 3;
+   */
+  createdAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: map<string, string> labels = 4;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * "bridge"
+   *
+   * @generated from field: string driver = 5;
+   */
+  driver: string;
+
+  /**
+   * "10.89.0.0/24"; empty where it has no IPv4
+   *
+   * @generated from field: string subnet = 6;
+   */
+  subnet: string;
+
+  /**
+   * @generated from field: string gateway = 7;
+   */
+  gateway: string;
+
+  /**
+   * part of the subnet that addresses are chosen from; empty: all of it
+   *
+   * @generated from field: string ip_range = 8;
+   */
+  ipRange: string;
+
+  /**
+   * @generated from field: string subnet6 = 9;
+   */
+  subnet6: string;
+
+  /**
+   * @generated from field: string gateway6 = 10;
+   */
+  gateway6: string;
+
+  /**
+   * no way out
+   *
+   * @generated from field: bool internal = 11;
+   */
+  internal: boolean;
+
+  /**
+   * VMs on it do not reach each other
+   *
+   * @generated from field: bool isolated = 12;
+   */
+  isolated: boolean;
+
+  /**
+   * @generated from field: uint32 mtu = 13;
+   */
+  mtu: number;
+
+  /**
+   * @generated from field: bool dns_disabled = 14;
+   */
+  dnsDisabled: boolean;
+
+  /**
+   * as they were given
+   *
+   * @generated from field: map<string, string> options = 15;
+   */
+  options: { [key: string]: string };
+
+  /**
+   * @generated from field: repeated kiln.v1.NetworkMember members = 16;
+   */
+  members: NetworkMember[];
+};
+
+/**
+ * What VMs reach each other by.
+ *
+ * @generated from message kiln.v1.Network
+ */
+export type NetworkJson = {
+  /**
+   * 64 hex
+   *
+   * @generated from field: string id = 1;
+   */
+  id?: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name?: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp created_at = 3;
+   */
+  createdAt?: TimestampJson;
+
+  /**
+   * @generated from field: map<string, string> labels = 4;
+   */
+  labels?: { [key: string]: string };
+
+  /**
+   * "bridge"
+   *
+   * @generated from field: string driver = 5;
+   */
+  driver?: string;
+
+  /**
+   * "10.89.0.0/24"; empty where it has no IPv4
+   *
+   * @generated from field: string subnet = 6;
+   */
+  subnet?: string;
+
+  /**
+   * @generated from field: string gateway = 7;
+   */
+  gateway?: string;
+
+  /**
+   * part of the subnet that addresses are chosen from; empty: all of it
+   *
+   * @generated from field: string ip_range = 8;
+   */
+  ipRange?: string;
+
+  /**
+   * @generated from field: string subnet6 = 9;
+   */
+  subnet6?: string;
+
+  /**
+   * @generated from field: string gateway6 = 10;
+   */
+  gateway6?: string;
+
+  /**
+   * no way out
+   *
+   * @generated from field: bool internal = 11;
+   */
+  internal?: boolean;
+
+  /**
+   * VMs on it do not reach each other
+   *
+   * @generated from field: bool isolated = 12;
+   */
+  isolated?: boolean;
+
+  /**
+   * @generated from field: uint32 mtu = 13;
+   */
+  mtu?: number;
+
+  /**
+   * @generated from field: bool dns_disabled = 14;
+   */
+  dnsDisabled?: boolean;
+
+  /**
+   * as they were given
+   *
+   * @generated from field: map<string, string> options = 15;
+   */
+  options?: { [key: string]: string };
+
+  /**
+   * @generated from field: repeated kiln.v1.NetworkMember members = 16;
+   */
+  members?: NetworkMemberJson[];
+};
+
+/**
+ * Describes the message kiln.v1.Network.
+ * Use `create(NetworkSchema)` to create a new message.
+ */
+export const NetworkSchema: GenMessage<Network, {jsonType: NetworkJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_types, 16);
+
+/**
+ * A VM that has a network among its own, running or not.
+ *
+ * @generated from message kiln.v1.NetworkMember
+ */
+export type NetworkMember = Message<"kiln.v1.NetworkMember"> & {
+  /**
+   * @generated from field: string vm_id = 1;
+   */
+  vmId: string;
+
+  /**
+   * its name
+   *
+   * @generated from field: string vm = 2;
+   */
+  vm: string;
+
+  /**
+   * @generated from field: string ip = 3;
+   */
+  ip: string;
+
+  /**
+   * @generated from field: string ip6 = 4;
+   */
+  ip6: string;
+
+  /**
+   * @generated from field: string mac = 5;
+   */
+  mac: string;
+
+  /**
+   * @generated from field: repeated string aliases = 6;
+   */
+  aliases: string[];
+};
+
+/**
+ * A VM that has a network among its own, running or not.
+ *
+ * @generated from message kiln.v1.NetworkMember
+ */
+export type NetworkMemberJson = {
+  /**
+   * @generated from field: string vm_id = 1;
+   */
+  vmId?: string;
+
+  /**
+   * its name
+   *
+   * @generated from field: string vm = 2;
+   */
+  vm?: string;
+
+  /**
+   * @generated from field: string ip = 3;
+   */
+  ip?: string;
+
+  /**
+   * @generated from field: string ip6 = 4;
+   */
+  ip6?: string;
+
+  /**
+   * @generated from field: string mac = 5;
+   */
+  mac?: string;
+
+  /**
+   * @generated from field: repeated string aliases = 6;
+   */
+  aliases?: string[];
+};
+
+/**
+ * Describes the message kiln.v1.NetworkMember.
+ * Use `create(NetworkMemberSchema)` to create a new message.
+ */
+export const NetworkMemberSchema: GenMessage<NetworkMember, {jsonType: NetworkMemberJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_v1_types, 17);
 
 /**
  * One step of long work: a layer, a base, a kernel.
@@ -2031,7 +2581,7 @@ export type ProgressJson = {
  * Use `create(ProgressSchema)` to create a new message.
  */
 export const ProgressSchema: GenMessage<Progress, {jsonType: ProgressJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 14);
+  messageDesc(file_kiln_v1_types, 18);
 
 /**
  * @generated from message kiln.v1.Event
@@ -2048,7 +2598,7 @@ export type Event = Message<"kiln.v1.Event"> & {
   time?: Timestamp | undefined;
 
   /**
-   * "vm" | "image" | "kernel" | "volume"
+   * "vm" | "image" | "kernel" | "volume" | "network"
    *
    * @generated from field: string type = 3;
    */
@@ -2087,7 +2637,7 @@ export type EventJson = {
   time?: TimestampJson;
 
   /**
-   * "vm" | "image" | "kernel" | "volume"
+   * "vm" | "image" | "kernel" | "volume" | "network"
    *
    * @generated from field: string type = 3;
    */
@@ -2116,7 +2666,7 @@ export type EventJson = {
  * Use `create(EventSchema)` to create a new message.
  */
 export const EventSchema: GenMessage<Event, {jsonType: EventJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 15);
+  messageDesc(file_kiln_v1_types, 19);
 
 /**
  * Travels as the detail of every error of this API.
@@ -2171,7 +2721,7 @@ export type ErrorInfoJson = {
  * Use `create(ErrorInfoSchema)` to create a new message.
  */
 export const ErrorInfoSchema: GenMessage<ErrorInfo, {jsonType: ErrorInfoJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_v1_types, 16);
+  messageDesc(file_kiln_v1_types, 20);
 
 /**
  * @generated from enum kiln.v1.VmState

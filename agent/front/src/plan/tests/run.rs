@@ -86,16 +86,7 @@ fn understands_names_and_variables() {
 fn understands_networks_and_kernels() {
     assert_runs(&[
         (
-            &[
-                "--network",
-                "none",
-                "--net",
-                "user",
-                "--vmm=qemu",
-                "--init",
-                "app",
-                "alpine",
-            ],
+            &["--network", "none", "--vmm=qemu", "--init", "app", "alpine"],
             alpine(|vm| {
                 vm.network = "none".into();
                 (vm.vmm, vm.init) = ("qemu".into(), "app".into());
@@ -160,7 +151,7 @@ fn understands_when_an_image_is_to_be_pulled() {
 
 #[test]
 fn leaves_everything_else_to_the_typescript_cli() {
-    let table: [&[&str]; 35] = [
+    let table: [&[&str]; 40] = [
         &[],
         &["--rm"],
         &["--help"],
@@ -182,6 +173,11 @@ fn leaves_everything_else_to_the_typescript_cli() {
         &["--pull", "sometimes", "alpine"],
         &["--network", "bridge", "alpine"],
         &["--network=bridge", "alpine"],
+        &["--network", "web:ip=10.89.0.5", "alpine"],
+        &["--network", "none", "--net", "user", "alpine"],
+        &["--ip", "10.89.0.5", "alpine"],
+        &["--egress", "none", "alpine"],
+        &["--dns-search", "a.example", "alpine"],
         &["--init=", "alpine"],
         &["-l", "", "alpine"],
         &["-l", "=a", "alpine"],
