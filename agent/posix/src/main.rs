@@ -2,11 +2,20 @@
 //! `no NAME: what happened`. A second word: those cases alone whose name holds it. Run on the host's own disk it says ok to all; what it says elsewhere is held against that. Static
 //! and without needs, so that it runs in any guest.
 
+mod attributes;
+mod calls;
+mod clocks;
 mod data;
+mod kinds;
 mod lists;
 mod locks;
+mod mapped;
 mod meta;
 mod names;
+mod ranges;
+mod refusals;
+mod rights;
+mod sizes;
 mod sys;
 
 use std::path::Path;
@@ -21,6 +30,9 @@ fn main() {
         // Ourselves, run from the directory under test.
         std::process::exit(42);
     };
+    if root == "--wait" {
+        return wait();
+    }
     let root = Path::new(&root).join(format!("posix-{}", std::process::id()));
     let groups = [
         data::CASES,
@@ -28,6 +40,14 @@ fn main() {
         meta::CASES,
         locks::CASES,
         lists::CASES,
+        refusals::CASES,
+        rights::CASES,
+        kinds::CASES,
+        clocks::CASES,
+        sizes::CASES,
+        mapped::CASES,
+        ranges::CASES,
+        attributes::CASES,
     ];
     let only = std::env::args().nth(2).unwrap_or_default();
     for (name, case) in groups
@@ -47,6 +67,12 @@ fn main() {
     if let Err(error) = std::fs::remove_dir_all(&root) {
         println!("no removal of all: {error}");
     }
+}
+
+/// Ourselves again: says that we run, and goes on until nobody speaks to us any more.
+fn wait() {
+    println!("running");
+    let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
 }
 
 /// Fails with what was found, where it is not what it should be.

@@ -21,6 +21,10 @@ pub fn checked(outcome: i64) -> Result<i64> {
 }
 
 pub fn set_xattr(file: &Path, name: &str, value: &[u8]) -> Result<()> {
+    set_xattr_with(file, name, value, 0)
+}
+
+pub fn set_xattr_with(file: &Path, name: &str, value: &[u8], flags: i32) -> Result<()> {
     let name = CString::new(name).expect("it holds no NUL");
     // SAFETY: both names end with a NUL, and the value is as long as is said.
     let outcome = unsafe {
@@ -29,7 +33,7 @@ pub fn set_xattr(file: &Path, name: &str, value: &[u8]) -> Result<()> {
             name.as_ptr(),
             value.as_ptr().cast(),
             value.len(),
-            0,
+            flags,
         )
     };
     checked(outcome.into()).map(|_| ())
@@ -88,16 +92,60 @@ pub fn flock(file: &File, operation: i32) -> Result<()> {
 
 /// Runs `body` in a child, which says by its exit code how it went: 0 for true.
 pub fn in_child(body: impl FnOnce() -> bool) -> Result<bool> {
+    in_child_coded(|| i32::from(!body())).map(|code| code == 0)
+}
+
+/// Runs `body` in a child and gives its exit code; -1 where a signal has ended it.
+pub fn in_child_coded(body: impl FnOnce() -> i32) -> Result<i32> {
+    wait_for(fork(body)?)
+}
+
+/// Starts a child that ends with what `body` gives. @returns its number, for `wait_for`
+pub fn fork(body: impl FnOnce() -> i32) -> Result<i32> {
     // SAFETY: this program has one thread.
     let child = unsafe { libc::fork() };
     checked(child.into())?;
     if child == 0 {
-        let code = i32::from(!body());
+        let code = body();
         // SAFETY: ends this process, which shares nothing but descriptors.
         unsafe { libc::_exit(code) };
     }
+    Ok(child)
+}
+
+pub fn wait_for(child: i32) -> Result<i32> {
     let mut status = 0;
     // SAFETY: the status outlives the call.
     checked(unsafe { libc::waitpid(child, &raw mut status, 0) }.into())?;
-    Ok(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0)
+    Ok(if libc::WIFEXITED(status) {
+        libc::WEXITSTATUS(status)
+    } else {
+        -1
+    })
+}
+
+pub fn lchown(file: &Path, uid: u32, gid: u32) -> Result<()> {
+    // SAFETY: the name ends with a NUL.
+    checked(unsafe { libc::lchown(path(file).as_ptr(), uid, gid) }.into()).map(drop)
+}
+
+/// Runs `body` in a child that is the user nobody and in no group but nobody's, and gives what it said.
+pub fn as_nobody(body: impl FnOnce() -> Result<()>) -> Result<Result<()>> {
+    const NOBODY: u32 = 65_534;
+    let said = in_child_coded(|| {
+        // SAFETY: no memory is passed; this process is a child with one thread.
+        let changed = unsafe {
+            libc::setgroups(0, std::ptr::null()) | libc::setgid(NOBODY) | libc::setuid(NOBODY)
+        };
+        match checked(changed.into()).map(|_| body()) {
+            Ok(Ok(())) => 0,
+            Ok(Err(error)) => error.raw_os_error().unwrap_or(255),
+            Err(_) => 254,
+        }
+    })?;
+    match said {
+        0 => Ok(Ok(())),
+        254 | 255 => Err(Error::other(format!("the child ended with {said}"))),
+        errno => Ok(Err(Error::from_raw_os_error(errno))),
+    }
 }

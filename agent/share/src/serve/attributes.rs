@@ -154,8 +154,11 @@ fn set_owner(state: &State, node: &Node, wanted: &Wanted) -> Result<(), Errno> {
     }
     let stat: Stat = node.stat()?;
     let (shown_uid, shown_gid) = state.share.owners.shown(&stat);
-    let stays = uid.is_none_or(|uid| uid == shown_uid) && gid.is_none_or(|gid| gid == shown_gid);
-    if stays { Ok(()) } else { Err(Errno::PERM) }
+    if uid.is_some_and(|uid| uid != shown_uid) || gid.is_some_and(|gid| gid != shown_gid) {
+        return Err(Errno::PERM);
+    }
+    // It changes nothing, but for the time of the last change.
+    chownat(node.fd(), "", None, None, AtFlags::EMPTY_PATH)
 }
 
 /// By the guest's own open file where it has one: its mode may forbid to open it again.
