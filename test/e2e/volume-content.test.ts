@@ -88,6 +88,15 @@ describe("what lies in a volume", () => {
     await kiln.ok(["rm", "holder"]);
     await assertClean("data");
   });
+
+  it("gives the host back what is removed from it", async () => {
+    const write = "dd if=/dev/zero of=/v/large bs=1M count=96 && sync";
+    assert.equal(await once(["-v", "roomy:/v"], `${write} && stat -c %s /v/large`), `${96 * 1024 ** 2}\n`);
+    assert.ok(Number(await inspect("roomy", "{{.usedBytes}}")) > 96 * 1024 ** 2);
+    await once(["-v", "roomy:/v"], "rm /v/large && sync");
+    assert.ok(Number(await inspect("roomy", "{{.usedBytes}}")) < 32 * 1024 ** 2);
+    await assertClean("roomy");
+  });
 });
 
 describe("a volume that was grown while nobody had it", () => {

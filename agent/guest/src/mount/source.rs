@@ -83,7 +83,14 @@ pub fn disk(path: &str, filesystem: &str, read_only: bool) -> io::Result<OwnedFd
     let is_dirty = found.is_some_and(|superblock| superblock.is_dirty);
     if !read_only {
         // Without it the kernel would write zeros over free inode tables in the background: into a sparse file.
-        let mount = make("ext4", path, &[c"noinit_itable"], &[], MountAttrFlags::empty())?;
+        // And what is removed is given back to the host: not by what is no volume, on whatever device of the user's.
+        let gives_back = filesystem == "ext4" && takes_discards(&device);
+        let flags: &[&CStr] = if gives_back {
+            &[c"noinit_itable", c"discard"]
+        } else {
+            &[c"noinit_itable"]
+        };
+        let mount = make("ext4", path, flags, &[], MountAttrFlags::empty())?;
         grow_or_tell(path, &device, &mount);
         return Ok(mount);
     }
@@ -106,6 +113,14 @@ pub fn disk(path: &str, filesystem: &str, read_only: bool) -> io::Result<OwnedFd
         }
         made => made,
     }
+}
+
+/// Whether the device gives up blocks that nothing is on: with one that does not, the kernel would complain of being asked.
+fn takes_discards(device: &File) -> bool {
+    let number = rustix::fs::fstat(device).map_or(0, |stat| stat.st_rdev);
+    let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
+    let most = fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/queue/discard_max_bytes"));
+    most.is_ok_and(|most| most.trim().parse() != Ok(0_u64))
 }
 
 fn other(path: &str, filesystem: &str, read_only: bool) -> io::Result<OwnedFd> {
