@@ -81,7 +81,16 @@ function removeOrphans(sources) {
 }
 
 const RUST_OUTPUTS = [
-  ...[PATHS.agent, PATHS.netguard, PATHS.sendfd, PATHS.share, PATHS.treewalk, PATHS.posix, PATHS.front],
+  ...[
+    PATHS.agent,
+    PATHS.netguard,
+    PATHS.sendfd,
+    PATHS.share,
+    PATHS.tap,
+    PATHS.treewalk,
+    PATHS.posix,
+    PATHS.front,
+  ],
 ];
 const STATIC = ["--", "-C", "target-feature=+crt-static"];
 const staticProgram = (crate, bin) => [
@@ -96,12 +105,13 @@ const staticProgram = (crate, bin) => [
   ...STATIC,
 ];
 /** The agent's own alias (agent/.cargo/config.toml), the guard that is preloaded into QEMU, the server of shares, what hands
- * files to QEMU, the tests' tree lister and probe of file systems, the `kiln` command. */
+ * files to QEMU, what makes taps, the tests' tree lister and probe of file systems, the `kiln` command. */
 const CARGO = [
   ["--quiet", "agent"],
   ["build", "--quiet", "--release", "--locked", "-p", "kiln-netguard"],
   staticProgram("kiln-share", "kiln-share"),
   staticProgram("kiln-sendfd", "kiln-sendfd"),
+  staticProgram("kiln-tap", "kiln-tap"),
   staticProgram("kiln-treewalk", "kiln-treewalk"),
   staticProgram("kiln-posix", "kiln-posix"),
   staticProgram("kiln-front", "kiln"),

@@ -15,6 +15,8 @@ export const PATHS = {
   netguard: `${ROOT}/agent/target/release/libkiln_netguard.so`,
   /** Hands open files to QEMU. */
   sendfd: `${ROOT}/agent/target/release/kiln-sendfd`,
+  /** Makes the taps of VMs' cards. */
+  tap: `${ROOT}/agent/target/release/kiln-tap`,
   share: `${ROOT}/agent/target/release/kiln-share`,
   /** Lists trees inside test guests. */
   treewalk: `${ROOT}/agent/target/release/kiln-treewalk`,
