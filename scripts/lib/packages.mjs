@@ -11,7 +11,10 @@ const file = (path) => () => existsSync(path);
 const RUN = {
   bubblewrap: program("bwrap"),
   "ca-certificates": file("/etc/ssl/certs/ca-certificates.crt"),
+  "dnsmasq-base": program("dnsmasq"),
+  iproute2: program("ip"),
   kmod: program("depmod"),
+  nftables: program("nft"),
   "qemu-system-x86": program("qemu-system-x86_64"),
   "util-linux": program("setpriv"),
   "xz-utils": program("xz"),

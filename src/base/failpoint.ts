@@ -24,6 +24,10 @@ export type StoreStep =
  *   `mount.attached`: its guest has it; `mount.unmounted`: its guest has let go of one, which is on record.
  * - `run.*`: a run enters a stage; `run.launched`: its VMM runs and is not on record; `run.up`: its program runs, and
  *   that is not on record; `run.live`: it is.
+ * - `network.*`: a user's own namespace is there and not yet its way out (`held`), and that is too (`open`); a network's rules
+ *   are loaded (`ruled`), its bridge is up (`linked`), its resolver runs (`named`); a card's files are written and its names not
+ *   known yet (`card`), they are (`joined`); its rules are gone and its names not (`left`); a network's resolver is gone
+ *   (`unnamed`), its links are and its rules not (`unlinked`).
  * - `end.*`: the exit is on record; the last output is stored; the guest has let go; the VMM is gone and judged.
  */
 export type Failpoint =
@@ -32,6 +36,7 @@ export type Failpoint =
   | `kernel.${"prepared" | "moved"}`
   | `${"base" | "kernel" | "vm" | "exec" | "volume" | "network"}.${StoreStep}`
   | "volume.grown"
+  | `network.${"held" | "open" | "ruled" | "linked" | "named" | "card" | "joined" | "left" | "unnamed" | "unlinked"}`
   | `mount.${"kept" | "disk" | "attached" | "unmounted"}`
   | `exec.${"started" | "running" | "ended" | "restarting"}`
   | `run.${"prepare" | "spawn" | "launched" | "hello" | "setup" | "files" | "workload" | "up" | "live"}`

@@ -2,6 +2,7 @@
 // record before anything is made, so whoever finds a link, a table or a rule knows whose it is (docs/design/0030-networks.md).
 
 import { createHash } from "node:crypto";
+import { formatCidr } from "./cidr.js";
 
 /** What a network is: changes by no verb. */
 export interface NetworkSpec {
@@ -58,5 +59,6 @@ export function macFor(vmId: string, networkId: string): string {
 
 /** The unique local prefix (RFC 4193) of a network that is not given another. */
 export function ulaFor(networkId: string): string {
-  return `fd${networkId.slice(0, 2)}:${networkId.slice(2, 6)}:${networkId.slice(6, 10)}::/64`;
+  const first = BigInt(`0xfd${networkId.slice(0, 10)}`) << 80n;
+  return formatCidr({ family: 6, first, prefix: 64 });
 }

@@ -1,55 +1,16 @@
 // kiln-tap: a program is given taps as descriptors, in a network namespace of the test's own, as root and as an ordinary user.
 
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
 import { mkdtemp, readlink, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { kilnTapPath } from "../fixtures/assets.js";
+import { Namespaces } from "../fixtures/namespaces.js";
 
 const USER = 54_322;
 const isRoot = process.getuid?.() === 0;
 const skip = isRoot ? false : "it takes root to make networks for tests";
-
-/** A process that holds namespaces, and runs others in them. */
-class Namespaces {
-  readonly pid: number;
-  readonly #holder: ChildProcess;
-  readonly #flags: readonly string[];
-
-  private constructor(holder: ChildProcess, flags: readonly string[]) {
-    this.#holder = holder;
-    this.#flags = flags;
-    this.pid = holder.pid ?? assert.fail("it did not start");
-  }
-
-  /** @param argv becomes what holds them, says a line when it does, and ends with its stdin */
-  static async hold(argv: readonly string[], flags: readonly string[]): Promise<Namespaces> {
-    const [program = "", ...args] = [...argv, "sh", "-c", "echo up; exec cat >/dev/null"];
-    const holder = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"] });
-    await once(holder.stdout ?? assert.fail(), "data");
-    return new Namespaces(holder, flags);
-  }
-
-  sh(script: string, prefix: readonly string[] = []) {
-    const argv = [`--target=${this.pid}`, ...this.#flags, "--", ...prefix, "sh", "-c", script];
-    return spawnSync("nsenter", argv, { encoding: "utf8" });
-  }
-
-  ok(script: string): string {
-    const { status, stdout, stderr } = this.sh(script);
-    assert.equal(status, 0, stderr);
-    return stdout;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    const ended = once(this.#holder, "exit");
-    this.#holder.stdin?.end();
-    await ended;
-  }
-}
 
 const TAPS = "--tap kt0 --bridge kn0 --mtu 9000 --isolated --at 7 --tap kt1 --bridge kn0 --mtu 1500 --at 5";
 

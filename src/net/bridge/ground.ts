@@ -1,0 +1,114 @@
+// The programs and the place that networks stand on: found again, or made where they are needed.
+
+import { dirname, join } from "node:path";
+import { Code, KilnError } from "../../base/errors.js";
+import { KeyedLock } from "../../base/lock.js";
+import { readHostDns } from "../host-dns.js";
+import type { BridgeVerdict, TakenRange } from "../types.js";
+import { hostPlace } from "./host-place.js";
+import { findPrograms, refusalForUser, takenRanges, verdict, warningsOf } from "./look.js";
+import type { BridgePrograms, Place } from "./place.js";
+import { runProgram } from "./run-program.js";
+import { endUserPlace, ensureUserPlace, findUserPlace, type UserPlaceOptions } from "./user-place.js";
+
+export interface GroundOptions {
+  /** Of this data root, for a boot of the host: private to kilnd. */
+  readonly directory: string;
+  /** Path of kiln-tap. */
+  readonly tap: string;
+  readonly bwrap?: string | undefined;
+  /** passt's path, which has pasta beside it; asked when it is needed. */
+  readonly passt: () => Promise<string | undefined>;
+  readonly netguard: string | undefined;
+  /** Of every process. */
+  readonly environment?: Readonly<Record<string, string>> | undefined;
+}
+
+export interface Ground {
+  readonly programs: BridgePrograms;
+  readonly place: Place;
+}
+
+export class Grounds {
+  readonly #options: GroundOptions;
+  readonly #lock = new KeyedLock();
+
+  constructor(options: GroundOptions) {
+    this.#options = options;
+  }
+
+  async look(): Promise<BridgeVerdict> {
+    const programs = await findPrograms(this.#options);
+    const refusal = isRoot() ? undefined : await refusalForUser(await this.#options.passt());
+    if (typeof programs === "string" || refusal !== undefined || !isRoot())
+      return verdict(programs, refusal, []);
+    const rules = await runProgram("look at the host's rules", [programs.nft, "-j", "list", "ruleset"]);
+    return verdict(programs, undefined, warningsOf(rules));
+  }
+
+  async taken(): Promise<readonly TakenRange[]> {
+    const programs = await findPrograms(this.#options);
+    return typeof programs === "string" ? [] : takenRanges(programs.ip);
+  }
+
+  /** Made where it is not. @throws KilnError failed_precondition `no-bridge-network`; unavailable `network-failed` */
+  async ensure(): Promise<Ground> {
+    const programs = await this.#programs();
+    if (isRoot()) return { programs, place: hostPlace((await readHostDns()).servers) };
+    const passt = await this.#options.passt();
+    const refusal = await refusalForUser(passt);
+    if (refusal !== undefined || passt === undefined) throw noNetworks(refusal ?? "passt is not installed");
+    const place = await this.#lock.run("place", async () => ensureUserPlace(await this.#userPlace(passt)));
+    return { programs, place };
+  }
+
+  /** Undefined where there is none, and so nothing on it. */
+  async find(): Promise<Ground | undefined> {
+    const programs = await this.#programs();
+    if (isRoot()) return { programs, place: hostPlace((await readHostDns()).servers) };
+    const place = await findUserPlace(await this.#userPlace(""));
+    return place === undefined ? undefined : { programs, place };
+  }
+
+  /** A user's own namespace ends where nobody is on it. @returns whether that was so */
+  end(isEmpty: () => boolean): Promise<boolean> {
+    return this.#lock.run("place", async () => {
+      if (!isEmpty()) return false;
+      if (!isRoot()) await endUserPlace(this.#directory);
+      return true;
+    });
+  }
+
+  async #programs(): Promise<BridgePrograms> {
+    const programs = await findPrograms(this.#options);
+    if (typeof programs === "string") throw noNetworks(programs);
+    return programs;
+  }
+
+  async #userPlace(passt: string): Promise<UserPlaceOptions> {
+    const { netguard, environment = {} } = this.#options;
+    const { servers } = await readHostDns();
+    return {
+      directory: this.#directory,
+      pasta: join(dirname(passt), "pasta"),
+      netguard,
+      environment,
+      servers,
+    };
+  }
+
+  get #directory(): string {
+    return join(this.#options.directory, "place");
+  }
+}
+
+function isRoot(): boolean {
+  return process.getuid?.() === 0;
+}
+
+function noNetworks(why: string): KilnError {
+  return new KilnError(Code.FailedPrecondition, `there can be no named networks here: ${why}`, {
+    reason: "no-bridge-network",
+    hint: "`kiln doctor` names what is missing; --network user needs none of it",
+  });
+}

@@ -1,0 +1,162 @@
+// Processes of a network's that outlive kilnd: on record before they begin, so that none runs that nobody knows of.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { rm } from "node:fs/promises";
+import type { Readable } from "node:stream";
+import { readHelperRecord, writeHelperRecord } from "../../base/helper-record.js";
+import { keepText } from "../../base/kept-text.js";
+import { planEnvironment } from "../../base/privileges.js";
+import { identifyProcess, isAlive, type ProcessId, signalProcess } from "../../base/processes.js";
+import { deferred, delay } from "../../base/runtime.js";
+import { networkFailed } from "./run-program.js";
+
+const BEGIN_TIMEOUT_MS = 15_000;
+const LOOK_MS = 5;
+/** Beside the standard descriptors: where a helper may say something before it begins. */
+export const TOLD_FD = 3;
+
+/** Goes before a program that is to begin once it is on record: a kilnd that dies before that ends it by closing its stdin. */
+export function held(...program: readonly string[]): string[] {
+  return ["sh", "-c", 'read -r go && exec "$@" </dev/null', "sh", ...program];
+}
+
+export interface HelperPlan {
+  /** "the resolver of network blue": for errors. */
+  readonly what: string;
+  /** With `held` in it. */
+  readonly argv: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+  /** Path, in a directory that only kilnd writes. */
+  readonly record: string;
+  /** What it writes to TOLD_FD before it begins: how the pid is found in it. None: it is the process that is started. */
+  readonly pidIn?: RegExp | undefined;
+  /** What it says on stderr, or to TOLD_FD, once it has begun. */
+  readonly begun: RegExp;
+  /** What it says nothing of: looked at again and again from then on. */
+  readonly isUp?: (() => Promise<boolean>) | undefined;
+}
+
+/** The one on record; undefined where it has ended, or none is. */
+export async function runningHelper(record: string): Promise<ProcessId | undefined> {
+  const found = await readHelperRecord(record);
+  return found !== undefined && (await isAlive(found)) ? found : undefined;
+}
+
+export async function endHelper(record: string): Promise<void> {
+  const found = await runningHelper(record);
+  if (found !== undefined) await signalProcess(found, "SIGKILL");
+  await rm(record, { force: true });
+}
+
+/** Returns once it has begun. @throws KilnError unavailable `network-failed` */
+export async function startHelper(plan: HelperPlan): Promise<ProcessId> {
+  const [program = "", ...args] = plan.argv;
+  const child = spawn(program, args, {
+    cwd: "/",
+    detached: true,
+    env: planEnvironment(plan.environment),
+    stdio: ["pipe", "ignore", "pipe", "pipe"],
+  });
+  const run = new Beginning(child, plan);
+  try {
+    const id = await run.identify();
+    await writeHelperRecord(plan.record, id);
+    await run.begin();
+    run.release();
+    return id;
+  } catch (error) {
+    await run.end();
+    throw networkFailed(`start ${plan.what}: ${(error as Error).message} ${run.lastWords()}`.trim(), error);
+  }
+}
+
+class Beginning {
+  readonly #child: ChildProcess;
+  readonly #plan: HelperPlan;
+  readonly #words: () => string;
+  readonly #told: () => string;
+  readonly #ended = deferred<never>();
+  #id: ProcessId | undefined;
+
+  constructor(child: ChildProcess, plan: HelperPlan) {
+    this.#child = child;
+    this.#plan = plan;
+    this.#words = keepText(child.stderr);
+    this.#told = keepText(this.#pipe);
+    this.#ended.promise.catch(() => undefined);
+    child.once("error", this.#ended.reject);
+    child.once("exit", () => this.#ended.reject(new Error("it ended at once")));
+    // It may be gone: its exit says so.
+    child.stdin?.on("error", () => undefined);
+  }
+
+  lastWords(): string {
+    return this.#words().trim().split("\n").at(-1) ?? "";
+  }
+
+  async identify(): Promise<ProcessId> {
+    const { pidIn } = this.#plan;
+    if (pidIn !== undefined) await this.#until(() => pidIn.test(this.#told()));
+    const pid = pidIn === undefined ? this.#child.pid : Number(pidIn.exec(this.#told())?.[1]);
+    // An error of spawn's has its own words.
+    if (pid === undefined) return this.#ended.promise;
+    this.#id = await identifyProcess(pid);
+    return this.#id ?? this.#ended.promise;
+  }
+
+  async begin(): Promise<void> {
+    const { begun } = this.#plan;
+    const done = this.#until(() => begun.test(this.#words()) || begun.test(this.#told()));
+    this.#child.stdin?.end("go\n");
+    await done;
+    await this.#untilUp();
+  }
+
+  /** Lets go of it: it goes on. */
+  release(): void {
+    this.#child.unref();
+    this.#child.stderr?.destroy();
+    this.#pipe.destroy();
+  }
+
+  async end(): Promise<void> {
+    const isRunning =
+      this.#child.pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+    const exited = isRunning ? once(this.#child, "exit") : undefined;
+    if (this.#id !== undefined) await signalProcess(this.#id, "SIGKILL");
+    this.#child.kill("SIGKILL");
+    await exited;
+    await rm(this.#plan.record, { force: true });
+    this.release();
+  }
+
+  async #untilUp(): Promise<void> {
+    const { isUp } = this.#plan;
+    const deadline = Date.now() + BEGIN_TIMEOUT_MS;
+    while (isUp !== undefined && !(await isUp())) {
+      if (Date.now() > deadline) throw new Error("it did not begin in time");
+      await Promise.race([delay(LOOK_MS), this.#ended.promise]);
+    }
+  }
+
+  get #pipe(): Readable {
+    return this.#child.stdio[TOLD_FD] as Readable;
+  }
+
+  /** Looks at each word that comes. */
+  async #until(isSo: () => boolean): Promise<void> {
+    const so = deferred<void>();
+    const look = () => isSo() && so.resolve();
+    const streams = [this.#child.stderr, this.#pipe].filter((stream) => stream !== null);
+    for (const stream of streams) stream.on("data", look);
+    const timer = setTimeout(() => so.reject(new Error("it did not begin in time")), BEGIN_TIMEOUT_MS);
+    try {
+      look();
+      await Promise.race([so.promise, this.#ended.promise]);
+    } finally {
+      clearTimeout(timer);
+      for (const stream of streams) stream.off("data", look);
+    }
+  }
+}

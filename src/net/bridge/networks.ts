@@ -1,0 +1,330 @@
+// Named networks on this host: each is a bridge with its rules and its resolver, in the host's own namespace for root and in one
+// of the user's own for everybody else (docs/design/0030-networks.md). All of it is found by names that ids give; what is kept in
+// memory is who is on which network.
+
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { Code, KilnError } from "../../base/errors.js";
+import { failpoint } from "../../base/failpoint.js";
+import { makeDirectory, writeFileAtomic } from "../../base/files.js";
+import { KeyedLock } from "../../base/lock.js";
+import { bridgeName, cardName, type NetworkSpec, tableName, tapName } from "../../base/networks.js";
+import { readHostDns } from "../host-dns.js";
+import type {
+  BridgeRoom,
+  BridgeVerdict,
+  CardCounters,
+  DescriptorCard,
+  NetworkCard,
+  NetworkInUse,
+  TakenRange,
+} from "../types.js";
+import { countersIn, type Listing, parseListing, planOwnerless, tablesIn } from "./found.js";
+import { type Ground, type GroundOptions, Grounds } from "./ground.js";
+import { switchOnForwarding } from "./host-place.js";
+import {
+  areNamesRunning,
+  endNames,
+  ensureNames,
+  type NamesOptions,
+  reloadNames,
+  writeNames,
+} from "./names.js";
+import { refuseOverlap } from "./overlap.js";
+import { linksIn, runIn } from "./place.js";
+import { cardTable, planCard, planNoCard, planPolicy } from "./plan-card.js";
+import { planLinks, planNoLinks } from "./plan-links.js";
+import type { NamesKind } from "./plan-names.js";
+import { planNoRules, planRules } from "./plan-rules.js";
+import { descriptorCard } from "./plan-tap.js";
+import { resolversOf } from "./resolvers.js";
+
+/** A resolver that died is noticed so soon. */
+const LOOK_MS = 1_000;
+
+export interface BridgeOptions extends GroundOptions {
+  /** What can't be mended, for the log. */
+  readonly tell?: ((message: string) => void) | undefined;
+}
+
+interface Live {
+  readonly spec: NetworkSpec;
+  /** By name. */
+  readonly cards: Map<string, NetworkCard>;
+}
+
+export class BridgeNetworks implements BridgeRoom {
+  readonly #options: BridgeOptions;
+  readonly #grounds: Grounds;
+  readonly #live = new Map<string, Live>();
+  readonly #lock = new KeyedLock();
+  #timer: NodeJS.Timeout | undefined;
+  #servers: string | undefined;
+  #told: string | undefined;
+
+  constructor(options: BridgeOptions) {
+    this.#options = options;
+    this.#grounds = new Grounds(options);
+  }
+
+  look(): Promise<BridgeVerdict> {
+    return this.#grounds.look();
+  }
+
+  up(spec: NetworkSpec): Promise<void> {
+    return this.#locked(spec.id, async () => {
+      const before = this.#live.get(spec.id);
+      // Whoever ends a place looks here first.
+      this.#live.set(spec.id, before ?? { spec, cards: new Map() });
+      try {
+        await this.#raise(await this.#grounds.ensure(), spec);
+      } catch (error) {
+        if (before === undefined) this.#live.delete(spec.id);
+        throw error;
+      }
+    });
+  }
+
+  async #raise({ programs, place }: Ground, spec: NetworkSpec): Promise<void> {
+    const links = await linksIn(place);
+    if (place.holder === undefined) {
+      if (!links.has(bridgeName(spec.id))) await refuseOverlap(programs.ip, spec);
+      await switchOnForwarding(place, programs, spec);
+    }
+    // Before there is a link that they are about.
+    await runIn(place, `load the rules of network ${spec.name}`, [programs.nft, "-f", "-"], planRules(spec));
+    failpoint("network.ruled");
+    await runIn(
+      place,
+      `make the links of network ${spec.name}`,
+      [programs.ip, "-batch", "-"],
+      planLinks(spec, links),
+    );
+    failpoint("network.linked");
+    await this.#tellNames({ programs, place }, this.#live.get(spec.id) ?? { spec, cards: new Map() });
+    failpoint("network.named");
+    this.#timer ??= setInterval(() => void this.#mend(), LOOK_MS).unref();
+  }
+
+  join(spec: NetworkSpec, card: NetworkCard): Promise<DescriptorCard> {
+    return this.#locked(spec.id, async () => {
+      const ground = await this.#grounds.ensure();
+      const live = this.#live.get(spec.id);
+      if (live === undefined) throw notUp(spec);
+      const file = this.#rulesFile(spec.id, card);
+      await writeFileAtomic(file, planCard(spec, card), { durable: false });
+      failpoint("network.card");
+      live.cards.set(nameOf(card), card);
+      await this.#tellNames(ground, live);
+      failpoint("network.joined");
+      return descriptorCard(ground.programs, ground.place, file, spec, card);
+    });
+  }
+
+  leave(spec: NetworkSpec, card: NetworkCard): Promise<void> {
+    return this.#locked(spec.id, async () => {
+      const ground = await this.#grounds.find();
+      const live = this.#live.get(spec.id);
+      live?.cards.delete(nameOf(card));
+      if (ground !== undefined && (await linksIn(ground.place)).has(bridgeName(spec.id))) {
+        const nft = [ground.programs.nft, "-f", "-"];
+        await runIn(ground.place, `take away the rules of ${card.vmName}`, nft, planNoCard(spec, card));
+        failpoint("network.left");
+        if (live !== undefined) await this.#tellNames(ground, live);
+      }
+      await rm(this.#rulesFile(spec.id, card), { force: true });
+    });
+  }
+
+  adopt({ spec, cards }: NetworkInUse): Promise<void> {
+    return this.#locked(spec.id, async () => {
+      this.#live.set(spec.id, { spec, cards: new Map(cards.map((card) => [nameOf(card), card])) });
+      const ground = await this.#grounds.ensure();
+      const { place, programs } = ground;
+      await this.#raise(ground, spec);
+      const [links, tables] = await Promise.all([linksIn(place), this.#tables(ground)]);
+      const isHere = (card: NetworkCard) => links.has(tapName(card.vmId, card.index));
+      const rules = cards.map((card) =>
+        isHere(card) && !tables.has(cardTable(card)) ? planCard(spec, card) : planPolicy(spec, card),
+      );
+      const listing = await this.#table(ground, spec.id);
+      const gone = planOwnerless(listing, tableName(spec.id), new Set(cards.map(nameOf)));
+      const nft = [programs.nft, "-f", "-"];
+      await runIn(place, `load the rules of those on network ${spec.name}`, nft, gone + rules.join(""));
+      const taps = cards.filter(isHere).map((card) => tapName(card.vmId, card.index));
+      const batch = taps.map((tap) => `link set ${tap} master ${bridgeName(spec.id)} up\n`).join("");
+      await runIn(place, `take back the ports of network ${spec.name}`, [programs.ip, "-batch", "-"], batch);
+    });
+  }
+
+  down(spec: NetworkSpec): Promise<void> {
+    return this.#locked(spec.id, () => this.#remove(spec.id, spec.name));
+  }
+
+  async #remove(networkId: string, name: string): Promise<void> {
+    this.#live.delete(networkId);
+    for (const kind of ["open", "closed"] as const)
+      await endNames({ directory: this.#directory(networkId), kind });
+    failpoint("network.unnamed");
+    const ground = await this.#grounds.find();
+    if (ground !== undefined) {
+      const { place, programs } = ground;
+      const batch = planNoLinks([bridgeName(networkId)], await linksIn(place));
+      if (batch !== "")
+        await runIn(place, `remove the links of network ${name}`, [programs.ip, "-batch", "-"], batch);
+      failpoint("network.unlinked");
+      const rules = planNoRules([["inet", tableName(networkId)]]);
+      await runIn(place, `remove the rules of network ${name}`, [programs.nft, "-f", "-"], rules);
+    }
+    await rm(this.#directory(networkId), { recursive: true, force: true });
+    await this.#endPlace();
+  }
+
+  /** A user's own namespace goes with the last network in it. */
+  async #endPlace(): Promise<void> {
+    if (await this.#grounds.end(() => this.#live.size === 0)) this.detach();
+  }
+
+  async sweep(known: {
+    networks: readonly string[];
+    vms: readonly string[];
+    inUse: readonly NetworkInUse[];
+  }): Promise<void> {
+    const used = new Set(known.inUse.map(({ spec }) => spec.id));
+    const cards = new Set(known.inUse.flatMap(({ cards }) => cards.map(nameOf)));
+    const ground = await this.#grounds.find();
+    const tables = ground === undefined ? new Set<string>() : await this.#tables(ground);
+    const links = ground === undefined ? new Set<string>() : await linksIn(ground.place);
+    for (const id of known.networks) {
+      const isThere = tables.has(tableName(id)) || links.has(bridgeName(id));
+      if (!used.has(id))
+        await this.#locked(id, () => (isThere ? this.#remove(id, id.slice(0, 12)) : this.#forget(id)));
+    }
+    if (ground === undefined) return this.#endPlace();
+    const vms = new Set(known.vms.map((id) => id.slice(0, 12)));
+    const stale = [...tables].filter((table) => {
+      const [, name = "", vm = ""] = /^kiln_(vm_([0-9a-f]{12})_[0-9])$/.exec(table) ?? [];
+      return vms.has(vm) && !cards.has(name);
+    });
+    if (stale.length > 0) {
+      const rules = planNoRules(stale.map((table) => ["netdev", table]));
+      await runIn(
+        ground.place,
+        "remove rules of VMs that do not run",
+        [ground.programs.nft, "-f", "-"],
+        rules,
+      );
+    }
+    await this.#endPlace();
+  }
+
+  /** What a killed kilnd may have left of a network that is not up. */
+  async #forget(networkId: string): Promise<void> {
+    for (const kind of ["open", "closed"] as const)
+      await endNames({ directory: this.#directory(networkId), kind });
+    await rm(this.#directory(networkId), { recursive: true, force: true });
+  }
+
+  async counters(spec: NetworkSpec): Promise<ReadonlyMap<string, CardCounters>> {
+    const ground = await this.#grounds.find();
+    const live = this.#live.get(spec.id);
+    if (ground === undefined || live === undefined) return new Map();
+    const argv = [ground.programs.nft, "-j", "list", "counters"];
+    const text = await runIn(ground.place, `count what network ${spec.name} refused`, argv);
+    const found = countersIn(parseListing(text), tableName(spec.id));
+    const none = { denied: 0, forged: 0 };
+    return new Map([...live.cards].map(([name, card]) => [card.vmId, found.get(name) ?? none]));
+  }
+
+  taken(): Promise<readonly TakenRange[]> {
+    return this.#grounds.taken();
+  }
+
+  resolversOf(spec: NetworkSpec): readonly string[] {
+    return resolversOf(spec);
+  }
+
+  /** kilnd goes: all goes on. */
+  detach(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** Files, processes that read them: as the cards of this moment have it. */
+  async #tellNames(ground: Ground, { spec, cards }: Live): Promise<void> {
+    const all = [...cards.values()];
+    const isClosed = all.some(
+      ({ egress }) => egress.kind === "none" || (egress.kind === "list" && !egress.dns),
+    );
+    for (const kind of isClosed && !spec.dnsDisabled ? (["open", "closed"] as const) : (["open"] as const)) {
+      const options = this.#names(ground, spec, kind);
+      const isNew = await writeNames(options, all);
+      const { wasThere } = await ensureNames(options);
+      if (isNew && wasThere) await reloadNames(options);
+    }
+  }
+
+  #names({ place, programs }: Ground, spec: NetworkSpec, kind: NamesKind): NamesOptions {
+    const { environment = {} } = this.#options;
+    return { spec, kind, directory: this.#directory(spec.id), place, programs, environment };
+  }
+
+  /** Whatever of a network has died is there again; a change of the host's resolvers is passed on. */
+  async #mend(): Promise<void> {
+    const servers = (await readHostDns()).servers.join(" ");
+    const isChanged = this.#servers !== undefined && this.#servers !== servers;
+    this.#servers = servers;
+    for (const { spec } of [...this.#live.values()]) {
+      const mended = this.#locked(spec.id, async () => {
+        const isWhole = await areNamesRunning(this.#directory(spec.id));
+        if (!this.#live.has(spec.id) || (isWhole && !isChanged)) return;
+        await this.#raise(await this.#grounds.ensure(), spec);
+      });
+      await mended.then(
+        () => this.#tell(undefined),
+        (error: unknown) => this.#tell(KilnError.from(error).message),
+      );
+    }
+  }
+
+  /** Once, until it is another. */
+  #tell(message: string | undefined): void {
+    if (message !== undefined && message !== this.#told) this.#options.tell?.(message);
+    this.#told = message;
+  }
+
+  async #tables({ place, programs }: Ground): Promise<Set<string>> {
+    const text = await runIn(place, "look at the rules of networks", [programs.nft, "-j", "list", "tables"]);
+    return new Set(tablesIn(parseListing(text)).map(([, name]) => name));
+  }
+
+  async #table({ place, programs }: Ground, networkId: string): Promise<Listing> {
+    const argv = [programs.nft, "-j", "list", "table", "inet", tableName(networkId)];
+    return parseListing(await runIn(place, "look at the rules of a network", argv));
+  }
+
+  #directory(networkId: string): string {
+    return join(this.#options.directory, networkId.slice(0, 12));
+  }
+
+  #rulesFile(networkId: string, card: NetworkCard): string {
+    return join(this.#directory(networkId), `${nameOf(card)}.nft`);
+  }
+
+  #locked<T>(networkId: string, work: () => Promise<T>): Promise<T> {
+    return this.#lock.run(networkId, async () => {
+      await makeDirectory(this.#options.directory);
+      return work();
+    });
+  }
+}
+
+function nameOf({ vmId, index }: NetworkCard): string {
+  return cardName(vmId, index);
+}
+
+function notUp(spec: NetworkSpec): KilnError {
+  return new KilnError(Code.FailedPrecondition, `network ${spec.name} is not up`, {
+    reason: "network-failed",
+  });
+}

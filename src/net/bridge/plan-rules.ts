@@ -1,0 +1,134 @@
+// A network's rules for nft(8). Pure. What is where, and why: docs/design/0030-networks.md. Each ruleset brings about what is
+// missing and may be loaded again; verdicts of cards and their counters stay when the network's own rules are loaded anew.
+
+import { bridgeName, type NetworkSpec, tableName } from "../../base/networks.js";
+
+/** Never reached from a guest, whatever its policy: loopback, link-local addresses, and clouds' metadata services. */
+const CLOSED_4 = ["127.0.0.0/8", "169.254.0.0/16", "100.100.100.200/32", "168.63.129.16/32"];
+const CLOSED_6 = ["::1/128", "fe80::/10", "fd00:ec2::254/128", "::ffff:0:0/96"];
+/** All of kiln's bridges on this host, of whichever data root. */
+const ANY_BRIDGE = `"kn*"`;
+/** Where the resolver that forwards nothing listens, for guests that may ask for names of their network only. */
+export const CLOSED_DNS_PORT = 1053;
+
+/** @returns a text for `nft -f -` */
+export function planRules(spec: NetworkSpec): string {
+  const [table, bridge] = [tableName(spec.id), `"${bridgeName(spec.id)}"`];
+  const chains = Object.entries(chainsOf(spec, bridge));
+  const bases = chains.map(([name, { head }]) => `  chain ${name} { ${head}\n  }`);
+  return `${[
+    `table inet ${table} {`,
+    "  set closed4 { type ipv4_addr; flags interval;",
+    `    elements = { ${CLOSED_4.join(", ")} }\n  }`,
+    "  set closed6 { type ipv6_addr; flags interval;",
+    `    elements = { ${CLOSED_6.join(", ")} }\n  }`,
+    "  set unresolved4 { type ipv4_addr; }",
+    "  set unresolved6 { type ipv6_addr; }",
+    "  map cards4 { type ipv4_addr : verdict; }",
+    "  map cards6 { type ipv6_addr : verdict; }",
+    ...bases,
+    "}",
+    ...chains.map(([name]) => `flush chain inet ${table} ${name}`),
+    `table inet ${table} {`,
+    ...chains.map(
+      ([name, { rules }]) => `  chain ${name} {\n${rules.map((rule) => `    ${rule}\n`).join("")}  }`,
+    ),
+    "}",
+  ].join("\n")}\n`;
+}
+
+interface Chain {
+  /** "" of one that others jump to. */
+  readonly head: string;
+  readonly rules: readonly string[];
+}
+
+function chainsOf(spec: NetworkSpec, bridge: string): Readonly<Record<string, Chain>> {
+  return {
+    refused: {
+      head: "",
+      rules: ["meta l4proto tcp reject with tcp reset", "reject with icmpx admin-prohibited"],
+    },
+    prerouting: {
+      head: "type nat hook prerouting priority dstnat; policy accept;",
+      rules: closedNames(spec, bridge),
+    },
+    postrouting: { head: "type nat hook postrouting priority srcnat; policy accept;", rules: wayOut(spec) },
+    forward: {
+      head: "type filter hook forward priority filter; policy accept;",
+      rules: [
+        `iifname ${bridge} goto from_guests`,
+        `oifname ${bridge} ct state established,related accept`,
+        // Published ports.
+        ...(spec.internal ? [] : [`oifname ${bridge} ct status dnat accept`]),
+        `oifname ${bridge} goto refused`,
+      ],
+    },
+    from_guests: {
+      head: "",
+      rules: [
+        // Where bridged packets pass here as well (br_netfilter).
+        `oifname ${bridge} ${spec.isolated ? "goto refused" : "accept"}`,
+        "ct state established,related accept",
+        "ip saddr vmap @cards4",
+        "ip6 saddr vmap @cards6",
+        "goto refused",
+      ],
+    },
+    input: {
+      head: "type filter hook input priority filter; policy accept;",
+      rules: [`iifname ${bridge} goto to_host`],
+    },
+    to_host: { head: "", rules: toHost(spec) },
+  };
+}
+
+/** Of the host a guest reaches what its network is made of, and nothing else. */
+function toHost(spec: NetworkSpec): string[] {
+  const gateways = [
+    ...(spec.gateway4 === undefined ? [] : [`ip daddr ${spec.gateway4}`]),
+    ...(spec.gateway6 === undefined ? [] : [`ip6 daddr ${spec.gateway6}`]),
+  ];
+  const ports = spec.dnsDisabled ? [] : [`{ 53, ${CLOSED_DNS_PORT} }`];
+  return [
+    "ct state established,related accept",
+    ...gateways.flatMap((to) =>
+      ports.map((port) => `${to} meta l4proto { tcp, udp } th dport ${port} accept`),
+    ),
+    "udp sport 68 udp dport 67 accept",
+    "udp sport 546 udp dport 547 accept",
+    ...(spec.gateway4 === undefined ? [] : [`ip daddr ${spec.gateway4} icmp type echo-request accept`]),
+    ...(spec.gateway6 === undefined ? [] : [`ip6 daddr ${spec.gateway6} icmpv6 type echo-request accept`]),
+    "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld-listener-report, mld2-listener-report } accept",
+    "goto refused",
+  ];
+}
+
+function wayOut({ internal, subnet4, subnet6 }: NetworkSpec): string[] {
+  if (internal) return [];
+  return [
+    ...(subnet4 === undefined ? [] : [`ip saddr ${subnet4} oifname != ${ANY_BRIDGE} masquerade`]),
+    ...(subnet6 === undefined ? [] : [`ip6 saddr ${subnet6} oifname != ${ANY_BRIDGE} masquerade`]),
+  ];
+}
+
+function closedNames({ dnsDisabled, gateway4, gateway6 }: NetworkSpec, bridge: string): string[] {
+  if (dnsDisabled) return [];
+  const redirect = `meta l4proto { tcp, udp } th dport 53 redirect to :${CLOSED_DNS_PORT}`;
+  return [
+    ...(gateway4 === undefined
+      ? []
+      : [`iifname ${bridge} ip saddr @unresolved4 ip daddr ${gateway4} ${redirect}`]),
+    ...(gateway6 === undefined
+      ? []
+      : [`iifname ${bridge} ip6 saddr @unresolved6 ip6 daddr ${gateway6} ${redirect}`]),
+  ];
+}
+
+/** Without rules, which go last. */
+export function planNoRules(tables: readonly (readonly [family: string, name: string])[]): string {
+  // To add first what is to go makes it no error that it has gone.
+  return tables
+    .map(([family, name]) => `add table ${family} ${name}\ndelete table ${family} ${name}\n`)
+    .join("");
+}

@@ -1,0 +1,175 @@
+// An ordinary user's own place: one user, network and mount namespace, held by a small process, with one pasta as the way out.
+// Both outlive kilnd, are found by the next one, and go when no network is up any more.
+
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { failpoint } from "../../base/failpoint.js";
+import { makeDirectory } from "../../base/files.js";
+import { type Netguard, netguardEnvironment, prepareNetguard } from "../../base/netguard.js";
+import { endHelper, held, runningHelper, startHelper, TOLD_FD } from "./helper.js";
+import type { Place } from "./place.js";
+
+/** Between the place and pasta: of a range (RFC 7335) that is nobody's network. */
+const WAY_OUT = {
+  link: "out0",
+  address: "192.0.0.2",
+  prefix: "29",
+  gateway: "192.0.0.1",
+  resolver: "192.0.0.3",
+};
+const WAY_OUT_6 = { address: "fd00:6b69:6c6e::2", gateway: "fe80::1" };
+
+export interface UserPlaceOptions {
+  /** Of the records; private to kilnd. */
+  readonly directory: string;
+  /** pasta's path. */
+  readonly pasta: string;
+  readonly netguard: string | undefined;
+  readonly environment: Readonly<Record<string, string>>;
+  /** The host's resolvers. */
+  readonly servers: readonly string[];
+}
+
+/** Finds it, or makes what is missing. @throws KilnError unavailable `network-failed`; failed_precondition `no-netguard` */
+export async function ensureUserPlace(options: UserPlaceOptions): Promise<Place> {
+  const { directory, environment, servers } = options;
+  await makeDirectory(directory);
+  const guard = await prepareNetguard(options.netguard);
+  const record = holderRecord(directory);
+  const found = await runningHelper(record);
+  // What leads out of one that has gone leads nowhere.
+  if (found === undefined) await endHelper(wayOutRecord(directory));
+  const argv = planHolder();
+  const plan = { what: "the namespace of this user's networks", argv, environment, record, begun: /^held$/m };
+  const holder = found ?? (await startHelper(plan));
+  failpoint("network.held");
+  await ensureWayOut(options, holder.pid, guard);
+  failpoint("network.open");
+  return placeOf(holder.pid, guard, servers);
+}
+
+/** Undefined where there is none; nothing is made. */
+export async function findUserPlace({
+  directory,
+  servers,
+  netguard,
+}: UserPlaceOptions): Promise<Place | undefined> {
+  const holder = await runningHelper(holderRecord(directory));
+  if (holder === undefined) return undefined;
+  const guard = await prepareNetguard(netguard);
+  return placeOf(holder.pid, guard, servers);
+}
+
+function placeOf(holder: number, guard: Netguard, servers: readonly string[]): Place {
+  const enter = [
+    "nsenter",
+    "--target",
+    String(holder),
+    "--user",
+    "--net",
+    "--mount",
+    "--preserve-credentials",
+    "--",
+  ];
+  return { holder, prefix: enter, upstream: upstreamOf(guard, servers) };
+}
+
+/** Idempotent. */
+export async function endUserPlace(directory: string): Promise<void> {
+  await endHelper(wayOutRecord(directory));
+  await endHelper(holderRecord(directory));
+}
+
+/** pasta, which may have died alone. */
+async function ensureWayOut(
+  { directory, pasta, environment }: UserPlaceOptions,
+  holder: number,
+  guard: Netguard,
+): Promise<void> {
+  const record = wayOutRecord(directory);
+  if ((await runningHelper(record)) !== undefined) return;
+  await startHelper({
+    what: "the way out of this user's networks",
+    argv: held(...planWayOut(pasta, guard.resolver, holder, await hasIpv6())),
+    environment: { ...environment, ...netguardEnvironment(guard, TOLD_FD) },
+    record,
+    // A link to passt, which becomes its build for newer processors where there is one.
+    begun: /\/pass?ta?(\.avx2)?$/m,
+    isUp: async () => hasRoute(await readFile(`/proc/${holder}/net/route`, "utf8")),
+  });
+}
+
+/** Pure. The shell becomes what holds the namespaces, once it is on record. */
+export function planHolder(): string[] {
+  const set = (path: string, value: number) => `echo ${value} > /proc/sys/net/${path} 2>/dev/null || :`;
+  const script = [
+    "ip link set lo up || exit 1",
+    set("ipv4/ip_forward", 1),
+    set("ipv6/conf/all/forwarding", 1),
+    set("ipv6/conf/default/accept_ra", 0),
+    `read -r go || exit 1`,
+    `echo held >&${TOLD_FD}`,
+    `exec sleep infinity </dev/null ${TOLD_FD}>&-`,
+  ];
+  return [
+    "unshare",
+    "--user",
+    "--map-root-user",
+    "--net",
+    "--mount",
+    "--",
+    "sh",
+    "-c",
+    script.join("\n"),
+    "sh",
+  ];
+}
+
+/** Pure. */
+export function planWayOut(
+  pasta: string,
+  resolver: string | undefined,
+  holder: number,
+  isIpv6: boolean,
+): string[] {
+  const { link, address, prefix, gateway } = WAY_OUT;
+  return [
+    ...[pasta, "--foreground", "--quiet", "--config-net", "--ns-ifname", link],
+    ...["--address", address, "--netmask", prefix, "--gateway", gateway],
+    ...(isIpv6 ? ["--address", WAY_OUT_6.address, "--gateway", WAY_OUT_6.gateway] : ["--ipv4-only"]),
+    // Without it the gateway's address is the host's loopback.
+    "--no-map-gw",
+    ...["--tcp-ports", "none", "--udp-ports", "none", "--tcp-ns", "none", "--udp-ns", "none"],
+    ...(resolver === undefined ? [] : ["--dns-forward", WAY_OUT.resolver, "--dns-host", resolver]),
+    String(holder),
+  ];
+}
+
+/** The host's first resolver may be on its loopback: pasta asks that one. */
+function upstreamOf({ resolver }: Netguard, servers: readonly string[]): string[] {
+  const others = servers.filter(
+    (server) => server !== resolver && !server.startsWith("127.") && server !== "::1",
+  );
+  return resolver === undefined ? others : [WAY_OUT.resolver, ...others];
+}
+
+/** Whether the host has a way out by IPv6. */
+async function hasIpv6(): Promise<boolean> {
+  const text = await readFile("/proc/net/ipv6_route", "utf8").catch(() => "");
+  return text
+    .split("\n")
+    .some((line) => line.startsWith(`${"0".repeat(32)} 00 `) && !line.trimEnd().endsWith(" lo"));
+}
+
+/** Of /proc/net/route: a default route by our link. */
+function hasRoute(text: string): boolean {
+  return text.split("\n").some((line) => line.startsWith(`${WAY_OUT.link}\t00000000\t`));
+}
+
+function holderRecord(directory: string): string {
+  return join(directory, "holder.json");
+}
+
+function wayOutRecord(directory: string): string {
+  return join(directory, "way-out.json");
+}

@@ -1,0 +1,146 @@
+// What a guest that lies gets through: nothing of what is not its own.
+
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { after, before, describe, it } from "node:test";
+import type { CardCounters, NetworkCard } from "../../src/net/types.js";
+import { eventually, type Guest, hears, pings, plugIn, resolves } from "../fixtures/bridge-guests.js";
+import { BridgeWorld, type Driver, OUTSIDE } from "../fixtures/bridge-world.js";
+import {
+  arp,
+  ethernet,
+  icmp6,
+  neighbourAdvertisement,
+  routerAdvertisement,
+  udp4,
+} from "../fixtures/frames.js";
+import { networkCard, networkSpec } from "../fixtures/network-specs.js";
+
+const WRITER = "/mnt/kiln/dist/test/fixtures/frame-writer.js";
+
+export function bridgeHostileContract(isUser: boolean): void {
+  describe("a hostile guest", () => {
+    const spec = networkSpec(1);
+    const liar = networkCard(spec, "liar", 9);
+    const ip4 = liar.ip4 ?? "";
+    const ip6 = liar.ip6 ?? "";
+    const own = { mac: liar.mac, ip: ip4 };
+    let world: BridgeWorld;
+    let driver: Driver;
+    let victim: Guest;
+    let running: ChildProcess | undefined;
+    before(async () => {
+      world = await BridgeWorld.open(isUser);
+      driver = world.driver();
+      await driver.call({ call: "up", spec });
+      victim = await plugIn(world, driver, spec, networkCard(spec, "victim", 5));
+    });
+    after(async () => {
+      running?.kill("SIGKILL");
+      await world[Symbol.asyncDispose]();
+    });
+
+    /** Writes frames into its tap, which kiln-tap has made, as a VMM would. @returns what was counted of them */
+    async function writes(frames: readonly string[]): Promise<number> {
+      await driver.call({ call: "join", spec, card: liar });
+      const argv = await driver.call<string[]>({
+        call: "around",
+        card: liar,
+        argv: [process.execPath, WRITER, ...frames],
+        fd: 7,
+      });
+      const [program = "", ...args] = world.asKilnd(argv);
+      running = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"] });
+      const [said] = await once(running.stdout ?? assert.fail(), "data");
+      assert.match(String(said), /^wrote( \d+)+\n/);
+      const { forged } = await countersOf(liar);
+      const ended = once(running, "exit");
+      running.kill("SIGKILL");
+      await ended;
+      await driver.call({ call: "leave", spec, card: liar });
+      return forged;
+    }
+
+    async function countersOf(card: NetworkCard): Promise<CardCounters> {
+      const all = new Map(await driver.call<[string, CardCounters][]>({ call: "counters", spec }));
+      return all.get(card.vmId) ?? assert.fail(card.vmName);
+    }
+
+    it("is heard when it speaks for itself", async () => {
+      const ends = { from: liar.mac };
+      const forged = await writes([
+        arp(ends, 1, own, victim.card.ip4 ?? ""),
+        udp4(ends, ip4, "10.89.1.255", [9, 9]),
+      ]);
+      assert.equal(forged, 0);
+      assert.match(victim.net.ok("ip neighbour show"), new RegExp(`${ip4} dev eth0 lladdr ${liar.mac}`));
+    });
+
+    it("is not heard as anybody else, and each lie is counted", async () => {
+      const ends = { from: liar.mac };
+      const other = victim.card.mac;
+      const gateway = spec.gateway4 ?? "";
+      const all = "ff02::1";
+      const lies = [
+        arp({ from: other }, 1, { mac: other, ip: ip4 }, gateway),
+        arp(ends, 2, { mac: liar.mac, ip: gateway }, victim.card.ip4 ?? ""),
+        arp(ends, 1, { mac: other, ip: ip4 }, gateway),
+        udp4(ends, victim.card.ip4 ?? "", gateway, [9, 53]),
+        udp4(ends, gateway, "255.255.255.255", [67, 68]),
+        udp4(ends, ip4, "255.255.255.255", [67, 68]),
+        udp4(ends, "0.0.0.0", "10.89.1.255", [9, 9]),
+        icmp6(ends, "fe80::1", all, routerAdvertisement()),
+        icmp6(ends, "fe80::9", all, routerAdvertisement()),
+        icmp6(ends, ip6, all, routerAdvertisement()),
+        icmp6(ends, ip6, all, neighbourAdvertisement(spec.gateway6 ?? "", liar.mac)),
+        icmp6(ends, "fe80::9", all, neighbourAdvertisement(victim.card.ip6 ?? "", liar.mac)),
+        icmp6(ends, "fe80::9", all, neighbourAdvertisement("fe80::1", liar.mac)),
+        icmp6(ends, victim.card.ip6 ?? "", all, Buffer.from([128, 0, 0, 0, 0, 1, 0, 1])),
+        ethernet(ends, 0x8100, Buffer.alloc(60)),
+        ethernet(ends, 0x88cc, Buffer.alloc(60)),
+        ethernet({ from: liar.mac, to: "01:80:c2:00:00:00" }, 0x0027, Buffer.alloc(60)),
+        ethernet(ends, 0x0800, Buffer.from([0x45])),
+        ethernet(ends, 0x86dd, Buffer.alloc(1400, 0xff)),
+      ];
+      assert.equal(await writes(lies), lies.length);
+      assert.ok(pings(victim, spec.gateway4) && pings(victim, OUTSIDE.ip6), "the others go on");
+      const neighbours = victim.net.ok("ip neighbour show; ip -6 route show");
+      assert.doesNotMatch(neighbours, new RegExp(`${gateway} .*${liar.mac}|proto ra`));
+    });
+
+    it("has a flood of questions cut short, and nobody else's", async () => {
+      const ends = { from: liar.mac };
+      const question = Buffer.from("0001010000010000000000000661616161616103636f6d0000010001", "hex");
+      const flood = Array.from({ length: 1500 }, () =>
+        udp4(ends, ip4, spec.gateway4 ?? "", [999, 53], question),
+      );
+      assert.equal(await writes(flood.slice(0, 400)), 0);
+      assert.match(resolves(victim, "victim", spec.gateway4), /10\.89\.1\.5/);
+    });
+
+    it("reaches no service of the host, its loopback or the cloud's metadata", async () => {
+      world.serve(world.host, 8080);
+      await eventually(
+        "the host serves",
+        () => world.host.sh("busybox nc -w 1 127.0.0.1 8080 </dev/null").stdout === "hello\n",
+      );
+      const places = [
+        "127.0.0.1",
+        "169.254.169.254",
+        "100.100.100.200",
+        spec.gateway4,
+        spec.gateway6,
+        `[::1]`,
+      ];
+      for (const place of [...places, ...(isUser ? [] : ["10.99.0.2", "fd99::2"])])
+        assert.equal(hears(victim, place ?? "", 8080), "", place);
+      victim.net.ok(
+        "ip link set lo down; ip route replace table local 127.0.0.1 via 10.89.1.1 dev eth0 onlink || :",
+      );
+      assert.equal(hears(victim, "127.0.0.1", 8080), "");
+      victim.net.ok("ip link set lo up");
+      assert.ok((await countersOf(victim.card)).denied > 0);
+    });
+  });
+}
