@@ -112,7 +112,7 @@ export function fromConfig(wire: WireConfig | undefined): VmConfig {
     kernelArgs: wire.kernelArgs,
     init: oneOf("init", wire.init, ["auto", "app", "system"] as const),
     restart: fromRestart(wire.restart),
-    network: oneOf("network", wire.network, ["user", "none"] as const),
+    network: networkOf(wire),
     dns: wire.dns,
     addHosts: wire.addHosts,
     platform: wire.platform,
@@ -126,6 +126,12 @@ export function fromConfig(wire: WireConfig | undefined): VmConfig {
     ttyRows: wire.ttyRows,
     lifetimeMs: Number(wire.lifetimeMs),
   };
+}
+
+/** With named networks the other one is there where it is named, too. */
+function networkOf({ network, networks }: WireConfig): VmConfig["network"] {
+  const isLeftOut = network === "" && networks.length > 0;
+  return isLeftOut ? "none" : oneOf("network", network, ["user", "none"] as const);
 }
 
 const POLICIES = ["no", "on-failure", "always", "unless-stopped"] as const;

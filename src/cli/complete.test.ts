@@ -33,7 +33,7 @@ describe("completeWords", () => {
   });
 
   it("completes flags, their choices and their values", async () => {
-    assert.equal(await complete("run --pub"), "--publish --publish-all");
+    assert.equal(await complete("run --pub"), "--publish --publish-all --publish-mode");
     assert.equal(await complete("run --pull al"), "always");
     assert.equal(await complete("run --pull=al"), "--pull=always");
     assert.equal(await complete("run --kernel k"), "kernel-1");

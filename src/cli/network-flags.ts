@@ -5,38 +5,46 @@ import type { VmOptions } from "../sdk/index.js";
 import { type FlagValues, list, text } from "./flags.js";
 import { usageError } from "./usage-error.js";
 
-export const networkFlags = {
+export const dnsFlags = {
   dns: list("ADDRESS", "Name server for the guest, instead of the host's"),
-  "dns-option": list("OPTION", "Option of the guest's resolv.conf, instead of the host's: ndots:2"),
   "dns-opt": list("OPTION", "", { hidden: true }),
+  "dns-option": list("OPTION", "Option of the guest's resolv.conf, instead of the host's: ndots:2"),
   "dns-search": list("DOMAIN", "Domain to look for names in, instead of the host's; . for none"),
-  egress: text(
-    "POLICY",
-    "What of the world outside the VM may reach: all, none, or [dns,]CIDR[:PORT[/PROTO]],...",
-    {
-      fallback: "all",
-    },
-  ),
+} as const;
+
+export const egressFlag = text(
+  "POLICY",
+  "What of the world outside the VM may reach: all, none, or [dns,]CIDR[:PORT[/PROTO]],...",
+  { fallback: "all" },
+);
+
+export const addressFlags = {
   ip: text("ADDRESS", "IPv4 address on the network that --network names"),
-  ip6: text("ADDRESS", "IPv6 address there"),
-  "mac-address": text("ADDRESS", "MAC address of the card there"),
+  ip6: text("ADDRESS", "IPv6 address on that network"),
+} as const;
+
+export const macFlag = text("ADDRESS", "MAC address of the VM's card on that network");
+
+export const networkFlags = {
+  net: list("NETWORK", "", { hidden: true, complete: "network-flag" }),
   network: list("NETWORK", "Network of the VM: user, none, or NAME[:ip=,ip6=,mac=,alias=]", {
     fallback: "user",
     complete: "network-flag",
   }),
-  net: list("NETWORK", "", { hidden: true, complete: "network-flag" }),
   "network-alias": list("NAME", "Name by which others on that network find the VM, beside its own"),
-  "publish-mode": text(
-    "MODE",
-    "How ports are published: kilnd dials into the VM, or rules of nft lead there",
-    {
-      choices: ["dial", "nft"],
-      fallback: "dial",
-    },
-  ),
 } as const;
 
-type NetworkFlagValues = FlagValues<typeof networkFlags>;
+export const publishModeFlag = text(
+  "MODE",
+  "How ports are published: kilnd dials into the VM, or rules of nft lead there",
+  { choices: ["dial", "nft"], fallback: "dial" },
+);
+
+type NetworkFlagValues = FlagValues<typeof dnsFlags & typeof addressFlags & typeof networkFlags> & {
+  readonly egress: string | undefined;
+  readonly "mac-address": string | undefined;
+  readonly "publish-mode": string | undefined;
+};
 
 /** @throws KilnError invalid_argument */
 export function networkOptions(verb: string, flags: NetworkFlagValues): Partial<VmOptions> {

@@ -78,7 +78,7 @@ describe("kiln ps", () => {
       ..."ID Image Command CreatedAt RunningFor Status State ExitCode Ports Names Labels Cpus Memory Vmm".split(
         " ",
       ),
-      ..."Accelerator Kernel IP RestartCount Mounts LocalVolumes".split(" "),
+      ..."Accelerator Kernel IP RestartCount Mounts Networks LocalVolumes".split(" "),
     ]);
     assert.equal((await kiln(["ps", "--format", "{{.Names}}={{.State}}"])).stdout, "web=running\n");
     const table = await kiln(["ps", "--format", "table {{.Names}}\\t{{.Ports}}"]);

@@ -8,7 +8,15 @@ import type { VmOptions } from "../sdk/index.js";
 import type { Context } from "./context.js";
 import { collectEnv } from "./env-file.js";
 import { bool, type FlagValues, list, text } from "./flags.js";
-import { networkFlags, networkOptions } from "./network-flags.js";
+import {
+  addressFlags,
+  dnsFlags,
+  egressFlag,
+  macFlag,
+  networkFlags,
+  networkOptions,
+  publishModeFlag,
+} from "./network-flags.js";
 import { parseRestart, VM_POLICIES } from "./parse-restart.js";
 import { progressFlag } from "./render/progress.js";
 import { terminalSize } from "./terminal.js";
@@ -20,6 +28,8 @@ export const runFlags = {
   cidfile: text("FILE", "Write the VM's id to a new file", { complete: "file" }),
   cpus: text("N", "CPUs, whole ones", { fallback: "1" }),
   disk: text("SIZE", "Size of the root disk; it takes only what is written", { fallback: "64g" }),
+  ...dnsFlags,
+  egress: egressFlag,
   entrypoint: text("PROGRAM", 'Replace the image\'s ENTRYPOINT; "" empties it'),
   env: list("NAME=VALUE", "Set a variable; NAME alone takes yours, or takes it away where you have none", {
     short: "e",
@@ -35,10 +45,12 @@ export const runFlags = {
     },
   ),
   interactive: bool("Keep the program's stdin open, and give it ours", { short: "i" }),
+  ...addressFlags,
   kernel: text("KERNEL", "Kernel to boot", { complete: "kernel", fallback: "the default kernel" }),
   "kernel-args": list("ARGS", "Add to the kernel's command line"),
   label: list("NAME=VALUE", "Label the VM", { short: "l" }),
   lifetime: text("DURATION", "Stop the VM this long after its start: 90s, 10m, 2h", { fallback: "none" }),
+  "mac-address": macFlag,
   memory: text("SIZE", "Memory of the VM", { short: "m", fallback: "512m" }),
   mount: list("WORDS", "Mount: type=volume|bind|tmpfs|image|device,source=...,target=/path[,readonly]", {
     complete: "mount-flag",
@@ -49,6 +61,7 @@ export const runFlags = {
   progress: progressFlag,
   publish: list("[IP:][HOST:]VM[/udp]", "Publish a port, or a range of them", { short: "p" }),
   "publish-all": bool("Publish every port that the image exposes", { short: "P" }),
+  "publish-mode": publishModeFlag,
   pull: text("WHEN", "When to pull the image", {
     choices: ["missing", "always", "never"],
     fallback: "missing",

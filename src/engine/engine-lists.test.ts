@@ -4,10 +4,12 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { engineCase } from "../../test/fixtures/engine-case.js";
 import { configOf, createFakeRooms } from "../../test/fixtures/fake-rooms.js";
+import { orderOf } from "../../test/fixtures/network-case.js";
 import { holdInPlace, keepFiles } from "../../test/fixtures/patched-files.js";
 import { hasReason } from "../base/errors.js";
 import { type MountSpec, NO_MOUNT } from "../base/mounts.js";
 import { mountOf } from "./vm/mount-config.js";
+import { attachmentOf } from "./vm/network-config.js";
 import type { VmConfig } from "./vm/vm-config.js";
 
 const kilnd = engineCase();
@@ -134,6 +136,19 @@ describe("lists", () => {
     assert.deepEqual(names("volume=/src", "volume=data"), ["web", "dev"]);
     for (const nobody of ["dat", volumeId.slice(0, 4), "/", ""])
       assert.deepEqual(names(`volume=${nobody}`), []);
+  });
+
+  it("find VMs by their networks", async () => {
+    const on = (name: string) => attachmentOf({ name, ip: "", ip6: "", mac: "", aliases: [] });
+    const { id } = await kilnd.engine.networks.create(orderOf("lan"));
+    await create({ name: "web", network: "user", networks: [on("lan")] });
+    await create({ name: "db", networks: [on("lan")] });
+    await create({ name: "own" });
+    const names = (...filters: string[]) => kilnd.engine.entries(true, filters).map((entry) => entry.name);
+    for (const key of ["lan", id, id.slice(0, 12)]) assert.deepEqual(names(`network=${key}`), ["web", "db"]);
+    assert.deepEqual(names("network=user"), ["web"]);
+    assert.deepEqual(names("network=none"), ["own"]);
+    for (const nobody of ["la", id.slice(0, 4), ""]) assert.deepEqual(names(`network=${nobody}`), []);
   });
 
   it("find VMs by a port of the host or of the VM, TCP's unless it says otherwise", async () => {

@@ -150,7 +150,7 @@ const WRITTEN: Readonly<Record<string, { readonly kind: unknown; readonly json: 
     json: {
       ...{ version: 1, id: A, name: "web", createdAt: TIME, driver: "cni:lab", subnet4: "10.89.0.0/24" },
       ...{ gateway4: "10.89.0.1", range4: "10.89.0.128/25", subnet6: "fd00::/64", gateway6: "fd00::1" },
-      ...{ internal: true, isolated: true, mtu: 1400, dnsDisabled: true },
+      ...{ internal: false, isolated: false, mtu: 1400, dnsDisabled: true },
       ...{ options: { mtu: "1400" }, labels: { a: "b" } },
     },
   },

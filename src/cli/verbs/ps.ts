@@ -27,9 +27,10 @@ export const command = defineCommand({
 Lists the VMs that run; with -a all of them.
 
 Fields for --format: .ID .Image .Command .CreatedAt .RunningFor .Status .State .ExitCode .Ports .Names .Labels .Cpus
-.Memory .Vmm .Accelerator .Kernel .IP .RestartCount .Mounts .LocalVolumes.
+.Memory .Vmm .Accelerator .Kernel .IP .RestartCount .Mounts .LocalVolumes .Networks.
 Filters: id=PREFIX, name=PART, status=STATE, label=NAME[=VALUE], ancestor=IMAGE, publish=PORT[-LAST][/PROTOCOL] (of this
-machine), expose=PORT[-LAST][/PROTOCOL] (of the VM), volume=NAME (or a volume's id, a path of this machine, or one in the VM).
+machine), expose=PORT[-LAST][/PROTOCOL] (of the VM), volume=NAME (or a volume's id, a path of this machine, or one in the VM), network=NAME
+(or a network's id, user, none).
 `,
   explainFlag: (name) =>
     ["size", "-s"].includes(name) ? "`kiln system df` shows what the VMs take on disk" : undefined,
@@ -93,8 +94,15 @@ function rowOf(vm: VmInfo, now: Date, full: boolean): Row {
     IP: status.ipAddress,
     RestartCount: status.restartCount,
     Mounts: mountsText(vm, full),
+    Networks: networksText(vm),
     LocalVolumes: status.mounts.filter(({ mount }) => mount.type === "volume").length,
   };
+}
+
+/** "none" only where it is the only one. */
+function networksText({ config }: VmInfo): string {
+  const named = config.networks.map(({ network }) => network);
+  return (config.network === "none" && named.length > 0 ? named : [config.network, ...named]).join(",");
 }
 
 /** What is mounted, not where: as Docker's, which cuts long ones. */

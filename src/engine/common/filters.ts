@@ -55,7 +55,7 @@ export function parseFilters(what: string, texts: readonly string[], known: read
 }
 
 export const VM_FILTERS = [
-  ...["id", "name", "label", "status", "ancestor", "publish", "expose", "volume"],
+  ...["id", "name", "label", "status", "ancestor", "publish", "expose", "volume", "network"],
 ] as const;
 
 /** What filters ask of a mount. */
@@ -78,6 +78,8 @@ export interface FilteredVm {
       readonly imageId: string;
       readonly labels: Readonly<Record<string, string>>;
       readonly mounts: readonly FilteredMount[];
+      readonly network: string;
+      readonly networks: readonly { readonly name: string; readonly networkId: string }[];
     };
   };
   readonly status: { readonly ports: readonly PortMapping[] };
@@ -96,14 +98,22 @@ export function matchesVm(entry: FilteredVm, filters: Filters): boolean {
       entry.status.ports.some(({ hostPort, protocol }) => isPort(value, hostPort, protocol)),
     expose: (value) => entry.status.ports.some(({ vmPort, protocol }) => isPort(value, vmPort, protocol)),
     volume: (value) => config.mounts.some((mount) => isMountOf(mount, value)),
+    network: (value) => isOnNetwork(config, value),
   });
+}
+
+/** "none" only where it is the only one. */
+function isOnNetwork({ network, networks }: FilteredVm["record"]["config"], wanted: string): boolean {
+  if (wanted === "user") return network === wanted;
+  if (wanted === "none") return network === wanted && networks.length === 0;
+  return networks.some(({ name, networkId }) => name === wanted || isIdOf(networkId, wanted));
 }
 
 /** By what is mounted or where, as Docker has it: a volume's name or id, a path of the host, a path in the VM. */
 function isMountOf({ source, target, volumeId }: FilteredMount, wanted: string): boolean {
   const path = wanted.replace(/(?<=.)\/+$/, "");
   if (path === "") return false;
-  return path === target || path === source.replace(/(?<=.)\/+$/, "") || sameVolume(volumeId, wanted);
+  return path === target || path === source.replace(/(?<=.)\/+$/, "") || isIdOf(volumeId, wanted);
 }
 
 export const IMAGE_FILTERS = ["reference", "label", "dangling"] as const;
@@ -239,7 +249,7 @@ function isPort(wanted: string, port: number, protocol: string): boolean {
   return of === protocol && Number(first) <= port && port <= Number(last);
 }
 
-function sameVolume(id: string, wanted: string): boolean {
+function isIdOf(id: string, wanted: string): boolean {
   return wanted.length >= 6 && id.startsWith(wanted);
 }
 

@@ -26,8 +26,9 @@ const NetworkRecordSchema = openObject({
   range4: Text,
   subnet6: Text,
   gateway6: Text,
-  internal: Flag,
-  isolated: Flag,
+  /** A word that is lost opens nothing. */
+  internal: v.optional(v.boolean(), true),
+  isolated: v.optional(v.boolean(), true),
   mtu: v.optional(Count, DEFAULT_MTU),
   dnsDisabled: Flag,
   /** As they were given. */
