@@ -95,6 +95,11 @@ impl Bridge {
         self.to_kernel.length() < MOST_UNREAD
     }
 
+    /// True while the rest of a message is on its way.
+    pub fn is_in_mid_message(&self) -> bool {
+        self.inbox.is_in_mid_message()
+    }
+
     pub const fn is_away(&self) -> bool {
         self.away_since.is_some()
     }

@@ -11,6 +11,7 @@ use rustix::event::epoll;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use super::ready::CHANGES;
 use crate::channel::find::named_port;
 use crate::machine::devices::has_vsock;
 
@@ -97,9 +98,8 @@ impl Connection {
             Way::Port(name) => open_port(name),
             Way::Vsock(port) => connect(*port),
         };
-        let interest = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
         match opened.and_then(|fd| {
-            epoll::add(set, &fd, data, interest)
+            epoll::add(set, &fd, data, CHANGES)
                 .map(|()| fd)
                 .map_err(io::Error::from)
         }) {
@@ -108,6 +108,14 @@ impl Connection {
                 self.again = matches!(self.way, Way::Vsock(_)).then_some(now + CONNECT_WITHIN);
             }
             Err(_) => self.close(now),
+        }
+    }
+
+    /// Has the set watch it for something else; a new one begins with `CHANGES`.
+    pub fn watch(&self, set: &OwnedFd, data: epoll::EventData, flags: epoll::EventFlags) -> io::Result<()> {
+        match &self.fd {
+            Some(fd) => Ok(epoll::modify(set, fd, data, flags)?),
+            None => Ok(()),
         }
     }
 

@@ -89,6 +89,11 @@ impl Inbox {
         None
     }
 
+    /// True while the rest of a message, or of what may be none, is to come.
+    pub fn is_in_mid_message(&self) -> bool {
+        self.live && !self.buffer.is_empty()
+    }
+
     /// How much of a message that has begun is still to come.
     fn missing(&self) -> Option<usize> {
         if self.buffer.is_empty() {

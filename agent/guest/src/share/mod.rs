@@ -20,6 +20,7 @@ mod patience;
 mod pending;
 pub mod process;
 mod pump;
+mod ready;
 mod replay;
 mod request;
 mod session;

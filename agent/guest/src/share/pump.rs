@@ -4,12 +4,13 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use rustix::event::{Timespec, epoll};
+use rustix::event::epoll;
 use rustix::io::Errno;
 
 use super::bridge::Bridge;
 use super::connection::{Connection, Read};
 use super::kernel::{Pipes, failure};
+use super::ready::{AGENT, ANSWERS, OUTCOME, REQUESTS, Ready, SERVER, SIGNALS, TOUCHER};
 use super::touch::Toucher;
 use super::words::{AWAY, BACK, END, GRACE, MOUNTED};
 
@@ -26,15 +27,6 @@ pub enum Over {
     Unmounted,
     NotMounted(String),
 }
-
-const SERVER: u64 = 0;
-const REQUESTS: u64 = 1;
-const ANSWERS: u64 = 2;
-const AGENT: u64 = 3;
-const SIGNALS: u64 = 4;
-const OUTCOME: u64 = 5;
-const TOUCHER: u64 = 6;
-const SOURCES: usize = 7;
 
 #[derive(PartialEq, Eq)]
 enum Stage {
@@ -53,10 +45,7 @@ pub struct Pump {
     signals: OwnedFd,
     outcome: OwnedFd,
     toucher: Option<Toucher>,
-    set: OwnedFd,
-    /// May give or take something: since its last event it has not refused.
-    can_read: [bool; SOURCES],
-    can_write: [bool; SOURCES],
+    ready: Ready,
     stage: Stage,
     told_away: bool,
     scratch: Vec<u8>,
@@ -71,10 +60,9 @@ impl Pump {
         others: [OwnedFd; 3],
         toucher: Option<Toucher>,
     ) -> io::Result<Self> {
-        let set = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let ready = Ready::new()?;
         let [agent, signals, outcome] = others;
         rustix::io::ioctl_fionbio(&agent, true)?;
-        let all = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
         for (fd, source) in [
             (&pipes.requests, REQUESTS),
             (&pipes.answers, ANSWERS),
@@ -82,10 +70,10 @@ impl Pump {
             (&signals, SIGNALS),
             (&outcome, OUTCOME),
         ] {
-            epoll::add(&set, fd, epoll::EventData::new_u64(source), all)?;
+            ready.add(fd, source)?;
         }
         if let Some(toucher) = &toucher {
-            epoll::add(&set, &toucher.fd, epoll::EventData::new_u64(TOUCHER), all)?;
+            ready.add(&toucher.fd, TOUCHER)?;
         }
         Ok(Self {
             bridge,
@@ -96,9 +84,7 @@ impl Pump {
             signals,
             outcome,
             toucher,
-            set,
-            can_read: [true; SOURCES],
-            can_write: [true; SOURCES],
+            ready,
             stage: Stage::Mounting,
             told_away: false,
             scratch: vec![0; CHUNK],
@@ -110,7 +96,7 @@ impl Pump {
         loop {
             let now = Instant::now();
             let data = epoll::EventData::new_u64(SERVER);
-            self.connection.open(now, &self.set, data);
+            self.connection.open(now, &self.ready.set, data);
             self.bridge.tick(now);
             if let Some(over) = self.move_all(now)? {
                 return Ok(over);
@@ -144,7 +130,7 @@ impl Pump {
             let from_server = self.read_server(now)?;
             let Some(from_kernel) = self.read_kernel(now)? else {
                 // A mount that failed has told why before it let go.
-                self.can_read[OUTCOME as usize] = true;
+                self.ready.set_can_read(OUTCOME, true);
                 return Ok(Some(self.read_outcome().unwrap_or(Over::Unmounted)));
             };
             let to_server = self.write_server();
@@ -164,7 +150,7 @@ impl Pump {
     fn read_server(&mut self, now: Instant) -> io::Result<bool> {
         let mut moved = false;
         for _ in 0..IN_A_ROW {
-            if !self.can_read[SERVER as usize] || !self.bridge.wants_server() {
+            if !self.ready.can_read(SERVER) || !self.bridge.wants_server() {
                 break;
             }
             let read = self.connection.read(&mut self.scratch, now)?;
@@ -175,8 +161,14 @@ impl Pump {
             }
             self.is_connected = read != Read::Gone;
             match read {
-                Read::Bytes(count) => self.bridge.server_sent(&self.scratch[..count], now),
-                Read::Nothing | Read::Gone => self.can_read[SERVER as usize] = false,
+                Read::Bytes(count) => {
+                    self.bridge.server_sent(&self.scratch[..count], now);
+                    // The rest of a message is on its way; of the next one the set tells.
+                    if self.ready.tells_again() && !self.bridge.is_in_mid_message() {
+                        self.ready.set_can_read(SERVER, false);
+                    }
+                }
+                Read::Nothing | Read::Gone => self.ready.set_can_read(SERVER, false),
             }
             moved = true;
         }
@@ -190,7 +182,7 @@ impl Pump {
             let Some(pipes) = self
                 .pipes
                 .as_ref()
-                .filter(|_| self.can_read[REQUESTS as usize] && self.bridge.wants_kernel())
+                .filter(|_| self.ready.can_read(REQUESTS) && self.bridge.wants_kernel())
             else {
                 break;
             };
@@ -200,9 +192,13 @@ impl Pump {
                     let taken = self.bridge.kernel_wrote(&self.scratch[..count], now);
                     taken.map_err(|_| io::Error::other("the kernel speaks no 9P"))?;
                     moved = true;
+                    // A pipe gives all that it has, and tells of more.
+                    if count < self.scratch.len() {
+                        self.ready.set_can_read(REQUESTS, false);
+                    }
                 }
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => self.can_read[REQUESTS as usize] = false,
+                Err(Errno::AGAIN) => self.ready.set_can_read(REQUESTS, false),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -211,11 +207,11 @@ impl Pump {
 
     fn write_server(&mut self) -> bool {
         let mut moved = false;
-        while self.is_connected && self.can_write[SERVER as usize] && self.bridge.to_server.length() > 0 {
+        while self.is_connected && self.ready.can_write(SERVER) && self.bridge.to_server.length() > 0 {
             let bytes = self.bridge.to_server.gather(&mut self.scratch);
             let count = self.connection.write(bytes);
             self.bridge.to_server.advance(count);
-            self.can_write[SERVER as usize] = count > 0;
+            self.ready.set_can_write(SERVER, count > 0);
             moved |= count > 0;
         }
         moved
@@ -223,7 +219,7 @@ impl Pump {
 
     fn write_kernel(&mut self) -> bool {
         let mut moved = false;
-        while let Some(pipes) = self.pipes.as_ref().filter(|_| self.can_write[ANSWERS as usize]) {
+        while let Some(pipes) = self.pipes.as_ref().filter(|_| self.ready.can_write(ANSWERS)) {
             if self.bridge.to_kernel.length() == 0 {
                 break;
             }
@@ -231,34 +227,34 @@ impl Pump {
             // A kernel that has let go shows at the next read.
             let count = rustix::io::write(&pipes.answers, bytes).unwrap_or(0);
             self.bridge.to_kernel.advance(count);
-            self.can_write[ANSWERS as usize] = count > 0;
+            self.ready.set_can_write(ANSWERS, count > 0);
             moved |= count > 0;
         }
         moved
     }
 
     fn read_agent(&mut self) {
-        while let Some(agent) = self.agent.as_ref().filter(|_| self.can_read[AGENT as usize]) {
+        while let Some(agent) = self.agent.as_ref().filter(|_| self.ready.can_read(AGENT)) {
             let mut word = [0; 16];
             match rustix::io::read(agent, &mut word[..]) {
                 // Of an agent that has gone nothing more is heard; the mount lives on.
                 Ok(0) => self.agent = None,
                 Ok(_) if word[0] == END => self.bridge.end(GRACE),
                 Ok(_) | Err(Errno::INTR) => {}
-                Err(_) => self.can_read[AGENT as usize] = false,
+                Err(_) => self.ready.set_can_read(AGENT, false),
             }
         }
     }
 
     fn read_signals(&mut self) {
-        while self.can_read[SIGNALS as usize] {
+        while self.ready.can_read(SIGNALS) {
             const INFO: usize = size_of::<libc::signalfd_siginfo>();
             let mut info = [0; INFO];
             match rustix::io::read(&self.signals, &mut info[..]) {
                 // ssi_signo is its first field.
                 Ok(_) if info[..4] == libc::SIGTERM.to_ne_bytes() => self.bridge.end(GRACE),
                 Ok(_) | Err(Errno::INTR) => {}
-                Err(_) => self.can_read[SIGNALS as usize] = false,
+                Err(_) => self.ready.set_can_read(SIGNALS, false),
             }
         }
     }
@@ -266,20 +262,21 @@ impl Pump {
     fn touch(&mut self) {
         if let Some(toucher) = &mut self.toucher {
             let is_away = self.bridge.is_away();
-            let can_read = &mut self.can_read[TOUCHER as usize];
-            toucher.go_on(&mut self.bridge.notices, is_away, can_read);
+            let mut can_read = self.ready.can_read(TOUCHER);
+            toucher.go_on(&mut self.bridge.notices, is_away, &mut can_read);
+            self.ready.set_can_read(TOUCHER, can_read);
         }
     }
 
     fn read_outcome(&mut self) -> Option<Over> {
-        if !self.can_read[OUTCOME as usize] || self.stage == Stage::Mounted {
+        if !self.ready.can_read(OUTCOME) || self.stage == Stage::Mounted {
             return None;
         }
         let mut errno = [0; 4];
         match rustix::io::read(&self.outcome, &mut errno[..]) {
             Ok(4) => {}
             _ => {
-                self.can_read[OUTCOME as usize] = false;
+                self.ready.set_can_read(OUTCOME, false);
                 return None;
             }
         }
@@ -313,36 +310,9 @@ impl Pump {
         let mount = (self.stage != Stage::Mounted).then_some(deadline);
         let next = [self.bridge.next_tick(), self.connection.next_try(), mount];
         let until = next.into_iter().flatten().min();
-        let time = until.map(|until| until.saturating_duration_since(now).as_millis() + 1);
-        let time = time.map(|milliseconds| Timespec {
-            tv_sec: (milliseconds / 1000) as i64,
-            tv_nsec: (milliseconds % 1000) as i64 * 1_000_000,
-        });
-        let mut events = [epoll::Event {
-            flags: epoll::EventFlags::empty(),
-            data: epoll::EventData::new_u64(0),
-        }; SOURCES];
-        let count = match epoll::wait(&self.set, &mut events[..], time.as_ref()) {
-            Ok(count) => count,
-            Err(Errno::INTR) => 0,
-            Err(error) => return Err(error.into()),
-        };
-        for event in &events[..count] {
-            let (data, flags) = (event.data, event.flags);
-            let source = data.u64() as usize;
-            let hung_up = flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR);
-            self.can_read[source] |= hung_up || flags.contains(epoll::EventFlags::IN);
-            self.can_write[source] |= hung_up || flags.contains(epoll::EventFlags::OUT);
-        }
-        if count > 0
-            && events[..count].iter().any(|event| {
-                let data = event.data;
-                data.u64() == SERVER
-            })
-        {
-            // A port tells of a server that comes by any event, and of its silence by a read alone.
-            self.can_read[SERVER as usize] = true;
-        }
-        Ok(())
+        self.ready
+            .watch_server(&self.connection, self.is_connected && self.bridge.wants_server())?;
+        self.ready
+            .wait(until.map(|until| until.saturating_duration_since(now)))
     }
 }
