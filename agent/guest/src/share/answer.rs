@@ -44,6 +44,10 @@ impl Bridge {
         let Some(request) = self.pending.abandon(number) else {
             return;
         };
+        if let Effect::Ahead(ahead) = request.effect {
+            self.pending.free_tag(tag);
+            return self.take_ahead(ahead, number, answer, now);
+        }
         match wire::errno(&answer) {
             Some(errno) => self.refused(&request, errno, &mut answer),
             None if self.granted(&request, number, &answer).is_none() => {
@@ -68,17 +72,22 @@ impl Bridge {
             Effect::Clunk(fid) | Effect::Remove(fid) => drop(self.fids.remove(fid)),
             _ => {}
         }
-        let is_stale = |fid: u32| self.fids.get(fid).is_some_and(Fid::is_stale);
-        if errno == libc::EBADF && request.touched.into_iter().flatten().any(is_stale) {
-            *answer = BytesMut::from(&wire::refusal(0, libc::ESTALE)[..]);
+        let reason = |fid: u32| {
+            let fid = self.fids.get(fid)?;
+            fid.is_stale().then_some(libc::ESTALE).or(fid.refused)
+        };
+        if errno == libc::EBADF
+            && let Some(errno) = request.touched.into_iter().flatten().find_map(reason)
+        {
+            *answer = BytesMut::from(&wire::refusal(0, errno)[..]);
         }
     }
 
     /// None, and nothing is changed, where the answer lacks what it must have.
-    fn granted(&mut self, request: &Request, number: u64, answer: &[u8]) -> Option<()> {
+    pub(super) fn granted(&mut self, request: &Request, number: u64, answer: &[u8]) -> Option<()> {
         let mut fields = Fields::of(answer);
         match &request.effect {
-            Effect::None => {}
+            Effect::None | Effect::Ahead(_) => {}
             // The kernel takes the lesser too.
             Effect::Version => self.msize = Some(fields.u32()?.min(wire::MSIZE)),
             Effect::Attach { fid, login } => {

@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use super::fids::Fids;
 use super::hello;
 use super::inbox::{Inbox, Piece};
+use super::known::Known;
 use super::notices::Notices;
 use super::outbox::Outbox;
 use super::pending::Pending;
@@ -49,6 +50,7 @@ pub struct Bridge {
     pub notices: Notices,
     pub(super) fids: Fids,
     pub(super) pending: Pending,
+    pub(super) known: Known,
     pub(super) link: Link,
     /// What was agreed on; None before.
     pub(super) msize: Option<u32>,
@@ -74,6 +76,7 @@ impl Bridge {
             notices: Notices::default(),
             fids: Fids::default(),
             pending: Pending::default(),
+            known: Known::default(),
             link: Link::Gone,
             msize: None,
             inbox: Inbox::new(wire::MSIZE as usize),
@@ -128,6 +131,10 @@ impl Bridge {
             return;
         }
         let (mut effect, touched) = request::read(&message);
+        if let Some(mut answer) = self.known.answer(kind, touched, now) {
+            wire::set_tag(&mut answer, tag);
+            return self.to_kernel.push(answer.freeze());
+        }
         match kind {
             wire::TVERSION => self.begin_anew(),
             wire::TFLUSH => match self.flush(tag, &mut message) {
@@ -164,14 +171,17 @@ impl Bridge {
         if self.answer_alone(number, now) {
             return;
         }
-        if matches!(self.link, Link::Up) {
+        if matches!(self.link, Link::Up) && !self.answer_ahead(number) {
             self.send(number);
+            self.look_ahead(number, now);
         }
     }
 
     /// The kernel mounts: nothing of before is known to it.
     fn begin_anew(&mut self) {
         self.fids.clear();
+        self.known.clear();
+        self.pending.abandon_ahead();
         self.msize = None;
         self.next_id = 0;
     }
@@ -202,14 +212,26 @@ impl Bridge {
     }
 
     pub(super) fn send(&mut self, number: u64) {
-        let Some(request) = self.pending.get_mut(number) else {
-            return;
-        };
+        if let Some(bytes) = self.numbered(number) {
+            self.to_server.push(bytes);
+        }
+    }
+
+    /// With the next one.
+    pub(super) fn send_later(&mut self, number: u64) {
+        if let Some(bytes) = self.numbered(number) {
+            self.to_server.push_idle(bytes);
+        }
+    }
+
+    /// A request with its id, to be sent.
+    fn numbered(&mut self, number: u64) -> Option<Bytes> {
+        let request = self.pending.get_mut(number)?;
         if request.id.is_none() {
             request.id = Some(self.next_id);
             self.next_id += 1;
         }
-        self.to_server.push(request.bytes.clone());
+        Some(request.bytes.clone())
     }
 
     /// A connection is there, and a hello is to come.
@@ -232,6 +254,8 @@ impl Bridge {
         self.silent_at = None;
         self.away_since.get_or_insert(now);
         self.fids.lose_server();
+        self.known.clear();
+        self.pending.abandon_ahead();
         self.pending.lose_server();
     }
 

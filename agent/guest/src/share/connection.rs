@@ -11,7 +11,6 @@ use rustix::event::epoll;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::ready::CHANGES;
 use crate::channel::find::named_port;
 use crate::machine::devices::has_vsock;
 
@@ -50,6 +49,11 @@ impl fmt::Display for Way {
         }
     }
 }
+
+/// Tells of every change, once.
+pub const CHANGES: epoll::EventFlags = epoll::EventFlags::IN
+    .union(epoll::EventFlags::OUT)
+    .union(epoll::EventFlags::ET);
 
 const FIRST_BACK_OFF: Duration = Duration::from_millis(10);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(1);

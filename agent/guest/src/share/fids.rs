@@ -55,6 +55,8 @@ pub struct Fid {
     pub xattr: Option<Xattr>,
     pub locks: Locks,
     pub health: Health,
+    /// Why the server has refused to make it, which the kernel was told it had (`ahead`).
+    pub refused: Option<i32>,
     /// Renames, by their numbers, that are known to have moved it before their answers came.
     pub moved_by: Vec<u64>,
 }
@@ -69,6 +71,7 @@ impl Fid {
             xattr: None,
             locks: Locks::default(),
             health: Health::Fine,
+            refused: None,
             moved_by: Vec::new(),
         }
     }

@@ -3,14 +3,17 @@
 //!
 //! `mounted` is the agent's door; it starts a `process` for each share, in which `pump` moves bytes and `bridge` decides.
 
+mod ahead;
 mod answer;
 mod bridge;
 mod chain;
 mod connection;
 mod fids;
 mod hello;
+mod idle;
 mod inbox;
 mod kernel;
+mod known;
 mod locks;
 mod mounted;
 mod moves;

@@ -13,12 +13,32 @@ pub struct Outbox {
     /// Of the first, some bytes have gone.
     begun: bool,
     length: usize,
+    /// All of it may wait until there is more.
+    waits: bool,
 }
 
 impl Outbox {
     pub fn push(&mut self, message: Bytes) {
+        self.waits = false;
         self.length += message.len();
         self.queue.push_back(message);
+    }
+
+    /// One that may wait for the next.
+    pub fn push_idle(&mut self, message: Bytes) {
+        let waits = self.waits || self.queue.is_empty();
+        self.push(message);
+        self.waits = waits;
+    }
+
+    /// True where something is to be written now.
+    pub const fn is_urgent(&self) -> bool {
+        self.length > 0 && !self.waits
+    }
+
+    /// What waits has waited long enough.
+    pub const fn hurry(&mut self) {
+        self.waits = false;
     }
 
     /// Bytes that wait.
@@ -81,6 +101,22 @@ mod tests {
 
     fn left(outbox: &Outbox) -> Vec<u8> {
         outbox.parts().flatten().copied().collect()
+    }
+
+    #[test]
+    fn what_may_wait_goes_with_the_next() {
+        let mut outbox = Outbox::default();
+        outbox.push_idle(Bytes::from_static(b"a"));
+        outbox.push_idle(Bytes::from_static(b"b"));
+        assert!(!outbox.is_urgent());
+        outbox.push(Bytes::from_static(b"c"));
+        outbox.push_idle(Bytes::from_static(b"d"));
+        assert!(outbox.is_urgent(), "it would overtake");
+        outbox.advance(4);
+        outbox.push_idle(Bytes::from_static(b"e"));
+        assert!(!outbox.is_urgent());
+        outbox.hurry();
+        assert!(outbox.is_urgent());
     }
 
     #[test]

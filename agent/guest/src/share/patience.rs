@@ -58,6 +58,7 @@ impl Bridge {
         match effect {
             Effect::Lock { .. } => is_there,
             Effect::Clunk(_) => is_told && self.ending.is_none(),
+            Effect::Ahead(_) => true,
             _ => false,
         }
     }

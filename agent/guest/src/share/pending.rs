@@ -38,9 +38,7 @@ impl Pending {
         self.last += 1;
         let number = self.last;
         self.by_wire.insert(wire::tag(&request.bytes), number);
-        self.by_kernel.insert(request.tag, number);
-        self.bytes += request.bytes.len();
-        self.by_number.insert(number, request);
+        self.put_back(number, request);
         number
     }
 
@@ -74,16 +72,28 @@ impl Pending {
     /// Its server may still answer: the tag is not used again before `lose_server`.
     pub fn abandon(&mut self, number: u64) -> Option<Request> {
         let request = self.by_number.remove(&number)?;
-        self.by_kernel.remove(&request.tag);
+        if !request.is_ahead() {
+            self.by_kernel.remove(&request.tag);
+        }
         self.bytes -= request.bytes.len();
         Some(request)
     }
 
     /// What was abandoned is not done after all.
     pub fn put_back(&mut self, number: u64, request: Request) {
-        self.by_kernel.insert(request.tag, number);
+        if !request.is_ahead() {
+            self.by_kernel.insert(request.tag, number);
+        }
         self.bytes += request.bytes.len();
         self.by_number.insert(number, request);
+    }
+
+    /// Nothing that was done ahead is done again.
+    pub fn abandon_ahead(&mut self) {
+        let ahead = |(number, request): (u64, &Request)| request.is_ahead().then_some(number);
+        for number in self.iter().filter_map(ahead).collect::<Vec<_>>() {
+            self.abandon(number);
+        }
     }
 
     pub fn free_tag(&mut self, tag: u16) {

@@ -9,8 +9,9 @@ use rustix::io::Errno;
 
 use super::bridge::Bridge;
 use super::connection::{Connection, Read};
+use super::idle::Idle;
 use super::kernel::{Pipes, failure};
-use super::ready::{AGENT, ANSWERS, OUTCOME, REQUESTS, Ready, SERVER, SIGNALS, TOUCHER};
+use super::ready::{AGENT, ANSWERS, IDLE, OUTCOME, REQUESTS, Ready, SERVER, SIGNALS, TOUCHER};
 use super::touch::Toucher;
 use super::words::{AWAY, BACK, END, GRACE, MOUNTED};
 
@@ -45,6 +46,7 @@ pub struct Pump {
     signals: OwnedFd,
     outcome: OwnedFd,
     toucher: Option<Toucher>,
+    idle: Idle,
     ready: Ready,
     stage: Stage,
     told_away: bool,
@@ -72,6 +74,8 @@ impl Pump {
         ] {
             ready.add(fd, source)?;
         }
+        let idle = Idle::new()?;
+        ready.add(&idle.fd, IDLE)?;
         if let Some(toucher) = &toucher {
             ready.add(&toucher.fd, TOUCHER)?;
         }
@@ -84,6 +88,7 @@ impl Pump {
             signals,
             outcome,
             toucher,
+            idle,
             ready,
             stage: Stage::Mounting,
             told_away: false,
@@ -131,8 +136,11 @@ impl Pump {
             let Some(from_kernel) = self.read_kernel(now)? else {
                 // A mount that failed has told why before it let go.
                 self.ready.set_can_read(OUTCOME, true);
+                self.bridge.to_server.hurry();
+                self.write_server();
                 return Ok(Some(self.read_outcome().unwrap_or(Over::Unmounted)));
             };
+            self.send_what_waits()?;
             let to_server = self.write_server();
             let to_kernel = self.write_kernel();
             self.read_agent();
@@ -205,9 +213,20 @@ impl Pump {
         Ok(Some(moved))
     }
 
+    fn send_what_waits(&mut self) -> io::Result<()> {
+        if self.ready.can_read(IDLE) {
+            self.ready.set_can_read(IDLE, false);
+            if self.idle.is_over() {
+                self.bridge.to_server.hurry();
+            }
+        }
+        let waits = self.bridge.to_server.length() > 0 && !self.bridge.to_server.is_urgent();
+        if waits { self.idle.begin() } else { Ok(()) }
+    }
+
     fn write_server(&mut self) -> bool {
         let mut moved = false;
-        while self.is_connected && self.ready.can_write(SERVER) && self.bridge.to_server.length() > 0 {
+        while self.is_connected && self.ready.can_write(SERVER) && self.bridge.to_server.is_urgent() {
             let bytes = self.bridge.to_server.gather(&mut self.scratch);
             let count = self.connection.write(bytes);
             self.bridge.to_server.advance(count);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
-use super::connection::Connection;
+use super::connection::{CHANGES, Connection};
 
 pub const SERVER: u64 = 0;
 pub const REQUESTS: u64 = 1;
@@ -16,12 +16,8 @@ pub const AGENT: u64 = 3;
 pub const SIGNALS: u64 = 4;
 pub const OUTCOME: u64 = 5;
 pub const TOUCHER: u64 = 6;
-const SOURCES: usize = 7;
-
-/// Tells of every change, once.
-pub const CHANGES: epoll::EventFlags = epoll::EventFlags::IN
-    .union(epoll::EventFlags::OUT)
-    .union(epoll::EventFlags::ET);
+pub const IDLE: u64 = 7;
+const SOURCES: usize = 8;
 
 pub struct Ready {
     pub set: OwnedFd,

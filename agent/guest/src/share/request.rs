@@ -26,6 +26,11 @@ impl Request {
         wire::kind(&self.bytes)
     }
 
+    /// True for what no request of the kernel stands behind any more.
+    pub const fn is_ahead(&self) -> bool {
+        matches!(self.effect, Effect::Ahead(_))
+    }
+
     /// No answer to it is longer.
     pub fn longest_answer(&self) -> usize {
         const OTHERS: usize = 8192;
@@ -101,6 +106,19 @@ pub enum Effect {
     },
     /// The number of a request.
     Flush(u64),
+    /// Nobody waits for its answer.
+    Ahead(Ahead),
+}
+
+/// A request of which the kernel knows nothing, or whose answer it has.
+#[derive(Clone, Copy, Debug)]
+pub enum Ahead {
+    /// A clunk.
+    LetGo,
+    /// A walk of no names to this fid.
+    Clone(u32),
+    /// Attributes of this fid.
+    Look,
 }
 
 /// Reads a whole request. One that is too short changes nothing: the server will refuse it.

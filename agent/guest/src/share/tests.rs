@@ -1,5 +1,6 @@
 //! The bridge between a model of the kernel's client and a model server, with the server killed at any byte.
 
+mod ahead;
 mod cases;
 mod client;
 mod disk;

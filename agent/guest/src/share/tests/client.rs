@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::Dice;
-use crate::share::wire::{self, Message};
+use crate::share::wire::{self, Fields, Message};
 
 /// Where a process is between two operations.
 enum Doing {
@@ -19,6 +19,9 @@ enum Doing {
     Unlinking(Vec<u8>),
     MakingDirectory(Vec<u8>),
     Closing,
+    Walking(Vec<u8>),
+    Looking(Vec<u8>),
+    LettingGo,
     Locking(u8),
     Flushing(Box<Doing>),
 }
@@ -57,6 +60,10 @@ impl Process {
 
     pub const fn file_fid(&self) -> u32 {
         200 + self.number as u32
+    }
+
+    const fn looked_at(&self) -> u32 {
+        300 + self.number as u32
     }
 
     pub const fn is_idle(&self) -> bool {
@@ -147,6 +154,16 @@ impl Process {
                     .u32(0)
                     .done()
             }
+            (_, 6) if closed.is_some() => {
+                let file = closed.unwrap_or_default();
+                let walk = Message::new(wire::TWALK, tag)
+                    .u32(directory)
+                    .u32(self.looked_at())
+                    .u16(1)
+                    .string(&file);
+                self.doing = Doing::Walking(file);
+                walk.done()
+            }
             (false, 0..=5) if free => {
                 self.doing = Doing::Making(name);
                 Message::new(wire::TWALK, tag)
@@ -218,8 +235,31 @@ impl Process {
             Doing::Unlinking(file) => drop(self.files.remove(&file)),
             Doing::MakingDirectory(name) => drop(self.files.insert(name, None)),
             Doing::Closing => self.open = None,
+            Doing::Walking(file) => {
+                self.doing = Doing::Looking(file);
+                let look = Message::new(wire::TGETATTR, self.number).u32(self.looked_at());
+                return Some(look.u64(0x7ff).done());
+            }
+            Doing::Looking(file) => {
+                assert_eq!(size(answer), self.files[&file].as_ref()?.len() as u64);
+                self.doing = Doing::LettingGo;
+                let clunk = Message::new(wire::TCLUNK, self.number).u32(self.looked_at());
+                return Some(clunk.done());
+            }
+            Doing::LettingGo => {}
             Doing::Locking(kind) => self.locked = kind == 1,
         }
         None
     }
+}
+
+/// Of an Rgetattr.
+fn size(answer: &[u8]) -> u64 {
+    let mut at = Fields::of(answer);
+    let owner = at.u64().and(at.qid()).and(at.u32()).and(at.u64());
+    owner
+        .and(at.u64())
+        .and(at.u64())
+        .and(at.u64())
+        .expect("it is whole")
 }

@@ -56,4 +56,14 @@ impl Disk {
         let kind = u8::from(matches!(self.nodes.get(&inode), Some(Node::Directory(_)))) << 7;
         message.u8(kind).u32(0).u64(inode)
     }
+
+    /// Of an Rgetattr all up to the size.
+    pub fn attributes(&self, message: Message, inode: u64) -> Message {
+        let size = match self.nodes.get(&inode) {
+            Some(Node::File(bytes)) => bytes.len() as u64,
+            _ => 0,
+        };
+        let owned = self.qid(message.u64(0x7ff), inode).u32(0).u32(0).u32(0);
+        owned.u64(1).u64(0).u64(size)
+    }
 }

@@ -220,6 +220,10 @@ impl Server {
                 Ok(disk.qid(ok, made).u32(0))
             }
             wire::TMKDIR | wire::TRENAMEAT | wire::TUNLINKAT => self.serve_names(kind, ok, at, disk),
+            wire::TGETATTR => {
+                let inode = self.held(at.u32())?.inode;
+                Ok(disk.attributes(ok, inode))
+            }
             wire::TWRITE => self.write(ok, at, disk),
             wire::TREAD => self.read(ok, at, disk),
             wire::TXATTRCREATE => {
@@ -305,14 +309,7 @@ impl Server {
             if from == to {
                 self.fids.remove(&to);
             }
-            self.put(
-                to,
-                Held {
-                    inode,
-                    open: false,
-                    attribute: None,
-                },
-            )?;
+            self.put(to, Held::of(inode))?;
         }
         let walked = ok.u16(inodes.len() as u16);
         Ok(inodes
