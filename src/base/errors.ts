@@ -3,6 +3,7 @@
 
 import type { InspectOptions, inspect as nodeInspect } from "node:util";
 import { defined } from "./defined.js";
+import { visible } from "./visible.js";
 
 /** gRPC status codes that kiln uses. */
 export const Code = {
@@ -60,10 +61,11 @@ export class KilnError extends Error {
 
   /** @param message what was attempted, on which object, and why it failed. */
   constructor(code: Code, message: string, init: KilnErrorInit) {
-    super(message, init.cause === undefined ? undefined : { cause: init.cause });
+    // Whoever prints it, prints names of files, images and labels with it.
+    super(visible(message), init.cause === undefined ? undefined : { cause: init.cause });
     this.code = code;
     this.reason = init.reason;
-    this.hint = init.hint;
+    this.hint = init.hint === undefined ? undefined : visible(init.hint);
     this.details = init.details ?? {};
   }
 

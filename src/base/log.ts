@@ -1,5 +1,7 @@
 // The daemon's log: one line per record on stderr, logfmt or JSON. Libraries below never print.
 
+import { visibleJson } from "./visible.js";
+
 export type Level = "debug" | "info" | "warn" | "error";
 export type Fields = Readonly<Record<string, string | number | boolean | undefined>>;
 
@@ -31,7 +33,7 @@ export function createLogger(options: LogOptions, base: Fields = {}): Logger {
   const log = (level: Level, message: string, fields?: Fields) => {
     if (ORDER[level] < ORDER[options.level]) return;
     const record = { time: new Date().toISOString(), level, msg: message, ...base, ...fields };
-    const line = options.format === "json" ? JSON.stringify(record) : toLogfmt(record);
+    const line = options.format === "json" ? visibleJson(record) : toLogfmt(record);
     write(`${journald ? PRIORITY[level] : ""}${line}\n`);
   };
   return {
@@ -55,7 +57,7 @@ function toLogfmt(record: Fields): string {
   for (const [key, value] of Object.entries(record)) {
     if (value === undefined) continue;
     const text = String(value);
-    parts.push(`${key}=${/^[^\s"=\\]+$/.test(text) ? text : JSON.stringify(text)}`);
+    parts.push(`${key}=${/^[^\s"=\\\p{C}]+$/u.test(text) ? text : visibleJson(text)}`);
   }
   return parts.join(" ");
 }

@@ -53,12 +53,17 @@ export interface PathFacts {
 
 /** A text that can't be read. */
 export function badMount(text: string, why: string, hint?: string): KilnError {
-  return new KilnError(Code.InvalidArgument, `mount "${text}": ${why}`, { reason: "bad-mount", hint });
+  return new KilnError(Code.InvalidArgument, `mount ${quoted(text)}: ${why}`, { reason: "bad-mount", hint });
+}
+
+/** On one line: what stands in it may look like kiln's own words. */
+function quoted(text: string): string {
+  return `"${text.replaceAll("\n", "\\n")}"`;
 }
 
 /** One that can be read, and not be honoured. */
 export function cannotMount(text: string, why: string, hint?: string): KilnError {
-  return new KilnError(Code.InvalidArgument, `mount "${text}": ${why}`, {
+  return new KilnError(Code.InvalidArgument, `mount ${quoted(text)}: ${why}`, {
     reason: "mount-not-supported",
     hint,
   });

@@ -2,6 +2,7 @@
 
 import { hasReason } from "../base/errors.js";
 import type { Kiln } from "../sdk/index.js";
+import { safeText } from "./render/safe-text.js";
 import type { Style } from "./render/style.js";
 
 /** Where text goes. */
@@ -39,9 +40,14 @@ export interface Context {
   report(error: unknown): Promise<void>;
 }
 
-/** Prints a line of data. */
+/** Prints a line of data; a terminal is shown what it would act on, a program gets it as it is. */
 export function printLine(context: Context, line: string): Promise<void> {
-  return context.stdout.write(`${line}\n`);
+  return printText(context, `${line}\n`);
+}
+
+/** The same of several lines. */
+export function printText({ stdout }: Pick<Context, "stdout">, text: string): Promise<void> {
+  return stdout.write(stdout.isTTY ? safeText(text) : text);
 }
 
 /**

@@ -101,6 +101,20 @@ describe("kiln ps", () => {
     cli.kilnd.add("evil\x1b]0;x\x07");
     const { stdout } = await kiln(["ps"]);
     assert.ok(!stdout.includes("\x1b"));
+    const shown = async (isTTY: boolean, ...words: string[]) => (await kiln(words, { isTTY })).stdout;
+    for (const words of [
+      ["ps", "--format", "{{.Names}}"],
+      ["ps", "--format", "json"],
+      ["inspect", "-f", "{{.name}}", "evil\x1b]0;x\x07"],
+      ["inspect", "evil\x1b]0;x\x07"],
+      ["rm", "-f", "evil\x1b]0;x\x07"],
+    ]) {
+      const text = await shown(true, ...words);
+      assert.ok(text !== "" && !text.includes("\x1b"), words.join(" "));
+    }
+    cli.kilnd.add("evil\x1b]0;x\x07");
+    const whole = await shown(false, "ps", "--format", "{{.Names}}");
+    assert.ok(whole.includes("evil\x1b]0;x\x07\n"), "programs get it as it is");
   });
 });
 

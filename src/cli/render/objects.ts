@@ -1,6 +1,7 @@
 // Single objects: as JSON, or by a template.
 
-import type { Context } from "../context.js";
+import { visibleJson } from "../../base/visible.js";
+import { type Context, printLine } from "../context.js";
 import { parseFormat } from "./rows.js";
 import { compileTemplate } from "./template.js";
 
@@ -13,10 +14,10 @@ export async function printObjects(
   const form = parseFormat(format);
   if (form.kind === "template" || form.kind === "table-template") {
     const render = compileTemplate(form.template);
-    for (const object of objects) await context.stdout.write(`${render(object)}\n`);
+    for (const object of objects) await printLine(context, render(object));
     return;
   }
-  await context.stdout.write(`${JSON.stringify(objects, null, 2)}\n`);
+  await context.stdout.write(`${visibleJson(objects, 2)}\n`);
 }
 
 /** Prints one object as JSON or by the template; false where neither was asked for. */
@@ -27,7 +28,7 @@ export async function printObject(
 ): Promise<boolean> {
   const form = parseFormat(format);
   if (form.kind === "table") return false;
-  if (form.kind === "json") await context.stdout.write(`${JSON.stringify(object, null, 2)}\n`);
+  if (form.kind === "json") await context.stdout.write(`${visibleJson(object, 2)}\n`);
   else await printObjects(context, format, [object]);
   return true;
 }

@@ -1,6 +1,7 @@
 // Lists: as a table, as JSON lines, or by a template. One place, so that every list verb takes the same `--format`.
 
-import type { Context } from "../context.js";
+import { visibleJson } from "../../base/visible.js";
+import { type Context, printLine } from "../context.js";
 import { text } from "../flags.js";
 import { usageError } from "../usage-error.js";
 import { renderTable } from "./table.js";
@@ -32,11 +33,11 @@ export async function printRows(
 ): Promise<void> {
   const form = parseFormat(format);
   if (form.kind === "json") {
-    for (const row of rows) await context.stdout.write(`${JSON.stringify(row)}\n`);
+    for (const row of rows) await context.stdout.write(`${visibleJson(row)}\n`);
   } else if (form.kind === "template") {
     const { compileTemplate } = await import("./template.js");
     const render = compileTemplate(form.template);
-    for (const row of rows) await context.stdout.write(`${render(row)}\n`);
+    for (const row of rows) await printLine(context, render(row));
   } else if (form.kind === "table-template") {
     const names = {
       ...headersOf(rows),

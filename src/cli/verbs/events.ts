@@ -1,5 +1,6 @@
 // `kiln events`: what happens, as it happens.
 
+import { visibleJson } from "../../base/visible.js";
 import type { KilnEvent } from "../../sdk/index.js";
 import { defineCommand } from "../command.js";
 import { printLine } from "../context.js";
@@ -56,7 +57,7 @@ function parseCursor(text: string): number {
 
 function printerOf(format: string | undefined): (event: KilnEvent) => string {
   const form = parseFormat(format);
-  if (form.kind === "json") return (event) => JSON.stringify(event);
+  if (form.kind === "json") return (event) => visibleJson(event);
   if (form.kind === "template" || form.kind === "table-template") return compileTemplate(form.template);
   return (event) => {
     const attributes = Object.entries(event.attributes).map(([name, value]) => `${name}=${value}`);
