@@ -59,8 +59,11 @@ export function parseMountFlag(text: string, facts: PathFacts): MountSpec {
 function takeField(found: Found, key: string, value: string | undefined): void {
   if (!Object.hasOwn(KEYS, key)) {
     // Podman's words, which it takes here too.
+    if (value === undefined && /^[^:=]*[\w~]:\//.test(found.text)) {
+      throw badMount(found.text, "that is the form of -v", `write -v ${found.text}`);
+    }
     if (value === undefined && key !== "") {
-      takeCommonWord(found.text, key);
+      takeCommonWord(found.text, key, WORDS);
       return;
     }
     const meant = nearest(key, Object.keys(KEYS));
@@ -142,6 +145,9 @@ const KEYS: Readonly<Record<string, Take>> = {
   notify: (found, value, key) => ({ notify: boolOf(found, value, key) }),
   idmap: (found, value, key) => ({ idmap: parseIdmap(found.text, needed(found, value, key)) }),
 };
+
+/** Those that stand without a value. */
+const WORDS = ["readonly", "soft", "hard", "notify", "noexec", "volume-nocopy"];
 
 /** Several spellings of one thing. */
 const NAMES: Readonly<Record<string, string>> = {

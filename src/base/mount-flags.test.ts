@@ -25,7 +25,9 @@ function assertRefuses(
     assert.throws(
       () => parse(text),
       (error) =>
-        error instanceof KilnError && error.code === 3 && why.test(`${error.reason} ${error.message}`),
+        error instanceof KilnError &&
+        error.code === 3 &&
+        why.test(`${error.reason} ${error.message}\n${error.hint}`),
       text,
     );
   }
@@ -69,7 +71,7 @@ describe("-v", () => {
       ["", /bad-mount.*empty/],
       [":/data", /bad-mount.*part of it is empty/],
       ["db:", /bad-mount.*part of it is empty/],
-      ["db", /no absolute path/],
+      ["db", /says no path in the VM.*write db:\/path/s],
       ["db:data", /no absolute path/],
       ["db:/", /on \//],
       ["/", /on \//],
@@ -84,7 +86,8 @@ describe("-v", () => {
       ["db:/c:z,Z", /contradicts/],
       ["db:/c:ro,ro", /repeats/],
       ["db:/c:rw,", /no option/],
-      ["db:/c:fast", /no option/],
+      ["db:/c:fast", /no option.*there are ro, rw,/s],
+      ["db:/c:notfy", /no option.*did you mean notify\?/s],
       ["db:/c:__proto__", /no option/],
       ["/a:/c:rshared", /mount-not-supported.*do not travel/],
       ["db:/c:U", /mount-not-supported.*owners/],
@@ -151,6 +154,8 @@ describe("--mount", () => {
   it("says why it takes nothing else", () => {
     assertRefuses(parse, [
       ["", /bad-mount/],
+      ["data:/x", /the form of -v.*write -v data:\/x/s],
+      ["target=/a,readolny", /no option.*did you mean readonly/s],
       ["type=volume", /target is missing/],
       ["target=/a,source", /no value/],
       ["target=", /no value/],

@@ -2,6 +2,7 @@
 
 import { posix } from "node:path";
 import { Code, KilnError } from "./errors.js";
+import { nearest } from "./suggest.js";
 
 export type MountType = "volume" | "bind" | "tmpfs" | "image" | "device";
 
@@ -118,12 +119,19 @@ const UNHEARD: Readonly<Record<string, string>> = {
   tmpcopyup: "a tmpfs begins empty; a volume is filled with what the image has there",
 };
 
-/** Nothing for a word that changes nothing. @throws KilnError invalid_argument `mount-not-supported`, `bad-mount` */
-export function takeCommonWord(text: string, word: string): void {
+/**
+ * Nothing for a word that changes nothing.
+ *
+ * @param known of the form, for who has mistyped one
+ * @throws KilnError invalid_argument `mount-not-supported`, `bad-mount`
+ */
+export function takeCommonWord(text: string, word: string, known: readonly string[]): void {
   if (HARMLESS.has(word)) return;
   const why = Object.hasOwn(UNHEARD, word) ? UNHEARD[word] : undefined;
   if (why !== undefined) throw cannotMount(text, `it can't have "${word}": ${why}`);
-  throw badMount(text, `"${word}" is no option of a mount`);
+  const meant = nearest(word, known);
+  const hint = meant === undefined ? `there are ${known.join(", ")}` : `did you mean ${meant}?`;
+  throw badMount(text, `"${word}" is no option of a mount`, hint);
 }
 
 /** Octal, as chmod takes it. @throws KilnError invalid_argument `bad-mount` */

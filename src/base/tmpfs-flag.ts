@@ -16,6 +16,8 @@ type Writable = { -readonly [K in keyof MountSpec]: MountSpec[K] };
 /** In a VM as in a container no tmpfs has them. */
 const ALWAYS = new Set(["nosuid", "nodev", "notmpcopyup", "noatime", "rw"]);
 
+const WORDS = ["size=", "mode=", "uid=", "gid=", "noexec", "ro"];
+
 /** @throws KilnError invalid_argument `bad-mount`, `mount-not-supported`, `bad-size` */
 export function parseTmpfsFlag(text: string): MountSpec {
   const cut = text.indexOf(":");
@@ -33,7 +35,7 @@ function takeWord(text: string, mount: Writable, word: string): void {
     else if (word === "noexec") mount.noExec = true;
     else if (word === "exec") mount.noExec = false;
     else if (word === "suid" || word === "dev") throw cannotMount(text, `a tmpfs can't have "${word}"`);
-    else if (!ALWAYS.has(word)) takeCommonWord(text, word);
+    else if (!ALWAYS.has(word)) takeCommonWord(text, word, WORDS);
     return;
   }
   if (key === "size") mount.sizeBytes = sizeOf(text, value);

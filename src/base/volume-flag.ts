@@ -17,6 +17,7 @@ const FORM =
 const COLON = "a path with a colon in it goes with --mount type=bind,source=PATH,target=PATH";
 /** What may stand behind the target, and so is no target: "/data:ro" misses its source. */
 const MODE = /^(r[ow]|z|Z|U|nocopy|cached|delegated|consistent)(,|$)/;
+const WORDS = ["ro", "rw", "nocopy", "soft", "hard", "notify", "idmap=GUEST:HOST:COUNT"];
 const VOLUME_ID = /^[0-9a-f]{64}$/;
 
 /** @throws KilnError invalid_argument `bad-mount`, `mount-not-supported` */
@@ -29,6 +30,9 @@ export function parseVolumeFlag(text: string, facts: PathFacts): MountSpec {
   }
   if (parts.slice(0, 2).includes("")) throw badMount(text, "a part of it is empty", FORM);
   const [first = "", second, ...rest] = parts;
+  if (second === undefined && !first.startsWith("/")) {
+    throw badMount(text, "it says no path in the VM", `write ${first}:/path`);
+  }
   if (second === undefined) return { ...NO_MOUNT, target: parseTarget(text, first) };
   if (parts.length === 2 && MODE.test(second)) throw badMount(text, "its source is missing", FORM);
   const options = parseWords(text, rest.join(":"));
@@ -79,7 +83,7 @@ function parseWords(text: string, words: string): Words {
     else if (word === "soft" || word === "hard") found.soft = word === "soft";
     else if (word === "notify") found.notify = true;
     else if (word.startsWith("idmap=")) found.idmap = parseIdmap(text, word.slice("idmap=".length));
-    else takeCommonWord(text, word);
+    else takeCommonWord(text, word, WORDS);
   }
   return found;
 }

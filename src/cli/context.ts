@@ -41,13 +41,8 @@ export interface Context {
 }
 
 /** Prints a line of data; a terminal is shown what it would act on, a program gets it as it is. */
-export function printLine(context: Context, line: string): Promise<void> {
-  return printText(context, `${line}\n`);
-}
-
-/** The same of several lines. */
-export function printText({ stdout }: Pick<Context, "stdout">, text: string): Promise<void> {
-  return stdout.write(stdout.isTTY ? safeText(text) : text);
+export function printLine({ stdout }: Context, line: string): Promise<void> {
+  return stdout.write(`${stdout.isTTY ? safeText(line) : line}\n`);
 }
 
 /**

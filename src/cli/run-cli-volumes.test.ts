@@ -147,7 +147,10 @@ describe("kiln volume attach and detach", () => {
       (call) => call.endsWith("tachVolume web /data") || call.startsWith("Attach"),
     );
     assert.deepEqual(calls, ["AttachVolume web data:/data true", "DetachVolume web /data"]);
-    assert.match((await kiln(["volume", "attach", "web", "data"])).stderr, /no absolute path/);
+    assert.match(
+      (await kiln(["volume", "attach", "web", "data"])).stderr,
+      /says no path in the VM\nhint: write data:\/path/,
+    );
   });
 });
 

@@ -247,7 +247,10 @@ describe("kiln run", () => {
     assert.match((await kiln(["run", "-m", "lots", "x"])).stderr, /--memory "lots" is not a size/);
     assert.match((await kiln(["run", "-p", "x:y", "x"])).stderr, /cannot publish "x:y"/);
     assert.match((await kiln(["run", "-e", "=x", "x"])).stderr, /is not NAME=VALUE/);
-    assert.match((await kiln(["run", "-v", "data", "x"])).stderr, /no absolute path in the VM/);
+    assert.match(
+      (await kiln(["run", "-v", "data", "x"])).stderr,
+      /says no path in the VM\nhint: write data:\/path/,
+    );
     assert.match((await kiln(["run", "--mount", "type=bind,target=/x", "x"])).stderr, /needs a source/);
   });
 

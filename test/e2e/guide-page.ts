@@ -27,7 +27,7 @@ export async function blocksOf(page: string): Promise<Block[]> {
 }
 
 /** The names that the guide uses, given to the images that set-up has made. */
-export async function nameImages(kiln: TestKiln): Promise<void> {
+async function nameImages(kiln: TestKiln): Promise<void> {
   for (const [image, name] of [
     ["debian", "debian:bookworm"],
     ["nginx", "nginx"],
