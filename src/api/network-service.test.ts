@@ -35,7 +35,7 @@ describe("NetworkService", () => {
     const attachment = { network: "web", aliases: ["DB"] };
     const { id } = await api.createVm({
       name: "a",
-      network: "none",
+      network: "",
       networks: [attachment],
       dnsSearch: ["x.example"],
     });
@@ -43,6 +43,7 @@ describe("NetworkService", () => {
     const [kept] = vm?.config?.networks ?? [];
     assert.deepEqual([kept?.network, kept?.ip, kept?.aliases], ["web", "10.89.0.2", ["db"]]);
     assert.deepEqual([vm?.config?.dnsSearch, vm?.config?.publishMode], [["x.example"], "dial"]);
+    assert.equal(vm?.config?.network, "none");
     const [there] = vm?.status?.networks ?? [];
     assert.deepEqual(
       [there?.gateway, there?.prefix, there?.gateway6, there?.prefix6],

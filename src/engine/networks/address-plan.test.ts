@@ -65,7 +65,8 @@ describe("the addresses of a network", () => {
       [{ subnets: ["169.254.0.0/24"] }, /subnet-overlaps .*metadata/],
       [{ subnets: ["10.0.2.0/25"] }, /subnet-overlaps/],
       [{ subnets: ["fe80::/64"] }, /subnet-overlaps .*link-local/],
-      [{ subnets: ["10.1.0.1/16"] }, /bad-subnet .*beyond its prefix/],
+      [{ subnets: ["10.1.0.1/16"] }, /bad-subnet .*beyond its prefix .*did you mean 10.1.0.0\/16\?/],
+      [{ subnets: ["10.1.0.0/99"] }, /bad-subnet .*no subnet/],
       [{ subnets: ["192.168.1.7"] }, /bad-subnet/],
       [{ subnets: ["192.168.1.0/31"] }, /bad-subnet .*\/8 to \/30/],
       [{ subnets: ["fd00::/48"] }, /bad-subnet .*\/64/],
@@ -81,7 +82,7 @@ describe("the addresses of a network", () => {
     for (const [order, what] of table) {
       assert.throws(
         () => plan(order, { occupied: busy("10.0.0.0/8"), pools: [cidr("192.168.0.0/24")] }),
-        (error) => error instanceof KilnError && what.test(`${error.reason} ${error.message}`),
+        (error) => error instanceof KilnError && what.test(`${error.reason} ${error.message} ${error.hint}`),
         JSON.stringify(order),
       );
     }

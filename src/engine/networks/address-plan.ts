@@ -107,7 +107,11 @@ function byFamily<T extends { readonly family: 4 | 6 }>(
 
 function parseSubnet(text: string): Cidr {
   const subnet = /\//.test(text) ? parseCidr(text) : undefined;
-  if (subnet === undefined) throw badSubnet(text, "it is no subnet, or has bits beyond its prefix");
+  if (subnet === undefined) {
+    const around = subnetAround(text);
+    if (around === undefined) throw badSubnet(text, "it is no subnet");
+    throw badSubnet(text, "it has bits beyond its prefix", `did you mean ${formatCidr(around)}?`);
+  }
   const { family, prefix } = subnet;
   if (family === 6 && prefix !== PREFIX_6)
     throw badSubnet(text, "guests need a /64 of IPv6", "write it as fd12:3456:789a::/64");
@@ -115,6 +119,16 @@ function parseSubnet(text: string): Cidr {
     throw badSubnet(text, `its prefix is not within /${LEAST_PREFIX} to /${MOST_PREFIX}`);
   }
   return subnet;
+}
+
+/** What an address with a prefix lies in. */
+function subnetAround(text: string): Cidr | undefined {
+  const [host = "", prefix = ""] = text.split("/");
+  const address = parseAddress(host);
+  const bits = address?.family === 4 ? 32 : 128;
+  if (address === undefined || !/^\d{1,3}$/.test(prefix) || Number(prefix) > bits) return undefined;
+  const rest = BigInt(bits - Number(prefix));
+  return { family: address.family, first: (address.value >> rest) << rest, prefix: Number(prefix) };
 }
 
 function parseGateway(text: string) {
