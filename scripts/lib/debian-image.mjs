@@ -67,12 +67,17 @@ const DEBIAN_IMAGES = {
     ],
     config: { Cmd: ["sleep", "infinity"] },
   },
+  // What people run on a shared directory, for the tier that runs it there (`npm test -- e2e-shares`).
+  programs: {
+    include: ["gcc", "libc6-dev", "make", "git", "npm", "postgresql-15", "sqlite3"],
+    config: { Cmd: ["sleep", "infinity"] },
+  },
   // Some 500 MB of programs, libraries, headers and small files: what the base's bench turns into a disk.
   bench: { include: ["build-essential", "python3", "git"], config: { Cmd: ["bash"] } },
 };
 
-/** The images that tests boot. */
-export const TEST_IMAGES = Object.keys(DEBIAN_IMAGES).filter((name) => name !== "bench");
+/** The images that ordinary tests boot. */
+export const TEST_IMAGES = Object.keys(DEBIAN_IMAGES).filter((name) => !["bench", "programs"].includes(name));
 
 /** Makes those of DEBIAN_IMAGES that are missing, as OCI layouts with the tag `bookworm`, a few at a time. */
 export async function ensureDebianImages(names) {

@@ -43,6 +43,7 @@ const TEST = {
   "busybox-static": program("busybox"),
   "docker-registry": program("docker-registry"),
   e2fsprogs: program("e2fsck"),
+  git: program("git"),
   "libcap2-bin": program("setcap"),
   lz4: program("lz4"),
   openssl: program("openssl"),
@@ -50,6 +51,7 @@ const TEST = {
   "postgresql-client": program("psql"),
   skopeo: program("skopeo"),
   slirp4netns: program("slirp4netns"),
+  sqlite3: program("sqlite3"),
   strace: program("strace"),
   umoci: program("umoci"),
 };

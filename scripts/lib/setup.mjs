@@ -8,8 +8,11 @@ import { withSetupLock } from "./lock.mjs";
 import { ensurePackages } from "./packages.mjs";
 import { ensurePasst } from "./passt.mjs";
 
-/** @param {{ tests?: boolean, bench?: boolean }} options also what only tests need, or benches (which need both) */
-export async function setup({ tests = false, bench = false } = {}) {
+/**
+ * @param {{ tests?: boolean, bench?: boolean, images?: string[] }} options also what only tests need, or benches (which
+ *   need both); Debian images beside theirs
+ */
+export async function setup({ tests = false, bench = false, images = [] } = {}) {
   checkNode();
   await withSetupLock(async () => {
     await ensurePackages({ tests, kernel: tests });
@@ -19,6 +22,6 @@ export async function setup({ tests = false, bench = false } = {}) {
     linkCommands();
     await ensurePasst({ needed: tests });
     await ensureKernel({ own: tests });
-    await ensureDebianImages([...(tests ? TEST_IMAGES : ["debian"]), ...(bench ? ["bench"] : [])]);
+    await ensureDebianImages([...(tests ? TEST_IMAGES : ["debian"]), ...(bench ? ["bench"] : []), ...images]);
   });
 }

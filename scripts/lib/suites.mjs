@@ -35,22 +35,32 @@ const SUITES = [
     vmm: "firecracker",
     unlessNamed: /(apps|daemon-recovery|daemon-vmm-death|cli-run|cli-exec|jail)\.test\.ts$/,
   },
+  // Real programs on shared directories, an hour under software emulation, from an image that nothing else needs.
+  {
+    name: "e2e-shares",
+    place: "test/e2e-shares",
+    serial: true,
+    timeoutMs: 60 * 60_000,
+    onlyNamed: true,
+    images: ["programs"],
+  },
 ];
 /** cargo's tests, which are no node:test suite. */
 const AGENT_SUITE = "agent";
 
 /**
  * What to run for some selectors: a suite ("e2e"), part of one ("e2e/ports", "unit/kernel"), or a file
- * ("src/kernel/cpio.test.ts"). None selects everything.
+ * ("src/kernel/cpio.test.ts"). None selects everything but what only its name brings.
  *
- * @returns {{ suites: { suite: object, files: string[] }[], agent: boolean }} files: absolute, compiled
+ * @returns {{ suites: { suite: object, files: string[] }[], agent: boolean, images: string[] }} files: absolute,
+ *   compiled; images: Debian images that these suites need beside all others'
  */
 export function selectTests(selectors, suites = listSuites()) {
   const chosen = suites.map(({ suite, files }) => ({
     suite,
     files: files.filter((file) =>
       selectors.length === 0
-        ? (suite.unlessNamed?.test(file) ?? true)
+        ? !suite.onlyNamed && (suite.unlessNamed?.test(file) ?? true)
         : selectors.some((s) => matches(suite, file, s)),
     ),
   }));
@@ -61,11 +71,11 @@ export function selectTests(selectors, suites = listSuites()) {
       suites.some(({ suite, files }) => files.some((file) => matches(suite, file, selector)));
     if (!known) throw new SetupError(`no test is called ${selector}; suites: ${suiteNames().join(", ")}`);
   }
+  const needed = chosen.filter(({ files }) => files.length > 0);
   return {
     agent,
-    suites: chosen
-      .filter(({ files }) => files.length > 0)
-      .map(({ suite, files }) => ({ suite, files: files.map(compiled) })),
+    images: needed.flatMap(({ suite }) => suite.images ?? []),
+    suites: needed.map(({ suite, files }) => ({ suite, files: files.map(compiled) })),
   };
 }
 

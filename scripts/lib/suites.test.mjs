@@ -5,10 +5,12 @@ import { planWaves, selectTests } from "./suites.mjs";
 const UNIT = { name: "unit", place: "src" };
 const E2E = { name: "e2e", place: "test/e2e" };
 const OTHER = { name: "e2e-firecracker", place: "test/e2e", vmm: "firecracker" };
+const LONG = { name: "e2e-long", place: "test/e2e-long", onlyNamed: true, images: ["big"] };
 const ALL = [
   { suite: UNIT, files: ["src/kernel/cpio.test.ts", "src/kernel/elf.test.ts", "src/base/ids.test.ts"] },
   { suite: E2E, files: ["test/e2e/ports.test.ts", "test/e2e/portability.test.ts"] },
   { suite: OTHER, files: ["test/e2e/ports.test.ts"] },
+  { suite: LONG, files: ["test/e2e-long/hour.test.ts"] },
 ];
 
 function select(...selectors) {
@@ -20,6 +22,14 @@ function select(...selectors) {
 describe("selecting tests", () => {
   it("takes all of them without a selector", () => {
     assert.equal(select().length, 7);
+  });
+
+  it("takes what lasts long only by its name, with the images that it needs", () => {
+    for (const name of ["e2e-long", "e2e-long/hour", "test/e2e-long/hour.test.ts"])
+      assert.deepEqual(select(name), ["test/e2e-long/hour.test.js"]);
+    assert.deepEqual(selectTests(["e2e-long"], ALL).images, ["big"]);
+    assert.deepEqual(selectTests([], ALL).images, []);
+    assert.deepEqual(selectTests(["e2e"], ALL).images, []);
   });
 
   it("takes a suite by its name", () => {
