@@ -101,6 +101,31 @@ describe("exec", () => {
     });
   });
 
+  it("hears of no end of stdin where kilnd goes and cuts its caller off", async () => {
+    const entry = await running();
+    const cut = deferred<void>();
+    const asked = async function* (): AsyncGenerator<ProcessInput> {
+      yield text("typed");
+      await cut.promise;
+    };
+    const outputs: ExecOutput[] = [];
+    const call = async () => {
+      const spec = { ...SPEC, id: "a".repeat(32) };
+      const said = kilnd.engine.vms.exec(entry.id, start(spec), asked(), caller.signal);
+      for await (const output of said) outputs.push(output);
+    };
+    const caller = new AbortController();
+    const ended = call().catch(() => undefined);
+    await eventually(() => outputs.length === 3);
+    kilnd.engine.leave();
+    cut.resolve();
+    // Whatever was said before is heard before this one's end is.
+    await collect(kilnd.engine.vms.exec(entry.id, start(SPEC), inputs({ kind: "stdin-eof" })));
+    caller.abort();
+    await ended;
+    assert.deepEqual(shown(outputs), ["started", "ls /", "typed"]);
+  });
+
   it("needs a command", async () => {
     const entry = await running();
     await assert.rejects(

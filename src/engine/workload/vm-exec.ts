@@ -65,7 +65,7 @@ export async function* execInVm(
     const asked =
       idOf(ask) === ""
         ? requests(entry, ask, input, onSignal)
-        : lasting(requests(entry, ask, input, onSignal), said, heard.promise);
+        : lasting(requests(entry, ask, input, onSignal), said, heard.promise, ctx.leaving);
     const outputs: AsyncIterable<ExecOutput> = session.execs.run(asked, { signal: call.signal });
     for await (const output of interleave(outputs, [entry.changed], stallTeller(entry))) {
       yield output;
@@ -163,11 +163,15 @@ export function stallTeller(
   };
 }
 
-/** The requests, held open behind their end until the exit was heard. Their end is the end of stdin. */
+/**
+ * The requests, held open behind their end until the exit was heard. Their end is the end of stdin, but where kilnd goes
+ * and cuts its clients off: they go on with the next one.
+ */
 async function* lasting(
   asked: AsyncGenerator<ExecWord>,
   said: Deferred<void>,
   heard: Promise<void>,
+  leaving: AbortSignal,
 ): AsyncGenerator<ExecWord> {
   let eof = false;
   try {
@@ -182,7 +186,7 @@ async function* lasting(
     return;
   }
   said.resolve();
-  if (!eof) yield { kind: "stdin-eof" };
+  if (!eof && !leaving.aborted) yield { kind: "stdin-eof" };
   await heard;
 }
 
