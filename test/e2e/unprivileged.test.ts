@@ -2,7 +2,18 @@
 // no_new_privs (no setuid helper can help), under strace, which sees no device and no namespace but the jails' own.
 
 import assert from "node:assert/strict";
-import { chmod, mkdir, mkdtemp, readFile, readlink, rm } from "node:fs/promises";
+import {
+  chmod,
+  chown,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  stat,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -25,6 +36,8 @@ const WITHOUT_RIGHTS = [
 const CONTROL = "setsid";
 /** What kiln must never need: each call is traced, and none may appear. Mounts are the jails', in their own namespaces. */
 const TRACED = [CONTROL, "fsopen", "move_mount", "setns", "mknod", "mknodat"];
+/** The one of them that the server of a share makes, in its own namespace: what it shares becomes its root. */
+const OWN_ROOT = /move_mount\(\d+, "", AT_FDCWD, "\.", MOVE_MOUNT_F_EMPTY_PATH/;
 /** Calls as they began: where two processes call at once, strace tells the end of each on a line of its own ("<... X resumed>"). */
 const begun = (text: string) =>
   text.split("\n").filter((line) => line !== "" && !/^\d+ +<\.\.\. \w+ resumed>/.test(line));
@@ -44,6 +57,8 @@ describe("an ordinary user without any capability", { skip }, () => {
     trace = join(scratch, "home", "trace");
     kiln = await TestKiln.start({
       owner: USER,
+      // For the share: Debian's has no 9p.
+      moreKernels: ["kiln"],
       prefix: WITHOUT_RIGHTS,
       daemonPrefix: [
         "strace",
@@ -80,10 +95,41 @@ describe("an ordinary user without any capability", { skip }, () => {
     await kiln.ok(["rm", "vm"]);
   });
 
+  it("shares what is its own, as its own, and nothing that it may not read itself", async () => {
+    const shared = join(scratch, "home", "shared");
+    await mkdir(shared);
+    await writeFile(join(shared, "mine"), "of the user\n");
+    await writeFile(join(shared, "secret"), "of root\n", { mode: 0o600 });
+    for (const path of [shared, join(shared, "mine")]) await chown(path, USER.uid, USER.gid);
+    const script = [
+      "cat /work/mine",
+      "stat -c '%u:%g' /work/mine /work/secret",
+      "echo from the guest > /work/new && mkdir /work/made",
+      "for attempt in 'cat /work/secret' 'chmod 666 /work/secret' 'chown 1000 /work/new' 'touch /look/x'; do",
+      '  $attempt 2>&1 && echo "$attempt was allowed"',
+      "done; true",
+    ].join("\n");
+    const mounts = ["-v", `${shared}:/work`, "-v", `${shared}:/look:ro`];
+    const image = await busyboxImage(join(scratch, "busybox"));
+    const run = ["run", "--rm", "--kernel", "kiln", ...mounts, image, "sh", "-c", script];
+    const lines = (await kiln.ok(run)).trim().split("\n");
+    assert.deepEqual(lines.slice(0, 3), ["of the user", "0:0", "65534:65534"]);
+    const refusals = [/Permission denied/, /not permitted/, /not permitted/, /Read-only file system/];
+    assert.equal(lines.length, 3 + refusals.length, lines.join("\n"));
+    for (const [at, refusal] of refusals.entries()) assert.match(lines[3 + at] ?? "", refusal);
+    assert.deepEqual((await readdir(shared)).sort(), ["made", "mine", "new", "secret"]);
+    for (const name of ["new", "made"]) {
+      const { uid, gid } = await stat(join(shared, name));
+      assert.deepEqual({ uid, gid }, USER, name);
+    }
+  });
+
   it("shows no device call to strace, and no mount to the host", async () => {
     const calls = begun(await readFile(trace, "utf8"));
     // A named pipe is no device, and everybody may make one (Firecracker's log and metrics).
-    const others = calls.filter((line) => !line.includes(`${CONTROL}(`) && !line.includes("S_IFIFO|"));
+    const isKnown = (line: string) =>
+      [`${CONTROL}(`, "S_IFIFO|"].some((word) => line.includes(word)) || OWN_ROOT.test(line);
+    const others = calls.filter((line) => !isKnown(line));
     assert.ok(calls.length > 0, "strace has seen the VMMs start");
     assert.deepEqual(others, [], "kilnd and all that it started made none of these calls");
     const daemon = (await kiln.processes()).find(({ command }) => command.includes("daemon/main.js"));
