@@ -121,5 +121,11 @@ export function bridgeReachContract(isUser: boolean): void {
       process.kill((JSON.parse(record) as { process: { pid: number } }).process.pid, "SIGKILL");
       await eventually("names", () => resolves(web, "db", blue.gateway4) !== "");
     });
+
+    it("outside again when pasta has died", { skip: isUser ? false : "root has none" }, async () => {
+      const record = world.host.ok("cat /mnt/run/networks/place/way-out.json");
+      process.kill((JSON.parse(record) as { process: { pid: number } }).process.pid, "SIGKILL");
+      await eventually("the way out", () => hears(web, OUTSIDE.ip4, 80) === "hello");
+    });
   });
 }

@@ -14,6 +14,7 @@ import {
   checkSocket,
 } from "../doctor/host-checks.js";
 import { checkJail, checkJailFiles } from "../doctor/jail-check.js";
+import { checkNetworks } from "../doctor/network-check.js";
 import {
   checkAgent,
   checkFirecracker,
@@ -66,6 +67,7 @@ async function examine(context: Context): Promise<Finding[]> {
     checkJail(env, uid),
     checkJailFiles(env),
     checkUserNetwork(env),
+    checkNetworks(env, uid),
     checkDns(),
     checkAgent(),
     checkNetguard(),

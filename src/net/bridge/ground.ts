@@ -9,7 +9,13 @@ import { hostPlace } from "./host-place.js";
 import { findPrograms, refusalForUser, takenRanges, verdict, warningsOf } from "./look.js";
 import type { BridgePrograms, Place } from "./place.js";
 import { runProgram } from "./run-program.js";
-import { endUserPlace, ensureUserPlace, findUserPlace, type UserPlaceOptions } from "./user-place.js";
+import {
+  endUserPlace,
+  ensureUserPlace,
+  findUserPlace,
+  isUserPlaceWhole,
+  type UserPlaceOptions,
+} from "./user-place.js";
 
 export interface GroundOptions {
   /** Of this data root, for a boot of the host: private to kilnd. */
@@ -68,6 +74,11 @@ export class Grounds {
     if (isRoot()) return { programs, place: hostPlace((await readHostDns()).servers) };
     const place = await findUserPlace(await this.#userPlace(""));
     return place === undefined ? undefined : { programs, place };
+  }
+
+  /** That none of the processes of a user's place has died. */
+  async isWhole(): Promise<boolean> {
+    return isRoot() || (await isUserPlaceWhole(this.#directory));
   }
 
   /** A user's own namespace ends where nobody is on it. @returns whether that was so */

@@ -32,6 +32,7 @@ import {
 } from "./names.js";
 import { refuseOverlap } from "./overlap.js";
 import { linksIn, runIn } from "./place.js";
+import { assertPlainCard, assertPlainNetwork } from "./plain.js";
 import { cardTable, planCard, planNoCard, planPolicy } from "./plan-card.js";
 import { planLinks, planNoLinks } from "./plan-links.js";
 import type { NamesKind } from "./plan-names.js";
@@ -71,8 +72,9 @@ export class BridgeNetworks implements BridgeRoom {
     return this.#grounds.look();
   }
 
-  up(spec: NetworkSpec): Promise<void> {
-    return this.#locked(spec.id, async () => {
+  async up(spec: NetworkSpec): Promise<void> {
+    assertPlainNetwork(spec);
+    await this.#locked(spec.id, async () => {
       const before = this.#live.get(spec.id);
       // Whoever ends a place looks here first.
       this.#live.set(spec.id, before ?? { spec, cards: new Map() });
@@ -106,7 +108,9 @@ export class BridgeNetworks implements BridgeRoom {
     this.#timer ??= setInterval(() => void this.#mend(), LOOK_MS).unref();
   }
 
-  join(spec: NetworkSpec, card: NetworkCard): Promise<DescriptorCard> {
+  async join(spec: NetworkSpec, card: NetworkCard): Promise<DescriptorCard> {
+    assertPlainNetwork(spec);
+    assertPlainCard(card);
     return this.#locked(spec.id, async () => {
       const ground = await this.#grounds.ensure();
       const live = this.#live.get(spec.id);
@@ -136,8 +140,10 @@ export class BridgeNetworks implements BridgeRoom {
     });
   }
 
-  adopt({ spec, cards }: NetworkInUse): Promise<void> {
-    return this.#locked(spec.id, async () => {
+  async adopt({ spec, cards }: NetworkInUse): Promise<void> {
+    assertPlainNetwork(spec);
+    cards.forEach(assertPlainCard);
+    await this.#locked(spec.id, async () => {
       this.#live.set(spec.id, { spec, cards: new Map(cards.map((card) => [nameOf(card), card])) });
       const ground = await this.#grounds.ensure();
       const { place, programs } = ground;
@@ -274,9 +280,10 @@ export class BridgeNetworks implements BridgeRoom {
     const servers = (await readHostDns()).servers.join(" ");
     const isChanged = this.#servers !== undefined && this.#servers !== servers;
     this.#servers = servers;
+    const isOpen = await this.#grounds.isWhole();
     for (const { spec } of [...this.#live.values()]) {
       const mended = this.#locked(spec.id, async () => {
-        const isWhole = await areNamesRunning(this.#directory(spec.id));
+        const isWhole = isOpen && (await areNamesRunning(this.#directory(spec.id)));
         if (!this.#live.has(spec.id) || (isWhole && !isChanged)) return;
         await this.#raise(await this.#grounds.ensure(), spec);
       });

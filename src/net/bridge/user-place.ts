@@ -74,6 +74,12 @@ function placeOf(holder: number, guard: Netguard, servers: readonly string[]): P
   return { holder, prefix: enter, upstream: upstreamOf(guard, servers) };
 }
 
+/** That what holds it runs, and what leads out. */
+export async function isUserPlaceWhole(directory: string): Promise<boolean> {
+  const records = [holderRecord(directory), wayOutRecord(directory)];
+  return (await Promise.all(records.map(runningHelper))).every((found) => found !== undefined);
+}
+
 /** Idempotent. */
 export async function endUserPlace(directory: string): Promise<void> {
   await endHelper(wayOutRecord(directory));
