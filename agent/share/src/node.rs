@@ -5,7 +5,9 @@
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat, openat, openat2};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, StatxFlags, openat, openat2, statx,
+};
 use rustix::io::Errno;
 
 use crate::names;
@@ -57,16 +59,24 @@ pub struct Node {
     fd: OwnedFd,
     pub kind: FileType,
     pub inode: Inode,
+    /// Tells a file from one that had its number before, by when each was made. None where the file system does not know.
+    pub generation: Option<u32>,
 }
 
 impl Node {
     /// @param fd O_PATH
     pub fn new(fd: OwnedFd) -> Result<Self, Errno> {
-        let stat = rustix::fs::fstat(&fd)?;
+        let wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::BTIME;
+        let stat = statx(&fd, "", AtFlags::EMPTY_PATH, wanted)?;
+        let knows_birth = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
         Ok(Self {
             fd,
-            kind: FileType::from_raw_mode(stat.st_mode),
-            inode: Inode::of(&stat),
+            kind: FileType::from_raw_mode(stat.stx_mode.into()),
+            inode: Inode {
+                dev: rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor),
+                ino: stat.stx_ino,
+            },
+            generation: knows_birth.then(|| generation(stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec)),
         })
     }
 
@@ -124,6 +134,13 @@ impl Node {
     }
 }
 
+/// Linux' 9p keeps 32 bits of it.
+fn generation(seconds: i64, nanoseconds: u32) -> u32 {
+    (seconds as u32)
+        .wrapping_mul(1_000_000_007)
+        .wrapping_add(nanoseconds)
+}
+
 pub fn qid_of(stat: &Stat, home: u64) -> Qid {
     let changed = stat.st_mtime_nsec ^ (stat.st_mtime as u64).rotate_left(20) ^ (stat.st_size as u64);
     Qid {
@@ -173,6 +190,19 @@ pub mod tests {
     pub fn node_at(path: &Path) -> Node {
         let fd = openat(CWD, path, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty()).expect("it is there");
         Node::new(fd).expect("it can be looked at")
+    }
+
+    #[test]
+    fn a_file_under_the_same_number_is_another_generation() {
+        let scratch = Scratch::new("generation");
+        let file = scratch.0.join("a");
+        fs::write(&file, "x").expect("it can be written");
+        let before = node_at(&file);
+        fs::write(&file, "y").expect("it can be written");
+        assert_eq!(node_at(&file).generation, before.generation);
+        assert_eq!(before.inode, Inode::of(&before.stat().expect("it is there")));
+        assert_ne!(generation(1, 0), generation(0, 1));
+        assert_ne!(generation(1, 0), generation(1, 4_000_000));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::wire::{Answer, Body};
 
 /// All that stat(2) has.
 const BASIC: u64 = 0x7ff;
+const GENERATION: u64 = 0x1000;
 /// What file systems' own numbers a guest would know nothing of.
 const V9FS_MAGIC: u32 = 0x0102_1997;
 
@@ -30,9 +31,10 @@ const MTIME_SET: u32 = 0x100;
 pub fn getattr(state: &mut State, mut body: Body, answer: &mut Answer) -> Result<(), Errno> {
     let (fid, _mask) = (body.u32()?, body.u64()?);
     body.end()?;
-    let stat = state.fids.node(fid)?.stat()?;
+    let node = state.fids.node(fid)?;
+    let stat = node.stat()?;
     let (uid, gid) = state.share.owners.shown(&stat);
-    answer.u64(BASIC);
+    answer.u64(BASIC | node.generation.map_or(0, |_| GENERATION));
     answer.qid(qid_of(&stat, state.share.home()));
     answer.u32(stat.st_mode);
     answer.u32(uid);
@@ -54,8 +56,10 @@ pub fn getattr(state: &mut State, mut body: Body, answer: &mut Answer) -> Result
         answer.u64(seconds);
         answer.u64(nanoseconds);
     }
-    // Birth, generation and version, for which nobody asks.
-    (0..4).for_each(|_| answer.u64(0));
+    // Birth and version: nobody asks for them.
+    [0, 0, node.generation.unwrap_or(0).into(), 0]
+        .into_iter()
+        .for_each(|number| answer.u64(number));
     Ok(())
 }
 
