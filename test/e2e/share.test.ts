@@ -20,7 +20,6 @@ const OTHERWISE: Readonly<Record<string, readonly [RegExp, string]>> = {
   "setuid bits are kept": [/493 instead of 2541/, "set-user-id bits"],
   "a file is given to another user": [/not permitted/, "owners"],
   "a character device is made": [/not permitted/, "devices"],
-  "inotify tells of changes made beside it": [/temporarily unavailable/, "inotify"],
   "root writes what its mode forbids": [/Permission denied/, "modes and root"],
   "root passes through a directory that its mode closes": [/Permission denied/, "modes and root"],
   "trusted attributes are kept": [/not supported/, "`trusted.*`, `security.*`"],
@@ -43,21 +42,33 @@ const ROUNDS = 400;
 let kiln: TestKiln;
 let shared = "";
 let outside = "";
+let told = "";
 let image = "";
 before(async () => {
   // Debian's has no 9p.
   kiln = await TestKiln.start({ kernel: "kiln" });
   shared = join(kiln.root, "shared");
   outside = join(kiln.root, "outside");
+  told = join(kiln.root, "told");
   await mkdir(join(shared, "dir"), { recursive: true });
+  await mkdir(join(told, "dir"), { recursive: true });
+  await writeFile(join(told, "dir/file"), "one\n");
   await mkdir(outside);
   await writeFile(join(outside, "secret"), "not for guests");
   await writeFile(join(shared, "greeting"), "hello from the host\n");
   await writeFile(join(kiln.root, "one-file"), "alone\n");
   // Root's kilnd serves as whom a directory belongs to, and as root never.
   if (process.getuid?.() === 0) {
-    for (const path of [shared, join(shared, "dir"), join(shared, "greeting"), join(kiln.root, "one-file")])
-      await chown(path, OWNER, OWNER);
+    const paths = [
+      "shared",
+      "shared/dir",
+      "shared/greeting",
+      "one-file",
+      "told",
+      "told/dir",
+      "told/dir/file",
+    ];
+    for (const path of paths) await chown(join(kiln.root, path), OWNER, OWNER);
   }
   image = await busyboxImage(join(kiln.root, "busybox"));
   const mounts = [
@@ -67,8 +78,11 @@ before(async () => {
     `${shared}:/look:ro`,
     "-v",
     `${kiln.root}/one-file:/etc/one`,
+    "--mount",
+    `type=bind,source=${told},target=/told,notify`,
   ];
   await kiln.ok(["run", "-d", "--name", "box", "-m", "256m", ...mounts, image, "sleep", "100000"]);
+  await kiln.ok(["cp", POSIX, "box:/posix"]);
 });
 after(() => kiln.dispose());
 
@@ -110,7 +124,6 @@ describe("a shared directory", () => {
   });
 
   it("is to programs what a disk is, but for what the guide says", async () => {
-    await kiln.ok(["cp", POSIX, "box:/posix"]);
     const lines = (await kiln.ok(["exec", "box", "/posix", "/work"], { timeoutMs: 600_000 }))
       .trim()
       .split("\n");
@@ -132,6 +145,33 @@ describe("a shared directory", () => {
       (await readdir(shared)).filter((name) => name.startsWith("posix-")),
       [],
     );
+  });
+
+  it("tells programs of the VM what the host changes, and what the VM itself does", async () => {
+    const watched = "/told /told/dir /told/dir/file";
+    await kiln.ok(["exec", "-d", "box", "sh", "-c", `exec /posix --watch ${watched} > /heard 2>&1`]);
+    const heard = (line: string) =>
+      eventually(line, async () => ((await sh("cat /heard")).includes(`${line}\n`) ? true : undefined));
+    await heard("watching");
+    const mapped = () => sh("/posix --mapped /told/dir/file");
+    assert.equal(await mapped(), "one\n");
+    await writeFile(join(told, "new"), "");
+    await heard("/told modify new");
+    await writeFile(join(told, "dir/new"), "");
+    await heard("/told/dir modify new");
+    await writeFile(join(told, "dir/file"), "two\n");
+    await heard("/told/dir/file modify ");
+    assert.equal(await mapped(), "two\n", "the inode that is kept for the watch keeps no content");
+    await sh("cd /told/dir; echo x > own; mv own moved; mkdir in; chmod 700 in; rm moved");
+    for (const event of ["create own", "moved-to moved", "create in", "attrib in", "delete moved"])
+      await heard(`/told/dir ${event}`);
+    await writeFile(join(told, "dir/beside"), "three\n");
+    await rename(join(told, "dir/beside"), join(told, "dir/file"));
+    await heard("/told/dir modify file");
+    assert.equal(await mapped(), "three\n");
+    await sh("rm /told/dir/new; rmdir /told/dir/in; mv /told/dir /told/gone");
+    for (const event of ["/told/dir delete new", "/told/dir delete in", "/told moved-to gone"])
+      await heard(event);
   });
 
   it("is written by nobody where it is read-only, and the host holds that", async () => {

@@ -117,7 +117,7 @@ fn private_mapping(place: &Path) -> Outcome {
 }
 
 /// A writable mapping of the first page, written back before this returns.
-fn map(file: &File, kind: i32, body: impl FnOnce(&mut [u8])) -> Outcome {
+pub fn map(file: &File, kind: i32, body: impl FnOnce(&mut [u8])) -> Outcome {
     let access = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: a new mapping, of a file that is a page long.
     let at = unsafe {

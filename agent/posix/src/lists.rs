@@ -1,11 +1,13 @@
 //! Directories as lists: many names, names that come and go meanwhile, those who wait for a change.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
+use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use crate::sys::{checked, path};
-use crate::{Case, Outcome, Told, same};
+use crate::data::map;
+use crate::{Case, Outcome, Told, same, watch};
 
 /// More than fit in one answer of any server.
 const MANY: usize = 3_000;
@@ -18,6 +20,10 @@ pub const CASES: &[Case] = &[
     ),
     ("a deep path is walked", deep),
     ("inotify tells of changes made beside it", notified),
+    (
+        "a watched file is written, mapped and removed",
+        watched_file,
+    ),
 ];
 
 fn many(place: &Path) -> Outcome {
@@ -58,22 +64,42 @@ fn deep(place: &Path) -> Outcome {
 }
 
 fn notified(place: &Path) -> Outcome {
-    // SAFETY: no memory is passed.
-    let watcher =
-        checked(unsafe { libc::inotify_init1(libc::IN_NONBLOCK) }.into()).told("inotify")?;
-    let watcher = i32::try_from(watcher).map_err(|_| "no descriptor")?;
-    // SAFETY: the name ends with a NUL.
-    let watch = unsafe {
-        libc::inotify_add_watch(
-            watcher,
-            path(place).as_ptr(),
-            libc::IN_CREATE | libc::IN_MODIFY,
-        )
-    };
-    checked(watch.into()).told("watch")?;
+    let watcher = watch::watcher(libc::IN_NONBLOCK)?;
+    watch::add(&watcher, place, libc::IN_CREATE | libc::IN_MODIFY)?;
     fs::write(place.join("new"), "x").told("write")?;
-    let mut events = [0u8; 4096];
-    // SAFETY: the buffer is as long as is said.
-    let length = unsafe { libc::read(watcher, events.as_mut_ptr().cast(), events.len()) };
-    same(checked(length as i64).told("read")? > 0, true)
+    heard(watcher)
+}
+
+fn heard(watcher: OwnedFd) -> Outcome {
+    let length = File::from(watcher).read(&mut [0; 4096]).told("read")?;
+    same(length > 0, true)
+}
+
+/// A file system that keeps the inode for the watch must keep nothing else of it.
+fn watched_file(place: &Path) -> Outcome {
+    let name = place.join("file");
+    fs::write(&name, [b'.'; 4096]).told("write")?;
+    let watcher = watch::watcher(libc::IN_NONBLOCK)?;
+    watch::add(&watcher, &name, libc::IN_MODIFY | libc::IN_DELETE_SELF)?;
+    let open = || OpenOptions::new().read(true).write(true).open(&name);
+    for byte in *b"abc" {
+        map(&open().told("open")?, libc::MAP_SHARED, |bytes| {
+            bytes[7] = byte;
+        })?;
+        same(fs::read(&name).told("read")?[7], byte)?;
+        fs::write(&name, [byte + 1; 4096]).told("write")?;
+        map(&open().told("open")?, libc::MAP_PRIVATE, |bytes| {
+            bytes[0] = bytes[7];
+        })?;
+        let mut seen = 0;
+        map(&open().told("open")?, libc::MAP_SHARED, |bytes| {
+            seen = bytes[7]
+        })?;
+        same(seen, byte + 1)?;
+    }
+    heard(watcher)?;
+    let gone = watch::watcher(libc::IN_NONBLOCK)?;
+    watch::add(&gone, &name, libc::IN_DELETE_SELF)?;
+    fs::remove_file(&name).told("unlink")?;
+    heard(gone)
 }

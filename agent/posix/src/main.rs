@@ -1,5 +1,5 @@
 //! Test tool: tries in a directory what programs count on of a file system, and prints one line for each: `ok NAME`, or
-//! `no NAME: what happened`. A second word: those cases alone whose name holds it. Run on the host's own disk it says ok to all; what it says elsewhere is held against that. Static
+//! `no NAME: what happened`. A second word: those cases alone whose name holds it. Beside that, `--watch` and `--mapped` (watch.rs). Run on the host's own disk it says ok to all; what it says elsewhere is held against that. Static
 //! and without needs, so that it runs in any guest.
 
 mod attributes;
@@ -17,7 +17,9 @@ mod refusals;
 mod rights;
 mod sizes;
 mod sys;
+mod watch;
 
+use std::ffi::OsString;
 use std::path::Path;
 
 /// Err: what happened instead.
@@ -32,6 +34,21 @@ fn main() {
     };
     if root == "--wait" {
         return wait();
+    }
+    let told = match root.to_str() {
+        Some("--watch") => Some(watch::watch(
+            &std::env::args_os().skip(2).collect::<Vec<OsString>>(),
+        )),
+        Some("--mapped") => Some(watch::mapped(Path::new(
+            &std::env::args_os().nth(2).unwrap_or_default(),
+        ))),
+        _ => None,
+    };
+    if let Some(outcome) = told {
+        if let Err(why) = &outcome {
+            eprintln!("{why}");
+        }
+        std::process::exit(outcome.is_err().into());
     }
     let root = Path::new(&root).join(format!("posix-{}", std::process::id()));
     let groups = [
