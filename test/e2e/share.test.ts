@@ -24,12 +24,6 @@ const OTHERWISE: Readonly<Record<string, readonly [RegExp, string]>> = {
   "root passes through a directory that its mode closes": [/Permission denied/, "modes and root"],
   "trusted attributes are kept": [/not supported/, "`trusted.*`, `security.*`"],
   "an access list is kept": [/not supported/, "access lists"],
-  "a time before 1970 is kept": [/\(0, 0\) instead of \(-86400, 4\)/, "times before 1970"],
-  "what is stored in a mapping is read at once": [/46.* instead of .*33/, "stores in a shared mapping"],
-  "what is written beside a store in a mapping is kept": [
-    /\(115, 46\) instead of \(115, 119\)/,
-    "`write` into a page that a mapping has stored to",
-  ],
 };
 /** What the kernel's 9p client does well or not, by what it happens to remember of a file. */
 const PERHAPS: typeof OTHERWISE = {
