@@ -6,8 +6,8 @@ import { cardName, type NetworkSpec, tableName, tapName } from "../../base/netwo
 import type { NetworkCard } from "../types.js";
 import { ROUTER_LINK_LOCAL } from "./plan-links.js";
 
-/** Questions of one guest within a second: more is a flood. */
-const DNS_RATE = "limit rate over 1000/second burst 1000 packets";
+/** Questions of one guest within a second: more is a flood. So many at once leave room in the resolver's buffer for others. */
+const DNS_RATE = "limit rate over 500/second burst 150 packets";
 
 /** The table of a card in the netdev family: it goes and comes with the card as a whole. */
 export function cardTable({ vmId, index }: Pick<NetworkCard, "vmId" | "index">): string {
@@ -97,6 +97,7 @@ table netdev ${table} {
 ${[...linkRules(card), ...rules4(card), ...rules6(card), "goto forged"].map((rule) => `    ${rule}\n`).join("")}  }
   chain v4 {
     udp sport 67 goto forged
+    udp dport 67 @th,288,48 != ${hex48(card.mac)} goto forged
     udp dport 53 ${DNS_RATE} counter name "flood" drop
     icmp type redirect goto forged
     accept
@@ -130,7 +131,7 @@ function rules4({ mac, ip4 }: NetworkCard): string[] {
     // 0.0.0.0: asks whether somebody has an address already.
     `ether type arp arp htype 1 arp ptype ip arp saddr ether ${mac} arp saddr ip { 0.0.0.0, ${ip4} } arp operation { request, reply } accept`,
     `ether type ip ip saddr ${ip4} goto v4`,
-    "ether type ip ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept",
+    "ether type ip ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 goto v4",
   ];
 }
 
@@ -154,6 +155,11 @@ function neighbourRules({ ip6 }: NetworkCard): string[] {
     "icmpv6 type { nd-neighbor-solicit, nd-router-solicit, mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report } accept",
     "udp sport 546 udp dport 547 accept",
   ];
+}
+
+/** Of the hardware address in what a DHCP client says: one could decline another's lease. */
+function hex48(mac: string): string {
+  return `0x${mac.replaceAll(":", "")}`;
 }
 
 function hex128(address: string): string {
