@@ -29,18 +29,20 @@ const MOST_VMS = 32;
 
 export const OFFERED_NAMES = {
   vm: vmNames({ all: true }),
+  /** Whatever bears a name. */
+  object: async (ask) => [
+    ...(await vmNames({ all: true })(ask)),
+    ...(await imageNames(ask)),
+    ...(await volumeNames(ask)),
+    ...(await networkNames(ask)),
+  ],
   "running-vm": vmNames({ all: false }),
   exec: execNames({ all: true }),
   "running-exec": execNames({ all: false }),
-  image: async ({ kiln, limit, typed }) => {
-    const images = await kiln.images.list(limit);
-    const forms = new Set(images.flatMap(({ names }) => names.flatMap((name) => formsOf(name, typed))));
-    return [...forms].map((value) => ({ value, text: "" }));
-  },
+  image: imageNames,
   kernel: async ({ kiln, limit }) =>
     (await kiln.kernels.list(limit)).map(({ name, release }) => ({ value: name, text: release })),
-  volume: async ({ kiln, limit }) =>
-    (await kiln.volumes.list(limit)).map(({ name, vms }) => ({ value: name, text: vms.join(", ") })),
+  volume: volumeNames,
   /** Where a VM has volumes. */
   "volume-target": async ({ kiln, limit, operands: [vm] }) => {
     if (vm === undefined) return [];
@@ -73,6 +75,16 @@ function vmNames(which: { readonly all: boolean }): Offer {
       text: `${familiarImage(config.image)}, ${status.state}`,
     }));
   };
+}
+
+async function imageNames({ kiln, limit, typed }: NameAsk): Promise<OfferedName[]> {
+  const images = await kiln.images.list(limit);
+  const forms = new Set(images.flatMap(({ names }) => names.flatMap((name) => formsOf(name, typed))));
+  return [...forms].map((value) => ({ value, text: "" }));
+}
+
+async function volumeNames({ kiln, limit }: NameAsk): Promise<OfferedName[]> {
+  return (await kiln.volumes.list(limit)).map(({ name, vms }) => ({ value: name, text: vms.join(", ") }));
 }
 
 /** Of the VM where one is named already, else of all. */

@@ -200,5 +200,7 @@ describe("completion of volumes", () => {
     const { stdout } = await kiln(["__complete", "volume", "rm", "d"]);
     assert.equal(stdout, "data\tweb\n:none\n");
     assert.match((await kiln(["__complete", "volume", ""])).stdout, /^create\t/m);
+    const objects = (await kiln(["__complete", "inspect", ""])).stdout;
+    for (const name of ["web", "data"]) assert.match(objects, new RegExp(`^${name}\t`, "m"));
   });
 });

@@ -103,6 +103,27 @@ const inState = (state: VmInfo["status"]["state"], more: Partial<VmInfo["status"
   status: { ...VM.status, state, ...more },
 });
 
+it("has docker's words for each mount, whose live state is kiln's own", () => {
+  const bind = { ...NO_MOUNT, type: "bind" as const, source: "/srv", target: "/www" };
+  const [volume] = VM.status.mounts;
+  const mounts = [
+    ...(volume === undefined ? [] : [volume]),
+    { mount: bind, state: "away" as const, message: "why" },
+  ];
+  const vm = inState("running", { mounts });
+  assert.deepEqual(JSON.parse(say("{{json .Mounts}}", vm)), [
+    {
+      ...{ Type: "volume", Name: "db", Source: "", Destination: "/data", Driver: "local" },
+      ...{ Mode: "ro", RW: false, Propagation: "" },
+    },
+    {
+      ...{ Type: "bind", Source: "/srv", Destination: "/www" },
+      ...{ Mode: "", RW: true, Propagation: "rprivate" },
+    },
+  ]);
+  assert.equal(say("{{range .status.mounts}}{{.state}} {{.message}};{{end}}", vm), "attached ;away why;");
+});
+
 describe("docker's paths of a VM", () => {
   for (const [template, expected] of [
     [

@@ -19,7 +19,7 @@ for among VMs, then images, then kernels, volumes and networks. The fields' name
 the names that \`docker inspect\` has beside them: .State.Status, .NetworkSettings.Ports, .Config.Env, .HostConfig.Memory.
 A VM's .execs are the programs of \`kiln exec -d\`; Docker's .ExecIDs those of them that have not ended.
 `,
-  operands: [{ name: "NAME...", complete: "vm" }],
+  operands: [{ name: "NAME...", complete: "object" }],
   flags: {
     format: text("FORMAT", "json, or a template like '{{.status.state}}'", { short: "f", fallback: "json" }),
     type: text("KIND", "Look only among these", { choices: KINDS }),

@@ -34,6 +34,12 @@ describe("a volume that is attached to a VM that runs", () => {
     assert.deepEqual(await writers(), [""]);
     await kilnd.engine.volumes.remove("db");
     await kilnd.engine.vms.attachVolume("web", volume("more"));
+    const told: string[] = [];
+    for await (const { type, action, attributes } of kilnd.engine.events.read({ after: 0n })) {
+      if (type === "vm") told.push(`${action} ${attributes.volume} ${attributes.target}`);
+      if (action === "volume-attach") break;
+    }
+    assert.deepEqual(told, ["volume-detach db /data", "volume-attach more /data"]);
     await kilnd.engine.vms.kill("web");
     await kilnd.engine.vms.start("web");
     assert.deepEqual(
