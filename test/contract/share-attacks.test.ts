@@ -71,6 +71,28 @@ describe("kiln-share: a guest that wants out", { skip: skipWithoutCargo() }, () 
     assert.equal(await nine.walk(0, ["out", "secret"]), undefined);
   });
 
+  it("by what the host has of processes, where that is mounted below", async (t) => {
+    if (process.getuid?.() !== 0) return t.diagnostic("it takes root to mount");
+    await using other = await ShareBench.open();
+    const proc = join(other.root, "proc");
+    await other.calls();
+    await other.kill();
+    await mkdir(proc);
+    execFileSync("mount", ["--bind", "/proc", proc]);
+    try {
+      other.start();
+      const calls = await other.calls();
+      const own = ["proc", String(other.process.pid)];
+      for (const name of ["mem", "comm", "oom_score_adj", "clear_refs"])
+        for (const flags of [O.wronly, O.rdwr]) await refused(calls.open(flags, ...own, name), "EACCES");
+      for (const link of ["root", "cwd", "exe", "fd/0"])
+        await refused(calls.open(O.rdonly, ...own, ...link.split("/")), "ELOOP");
+      assert.ok((await calls.read(await calls.open(O.rdonly, ...own, "comm"), 0, 20)).length > 0);
+    } finally {
+      execFileSync("umount", ["--lazy", proc]);
+    }
+  });
+
   it("by device nodes, made or found", async () => {
     for (const mode of [0o020666, 0o060666, 0o160000])
       await refused(nine.mknod(0, "device", mode, 1, 3), "EPERM");

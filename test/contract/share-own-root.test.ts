@@ -22,8 +22,8 @@ const MOUNT_SETATTR = 442;
 
 const skip = process.getuid?.() === 0 ? skipWithoutCargo() : "it takes root";
 
-async function opened(within: readonly string[] = []): Promise<ShareBench> {
-  const args = ["--as", `${SERVER}:${SERVER}`, "--own-root"];
+async function opened(within: readonly string[] = [], more: readonly string[] = []): Promise<ShareBench> {
+  const args = ["--as", `${SERVER}:${SERVER}`, "--own-root", ...more];
   const bench = await ShareBench.open({ uid: 0, owner: 0, args, within });
   await chmod(bench.root, 0o700);
   // As kilnd does for a server of another user.
@@ -118,6 +118,15 @@ describe("kiln-share: a directory of root's", { skip }, () => {
     assert.equal(status.get("Groups")?.trim(), "");
     await opensNothing(bench, nine.client);
     assert.equal(await readFile("/proc/self/mountinfo", "utf8"), before);
+  });
+
+  it("is read and not written where it is read-only", async () => {
+    await using bench = await opened([], ["--read-only"]);
+    await put(bench, "secret", 0o600);
+    const nine = await bench.calls();
+    assert.equal(await read(nine, "secret"), "secret");
+    await refused(nine.open(O.rdwr, "secret"), "EROFS");
+    await refused(nine.create(0, "new"), "EROFS");
   });
 
   it("is found as it was by a server that takes a dead one's place", async () => {

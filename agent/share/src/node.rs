@@ -125,6 +125,12 @@ impl Node {
             FileType::Symlink => return Err(Errno::LOOP),
             _ => return Err(Errno::PERM),
         }
+        // Among /proc's are this process's own memory and all that the kernel lets a process do to itself.
+        if flags.intersects(OFlags::RWMODE | OFlags::TRUNC)
+            && rustix::fs::fstatfs(&self.fd)?.f_type == rustix::fs::PROC_SUPER_MAGIC
+        {
+            return Err(Errno::ACCESS);
+        }
         let always = OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
         openat(CWD, self.link(), flags | always, Mode::empty())
     }
@@ -235,6 +241,13 @@ pub mod tests {
             .read_to_string(&mut text)
             .expect("it reads");
         assert_eq!(text, "first");
+    }
+
+    #[test]
+    fn opens_nothing_of_a_process_to_write_to_it() {
+        let node = node_at(Path::new(&format!("/proc/{}/comm", std::process::id())));
+        assert_eq!(node.open(OFlags::RDWR).err(), Some(Errno::ACCESS));
+        assert!(node.open(OFlags::RDONLY).is_ok());
     }
 
     #[test]
