@@ -228,6 +228,10 @@ describe("kiln-share: what programs notice", { skip: skipWithoutCargo() }, () =>
     }
   });
 
+  it("has programs ask for much at once, where a message carries it", async () => {
+    assert.equal((await nine.getattr(await nine.create(0, "at-once"))).atOnce, 128n * 1024n);
+  });
+
   it("gives fids and takes them back", async () => {
     const fid = await nine.at();
     await refused(nine.walk(0, [], fid), "EBADF");

@@ -11,13 +11,16 @@ use super::place::{clean_mode, gid_of};
 use crate::fids::Opened;
 use crate::node::{Node, qid_of};
 use crate::state::{Request, State};
-use crate::wire::{Answer, Body};
+use crate::wire::{Answer, Body, READ_HEADER};
 
 /// All that stat(2) has.
 const BASIC: u64 = 0x7ff;
 const GENERATION: u64 = 0x1000;
 /// What file systems' own numbers a guest would know nothing of.
 const V9FS_MAGIC: u32 = 0x0102_1997;
+
+/// What programs that look for themselves take, as `cp` and `cat`.
+const AT_ONCE: u64 = 128 * 1024;
 
 const MODE: u32 = 1;
 const UID: u32 = 2;
@@ -43,7 +46,7 @@ pub fn getattr(state: &mut State, mut body: Body, answer: &mut Answer) -> Result
         stat.st_nlink,
         encoded(stat.st_rdev),
         stat.st_size as u64,
-        stat.st_blksize as u64,
+        at_once(stat.st_blksize as u64, state.msize),
         stat.st_blocks as u64,
     ];
     let times = [
@@ -61,6 +64,14 @@ pub fn getattr(state: &mut State, mut body: Body, answer: &mut Answer) -> Result
         .into_iter()
         .for_each(|number| answer.u64(number));
     Ok(())
+}
+
+/// How much a program of the guest should read or write at once (st_blksize): each piece is a message to here and back,
+/// whatever suits the disk. A power of two, as the disk's.
+fn at_once(disk: u64, msize: u32) -> u64 {
+    let message = u64::from(msize).saturating_sub(READ_HEADER as u64).max(1);
+    let whole = 1 << message.ilog2();
+    disk.max(AT_ONCE.min(whole))
 }
 
 /// As the guest's kernel decodes it (new_decode_dev).
@@ -215,6 +226,14 @@ pub fn statfs(state: &mut State, mut body: Body, answer: &mut Answer) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn asks_for_as_much_at_once_as_a_message_carries() {
+        assert_eq!(at_once(4096, 512 * 1024), AT_ONCE);
+        assert_eq!(at_once(4096, 64 * 1024), 32 * 1024);
+        assert_eq!(at_once(4096, 4096), 4096);
+        assert_eq!(at_once(1 << 20, 512 * 1024), 1 << 20);
+    }
 
     #[test]
     fn encodes_devices_as_linux_does() {
