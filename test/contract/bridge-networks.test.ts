@@ -7,6 +7,7 @@ import { bridgeHostileContract } from "./bridge-hostile.js";
 import { bridgeLeftoversContract } from "./bridge-leftovers.js";
 import { bridgeNeighboursContract } from "./bridge-neighbours.js";
 import { bridgeReachContract } from "./bridge-reach.js";
+import { bridgeShapesContract } from "./bridge-shapes.js";
 
 const isRoot = process.getuid?.() === 0;
 const skip = isRoot ? false : "it takes root to make hosts for tests";
@@ -16,6 +17,7 @@ for (const isUser of [false, true])
     bridgeReachContract(isUser);
     bridgeHostileContract(isUser);
     bridgeEgressContract(isUser);
+    bridgeShapesContract(isUser);
     bridgeLeftoversContract(isUser);
     if (!isUser) bridgeNeighboursContract();
   });
