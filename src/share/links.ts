@@ -1,7 +1,7 @@
 // Links on the way to what is shared. A user's are followed. One in a directory that some guest writes to may be that guest's:
 // followed, it would lead the next server, of its own VM or of another one, to whatever of the host the guest has chosen.
 
-import { readlink, realpath } from "node:fs/promises";
+import { readlink, realpath, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Code, KilnError } from "../base/errors.js";
 import type { GuestPlace } from "./types.js";
@@ -21,11 +21,14 @@ export async function checkLinks(
 ): Promise<void> {
   if (places.length === 0) return;
   const { place, directories } = await linksOnTheWay(source);
-  for (const { path, vm } of directories.length === 0 ? [] : places) {
-    const root = await realpath(path).catch(() => path);
-    const linked = directories.find((directory) => isWithin(directory, root));
-    if (linked === undefined) continue;
-    throw refused(source, `a link in ${linked} is on the way to it, where VM ${vm} may write`);
+  for (const linked of directories) {
+    const inodes = await inodesAbove(linked);
+    for (const { path, vm } of places) {
+      const root = await realpath(path).catch(() => path);
+      const inode = await inodeAt(root);
+      if (!isWithin(linked, root) && (inode === undefined || !inodes.includes(inode))) continue;
+      throw refused(source, `a link in ${linked} is on the way to it, where VM ${vm} may write`);
+    }
   }
   // The way was another one when it was opened: what it was then nobody knows.
   if (place !== opened) throw refused(source, "the way to it changes while it is opened");
@@ -61,6 +64,17 @@ async function linkAt(source: string, path: string): Promise<string | undefined>
     if ((error as NodeJS.ErrnoException).code === "EINVAL") return undefined;
     throw refused(source, "the way to it changes while it is opened", error);
   }
+}
+
+/** Of a directory and all above it: it may have other names than by which a VM was given it (`mount --bind`). */
+async function inodesAbove(directory: string): Promise<(string | undefined)[]> {
+  const above = directory === "/" ? [] : await inodesAbove(dirname(directory));
+  return [await inodeAt(directory), ...above];
+}
+
+async function inodeAt(path: string): Promise<string | undefined> {
+  const found = await stat(path, { bigint: true }).catch(() => undefined);
+  return found === undefined ? undefined : `${found.dev}:${found.ino}`;
 }
 
 function isWithin(path: string, root: string): boolean {

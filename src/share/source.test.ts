@@ -66,6 +66,21 @@ describe("what is shared", () => {
     }
   });
 
+  it("is not found by such a link under another name of where that guest writes", async (t) => {
+    if (process.getuid?.() !== 0) return t.diagnostic("it takes root to mount");
+    const [written, alias] = [join(root, "written"), join(root, "alias")];
+    for (const path of [written, alias]) await mkdir(path);
+    await symlink("../dir", join(written, "out"));
+    assert.equal(spawnSync("mount", ["--bind", written, alias]).status, 0);
+    try {
+      const guestPlaces = () => [{ path: written, vm: "builder" }];
+      const refusal = { reason: "share-source-linked" };
+      await assert.rejects(openSource({ source: join(alias, "out"), guestPlaces }), refusal);
+    } finally {
+      spawnSync("umount", ["--lazy", alias]);
+    }
+  });
+
   it("is found by the user's own links beside what the guest writes", async () => {
     await mkdir(join(root, "proj/data"), { recursive: true });
     await symlink("proj", join(root, "current"));
