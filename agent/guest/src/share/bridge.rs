@@ -98,11 +98,6 @@ impl Bridge {
         self.to_kernel.length() < MOST_UNREAD
     }
 
-    /// True while the rest of a message is on its way.
-    pub fn is_in_mid_message(&self) -> bool {
-        self.inbox.is_in_mid_message()
-    }
-
     pub const fn is_away(&self) -> bool {
         self.away_since.is_some()
     }
@@ -276,14 +271,16 @@ impl Bridge {
 
     /// Takes what one read of the connection gave.
     pub fn server_sent(&mut self, chunk: &[u8], now: Instant) {
-        self.silent_at = None;
-        if let Some(suspicion) = self.inbox.feed(chunk) {
-            self.silent_at = Some(now + suspicion.silence);
-            if suspicion.ask {
-                self.ask_for_life();
+        for written in hello::apart(chunk) {
+            self.silent_at = None;
+            if let Some(suspicion) = self.inbox.feed(written) {
+                self.silent_at = Some(now + suspicion.silence);
+                if suspicion.ask {
+                    self.ask_for_life();
+                }
             }
+            self.take_pieces(now);
         }
-        self.take_pieces(now);
     }
 
     /// A flush of nothing, which every session answers. The server counts it as a request.

@@ -49,10 +49,43 @@ pub fn may_begin_hello(bytes: &[u8]) -> bool {
     bytes[..shared] == MAGIC[..shared]
 }
 
+/// What one read gave, in pieces that may each be of another connection: hellos at its end, and what is before them.
+///
+/// A port of kiln's kernel gives with one read all that is there, that of others what the host wrote at once.
+pub fn apart(read: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = read;
+    while let Some((before, last)) = rest.split_last_chunk::<LENGTH>()
+        && last.starts_with(&MAGIC)
+    {
+        rest = before;
+    }
+    let (before, hellos) = read.split_at(rest.len());
+    (!before.is_empty())
+        .then_some(before)
+        .into_iter()
+        .chain(hellos.chunks(LENGTH))
+}
+
 #[cfg(test)]
 pub fn greeting(nonce: u8) -> [u8; LENGTH] {
     let mut bytes = [0; LENGTH];
     bytes[..12].copy_from_slice(&MAGIC);
     bytes[12..28].copy_from_slice(&[nonce; 16]);
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hellos_at_the_end_of_a_read_are_apart_from_what_is_before_them() {
+        let (one, two) = (greeting(1), greeting(2));
+        let read = [b"rest", &one[..], b"x", &one, &two].concat();
+        let before = [b"rest", &one[..], b"x"].concat();
+        assert_eq!(apart(&read).collect::<Vec<_>>(), [&before[..], &one, &two]);
+        assert_eq!(apart(&one).collect::<Vec<_>>(), [&one[..]]);
+        assert_eq!(apart(&one[1..]).collect::<Vec<_>>(), [&one[1..]]);
+        assert_eq!(apart(b"").count(), 0);
+    }
 }

@@ -2,9 +2,9 @@
 //!
 //! Without a session everything but a hello is left over from an earlier one. Within a session a hello between two
 //! messages is a new one. In the middle of a message it may be one too: a machine that was restored sees no hang-up, and
-//! the rest of the message never comes. Bytes of two connections never share one read of a port, and a server that has
-//! said hello is silent until it is answered; so 32 bytes that come alone, begin like a hello and are followed by silence
-//! are one, and any more bytes behind them say that they were data.
+//! the rest of the message never comes. A server that has said hello is silent until it is answered; so 32 bytes that come
+//! alone or last, begin like a hello and are followed by silence are one, and any more bytes behind them say that they
+//! were data.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ impl Inbox {
         self.buffer.clear();
     }
 
-    /// Takes what one read gave.
+    /// Takes what one read gave, with hellos at its end apart (`hello::apart`).
     pub fn feed(&mut self, chunk: &[u8]) -> Option<Suspicion> {
         let alone = <[u8; hello::LENGTH]>::try_from(chunk).ok();
         let alone = alone.filter(|bytes| bytes.starts_with(&hello::MAGIC));
@@ -87,11 +87,6 @@ impl Inbox {
         }
         self.buffer.extend_from_slice(chunk);
         None
-    }
-
-    /// True while the rest of a message, or of what may be none, is to come.
-    pub fn is_in_mid_message(&self) -> bool {
-        self.live && !self.buffer.is_empty()
     }
 
     /// How much of a message that has begun is still to come.

@@ -15,8 +15,10 @@ use super::ready::{AGENT, ANSWERS, IDLE, OUTCOME, REQUESTS, Ready, SERVER, SIGNA
 use super::touch::Toucher;
 use super::words::{AWAY, BACK, END, GRACE, MOUNTED};
 
-/// One read of a port never gives more than a page, one of a socket should not.
+/// What one read takes at most.
 const CHUNK: usize = 64 << 10;
+/// What a port of stock kernels gives at once; that of kiln's gives all that is there.
+const PAGE: usize = 4096;
 /// Reads of one side before the other is looked after.
 const IN_A_ROW: usize = 64;
 /// A mount that was given up returns at once.
@@ -171,8 +173,9 @@ impl Pump {
             match read {
                 Read::Bytes(count) => {
                     self.bridge.server_sent(&self.scratch[..count], now);
-                    // The rest of a message is on its way; of the next one the set tells.
-                    if self.ready.tells_again() && !self.bridge.is_in_mid_message() {
+                    let has_more = count == PAGE || count == self.scratch.len();
+                    // Nothing is lost where there is more: the set tells of it.
+                    if self.ready.tells_again() && !has_more {
                         self.ready.set_can_read(SERVER, false);
                     }
                 }

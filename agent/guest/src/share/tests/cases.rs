@@ -268,3 +268,17 @@ fn a_server_is_told_whether_changes_are_wanted_and_sees_no_touch() {
     share.say(set(7));
     assert_eq!(share.read(), []);
 }
+
+#[test]
+fn a_hello_that_one_read_gives_with_what_the_last_server_left_is_heard() {
+    let mut share = Share::new(None);
+    share.say(write(5, b"data"));
+    share.bridge.to_server.clear();
+    let (server, hello) = Server::start(&mut share.disk);
+    share.server = Some(server);
+    let left = [11, 0, 0, 0, wire::TWRITE + 1];
+    share.bridge.server_sent(&[&left[..], &hello].concat(), share.now);
+    share.wait(SOON * 100);
+    assert_eq!(share.read(), [(wire::TWRITE + 1, 5, None)]);
+    assert_eq!(*share.file(), Node::File(b"data".to_vec()));
+}
