@@ -194,6 +194,67 @@ mod tests {
         }
     }
 
+    /// What the kernel would do of a call.
+    fn verdict(filter: &Filter, call: c_long, arguments: [u32; 6]) -> u32 {
+        let mut word = 0;
+        let mut at = 0;
+        loop {
+            let step = &filter[at];
+            at += 1;
+            match u32::from(step.code) {
+                code if code == BPF_LD | BPF_W | BPF_ABS => {
+                    word = match step.k {
+                        NUMBER => call as u32,
+                        ARCH => ARCHITECTURE,
+                        k => arguments[(k as usize - 16) / 8],
+                    }
+                }
+                code if code == BPF_RET | BPF_K => return step.k,
+                code => {
+                    let holds = match code {
+                        code if code == BPF_JMP | BPF_JEQ | BPF_K => word == step.k,
+                        _ => word & step.k != 0,
+                    };
+                    at += usize::from(if holds { step.jt } else { step.jf });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_program_of_roots_is_made_by_any_call_that_gives_a_mode() {
+        let filter = plan(&Way::Connect(3), false, true);
+        for &(call, index) in MODES {
+            for (mode, wanted) in [
+                (0o755, ALLOW),
+                (0o1777, ALLOW),
+                (0o4755, ERRNO | libc::EPERM as u32),
+                (0o2755, ERRNO | libc::EPERM as u32),
+            ] {
+                let mut arguments = [0; 6];
+                arguments[index as usize] = mode;
+                assert_eq!(verdict(&filter, call, arguments), wanted, "{call} {mode:o}");
+            }
+        }
+        assert_eq!(
+            verdict(&filter, libc::SYS_openat2, [0; 6]),
+            ERRNO | libc::ENOSYS as u32
+        );
+        for call in [libc::SYS_fchmod, libc::SYS_fchmodat2, libc::SYS_execve] {
+            assert_eq!(
+                verdict(&filter, call, [0; 6]),
+                ERRNO | libc::EPERM as u32,
+                "{call}"
+            );
+        }
+        let others = plan(&Way::Connect(3), false, false);
+        assert_eq!(verdict(&others, libc::SYS_openat2, [0; 6]), ALLOW);
+        assert_eq!(
+            verdict(&others, libc::SYS_fchmodat, [0, 0, 0o2755, 0, 0, 0]),
+            ALLOW
+        );
+    }
+
     #[test]
     fn a_listening_server_cannot_connect() {
         let names = |way: Way, number: c_long| {
