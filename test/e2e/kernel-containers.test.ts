@@ -1,14 +1,13 @@
-// What containers, systemd and other tenants of a guest need of kiln's own kernel, each by a program that uses it:
-// podman and Docker among them.
+// What containers and other tenants of a guest need of kiln's own kernel, each by a program that uses it: podman and Docker
+// among them. That systemd comes to running on it is shown with its shares (share-system.test.ts).
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { CHECKOUT, debianLayout } from "../fixtures/assets.js";
+import { CHECKOUT } from "../fixtures/assets.js";
 import { eventually } from "./harness.js";
 import { KernelGuest } from "./kernel-guest.js";
-import { systemdIsRunning } from "./systemd-guest.js";
 
 let guest: KernelGuest;
 before(async () => {
@@ -212,14 +211,6 @@ describe("Docker", () => {
         ping -q -c1 -W20 172.17.0.1 | grep -o "1 packets received"'
     `);
     assert.equal(seen, `overlay / overlay\n${32 << 20}\n1 packets received`);
-  });
-});
-
-describe("system mode", () => {
-  it("brings Debian's systemd to running", async () => {
-    const { kiln } = guest;
-    await kiln.ok(["run", "-d", "--name", "sys", "-m", "512m", debianLayout("systemd")]);
-    await systemdIsRunning(kiln, "sys");
   });
 });
 

@@ -20,9 +20,20 @@ const SHARE: &str = "9p";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Brings the disks into a state that needs no repair: unmounted, the root read-only, and all of it synced.
-pub async fn settle_disks() {
-    let settled = SYNCS.run(|| {
-        settle();
+pub async fn settle_disks(agent: &Agent) {
+    at_the_end(agent, settle).await;
+}
+
+/// What was written is on the disks, and with the servers of shares.
+pub async fn sync_disks(agent: &Agent) {
+    at_the_end(agent, rustix::fs::sync).await;
+}
+
+/// On a thread, and not for ever: it may wait for a disk, or for a share's server that has gone.
+async fn at_the_end(agent: &Agent, body: fn()) {
+    agent.mounts.end_shares();
+    let settled = SYNCS.run(move || {
+        body();
         Ok(())
     });
     if timeout(PATIENCE, settled).await.is_err() {

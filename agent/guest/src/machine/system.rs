@@ -23,6 +23,8 @@ use crate::proto::{ExitStatus, GuestRequest};
 
 /// With no host to acknowledge, a machine that has shut down ends after this.
 const UNHEARD: Duration = Duration::from_secs(5);
+/// Between two looks at the shares of a guest that ends.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// An init that ends everybody gives others this long to write their last.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -52,20 +54,19 @@ pub fn listen_for_end(agent: &Rc<Agent>, listener: UnixListener) -> io::Result<(
 
 /// Everything is stopped: tell the host, and end the machine once it has acknowledged or is not there.
 fn on_shut_down(agent: &Rc<Agent>, request: GuestRequest) {
-    rustix::fs::sync();
-    agent.log.close();
-    agent.exit.publish(ExitStatus {
-        request: request as i32,
-        ..Default::default()
-    });
     let agent = agent.clone();
     spawn_local(async move {
+        end::sync_disks(&agent).await;
+        agent.log.close();
+        agent.exit.publish(ExitStatus {
+            request: request as i32,
+            ..Default::default()
+        });
         // AckExit ends the machine from its own handler.
         loop {
             sleep(UNHEARD).await;
             if !agent.has_session() {
-                agent.mounts.end_shares();
-                end::settle_disks().await;
+                end::settle_disks(&agent).await;
                 end::end_machine(&agent);
             }
         }
@@ -115,12 +116,11 @@ pub fn stop(agent: &Rc<Agent>, signal: i32, patience_ms: u32) -> Result<()> {
         return Err(Status::precondition("the init has ended"));
     }
     ask_for_end(signal).map_err(|error| Status::from_io("ask the init for its end", error))?;
-    agent.mounts.end_shares_away();
     let agent = agent.clone();
     spawn_local(async move {
         let patience = Duration::from_millis(u64::from(patience_ms));
-        if timeout(patience, agent.exit.wait()).await.is_err() {
-            rustix::fs::sync();
+        if timeout(patience, end_of_init(&agent)).await.is_err() {
+            end::sync_disks(&agent).await;
             agent.log.close();
             let code = 128 + libc::SIGKILL;
             agent.exit.publish(ExitStatus {
@@ -131,6 +131,16 @@ pub fn stop(agent: &Rc<Agent>, signal: i32, patience_ms: u32) -> Result<()> {
         }
     });
     Ok(())
+}
+
+/// Waits for it. An init that ends syncs and unmounts: no share's server that is away holds it up, nor one that goes meanwhile.
+async fn end_of_init(agent: &Agent) {
+    loop {
+        agent.mounts.end_shares_away();
+        if timeout(LOOK_AGAIN, agent.exit.wait()).await.is_ok() {
+            return;
+        }
+    }
 }
 
 /// What an init takes as the wish for its end.

@@ -61,8 +61,7 @@ async fn end_machine(agent: &Rc<Agent>) -> Result<AckExitResponse> {
         kill_the_rest(agent.role(), &agent.reaper, 0).await;
     }
     if agent.role() != Role::Host {
-        agent.mounts.end_shares();
-        end::settle_disks().await;
+        end::settle_disks(agent).await;
     }
     let agent = agent.clone();
     tokio::task::spawn_local(async move {
