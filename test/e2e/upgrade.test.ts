@@ -105,6 +105,15 @@ describe("a kilnd on the state of release 0.1.0", () => {
     assert.equal((await kiln.kiln(["start", "-a", "ended"])).code, 3);
   });
 
+  it("finds nothing attached to them, and attaches a volume where their VMM has a place for one", async () => {
+    const mounts = ["inspect", "-f", "{{json .Mounts}}{{json .status.mounts}}", "paused"];
+    assert.equal((await kiln.ok(mounts)).replaceAll("null", "[]").trim(), "[][]");
+    // Their QEMU is asked for its places. One without is refused by what is to be done (contract/vmm-qemu).
+    await kiln.ok(["volume", "attach", "paused", "extra:/extra"]);
+    assert.equal(await kiln.ok(["exec", "paused", "sh", "-c", "echo 1 > /extra/x; cat /extra/x"]), "1\n");
+    await kiln.ok(["volume", "detach", "paused", "extra"]);
+  });
+
   it("goes on with what runs whatever becomes of a file and its copy", async () => {
     const before = await vmmPids();
     for (const file of ["status.json", "vm.json"]) {
