@@ -35,6 +35,25 @@ E`);
       world.host.ok("nft flush ruleset");
     });
 
+    it("a kernel that can make none is told of, with its words", async () => {
+      const strict = await BridgeWorld.open(true);
+      try {
+        strict.host.ok("mount --bind /bin/false /usr/sbin/nft");
+        const { usable, why } = await strict.driver().call<BridgeVerdict>({ call: "look" });
+        assert.equal(usable, false);
+        assert.match(why, /^no named networks: make one to try: unshare: exit code 1 .*modprobe -a bridge/);
+        strict.host.ok("umount /usr/sbin/nft; chmod 600 /dev/net/tun");
+        const closed = await strict.driver().call<BridgeVerdict>({ call: "look" });
+        assert.match(closed.why, /^no named networks: \/dev\/net\/tun is not this user's to open/);
+        await assert.rejects(
+          strict.driver().call({ call: "up", spec: networkSpec(1) }),
+          /no-bridge-network: .*\/dev\/net\/tun/,
+        );
+      } finally {
+        await strict[Symbol.asyncDispose]();
+      }
+    });
+
     it("a VPN's route over the network's range is refused by its name", async () => {
       world.host.ok("ip route add 10.89.0.0/16 dev up0");
       const spec = networkSpec(4);

@@ -2,10 +2,21 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import { formatAddress } from "../../src/base/cidr.js";
 import { shortId } from "../../src/base/ids.js";
 import { eventually, type Guest, hears, pings, plugIn, resolves } from "../fixtures/bridge-guests.js";
 import { BridgeWorld, type Driver, OUTSIDE } from "../fixtures/bridge-world.js";
 import { networkCard, networkSpec } from "../fixtures/network-specs.js";
+
+/** RFC 8415: Solicit, with a DUID of the MAC address and one IA_NA. Prints the address that is advertised, in hex. */
+const ASKS_DHCPV6 = `
+  const s = require("dgram").createSocket("udp6"), mac = Buffer.from(process.argv[1].replaceAll(":", ""), "hex");
+  const option = (code, body) => Buffer.concat([Buffer.from([0, code, 0, body.length]), body]);
+  const solicit = Buffer.concat([Buffer.from([1, 1, 2, 3]), option(1, Buffer.concat([Buffer.from([0, 3, 0, 1]), mac])),
+    option(3, Buffer.concat([Buffer.from([0, 0, 0, 7]), Buffer.alloc(8)])), option(8, Buffer.alloc(2))]);
+  s.on("message", (m) => { const at = m.indexOf(Buffer.from([0, 5, 0, 24])); console.log(at < 0 ? m.toString("hex") : m.subarray(at + 4, at + 20).toString("hex")); process.exit(); });
+  s.bind(546, "::", () => { const ask = () => s.send(solicit, 547, "ff02::1:2%eth0"); ask(); setInterval(ask, 500); });
+`;
 
 export function bridgeReachContract(isUser: boolean): void {
   describe("reach", () => {
@@ -114,6 +125,11 @@ export function bridgeReachContract(isUser: boolean): void {
         /inet6/,
         "it makes no address of its own",
       );
+    });
+
+    it("its address by DHCPv6 as well", async () => {
+      const said = web.net.ok(`${process.execPath} -e '${ASKS_DHCPV6}' ${web.card.mac}`);
+      assert.equal(formatAddress({ family: 6, value: BigInt(`0x${said.trim()}`) }), web.card.ip6);
     });
 
     it("names again when its resolver has died", async () => {

@@ -6,6 +6,7 @@ import { KeyedLock } from "../../base/lock.js";
 import { readHostDns } from "../host-dns.js";
 import type { BridgeVerdict, TakenRange } from "../types.js";
 import { hostPlace } from "./host-place.js";
+import { refusalOfKernel } from "./kernel.js";
 import { findPrograms, refusalForUser, takenRanges, verdict, warningsOf } from "./look.js";
 import type { BridgePrograms, Place } from "./place.js";
 import { runProgram } from "./run-program.js";
@@ -38,6 +39,8 @@ export interface Ground {
 export class Grounds {
   readonly #options: GroundOptions;
   readonly #lock = new KeyedLock();
+  /** The kernel can: modules go no more once they are used. */
+  #isTried = false;
 
   constructor(options: GroundOptions) {
     this.#options = options;
@@ -45,9 +48,12 @@ export class Grounds {
 
   async look(): Promise<BridgeVerdict> {
     const programs = await findPrograms(this.#options);
-    const refusal = isRoot() ? undefined : await refusalForUser(await this.#options.passt());
-    if (typeof programs === "string" || refusal !== undefined || !isRoot())
-      return verdict(programs, refusal, []);
+    if (typeof programs === "string") return verdict(programs, undefined, []);
+    const device = isRoot() ? undefined : await refusalForUser(await this.#options.passt());
+    const refusal = device ?? (this.#isTried ? undefined : await refusalOfKernel(programs, isRoot()));
+    if (refusal !== undefined) return verdict(programs, refusal, []);
+    this.#isTried = true;
+    if (!isRoot()) return verdict(programs, undefined, []);
     const rules = await runProgram("look at the host's rules", [programs.nft, "-j", "list", "ruleset"]);
     return verdict(programs, undefined, warningsOf(rules));
   }
