@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { hasReason } from "../base/errors.js";
-import { checkCards, hasCard, tapOf } from "./cards.js";
+import { aroundTaps, checkCards, hasCard, tapDescriptor, tapOf } from "./cards.js";
 import { qemuCapabilities } from "./qemu/look.js";
 import type { CardSpec } from "./types.js";
 
@@ -12,8 +12,14 @@ const CARD: CardSpec = {
 };
 const STREAM: CardSpec = { ...CARD, backend: { kind: "stream" } };
 
+/** The card of a named network. */
+const named = (id: string): CardSpec => ({
+  ...{ id, mac: "02:00:00:00:00:02" },
+  backend: { kind: "descriptor", around: (argv, fd) => [`${id}@${fd}`, ...argv] },
+});
+
 const check = (cards: readonly CardSpec[], userNetwork = true) =>
-  checkCards({ cards }, { ...qemuCapabilities("tcg", userNetwork), cards: undefined });
+  checkCards({ cards }, { ...qemuCapabilities("tcg", userNetwork), cards: undefined, tapDescriptors: false });
 
 describe("checkCards", () => {
   it("takes a VM without a card, also where there is no user network, and one with a card", () => {
@@ -31,8 +37,28 @@ describe("checkCards", () => {
       assert.throws(wrong, (error) => hasReason(error, "no-such-card"));
   });
 
+  it("takes cards on named networks beside that of the user network, where the VMM has taps as descriptors", () => {
+    const cards = [STREAM, ...Array.from({ length: 8 }, (_, index) => named(`net${index}`))];
+    checkCards({ cards }, qemuCapabilities("tcg", false));
+    for (const [wrong, reason] of [
+      [() => checkCards({ cards: [...cards, named("net8")] }, qemuCapabilities("tcg")), "too-many-cards"],
+      [() => check([named("net0")]), "no-such-card"],
+    ] as const)
+      assert.throws(wrong, (error) => hasReason(error, reason));
+  });
+
+  it("puts what makes taps around the jail, each at a number of its own", () => {
+    const spec = { cards: [STREAM, named("net0"), named("net1")] };
+    assert.deepEqual(aroundTaps(spec, ["bwrap"]), ["net1@514", "net0@513", "bwrap"]);
+    assert.deepEqual(
+      spec.cards.map((card) => tapDescriptor(spec, card)),
+      [512, 513, 514],
+    );
+  });
+
   const refusals: readonly (readonly [string, readonly CardSpec[], string])[] = [
     ["a second card", [CARD, { ...CARD, id: "eth1" }], "too-many-cards"],
+    ["two cards with one id", [CARD, named("eth0")], "bad-card-id"],
     ["an id that is more words than one", [{ ...CARD, id: "eth0,server=off" }], "bad-card-id"],
     ["an id that QEMU takes for none", [{ ...CARD, id: "0eth" }], "bad-card-id"],
     ["an address that is more words than one", [{ ...CARD, mac: "02:00:00:00:00:01,x=y" }], "bad-mac"],

@@ -22,6 +22,8 @@ export interface VmmCapabilities {
   readonly userNetwork: boolean;
   /** What its cards' other ends are; "tap" where it is not told. */
   readonly cards?: CardKind | undefined;
+  /** That it takes cards whose taps it has as descriptors, up to MAX_CARDS; false where it is not told. */
+  readonly tapDescriptors?: boolean | undefined;
   /** The largest packet that the user network carries; 1500 where it is not told. */
   readonly cardMtu?: number | undefined;
   /** Memory that the guest frees goes back to the host. */
@@ -72,10 +74,22 @@ export interface DiskSpec {
 
 /**
  * What a card's other end is. stream: a socket at which the VMM listens; whoever connects to it has the guest's frames, each
- * behind its length in four bytes, and may come and go. tap: one that is there before the VMM is.
+ * behind its length in four bytes, and may come and go. tap: one that is there before the VMM is, which opens it by its name.
+ * descriptor: a tap with a virtio-net header, of a place that the VMM never sees.
  */
-export type CardBackend = { readonly kind: "stream" } | TapBackend;
-export type CardKind = CardBackend["kind"];
+export type CardBackend = { readonly kind: "stream" } | TapBackend | DescriptorBackend;
+/** What connects a VM to the user network. */
+export type CardKind = "stream" | "tap";
+
+export interface DescriptorBackend {
+  readonly kind: "descriptor";
+  /**
+   * Goes around the jail. The process that is started makes the tap, and becomes the command.
+   *
+   * @param fd the number that the command has the tap as: nothing is there before
+   */
+  around(argv: readonly string[], fd: number): readonly string[];
+}
 
 export interface TapBackend {
   readonly kind: "tap";
@@ -210,7 +224,7 @@ export interface VmmTraffic {
   readonly netTxBytes: number;
 }
 
-/** Of a VMM, for what its card's other end is. No machine has more than one card. */
+/** Of a VMM, for what its card's other end is: that of the user network, of which no machine has more than one. */
 export interface VmmCards {
   /** Where the VMM listens for the other end; undefined for a VM without such a card. */
   readonly cardSocket: string | undefined;

@@ -83,6 +83,21 @@ describe("planQemu", () => {
     assert.ok(argv.includes("virtio-net-device,netdev=eth0,mac=02:00:00:00:00:01"));
   });
 
+  it("adds cards whose taps it inherits, in their order, with nothing that listens for them", () => {
+    const card = (id: string) => ({
+      ...{ id, mac: `02:00:00:00:00:0${id.at(-1)}` },
+      backend: { kind: "descriptor" as const, around: (argv: readonly string[]) => argv },
+    });
+    const spec: VmmSpec = { ...SPEC, cards: [card("net0"), card("net1")] };
+    const argv = words(spec, HOST);
+    assert.ok(!planQemu(spec, HOST).listeners.includes("net.sock"));
+    assert.deepEqual(values(argv, "-netdev"), [
+      "tap,id=net0,fd=512,vhost=off",
+      "tap,id=net1,fd=513,vhost=off",
+    ]);
+    assert.ok(argv.includes("virtio-net-device,netdev=net1,mac=02:00:00:00:00:01"));
+  });
+
   it("gives each port a place on the channel's device and a socket that listens already", () => {
     const spec: VmmSpec = { ...SPEC, ports: [{ id: "src" }, { id: "tmp" }] };
     const argv = words(spec, HOST);

@@ -1,6 +1,7 @@
 // QEMU's command line for one VM. Pure: host facts in, words out. Every choice that is not obvious says which failure
 // it prevents; the figures are in docs/design/0006-vmm-drivers.md.
 
+import { hasCard, tapDescriptor } from "../cards.js";
 import { FIRST_DESCRIPTOR, type JailFile, type OpenedFile } from "../jail/plan.js";
 import { GUEST_WORDS, joinCommandLine } from "../kernel-command-line.js";
 import { socketPath } from "../socket-path.js";
@@ -32,7 +33,7 @@ export interface QemuSockets {
   readonly qmp: string;
   readonly console: string;
   readonly channel: string;
-  /** The network card's other end, where there is a card. */
+  /** The other end of the card of the user network, where there is one. */
   readonly net: string;
 }
 
@@ -61,7 +62,7 @@ export function planQemu(spec: VmmSpec, host: QemuHost): QemuPlan {
   const initrd = { path: spec.initrd, at: "/initrd", writable: false, what: "initramfs" };
   const disks = placeDisks(spec.disks);
   const listeners = [
-    ...[NAMES.qmp, NAMES.console, NAMES.channel, ...(spec.cards.length > 0 ? [NAMES.net] : [])],
+    ...[NAMES.qmp, NAMES.console, NAMES.channel, ...(hasCard(spec, "stream") ? [NAMES.net] : [])],
     ...spec.ports.map(listenerOf),
   ];
   const fd = (name: string) => FIRST_DESCRIPTOR + listeners.indexOf(name);
@@ -78,7 +79,9 @@ export function planQemu(spec: VmmSpec, host: QemuHost): QemuPlan {
       ...spec.ports.flatMap((port) => portArguments(port, fd(listenerOf(port)))),
       ...disksArguments(disks, { at, inherited: listeners.length, hotplug: spec.hotplug === true }),
       ...deviceArguments(),
-      ...spec.cards.flatMap((card) => cardArguments(card, fd(NAMES.net))),
+      ...spec.cards.flatMap((card) =>
+        cardArguments(card, card.backend.kind === "stream" ? fd(NAMES.net) : tapDescriptor(spec, card)),
+      ),
       // The shared library's spawn=deny kills QEMU on any exec: nothing that we use needs one.
       ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
     ],
@@ -158,11 +161,15 @@ function deviceArguments(): string[] {
   ];
 }
 
-/** Whatever its other end is, QEMU is the server there: the client may die, and a new one connects. */
-function cardArguments({ id, mac }: CardSpec, fd: number): string[] {
-  return [
-    // By the first word after it recall.ts knows a card of ours.
-    ...["-netdev", `stream,id=${id},server=on,addr.type=fd,addr.str=${fd}`],
-    ...["-device", `virtio-net-device,netdev=${id},mac=${mac}`],
-  ];
+/**
+ * Of a stream QEMU is the server: the client may die, and a new one connects. A tap is read and written by QEMU itself
+ * (vhost=off: /dev/vhost-net is more of the kernel than a jail shows); what it can of offloads QEMU asks it.
+ */
+function cardArguments({ id, mac, backend }: CardSpec, fd: number): string[] {
+  const netdev =
+    backend.kind === "stream"
+      ? // By the first word recall.ts knows a card of ours.
+        `stream,id=${id},server=on,addr.type=fd,addr.str=${fd}`
+      : `tap,id=${id},fd=${fd},vhost=off`;
+  return [...["-netdev", netdev], ...["-device", `virtio-net-device,netdev=${id},mac=${mac}`]];
 }

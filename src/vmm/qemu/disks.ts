@@ -6,8 +6,8 @@ import { type DiskSerials, distinctSerials } from "../disk-serials.js";
 import { FIRST_DESCRIPTOR, type JailFile } from "../jail/plan.js";
 import type { DiskBus, DiskSpec } from "../types.js";
 
-/** Of the 24 virtio-mmio slots that microvm has with ACPI: serial, rng, balloon, net and the SCSI controller have theirs. */
-export const MAX_BLK_DISKS = 19;
+/** Of the 24 virtio-mmio slots that microvm has with ACPI: serial, rng, balloon, the SCSI controller and 9 cards have theirs. */
+export const MAX_BLK_DISKS = 11;
 /** What a jail is made with, and a guest finds, in the time of a boot; the controller itself takes 16,384 units. */
 export const MAX_DISKS = 64;
 

@@ -8,7 +8,7 @@ import { assertNetguardLoaded } from "../../base/netguard.js";
 import type { Abortable } from "../../base/progress.js";
 import { delay } from "../../base/runtime.js";
 import { UndoStack } from "../../base/undo.js";
-import { hasCard, type UserNetworkLook } from "../cards.js";
+import { aroundTaps, hasCard, type UserNetworkLook } from "../cards.js";
 import { ConsoleLog } from "../console-log.js";
 import { recordedSerials, serialFacts } from "../disk-serials.js";
 import { hostTscKhz } from "../host-tsc.js";
@@ -197,6 +197,7 @@ class QemuDriver implements VmmDriver {
       devices: ["/dev/null", ...devices],
       access: accelerator === "kvm" ? await accessTo(KVM_DEVICE, spec.runAs) : undefined,
       overheadBytes: overheadBytes(spec),
+      around: (argv) => aroundTaps(spec, argv),
       command: (at) => plan.command(program, at),
     });
   }

@@ -29,6 +29,7 @@ export function qemuCapabilities(accelerator: Accelerator, userNetwork = true): 
     channel: "virtio-serial",
     userNetwork,
     cards: "stream",
+    tapDescriptors: true,
     cardMtu: CARD_MTU,
     freePageReporting: true,
     poweroffExits: true,
