@@ -1,5 +1,5 @@
 //! Test tool: tries in a directory what programs count on of a file system, and prints one line for each: `ok NAME`, or
-//! `no NAME: what happened`. A second word: those cases alone whose name holds it. Beside that, `--watch` and `--mapped` (watch.rs). Run on the host's own disk it says ok to all; what it says elsewhere is held against that. Static
+//! `no NAME: what happened`. A second word: those cases alone whose name holds it. Beside that, `--watch` and `--mapped` (watch.rs), `--read-only` (refusals.rs). Run on the host's own disk it says ok to all; what it says elsewhere is held against that. Static
 //! and without needs, so that it runs in any guest.
 
 mod attributes;
@@ -35,16 +35,7 @@ fn main() {
     if root == "--wait" {
         return wait();
     }
-    let told = match root.to_str() {
-        Some("--watch") => Some(watch::watch(
-            &std::env::args_os().skip(2).collect::<Vec<OsString>>(),
-        )),
-        Some("--mapped") => Some(watch::mapped(Path::new(
-            &std::env::args_os().nth(2).unwrap_or_default(),
-        ))),
-        _ => None,
-    };
-    if let Some(outcome) = told {
+    if let Some(outcome) = other_task(&root) {
         if let Err(why) = &outcome {
             eprintln!("{why}");
         }
@@ -83,6 +74,22 @@ fn main() {
     }
     if let Err(error) = std::fs::remove_dir_all(&root) {
         println!("no removal of all: {error}");
+    }
+}
+
+/// What is asked for by an option in the directory's place.
+fn other_task(option: &std::ffi::OsStr) -> Option<Outcome> {
+    match option.to_str() {
+        Some("--watch") => Some(watch::watch(
+            &std::env::args_os().skip(2).collect::<Vec<OsString>>(),
+        )),
+        Some("--mapped") => Some(watch::mapped(Path::new(
+            &std::env::args_os().nth(2).unwrap_or_default(),
+        ))),
+        Some("--read-only") => Some(refusals::read_only(Path::new(
+            &std::env::args_os().nth(2).unwrap_or_default(),
+        ))),
+        _ => None,
     }
 }
 

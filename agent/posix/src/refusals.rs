@@ -107,3 +107,20 @@ fn taken(place: &Path) -> Outcome {
         call.name == "rename onto"
     })
 }
+
+/// Of what nothing can be written to. `top`: a directory of that name with the files `beside` and `file` and the empty
+/// directory `directory`.
+pub fn read_only(top: &Path) -> Outcome {
+    let refuses = |name: &str, calls: &dyn Fn(&Call) -> bool| {
+        each(&top.join(name), &[libc::EROFS], calls).map_err(|odd| format!("{name}: {odd}"))
+    };
+    refuses("file", &|call| call.last == Last::Changed)?;
+    refuses("file", &|call| {
+        call.last == Last::Removed && call.name != "rmdir"
+    })?;
+    refuses("directory", &|call| {
+        call.name == "rmdir" || call.name == "chmod"
+    })?;
+    refuses("new", &|call| call.last == Last::Made)?;
+    each(&top.join("file"), &[], |call| call.last == Last::Read)
+}
