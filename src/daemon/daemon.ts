@@ -172,6 +172,7 @@ function roomOptions(
 ): Omit<RoomOptions, "pullLimits" | "layerLimits"> {
   return {
     dataRoot: paths.data,
+    runRoot: paths.run,
     configRoot: paths.config,
     cacheDirectory: cacheOf(paths),
     env,
@@ -182,6 +183,7 @@ function roomOptions(
     shareServer: settingOf(config, "share-server") ?? packageFile("kiln-share"),
     passt: settingOf(config, "passt") ?? packagePasst() ?? "passt",
     qemu: settingOf(config, "qemu"),
+    tap: packageFile("kiln-tap"),
     sendfd: packageFile("kiln-sendfd"),
     firecracker: settingOf(config, "firecracker"),
     jailer: settingOf(config, "jailer"),

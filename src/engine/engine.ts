@@ -17,6 +17,7 @@ import { ConnectVerbs } from "./run/connect-verbs.js";
 import type { EngineContext } from "./run/context.js";
 import { armLifetime } from "./run/lifetime-timer.js";
 import { MountVerbs } from "./run/mount-verbs.js";
+import { cardsInUse, leaveEnded } from "./run/network-cards.js";
 import { loadVms } from "./run/recovery.js";
 import { resumeVms } from "./run/takeover.js";
 import { inBackground } from "./run/tasks.js";
@@ -114,7 +115,9 @@ export class Engine {
     await loadVms(ctx, this.#runner);
     await ctx.companions.load(ctx.vms.list());
     await registerUsers(ctx);
-    const recovered = resumeVms(ctx, this.#runner);
+    // Not waited for: whoever is put on a network does that.
+    void ctx.networkUses.find(...cardsInUse(ctx));
+    const recovered = resumeVms(ctx, this.#runner).then(() => leaveEnded(ctx));
     // In nobody's way: what an export or import of the last kilnd's has left.
     this.#recovered = recovered.then(() => removeCarriers(ctx, verbs));
     this.#watch.start();

@@ -8,7 +8,14 @@ import { buildDiskFromDirectory, checkCow, createCow, createEmptyDisk } from "..
 import { createImageStore, type ImageLimits, mergeLayers, parseImageSource } from "../image/index.js";
 import { createKernelBuilder, createKernelCatalogue } from "../kernel/index.js";
 import type { KernelCatalogue } from "../kernel/types.js";
-import { planUserNetwork, publishPort, readHostDns, UserNetworks, userCard } from "../net/index.js";
+import {
+  BridgeNetworks,
+  planUserNetwork,
+  publishPort,
+  readHostDns,
+  UserNetworks,
+  userCard,
+} from "../net/index.js";
 import { createVmms, type ProbeKernel } from "../vmm/index.js";
 import type { BuildLimits } from "./common/base-protocol.js";
 import type { AgentRoom, GuestDialer, NetworkRoom, Rooms } from "./common/rooms.js";
@@ -18,6 +25,7 @@ import { createShareRoom } from "./share-room.js";
 /** Where the rooms find files, programs and limits. */
 export interface RoomOptions {
   readonly dataRoot: string;
+  readonly runRoot: string;
   readonly configRoot: string;
   /** Existing: verdicts that cost time. */
   readonly cacheDirectory: string;
@@ -31,6 +39,8 @@ export interface RoomOptions {
   /** kiln-share's path. */
   readonly shareServer: string;
   readonly qemu: string | undefined;
+  /** Path of `kiln-tap`. */
+  readonly tap: string;
   /** Path of `kiln-sendfd`. */
   readonly sendfd: string;
   readonly firecracker: string | undefined;
@@ -75,6 +85,11 @@ export function createRooms(options: RoomOptions): Rooms {
     }),
     agent: AGENT,
     network: networkRoom(networks),
+    bridges: new BridgeNetworks({
+      ...{ directory: join(options.runRoot, "networks"), tap: options.tap, bwrap: options.bwrap },
+      ...{ passt: () => networks.passt(), netguard: options.netguard },
+      tell: (why) => log.error("a network can't be mended", { why }),
+    }),
     shares: createShareRoom(options.shareServer),
     disks: { createCow, checkCow, createEmpty: createEmptyDisk, buildFromDirectory: buildDiskFromDirectory },
     buildBase: createBaseBuilder(),

@@ -1,5 +1,6 @@
 // The door of the network room.
 
+export { BridgeNetworks, type BridgeOptions } from "./bridge/networks.js";
 export { type HostDns, readHostDns } from "./host-dns.js";
 export { publishPort } from "./publish.js";
 export type { GuestDial, PublishedPort, PublishLimits } from "./types.js";

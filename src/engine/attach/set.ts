@@ -61,10 +61,12 @@ export class AttachmentSet {
    */
   guest(facts: GuestFacts): GuestPart {
     if (this.#refusal !== undefined) throw this.#refusal;
-    const parts = this.#held.map((attachment) => attachment.guest(facts));
+    // In the order of kinds, whenever they were acquired: so the first interface is that of the user network.
+    const held = this.#all.filter((attachment) => this.#held.includes(attachment));
+    const parts = held.map((attachment) => attachment.guest(facts));
     const interfaces = parts.flatMap((part) => part.interfaces ?? []);
     const mounts = parts.flatMap((part) => part.mounts ?? []);
-    return { ...Object.assign({}, ...parts), interfaces, mounts };
+    return { ...Object.assign({}, ...parts), ...resolvers(parts), interfaces, mounts };
   }
 
   /**
@@ -145,6 +147,14 @@ export class AttachmentSet {
     const isOf = (one: Attachment): one is AttachmentAt<M> & Attachment => one.at === moment;
     return this.#all.filter(isOf);
   }
+}
+
+/** Those of named networks before those of the user network, which know no VM's name; each once. */
+function resolvers(parts: readonly GuestPart[]): Pick<GuestPart, "dns"> {
+  const [first, ...more] = parts.flatMap(({ dns }) => dns ?? []);
+  if (first === undefined) return {};
+  const servers = new Set([...more, first].flatMap((dns) => dns.servers));
+  return { dns: { ...first, servers: [...servers] } };
 }
 
 /** @returns whether it was there */

@@ -11,6 +11,8 @@ import type { GuestDialer, Rooms } from "../common/rooms.js";
 import type { Bases } from "../disks/bases.js";
 import type { BootDisks, DiskSet } from "../disks/disk-set.js";
 import type { Ownership } from "../host/ownership.js";
+import type { NetworkUses } from "../networks/network-uses.js";
+import type { Networks } from "../networks/networks.js";
 import type { GuestPart } from "../vm/boot-plan.js";
 import type { VmRecord } from "../vm/record.js";
 import type { VmStore } from "../vm/store.js";
@@ -121,7 +123,9 @@ export interface AttachedVm {
 export interface AttachNeeds {
   readonly bases: Bases;
   readonly store: Pick<VmStore, "cowPath">;
-  readonly rooms: Pick<Rooms, "images" | "disks" | "network" | "shares">;
+  readonly rooms: Pick<Rooms, "images" | "disks" | "network" | "shares" | "bridges">;
+  readonly networks: Pick<Networks, "get" | "boundsOf">;
+  readonly networkUses: Pick<NetworkUses, "join" | "leave" | "found">;
   readonly volumes: Pick<Volumes, "path" | "get" | "use" | "adopt" | "markFilled" | "noteFilesystem">;
   readonly ownership: Pick<Ownership, "lend">;
   readonly events: Pick<EventLog, "emit">;

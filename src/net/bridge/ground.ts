@@ -74,9 +74,10 @@ export class Grounds {
     return { programs, place };
   }
 
-  /** Undefined where there is none, and so nothing on it. */
+  /** Undefined where there is none, and so nothing on it; or nothing by which it could have been made. */
   async find(): Promise<Ground | undefined> {
-    const programs = await this.#programs();
+    const programs = await findPrograms(this.#options);
+    if (typeof programs === "string") return undefined;
     if (isRoot()) return { programs, place: hostPlace((await readHostDns()).servers) };
     const place = await findUserPlace(await this.#userPlace(""));
     return place === undefined ? undefined : { programs, place };

@@ -6,7 +6,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, KilnError } from "../../base/errors.js";
 import { failpoint } from "../../base/failpoint.js";
-import { makeDirectory, writeFileAtomic } from "../../base/files.js";
+import { exists, makeDirectory, writeFileAtomic } from "../../base/files.js";
 import { KeyedLock } from "../../base/lock.js";
 import { bridgeName, cardName, type NetworkSpec, tableName, tapName } from "../../base/networks.js";
 import { readHostDns } from "../host-dns.js";
@@ -88,6 +88,8 @@ export class BridgeNetworks implements BridgeRoom {
   }
 
   async #raise({ programs, place }: Ground, spec: NetworkSpec): Promise<void> {
+    // By it a network that was up is known.
+    await makeDirectory(this.#directory(spec.id));
     const links = await linksIn(place);
     if (place.holder === undefined) {
       if (!links.has(bridgeName(spec.id))) await refuseOverlap(programs.ip, spec);
@@ -164,7 +166,11 @@ export class BridgeNetworks implements BridgeRoom {
   }
 
   down(spec: NetworkSpec): Promise<void> {
-    return this.#locked(spec.id, () => this.#remove(spec.id, spec.name));
+    return this.#locked(spec.id, async () => {
+      // One that was never up asks nothing of the host: it may have no right and no programs for it.
+      if (!this.#live.has(spec.id) && !(await exists(this.#directory(spec.id)))) return;
+      await this.#remove(spec.id, spec.name);
+    });
   }
 
   async #remove(networkId: string, name: string): Promise<void> {

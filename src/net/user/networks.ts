@@ -32,6 +32,11 @@ export class UserNetworks {
     return { usable: program !== undefined, why };
   }
 
+  /** Path of the passt that is used; undefined where there is none. */
+  async passt(): Promise<string | undefined> {
+    return (await this.#find("stream")).program;
+  }
+
   /** @throws KilnError failed_precondition `no-user-network`, `no-netguard`; unavailable `user-network-failed` */
   connect(connection: UserConnection): Promise<UserNetwork> {
     return connection.kind === "tap"

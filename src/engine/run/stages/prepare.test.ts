@@ -2,7 +2,10 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { worldCase } from "../../../../test/fixtures/engine-case.js";
 import { createFakeRooms } from "../../../../test/fixtures/fake-rooms.js";
+import { orderOf } from "../../../../test/fixtures/network-case.js";
+import { hasReason } from "../../../base/errors.js";
 import type { DiskBus } from "../../../vmm/types.js";
+import { attachmentOf } from "../../vm/network-config.js";
 
 const kilnd = worldCase();
 
@@ -37,5 +40,28 @@ describe("the initramfs that a VM boots", () => {
 
   it("is the one with modules for SCSI where one of them is not", async () => {
     assert.equal((await launched(["blk", "scsi"])).initrd, "/with-scsi");
+  });
+});
+
+describe("the VMM of a VM on named networks", () => {
+  it("is one that takes their cards, unless somebody named another", async () => {
+    const rooms = createFakeRooms(kilnd.world);
+    const choose: typeof rooms.vmms.choose = async (name, ...words) => {
+      const { driver, probe, why } = await rooms.vmms.choose(name, ...words);
+      const { capabilities } = probe;
+      const tapDescriptors = name === "qemu";
+      const its = capabilities && { ...capabilities, tapDescriptors };
+      return { driver, probe: { ...probe, ...(its === undefined ? {} : { capabilities: its }) }, why };
+    };
+    await kilnd.open({}, { ...rooms, vmms: { ...rooms.vmms, choose } });
+    await kilnd.engine.networks.create(orderOf("web"));
+    const networks = [attachmentOf({ name: "web", ip: "", ip6: "", mac: "", aliases: [] })];
+    const { id } = await kilnd.create({ networks });
+    await kilnd.engine.vms.start(id);
+    const other = await kilnd.create({ name: "other", networks, vmm: "firecracker" });
+    await assert.rejects(kilnd.engine.vms.start(other.id), (error) =>
+      hasReason(error, "vmm-without-networks"),
+    );
+    assert.deepEqual(kilnd.world.bridges?.calls.slice(-2), ["join web other", "leave web other"]);
   });
 });

@@ -1,8 +1,10 @@
 // The first stage: everything that can be refused before anything runs, and all that a VMM is launched with.
 
+import { Code, KilnError } from "../../../base/errors.js";
 import { parsePlatform } from "../../../image/index.js";
 import type { VmmProbe } from "../../../vmm/types.js";
 import type { PlannedSet } from "../../attach/set.js";
+import type { VmmRoom } from "../../common/rooms.js";
 import { guestPlatform, requireRunnable } from "../../host/guest-platform.js";
 import { requireDisk, requireMemory } from "../../host/host.js";
 import type { VmEntry } from "../../vm/entry.js";
@@ -35,7 +37,7 @@ async function prepareVm({ ctx, run, runDirectory, owned, leases }: Boot): Promi
   await requireDisk(host, `start VM ${entry.name}`, ctx.dataRoot, 0, settings.diskReserveBytes);
   const attached = attachedTo(ctx, entry, record.program.ports);
   await attached.acquire("prepare", { signal }, owned);
-  const { driver, probe } = await rooms.vmms.choose(record.config.vmm || settings.vmm);
+  const { driver, probe } = await chooseVmm(rooms.vmms, record, settings.vmm);
   requireRunnable(
     guestPlatform(host.facts, probe),
     parsePlatform(record.config.platform),
@@ -56,6 +58,26 @@ async function prepareVm({ ctx, run, runDirectory, owned, leases }: Boot): Promi
     planned,
     spec: specOf(ctx, entry, runDirectory, files, planned, hotplug),
   };
+}
+
+/**
+ * Cards of named networks need a VMM that takes them: where it is not named which, the best of those.
+ *
+ * @throws KilnError failed_precondition `vmm-without-networks`; as `VmmRoom.choose`
+ */
+async function chooseVmm(vmms: VmmRoom, { config }: VmRecord, byDefault: string) {
+  const chosen = await vmms.choose(config.vmm || byDefault);
+  const takes = ({ probe }: Pick<typeof chosen, "probe">) => probe.capabilities?.tapDescriptors === true;
+  if (config.networks.length === 0 || takes(chosen)) return chosen;
+  if ((config.vmm || byDefault) === "") {
+    const other = await vmms.choose("qemu");
+    if (takes(other)) return other;
+  }
+  throw new KilnError(
+    Code.FailedPrecondition,
+    `${chosen.driver.kind} can't be put on named networks: it opens taps by name`,
+    { reason: "vmm-without-networks", hint: "make the VM with --vmm qemu, or with --network user" },
+  );
 }
 
 /** A VM for one program and no more is spared the controller, which costs each of its boots a little. */

@@ -1,0 +1,119 @@
+// A VM's cards on named networks. Each network is up, and knows the VM's names and addresses, before its VMM is; the VMM has the
+// taps as descriptors, and its guest is told its addresses.
+
+import { UndoStack } from "../../base/undo.js";
+import type { DescriptorCard } from "../../net/types.js";
+import { type CardPlace, cardsOf } from "../networks/network-uses.js";
+import { specOf } from "../networks/record.js";
+import type { GuestPart } from "../vm/boot-plan.js";
+import type { AttachedVm, AttachmentAt, AttachmentKind, AttachNeeds, GuestFacts, VmmPart } from "./types.js";
+
+export const bridgeCards: AttachmentKind = (vm, needs) =>
+  vm.record.config.networks.length === 0 ? [] : [new BridgeCards(vm, needs)];
+
+type Interface = NonNullable<GuestPart["interfaces"]>[number];
+
+class BridgeCards implements AttachmentAt<"prepare"> {
+  readonly kind = "networks";
+  readonly id: string;
+  readonly at = "prepare";
+  readonly #vm: AttachedVm;
+  readonly #needs: AttachNeeds;
+  readonly #places: readonly CardPlace[];
+  /** In the order of the cards. */
+  #joined: readonly DescriptorCard[] = [];
+
+  constructor(vm: AttachedVm, needs: AttachNeeds) {
+    this.#vm = vm;
+    this.#needs = needs;
+    this.id = vm.record.config.networks.map(({ name }) => name).join(",");
+    this.#places = cardsOf(vm.record);
+  }
+
+  /** Of a VM that runs nobody makes the taps again. */
+  plan(): VmmPart {
+    const cards = this.#places.map(({ card }, index) => ({
+      ...{ id: `net${index}`, mac: card.mac },
+      backend: this.#joined[index] ?? {
+        kind: "descriptor" as const,
+        around: (argv: readonly string[]) => argv,
+      },
+    }));
+    return { cards };
+  }
+
+  async acquire(): Promise<void> {
+    await using undo = new UndoStack();
+    const joined: DescriptorCard[] = [];
+    for (const place of this.#places) {
+      joined.push(await this.#needs.networkUses.join(place));
+      undo.push("leave a network", () => this.#needs.networkUses.leave(place));
+    }
+    this.#joined = joined;
+    undo.commit();
+  }
+
+  async adopt(): Promise<void> {
+    for (const place of this.#places) await this.#needs.networkUses.found(place);
+  }
+
+  /** The way out is by the user network, or by the first network that has one. */
+  guest({ capabilities }: Pick<GuestFacts, "capabilities">): GuestPart {
+    const { config } = this.#vm.record;
+    const first = config.network === "user" ? 1 : 0;
+    const isUser = first === 1 && capabilities.userNetwork;
+    const routed = { v4: isUser, v6: isUser };
+    const interfaces = this.#places.map((place, index) => this.#interface(place, first + index, routed));
+    const servers = config.dns.length > 0 ? config.dns : this.#resolvers();
+    const search = config.dnsSearch.filter((domain) => domain !== ".");
+    return { interfaces, dns: { servers: [...servers], search, options: [...config.dnsOptions] } };
+  }
+
+  #interface(
+    { networkId, card }: CardPlace,
+    number: number,
+    routed: { v4: boolean; v6: boolean },
+  ): Interface {
+    const { networks } = this.#needs;
+    const bounds = networks.boundsOf(networkId);
+    const record = networks.get(networkId)?.record;
+    const isOut = record?.internal === false;
+    const [is4, is6] = [
+      isOut && card.ip4 !== undefined && !routed.v4,
+      isOut && card.ip6 !== undefined && !routed.v6,
+    ];
+    routed.v4 ||= is4;
+    routed.v6 ||= is6;
+    return {
+      ...{ mac: card.mac, name: `eth${number}`, mtu: record?.mtu ?? 0 },
+      addresses: [
+        ...(card.ip4 === undefined ? [] : [`${card.ip4}/${bounds?.prefix ?? 32}`]),
+        ...(card.ip6 === undefined ? [] : [`${card.ip6}/${bounds?.prefix6 ?? 128}`]),
+      ],
+      gateway4: is4 ? (bounds?.gateway ?? "") : "",
+      gateway6: is6 ? (bounds?.gateway6 ?? "") : "",
+    };
+  }
+
+  /** Those that know the names of outside come first: what they don't know, no other is asked by most programs. */
+  #resolvers(): string[] {
+    const { networks, rooms } = this.#needs;
+    const records = this.#places.flatMap(({ networkId }) => networks.get(networkId)?.record ?? []);
+    const ordered = [
+      ...records.filter(({ internal }) => !internal),
+      ...records.filter(({ internal }) => internal),
+    ];
+    return ordered.flatMap((record) => [...(rooms.bridges?.resolversOf(specOf(record)) ?? [])]);
+  }
+
+  async release(): Promise<void> {
+    await using undo = new UndoStack();
+    for (const place of this.#places)
+      undo.push("leave a network", () => this.#needs.networkUses.leave(place));
+  }
+
+  /** All of it goes on without kilnd. */
+  async detach(): Promise<void> {
+    this.#joined = [];
+  }
+}
