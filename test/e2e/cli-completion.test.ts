@@ -34,7 +34,7 @@ async function offers(...words: string[]): Promise<string[]> {
 describe("completion in bash", () => {
   it("offers verbs, flags and choices", async () => {
     assert.deepEqual(await offers("res"), ["restart"]);
-    assert.deepEqual(await offers("run", "--publ"), ["--publish", "--publish-all"]);
+    assert.deepEqual(await offers("run", "--publ"), ["--publish", "--publish-all", "--publish-mode"]);
     assert.deepEqual(await offers("run", "--pull", ""), ["missing", "always", "never"]);
   });
 
