@@ -2,13 +2,17 @@
 // it is worth while its server and kilnd die.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { chown, mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import type { Readable } from "node:stream";
 import { after, before, describe, it } from "node:test";
 import { delay } from "../../src/base/runtime.js";
 import { agentPath, CHECKOUT } from "../fixtures/assets.js";
 import { busyboxImage } from "../fixtures/busybox-image.js";
-import { eventually, TestKiln } from "./harness.js";
+import { eventually, killToTheEnd, TestKiln } from "./harness.js";
+import { lockedByOthers } from "./host-locks.js";
+import { assertWhole } from "./whole-volume.js";
 
 const POSIX = join(dirname(agentPath()), "kiln-posix");
 
@@ -74,6 +78,8 @@ before(async () => {
     `${kiln.root}/one-file:/etc/one`,
     "--mount",
     `type=bind,source=${told},target=/told,notify`,
+    "-v",
+    "data:/data",
   ];
   await kiln.ok(["run", "-d", "--name", "box", "-m", "256m", ...mounts, image, "sleep", "100000"]);
   await kiln.ok(["cp", POSIX, "box:/posix"]);
@@ -253,9 +259,83 @@ describe("a shared directory", () => {
     assert.deepEqual(lines, [...Array(300).keys()].map(String));
   });
 
+  it("keeps locks over its server's death, kilnd's and both", async () => {
+    await sh("mkdir /work/locks");
+    const holder = kiln.spawn(["exec", "box", "sh", "-c", "tail -f /dev/null | /posix --hold /work/locks"]);
+    const [said] = await once(holder.stdout as Readable, "data");
+    assert.equal(String(said), "fcntl held flock held\n");
+    const asked = () => sh("/posix --hold /work/locks < /dev/null");
+    const host = join(shared, "locks");
+    const servers = async () =>
+      (await kiln.processes()).filter(({ command }) => command.includes("kiln-share "));
+    const killAll = async () => {
+      for (const { pid } of await servers()) await killToTheEnd(pid);
+    };
+    const steps: (() => Promise<void>)[] = [
+      killAll,
+      async () => {
+        await kiln.stopDaemon("SIGKILL");
+        await killAll();
+        await kiln.startDaemon();
+      },
+      async () => {
+        const before = await servers();
+        await kiln.stopDaemon();
+        await kiln.startDaemon();
+        assert.deepEqual(await servers(), before, "they serve on while no kilnd is there");
+      },
+    ];
+    for (const [at, step] of steps.entries()) {
+      await step();
+      assert.equal(await asked(), "fcntl refused flock refused\n", `step ${at}, ${holder.exitCode}`);
+      assert.deepEqual((await lockedByOthers(host)).sort(), ["fcntl", "flock"]);
+    }
+    await sh("killall tail");
+    await once(holder, "close");
+    assert.equal(await asked(), "fcntl held flock held\n");
+  });
+
+  it("has all that was synced, and a volume beside it too, after kill -9 of everything at once", async () => {
+    const written = ["/work", "/data"].map((place) => `seq 1 20000 > ${place}/synced`).join("; ");
+    const endless = "while :; do for place in /work /data; do seq 1 500 >> $place/log; done; done";
+    await sh(`${written}; sync`);
+    await kiln.ok(["exec", "-d", "box", "sh", "-c", endless]);
+    await sh("until [ -s /work/log ] && [ -s /data/log ]; do :; done");
+    const vmm = Number(await kiln.ok(["inspect", "-f", "{{.status.pid}}", "box"]));
+    const others = (await kiln.processes()).map(({ pid }) => pid).filter((pid) => pid !== vmm);
+    for (const pid of others) killed(pid);
+    await killToTheEnd(vmm);
+    await kiln.stopDaemon("SIGKILL");
+    await kiln.startDaemon();
+    await eventually("kilnd has seen that its VM is gone", async () =>
+      (await kiln.ok(["inspect", "-f", "{{.status.state}}", "box"])).trim() === "failed" ? true : undefined,
+    );
+    await assertWhole(kiln, "data");
+    await kiln.ok(["start", "box"]);
+    const wanted = `${[...Array(20_000).keys()].map((at) => at + 1).join("\n")}\n`;
+    assert.equal(await readFile(join(shared, "synced"), "utf8"), wanted);
+    for (const place of ["/work", "/data"]) assert.equal(await sh(`cat ${place}/synced`), wanted, place);
+  });
+
   it("is refused by name where the host has none", async () => {
     const { code, stderr } = await kiln.kiln(["run", "--rm", "-v", "/no/such/dir:/x", image, "true"]);
     assert.equal(code, 125);
     assert.match(stderr, /\/no\/such\/dir/);
+  });
+
+  it("does not hold its VM's end up once nobody serves it", async () => {
+    await rename(shared, `${shared}.gone`);
+    const killing = new AbortController();
+    const served = killServers(killing.signal);
+    const states = "{{range .status.mounts}}{{.mount.target}}={{.state}} {{end}}";
+    await eventually("the share is away", async () =>
+      (await kiln.ok(["inspect", "-f", states, "box"])).includes("/work=away") ? true : undefined,
+    );
+    killing.abort();
+    await served;
+    await kiln.ok(["exec", "-d", "box", "sh", "-c", "echo late > /work/late"]);
+    await kiln.ok(["stop", "-t", "60", "box"]);
+    const ended = await kiln.ok(["inspect", "-f", "{{.status.state}} {{.status.exitCode}}", "box"]);
+    assert.equal(ended.trim(), `exited ${128 + 15}`);
   });
 });

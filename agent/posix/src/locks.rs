@@ -1,6 +1,7 @@
 //! Locks between processes, each of its three kinds.
 
 use std::fs::{File, OpenOptions};
+use std::io;
 use std::path::Path;
 
 use crate::sys::{flock, in_child, lock};
@@ -23,6 +24,23 @@ fn open(place: &Path) -> Result<File, String> {
         .truncate(false)
         .open(place.join("lock"))
         .told("open")
+}
+
+/// Takes a lock of each kind, on files of their own, says which it has, and keeps them until its input ends.
+pub fn hold(place: &Path) -> Outcome {
+    let open = |name: &str| {
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false);
+        options.open(place.join(name)).told("open")
+    };
+    let (one, other) = (open("fcntl")?, open("flock")?);
+    let told = |outcome: io::Result<()>| if outcome.is_ok() { "held" } else { "refused" };
+    let fcntl = told(lock(&one, libc::F_WRLCK, libc::F_SETLK));
+    let flock = told(flock(&other, libc::LOCK_EX | libc::LOCK_NB));
+    println!("fcntl {fcntl} flock {flock}");
+    io::copy(&mut io::stdin(), &mut io::sink())
+        .map(drop)
+        .told("wait")
 }
 
 fn posix_locks(place: &Path) -> Outcome {
