@@ -49,8 +49,8 @@ describe("a shared directory of an image with an init of its own", () => {
     assert.equal(await readFile(join(shared, "seen"), "utf8"), "hello from the host\n");
   });
 
-  // kilnd says "away" before the guest's bridge does, and a stop just then helps no call that is open: NEXT.md, Volumes 5.
-  const todo = "its unmount hangs where the server has only just gone";
+  // What is known of it: NEXT.md, Volumes 5.
+  const todo = "its unmount hangs while a call to a server that has gone is open";
   it("does not hold its end up once nobody serves it", { todo }, async () => {
     await rename(shared, `${shared}.gone`);
     const servers = (await kiln.processes()).filter(({ command }) => command.includes("kiln-share "));
