@@ -2,7 +2,6 @@
 // references, with which addresses the VMs' records: those stay a VM's until it leaves the network, so none can be lost.
 
 import { type Cidr, parseCidr } from "../../base/cidr.js";
-import { KilnError } from "../../base/errors.js";
 import { newId } from "../../base/ids.js";
 import { KeyedLock } from "../../base/lock.js";
 import type { Logger } from "../../base/log.js";
@@ -178,20 +177,12 @@ export class Networks {
       if (entry.removing) return;
       // Before its record goes, which says whose bridge and rules these are.
       await this.#options.bridges?.down(specOf(entry.record));
-      await entry.settled();
-      entry.removing = true;
-      let gone = false;
-      try {
-        await this.#objects.remove(id, () => {
-          gone = true;
+      const take = (gone: () => void) =>
+        this.#objects.remove(id, () => {
+          gone();
           this.#registry.remove(entry);
         });
-      } catch (error) {
-        throw KilnError.from(error, `remove network ${entry.name}`);
-      } finally {
-        if (gone) this.#tellGone(entry);
-        else entry.removing = false;
-      }
+      await entry.leave(take, () => this.emit("destroy", entry));
     });
   }
 
@@ -239,11 +230,5 @@ export class Networks {
       status: NO_STATUS,
       recordFlaw,
     });
-  }
-
-  #tellGone(entry: NetworkEntry): void {
-    entry.removed = true;
-    entry.changed.notify();
-    this.emit("destroy", entry);
   }
 }

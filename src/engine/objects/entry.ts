@@ -126,6 +126,32 @@ export class Entry<R, S extends object> {
     if (this.removing) throw notFound(this.#kind.noun, this.name);
   }
 
+  /**
+   * Takes it away: nothing is written of it any more, and it is there as it was where it could not be moved away.
+   *
+   * @param take calls back once it is gone, whatever of its files is left
+   * @param tell of its end, where it is gone
+   * @throws KilnError as `take`
+   */
+  async leave(take: (gone: () => void) => Promise<void>, tell: () => void): Promise<void> {
+    await this.settled();
+    this.removing = true;
+    let gone = false;
+    try {
+      await take(() => {
+        gone = true;
+      });
+    } catch (error) {
+      throw KilnError.from(error, `remove ${this.#kind.noun} ${this.name}`);
+    } finally {
+      if (gone) {
+        this.removed = true;
+        this.changed.notify();
+        tell();
+      } else this.removing = false;
+    }
+  }
+
   /** Writes facts down; resolves once they are on disk. @param durable true where a power cut must not forget them */
   note(facts: Partial<S>, durable = false): Promise<void> {
     return this.save({ ...this.#status, ...facts }, durable);

@@ -131,19 +131,12 @@ export class Volumes {
       if (entry.removing) return 0;
       await entry.settled();
       const bytes = await allocatedBytes(this.path(id));
-      entry.removing = true;
-      let gone = false;
-      try {
-        await this.#objects.remove(id, () => {
-          gone = true;
+      const take = (gone: () => void) =>
+        this.#objects.remove(id, () => {
+          gone();
           this.#registry.remove(entry);
         });
-      } catch (error) {
-        throw KilnError.from(error, `remove volume ${entry.name}`);
-      } finally {
-        if (gone) this.#tellGone(entry);
-        else entry.removing = false;
-      }
+      await entry.leave(take, () => emitVolumeEvent(this.#options, entry, "destroy"));
       return bytes;
     });
   }
@@ -302,12 +295,6 @@ export class Volumes {
       reason: "volume-damaged",
       hint: `bring ${this.path(entry.id)} back, or remove the volume with \`kiln volume rm ${entry.name}\``,
     });
-  }
-
-  #tellGone(entry: VolumeEntry): void {
-    entry.removed = true;
-    entry.changed.notify();
-    emitVolumeEvent(this.#options, entry, "destroy");
   }
 }
 
