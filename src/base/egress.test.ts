@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { seededRandom } from "../../test/fixtures/seeded-random.js";
-import { formatEgress, MAX_EGRESS_RULES, parseEgress } from "./egress.js";
+import { parseAddress } from "./cidr.js";
+import { formatEgress, MAX_EGRESS_RULES, opens, parseEgress, resolvesNames } from "./egress.js";
 import { hasReason } from "./errors.js";
 
 describe("parseEgress", () => {
@@ -37,6 +38,8 @@ describe("parseEgress", () => {
       "10.0.0.0/8:0",
       "10.0.0.0/8:9-8",
       "10.0.0.0/8:80/icmp",
+      "::ffff:10.0.0.0/104",
+      "[::ffff:10.0.0.1]:80",
       "a",
     ];
     const many = Array.from({ length: MAX_EGRESS_RULES + 1 }, () => "10.0.0.1").join(",");
@@ -47,6 +50,25 @@ describe("parseEgress", () => {
         text,
       );
     }
+  });
+
+  it("opens what its rules name, and names where it says so", () => {
+    const policy = parseEgress("10.0.0.0/8,192.0.2.7:443/tcp,192.0.2.8:53,[2001:db8::]/32:80");
+    const isOpen = (text: string, protocol: "tcp" | "udp", port: number) => {
+      const address = parseAddress(text);
+      assert.ok(address !== undefined);
+      return opens(policy, address, protocol, port);
+    };
+    assert.ok(isOpen("10.255.0.1", "udp", 9));
+    assert.ok(isOpen("192.0.2.7", "tcp", 443) && !isOpen("192.0.2.7", "udp", 443));
+    assert.ok(
+      isOpen("192.0.2.8", "udp", 53) && isOpen("192.0.2.8", "tcp", 53) && !isOpen("192.0.2.8", "tcp", 54),
+    );
+    assert.ok(isOpen("2001:db8::1", "tcp", 80) && !isOpen("2001:db9::1", "tcp", 80));
+    assert.deepEqual(
+      ["", "none", "dns", "10.0.0.0/8"].map((text) => resolvesNames(parseEgress(text))),
+      [true, false, true, false],
+    );
   });
 
   it("has an answer for any text", () => {

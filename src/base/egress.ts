@@ -1,6 +1,6 @@
 // What a VM may reach outside of its own networks, as people write it: `--egress all|none|[dns,]CIDR[:PORT[/PROTO]],…`.
 
-import { type Cidr, formatCidr, parseCidr } from "./cidr.js";
+import { type Cidr, contains, formatCidr, type IpAddress, parseCidr } from "./cidr.js";
 import { Code, KilnError } from "./errors.js";
 import type { PortProtocol } from "./ports.js";
 
@@ -28,6 +28,9 @@ export type EgressPolicy =
 
 export const MAX_EGRESS_RULES = 64;
 
+/** ::ffff:0:0/96 */
+const MAPPED: Cidr = { family: 6, first: 0xffff_0000_0000n, prefix: 96 };
+
 const HINT =
   "write all, none, or a list such as dns,10.1.0.0/16,192.0.2.7:443/tcp,[2001:db8::]/32:8000-8010 (ports of IPv6 follow brackets)";
 
@@ -46,6 +49,26 @@ export function parseEgress(text: string): EgressPolicy {
   return { kind: "list", dns: words.includes("dns"), rules };
 }
 
+/** Whether names of outside are resolved by the network's own resolver. */
+export function resolvesNames(policy: EgressPolicy): boolean {
+  return policy.kind === "all" || (policy.kind === "list" && policy.dns);
+}
+
+/** Whether it opens that port of an address, of what is not closed to all. */
+export function opens(
+  policy: EgressPolicy,
+  address: IpAddress,
+  protocol: PortProtocol,
+  port: number,
+): boolean {
+  if (policy.kind !== "list") return policy.kind === "all";
+  return policy.rules.some(({ to, ports }) => {
+    if (!contains(to, address)) return false;
+    if (ports === undefined) return true;
+    return port >= ports.first && port <= ports.last && (ports.protocol ?? protocol) === protocol;
+  });
+}
+
 /** As `parseEgress` takes it: what is kept and shown. */
 export function formatEgress(policy: EgressPolicy): string {
   if (policy.kind !== "list") return policy.kind;
@@ -57,6 +80,9 @@ function parseRule(text: string, word: string): EgressRule {
   const { range, ports } = splitPorts(word);
   const to = parseCidr(range);
   if (to === undefined) throw badEgress(text, `"${word}" is no range of addresses${bitsHint(range)}`);
+  // No packet has such a destination.
+  if (contains(MAPPED, { family: to.family, value: to.first }))
+    throw badEgress(text, `"${word}" is IPv4 in the dress of IPv6`);
   return ports === undefined ? { to } : { to, ports: parsePorts(text, ports) };
 }
 

@@ -1,9 +1,11 @@
-// The preloaded library that keeps a guest's user network away from the host's loopback and from link-local addresses
-// (agent/netguard): which resolver it lets through, and the proof that a process really runs with it. No library, no
-// network card.
+// The preloaded library that keeps a guest's user network away from the host's loopback and from link-local addresses, and to
+// its VM's egress policy (agent/netguard): what it is told, and the proof that a process really runs with it. No library,
+// no network card.
 
 import { readFile, realpath } from "node:fs/promises";
 import { isIPv4 } from "node:net";
+import { formatCidr } from "./cidr.js";
+import { type EgressPolicy, type EgressRule, resolvesNames } from "./egress.js";
 import { Code, KilnError } from "./errors.js";
 import { readPlainFile } from "./plain-file.js";
 
@@ -45,32 +47,67 @@ export async function prepareNetguard(path: string | undefined): Promise<Netguar
   return { library, resolver: firstResolver(resolvConf) };
 }
 
-/**
- * What a process needs in its environment to run guarded.
- *
- * @param announceFd a descriptor of the process, to which the library writes the program's path when it is loaded
- */
-export function netguardEnvironment(guard: Netguard, announceFd?: number): Record<string, string> {
+/** Numbers of descriptors of the process that is guarded. */
+export interface GuardDescriptors {
+  /** The library writes its policy's summary and the program's path there when it is loaded. */
+  readonly announce?: number | undefined;
+  /** Of a file of eight bytes, in which the library counts what it refuses. */
+  readonly count?: number | undefined;
+}
+
+/** What a process needs in its environment to run guarded. The resolver is reachable where the policy resolves names. */
+export function netguardEnvironment(
+  guard: Netguard,
+  egress: EgressPolicy,
+  { announce, count }: GuardDescriptors,
+): Record<string, string> {
+  const resolver = resolvesNames(egress) ? guard.resolver : undefined;
   return {
     LD_PRELOAD: guard.library,
-    KILN_NETGUARD_ALLOW: guard.resolver === undefined ? "" : `${guard.resolver}:53`,
-    ...(announceFd === undefined ? {} : { KILN_NETGUARD_ANNOUNCE: String(announceFd) }),
+    KILN_NETGUARD_ALLOW: resolver === undefined ? "" : `${resolver}:53`,
+    KILN_NETGUARD_EGRESS: netguardEgress(egress),
+    ...(announce === undefined ? {} : { KILN_NETGUARD_ANNOUNCE: String(announce) }),
+    ...(count === undefined ? {} : { KILN_NETGUARD_COUNT: String(count) }),
   };
 }
 
+/** As agent/netguard/src/egress.rs reads it: it has one form, and what is not understood as a whole opens nothing. */
+function netguardEgress(egress: EgressPolicy): string {
+  if (egress.kind !== "list") return egress.kind;
+  return egress.rules.length === 0 ? "none" : egress.rules.map(netguardRule).join(",");
+}
+
+function netguardRule({ to, ports }: EgressRule): string {
+  const words = ports === undefined ? "* *" : `${ports.first}-${ports.last} ${ports.protocol ?? "*"}`;
+  return `${formatCidr(to)} ${words}`;
+}
+
+function summaryOf(egress: EgressPolicy): string {
+  if (egress.kind === "all") return "egress all";
+  return `egress ${egress.kind === "list" ? egress.rules.length : 0} rules`;
+}
+
 /**
- * That the library has announced itself from that program. The dynamic loader only warns when it can't preload a library
- * (no right to read it, wrong machine, a static program) and goes on without: the guest would reach the host's loopback
- * unseen.
+ * That the library has announced itself from that program, with that policy. The dynamic loader only warns when it can't
+ * preload a library (no right to read it, wrong machine, a static program) and goes on without: the guest would reach the
+ * host's loopback unseen. A library of another release may know of no policies.
  *
  * @param announced what was read from the descriptor
  * @throws KilnError failed_precondition `no-netguard`
  */
-export function assertAnnounced(announced: string, program: string, library: string): void {
-  const last = announced.trimEnd().split("\n").at(-1) ?? "";
+export function assertAnnounced(
+  announced: string,
+  program: string,
+  library: string,
+  egress: EgressPolicy,
+): void {
+  const lines = announced.trimEnd().split("\n");
+  const [policy, last] = [lines.at(-2), lines.at(-1)];
   // passt becomes its build for newer processors where there is one.
-  if (last === program || last === `${program}.avx2`) return;
-  throw noNetguard(`${program} did not load ${library}`);
+  if (last !== program && last !== `${program}.avx2`) {
+    throw noNetguard(`${program} did not load ${library}`);
+  }
+  if (policy !== summaryOf(egress)) throw noNetguard(`${library} does not keep what --egress asks for`);
 }
 
 /**

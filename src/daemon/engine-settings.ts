@@ -30,6 +30,7 @@ export function toEngineSettings(config: Config, cpus: number): EngineSettings {
     helloTimeoutMs: both(time("boot.hello-timeout")) ?? defaults.helloTimeoutMs,
     silenceTimeoutMs: both(time("boot.silence-timeout")) ?? defaults.silenceTimeoutMs,
     networkPools: convert(config, "network-pool", parseNetworkPools) ?? defaults.networkPools,
+    egress: settingOf(config, "egress") ?? defaults.egress,
     logLimits: {
       segmentBytes: size("output.segment") ?? defaults.logLimits.segmentBytes,
       keepBytes: size("output.keep") ?? defaults.logLimits.keepBytes,

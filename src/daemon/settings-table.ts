@@ -2,6 +2,7 @@
 // help, and what `kiln info` says of each one's origin. A setting `disk.reserve` is the flag --disk-reserve, the
 // variable KILN_DISK_RESERVE, and the key `reserve` of [disk].
 
+import { parseEgress } from "../base/egress.js";
 import { Code, KilnError } from "../base/errors.js";
 import { parseDuration, parseSize } from "../base/units.js";
 import { parseNetworkPools } from "../engine/index.js";
@@ -90,6 +91,12 @@ export const SETTINGS = [
     help: "IPv4 ranges, with commas between, of which networks that name no subnet are given a /24 each",
     byDefault: "10.89.0.0/16",
     check: (value) => void parseNetworkPools(value),
+  },
+  {
+    name: "egress",
+    help: "what of the world outside VMs may reach whose makers name no --egress: all, none, or [dns,]CIDR[:PORT[/PROTO]],...",
+    byDefault: "all",
+    check: (value) => void parseEgress(value),
   },
   size("disk.reserve", "disk space that nothing new is made of", "512m"),
   size("memory.reserve", "memory that stays available when a VM starts", "128m"),

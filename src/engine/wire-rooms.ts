@@ -10,6 +10,7 @@ import { createKernelBuilder, createKernelCatalogue } from "../kernel/index.js";
 import type { KernelCatalogue } from "../kernel/types.js";
 import {
   BridgeNetworks,
+  type GuestWishes,
   planUserNetwork,
   publishPort,
   readHostDns,
@@ -109,7 +110,7 @@ const AGENT: AgentRoom = { openSession, pumpLogs };
 /** The network without what is outside of VMMs. */
 const NETWORK = {
   userCard,
-  planUser: async (dns: readonly string[]) => planUserNetwork(await readHostDns(), dns),
+  planUser: async (wishes: GuestWishes) => planUserNetwork(await readHostDns(), wishes),
   async publish(binding: PortMapping, guest: GuestDialer) {
     const port = await publishPort(binding, async (network, vmPort, options) =>
       (await guest.session(options)).net.dial({ network, port: vmPort }, options),

@@ -52,8 +52,6 @@ export type UserConnection = StreamConnection | TapConnection;
 
 export interface StreamConnection extends CardOwner {
   readonly kind: "stream";
-  /** Of the VM: private to kilnd, and gone with the run. */
-  readonly runDirectory: string;
   /** Where the VMM listens for the card's other end. */
   readonly socket: string;
   /** The VM's user, where a root daemon gave it one. */
@@ -67,10 +65,21 @@ export interface TapConnection extends CardOwner {
 }
 
 interface CardOwner {
+  /** Of the VM: private to kilnd, and gone with the run. */
+  readonly runDirectory: string;
+  /** What the VM may reach. */
+  readonly egress: EgressPolicy;
   /** Of every process of the VM. */
   readonly environment: Readonly<Record<string, string>> | undefined;
   /** Puts a process under the VM's limits, where it has some. */
   readonly join: (pid: number) => Promise<void>;
+}
+
+/** What of a user network a guest's owner may choose. */
+export interface GuestWishes {
+  /** Resolvers of the user's choice, instead of the forwarder. */
+  readonly dns: readonly string[];
+  readonly egress: EgressPolicy;
 }
 
 /** For people. `down`: it stays down until kilnd starts again. */
@@ -85,6 +94,8 @@ export interface UserNetwork {
   listen(listener: (notice: NetworkNotice) => void): () => void;
   /** The VMM says that the card's other end has gone. It may say so without end, and it may lie. */
   lost(): void;
+  /** How often the VM was refused what it wanted to reach, since it began. */
+  denied(): Promise<number>;
   /** kilnd goes: it goes on. */
   detach(): void;
   /** The VM has ended. */

@@ -1,11 +1,15 @@
 //! An LD_PRELOAD library for the program that carries a guest's packets into the host's network (passt, pasta, QEMU's
 //! slirp), which would otherwise connect the guest to whatever listens on the host's loopback or serves the host its
 //! secrets at a link-local address. It stands in front of the four calls by which such a program names a destination and
-//! refuses closed ones with ECONNREFUSED, which the guest sees as a reset. It knows nothing of the program; it tells kilnd
-//! that it is loaded, and in whom.
+//! refuses closed ones with ECONNREFUSED, which the guest sees as a reset: those that are closed to all, and those that the
+//! VM's own policy does not open. It counts them. It knows nothing of the program; it tells kilnd that it is loaded, in
+//! whom, and with which policy.
 
+mod count;
+mod egress;
 mod policy;
 
+use egress::Protocol;
 use libc::{c_int, c_uint, c_void, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 use policy::Policy;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,12 +17,24 @@ use std::sync::OnceLock;
 
 /// Names the resolvers that stay reachable at closed addresses.
 const ALLOW_VARIABLE: &str = "KILN_NETGUARD_ALLOW";
-/// The number of a descriptor to which a line with the program's path is written.
+/// What the VM may reach (egress.rs). Without it nothing.
+const EGRESS_VARIABLE: &str = "KILN_NETGUARD_EGRESS";
+/// The number of a descriptor of a file in which refusals are counted (count.rs).
+const COUNT_VARIABLE: &str = "KILN_NETGUARD_COUNT";
+/// The number of a descriptor to which two lines are written: a summary of the policy, and the program's path.
 const ANNOUNCE_VARIABLE: &str = "KILN_NETGUARD_ANNOUNCE";
 
 fn policy() -> &'static Policy {
     static POLICY: OnceLock<Policy> = OnceLock::new();
-    POLICY.get_or_init(|| Policy::parse(&std::env::var(ALLOW_VARIABLE).unwrap_or_default()))
+    POLICY.get_or_init(|| {
+        let allowed = std::env::var(ALLOW_VARIABLE).unwrap_or_default();
+        Policy::parse(&allowed, std::env::var(EGRESS_VARIABLE).ok().as_deref())
+    })
+}
+
+/// A descriptor that the environment names.
+fn descriptor(variable: &str) -> Option<c_int> {
+    std::env::var(variable).ok()?.parse::<c_int>().ok()
 }
 
 /// Runs before the program's main: a program that confines itself could neither read its environment nor get memory at
@@ -29,8 +45,10 @@ static AT_LOAD: extern "C" fn() = at_load;
 
 extern "C" fn at_load() {
     policy();
-    let announce = std::env::var(ANNOUNCE_VARIABLE).ok();
-    if let Some(fd) = announce.and_then(|text| text.parse::<c_int>().ok()) {
+    if let Some(fd) = descriptor(COUNT_VARIABLE) {
+        count::open(fd);
+    }
+    if let Some(fd) = descriptor(ANNOUNCE_VARIABLE) {
         announce_to(fd);
     }
 }
@@ -40,10 +58,11 @@ fn announce_to(fd: c_int) {
     let Ok(program) = std::fs::read_link("/proc/self/exe") else {
         return;
     };
-    let mut line = program.into_os_string().into_encoded_bytes();
-    line.push(b'\n');
-    // SAFETY: `line` is readable for its length. A failed write tells nobody anything: kilnd then ends the program.
-    unsafe { libc::write(fd, line.as_ptr().cast::<c_void>(), line.len()) };
+    let mut lines = format!("egress {}\n", policy().egress().summary()).into_bytes();
+    lines.extend(program.into_os_string().into_encoded_bytes());
+    lines.push(b'\n');
+    // SAFETY: `lines` is readable for its length. A failed write tells nobody anything: kilnd then ends the program.
+    unsafe { libc::write(fd, lines.as_ptr().cast::<c_void>(), lines.len()) };
 }
 
 /// The IP destination in a C socket address; None for other families (unix, netlink), which are no concern here.
@@ -87,21 +106,45 @@ const IN6_WITHOUT_SCOPE: usize = 24;
 
 /// # Safety
 /// As for [`ip_destination`].
-unsafe fn refuses(address: *const sockaddr, length: socklen_t) -> bool {
+unsafe fn refuses(fd: c_int, address: *const sockaddr, length: socklen_t) -> bool {
     // SAFETY: passed on to our own caller.
     unsafe { ip_destination(address, length) }
-        .is_some_and(|destination| policy().refuses(destination))
+        .is_some_and(|destination| policy().refuses(destination, || protocol_of(fd)))
+}
+
+/// Of a socket; None for one without ports, and for what can't be asked.
+fn protocol_of(fd: c_int) -> Option<Protocol> {
+    let mut protocol: c_int = 0;
+    let mut length = size_of::<c_int>() as socklen_t;
+    // SAFETY: both point to what they say, for the length of the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_getsockopt,
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_PROTOCOL,
+            &raw mut protocol,
+            &raw mut length,
+        )
+    };
+    match protocol {
+        _ if result != 0 => None,
+        libc::IPPROTO_TCP => Some(Protocol::Tcp),
+        libc::IPPROTO_UDP => Some(Protocol::Udp),
+        _ => None,
+    }
 }
 
 /// # Safety
 /// `message` is null or points to a msghdr whose name, if any, covers its length.
-unsafe fn refuses_message(message: *const msghdr) -> bool {
+unsafe fn refuses_message(fd: c_int, message: *const msghdr) -> bool {
     if message.is_null() {
         return false;
     }
     // SAFETY: non-null and, by our caller's promise, valid.
     unsafe {
         refuses(
+            fd,
             (*message).msg_name as *const sockaddr,
             (*message).msg_namelen,
         )
@@ -109,6 +152,7 @@ unsafe fn refuses_message(message: *const msghdr) -> bool {
 }
 
 fn refuse() -> c_int {
+    count::one();
     // SAFETY: errno is this thread's own.
     unsafe { *libc::__errno_location() = libc::ECONNREFUSED };
     -1
@@ -122,7 +166,7 @@ fn refuse() -> c_int {
 pub unsafe extern "C" fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int {
     // SAFETY: the arguments are the caller's own, unchanged.
     unsafe {
-        if refuses(address, length) {
+        if refuses(fd, address, length) {
             return refuse();
         }
         libc::syscall(libc::SYS_connect, fd, address, length) as c_int
@@ -144,7 +188,7 @@ pub unsafe extern "C" fn sendto(
 ) -> ssize_t {
     // SAFETY: the arguments are the caller's own, unchanged.
     unsafe {
-        if refuses(address, length) {
+        if refuses(fd, address, length) {
             return refuse() as ssize_t;
         }
         libc::syscall(libc::SYS_sendto, fd, data, size, flags, address, length) as ssize_t
@@ -159,7 +203,7 @@ pub unsafe extern "C" fn sendto(
 pub unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
     // SAFETY: the arguments are the caller's own, unchanged.
     unsafe {
-        if refuses_message(message) {
+        if refuses_message(fd, message) {
             return refuse() as ssize_t;
         }
         libc::syscall(libc::SYS_sendmsg, fd, message, flags) as ssize_t
@@ -181,7 +225,7 @@ pub unsafe extern "C" fn sendmmsg(
     unsafe {
         let any_refused = !batch.is_null()
             && (0..count as usize)
-                .any(|index| refuses_message(&raw const (*batch.add(index)).msg_hdr));
+                .any(|index| refuses_message(fd, &raw const (*batch.add(index)).msg_hdr));
         if any_refused {
             return refuse();
         }

@@ -1,33 +1,47 @@
 //! Which destinations a VM's user network may reach: everything but the host's loopback and the link-local addresses
-//! where clouds serve a machine its secrets, and of those only the resolvers the host itself was told to use. Pure: no
-//! syscalls, no environment.
+//! where clouds serve a machine its secrets, and of those only the resolvers the host itself was told to use; and of the
+//! rest what the VM's own policy opens. Pure: no syscalls, no environment.
 
+use crate::egress::{Egress, Protocol};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// The closed endpoints that stay reachable; parsed once from `KILN_NETGUARD_ALLOW`.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Policy {
+    /// Reachable whatever is closed.
     allowed: Vec<SocketAddr>,
+    egress: Egress,
 }
 
 impl Policy {
-    /// `"127.0.0.53:53,[::1]:53"`. An entry that does not parse allows nothing: a typo must close, not open.
-    pub fn parse(list: &str) -> Policy {
+    /// @param allowed `"127.0.0.53:53,[::1]:53"`. An entry that does not parse allows nothing: a typo must close, not open.
+    pub fn parse(allowed: &str, egress: Option<&str>) -> Policy {
         Policy {
-            allowed: list
+            allowed: allowed
                 .split(',')
                 .filter_map(|entry| entry.trim().parse().ok())
                 .collect(),
+            egress: Egress::parse(egress),
         }
     }
 
     /// True where a packet or connection to `destination` must not leave the process.
-    pub fn refuses(&self, destination: SocketAddr) -> bool {
-        is_closed(destination.ip())
-            && !self
-                .allowed
-                .iter()
-                .any(|allowed| same(*allowed, destination))
+    pub fn refuses(
+        &self,
+        destination: SocketAddr,
+        protocol: impl Fn() -> Option<Protocol>,
+    ) -> bool {
+        if self
+            .allowed
+            .iter()
+            .any(|allowed| same(*allowed, destination))
+        {
+            return false;
+        }
+        is_closed(destination.ip()) || !self.egress.allows(destination, protocol)
+    }
+
+    pub fn egress(&self) -> &Egress {
+        &self.egress
     }
 }
 
@@ -75,13 +89,37 @@ fn same(allowed: SocketAddr, destination: SocketAddr) -> bool {
 mod tests {
     use super::*;
 
+    fn open(allowed: &str) -> Policy {
+        Policy::parse(allowed, Some("all"))
+    }
+
     fn refused(policy: &Policy, destination: &str) -> bool {
-        policy.refuses(destination.parse().expect("a socket address"))
+        policy.refuses(destination.parse().expect("a socket address"), || {
+            Some(Protocol::Udp)
+        })
+    }
+
+    #[test]
+    fn a_policy_opens_nothing_that_is_closed_to_all() {
+        let policy = Policy::parse("127.0.0.53:53", Some("0.0.0.0/0 * *,::/0 * *"));
+        for destination in ["127.0.0.1:80", "169.254.169.254:80", "[::1]:80"] {
+            assert!(refused(&policy, destination), "{destination}");
+        }
+        assert!(!refused(&policy, "192.0.2.1:80"));
+        assert!(!refused(&policy, "127.0.0.53:53"));
+    }
+
+    #[test]
+    fn a_resolver_is_reachable_beside_a_policy_that_does_not_name_it() {
+        let policy = Policy::parse("192.0.2.53:53", Some("none"));
+        assert!(!refused(&policy, "192.0.2.53:53"));
+        assert!(refused(&policy, "192.0.2.53:54"));
+        assert!(refused(&Policy::parse("", Some("none")), "192.0.2.53:53"));
     }
 
     #[test]
     fn refuses_every_spelling_of_loopback() {
-        let policy = Policy::default();
+        let policy = open("");
         for destination in [
             "127.0.0.1:80",
             "127.255.255.254:1",
@@ -102,7 +140,7 @@ mod tests {
 
     #[test]
     fn refuses_link_local_and_metadata() {
-        let policy = Policy::default();
+        let policy = open("");
         for destination in [
             "169.254.169.254:80",
             "169.254.0.1:53",
@@ -117,14 +155,14 @@ mod tests {
                 "{destination} must be refused"
             );
         }
-        let resolver = Policy::parse("169.254.169.253:53");
+        let resolver = open("169.254.169.253:53");
         assert!(!refused(&resolver, "169.254.169.253:53"));
         assert!(refused(&resolver, "169.254.169.253:80"));
     }
 
     #[test]
     fn lets_everything_else_through() {
-        let policy = Policy::default();
+        let policy = open("");
         for destination in [
             "10.0.0.1:80",
             "192.168.1.1:53",
@@ -142,7 +180,7 @@ mod tests {
 
     #[test]
     fn allows_exactly_the_named_resolvers() {
-        let policy = Policy::parse("127.0.0.53:53, [::1]:53");
+        let policy = open("127.0.0.53:53, [::1]:53");
         assert!(!refused(&policy, "127.0.0.53:53"));
         assert!(!refused(&policy, "[::ffff:127.0.0.53]:53"));
         assert!(!refused(&policy, "[::1]:53"));
@@ -160,7 +198,7 @@ mod tests {
             "localhost:53",
             "127.0.0.1:99999",
         ] {
-            assert_eq!(Policy::parse(list), Policy::default(), "{list:?}");
+            assert_eq!(open(list), open(""), "{list:?}");
         }
     }
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as v from "valibot";
 import { recordOf } from "../../../test/fixtures/fake-vmm.js";
+import { formatEgress } from "../../base/egress.js";
 import { UndoStack } from "../../base/undo.js";
 import type { UserConnection, UserNetwork } from "../../net/types.js";
 import type { CardSpec, VmmCapabilities, VmmSide } from "../../vmm/types.js";
@@ -15,7 +16,7 @@ import type { AttachNeeds } from "./types.js";
 const CARD = { id: "eth0", mac: "02:00:00:00:00:01", backend: { kind: "stream" as const } };
 const NETWORK: UserNetwork = {
   ...{ listen: () => () => undefined, lost: () => undefined, detach: () => undefined },
-  end: async () => undefined,
+  ...{ denied: async () => 3, end: async () => undefined },
 };
 const PLAN: UserNetworkPlan = {
   ...{ addresses: ["10.0.2.15/24"], gateway4: "10.0.2.2", gateway6: "", mtu: 65_520 },
@@ -104,7 +105,8 @@ describe("the card of a VM", () => {
     };
     const room = { connectUser: connect, adoptUser: connect };
     await setOf("user", undefined, room).acquire("launch", context, new UndoStack());
-    await setOf("user", undefined, room).adopt("launch", context, assert.fail);
+    const policy = { egress: "10.0.0.0/8" };
+    await setOf("user", undefined, room, policy).adopt("launch", context, assert.fail);
     await setOf("user", undefined, room).acquire(
       "launch",
       contextOf([], context.vmm.cardTap),
@@ -114,6 +116,9 @@ describe("the card of a VM", () => {
       await Promise.all(connections.map(async (one) => one.kind === "tap" && (await one.tap()))),
       [holder, holder],
     );
+    const egress = connections.map((one) => formatEgress(one.egress));
+    assert.deepEqual(egress, ["all", "10.0.0.0/8"]);
+    assert.deepEqual([...new Set(connections.map(({ runDirectory }) => runDirectory))], ["/run/vm"]);
   });
 
   for (const way of ["acquire", "adopt"] as const) {

@@ -1,6 +1,7 @@
 // The card of a VM on the user network. Its VMM is given a MAC address and a way out, and knows of no address; what keeps
 // the way open is held here, and outlives kilnd.
 
+import { type EgressPolicy, parseEgress } from "../../base/egress.js";
 import { KilnError } from "../../base/errors.js";
 import type { UserConnection, UserNetwork } from "../../net/types.js";
 import type { CardSpec } from "../../vmm/types.js";
@@ -29,6 +30,7 @@ class UserCard implements AttachmentAt<"launch"> {
   readonly at = "launch";
   readonly #vm: AttachedVm;
   readonly #room: NetworkRoom;
+  readonly #egress: EgressPolicy;
   /** What the guest is told; why it can't be; or undefined for a VM without it: its VMM has none for the rootless. */
   #told: { readonly card: CardSpec; readonly plan: UserNetworkPlan } | KilnError | undefined;
   /** What keeps the card connected. */
@@ -38,6 +40,7 @@ class UserCard implements AttachmentAt<"launch"> {
   constructor(vm: AttachedVm, room: NetworkRoom) {
     this.#vm = vm;
     this.#room = room;
+    this.#egress = parseEgress(vm.record.config.egress);
   }
 
   plan({ capabilities }: PlanFacts): VmmPart {
@@ -49,7 +52,7 @@ class UserCard implements AttachmentAt<"launch"> {
     const card = this.#cardOf(context);
     if (card === undefined) return;
     this.#told = { card, plan: await this.#planGuest() };
-    const connection = connectionOf(context);
+    const connection = connectionOf(context, this.#egress);
     if (connection !== undefined) await this.#keep(context, () => this.#room.connectUser(connection));
   }
 
@@ -58,7 +61,7 @@ class UserCard implements AttachmentAt<"launch"> {
    * its addresses long since; one that is still to be told hears why it can't be.
    */
   async adopt(context: Moments["launch"]): Promise<void> {
-    const connection = connectionOf(context);
+    const connection = connectionOf(context, this.#egress);
     if (connection !== undefined) await this.#keep(context, () => this.#room.adoptUser(connection));
     const card = this.#cardOf(context);
     if (card === undefined) return;
@@ -73,7 +76,7 @@ class UserCard implements AttachmentAt<"launch"> {
   }
 
   #planGuest(): Promise<UserNetworkPlan> {
-    return this.#room.planUser(this.#vm.record.config.dns);
+    return this.#room.planUser({ dns: this.#vm.record.config.dns, egress: this.#egress });
   }
 
   async #keep({ vmm }: Moments["launch"], connect: () => Promise<UserNetwork>): Promise<void> {
@@ -121,6 +124,10 @@ class UserCard implements AttachmentAt<"launch"> {
     };
   }
 
+  async denied(): Promise<number> {
+    return (await this.#network?.denied()) ?? 0;
+  }
+
   async release(): Promise<void> {
     await this.#letGo()?.end();
   }
@@ -138,11 +145,11 @@ class UserCard implements AttachmentAt<"launch"> {
 }
 
 /** Undefined where nobody connects to the card: there is none, or its VMM has the network within it. */
-function connectionOf({ spec, vmm }: Moments["launch"]): UserConnection | undefined {
+function connectionOf({ spec, vmm }: Moments["launch"], egress: EgressPolicy): UserConnection | undefined {
   const { cardSocket: socket } = vmm;
   const { runDirectory, runAs, environment } = spec;
-  const owner = { environment, join: (pid: number) => vmm.join(pid) };
-  if (socket !== undefined) return { kind: "stream", runDirectory, socket, runAs, ...owner };
+  const owner = { runDirectory, egress, environment, join: (pid: number) => vmm.join(pid) };
+  if (socket !== undefined) return { kind: "stream", socket, runAs, ...owner };
   const tap = vmm.cardTap?.bind(vmm);
   if (tap === undefined || !spec.cards.some(({ backend }) => backend.kind === "tap")) return undefined;
   return { kind: "tap", tap, ...owner };

@@ -11,7 +11,7 @@ import type { MergeOptions, MergeResult } from "../../image/index.js";
 import type { ImageStore } from "../../image/types.js";
 import type { KernelBuilder } from "../../kernel/index.js";
 import type { KernelCatalogue } from "../../kernel/types.js";
-import type { BridgeRoom, UserConnection, UserNetwork } from "../../net/types.js";
+import type { BridgeRoom, GuestWishes, UserConnection, UserNetwork } from "../../net/types.js";
 import type { Share, ShareSpec } from "../../share/types.js";
 import type { Confinement } from "../../vmm/index.js";
 import type {
@@ -80,8 +80,8 @@ export interface PublishedPort {
 export interface NetworkRoom {
   /** What the VM's VMM is given: always the same for one VM. Pure. */
   userCard(vmId: string, kind: CardKind): CardSpec;
-  /** @param dns resolvers of the user's choice, instead of the host's */
-  planUser(dns: readonly string[]): Promise<UserNetworkPlan>;
+  /** What the guest is told of the user network. */
+  planUser(wishes: GuestWishes): Promise<UserNetworkPlan>;
   /**
    * Connects a card.
    *

@@ -36,6 +36,8 @@ export interface EngineSettings {
   readonly endGraceMs: number;
   /** IPv4 ranges from which networks that name no subnet are given a /24 each. */
   readonly networkPools: readonly Cidr[];
+  /** Of new VMs that name no policy of their own; as `parseEgress` takes it. */
+  readonly egress: string;
 }
 
 export interface LogLimits {
@@ -106,5 +108,6 @@ export function defaultSettings(cpus: number): EngineSettings {
     takeover: { atOnce: 8, attemptMs: 30_000, pauses: { first: 1_000, longest: 30_000 } },
     endGraceMs: 15_000,
     networkPools: parseNetworkPools(DEFAULT_NETWORK_POOL),
+    egress: "all",
   };
 }

@@ -60,7 +60,6 @@ describe("a VM on networks", () => {
       [{ networks: [on("web", { mac: "nonsense" })] }, "bad-mac"],
       [{ networks: [on("web", { aliases: ["a b"] })] }, "bad-alias"],
       [{ networks: Array.from({ length: 9 }, (_, at) => on(`n${at}`)) }, "too-many-networks"],
-      [{ network: "user", egress: "none" }, "egress-not-ready"],
       [{ egress: "somewhere" }, "bad-egress"],
       [{ publishMode: "nft" }, "publish-mode-not-ready"],
       [{ dnsSearch: ["a b"] }, "bad-dns-search"],
@@ -79,6 +78,17 @@ describe("a VM on networks", () => {
     assert.equal(kilnd.engine.entry("a").record.config.egress, "");
     await assert.rejects(kilnd.create({ networks: [on("web")] }), reason("no-free-address"));
     assert.equal((await vms()).length, 1);
+  });
+
+  it("has the host's policy where its maker names none, and keeps it when that changes", async () => {
+    const egressOf = (name: string) => kilnd.engine.entry(name).record.config.egress;
+    await kilnd.next({ egress: "dns,10.0.0.0/8" });
+    await kilnd.create({ name: "a" });
+    await kilnd.create({ name: "b", egress: "all" });
+    await kilnd.create({ name: "c", egress: "none" });
+    assert.deepEqual(["a", "b", "c"].map(egressOf), ["dns,10.0.0.0/8", "", "none"]);
+    await kilnd.next({ egress: "none" });
+    assert.deepEqual(["a", "b", "c"].map(egressOf), ["dns,10.0.0.0/8", "", "none"]);
   });
 
   it("is refused where this kilnd or this host has none to give", async () => {

@@ -4,6 +4,7 @@ import { Code, KilnError } from "../../base/errors.js";
 import type { Keeping } from "../objects/lease-found.js";
 import type { NetworkAttachment } from "../vm/network-config.js";
 import { requireOnce } from "../vm/validate-networks.js";
+import type { VmConfig } from "../vm/vm-config.js";
 import type { EngineContext } from "./context.js";
 
 /**
@@ -51,28 +52,12 @@ async function requireNetworks({ rooms }: Pick<EngineContext, "rooms">): Promise
   });
 }
 
-/**
- * What is asked and would not be done is refused: a policy that is not kept would be worse than none.
- *
- * @throws KilnError failed_precondition `egress-not-ready`, `publish-mode-not-ready`
- */
-export function requireKept({ egress, network, publishMode }: EngineAsk): void {
-  if (egress !== "" && network === "user") {
-    throw new KilnError(Code.FailedPrecondition, `--egress ${egress} can't be kept yet on the user network`, {
-      reason: "egress-not-ready",
-      hint: "use --network none to let nothing out",
-    });
-  }
+/** @throws KilnError failed_precondition `publish-mode-not-ready` */
+export function requireKept({ publishMode }: Pick<VmConfig, "publishMode">): void {
   if (publishMode === "nft") {
     throw new KilnError(Code.FailedPrecondition, "ports can't be published by nft yet", {
       reason: "publish-mode-not-ready",
       hint: "leave --publish-mode out: kilnd listens, and dials into the VM",
     });
   }
-}
-
-interface EngineAsk {
-  readonly egress: string;
-  readonly network: "user" | "none";
-  readonly publishMode: "dial" | "nft";
 }

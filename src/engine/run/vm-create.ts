@@ -54,7 +54,8 @@ export async function createVm(
   request: CreateRequest,
   options: WorkOptions,
 ): Promise<VmEntry> {
-  const config = validateConfig(request.config, ctx.host.facts);
+  const egress = request.config.egress === "" ? ctx.settings.egress : request.config.egress;
+  const config = validateConfig({ ...request.config, egress }, ctx.host.facts);
   requireMountable(config.mounts);
   requireKept(config);
   const guest = await checkVmm(ctx, config);

@@ -4,6 +4,7 @@
 
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { resolvesNames } from "../../base/egress.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { failpoint } from "../../base/failpoint.js";
 import { exists, makeDirectory, writeFileAtomic } from "../../base/files.js";
@@ -265,9 +266,7 @@ export class BridgeNetworks implements BridgeRoom {
   /** Files, processes that read them: as the cards of this moment have it. */
   async #tellNames(ground: Ground, { spec, cards }: Live): Promise<void> {
     const all = [...cards.values()];
-    const isClosed = all.some(
-      ({ egress }) => egress.kind === "none" || (egress.kind === "list" && !egress.dns),
-    );
+    const isClosed = all.some(({ egress }) => !resolvesNames(egress));
     for (const kind of isClosed && !spec.dnsDisabled ? (["open", "closed"] as const) : (["open"] as const)) {
       const options = this.#names(ground, spec, kind);
       const isNew = await writeNames(options, all);

@@ -1,7 +1,7 @@
 // The rules of one card: what may come out of its tap, and what it may reach outside. Pure.
 
 import { formatCidr, parseCidr } from "../../base/cidr.js";
-import type { EgressPolicy, EgressRule } from "../../base/egress.js";
+import { type EgressPolicy, type EgressRule, resolvesNames } from "../../base/egress.js";
 import { cardName, type NetworkSpec, tableName, tapName } from "../../base/networks.js";
 import type { NetworkCard } from "../types.js";
 import { ROUTER_LINK_LOCAL } from "./plan-links.js";
@@ -23,7 +23,7 @@ export function planCard(spec: NetworkSpec, card: NetworkCard): string {
 export function planPolicy(spec: NetworkSpec, card: NetworkCard): string {
   const [table, name] = [tableName(spec.id), cardName(card.vmId, card.index)];
   const rules = policyRules(spec, card.egress, name);
-  const isUnresolved = card.egress.kind === "none" || (card.egress.kind === "list" && !card.egress.dns);
+  const isUnresolved = !resolvesNames(card.egress);
   return [
     `add counter inet ${table} ${name}`,
     `add chain inet ${table} ${name}`,

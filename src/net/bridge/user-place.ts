@@ -97,7 +97,7 @@ async function ensureWayOut(
   await startHelper({
     what: "the way out of this user's networks",
     argv: held(...planWayOut(pasta, guard.resolver, holder, await hasIpv6())),
-    environment: { ...environment, ...netguardEnvironment(guard, TOLD_FD) },
+    environment: { ...environment, ...netguardEnvironment(guard, { kind: "all" }, { announce: TOLD_FD }) },
     record,
     // A link to passt, which becomes its build for newer processors where there is one.
     begun: /\/pass?ta?(\.avx2)?$/m,

@@ -4,8 +4,10 @@
 
 import { createHash } from "node:crypto";
 import { isIPv4 } from "node:net";
+import { parseAddress } from "../../base/cidr.js";
+import { type EgressPolicy, opens, resolvesNames } from "../../base/egress.js";
 import type { HostDns } from "../host-dns.js";
-import type { CardKind } from "../types.js";
+import type { CardKind, GuestWishes } from "../types.js";
 import { USER_NET } from "./addresses.js";
 import { type TapBackend, tapBackend } from "./namespace.js";
 
@@ -28,27 +30,36 @@ export interface UserNetworkPlan {
 
 /** resolv.conf(5): more are ignored. */
 const MOST_SERVERS = 3;
+const DNS_PORT = 53;
 /** Clouds' metadata services that are not link-local (agent/netguard). */
 const CLOSED: ReadonlySet<string> = new Set(["100.100.100.200", "168.63.129.16"]);
 /** Where the VMM's card carries it: large packets meet no wire, and cost a guest less than many small ones. */
 const MTU = 65_520;
 
-/**
- * @param host its first server is behind the forwarder; the others are asked where the guest can reach them
- * @param servers of the user's choice, instead of the forwarder
- */
-export function planUserNetwork(host: HostDns, servers: readonly string[] = []): UserNetworkPlan {
+/** @param host its first server is behind the forwarder; the others are asked where the guest can reach them */
+export function planUserNetwork(host: HostDns, { dns, egress }: GuestWishes): UserNetworkPlan {
   return {
     addresses: [`${USER_NET.guest}/${USER_NET.prefixLength}`],
     gateway4: USER_NET.gateway,
     gateway6: "",
     mtu: MTU,
     dns: {
-      servers: servers.length > 0 ? [...servers] : [USER_NET.resolver, ...othersOf(host.servers)],
+      servers: dns.length > 0 ? [...dns] : serversOf(host.servers, egress),
       search: host.search,
       options: host.options,
     },
   };
+}
+
+/** Those that the guest may ask: the others of the host's are some of the addresses that a policy opens or does not. */
+function serversOf(servers: readonly string[], egress: EgressPolicy): string[] {
+  const isOpen = (server: string) => {
+    const address = parseAddress(server);
+    return address !== undefined && opens(egress, address, "udp", DNS_PORT);
+  };
+  if (resolvesNames(egress)) return [USER_NET.resolver, ...othersOf(servers).filter(isOpen)];
+  // Without the forwarder even the first is asked by its own address.
+  return servers.filter((server) => isReachable(server) && isOpen(server));
 }
 
 /** The forwarder stands for one server only, so the guest asks the others itself. Without IPv6, which it does not have. */

@@ -11,7 +11,12 @@ import type { NetworkNotice } from "../types.js";
 import { type KeeperOptions, UserNetworkKeeper } from "./keeper.js";
 import type { PasstPlan } from "./plan.js";
 
-const PLAN: PasstPlan = { argv: [], env: {}, guard: { library: "", resolver: undefined } };
+const PLAN: PasstPlan = {
+  argv: [],
+  env: {},
+  guard: { library: "", resolver: undefined },
+  egress: { kind: "all" },
+};
 
 describe("UserNetworkKeeper", () => {
   let root = "";

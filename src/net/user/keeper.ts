@@ -8,6 +8,7 @@ import { readHelperRecord, writeHelperRecord } from "../../base/helper-record.js
 import { isAlive, type ProcessId, signalProcess } from "../../base/processes.js";
 import { delay } from "../../base/runtime.js";
 import type { NetworkNotice, UserNetwork } from "../types.js";
+import { countFileIn, readCount } from "./denied.js";
 import { type RunningPasst, startPasst } from "./passt.js";
 import type { PasstPlan } from "./plan.js";
 
@@ -89,6 +90,10 @@ export class UserNetworkKeeper implements UserNetwork {
       this.#isLost = false;
       return this.#restart();
     });
+  }
+
+  denied(): Promise<number> {
+    return readCount(countFileIn(this.#options.runDirectory));
   }
 
   /** Resolves when what was begun has been done. */

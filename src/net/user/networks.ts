@@ -5,6 +5,7 @@ import { Code, KilnError } from "../../base/errors.js";
 import { prepareNetguard } from "../../base/netguard.js";
 import { Recent } from "../../base/recent.js";
 import type { CardKind, StreamConnection, TapConnection, UserConnection, UserNetwork } from "../types.js";
+import { countFileIn } from "./denied.js";
 import { UserNetworkKeeper } from "./keeper.js";
 import { planPasst } from "./plan.js";
 import { type PasstProbeOptions, PasstProber, type PasstVerdict } from "./probe.js";
@@ -67,13 +68,17 @@ export class UserNetworks {
     return { program, guard, uid: process.getuid?.() ?? 0 };
   }
 
-  #keeping({ kind, runDirectory, socket, runAs, environment, join }: StreamConnection) {
-    const plan = async () => planPasst({ ...(await this.#prepare(kind)), runAs, environment });
+  #keeping({ kind, runDirectory, socket, runAs, egress, environment, join }: StreamConnection) {
+    const countFile = countFileIn(runDirectory);
+    const plan = async () =>
+      planPasst({ ...(await this.#prepare(kind)), runAs, egress, countFile, environment });
     return { runDirectory, socket, plan, join };
   }
 
-  #slirping({ kind, tap, environment, join }: TapConnection) {
-    const plan = async (pid: number) => planSlirp({ ...(await this.#prepare(kind)), pid, environment });
-    return { tap, plan, join };
+  #slirping({ kind, runDirectory, tap, egress, environment, join }: TapConnection) {
+    const countFile = countFileIn(runDirectory);
+    const plan = async (pid: number) =>
+      planSlirp({ ...(await this.#prepare(kind)), pid, egress, countFile, environment });
+    return { runDirectory, tap, plan, join };
   }
 }

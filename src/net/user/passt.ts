@@ -10,6 +10,7 @@ import { assertAnnounced } from "../../base/netguard.js";
 import { connectUnix } from "../../base/pinned.js";
 import { identifyProcess, type ProcessId } from "../../base/processes.js";
 import { deferred } from "../../base/runtime.js";
+import { openCount } from "./denied.js";
 import { ANNOUNCE_FD, type PasstPlan } from "./plan.js";
 
 /** Its own work takes 30 ms; a busy host makes it wait its turn. */
@@ -42,16 +43,17 @@ export async function startPasst(plan: PasstPlan, socket: string): Promise<Runni
 
 async function begin(plan: PasstPlan, card: number): Promise<RunningPasst> {
   const [program = "", ...args] = plan.argv;
+  await using count = await openCount(plan.countFile);
   const child = spawn(program, args, {
     cwd: "/",
     detached: true,
     env: { ...plan.env },
-    stdio: ["ignore", "ignore", "pipe", card, "pipe"],
+    stdio: ["ignore", "ignore", "pipe", card, "pipe", count.fd],
   });
   const words = keepText(child.stderr);
   try {
     const announced = await untilBegun(child);
-    assertAnnounced(announced, program, plan.guard.library);
+    assertAnnounced(announced, program, plan.guard.library, plan.egress);
     const id = await identifyProcess(child.pid ?? 0);
     if (id === undefined) throw new Error("it ended at once");
     child.unref();

@@ -1,12 +1,16 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { parseEgress } from "../../base/egress.js";
 import { hasReason } from "../../base/errors.js";
 import { assertAnnounced, firstResolver, netguardEnvironment } from "../../base/netguard.js";
 import { helperUid, isHelperUid, type PasstRequest, planPasst } from "./plan.js";
 
+const ALL = { kind: "all" } as const;
+
 const REQUEST: PasstRequest = {
   program: "/usr/bin/passt",
   guard: { library: "/lib/guard.so", resolver: "127.0.0.53" },
+  egress: ALL,
   uid: 1000,
   runAs: undefined,
 };
@@ -59,7 +63,7 @@ describe("planPasst", () => {
 
   it("hands on nothing of the daemon's environment but the VM's mark", () => {
     const { env } = planPasst({ ...REQUEST, environment: { KILN_OWNER: "mark" } });
-    const guard = Object.keys(netguardEnvironment(REQUEST.guard, 4));
+    const guard = Object.keys(netguardEnvironment(REQUEST.guard, ALL, { announce: 4 }));
     assert.deepEqual(Object.keys(env).sort(), [...guard, "KILN_OWNER", "LANG", "PATH"].sort());
     assert.equal(env.LD_PRELOAD, "/lib/guard.so");
   });
@@ -78,14 +82,60 @@ describe("firstResolver", () => {
   });
 });
 
+describe("a policy", () => {
+  const planOf = (egress: string) => planPasst({ ...REQUEST, egress: parseEgress(egress), countFile: "/c" });
+
+  it("is told to the guard in the one form that it reads", () => {
+    for (const [egress, told] of [
+      ["", "all"],
+      ["none", "none"],
+      ["dns", "none"],
+      [
+        "10.0.0.0/8,192.0.2.7:443/tcp,[2001:db8::]/32:8000-8010,0.0.0.0/0:53/udp",
+        "10.0.0.0/8 * *,192.0.2.7/32 443-443 tcp,2001:db8::/32 8000-8010 *,0.0.0.0/0 53-53 udp",
+      ],
+    ] as const) {
+      assert.equal(planOf(egress).env.KILN_NETGUARD_EGRESS, told, egress);
+    }
+    assert.equal(planOf("none").env.KILN_NETGUARD_COUNT, "5");
+    assert.equal(planPasst(REQUEST).env.KILN_NETGUARD_COUNT, undefined);
+  });
+
+  it("without names leaves the guest no resolver, and with them the host's first", () => {
+    for (const egress of ["none", "10.0.0.0/8"]) {
+      const { argv, env } = planOf(egress);
+      assert.equal(value(argv, "--dns"), "none", egress);
+      assert.equal(value(argv, "--dns-forward"), undefined, egress);
+      assert.equal(env.KILN_NETGUARD_ALLOW, "", egress);
+    }
+    const { argv, env } = planOf("dns,10.0.0.0/8");
+    assert.equal(value(argv, "--dns-forward"), "10.0.2.3");
+    assert.equal(env.KILN_NETGUARD_ALLOW, "127.0.0.53:53");
+  });
+});
+
 describe("assertAnnounced", () => {
   const refused = (error: unknown) => hasReason(error, "no-netguard");
+  const passt = "/usr/bin/passt";
 
   it("believes the program that runs in the end, and no other", () => {
-    assertAnnounced("/usr/bin/passt\n", "/usr/bin/passt", "/g.so");
-    assertAnnounced("/usr/bin/passt\n/usr/bin/passt.avx2\n", "/usr/bin/passt", "/g.so");
-    for (const wrong of ["", "/usr/bin/setpriv\n", "/usr/bin/passt\n/usr/bin/other\n"]) {
-      assert.throws(() => assertAnnounced(wrong, "/usr/bin/passt", "/g.so"), refused, wrong);
+    const all = "egress all\n";
+    assertAnnounced(`${all}${passt}\n`, passt, "/g.so", ALL);
+    assertAnnounced(`${all}${passt}\n${all}${passt}.avx2\n`, passt, "/g.so", ALL);
+    for (const wrong of ["", `${all}/usr/bin/setpriv\n`, `${all}${passt}\n${all}/usr/bin/other\n`]) {
+      assert.throws(() => assertAnnounced(wrong, passt, "/g.so", ALL), refused, wrong);
     }
+  });
+
+  it("believes no library that has another policy, or none", () => {
+    const two = parseEgress("10.0.0.0/8,192.0.2.7:443");
+    assertAnnounced(`egress 2 rules\n${passt}\n`, passt, "/g.so", two);
+    assertAnnounced(`egress 0 rules\n${passt}\n`, passt, "/g.so", parseEgress("none"));
+    assertAnnounced(`egress 0 rules\n${passt}\n`, passt, "/g.so", parseEgress("dns"));
+    for (const wrong of ["", "egress all\n", "egress 0 rules\n", `egress 2 rules\n${passt}\negress all\n`]) {
+      assert.throws(() => assertAnnounced(`${wrong}${passt}\n`, passt, "/g.so", two), refused, wrong);
+    }
+    // One of an earlier release says its program alone.
+    assert.throws(() => assertAnnounced(`${passt}\n`, passt, "/g.so", parseEgress("none")), refused);
   });
 });

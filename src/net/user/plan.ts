@@ -2,6 +2,7 @@
 // 10.0.2.3), and nothing of the host's own: no loopback, no link-local addresses, no ports inwards. Pure. Why passt, and
 // why each option: docs/design/0013-passt.md.
 
+import { type EgressPolicy, resolvesNames } from "../../base/egress.js";
 import { type Netguard, netguardEnvironment } from "../../base/netguard.js";
 import { planEnvironment, type RunAs } from "../../base/privileges.js";
 import { USER_NET } from "./addresses.js";
@@ -10,11 +11,16 @@ import { USER_NET } from "./addresses.js";
 export const CARD_FD = 3;
 /** Of passt: where the guard says that it is loaded. passt closes it once it has begun. */
 export const ANNOUNCE_FD = 4;
+/** Of passt: the file in which the guard counts. passt closes it, too. */
+const COUNT_FD = 5;
 
 export interface PasstRequest {
   /** passt's real path. */
   readonly program: string;
   readonly guard: Netguard;
+  readonly egress: EgressPolicy;
+  /** Path of the file in which refusals are counted; undefined: they are not. */
+  readonly countFile?: string | undefined;
   /** Of the daemon. */
   readonly uid: number;
   /** Of the VM, where a root daemon gave it a user. */
@@ -27,19 +33,23 @@ export interface PasstPlan {
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly guard: Netguard;
+  readonly egress: EgressPolicy;
+  readonly countFile?: string | undefined;
 }
 
 export function planPasst(request: PasstRequest): PasstPlan {
-  const { program, guard, uid, runAs } = request;
+  const { program, guard, egress, countFile, uid, runAs } = request;
   const argv = [
     program,
     ...["--foreground", "--quiet", "--fd", String(CARD_FD)],
-    ...guestArguments(guard.resolver),
+    ...guestArguments(resolvesNames(egress) ? guard.resolver : undefined),
     // passt drops root by itself, and can only then be read by nobody but root.
     ...(uid === 0 ? ["--runas", `${helperUid(runAs)}:${helperUid(runAs)}`] : []),
   ];
-  const env = planEnvironment({ ...netguardEnvironment(guard, ANNOUNCE_FD), ...request.environment });
-  return { argv, env, guard };
+  const count = countFile === undefined ? undefined : COUNT_FD;
+  const guarded = netguardEnvironment(guard, egress, { announce: ANNOUNCE_FD, count });
+  const env = planEnvironment({ ...guarded, ...request.environment });
+  return { argv, env, guard, egress, countFile };
 }
 
 function guestArguments(resolver: string | undefined): string[] {

@@ -31,7 +31,7 @@ describe("PasstProber", () => {
   const probe = (passt: string, netguard?: string) => new PasstProber({ passt, netguard }).probe();
 
   it("takes one that is new, begins, and has the guard", async () => {
-    const announced = `printf '%s\\n' "$0" >&4`;
+    const announced = `printf 'egress all\\n%s\\n' "$0" >&4`;
     const passt = await script("good", `${GOOD}${announced}\n`);
     assert.deepEqual(await probe(passt, guard), { program: passt, why: `user network by ${passt}` });
   });
@@ -57,14 +57,14 @@ describe("PasstProber", () => {
   });
 
   it("refuses where the guard is missing, and says when there is no passt", async () => {
-    const passt = await script("alone", `${GOOD}printf '%s\\n' "$0" >&4\n`);
+    const passt = await script("alone", `${GOOD}printf 'egress all\\n%s\\n' "$0" >&4\n`);
     assert.match((await probe(passt, join(root, "missing.so"))).why, /guard.*is missing/);
     assert.match((await probe(passt)).why, /guard.*is missing/);
     assert.match((await probe(join(root, "nothing"), guard)).why, /passt is not installed/);
   });
 
   it("tries a good one once, and again when the file is another", async () => {
-    const text = `${GOOD}printf '%s\\n' "$0" >&4\n`;
+    const text = `${GOOD}printf 'egress all\\n%s\\n' "$0" >&4\n`;
     const passt = await script("counted", text);
     const prober = new PasstProber({ passt, netguard: guard });
     const starts = () => readFile(`${passt}.starts`, "utf8");

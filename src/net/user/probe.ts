@@ -71,7 +71,7 @@ export class PasstProber {
       }
       const guard = await prepareNetguard(this.#options.netguard);
       const uid = process.getuid?.() ?? 0;
-      await tryPasst(planPasst({ program, guard, uid, runAs: undefined }));
+      await tryPasst(planPasst({ program, guard, egress: { kind: "all" }, uid, runAs: undefined }));
       this.#usable.add(identity);
       return undefined;
     } catch (error) {
@@ -127,7 +127,7 @@ async function tryPasst(plan: PasstPlan): Promise<void> {
   try {
     await ended.promise;
     await told;
-    assertAnnounced(announced(), program, plan.guard.library);
+    assertAnnounced(announced(), program, plan.guard.library, plan.egress);
   } finally {
     card.destroy();
     child.stderr?.destroy();

@@ -3,9 +3,10 @@
 import { KilnError } from "../../base/errors.js";
 import { type ProcessId, signalProcess } from "../../base/processes.js";
 import type { NetworkNotice, TapConnection, UserNetwork } from "../types.js";
+import { countFileIn, readCount } from "./denied.js";
 import { hasSlirp, type SlirpPlan, startSlirp } from "./slirp.js";
 
-export interface SlirpOptions extends Pick<TapConnection, "tap" | "join"> {
+export interface SlirpOptions extends Pick<TapConnection, "tap" | "join" | "runDirectory"> {
   readonly plan: (pid: number) => Promise<SlirpPlan>;
 }
 
@@ -63,6 +64,10 @@ export class SlirpNetwork implements UserNetwork {
 
   lost(): void {
     // No VMM with a tap says so: a tap is always there.
+  }
+
+  denied(): Promise<number> {
+    return readCount(countFileIn(this.#options.runDirectory));
   }
 
   detach(): void {

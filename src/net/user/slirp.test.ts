@@ -6,7 +6,12 @@ import { hasSlirp, planSlirp, startSlirp } from "./slirp.js";
 import { SlirpNetwork } from "./slirp-network.js";
 
 const GUARD = { library: "/guard.so", resolver: undefined };
-const REQUEST = { program: "/usr/bin/slirp4netns", guard: GUARD, pid: 4_000_001 };
+const REQUEST = {
+  program: "/usr/bin/slirp4netns",
+  guard: GUARD,
+  egress: { kind: "all" },
+  pid: 4_000_001,
+} as const;
 
 /** A process, whatever it is, with what a slirp4netns for that VMM is called by. */
 function standIn(pid: number) {
@@ -48,7 +53,7 @@ describe("slirp4netns beside a VMM", () => {
     while (!(await hasSlirp(process.pid))) await new Promise((resolve) => setImmediate(resolve));
     assert.equal(await hasSlirp(1), false);
     const network = await SlirpNetwork.adopt({
-      ...{ tap: tap(process.pid), join: async () => undefined },
+      ...{ tap: tap(process.pid), join: async () => undefined, runDirectory: "/nowhere" },
       plan: () => Promise.reject(new Error("nothing may be planned")),
     });
     network.listen(({ message }) => assert.fail(message));
@@ -58,7 +63,7 @@ describe("slirp4netns beside a VMM", () => {
 
   it("that is gone and can't be started again costs the VM its network, which is told once, and not the VM", async () => {
     const network = await SlirpNetwork.adopt({
-      ...{ tap: tap(REQUEST.pid), join: async () => undefined },
+      ...{ tap: tap(REQUEST.pid), join: async () => undefined, runDirectory: "/nowhere" },
       plan: () => Promise.reject(new Error("it is not installed")),
     });
     const told: unknown[] = [];
