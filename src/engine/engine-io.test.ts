@@ -119,11 +119,28 @@ describe("exec", () => {
     await eventually(() => outputs.length === 3);
     kilnd.engine.leave();
     cut.resolve();
+    caller.abort();
     // Whatever was said before is heard before this one's end is.
     await collect(kilnd.engine.vms.exec(entry.id, start(SPEC), inputs({ kind: "stdin-eof" })));
-    caller.abort();
+    await kilnd.engine.close();
     await ended;
-    assert.deepEqual(shown(outputs), ["started", "ls /", "typed"]);
+    assert.deepEqual([vmm().guest.endedExecs, shown(outputs)], [0, ["started", "ls /", "typed"]]);
+  });
+
+  it("ends with its caller's words where its caller leaves", async () => {
+    const entry = await running();
+    const caller = new AbortController();
+    const spec = { ...SPEC, id: "a".repeat(32) };
+    const outputs: ExecOutput[] = [];
+    const call = async () => {
+      const said = kilnd.engine.vms.exec(entry.id, start(spec), thenWait(text("typed")), caller.signal);
+      for await (const output of said) outputs.push(output);
+    };
+    const ended = call().catch((error: unknown) => error);
+    await eventually(() => outputs.length === 3);
+    caller.abort();
+    assert.equal(await ended, caller.signal.reason);
+    await eventually(() => vmm().guest.endedExecs === 1);
   });
 
   it("needs a command", async () => {

@@ -111,22 +111,24 @@ describe("after the end of kilnd", () => {
     }
   });
 
-  it("exec gives the program each byte of stdin once", async () => {
-    const clients = byBoth("exec", "-i", "box", "sh", "-c", "echo up; sha256sum");
-    const bytes = Buffer.from(Array.from({ length: 3_000_000 }, (_, index) => (index * 7) % 251));
-    for (const { child } of clients) child.stdin?.write(bytes.subarray(0, 1_000_000));
-    for (const client of clients) await client.saying("up");
-    await kiln.stopDaemon("SIGKILL");
-    for (const { child } of clients) child.stdin?.end(bytes.subarray(1_000_000));
-    await kiln.startDaemon();
-    for (const client of clients) {
-      assert.equal(await client.ended, 0, client.stderr);
-      assert.equal(client.stdout, `up\n${createHash("sha256").update(bytes).digest("hex")}  -\n`);
-    }
-  });
+  for (const signal of ["SIGKILL", "SIGTERM"] as const) {
+    it(`exec gives the program each byte of stdin once, after ${signal}`, async () => {
+      const clients = byBoth("exec", "-i", "box", "sh", "-c", "echo up; sha256sum");
+      const bytes = Buffer.from(Array.from({ length: 3_000_000 }, (_, index) => (index * 7) % 251));
+      for (const { child } of clients) child.stdin?.write(bytes.subarray(0, 1_000_000));
+      for (const client of clients) await client.saying("up");
+      await kiln.stopDaemon(signal);
+      for (const { child } of clients) child.stdin?.end(bytes.subarray(1_000_000));
+      await kiln.startDaemon();
+      for (const client of clients) {
+        assert.equal(await client.ended, 0, client.stderr);
+        assert.equal(client.stdout, `up\n${createHash("sha256").update(bytes).digest("hex")}  -\n`);
+      }
+    });
+  }
 
   it("exec on a terminal goes on, and the terminal is given back", async () => {
-    const script = "stty -echo; echo up; read a; echo got $a; read b; echo got $b; stty size; exit 3";
+    const script = "stty -echo; echo up; for i in 1 2 3; do read a; echo got $a; done; stty size; exit 3";
     const terminals = [FRONT, TYPESCRIPT].map(
       (command) => new Terminal({ command, env: kiln.env }, ["exec", "-it", "box", "sh", "-c", script]),
     );
@@ -135,13 +137,16 @@ describe("after the end of kilnd", () => {
       terminal.type("one\r");
       await terminal.until(/got one\r\n/);
     }
-    await kiln.stopDaemon("SIGKILL");
-    for (const terminal of terminals) terminal.type("two\r");
-    await kiln.startDaemon();
+    for (const signal of ["SIGKILL", "SIGTERM"] as const) {
+      await kiln.stopDaemon(signal);
+      for (const terminal of terminals) terminal.type(`${signal}\r`);
+      await kiln.startDaemon();
+      for (const terminal of terminals) await terminal.until(new RegExp(`got ${signal}\\r\\n`));
+    }
     for (const terminal of terminals) {
       const { code, screen } = await terminal.end();
       assert.equal(code, 3, screen);
-      assert.match(screen, /up\r\ngot one\r\ngot two\r\n30 100\r\nicanon\s*$/);
+      assert.match(screen, /up\r\ngot one\r\ngot SIGKILL\r\ngot SIGTERM\r\n30 100\r\nicanon\s*$/);
     }
   });
 

@@ -43,8 +43,12 @@ export async function* execInVm(
   const call = new AbortController();
   const heard = deferred<void>();
   const said = deferred<void>();
+  // Cut off by a kilnd that goes. The agent must hear no end of this call then, which would be the end of stdin and let it
+  // forget the exec: to abort a call ends its words in order first. It breaks with its session.
+  const stays = () => ctx.leaving.aborted && idOf(ask) !== "";
   const leave = () => {
-    if (!ctx.leaving.aborted) sayLeft(ctx, entry, session, idOf(ask));
+    if (stays()) return;
+    sayLeft(ctx, entry, session, idOf(ask));
     call.abort();
   };
   let deaf: unknown;
@@ -71,7 +75,7 @@ export async function* execInVm(
       yield output;
       if (output.kind !== "exit" || idOf(ask) === "") continue;
       await farewell(signal, said.promise);
-      heard.resolve(); // half-closes: the agent may forget it
+      if (!stays()) heard.resolve(); // half-closes: the agent may forget it
     }
   } catch (error) {
     signal?.throwIfAborted();
@@ -80,7 +84,8 @@ export async function* execInVm(
     throw known;
   } finally {
     over.abort(NOT_NEEDED);
-    heard.resolve();
+    if (stays()) void session.closed.then(() => heard.resolve());
+    else heard.resolve();
   }
 }
 
