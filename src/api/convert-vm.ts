@@ -35,17 +35,26 @@ const STATES: Readonly<Record<VmState, WireState>> = {
 };
 
 export function toVm(vm: VmView): MessageInitShape<typeof VmSchema> {
+  return toVmWith(vm, 0);
+}
+
+/** With what is asked for where one VM is looked at. */
+export function toVmWith(vm: VmView, egressDenied: number): MessageInitShape<typeof VmSchema> {
   return {
     id: vm.id,
     name: vm.name,
     config: toConfig(vm.config),
-    status: toStatus(vm),
+    status: toStatusWith(vm, egressDenied),
     createdAt: toTimestamp(vm.createdAt),
   };
 }
 
 /** Also of a VM that has been removed. */
 export function toStatus(vm: VmView): MessageInitShape<typeof VmStatusSchema> {
+  return toStatusWith(vm, 0);
+}
+
+function toStatusWith(vm: VmView, egressDenied: number): MessageInitShape<typeof VmStatusSchema> {
   const { status, mode } = vm;
   return {
     mode,
@@ -67,6 +76,7 @@ export function toStatus(vm: VmView): MessageInitShape<typeof VmStatusSchema> {
     timings: status.timings,
     mounts: toMountStatuses(vm),
     networks: toNetworkStatuses(vm),
+    egressDenied: BigInt(egressDenied),
   };
 }
 

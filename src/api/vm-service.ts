@@ -8,7 +8,15 @@ import type { LogsRequest } from "../gen/kiln/v1/process_pb.js";
 import { OutputStream } from "../gen/kiln/v1/process_pb.js";
 import type { CreateVmRequest, CreateVmResponseSchema, VmService } from "../gen/kiln/v1/vm_pb.js";
 import { toProgress } from "./convert-image.js";
-import { fromConfig, fromPort, nsFromTimestamp, timestampFromNs, toStatus, toVm } from "./convert-vm.js";
+import {
+  fromConfig,
+  fromPort,
+  nsFromTimestamp,
+  timestampFromNs,
+  toStatus,
+  toVm,
+  toVmWith,
+} from "./convert-vm.js";
 import { withProgress } from "./progress-stream.js";
 import { createVmExecs } from "./vm-execs.js";
 import { createVmPaths } from "./vm-paths.js";
@@ -41,7 +49,10 @@ export function createVmService(engine: Engine): ServiceImpl<typeof VmService> {
       const found = vms.list(all, filters);
       return { vms: (limit > 0 ? found.slice(-limit) : found).map(toVm) };
     },
-    getVm: ({ vm }) => done(vms.find(vm)),
+    async getVm({ vm }) {
+      const denied = await vms.denied(vm);
+      return { vm: toVmWith(vms.find(vm), denied) };
+    },
     async waitVm({ vm, condition }, { signal }) {
       const waited = await vms.wait(vm, toCondition(condition), signal);
       return { exitCode: waited.status.exitCode, status: toStatus(waited) };

@@ -219,6 +219,7 @@ function toStats(usage: VmUsage) {
     memoryBytes: BigInt(usage.memoryBytes),
     memoryLimitBytes: BigInt(usage.memoryLimitBytes),
     rssBytes: BigInt(usage.rssBytes),
+    egressDenied: BigInt(usage.egressDenied),
     netRxBytes: guest?.netRxBytes ?? 0n,
     netTxBytes: guest?.netTxBytes ?? 0n,
     blockReadBytes: guest?.blockReadBytes ?? 0n,

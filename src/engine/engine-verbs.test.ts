@@ -104,6 +104,16 @@ describe("stats", () => {
       [[entry.name, 2, 40]],
     );
   });
+
+  it("count what the VM was refused of the world outside, by all of its cards", async () => {
+    kilnd.world.denied = 7;
+    const entry = await running({ network: "user" });
+    const [usages] = await collect(kilnd.engine.vms.stats([entry.name], true));
+    assert.equal(usages?.[0]?.egressDenied, 7);
+    assert.equal(await kilnd.engine.vms.denied(entry.name), 7);
+    const stopped = await kilnd.create();
+    assert.equal(await kilnd.engine.vms.denied(stopped.id), 0);
+  });
 });
 
 describe("a guest that lies", () => {

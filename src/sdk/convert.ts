@@ -151,6 +151,7 @@ export function statusFromJson(json: VmStatusJson = {}): VmStatus {
     timings: timingsFromJson(json.timings),
     mounts: (json.mounts ?? []).map(mountStatusFromJson),
     networks: (json.networks ?? []).map(networkStatusFromJson),
+    egressDenied: numberOf(json.egressDenied),
   };
 }
 

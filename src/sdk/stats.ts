@@ -49,5 +49,6 @@ function statsFromJson(json: VmStatsJson): VmStats {
     blockReadBytes: numberOf(json.blockReadBytes),
     blockWriteBytes: numberOf(json.blockWriteBytes),
     processes: json.processes ?? 0,
+    egressDenied: numberOf(json.egressDenied),
   };
 }

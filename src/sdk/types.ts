@@ -106,6 +106,8 @@ export interface VmStatus {
   readonly mounts: readonly MountStatus[];
   /** Named ones, in the order of its cards. */
   readonly networks: readonly NetworkStatus[];
+  /** What it was refused of the world outside since it began; 0 of one that does not run, and in lists. */
+  readonly egressDenied: number;
 }
 
 /** Milliseconds after the request to start; 0 where it has not come to that. */
@@ -240,6 +242,8 @@ export interface VmStats {
   readonly blockReadBytes: number;
   readonly blockWriteBytes: number;
   readonly processes: number;
+  /** What it was refused of the world outside since it began, by its egress policy or by what no policy opens. */
+  readonly egressDenied: number;
 }
 
 /** Versions of kilnd and its parts. */

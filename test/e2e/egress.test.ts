@@ -52,9 +52,12 @@ describe("VMs with an egress policy", { skip: !isRoot && "it takes root to make 
         assert.ok(!(await resolves("shut", server)), server);
     };
     await isShut();
+    const counted = Number(await kiln.ok(["stats", "--no-stream", "--format", "{{.Denied}}", "shut"]));
     await kiln.stopDaemon("SIGKILL");
     await kiln.startDaemon();
     await isShut();
+    const denied = Number(await kiln.ok(["inspect", "-f", "{{.status.egressDenied}}", "shut"]));
+    assert.ok(denied > counted && counted > 0, `${counted} before kilnd's restart, ${denied} after`);
     await kiln.ok(["rm", "-f", "shut"]);
   });
 

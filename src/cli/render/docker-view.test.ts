@@ -78,6 +78,7 @@ const VM: VmInfo = {
     ports: [{ ...PORT, hostIp: "127.0.0.1" }],
     ipAddress: "10.0.2.15",
     oomKilled: false,
+    egressDenied: 0,
     networks: [{ ...ON_WEB, gateway: "10.89.0.1", prefix: 24, gateway6: "", prefix6: 0 }],
     mounts: [
       {

@@ -17,6 +17,7 @@ const COLUMNS: readonly Column[] = [
   { header: "NET I/O", field: "NetIO" },
   { header: "BLOCK I/O", field: "BlockIO" },
   { header: "PIDS", field: "PIDs" },
+  { header: "DENIED", field: "Denied" },
 ];
 
 const CLEAR_SCREEN = "\x1b[H\x1b[J";
@@ -24,9 +25,10 @@ const CLEAR_SCREEN = "\x1b[H\x1b[J";
 export const command = defineCommand({
   description: `
 Shows what VMs use (none named: all that run), anew every second until Ctrl-C. CPU is that of the VMM, 100% is one core.
-MEM USAGE is what the guest uses, HOST MEM what that takes of this machine.
+MEM USAGE is what the guest uses, HOST MEM what that takes of this machine. DENIED is how often it was refused what it wanted to reach outside
+(\`--egress\`): connections and datagrams on the user network, packets on others.
 
-Fields for --format: .ID .Name .CPUPerc .MemUsage .HostMem .NetIO .BlockIO .PIDs.
+Fields for --format: .ID .Name .CPUPerc .MemUsage .HostMem .NetIO .BlockIO .PIDs .Denied.
 `,
   operands: [{ name: "[VM...]", complete: "running-vm" }],
   flags: {
@@ -74,5 +76,6 @@ function rowOf(stats: VmStats, full: boolean): Row {
     NetIO: `${formatSize(stats.netRxBytes)} / ${formatSize(stats.netTxBytes)}`,
     BlockIO: `${formatSize(stats.blockReadBytes)} / ${formatSize(stats.blockWriteBytes)}`,
     PIDs: stats.processes,
+    Denied: stats.egressDenied,
   };
 }

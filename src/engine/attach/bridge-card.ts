@@ -106,6 +106,16 @@ class BridgeCards implements AttachmentAt<"prepare"> {
     return ordered.flatMap((record) => [...(rooms.bridges?.resolversOf(specOf(record)) ?? [])]);
   }
 
+  async denied(): Promise<number> {
+    const { networks, rooms } = this.#needs;
+    const counts = this.#places.map(async ({ networkId, card }) => {
+      const record = networks.get(networkId)?.record;
+      const counters = record === undefined ? undefined : await rooms.bridges?.counters(specOf(record));
+      return counters?.get(card.vmId)?.denied ?? 0;
+    });
+    return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
+  }
+
   async release(): Promise<void> {
     await using undo = new UndoStack();
     for (const place of this.#places)

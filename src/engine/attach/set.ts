@@ -112,6 +112,13 @@ export class AttachmentSet {
     await this.#release(attachment);
   }
 
+  /** What the VM was refused by all that is held. What can't be asked counts nothing: the VM may end at any moment. */
+  async denied(): Promise<number> {
+    const counts = this.#held.map(async (attachment) => (await attachment.denied?.()) ?? 0);
+    const found = await Promise.all(counts.map((count) => count.catch(() => 0)));
+    return found.reduce((sum, count) => sum + count, 0);
+  }
+
   /** The VM has ended: releases all that is held, in reverse. Never rejects. */
   async release(): Promise<void> {
     await this.#letGo((attachment) => attachment.release());

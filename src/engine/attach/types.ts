@@ -84,6 +84,8 @@ export interface AttachmentAt<M extends Moment> {
   release(): Promise<void>;
   /** kilnd goes and the VM runs on: lets go of what is in this process alone, for the next kilnd to adopt the rest. */
   detach(): Promise<void>;
+  /** What the guest was refused of the world outside since it began: connections and datagrams, or packets. */
+  denied?(): Promise<number>;
   /** Of what is mounted in the guest, while it is held. */
   readonly mount?: HeldMount;
 }

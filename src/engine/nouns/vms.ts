@@ -189,6 +189,11 @@ export class Vms {
     return sampleUsage(select, once, signal);
   }
 
+  /** What it was refused of the world outside since it began; 0 of one that does not run. */
+  async denied(key: string): Promise<number> {
+    return (await this.#entry(key).live?.denied()) ?? 0;
+  }
+
   #view(entry: VmEntry): VmView {
     return new VmView(entry, (id) => this.#ctx.networks.boundsOf(id));
   }

@@ -93,6 +93,10 @@ export class LiveVm implements LiveView {
     return this.#options.companion.lastWords();
   }
 
+  denied(): Promise<number> {
+    return this.attached.denied();
+  }
+
   /** Ends the VMM of a guest that has halted, for as long as this VM is held. */
   async watchPulse(everyMs: number, patienceMs: number): Promise<void> {
     const { signal } = this.#abort;

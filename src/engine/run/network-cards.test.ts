@@ -55,6 +55,19 @@ describe("a VM's cards on networks", () => {
     assert.deepEqual(calls(), ["leave web b", "down web"]);
   });
 
+  it("count what they were refused, all of them together; a network that can't be asked costs the others nothing", async () => {
+    const { vms, networks } = kilnd.engine;
+    for (const name of ["web", "db"]) await networks.create(orderOf(name));
+    const { entry } = await started("a", ["db", "web"], "user");
+    kilnd.world.denied = 4;
+    bridges().denied = 100;
+    assert.equal(await vms.denied("a"), 204);
+    bridges().counters = () => Promise.reject(new Error("nft said no"));
+    assert.equal(await vms.denied("a"), 4);
+    await vms.stop(entry.id);
+    assert.equal(await vms.denied("a"), 0);
+  });
+
   it("stand behind that of the user network, whose way out they leave alone", async () => {
     await kilnd.engine.networks.create(orderOf("web"));
     const { told } = await started("a", ["web"], "user");

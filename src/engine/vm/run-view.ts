@@ -34,6 +34,8 @@ export interface LiveView {
   readonly link: RunLink;
   readonly ports: RunPorts;
   readonly mounts: RunMounts;
+  /** What the VM was refused of the world outside since it began. */
+  denied(): Promise<number>;
   /** The agent has reported the program's end. */
   readonly hasReport: boolean;
   /** After the guest has stood still: sets its clock, and begins what it could not be told of meanwhile. */

@@ -15,6 +15,8 @@ export interface VmUsage {
   readonly memoryBytes: number;
   readonly memoryLimitBytes: number;
   readonly rssBytes: number;
+  /** What it was refused of the world outside since it began. */
+  readonly egressDenied: number;
   readonly guest: GuestUsage | undefined;
 }
 
@@ -75,7 +77,10 @@ async function usageOf(
   now: Sample | undefined,
 ): Promise<VmUsage | undefined> {
   if (now === undefined) return undefined;
-  const guest = entry.state === "paused" ? undefined : await guestStats(entry);
+  const [guest, egressDenied = 0] = await Promise.all([
+    entry.state === "paused" ? undefined : guestStats(entry),
+    entry.live?.denied(),
+  ]);
   return {
     id: entry.id,
     name: entry.name,
@@ -86,6 +91,7 @@ async function usageOf(
         : usedMemory(guest.memoryTotalBytes, guest.memoryAvailableBytes, entry.record.config.memoryBytes),
     memoryLimitBytes: entry.record.config.memoryBytes,
     rssBytes: now.stats.rssBytes,
+    egressDenied,
     guest,
   };
 }

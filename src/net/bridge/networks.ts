@@ -10,6 +10,7 @@ import { failpoint } from "../../base/failpoint.js";
 import { exists, makeDirectory, writeFileAtomic } from "../../base/files.js";
 import { KeyedLock } from "../../base/lock.js";
 import { bridgeName, cardName, type NetworkSpec, tableName, tapName } from "../../base/networks.js";
+import { Recent } from "../../base/recent.js";
 import { readHostDns } from "../host-dns.js";
 import type {
   BridgeRoom,
@@ -60,6 +61,8 @@ export class BridgeNetworks implements BridgeRoom {
   readonly #grounds: Grounds;
   readonly #live = new Map<string, Live>();
   readonly #lock = new KeyedLock();
+  /** One listing has the counters of all: those who ask at one moment share it. */
+  readonly #counting = new Recent<Listing>(0);
   #timer: NodeJS.Timeout | undefined;
   #servers: string | undefined;
   #told: string | undefined;
@@ -242,9 +245,10 @@ export class BridgeNetworks implements BridgeRoom {
     const ground = await this.#grounds.find();
     const live = this.#live.get(spec.id);
     if (ground === undefined || live === undefined) return new Map();
-    const argv = [ground.programs.nft, "-j", "list", "counters"];
-    const text = await runIn(ground.place, `count what network ${spec.name} refused`, argv);
-    const found = countersIn(parseListing(text), tableName(spec.id));
+    const { place, programs } = ground;
+    const argv = [programs.nft, "-j", "list", "counters"];
+    const list = async () => parseListing(await runIn(place, "count what networks refused", argv));
+    const found = countersIn(await this.#counting.get(list, () => false), tableName(spec.id));
     const none = { denied: 0, forged: 0 };
     return new Map([...live.cards].map(([name, card]) => [card.vmId, found.get(name) ?? none]));
   }

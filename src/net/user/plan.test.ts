@@ -135,7 +135,9 @@ describe("assertAnnounced", () => {
     for (const wrong of ["", "egress all\n", "egress 0 rules\n", `egress 2 rules\n${passt}\negress all\n`]) {
       assert.throws(() => assertAnnounced(`${wrong}${passt}\n`, passt, "/g.so", two), refused, wrong);
     }
+    assert.throws(() => assertAnnounced(`egress 0 rules\n${passt}\n`, passt, "/g.so", ALL), refused);
     // One of an earlier release says its program alone.
+    assertAnnounced(`${passt}\n`, passt, "/g.so", ALL);
     assert.throws(() => assertAnnounced(`${passt}\n`, passt, "/g.so", parseEgress("none")), refused);
   });
 });
