@@ -41,9 +41,12 @@ const TEST = {
   "apache2-utils": program("htpasswd"),
   attr: program("setfattr"),
   "busybox-static": program("busybox"),
+  "containernetworking-plugins": file("/usr/lib/cni/bridge"),
   "docker-registry": program("docker-registry"),
   e2fsprogs: program("e2fsck"),
   git: program("git"),
+  // What those call.
+  iptables: program("iptables"),
   "libcap2-bin": program("setcap"),
   lz4: program("lz4"),
   openssl: program("openssl"),

@@ -28,6 +28,8 @@ export type StoreStep =
  *   are loaded (`ruled`), its bridge is up (`linked`), its resolver runs (`named`); a card's files are written and its names not
  *   known yet (`card`), they are (`joined`); its rules are gone and its names not (`left`); a network's resolver is gone
  *   (`unnamed`), its links are and its rules not (`unlinked`).
+ * - `cni.*`: a card on a CNI network is on record (`recorded`), its namespace is held (`held`), one of its plugins has
+ *   added it (`added`), and the result is on record (`joined`); they have deleted it (`deleted`), and it is not on record any more (`forgotten`).
  * - `end.*`: the exit is on record; the last output is stored; the guest has let go; the VMM is gone and judged.
  */
 export type Failpoint =
@@ -37,6 +39,7 @@ export type Failpoint =
   | `${"base" | "kernel" | "vm" | "exec" | "volume" | "network"}.${StoreStep}`
   | "volume.grown"
   | `network.${"held" | "open" | "ruled" | "linked" | "named" | "card" | "joined" | "left" | "unnamed" | "unlinked"}`
+  | `cni.${"recorded" | "held" | "added" | "joined" | "deleted" | "forgotten"}`
   | `mount.${"kept" | "disk" | "attached" | "unmounted"}`
   | `exec.${"started" | "running" | "ended" | "restarting"}`
   | `run.${"prepare" | "spawn" | "launched" | "hello" | "setup" | "files" | "workload" | "up" | "live"}`

@@ -184,3 +184,78 @@ export interface BridgeRoom {
   /** Where guests ask for names; none where the network has no resolver. */
   resolversOf(spec: NetworkSpec): readonly string[];
 }
+
+/** A VM's card on a CNI network. */
+export interface CniCard {
+  /** 64 hex. */
+  readonly vmId: string;
+  readonly vmName: string;
+  /** Among the VM's cards: below MAX_CARDS (base/networks.ts). */
+  readonly index: number;
+  /** Of the network, without "cni:". */
+  readonly network: string;
+  /** "" for what the plugins choose. A card that does not get what is asked for is not given. */
+  readonly mac: string;
+  readonly ip: string;
+  readonly ip6: string;
+}
+
+/** What a card has that its plugins have made. */
+export interface CniJoined {
+  readonly card: DescriptorCard;
+  readonly mac: string;
+  readonly mtu: number;
+  /** With prefixes. */
+  readonly addresses: readonly string[];
+  /** "" where the network has no way out of that family. */
+  readonly gateway4: string;
+  readonly gateway6: string;
+  readonly dns: {
+    readonly servers: readonly string[];
+    readonly search: readonly string[];
+    readonly options: readonly string[];
+  };
+}
+
+/** A file of the host's that says of a CNI network, or that should. */
+export interface CniListing {
+  /** "" where that can't be read. */
+  readonly name: string;
+  readonly path: string;
+  /** Their types, in order. */
+  readonly plugins: readonly string[];
+  /** Why no VM can be put on it; "" where one can. */
+  readonly flaw: string;
+}
+
+/** Which card it is. */
+export type CniKey = Pick<CniCard, "vmId" | "index">;
+
+/**
+ * Networks that others have described on this host, and whose plugins make them (https://www.cni.dev). What is made for a card
+ * is on record before: a kilnd that ends anywhere in here leaves what the next one's `sweep` removes.
+ */
+export interface CniRoom {
+  /** In the order of directories and names. */
+  list(): Promise<readonly CniListing[]>;
+  /**
+   * That a VM could be put on it.
+   *
+   * @throws KilnError permission_denied `cni-needs-root`; not_found `cni-network-not-found`; failed_precondition
+   *   `bad-cni-config`, `cni-plugin-missing`, `no-cni`; permission_denied `unsafe-path`
+   */
+  require(network: string): Promise<void>;
+  /**
+   * Before the card's VMM.
+   *
+   * @throws KilnError as `require`; `cni-failed` with a plugin's own words; deadline_exceeded `cni-timeout`;
+   *   failed_precondition `cni-address-not-given`; unavailable `network-failed`
+   */
+  join(card: CniCard): Promise<CniJoined>;
+  /** Once the VMM has ended. Idempotent. @throws KilnError as `join`: it stays on record, and is tried again */
+  leave(card: CniKey): Promise<void>;
+  /** For a VM that runs. @throws KilnError failed_precondition `cni-lost` where its namespace has gone */
+  adopt(card: CniCard): Promise<CniJoined>;
+  /** Removes what is on record and not in use. @throws KilnError the first failure: the others were removed all the same */
+  sweep(inUse: readonly CniKey[]): Promise<void>;
+}

@@ -1,4 +1,5 @@
-//! Into the user and network namespace of a process: those that a user's networks are in.
+//! Into the user and network namespace of a process: those that a user's networks are in, or one of root's that a card has for
+//! itself.
 
 use std::fs::File;
 use std::io;
@@ -24,7 +25,11 @@ pub fn enter(pid: i32) -> io::Result<()> {
     if (of_net.dev(), of_net.ino()) != (there.dev(), there.ino()) {
         return Err(refused("it has no network namespace of its own"));
     }
-    move_into_link_name_space(user.as_fd(), Some(LinkNameSpaceType::User))?;
+    let here = File::open("/proc/self/ns/user")?.metadata()?;
+    // The kernel refuses the one where this is already.
+    if (here.dev(), here.ino()) != (there.dev(), there.ino()) {
+        move_into_link_name_space(user.as_fd(), Some(LinkNameSpaceType::User))?;
+    }
     move_into_link_name_space(net.as_fd(), Some(LinkNameSpaceType::Network))?;
     Ok(())
 }

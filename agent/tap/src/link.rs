@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
 
-use crate::options::TapOptions;
+use crate::options::{End, TapOptions};
 
 /// The protocol 0, which rustix has no name for.
 const NETLINK_ROUTE: Option<rustix::net::Protocol> = None;
@@ -20,27 +20,32 @@ const IFLA_BRPORT_ISOLATED: u16 = 33;
 
 pub fn set_up(tap: &TapOptions) -> io::Result<()> {
     let index = index_of(&tap.name)?;
-    let bridge = index_of(&tap.bridge)?;
+    let master = match &tap.end {
+        End::Bridge(name) => Some(index_of(name)?),
+        End::Redirect(_) | End::None => None,
+    };
     let socket = socket_with(
         AddressFamily::NETLINK,
         SocketType::RAW,
         SocketFlags::CLOEXEC,
         NETLINK_ROUTE,
     )?;
+    let request = Request::of(index, 0).number(libc::IFLA_MTU, tap.mtu);
+    let request = match master {
+        Some(master) => request.number(libc::IFLA_MASTER, master),
+        None => request,
+    };
     ask(
         &socket,
-        Request::of(index, 0)
-            .number(libc::IFLA_MTU, tap.mtu)
-            .number(libc::IFLA_MASTER, bridge)
-            .nest(
-                libc::IFLA_AF_SPEC,
-                // No address of its own: only its bridge speaks for the host.
-                |request| {
-                    request.nest(libc::AF_INET6 as u16, |request| {
-                        request.bytes(IFLA_INET6_ADDR_GEN_MODE, &[IN6_ADDR_GEN_MODE_NONE])
-                    })
-                },
-            ),
+        request.nest(
+            libc::IFLA_AF_SPEC,
+            // No address of its own: only its bridge speaks for the host.
+            |request| {
+                request.nest(libc::AF_INET6 as u16, |request| {
+                    request.bytes(IFLA_INET6_ADDR_GEN_MODE, &[IN6_ADDR_GEN_MODE_NONE])
+                })
+            },
+        ),
     )?;
     if tap.isolated {
         ask(

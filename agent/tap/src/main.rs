@@ -1,7 +1,7 @@
-//! Makes taps, ports of bridges, and becomes a program that has each as a descriptor: a VMM in a jail opens no device and is
+//! Makes taps, ports of bridges or one cable with a link, and becomes a program that has each as a descriptor: a VMM in a jail opens no device and is
 //! in no namespace that has a network.
 //!
-//! `kiln-tap [--enter PID] [--nft PROGRAM --rules FILE] (--tap NAME --bridge NAME --mtu N [--isolated] --at FD)... -- PROGRAM...`
+//! `kiln-tap [--enter PID] [--nft PROGRAM --rules FILE] [--tc PROGRAM] (--tap NAME (--bridge NAME|--redirect LINK) --mtu N [--isolated] --at FD)... -- PROGRAM...`
 //!
 //! The rules are loaded when the taps are there, and before anybody can send a frame into one. With `--enter` a child makes them in the user and network namespace of that process, and comes back with the descriptors
 //! alone. Whoever has started this knows the program by the same pid. Nothing is left of what could not be done whole: exit 125
@@ -11,6 +11,7 @@ mod elsewhere;
 mod enter;
 mod link;
 mod options;
+mod redirect;
 mod tap;
 
 use std::convert::Infallible;
@@ -20,7 +21,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 
-use options::{Options, Rules, TapOptions};
+use options::{End, Options, Rules, TapOptions};
 
 const FAILED: u8 = 125;
 
@@ -34,6 +35,7 @@ fn run() -> Result<Infallible, String> {
     let Options {
         enter,
         rules,
+        tc,
         taps,
         program,
     } = options::parse(std::env::args_os().skip(1))?;
@@ -41,10 +43,10 @@ fn run() -> Result<Infallible, String> {
         return Err(format!("descriptor {} is taken", tap.at));
     }
     let files: Vec<OwnedFd> = match enter {
-        None => make(&taps, rules)?.into_iter().map(OwnedFd::from).collect(),
+        None => make(&taps, rules, tc)?.into_iter().map(OwnedFd::from).collect(),
         Some(pid) => elsewhere::files_of(|| {
             enter::enter(pid).map_err(|error| format!("enter the namespaces of process {pid}: {error}"))?;
-            make(&taps, rules)
+            make(&taps, rules, tc)
         })?,
     };
     if files.len() != taps.len() {
@@ -55,10 +57,13 @@ fn run() -> Result<Infallible, String> {
     Err(format!("{}: {error}", program[0].display()))
 }
 
-fn make(taps: &[TapOptions], rules: Option<Rules>) -> Result<Vec<File>, String> {
+fn make(taps: &[TapOptions], rules: Option<Rules>, tc: Option<String>) -> Result<Vec<File>, String> {
     let one = |tap: &TapOptions| {
         let file = tap::open(&tap.name)?;
         link::set_up(tap)?;
+        if let (End::Redirect(link), Some(tc)) = (&tap.end, &tc) {
+            redirect::join(tc, &tap.name, link)?;
+        }
         Ok(file)
     };
     let files = taps

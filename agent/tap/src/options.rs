@@ -1,4 +1,4 @@
-//! What kiln-tap is asked: `[--enter PID] [--nft PROGRAM --rules FILE] (--tap NAME --bridge NAME --mtu N [--isolated] --at FD)... -- PROGRAM...`
+//! What kiln-tap is asked: `[--enter PID] [--nft PROGRAM --rules FILE] [--tc PROGRAM] (--tap NAME (--bridge NAME|--redirect LINK) --mtu N [--isolated] --at FD)... -- PROGRAM...`
 
 use std::ffi::OsString;
 
@@ -11,10 +11,20 @@ const MOST_TAPS: usize = 8;
 const LONGEST_NAME: usize = 15;
 const MTU: std::ops::RangeInclusive<u32> = 1280..=65520;
 
+/// What a tap is plugged into.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub enum End {
+    #[default]
+    None,
+    Bridge(String),
+    /// A link of which it gets all frames that come in, and that sends all that come out of the tap.
+    Redirect(String),
+}
+
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct TapOptions {
     pub name: String,
-    pub bridge: String,
+    pub end: End,
     pub mtu: u32,
     /// Ports of one bridge that are isolated don't reach each other.
     pub isolated: bool,
@@ -34,6 +44,8 @@ pub struct Options {
     /// A process in the user and network namespace where the bridges are.
     pub enter: Option<i32>,
     pub rules: Option<Rules>,
+    /// tc(8), for taps that are redirected.
+    pub tc: Option<String>,
     pub taps: Vec<TapOptions>,
     pub program: Vec<OsString>,
 }
@@ -52,6 +64,7 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Options, String> {
         match word.as_str() {
             "--nft" => nft = Some(value()?),
             "--rules" => file = Some(value()?),
+            "--tc" => options.tc = Some(value()?),
             "--enter" => options.enter = Some(number(&value()?, 1..=1 << 22)?),
             "--tap" => {
                 let name = link_name(value()?)?;
@@ -76,7 +89,8 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Options, String> {
                     .last_mut()
                     .ok_or_else(|| format!("{word} comes after --tap only"))?;
                 match word.as_str() {
-                    "--bridge" => tap.bridge = link_name(value()?)?,
+                    "--bridge" => tap.end = End::Bridge(link_name(value()?)?),
+                    "--redirect" => tap.end = End::Redirect(link_name(value()?)?),
                     "--mtu" => tap.mtu = number(&value()?, MTU)?,
                     "--isolated" => tap.isolated = true,
                     "--at" => tap.at = number(&value()?, FIRST_FREE..=LAST)?,
@@ -101,8 +115,14 @@ fn check(options: Options) -> Result<Options, String> {
         return Err("the program is missing".into());
     }
     for (at, tap) in taps.iter().enumerate() {
-        if tap.bridge.is_empty() || tap.mtu == 0 || tap.at < 0 {
-            return Err(format!("{} needs --bridge, --mtu and --at", tap.name));
+        if tap.end == End::None || tap.mtu == 0 || tap.at < 0 {
+            return Err(format!(
+                "{} needs --bridge or --redirect, --mtu and --at",
+                tap.name
+            ));
+        }
+        if matches!(tap.end, End::Redirect(_)) && options.tc.is_none() {
+            return Err("--redirect comes with --tc".into());
         }
         if taps[..at]
             .iter()
@@ -162,14 +182,21 @@ mod tests {
         assert_eq!(
             (
                 first.name.as_str(),
-                first.bridge.as_str(),
+                &first.end,
                 first.mtu,
                 first.at,
                 first.isolated
             ),
-            ("t0", "b0", 1500, 5, false)
+            ("t0", &End::Bridge("b0".into()), 1500, 5, false)
         );
         assert_eq!((second.mtu, second.at, second.isolated), (9000, 6, true));
+    }
+
+    #[test]
+    fn reads_taps_that_are_redirected() {
+        let options = of("--tc /sbin/tc --tap t --redirect eth0 --mtu 1500 --at 5 -- true").unwrap();
+        assert_eq!(options.tc.as_deref(), Some("/sbin/tc"));
+        assert_eq!(options.taps[0].end, End::Redirect("eth0".into()));
     }
 
     #[test]
@@ -194,6 +221,8 @@ mod tests {
             "--tap .. --bridge b --mtu 1500 --at 5 -- true",
             "--tap 0123456789abcdef --bridge b --mtu 1500 --at 5 -- true",
             &format!("--nft /sbin/nft {tap} -- true"),
+            "--tap t --redirect eth0 --mtu 1500 --at 5 -- true",
+            "--tc /sbin/tc --tap t --redirect e/0 --mtu 1500 --at 5 -- true",
             &format!("--enter 0 {tap} -- true"),
             &format!("--enter x {tap} -- true"),
             &format!("{tap} --fast -- true"),

@@ -1,0 +1,319 @@
+// CNI networks for VMs. A card has a namespace of its own, in which its plugins make a link as they do for containers; that link
+// and the VMM's tap are then one cable (plan-tap), so that the guest is where a container would be.
+
+import { join } from "node:path";
+import { parseAddress } from "../../base/cidr.js";
+import { Code, KilnError } from "../../base/errors.js";
+import { failpoint } from "../../base/failpoint.js";
+import { makeDirectory } from "../../base/files.js";
+import { KeyedLock } from "../../base/lock.js";
+import { macFor, tapName } from "../../base/networks.js";
+import { findProgram } from "../../base/programs.js";
+import type { RecordFiles } from "../../base/record-files.js";
+import type { JsonObject } from "../../base/versioned.js";
+import { readHostDns } from "../host-dns.js";
+import type { CniCard, CniJoined, CniKey, CniListing, CniRoom } from "../types.js";
+import type { CniNetwork } from "./conflist.js";
+import { findConflist, findConflists } from "./conflists.js";
+import { type CniLink, lookInside, standInLink } from "./inside.js";
+import {
+  endNamespace,
+  endOrphans,
+  helperIds,
+  holdNamespace,
+  namespaceHolder,
+  namespacePath,
+} from "./namespace.js";
+import type { CniAttachment } from "./plan-call.js";
+import { cniDescriptorCard } from "./plan-tap.js";
+import { type CniRecord, cniRecords, networkJson, networkOf, readRecord, recordId } from "./record.js";
+import { resultOf } from "./result.js";
+import { CniRuntime, type CniRuntimeOptions } from "./runtime.js";
+
+export interface CniOptions extends CniRuntimeOptions {
+  /** Directories of .conflist files, in order. */
+  readonly configs: readonly string[];
+  readonly dataRoot: string;
+  /** Of the holders' records, for a boot of the host: private to kilnd. */
+  readonly directory: string;
+  /** Path of kiln-tap. */
+  readonly tap: string;
+  /** What CHECK finds wrong with what a VM has that runs, for the log. */
+  readonly tell?: ((why: string) => void) | undefined;
+}
+
+interface Programs {
+  readonly ip: string;
+  readonly tc: string;
+}
+
+export class CniNetworks implements CniRoom {
+  readonly #options: CniOptions;
+  readonly #runtime: CniRuntime;
+  readonly #records: RecordFiles<CniRecord>;
+  readonly #lock = new KeyedLock();
+
+  constructor(options: CniOptions) {
+    this.#options = options;
+    this.#runtime = new CniRuntime(options);
+    this.#records = cniRecords(options.dataRoot);
+  }
+
+  async list(): Promise<readonly CniListing[]> {
+    const found = await findConflists(this.#options.configs);
+    return found.map(({ path, network }) =>
+      network instanceof KilnError
+        ? { name: "", path, plugins: [], flaw: network.message }
+        : { name: network.name, path, plugins: network.plugins.map(({ type }) => type), flaw: "" },
+    );
+  }
+
+  async require(name: string): Promise<void> {
+    await this.#find(name);
+    await programs();
+  }
+
+  async join(card: CniCard): Promise<CniJoined> {
+    const network = await this.#find(card.network);
+    const found = await programs();
+    return this.#lock.run(keyOf(card), async () => {
+      // Of an earlier run whose plugins would not let go of it.
+      await this.#remove(card);
+      await this.#keep(card, network, null);
+      failpoint("cni.recorded");
+      try {
+        return await this.#add(card, network, found);
+      } catch (error) {
+        await this.#remove(card).catch((failure: unknown) => {
+          throw withBoth(error, failure);
+        });
+        throw error;
+      }
+    });
+  }
+
+  async #add(card: CniCard, network: CniNetwork, { ip, tc }: Programs): Promise<CniJoined> {
+    const holder = await holdNamespace(this.#holderRecord(card), this.#options.environment ?? {});
+    failpoint("cni.held");
+    const attachment = { ...attachmentOf(card), netns: namespacePath(holder) };
+    const result = await this.#runtime.add(network, attachment, async (each) => {
+      failpoint("cni.added");
+      await this.#keep(card, network, each);
+      failpoint("cni.joined");
+    });
+    const link = await lookInside(ip, holder, attachment.ifName);
+    requireGiven(card, link);
+    return this.#joined(card, holder, tc, link, result);
+  }
+
+  leave(card: CniKey): Promise<void> {
+    return this.#lock.run(keyOf(card), () => this.#remove(card));
+  }
+
+  async adopt(card: CniCard): Promise<CniJoined> {
+    const { ip, tc } = await programs();
+    const { result, holder } = await this.#live(card);
+    // Told, and no more: the CHECK of some plugins is wrong, and the VM runs.
+    await this.check(card).catch((error: unknown) => this.#options.tell?.(KilnError.from(error).message));
+    const link = await lookInside(ip, holder, ifNameOf(card));
+    return this.#joined(card, holder, tc, link, result);
+  }
+
+  /** Asks the plugins whether all is as they have left it. @throws KilnError `cni-failed` with a plugin's words; `cni-lost` */
+  async check(key: CniKey): Promise<void> {
+    const { record, result, holder } = await this.#live(key);
+    const attachment = recorded(key, record, holder);
+    await this.#runtime.check(networkOf(record), attachment, result);
+  }
+
+  async #live(key: CniKey): Promise<{ record: CniRecord; result: JsonObject; holder: number }> {
+    const record = await readRecord(this.#records, keyOf(key));
+    const holder = await namespaceHolder(this.#holderRecord(key));
+    const result = record?.result ?? undefined;
+    if (record === undefined || result === undefined || holder === undefined) throw lost(key);
+    return { record, result, holder };
+  }
+
+  async sweep(inUse: readonly CniKey[]): Promise<void> {
+    const used = new Set(inUse.map(keyOf));
+    let failure: KilnError | undefined;
+    const holders = await helperIds(this.#options.directory);
+    for (const id of new Set([...(await this.#records.ids()), ...holders])) {
+      if (used.has(id)) continue;
+      const [vmId = "", index = ""] = id.split("-");
+      await endOrphans(vmId, this.#options.plugins);
+      await this.leave({ vmId, index: Number(index) }).catch((error: unknown) => {
+        failure ??= KilnError.from(error);
+      });
+    }
+    await this.#records.sweep();
+    if (failure !== undefined) throw failure;
+  }
+
+  async #find(name: string): Promise<CniNetwork> {
+    if (process.getuid?.() !== 0) throw needsRoot(name);
+    const network = await findConflist(this.#options.configs, name);
+    await this.#runtime.requirePlugins(network);
+    return network;
+  }
+
+  /** Undone as far as it came: its record says what there may be. */
+  async #remove(key: CniKey): Promise<void> {
+    const id = keyOf(key);
+    const record = await readRecord(this.#records, id);
+    if (record !== undefined) {
+      await this.#delete(key, record);
+      failpoint("cni.deleted");
+      // First: with a link that is made up DEL is not to be done twice.
+      await this.#records.remove(id);
+      failpoint("cni.forgotten");
+    }
+    await endNamespace(this.#holderRecord(key));
+  }
+
+  async #delete(key: CniKey, record: CniRecord): Promise<void> {
+    const del = (holder: number | undefined) =>
+      this.#runtime.del(networkOf(record), recorded(key, record, holder), record.result ?? undefined);
+    const holder = await namespaceHolder(this.#holderRecord(key));
+    if (holder !== undefined || record.result === null) return del(holder);
+    // It may have been deleted in part, and what is gone is no more to be found by what is made up.
+    await this.#standIn(key, record.result)
+      .then(del)
+      .catch(() => del(undefined));
+  }
+
+  /**
+   * A namespace in the place of one that has gone, with a link of the same name and addresses: some plugins look there for
+   * whose rules they are to remove, and leave them where there is nothing.
+   */
+  async #standIn(key: CniKey, result: JsonObject): Promise<number> {
+    const { ip } = await programs();
+    await makeDirectory(this.#options.directory);
+    const holder = await holdNamespace(this.#holderRecord(key), this.#options.environment ?? {});
+    const addresses = resultOf(result).ips.map(({ address }) => address);
+    await standInLink(ip, holder, ifNameOf(key), addresses);
+    return holder;
+  }
+
+  async #keep(card: CniCard, network: CniNetwork, result: JsonObject | null): Promise<void> {
+    const { vmId, vmName } = card;
+    const { mac, ips } = attachmentOf(card);
+    await makeDirectory(join(this.#options.dataRoot, "cni"));
+    await makeDirectory(this.#options.directory);
+    await this.#records.save(
+      keyOf(card),
+      {
+        ...{ version: 1, vmId, vmName, ifName: ifNameOf(card), mac, ips: [...ips] },
+        ...{ network: networkJson(network), result },
+        // A power cut leaves nothing of what plugins have answered but what DEL finds by the id.
+      },
+      { durable: result === null },
+    );
+  }
+
+  async #joined(
+    card: CniKey,
+    holder: number,
+    tc: string,
+    link: CniLink,
+    result: JsonObject,
+  ): Promise<CniJoined> {
+    const { tap } = this.#options;
+    const { dns } = resultOf(result);
+    const search = dns.domain === "" ? dns.search : [dns.domain, ...dns.search];
+    const name = tapName(card.vmId, card.index);
+    const servers = dns.nameservers.length > 0 ? dns.nameservers : await hostServers();
+    return {
+      ...link,
+      card: cniDescriptorCard({ tap, tc, holder, name, ifName: ifNameOf(card), mtu: link.mtu }),
+      dns: { servers, search: [...new Set(search)], options: dns.options },
+    };
+  }
+
+  #holderRecord(key: CniKey): string {
+    return join(this.#options.directory, `${keyOf(key)}.json`);
+  }
+}
+
+function keyOf({ vmId, index }: CniKey): string {
+  return recordId(vmId, index);
+}
+
+/** With the VM's id it is nobody else's, whatever networks the VM is on. */
+function ifNameOf({ index }: CniKey): string {
+  return `eth${index}`;
+}
+
+function ipsOf({ ip, ip6 }: CniCard): string[] {
+  return [ip, ip6].filter((address) => address !== "");
+}
+
+function attachmentOf(card: CniCard): CniAttachment {
+  const { vmId } = card;
+  // The same after every start, of plugins that take one.
+  const mac = card.mac || macFor(vmId, `cni:${card.network}`);
+  return {
+    ...{ containerId: vmId, ifName: ifNameOf(card), netns: "", mac },
+    ...{ ips: ipsOf(card), capabilities: {} },
+  };
+}
+
+/** @param holder undefined where its namespace has gone */
+function recorded(key: CniKey, { mac, ips }: CniRecord, holder: number | undefined): CniAttachment {
+  return {
+    ...{ containerId: key.vmId, ifName: ifNameOf(key), mac, ips, capabilities: {} },
+    netns: holder === undefined ? "" : namespacePath(holder),
+  };
+}
+
+/** A guest does not reach the host's loopback. */
+async function hostServers(): Promise<string[]> {
+  const { servers } = await readHostDns();
+  return servers.filter((server) => !server.startsWith("127.") && server !== "::1");
+}
+
+async function programs(): Promise<Programs> {
+  const [ip, tc] = await Promise.all(["ip", "tc"].map((name) => findProgram(name)));
+  if (ip !== undefined && tc !== undefined) return { ip, tc };
+  throw new KilnError(Code.FailedPrecondition, "CNI networks need iproute2's ip and tc", {
+    reason: "no-cni",
+    hint: "install iproute2",
+  });
+}
+
+/** Most plugins say nothing of what they do not know. */
+function requireGiven(card: CniCard, link: CniLink): void {
+  const has = link.addresses.map((address) => parseAddress(address.split("/")[0] ?? "")?.value);
+  const missing = ipsOf(card).filter((ip) => !has.includes(parseAddress(ip)?.value));
+  if (card.mac !== "" && card.mac !== link.mac) missing.push(card.mac);
+  if (missing.length === 0) return;
+  const what = `CNI network ${card.network} gave the VM ${[...link.addresses, link.mac].join(", ")} and not ${missing.join(", ")}`;
+  throw new KilnError(Code.FailedPrecondition, what, {
+    reason: "cni-address-not-given",
+    hint: "its plugins can't be asked for addresses, or not for these: leave them out",
+  });
+}
+
+function needsRoot(name: string): KilnError {
+  return new KilnError(
+    Code.PermissionDenied,
+    `a VM can't be put on CNI network ${name}: its plugins take root`,
+    {
+      reason: "cni-needs-root",
+      hint: "use a kilnd of root, a network of `kiln network create`, or --network user",
+    },
+  );
+}
+
+function lost({ vmId }: CniKey): KilnError {
+  const what = `what VM ${vmId.slice(0, 12)} had of its CNI network is gone`;
+  return new KilnError(Code.FailedPrecondition, what, { reason: "cni-lost", hint: "restart the VM" });
+}
+
+/** Why it was not added, and what is left of that. */
+function withBoth(error: unknown, failure: unknown): KilnError {
+  const { code, reason, hint, details, message } = KilnError.from(error);
+  const rest = KilnError.from(failure).message;
+  const what = `${message}; and what there was of it is still there: ${rest}`;
+  return new KilnError(code, what, { reason, hint, details, cause: error });
+}
