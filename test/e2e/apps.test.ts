@@ -182,8 +182,19 @@ describe("system mode", () => {
 
   it("shuts it down cleanly, and up again", async () => {
     if (skip === false) await units.runVms("last");
+    // A child of the agent, so that systemd-shutdown hears of its end from nobody else.
+    const late =
+      "trap 'sleep 1; echo the program has ended > /dev/kmsg; exit' TERM; while :; do sleep 0.1; done";
+    await kiln.ok(["exec", "sys", "sh", "-c", "echo 7 > /proc/sys/kernel/printk"]);
+    await kiln.ok(["exec", "-d", "sys", "sh", "-c", late]);
     await kiln.ok(["stop", "-t", "90", "sys"]);
     assert.deepEqual(await exitOf("sys"), { state: "exited", exitCode: 0 });
+    const console = await kiln.ok(["logs", "--console", "sys"]);
+    const secondOf = (line: RegExp) =>
+      Number(line.exec(console)?.[1] ?? assert.fail(`no ${line}\n${console}`));
+    const ended = secondOf(/\[ *([0-9.]+)\] the program has ended/);
+    const seen = secondOf(/\[ *([0-9.]+)\] systemd-shutdown\[1\]: Sending SIGKILL/);
+    assert.ok(seen - ended < 6, `seen at once, not at its next look 9 s later: ${ended} ${seen}`);
     await kiln.ok(["start", "sys"]);
     await systemdIsRunning(kiln, "sys");
     assert.equal((await kiln.ok(["exec", "sys", "cat", "/root/kept"])).trim(), "kept");

@@ -110,7 +110,7 @@ fn run(agent: &Rc<Agent>, body: impl Future<Output = io::Result<()>>) -> io::Res
     LocalSet::new().block_on(&runtime, async {
         let reaped = agent.clone();
         spawn_local(async move {
-            if let Err(error) = reaped.reaper.run().await {
+            if let Err(error) = reaped.reaper.run(|| machine::system::on_reaped(&reaped)).await {
                 panic!("wait for children: {error}");
             }
         });

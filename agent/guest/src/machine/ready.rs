@@ -60,7 +60,8 @@ async fn takes_connections(path: &'static str) -> bool {
 }
 
 /// What runs as PID 1 right now: a script may become another program.
-fn is_named(name: &str) -> bool {
+/// True where the program of PID 1 has this name.
+pub fn is_named(name: &str) -> bool {
     fs::read_link("/proc/1/exe").is_ok_and(|exe| exe.file_name() == Some(OsStr::new(name)))
 }
 

@@ -10,16 +10,19 @@ use std::os::unix::net::UnixListener;
 use std::rc::Rc;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::system::{RebootCommand, reboot};
 use tokio::io::AsyncReadExt;
 use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
+use super::ready::is_named;
 use super::{end, exitrd};
 use crate::agent::Agent;
 use crate::grpc::status::{Result, Status};
 use crate::process::{self, RTMIN};
 use crate::proto::{ExitStatus, GuestRequest};
+use crate::role::Role;
 
 /// With no host to acknowledge, a machine that has shut down ends after this.
 const UNHEARD: Duration = Duration::from_secs(5);
@@ -106,6 +109,14 @@ fn runlevel(utmp: &[u8]) -> Option<GuestRequest> {
 
 fn is_systemd() -> bool {
     fs::metadata("/run/systemd/system").is_ok()
+}
+
+/// Children of the agent have ended. systemd-shutdown waits for all processes, 90 s at most, and looks again only at a
+/// SIGCHLD, which nobody sends it for a child of ours: the end would wait for one that has ended.
+pub fn on_reaped(agent: &Agent) {
+    if agent.role() == Role::BesideInit && is_named("systemd-shutdown") {
+        let _ = kill_process(Pid::INIT, Signal::CHILD);
+    }
 }
 
 /// Asks the init for a clean end; kills after `patience_ms`.

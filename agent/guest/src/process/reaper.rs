@@ -86,11 +86,14 @@ impl Reaper {
     }
 
     /// Reaps for ever.
-    pub async fn run(&self) -> std::io::Result<()> {
+    ///
+    /// @param reaped called whenever children may have been reaped
+    pub async fn run(&self, reaped: impl Fn()) -> std::io::Result<()> {
         let mut children = signal(SignalKind::child())?;
         loop {
             // Before the first wait too: a child may have ended before the handler was there.
             self.reap();
+            reaped();
             if children.recv().await.is_none() {
                 return Ok(());
             }
