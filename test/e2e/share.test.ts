@@ -290,8 +290,10 @@ describe("a shared directory", () => {
       assert.equal(await asked(), "fcntl refused flock refused\n", `step ${at}, ${holder.exitCode}`);
       assert.deepEqual((await lockedByOthers(host)).sort(), ["fcntl", "flock"]);
     }
+    // Listened for first: it may end before the call that ends it is over.
+    const ended = once(holder, "close");
     await sh("killall tail");
-    await once(holder, "close");
+    await ended;
     assert.equal(await asked(), "fcntl held flock held\n");
   });
 
