@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { formatAddress } from "../../src/base/cidr.js";
 import { shortId } from "../../src/base/ids.js";
+import { helperUid } from "../../src/net/user/plan.js";
 import { eventually, type Guest, hears, pings, plugIn, resolves } from "../fixtures/bridge-guests.js";
 import { BridgeWorld, type Driver, OUTSIDE } from "../fixtures/bridge-world.js";
 import { networkCard, networkSpec } from "../fixtures/network-specs.js";
@@ -36,6 +37,8 @@ export function bridgeReachContract(isUser: boolean): void {
       await eventually("db has a name", () => resolves(web, "db", blue.gateway4) !== "");
     });
     after(() => world[Symbol.asyncDispose]());
+
+    before(() => world.serve(db.net, 80));
 
     it("each other and outside, by ICMP, TCP and UDP, both families", () => {
       for (const address of [
@@ -94,6 +97,22 @@ export function bridgeReachContract(isUser: boolean): void {
       for (const address of [one.card.ip4, one.card.ip6, red.gateway4, red.gateway6])
         assert.ok(!pings(web, address), `${address}`);
       assert.equal(resolves(web, "one", blue.gateway4), "", "names are the network's own");
+    });
+
+    it("nobody by way of the host: VMs on the user network send as processes of it", {
+      skip: isUser && "a user's networks are not the host's",
+    }, () => {
+      const hears = (as: string, address: string) =>
+        world.host.sh(`${as} busybox nc -w 3 ${address} 80 </dev/null`).stdout.trim();
+      for (const group of [helperUid(undefined), helperUid({ uid: 1_900_000_007, gid: 0 })]) {
+        const as = `setpriv --regid=${group} --clear-groups --`;
+        for (const address of [db.card.ip4, db.card.ip6]) assert.equal(hears(as, address ?? ""), "", address);
+        const asks = `${as} busybox nslookup db ${blue.gateway4}`;
+        assert.doesNotMatch(world.host.sh(asks).stdout, new RegExp(db.card.ip4 ?? "?"));
+        assert.equal(hears(as, OUTSIDE.ip4), "hello");
+      }
+      for (const address of [db.card.ip4, db.card.ip6])
+        assert.equal(hears("", address ?? ""), "hello", address);
     });
 
     it("outside and not each other, where VMs are cut off from each other", async () => {

@@ -35,12 +35,24 @@ describe("VMs with an egress policy", { skip: !isRoot && "it takes root to make 
     (await kiln.kiln(["exec", name, "sh", "-c", `nc -w 5 ${address} ${port} </dev/null`])).stdout.trim();
   const resolves = (name: string, server = "") => can(name, `nslookup ${OUTSIDE.name} ${server}`);
 
-  it("reach the world and its names by default, and of the host neither loopback nor metadata addresses", async () => {
+  it("reach the world and its names by default, and neither loopback, metadata addresses nor others' networks", async () => {
+    await kiln.ok(["network", "create", "blue"]);
+    await box("db", "--network", "blue:ip=10.89.0.9");
     await box("free");
     assert.equal(await hears("free", OUTSIDE.ip4, 80), "hello");
     assert.ok(await resolves("free"));
     for (const address of ["127.0.0.1", "169.254.169.254", "10.0.2.2"])
       assert.equal(await hears("free", address, 8080), "", address);
+    const listens = await kiln.kiln(["exec", "-d", "db", "nc", "-l", "-p", "8080", "-e", "echo", "hello"]);
+    assert.equal(listens.code, 0, listens.stderr);
+    assert.equal(await hears("free", "10.89.0.9", 8080), "");
+    assert.ok(!(await can("free", "nslookup db 10.89.0.1")));
+    assert.equal(
+      world.host.sh("busybox nc -w 5 10.89.0.9 8080 </dev/null").stdout.trim(),
+      "hello",
+      "it was there",
+    );
+    await kiln.ok(["rm", "-f", "db"]);
     await kiln.ok(["rm", "-f", "free"]);
   });
 

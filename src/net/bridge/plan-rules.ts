@@ -2,6 +2,7 @@
 // missing and may be loaded again; verdicts of cards and their counters stay when the network's own rules are loaded anew.
 
 import { bridgeName, type NetworkSpec, tableName } from "../../base/networks.js";
+import { HELPER_GROUPS } from "../user/plan.js";
 
 /** Never reached from a guest, whatever its policy: loopback, link-local addresses, and clouds' metadata services. */
 const CLOSED_4 = ["127.0.0.0/8", "169.254.0.0/16", "100.100.100.200/32", "168.63.129.16/32"];
@@ -80,7 +81,20 @@ function chainsOf(spec: NetworkSpec, bridge: string): Readonly<Record<string, Ch
       rules: [`iifname ${bridge} goto to_host`],
     },
     to_host: { head: "", rules: toHost(spec) },
+    output: {
+      head: "type filter hook output priority filter; policy accept;",
+      rules: ofOtherVms(spec),
+    },
   };
+}
+
+/** VMs on the user network send as processes of the host, which reaches its networks: they are on another. */
+function ofOtherVms({ subnet4, subnet6 }: NetworkSpec): string[] {
+  const senders = `meta skgid ${HELPER_GROUPS.first}-${HELPER_GROUPS.last}`;
+  return [
+    ...(subnet4 === undefined ? [] : [`${senders} ip daddr ${subnet4} goto refused`]),
+    ...(subnet6 === undefined ? [] : [`${senders} ip6 daddr ${subnet6} goto refused`]),
+  ];
 }
 
 /** Of the host a guest reaches what its network is made of, and nothing else. */

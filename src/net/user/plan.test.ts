@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { parseEgress } from "../../base/egress.js";
 import { hasReason } from "../../base/errors.js";
 import { assertAnnounced, firstResolver, netguardEnvironment } from "../../base/netguard.js";
-import { helperUid, isHelperUid, type PasstRequest, planPasst } from "./plan.js";
+import { HELPER_GROUPS, helperUid, isHelperUid, type PasstRequest, planPasst } from "./plan.js";
 
 const ALL = { kind: "all" } as const;
 
@@ -58,6 +58,8 @@ describe("planPasst", () => {
     assert.equal(own, "1900065543:1900065543");
     assert.notEqual(helperUid(undefined), 0);
     assert.ok(isHelperUid(helperUid(undefined)) && isHelperUid(helperUid(runAs)));
+    for (const uid of [helperUid(undefined), helperUid(runAs), helperUid({ uid: 1_900_065_535, gid: 0 })])
+      assert.ok(uid >= HELPER_GROUPS.first && uid <= HELPER_GROUPS.last);
     assert.ok(!isHelperUid(runAs.uid) && !isHelperUid(0) && !isHelperUid(65_534));
   });
 

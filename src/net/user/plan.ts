@@ -80,6 +80,9 @@ export function helperUid(runAs: RunAs | undefined): number {
   return runAs === undefined ? SHARED_HELPER : runAs.uid + HELPER_OFFSET;
 }
 
+/** Of groups, which passt and slirp4netns have as their own: by these, rules know a packet of the user network. */
+export const HELPER_GROUPS = { first: SHARED_HELPER, last: FIRST_HELPER + HELPER_OFFSET - 1 } as const;
+
 export function isHelperUid(uid: number): boolean {
   return uid === SHARED_HELPER || (uid >= FIRST_HELPER && uid < FIRST_HELPER + HELPER_OFFSET);
 }

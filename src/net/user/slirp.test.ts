@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { describe, it } from "node:test";
 import { KilnError } from "../../base/errors.js";
+import { HELPER_GROUPS } from "./plan.js";
 import { hasSlirp, planSlirp, startSlirp } from "./slirp.js";
 import { SlirpNetwork } from "./slirp-network.js";
 
@@ -34,6 +35,12 @@ describe("planSlirp", () => {
     assert.match(words, /--userns-path=\/proc\/4000001\/ns\/user \/proc\/4000001\/ns\/net slirp0$/);
     assert.deepEqual([env.LD_PRELOAD, env.MARK], ["/guard.so", "m"]);
     assert.doesNotMatch(planSlirp({ ...REQUEST, uid: 0 }).argv.join(" "), /userns/);
+  });
+
+  it("has a group of its own under root, which keeps its VM from the host's networks, and none elsewhere", () => {
+    const ofRoot = planSlirp({ ...REQUEST, uid: 0 }).argv;
+    assert.ok(ofRoot.indexOf(`--regid=${HELPER_GROUPS.first}`) < ofRoot.indexOf("/usr/bin/slirp4netns"));
+    assert.doesNotMatch(planSlirp({ ...REQUEST, uid: 1000 }).argv.join(" "), /gid|groups/);
   });
 });
 

@@ -19,6 +19,7 @@ import { identifyProcess, type ProcessId, readTraits, signalProcess } from "../.
 import type { TapHolder } from "../types.js";
 import { openCount } from "./denied.js";
 import { SLIRP_TAP } from "./namespace.js";
+import { HELPER_GROUPS } from "./plan.js";
 
 export const SLIRP = "slirp4netns";
 /** Its own work takes milliseconds; a busy host makes it wait its turn. */
@@ -65,7 +66,7 @@ export function planSlirp(request: SlirpRequest): SlirpPlan {
   const { program, guard, egress, countFile, uid, pid, environment } = request;
   const userns = uid === 0 ? [] : [`--userns-path=/proc/${pid}/ns/user`];
   const argv = [
-    ...planPrivileges({ runAs: undefined, uid: -1, groups: [] }),
+    ...privilegesOf(uid),
     program,
     ...["--disable-host-loopback", "--mtu=1500", `--ready-fd=${READY_FD}`, `--exit-fd=${EXIT_FD}`],
     ...["--netns-type=path", ...userns, networkOf(pid), SLIRP_TAP],
@@ -73,6 +74,12 @@ export function planSlirp(request: SlirpRequest): SlirpPlan {
   const count = countFile === undefined ? undefined : COUNT_FD;
   const guarded = netguardEnvironment(guard, egress, { announce: ANNOUNCE_FD, count });
   return { argv, env: planEnvironment({ ...guarded, ...environment }), guard, egress, program, countFile };
+}
+
+/** Root stays root, to enter the namespace, with a group by which rules tell its packets from the host's own. */
+function privilegesOf(uid: number): string[] {
+  if (uid !== 0) return planPrivileges({ runAs: undefined, uid, groups: [] });
+  return ["setpriv", "--no-new-privs", `--regid=${HELPER_GROUPS.first}`, "--clear-groups", "--"];
 }
 
 function networkOf(pid: number): string {
