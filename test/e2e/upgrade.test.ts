@@ -49,9 +49,14 @@ function inShapeOf(old: unknown, today: unknown): unknown {
   return Object.fromEntries(Object.entries(old).map(([key, value]) => [key, inShapeOf(value, now[key])]));
 }
 
+/** What that release had in its record of a Firecracker, but for where today's has its sockets: the fixtures are of QEMU. */
+const FIRECRACKER_FACTS = ["consoleLog", "version", "sockets"];
+
 async function age(path: string, fixture: string): Promise<void> {
   const old = JSON.parse(await readFile(join(FIXTURES, fixture), "utf8"));
   const today = JSON.parse(await readFile(path, "utf8"));
+  if (today.vmm?.driver === "firecracker")
+    old.vmm.facts = Object.fromEntries(FIRECRACKER_FACTS.map((name) => [name, today.vmm.facts[name]]));
   // Maps by digest have keys of their own.
   const aged = fixture === "names.json" ? { images: today.images } : inShapeOf(old, today);
   await writeFile(path, JSON.stringify(aged, null, 1));
@@ -79,12 +84,21 @@ async function restarted(between: () => Promise<void>): Promise<void> {
   await kiln.startDaemon();
 }
 
-/** The VMM processes of this root. */
+/**
+ * The VMM processes of this root's VMs, by the run directory that their mark names: in a jail no path of the host's is on
+ * their command line. Which key has signed the mark does not matter here.
+ */
 async function vmmPids(): Promise<number[]> {
-  return (await kiln.processes())
-    .filter(({ command }) => /qemu-system|firecracker/.test(command))
-    .map(({ pid }) => pid)
-    .sort();
+  const marks = (await readdir(join(kiln.root, "run/v"))).map((name) => `KILN_OWNER=${name}.`);
+  const pids: number[] = [];
+  for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
+    const [command, environment] = await Promise.all(
+      ["cmdline", "environ"].map((file) => readFile(`/proc/${pid}/${file}`, "latin1").catch(() => "")),
+    );
+    if (!/qemu-system|firecracker/.test(command ?? "")) continue;
+    if (marks.some((mark) => environment?.includes(mark))) pids.push(Number(pid));
+  }
+  return pids.sort();
 }
 
 describe("a kilnd on the state of release 0.1.0", () => {
@@ -105,9 +119,13 @@ describe("a kilnd on the state of release 0.1.0", () => {
     assert.equal((await kiln.kiln(["start", "-a", "ended"])).code, 3);
   });
 
-  it("finds nothing attached to them, and attaches a volume where their VMM has a place for one", async () => {
+  it("finds nothing attached to them, and attaches a volume where their VMM has a place for one", async (t) => {
     const mounts = ["inspect", "-f", "{{json .Mounts}}{{json .status.mounts}}", "paused"];
     assert.equal((await kiln.ok(mounts)).replaceAll("null", "[]").trim(), "[][]");
+    if (process.env.KILN_TRUST_FIRECRACKER === "yes")
+      return t.diagnostic(
+        "no volume on the stand-in: its drives keep their serials, by which a guest finds a disk",
+      );
     // Their QEMU is asked for its places. One without is refused by what is to be done (contract/vmm-qemu).
     await kiln.ok(["volume", "attach", "paused", "extra:/extra"]);
     assert.equal(await kiln.ok(["exec", "paused", "sh", "-c", "echo 1 > /extra/x; cat /extra/x"]), "1\n");

@@ -21,8 +21,9 @@ export async function installStandin(directory: string): Promise<string> {
   const khz = await hostTscKhz(directory, async () => undefined);
   // Node's own path: the driver gives its VMM a PATH of its own.
   const tsc = khz === undefined ? "" : `FC_STANDIN_TSC_KHZ=${khz} `;
-  const command = `${tsc}exec '${process.execPath}' '${main}' "$@"`;
-  await writeFile(path, `#!/bin/sh\n${command}\n`);
+  // By its first word a process is known for a Firecracker whose record is lost.
+  const command = `${tsc}exec -a firecracker '${process.execPath}' '${main}' "$@"`;
+  await writeFile(path, `#!/bin/bash\n${command}\n`);
   await chmod(path, 0o755);
   return path;
 }

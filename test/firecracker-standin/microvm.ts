@@ -287,7 +287,9 @@ export class Microvm {
       ...{ hasBalloon: this.#balloon !== undefined, hasEntropy: this.#entropy },
       khz: khz === undefined ? undefined : Number(khz),
     });
-    const child = spawn("setpriv", argv, { stdio: ["ignore", "ignore", "pipe"] });
+    // Without kilnd's mark: the real one has no such process, and QEMU would be taken for the VM's VMM.
+    const { KILN_OWNER: _, ...env } = process.env;
+    const child = spawn("setpriv", argv, { env, stdio: ["ignore", "ignore", "pipe"] });
     let words = "";
     let gone = false;
     child.stderr.on("data", (chunk: Buffer) => {
