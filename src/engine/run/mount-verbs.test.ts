@@ -63,6 +63,20 @@ describe("a volume that is attached to a VM that runs", () => {
     assert.equal(kilnd.world.vmms.at(-1)?.guest.boot?.mounts.length, 1);
   });
 
+  it("is refused of a VM that is paused, as is to take it away, and has to wait for no guest", async () => {
+    const { entry, vmm } = await kilnd.running();
+    const attach = (name: string) => kilnd.engine.vms.attachVolume(entry.id, volume(name));
+    await attach("db");
+    await kilnd.engine.vms.pause(entry.id);
+    const isPaused = (error: unknown) => hasReason(error, "vm-paused");
+    await assert.rejects(attach("more"), isPaused);
+    await assert.rejects(kilnd.engine.vms.detachVolume(entry.id, "db"), isPaused);
+    assert.deepEqual([targets(entry.id), await names(), hot(vmm)], [["/data"], ["db"], 1]);
+    await kilnd.engine.vms.unpause(entry.id);
+    await kilnd.engine.vms.detachVolume(entry.id, "db");
+    assert.equal(hot(vmm), 0);
+  });
+
   it("leaves nothing where the VMM or the guest will not have it, and is as it was where they do not let go", async () => {
     const { entry, vmm } = await kilnd.running();
     const refused = () => kilnd.engine.vms.attachVolume(entry.id, volume("db"));

@@ -7,6 +7,7 @@ import { failpoint } from "../../base/failpoint.js";
 import { UndoStack } from "../../base/undo.js";
 import type { VmEntry } from "../vm/entry.js";
 import type { Mount } from "../vm/mount-config.js";
+import { requireState } from "../vm/state.js";
 import { usesOf, vmRef } from "../vm/uses.js";
 import { checkMounts } from "../vm/validate-mounts.js";
 import { emitVmEvent } from "../vm/vm-events.js";
@@ -24,13 +25,15 @@ export class MountVerbs {
    * A volume that is not there is made.
    *
    * @returns the mount's target, normalised
-   * @throws KilnError invalid_argument `bad-mount`, `duplicate-mount`, `volume-twice`; failed_precondition `volume-busy`, `no-hotplug`
+   * @throws KilnError invalid_argument `bad-mount`, `duplicate-mount`, `volume-twice`; failed_precondition `volume-busy`,
+   * `no-hotplug`, `vm-paused`
    */
   attach(entry: VmEntry, wanted: Mount): Promise<string> {
     const { references, lock } = this.#ctx;
     return lock.run(entry.id, async () => {
       entry.requireHere();
       entry.requireRecord("change");
+      requireHearing(entry, "attach a volume to");
       const { config } = entry.record;
       const mount = checkMounts({ ...config, mounts: [...config.mounts, wanted] }).at(-1);
       if (mount?.type !== "volume") throw onlyVolumes(wanted);
@@ -53,12 +56,14 @@ export class MountVerbs {
 
   /**
    * @param key the target, or the name or id of a volume that the VM has once
-   * @throws KilnError not_found `mount-not-found`; invalid_argument `ambiguous-mount`; failed_precondition `mount-in-use`
+   * @throws KilnError not_found `mount-not-found`; invalid_argument `ambiguous-mount`; failed_precondition `mount-in-use`,
+   * `vm-paused`
    */
   detach(entry: VmEntry, key: string): Promise<void> {
     return this.#ctx.lock.run(entry.id, async () => {
       entry.requireHere();
       entry.requireRecord("change");
+      requireHearing(entry, "detach a volume from");
       const { mounts } = entry.record.config;
       const { target, source, volumeId } = found(entry, mounts, key);
       await entry.live?.mounts.remove(target);
@@ -81,6 +86,11 @@ export class MountVerbs {
       this.#ctx.references.set(vmRef(entry.id), usesOf(entry.record));
     }
   }
+}
+
+/** A guest that stands still would be waited for with the VM's lock held, which its `unpause` needs. */
+function requireHearing({ name, state }: VmEntry, what: string): void {
+  if (state === "paused") requireState(what, name, state, []);
 }
 
 function found({ name }: VmEntry, mounts: readonly Mount[], key: string): Mount {
