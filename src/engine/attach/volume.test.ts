@@ -209,15 +209,6 @@ describe("a volume of a VM", () => {
     await assert.rejects(kilnd.create({ mounts: bad }), (error) => hasReason(error, "volume-exists"));
     assert.deepEqual(await names(), ["old"]);
   });
-
-  it("is one of two hundred on one host", async () => {
-    const mountsFrom = (first: number) =>
-      Array.from({ length: 25 }, (_, at) => volume(`v${first + at}`, { target: `/v${first + at}` }));
-    for (let first = 0; first < 200; first += 25) await kilnd.running({ mounts: mountsFrom(first) });
-    await kilnd.next();
-    assert.equal(new Set((await kilnd.engine.volumes.list()).map(({ writer }) => writer)).size, 8);
-    assert.equal((await names()).length, 200);
-  });
 });
 
 describe("an image that is mounted", () => {

@@ -39,6 +39,12 @@ export class Registry<E extends Named> {
     return this.#entries.get(id);
   }
 
+  /** The one that bears exactly that name; none that is only being made. */
+  named(name: string): E | undefined {
+    const id = this.#names.get(name);
+    return id === undefined ? undefined : this.#entries.get(id);
+  }
+
   /**
    * By full id, name or unique id prefix.
    *

@@ -11,8 +11,4 @@ export class VolumeRegistry extends Registry<VolumeEntry> {
       removal: (name) => `\`kiln volume rm ${name}\``,
     });
   }
-
-  named(name: string): VolumeEntry | undefined {
-    return this.list().find((entry) => entry.name === name);
-  }
 }
