@@ -106,6 +106,25 @@ describe("kiln-share: a directory of root's", { skip }, () => {
     assert.equal((await stat(join(bench.root, "program"))).mode & 0o7777, 0o755);
   });
 
+  it("gets no group to hand on either, but what the host has given one", async () => {
+    await using bench = await opened();
+    await mkdir(join(bench.root, "shared"));
+    await chmod(join(bench.root, "shared"), 0o2775);
+    const nine = await bench.calls();
+    const modeOf = async (name: string) => (await stat(join(bench.root, name))).mode & 0o7777;
+    await nine.mkdir(0, "plain");
+    await refused(nine.setattr(await nine.at("plain"), { mode: 0o2755 }), "EPERM");
+    await nine.mkdir(await nine.at("shared"), "below");
+    assert.equal((await modeOf("shared/below")) & 0o2000, 0o2000);
+    await nine.setattr(await nine.at("plain"), { mode: 0o1777 });
+    assert.equal(await modeOf("plain"), 0o1777);
+    await using somebodys = await ShareBench.open();
+    const calls = await somebodys.calls();
+    await calls.mkdir(0, "plain");
+    await calls.setattr(await calls.at("plain"), { mode: 0o2755 });
+    assert.equal((await stat(join(somebodys.root, "plain"))).mode & 0o7777, 0o2755);
+  });
+
   it("is served by nobody who is root, with no capability, in a mount that the host does not see", async () => {
     const before = await readFile("/proc/self/mountinfo", "utf8");
     await using bench = await opened();
