@@ -29,7 +29,7 @@ const OTHERWISE: Readonly<Record<string, readonly [RegExp, string]>> = {
   "trusted attributes are kept": [/not supported/, "`trusted.*`, `security.*`"],
   "an access list is kept": [/not supported/, "access lists"],
 };
-/** What the kernel's 9p client does well or not, by what it happens to remember of a file. */
+/** What the kernel's 9p client does well until a file was mapped to be written, and not after that (docs/design/NEXT.md). */
 const PERHAPS: typeof OTHERWISE = {
   "an unlinked file lives while it is open": [/^fstat after it: No such file/, "`fstat` of an unlinked file"],
 };
