@@ -125,6 +125,30 @@ export interface DescriptorCard {
   around(argv: readonly string[], fd: number): string[];
 }
 
+/**
+ * The same for a VMM that opens taps by their names: its tap is in a network namespace of the VM's own, on a bridge with a link
+ * that leads on. Such a namespace is made by whoever starts the VMM.
+ */
+export interface TapCard {
+  readonly kind: "tap";
+  readonly on: "user" | "network";
+  /** Of the tap: once in a VM. */
+  readonly name: string;
+  /** Of the link that leads on, in the same namespace. */
+  readonly peer: string;
+  /** Of both. */
+  readonly mtu: number;
+  /** Lines of sh(1) that make that link, by a process in the namespace that has all rights over it. */
+  readonly make: readonly string[];
+  /** Words that lead to the user namespace of which that namespace is to be; none for one of its own, and for root. */
+  readonly within: readonly string[];
+}
+
+/** A card that has joined its network, for a VMM of either kind. */
+export interface JoinedCard extends DescriptorCard {
+  readonly tap: TapCard;
+}
+
 /** What a network has of one that runs: for `join` and for what `sweep` has to leave alone. */
 export interface NetworkInUse {
   readonly spec: NetworkSpec;
@@ -164,7 +188,7 @@ export interface BridgeRoom {
   /** Makes what is missing of the network. @throws KilnError failed_precondition `no-bridge-network`; unavailable `network-failed` */
   up(spec: NetworkSpec): Promise<void>;
   /** Rules and names of a card, before its VMM. The network is up. */
-  join(spec: NetworkSpec, card: NetworkCard): Promise<DescriptorCard>;
+  join(spec: NetworkSpec, card: NetworkCard): Promise<JoinedCard>;
   /** Once the VMM has ended. Idempotent. */
   leave(spec: NetworkSpec, card: NetworkCard): Promise<void>;
   /** After a restart of kilnd: finds the network of these cards, whose VMs run, and mends what is missing. */

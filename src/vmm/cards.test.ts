@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { hasReason } from "../base/errors.js";
-import { aroundTaps, checkCards, hasCard, tapDescriptor, tapOf } from "./cards.js";
+import { aroundTaps, checkCards, hasCard, tapDescriptor, tapsOf } from "./cards.js";
 import { qemuCapabilities } from "./qemu/look.js";
 import type { CardSpec } from "./types.js";
 
 const CARD: CardSpec = {
   id: "eth0",
   mac: "02:00:00:00:00:01",
-  backend: { kind: "tap", name: "tap0", around: (argv) => argv },
+  backend: { kind: "tap", on: "user", name: "tap0", peer: "slirp0", mtu: 1500, make: [], within: [] },
 };
 const STREAM: CardSpec = { ...CARD, backend: { kind: "stream" } };
 
@@ -19,7 +19,10 @@ const named = (id: string): CardSpec => ({
 });
 
 const check = (cards: readonly CardSpec[], userNetwork = true) =>
-  checkCards({ cards }, { ...qemuCapabilities("tcg", userNetwork), cards: undefined, tapDescriptors: false });
+  checkCards(
+    { cards },
+    { ...qemuCapabilities("tcg", userNetwork), cards: undefined, networkCards: undefined },
+  );
 
 describe("checkCards", () => {
   it("takes a VM without a card, also where there is no user network, and one with a card", () => {
@@ -28,7 +31,10 @@ describe("checkCards", () => {
     check([CARD]);
     assert.equal(hasCard({ cards: [] }, "tap"), false);
     assert.equal(hasCard({ cards: [CARD] }, "tap"), true);
-    assert.deepEqual([tapOf({ cards: [CARD] })?.name, tapOf({ cards: [STREAM] })], ["tap0", undefined]);
+    assert.deepEqual(
+      tapsOf({ cards: [STREAM, CARD] }).map(({ name }) => name),
+      ["tap0"],
+    );
   });
 
   it("asks of a card that others connect to nothing of the host, and takes it where the VMM has such cards alone", () => {
@@ -45,6 +51,28 @@ describe("checkCards", () => {
       [() => check([named("net0")]), "no-such-card"],
     ] as const)
       assert.throws(wrong, (error) => hasReason(error, reason));
+  });
+
+  it("takes them beside that of the user network where the VMM opens its taps by name", () => {
+    const { backend } = CARD;
+    const tap = (id: string): CardSpec => ({ ...CARD, id, backend: { ...backend, on: "network" } as never });
+    const capabilities = {
+      ...qemuCapabilities("tcg", false),
+      cards: undefined,
+      networkCards: "tap",
+    } as const;
+    checkCards({ cards: [tap("net0"), tap("net1")] }, capabilities);
+    const all = [CARD, ...Array.from({ length: 8 }, (_, index) => tap(`net${index}`))];
+    checkCards({ cards: all }, { ...capabilities, userNetwork: true });
+    for (const [cards, reason] of [
+      [all, "no-user-network"],
+      [[named("net0")], "no-such-card"],
+      [[...all, tap("net8")], "too-many-cards"],
+    ] as const)
+      assert.throws(
+        () => checkCards({ cards }, capabilities),
+        (error) => hasReason(error, reason),
+      );
   });
 
   it("puts what makes taps around the jail, each at a number of its own", () => {

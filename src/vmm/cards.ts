@@ -35,9 +35,9 @@ export type UserNetworkLook = (kind: CardKind) => Promise<{ readonly usable: boo
 
 export const NO_NETWORK: UserNetworkLook = async () => ({ usable: false, why: "no user network" });
 
-/** The tap of a VM that has one. */
-export function tapOf({ cards }: Cards): TapBackend | undefined {
-  return cards.map(({ backend }) => backend).find((backend) => backend.kind === "tap");
+/** Those that the VMM opens by name. */
+export function tapsOf({ cards }: Cards): readonly TapBackend[] {
+  return cards.map(({ backend }) => backend).filter((backend) => backend.kind === "tap");
 }
 
 /** Whether there is a card of that kind. */
@@ -65,26 +65,31 @@ export function aroundTaps(spec: Cards, argv: readonly string[]): readonly strin
  */
 export function checkCards(spec: Cards, capabilities: VmmCapabilities): void {
   const { cards } = spec;
-  const ofUser = cards.filter(({ backend }) => backend.kind !== "descriptor").length;
+  const ofUser = cards.filter(({ backend }) => isOfUser(backend)).length;
   if (cards.length - ofUser > MAX_CARDS || ofUser > MAX_USER_CARDS) {
     const what = `${ofUser} cards on the user network and ${cards.length - ofUser} on named ones`;
     throw refused("too-many-cards", `${what}: every VMM takes ${MAX_USER_CARDS} and ${MAX_CARDS}`);
   }
   if (new Set(cards.map(({ id }) => id)).size !== cards.length)
     throw refused("bad-card-id", "two network cards with the same id");
-  const { cards: userKind = "tap", userNetwork, tapDescriptors = false } = capabilities;
+  const { cards: userKind = "tap", userNetwork, networkCards } = capabilities;
   for (const { id, mac, backend } of cards) {
     if (!/^[a-z][a-z0-9]{0,19}$/.test(id)) throw refused("bad-card-id", `network card ${JSON.stringify(id)}`);
     if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac))
       throw refused("bad-mac", `a network card with the MAC address ${JSON.stringify(mac)}`);
-    if (backend.kind === "descriptor" ? !tapDescriptors : backend.kind !== userKind)
-      throw refused("no-such-card", `a network card of the kind ${backend.kind}: this VMM has ${userKind}`);
+    const wanted = isOfUser(backend) ? userKind : networkCards;
+    if (backend.kind !== wanted)
+      throw refused("no-such-card", `a network card of the kind ${backend.kind}: this VMM has ${wanted}`);
   }
-  if (!hasCard(spec, "tap") || userNetwork) return;
+  if (!cards.some(({ backend }) => backend.kind === "tap" && isOfUser(backend)) || userNetwork) return;
   throw new KilnError(Code.FailedPrecondition, "this VMM has no rootless network card on this host", {
     reason: "no-user-network",
     hint: "`kiln doctor` tells what is missing; published ports work without a card (--network none)",
   });
+}
+
+function isOfUser(backend: CardBackend): boolean {
+  return backend.kind === "stream" || (backend.kind === "tap" && backend.on === "user");
 }
 
 function refused(reason: string, what: string): KilnError {

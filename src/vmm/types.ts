@@ -22,8 +22,8 @@ export interface VmmCapabilities {
   readonly userNetwork: boolean;
   /** What its cards' other ends are; "tap" where it is not told. */
   readonly cards?: CardKind | undefined;
-  /** That it takes cards whose taps it has as descriptors, up to MAX_CARDS; false where it is not told. */
-  readonly tapDescriptors?: boolean | undefined;
+  /** How it has the taps of cards on named networks, of which it takes up to MAX_CARDS; none where it is not told. */
+  readonly networkCards?: "descriptor" | "tap" | undefined;
   /** The largest packet that the user network carries; 1500 where it is not told. */
   readonly cardMtu?: number | undefined;
   /** Memory that the guest frees goes back to the host. */
@@ -91,19 +91,20 @@ export interface DescriptorBackend {
   around(argv: readonly string[], fd: number): readonly string[];
 }
 
+/** The tap is in a network namespace of the VM's own, on a bridge with a link that leads on. */
 export interface TapBackend {
   readonly kind: "tap";
-  /** Under which the VMM opens it. */
+  readonly on: "user" | "network";
+  /** Under which the VMM opens it: once in a VM. */
   readonly name: string;
-  /** Puts a command to where the tap is. The process that is started becomes the command, and so the VMM or its jail's monitor. */
-  around(argv: readonly string[], user: TapUser): readonly string[];
-}
-
-export interface TapUser {
-  /** The uid that opens the tap, where it is another than kilnd's. */
-  readonly owner: number | undefined;
-  /** Whether the command is to lose what it gets of capabilities on the way: a jail needs them, and drops them itself. */
-  readonly drops: boolean;
+  /** Of the link that leads on. */
+  readonly peer: string;
+  /** Of both. */
+  readonly mtu: number;
+  /** Lines of sh(1) that make that link, by a process in the namespace that has all rights over it. */
+  readonly make: readonly string[];
+  /** Words that lead to the user namespace of which that namespace is to be; none for one of its own, and for root. */
+  readonly within: readonly string[];
 }
 
 /** A VMM that has its tap. */

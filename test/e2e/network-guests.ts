@@ -16,6 +16,12 @@ interface Attached {
   readonly mac: string;
 }
 
+export interface GuestsOptions {
+  readonly isUser: boolean;
+  /** Of kilnd. */
+  readonly daemonArgs: () => Promise<readonly string[]>;
+}
+
 /** A kiln on such a host, and guests of it. */
 class NetworkedKiln {
   readonly world: BridgeWorld;
@@ -28,9 +34,10 @@ class NetworkedKiln {
     this.image = image;
   }
 
-  static async start(isUser: boolean): Promise<NetworkedKiln> {
+  static async start({ isUser, daemonArgs }: GuestsOptions): Promise<NetworkedKiln> {
     const world = await BridgeWorld.open(isUser);
-    const kiln = await TestKiln.start(isUser ? asUser(world) : { daemonPrefix: world.host.prefix });
+    const as = isUser ? asUser(world) : { daemonPrefix: world.host.prefix };
+    const kiln = await TestKiln.start({ ...as, daemonArgs: await daemonArgs() });
     kiln.env.KILN_HOST = `unix://${kiln.socket}`;
     const extra = [
       { path: "srv", type: "directory", mode: 0o755 } as const,
@@ -77,11 +84,20 @@ class NetworkedKiln {
     return found;
   }
 
-  /** Links and tables of networks, in the namespace of a process. */
+  /** A process where the networks are. */
+  async place(): Promise<number> {
+    return (await this.helpers()).get("place/holder.json")?.pid ?? this.world.host.pid;
+  }
+
+  /** What a command writes in the network namespace of a process. */
+  inside(pid: number, line: string): string {
+    return this.world.host.ok(`nsenter --target ${pid} --net -- ${line}`);
+  }
+
+  /** Links and tables of networks, there. */
   netOf(pid: number): string {
-    const inside = (line: string) => this.world.host.ok(`nsenter --target ${pid} --net -- ${line}`);
-    const links = inside("ip -o link").match(/\bk[nt][0-9a-f]{10,11}\b/g) ?? [];
-    return [...links, ...(inside("nft list tables").match(/kiln_\S+/g) ?? [])].join(" ");
+    const links = this.inside(pid, "ip -o link").match(/\bk[nt][0-9a-f]{10,11}\b/g) ?? [];
+    return [...links, ...(this.inside(pid, "nft list tables").match(/kiln_\S+/g) ?? [])].join(" ");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -106,11 +122,11 @@ interface Cast {
   readonly db: Attached;
 }
 
-export function guestsOnNetworks(isUser: boolean): void {
+export function guestsOnNetworks(options: GuestsOptions): void {
   let kiln: NetworkedKiln | undefined;
   let cast: Cast | undefined;
   before(async () => {
-    const on = await NetworkedKiln.start(isUser);
+    const on = await NetworkedKiln.start(options);
     kiln = on;
     await on.kiln.ok(["network", "create", "--ipv6", "blue"]);
     await on.kiln.ok(["network", "create", "red"]);
@@ -126,8 +142,9 @@ export function guestsOnNetworks(isUser: boolean): void {
 
   const its = () => cast ?? assert.fail("no guests");
   reachCases(its);
+  ruleCases(its);
   stayCases(its);
-  endCases(its, isUser);
+  endCases(its, options.isUser);
 }
 
 function reachCases(its: () => Cast): void {
@@ -158,6 +175,35 @@ function reachCases(its: () => Cast): void {
   });
 }
 
+function ruleCases(its: () => Cast): void {
+  it("say nothing by a MAC or an address that is not theirs", async () => {
+    const { on, db } = its();
+    const own = (await on.addressesOf("web"))[0] ?? assert.fail();
+    const place = await on.place();
+    const table = `kiln_vm_${(await on.kiln.ok(["inspect", "-f", "{{.id}}", "web"])).slice(0, 12)}_0`;
+    const forged = () =>
+      Number(/packets (\d+)/.exec(on.inside(place, `nft list counter netdev ${table} forged`))?.[1]);
+    const before = forged();
+    const lie = `ip link set eth0 address 02:00:00:00:00:99; ping -c 1 -W 2 ${db.ip}`;
+    assert.ok(!(await on.can("web", lie)), "by another MAC");
+    await on.sh("web", `ip link set eth0 address ${own.mac}`);
+    assert.ok(await on.pings("web", db.ip));
+    await on.sh("web", "ip address add 10.89.0.77/24 dev eth0");
+    assert.ok(!(await on.can("web", `ping -c 1 -W 2 -I 10.89.0.77 ${db.ip}`)), "by another address");
+    await on.sh("web", "ip address del 10.89.0.77/24 dev eth0");
+    assert.ok(forged() > before);
+  });
+
+  it("have the user network beside", async () => {
+    const { on, db } = its();
+    await on.box("both", "--network", "user", "--network", "blue");
+    assert.ok(await on.pings("both", db.ip));
+    assert.equal(await on.sh("both", `nc -w 20 ${OUTSIDE.ip4} 80 </dev/null`), "hello\n");
+    assert.match(await on.sh("both", "ip route show default"), / via 10\.0\.2\.2 dev eth0/);
+    await on.kiln.ok(["rm", "-f", "both"]);
+  });
+}
+
 function stayCases(its: () => Cast): void {
   it("keep addresses over a stop, while their names are gone", async () => {
     const { on, db } = its();
@@ -184,7 +230,7 @@ function stayCases(its: () => Cast): void {
 function endCases(its: () => Cast, isUser: boolean): void {
   it("have their networks where nobody else looks, and their VMMs are not on them", async () => {
     const { on } = its();
-    const place = (await on.helpers()).get("place/holder.json")?.pid ?? on.world.host.pid;
+    const place = await on.place();
     assert.equal(place !== on.world.host.pid, isUser);
     assert.notEqual(on.netOf(place), "");
     assert.equal(on.netOf(on.world.host.pid) === "", isUser);

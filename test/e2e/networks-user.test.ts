@@ -8,5 +8,5 @@ const isRoot = process.getuid?.() === 0;
 describe("VMs on networks of an ordinary user", {
   skip: !isRoot && "it takes root to make hosts for tests",
 }, () => {
-  guestsOnNetworks(true);
+  guestsOnNetworks({ isUser: true, daemonArgs: async () => [] });
 });

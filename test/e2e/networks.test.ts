@@ -6,5 +6,5 @@ import { guestsOnNetworks } from "./network-guests.js";
 const isRoot = process.getuid?.() === 0;
 
 describe("VMs on networks", { skip: !isRoot && "it takes root to make hosts for tests" }, () => {
-  guestsOnNetworks(false);
+  guestsOnNetworks({ isUser: false, daemonArgs: async () => [] });
 });

@@ -2,14 +2,26 @@
 // taps as descriptors, and its guest is told its addresses.
 
 import { UndoStack } from "../../base/undo.js";
-import type { DescriptorCard } from "../../net/types.js";
+import type { JoinedCard } from "../../net/types.js";
+import type { DescriptorBackend } from "../../vmm/types.js";
 import { type CardPlace, cardsOf } from "../networks/network-uses.js";
 import { specOf } from "../networks/record.js";
 import type { GuestPart } from "../vm/boot-plan.js";
-import type { AttachedVm, AttachmentAt, AttachmentKind, AttachNeeds, GuestFacts, VmmPart } from "./types.js";
+import type {
+  AttachedVm,
+  AttachmentAt,
+  AttachmentKind,
+  AttachNeeds,
+  GuestFacts,
+  PlanFacts,
+  VmmPart,
+} from "./types.js";
 
 export const bridgeCards: AttachmentKind = (vm, needs) =>
   vm.record.config.networks.length === 0 ? [] : [new BridgeCards(vm, needs)];
+
+/** Of a VM that runs: nobody makes its taps again. */
+const MADE: DescriptorBackend = { kind: "descriptor", around: (argv) => argv };
 
 type Interface = NonNullable<GuestPart["interfaces"]>[number];
 
@@ -21,7 +33,7 @@ class BridgeCards implements AttachmentAt<"prepare"> {
   readonly #needs: AttachNeeds;
   readonly #places: readonly CardPlace[];
   /** In the order of the cards. */
-  #joined: readonly DescriptorCard[] = [];
+  #joined: readonly JoinedCard[] = [];
 
   constructor(vm: AttachedVm, needs: AttachNeeds) {
     this.#vm = vm;
@@ -30,21 +42,18 @@ class BridgeCards implements AttachmentAt<"prepare"> {
     this.#places = cardsOf(vm.record);
   }
 
-  /** Of a VM that runs nobody makes the taps again. */
-  plan(): VmmPart {
-    const cards = this.#places.map(({ card }, index) => ({
-      ...{ id: `net${index}`, mac: card.mac },
-      backend: this.#joined[index] ?? {
-        kind: "descriptor" as const,
-        around: (argv: readonly string[]) => argv,
-      },
-    }));
+  plan({ capabilities }: PlanFacts): VmmPart {
+    const isTap = capabilities?.networkCards === "tap";
+    const cards = this.#places.map(({ card }, index) => {
+      const joined = this.#joined[index];
+      return { id: `net${index}`, mac: card.mac, backend: (isTap ? joined?.tap : joined) ?? MADE };
+    });
     return { cards };
   }
 
   async acquire(): Promise<void> {
     await using undo = new UndoStack();
-    const joined: DescriptorCard[] = [];
+    const joined: JoinedCard[] = [];
     for (const place of this.#places) {
       joined.push(await this.#needs.networkUses.join(place));
       undo.push("leave a network", () => this.#needs.networkUses.leave(place));

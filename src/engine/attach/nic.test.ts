@@ -4,6 +4,7 @@ import * as v from "valibot";
 import { recordOf } from "../../../test/fixtures/fake-vmm.js";
 import { formatEgress } from "../../base/egress.js";
 import { UndoStack } from "../../base/undo.js";
+import { userCard as madeUserCard } from "../../net/index.js";
 import type { UserConnection, UserNetwork } from "../../net/types.js";
 import type { CardSpec, VmmCapabilities, VmmSide } from "../../vmm/types.js";
 import type { NetworkRoom, UserNetworkPlan } from "../common/rooms.js";
@@ -95,7 +96,7 @@ describe("the card of a VM", () => {
   });
 
   it("that is a tap is connected by who has it, at a start and after a takeover, and by nobody for a VM without", async () => {
-    const backend = { kind: "tap" as const, name: "tap0", around: (argv: readonly string[]) => argv };
+    const { backend } = madeUserCard("", "tap");
     const holder = { pid: 7, alive: () => Promise.reject(new Error("not asked")) };
     const context = contextOf([{ ...CARD, backend }], async () => holder);
     const connections: UserConnection[] = [];
@@ -110,6 +111,13 @@ describe("the card of a VM", () => {
     await setOf("user", undefined, room).acquire(
       "launch",
       contextOf([], context.vmm.cardTap),
+      new UndoStack(),
+    );
+    // Nobody of the user network's connects the tap of another one.
+    const named = { ...backend, on: "network" } as typeof backend;
+    await setOf("user", undefined, room).acquire(
+      "launch",
+      contextOf([{ ...CARD, id: "net0", backend: named }], context.vmm.cardTap),
       new UndoStack(),
     );
     assert.deepEqual(

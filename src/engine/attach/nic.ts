@@ -151,6 +151,7 @@ function connectionOf({ spec, vmm }: Moments["launch"], egress: EgressPolicy): U
   const owner = { runDirectory, egress, environment, join: (pid: number) => vmm.join(pid) };
   if (socket !== undefined) return { kind: "stream", socket, runAs, ...owner };
   const tap = vmm.cardTap?.bind(vmm);
-  if (tap === undefined || !spec.cards.some(({ backend }) => backend.kind === "tap")) return undefined;
+  const isOurs = spec.cards.some(({ backend }) => backend.kind === "tap" && backend.on === "user");
+  if (tap === undefined || !isOurs) return undefined;
   return { kind: "tap", tap, ...owner };
 }

@@ -38,7 +38,7 @@ export type Moment = keyof Moments;
 /** What a plan may know of the host and of the VMM that was chosen, or that runs. */
 export interface PlanFacts {
   /** Of the VMM; undefined where they are not told. */
-  readonly capabilities: Pick<VmmCapabilities, "userNetwork" | "cards"> | undefined;
+  readonly capabilities: Pick<VmmCapabilities, "userNetwork" | "cards" | "networkCards"> | undefined;
   /** The disk of the kernel's modules, where it has one. */
   readonly modules: string | undefined;
 }

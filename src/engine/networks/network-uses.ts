@@ -4,7 +4,7 @@
 import { parseEgress } from "../../base/egress.js";
 import { Code, KilnError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
-import type { BridgeRoom, DescriptorCard, NetworkCard } from "../../net/types.js";
+import type { BridgeRoom, JoinedCard, NetworkCard } from "../../net/types.js";
 import type { VmRecord } from "../vm/record.js";
 import type { NetworkEntry } from "./entry.js";
 import type { Networks } from "./networks.js";
@@ -40,7 +40,7 @@ export class NetworkUses {
    * @throws KilnError not_found `network-not-found`; failed_precondition `networks-not-ready`, `no-bridge-network`,
    *   `subnet-overlaps`; unavailable `network-failed`
    */
-  async join({ networkId, card }: CardPlace): Promise<DescriptorCard> {
+  async join({ networkId, card }: CardPlace): Promise<JoinedCard> {
     await this.#found;
     const bridges = this.#room();
     const entry = this.#entry(networkId);

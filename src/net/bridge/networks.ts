@@ -16,7 +16,7 @@ import type {
   BridgeRoom,
   BridgeVerdict,
   CardCounters,
-  DescriptorCard,
+  JoinedCard,
   NetworkCard,
   NetworkInUse,
   TakenRange,
@@ -35,6 +35,7 @@ import {
 import { refuseOverlap } from "./overlap.js";
 import { linksIn, runIn } from "./place.js";
 import { assertPlainCard, assertPlainNetwork } from "./plain.js";
+import { cableCard } from "./plan-cable.js";
 import { cardTable, planCard, planNoCard, planPolicy } from "./plan-card.js";
 import { planLinks, planNoLinks } from "./plan-links.js";
 import type { NamesKind } from "./plan-names.js";
@@ -114,7 +115,7 @@ export class BridgeNetworks implements BridgeRoom {
     this.#timer ??= setInterval(() => void this.#mend(), LOOK_MS).unref();
   }
 
-  async join(spec: NetworkSpec, card: NetworkCard): Promise<DescriptorCard> {
+  async join(spec: NetworkSpec, card: NetworkCard): Promise<JoinedCard> {
     assertPlainNetwork(spec);
     assertPlainCard(card);
     return this.#locked(spec.id, async () => {
@@ -127,7 +128,9 @@ export class BridgeNetworks implements BridgeRoom {
       live.cards.set(nameOf(card), card);
       await this.#tellNames(ground, live);
       failpoint("network.joined");
-      return descriptorCard(ground.programs, ground.place, file, spec, card);
+      const { programs, place } = ground;
+      const tap = cableCard(programs, place, file, spec, card, process.pid);
+      return { ...descriptorCard(programs, place, file, spec, card), tap };
     });
   }
 

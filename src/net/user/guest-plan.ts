@@ -7,15 +7,15 @@ import { isIPv4 } from "node:net";
 import { parseAddress } from "../../base/cidr.js";
 import { type EgressPolicy, opens, resolvesNames } from "../../base/egress.js";
 import type { HostDns } from "../host-dns.js";
-import type { CardKind, GuestWishes } from "../types.js";
+import type { CardKind, GuestWishes, TapCard } from "../types.js";
 import { USER_NET } from "./addresses.js";
-import { type TapBackend, tapBackend } from "./namespace.js";
+import { tapCard } from "./namespace.js";
 
 /** What a VMM is given of it; all the rest is the guest's affair. */
 export interface UserCard {
   readonly id: string;
   readonly mac: string;
-  readonly backend: { readonly kind: "stream" } | TapBackend;
+  readonly backend: { readonly kind: "stream" } | TapCard;
 }
 
 export interface UserNetworkPlan {
@@ -77,7 +77,7 @@ function isReachable(server: string): boolean {
 
 /** The same for a VM's whole life. @param kind what the VMM has */
 export function userCard(vmId: string, kind: CardKind): UserCard {
-  return { id: "eth0", mac: macOf(vmId), backend: kind === "tap" ? tapBackend() : { kind } };
+  return { id: "eth0", mac: macOf(vmId), backend: kind === "tap" ? tapCard() : { kind } };
 }
 
 /** Stable for a VM's life: locally administered, unicast. */

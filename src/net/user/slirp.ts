@@ -18,7 +18,7 @@ import { planEnvironment, planPrivileges } from "../../base/privileges.js";
 import { identifyProcess, type ProcessId, readTraits, signalProcess } from "../../base/processes.js";
 import type { TapHolder } from "../types.js";
 import { openCount } from "./denied.js";
-import { SLIRP_TAP } from "./namespace.js";
+import { SLIRP_MTU, SLIRP_TAP } from "./namespace.js";
 import { HELPER_GROUPS } from "./plan.js";
 
 export const SLIRP = "slirp4netns";
@@ -68,7 +68,7 @@ export function planSlirp(request: SlirpRequest): SlirpPlan {
   const argv = [
     ...privilegesOf(uid),
     program,
-    ...["--disable-host-loopback", "--mtu=1500", `--ready-fd=${READY_FD}`, `--exit-fd=${EXIT_FD}`],
+    ...["--disable-host-loopback", `--mtu=${SLIRP_MTU}`, `--ready-fd=${READY_FD}`, `--exit-fd=${EXIT_FD}`],
     ...["--netns-type=path", ...userns, networkOf(pid), SLIRP_TAP],
   ];
   const count = countFile === undefined ? undefined : COUNT_FD;

@@ -26,6 +26,9 @@ const SPEC: VmmSpec = {
   cards: [],
   ports: [],
 };
+const TAP7: CardSpec["backend"] = {
+  ...{ kind: "tap", on: "user", name: "tap7", peer: "slirp0", mtu: 1500, make: [], within: [] },
+};
 describe("planConfig", () => {
   const plan = (version: string) => planConfig(SPEC, version, planPaths(SPEC.runDirectory));
 
@@ -50,8 +53,7 @@ describe("planConfig", () => {
 
   it("has a card on the tap that it is given where one is asked for, and none else", () => {
     assert.deepEqual(plan("1.16.1")["network-interfaces"], []);
-    const backend = { kind: "tap" as const, name: "tap7", around: (argv: readonly string[]) => argv };
-    const cards: CardSpec[] = [{ id: "eth0", mac: "02:00:00:00:00:01", backend }];
+    const cards: CardSpec[] = [{ id: "eth0", mac: "02:00:00:00:00:01", backend: TAP7 }];
     const { "network-interfaces": interfaces } = planConfig({ ...SPEC, cards }, "1.16.1", planPaths("/r"));
     assert.deepEqual(interfaces, [
       { iface_id: "eth0", host_dev_name: "tap7", guest_mac: "02:00:00:00:00:01" },

@@ -11,11 +11,18 @@ export const CHANNEL_PORT = 1024;
 /** The same in every VM: each has a host socket of its own. */
 const GUEST_CID = 3;
 
-/** 17 virtio-mmio devices since 1.15 (fewer legacy interrupts before): balloon, entropy, vsock, net. */
-export const MAX_DISKS = 13;
+/** 17 virtio-mmio devices since 1.15 (fewer legacy interrupts before): balloon, entropy, vsock, and those. */
+const MAX_CARDS_AND_DISKS = 14;
+/** Of a VM with one card, or none. */
+export const MAX_DISKS = MAX_CARDS_AND_DISKS - 1;
 export const MAX_VCPUS = 32;
 
 const MIB = 1024 * 1024;
+
+/** Each further card takes a disk's place. */
+export function maxDisksOf({ cards }: Pick<VmmSpec, "cards">): number {
+  return MAX_CARDS_AND_DISKS - Math.max(1, cards.length);
+}
 
 /** @throws KilnError invalid_argument for a spec that this machine cannot have */
 export function planConfig(

@@ -5,7 +5,7 @@ import { chmod, chown, mkdir, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, KilnError } from "../../base/errors.js";
 import { exists, writeJsonAtomic } from "../../base/files.js";
-import { hasCard, tapOf } from "../cards.js";
+import { hasCard, tapsOf } from "../cards.js";
 import { makeFifos } from "../fifo.js";
 import type { Confined, Confiner } from "../jail/confiner.js";
 import { accessTo } from "../jail/own-device.js";
@@ -13,8 +13,9 @@ import type { JailFile, JailTree } from "../jail/plan.js";
 import { KVM_DEVICE } from "../kvm-verdict.js";
 import type { VmmSpec } from "../types.js";
 import type { ProcessEnd } from "../vmm-process.js";
-import { MAX_DISKS, planConfig } from "./config.js";
+import { maxDisksOf, planConfig } from "./config.js";
 import { HOT, makeSpares, planSpares, type Spare } from "./hot-drives.js";
+import { planNamespace } from "./namespace.js";
 import { type FirecrackerPaths, planArguments, planPaths, SOCKETS, type ToldPaths } from "./paths.js";
 import { PORTS, planLinks } from "./ports.js";
 import type { LaunchWay } from "./way.js";
@@ -69,7 +70,7 @@ export function planConfined(spec: VmmSpec, version: string): ConfinedPlan {
     },
   };
   const ports: JailFile | undefined = spec.ports.length === 0 ? undefined : portsDirectory(spec);
-  const spares = planSpares(spec, MAX_DISKS);
+  const spares = planSpares(spec, maxDisksOf(spec));
   const hot: JailFile | undefined = spares.length === 0 ? undefined : hotDirectory(spec);
   const told = (at: At): ToldPaths => ({
     ...{ config: at(config), log: at(log), metrics: at(metrics) },
@@ -180,8 +181,8 @@ export class ConfinedWay implements LaunchWay {
     const { confiner, program, tree } = this.#host;
     const spec = this.#spec;
     const { jail } = await confiner.confinement();
-    const tap = tapOf(spec);
-    const user = { owner: spec.runAs?.uid, drops: !jail.holds };
+    const taps = tapsOf(spec);
+    const user = { uid: process.getuid?.() ?? 0, owner: spec.runAs?.uid, drops: !jail.holds };
     const locked = (argv: readonly string[]) => [...lockWords(spec), ...argv];
     const started = await confiner.launch({
       ...{ spec, driver: "firecracker", program, tree, files: this.#plan.files, listeners: [], stdout },
@@ -189,8 +190,8 @@ export class ConfinedWay implements LaunchWay {
       access: await accessTo(KVM_DEVICE, spec.runAs),
       overheadBytes: OVERHEAD_BYTES,
       command: (at) => this.#plan.command(program, at),
-      around: (argv) => tap?.around(locked(argv), user) ?? locked(argv),
-      network: tap === undefined ? "empty" : "outer",
+      around: (argv) => (taps.length === 0 ? locked(argv) : planNamespace(locked(argv), taps, user)),
+      network: taps.length === 0 ? "empty" : "outer",
       explain: explainEnd,
     });
     const spares = String(this.#plan.spares.length);

@@ -30,7 +30,7 @@ import type {
   VmmSpec,
 } from "../types.js";
 import { VmmProcess } from "../vmm-process.js";
-import { hasFreePageReporting, MAX_DISKS, MAX_VCPUS } from "./config.js";
+import { hasFreePageReporting, MAX_DISKS, MAX_VCPUS, maxDisksOf } from "./config.js";
 import { ConfinedWay } from "./confined.js";
 import { FifoHolders } from "./fifo-holders.js";
 import { serialsOfFiles } from "./file-serials.js";
@@ -107,7 +107,7 @@ class FirecrackerDriver implements VmmDriver {
     const { path, version, why } = verdict.found;
     if (!verdict.usable || path === undefined || version === undefined) throw unusable(why);
     const capabilities = await this.#capabilities(verdict);
-    checkSpec(spec, capabilities, BUSES);
+    checkSpec(spec, { ...capabilities, maxDisks: maxDisksOf(spec) }, BUSES);
     for (const disk of spec.disks) if (disk.device === true) throw noDevices(disk);
     await checkFiles(spec);
     const disks = await serialsOfFiles(spec.disks);
@@ -242,6 +242,7 @@ function capabilitiesOf(accelerator: Accelerator, version: string, userNetwork: 
     channel: "vsock",
     // Its cards are taps, which is what counts where nothing is told: so its records are those of every release.
     userNetwork,
+    networkCards: "tap",
     freePageReporting: hasFreePageReporting(version),
     poweroffExits: false,
     tellsReboot: false,

@@ -7,12 +7,13 @@ import { basename, join } from "node:path";
 import { Code, errnoOf, KilnError } from "../../base/errors.js";
 import { makeDirectory, writeJsonAtomic } from "../../base/files.js";
 import { planEnvironment } from "../../base/privileges.js";
-import { tapOf } from "../cards.js";
+import { tapsOf } from "../cards.js";
 import { makeFifos } from "../fifo.js";
 import type { Confined } from "../jail/confiner.js";
 import type { VmmSpec } from "../types.js";
 import { VmmProcess } from "../vmm-process.js";
 import { planConfig } from "./config.js";
+import { planNamespace } from "./namespace.js";
 import { type FirecrackerPaths, planArguments, planPaths } from "./paths.js";
 import type { LaunchWay } from "./way.js";
 
@@ -132,9 +133,10 @@ export class JailerWay implements LaunchWay {
   async start(stdout: number): Promise<Confined> {
     const { argv, base, link: jailLink, owner } = this.#plan;
     const spec = this.#spec;
-    const around = { owner: owner.uid, drops: false };
+    const taps = tapsOf(spec);
+    const user = { uid: 0, owner: owner.uid, drops: false };
     const process = await VmmProcess.spawn({
-      argv: tapOf(spec)?.around(argv, around) ?? [...EMPTY, ...argv],
+      argv: taps.length === 0 ? [...EMPTY, ...argv] : planNamespace(argv, taps, user),
       env: planEnvironment(spec.environment),
       stdout,
     });

@@ -29,7 +29,7 @@ export function qemuCapabilities(accelerator: Accelerator, userNetwork = true): 
     channel: "virtio-serial",
     userNetwork,
     cards: "stream",
-    tapDescriptors: true,
+    networkCards: "descriptor",
     cardMtu: CARD_MTU,
     freePageReporting: true,
     poweroffExits: true,

@@ -49,8 +49,8 @@ describe("the VMM of a VM on named networks", () => {
     const choose: typeof rooms.vmms.choose = async (name, ...words) => {
       const { driver, probe, why } = await rooms.vmms.choose(name, ...words);
       const { capabilities } = probe;
-      const tapDescriptors = name === "qemu";
-      const its = capabilities && { ...capabilities, tapDescriptors };
+      const networkCards = name === "qemu" ? ("descriptor" as const) : undefined;
+      const its = capabilities && { ...capabilities, networkCards };
       return { driver, probe: { ...probe, ...(its === undefined ? {} : { capabilities: its }) }, why };
     };
     await kilnd.open({}, { ...rooms, vmms: { ...rooms.vmms, choose } });

@@ -67,17 +67,16 @@ async function prepareVm({ ctx, run, runDirectory, owned, leases }: Boot): Promi
  */
 async function chooseVmm(vmms: VmmRoom, { config }: VmRecord, byDefault: string) {
   const chosen = await vmms.choose(config.vmm || byDefault);
-  const takes = ({ probe }: Pick<typeof chosen, "probe">) => probe.capabilities?.tapDescriptors === true;
+  const takes = ({ probe }: Pick<typeof chosen, "probe">) => probe.capabilities?.networkCards !== undefined;
   if (config.networks.length === 0 || takes(chosen)) return chosen;
   if ((config.vmm || byDefault) === "") {
     const other = await vmms.choose("qemu");
     if (takes(other)) return other;
   }
-  throw new KilnError(
-    Code.FailedPrecondition,
-    `${chosen.driver.kind} can't be put on named networks: it opens taps by name`,
-    { reason: "vmm-without-networks", hint: "make the VM with --vmm qemu, or with --network user" },
-  );
+  throw new KilnError(Code.FailedPrecondition, `${chosen.driver.kind} can't be put on named networks`, {
+    reason: "vmm-without-networks",
+    hint: "make the VM with --vmm qemu, or with --network user",
+  });
 }
 
 /** A VM for one program and no more is spared the controller, which costs each of its boots a little. */
