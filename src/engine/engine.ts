@@ -139,6 +139,7 @@ export class Engine {
     this.leave();
     this.#watch.close();
     this.#closed.abort();
+    ctx.networkUses.close();
     await this.#runner.close();
     await ctx.companions.detach(ctx.vms.list());
   }

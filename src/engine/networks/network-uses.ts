@@ -4,6 +4,7 @@
 import { parseEgress } from "../../base/egress.js";
 import { Code, KilnError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
+import type { NetworkSpec } from "../../base/networks.js";
 import type { BridgeRoom, JoinedCard, NetworkCard } from "../../net/types.js";
 import type { VmRecord } from "../vm/record.js";
 import type { NetworkEntry } from "./entry.js";
@@ -20,15 +21,21 @@ interface Deps {
   readonly bridges: BridgeRoom | undefined;
   readonly networks: Pick<Networks, "get" | "list">;
   readonly log: Logger;
+  /** After which a network that was not found again is looked for once more; default 5 s. */
+  readonly retryMs?: number;
 }
+
+const RETRY_MS = 5_000;
 
 export class NetworkUses {
   readonly #deps: Deps;
   /** By network, then by VM. */
   readonly #cards = new Map<string, Map<string, NetworkCard>>();
   #found: Promise<void> = Promise.resolve();
-  /** Of networks that were not found again. */
-  readonly #lost = new Map<string, KilnError>();
+  /** Of networks that were not found again, why. */
+  readonly #lost = new Map<string, string>();
+  #timer: NodeJS.Timeout | undefined;
+  #isClosed = false;
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -47,6 +54,8 @@ export class NetworkUses {
     return entry.locked(async () => {
       entry.requireRecord("use");
       const spec = specOf(entry.record);
+      // Before anybody comes to those who are on it already: without them it would be another network.
+      if (this.#lost.has(networkId)) await this.#findAgain(bridges, entry);
       try {
         await bridges.up(spec);
         const joined = await bridges.join(spec, card);
@@ -73,12 +82,20 @@ export class NetworkUses {
     if (this.#cards.get(place.networkId)?.has(place.card.vmId) === true) await this.leave(place);
   }
 
-  /** For a VM that runs on. @throws KilnError why its network was not found again */
+  /**
+   * For a VM that runs on. A network that was not found again is looked for until it is.
+   *
+   * @throws KilnError not_found `network-not-found`
+   */
   async found({ networkId }: CardPlace): Promise<void> {
     await this.#found;
     this.#entry(networkId);
-    const why = this.#lost.get(networkId);
-    if (why !== undefined) throw why;
+  }
+
+  /** kilnd goes: nothing is looked for any more. */
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
   }
 
   /**
@@ -95,7 +112,7 @@ export class NetworkUses {
   }
 
   async #find(vms: readonly string[]): Promise<void> {
-    const { bridges, networks, log } = this.#deps;
+    const { bridges, networks } = this.#deps;
     const all = networks.list();
     if (bridges === undefined || all.length === 0) return;
     const { usable, why } = await bridges.look();
@@ -103,18 +120,52 @@ export class NetworkUses {
       const cards = [...(this.#cards.get(id)?.values() ?? [])];
       return cards.length === 0 ? [] : [{ spec: specOf(record), cards }];
     });
-    if (!usable) {
-      for (const { spec } of inUse) this.#lost.set(spec.id, noNetworks(why));
-      return;
-    }
     for (const network of inUse) {
-      await bridges.adopt(network).catch((error: unknown) => {
-        const told = KilnError.from(error, `find network ${network.spec.name} again`);
-        this.#lost.set(network.spec.id, told);
-        log.error("a network can't be found again", { network: network.spec.name, why: told.message });
-      });
+      const adopted = usable ? bridges.adopt(network) : Promise.reject(noNetworks(why));
+      await adopted.catch((error: unknown) => this.#lose(network.spec, error));
     }
-    await bridges.sweep({ networks: all.map(({ id }) => id), vms, inUse });
+    // What nobody is on goes at a start alone: from now on somebody may be coming.
+    if (usable) await bridges.sweep({ networks: all.map(({ id }) => id), vms, inUse });
+    this.#retryLater();
+  }
+
+  /** Told once, and again where it is another reason. */
+  #lose({ id, name }: NetworkSpec, error: unknown): void {
+    const why = KilnError.from(error, `find network ${name} again`).message;
+    if (this.#lost.get(id) === why) return;
+    this.#lost.set(id, why);
+    this.#deps.log.error("a network can't be found again, and is looked for", { network: name, why });
+  }
+
+  #retryLater(): void {
+    clearTimeout(this.#timer);
+    if (this.#lost.size === 0 || this.#isClosed) return;
+    this.#timer = setTimeout(() => void this.#retry(), this.#deps.retryMs ?? RETRY_MS);
+  }
+
+  async #retry(): Promise<void> {
+    const bridges = this.#room();
+    for (const networkId of [...this.#lost.keys()]) {
+      const entry = this.#deps.networks.get(networkId);
+      if (entry === undefined) this.#lost.delete(networkId);
+      else
+        await entry
+          .locked(() => this.#findAgain(bridges, entry))
+          .catch((error: unknown) => this.#lose(specOf(entry.record), error));
+    }
+    this.#retryLater();
+  }
+
+  /** By whoever has the network's lock. Nobody on it: there is nothing to find. */
+  async #findAgain(bridges: BridgeRoom, entry: NetworkEntry): Promise<void> {
+    const cards = [...(this.#cards.get(entry.id)?.values() ?? [])];
+    if (this.#lost.has(entry.id) && cards.length > 0) {
+      const { usable, why } = await bridges.look();
+      if (!usable) throw noNetworks(why);
+      await bridges.adopt({ spec: specOf(entry.record), cards });
+      this.#deps.log.info("a network is found again", { network: entry.record.name });
+    }
+    this.#lost.delete(entry.id);
   }
 
   async #drop(entry: NetworkEntry, card: NetworkCard): Promise<void> {

@@ -112,6 +112,17 @@ describe("names of a network", () => {
     assert.equal(planLeases([CARD]), `${CARD.mac},10.89.7.5,[${CARD.ip6}],12h\n`);
   });
 
+  it("are said of all that have them, as by Docker", () => {
+    const other = networkCard(SPEC, "api", 6, { vmId: "0".repeat(64), ip6: undefined, aliases: ["www"] });
+    const having = planHosts(SPEC, [CARD, other])
+      .split("\n")
+      .filter((line) => / www /.test(line));
+    assert.deepEqual(
+      having.map((line) => line.split(" ")[0]),
+      ["10.89.7.5", CARD.ip6, "10.89.7.6"],
+    );
+  });
+
   it("of outside are asked for by the open one alone, and not on an internal network", () => {
     const asks = (text: string) => /^resolv-file=/m.test(text);
     assert.ok(asks(planConfiguration(SPEC, "open")));
