@@ -66,7 +66,10 @@ describe("kiln-tap", { skip }, () => {
       [`${tapOn("kn0")} -- /no/program`, /\/no\/program: No such file/],
       [`${tapOn("kn0")} -- true 7</dev/null`, /descriptor 7 is taken/],
       ["--tap kt9 --bridge kn0 --mtu 1500 --at 7 -- true", /make the tap kt9: /],
-      [`--enter ${process.pid} ${tapOn("kn0")} -- true`, /enter the namespaces of process \d+: /],
+      [
+        `--enter $$ ${tapOn("kn0")} -- true`,
+        /enter the namespaces of process \d+: its network namespace is this one/,
+      ],
       ["--tap kt0 -- true", /needs --bridge/],
     ] as const;
     for (const [words, why] of refused) {

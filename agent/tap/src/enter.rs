@@ -20,18 +20,25 @@ pub fn enter(pid: i32) -> io::Result<()> {
     if owner_of(&user)? != rustix::process::geteuid().as_raw() {
         return Err(refused("its namespaces are another user's"));
     }
-    let of_net = user_of(&net)?.metadata()?;
-    let there = user.metadata()?;
+    let (of_net, there) = (user_of(&net)?.metadata()?, user.metadata()?);
     if (of_net.dev(), of_net.ino()) != (there.dev(), there.ino()) {
         return Err(refused("it has no network namespace of its own"));
     }
-    let here = File::open("/proc/self/ns/user")?.metadata()?;
+    // A pid that is another program's by now: the host's own links must not be touched in place of the card's.
+    if is_same(&net, "/proc/self/ns/net")? {
+        return Err(refused("its network namespace is this one"));
+    }
     // The kernel refuses the one where this is already.
-    if (here.dev(), here.ino()) != (there.dev(), there.ino()) {
+    if !is_same(&user, "/proc/self/ns/user")? {
         move_into_link_name_space(user.as_fd(), Some(LinkNameSpaceType::User))?;
     }
     move_into_link_name_space(net.as_fd(), Some(LinkNameSpaceType::Network))?;
     Ok(())
+}
+
+fn is_same(namespace: &File, path: &str) -> io::Result<bool> {
+    let (one, other) = (namespace.metadata()?, File::open(path)?.metadata()?);
+    Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
 }
 
 fn owner_of(user_namespace: &File) -> io::Result<u32> {
