@@ -29,10 +29,6 @@ const OTHERWISE: Readonly<Record<string, readonly [RegExp, string]>> = {
   "trusted attributes are kept": [/not supported/, "`trusted.*`, `security.*`"],
   "an access list is kept": [/not supported/, "access lists"],
 };
-/** What the kernel's 9p client does well until a file was mapped to be written, and not after that (docs/design/NEXT.md). */
-const PERHAPS: typeof OTHERWISE = {
-  "an unlinked file lives while it is open": [/^fstat after it: No such file/, "`fstat` of an unlinked file"],
-};
 
 const OWNER = 1000;
 const ROUNDS = 400;
@@ -133,11 +129,10 @@ describe("a shared directory", () => {
       if (name !== "") refused.set(name, why);
     }
     assert.ok(lines.length > 115, `${lines.length} cases`);
-    const always = [...refused.keys()].filter((name) => !(name in PERHAPS));
-    assert.deepEqual(always.sort(), Object.keys(OTHERWISE).sort(), lines.join("\n"));
+    assert.deepEqual([...refused.keys()].sort(), Object.keys(OTHERWISE).sort(), lines.join("\n"));
     const guide = await readFile(join(CHECKOUT, "docs/guide/shares.md"), "utf8");
     for (const [name, why] of refused) {
-      const [said, row] = OTHERWISE[name] ?? PERHAPS[name] ?? assert.fail(name);
+      const [said, row] = OTHERWISE[name] ?? assert.fail(name);
       assert.match(why, said, name);
       assert.ok(guide.includes(`\n| ${row} | `), `the guide has a row about: ${row}`);
     }
