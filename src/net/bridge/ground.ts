@@ -7,7 +7,7 @@ import { readHostDns } from "../host-dns.js";
 import type { BridgeVerdict, TakenRange } from "../types.js";
 import { hostPlace } from "./host-place.js";
 import { refusalOfKernel } from "./kernel.js";
-import { findPrograms, refusalForUser, takenRanges, verdict, warningsOf } from "./look.js";
+import { type FoundPasst, findPrograms, refusalForUser, takenRanges, verdict, warningsOf } from "./look.js";
 import type { BridgePrograms, Place } from "./place.js";
 import { runProgram } from "./run-program.js";
 import {
@@ -24,8 +24,8 @@ export interface GroundOptions {
   /** Path of kiln-tap. */
   readonly tap: string;
   readonly bwrap?: string | undefined;
-  /** passt's path, which has pasta beside it; asked when it is needed. */
-  readonly passt: () => Promise<string | undefined>;
+  /** Which passt, which has pasta beside it, or why there is none; asked when it is needed. */
+  readonly passt: () => Promise<FoundPasst>;
   readonly netguard: string | undefined;
   /** Of every process. */
   readonly environment?: Readonly<Record<string, string>> | undefined;
@@ -69,8 +69,9 @@ export class Grounds {
     if (isRoot()) return { programs, place: hostPlace((await readHostDns()).servers) };
     const passt = await this.#options.passt();
     const refusal = await refusalForUser(passt);
-    if (refusal !== undefined || passt === undefined) throw noNetworks(refusal ?? "passt is not installed");
-    const place = await this.#lock.run("place", async () => ensureUserPlace(await this.#userPlace(passt)));
+    if (refusal !== undefined) throw noNetworks(refusal);
+    const options = await this.#userPlace(passt.program ?? "");
+    const place = await this.#lock.run("place", async () => ensureUserPlace(options));
     return { programs, place };
   }
 

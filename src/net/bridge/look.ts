@@ -30,15 +30,22 @@ export async function findPrograms(names: ProgramNames): Promise<BridgePrograms 
   return { ip, nft, dnsmasq, bwrap, tap: names.tap };
 }
 
+export interface FoundPasst {
+  readonly program: string | undefined;
+  /** Why there is none that may be used, where there is none. */
+  readonly why: string;
+}
+
 /** Why an ordinary user can't have them; undefined where one can. */
-export async function refusalForUser(passt: string | undefined): Promise<string | undefined> {
+export async function refusalForUser({ program, why }: FoundPasst): Promise<string | undefined> {
   try {
     await access(TUN, constants.R_OK | constants.W_OK);
   } catch {
     return `${TUN} is not this user's to open (udev's default is 0666): ask root for \`chmod 666 ${TUN}\``;
   }
-  if (passt === undefined) return "passt is not installed";
-  const pasta = join(dirname(passt), "pasta");
+  // It is one program with pasta, the way out of a user's networks.
+  if (program === undefined) return why;
+  const pasta = join(dirname(program), "pasta");
   return (await findProgram(pasta)) === undefined ? `there is no ${pasta}` : undefined;
 }
 

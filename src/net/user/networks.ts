@@ -33,9 +33,9 @@ export class UserNetworks {
     return { usable: program !== undefined, why };
   }
 
-  /** Path of the passt that is used; undefined where there is none. */
-  async passt(): Promise<string | undefined> {
-    return (await this.#find("stream")).program;
+  /** Which passt is used, or why none is. */
+  passt(): Promise<PasstVerdict> {
+    return this.#find("stream");
   }
 
   /** @throws KilnError failed_precondition `no-user-network`, `no-netguard`; unavailable `user-network-failed` */
