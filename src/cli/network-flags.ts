@@ -36,7 +36,7 @@ export const networkFlags = {
 
 export const publishModeFlag = text(
   "MODE",
-  "How ports are published: kilnd dials into the VM, or rules of nft lead there",
+  "How ports are published: kilnd dials into the VM, or rules of root's nft lead to its card as well",
   { choices: ["dial", "nft"], fallback: "dial" },
 );
 

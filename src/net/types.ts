@@ -116,6 +116,8 @@ export interface NetworkCard {
   readonly ip6?: string | undefined;
   readonly aliases: readonly string[];
   readonly egress: EgressPolicy;
+  /** Those that lead to it by rules, for `adopt`: others that are found are removed, and what is missing is made. */
+  readonly ports?: readonly PortMapping[] | undefined;
 }
 
 /** What a VMM is given of such a card: the words that make its tap and hand it on as a descriptor. */
@@ -191,6 +193,12 @@ export interface BridgeRoom {
   join(spec: NetworkSpec, card: NetworkCard): Promise<JoinedCard>;
   /** Once the VMM has ended. Idempotent. */
   leave(spec: NetworkSpec, card: NetworkCard): Promise<void>;
+  /** Whether ports can be published by rules: networks are in the host's own namespace. */
+  readonly publishes: boolean;
+  /** Leads a port of the host to the card, by rules that outlive kilnd. The network is up. Idempotent. */
+  publish(spec: NetworkSpec, card: NetworkCard, port: PortMapping): Promise<void>;
+  /** Idempotent. */
+  unpublish(spec: NetworkSpec, card: NetworkCard, port: PortMapping): Promise<void>;
   /** After a restart of kilnd: finds the network of these cards, whose VMs run, and mends what is missing. */
   adopt(network: NetworkInUse): Promise<void>;
   /** Nobody is on it any more. Idempotent. */

@@ -6,6 +6,7 @@ import { bridgeEgressContract } from "./bridge-egress.js";
 import { bridgeHostileContract } from "./bridge-hostile.js";
 import { bridgeLeftoversContract } from "./bridge-leftovers.js";
 import { bridgeNeighboursContract } from "./bridge-neighbours.js";
+import { bridgePublishContract } from "./bridge-publish.js";
 import { bridgeReachContract } from "./bridge-reach.js";
 import { bridgeShapesContract } from "./bridge-shapes.js";
 
@@ -20,4 +21,5 @@ for (const isUser of [false, true])
     bridgeShapesContract(isUser);
     bridgeLeftoversContract(isUser);
     if (!isUser) bridgeNeighboursContract();
+    if (!isUser) bridgePublishContract();
   });

@@ -1,4 +1,5 @@
-// The published ports of a VM: each is bound by kilnd itself, and served by one dial into the guest per connection.
+// The published ports of a VM: each is bound by kilnd itself, and served by one dial into the guest per connection. Under
+// --publish-mode nft rules lead there as well, which come before the listener for whoever is not this host itself.
 
 import { Code, KilnError } from "../../base/errors.js";
 import { DEFAULT_HOST_IP, formatPortMapping } from "../../base/ports.js";
@@ -6,11 +7,14 @@ import type { GuestDialer, NetworkRoom, PublishedPort } from "../common/rooms.js
 import type { VmEntry } from "../vm/entry.js";
 import type { RunPorts } from "../vm/run-view.js";
 import type { PortBinding } from "../vm/vm-config.js";
+import { type PortRules, portRulesOf } from "./port-rules.js";
 import type { AttachmentSet } from "./set.js";
 import type { AttachmentAt, AttachmentKind, Moments } from "./types.js";
 
-export const publishedPorts: AttachmentKind = ({ ports }, { rooms }) =>
-  ports.map((port) => new Port(rooms.network, port));
+export const publishedPorts: AttachmentKind = ({ record, ports }, needs) => {
+  const rules = portRulesOf(record, needs);
+  return ports.map((port) => new Port(needs.rooms.network, port, rules));
+};
 
 class Port implements AttachmentAt<"hello"> {
   readonly kind = "port";
@@ -18,11 +22,13 @@ class Port implements AttachmentAt<"hello"> {
   readonly at = "hello";
   readonly #network: NetworkRoom;
   readonly #wanted: PortBinding;
+  readonly #rules: PortRules | undefined;
   #published: PublishedPort | undefined;
 
-  constructor(network: NetworkRoom, wanted: PortBinding) {
+  constructor(network: NetworkRoom, wanted: PortBinding, rules: PortRules | undefined) {
     this.#network = network;
     this.#wanted = wanted;
+    this.#rules = rules;
     this.id = describePort(wanted);
   }
 
@@ -36,12 +42,26 @@ class Port implements AttachmentAt<"hello"> {
   }
 
   async acquire({ guest }: Moments["hello"]): Promise<void> {
-    this.#published = await this.#network.publish(this.#wanted, guest);
+    // First: who listens is who has the port.
+    const published = await this.#network.publish(this.#wanted, guest);
+    try {
+      await this.#rules?.publish(published.binding);
+    } catch (error) {
+      await published.close();
+      throw error;
+    }
+    this.#published = published;
   }
 
   /** The last kilnd's went with it. One that somebody else has taken meanwhile must not cost the VM. */
-  adopt(context: Moments["hello"]): Promise<void> {
-    return this.acquire(context);
+  async adopt(context: Moments["hello"]): Promise<void> {
+    try {
+      await this.acquire(context);
+    } catch (error) {
+      // Rules have outlived the last kilnd, and would go on taking what is somebody else's.
+      await this.#rules?.unpublish(this.#wanted);
+      throw error;
+    }
   }
 
   guest(): Record<string, never> {
@@ -49,11 +69,16 @@ class Port implements AttachmentAt<"hello"> {
   }
 
   async release(): Promise<void> {
-    await this.#published?.close();
+    try {
+      if (this.#published !== undefined) await this.#rules?.unpublish(this.binding);
+    } finally {
+      await this.detach();
+    }
   }
 
-  detach(): Promise<void> {
-    return this.release();
+  /** Rules go on without kilnd. */
+  async detach(): Promise<void> {
+    await this.#published?.close();
   }
 }
 
@@ -62,11 +87,13 @@ export class PortSet implements RunPorts {
   readonly #attached: AttachmentSet;
   readonly #network: NetworkRoom;
   readonly #guest: GuestDialer;
+  readonly #rules: PortRules | undefined;
 
-  constructor(attached: AttachmentSet, network: NetworkRoom, guest: GuestDialer) {
+  constructor(attached: AttachmentSet, network: NetworkRoom, guest: GuestDialer, rules?: PortRules) {
     this.#attached = attached;
     this.#network = network;
     this.#guest = guest;
+    this.#rules = rules;
   }
 
   get bindings(): PortBinding[] {
@@ -74,7 +101,7 @@ export class PortSet implements RunPorts {
   }
 
   async add(binding: PortBinding): Promise<PortBinding> {
-    const port = new Port(this.#network, binding);
+    const port = new Port(this.#network, binding, this.#rules);
     await this.#attached.add(port, { guest: this.#guest });
     return port.binding;
   }

@@ -127,7 +127,7 @@ export interface AttachNeeds {
   readonly store: Pick<VmStore, "cowPath">;
   readonly rooms: Pick<Rooms, "images" | "disks" | "network" | "shares" | "bridges">;
   readonly networks: Pick<Networks, "get" | "boundsOf">;
-  readonly networkUses: Pick<NetworkUses, "join" | "leave" | "found">;
+  readonly networkUses: Pick<NetworkUses, "join" | "leave" | "found" | "publish" | "unpublish">;
   readonly volumes: Pick<Volumes, "path" | "get" | "use" | "adopt" | "markFilled" | "noteFilesystem">;
   readonly ownership: Pick<Ownership, "lend">;
   readonly events: Pick<EventLog, "emit">;

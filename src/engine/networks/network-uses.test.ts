@@ -47,6 +47,33 @@ describe("a network that is not found again", () => {
     assert.deepEqual(said, ["a network can't be found again, and is looked for", "a network is found again"]);
   });
 
+  it("has the ports that are published of it meanwhile, and not those that are taken back, once it is found", async () => {
+    const { uses, bridges, place } = await begun(1_000_000);
+    const port = (hostPort: number) => ({
+      hostIp: "0.0.0.0",
+      hostPort,
+      vmPort: 80,
+      protocol: "tcp" as const,
+    });
+    let ports: unknown;
+    bridges.adopt = async ({ cards }) => {
+      ports = cards[0]?.ports;
+    };
+    bridges.usable = false;
+    const { card, networkId } = place("a");
+    await uses.find([{ networkId, card: { ...card, ports: [port(1), port(2)] } }], []);
+    await uses.publish(place("a"), port(1));
+    await uses.publish(place("a"), port(3));
+    await uses.unpublish(place("a"), port(2));
+    assert.deepEqual(bridges.calls, []);
+    bridges.usable = true;
+    await uses.join(place("b"));
+    await uses.publish(place("a"), port(4));
+    uses.close();
+    assert.deepEqual(ports, [port(1), port(3)]);
+    assert.deepEqual(bridges.calls, ["up web", "join web b", "publish web a 4:80"]);
+  });
+
   it("is looked for before another comes, who is refused where it is not there", async () => {
     const { uses, bridges, place } = await begun(1_000_000);
     bridges.usable = false;

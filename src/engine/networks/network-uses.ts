@@ -5,6 +5,7 @@ import { parseEgress } from "../../base/egress.js";
 import { Code, KilnError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
 import type { NetworkSpec } from "../../base/networks.js";
+import { formatPortMapping, type PortMapping } from "../../base/ports.js";
 import type { BridgeRoom, JoinedCard, NetworkCard } from "../../net/types.js";
 import type { VmRecord } from "../vm/record.js";
 import type { NetworkEntry } from "./entry.js";
@@ -74,6 +75,39 @@ export class NetworkUses {
     const entry = this.#deps.networks.get(networkId);
     if (entry === undefined) return;
     await entry.locked(() => this.#drop(entry, card));
+  }
+
+  /**
+   * Leads a port of the host to the card by rules; where its network was not found again, as soon as it is.
+   *
+   * @throws KilnError as `found`; unavailable `network-failed`
+   */
+  async publish(place: CardPlace, port: PortMapping): Promise<void> {
+    await this.#lead(place, port, (room, spec) => room.publish(spec, place.card, port), [port]);
+  }
+
+  /** Idempotent. */
+  async unpublish(place: CardPlace, port: PortMapping): Promise<void> {
+    await this.#lead(place, port, (room, spec) => room.unpublish(spec, place.card, port), []);
+  }
+
+  async #lead(
+    place: CardPlace,
+    port: PortMapping,
+    how: (room: BridgeRoom, spec: NetworkSpec) => Promise<void>,
+    then: readonly PortMapping[],
+  ): Promise<void> {
+    await this.found(place);
+    const { networkId, card } = place;
+    const isOther = (one: PortMapping) => formatPortMapping(one) !== formatPortMapping(port);
+    const entry = this.#entry(networkId);
+    await entry.locked(async () => {
+      if (!this.#lost.has(networkId)) await how(this.#room(), specOf(entry.record));
+      const cards = this.#of(networkId);
+      const known = cards.get(card.vmId);
+      if (known === undefined) return;
+      cards.set(card.vmId, { ...known, ports: [...(known.ports ?? []).filter(isOther), ...then] });
+    });
   }
 
   /** The same of one that may not be on it. */

@@ -61,7 +61,8 @@ describe("a VM on networks", () => {
       [{ networks: [on("web", { aliases: ["a b"] })] }, "bad-alias"],
       [{ networks: Array.from({ length: 9 }, (_, at) => on(`n${at}`)) }, "too-many-networks"],
       [{ egress: "somewhere" }, "bad-egress"],
-      [{ publishMode: "nft" }, "publish-mode-not-ready"],
+      [{ publishMode: "nft" }, "publish-mode-needs-network"],
+      [{ publishMode: "nft", network: "user", networks: [on("web")] }, "publish-mode-needs-network"],
       [{ dnsSearch: ["a b"] }, "bad-dns-search"],
       [{ dnsOptions: ["x y"] }, "bad-dns-option"],
     ] as const;

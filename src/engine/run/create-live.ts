@@ -1,6 +1,7 @@
 // What runs of a VM whose VMM exists, launched or found.
 
 import type { VmmHandle } from "../../vmm/types.js";
+import { portRulesOf } from "../attach/port-rules.js";
 import type { AttachmentSet } from "../attach/set.js";
 import { VolumeMount } from "../attach/volume.js";
 import { type EngineContext, vmLogger } from "./context.js";
@@ -15,6 +16,7 @@ export function createLive(ctx: EngineContext, run: Run, handle: VmmHandle, atta
     handle,
     attached,
     makeMount: (mount) => new VolumeMount({ record: entry.record }, mount, ctx),
+    portRules: portRulesOf(entry.record, ctx),
     rooms: ctx.rooms,
     vmLog: entry.log,
     log: vmLogger(ctx, entry),

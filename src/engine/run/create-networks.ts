@@ -4,7 +4,6 @@ import { Code, KilnError } from "../../base/errors.js";
 import type { Keeping } from "../objects/lease-found.js";
 import type { NetworkAttachment } from "../vm/network-config.js";
 import { requireOnce } from "../vm/validate-networks.js";
-import type { VmConfig } from "../vm/vm-config.js";
 import type { EngineContext } from "./context.js";
 
 /**
@@ -50,14 +49,4 @@ async function requireNetworks({ rooms }: Pick<EngineContext, "rooms">): Promise
     reason: "no-bridge-network",
     hint: "use --network user; `kiln doctor` says what is missing",
   });
-}
-
-/** @throws KilnError failed_precondition `publish-mode-not-ready` */
-export function requireKept({ publishMode }: Pick<VmConfig, "publishMode">): void {
-  if (publishMode === "nft") {
-    throw new KilnError(Code.FailedPrecondition, "ports can't be published by nft yet", {
-      reason: "publish-mode-not-ready",
-      hint: "leave --publish-mode out: kilnd listens, and dials into the VM",
-    });
-  }
 }

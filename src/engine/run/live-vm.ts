@@ -7,6 +7,7 @@ import type { Logger } from "../../base/log.js";
 import { type Deferred, deferred } from "../../base/runtime.js";
 import type { VmmHandle } from "../../vmm/types.js";
 import { MountSet, type MountSetParts } from "../attach/mount-set.js";
+import type { PortRules } from "../attach/port-rules.js";
 import { PortSet } from "../attach/ports.js";
 import type { AttachmentSet } from "../attach/set.js";
 import type { GuestDialer, Rooms } from "../common/rooms.js";
@@ -27,6 +28,8 @@ export interface LiveVmOptions {
   readonly attached: AttachmentSet;
   /** The attachment of a mount that the VM is to have while it runs. */
   readonly makeMount: MountSetParts["make"];
+  /** Of ports that are published by rules. */
+  readonly portRules: PortRules | undefined;
   readonly rooms: Rooms;
   readonly vmLog: VmLog;
   readonly log: Logger;
@@ -74,7 +77,7 @@ export class LiveVm implements LiveView {
     this.attached = options.attached;
     const { handle, attached, makeMount: make } = options;
     this.mounts = new MountSet({ handle, attached, make, session: (how) => this.link.session(how) });
-    this.ports = new PortSet(options.attached, options.rooms.network, this.guest);
+    this.ports = new PortSet(options.attached, options.rooms.network, this.guest, options.portRules);
   }
 
   /** Dials and says hello; the caller owns the session. */

@@ -11,6 +11,7 @@ const on = (name: string, changes: Partial<NetworkAsk> = {}) =>
   attachmentOf({ ...{ name, ip: "", ip6: "", mac: "", aliases: [] }, ...changes });
 const bridges = () => kilnd.world.bridges ?? assert.fail();
 const calls = () => bridges().calls.splice(0);
+const published = () => calls().filter((call) => call.includes("publish"));
 
 async function started(name: string, networks: readonly string[], network: "user" | "none" = "none") {
   const entry = await kilnd.create({ name, network, networks: networks.map((one) => on(one)) });
@@ -66,6 +67,59 @@ describe("a VM's cards on networks", () => {
     assert.equal(await vms.denied("a"), 4);
     await vms.stop(entry.id);
     assert.equal(await vms.denied("a"), 0);
+  });
+
+  it("are what ports lead to by rules, which outlive kilnd and go with the port and with the VM", async () => {
+    const { engine } = kilnd;
+    for (const [name, internal] of [
+      ["db", true],
+      ["web", false],
+    ] as const)
+      await engine.networks.create(orderOf(name, { internal }));
+    const port = (hostPort: number) => ({ hostIp: "", hostPort, vmPort: 80, protocol: "tcp" as const });
+    const networks = [on("db"), on("web")];
+    const publish = [port(8080)];
+    const { id } = await kilnd.create({ name: "a", publishMode: "nft", networks, publish });
+    await engine.vms.start(id);
+    assert.deepEqual(calls().slice(-1), ["publish web a 8080:80"]);
+    await engine.vms.addPort("a", port(9090));
+    assert.deepEqual(calls(), ["publish web a 9090:80"]);
+    await kilnd.next();
+    assert.deepEqual(published(), ["publish web a 8080:80", "publish web a 9090:80"]);
+    await kilnd.engine.vms.removePort("a", port(9090));
+    await kilnd.engine.vms.stop("a");
+    assert.deepEqual(published(), ["unpublish web a 9090:80", "unpublish web a 8080:80"]);
+  });
+
+  it("lead nowhere by rules where somebody else has taken the port while no kilnd ran", async () => {
+    await kilnd.engine.networks.create(orderOf("web"));
+    const publish = [{ hostIp: "", hostPort: 8080, vmPort: 80, protocol: "tcp" as const }];
+    const { id } = await kilnd.create({ name: "a", publishMode: "nft", networks: [on("web")], publish });
+    await kilnd.engine.vms.start(id);
+    calls();
+    kilnd.world.portsTaken.add(8080);
+    await kilnd.next();
+    assert.deepEqual(published(), ["unpublish web a 8080:80"]);
+  });
+
+  it("are wanted of a VM whose ports are published by rules, and of a kilnd that can", async () => {
+    const { networks } = kilnd.engine;
+    await networks.create(orderOf("web"));
+    await networks.create(orderOf("inner", { internal: true }));
+    const port = (hostIp: string) => ({ hostIp, hostPort: 8080, vmPort: 80, protocol: "tcp" as const });
+    const wrong = async (config: object, word: string) =>
+      assert.rejects(
+        kilnd.create({ publishMode: "nft", ...config }),
+        (error) => hasReason(error, word),
+        word,
+      );
+    const lacks = "publish-mode-needs-network";
+    await wrong({ networks: [] }, lacks);
+    await wrong({ networks: [on("web")], network: "user" }, lacks);
+    await wrong({ networks: [on("inner")], publish: [port("")] }, lacks);
+    await wrong({ networks: [on("web")], publish: [port("::")] }, lacks);
+    bridges().publishes = false;
+    await wrong({ networks: [on("web")], publish: [port("")] }, "publish-mode-needs-root");
   });
 
   it("stand behind that of the user network, whose way out they leave alone", async () => {

@@ -10,6 +10,7 @@ import { formatPlatform, parsePlatform } from "../../image/index.js";
 import type { Platform, RegistryCredentials, StoredImage } from "../../image/types.js";
 import type { StoredKernel } from "../../kernel/types.js";
 import { requireMountable, requireSources } from "../attach/mounts.js";
+import { requirePublishMode, requireWayIn } from "../attach/port-rules.js";
 import { notReady, type WorkOptions } from "../common/shared-work.js";
 import { type Base, baseKeyOf, cowBase } from "../disks/bases.js";
 import { explainUnusable, isImagesFault } from "../disks/unusable-image.js";
@@ -31,7 +32,7 @@ import type { VmConfig } from "../vm/vm-config.js";
 import { emitVmEvent } from "../vm/vm-events.js";
 import { type EngineContext, isoNow } from "./context.js";
 import { takeMounts } from "./create-mounts.js";
-import { requireKept, takeNetworks } from "./create-networks.js";
+import { takeNetworks } from "./create-networks.js";
 
 /** When an image is fetched for a new VM: where it is not here, in any case, never. */
 export type PullPolicy = "missing" | "always" | "never";
@@ -57,7 +58,7 @@ export async function createVm(
   const egress = request.config.egress === "" ? ctx.settings.egress : request.config.egress;
   const config = validateConfig({ ...request.config, egress }, ctx.host.facts);
   requireMountable(config.mounts);
-  requireKept(config);
+  requirePublishMode(config, ctx.rooms.bridges?.publishes ?? false);
   const guest = await checkVmm(ctx, config);
   const platform = config.platform === "" ? guest : parsePlatform(config.platform);
   requireRunnable(guest, platform, `image ${config.image}`, "microVMs run their host's architecture");
@@ -121,6 +122,9 @@ async function gather(ctx: EngineContext, wanted: Wanted, how: Gathering): Promi
   const keeping = { references, leases, why: `VM ${wanted.name} is being made`, signal: options.signal };
   // Before an image is fetched: what is refused of them need not wait for that.
   const networks = await takeNetworks(ctx, wanted, config.networks, keeping);
+  if (config.publishMode === "nft")
+    for (const port of config.publish)
+      requireWayIn({ id, config: { ...config, networks } }, port, ctx.networks);
   const own = wanted.request.image;
   const { image, isNew } =
     own === undefined

@@ -52,6 +52,23 @@ export function countersIn(listing: Listing, table: string): Map<string, CardCou
 }
 
 /**
+ * Tables of cards that are not `cards` (names), of these VMs: others belong to another data root.
+ *
+ * @param tables names of all. @param vms ids of all of this data root
+ */
+export function staleTables(
+  tables: ReadonlySet<string>,
+  vms: readonly string[],
+  cards: ReadonlySet<string>,
+): string[] {
+  const own = new Set(vms.map((id) => id.slice(0, 12)));
+  return [...tables].filter((table) => {
+    const [, name = "", vm = ""] = /^kiln_(vm_([0-9a-f]{12})_[0-9])$/.exec(table) ?? [];
+    return own.has(vm) && !cards.has(name);
+  });
+}
+
+/**
  * Rules that take away what is left of cards which a network has and which are not `cards` (names).
  *
  * @param listing of the network's table

@@ -121,7 +121,8 @@ export class Grounds {
   }
 }
 
-function isRoot(): boolean {
+/** Whose networks are in the host's own namespace. */
+export function isRoot(): boolean {
   return process.getuid?.() === 0;
 }
 

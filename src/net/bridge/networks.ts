@@ -10,6 +10,7 @@ import { failpoint } from "../../base/failpoint.js";
 import { exists, makeDirectory, writeFileAtomic } from "../../base/files.js";
 import { KeyedLock } from "../../base/lock.js";
 import { bridgeName, cardName, type NetworkSpec, tableName, tapName } from "../../base/networks.js";
+import type { PortMapping } from "../../base/ports.js";
 import { Recent } from "../../base/recent.js";
 import { readHostDns } from "../host-dns.js";
 import type {
@@ -21,9 +22,10 @@ import type {
   NetworkInUse,
   TakenRange,
 } from "../types.js";
-import { countersIn, type Listing, parseListing, planOwnerless, tablesIn } from "./found.js";
-import { type Ground, type GroundOptions, Grounds } from "./ground.js";
+import { countersIn, type Listing, planOwnerless, staleTables } from "./found.js";
+import { type Ground, type GroundOptions, Grounds, isRoot } from "./ground.js";
 import { switchOnForwarding } from "./host-place.js";
+import { allCounters, networkTable, tableNames } from "./listings.js";
 import {
   areNamesRunning,
   endNames,
@@ -39,6 +41,7 @@ import { cableCard } from "./plan-cable.js";
 import { cardTable, planCard, planNoCard, planPolicy } from "./plan-card.js";
 import { planLinks, planNoLinks } from "./plan-links.js";
 import type { NamesKind } from "./plan-names.js";
+import { planPorts, planPublish, planUnpublish } from "./plan-publish.js";
 import { planNoRules, planRules } from "./plan-rules.js";
 import { descriptorCard } from "./plan-tap.js";
 import { resolversOf } from "./resolvers.js";
@@ -58,6 +61,7 @@ interface Live {
 }
 
 export class BridgeNetworks implements BridgeRoom {
+  readonly publishes = isRoot();
   readonly #options: BridgeOptions;
   readonly #grounds: Grounds;
   readonly #live = new Map<string, Live>();
@@ -149,6 +153,25 @@ export class BridgeNetworks implements BridgeRoom {
     });
   }
 
+  publish(spec: NetworkSpec, card: NetworkCard, port: PortMapping): Promise<void> {
+    return this.#lead(spec, card, planPublish(spec, card, port), `publish a port of ${card.vmName}`);
+  }
+
+  unpublish(spec: NetworkSpec, card: NetworkCard, port: PortMapping): Promise<void> {
+    return this.#lead(spec, card, planUnpublish(spec, card, port), `take back a port of ${card.vmName}`);
+  }
+
+  #lead(spec: NetworkSpec, card: NetworkCard, rules: string, what: string): Promise<void> {
+    assertPlainNetwork(spec);
+    assertPlainCard(card);
+    return this.#locked(spec.id, async () => {
+      if (rules === "") return;
+      if (!this.#live.has(spec.id)) throw notUp(spec);
+      const { place, programs } = await this.#grounds.ensure();
+      await runIn(place, what, [programs.nft, "-f", "-"], rules);
+    });
+  }
+
   async adopt({ spec, cards }: NetworkInUse): Promise<void> {
     assertPlainNetwork(spec);
     cards.forEach(assertPlainCard);
@@ -157,13 +180,14 @@ export class BridgeNetworks implements BridgeRoom {
       const ground = await this.#grounds.ensure();
       const { place, programs } = ground;
       await this.#raise(ground, spec);
-      const [links, tables] = await Promise.all([linksIn(place), this.#tables(ground)]);
+      const [links, tables] = await Promise.all([linksIn(place), tableNames(ground)]);
       const isHere = (card: NetworkCard) => links.has(tapName(card.vmId, card.index));
       const rules = cards.map((card) =>
         isHere(card) && !tables.has(cardTable(card)) ? planCard(spec, card) : planPolicy(spec, card),
       );
-      const listing = await this.#table(ground, spec.id);
-      const gone = planOwnerless(listing, tableName(spec.id), new Set(cards.map(nameOf)));
+      const listing = await networkTable(ground, spec.id);
+      const [table, names] = [tableName(spec.id), new Set(cards.map(nameOf))];
+      const gone = planOwnerless(listing, table, names) + planPorts(listing, spec, cards);
       const nft = [programs.nft, "-f", "-"];
       await runIn(place, `load the rules of those on network ${spec.name}`, nft, gone + rules.join(""));
       const taps = cards.filter(isHere).map((card) => tapName(card.vmId, card.index));
@@ -212,7 +236,7 @@ export class BridgeNetworks implements BridgeRoom {
     const used = new Set(known.inUse.map(({ spec }) => spec.id));
     const cards = new Set(known.inUse.flatMap(({ cards }) => cards.map(nameOf)));
     const ground = await this.#grounds.find();
-    const tables = ground === undefined ? new Set<string>() : await this.#tables(ground);
+    const tables = ground === undefined ? new Set<string>() : await tableNames(ground);
     const links = ground === undefined ? new Set<string>() : await linksIn(ground.place);
     for (const id of known.networks) {
       const isThere = tables.has(tableName(id)) || links.has(bridgeName(id));
@@ -220,20 +244,9 @@ export class BridgeNetworks implements BridgeRoom {
         await this.#locked(id, () => (isThere ? this.#remove(id, id.slice(0, 12)) : this.#forget(id)));
     }
     if (ground === undefined) return this.#endPlace();
-    const vms = new Set(known.vms.map((id) => id.slice(0, 12)));
-    const stale = [...tables].filter((table) => {
-      const [, name = "", vm = ""] = /^kiln_(vm_([0-9a-f]{12})_[0-9])$/.exec(table) ?? [];
-      return vms.has(vm) && !cards.has(name);
-    });
-    if (stale.length > 0) {
-      const rules = planNoRules(stale.map((table) => ["netdev", table]));
-      await runIn(
-        ground.place,
-        "remove rules of VMs that do not run",
-        [ground.programs.nft, "-f", "-"],
-        rules,
-      );
-    }
+    const rules = planNoRules(staleTables(tables, known.vms, cards).map((table) => ["netdev", table]));
+    const nft = [ground.programs.nft, "-f", "-"];
+    if (rules !== "") await runIn(ground.place, "remove rules of VMs that do not run", nft, rules);
     await this.#endPlace();
   }
 
@@ -248,9 +261,7 @@ export class BridgeNetworks implements BridgeRoom {
     const ground = await this.#grounds.find();
     const live = this.#live.get(spec.id);
     if (ground === undefined || live === undefined) return new Map();
-    const { place, programs } = ground;
-    const argv = [programs.nft, "-j", "list", "counters"];
-    const list = async () => parseListing(await runIn(place, "count what networks refused", argv));
+    const list = () => allCounters(ground);
     const found = countersIn(await this.#counting.get(list, () => false), tableName(spec.id));
     const none = { denied: 0, forged: 0 };
     return new Map([...live.cards].map(([name, card]) => [card.vmId, found.get(name) ?? none]));
@@ -310,16 +321,6 @@ export class BridgeNetworks implements BridgeRoom {
   #tell(message: string | undefined): void {
     if (message !== undefined && message !== this.#told) this.#options.tell?.(message);
     this.#told = message;
-  }
-
-  async #tables({ place, programs }: Ground): Promise<Set<string>> {
-    const text = await runIn(place, "look at the rules of networks", [programs.nft, "-j", "list", "tables"]);
-    return new Set(tablesIn(parseListing(text)).map(([, name]) => name));
-  }
-
-  async #table({ place, programs }: Ground, networkId: string): Promise<Listing> {
-    const argv = [programs.nft, "-j", "list", "table", "inet", tableName(networkId)];
-    return parseListing(await runIn(place, "look at the rules of a network", argv));
   }
 
   #directory(networkId: string): string {
