@@ -27,8 +27,8 @@ export function createNetworkService({ networks }: Engine): ServiceImpl<typeof N
       const order = { name, driver, ...addresses, internal, dnsDisabled, options, labels };
       return { network: toNetwork(await networks.create(order)) };
     },
-    listNetworks: ({ filters }) => ({ networks: networks.list(filters).map(toNetwork) }),
-    getNetwork: ({ network }) => ({ network: toNetwork(networks.find(network)) }),
+    listNetworks: async ({ filters }) => ({ networks: (await networks.listAll(filters)).map(toNetwork) }),
+    getNetwork: async ({ network }) => ({ network: toNetwork(await networks.show(network)) }),
     removeNetwork: async ({ network }) => ({ id: await networks.remove(network) }),
     pruneNetworks: async ({ filters }) => ({ networks: await networks.prune(filters) }),
     async connectNetwork({ vm, attachment }) {
@@ -53,7 +53,7 @@ function toNetwork(network: NetworkView): MessageInitShape<typeof NetworkSchema>
   return {
     ...{ id, name, driver, subnet: subnet4, gateway: gateway4, ipRange: range4, subnet6, gateway6 },
     ...{ internal, isolated, mtu, dnsDisabled },
-    createdAt: toTimestamp(network.createdAt),
+    createdAt: toTimestamp(network.createdAt || undefined),
     options: { ...network.options },
     labels: { ...network.labels },
     members: network.members.map(({ vmId, vmName, ip, ip6, mac, aliases }) => ({

@@ -1,4 +1,5 @@
-// Networks as people name them: `--network NAME[:ip=,ip6=,mac=,alias=]`, and Docker's `name=NAME,ip=...`.
+// Networks as people name them: `--network NAME[:ip=,ip6=,mac=,alias=]`, `--network cni:NAME[:ip=,ip6=,mac=]`, and Docker's
+// `name=NAME,ip=...`.
 
 import { formatAddress, parseAddress } from "./cidr.js";
 import { csvFields } from "./csv-fields.js";
@@ -7,7 +8,7 @@ import { isValidName } from "./ids.js";
 
 /** What a VM is to have of one network: "" and none where kilnd is to choose. */
 export interface NetworkAsk {
-  /** Name or full id. */
+  /** Name or full id; "cni:NAME" for one that the host's CNI plugins make. */
   readonly name: string;
   readonly ip: string;
   readonly ip6: string;
@@ -20,7 +21,9 @@ export interface NetworkAsk {
 /** The networks that are no objects: a way out of one's own, and nothing. */
 export type NetworkMode = "user" | "none";
 
-const FORM = "write user, none, or NAME[:ip=ADDRESS,ip6=ADDRESS,mac=ADDRESS,alias=NAME]";
+const FORM = "write user, none, or NAME[:ip=ADDRESS,ip6=ADDRESS,mac=ADDRESS,alias=NAME], or cni:NAME[:...]";
+/** As the CNI spec has it. What has a = is a word of a network that is named cni. */
+const CNI = /^cni:([A-Za-z0-9][A-Za-z0-9_.-]{0,127})$/;
 const ID = /^[0-9a-f]{64}$/;
 /** No network has these names: each means something, here or in Docker. */
 const RESERVED: ReadonlySet<string> = new Set([
@@ -50,10 +53,18 @@ export function parseNetworkFlag(text: string): NetworkMode | NetworkAsk {
     return name;
   }
   if (name === "host" || name === "container" || name === "ns") throw notSupported(text, name);
-  if (!isNetworkName(name) && !ID.test(name)) throw badNetwork(text, `"${name}" is no network's name`);
+  if (!isNetworkName(name) && !ID.test(name) && cniName(name) === undefined)
+    throw badNetwork(text, `"${name}" is no network's name`);
   const ask = { name, ip: "", ip6: "", mac: "", aliases: [] as string[] };
   for (const word of words) takeWord(text, ask, word);
+  if (cniName(name) !== undefined && ask.aliases.length > 0)
+    throw badNetwork(text, "its plugins know no names of VMs", "leave its alias out");
   return ask;
+}
+
+/** Of a CNI network, without the "cni:"; undefined where it is none. */
+export function cniName(name: string): string | undefined {
+  return CNI.exec(name)?.[1];
 }
 
 /** Also one that may be a name's label in the names that its VMs have: "db.web". */
@@ -112,7 +123,8 @@ export function formatNetworkAsk({ name, ip, ip6, mac, aliases }: NetworkAsk): s
 /** Docker's longer form says its name in a word like the others. */
 function splitFlag(text: string): { name: string; words: readonly string[] } {
   const isLong = /^[a-z0-9-]+=/.test(text);
-  const colon = text.indexOf(":");
+  const isCni = /^cni:[^=:]*(:|$)/.test(text);
+  const colon = text.indexOf(":", isCni ? "cni:".length : 0);
   if (!isLong && colon < 0) return { name: text, words: [] };
   const fields = csvFields(isLong ? text : text.slice(colon + 1));
   if (fields === undefined) throw badNetwork(text, "its quotes do not match");

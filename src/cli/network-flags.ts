@@ -27,7 +27,7 @@ export const macFlag = text("ADDRESS", "MAC address of the VM's card on that net
 
 export const networkFlags = {
   net: list("NETWORK", "", { hidden: true, complete: "network-flag" }),
-  network: list("NETWORK", "Network of the VM: user, none, or NAME[:ip=,ip6=,mac=,alias=]", {
+  network: list("NETWORK", "Network of the VM: user, none, NAME[:ip=,ip6=,mac=,alias=], or cni:NAME", {
     fallback: "user",
     complete: "network-flag",
   }),

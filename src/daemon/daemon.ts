@@ -27,7 +27,7 @@ import { listenAt } from "./listen.js";
 import { kernelFragments, packageFile, packagePasst, packageVersion } from "./package-files.js";
 import { createProtocolServer } from "./protocol-server.js";
 import { lockRoot, lockRunRoot } from "./root-lock.js";
-import { SETTINGS } from "./settings-table.js";
+import { CNI_CONFIGS, CNI_PLUGINS, SETTINGS, type SettingName } from "./settings-table.js";
 
 /** One for the host, whatever data roots there are. */
 const USER_REGISTRY = "/var/lib/kiln-host/users";
@@ -183,16 +183,22 @@ function roomOptions(
     shareServer: settingOf(config, "share-server") ?? packageFile("kiln-share"),
     passt: settingOf(config, "passt") ?? packagePasst() ?? "passt",
     qemu: settingOf(config, "qemu"),
+    cniConfigs: directories(config, "cni-configs", CNI_CONFIGS),
+    cniPlugins: directories(config, "cni-plugins", CNI_PLUGINS),
     tap: packageFile("kiln-tap"),
     sendfd: packageFile("kiln-sendfd"),
     firecracker: settingOf(config, "firecracker"),
     jailer: settingOf(config, "jailer"),
-    firecrackerFiles: (settingOf(config, "firecracker-files") ?? "").split(":").filter((path) => path !== ""),
+    firecrackerFiles: directories(config, "firecracker-files", ""),
     trustFirecracker: settingOf(config, "trust-firecracker") === "yes",
     bwrap: settingOf(config, "bwrap"),
     allowUnconfined: settingOf(config, "allow-unconfined") === "yes",
     vmCgroup: settingOf(config, "vm.cgroup"),
   };
+}
+
+function directories(config: Config, name: SettingName, byDefault: string): string[] {
+  return (settingOf(config, name) ?? byDefault).split(":").filter((path) => path !== "");
 }
 
 function factsOf(config: Config, paths: KilnPaths, warnings: readonly string[]): DaemonFacts {

@@ -45,6 +45,10 @@ function word(name: string, help: string, words: readonly [string, ...string[]])
   return { name, help: `${help}: ${words.join(", ")}`, byDefault: words[0], check };
 }
 
+/** Where containers' engines look, and Debian's and Fedora's packages put theirs. */
+export const CNI_CONFIGS = "/etc/cni/net.d";
+export const CNI_PLUGINS = "/opt/cni/bin:/usr/lib/cni:/usr/libexec/cni";
+
 export const SETTINGS = [
   text("socket", "the API's unix socket", "kiln.sock in the run root"),
   text("data-root", "images, bases, VMs, kernels", "/var/lib/kiln, or XDG's place"),
@@ -98,6 +102,8 @@ export const SETTINGS = [
     byDefault: "all",
     check: (value) => void parseEgress(value),
   },
+  text("cni-configs", "directories, with colons between, of the CNI networks that VMs may have", CNI_CONFIGS),
+  text("cni-plugins", "directories, with colons between, of their plugins", CNI_PLUGINS),
   size("disk.reserve", "disk space that nothing new is made of", "512m"),
   size("memory.reserve", "memory that stays available when a VM starts", "128m"),
   count("boot.concurrent", "VMs that boot at the same time", "one per CPU, at least 2"),

@@ -12,6 +12,7 @@ import type { Host } from "./host/host.js";
 import { OwnerMark } from "./host/owner-mark.js";
 import type { Ownership } from "./host/ownership.js";
 import { KernelAssets } from "./kernels/kernel-assets.js";
+import { CniUses } from "./networks/cni-uses.js";
 import { NetworkUses } from "./networks/network-uses.js";
 import { type NetworkMember, Networks } from "./networks/networks.js";
 import { type Noun, type Ref, References } from "./objects/references.js";
@@ -85,6 +86,7 @@ export function createContext(
     volumes,
     networks,
     networkUses: new NetworkUses({ bridges: rooms.bridges, networks, log }),
+    cniUses: new CniUses({ room: rooms.cni, log }),
     references,
     companions: new WorkloadSets({ store, rooms, settings, events, log, now }),
     lock: new KeyedLock(),

@@ -17,7 +17,7 @@ import { ConnectVerbs } from "./run/connect-verbs.js";
 import type { EngineContext } from "./run/context.js";
 import { armLifetime } from "./run/lifetime-timer.js";
 import { MountVerbs } from "./run/mount-verbs.js";
-import { cardsInUse, leaveEnded } from "./run/network-cards.js";
+import { cardsInUse, cniCardsInUse, leaveEnded } from "./run/network-cards.js";
 import { loadVms } from "./run/recovery.js";
 import { resumeVms } from "./run/takeover.js";
 import { inBackground } from "./run/tasks.js";
@@ -27,6 +27,7 @@ import { VmVerbs } from "./run/vm-verbs.js";
 import { HostWatch } from "./system/host-watch.js";
 import { SystemVerbs } from "./system/system-verbs.js";
 import type { VmEntry } from "./vm/entry.js";
+import { isLive } from "./vm/state.js";
 import { WorkloadVerbs } from "./workload/verbs.js";
 import { removeCarriers } from "./workload/volume-carrier.js";
 
@@ -117,7 +118,10 @@ export class Engine {
     await registerUsers(ctx);
     // Not waited for: whoever is put on a network does that.
     void ctx.networkUses.find(...cardsInUse(ctx));
-    const recovered = resumeVms(ctx, this.#runner).then(() => leaveEnded(ctx));
+    await ctx.cniUses.recall(cniCardsInUse(ctx));
+    void ctx.cniUses.find(cniCardsInUse(ctx));
+    const ran = ctx.vms.list().filter(({ state }) => isLive(state));
+    const recovered = resumeVms(ctx, this.#runner).then(() => leaveEnded(ctx, ran));
     // In nobody's way: what an export or import of the last kilnd's has left.
     this.#recovered = recovered.then(() => removeCarriers(ctx, verbs));
     this.#watch.start();

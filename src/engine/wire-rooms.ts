@@ -10,6 +10,7 @@ import { createKernelBuilder, createKernelCatalogue } from "../kernel/index.js";
 import type { KernelCatalogue } from "../kernel/types.js";
 import {
   BridgeNetworks,
+  CniNetworks,
   type GuestWishes,
   planUserNetwork,
   publishPort,
@@ -22,6 +23,9 @@ import type { BuildLimits } from "./common/base-protocol.js";
 import type { AgentRoom, GuestDialer, NetworkRoom, Rooms } from "./common/rooms.js";
 import { createBaseBuilder } from "./disks/base-builder.js";
 import { createShareRoom } from "./share-room.js";
+
+/** Of one plugin's call: some wait for a lock of iptables, or for an address that somebody else gives. */
+const CNI_TIMEOUT_MS = 60_000;
 
 /** Where the rooms find files, programs and limits. */
 export interface RoomOptions {
@@ -40,6 +44,9 @@ export interface RoomOptions {
   /** kiln-share's path. */
   readonly shareServer: string;
   readonly qemu: string | undefined;
+  /** Directories of .conflist files, and of the plugins that they name. */
+  readonly cniConfigs: readonly string[];
+  readonly cniPlugins: readonly string[];
   /** Path of `kiln-tap`. */
   readonly tap: string;
   /** Path of `kiln-sendfd`. */
@@ -90,6 +97,11 @@ export function createRooms(options: RoomOptions): Rooms {
       ...{ directory: join(options.runRoot, "networks"), tap: options.tap, bwrap: options.bwrap },
       ...{ passt: () => networks.passt(), netguard: options.netguard },
       tell: (why) => log.error("a network can't be mended", { why }),
+    }),
+    cni: new CniNetworks({
+      ...{ configs: options.cniConfigs, plugins: options.cniPlugins, timeoutMs: CNI_TIMEOUT_MS },
+      ...{ dataRoot, directory: join(options.runRoot, "networks", "cni"), tap: options.tap },
+      tell: (why) => log.warn("a CNI plugin finds something wrong", { why }),
     }),
     shares: createShareRoom(options.shareServer),
     disks: { createCow, checkCow, createEmpty: createEmptyDisk, buildFromDirectory: buildDiskFromDirectory },

@@ -1,6 +1,7 @@
 // The door of the network room.
 
 export { BridgeNetworks, type BridgeOptions } from "./bridge/networks.js";
+export { CniNetworks } from "./cni/networks.js";
 export { type HostDns, readHostDns } from "./host-dns.js";
 export { publishPort } from "./publish.js";
 export type { GuestDial, GuestWishes, PublishedPort, PublishLimits } from "./types.js";

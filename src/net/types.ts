@@ -288,6 +288,8 @@ export interface CniRoom {
   leave(card: CniKey): Promise<void>;
   /** For a VM that runs. @throws KilnError failed_precondition `cni-lost` where its namespace has gone */
   adopt(card: CniCard): Promise<CniJoined>;
+  /** What is on record of a card, without a look at the host; undefined where nothing is. Its taps are not to be made. */
+  recall(card: CniKey): Promise<CniJoined | undefined>;
   /** Removes what is on record and not in use. @throws KilnError the first failure: the others were removed all the same */
   sweep(inUse: readonly CniKey[]): Promise<void>;
 }

@@ -18,10 +18,10 @@ const COLUMNS: readonly Column[] = [
 export const command = defineCommand({
   description: `
 Lists networks. VMS are those that are on them, whether they run or not. \`user\` and \`none\` are no networks of their own:
-every VM may have them.
+every VM may have them. Those of the driver cni are described in files of this host, which are read each time, and have no id.
 
 Fields for --format: .ID .Name .Driver .Subnets .Subnet .Subnet6 .VMs .Internal .IPv6 .CreatedAt .CreatedSince .Labels .Scope.
-Filters: name=TEXT, id=PREFIX, label=NAME[=VALUE], driver=bridge, dangling=true (that no VM is on).
+Filters: name=TEXT, id=PREFIX, label=NAME[=VALUE], driver=bridge|cni, dangling=true (that no VM is on).
 `,
   operands: [],
   flags: {
@@ -39,7 +39,8 @@ Filters: name=TEXT, id=PREFIX, label=NAME[=VALUE], driver=bridge, dangling=true 
     const networks = await kiln.networks.list({ filter: flags.filter });
     const idOf = (id: string) => (flags["no-trunc"] ? id : shortId(id));
     if (flags.quiet && flags.format === undefined) {
-      for (const { id } of networks) await printLine(context, idOf(id));
+      for (const { id } of networks.filter((network) => network.id !== ""))
+        await printLine(context, idOf(id));
       return 0;
     }
     const rows = networks.map((network) => ({

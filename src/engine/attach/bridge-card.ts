@@ -18,7 +18,7 @@ import type {
 } from "./types.js";
 
 export const bridgeCards: AttachmentKind = (vm, needs) =>
-  vm.record.config.networks.length === 0 ? [] : [new BridgeCards(vm, needs)];
+  cardsOf(vm.record).length === 0 ? [] : [new BridgeCards(vm, needs)];
 
 /** Of a VM that runs: nobody makes its taps again. */
 const MADE: DescriptorBackend = { kind: "descriptor", around: (argv) => argv };
@@ -44,9 +44,9 @@ class BridgeCards implements AttachmentAt<"prepare"> {
 
   plan({ capabilities }: PlanFacts): VmmPart {
     const isTap = capabilities?.networkCards === "tap";
-    const cards = this.#places.map(({ card }, index) => {
-      const joined = this.#joined[index];
-      return { id: `net${index}`, mac: card.mac, backend: (isTap ? joined?.tap : joined) ?? MADE };
+    const cards = this.#places.map(({ card }, at) => {
+      const joined = this.#joined[at];
+      return { id: `net${card.index}`, mac: card.mac, backend: (isTap ? joined?.tap : joined) ?? MADE };
     });
     return { cards };
   }
@@ -72,7 +72,7 @@ class BridgeCards implements AttachmentAt<"prepare"> {
     const first = config.network === "user" ? 1 : 0;
     const isUser = first === 1 && capabilities.userNetwork;
     const routed = { v4: isUser, v6: isUser };
-    const interfaces = this.#places.map((place, index) => this.#interface(place, first + index, routed));
+    const interfaces = this.#places.map((place) => this.#interface(place, first + place.card.index, routed));
     const servers = config.dns.length > 0 ? config.dns : this.#resolvers();
     const search = config.dnsSearch.filter((domain) => domain !== ".");
     return { interfaces, dns: { servers: [...servers], search, options: [...config.dnsOptions] } };

@@ -1,6 +1,7 @@
 // All kinds of what can be attached to a VM.
 
 import { bridgeCards } from "./bridge-card.js";
+import { cniCards } from "./cni-card.js";
 import { bootDisks } from "./disks.js";
 import { mounts } from "./mounts.js";
 import { userCard } from "./nic.js";
@@ -9,7 +10,7 @@ import { AttachmentSet, type Refused } from "./set.js";
 import type { AttachedVm, AttachmentKind, AttachNeeds } from "./types.js";
 
 /** In this order they are acquired, a moment's after another's; in the other they are released. */
-const KINDS: readonly AttachmentKind[] = [bootDisks, mounts, userCard, bridgeCards, publishedPorts];
+const KINDS: readonly AttachmentKind[] = [bootDisks, mounts, userCard, bridgeCards, cniCards, publishedPorts];
 
 /** What is attached to a VM, none of it acquired yet. @param tell of a release that failed: the others go on */
 export function attachmentsOf(

@@ -11,6 +11,7 @@ import type { GuestDialer, Rooms } from "../common/rooms.js";
 import type { Bases } from "../disks/bases.js";
 import type { BootDisks, DiskSet } from "../disks/disk-set.js";
 import type { Ownership } from "../host/ownership.js";
+import type { CniUses } from "../networks/cni-uses.js";
 import type { NetworkUses } from "../networks/network-uses.js";
 import type { Networks } from "../networks/networks.js";
 import type { GuestPart } from "../vm/boot-plan.js";
@@ -127,6 +128,7 @@ export interface AttachNeeds {
   readonly store: Pick<VmStore, "cowPath">;
   readonly rooms: Pick<Rooms, "images" | "disks" | "network" | "shares" | "bridges">;
   readonly networks: Pick<Networks, "get" | "boundsOf">;
+  readonly cniUses: Pick<CniUses, "join" | "leave" | "adopt" | "joinedOf">;
   readonly networkUses: Pick<NetworkUses, "join" | "leave" | "found" | "publish" | "unpublish">;
   readonly volumes: Pick<Volumes, "path" | "get" | "use" | "adopt" | "markFilled" | "noteFilesystem">;
   readonly ownership: Pick<Ownership, "lend">;

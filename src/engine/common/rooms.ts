@@ -11,7 +11,7 @@ import type { MergeOptions, MergeResult } from "../../image/index.js";
 import type { ImageStore } from "../../image/types.js";
 import type { KernelBuilder } from "../../kernel/index.js";
 import type { KernelCatalogue } from "../../kernel/types.js";
-import type { BridgeRoom, GuestWishes, UserConnection, UserNetwork } from "../../net/types.js";
+import type { BridgeRoom, CniRoom, GuestWishes, UserConnection, UserNetwork } from "../../net/types.js";
 import type { Share, ShareSpec } from "../../share/types.js";
 import type { Confinement } from "../../vmm/index.js";
 import type {
@@ -176,6 +176,8 @@ export interface Rooms {
   readonly network: NetworkRoom;
   /** Undefined where this kilnd gives VMs no named networks. */
   readonly bridges?: BridgeRoom | undefined;
+  /** Undefined where this kilnd gives VMs no CNI networks. */
+  readonly cni?: CniRoom | undefined;
   readonly disks: DiskRoom;
   readonly shares: ShareRoom;
   readonly buildBase: BaseBuilder;

@@ -4,6 +4,7 @@
 import { parseEgress } from "../../base/egress.js";
 import { Code, KilnError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
+import { cniName } from "../../base/network-flag.js";
 import type { NetworkSpec } from "../../base/networks.js";
 import { formatPortMapping, type PortMapping } from "../../base/ports.js";
 import type { BridgeRoom, JoinedCard, NetworkCard } from "../../net/types.js";
@@ -241,17 +242,18 @@ export class NetworkUses {
   }
 }
 
-/** What a VM has on its named networks, in the order of its cards. Pure. */
+/** What a VM has on networks of kiln's own, in the order of its cards. Pure. */
 export function cardsOf({ id, config }: Pick<VmRecord, "id" | "config">): CardPlace[] {
   const egress = parseEgress(config.egress);
-  return config.networks.map(({ networkId, mac, ip, ip6, aliases }, index) => ({
-    networkId,
-    card: {
+  return config.networks.flatMap(({ name, networkId, mac, ip, ip6, aliases }, index) => {
+    if (cniName(name) !== undefined) return [];
+    const card = {
       ...{ vmId: id, vmName: config.name, index, mac, aliases, egress },
       ip4: ip === "" ? undefined : ip,
       ip6: ip6 === "" ? undefined : ip6,
-    },
-  }));
+    };
+    return [{ networkId, card }];
+  });
 }
 
 function noNetworks(why: string): KilnError {

@@ -4,6 +4,7 @@
 import type { PortVerbs } from "../attach/vm-ports.js";
 import { matchesVm, parseFilters, VM_FILTERS } from "../common/filters.js";
 import type { WorkOptions } from "../common/shared-work.js";
+import { givenTo } from "../networks/cni-uses.js";
 import type { ConsoleChunk } from "../output/console-reader.js";
 import type { LogChunk } from "../output/vm-log.js";
 import type { EngineContext } from "../run/context.js";
@@ -195,7 +196,11 @@ export class Vms {
   }
 
   #view(entry: VmEntry): VmView {
-    return new VmView(entry, (id) => this.#ctx.networks.boundsOf(id));
+    const { networks, cniUses } = this.#ctx;
+    return new VmView(entry, {
+      boundsOf: (id) => networks.boundsOf(id),
+      givenOf: (vmId, index) => givenTo(cniUses.joinedOf({ vmId, index })),
+    });
   }
 
   #entry(key: string): VmEntry {

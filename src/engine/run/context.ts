@@ -10,6 +10,7 @@ import type { Host } from "../host/host.js";
 import type { OwnerMark } from "../host/owner-mark.js";
 import type { Ownership } from "../host/ownership.js";
 import type { KernelAssets } from "../kernels/kernel-assets.js";
+import type { CniUses } from "../networks/cni-uses.js";
 import type { NetworkUses } from "../networks/network-uses.js";
 import type { Networks } from "../networks/networks.js";
 import type { References } from "../objects/references.js";
@@ -38,6 +39,8 @@ export interface EngineContext {
   readonly networks: Networks;
   /** Which VMs are on them. */
   readonly networkUses: NetworkUses;
+  /** The same of CNI networks. */
+  readonly cniUses: CniUses;
   /** Who uses what: asked before anything is removed. */
   readonly references: References;
   readonly companions: Companions;

@@ -1,16 +1,18 @@
 // The named networks of a new VM: found, kept from removal, and its addresses there chosen, until the VM's record has them.
 
 import { Code, KilnError } from "../../base/errors.js";
+import { cniName } from "../../base/network-flag.js";
 import type { Keeping } from "../objects/lease-found.js";
 import type { NetworkAttachment } from "../vm/network-config.js";
 import { requireOnce } from "../vm/validate-networks.js";
+import type { VmConfig } from "../vm/vm-config.js";
 import type { EngineContext } from "./context.js";
 
 /**
  * The networks with their ids, and the VM's addresses there.
  *
  * @throws KilnError not_found `network-not-found`; invalid_argument `network-twice`, `bad-ip`; already_exists `ip-in-use`,
- *   `mac-in-use`; resource_exhausted `no-free-address`; as `requireNetworks`
+ *   `mac-in-use`; resource_exhausted `no-free-address`; as `requireNetworks` and `CniUses.require`
  */
 export async function takeNetworks(
   ctx: EngineContext,
@@ -18,9 +20,15 @@ export async function takeNetworks(
   wanted: readonly NetworkAttachment[],
   keeping: Keeping,
 ): Promise<NetworkAttachment[]> {
-  if (wanted.length > 0) await requireNetworks(ctx);
+  if (wanted.some(({ name }) => cniName(name) === undefined)) await requireNetworks(ctx);
   const taken: NetworkAttachment[] = [];
   for (const attachment of wanted) {
+    const cni = cniName(attachment.name);
+    if (cni !== undefined) {
+      await ctx.cniUses.require(cni);
+      taken.push(attachment);
+      continue;
+    }
     const network = await ctx.networks.take(attachment.name, keeping);
     const { addresses, release } = ctx.networks.reserve(network, vm, attachment);
     keeping.leases.push("let go of addresses", release);
@@ -48,5 +56,19 @@ async function requireNetworks({ rooms }: Pick<EngineContext, "rooms">): Promise
   throw new KilnError(Code.FailedPrecondition, `this host can have no named networks: ${why}`, {
     reason: "no-bridge-network",
     hint: "use --network user; `kiln doctor` says what is missing",
+  });
+}
+
+/**
+ * A policy that is not kept would be worse than none.
+ *
+ * @throws KilnError failed_precondition `egress-not-ready`
+ */
+export function requireEgressKept({ egress, networks }: Pick<VmConfig, "egress" | "networks">): void {
+  const cni = networks.find(({ name }) => cniName(name) !== undefined);
+  if (egress === "" || cni === undefined) return;
+  throw new KilnError(Code.FailedPrecondition, `--egress ${egress} can't be kept on network ${cni.name}`, {
+    reason: "egress-not-ready",
+    hint: "what leaves a CNI network is its plugins' to say; networks of `kiln network create` keep policies",
   });
 }

@@ -32,7 +32,7 @@ import type { VmConfig } from "../vm/vm-config.js";
 import { emitVmEvent } from "../vm/vm-events.js";
 import { type EngineContext, isoNow } from "./context.js";
 import { takeMounts } from "./create-mounts.js";
-import { takeNetworks } from "./create-networks.js";
+import { requireEgressKept, takeNetworks } from "./create-networks.js";
 
 /** When an image is fetched for a new VM: where it is not here, in any case, never. */
 export type PullPolicy = "missing" | "always" | "never";
@@ -58,6 +58,7 @@ export async function createVm(
   const egress = request.config.egress === "" ? ctx.settings.egress : request.config.egress;
   const config = validateConfig({ ...request.config, egress }, ctx.host.facts);
   requireMountable(config.mounts);
+  requireEgressKept(config);
   requirePublishMode(config, ctx.rooms.bridges?.publishes ?? false);
   const guest = await checkVmm(ctx, config);
   const platform = config.platform === "" ? guest : parsePlatform(config.platform);

@@ -2,7 +2,7 @@
 
 import { formatEgress, parseEgress } from "../../base/egress.js";
 import { Code, KilnError } from "../../base/errors.js";
-import { formatNetworkAsk, parseNetworkFlag } from "../../base/network-flag.js";
+import { cniName, formatNetworkAsk, parseNetworkFlag } from "../../base/network-flag.js";
 import { MAX_CARDS } from "../../base/networks.js";
 import { attachmentOf, type NetworkAttachment } from "./network-config.js";
 import type { VmConfig } from "./vm-config.js";
@@ -42,7 +42,8 @@ export function requireOnce(networks: readonly NetworkAttachment[]): void {
 
 /** @throws KilnError invalid_argument `bad-network`, `bad-ip`, `bad-mac`, `bad-alias` */
 export function checkAttachment(wanted: NetworkAttachment): NetworkAttachment {
-  if (/[:=,]/.test(wanted.name)) throw invalid("bad-network", `"${wanted.name}" is no network's name`);
+  if (/[:=,]/.test(wanted.name) && cniName(wanted.name) === undefined)
+    throw invalid("bad-network", `"${wanted.name}" is no network's name`);
   const ask = parseNetworkFlag(formatNetworkAsk(wanted));
   if (typeof ask !== "string") return attachmentOf(ask);
   throw invalid("bad-network", `"${ask}" is no named network`, "say it in the VM's `network`");

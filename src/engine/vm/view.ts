@@ -33,16 +33,26 @@ export interface NetworkMembership extends NetworkBounds {
   readonly attachment: DeepReadonly<NetworkAttachment>;
 }
 
+/** Addresses that others have chosen, of a VM that runs. */
+export type GivenAddresses = NetworkBounds & Pick<NetworkAttachment, "ip" | "ip6" | "mac">;
+
 const NO_BOUNDS: NetworkBounds = { gateway: "", prefix: 0, gateway6: "", prefix6: 0 };
+
+/** What is known of networks beyond the VMs' records. */
+export interface NetworkFacts {
+  readonly boundsOf: (networkId: string) => NetworkBounds | undefined;
+  /** @param index of the card */
+  readonly givenOf: (vmId: string, index: number) => GivenAddresses | undefined;
+}
 
 /** A VM as it is now, also after its removal. Nothing of it can be changed through this: that is what verbs are for. */
 export class VmView {
   readonly #entry: VmEntry;
-  readonly #boundsOf: (networkId: string) => NetworkBounds | undefined;
+  readonly #networks: NetworkFacts;
 
-  constructor(entry: VmEntry, boundsOf: (networkId: string) => NetworkBounds | undefined = () => undefined) {
+  constructor(entry: VmEntry, networks: Partial<NetworkFacts> = {}) {
     this.#entry = entry;
-    this.#boundsOf = boundsOf;
+    this.#networks = { boundsOf: () => undefined, givenOf: () => undefined, ...networks };
     Object.freeze(this);
   }
 
@@ -84,10 +94,13 @@ export class VmView {
 
   /** In the order of its cards. */
   get networks(): readonly NetworkMembership[] {
-    return this.#entry.record.config.networks.map((attachment) => ({
-      attachment,
-      ...(this.#boundsOf(attachment.networkId) ?? NO_BOUNDS),
-    }));
+    const { boundsOf, givenOf } = this.#networks;
+    return this.#entry.record.config.networks.map((attachment, index) => {
+      const given = givenOf(this.id, index);
+      if (given === undefined) return { attachment, ...(boundsOf(attachment.networkId) ?? NO_BOUNDS) };
+      const { ip, ip6, mac, ...bounds } = given;
+      return { attachment: { ...attachment, ip, ip6, mac }, ...bounds };
+    });
   }
 
   get status(): DeepReadonly<VmStatus> {

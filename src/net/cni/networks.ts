@@ -12,7 +12,7 @@ import { findProgram } from "../../base/programs.js";
 import type { RecordFiles } from "../../base/record-files.js";
 import type { JsonObject } from "../../base/versioned.js";
 import { readHostDns } from "../host-dns.js";
-import type { CniCard, CniJoined, CniKey, CniListing, CniRoom } from "../types.js";
+import type { CniCard, CniJoined, CniKey, CniListing, CniRoom, DescriptorCard } from "../types.js";
 import type { CniNetwork } from "./conflist.js";
 import { findConflist, findConflists } from "./conflists.js";
 import { type CniLink, lookInside, standInLink } from "./inside.js";
@@ -79,7 +79,7 @@ export class CniNetworks implements CniRoom {
     return this.#lock.run(keyOf(card), async () => {
       // Of an earlier run whose plugins would not let go of it.
       await this.#remove(card);
-      await this.#keep(card, network, null);
+      await this.#keep(card, network, null, null);
       failpoint("cni.recorded");
       try {
         return await this.#add(card, network, found);
@@ -98,12 +98,13 @@ export class CniNetworks implements CniRoom {
     const attachment = { ...attachmentOf(card), netns: namespacePath(holder) };
     const result = await this.#runtime.add(network, attachment, async (each) => {
       failpoint("cni.added");
-      await this.#keep(card, network, each);
+      await this.#keep(card, network, each, null);
       failpoint("cni.joined");
     });
     const link = await lookInside(ip, holder, attachment.ifName);
     requireGiven(card, link);
-    return this.#joined(card, holder, tc, link, result);
+    await this.#keep(card, network, result, link);
+    return joinedOf(link, result, this.#card(card, holder, tc, link));
   }
 
   leave(card: CniKey): Promise<void> {
@@ -116,7 +117,13 @@ export class CniNetworks implements CniRoom {
     // Told, and no more: the CHECK of some plugins is wrong, and the VM runs.
     await this.check(card).catch((error: unknown) => this.#options.tell?.(KilnError.from(error).message));
     const link = await lookInside(ip, holder, ifNameOf(card));
-    return this.#joined(card, holder, tc, link, result);
+    return joinedOf(link, result, this.#card(card, holder, tc, link));
+  }
+
+  async recall(key: CniKey): Promise<CniJoined | undefined> {
+    const record = await readRecord(this.#records, keyOf(key));
+    if (record === undefined || record.link === null) return undefined;
+    return joinedOf(record.link, record.result ?? {}, { kind: "descriptor", around: (argv) => [...argv] });
   }
 
   /** Asks the plugins whether all is as they have left it. @throws KilnError `cni-failed` with a plugin's words; `cni-lost` */
@@ -195,7 +202,12 @@ export class CniNetworks implements CniRoom {
     return holder;
   }
 
-  async #keep(card: CniCard, network: CniNetwork, result: JsonObject | null): Promise<void> {
+  async #keep(
+    card: CniCard,
+    network: CniNetwork,
+    result: JsonObject | null,
+    link: CniLink | null,
+  ): Promise<void> {
     const { vmId, vmName } = card;
     const { mac, ips } = attachmentOf(card);
     await makeDirectory(join(this.#options.dataRoot, "cni"));
@@ -205,29 +217,17 @@ export class CniNetworks implements CniRoom {
       {
         ...{ version: 1, vmId, vmName, ifName: ifNameOf(card), mac, ips: [...ips] },
         ...{ network: networkJson(network), result },
+        link: link === null ? null : { ...link, addresses: [...link.addresses] },
         // A power cut leaves nothing of what plugins have answered but what DEL finds by the id.
       },
       { durable: result === null },
     );
   }
 
-  async #joined(
-    card: CniKey,
-    holder: number,
-    tc: string,
-    link: CniLink,
-    result: JsonObject,
-  ): Promise<CniJoined> {
+  #card(key: CniKey, holder: number, tc: string, { mtu }: CniLink): DescriptorCard {
     const { tap } = this.#options;
-    const { dns } = resultOf(result);
-    const search = dns.domain === "" ? dns.search : [dns.domain, ...dns.search];
-    const name = tapName(card.vmId, card.index);
-    const servers = dns.nameservers.length > 0 ? dns.nameservers : await hostServers();
-    return {
-      ...link,
-      card: cniDescriptorCard({ tap, tc, holder, name, ifName: ifNameOf(card), mtu: link.mtu }),
-      dns: { servers, search: [...new Set(search)], options: dns.options },
-    };
+    const name = tapName(key.vmId, key.index);
+    return cniDescriptorCard({ tap, tc, holder, name, ifName: ifNameOf(key), mtu });
   }
 
   #holderRecord(key: CniKey): string {
@@ -264,6 +264,13 @@ function recorded(key: CniKey, { mac, ips }: CniRecord, holder: number | undefin
     ...{ containerId: key.vmId, ifName: ifNameOf(key), mac, ips, capabilities: {} },
     netns: holder === undefined ? "" : namespacePath(holder),
   };
+}
+
+async function joinedOf(link: CniLink, result: JsonObject, card: DescriptorCard): Promise<CniJoined> {
+  const { dns } = resultOf(result);
+  const search = dns.domain === "" ? dns.search : [dns.domain, ...dns.search];
+  const servers = dns.nameservers.length > 0 ? dns.nameservers : await hostServers();
+  return { ...link, card, dns: { servers, search: [...new Set(search)], options: dns.options } };
 }
 
 /** A guest does not reach the host's loopback. */

@@ -22,6 +22,19 @@ const CniRecordSchema = openObject({
   network: v.optional(v.record(v.string(), v.unknown()), {}),
   /** Of the plugins whose ADD has come to an end; null before. */
   result: v.optional(v.nullable(v.record(v.string(), v.unknown())), null),
+  /** What they have made, as the guest has it; null before. */
+  link: v.optional(
+    v.nullable(
+      openObject({
+        mac: v.string(),
+        mtu: v.pipe(v.number(), v.safeInteger()),
+        addresses: v.array(v.string()),
+        gateway4: Text,
+        gateway6: Text,
+      }),
+    ),
+    null,
+  ),
 });
 export type CniRecord = v.InferOutput<typeof CniRecordSchema>;
 

@@ -7,6 +7,7 @@ import type { PlannedSet } from "../../attach/set.js";
 import type { VmmRoom } from "../../common/rooms.js";
 import { guestPlatform, requireRunnable } from "../../host/guest-platform.js";
 import { requireDisk, requireMemory } from "../../host/host.js";
+import { cniCardsOf } from "../../networks/cni-uses.js";
 import type { VmEntry } from "../../vm/entry.js";
 import type { VmRecord } from "../../vm/record.js";
 import { emitVmEvent } from "../../vm/vm-events.js";
@@ -61,22 +62,32 @@ async function prepareVm({ ctx, run, runDirectory, owned, leases }: Boot): Promi
 }
 
 /**
- * Cards of named networks need a VMM that takes them: where it is not named which, the best of those.
+ * Cards of named networks need a VMM that takes them, those of CNI networks one that inherits taps: where it is not named which,
+ * the best of those.
  *
  * @throws KilnError failed_precondition `vmm-without-networks`; as `VmmRoom.choose`
  */
-async function chooseVmm(vmms: VmmRoom, { config }: VmRecord, byDefault: string) {
+async function chooseVmm(vmms: VmmRoom, record: VmRecord, byDefault: string) {
+  const { config } = record;
+  const isCni = cniCardsOf(record).length > 0;
   const chosen = await vmms.choose(config.vmm || byDefault);
-  const takes = ({ probe }: Pick<typeof chosen, "probe">) => probe.capabilities?.networkCards !== undefined;
+  const takes = ({ probe }: Pick<typeof chosen, "probe">) => {
+    const cards = probe.capabilities?.networkCards;
+    return isCni ? cards === "descriptor" : cards !== undefined;
+  };
   if (config.networks.length === 0 || takes(chosen)) return chosen;
   if ((config.vmm || byDefault) === "") {
     const other = await vmms.choose("qemu");
     if (takes(other)) return other;
   }
-  throw new KilnError(Code.FailedPrecondition, `${chosen.driver.kind} can't be put on named networks`, {
-    reason: "vmm-without-networks",
-    hint: "make the VM with --vmm qemu, or with --network user",
-  });
+  throw new KilnError(
+    Code.FailedPrecondition,
+    `${chosen.driver.kind} can't be put on ${isCni ? "CNI" : "named"} networks`,
+    {
+      reason: "vmm-without-networks",
+      hint: "make the VM with --vmm qemu, or with --network user",
+    },
+  );
 }
 
 /** A VM for one program and no more is spared the controller, which costs each of its boots a little. */

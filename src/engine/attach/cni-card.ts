@@ -1,0 +1,107 @@
+// A VM's cards on CNI networks. What they have is asked of plugins before there is a VMM, which has the taps as descriptors; the
+// guest is told the addresses that the plugins gave.
+
+import { macFor } from "../../base/networks.js";
+import { UndoStack } from "../../base/undo.js";
+import type { CniCard, CniJoined } from "../../net/types.js";
+import { cniCardsOf } from "../networks/cni-uses.js";
+import { cardsOf } from "../networks/network-uses.js";
+import type { GuestPart } from "../vm/boot-plan.js";
+import type { AttachedVm, AttachmentAt, AttachmentKind, AttachNeeds, GuestFacts, VmmPart } from "./types.js";
+
+export const cniCards: AttachmentKind = (vm, needs) =>
+  cniCardsOf(vm.record).length === 0 ? [] : [new CniCards(vm, needs)];
+
+type Interface = NonNullable<GuestPart["interfaces"]>[number];
+
+class CniCards implements AttachmentAt<"prepare"> {
+  readonly kind = "networks";
+  readonly id: string;
+  readonly at = "prepare";
+  readonly #vm: AttachedVm;
+  readonly #needs: AttachNeeds;
+  readonly #cards: readonly CniCard[];
+
+  constructor(vm: AttachedVm, needs: AttachNeeds) {
+    this.#vm = vm;
+    this.#needs = needs;
+    this.#cards = cniCardsOf(vm.record);
+    this.id = this.#cards.map(({ network }) => `cni:${network}`).join(",");
+  }
+
+  /** Of a VM that runs nobody makes the taps again. */
+  plan(): VmmPart {
+    const cards = this.#cards.map((card) => {
+      const joined = this.#needs.cniUses.joinedOf(card);
+      const around = (argv: readonly string[]) => [...argv];
+      return {
+        id: `net${card.index}`,
+        mac: joined?.mac ?? (card.mac || macFor(card.vmId, `cni:${card.network}`)),
+        backend: joined?.card ?? { kind: "descriptor" as const, around },
+      };
+    });
+    return { cards };
+  }
+
+  async acquire(): Promise<void> {
+    await using undo = new UndoStack();
+    for (const card of this.#cards) {
+      await this.#needs.cniUses.join(card);
+      undo.push("leave a CNI network", () => this.#needs.cniUses.leave(card));
+    }
+    undo.commit();
+  }
+
+  async adopt(): Promise<void> {
+    for (const card of this.#cards) await this.#needs.cniUses.adopt(card);
+  }
+
+  /** The way out is by the user network, by the first network of kiln's own that has one, or by the first of these. */
+  guest({ capabilities }: Pick<GuestFacts, "capabilities">): GuestPart {
+    const { config } = this.#vm.record;
+    const first = config.network === "user" ? 1 : 0;
+    const own = cardsOf(this.#vm.record);
+    const isOut = own.some(({ networkId }) => this.#needs.networks.get(networkId)?.record.internal === false);
+    const isRouted = (first === 1 && capabilities.userNetwork) || isOut;
+    const routed = { v4: isRouted, v6: isRouted };
+    const held = this.#cards.flatMap((card) => {
+      const joined = this.#needs.cniUses.joinedOf(card);
+      return joined === undefined ? [] : [{ joined, number: first + card.index }];
+    });
+    const interfaces = held.map(({ joined, number }) => interfaceOf(joined, number, routed));
+    // The resolvers of kiln's own networks know names that these do not.
+    if (own.length > 0) return { interfaces };
+    return { interfaces, dns: this.#dns(held.map(({ joined }) => joined)) };
+  }
+
+  #dns(all: readonly CniJoined[]): NonNullable<GuestPart["dns"]> {
+    const { dns, dnsSearch, dnsOptions } = this.#vm.record.config;
+    const or = (asked: readonly string[], of: (joined: CniJoined) => readonly string[]) => [
+      ...new Set(asked.length > 0 ? asked : all.flatMap(of)),
+    ];
+    return {
+      servers: or(dns, (joined) => joined.dns.servers),
+      search: or(dnsSearch, (joined) => joined.dns.search).filter((domain) => domain !== "."),
+      options: or(dnsOptions, (joined) => joined.dns.options),
+    };
+  }
+
+  async release(): Promise<void> {
+    await using undo = new UndoStack();
+    for (const card of this.#cards) undo.push("leave a CNI network", () => this.#needs.cniUses.leave(card));
+  }
+
+  /** All of it goes on without kilnd. */
+  async detach(): Promise<void> {
+    return undefined;
+  }
+}
+
+function interfaceOf(joined: CniJoined, number: number, routed: { v4: boolean; v6: boolean }): Interface {
+  const gateway4 = routed.v4 ? "" : joined.gateway4;
+  const gateway6 = routed.v6 ? "" : joined.gateway6;
+  routed.v4 ||= gateway4 !== "";
+  routed.v6 ||= gateway6 !== "";
+  const { mac, mtu, addresses } = joined;
+  return { mac, name: `eth${number}`, mtu, addresses: [...addresses], gateway4, gateway6 };
+}
