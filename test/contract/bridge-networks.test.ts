@@ -2,6 +2,7 @@
 // root and for an ordinary user. Guests are network namespaces, and a program that writes frames.
 
 import { describe } from "node:test";
+import { bridgeCablesContract } from "./bridge-cables.js";
 import { bridgeEgressContract } from "./bridge-egress.js";
 import { bridgeHostileContract } from "./bridge-hostile.js";
 import { bridgeLeftoversContract } from "./bridge-leftovers.js";
@@ -19,6 +20,7 @@ for (const isUser of [false, true])
     bridgeHostileContract(isUser);
     bridgeEgressContract(isUser);
     bridgeShapesContract(isUser);
+    bridgeCablesContract(isUser);
     bridgeLeftoversContract(isUser);
     if (!isUser) bridgeNeighboursContract();
     if (!isUser) bridgePublishContract();
