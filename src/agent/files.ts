@@ -60,6 +60,8 @@ export interface NewDirectory {
 export interface UnpackOrder {
   readonly directory: string;
   readonly keepOwner: boolean;
+  /** "." in the archive gives the directory its owner, mode and times; else it keeps them. */
+  readonly dressDirectory?: boolean;
 }
 
 export interface GuestFiles {
@@ -133,8 +135,8 @@ export function filesOver(client: Client<typeof AgentService>): GuestFiles {
 
 /** As docker cp: no directory is thrown away for a file, and no file for a directory. */
 async function* unpackRequests(order: UnpackOrder, tar: AsyncIterable<Uint8Array>) {
-  const { directory, keepOwner } = order;
-  const value = { directory, keepOwner, noOverwriteDirNonDir: true };
+  const { directory, keepOwner, dressDirectory = false } = order;
+  const value = { directory, keepOwner, noOverwriteDirNonDir: true, dressDirectory };
   yield { message: { case: "start" as const, value } };
   for await (const data of tar) yield { message: { case: "data" as const, value: data } };
 }

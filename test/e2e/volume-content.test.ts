@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { busyboxImage } from "../fixtures/busybox-image.js";
@@ -49,6 +49,18 @@ function listed(tar: string): string[] {
     .sort();
 }
 
+/** A tar of a link to the guest's root, and of a file that would lie behind it. */
+async function leadingOut(): Promise<string> {
+  const [tar, way] = [join(scratch, "leading-out.tar"), join(scratch, "way")];
+  await symlink("/", way);
+  execFileSync("tar", ["-C", scratch, "-cf", tar, "way"]);
+  await rm(way);
+  await mkdir(way);
+  await writeFile(join(way, "out"), "out\n");
+  execFileSync("tar", ["-C", scratch, "-rf", tar, "way/out"]);
+  return tar;
+}
+
 describe("what lies in a volume", () => {
   it("goes in and out of one that no VM has, byte for byte, and leaves no VM behind", async () => {
     await kiln.ok(["volume", "create", "--size", "64m", "data"]);
@@ -84,6 +96,10 @@ describe("what lies in a volume", () => {
     await kiln.ok(["exec", "holder", "rm", "-r", "/d/sub", "/d/more"]);
     await kiln.ok(["volume", "import", "data", copy]);
     assert.equal(await kiln.ok(["exec", "holder", "cat", "/d/more", "/d/sub/file"]), "more\ncontent\n");
+    const { code, stderr } = await kiln.kiln(["volume", "import", "data", await leadingOut()]);
+    assert.match(stderr, /import into volume data: .*"way\/out": a symlink on the way leads out/);
+    assert.equal(code, 1);
+    assert.equal(await kiln.ok(["exec", "holder", "sh", "-c", "test -L /d/way && ! test -e /out && echo held"]), "held\n");
     await kiln.ok(["stop", "-t", "1", "holder"]);
     await kiln.ok(["rm", "holder"]);
     await assertClean("data");

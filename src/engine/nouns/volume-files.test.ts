@@ -82,8 +82,8 @@ describe("what lies in a volume that no VM has open", () => {
     await create("data");
     await kilnd.engine.volumes.files.write("data", inPieces(archiveOf(".", "./a")));
     const [, archive] = kilnd.world.vmms[0]?.guest.archives ?? [];
-    assert.equal(archive?.directory, "/");
-    assert.deepEqual(await namesOf([archive.data]), ["volume", "volume/a"]);
+    assert.deepEqual([archive?.directory, archive?.dressDirectory], ["/volume", true]);
+    assert.deepEqual(await namesOf([archive?.data ?? Buffer.alloc(0)]), [".", "./a"]);
     assert.ok(
       kilnd.world.vmms[0]?.guest.calls.some((call) => call.startsWith("stop ")),
       "it ends well",
@@ -98,7 +98,7 @@ describe("what lies in a volume that no VM has open", () => {
     await create("data");
     await kilnd.engine.volumes.files.write("data", inPieces(gzipSync(archiveOf(".", "./a"))));
     const [, archive] = kilnd.world.vmms[0]?.guest.archives ?? [];
-    assert.deepEqual(await namesOf([archive?.data ?? Buffer.alloc(0)]), ["volume", "volume/a"]);
+    assert.deepEqual(await namesOf([archive?.data ?? Buffer.alloc(0)]), [".", "./a"]);
     const xz = kilnd.engine.volumes.files.write("data", inPieces(Buffer.from("fd377a585a0000", "hex")));
     await assert.rejects(xz, (error) => hasReason(error, "unsupported-compression"));
     assert.equal(launched(), 1);
@@ -140,8 +140,9 @@ describe("what lies in a volume that a VM has open", () => {
     const { vmm } = await kilnd.running(having("data"));
     await kilnd.engine.volumes.files.write("data", inPieces(archiveOf("sub", "sub/a")));
     const [archive] = vmm.guest.archives;
-    assert.deepEqual([archive?.directory, launched()], ["/", 1]);
-    assert.deepEqual(await namesOf([archive?.data ?? Buffer.alloc(0)]), ["data/sub", "data/sub/a"]);
+    // Into the volume alone: a link in it or in the archive leads to nothing else of the VM's.
+    assert.deepEqual([archive?.directory, launched()], ["/data", 1]);
+    assert.deepEqual(await namesOf([archive?.data ?? Buffer.alloc(0)]), ["sub", "sub/a"]);
     const { entry } = await kilnd.running(having("other", { readOnly: true }));
     await assert.rejects(kilnd.engine.volumes.files.write("other", inPieces(TAR_END)), (error) => {
       return hasReason(error, "volume-busy") && String(error).includes(`VM ${entry.name} has it read-only`);

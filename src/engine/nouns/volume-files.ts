@@ -1,15 +1,15 @@
 // What lies in volumes, as tar streams: by the VM that has one open, else by a small VM of kiln's own.
 
-import { posix } from "node:path";
 import { renameRoot } from "../../base/copy-plan.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { renameTar } from "../../base/tar-stream.js";
 import { openPlainTar } from "../../image/index.js";
 import type { EngineContext } from "../run/context.js";
+import { runningSession } from "../run/vm-access.js";
 import type { VmVerbs } from "../run/vm-verbs.js";
 import type { VmEntry } from "../vm/entry.js";
 import type { VolumeEntry } from "../volumes/entry.js";
-import { readArchive, writeArchive } from "../workload/vm-files.js";
+import { readArchive } from "../workload/vm-files.js";
 import { CARRIED_AT, openCarrier } from "../workload/volume-carrier.js";
 
 /** A VM that has a volume open, and where. */
@@ -52,12 +52,7 @@ export class VolumeFiles {
     const volume = volumes.find(key);
     volume.requireHere();
     await using plain = await openPlainTar(tar);
-    const unpack = ({ vm, target }: Place) => {
-      const { dir, base } = posix.parse(target);
-      // By its name in the directory around it: so the volume's own root gets the owner and mode that the archive has for it.
-      const named = renameTar(plain, nameBelow(base));
-      return writeArchive(this.#ctx, vm, { directory: dir, keepOwner: true }, named, signal);
-    };
+    const unpack = (place: Place) => unpackInto(place, volume, plain, signal);
     const place = this.#placeOf(volume, true);
     // What the image has at the target is no more to be copied over what is the user's now; also not where this is cut.
     await volumes.markFilled(volume.id);
@@ -102,10 +97,22 @@ function archiveOf({ vm, target }: Place, signal: AbortSignal | undefined): Asyn
   return renameTar(readArchive(vm, target, true, signal), renameRoot(target, "."));
 }
 
-/** "./a" and "a" are "name/a", "." is the name. What leads elsewhere is the guest's to refuse. */
-function nameBelow(name: string): (entry: string) => string {
-  return (entry) => {
-    const rest = entry.replace(/^(\.?\/+)+/, "").replace(/^\.$/, "");
-    return rest === "" ? name : `${name}/${rest}`;
-  };
+/**
+ * The volume itself is what the guest unpacks into, and not the directory around it: no link in it, nor one that the archive
+ * brings, leads to the VM's other files.
+ */
+async function unpackInto(
+  { vm, target }: Place,
+  { name }: VolumeEntry,
+  tar: AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const session = await runningSession(vm, "import into", signal);
+  const order = { directory: target, keepOwner: true, dressDirectory: true };
+  try {
+    await session.files.writeArchive(order, tar, signal === undefined ? {} : { signal });
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw KilnError.from(error, `import into volume ${name}`);
+  }
 }

@@ -50,9 +50,10 @@ fn deepest_first(entries: BTreeMap<Vec<u8>, Entry>) -> Vec<(Vec<u8>, Entry)> {
     entries.into_iter().rev().collect()
 }
 
+/// All lies in the one without a name.
 fn lies_in(path: &[u8], directory: &[u8]) -> bool {
-    path.strip_prefix(directory)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    let rest = path.strip_prefix(directory);
+    directory.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 fn cost(path: &[u8], entry: &Entry) -> usize {

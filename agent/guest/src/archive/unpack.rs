@@ -25,6 +25,8 @@ pub struct Options {
     pub keep_owner: bool,
     /// A directory is never replaced by something else, nor something else by a directory.
     pub no_overwrite_dir_non_dir: bool,
+    /// The archive's entry for the directory itself gives it its owner, mode and times.
+    pub dress_directory: bool,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -108,10 +110,13 @@ impl Unpacker {
     fn entry<R: Read>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> io::Result<u64> {
         let mut parents = parts(&entry.path)?;
         let Some(last) = parents.pop() else {
-            // The directory itself, which belongs to the guest: only what came is dressed. Anything else would be lost
-            // without a word.
+            // The directory itself, which belongs to the guest unless told otherwise. Anything else would be lost without
+            // a word.
             if entry.kind != Kind::Directory {
                 return Err(bad("an entry that is no directory has no name"));
+            }
+            if self.options.dress_directory {
+                self.dress_later(&[], entry)?;
             }
             return Ok(0);
         };

@@ -1064,6 +1064,9 @@ pub struct WriteArchiveStart {
     pub keep_owner: bool,
     #[prost(bool, tag = "3")]
     pub no_overwrite_dir_non_dir: bool,
+    /// "." gives the directory its owner, mode and times; false: it keeps them
+    #[prost(bool, tag = "4")]
+    pub dress_directory: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WriteArchiveResponse {

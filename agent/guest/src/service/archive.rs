@@ -78,11 +78,13 @@ async fn run_write(requests: &mut Requests) -> Result<Unpacked> {
         directory,
         keep_owner,
         no_overwrite_dir_non_dir,
+        dress_directory,
     } = start;
     let directory = absolute(&directory)?;
     let options = Options {
         keep_owner,
         no_overwrite_dir_non_dir,
+        dress_directory,
     };
     let (sender, receiver) = mpsc::channel(QUEUE);
     let mut unpacking = WORK.begin(move || {

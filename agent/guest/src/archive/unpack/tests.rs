@@ -10,6 +10,7 @@ use std::path::PathBuf;
 const PLAIN: Options = Options {
     keep_owner: true,
     no_overwrite_dir_non_dir: false,
+    dress_directory: false,
 };
 
 /// A directory of this test's own, removed at its end.
@@ -159,6 +160,26 @@ fn only_a_directory_goes_without_a_name() {
         let bytes = archive(&[(own(name, Kind::Directory), b"")]);
         assert!(unpack(&bytes[..], &scratch.0, PLAIN).is_ok(), "{name:?}");
     }
+}
+
+#[test]
+fn the_directory_itself_is_dressed_when_told_and_last() {
+    let scratch = Scratch::new("dressed");
+    let top = Entry {
+        mode: 0o1750,
+        ..own("./", Kind::Directory)
+    };
+    let bytes = archive(&[(top, b""), (own("./file", Kind::File), b"x")]);
+    let told = Options {
+        dress_directory: true,
+        ..PLAIN
+    };
+    let before = fs::metadata(&scratch.0).unwrap();
+    unpack(&bytes[..], &scratch.0, PLAIN).unwrap();
+    assert_eq!(fs::metadata(&scratch.0).unwrap().mode(), before.mode());
+    unpack(&bytes[..], &scratch.0, told).unwrap();
+    let after = fs::metadata(&scratch.0).unwrap();
+    assert_eq!((after.mode() & 0o7777, after.mtime()), (0o1750, 0));
 }
 
 #[test]
