@@ -99,7 +99,10 @@ describe("what lies in a volume", () => {
     const { code, stderr } = await kiln.kiln(["volume", "import", "data", await leadingOut()]);
     assert.match(stderr, /import into volume data: .*"way\/out": a symlink on the way leads out/);
     assert.equal(code, 1);
-    assert.equal(await kiln.ok(["exec", "holder", "sh", "-c", "test -L /d/way && ! test -e /out && echo held"]), "held\n");
+    assert.equal(
+      await kiln.ok(["exec", "holder", "sh", "-c", "test -L /d/way && ! test -e /out && echo held"]),
+      "held\n",
+    );
     await kiln.ok(["stop", "-t", "1", "holder"]);
     await kiln.ok(["rm", "holder"]);
     await assertClean("data");

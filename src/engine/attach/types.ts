@@ -130,7 +130,10 @@ export interface AttachNeeds {
   readonly networks: Pick<Networks, "get" | "boundsOf">;
   readonly cniUses: Pick<CniUses, "join" | "leave" | "adopt" | "joinedOf">;
   readonly networkUses: Pick<NetworkUses, "join" | "leave" | "found" | "publish" | "unpublish">;
-  readonly volumes: Pick<Volumes, "path" | "get" | "use" | "adopt" | "markFilled" | "noteFilesystem">;
+  readonly volumes: Pick<
+    Volumes,
+    "path" | "get" | "use" | "adopt" | "noteRepair" | "markFilled" | "noteFilesystem"
+  >;
   readonly ownership: Pick<Ownership, "lend">;
   readonly events: Pick<EventLog, "emit">;
 }

@@ -118,13 +118,24 @@ describe("a volume of a VM", () => {
     const { entry } = await kilnd.running({ mounts: [volume("db")] });
     const path = disksOf(kilnd.world.vmms.at(-1) as FakeVmm)[2]?.[0] ?? "";
     await kilnd.engine.vms.kill(entry.id);
-    const file = await open(path, "r+");
-    await file.write(Buffer.from([4]), 0, 1, 1024 + 0x60);
-    await file.close();
-    const { vmm } = await kilnd.running({ mounts: [volume("db", { readOnly: true })] });
+    const flag = async (incompat: number) => {
+      const file = await open(path, "r+");
+      await file.write(Buffer.from([incompat]), 0, 1, 1024 + 0x60);
+      await file.close();
+    };
+    await flag(4);
+    const { entry: reader, vmm } = await kilnd.running({ mounts: [volume("db", { readOnly: true })] });
     assert.deepEqual([disksOf(vmm)[2]?.[1], mountsOf(vmm)[0]?.readOnly], [false, true]);
     const other = await kilnd.create({ mounts: [volume("db", { readOnly: true })] });
     await assert.rejects(kilnd.engine.vms.start(other.id), (error) => hasReason(error, "volume-busy"));
+    await flag(0);
+    await kilnd.next();
+    await assert.rejects(kilnd.engine.vms.start(other.id), /has it writable/, "its disk still is");
+    await kilnd.engine.vms.kill(reader.id);
+    await kilnd.engine.vms.start(other.id);
+    await kilnd.engine.vms.start(reader.id);
+    await kilnd.next();
+    assert.equal((await kilnd.engine.volumes.find("db")).writer, "", "both read it");
   });
 
   it("grows at the next mount where its disk has grown", async () => {

@@ -58,6 +58,7 @@ export class VolumeMount implements AttachmentAt<"prepare"> {
       } else {
         this.#release = release;
       }
+      if (readOnly) await volumes.noteRepair(volumeId, this.#vm.record.id, !this.#readOnly);
       await ownership.lend(path, this.#vm.record.uid, { readOnly: this.#readOnly });
     } catch (error) {
       release();
@@ -68,6 +69,9 @@ export class VolumeMount implements AttachmentAt<"prepare"> {
   }
 
   async adopt(): Promise<void> {
+    // Its disk may be writable though its mount is not: nobody else may have it then.
+    const repairedBy = this.#needs.volumes.get(this.#wanted.volumeId)?.status.repairedBy;
+    this.#readOnly = this.#wanted.readOnly && repairedBy !== this.#vm.record.id;
     this.#release = this.#needs.volumes.adopt(this.#wanted.volumeId, this.#holder());
   }
 

@@ -36,6 +36,8 @@ const VolumeStatusSchema = openObject({
   filled: Flag(true),
   /** Of the file system, where less than the disk: it grows at the next mount that may write. 0: not known. */
   filesystemBytes: v.optional(Count, 0),
+  /** The VM that mounts it read-only and was given its disk writable, as its kernel had to repair it: the last one. */
+  repairedBy: Text,
 });
 export type VolumeStatus = v.InferOutput<typeof VolumeStatusSchema>;
 

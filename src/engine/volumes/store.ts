@@ -59,7 +59,7 @@ async function complete(
       // A kill between the file's growing and the record's being written: the file is right.
       sizeBytes: Math.max(asked.sizeBytes, fileBytes),
     },
-    status: status?.value ?? { version: 1, filled: true, filesystemBytes: 0 },
+    status: status?.value ?? { version: 1, filled: true, filesystemBytes: 0, repairedBy: "" },
     recordFlaw: flawOf(record),
   };
 }

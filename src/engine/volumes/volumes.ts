@@ -196,6 +196,13 @@ export class Volumes {
     return this.#holders.of(id);
   }
 
+  /** That a VM which mounts it read-only has its disk writable, or no more: the next kilnd has to know. */
+  async noteRepair(id: string, vm: string, repairs: boolean): Promise<void> {
+    const entry = this.get(id);
+    const known = entry?.status.repairedBy === vm;
+    if (entry !== undefined && known !== repairs) await entry.note({ repairedBy: repairs ? vm : "" }, true);
+  }
+
   /** From now on nothing is copied into it at a mount. */
   async markFilled(id: string): Promise<void> {
     const entry = this.get(id);
@@ -252,7 +259,7 @@ export class Volumes {
     const createdAt = new Date(now()).toISOString();
     const anonymous = wanted === "";
     const record = { version: 1, id, name, createdAt, sizeBytes, labels: { ...labels }, anonymous };
-    const status = { version: 1, filled: false, filesystemBytes: sizeBytes };
+    const status = { version: 1, filled: false, filesystemBytes: sizeBytes, repairedBy: "" };
     await this.#objects.create(id, { record, status }, (directory) =>
       disks.createEmpty(join(directory, DISK_FILE), { sizeBytes, identity: id, directory: VOLUME_CONTENT }),
     );
