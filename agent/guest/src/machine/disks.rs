@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -51,10 +51,26 @@ fn is_ready(device: &str) -> bool {
 
 /// Has the kernel ask a SCSI disk for its size again; others tell by themselves.
 pub fn look_again(device: &str) {
-    let name = device.strip_prefix(DEVICES).filter(|name| name.starts_with("sd"));
-    if let Some(name) = name {
-        let _ = fs::write(Path::new(DISKS).join(name).join("device/rescan"), "1");
+    if let Some(disk) = scsi_disk(device) {
+        let _ = fs::write(disk.join("device/rescan"), "1");
     }
+}
+
+/// Has what the kernel zeroes of a SCSI disk become holes of the disk's file, as virtio-blk's does by itself: ext4 that grows
+/// zeroes its inode tables, tens of MiB for each GiB, and QEMU would take room of the host for them. Each look at its size
+/// makes the kernel forget it. Where it can't be had, room is all that is lost.
+pub fn zero_by_holes(device: &str) {
+    let units = scsi_disk(device).map(|disk| fs::read_dir(disk.join("device/scsi_disk")));
+    for unit in units.into_iter().flatten().flatten().flatten() {
+        let _ = fs::write(unit.path().join("zeroing_mode"), "writesame_16_unmap");
+    }
+}
+
+fn scsi_disk(device: &str) -> Option<PathBuf> {
+    let name = device
+        .strip_prefix(DEVICES)
+        .filter(|name| name.starts_with("sd"))?;
+    Some(Path::new(DISKS).join(name))
 }
 
 /// One look below `disks`.

@@ -13,6 +13,7 @@ use super::mountinfo::{self, Mount};
 use super::stage::{Stage, attach, clone_of, kind_of};
 use super::{ask, busy, ext4, fill, node, source, target};
 use crate::grpc::status::{Code, Result, Status};
+use crate::machine::disks;
 use crate::proto::GuestMount;
 use crate::proto::guest_mount::Source;
 
@@ -230,6 +231,7 @@ impl Made {
                 if mountinfo::id_of(&inside).map_err(failed)? != *number {
                     return Err(gone());
                 }
+                disks::zero_by_holes(device);
                 let device = File::open(device).map_err(failed)?;
                 ext4::grow(&device, &inside).map_err(failed)
             }

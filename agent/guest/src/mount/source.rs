@@ -12,6 +12,7 @@ use rustix::mount::{
 
 use super::ext4::{self, Superblock};
 use crate::console;
+use crate::machine::disks;
 use crate::proto::TmpfsMount;
 
 /// What may come as a module, and so is not in /proc/filesystems yet.
@@ -161,6 +162,7 @@ fn known_to_kernel(filesystems: &str) -> Vec<String> {
 
 /// A file system that stays as small as it was can be used all the same.
 fn grow_or_tell(path: &str, device: &File, mount: &OwnedFd) {
+    disks::zero_by_holes(path);
     let grown = inside(mount).and_then(|directory| ext4::grow(device, directory));
     if let Err(error) = grown {
         console::error(format_args!("{path} does not grow with its disk: {error}"));
