@@ -17,6 +17,8 @@ export interface MountSetParts {
   readonly session: (options: { timeoutMs: number }) => Promise<Pick<AgentSession, "mounts">>;
   /** The attachment of a mount that the VM is to have. */
   readonly make: (mount: Mount) => VolumeMount;
+  /** Notes what the guest has made of a disk that had grown while nobody had it. Never fails. */
+  readonly grow: (volume: VolumeMount) => Promise<void>;
 }
 
 /** A volume may be filled on the way, with gigabytes. */
@@ -36,7 +38,7 @@ export class MountSet implements RunMounts {
   }
 
   async add(mount: Mount): Promise<void> {
-    const { attached, handle, session, make } = this.#parts;
+    const { attached, handle, session, make, grow } = this.#parts;
     const volume = make(mount);
     await using undo = new UndoStack(() => undefined);
     await attached.add(volume, {});
@@ -52,6 +54,7 @@ export class MountSet implements RunMounts {
       undo.push("unmount it", () => mounts.detachMount(told.id, { timeoutMs: DETACH_MS }));
       if (filled) await volume.mount.filled?.();
     }
+    await grow(volume);
     failpoint("mount.attached");
     undo.commit();
   }
@@ -72,10 +75,20 @@ export class MountSet implements RunMounts {
       if (told !== undefined) await mounts.attachMount(told, { timeoutMs: ATTACH_MS });
     });
     failpoint("mount.unmounted");
-    await handle.detachDisk(held.mount.id);
+    await handle.detachDisk(held.mount.id).catch((error: unknown) => {
+      throw hasReason(error, "disk-is-fixed") ? isFixed(target, error) : error;
+    });
     undo.commit();
     await attached.remove(held);
   }
+}
+
+function isFixed(target: string, cause: unknown): KilnError {
+  return new KilnError(
+    Code.FailedPrecondition,
+    `unmount ${target}: the VM was started with it, and keeps it until it is stopped`,
+    { reason: "disk-is-fixed", hint: "stop the VM, detach it then, and start the VM again", cause },
+  );
 }
 
 function inUse(target: string, cause: unknown): KilnError {

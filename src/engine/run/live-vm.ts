@@ -17,7 +17,7 @@ import type { LiveView } from "../vm/run-view.js";
 import type { ReportedExit } from "../vm/status.js";
 import { AgentLink } from "./agent-link.js";
 import type { Companion } from "./companion.js";
-import { growMounts } from "./grow-mounts.js";
+import { type GrowParts, growMounts } from "./grow-mounts.js";
 import { setGuestClock } from "./guest-clock.js";
 import { guestHalted } from "./guest-pulse.js";
 import { awaitExit, carryOutput, reportedExit, type WatchedProgram } from "./watched-program.js";
@@ -76,7 +76,8 @@ export class LiveVm implements LiveView {
     this.guest = { session: (o) => this.link.session(o) };
     this.attached = options.attached;
     const { handle, attached, makeMount: make } = options;
-    this.mounts = new MountSet({ handle, attached, make, session: (how) => this.link.session(how) });
+    const session: MountSetParts["session"] = (how) => this.link.session(how);
+    this.mounts = new MountSet({ handle, attached, make, session, grow: (volume) => this.#grow([volume]) });
     this.ports = new PortSet(options.attached, options.rooms.network, this.guest, options.portRules);
   }
 
@@ -146,10 +147,13 @@ export class LiveVm implements LiveView {
   /** After the guest has stood still: its clock, at once, and what it could not be told of. */
   async goOn(): Promise<void> {
     await this.setClock();
+    void this.#grow(this.attached.held, this.handle);
+  }
+
+  #grow(held: GrowParts["held"], untold?: GrowParts["untold"]): Promise<void> {
     const { log } = this.#options;
     const session = () => this.link.session({ timeoutMs: SESSION_MS });
-    const { signal } = this.#abort;
-    void growMounts({ held: this.attached.held, session, untold: this.handle, log, signal });
+    return growMounts({ held, session, untold, log, signal: this.#abort.signal });
   }
 
   /** Where there is no session, the next one begins with it. */

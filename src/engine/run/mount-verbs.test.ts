@@ -48,6 +48,16 @@ describe("a volume that is attached to a VM that runs", () => {
     );
   });
 
+  it("has grown by then to a disk that grew while nobody had it", async () => {
+    const { vmm } = await kilnd.running({ name: "web" });
+    await kilnd.engine.volumes.create({ name: "db", sizeBytes: 2 ** 30, labels: {} });
+    await kilnd.engine.volumes.grow("db", 2 ** 31);
+    vmm.guest.mounts.grownBytes = BigInt(2 ** 31);
+    await kilnd.engine.vms.attachVolume("web", volume("db"));
+    assert.deepEqual(vmm.guest.mounts.calls, ["attach /data", "grow /data"]);
+    assert.equal((await kilnd.engine.volumes.list())[0]?.filesystemBytes, 2 ** 31);
+  });
+
   it("is not given a second time to the VM that writes to it, and says so", async () => {
     const { entry } = await kilnd.running({ mounts: [volume("db")] });
     const again = kilnd.engine.vms.attachVolume(entry.id, volume("db", { target: "/b", readOnly: true }));
