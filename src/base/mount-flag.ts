@@ -195,6 +195,9 @@ function checkTypes({ text, mount, said }: Found): void {
     if (types?.includes(mount.type) === false)
       throw badMount(text, `${word} goes not with type=${mount.type}`);
   }
+  if (mount.type === "image" && said.has("readonly") && !mount.readOnly) {
+    throw cannotMount(text, "an image can only be read; what the VM is to change goes on a volume");
+  }
 }
 
 function targetOf({ text, mount }: Found): string {

@@ -49,6 +49,10 @@ export function parseVolumeFlag(text: string, facts: PathFacts): MountSpec {
 /** @throws KilnError invalid_argument `bad-mount` */
 export function checkVolumeName(text: string, name: string): void {
   if (isValidName(name) || VOLUME_ID.test(name)) return;
+  // Of -v these are paths already.
+  if (/^[/.~]/.test(name)) {
+    throw badMount(text, `"${name}" is a path, and no volume's name`, "a path goes with type=bind");
+  }
   if (name.includes("/")) {
     throw badMount(
       text,

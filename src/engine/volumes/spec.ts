@@ -47,7 +47,8 @@ export function checkSpec(spec: VolumeSpec): VolumeSpec {
 
 /** @returns whole MiB. @throws KilnError invalid_argument `bad-volume-size` */
 export function checkSize(sizeBytes: number): number {
-  if (sizeBytes > 0 && sizeBytes < 4096) {
+  // 1k had its unit.
+  if (sizeBytes > 0 && sizeBytes < 4096 && sizeBytes % 1024 !== 0) {
     const message = `${sizeBytes} bytes are too few for a volume: a number without a unit is bytes`;
     throw invalid("bad-volume-size", message, `did you mean ${sizeBytes}g?`);
   }

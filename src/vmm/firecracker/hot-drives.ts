@@ -198,7 +198,7 @@ export function noDevices({ id, path }: DiskSpec): KilnError {
 function noSpares(): KilnError {
   return new KilnError(Code.FailedPrecondition, "the VM was started without a place for more disks", {
     reason: "no-hotplug",
-    hint: "stop the VM and start it again: it has one then, if it has few enough of its own",
+    hint: "stop the VM and start it again: it has one then, if it has few enough of its own; of one that was made with --rm make another, with -v",
   });
 }
 

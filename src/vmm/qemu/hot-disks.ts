@@ -188,7 +188,7 @@ export class HotDisks {
 function noHotplug(why: string): KilnError {
   return new KilnError(Code.FailedPrecondition, why, {
     reason: "no-hotplug",
-    hint: "stop the VM and start it again: it has one then",
+    hint: "stop the VM and start it again: it has one then; of one that was made with --rm make another, with -v",
   });
 }
 
