@@ -142,9 +142,13 @@ export const VERBS: readonly Verb[] = [
   ]),
   verb("version", "System", "Show the versions of client and daemon", () => import("./verbs/version.js")),
   verb("doctor", "System", "Check this host for all that kiln needs", () => import("./verbs/doctor.js")),
-  verb("events", "System", "Follow what happens to VMs and images", () => import("./verbs/events.js"), [
-    "system events",
-  ]),
+  verb(
+    "events",
+    "System",
+    "Follow what happens to VMs, images, volumes and networks",
+    () => import("./verbs/events.js"),
+    ["system events"],
+  ),
   verb("system df", "System", "Show the disk that kiln takes", () => import("./verbs/system-df.js")),
   verb("system prune", "System", "Remove what nobody uses", () => import("./verbs/system-prune.js")),
   verb("completion", "System", "Print a shell's completion script", () => import("./verbs/completion.js")),

@@ -201,6 +201,14 @@ describe("a start that fails", () => {
     assert.equal(lastVmm().alive, false);
   });
 
+  it("says what does not fit where a directory and a file are mounted on each other", async () => {
+    kilnd.world.behaviours = [{ bootError: "mount /etc/passwd: not a directory" }];
+    const entry = await kilnd.create();
+    await assert.rejects(kilnd.engine.vms.start(entry.id), (error) => {
+      return error instanceof KilnError && /nor a file on a directory/.test(error.hint ?? "");
+    });
+  });
+
   it("names a port that is taken and leaves no VMM", async () => {
     kilnd.world.portsTaken.add(80);
     const entry = await kilnd.create({

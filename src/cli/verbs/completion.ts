@@ -5,7 +5,7 @@ import { completionScript, SHELLS, type Shell } from "../completion-scripts.js";
 
 export const command = defineCommand({
   description: `
-Prints a shell's completion script. Names of VMs, images and kernels come from kilnd while you type, if one runs.
+Prints a shell's completion script. Names of VMs, images, volumes and the like come from kilnd while you type, if one runs.
 `,
   operands: [{ name: "SHELL", choices: SHELLS }],
   flags: {},

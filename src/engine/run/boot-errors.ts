@@ -21,6 +21,10 @@ const HINTS: Readonly<Record<string, string>> = {
   "channel-garbage": "something else than kiln's agent runs in the guest: see kilnd's setting `agent`",
 };
 
+/** Of a mount, whose error is ENOTDIR or EISDIR. */
+const OTHER_KIND =
+  "a directory can't be mounted on a file, nor a file on a directory: is the source what you meant, and what has the image there?";
+
 export function vmmDied(detail: string): KilnError {
   return new KilnError(Code.Unavailable, `the VMM ended while the guest booted: ${detail}`, {
     reason: "vmm-died",
@@ -86,7 +90,8 @@ function saysAll(error: unknown): boolean {
 function setupFailed(error: unknown): KilnError {
   const { code, message, reason, hint } = KilnError.from(error, "set the guest up");
   const why = isAgents(error) ? "guest-setup-failed" : reason;
-  return new KilnError(code, message, { reason: why, hint, cause: error });
+  const kinds = /: mount \/.*: (not|is) a directory$/.test(message) ? OTHER_KIND : undefined;
+  return new KilnError(code, message, { reason: why, hint: hint ?? kinds, cause: error });
 }
 
 /** The error of a start whose program could not be executed; `exitCode` is 126 or 127. */
