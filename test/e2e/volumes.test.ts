@@ -174,9 +174,22 @@ describe("a VM that runs", () => {
     );
     const fixed = await kiln.kiln(["volume", "detach", "host", "live"]);
     assert.match(fixed.stderr, /unmount \/live: the VM was started with it.*stop the VM/s);
-    await kiln.ok(["volume", "detach", "host", "extra"]);
+    await sh("host", "mkdir /bound && mount --bind /extra /bound");
+    const bound = await kiln.kiln(["volume", "detach", "host", "extra"]);
+    assert.match(bound.stderr, /in use by a mount on \/bound/);
+    await sh("host", "umount /bound; busybox unshare -m sleep 60000 > /dev/null 2>&1 &");
+    await eventually("a program has mounts of its own", async () =>
+      (await sh("host", "ps | grep -c '[s]leep 60000' || true")).trim() === "1" ? true : undefined,
+    );
+    const unshared = await kiln.kiln(["volume", "detach", "host", "extra"]);
+    assert.match(unshared.stderr, /in use by a mount on \/extra of sleep/);
+    assert.equal(await sh("host", "cat /extra/file && echo too >> /extra/file"), "here\n", "it is as it was");
+    await sh("host", "kill $(ps | grep '[s]leep 60000' | while read pid rest; do echo $pid; done)");
+    await eventually("it has gone", async () =>
+      (await kiln.kiln(["volume", "detach", "host", "extra"])).code === 0 ? true : undefined,
+    );
     assert.equal((await sh("host", "ls -A /extra | wc -l")).trim(), "0");
-    assert.equal(await once(["-v", "extra:/e:ro"], "cat /e/file"), "here\n");
+    assert.equal(await once(["-v", "extra:/e:ro"], "cat /e/file"), "here\ntoo\n");
     await assertWhole(kiln, "extra");
     await sh("host", "(while :; do seq 1 1000 >> /live/log || exit; done) > /dev/null 2>&1 &");
     await kiln.ok(["volume", "grow", "live", "1g"]);

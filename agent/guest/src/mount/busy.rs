@@ -6,7 +6,8 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
-use super::mountinfo::Mount;
+use super::mountinfo::{self, Mount};
+use super::node;
 
 /// A process, for people: "postgres (pid 42)".
 type Holder = String;
@@ -35,18 +36,37 @@ pub fn holder(mount: &Mount, all: &[Mount]) -> Holder {
 /// Who has a block device open, or mounted.
 pub fn holder_of_device(number: &str, all: &[Mount]) -> Option<Holder> {
     let mounted = all.iter().find(|mount| mount.device == number);
-    let mounted =
-        mounted.map(|mount| format!("a mount on {}", mount.place.display().to_string().escape_debug()));
-    mounted.or_else(|| process(By::Device(number)))
+    mounted.map(mount_on).or_else(|| process(By::Device(number)))
+}
+
+pub fn mount_on(mount: &Mount) -> Holder {
+    format!("a mount on {}", mount.place.display().to_string().escape_debug())
+}
+
+/// Who sees a block device's file system mounted, in whichever namespace: containers have their own.
+pub fn mounted_by(device: &str) -> Holder {
+    let unseen = || "a mount that no process shows".to_owned();
+    let Ok(number) = node::number_of(device) else {
+        return unseen();
+    };
+    let number = format!("{}:{}", rustix::fs::major(number), rustix::fs::minor(number));
+    let own = std::process::id();
+    let seen = pids().find_map(|pid| {
+        let all = mountinfo::parse(&fs::read(format!("/proc/{pid}/mountinfo")).ok()?);
+        let mount = all.iter().find(|mount| mount.device == number)?;
+        Some(format!("{} of {}", mount_on(mount), name(pid, own)))
+    });
+    seen.unwrap_or_else(unseen)
 }
 
 fn process(by: By<'_>) -> Option<Holder> {
-    let entries = fs::read_dir("/proc").ok()?.flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let own = std::process::id();
-    pids.filter(|&pid| holds(pid, by))
-        .map(|pid| name(pid, own))
-        .next()
+    pids().find(|&pid| holds(pid, by)).map(|pid| name(pid, own))
+}
+
+fn pids() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 fn name(pid: u32, own: u32) -> Holder {

@@ -25,6 +25,15 @@ pub struct Made {
     pub id: String,
     pub target: String,
     pub what: What,
+    /// What it was made of, to be made of again.
+    pub asked: GuestMount,
+}
+
+/// What became of one that was to go.
+pub enum Detached {
+    Gone,
+    /// It has left its place and is mounted elsewhere: its disk must not go. With who has it there.
+    Elsewhere(Status),
 }
 
 #[derive(Clone, Debug)]
@@ -70,8 +79,17 @@ impl Work {
                 (What::Mount { number, device }, filled)
             }
         };
-        let GuestMount { id, target, .. } = self.asked;
-        Ok((Made { id, target, what }, filled))
+        let asked = self.asked;
+        let (id, target) = (asked.id.clone(), asked.target.clone());
+        Ok((
+            Made {
+                id,
+                target,
+                what,
+                asked,
+            },
+            filled,
+        ))
     }
 
     fn mount(&self) -> Result<(u64, bool)> {
@@ -173,7 +191,7 @@ impl Made {
     }
 
     /// Takes it away, or says who uses it.
-    pub fn detach(&self) -> Result<()> {
+    pub fn detach(&self) -> Result<Detached> {
         let failed = |error: io::Error| Status::from_io(format_args!("unmount {}", self.target), error);
         let in_use = |holder: String| Status::precondition(format!("{} is in use by {holder}", self.target));
         let all = mountinfo::read().map_err(failed)?;
@@ -183,21 +201,32 @@ impl Made {
                     .map(|number| format!("{}:{}", rustix::fs::major(number), rustix::fs::minor(number)));
                 let holder = number
                     .ok()
-                    .and_then(|number| busy::holder_of_device(&number, &all));
+                    .and_then(|number| busy::holder_of_device(&number, &all))
+                    .or_else(|| is_held(device).then(|| busy::mounted_by(device)));
                 match holder {
                     Some(holder) => Err(in_use(holder)),
-                    None => node::remove(place, device).map_err(failed),
+                    None => node::remove(place, device)
+                        .map(|()| Detached::Gone)
+                        .map_err(failed),
                 }
             }
-            What::Mount { number, .. } => {
-                let Some(mount) = find(&all, *number) else {
-                    return Ok(());
-                };
-                match unmount_at(&mount.place) {
-                    Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
-                        Err(in_use(busy::holder(mount, &all)))
+            What::Mount { number, device } => {
+                if let Some(mount) = find(&all, *number) {
+                    let device = device.as_ref().map(|_| &mount.device);
+                    let bound = |other: &&Mount| Some(&other.device) == device && other.id != *number;
+                    if let Some(other) = all.iter().find(bound) {
+                        return Err(in_use(busy::mount_on(other)));
                     }
-                    unmounted => unmounted.map_err(failed),
+                    unmount_at(&mount.place).map_err(|error| match error.raw_os_error() {
+                        Some(libc::EBUSY) => in_use(busy::holder(mount, &all)),
+                        _ => failed(error),
+                    })?;
+                }
+                match device {
+                    Some(device) if is_held(device) => {
+                        Ok(Detached::Elsewhere(in_use(busy::mounted_by(device))))
+                    }
+                    _ => Ok(Detached::Gone),
                 }
             }
         }
@@ -241,6 +270,12 @@ impl Made {
 
 fn find(all: &[Mount], number: u64) -> Option<&Mount> {
     all.iter().find(|mount| mount.id == number)
+}
+
+/// Whether its file system is mounted somewhere, in whichever namespace: the kernel then has the disk for itself.
+fn is_held(device: &str) -> bool {
+    let opened = File::options().read(true).custom_flags(libc::O_EXCL).open(device);
+    opened.is_err_and(|error| error.raw_os_error() == Some(libc::EBUSY))
 }
 
 /// Never what a link leads to that was put there since.

@@ -26,7 +26,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use self::made::{Made, What, Work};
+use self::made::{Detached, Made, What, Work};
 use self::shares::Shares;
 use self::stage::Stage;
 use crate::aside::WORK;
@@ -128,10 +128,23 @@ impl Mounts {
             self.shares.detach(made).await?;
             self.shares.forget(id);
         } else {
-            WORK.run(move || made.detach()).await?;
+            let asked = made.asked.clone();
+            if let Detached::Elsewhere(refusal) = WORK.run(move || made.detach()).await? {
+                self.make(asked, None).await?;
+                self.forget_first(id);
+                return Err(refusal);
+            }
         }
         self.made.borrow_mut().retain(|other| other.id != id);
         Ok(())
+    }
+
+    /// The older one, where two are known by that id.
+    fn forget_first(&self, id: &str) {
+        let mut made = self.made.borrow_mut();
+        if let Some(first) = made.iter().position(|other| other.id == id) {
+            made.remove(first);
+        }
     }
 
     /// `disk_bytes`: what its disk has become, which the guest may be told a moment later; 0: not waited for

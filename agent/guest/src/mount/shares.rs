@@ -63,13 +63,14 @@ impl Shares {
         let (id, target) = (made.id.clone(), made.target.clone());
         let mut begun = WORK.begin(move || made.detach())?;
         if let Ok(outcome) = timeout(AT_EASE, &mut begun).await {
-            return outcome;
+            return outcome.map(|_| ());
         }
         self.end_one(&id);
-        timeout(TO_END, begun).await.unwrap_or_else(|_| {
+        let ended = timeout(TO_END, begun).await.unwrap_or_else(|_| {
             let text = format!("unmount {target}: its files do not come to an end");
             Err(Status::new(Code::DeadlineExceeded, text))
-        })
+        });
+        ended.map(|_| ())
     }
 
     fn end_one(&self, id: &str) {
