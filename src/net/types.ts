@@ -230,6 +230,8 @@ export interface CniCard {
   readonly mac: string;
   readonly ip: string;
   readonly ip6: string;
+  /** Addresses that it had: it gets them where they can be had, and nobody asks for others. */
+  readonly wish?: readonly string[];
 }
 
 /** What a card has that its plugins have made. */

@@ -87,6 +87,23 @@ describe("CNI networks", { skip: !isRoot && "it takes root to make hosts for tes
     await driver.end();
   });
 
+  it("have the addresses again that they had, where nobody has them by now", async () => {
+    const driver = world.driver();
+    const card = cniCard("usual2");
+    const { addresses } = await driver.call<CniJoined>({ call: "join", card });
+    await driver.call({ call: "leave", card });
+    // Addresses are given in a row: without the wish it would be the next one.
+    const wish = addresses.map((address) => address.replace(/\/.*/, ""));
+    const again = await driver.call<CniJoined>({ call: "join", card: { ...card, wish } });
+    assert.deepEqual(again.addresses, addresses);
+    const other = cniCard("usual2", { wish });
+    const others = await driver.call<CniJoined>({ call: "join", card: other });
+    assert.notDeepEqual(others.addresses, addresses);
+    assert.equal(others.addresses.length, 2);
+    for (const each of [card, other]) await driver.call({ call: "leave", card: each });
+    await driver.end();
+  });
+
   it("give a card of ptp its only way by its router", async () => {
     const before = await settled("ptp");
     const driver = world.driver();

@@ -75,6 +75,7 @@ const WRITTEN: Readonly<Record<string, { readonly kind: unknown; readonly json: 
       },
       exit: { code: 1, error: "e", oomKilled: true, request: "reboot", finishedAt: TIME },
       ...{ ports: [PORT], vmmKind: "qemu", accelerator: "kvm", kernelRelease: "6.1", ipAddress: "10.0.2.15" },
+      given: { "cni:lan": ["10.1.0.5"] },
       ...{ consoleLog: "/c", followers: 2 },
       timings: {
         ...{ preparedMs: 1, spawnedMs: 2, helloMs: 3, startedMs: 4 },

@@ -46,7 +46,7 @@ class CniCards implements AttachmentAt<"prepare"> {
   async acquire(): Promise<void> {
     await using undo = new UndoStack();
     for (const card of this.#cards) {
-      await this.#needs.cniUses.join(card);
+      await this.#needs.cniUses.join({ ...card, wish: this.#vm.given?.[`cni:${card.network}`] ?? [] });
       undo.push("leave a CNI network", () => this.#needs.cniUses.leave(card));
     }
     undo.commit();

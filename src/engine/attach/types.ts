@@ -112,6 +112,8 @@ export type Attachment = { readonly [M in Moment]: AttachmentAt<M> }[Moment];
 /** A VM, as far as what is attached to it is derived from it. */
 export interface AttachedVm {
   readonly record: VmRecord;
+  /** Addresses that it had before, by the names of networks whose plugins have chosen them. */
+  readonly given?: Readonly<Record<string, readonly string[]>>;
   /** Those of the record for a boot, those of the status for a VM that runs. */
   readonly ports: readonly PortBinding[];
   /** Told of what its network does, while it is held. */

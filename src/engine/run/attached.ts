@@ -28,7 +28,8 @@ export function attachedTo(ctx: EngineContext, entry: VmEntry, ports: readonly P
     emitVmEvent(ctx, entry, "share", { target, ...(away ? { state: "away", why } : { state: "back" }) });
   };
   const guestPlaces = () => placesOf(ctx.vms.list());
-  const vm = { record: entry.record, ports, onNetwork, onShare, guestPlaces };
+  const { given = {} } = entry.status;
+  const vm = { record: entry.record, given, ports, onNetwork, onShare, guestPlaces };
   return attachmentsOf(vm, ctx, (what, { message: why }) => log.warn("a release failed", { what, why }));
 }
 

@@ -44,6 +44,8 @@ describe("a VM's cards on CNI networks", () => {
     await kilnd.engine.vms.stop("a");
     assert.deepEqual(calls(), ["leave a"]);
     assert.equal(kilnd.engine.vms.find("a").networks[0]?.attachment.ip, "");
+    await kilnd.engine.vms.start("a");
+    assert.deepEqual(cni().wishes, [[], ["10.1.0.5", "fd01::5"]], "what it had it asks for again");
   });
 
   it("stand in the order of all its networks, and leave the way out to kiln's own", async () => {

@@ -111,6 +111,8 @@ const VmStatusSchema = openObject({
   accelerator: Text,
   kernelRelease: Text,
   ipAddress: Text,
+  /** Addresses that a network's plugins have chosen, by its name: asked for again at the next start. */
+  given: v.exactOptional(v.record(v.string(), v.array(v.string()))),
   consoleLog: Text,
   /** Clients that wait for its end, where it is removed then. */
   followers: v.exactOptional(Count),

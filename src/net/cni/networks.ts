@@ -3,7 +3,7 @@
 
 import { join } from "node:path";
 import { parseAddress } from "../../base/cidr.js";
-import { Code, KilnError } from "../../base/errors.js";
+import { Code, hasReason, KilnError } from "../../base/errors.js";
 import { failpoint } from "../../base/failpoint.js";
 import { makeDirectory } from "../../base/files.js";
 import { KeyedLock } from "../../base/lock.js";
@@ -79,17 +79,28 @@ export class CniNetworks implements CniRoom {
     return this.#lock.run(keyOf(card), async () => {
       // Of an earlier run whose plugins would not let go of it.
       await this.#remove(card);
-      await this.#keep(card, network, null, null);
-      failpoint("cni.recorded");
-      try {
-        return await this.#add(card, network, found);
-      } catch (error) {
-        await this.#remove(card).catch((failure: unknown) => {
-          throw withBoth(error, failure);
-        });
+      const plain = { ...card, wish: [] };
+      if (card.wish === undefined || card.wish.length === 0 || ipsOf(plain).length > 0)
+        return this.#try(plain, network, found);
+      return this.#try(card, network, found).catch((error: unknown) => {
+        if (hasReason(error, "cni-failed")) return this.#try(plain, network, found);
         throw error;
-      }
+      });
     });
+  }
+
+  /** Where it fails, nothing is left. */
+  async #try(card: CniCard, network: CniNetwork, found: Programs): Promise<CniJoined> {
+    await this.#keep(card, network, null, null);
+    failpoint("cni.recorded");
+    try {
+      return await this.#add(card, network, found);
+    } catch (error) {
+      await this.#remove(card).catch((failure: unknown) => {
+        throw withBoth(error, failure);
+      });
+      throw error;
+    }
   }
 
   async #add(card: CniCard, network: CniNetwork, { ip, tc }: Programs): Promise<CniJoined> {
@@ -254,7 +265,7 @@ function attachmentOf(card: CniCard): CniAttachment {
   const mac = card.mac || macFor(vmId, `cni:${card.network}`);
   return {
     ...{ containerId: vmId, ifName: ifNameOf(card), netns: "", mac },
-    ...{ ips: ipsOf(card), capabilities: {} },
+    ...{ ips: ipsOf(card).length > 0 ? ipsOf(card) : (card.wish ?? []), capabilities: {} },
   };
 }
 

@@ -3,9 +3,13 @@
 import { rm } from "node:fs/promises";
 import { failpoint } from "../../../base/failpoint.js";
 import { makeDirectory } from "../../../base/files.js";
+import type { CniKey } from "../../../net/types.js";
 import type { VmmSpec } from "../../../vmm/types.js";
 import { markRunDirectory } from "../../host/run-directories.js";
 import { withProof } from "../../host/vmm-processes.js";
+import { cniCardsOf } from "../../networks/cni-uses.js";
+import type { VmEntry } from "../../vm/entry.js";
+import type { VmStatus } from "../../vm/status.js";
 import type { Attempt, Prepared, Step } from "../boot.js";
 import type { EngineContext } from "../context.js";
 import { createLive } from "../create-live.js";
@@ -31,10 +35,19 @@ export async function spawn(boot: Attempt, prepared: Prepared): Promise<Step> {
     consoleLog: handle.consoleLog,
     kernelRelease: assets.kernel.release,
     ipAddress: guest.interfaces?.[0]?.addresses[0]?.replace(/\/.*/, "") ?? "",
+    ...givenNow(ctx, run.entry),
   });
   const live = createLive(ctx, run, handle, attached);
   undo.push("let go of the VM", () => live.hangUp());
   return { at: "hello", machine: { live, planned } };
+}
+
+function givenNow({ cniUses }: EngineContext, { record }: VmEntry): Pick<VmStatus, "given"> {
+  const cards = cniCardsOf(record);
+  if (cards.length === 0) return {};
+  const addresses = (card: CniKey) =>
+    cniUses.joinedOf(card)?.addresses.map((address) => address.replace(/\/.*/, "")) ?? [];
+  return { given: Object.fromEntries(cards.map((card) => [`cni:${card.network}`, addresses(card)])) };
 }
 
 /** kilnd's own: VMMs have descriptors. */
