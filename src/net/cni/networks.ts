@@ -193,11 +193,15 @@ export class CniNetworks implements CniRoom {
     const del = (holder: number | undefined) =>
       this.#runtime.del(networkOf(record), recorded(key, record, holder), record.result ?? undefined);
     const holder = await namespaceHolder(this.#holderRecord(key));
-    if (holder !== undefined || record.result === null) return del(holder);
-    // It may have been deleted in part, and what is gone is no more to be found by what is made up.
-    await this.#standIn(key, record.result)
-      .then(del)
-      .catch(() => del(undefined));
+    const { result } = record;
+    const isMadeUp = holder === undefined && result !== null;
+    const there = isMadeUp ? this.#standIn(key, result) : Promise.resolve(holder);
+    await there.then(del).catch((error: unknown) => {
+      // Deleted in part, by a plugin that was killed: bridge's fails over rules that are gone, and does not look for them
+      // where there is no namespace. What is in the namespace goes with it.
+      if (isMadeUp || hasReason(error, "cni-failed")) return del(undefined);
+      throw error;
+    });
   }
 
   /**
