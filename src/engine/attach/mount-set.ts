@@ -38,12 +38,42 @@ export class MountSet implements RunMounts {
   }
 
   async add(mount: Mount): Promise<void> {
-    const { attached, handle, session, make, grow } = this.#parts;
+    const { attached, make, grow } = this.#parts;
     const volume = make(mount);
     await using undo = new UndoStack(() => undefined);
     await attached.add(volume, {});
     undo.push("let go of it", () => attached.remove(volume));
+    await this.#give(volume, undo);
+    await grow(volume);
+    failpoint("mount.attached");
+    undo.commit();
+  }
+
+  /**
+   * Gives the guest what is held of its record and it lacks: a kilnd was killed while it attached or detached that.
+   *
+   * @returns the targets of those
+   */
+  async settle(): Promise<readonly string[]> {
+    const { attached, session } = this.#parts;
+    const volumes = attached.held.filter((one) => one instanceof VolumeMount);
+    if (volumes.length === 0) return [];
+    const { mounts } = await session({ timeoutMs: SESSION_MS });
+    const there = new Set((await mounts.listMounts({ timeoutMs: SESSION_MS })).map(({ id }) => id));
+    const lacking = volumes.filter(({ mount }) => !there.has(mount.id));
+    for (const volume of lacking) {
+      await using undo = new UndoStack(() => undefined);
+      await this.#give(volume, undo);
+      undo.commit();
+    }
+    return lacking.map(({ mount }) => mount.target);
+  }
+
+  /** Its disk may be there already. */
+  async #give(volume: VolumeMount, undo: UndoStack): Promise<void> {
+    const { handle, session } = this.#parts;
     for (const disk of volume.plan().disks ?? []) {
+      if (handle.disks.has(disk.id)) continue;
       await handle.attachDisk(disk);
       undo.push("take its disk away", () => handle.detachDisk(disk.id));
     }
@@ -54,9 +84,6 @@ export class MountSet implements RunMounts {
       undo.push("unmount it", () => mounts.detachMount(told.id, { timeoutMs: DETACH_MS }));
       if (filled) await volume.mount.filled?.();
     }
-    await grow(volume);
-    failpoint("mount.attached");
-    undo.commit();
   }
 
   /** Does nothing where the guest has none at that target. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
 import { ConnectError, Code as WireCode } from "@connectrpc/connect";
+import { eventually } from "../../../test/fixtures/bridge-guests.js";
 import { engineCase } from "../../../test/fixtures/engine-case.js";
 import type { FakeVmm } from "../../../test/fixtures/fake-rooms.js";
 import { hasReason } from "../../base/errors.js";
@@ -120,6 +121,25 @@ describe("a volume that is attached to a VM that runs", () => {
     assert.deepEqual(await writers(), [entry.name], "what is on record is held");
     await kilnd.engine.vms.detachVolume(entry.id, "db");
     assert.deepEqual([targets(entry.id), await writers()], [[], [""]]);
+  });
+
+  it("is there again where a killed kilnd has taken half of it away, or given half, and once only", async () => {
+    const { entry, vmm } = await kilnd.running();
+    const halves = [() => vmm.disks.delete([...vmm.disks.keys()].at(-1) ?? ""), () => undefined];
+    await kilnd.engine.vms.attachVolume(entry.id, volume("db"));
+    for (const half of halves) {
+      vmm.guest.mounts.there.clear();
+      vmm.guest.mounts.calls.length = 0;
+      half();
+      await kilnd.next();
+      await eventually("it is there", () => vmm.guest.mounts.there.size === 1 && hot(vmm) === 1);
+      assert.deepEqual(vmm.guest.mounts.calls, ["attach /data"]);
+    }
+    vmm.guest.mounts.calls.length = 0;
+    await kilnd.next();
+    await kilnd.engine.vms.detachVolume(entry.id, "db");
+    assert.deepEqual(vmm.guest.mounts.calls, ["detach /data"], "what is there is left alone");
+    assert.deepEqual([vmm.guest.mounts.there.size, hot(vmm), targets(entry.id)], [0, 0, []]);
   });
 
   it("is refused with the reason: busy elsewhere, twice at one path, not a volume, unknown", async () => {

@@ -20,6 +20,7 @@ import { createLive } from "./create-live.js";
 import { LateHandle } from "./late-handle.js";
 import { STATUS_LOST, settleGone } from "./recovery.js";
 import { Run } from "./run.js";
+import { settleMounts } from "./settle-mounts.js";
 import { stageFor } from "./stage-for.js";
 import type { VmRunner } from "./vm-runner.js";
 
@@ -81,6 +82,7 @@ async function takeOver(taking: Taking, entry: VmEntry): Promise<void> {
   undo.commit();
   runner.adopt(run, live);
   if (handle instanceof LateHandle) void askAgain(taking, run, handle, attached);
+  else void settleMounts(ctx, run, live);
 }
 
 /** Where the status was lost, the VMM is asked whether its guest was paused. */
