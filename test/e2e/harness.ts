@@ -172,10 +172,10 @@ export class TestKiln {
     return this.#daemonLog;
   }
 
-  /** Starts kilnd and returns once its socket accepts. */
-  async startDaemon(): Promise<void> {
+  /** Starts kilnd, or another program as kilnd, and returns once its socket accepts. */
+  async startDaemon(other?: string): Promise<void> {
     const { prefix = [], daemonPrefix = [], daemonArgs = [], programs, daemon = DAEMON } = this.#options;
-    const program = programs?.daemon ?? daemon;
+    const program = other ?? programs?.daemon ?? daemon;
     const argv = [...prefix, ...daemonPrefix, process.execPath, "--", program, ...daemonArgs];
     const child = spawn(argv[0] ?? "", argv.slice(1), {
       env: this.env,

@@ -7,11 +7,11 @@ import { chown, mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile }
 import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
 import { after, before, describe, it } from "node:test";
-import { delay } from "../../src/base/runtime.js";
 import { agentPath, CHECKOUT } from "../fixtures/assets.js";
 import { busyboxImage } from "../fixtures/busybox-image.js";
 import { eventually, killToTheEnd, TestKiln } from "./harness.js";
 import { lockedByOthers } from "./host-locks.js";
+import { killed, killServers } from "./share-servers.js";
 import { assertWhole } from "./whole-volume.js";
 
 const POSIX = join(dirname(agentPath()), "kiln-posix");
@@ -31,7 +31,6 @@ const OTHERWISE: Readonly<Record<string, readonly [RegExp, string]>> = {
 };
 
 const OWNER = 1000;
-const ROUNDS = 400;
 
 let kiln: TestKiln;
 let shared = "";
@@ -81,25 +80,6 @@ before(async () => {
   await kiln.ok(["cp", POSIX, "box:/posix"]);
 });
 after(() => kiln.dispose());
-
-/** kill -9 to all of the root's servers, five times a second. @returns how many died */
-async function killServers(signal: AbortSignal): Promise<number> {
-  let deaths = 0;
-  while (!signal.aborted) {
-    const servers = (await kiln.processes()).filter(({ command }) => command.includes("kiln-share "));
-    for (const { pid } of servers) deaths += killed(pid) ? 1 : 0;
-    await delay(200);
-  }
-  return deaths;
-}
-
-function killed(pid: number): boolean {
-  try {
-    return process.kill(pid, "SIGKILL");
-  } catch {
-    return false; // its keeper was quicker
-  }
-}
 
 const sh = (script: string) => kiln.ok(["exec", "box", "sh", "-c", script]);
 
@@ -215,27 +195,6 @@ describe("a shared directory", () => {
     assert.deepEqual([found.Type, found.Source, found.RW], ["bind", shared, true]);
   });
 
-  it("loses and doubles nothing of 2,000 operations while its server is killed five times a second", async () => {
-    await sh("mkdir /work/ops");
-    const round = ["echo $i >> log", "(set -C; : > x$i)", "mkdir d$i", "mv x$i y$i", "ln y$i z$i"];
-    const each = round
-      .map((line) => `{ ${line}; } || echo "failed $i: ${line.replaceAll("$", "")}"`)
-      .join("; ");
-    const script = `cd /work/ops; i=0; while [ $i -lt ${ROUNDS} ]; do ${each}; i=$((i+1)); done; echo done`;
-    const killing = new AbortController();
-    const [said, deaths] = await Promise.all([
-      sh(script).finally(() => killing.abort()),
-      killServers(killing.signal),
-    ]);
-    assert.equal(said, "done\n");
-    assert.ok(deaths > 3, `${deaths} deaths`);
-    const numbers = [...Array(ROUNDS).keys()];
-    const lines = (await readFile(join(shared, "ops/log"), "utf8")).trim().split("\n");
-    assert.deepEqual(lines, numbers.map(String));
-    const names = numbers.flatMap((number) => [`d${number}`, `y${number}`, `z${number}`]);
-    assert.deepEqual((await readdir(join(shared, "ops"))).sort(), ["log", ...names].sort());
-  });
-
   it("goes on over kilnd's end, and over its server's", async () => {
     const [done] = await Promise.all([
       sh(
@@ -323,7 +282,7 @@ describe("a shared directory", () => {
   it("does not hold its VM's end up once nobody serves it", async () => {
     await rename(shared, `${shared}.gone`);
     const killing = new AbortController();
-    const served = killServers(killing.signal);
+    const served = killServers(kiln, killing.signal);
     const states = "{{range .status.mounts}}{{.mount.target}}={{.state}} {{end}}";
     await eventually("the share is away", async () =>
       (await kiln.ok(["inspect", "-f", states, "box"])).includes("/work=away") ? true : undefined,

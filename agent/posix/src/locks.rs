@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::sys::{flock, in_child, lock};
@@ -41,6 +42,25 @@ pub fn hold(place: &Path) -> Outcome {
     io::copy(&mut io::stdin(), &mut io::sink())
         .map(drop)
         .told("wait")
+}
+
+/// Adds one to the number in a file, `times`, each under a lock that others wait for.
+pub fn count(place: &Path, times: u64) -> Outcome {
+    let mut options = OpenOptions::new();
+    let options = options.read(true).write(true).create(true).truncate(false);
+    let file = options.open(place.join("count")).told("open")?;
+    for _ in 0..times {
+        lock(&file, libc::F_WRLCK, libc::F_SETLKW).told("lock")?;
+        let mut number = [0; 8];
+        // The first finds nothing.
+        let read = file.read_at(&mut number, 0).told("read")?;
+        same(read == 0 || read == number.len(), true)?;
+        let next = u64::from_le_bytes(number) + 1;
+        file.write_all_at(&next.to_le_bytes(), 0).told("write")?;
+        lock(&file, libc::F_UNLCK, libc::F_SETLK).told("unlock")?;
+    }
+    println!("counted");
+    Ok(())
 }
 
 fn posix_locks(place: &Path) -> Outcome {

@@ -1,5 +1,5 @@
 //! Test tool: tries in a directory what programs count on of a file system, and prints one line for each: `ok NAME`, or
-//! `no NAME: what happened`. A second word: those cases alone whose name holds it. Beside that, `--watch` and `--mapped` (watch.rs), `--read-only` (refusals.rs), `--hold` (locks.rs). Run on the host's own disk it says ok to all; what it says elsewhere is held against that. Static
+//! `no NAME: what happened`. A second word: those cases alone whose name holds it. Beside that, `--watch` and `--mapped` (watch.rs), `--read-only` (refusals.rs), `--hold` and `--count` (locks.rs). Run on the host's own disk it says ok to all; what it says elsewhere is held against that. Static
 //! and without needs, so that it runs in any guest.
 
 mod attributes;
@@ -89,6 +89,13 @@ fn other_task(option: &std::ffi::OsStr) -> Option<Outcome> {
         Some("--hold") => Some(locks::hold(Path::new(
             &std::env::args_os().nth(2).unwrap_or_default(),
         ))),
+        Some("--count") => Some(locks::count(
+            Path::new(&std::env::args_os().nth(2).unwrap_or_default()),
+            std::env::args()
+                .nth(3)
+                .and_then(|times| times.parse().ok())
+                .unwrap_or(0),
+        )),
         Some("--read-only") => Some(refusals::read_only(Path::new(
             &std::env::args_os().nth(2).unwrap_or_default(),
         ))),
