@@ -157,7 +157,7 @@ const WRITTEN: Readonly<Record<string, { readonly kind: unknown; readonly json: 
   },
   "what a volume's disk has become": {
     kind: VOLUME_STATUS,
-    json: { version: 1, filled: false, filesystemBytes: 4 },
+    json: { version: 1, filled: false, filesystemBytes: 4, repairedBy: A },
   },
   "the choice of a kernel": { kind: DEFAULT, json: { version: 1, id: A } },
   "a copy that waits": {
