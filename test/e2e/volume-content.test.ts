@@ -5,6 +5,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { Kiln } from "../../src/sdk/index.js";
 import { busyboxImage } from "../fixtures/busybox-image.js";
 import { TestKiln } from "./harness.js";
 
@@ -154,5 +155,28 @@ describe("a volume that a VM writes to", () => {
     await kiln.ok(["stop", "-t", "1", "writer"]);
     await assertClean("live");
     await kiln.ok(["rm", "writer"]);
+  });
+});
+
+describe("two hundred volumes", () => {
+  it("are made at once, are there for the next kilnd, whole, and go", async () => {
+    const names = Array.from({ length: 200 }, (_, at) => `many-${at}`);
+    const listed = async () =>
+      (await kiln.ok(["volume", "ls", "-f", "name=many-", "--format", "{{.name}}"]))
+        .trim()
+        .split("\n")
+        .sort();
+    {
+      await using sdk = await Kiln.connect({ host: `unix://${kiln.socket}`, start: false });
+      await Promise.all(names.map((name) => sdk.volumes.create(name, { size: "64m" })));
+    }
+    assert.deepEqual(await listed(), [...names].sort());
+    await kiln.stopDaemon("SIGKILL");
+    await kiln.startDaemon();
+    assert.deepEqual(await listed(), [...names].sort());
+    for (const name of ["many-0", "many-199"]) await assertClean(name);
+    await kiln.ok(["volume", "rm", ...names]);
+    const left = (await kiln.ok(["volume", "ls", "-q", "-f", "name=many-"])).trim();
+    assert.equal(left, "");
   });
 });
