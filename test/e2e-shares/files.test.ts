@@ -26,7 +26,7 @@ describe("files on a shared directory", () => {
     assert.equal(await guest.host("cmp long copy && stat -c %s copy"), "4300000000");
     await guest.host("printf '!!' | dd of=long bs=1 seek=4299999998 conv=notrunc status=none");
     const differs = await guest.sh("cd /work; cmp long copy || true", LONG);
-    assert.match(differs, /byte (4299999999|4300000000)/);
+    assert.match(differs, /(byte|char) (4299999999|4300000000)/);
     await guest.sh("rm /work/long /work/copy");
   });
 
