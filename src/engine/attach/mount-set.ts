@@ -28,13 +28,17 @@ const SESSION_MS = 15_000;
 
 export class MountSet implements RunMounts {
   readonly #parts: MountSetParts;
+  /** Why the guest lacks what the record gives it, by the id of the mount. */
+  readonly #lacking = new Map<string, string>();
 
   constructor(parts: MountSetParts) {
     this.#parts = parts;
   }
 
   stateOf(target: string) {
-    return this.#parts.attached.held.find(({ mount }) => mount?.target === target)?.mount;
+    const mount = this.#parts.attached.held.find(({ mount: held }) => held?.target === target)?.mount;
+    const message = this.#lacking.get(mount?.id ?? "");
+    return message === undefined ? mount : { state: "away" as const, message };
   }
 
   async add(mount: Mount): Promise<void> {
@@ -50,7 +54,8 @@ export class MountSet implements RunMounts {
   }
 
   /**
-   * Gives the guest what is held of its record and it lacks: a kilnd was killed while it attached or detached that.
+   * Gives the guest what is held of its record and it lacks: a kilnd was killed while it attached or detached that. What
+   * can't be given is away from then on.
    *
    * @returns the targets of those
    */
@@ -63,7 +68,12 @@ export class MountSet implements RunMounts {
     const lacking = volumes.filter(({ mount }) => !there.has(mount.id));
     for (const volume of lacking) {
       await using undo = new UndoStack(() => undefined);
-      await this.#give(volume, undo);
+      this.#lacking.set(volume.mount.id, "the VM has not been given it yet");
+      await this.#give(volume, undo).catch((error: unknown) => {
+        this.#lacking.set(volume.mount.id, KilnError.from(error).message);
+        throw error;
+      });
+      this.#lacking.delete(volume.mount.id);
       undo.commit();
     }
     return lacking.map(({ mount }) => mount.target);
@@ -106,6 +116,7 @@ export class MountSet implements RunMounts {
       throw hasReason(error, "disk-is-fixed") ? isFixed(target, error) : error;
     });
     undo.commit();
+    this.#lacking.delete(held.mount.id);
     await attached.remove(held);
   }
 }

@@ -95,7 +95,7 @@ export interface HeldMount {
   readonly target: string;
   /** As the guest knows it. */
   readonly id: string;
-  /** "away": its server does not answer. */
+  /** "away": its server does not answer, or the guest could not be given it. */
   readonly state: "attached" | "away";
   /** For people. */
   readonly message: string;

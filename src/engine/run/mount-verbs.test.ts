@@ -4,7 +4,7 @@ import { ConnectError, Code as WireCode } from "@connectrpc/connect";
 import { eventually } from "../../../test/fixtures/bridge-guests.js";
 import { engineCase } from "../../../test/fixtures/engine-case.js";
 import type { FakeVmm } from "../../../test/fixtures/fake-rooms.js";
-import { hasReason } from "../../base/errors.js";
+import { Code, hasReason, KilnError } from "../../base/errors.js";
 import { type MountSpec, NO_MOUNT } from "../../base/mounts.js";
 import { mountOf } from "../vm/mount-config.js";
 
@@ -140,6 +140,33 @@ describe("a volume that is attached to a VM that runs", () => {
     await kilnd.engine.vms.detachVolume(entry.id, "db");
     assert.deepEqual(vmm.guest.mounts.calls, ["detach /data"], "what is there is left alone");
     assert.deepEqual([vmm.guest.mounts.there.size, hot(vmm), targets(entry.id)], [0, 0, []]);
+  });
+
+  it("is there again too where the VM's VMM answers the next kilnd late", async () => {
+    const { entry, vmm } = await kilnd.running();
+    await kilnd.engine.vms.attachVolume(entry.id, volume("db"));
+    vmm.guest.mounts.there.clear();
+    kilnd.world.reattachError = new KilnError(Code.DeadlineExceeded, "not yet", { reason: "qmp-silent" });
+    await kilnd.engine.close();
+    await kilnd.open({ takeover: { atOnce: 8, attemptMs: 60_000, pauses: { first: 1, longest: 4 } } });
+    await kilnd.engine.recovered;
+    assert.equal(kilnd.engine.entry(entry.id).status.reason, "vmm-unreachable");
+    assert.equal(vmm.guest.mounts.there.size, 0);
+    kilnd.world.reattachError = undefined;
+    await eventually("it is there", () => vmm.guest.mounts.there.size === 1 && hot(vmm) === 1);
+  });
+
+  it("is away, with the reason, where a guest that was taken over can't be given it, and can be detached", async () => {
+    const { entry, vmm } = await kilnd.running({ name: "web" });
+    await kilnd.engine.vms.attachVolume(entry.id, volume("db"));
+    vmm.guest.mounts.there.clear();
+    vmm.guest.mounts.error = new ConnectError("no room for it", WireCode.ResourceExhausted);
+    await kilnd.next();
+    const shown = () => kilnd.engine.vms.find("web").mounts[0];
+    await eventually("it is known", () => /no room for it/.test(shown()?.message ?? ""));
+    assert.equal(shown()?.state, "away");
+    await kilnd.engine.vms.detachVolume(entry.id, "db");
+    assert.deepEqual([hot(vmm), targets(entry.id)], [0, []]);
   });
 
   it("is refused with the reason: busy elsewhere, twice at one path, not a volume, unknown", async () => {

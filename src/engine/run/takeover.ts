@@ -18,6 +18,7 @@ import { adoptAttached, adoptPorts, attachedTo, specOf } from "./attached.js";
 import { type EngineContext, vmLogger } from "./context.js";
 import { createLive } from "./create-live.js";
 import { LateHandle } from "./late-handle.js";
+import type { LiveVm } from "./live-vm.js";
 import { STATUS_LOST, settleGone } from "./recovery.js";
 import { Run } from "./run.js";
 import { settleMounts } from "./settle-mounts.js";
@@ -81,7 +82,7 @@ async function takeOver(taking: Taking, entry: VmEntry): Promise<void> {
   await adoptPorts(ctx, entry, live);
   undo.commit();
   runner.adopt(run, live);
-  if (handle instanceof LateHandle) void askAgain(taking, run, handle, attached);
+  if (handle instanceof LateHandle) void askAgain(taking, run, handle, live);
   else void settleMounts(ctx, run, live);
 }
 
@@ -160,14 +161,10 @@ function tooLate(attemptMs: number): KilnError {
 }
 
 /** For as long as the VM lives on without its VMM's ear. Never rejects. */
-async function askAgain(
-  taking: Taking,
-  run: Run,
-  handle: LateHandle,
-  attached: AttachmentSet,
-): Promise<void> {
+async function askAgain(taking: Taking, run: Run, handle: LateHandle, live: LiveVm): Promise<void> {
   const { ctx } = taking;
   const { entry } = run;
+  const { attached } = live;
   const { first, longest } = ctx.settings.takeover.pauses;
   const ended = new AbortController();
   void run.ended.then(() => ended.abort());
@@ -177,7 +174,7 @@ async function askAgain(
     if (signal.aborted) return;
     try {
       const real = await reattach(taking, { entry, vmm: handle.record, attached }, signal);
-      return await ctx.lock.run(entry.id, () => takeLate(taking, { run, handle, real, attached }));
+      return await ctx.lock.run(entry.id, () => takeLate(taking, { run, handle, real, live }));
     } catch (error) {
       // Of its end it is told by the hold.
       vmLogger(ctx, entry).debug("the VMM still can't be spoken to", { why: KilnError.from(error).message });
@@ -189,16 +186,18 @@ interface Late {
   readonly run: Run;
   readonly handle: LateHandle;
   readonly real: VmmHandle;
-  readonly attached: AttachmentSet;
+  readonly live: LiveVm;
 }
 
-async function takeLate({ ctx }: Taking, { run, handle, real, attached }: Late): Promise<void> {
+async function takeLate({ ctx }: Taking, { run, handle, real, live }: Late): Promise<void> {
   const { entry } = run;
   if (entry.run !== run || ctx.leaving.aborted) return real.detach();
-  await adoptAttached(ctx, entry, attached, real);
+  await adoptAttached(ctx, entry, live.attached, real);
   if (entry.run !== run || ctx.leaving.aborted) return real.detach();
   await handle.become(real);
   vmLogger(ctx, entry).info("the VMM can be spoken to again");
+  // Behind this verb's lock, which it takes for itself.
+  void settleMounts(ctx, run, live);
   if (entry.status.reason !== UNREACHABLE) return;
   await entry.note({ reason: "", message: "" }).catch(() => undefined);
 }
@@ -219,7 +218,7 @@ async function giveUp(taking: Taking, entry: VmEntry, why: KilnError): Promise<v
     const live = createLive(ctx, run, handle, attached);
     await adoptPorts(ctx, entry, live);
     runner.adopt(run, live);
-    void askAgain(taking, run, handle, attached);
+    void askAgain(taking, run, handle, live);
   } catch (error) {
     run.leave();
     vmLogger(ctx, entry).error("the end of the VM can't be written", { why: KilnError.from(error).message });

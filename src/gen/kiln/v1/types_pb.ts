@@ -583,7 +583,7 @@ export type MountStatus = Message<"kiln.v1.MountStatus"> & {
   mount?: Mount | undefined;
 
   /**
-   * "detached" | "attached" | "away": a share whose server does not answer at present
+   * "detached" | "attached" | "away": a share whose server does not answer at present, a volume that could not be given
    *
    * @generated from field: string state = 2;
    */
@@ -609,7 +609,7 @@ export type MountStatusJson = {
   mount?: MountJson;
 
   /**
-   * "detached" | "attached" | "away": a share whose server does not answer at present
+   * "detached" | "attached" | "away": a share whose server does not answer at present, a volume that could not be given
    *
    * @generated from field: string state = 2;
    */
