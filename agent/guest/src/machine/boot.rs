@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::dns::{self, Prepared};
-use super::{cgroup, handover, mounts, net, paths, ready, root, sysctl};
+use super::{cgroup, etc_text, handover, mounts, net, paths, ready, root, sysctl};
 use crate::agent::{Agent, Held};
 use crate::aside;
 use crate::clock;
@@ -112,8 +112,8 @@ fn give_up(agent: &Agent, status: Status) -> Status {
 
 /// What can be refused before anything has been done, so that the host may ask again.
 fn check(request: &BootRequest) -> Result<()> {
-    dns::check_hostname(&request.hostname)?;
-    dns::hosts_file(&request.hostname, None, &request.hosts)?;
+    etc_text::check_hostname(&request.hostname)?;
+    etc_text::hosts_file(&request.hostname, None, &request.hosts)?;
     mount::check_all(&request.mounts)?;
     if request.mode() == Mode::Unspecified {
         return Err(Status::invalid("the mode is neither app nor system"));
@@ -203,7 +203,7 @@ async fn enter_root(agent: &Rc<Agent>, request: &BootRequest) -> Result<Vec<Stri
     }
     let filled = make_mounts(agent, request).await?;
     let own = net::first_address(request.network.as_ref());
-    let hosts = dns::hosts_file(&request.hostname, own.as_deref(), &request.hosts)?;
+    let hosts = etc_text::hosts_file(&request.hostname, own.as_deref(), &request.hosts)?;
     agent.placed.replace(prepared.place(
         (request.mode(), &agent.mounts),
         &request.hostname,

@@ -7,6 +7,7 @@ pub mod disks;
 mod dm;
 pub mod dns;
 pub mod end;
+mod etc_text;
 pub mod exitrd;
 mod handover;
 pub mod modules;
