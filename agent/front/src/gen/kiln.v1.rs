@@ -53,6 +53,21 @@ pub struct Mount {
     pub gid: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NetworkAttachment {
+    #[prost(string, tag = "1")]
+    pub network: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub network_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub ip: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub ip6: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub mac: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "6")]
+    pub aliases: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Ulimit {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
@@ -139,6 +154,16 @@ pub struct VmConfig {
     pub ulimits: ::prost::alloc::vec::Vec<Ulimit>,
     #[prost(map = "string, string", tag = "38")]
     pub sysctls: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    #[prost(message, repeated, tag = "39")]
+    pub networks: ::prost::alloc::vec::Vec<NetworkAttachment>,
+    #[prost(string, tag = "40")]
+    pub egress: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "41")]
+    pub dns_search: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "42")]
+    pub dns_options: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "43")]
+    pub publish_mode: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RestartPolicy {
