@@ -17,6 +17,12 @@ export interface GuestInterface {
   readonly mtu: number;
 }
 
+/** A line of /etc/hosts. */
+export interface HostLine {
+  readonly address: string;
+  readonly names: readonly string[];
+}
+
 /** How a guest becomes a VM. */
 export interface BootOrder {
   readonly mode: "app" | "system";
@@ -35,8 +41,9 @@ export interface BootOrder {
   /** In system mode its args are the init. */
   readonly process: GuestProcess;
   readonly hostname: string;
-  /** Lines of /etc/hosts. */
-  readonly hosts: readonly { readonly address: string; readonly names: readonly string[] }[];
+  readonly hosts: readonly HostLine[];
+  /** More of them, which change with other VMs: `setNames`. An agent without the feature `names` leaves them out. */
+  readonly names?: readonly HostLine[];
   /** Absent: loopback only. */
   readonly network?: { readonly interfaces: readonly GuestInterface[] };
   readonly dns?: {
@@ -74,14 +81,15 @@ export function asksForMounts({ mounts = [], readOnlyRoot = false, shmBytes = 0 
 }
 
 export function bootRequest(order: BootOrder): MessageInitShape<typeof BootRequestSchema> {
-  const { mode, endAction, process, hosts, network, dns, directories, mounts, shmBytes, sysctls, ...rest } =
-    order;
+  const { mode, endAction, process, hosts, names, network, dns, directories, ...more } = order;
+  const { mounts, shmBytes, sysctls, ...rest } = more;
   return {
     ...rest,
     mode: mode === "system" ? Mode.SYSTEM : Mode.APP,
     endAction: endAction === "poweroff" ? EndAction.POWEROFF : EndAction.RESTART,
     process: processSpec(process),
-    hosts: hosts.map(({ address, names }) => ({ address, names: [...names] })),
+    hosts: hostEntries(hosts),
+    names: hostEntries(names ?? []),
     directories: [...directories],
     mounts: (mounts ?? []).map(guestMount),
     shmBytes: BigInt(shmBytes ?? 0),
@@ -92,5 +100,8 @@ export function bootRequest(order: BootOrder): MessageInitShape<typeof BootReque
     }),
   };
 }
+
+export const hostEntries = (lines: readonly HostLine[]) =>
+  lines.map(({ address, names }) => ({ address, names: [...names] }));
 
 const toInterface = (card: GuestInterface) => ({ ...card, addresses: [...card.addresses] });

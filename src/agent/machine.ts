@@ -5,7 +5,7 @@ import type { Client } from "@connectrpc/connect";
 import type { AgentService } from "../gen/kiln/agent/v1/agent_pb.js";
 import { type BootResponse, type BootTimings, Phase } from "../gen/kiln/agent/v1/machine_pb.js";
 import type { StatsResponse } from "../gen/kiln/agent/v1/stats_pb.js";
-import { asksForMounts, type BootOrder, bootRequest } from "./boot-order.js";
+import { asksForMounts, type BootOrder, bootRequest, type HostLine, hostEntries } from "./boot-order.js";
 import type { Features } from "./features.js";
 import { boundedCount, boundedMilliseconds, boundedProcesses } from "./guest-numbers.js";
 import type { CallLimits } from "./limits.js";
@@ -63,6 +63,12 @@ export interface GuestMachine {
   ackExit(limits?: CallLimits): Promise<void>;
   /** Nanoseconds of its clock; undefined where the agent of an older kiln tells no time. */
   clock(limits?: CallLimits): Promise<bigint | undefined>;
+  /**
+   * The names of others in its /etc/hosts, instead of those that it was told before.
+   *
+   * @throws KilnError failed_precondition `agent-too-old`
+   */
+  setNames(names: readonly HostLine[], limits?: CallLimits): Promise<void>;
   /** Moves its clock by so many nanoseconds. */
   stepClock(stepNs: bigint, limits?: CallLimits): Promise<void>;
   /** sync(2). */
@@ -96,6 +102,10 @@ export function machineOver(client: Client<typeof AgentService>, features: Featu
     clock: async (limits) => {
       const { clockUnixNs } = await client.state({}, limits);
       return clockUnixNs === 0n ? undefined : clockUnixNs;
+    },
+    setNames: async (names, limits) => {
+      await features.need("names", "tell the names of other VMs", limits);
+      await client.setNames({ names: hostEntries(names) }, limits);
     },
     stepClock: async (stepNs, limits) => {
       await client.setClock({ stepNs }, limits);

@@ -43,8 +43,8 @@ describe("agent: programs by id", { skip: skipWithoutRoot(), timeout: 240_000 },
 
   it("says what it can", async () => {
     const features = await Promise.all(
-      (["hold", "exec-resume", "input", "workloads", "disk-serial", "mounts"] as const).map((feature) =>
-        session.features.has(feature),
+      (["hold", "exec-resume", "input", "workloads", "disk-serial", "mounts", "names"] as const).map(
+        (feature) => session.features.has(feature),
       ),
     );
     assert.deepEqual(features, [true, true, true, true, true, true]);

@@ -26,13 +26,14 @@ pub struct Held {
 }
 
 /// What the agent of kiln 0.1.0 could not do: a host asks for no more than it finds here. See StateResponse.
-const FEATURES: [&str; 6] = [
+const FEATURES: [&str; 7] = [
     "hold",
     "exec-resume",
     "input",
     "workloads",
     "disk-serial",
     "mounts",
+    "names",
 ];
 
 pub struct Agent {

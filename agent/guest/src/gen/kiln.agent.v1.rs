@@ -356,6 +356,14 @@ pub struct ConfigureNetworkRequest {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ConfigureNetworkResponse {
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SetNamesRequest {
+    #[prost(message, repeated, tag = "1")]
+    pub names: ::prost::alloc::vec::Vec<HostEntry>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetNamesResponse {
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StateRequest {
 }
@@ -393,7 +401,7 @@ pub struct StateResponse {
     pub clock_unix_ns: i64,
     /// What this agent can do beyond that of kiln 0.1.0, by stable words: "hold" (BootRequest), "exec-resume" (execs with an
     /// id), "input" (Input), "workloads" (WorkloadService), "disk-serial" (RootDisk), "mounts" (MountService and what of BootRequest
-    /// says so). None is ever told from the version.
+    /// says so), "names" (SetNames). None is ever told from the version.
     #[prost(string, repeated, tag = "12")]
     pub features: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
@@ -457,6 +465,9 @@ pub struct BootRequest {
     /// of /dev/shm; 0: half of the guest's memory
     #[prost(uint64, tag = "21")]
     pub shm_bytes: u64,
+    /// of other VMs, as SetNames tells them later
+    #[prost(message, repeated, tag = "22")]
+    pub names: ::prost::alloc::vec::Vec<HostEntry>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BootResponse {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::dns::{self, Prepared};
-use super::{cgroup, etc_text, handover, mounts, net, paths, ready, root, sysctl};
+use super::{cgroup, etc_text, handover, mounts, names, net, paths, ready, root, sysctl};
 use crate::agent::{Agent, Held};
 use crate::aside;
 use crate::clock;
@@ -114,6 +114,7 @@ fn give_up(agent: &Agent, status: Status) -> Status {
 fn check(request: &BootRequest) -> Result<()> {
     etc_text::check_hostname(&request.hostname)?;
     etc_text::hosts_file(&request.hostname, None, &request.hosts)?;
+    names::block(&request.names)?;
     mount::check_all(&request.mounts)?;
     if request.mode() == Mode::Unspecified {
         return Err(Status::invalid("the mode is neither app nor system"));
@@ -203,7 +204,8 @@ async fn enter_root(agent: &Rc<Agent>, request: &BootRequest) -> Result<Vec<Stri
     }
     let filled = make_mounts(agent, request).await?;
     let own = net::first_address(request.network.as_ref());
-    let hosts = etc_text::hosts_file(&request.hostname, own.as_deref(), &request.hosts)?;
+    let mut hosts = etc_text::hosts_file(&request.hostname, own.as_deref(), &request.hosts)?;
+    hosts += &names::block(&request.names)?;
     agent.placed.replace(prepared.place(
         (request.mode(), &agent.mounts),
         &request.hostname,

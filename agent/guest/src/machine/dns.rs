@@ -14,11 +14,11 @@ use std::path::Path;
 use rustix::mount::{MountFlags, mount_bind};
 
 use super::etc_text::resolv_conf;
-use super::{paths, written};
+use super::{names, paths, written};
 use crate::console;
 use crate::grpc::status::{Result, Status};
 use crate::mount::{self, Mounts};
-use crate::proto::{Dns, Mode};
+use crate::proto::{Dns, HostEntry, Mode};
 
 /// Where no path of the guest leads once the root is entered.
 pub const HIDDEN: &str = "/placed";
@@ -32,6 +32,8 @@ const TMPFS: i64 = 0x0102_1994;
 #[derive(Default)]
 pub struct Placed {
     resolv: Option<Resolv>,
+    /// None where the host has mounted its own there, or the root had no place for ours.
+    hosts: Option<Ours>,
 }
 
 enum Resolv {
@@ -93,15 +95,18 @@ impl Prepared {
         dns: Option<&Dns>,
     ) -> Result<Placed> {
         let is_free = |target: &str| !mounts.is_at(&mount::place_of(target));
-        if is_free(HOSTS) {
-            put_or_tell(mode, &self.hosts, hosts, HOSTS);
-        }
+        let hosts = if is_free(HOSTS) {
+            put_or_tell(mode, &self.hosts, hosts, HOSTS)
+        } else {
+            None
+        };
         if !hostname.is_empty() && is_free(HOSTNAME) {
             put_or_tell(mode, &self.hostname, &format!("{hostname}\n"), HOSTNAME);
         }
         if !is_free(RESOLV_CONF) {
             return Ok(Placed {
                 resolv: Some(Resolv::Others),
+                hosts,
             });
         }
         let ours = match dns {
@@ -109,11 +114,25 @@ impl Prepared {
             None => None,
         };
         let resolv = ours.map_or_else(|| Resolv::Ready(mode, self.resolv), Resolv::Ours);
-        Ok(Placed { resolv: Some(resolv) })
+        Ok(Placed {
+            resolv: Some(resolv),
+            hosts,
+        })
     }
 }
 
 impl Placed {
+    /// Tells a running guest the names of others; they are all that there are from then on.
+    pub fn change_names(&self, entries: &[HostEntry]) -> Result<()> {
+        let block = names::block(entries)?;
+        let changed = match &self.hosts {
+            None => Ok(()),
+            Some(Ours::Laid(file)) => names::replace_in(file, &block),
+            Some(Ours::Written(_)) => names::replace_at(Path::new("/"), Path::new(HOSTS), &block),
+        };
+        changed.map_err(|error| Status::from_io(format_args!("change {HOSTS}"), error))
+    }
+
     /// Changes the resolver of a running guest.
     pub fn change_dns(&mut self, dns: &Dns) -> Result<()> {
         let text = resolv_conf(dns)?;

@@ -19,6 +19,12 @@ pub fn hosts_file(hostname: &str, own: Option<&str>, entries: &[HostEntry]) -> R
         let names = [hostname, alias].join(" ");
         text += &format!("{}\t{}\n", own.unwrap_or("127.0.1.1"), names.trim_end());
     }
+    Ok(text + &host_lines(entries)?)
+}
+
+/// One line for each of them.
+pub fn host_lines(entries: &[HostEntry]) -> Result<String> {
+    let mut text = String::new();
     for entry in entries {
         for word in entry.names.iter().chain([&entry.address]) {
             check_word("a host entry", word)?;

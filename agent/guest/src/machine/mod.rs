@@ -12,6 +12,7 @@ pub mod exitrd;
 mod handover;
 pub mod modules;
 pub mod mounts;
+mod names;
 pub mod net;
 mod net_spec;
 mod netlink;

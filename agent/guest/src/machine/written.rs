@@ -9,7 +9,8 @@ use super::paths;
 
 /// Makes `text` what a reader of `target` finds in the root at `root`. By a rename: a start that is cut off leaves the file
 /// as it was.
-pub fn write(root: &Path, target: &Path, text: &str) -> io::Result<()> {
+pub fn write(root: &Path, target: &Path, text: impl AsRef<[u8]>) -> io::Result<()> {
+    let text = text.as_ref();
     let place = paths::place_of_file(root, target)?;
     if !is_file_or_missing(&place)? {
         return Err(io::Error::new(
@@ -31,9 +32,7 @@ pub fn write(root: &Path, target: &Path, text: &str) -> io::Result<()> {
         .create_new(true)
         .mode(0o644)
         .open(&beside)?;
-    let replaced = made
-        .write_all(text.as_bytes())
-        .and_then(|()| fs::rename(&beside, &place));
+    let replaced = made.write_all(text).and_then(|()| fs::rename(&beside, &place));
     if replaced.is_err() {
         // It did not become what it was made for.
         let _ = fs::remove_file(&beside);
@@ -44,7 +43,7 @@ pub fn write(root: &Path, target: &Path, text: &str) -> io::Result<()> {
 /// The same where the file is still as it was written: who has replaced it since is in charge of it.
 pub fn rewrite(root: &Path, target: &Path, before: &str, text: &str) -> io::Result<()> {
     let place = paths::place_of_file(root, target)?;
-    if holds(&place, before) {
+    if holds(&place, before.as_bytes()) {
         write(root, target, text)
     } else {
         Ok(())
@@ -60,10 +59,10 @@ pub fn is_file_or_missing(place: &Path) -> io::Result<bool> {
     }
 }
 
-fn holds(place: &Path, text: &str) -> bool {
+fn holds(place: &Path, text: &[u8]) -> bool {
     // The length first: an image's file may be of any size.
     fs::symlink_metadata(place).is_ok_and(|found| found.is_file() && found.len() == text.len() as u64)
-        && fs::read(place).is_ok_and(|bytes| bytes == text.as_bytes())
+        && fs::read(place).is_ok_and(|bytes| bytes == text)
 }
 
 fn beside(place: &Path) -> Option<PathBuf> {

@@ -11,8 +11,8 @@ use crate::grpc::status::{Result, Status};
 use crate::machine::{boot as booting, end, net};
 use crate::proto::{
     AckExitRequest, AckExitResponse, BootRequest, BootResponse, ConfigureNetworkRequest,
-    ConfigureNetworkResponse, Phase, SetClockRequest, SetClockResponse, StartProgramRequest, StateRequest,
-    SyncRequest, SyncResponse,
+    ConfigureNetworkResponse, Phase, SetClockRequest, SetClockResponse, SetNamesRequest, SetNamesResponse,
+    StartProgramRequest, StateRequest, SyncRequest, SyncResponse,
 };
 use crate::role::Role;
 use crate::workload::program::kill_the_rest;
@@ -90,6 +90,17 @@ fn configure(agent: &Agent, request: &ConfigureNetworkRequest) -> Result<Configu
         agent.placed.borrow_mut().change_dns(dns)?;
     }
     Ok(ConfigureNetworkResponse {})
+}
+
+pub async fn set_names(agent: &Rc<Agent>, call: Call) {
+    call.unary(|request: SetNamesRequest| async move {
+        if agent.role() == Role::Host {
+            return Err(Status::precondition("the names of a host are not the agent's"));
+        }
+        agent.placed.borrow().change_names(&request.names)?;
+        Ok(SetNamesResponse {})
+    })
+    .await;
 }
 
 pub async fn set_clock(agent: &Rc<Agent>, call: Call) {

@@ -50,6 +50,7 @@ async fn dispatch(agent: Rc<Agent>, path: String, call: Call) {
         "StartProgram" => machine::start_program(agent, call).await,
         "AckExit" => machine::acknowledge_exit(agent, call).await,
         "ConfigureNetwork" => machine::configure_network(agent, call).await,
+        "SetNames" => machine::set_names(agent, call).await,
         "SetClock" => machine::set_clock(agent, call).await,
         "Sync" => machine::sync(call).await,
         "Stats" => stats::stats(call).await,

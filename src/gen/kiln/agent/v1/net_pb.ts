@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiln/agent/v1/net.proto.
  */
 export const file_kiln_agent_v1_net: GenFile = /*@__PURE__*/
-  fileDesc("ChdraWxuL2FnZW50L3YxL25ldC5wcm90bxINa2lsbi5hZ2VudC52MSIrCglIb3N0RW50cnkSDwoHYWRkcmVzcxgBIAEoCRINCgVuYW1lcxgCIAMoCSI3CgNEbnMSDwoHc2VydmVycxgBIAMoCRIOCgZzZWFyY2gYAiADKAkSDwoHb3B0aW9ucxgDIAMoCSI3CgdOZXR3b3JrEiwKCmludGVyZmFjZXMYASADKAsyGC5raWxuLmFnZW50LnYxLkludGVyZmFjZSJqCglJbnRlcmZhY2USCwoDbWFjGAEgASgJEgwKBG5hbWUYAiABKAkSEQoJYWRkcmVzc2VzGAMgAygJEhAKCGdhdGV3YXk0GAQgASgJEhAKCGdhdGV3YXk2GAUgASgJEgsKA210dRgGIAEoDSJiCgtEaWFsUmVxdWVzdBIpCgVzdGFydBgBIAEoCzIYLmtpbG4uYWdlbnQudjEuRGlhbFN0YXJ0SAASDgoEZGF0YRgCIAEoDEgAEg0KA2VvZhgDIAEoCEgAQgkKB21lc3NhZ2UiOAoJRGlhbFN0YXJ0Eg8KB25ldHdvcmsYASABKAkSDAoEaG9zdBgCIAEoCRIMCgRwb3J0GAMgASgNIk0KDERpYWxSZXNwb25zZRITCgljb25uZWN0ZWQYASABKAhIABIOCgRkYXRhGAIgASgMSAASDQoDZW9mGAMgASgISABCCQoHbWVzc2FnZSJjChdDb25maWd1cmVOZXR3b3JrUmVxdWVzdBInCgduZXR3b3JrGAEgASgLMhYua2lsbi5hZ2VudC52MS5OZXR3b3JrEh8KA2RucxgCIAEoCzISLmtpbG4uYWdlbnQudjEuRG5zIhoKGENvbmZpZ3VyZU5ldHdvcmtSZXNwb25zZWIGcHJvdG8z");
+  fileDesc("ChdraWxuL2FnZW50L3YxL25ldC5wcm90bxINa2lsbi5hZ2VudC52MSIrCglIb3N0RW50cnkSDwoHYWRkcmVzcxgBIAEoCRINCgVuYW1lcxgCIAMoCSI3CgNEbnMSDwoHc2VydmVycxgBIAMoCRIOCgZzZWFyY2gYAiADKAkSDwoHb3B0aW9ucxgDIAMoCSI3CgdOZXR3b3JrEiwKCmludGVyZmFjZXMYASADKAsyGC5raWxuLmFnZW50LnYxLkludGVyZmFjZSJqCglJbnRlcmZhY2USCwoDbWFjGAEgASgJEgwKBG5hbWUYAiABKAkSEQoJYWRkcmVzc2VzGAMgAygJEhAKCGdhdGV3YXk0GAQgASgJEhAKCGdhdGV3YXk2GAUgASgJEgsKA210dRgGIAEoDSJiCgtEaWFsUmVxdWVzdBIpCgVzdGFydBgBIAEoCzIYLmtpbG4uYWdlbnQudjEuRGlhbFN0YXJ0SAASDgoEZGF0YRgCIAEoDEgAEg0KA2VvZhgDIAEoCEgAQgkKB21lc3NhZ2UiOAoJRGlhbFN0YXJ0Eg8KB25ldHdvcmsYASABKAkSDAoEaG9zdBgCIAEoCRIMCgRwb3J0GAMgASgNIk0KDERpYWxSZXNwb25zZRITCgljb25uZWN0ZWQYASABKAhIABIOCgRkYXRhGAIgASgMSAASDQoDZW9mGAMgASgISABCCQoHbWVzc2FnZSJjChdDb25maWd1cmVOZXR3b3JrUmVxdWVzdBInCgduZXR3b3JrGAEgASgLMhYua2lsbi5hZ2VudC52MS5OZXR3b3JrEh8KA2RucxgCIAEoCzISLmtpbG4uYWdlbnQudjEuRG5zIhoKGENvbmZpZ3VyZU5ldHdvcmtSZXNwb25zZSI6Cg9TZXROYW1lc1JlcXVlc3QSJwoFbmFtZXMYASADKAsyGC5raWxuLmFnZW50LnYxLkhvc3RFbnRyeSISChBTZXROYW1lc1Jlc3BvbnNlYgZwcm90bzM");
 
 /**
  * @generated from message kiln.agent.v1.HostEntry
@@ -442,4 +442,50 @@ export type ConfigureNetworkResponseJson = {
  */
 export const ConfigureNetworkResponseSchema: GenMessage<ConfigureNetworkResponse, {jsonType: ConfigureNetworkResponseJson}> = /*@__PURE__*/
   messageDesc(file_kiln_agent_v1_net, 8);
+
+/**
+ * @generated from message kiln.agent.v1.SetNamesRequest
+ */
+export type SetNamesRequest = Message<"kiln.agent.v1.SetNamesRequest"> & {
+  /**
+   * @generated from field: repeated kiln.agent.v1.HostEntry names = 1;
+   */
+  names: HostEntry[];
+};
+
+/**
+ * @generated from message kiln.agent.v1.SetNamesRequest
+ */
+export type SetNamesRequestJson = {
+  /**
+   * @generated from field: repeated kiln.agent.v1.HostEntry names = 1;
+   */
+  names?: HostEntryJson[];
+};
+
+/**
+ * Describes the message kiln.agent.v1.SetNamesRequest.
+ * Use `create(SetNamesRequestSchema)` to create a new message.
+ */
+export const SetNamesRequestSchema: GenMessage<SetNamesRequest, {jsonType: SetNamesRequestJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_net, 9);
+
+/**
+ * @generated from message kiln.agent.v1.SetNamesResponse
+ */
+export type SetNamesResponse = Message<"kiln.agent.v1.SetNamesResponse"> & {
+};
+
+/**
+ * @generated from message kiln.agent.v1.SetNamesResponse
+ */
+export type SetNamesResponseJson = {
+};
+
+/**
+ * Describes the message kiln.agent.v1.SetNamesResponse.
+ * Use `create(SetNamesResponseSchema)` to create a new message.
+ */
+export const SetNamesResponseSchema: GenMessage<SetNamesResponse, {jsonType: SetNamesResponseJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_net, 10);
 
