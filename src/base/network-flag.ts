@@ -1,4 +1,4 @@
-// Networks as people name them: `--network NAME[:ip=,ip6=,mac=,alias=]`, `--network cni:NAME[:ip=,ip6=,mac=]`, and Docker's
+// Networks as people name them: `--network NAME[:ip=,ip6=,mac=,alias=]`, `--network cni:NAME[:...]`, and Docker's
 // `name=NAME,ip=...`.
 
 import { formatAddress, parseAddress } from "./cidr.js";
@@ -57,8 +57,6 @@ export function parseNetworkFlag(text: string): NetworkMode | NetworkAsk {
     throw badNetwork(text, `"${name}" is no network's name`);
   const ask = { name, ip: "", ip6: "", mac: "", aliases: [] as string[] };
   for (const word of words) takeWord(text, ask, word);
-  if (cniName(name) !== undefined && ask.aliases.length > 0)
-    throw badNetwork(text, "its plugins know no names of VMs", "leave its alias out");
   return ask;
 }
 

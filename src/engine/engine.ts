@@ -17,6 +17,7 @@ import { ConnectVerbs } from "./run/connect-verbs.js";
 import type { EngineContext } from "./run/context.js";
 import { armLifetime } from "./run/lifetime-timer.js";
 import { MountVerbs } from "./run/mount-verbs.js";
+import { NameKeeper } from "./run/name-keeper.js";
 import { cardsInUse, cniCardsInUse, leaveEnded } from "./run/network-cards.js";
 import { loadVms } from "./run/recovery.js";
 import { resumeVms } from "./run/takeover.js";
@@ -66,7 +67,12 @@ export class Engine {
     const ctx = createContext(options, { leaving: this.#leaving.signal, closed: this.#closed.signal });
     this.#runner = new VmRunner(ctx);
     const verbs = new VmVerbs(ctx, this.#runner);
-    this.#runner.onLive = (entry) => tendLive(ctx, verbs, entry);
+    const names = new NameKeeper(ctx);
+    ctx.networkUses.onChange = ctx.cniUses.onChange = () => names.changed();
+    this.#runner.onLive = (entry) => {
+      tendLive(ctx, verbs, entry);
+      names.changed();
+    };
     const workloads = new WorkloadVerbs(ctx, ctx.companions);
     this.inner = { ctx, verbs, workloads };
     this.vms = new Vms(ctx, { verbs, ports: new PortVerbs(ctx), mounts: new MountVerbs(ctx), workloads });

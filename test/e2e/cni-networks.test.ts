@@ -88,6 +88,25 @@ describe("VMs on CNI networks", { skip: !isRoot && "it takes root to make hosts 
     );
   });
 
+  it("know each other by name and alias, as soon as one comes and until it goes", async () => {
+    await box("late", "--network", "cni:lan:alias=front");
+    const late = await addressesOf("late");
+    await eventually("web finds it", async () => pings("web", "late"));
+    for (const [who, name] of [
+      ["web", "front"],
+      ["web", "late.lan"],
+      ["late", "db"],
+    ] as const)
+      assert.ok(await pings(who, name), name);
+    for (const address of [late.ip, late.ip6])
+      assert.match(await sh("web", "cat /etc/hosts"), new RegExp(`^${address}\tlate front `, "m"));
+    await sh("web", "echo 192.0.2.1 mine >> /etc/hosts");
+    await kiln.ok(["rm", "-f", "late"]);
+    await eventually("its name is gone", async () => !(await sh("web", "cat /etc/hosts")).includes("late"));
+    assert.match(await sh("web", "cat /etc/hosts"), /^192\.0\.2\.1 mine$/m, "what the guest has added stays");
+    assert.ok(await pings("web", "db"));
+  });
+
   it("are listed", async () => {
     const lines = await kiln.ok(["network", "ls", "--format", "{{.Name}} {{.Driver}} {{.VMs}}"]);
     assert.match(lines, /^cni:lan cni (web,db|db,web)$/m);

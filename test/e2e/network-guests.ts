@@ -166,6 +166,10 @@ function reachCases(its: () => Cast): void {
     const [inner, red] = await on.addressesOf("lone");
     for (const address of [db.ip, "10.89.0.1"]) assert.ok(!(await on.pings("lone", address)), address);
     for (const one of [inner, red]) assert.ok(!(await on.pings("web", one?.ip ?? "")));
+    await on.box("peer", "--network", "inner", "--network-alias", "cache");
+    for (const name of ["peer", "cache.inner"])
+      assert.ok(await on.pings("lone", name), `${name}: of a network whose resolver is not the first`);
+    await on.kiln.ok(["rm", "-f", "peer"]);
     assert.ok(await on.pings("lone", OUTSIDE.ip4), "by the network that is not internal");
     await on.kiln.ok(["rm", "-f", "lone"]);
     await on.box("lone", "--network", "inner");

@@ -14,6 +14,8 @@ interface Deps {
 }
 
 export class CniUses {
+  /** Told when a VM has come to a network, or left one. */
+  onChange: () => void = () => undefined;
   readonly #deps: Deps;
   readonly #joined = new Map<string, CniJoined>();
   /** Of VMs that ran when this kilnd began. */
@@ -35,6 +37,7 @@ export class CniUses {
     this.#running.delete(keyOf(card));
     const joined = await this.#room().join(card);
     this.#joined.set(keyOf(card), joined);
+    this.onChange();
     return joined;
   }
 
@@ -43,6 +46,7 @@ export class CniUses {
     await this.#found;
     this.#joined.delete(keyOf(card));
     this.#running.delete(keyOf(card));
+    this.onChange();
     await this.#room().leave(card);
   }
 
@@ -57,6 +61,7 @@ export class CniUses {
     const joined = await this.#room().adopt(card);
     this.#running.delete(keyOf(card));
     this.#joined.set(keyOf(card), joined);
+    this.onChange();
     return joined;
   }
 

@@ -37,8 +37,9 @@ function membersOf(network: string, { vms, cniUses }: Deps): NetworkMember[] {
     cniCardsOf(record)
       .filter((card) => card.network === network)
       .map(({ vmId, index, ip, ip6, mac }) => {
+        const { aliases = [] } = record.config.networks[index] ?? {};
         const given = givenTo(cniUses.joinedOf({ vmId, index }));
-        return { vmId, vmName, aliases: [], ...(given ?? { ip, ip6, mac }) };
+        return { vmId, vmName, aliases, ...(given ?? { ip, ip6, mac }) };
       }),
   );
 }

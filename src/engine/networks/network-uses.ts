@@ -30,6 +30,8 @@ interface Deps {
 const RETRY_MS = 5_000;
 
 export class NetworkUses {
+  /** Told when a VM has come to a network, or left one. */
+  onChange: () => void = () => undefined;
   readonly #deps: Deps;
   /** By network, then by VM. */
   readonly #cards = new Map<string, Map<string, NetworkCard>>();
@@ -62,6 +64,7 @@ export class NetworkUses {
         await bridges.up(spec);
         const joined = await bridges.join(spec, card);
         this.#of(networkId).set(card.vmId, card);
+        this.onChange();
         return joined;
       } catch (error) {
         await this.#drop(entry, card);
@@ -208,6 +211,7 @@ export class NetworkUses {
     const spec = specOf(entry.record);
     const cards = this.#of(entry.id);
     cards.delete(card.vmId);
+    this.onChange();
     try {
       await bridges.leave(spec, card);
     } finally {

@@ -1,6 +1,6 @@
 // From a VM's record to what the VMM is given and what the agent is told. Pure: nothing is opened or made here.
 
-import type { BootOrder, ProcessLimit } from "../../agent/index.js";
+import type { BootOrder, HostLine, ProcessLimit } from "../../agent/index.js";
 import { defined } from "../../base/defined.js";
 import { Code, KilnError } from "../../base/errors.js";
 import type { CardSpec, DiskSpec, PortSpec, VmmCapabilities, VmmSpec } from "../../vmm/types.js";
@@ -58,6 +58,8 @@ export interface BootFacts {
   readonly initPatienceMs: number;
   /** Files are written before the program starts. */
   readonly hold: boolean;
+  /** Of other VMs, for /etc/hosts. */
+  readonly names?: readonly HostLine[] | undefined;
 }
 
 /** @throws KilnError internal where nothing says what the guest's root is made of */
@@ -74,6 +76,7 @@ export function planBoot(facts: BootFacts): BootOrder {
     process: processOf(record),
     hostname: hostnameOf(record),
     hosts: config.addHosts.map(parseHostEntry).map(({ name, address }) => ({ address, names: [name] })),
+    names: facts.names ?? [],
     clockUnixNs: BigInt(facts.nowMs) * 1_000_000n,
     entropy: facts.entropy,
     endAction: capabilities.poweroffExits ? "poweroff" : "restart",

@@ -10,6 +10,7 @@ import { patience, whileItLives } from "../boot-errors.js";
 import { vmLogger } from "../context.js";
 import { growMounts as growHeld } from "../grow-mounts.js";
 import { requireFindable } from "../guest-disks.js";
+import { namesFor } from "../name-keeper.js";
 import { pendingCopies } from "../pending-copies.js";
 import { written } from "../tasks.js";
 import { upWith } from "./workload.js";
@@ -24,6 +25,7 @@ export async function setup(boot: Boot, { machine, session }: Greeted): Promise<
   const now = { nowMs: ctx.now(), entropy: randomBytes(64) };
   const request = planBoot({
     ...{ record: run.entry.record, capabilities, ...now, initPatienceMs, hold },
+    names: namesFor(ctx, run.entry),
     attached: attached.guest({ capabilities, disks, serials: handle.disks }),
   });
   const timeoutMs = upMs + (request.mounts?.some(isFilled) === true ? FILL_MS : 0);
