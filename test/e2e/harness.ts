@@ -23,6 +23,7 @@ import { fileURLToPath } from "node:url";
 import { identifyProcess, isAlive } from "../../src/base/processes.js";
 import { delay } from "../../src/base/runtime.js";
 import { commandPath, seedKernel, type TestKernel } from "../fixtures/assets.js";
+import { whereItStands } from "../fixtures/where-it-stands.js";
 
 const DIST = fileURLToPath(new URL("../../src/", import.meta.url));
 export const CLI = join(DIST, "cli/main.js");
@@ -54,16 +55,24 @@ export interface RunOptions {
 /** Runs a program to its end and collects what it prints. */
 export function run(argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
   const [program = "", ...args] = argv;
-  return collect(
-    spawn(program, args, {
-      env: { ...KILN_NODE, ...(options.env ?? process.env) },
-      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-      stdio: ["pipe", "pipe", "pipe"],
-      timeout: options.timeoutMs ?? 300_000,
-      killSignal: "SIGKILL",
-    }),
-    options.stdin,
-  );
+  const child = spawn(program, args, {
+    env: { ...KILN_NODE, ...(options.env ?? process.env) },
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  return endedWithin(child, options.timeoutMs ?? 300_000, collect(child, options.stdin));
+}
+
+/** A program that does not end is killed, and where it stood then is part of what it has said. */
+async function endedWithin(child: ChildProcess, ms: number, end: Promise<RunResult>): Promise<RunResult> {
+  let stood = "";
+  const kill = async () => {
+    stood = `\nkilled after ${ms} ms; its threads:\n${await whereItStands(child.pid ?? 0)}\n`;
+    child.kill("SIGKILL");
+  };
+  const timer = setTimeout(() => void kill(), ms);
+  const result = await end.finally(() => clearTimeout(timer));
+  return { ...result, stderr: result.stderr + stood };
 }
 
 /** Makes `kiln` a command of this directory, as packages do: by a link. */
@@ -203,8 +212,11 @@ export class TestKiln {
     await closed;
   }
 
-  kiln(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-    return run(this.#command(args), { ...options, env: { ...this.env, ...options.env } });
+  async kiln(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+    const result = await run(this.#command(args), { ...options, env: { ...this.env, ...options.env } });
+    if (result.signal !== "SIGKILL") return result;
+    const vms = await run(this.#command(["ps", "-a"]), { env: this.env, timeoutMs: 20_000 });
+    return { ...result, stderr: `${result.stderr}\nthe VMs then:\n${vms.stdout}${vms.stderr}` };
   }
 
   /** Runs a verb that must succeed and gives its stdout. */
