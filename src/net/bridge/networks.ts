@@ -4,12 +4,11 @@
 
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { resolvesNames } from "../../base/egress.js";
-import { Code, KilnError } from "../../base/errors.js";
+import { KilnError } from "../../base/errors.js";
 import { failpoint } from "../../base/failpoint.js";
 import { exists, makeDirectory, writeFileAtomic } from "../../base/files.js";
 import { KeyedLock } from "../../base/lock.js";
-import { bridgeName, cardName, type NetworkSpec, tableName, tapName } from "../../base/networks.js";
+import { bridgeName, type NetworkSpec, tableName, tapName } from "../../base/networks.js";
 import type { PortMapping } from "../../base/ports.js";
 import { Recent } from "../../base/recent.js";
 import { readHostDns } from "../host-dns.js";
@@ -26,21 +25,14 @@ import { countersIn, type Listing, planOwnerless, staleTables } from "./found.js
 import { type Ground, type GroundOptions, Grounds, isRoot } from "./ground.js";
 import { switchOnForwarding } from "./host-place.js";
 import { allCounters, networkTable, tableNames } from "./listings.js";
-import {
-  areNamesRunning,
-  endNames,
-  ensureNames,
-  type NamesOptions,
-  reloadNames,
-  writeNames,
-} from "./names.js";
+import { type Live, nameOf, notUp } from "./live.js";
+import { NetworkNames } from "./network-names.js";
 import { refuseOverlap } from "./overlap.js";
 import { linksIn, runIn } from "./place.js";
 import { assertPlainCard, assertPlainNetwork } from "./plain.js";
 import { cableCard } from "./plan-cable.js";
 import { cardTable, planCard, planNoCard, planPolicy } from "./plan-card.js";
 import { planLinks, planNoLinks } from "./plan-links.js";
-import type { NamesKind } from "./plan-names.js";
 import { planPorts, planPublish, planUnpublish } from "./plan-publish.js";
 import { planNoRules, planRules } from "./plan-rules.js";
 import { descriptorCard } from "./plan-tap.js";
@@ -54,16 +46,11 @@ export interface BridgeOptions extends GroundOptions {
   readonly tell?: ((message: string) => void) | undefined;
 }
 
-interface Live {
-  readonly spec: NetworkSpec;
-  /** By name. */
-  readonly cards: Map<string, NetworkCard>;
-}
-
 export class BridgeNetworks implements BridgeRoom {
   readonly publishes = isRoot();
   readonly #options: BridgeOptions;
   readonly #grounds: Grounds;
+  readonly #names: NetworkNames;
   readonly #live = new Map<string, Live>();
   readonly #lock = new KeyedLock();
   /** One listing has the counters of all: those who ask at one moment share it. */
@@ -75,6 +62,7 @@ export class BridgeNetworks implements BridgeRoom {
   constructor(options: BridgeOptions) {
     this.#options = options;
     this.#grounds = new Grounds(options);
+    this.#names = new NetworkNames(options);
   }
 
   look(): Promise<BridgeVerdict> {
@@ -98,7 +86,7 @@ export class BridgeNetworks implements BridgeRoom {
 
   async #raise({ programs, place }: Ground, spec: NetworkSpec): Promise<void> {
     // By it a network that was up is known.
-    await makeDirectory(this.#directory(spec.id));
+    await makeDirectory(this.#names.directoryOf(spec.id));
     const links = await linksIn(place);
     if (place.holder === undefined) {
       if (!links.has(bridgeName(spec.id))) await refuseOverlap(programs.ip, spec);
@@ -114,7 +102,7 @@ export class BridgeNetworks implements BridgeRoom {
       planLinks(spec, links),
     );
     failpoint("network.linked");
-    await this.#tellNames({ programs, place }, this.#live.get(spec.id) ?? { spec, cards: new Map() });
+    await this.#names.tell({ programs, place }, this.#live.get(spec.id) ?? { spec, cards: new Map() });
     failpoint("network.named");
     this.#timer ??= setInterval(() => void this.#mend(), LOOK_MS).unref();
   }
@@ -130,7 +118,7 @@ export class BridgeNetworks implements BridgeRoom {
       await writeFileAtomic(file, planCard(spec, card), { durable: false });
       failpoint("network.card");
       live.cards.set(nameOf(card), card);
-      await this.#tellNames(ground, live);
+      await this.#names.tell(ground, live);
       failpoint("network.joined");
       const { programs, place } = ground;
       const tap = cableCard(programs, place, file, spec, card, process.pid);
@@ -147,7 +135,7 @@ export class BridgeNetworks implements BridgeRoom {
         const nft = [ground.programs.nft, "-f", "-"];
         await runIn(ground.place, `take away the rules of ${card.vmName}`, nft, planNoCard(spec, card));
         failpoint("network.left");
-        if (live !== undefined) await this.#tellNames(ground, live);
+        if (live !== undefined) await this.#names.tell(ground, live);
       }
       await rm(this.#rulesFile(spec.id, card), { force: true });
     });
@@ -199,15 +187,14 @@ export class BridgeNetworks implements BridgeRoom {
   down(spec: NetworkSpec): Promise<void> {
     return this.#locked(spec.id, async () => {
       // One that was never up asks nothing of the host: it may have no right and no programs for it.
-      if (!this.#live.has(spec.id) && !(await exists(this.#directory(spec.id)))) return;
+      if (!this.#live.has(spec.id) && !(await exists(this.#names.directoryOf(spec.id)))) return;
       await this.#remove(spec.id, spec.name);
     });
   }
 
   async #remove(networkId: string, name: string): Promise<void> {
     this.#live.delete(networkId);
-    for (const kind of ["open", "closed"] as const)
-      await endNames({ directory: this.#directory(networkId), kind });
+    await this.#names.end(networkId);
     failpoint("network.unnamed");
     const ground = await this.#grounds.find();
     if (ground !== undefined) {
@@ -219,7 +206,7 @@ export class BridgeNetworks implements BridgeRoom {
       const rules = planNoRules([["inet", tableName(networkId)]]);
       await runIn(place, `remove the rules of network ${name}`, [programs.nft, "-f", "-"], rules);
     }
-    await rm(this.#directory(networkId), { recursive: true, force: true });
+    await rm(this.#names.directoryOf(networkId), { recursive: true, force: true });
     await this.#endPlace();
   }
 
@@ -252,9 +239,8 @@ export class BridgeNetworks implements BridgeRoom {
 
   /** What a killed kilnd may have left of a network that is not up. */
   async #forget(networkId: string): Promise<void> {
-    for (const kind of ["open", "closed"] as const)
-      await endNames({ directory: this.#directory(networkId), kind });
-    await rm(this.#directory(networkId), { recursive: true, force: true });
+    await this.#names.end(networkId);
+    await rm(this.#names.directoryOf(networkId), { recursive: true, force: true });
   }
 
   async counters(spec: NetworkSpec): Promise<ReadonlyMap<string, CardCounters>> {
@@ -281,23 +267,6 @@ export class BridgeNetworks implements BridgeRoom {
     this.#timer = undefined;
   }
 
-  /** Files, processes that read them: as the cards of this moment have it. */
-  async #tellNames(ground: Ground, { spec, cards }: Live): Promise<void> {
-    const all = [...cards.values()];
-    const isClosed = all.some(({ egress }) => !resolvesNames(egress));
-    for (const kind of isClosed && !spec.dnsDisabled ? (["open", "closed"] as const) : (["open"] as const)) {
-      const options = this.#names(ground, spec, kind);
-      const isNew = await writeNames(options, all);
-      const { wasThere } = await ensureNames(options);
-      if (isNew && wasThere) await reloadNames(options);
-    }
-  }
-
-  #names({ place, programs }: Ground, spec: NetworkSpec, kind: NamesKind): NamesOptions {
-    const { environment = {} } = this.#options;
-    return { spec, kind, directory: this.#directory(spec.id), place, programs, environment };
-  }
-
   /** Whatever of a network has died is there again; a change of the host's resolvers is passed on. */
   async #mend(): Promise<void> {
     const servers = (await readHostDns()).servers.join(" ");
@@ -306,7 +275,7 @@ export class BridgeNetworks implements BridgeRoom {
     const isOpen = await this.#grounds.isWhole();
     for (const { spec } of [...this.#live.values()]) {
       const mended = this.#locked(spec.id, async () => {
-        const isWhole = isOpen && (await areNamesRunning(this.#directory(spec.id)));
+        const isWhole = isOpen && (await this.#names.areRunning(spec.id));
         if (!this.#live.has(spec.id) || (isWhole && !isChanged)) return;
         await this.#raise(await this.#grounds.ensure(), spec);
       });
@@ -323,12 +292,8 @@ export class BridgeNetworks implements BridgeRoom {
     this.#told = message;
   }
 
-  #directory(networkId: string): string {
-    return join(this.#options.directory, networkId.slice(0, 12));
-  }
-
   #rulesFile(networkId: string, card: NetworkCard): string {
-    return join(this.#directory(networkId), `${nameOf(card)}.nft`);
+    return join(this.#names.directoryOf(networkId), `${nameOf(card)}.nft`);
   }
 
   #locked<T>(networkId: string, work: () => Promise<T>): Promise<T> {
@@ -337,14 +302,4 @@ export class BridgeNetworks implements BridgeRoom {
       return work();
     });
   }
-}
-
-function nameOf({ vmId, index }: NetworkCard): string {
-  return cardName(vmId, index);
-}
-
-function notUp(spec: NetworkSpec): KilnError {
-  return new KilnError(Code.FailedPrecondition, `network ${spec.name} is not up`, {
-    reason: "network-failed",
-  });
 }
