@@ -13,8 +13,8 @@ import type {
   VmJson,
   VmStatusJson,
 } from "../gen/kiln/v1/types_pb.js";
-import { mountStatusFromJson, mountsFromJson } from "./mounts.js";
-import { networkStatusFromJson, networksFromJson } from "./network-options.js";
+import { mountStatusFromJson, mountsFromJson } from "./mount-views.js";
+import { networkStatusFromJson, networksFromJson } from "./network-views.js";
 import type {
   BootTimings,
   BuiltKernel,

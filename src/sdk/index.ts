@@ -4,6 +4,7 @@ export { Code, hasReason, KilnError } from "../base/errors.js";
 export type { AttachExit, AttachOptions } from "./attach.js";
 export { Attachment } from "./attach.js";
 export { CapturedOutput } from "./captured-output.js";
+export type { ConnectOptions } from "./connect.js";
 export type { CallOptions } from "./deadline.js";
 export type { EventOptions } from "./events.js";
 export type { ExecOptions, ExecResult } from "./exec.js";
@@ -20,7 +21,6 @@ export type {
 export { Images } from "./images.js";
 export type { BuildKernelOptions, ImportKernelOptions, RemoveKernelOptions } from "./kernels.js";
 export { Kernels } from "./kernels.js";
-export type { ConnectOptions } from "./kiln.js";
 export { Kiln } from "./kiln.js";
 export { Listing } from "./listing.js";
 export type { LogChunk, LogOptions } from "./logs.js";
@@ -62,6 +62,7 @@ export type { RemoveOptions, SpawnOptions, StopOptions, VmChanges, WaitOptions }
 export { Vm } from "./vm.js";
 export type { ArchiveResult, CopyOptions, ReadOptions, WriteOptions } from "./vm-file-options.js";
 export { VmFiles } from "./vm-files.js";
+export type { ListVmsOptions } from "./vm-list.js";
 export type { CreateOptions, RunOptions, TerminalSize, VmOptions } from "./vm-options.js";
 export type {
   DirectoryEntry,
@@ -79,7 +80,6 @@ export type { ProcessLogOptions, RemoveProcessOptions } from "./vm-process.js";
 export { VmProcess } from "./vm-process.js";
 export type { ListProcessesOptions, StartProcessOptions } from "./vm-processes.js";
 export { VmProcesses } from "./vm-processes.js";
-export type { ListVmsOptions } from "./vms.js";
 export { Vms } from "./vms.js";
 export type { CreateVolumeOptions, ListVolumesOptions, PruneVolumesOptions, VolumeInfo } from "./volumes.js";
 export { Volumes } from "./volumes.js";

@@ -1,13 +1,11 @@
 // `Kiln`: the SDK's front, one connection to one kilnd.
 
-import type { Socket } from "node:net";
-import { delay } from "../base/runtime.js";
+import { type ConnectOptions, openTransport } from "./connect.js";
 import type { CallOptions } from "./deadline.js";
 import { type EventOptions, readEvents } from "./events.js";
-import { dial, type HostAddress, isNobodyListening, resolveHost, unreachable } from "./host.js";
 import { Images } from "./images.js";
 import { Kernels } from "./kernels.js";
-import { CALL, checkOptions, type NamesOf } from "./known-options.js";
+import { CALL, checkOptions } from "./known-options.js";
 import { Networks } from "./networks.js";
 import {
   infoFromJson,
@@ -16,23 +14,13 @@ import {
   pruneFromJson,
   versionFromJson,
 } from "./system.js";
-import { Transport } from "./transport.js";
+import type { Transport } from "./transport.js";
 import type { KilnEvent, PruneResult, SystemInfo, VersionInfo } from "./types.js";
 import { DISK_USAGE_OPTIONS, type DiskUsage, type DiskUsageOptions, usageFromJson } from "./usage.js";
 import type { Vm } from "./vm.js";
 import type { CreateOptions, RunOptions } from "./vm-options.js";
 import { Vms } from "./vms.js";
 import { Volumes } from "./volumes.js";
-
-/** Options of `Kiln.connect()`. */
-export interface ConnectOptions extends CallOptions {
-  /** "unix:///run/kiln/kiln.sock". Default: KILN_HOST, else the socket of this user's kilnd. */
-  readonly host?: string | undefined;
-  /** Starts kilnd where nobody listens on the default socket. Default true; never for a socket that was named. */
-  readonly start?: boolean | undefined;
-}
-
-const CONNECT_OPTIONS: NamesOf<ConnectOptions> = { ...CALL, host: true, start: true };
 
 /**
  * A connection to kilnd.
@@ -71,12 +59,8 @@ export class Kiln implements AsyncDisposable {
    * @throws KilnError unavailable `daemon-not-running` or `daemon-start-failed`, permission_denied
    */
   static async connect(options: ConnectOptions = {}): Promise<Kiln> {
-    checkOptions("Kiln.connect()", options, CONNECT_OPTIONS);
-    const address = resolveHost(options.host);
-    const startable = address.isDefault && options.start !== false;
-    const transport = new Transport((again) => openSocket(address, startable, again));
-    await transport.connect(options);
-    return new Kiln(transport, address.socket);
+    const { transport, socket } = await openTransport(options);
+    return new Kiln(transport, socket);
   }
 
   /**
@@ -140,30 +124,5 @@ export class Kiln implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-}
-
-/** Whoever looks after kilnd brings it back first: systemd, an upgrade. */
-const RETURN_MS = 1_000;
-const RETURN_STEP_MS = 25;
-
-async function openSocket(address: HostAddress, startable: boolean, again: boolean): Promise<Socket> {
-  try {
-    return await (again ? dialPatiently(address.socket) : dial(address.socket));
-  } catch (error) {
-    if (!startable || !isNobodyListening(error)) throw unreachable(address.socket, error);
-    const { startDaemon } = await import("./daemon-start.js");
-    return startDaemon(address.socket);
-  }
-}
-
-/** Dials until somebody listens, for a while. */
-async function dialPatiently(socket: string): Promise<Socket> {
-  for (const end = Date.now() + RETURN_MS; ; await delay(RETURN_STEP_MS)) {
-    try {
-      return await dial(socket);
-    } catch (error) {
-      if (!isNobodyListening(error) || Date.now() >= end) throw error;
-    }
   }
 }

@@ -1,4 +1,4 @@
-// Mounts and what bounds programs: as a caller writes them, and between the wire and the SDK's nouns.
+// Mounts and what bounds programs, as a caller writes them.
 
 import { Code, KilnError } from "../base/errors.js";
 import { parseSysctl, parseUlimit } from "../base/limits.js";
@@ -6,10 +6,9 @@ import { parseMountFlag } from "../base/mount-flag.js";
 import { type MountSpec, NO_MOUNT } from "../base/mounts.js";
 import { parseTmpfsFlag } from "../base/tmpfs-flag.js";
 import { parseVolumeFlag } from "../base/volume-flag.js";
-import type { MountJson, MountStatusJson, UlimitJson, VmConfigJson } from "../gen/kiln/v1/types_pb.js";
+import type { MountJson, UlimitJson } from "../gen/kiln/v1/types_pb.js";
 import { checkOptions, type NamesOf } from "./known-options.js";
-import type { Mount, MountStatus, Ulimit } from "./mount-types.js";
-import type { VmConfig } from "./types.js";
+import type { Mount, Ulimit } from "./mount-types.js";
 
 const MOUNT_FIELDS: NamesOf<Mount> = {
   ...{ type: true, source: true, target: true, readOnly: true, subpath: true, noCopy: true, sizeBytes: true },
@@ -59,39 +58,4 @@ function wholeNumber(value: number, what: string): string {
   throw new KilnError(Code.InvalidArgument, `${what}: ${value} is no number of bytes`, {
     reason: "bad-size",
   });
-}
-
-/** What of a configuration is about mounts and limits. */
-export function mountsFromJson(
-  json: VmConfigJson,
-): Pick<VmConfig, "mounts" | "readOnlyRoot" | "shmBytes" | "ulimits" | "sysctls"> {
-  return {
-    mounts: (json.mounts ?? []).map(mountFromJson),
-    readOnlyRoot: json.readOnlyRoot ?? false,
-    shmBytes: Number(json.shmBytes ?? 0),
-    ulimits: (json.ulimits ?? []).map(({ name = "", soft = 0, hard = 0 }) => ({
-      name,
-      soft: Number(soft),
-      hard: Number(hard),
-    })),
-    sysctls: json.sysctls ?? {},
-  };
-}
-
-function mountFromJson({ type, sizeBytes, ...words }: MountJson): Mount {
-  return {
-    ...NO_MOUNT,
-    ...words,
-    type: (type || "volume") as Mount["type"],
-    sizeBytes: Number(sizeBytes ?? 0),
-  };
-}
-
-/** A MountStatus message. */
-export function mountStatusFromJson({ mount = {}, state, message }: MountStatusJson): MountStatus {
-  return {
-    mount: mountFromJson(mount),
-    state: (state || "detached") as MountStatus["state"],
-    message: message ?? "",
-  };
 }

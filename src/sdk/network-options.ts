@@ -1,10 +1,10 @@
-// Networks of a VM: as a caller writes them, and between the wire and the SDK's nouns.
+// Networks of a VM, as a caller writes them.
 
 import { Code, KilnError } from "../base/errors.js";
 import { formatNetworkAsk, parseNetworkFlag } from "../base/network-flag.js";
-import type { NetworkAttachmentJson, NetworkStatusJson, VmConfigJson } from "../gen/kiln/v1/types_pb.js";
+import type { NetworkAttachmentJson, VmConfigJson } from "../gen/kiln/v1/types_pb.js";
 import { checkOptions, type NamesOf } from "./known-options.js";
-import type { NetworkAttachment, NetworkStatus, VmNetworks } from "./network-types.js";
+import type { NetworkAttachment } from "./network-types.js";
 
 /** What is asked of a VM's networks; names and defaults are those of `kiln run`'s flags. */
 export interface NetworkOptions {
@@ -68,37 +68,4 @@ function wordsOf({
   aliases = [],
 }: Partial<NetworkAttachment>): string {
   return formatNetworkAsk({ name: network, ip, ip6, mac, aliases });
-}
-
-export function networksFromJson(json: VmConfigJson): VmNetworks {
-  return {
-    network: json.network ?? "",
-    networks: (json.networks ?? []).map(attachmentFromJson),
-    egress: json.egress || "all",
-    dns: json.dns ?? [],
-    dnsSearch: json.dnsSearch ?? [],
-    dnsOptions: json.dnsOptions ?? [],
-    publishMode: json.publishMode || "dial",
-  };
-}
-
-function attachmentFromJson(json: NetworkAttachmentJson = {}): NetworkAttachment {
-  return {
-    network: json.network ?? "",
-    networkId: json.networkId ?? "",
-    ip: json.ip ?? "",
-    ip6: json.ip6 ?? "",
-    mac: json.mac ?? "",
-    aliases: json.aliases ?? [],
-  };
-}
-
-export function networkStatusFromJson(json: NetworkStatusJson): NetworkStatus {
-  return {
-    ...attachmentFromJson(json.attachment),
-    gateway: json.gateway ?? "",
-    prefix: json.prefix ?? 0,
-    gateway6: json.gateway6 ?? "",
-    prefix6: json.prefix6 ?? 0,
-  };
 }

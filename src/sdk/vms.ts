@@ -4,12 +4,13 @@ import type { CreateVmResponseJson } from "../gen/kiln/v1/vm_pb.js";
 import { noVm } from "./call-failure.js";
 import { progressFromJson, vmFromJson } from "./convert.js";
 import type { CallOptions } from "./deadline.js";
-import { CALL, checkOptions, type NamesOf } from "./known-options.js";
+import { CALL, checkOptions } from "./known-options.js";
 import { Listing } from "./listing.js";
 import { readStats, type StatsOptions, type StatsSample } from "./stats.js";
 import type { Transport } from "./transport.js";
 import type { Progress, VmInfo } from "./types.js";
 import { Vm } from "./vm.js";
+import { type ListVmsOptions, requestVms } from "./vm-list.js";
 import {
   type CreateOptions,
   planVmConfig,
@@ -17,17 +18,6 @@ import {
   VM_OPTIONS,
   type VmOptions,
 } from "./vm-options.js";
-
-/** Options of `kiln.vms.list()`. */
-export interface ListVmsOptions extends CallOptions {
-  /** Also those that do not run. */
-  readonly all?: boolean | undefined;
-  /** "label=k=v", "name=x", "status=running", "ancestor=image", "id=ab", "publish=8080", "expose=80", "volume=data". */
-  readonly filter?: readonly string[] | undefined;
-  readonly limit?: number | undefined;
-}
-
-const LIST_VMS_OPTIONS: NamesOf<ListVmsOptions> = { ...CALL, all: true, filter: true, limit: true };
 
 /** The VMs of one kilnd. */
 export class Vms {
@@ -66,13 +56,7 @@ export class Vms {
    * ```
    */
   list(options: ListVmsOptions = {}): Listing<VmInfo> {
-    return new Listing(async () => {
-      checkOptions("kiln.vms.list()", options, LIST_VMS_OPTIONS);
-      const { all = false, filter = [], limit = 0 } = options;
-      const request = { all, filters: filter.slice(), limit };
-      const { vms } = await this.#transport.unary("VmService/ListVms", request, options);
-      return (vms ?? []).map(vmFromJson);
-    });
+    return new Listing(() => requestVms(this.#transport, options));
   }
 
   /** Makes a VM without starting it. Pulls the image where it is missing. */
