@@ -22,8 +22,8 @@ const ARROWS = {
   cli: ["sdk", "base"],
 };
 const WITHOUT_DOOR = ["base", "gen"];
-/** Doors of parts of a room, for the base builder: a process that starts often must not load a whole room. */
-const SIDE_DOORS = ["src/image/layers/index.js"];
+/** Doors of parts of a room, for the base builder and `kiln ps`: a process that starts often must not load a whole room. */
+const SIDE_DOORS = ["src/image/layers/index.js", "src/sdk/lists.js"];
 /** The wire is the agent room's on one side and the API's on the other: what the engine says and hears is its own. */
 const ENGINE = "src/engine/";
 const WIRE = /^@(connectrpc|bufbuild)\//;

@@ -1,7 +1,7 @@
 // What a verb may touch of the world: streams, environment, kilnd. Tests give it another world.
 
 import { hasReason } from "../base/errors.js";
-import type { Kiln } from "../sdk/index.js";
+import type { Kiln, ListVmsOptions, VmInfo } from "../sdk/index.js";
 import { safeText } from "./render/safe-text.js";
 import type { Style } from "./render/style.js";
 
@@ -34,6 +34,8 @@ export interface Context {
   readonly host: string | undefined;
   /** The one connection of this run, opened at the first call. */
   connect(wish?: ConnectWish): Promise<Kiln>;
+  /** `kiln.vms.list()` by a connection of its own, without all of the SDK. */
+  listVms(options: ListVmsOptions): Promise<VmInfo[]>;
   /** Prints one line of the program's own to stderr. */
   note(line: string): Promise<void>;
   /** Prints an error as it would end the program; for verbs with several targets that go on. */

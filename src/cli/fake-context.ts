@@ -2,9 +2,12 @@
 
 import { PassThrough } from "node:stream";
 import { Kiln } from "../sdk/index.js";
+import { listVms } from "../sdk/lists.js";
 import type { Context, Sink } from "./context.js";
 import { createStyle } from "./render/style.js";
 import { formatError, formatNote } from "./report.js";
+
+const NOWHERE = "unix:///nonexistent/kiln.sock";
 
 /** A context and what was done to it. */
 export interface FakeWorld {
@@ -43,9 +46,10 @@ export function fakeContext(options: FakeWorldOptions = {}): FakeWorld {
     now: () => options.now ?? new Date("2026-01-02T03:14:06Z"),
     host: options.host,
     connect: () => {
-      kiln ??= Kiln.connect({ host: options.host ?? "unix:///nonexistent/kiln.sock" });
+      kiln ??= Kiln.connect({ host: options.host ?? NOWHERE });
       return kiln;
     },
+    listVms: (wanted) => listVms({ host: options.host ?? NOWHERE }, wanted),
     note: (line) => stderr.write(formatNote(line)),
     report: (error) => stderr.write(formatError(error, style)),
   };

@@ -32,6 +32,10 @@ function makeContext(globals: Globals): Context {
       kiln ??= connect(globals.host, wish);
       return kiln;
     },
+    listVms: async (options) => {
+      const { listVms } = await import("../sdk/lists.js");
+      return listVms({ host: globals.host }, options);
+    },
     note: async (line) => {
       const { formatNote } = await import("./report.js");
       await stderr.write(formatNote(line));

@@ -56,8 +56,7 @@ machine), expose=PORT[-LAST][/PROTOCOL] (of the VM), volume=NAME (or a volume's 
     const limit = flags.latest ? 1 : last;
     const all =
       flags.all || limit !== undefined || flags.filter.some((filter) => filter.startsWith("status="));
-    const kiln = await context.connect();
-    const vms = await kiln.vms.list({ all, filter: flags.filter, limit });
+    const vms = await context.listVms({ all, filter: flags.filter, limit });
     const newest = [...vms].sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime());
     if (flags.quiet && flags.format === undefined) {
       for (const vm of newest) await printLine(context, idOf(vm.id, flags["no-trunc"]));
