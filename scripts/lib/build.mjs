@@ -84,6 +84,7 @@ const RUST_OUTPUTS = [
   ...[
     PATHS.agent,
     PATHS.netguard,
+    PATHS.lease,
     PATHS.sendfd,
     PATHS.share,
     PATHS.tap,
@@ -105,13 +106,14 @@ const staticProgram = (crate, bin) => [
   ...STATIC,
 ];
 /** The agent's own alias (agent/.cargo/config.toml), the guard that is preloaded into QEMU, the server of shares, what hands
- * files to QEMU, what makes taps, the tests' tree lister and probe of file systems, the `kiln` command. */
+ * files to QEMU, what makes taps, what gives leases, the tests' tree lister and probe of file systems, the `kiln` command. */
 const CARGO = [
   ["--quiet", "agent"],
   ["build", "--quiet", "--release", "--locked", "-p", "kiln-netguard"],
   staticProgram("kiln-share", "kiln-share"),
   staticProgram("kiln-sendfd", "kiln-sendfd"),
   staticProgram("kiln-tap", "kiln-tap"),
+  staticProgram("kiln-lease", "kiln-lease"),
   staticProgram("kiln-treewalk", "kiln-treewalk"),
   staticProgram("kiln-posix", "kiln-posix"),
   staticProgram("kiln-front", "kiln"),

@@ -17,6 +17,8 @@ export const PATHS = {
   sendfd: `${ROOT}/agent/target/release/kiln-sendfd`,
   /** Makes the taps of VMs' cards. */
   tap: `${ROOT}/agent/target/release/kiln-tap`,
+  /** Answers guests that ask for their addresses. */
+  lease: `${ROOT}/agent/target/release/kiln-lease`,
   share: `${ROOT}/agent/target/release/kiln-share`,
   /** Lists trees inside test guests. */
   treewalk: `${ROOT}/agent/target/release/kiln-treewalk`,

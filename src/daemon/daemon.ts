@@ -186,6 +186,7 @@ function roomOptions(
     cniConfigs: directories(config, "cni-configs", CNI_CONFIGS),
     cniPlugins: directories(config, "cni-plugins", CNI_PLUGINS),
     tap: packageFile("kiln-tap"),
+    lease: packageFile("kiln-lease"),
     sendfd: packageFile("kiln-sendfd"),
     firecracker: settingOf(config, "firecracker"),
     jailer: settingOf(config, "jailer"),

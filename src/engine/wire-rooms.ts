@@ -47,8 +47,9 @@ export interface RoomOptions {
   /** Directories of .conflist files, and of the plugins that they name. */
   readonly cniConfigs: readonly string[];
   readonly cniPlugins: readonly string[];
-  /** Path of `kiln-tap`. */
+  /** Paths of `kiln-tap` and `kiln-lease`. */
   readonly tap: string;
+  readonly lease: string;
   /** Path of `kiln-sendfd`. */
   readonly sendfd: string;
   readonly firecracker: string | undefined;
@@ -101,6 +102,7 @@ export function createRooms(options: RoomOptions): Rooms {
     cni: new CniNetworks({
       ...{ configs: options.cniConfigs, plugins: options.cniPlugins, timeoutMs: CNI_TIMEOUT_MS },
       ...{ dataRoot, directory: join(options.runRoot, "networks", "cni"), tap: options.tap },
+      ...{ lease: options.lease, bwrap: options.bwrap },
       tell: (why) => log.warn("a CNI plugin finds something wrong", { why }),
     }),
     shares: createShareRoom(options.shareServer),

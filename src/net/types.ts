@@ -102,6 +102,16 @@ export interface UserNetwork {
   end(): Promise<void>;
 }
 
+/** What a guest is told beside its addresses where it asks for them (DHCP). */
+export interface LeaseSettings {
+  readonly hostname: string;
+  /** Undefined: the network's own. */
+  readonly dns?: readonly string[] | undefined;
+  readonly search?: readonly string[] | undefined;
+  /** The families in which its way out is by another card. */
+  readonly routed: { readonly v4: boolean; readonly v6: boolean };
+}
+
 /** A VM's card on a named network. */
 export interface NetworkCard {
   /** 64 hex. */
@@ -232,6 +242,8 @@ export interface CniCard {
   readonly ip6: string;
   /** Addresses that it had: it gets them where they can be had, and nobody asks for others. */
   readonly wish?: readonly string[];
+  /** Undefined: a guest that asks is not answered. */
+  readonly lease?: LeaseSettings | undefined;
 }
 
 /** What a card has that its plugins have made. */

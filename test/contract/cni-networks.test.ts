@@ -261,7 +261,7 @@ describe("CNI networks", { skip: !isRoot && "it takes root to make hosts for tes
     it(`leave nothing after a kill at ${point}, when the next kilnd has swept`, async () => {
       const before = await settled("usual2");
       const killed = world.driver({ failpoint: point });
-      const card = cniCard("usual2");
+      const card = cniCard("usual2", { lease: { hostname: "web", routed: { v4: false, v6: false } } });
       await assert.rejects(async () => {
         await killed.call({ call: "join", card });
         await killed.call({ call: "leave", card });

@@ -1,4 +1,4 @@
-//! What kiln-tap is asked: `[--enter PID] [--nft PROGRAM --rules FILE] [--tc PROGRAM] (--tap NAME (--bridge NAME|--redirect LINK) --mtu N [--isolated] --at FD)... -- PROGRAM...`
+//! What kiln-tap is asked: `[--enter PID] [--nft PROGRAM --rules FILE] [--tc PROGRAM] (--tap NAME (--bridge NAME|--redirect LINK) --mtu N [--isolated] [--answered 4|6|46] --at FD)... -- PROGRAM...`
 
 use std::ffi::OsString;
 
@@ -28,8 +28,16 @@ pub struct TapOptions {
     pub mtu: u32,
     /// Ports of one bridge that are isolated don't reach each other.
     pub isolated: bool,
+    /// Of which families of IP its guest is answered here when it asks for its address: such frames do not go on.
+    pub answered: Answered,
     /// Which descriptor the program has it as.
     pub at: i32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Answered {
+    pub v4: bool,
+    pub v6: bool,
 }
 
 /// A rule can't name a link that is not there yet: so these are loaded when the taps are.
@@ -93,6 +101,7 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Options, String> {
                     "--redirect" => tap.end = End::Redirect(link_name(value()?)?),
                     "--mtu" => tap.mtu = number(&value()?, MTU)?,
                     "--isolated" => tap.isolated = true,
+                    "--answered" => tap.answered = answered(&value()?)?,
                     "--at" => tap.at = number(&value()?, FIRST_FREE..=LAST)?,
                     _ => return Err(format!("there is no {word}")),
                 }
@@ -124,6 +133,9 @@ fn check(options: Options) -> Result<Options, String> {
         if matches!(tap.end, End::Redirect(_)) && options.tc.is_none() {
             return Err("--redirect comes with --tc".into());
         }
+        if tap.answered != Answered::default() && !matches!(tap.end, End::Redirect(_)) {
+            return Err("--answered comes with --redirect".into());
+        }
         if taps[..at]
             .iter()
             .any(|other| other.at == tap.at || other.name == tap.name)
@@ -135,6 +147,16 @@ fn check(options: Options) -> Result<Options, String> {
         }
     }
     Ok(options)
+}
+
+fn answered(families: &str) -> Result<Answered, String> {
+    match families {
+        "4" | "6" | "46" => Ok(Answered {
+            v4: families.contains('4'),
+            v6: families.contains('6'),
+        }),
+        _ => Err(format!("{families:?} is neither 4, 6 nor 46")),
+    }
 }
 
 /// As the kernel takes it, without the `%` of a pattern.
@@ -197,6 +219,10 @@ mod tests {
         let options = of("--tc /sbin/tc --tap t --redirect eth0 --mtu 1500 --at 5 -- true").unwrap();
         assert_eq!(options.tc.as_deref(), Some("/sbin/tc"));
         assert_eq!(options.taps[0].end, End::Redirect("eth0".into()));
+        assert_eq!(options.taps[0].answered, Answered::default());
+        let options =
+            of("--tc /sbin/tc --tap t --redirect eth0 --mtu 1500 --answered 6 --at 5 -- true").unwrap();
+        assert_eq!(options.taps[0].answered, Answered { v4: false, v6: true });
     }
 
     #[test]
@@ -223,6 +249,8 @@ mod tests {
             &format!("--nft /sbin/nft {tap} -- true"),
             "--tap t --redirect eth0 --mtu 1500 --at 5 -- true",
             "--tc /sbin/tc --tap t --redirect e/0 --mtu 1500 --at 5 -- true",
+            &format!("{tap} --answered 4 -- true"),
+            "--tc /sbin/tc --tap t --redirect eth0 --mtu 1500 --answered 5 --at 5 -- true",
             &format!("--enter 0 {tap} -- true"),
             &format!("--enter x {tap} -- true"),
             &format!("{tap} --fast -- true"),

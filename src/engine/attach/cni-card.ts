@@ -3,8 +3,9 @@
 
 import { macFor } from "../../base/networks.js";
 import { UndoStack } from "../../base/undo.js";
-import type { CniCard, CniJoined } from "../../net/types.js";
+import type { CniCard, CniJoined, LeaseSettings } from "../../net/types.js";
 import { cniCardsOf } from "../networks/cni-uses.js";
+import { leaseSettings } from "../networks/lease-settings.js";
 import { cardsOf } from "../networks/network-uses.js";
 import type { GuestPart } from "../vm/boot-plan.js";
 import type { AttachedVm, AttachmentAt, AttachmentKind, AttachNeeds, GuestFacts, VmmPart } from "./types.js";
@@ -12,6 +13,10 @@ import type { AttachedVm, AttachmentAt, AttachmentKind, AttachNeeds, GuestFacts,
 export const cniCards: AttachmentKind = (vm, needs) =>
   cniCardsOf(vm.record).length === 0 ? [] : [new CniCards(vm, needs)];
 
+interface Routed {
+  v4: boolean;
+  v6: boolean;
+}
 type Interface = NonNullable<GuestPart["interfaces"]>[number];
 
 class CniCards implements AttachmentAt<"prepare"> {
@@ -45,32 +50,50 @@ class CniCards implements AttachmentAt<"prepare"> {
 
   async acquire(): Promise<void> {
     await using undo = new UndoStack();
+    const routed = this.#routed(true);
     for (const card of this.#cards) {
-      await this.#needs.cniUses.join({ ...card, wish: this.#vm.given?.[`cni:${card.network}`] ?? [] });
+      const wish = this.#vm.given?.[`cni:${card.network}`] ?? [];
+      const joined = await this.#needs.cniUses.join({ ...card, wish, lease: this.#lease(routed) });
+      interfaceOf(joined, 0, routed);
       undo.push("leave a CNI network", () => this.#needs.cniUses.leave(card));
     }
     undo.commit();
   }
 
   async adopt(): Promise<void> {
-    for (const card of this.#cards) await this.#needs.cniUses.adopt(card);
+    const routed = this.#routed(true);
+    for (const card of this.#cards) {
+      const joined = await this.#needs.cniUses.adopt({ ...card, lease: this.#lease(routed) });
+      interfaceOf(joined, 0, routed);
+    }
+  }
+
+  #lease(routed: Readonly<Routed>): LeaseSettings {
+    const settings = leaseSettings(this.#vm.record, { ...routed });
+    // The resolvers of kiln's own networks know names that these do not.
+    return cardsOf(this.#vm.record).length > 0 ? { ...settings, dns: [], search: [] } : settings;
+  }
+
+  /** The families in which its way out is by no CNI network. @param isUser whether the user network is one */
+  #routed(isUser: boolean): Routed {
+    const own = cardsOf(this.#vm.record);
+    const isOut = own.some(({ networkId }) => this.#needs.networks.get(networkId)?.record.internal === false);
+    const isRouted = (this.#vm.record.config.network === "user" && isUser) || isOut;
+    return { v4: isRouted, v6: isRouted };
   }
 
   /** The way out is by the user network, by the first network of kiln's own that has one, or by the first of these. */
   guest({ capabilities }: Pick<GuestFacts, "capabilities">): GuestPart {
     const { config } = this.#vm.record;
     const first = config.network === "user" ? 1 : 0;
-    const own = cardsOf(this.#vm.record);
-    const isOut = own.some(({ networkId }) => this.#needs.networks.get(networkId)?.record.internal === false);
-    const isRouted = (first === 1 && capabilities.userNetwork) || isOut;
-    const routed = { v4: isRouted, v6: isRouted };
+    const routed = this.#routed(capabilities.userNetwork);
     const held = this.#cards.flatMap((card) => {
       const joined = this.#needs.cniUses.joinedOf(card);
       return joined === undefined ? [] : [{ joined, number: first + card.index }];
     });
     const interfaces = held.map(({ joined, number }) => interfaceOf(joined, number, routed));
     // The resolvers of kiln's own networks know names that these do not.
-    if (own.length > 0) return { interfaces };
+    if (cardsOf(this.#vm.record).length > 0) return { interfaces };
     return { interfaces, dns: this.#dns(held.map(({ joined }) => joined)) };
   }
 
@@ -97,7 +120,7 @@ class CniCards implements AttachmentAt<"prepare"> {
   }
 }
 
-function interfaceOf(joined: CniJoined, number: number, routed: { v4: boolean; v6: boolean }): Interface {
+function interfaceOf(joined: CniJoined, number: number, routed: Routed): Interface {
   const gateway4 = routed.v4 ? "" : joined.gateway4;
   const gateway6 = routed.v6 ? "" : joined.gateway6;
   routed.v4 ||= gateway4 !== "";

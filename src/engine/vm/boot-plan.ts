@@ -93,7 +93,7 @@ export function planBoot(facts: BootFacts): BootOrder {
 }
 
 /** The host name a VM without one of its own gets: Docker's, the short id. */
-function hostnameOf(record: VmRecord): string {
+export function hostnameOf(record: Pick<VmRecord, "id" | "config">): string {
   return record.config.hostname || record.id.slice(0, 12);
 }
 

@@ -113,6 +113,7 @@ export async function standInLink(
   await runProgram(`make up for ${ifName} of a CNI network`, argv, `${batch.join("\n")}\n`);
 }
 
-function within(holder: number): string[] {
+/** What goes before a command that is to run there. */
+export function within(holder: number): string[] {
   return ["nsenter", `--net=${namespacePath(holder)}`, "--"];
 }

@@ -13,9 +13,10 @@ import type { RecordFiles } from "../../base/record-files.js";
 import type { JsonObject } from "../../base/versioned.js";
 import { readHostDns } from "../host-dns.js";
 import type { CniCard, CniJoined, CniKey, CniListing, CniRoom, DescriptorCard } from "../types.js";
+import { answer, answeredFamilies, answerNoMore } from "./answers.js";
 import type { CniNetwork } from "./conflist.js";
 import { findConflist, findConflists } from "./conflists.js";
-import { type CniLink, lookInside, standInLink } from "./inside.js";
+import { type CniLink, lookInside, standInLink, within } from "./inside.js";
 import {
   endNamespace,
   endOrphans,
@@ -27,6 +28,7 @@ import {
 import type { CniAttachment } from "./plan-call.js";
 import { cniDescriptorCard } from "./plan-tap.js";
 import { type CniRecord, cniRecords, networkJson, networkOf, readRecord, recordId } from "./record.js";
+import { lost, needsRoot, withBoth } from "./refusals.js";
 import { resultOf } from "./result.js";
 import { CniRuntime, type CniRuntimeOptions } from "./runtime.js";
 
@@ -36,8 +38,11 @@ export interface CniOptions extends CniRuntimeOptions {
   readonly dataRoot: string;
   /** Of the holders' records, for a boot of the host: private to kilnd. */
   readonly directory: string;
-  /** Path of kiln-tap. */
+  /** Paths of kiln-tap and kiln-lease. */
   readonly tap: string;
+  readonly lease: string;
+  /** bubblewrap; default the one in PATH. */
+  readonly bwrap?: string | undefined;
   /** What CHECK finds wrong with what a VM has that runs, for the log. */
   readonly tell?: ((why: string) => void) | undefined;
 }
@@ -115,7 +120,34 @@ export class CniNetworks implements CniRoom {
     const link = await lookInside(ip, holder, attachment.ifName);
     requireGiven(card, link);
     await this.#keep(card, network, result, link);
-    return joinedOf(link, result, this.#card(card, holder, tc, link));
+    return this.#joined(card, { ip, tc }, holder, link, result);
+  }
+
+  /** The guest is answered from before there is its tap. */
+  async #joined(
+    card: CniCard,
+    { ip, tc }: Programs,
+    holder: number,
+    link: CniLink,
+    result: JsonObject,
+  ): Promise<CniJoined> {
+    const { lease, environment = {} } = this.#options;
+    const [name, ifName] = [tapName(card.vmId, card.index), ifNameOf(card)];
+    const bwrap = await findProgram(this.#options.bwrap ?? "bwrap");
+    const isAnswered = card.lease !== undefined && bwrap !== undefined;
+    const plan = { tap: this.#options.tap, tc, holder, name, ifName, mtu: link.mtu };
+    const tap = cniDescriptorCard({ ...plan, answered: isAnswered ? answeredFamilies(link) : "" });
+    const joined = await joinedOf(link, result, tap);
+    if (card.lease !== undefined && bwrap !== undefined)
+      await answer(
+        {
+          ...{ directory: this.#leases(card), bwrap, lease, environment, ip },
+          ...{ prefix: within(holder), network: card.network, tap: name, ifName },
+        },
+        joined,
+        card.lease,
+      );
+    return joined;
   }
 
   leave(card: CniKey): Promise<void> {
@@ -123,12 +155,12 @@ export class CniNetworks implements CniRoom {
   }
 
   async adopt(card: CniCard): Promise<CniJoined> {
-    const { ip, tc } = await programs();
+    const found = await programs();
     const { result, holder } = await this.#live(card);
     // Told, and no more: the CHECK of some plugins is wrong, and the VM runs.
     await this.check(card).catch((error: unknown) => this.#options.tell?.(KilnError.from(error).message));
-    const link = await lookInside(ip, holder, ifNameOf(card));
-    return joinedOf(link, result, this.#card(card, holder, tc, link));
+    const link = await lookInside(found.ip, holder, ifNameOf(card));
+    return this.#joined(card, found, holder, link, result);
   }
 
   async recall(key: CniKey): Promise<CniJoined | undefined> {
@@ -179,6 +211,7 @@ export class CniNetworks implements CniRoom {
   async #remove(key: CniKey): Promise<void> {
     const id = keyOf(key);
     const record = await readRecord(this.#records, id);
+    await answerNoMore(this.#leases(key));
     if (record !== undefined) {
       await this.#delete(key, record);
       failpoint("cni.deleted");
@@ -239,10 +272,8 @@ export class CniNetworks implements CniRoom {
     );
   }
 
-  #card(key: CniKey, holder: number, tc: string, { mtu }: CniLink): DescriptorCard {
-    const { tap } = this.#options;
-    const name = tapName(key.vmId, key.index);
-    return cniDescriptorCard({ tap, tc, holder, name, ifName: ifNameOf(key), mtu });
+  #leases(key: CniKey): string {
+    return join(this.#options.directory, `${keyOf(key)}.leases`);
   }
 
   #holderRecord(key: CniKey): string {
@@ -314,28 +345,4 @@ function requireGiven(card: CniCard, link: CniLink): void {
     reason: "cni-address-not-given",
     hint: "its plugins can't be asked for addresses, or not for these: leave them out",
   });
-}
-
-function needsRoot(name: string): KilnError {
-  return new KilnError(
-    Code.PermissionDenied,
-    `a VM can't be put on CNI network ${name}: its plugins take root`,
-    {
-      reason: "cni-needs-root",
-      hint: "use a kilnd of root, a network of `kiln network create`, or --network user",
-    },
-  );
-}
-
-function lost({ vmId }: CniKey): KilnError {
-  const what = `what VM ${vmId.slice(0, 12)} had of its CNI network is gone`;
-  return new KilnError(Code.FailedPrecondition, what, { reason: "cni-lost", hint: "restart the VM" });
-}
-
-/** Why it was not added, and what is left of that. */
-function withBoth(error: unknown, failure: unknown): KilnError {
-  const { code, reason, hint, details, message } = KilnError.from(error);
-  const rest = KilnError.from(failure).message;
-  const what = `${message}; and what there was of it is still there: ${rest}`;
-  return new KilnError(code, what, { reason, hint, details, cause: error });
 }

@@ -12,11 +12,14 @@ export interface CniTap {
   readonly name: string;
   readonly ifName: string;
   readonly mtu: number;
+  /** The families of IP in which the guest is answered when it asks for its address: "", "4", "6", "46". */
+  readonly answered: string;
 }
 
-export function cniDescriptorCard({ tap, tc, holder, name, ifName, mtu }: CniTap): DescriptorCard {
+export function cniDescriptorCard({ tap, tc, holder, name, ifName, mtu, answered }: CniTap): DescriptorCard {
   const words = [tap, "--enter", String(holder), "--tc", tc];
   const port = ["--tap", name, "--redirect", ifName, "--mtu", String(mtu)];
+  if (answered !== "") port.push("--answered", answered);
   return {
     kind: "descriptor",
     around: (argv, fd) => [...words, ...port, "--at", String(fd), "--", ...argv],
