@@ -95,7 +95,8 @@ export function createRooms(options: RoomOptions): Rooms {
     agent: AGENT,
     network: networkRoom(networks),
     bridges: new BridgeNetworks({
-      ...{ directory: join(options.runRoot, "networks"), tap: options.tap, bwrap: options.bwrap },
+      ...{ directory: join(options.runRoot, "networks"), tap: options.tap, lease: options.lease },
+      bwrap: options.bwrap,
       ...{ passt: () => networks.passt(), netguard: options.netguard },
       tell: (why) => log.error("a network can't be mended", { why }),
     }),

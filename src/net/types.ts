@@ -126,6 +126,8 @@ export interface NetworkCard {
   readonly ip6?: string | undefined;
   readonly aliases: readonly string[];
   readonly egress: EgressPolicy;
+  /** Undefined: what the network has for all. */
+  readonly lease?: LeaseSettings | undefined;
   /** Those that lead to it by rules, for `adopt`: others that are found are removed, and what is missing is made. */
   readonly ports?: readonly PortMapping[] | undefined;
 }

@@ -5,6 +5,7 @@ import { describe } from "node:test";
 import { bridgeCablesContract } from "./bridge-cables.js";
 import { bridgeEgressContract } from "./bridge-egress.js";
 import { bridgeHostileContract } from "./bridge-hostile.js";
+import { bridgeLeasesContract } from "./bridge-leases.js";
 import { bridgeLeftoversContract } from "./bridge-leftovers.js";
 import { bridgeNeighboursContract } from "./bridge-neighbours.js";
 import { bridgePublishContract } from "./bridge-publish.js";
@@ -24,4 +25,5 @@ for (const isUser of [false, true])
     bridgeLeftoversContract(isUser);
     if (!isUser) bridgeNeighboursContract();
     if (!isUser) bridgePublishContract();
+    if (!isUser) bridgeLeasesContract();
   });

@@ -4,6 +4,7 @@
 import { UndoStack } from "../../base/undo.js";
 import type { JoinedCard } from "../../net/types.js";
 import type { DescriptorBackend } from "../../vmm/types.js";
+import { leasedCards } from "../networks/lease-settings.js";
 import { type CardPlace, cardsOf } from "../networks/network-uses.js";
 import { specOf } from "../networks/record.js";
 import type { GuestPart } from "../vm/boot-plan.js";
@@ -39,7 +40,7 @@ class BridgeCards implements AttachmentAt<"prepare"> {
     this.#vm = vm;
     this.#needs = needs;
     this.id = vm.record.config.networks.map(({ name }) => name).join(",");
-    this.#places = cardsOf(vm.record);
+    this.#places = leasedCards(vm.record, needs.networks);
   }
 
   plan({ capabilities }: PlanFacts): VmmPart {

@@ -4,22 +4,27 @@ import { KilnError } from "../../base/errors.js";
 import type { CniCard } from "../../net/types.js";
 import { portsOfRunning } from "../attach/ports.js";
 import { cniCardsOf } from "../networks/cni-uses.js";
+import { leasedCards } from "../networks/lease-settings.js";
 import { type CardPlace, cardsOf } from "../networks/network-uses.js";
 import type { VmEntry } from "../vm/entry.js";
 import { isLive } from "../vm/state.js";
 import type { EngineContext } from "./context.js";
 
 /** Those of VMs that run, and the ids of all VMs. */
-export function cardsInUse({ vms }: Pick<EngineContext, "vms">): [running: CardPlace[], vms: string[]] {
+export function cardsInUse({
+  vms,
+  networks,
+}: Pick<EngineContext, "vms" | "networks">): [running: CardPlace[], vms: string[]] {
   const all = vms.list();
-  const running = all.filter(({ state }) => isLive(state)).flatMap(runningCards);
+  const live = all.filter(({ state }) => isLive(state));
+  const running = live.flatMap((entry) => runningCards(entry, networks));
   return [running, all.map(({ id }) => id)];
 }
 
-function runningCards(entry: VmEntry): CardPlace[] {
+function runningCards(entry: VmEntry, networks: EngineContext["networks"]): CardPlace[] {
   const { record } = entry;
   const ports = record.config.publishMode === "nft" ? portsOfRunning(entry) : [];
-  return cardsOf(record).map((place) => ({ ...place, card: { ...place.card, ports } }));
+  return leasedCards(record, networks).map((place) => ({ ...place, card: { ...place.card, ports } }));
 }
 
 /** The same of those on CNI networks. */

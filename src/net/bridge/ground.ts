@@ -21,8 +21,9 @@ import {
 export interface GroundOptions {
   /** Of this data root, for a boot of the host: private to kilnd. */
   readonly directory: string;
-  /** Path of kiln-tap. */
+  /** Paths of kiln-tap and kiln-lease. */
   readonly tap: string;
+  readonly lease: string;
   readonly bwrap?: string | undefined;
   /** Which passt, which has pasta beside it, or why there is none; asked when it is needed. */
   readonly passt: () => Promise<FoundPasst>;

@@ -16,6 +16,7 @@ const NEEDED = { ip: "iproute2", nft: "nftables", dnsmasq: "dnsmasq-base", bwrap
 export interface ProgramNames {
   /** kiln's own, by its path. */
   readonly tap: string;
+  readonly lease: string;
   readonly bwrap?: string | undefined;
 }
 
@@ -27,7 +28,7 @@ export async function findPrograms(names: ProgramNames): Promise<BridgePrograms 
   const missing = Object.values(NEEDED).filter((_, at) => found[at] === undefined);
   const [ip = "", nft = "", dnsmasq = "", bwrap = ""] = found;
   if (missing.length > 0) return `${missing.join(", ")} ${missing.length === 1 ? "is" : "are"} not installed`;
-  return { ip, nft, dnsmasq, bwrap, tap: names.tap };
+  return { ip, nft, dnsmasq, bwrap, tap: names.tap, lease: names.lease };
 }
 
 export interface FoundPasst {

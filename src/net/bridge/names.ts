@@ -9,11 +9,12 @@ import { signalProcess } from "../../base/processes.js";
 import type { NetworkCard } from "../types.js";
 import { endHelper, runningHelper, startHelper } from "./helper.js";
 import type { BridgePrograms, Place } from "./place.js";
-import { type NamesKind, planConfiguration, planHosts, planLeases, planResolvConf } from "./plan-names.js";
+import { type NamesKind, planConfiguration, planHosts, planResolvConf } from "./plan-names.js";
 import { planNamesJail } from "./plan-names-jail.js";
 
 /** What it says once it listens. */
 const BEGUN = /\bstarted, version\b/;
+const CONFIGURATION = "dnsmasq.conf";
 
 export interface NamesOptions {
   readonly spec: NetworkSpec;
@@ -25,20 +26,30 @@ export interface NamesOptions {
   readonly environment: Readonly<Record<string, string>>;
 }
 
-/** Writes what it reads; true where something of it is new. */
-export async function writeNames(options: NamesOptions, cards: readonly NetworkCard[]): Promise<boolean> {
+/** As the cards of this moment have it, at once. Started where it does not run. @throws KilnError unavailable `network-failed` */
+export async function tellNames(options: NamesOptions, cards: readonly NetworkCard[]): Promise<void> {
+  const record = recordOf(options);
+  const news = await writeNames(options, cards);
+  // It reads its configuration but once. An earlier release's gave leases as well.
+  if (news.includes(CONFIGURATION)) await endHelper(record);
+  const found = await runningHelper(record);
+  if (found === undefined) await startNames(options);
+  else if (news.length > 0) await signalProcess(found, "SIGHUP");
+}
+
+/** Writes what it reads. @returns what of it is new */
+async function writeNames(options: NamesOptions, cards: readonly NetworkCard[]): Promise<string[]> {
   const { spec, kind, place } = options;
   const directory = filesOf(options);
   await makeDirectory(options.directory);
   await makeDirectory(directory, 0o755);
   const files = {
-    "dnsmasq.conf": planConfiguration(spec, kind),
+    [CONFIGURATION]: planConfiguration(spec, kind),
     hosts: planHosts(spec, cards),
-    leases: planLeases(cards),
     "resolv.conf": planResolvConf(place.upstream),
     passwd: "root:x:0:0:root:/:/bin/false\n",
   };
-  let isNew = false;
+  const news: string[] = [];
   for (const [name, text] of Object.entries(files)) {
     const path = join(directory, name);
     const before = await readFile(path, "utf8").catch(() => undefined);
@@ -46,26 +57,22 @@ export async function writeNames(options: NamesOptions, cards: readonly NetworkC
     await writeFileAtomic(path, text, { durable: false });
     // Its own user reads them.
     await chmod(path, 0o644);
-    isNew = true;
+    news.push(name);
   }
-  return isNew;
+  return news;
 }
 
-/** Started where it does not run. @returns whether it did @throws KilnError unavailable `network-failed` */
-export async function ensureNames(options: NamesOptions): Promise<{ readonly wasThere: boolean }> {
+async function startNames(options: NamesOptions): Promise<void> {
   const { place, programs, spec, environment } = options;
-  const record = recordOf(options);
   const isOwnUser = place.holder === undefined;
-  if ((await runningHelper(record)) !== undefined) return { wasThere: true };
   await startHelper({
     what: `the resolver of network ${spec.name}`,
     argv: [...place.prefix, ...planNamesJail({ programs, files: filesOf(options), isOwnUser })],
     environment,
-    record,
+    record: recordOf(options),
     pidIn: /"child-pid": (\d+)/,
     begun: BEGUN,
   });
-  return { wasThere: false };
 }
 
 /** All that are on record. @param directory of the network */
@@ -75,12 +82,6 @@ export async function areNamesRunning(directory: string): Promise<boolean> {
     if ((await exists(record)) && (await runningHelper(record)) === undefined) return false;
   }
   return exists(recordOf({ directory, kind: "open" }));
-}
-
-/** It reads its files again. */
-export async function reloadNames(options: NamesOptions): Promise<void> {
-  const found = await runningHelper(recordOf(options));
-  if (found !== undefined) await signalProcess(found, "SIGHUP");
 }
 
 export async function endNames(options: Pick<NamesOptions, "directory" | "kind">): Promise<void> {

@@ -1,17 +1,12 @@
-// What tells the guests of networks of each other's names: the resolvers of each, by the cards that are on it.
+// What tells the guests of networks of each other's names, and of their own addresses: the resolvers of each, and what answers by
+// DHCP, by the cards that are on it.
 
 import { join } from "node:path";
 import { resolvesNames } from "../../base/egress.js";
 import type { Ground } from "./ground.js";
+import { areLeasesRunning, endLeases, tellLeases } from "./leases.js";
 import type { Live } from "./live.js";
-import {
-  areNamesRunning,
-  endNames,
-  ensureNames,
-  type NamesOptions,
-  reloadNames,
-  writeNames,
-} from "./names.js";
+import { areNamesRunning, endNames, type NamesOptions, tellNames } from "./names.js";
 
 const KINDS = ["open", "closed"] as const;
 
@@ -30,26 +25,29 @@ export class NetworkNames {
   }
 
   /** Files, processes that read them: as the cards of this moment have it. */
-  async tell({ place, programs }: Ground, { spec, cards }: Live): Promise<void> {
+  async tell(ground: Ground, { spec, cards }: Live): Promise<void> {
+    const { place, programs } = ground;
     const { environment = {} } = this.#options;
     const directory = this.directoryOf(spec.id);
     const all = [...cards.values()];
     const isClosed = all.some(({ egress }) => !resolvesNames(egress));
     for (const kind of isClosed && !spec.dnsDisabled ? KINDS : (["open"] as const)) {
       const options: NamesOptions = { spec, kind, directory, place, programs, environment };
-      const isNew = await writeNames(options, all);
-      const { wasThere } = await ensureNames(options);
-      if (isNew && wasThere) await reloadNames(options);
+      await tellNames(options, all);
     }
+    await tellLeases({ directory, environment }, ground, spec, all);
   }
 
   /** That all run which are on record. */
-  areRunning(networkId: string): Promise<boolean> {
-    return areNamesRunning(this.directoryOf(networkId));
+  async areRunning(networkId: string): Promise<boolean> {
+    const directory = this.directoryOf(networkId);
+    return (await areNamesRunning(directory)) && (await areLeasesRunning(directory));
   }
 
   async end(networkId: string): Promise<void> {
-    for (const kind of KINDS) await endNames({ directory: this.directoryOf(networkId), kind });
+    const directory = this.directoryOf(networkId);
+    for (const kind of KINDS) await endNames({ directory, kind });
+    await endLeases(directory);
   }
 
   /** Of all that is a network's: by it one that was up is known. */

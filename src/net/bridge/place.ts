@@ -12,6 +12,7 @@ export interface BridgePrograms {
   readonly bwrap: string;
   /** kiln's own. */
   readonly tap: string;
+  readonly lease: string;
 }
 
 export interface Place {

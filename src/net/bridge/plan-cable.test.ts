@@ -7,7 +7,14 @@ import { cableCard } from "./plan-cable.js";
 
 const SPEC = networkSpec(7, { id: "0123456789abcdef".repeat(4), name: "blue", mtu: 1400 });
 const CARD = networkCard(SPEC, "web", 5, { vmId: "fedcba9876543210".repeat(4), index: 2 });
-const PROGRAMS = { ip: "/ip", nft: "/nft", dnsmasq: "/dnsmasq", bwrap: "/bwrap", tap: "/tap" };
+const PROGRAMS = {
+  ip: "/ip",
+  nft: "/nft",
+  dnsmasq: "/dnsmasq",
+  bwrap: "/bwrap",
+  tap: "/tap",
+  lease: "/lease",
+};
 const HOST: Place = { holder: undefined, upstream: [], prefix: [] };
 const USER: Place = { ...HOST, holder: 77 };
 

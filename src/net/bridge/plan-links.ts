@@ -7,7 +7,7 @@ import { bridgeName, type NetworkSpec } from "../../base/networks.js";
 export const ROUTER_LINK_LOCAL = "fe80::1";
 
 /** The bridge's MAC address: kept, where Linux would take the lowest of its ports' and change it with them. */
-function bridgeMac(networkId: string): string {
+export function bridgeMac(networkId: string): string {
   return ["06", ...(networkId.slice(0, 10).match(/../g) ?? [])].join(":");
 }
 

@@ -1,5 +1,5 @@
 // The jail of a network's dnsmasq. Pure. It sees programs and libraries of /usr, read-only, and its own files; of rights it
-// has what the ports 53 and 67 and router advertisements take.
+// has what port 53 takes.
 
 import { held, TOLD_FD } from "./helper.js";
 import type { BridgePrograms } from "./place.js";
@@ -7,8 +7,7 @@ import { FILES } from "./plan-names.js";
 
 /** Of all networks' resolvers, where root runs them: no VM's, no helper's of a VM (engine/host/ownership.ts). */
 const RESOLVER_UID = 1_899_999_996;
-/** dnsmasq gives no leases without CAP_NET_ADMIN. */
-const RIGHTS = ["net_bind_service", "net_raw", "net_admin"];
+const RIGHTS = ["net_bind_service"];
 
 export interface NamesJail {
   readonly programs: BridgePrograms;

@@ -109,8 +109,8 @@ function toHost(spec: NetworkSpec): string[] {
     ...gateways.flatMap((to) =>
       ports.map((port) => `${to} meta l4proto { tcp, udp } th dport ${port} accept`),
     ),
-    "udp sport 68 udp dport 67 accept",
-    "udp sport 546 udp dport 547 accept",
+    // kiln-lease has seen them by then.
+    "udp dport { 67, 547 } drop",
     ...(spec.gateway4 === undefined ? [] : [`ip daddr ${spec.gateway4} icmp type echo-request accept`]),
     ...(spec.gateway6 === undefined ? [] : [`ip6 daddr ${spec.gateway6} icmpv6 type echo-request accept`]),
     "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld-listener-report, mld2-listener-report } accept",

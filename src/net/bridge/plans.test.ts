@@ -7,11 +7,12 @@ import { parseEgress } from "../../base/egress.js";
 import { bridgeName, cardName, tapName } from "../../base/networks.js";
 import { countersIn, parseListing, planOwnerless } from "./found.js";
 import { routersAdvertised } from "./host-place.js";
+import { planLeases } from "./leases.js";
 import { parseRoutes, warningsOf } from "./look.js";
 import { parseLinks } from "./place.js";
 import { planCard, planNoCard, planPolicy } from "./plan-card.js";
 import { planLinks, planNoLinks } from "./plan-links.js";
-import { planConfiguration, planHosts, planLeases } from "./plan-names.js";
+import { planConfiguration, planHosts } from "./plan-names.js";
 import { planNamesJail } from "./plan-names-jail.js";
 import { planRules } from "./plan-rules.js";
 import { planHolder, planWayOut } from "./user-place.js";
@@ -19,7 +20,14 @@ import { planHolder, planWayOut } from "./user-place.js";
 const SPEC = networkSpec(7, { id: "0123456789abcdef".repeat(4), name: "blue" });
 const CARD = networkCard(SPEC, "web", 5, { vmId: "fedcba9876543210".repeat(4), aliases: ["www"] });
 const BRIDGE = "kn0123456789";
-const PROGRAMS = { ip: "/ip", nft: "/nft", dnsmasq: "/dnsmasq", bwrap: "/bwrap", tap: "/tap" };
+const PROGRAMS = {
+  ip: "/ip",
+  nft: "/nft",
+  dnsmasq: "/dnsmasq",
+  bwrap: "/bwrap",
+  tap: "/tap",
+  lease: "/lease",
+};
 
 describe("links of a network", () => {
   it("are made where they are missing, and set up in any case", () => {
@@ -109,7 +117,6 @@ describe("names of a network", () => {
     const id = "fedcba987654";
     const names = `web.blue web www ${id} www.blue ${id}.blue`;
     assert.equal(planHosts(SPEC, [CARD]), `10.89.7.5 ${names}\n${CARD.ip6} ${names}\n`);
-    assert.equal(planLeases([CARD]), `${CARD.mac},10.89.7.5,[${CARD.ip6}],12h\n`);
   });
 
   it("are said of all that have them, as by Docker", () => {
@@ -128,7 +135,7 @@ describe("names of a network", () => {
     assert.ok(asks(planConfiguration(SPEC, "open")));
     assert.ok(!asks(planConfiguration(SPEC, "closed")));
     assert.ok(!asks(planConfiguration(networkSpec(7, { internal: true }), "open")));
-    assert.doesNotMatch(planConfiguration(SPEC, "closed"), /dhcp/);
+    assert.doesNotMatch(planConfiguration(SPEC, "open"), /dhcp/);
     assert.match(planConfiguration(networkSpec(7, { dnsDisabled: true }), "open"), /^port=0$/m);
   });
 
@@ -140,6 +147,32 @@ describe("names of a network", () => {
       /--ro-bind \/f \/kiln .* setpriv --reuid=1899999996 .* \/dnsmasq --keep-in-foreground/,
     );
     assert.doesNotMatch(jail(false), /setpriv|SETUID/);
+  });
+});
+
+describe("what guests of a network are told that ask", () => {
+  const told = (spec: typeof SPEC, change: Partial<typeof CARD> = {}) =>
+    planLeases(spec, [{ ...CARD, ...change }]).split("\n")[1] ?? "";
+
+  it("is what is on record of them, and the network's own", () => {
+    const { gateway4, gateway6 } = SPEC;
+    assert.match(
+      planLeases(SPEC, []),
+      /^network sender=06:01:23:45:67:89 server4=10\.89\.7\.1 link6=fe80::1 /,
+    );
+    const line = told(SPEC);
+    assert.ok(line.startsWith(`card mac=${CARD.mac} ip4=10.89.7.5/24 router4=${gateway4} dns4=${gateway4} `));
+    assert.ok(line.endsWith(` ip6=${CARD.ip6}/64 router6=yes dns6=${gateway6} search=blue`));
+  });
+
+  it("is what was asked for them, and no way out where that is another's", () => {
+    const routed = { v4: true, v6: false };
+    const lease = { hostname: "host", dns: ["9.9.9.9"], search: ["b.test"], routed };
+    const line = told(SPEC, { lease });
+    assert.match(line, / dns4=9\.9\.9\.9 .* router6=yes search=b\.test hostname=host$/);
+    assert.doesNotMatch(line, /router4|dns6/);
+    assert.doesNotMatch(told({ ...SPEC, internal: true }), /router/);
+    assert.doesNotMatch(told({ ...SPEC, dnsDisabled: true }), /dns/);
   });
 });
 
