@@ -15,7 +15,7 @@ const POSIX = join(dirname(agentPath()), "kiln-posix");
 const OWNER = 1000;
 const ROUNDS = 400;
 const COUNTS = 200;
-const PROGRAMS = ["kiln-agent", "kiln-share", "kiln-sendfd", "kiln-tap", "libkiln_netguard.so"];
+const PROGRAMS = ["kiln-agent", "kiln-share", "kiln-sendfd", "kiln-tap", "kiln-lease", "libkiln_netguard.so"];
 
 let kiln: TestKiln;
 let shared = "";
