@@ -22,15 +22,25 @@ export type StoreStep =
  *   `exec.ended`: its end is on record, and the agent has not forgotten it; `exec.restarting`: its next run is on record.
  * - `mount.kept`: a mount that a VM is to have while it runs is on record; `mount.disk`: its VMM has the disk;
  *   `mount.attached`: its guest has it; `mount.unmounted`: its guest has let go of one, which is on record.
- * - `run.*`: a run enters a stage; `run.launched`: its VMM runs and is not on record; `run.up`: its program runs, and
+ * - `run.*`: a run enters a stage; `run.attached`: what it needs before a VMM is there; `run.directories`: those of its VMM are;
+ *   `run.launched`: its VMM runs and is not on record; `run.noted`: it is; `run.up`: its program runs, and
  *   that is not on record; `run.live`: it is.
- * - `network.*`: a user's own namespace is there and not yet its way out (`held`), and that is too (`open`); a network's rules
- *   are loaded (`ruled`), its bridge is up (`linked`), its resolver runs (`named`); a card's files are written and its names not
- *   known yet (`card`), they are (`joined`); its rules are gone and its names not (`left`); a network's resolver is gone
- *   (`unnamed`), its links are and its rules not (`unlinked`).
+ * - `helper.*`: a process that outlives kilnd is there and not on record (`spawned`), it is, and has not begun (`recorded`); it is
+ *   ended, and on record still (`ended`).
+ * - `network.*`: a user's own namespace is there and not yet its way out (`held`), and that is too (`open`), the way out is gone
+ *   and the namespace is not (`shut`); of a network there is its directory (`noted`), the host passes packets on (`forwards`), its
+ *   rules are loaded (`ruled`), its bridge is up (`linked`), its resolver's files are written (`told`), those of what answers by
+ *   DHCP (`leased`), both run (`named`); a card's files are written and its names not known yet (`card`), they are (`joined`); its
+ *   rules are gone and its names not (`left`), both are (`unjoined`); a network's resolver is gone (`unnamed`), its links are and
+ *   its rules not (`unlinked`), those are (`unruled`), nothing of it is there (`forgotten`); one that was found again has the
+ *   rules of its cards (`adopted`), and what is nobody's is gone but for cards' rules (`swept`).
  * - `cni.*`: a card on a CNI network is on record (`recorded`), its namespace is held (`held`), one of its plugins has
- *   added it (`added`), and the result is on record (`joined`); they have deleted it (`deleted`), and it is not on record any more (`forgotten`).
- * - `end.*`: the exit is on record; the last output is stored; the guest has let go; the VMM is gone and judged.
+ *   added it (`added`), and the result is on record (`joined`), and what the link is like (`linked`); one plugin has deleted it
+ *   (`unplugged`), all have (`deleted`), and it is not on record any more (`forgotten`).
+ * - `port.*`: kilnd listens at a port (`bound`), rules lead there as well (`led`), and it is on record (`kept`); it is on record no
+ *   more (`dropped`), its rules are gone (`unled`), and nobody listens (`closed`).
+ * - `end.*`: the exit is on record; the last output is stored; the guest has let go; the VMM is gone, and what was attached to
+ *   it (`released`), and its run directory (`settled`). `vm.removed`: a VM's files are gone.
  */
 export type Failpoint =
   | "kept.first"
@@ -38,12 +48,18 @@ export type Failpoint =
   | `kernel.${"prepared" | "moved"}`
   | `${"base" | "kernel" | "vm" | "exec" | "volume" | "network"}.${StoreStep}`
   | "volume.grown"
-  | `network.${"held" | "open" | "ruled" | "linked" | "named" | "card" | "joined" | "left" | "unnamed" | "unlinked"}`
-  | `cni.${"recorded" | "held" | "added" | "joined" | "deleted" | "forgotten"}`
+  | `helper.${"spawned" | "recorded" | "ended"}`
+  | `network.${"held" | "open" | "shut" | "adopted" | "swept"}`
+  | `network.${"noted" | "forwards" | "ruled" | "linked" | "told" | "leased" | "named"}`
+  | `network.${"card" | "joined" | "left" | "unjoined"}`
+  | `network.${"unnamed" | "unlinked" | "unruled" | "forgotten"}`
+  | `cni.${"recorded" | "held" | "added" | "joined" | "linked" | "unplugged" | "deleted" | "forgotten"}`
+  | `port.${"bound" | "led" | "kept" | "dropped" | "unled" | "closed"}`
   | `mount.${"kept" | "disk" | "attached" | "unmounted"}`
   | `exec.${"started" | "running" | "ended" | "restarting"}`
-  | `run.${"prepare" | "spawn" | "launched" | "hello" | "setup" | "files" | "workload" | "up" | "live"}`
-  | `end.${"noted" | "stored" | "acknowledged" | "settled"}`;
+  | `run.${"prepare" | "attached" | "spawn" | "directories" | "launched" | "noted" | "hello" | "setup" | "files" | "workload" | "up" | "live"}`
+  | `end.${"noted" | "stored" | "acknowledged" | "released" | "settled"}`
+  | "vm.removed";
 
 let armed: ((point: Failpoint) => void) | undefined;
 

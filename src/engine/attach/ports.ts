@@ -2,6 +2,7 @@
 // --publish-mode nft rules lead there as well, which come before the listener for whoever is not this host itself.
 
 import { Code, KilnError } from "../../base/errors.js";
+import { failpoint } from "../../base/failpoint.js";
 import { DEFAULT_HOST_IP, formatPortMapping } from "../../base/ports.js";
 import type { GuestDialer, NetworkRoom, PublishedPort } from "../common/rooms.js";
 import type { VmEntry } from "../vm/entry.js";
@@ -44,6 +45,7 @@ class Port implements AttachmentAt<"hello"> {
   async acquire({ guest }: Moments["hello"]): Promise<void> {
     // First: who listens is who has the port.
     const published = await this.#network.publish(this.#wanted, guest);
+    failpoint("port.bound");
     try {
       await this.#rules?.publish(published.binding);
     } catch (error) {
@@ -51,6 +53,7 @@ class Port implements AttachmentAt<"hello"> {
       throw error;
     }
     this.#published = published;
+    failpoint("port.led");
   }
 
   /** The last kilnd's went with it. One that somebody else has taken meanwhile must not cost the VM. */
@@ -71,6 +74,7 @@ class Port implements AttachmentAt<"hello"> {
   async release(): Promise<void> {
     try {
       if (this.#published !== undefined) await this.#rules?.unpublish(this.binding);
+      failpoint("port.unled");
     } finally {
       await this.detach();
     }

@@ -2,6 +2,7 @@
 // record keeps them for the next start.
 
 import { Code, KilnError } from "../../base/errors.js";
+import { failpoint } from "../../base/failpoint.js";
 import type { KeyedLock } from "../../base/lock.js";
 import { UndoStack } from "../../base/undo.js";
 import type { EventLog } from "../common/events.js";
@@ -44,6 +45,7 @@ export class PortVerbs {
       undo.push("close the port", async () => void (await entry.live?.ports.remove(bound)));
       if (known === undefined) await keep(entry, [...kept, bound]);
       undo.commit();
+      failpoint("port.kept");
       await noteBound(entry);
       emitVmEvent(this.#deps, entry, "port-add", { port: describePort(bound) });
       return bound;
@@ -66,7 +68,9 @@ export class PortVerbs {
         entry,
         kept.filter((_, at) => at !== index),
       );
+      failpoint("port.dropped");
       if (bound !== undefined) await published?.remove(bound);
+      failpoint("port.closed");
       await noteBound(entry);
       emitVmEvent(this.#deps, entry, "port-remove", { port: describePort(target) });
     });

@@ -59,6 +59,7 @@ export async function settle(
   if (report === undefined) await within(LAST_WORDS_MS, live.outputStored());
   const consoleTail = await live.handle.consoleTail(CONSOLE_TAIL_BYTES).catch(() => "");
   await live.release();
+  failpoint("end.released");
   await ctx.companions.ended(entry);
   const { mode } = entry.record.program;
   await written(ctx, entry, rm(vmRunDirectory(ctx.runRoot, entry.id), { recursive: true, force: true }));

@@ -2,6 +2,7 @@
 
 import { rm } from "node:fs/promises";
 import { KilnError } from "../../base/errors.js";
+import { failpoint } from "../../base/failpoint.js";
 import { vmRunDirectory } from "../../base/paths.js";
 import type { VmEntry } from "../vm/entry.js";
 import { vmRef } from "../vm/uses.js";
@@ -33,6 +34,7 @@ export async function removeEnded(ctx: EngineContext, entry: VmEntry, volumes = 
       gone = true;
       ctx.vms.remove(entry);
     });
+    failpoint("vm.removed");
     await rm(vmRunDirectory(ctx.runRoot, entry.id), { recursive: true, force: true });
     await ctx.ownership.release(entry.id, entry.record.uid);
   } catch (error) {

@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { rm } from "node:fs/promises";
 import type { Readable } from "node:stream";
+import { failpoint } from "../../base/failpoint.js";
 import { readHelperRecord, writeHelperRecord } from "../../base/helper-record.js";
 import { keepText } from "../../base/kept-text.js";
 import { planEnvironment } from "../../base/privileges.js";
@@ -46,6 +47,7 @@ export async function runningHelper(record: string): Promise<ProcessId | undefin
 export async function endHelper(record: string): Promise<void> {
   const found = await runningHelper(record);
   if (found !== undefined) await signalProcess(found, "SIGKILL");
+  failpoint("helper.ended");
   await rm(record, { force: true });
 }
 
@@ -61,7 +63,9 @@ export async function startHelper(plan: HelperPlan): Promise<ProcessId> {
   const run = new Beginning(child, plan);
   try {
     const id = await run.identify();
+    failpoint("helper.spawned");
     await writeHelperRecord(plan.record, id);
+    failpoint("helper.recorded");
     await run.begin();
     run.release();
     return id;

@@ -3,6 +3,7 @@
 
 import { chmod, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { failpoint } from "../../base/failpoint.js";
 import { exists, makeDirectory, writeFileAtomic } from "../../base/files.js";
 import type { NetworkSpec } from "../../base/networks.js";
 import { signalProcess } from "../../base/processes.js";
@@ -30,6 +31,7 @@ export interface NamesOptions {
 export async function tellNames(options: NamesOptions, cards: readonly NetworkCard[]): Promise<void> {
   const record = recordOf(options);
   const news = await writeNames(options, cards);
+  failpoint("network.told");
   // It reads its configuration but once. An earlier release's gave leases as well.
   if (news.includes(CONFIGURATION)) await endHelper(record);
   const found = await runningHelper(record);

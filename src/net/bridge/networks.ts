@@ -87,10 +87,12 @@ export class BridgeNetworks implements BridgeRoom {
   async #raise({ programs, place }: Ground, spec: NetworkSpec): Promise<void> {
     // By it a network that was up is known.
     await makeDirectory(this.#names.directoryOf(spec.id));
+    failpoint("network.noted");
     const links = await linksIn(place);
     if (place.holder === undefined) {
       if (!links.has(bridgeName(spec.id))) await refuseOverlap(programs.ip, spec);
       await switchOnForwarding(place, programs, spec);
+      failpoint("network.forwards");
     }
     // Before there is a link that they are about.
     await runIn(place, `load the rules of network ${spec.name}`, [programs.nft, "-f", "-"], planRules(spec));
@@ -136,6 +138,7 @@ export class BridgeNetworks implements BridgeRoom {
         await runIn(ground.place, `take away the rules of ${card.vmName}`, nft, planNoCard(spec, card));
         failpoint("network.left");
         if (live !== undefined) await this.#names.tell(ground, live);
+        failpoint("network.unjoined");
       }
       await rm(this.#rulesFile(spec.id, card), { force: true });
     });
@@ -178,6 +181,7 @@ export class BridgeNetworks implements BridgeRoom {
       const gone = planOwnerless(listing, table, names) + planPorts(listing, spec, cards);
       const nft = [programs.nft, "-f", "-"];
       await runIn(place, `load the rules of those on network ${spec.name}`, nft, gone + rules.join(""));
+      failpoint("network.adopted");
       const taps = cards.filter(isHere).map((card) => tapName(card.vmId, card.index));
       const batch = taps.map((tap) => `link set ${tap} master ${bridgeName(spec.id)} up\n`).join("");
       await runIn(place, `take back the ports of network ${spec.name}`, [programs.ip, "-batch", "-"], batch);
@@ -205,8 +209,10 @@ export class BridgeNetworks implements BridgeRoom {
       failpoint("network.unlinked");
       const rules = planNoRules([["inet", tableName(networkId)]]);
       await runIn(place, `remove the rules of network ${name}`, [programs.nft, "-f", "-"], rules);
+      failpoint("network.unruled");
     }
     await rm(this.#names.directoryOf(networkId), { recursive: true, force: true });
+    failpoint("network.forgotten");
     await this.#endPlace();
   }
 
@@ -230,6 +236,7 @@ export class BridgeNetworks implements BridgeRoom {
       if (!used.has(id))
         await this.#locked(id, () => (isThere ? this.#remove(id, id.slice(0, 12)) : this.#forget(id)));
     }
+    failpoint("network.swept");
     if (ground === undefined) return this.#endPlace();
     const rules = planNoRules(staleTables(tables, known.vms, cards).map((table) => ["netdev", table]));
     const nft = [ground.programs.nft, "-f", "-"];

@@ -83,6 +83,7 @@ export async function isUserPlaceWhole(directory: string): Promise<boolean> {
 /** Idempotent. */
 export async function endUserPlace(directory: string): Promise<void> {
   await endHelper(wayOutRecord(directory));
+  failpoint("network.shut");
   await endHelper(holderRecord(directory));
 }
 

@@ -120,6 +120,7 @@ export class CniNetworks implements CniRoom {
     const link = await lookInside(ip, holder, attachment.ifName);
     requireGiven(card, link);
     await this.#keep(card, network, result, link);
+    failpoint("cni.linked");
     return this.#joined(card, { ip, tc }, holder, link, result);
   }
 

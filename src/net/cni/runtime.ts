@@ -2,6 +2,7 @@
 // before it answered; DEL in reverse, each given what all of ADD came to, and to the end whatever one of them says.
 
 import { Code, KilnError } from "../../base/errors.js";
+import { failpoint } from "../../base/failpoint.js";
 import type { JsonObject } from "../../base/versioned.js";
 import { type CniNetwork, isAtLeast } from "./conflist.js";
 import {
@@ -86,6 +87,7 @@ export class CniRuntime {
       await this.#call("DEL", network, plugin.type, config, attachment).catch((error: unknown) => {
         failure ??= KilnError.from(error);
       });
+      failpoint("cni.unplugged");
     }
     if (failure !== undefined) throw failure;
   }

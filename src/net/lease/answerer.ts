@@ -2,6 +2,7 @@
 
 import { chmod, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { failpoint } from "../../base/failpoint.js";
 import { makeDirectory, writeFileAtomic } from "../../base/files.js";
 import { endHelper, runningHelper, startHelper } from "../bridge/helper.js";
 import { LEASE_FILE, planLeaseJail } from "./plan-jail.js";
@@ -40,6 +41,7 @@ export async function writeAnswers(
 /** Started where it does not run; its file is there. @throws KilnError unavailable `network-failed` */
 export async function ensureAnswerer(options: AnswererOptions): Promise<void> {
   const { what, directory, prefix, environment } = options;
+  failpoint("network.leased");
   const record = recordOf(directory);
   if ((await runningHelper(record)) !== undefined) return;
   await startHelper({

@@ -1,6 +1,7 @@
 // The first stage: everything that can be refused before anything runs, and all that a VMM is launched with.
 
 import { Code, KilnError } from "../../../base/errors.js";
+import { failpoint } from "../../../base/failpoint.js";
 import { parsePlatform } from "../../../image/index.js";
 import type { VmmProbe } from "../../../vmm/types.js";
 import type { PlannedSet } from "../../attach/set.js";
@@ -38,6 +39,7 @@ async function prepareVm({ ctx, run, runDirectory, owned, leases }: Boot): Promi
   await requireDisk(host, `start VM ${entry.name}`, ctx.dataRoot, 0, settings.diskReserveBytes);
   const attached = attachedTo(ctx, entry, record.program.ports);
   await attached.acquire("prepare", { signal }, owned);
+  failpoint("run.attached");
   const { driver, probe } = await chooseVmm(rooms.vmms, record, settings.vmm);
   requireRunnable(
     guestPlatform(host.facts, probe),

@@ -18,6 +18,7 @@ export async function spawn(boot: Attempt, prepared: Prepared): Promise<Step> {
   const { ctx, run, undo } = boot;
   const { driver, spec, assets, attached, planned } = prepared;
   await makeDirectories(ctx, spec);
+  failpoint("run.directories");
   undo.push("remove the run directory", () => rm(spec.runDirectory, { recursive: true, force: true }));
   const handle = await driver.launch(spec, {
     signal: run.signal,
@@ -37,6 +38,7 @@ export async function spawn(boot: Attempt, prepared: Prepared): Promise<Step> {
     ipAddress: guest.interfaces?.[0]?.addresses[0]?.replace(/\/.*/, "") ?? "",
     ...givenNow(ctx, run.entry),
   });
+  failpoint("run.noted");
   const live = createLive(ctx, run, handle, attached);
   undo.push("let go of the VM", () => live.hangUp());
   return { at: "hello", machine: { live, planned } };
