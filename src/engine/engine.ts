@@ -71,7 +71,7 @@ export class Engine {
     ctx.networkUses.onChange = ctx.cniUses.onChange = () => names.changed();
     this.#runner.onLive = (entry) => {
       tendLive(ctx, verbs, entry);
-      names.changed();
+      names.follow(entry);
     };
     const workloads = new WorkloadVerbs(ctx, ctx.companions);
     this.inner = { ctx, verbs, workloads };

@@ -36,8 +36,9 @@ const vm = (id: keyof typeof ID, networks: NetworkAttachment[], dns: string[] = 
   id: ID[id],
   config: { ...defaultConfig("image"), name: id, networks, dns },
 });
-const text = (...[one, all]: [Parameters<typeof neighboursOf>[0], Parameters<typeof neighboursOf>[1]]) =>
-  neighboursOf(one, all, facts)?.map(({ address, names }) => [address, ...names].join(" "));
+type Named = Parameters<typeof neighboursOf>[0];
+const text = (one: Named, all: readonly Named[]) =>
+  neighboursOf(one, () => all, facts)?.map(({ address, names }) => [address, ...names].join(" "));
 
 describe("the names that a VM's resolver does not tell", () => {
   it("are those of all on its CNI networks, by each of their addresses, itself among them", () => {

@@ -20,17 +20,17 @@ type Named = Pick<VmRecord, "id" | "config">;
  * What the guest of a VM is to have in /etc/hosts; undefined where its resolver tells all. Pure, in an order of its own: the
  * same answer is the same text.
  *
- * @param running all VMs that run, itself among them
+ * @param running all VMs that run, itself among them: not asked for where it is on no such network
  */
 export function neighboursOf(
   vm: Named,
-  running: readonly Named[],
+  running: () => readonly Named[],
   facts: NeighbourFacts,
 ): HostLine[] | undefined {
   const lines = new Map<string, Set<string>>();
   const keys = unanswered(vm, facts);
   if (keys.length === 0) return undefined;
-  for (const other of running) {
+  for (const other of running()) {
     for (const { key, network, addresses, aliases } of placesOf(other, facts)) {
       if (!keys.includes(key)) continue;
       const names = [other.config.name, ...aliases, shortId(other.id)];

@@ -18,12 +18,8 @@ const PAUSE_MS = 1_000;
 
 /** What a guest is to have now; undefined where its resolver tells it all. */
 export function namesFor(ctx: EngineContext, { record }: VmEntry): HostLine[] | undefined {
-  const running = ctx.vms.list().filter(({ state }) => isLive(state));
-  return neighboursOf(
-    record,
-    running.map((entry) => entry.record),
-    ctx,
-  );
+  const running = () => ctx.vms.list().filter(({ state }) => isLive(state));
+  return neighboursOf(record, () => running().map((entry) => entry.record), ctx);
 }
 
 export class NameKeeper {
