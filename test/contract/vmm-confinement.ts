@@ -2,14 +2,14 @@
 // the kernel's own words for a VMM that runs.
 
 import assert from "node:assert/strict";
-import { readdir, readFile, readlink } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, readlink, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { errnoOf, hasReason, KilnError } from "../../src/base/errors.js";
 import { exists } from "../../src/base/files.js";
 import { delay } from "../../src/base/runtime.js";
 import type { VmmHandle, VmmSpec } from "../../src/vmm/index.js";
-import { planLimits, prepareCgroups } from "../../src/vmm/jail/cgroup.js";
+import { planLimits, prepareCgroups, VmCgroup } from "../../src/vmm/jail/cgroup.js";
 import { planCgroups, readCgroupHost, VM_PREFIX } from "../../src/vmm/jail/cgroup-place.js";
 import { type DriverFactory, MIB, processesNaming, VmmBench } from "./vmm-bench.js";
 
@@ -98,6 +98,25 @@ export function confinementContract(makeDriver: DriverFactory): void {
       const handle = bench.adopt(await bench.newDriver().reattach(first.record, spec));
       await handle.kill();
       for (const directory of directories) assert.equal(await untilGone(directory), true, directory);
+    });
+
+    it("has a cgroup below one that has fewer processors than the VM", async (t) => {
+      const { place, why } = await prepareCgroups(planCgroups(await readCgroupHost()));
+      const own = place?.parents.find(({ controllers }) => controllers.includes("cpu"))?.directory;
+      if (own === undefined || place?.version === 2)
+        return t.skip(`only version 1 refuses more than the cgroup above has: ${why}`);
+      const small = await mkdtemp(join(own, "kiln-test-"));
+      try {
+        await writeFile(join(small, "cpu.cfs_quota_us"), "5000");
+        const parents = [{ directory: small, controllers: ["cpu" as const] }];
+        const limits = { memoryBytes: 1, cpus: 1, processes: 1 };
+        const cgroup = await VmCgroup.create({ version: 1, parents }, "f".repeat(64), limits);
+        const [name = ""] = (await readdir(small)).filter((one) => one.startsWith(VM_PREFIX));
+        assert.equal(await readFile(join(small, name, "cpu.cfs_quota_us"), "utf8"), "-1\n");
+        await cgroup.close();
+      } finally {
+        await rmdir(small);
+      }
     });
   });
 }

@@ -91,14 +91,22 @@ async function sweep(directory: string): Promise<void> {
   }
 }
 
-/** Files and what is written to them. Pure. */
+/** A file of a cgroup, and what is written to it. */
+interface Limit {
+  readonly file: string;
+  readonly text: string;
+  /** Fine where the kernel refuses it: with this error alone, or with any. */
+  readonly optional?: true | "EINVAL";
+}
+
+/** Pure. */
 export function planLimits(
   version: 1 | 2,
   controllers: readonly Controller[],
   limits: CgroupLimits,
-): { file: string; text: string; optional?: true }[] {
+): Limit[] {
   const quota = Math.round(limits.cpus * PERIOD_US);
-  const files: Record<Controller, { file: string; text: string; optional?: true }[]> =
+  const files: Record<Controller, Limit[]> =
     version === 2
       ? {
           memory: [
@@ -112,7 +120,8 @@ export function planLimits(
           memory: [{ file: "memory.limit_in_bytes", text: String(limits.memoryBytes) }],
           cpu: [
             { file: "cpu.cfs_period_us", text: String(PERIOD_US) },
-            { file: "cpu.cfs_quota_us", text: String(quota) },
+            // Refused where the cgroup above has less, which then bounds the VM by itself.
+            { file: "cpu.cfs_quota_us", text: String(quota), optional: "EINVAL" },
           ],
           pids: [{ file: "pids.max", text: String(limits.processes) }],
         };
@@ -174,8 +183,9 @@ export class VmCgroup {
     await makeDirectory(directory, 0o755);
     if (this.#limits === undefined) return;
     for (const { file, text, optional } of planLimits(this.#place.version, controllers, this.#limits)) {
-      const written = writeFile(join(directory, file), text);
-      await (optional === true ? written.catch(() => undefined) : written);
+      await writeFile(join(directory, file), text).catch((error: unknown) => {
+        if (optional !== true && (optional === undefined || errnoOf(error) !== optional)) throw error;
+      });
     }
   }
 
