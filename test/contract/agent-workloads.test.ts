@@ -42,12 +42,10 @@ describe("agent: programs by id", { skip: skipWithoutRoot(), timeout: 240_000 },
   after(() => bench[Symbol.asyncDispose]());
 
   it("says what it can", async () => {
-    const features = await Promise.all(
-      (["hold", "exec-resume", "input", "workloads", "disk-serial", "mounts", "names"] as const).map(
-        (feature) => session.features.has(feature),
-      ),
-    );
-    assert.deepEqual(features, [true, true, true, true, true, true]);
+    const words = ["hold", "exec-resume", "input", "workloads", "disk-serial", "mounts", "names"] as const;
+    const lacking = [];
+    for (const word of words) if (!(await session.features.has(word))) lacking.push(word);
+    assert.deepEqual(lacking, []);
   });
 
   it("starts one id once, and keeps its output and its end over sessions", async () => {
