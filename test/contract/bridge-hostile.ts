@@ -120,20 +120,39 @@ export function bridgeHostileContract(isUser: boolean): void {
       assert.doesNotMatch(neighbours, new RegExp(`${gateway} .*${liar.mac}|proto ra`));
     });
 
+    const flooded = async () => {
+      const text = await world.inPlace(`nft -j list counters table netdev kiln_${cardName(liar.vmId, 0)}`);
+      const { nftables } = JSON.parse(text) as {
+        nftables: { counter?: { name: string; packets: number } }[];
+      };
+      return nftables.find(({ counter }) => counter?.name === "flood")?.counter?.packets ?? 0;
+    };
+
     it("has a flood of questions cut short, and nobody else's", async () => {
       const ends = { from: liar.mac };
       const question = Buffer.from("0001010000010000000000000661616161616103636f6d0000010001", "hex");
       const flood = [`5000x${udp4(ends, ip4, spec.gateway4 ?? "", [999, 53], question)}`];
       let dropped = 0;
       const lookAt = async () => {
-        const text = await world.inPlace(`nft -j list counters table netdev kiln_${cardName(liar.vmId, 0)}`);
-        const counters = (JSON.parse(text) as { nftables: { counter?: { name: string; packets: number } }[] })
-          .nftables;
-        dropped = counters.find(({ counter }) => counter?.name === "flood")?.counter?.packets ?? 0;
+        dropped = await flooded();
       };
       assert.equal(await writes(flood, lookAt), 0, "a question is no lie");
       assert.ok(dropped > 1000, `${dropped}`);
       await eventually("an answer", () => /10\.89\.1\.5/.test(resolves(victim, "victim", spec.gateway4)));
+    });
+
+    it("has a flood of questions for its address cut short as well", async () => {
+      const ends = { from: liar.mac };
+      const solicitation = icmp6(ends, "fe80::9", "ff02::2", Buffer.from([133, 0, 0, 0, 0, 0, 0, 0]));
+      const asks = udp4(ends, "0.0.0.0", "255.255.255.255", [68, 67], dhcpRequest(liar.mac));
+      let dropped = 0;
+      const lookAt = async () => {
+        dropped = await flooded();
+        const client = "busybox udhcpc -i eth0 -q -n -t 10 -T 1 -s /bin/true";
+        assert.equal(victim.net.sh(client).status, 0, "others have theirs");
+      };
+      assert.equal(await writes([`2000x${asks}`, `2000x${solicitation}`], lookAt), 0, "a question is no lie");
+      assert.ok(dropped > 3000, `${dropped}`);
     });
 
     it("reaches no service of the host, its loopback or the cloud's metadata", async () => {

@@ -9,6 +9,9 @@ import { ROUTER_LINK_LOCAL } from "./plan-links.js";
 /** Questions of one guest within a second: more is a flood. So many at once leave room in the resolver's buffer for others. */
 const DNS_RATE = "limit rate over 500/second burst 150 packets";
 
+/** The same of what a guest asks for its address: whoever answers does so for all of them. */
+const LEASE_RATE = "limit rate over 20/second burst 40 packets";
+
 /** The table of a card in the netdev family: it goes and comes with the card as a whole. */
 export function cardTable({ vmId, index }: Pick<NetworkCard, "vmId" | "index">): string {
   return `kiln_${cardName(vmId, index)}`;
@@ -98,6 +101,7 @@ ${[...linkRules(card), ...rules4(card), ...rules6(card), "goto forged"].map((rul
   chain v4 {
     udp sport 67 goto forged
     udp dport 67 @th,288,48 != ${hex48(card.mac)} goto forged
+    udp dport 67 ${LEASE_RATE} counter name "flood" drop
     udp dport 53 ${DNS_RATE} counter name "flood" drop
     icmp type redirect goto forged
     accept
@@ -105,6 +109,7 @@ ${[...linkRules(card), ...rules4(card), ...rules6(card), "goto forged"].map((rul
   chain v6 {
     icmpv6 type { nd-router-advert, nd-redirect } goto forged
     udp sport 547 goto forged
+    icmpv6 type nd-router-solicit ${LEASE_RATE} counter name "flood" drop
     udp dport 53 ${DNS_RATE} counter name "flood" drop
     accept
   }
@@ -152,6 +157,8 @@ function neighbourRules({ ip6 }: NetworkCard): string[] {
     `${target} ${hex128(ROUTER_LINK_LOCAL)} goto forged`,
     ...(ip6 === undefined ? [] : [`${target} ${hex128(ip6)} accept`]),
     "icmpv6 type nd-neighbor-advert @th,64,10 0x3fa accept",
+    `icmpv6 type nd-router-solicit ${LEASE_RATE} counter name "flood" drop`,
+    `udp dport 547 ${LEASE_RATE} counter name "flood" drop`,
     "icmpv6 type { nd-neighbor-solicit, nd-router-solicit, mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report } accept",
     "udp sport 546 udp dport 547 accept",
   ];
