@@ -246,6 +246,8 @@ export interface CniCard {
   readonly wish?: readonly string[];
   /** Undefined: a guest that asks is not answered. */
   readonly lease?: LeaseSettings | undefined;
+  /** Undefined: all. */
+  readonly egress?: EgressPolicy | undefined;
 }
 
 /** What a card has that its plugins have made. */
@@ -276,6 +278,12 @@ export interface CniListing {
   readonly flaw: string;
 }
 
+/** Whether a guest on a CNI network is kept from being another and to its policy, and by what, or why not. */
+export interface CniKeeping {
+  readonly isKept: boolean;
+  readonly why: string;
+}
+
 /** Which card it is. */
 export type CniKey = Pick<CniCard, "vmId" | "index">;
 
@@ -286,13 +294,14 @@ export type CniKey = Pick<CniCard, "vmId" | "index">;
 export interface CniRoom {
   /** In the order of directories and names. */
   list(): Promise<readonly CniListing[]>;
+  keeping(): Promise<CniKeeping>;
   /**
-   * That a VM could be put on it.
+   * That a VM with this policy could be put on it.
    *
    * @throws KilnError permission_denied `cni-needs-root`; not_found `cni-network-not-found`; failed_precondition
-   *   `bad-cni-config`, `cni-plugin-missing`, `no-cni`; permission_denied `unsafe-path`
+   *   `bad-cni-config`, `cni-plugin-missing`, `no-cni`, `egress-not-ready`; permission_denied `unsafe-path`
    */
-  require(network: string): Promise<void>;
+  require(network: string, egress: EgressPolicy): Promise<void>;
   /**
    * Before the card's VMM.
    *
@@ -304,6 +313,8 @@ export interface CniRoom {
   leave(card: CniKey): Promise<void>;
   /** For a VM that runs. @throws KilnError failed_precondition `cni-lost` where its namespace has gone */
   adopt(card: CniCard): Promise<CniJoined>;
+  /** Of a card whose VM runs. @throws KilnError unavailable `network-failed` */
+  counters(card: CniKey): Promise<CardCounters>;
   /** What is on record of a card, without a look at the host; undefined where nothing is. Its taps are not to be made. */
   recall(card: CniKey): Promise<CniJoined | undefined>;
   /** Removes what is on record and not in use. @throws KilnError the first failure: the others were removed all the same */

@@ -129,22 +129,30 @@ describe("CNI networks", { skip: !isRoot && "it takes root to make hosts for tes
     assert.equal(await world.found(), before);
   });
 
-  it("have their tap and their plugins' link as one cable", async () => {
-    const driver = world.driver();
-    const card = cniCard("usual2");
-    await driver.call({ call: "join", card });
-    const line = "ip -o link show; tc filter show dev eth0 ingress; tc filter show dev kt* ingress";
-    const argv = ["sh", "-c", "test -c /proc/self/fd/9 && echo tap && cat"];
-    const around = await driver.call<string[]>({ call: "around", card, argv });
-    const vmm = await world.host.start(around.map((word) => `'${word}'`).join(" "), /^tap$/m);
-    const tap = `kt${card.vmId.slice(0, 10)}0`;
-    const { stdout } = await world.inside(card, line.replace("kt*", tap));
-    assert.match(stdout, new RegExp(`Egress Redirect to device ${tap}`));
-    assert.match(stdout, /Egress Redirect to device eth0/);
-    vmm.stdin?.end();
-    await driver.call({ call: "leave", card });
-    await driver.end();
-  });
+  for (const [by, isThere, expected] of [
+    ["rules", true, /fwd to "eth0"[\s\S]*fwd to "kt/],
+    ["filters of tc where there is no nft", false, /Redirect to device kt[\s\S]*Redirect to device eth0/],
+  ] as const)
+    it(`have their tap and their plugins' link as one cable, by ${by}`, async () => {
+      const looks = "nft list ruleset; tc filter show dev eth0 ingress; tc filter show dev";
+      if (!isThere) world.host.ok("mount --bind /dev/null $(command -v nft)");
+      const driver = world.driver();
+      const card = cniCard("usual2");
+      await driver.call({ call: "join", card });
+      const argv = ["sh", "-c", "test -c /proc/self/fd/9 && echo tap && cat"];
+      const around = await driver.call<string[]>({ call: "around", card, argv });
+      const vmm = await world.host.start(around.map((word) => `'${word}'`).join(" "), /^tap$/m);
+      const found = await world.inside(card, `${looks} kt${card.vmId.slice(0, 10)}0 ingress`);
+      assert.match(found.stdout, expected);
+      vmm.stdin?.end();
+      await driver.call({ call: "leave", card });
+      const policy = { call: "join", card: { ...card, egress: { kind: "none" } } } as const;
+      if (isThere) await driver.call(policy);
+      else await assert.rejects(driver.call(policy), /egress-not-ready: .*nftables is not installed/);
+      await driver.call({ call: "leave", card });
+      await driver.end();
+      if (!isThere) world.host.ok("umount $(readlink -f /usr/sbin/nft)");
+    });
 
   it("take ports to publish, and give them back", async () => {
     const driver = world.driver();

@@ -130,11 +130,14 @@ fn check(options: Options) -> Result<Options, String> {
                 tap.name
             ));
         }
-        if matches!(tap.end, End::Redirect(_)) && options.tc.is_none() {
-            return Err("--redirect comes with --tc".into());
+        // What it takes to carry frames: filters that are made here, or the rules.
+        if matches!(tap.end, End::Redirect(_)) && options.tc.is_none() && options.rules.is_none() {
+            return Err("--redirect comes with --tc or --rules".into());
         }
-        if tap.answered != Answered::default() && !matches!(tap.end, End::Redirect(_)) {
-            return Err("--answered comes with --redirect".into());
+        if tap.answered != Answered::default()
+            && (!matches!(tap.end, End::Redirect(_)) || options.tc.is_none())
+        {
+            return Err("--answered comes with --redirect and --tc".into());
         }
         if taps[..at]
             .iter()
@@ -218,6 +221,8 @@ mod tests {
     fn reads_taps_that_are_redirected() {
         let options = of("--tc /sbin/tc --tap t --redirect eth0 --mtu 1500 --at 5 -- true").unwrap();
         assert_eq!(options.tc.as_deref(), Some("/sbin/tc"));
+        let by_rules = "--nft /sbin/nft --rules /r --tap t --redirect eth0 --mtu 1500 --at 5 -- true";
+        assert_eq!(of(by_rules).unwrap().tc, None);
         assert_eq!(options.taps[0].end, End::Redirect("eth0".into()));
         assert_eq!(options.taps[0].answered, Answered::default());
         let options =
@@ -250,6 +255,7 @@ mod tests {
             "--tap t --redirect eth0 --mtu 1500 --at 5 -- true",
             "--tc /sbin/tc --tap t --redirect e/0 --mtu 1500 --at 5 -- true",
             &format!("{tap} --answered 4 -- true"),
+            "--nft /sbin/nft --rules /r --tap t --redirect eth0 --mtu 1500 --answered 4 --at 5 -- true",
             "--tc /sbin/tc --tap t --redirect eth0 --mtu 1500 --answered 5 --at 5 -- true",
             &format!("--enter 0 {tap} -- true"),
             &format!("--enter x {tap} -- true"),

@@ -109,6 +109,11 @@ class CniCards implements AttachmentAt<"prepare"> {
     };
   }
 
+  async denied(): Promise<number> {
+    const counts = await Promise.all(this.#cards.map((card) => this.#needs.cniUses.denied(card)));
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
+
   async release(): Promise<void> {
     await using undo = new UndoStack();
     for (const card of this.#cards) undo.push("leave a CNI network", () => this.#needs.cniUses.leave(card));

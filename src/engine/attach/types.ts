@@ -130,7 +130,7 @@ export interface AttachNeeds {
   readonly store: Pick<VmStore, "cowPath">;
   readonly rooms: Pick<Rooms, "images" | "disks" | "network" | "shares" | "bridges">;
   readonly networks: Pick<Networks, "get" | "boundsOf">;
-  readonly cniUses: Pick<CniUses, "join" | "leave" | "adopt" | "joinedOf">;
+  readonly cniUses: Pick<CniUses, "join" | "leave" | "adopt" | "joinedOf" | "denied">;
   readonly networkUses: Pick<NetworkUses, "join" | "leave" | "found" | "publish" | "unpublish">;
   readonly volumes: Pick<
     Volumes,

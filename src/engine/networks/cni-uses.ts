@@ -1,6 +1,7 @@
 // What VMs have of CNI networks at this moment. Which addresses that are, only the plugins know: it is kept in memory while a VM
 // runs, and read again by the next kilnd.
 
+import { type EgressPolicy, parseEgress } from "../../base/egress.js";
 import { Code, KilnError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
 import { cniName } from "../../base/network-flag.js";
@@ -26,9 +27,9 @@ export class CniUses {
     this.#deps = deps;
   }
 
-  /** That a VM could be put on it. @throws KilnError as `CniRoom.require`; failed_precondition `networks-not-ready` */
-  require(network: string): Promise<void> {
-    return this.#room().require(network);
+  /** That a VM with this policy could be put on it. @throws KilnError as `CniRoom.require`; failed_precondition `networks-not-ready` */
+  require(network: string, egress: EgressPolicy): Promise<void> {
+    return this.#room().require(network, egress);
   }
 
   /** @throws KilnError as `CniRoom.join` */
@@ -63,6 +64,12 @@ export class CniUses {
     this.#joined.set(keyOf(card), joined);
     this.onChange();
     return joined;
+  }
+
+  /** What it was refused since its VM began; 0 of one whose VM does not run. @throws KilnError as `CniRoom.counters` */
+  async denied(card: CniKey): Promise<number> {
+    if (!this.#joined.has(keyOf(card))) return 0;
+    return (await this.#room().counters(card)).denied;
   }
 
   /** Undefined of one whose VM does not run, or is not taken over yet. */
@@ -101,9 +108,11 @@ export class CniUses {
 
 /** What a VM has on CNI networks, in the order of its cards. Pure. */
 export function cniCardsOf({ id, config }: Pick<VmRecord, "id" | "config">): CniCard[] {
+  const egress = parseEgress(config.egress);
   return config.networks.flatMap(({ name, mac, ip, ip6 }, index) => {
     const network = cniName(name);
-    return network === undefined ? [] : [{ vmId: id, vmName: config.name, index, network, mac, ip, ip6 }];
+    if (network === undefined) return [];
+    return [{ vmId: id, vmName: config.name, index, network, mac, ip, ip6, egress }];
   });
 }
 

@@ -101,7 +101,6 @@ describe("a VM's cards on CNI networks", () => {
   const BAD: readonly [what: Parameters<typeof kilnd.create>[0], why: string][] = [
     [{ networks: [on("cni:nowhere")] }, "cni-network-not-found"],
     [{ networks: [on("cni:a/b")] }, "bad-network"],
-    [{ networks: [on("cni:lan")], egress: "none" }, "egress-not-ready"],
   ];
   it("are refused for what can't be kept", async () => {
     for (const [config, why] of BAD) await assert.rejects(kilnd.create(config), reason(why), why);
@@ -112,6 +111,17 @@ describe("a VM's cards on CNI networks", () => {
     kilnd.world.cni = undefined;
     await kilnd.next();
     await assert.rejects(kilnd.create({ networks: [on("cni:lan")] }), reason("networks-not-ready"));
+  });
+
+  it("keep a policy where this host can, and count what they refuse", async () => {
+    await started("a", ["cni:lan"]);
+    cni().denied = 3;
+    assert.equal(await kilnd.engine.vms.denied("a"), 3);
+    await kilnd.create({ name: "b", networks: [on("cni:lan")], egress: "none" });
+    cni().isKept = false;
+    const refused = kilnd.create({ networks: [on("cni:lan")], egress: "none" });
+    await assert.rejects(refused, reason("egress-not-ready"));
+    await kilnd.create({ name: "c", networks: [on("cni:lan")] });
   });
 
   it("are listed with who has them, and what is wrong with them", async () => {

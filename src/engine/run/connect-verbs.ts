@@ -31,7 +31,12 @@ export class ConnectVerbs {
       checkNetworks({ ...config, networks: [...config.networks, asked] });
       await using leases = new UndoStack();
       const why = `VM ${entry.name} is being put on it`;
-      const taken = await takeNetworks(this.#ctx, entry, [asked], { references, leases, why });
+      const taken = await takeNetworks(
+        this.#ctx,
+        { id: entry.id, name: entry.name, egress: config.egress },
+        [asked],
+        { references, leases, why },
+      );
       await this.#keep(entry, [...config.networks, ...taken]);
       networks.emit("connect", network, { vm: entry.name, vmId: entry.id });
     });

@@ -1,11 +1,11 @@
 // The named networks of a new VM: found, kept from removal, and its addresses there chosen, until the VM's record has them.
 
+import { parseEgress } from "../../base/egress.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { cniName } from "../../base/network-flag.js";
 import type { Keeping } from "../objects/lease-found.js";
 import type { NetworkAttachment } from "../vm/network-config.js";
 import { requireOnce } from "../vm/validate-networks.js";
-import type { VmConfig } from "../vm/vm-config.js";
 import type { EngineContext } from "./context.js";
 
 /**
@@ -16,7 +16,7 @@ import type { EngineContext } from "./context.js";
  */
 export async function takeNetworks(
   ctx: EngineContext,
-  vm: { readonly id: string; readonly name: string },
+  vm: { readonly id: string; readonly name: string; readonly egress: string },
   wanted: readonly NetworkAttachment[],
   keeping: Keeping,
 ): Promise<NetworkAttachment[]> {
@@ -25,7 +25,7 @@ export async function takeNetworks(
   for (const attachment of wanted) {
     const cni = cniName(attachment.name);
     if (cni !== undefined) {
-      await ctx.cniUses.require(cni);
+      await ctx.cniUses.require(cni, parseEgress(vm.egress));
       taken.push(attachment);
       continue;
     }
@@ -56,19 +56,5 @@ async function requireNetworks({ rooms }: Pick<EngineContext, "rooms">): Promise
   throw new KilnError(Code.FailedPrecondition, `this host can have no named networks: ${why}`, {
     reason: "no-bridge-network",
     hint: "use --network user; `kiln doctor` says what is missing",
-  });
-}
-
-/**
- * A policy that is not kept would be worse than none.
- *
- * @throws KilnError failed_precondition `egress-not-ready`
- */
-export function requireEgressKept({ egress, networks }: Pick<VmConfig, "egress" | "networks">): void {
-  const cni = networks.find(({ name }) => cniName(name) !== undefined);
-  if (egress === "" || cni === undefined) return;
-  throw new KilnError(Code.FailedPrecondition, `--egress ${egress} can't be kept on network ${cni.name}`, {
-    reason: "egress-not-ready",
-    hint: "what leaves a CNI network is its plugins' to say; networks of `kiln network create` keep policies",
   });
 }

@@ -32,7 +32,7 @@ import type { VmConfig } from "../vm/vm-config.js";
 import { emitVmEvent } from "../vm/vm-events.js";
 import { type EngineContext, isoNow } from "./context.js";
 import { takeMounts } from "./create-mounts.js";
-import { requireEgressKept, takeNetworks } from "./create-networks.js";
+import { takeNetworks } from "./create-networks.js";
 
 /** When an image is fetched for a new VM: where it is not here, in any case, never. */
 export type PullPolicy = "missing" | "always" | "never";
@@ -58,7 +58,6 @@ export async function createVm(
   const egress = request.config.egress === "" ? ctx.settings.egress : request.config.egress;
   const config = validateConfig({ ...request.config, egress }, ctx.host.facts);
   requireMountable(config.mounts);
-  requireEgressKept(config);
   requirePublishMode(config, ctx.rooms.bridges?.publishes ?? false);
   const guest = await checkVmm(ctx, config);
   const platform = config.platform === "" ? guest : parsePlatform(config.platform);
@@ -122,7 +121,7 @@ async function gather(ctx: EngineContext, wanted: Wanted, how: Gathering): Promi
   const { references } = ctx;
   const keeping = { references, leases, why: `VM ${wanted.name} is being made`, signal: options.signal };
   // Before an image is fetched: what is refused of them need not wait for that.
-  const networks = await takeNetworks(ctx, wanted, config.networks, keeping);
+  const networks = await takeNetworks(ctx, { ...wanted, egress: config.egress }, config.networks, keeping);
   if (config.publishMode === "nft")
     for (const port of config.publish)
       requireWayIn({ id, config: { ...config, networks } }, port, ctx.networks);

@@ -11,6 +11,10 @@ const DNS_RATE = "limit rate over 500/second burst 150 packets";
 
 /** The same of what a guest asks for its address: whoever answers does so for all of them. */
 const LEASE_RATE = "limit rate over 20/second burst 40 packets";
+/** The hardware address in what a DHCP client says: one could decline another's lease. */
+export const DHCP_SENDER = "@th,288,48";
+/** Whom a neighbour advertisement tells of. */
+export const ND_TARGET = "@th,64,128";
 
 /** The table of a card in the netdev family: it goes and comes with the card as a whole. */
 export function cardTable({ vmId, index }: Pick<NetworkCard, "vmId" | "index">): string {
@@ -77,15 +81,21 @@ function policyRules(spec: NetworkSpec, egress: EgressPolicy, counter: string): 
 }
 
 /** Fragments are whole by then: whoever tracks connections puts them together first. */
-function matchOf({ to, ports }: EgressRule): string {
+function matchOf(rule: EgressRule): string {
+  const { to } = rule;
   const range =
     to.prefix === 0
       ? `meta nfproto ${to.family === 4 ? "ipv4" : "ipv6"}`
       : `${to.family === 4 ? "ip" : "ip6"} daddr ${formatCidr(to)}`;
-  if (ports === undefined) return range;
+  return `${range}${portsMatch(rule)}`;
+}
+
+/** "" of one that opens all of them. */
+export function portsMatch({ ports }: EgressRule): string {
+  if (ports === undefined) return "";
   const protocols = ports.protocol ?? "{ tcp, udp }";
   const span = ports.first === ports.last ? String(ports.first) : `${ports.first}-${ports.last}`;
-  return `${range} meta l4proto ${protocols} th dport ${span}`;
+  return ` meta l4proto ${protocols} th dport ${span}`;
 }
 
 /** Nothing but a guest's own addresses, and nothing that speaks for the network, comes out of its tap. */
@@ -100,7 +110,7 @@ table netdev ${table} {
 ${[...linkRules(card), ...rules4(card), ...rules6(card), "goto forged"].map((rule) => `    ${rule}\n`).join("")}  }
   chain v4 {
     udp sport 67 goto forged
-    udp dport 67 @th,288,48 != ${hex48(card.mac)} goto forged
+    udp dport 67 ${DHCP_SENDER} != ${hex48(card.mac)} goto forged
     udp dport 67 ${LEASE_RATE} counter name "flood" drop
     udp dport 53 ${DNS_RATE} counter name "flood" drop
     icmp type redirect goto forged
@@ -152,7 +162,7 @@ function rules6({ ip6 }: NetworkCard): string[] {
 
 /** From a link-local address, or none yet. */
 function neighbourRules({ ip6 }: NetworkCard): string[] {
-  const target = "icmpv6 type nd-neighbor-advert @th,64,128";
+  const target = `icmpv6 type nd-neighbor-advert ${ND_TARGET}`;
   return [
     `${target} ${hex128(ROUTER_LINK_LOCAL)} goto forged`,
     ...(ip6 === undefined ? [] : [`${target} ${hex128(ip6)} accept`]),
@@ -164,11 +174,10 @@ function neighbourRules({ ip6 }: NetworkCard): string[] {
   ];
 }
 
-/** Of the hardware address in what a DHCP client says: one could decline another's lease. */
-function hex48(mac: string): string {
+export function hex48(mac: string): string {
   return `0x${mac.replaceAll(":", "")}`;
 }
 
-function hex128(address: string): string {
+export function hex128(address: string): string {
   return `0x${(parseCidr(address)?.first ?? 0n).toString(16).padStart(32, "0")}`;
 }

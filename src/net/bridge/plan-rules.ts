@@ -5,8 +5,8 @@ import { bridgeName, type NetworkSpec, tableName } from "../../base/networks.js"
 import { HELPER_GROUPS } from "../user/plan.js";
 
 /** Never reached from a guest, whatever its policy: loopback, link-local addresses, and clouds' metadata services. */
-const CLOSED_4 = ["127.0.0.0/8", "169.254.0.0/16", "100.100.100.200/32", "168.63.129.16/32"];
-const CLOSED_6 = ["::1/128", "fe80::/10", "fd00:ec2::254/128", "::ffff:0:0/96"];
+export const CLOSED_4 = ["127.0.0.0/8", "169.254.0.0/16", "100.100.100.200/32", "168.63.129.16/32"];
+export const CLOSED_6 = ["::1/128", "fe80::/10", "fd00:ec2::254/128", "::ffff:0:0/96"];
 /** All of kiln's bridges on this host, of whichever data root. */
 const ANY_BRIDGE = `"kn*"`;
 /** Where the resolver that forwards nothing listens, for guests that may ask for names of their network only. */

@@ -2,8 +2,8 @@
 // and the VMM's tap are then one cable (plan-tap), so that the guest is where a container would be.
 
 import { join } from "node:path";
-import { parseAddress } from "../../base/cidr.js";
-import { Code, hasReason, KilnError } from "../../base/errors.js";
+import type { EgressPolicy } from "../../base/egress.js";
+import { hasReason, KilnError } from "../../base/errors.js";
 import { failpoint } from "../../base/failpoint.js";
 import { makeDirectory } from "../../base/files.js";
 import { KeyedLock } from "../../base/lock.js";
@@ -11,11 +11,21 @@ import { macFor, tapName } from "../../base/networks.js";
 import { findProgram } from "../../base/programs.js";
 import type { RecordFiles } from "../../base/record-files.js";
 import type { JsonObject } from "../../base/versioned.js";
-import { readHostDns } from "../host-dns.js";
-import type { CniCard, CniJoined, CniKey, CniListing, CniRoom, DescriptorCard } from "../types.js";
+import type {
+  CardCounters,
+  CniCard,
+  CniJoined,
+  CniKeeping,
+  CniKey,
+  CniListing,
+  CniRoom,
+  DescriptorCard,
+} from "../types.js";
 import { answer, answeredFamilies, answerNoMore } from "./answers.js";
 import type { CniNetwork } from "./conflist.js";
 import { findConflist, findConflists } from "./conflists.js";
+import { CniFrames } from "./frames.js";
+import { type CniPrograms, ipsOf, joinedOf, programs, requireGiven } from "./given.js";
 import { type CniLink, lookInside, standInLink, within } from "./inside.js";
 import {
   endNamespace,
@@ -47,16 +57,12 @@ export interface CniOptions extends CniRuntimeOptions {
   readonly tell?: ((why: string) => void) | undefined;
 }
 
-interface Programs {
-  readonly ip: string;
-  readonly tc: string;
-}
-
 export class CniNetworks implements CniRoom {
   readonly #options: CniOptions;
   readonly #runtime: CniRuntime;
   readonly #records: RecordFiles<CniRecord>;
   readonly #lock = new KeyedLock();
+  readonly #frames = new CniFrames();
 
   constructor(options: CniOptions) {
     this.#options = options;
@@ -73,9 +79,14 @@ export class CniNetworks implements CniRoom {
     );
   }
 
-  async require(name: string): Promise<void> {
+  keeping(): Promise<CniKeeping> {
+    return this.#frames.look();
+  }
+
+  async require(name: string, egress: EgressPolicy): Promise<void> {
     await this.#find(name);
     await programs();
+    await this.#frames.require(name, egress);
   }
 
   async join(card: CniCard): Promise<CniJoined> {
@@ -95,7 +106,7 @@ export class CniNetworks implements CniRoom {
   }
 
   /** Where it fails, nothing is left. */
-  async #try(card: CniCard, network: CniNetwork, found: Programs): Promise<CniJoined> {
+  async #try(card: CniCard, network: CniNetwork, found: CniPrograms): Promise<CniJoined> {
     await this.#keep(card, network, null, null);
     failpoint("cni.recorded");
     try {
@@ -108,7 +119,7 @@ export class CniNetworks implements CniRoom {
     }
   }
 
-  async #add(card: CniCard, network: CniNetwork, { ip, tc }: Programs): Promise<CniJoined> {
+  async #add(card: CniCard, network: CniNetwork, { ip, tc }: CniPrograms): Promise<CniJoined> {
     const holder = await holdNamespace(this.#holderRecord(card), this.#options.environment ?? {});
     failpoint("cni.held");
     const attachment = { ...attachmentOf(card), netns: namespacePath(holder) };
@@ -127,7 +138,7 @@ export class CniNetworks implements CniRoom {
   /** The guest is answered from before there is its tap. */
   async #joined(
     card: CniCard,
-    { ip, tc }: Programs,
+    { ip, tc }: CniPrograms,
     holder: number,
     link: CniLink,
     result: JsonObject,
@@ -136,9 +147,14 @@ export class CniNetworks implements CniRoom {
     const [name, ifName] = [tapName(card.vmId, card.index), ifNameOf(card)];
     const bwrap = await findProgram(this.#options.bwrap ?? "bwrap");
     const isAnswered = card.lease !== undefined && bwrap !== undefined;
+    const answered = isAnswered ? answeredFamilies(link) : "";
+    const { dns, ...given } = await joinedOf(link, result);
+    const rules = await this.#frames.write(this.#rules(card), card.network, {
+      ...{ tap: name, link: ifName, ...link, resolvers: dns.servers, answered },
+      egress: card.egress ?? { kind: "all" },
+    });
     const plan = { tap: this.#options.tap, tc, holder, name, ifName, mtu: link.mtu };
-    const tap = cniDescriptorCard({ ...plan, answered: isAnswered ? answeredFamilies(link) : "" });
-    const joined = await joinedOf(link, result, tap);
+    const joined = { ...given, dns, card: cniDescriptorCard({ ...plan, answered, rules }) };
     if (card.lease !== undefined && bwrap !== undefined)
       await answer(
         {
@@ -167,7 +183,13 @@ export class CniNetworks implements CniRoom {
   async recall(key: CniKey): Promise<CniJoined | undefined> {
     const record = await readRecord(this.#records, keyOf(key));
     if (record === undefined || record.link === null) return undefined;
-    return joinedOf(record.link, record.result ?? {}, { kind: "descriptor", around: (argv) => [...argv] });
+    const card: DescriptorCard = { kind: "descriptor", around: (argv) => [...argv] };
+    return { ...(await joinedOf(record.link, record.result ?? {})), card };
+  }
+
+  async counters(key: CniKey): Promise<CardCounters> {
+    const holder = await namespaceHolder(this.#holderRecord(key));
+    return holder === undefined ? { denied: 0, forged: 0 } : this.#frames.counters(within(holder));
   }
 
   /** Asks the plugins whether all is as they have left it. @throws KilnError `cni-failed` with a plugin's words; `cni-lost` */
@@ -221,6 +243,7 @@ export class CniNetworks implements CniRoom {
       failpoint("cni.forgotten");
     }
     await endNamespace(this.#holderRecord(key));
+    await this.#frames.forget(this.#rules(key));
   }
 
   async #delete(key: CniKey, record: CniRecord): Promise<void> {
@@ -277,6 +300,10 @@ export class CniNetworks implements CniRoom {
     return join(this.#options.directory, `${keyOf(key)}.leases`);
   }
 
+  #rules(key: CniKey): string {
+    return join(this.#options.directory, `${keyOf(key)}.nft`);
+  }
+
   #holderRecord(key: CniKey): string {
     return join(this.#options.directory, `${keyOf(key)}.json`);
   }
@@ -289,10 +316,6 @@ function keyOf({ vmId, index }: CniKey): string {
 /** With the VM's id it is nobody else's, whatever networks the VM is on. */
 function ifNameOf({ index }: CniKey): string {
   return `eth${index}`;
-}
-
-function ipsOf({ ip, ip6 }: CniCard): string[] {
-  return [ip, ip6].filter((address) => address !== "");
 }
 
 function attachmentOf(card: CniCard): CniAttachment {
@@ -311,39 +334,4 @@ function recorded(key: CniKey, { mac, ips }: CniRecord, holder: number | undefin
     ...{ containerId: key.vmId, ifName: ifNameOf(key), mac, ips, capabilities: {} },
     netns: holder === undefined ? "" : namespacePath(holder),
   };
-}
-
-async function joinedOf(link: CniLink, result: JsonObject, card: DescriptorCard): Promise<CniJoined> {
-  const { dns } = resultOf(result);
-  const search = dns.domain === "" ? dns.search : [dns.domain, ...dns.search];
-  const servers = dns.nameservers.length > 0 ? dns.nameservers : await hostServers();
-  return { ...link, card, dns: { servers, search: [...new Set(search)], options: dns.options } };
-}
-
-/** A guest does not reach the host's loopback. */
-async function hostServers(): Promise<string[]> {
-  const { servers } = await readHostDns();
-  return servers.filter((server) => !server.startsWith("127.") && server !== "::1");
-}
-
-async function programs(): Promise<Programs> {
-  const [ip, tc] = await Promise.all(["ip", "tc"].map((name) => findProgram(name)));
-  if (ip !== undefined && tc !== undefined) return { ip, tc };
-  throw new KilnError(Code.FailedPrecondition, "CNI networks need iproute2's ip and tc", {
-    reason: "no-cni",
-    hint: "install iproute2",
-  });
-}
-
-/** Most plugins say nothing of what they do not know. */
-function requireGiven(card: CniCard, link: CniLink): void {
-  const has = link.addresses.map((address) => parseAddress(address.split("/")[0] ?? "")?.value);
-  const missing = ipsOf(card).filter((ip) => !has.includes(parseAddress(ip)?.value));
-  if (card.mac !== "" && card.mac !== link.mac) missing.push(card.mac);
-  if (missing.length === 0) return;
-  const what = `CNI network ${card.network} gave the VM ${[...link.addresses, link.mac].join(", ")} and not ${missing.join(", ")}`;
-  throw new KilnError(Code.FailedPrecondition, what, {
-    reason: "cni-address-not-given",
-    hint: "its plugins can't be asked for addresses, or not for these: leave them out",
-  });
 }

@@ -2,6 +2,7 @@
 // go into it and those of the guest out by that link, and becomes the VMM. Pure.
 
 import type { DescriptorCard } from "../types.js";
+import type { LoadedRules } from "./frames.js";
 
 export interface CniTap {
   /** Paths of kiln-tap and tc. */
@@ -14,12 +15,16 @@ export interface CniTap {
   readonly mtu: number;
   /** The families of IP in which the guest is answered when it asks for its address: "", "4", "6", "46". */
   readonly answered: string;
+  /** What carries frames instead of tc, where this host can. */
+  readonly rules: LoadedRules | undefined;
 }
 
-export function cniDescriptorCard({ tap, tc, holder, name, ifName, mtu, answered }: CniTap): DescriptorCard {
-  const words = [tap, "--enter", String(holder), "--tc", tc];
+export function cniDescriptorCard(plan: CniTap): DescriptorCard {
+  const { tap, tc, holder, name, ifName, mtu, answered, rules } = plan;
+  const by = rules === undefined ? ["--tc", tc] : ["--nft", rules.nft, "--rules", rules.file];
+  const words = [tap, "--enter", String(holder), ...by];
   const port = ["--tap", name, "--redirect", ifName, "--mtu", String(mtu)];
-  if (answered !== "") port.push("--answered", answered);
+  if (answered !== "" && rules === undefined) port.push("--answered", answered);
   return {
     kind: "descriptor",
     around: (argv, fd) => [...words, ...port, "--at", String(fd), "--", ...argv],
