@@ -185,6 +185,7 @@ function roomOptions(
     qemu: settingOf(config, "qemu"),
     cniConfigs: directories(config, "cni-configs", CNI_CONFIGS),
     cniPlugins: directories(config, "cni-plugins", CNI_PLUGINS),
+    cniAlone: (settingOf(config, "cni-alone") ?? "").split(",").filter((name) => name !== ""),
     tap: packageFile("kiln-tap"),
     lease: packageFile("kiln-lease"),
     sendfd: packageFile("kiln-sendfd"),

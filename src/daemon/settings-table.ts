@@ -104,6 +104,11 @@ export const SETTINGS = [
   },
   text("cni-configs", "directories, with colons between, of the CNI networks that VMs may have", CNI_CONFIGS),
   text("cni-plugins", "directories, with colons between, of their plugins", CNI_PLUGINS),
+  text(
+    "cni-alone",
+    "names, with commas between, of CNI networks that only this kilnd uses: all that it does not know there is removed (CNI 1.1)",
+    "none",
+  ),
   size("disk.reserve", "disk space that nothing new is made of", "512m"),
   size("memory.reserve", "memory that stays available when a VM starts", "128m"),
   count("boot.concurrent", "VMs that boot at the same time", "one per CPU, at least 2"),

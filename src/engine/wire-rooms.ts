@@ -47,6 +47,8 @@ export interface RoomOptions {
   /** Directories of .conflist files, and of the plugins that they name. */
   readonly cniConfigs: readonly string[];
   readonly cniPlugins: readonly string[];
+  /** Names of those that are this kilnd's alone. */
+  readonly cniAlone: readonly string[];
   /** Paths of `kiln-tap` and `kiln-lease`. */
   readonly tap: string;
   readonly lease: string;
@@ -102,6 +104,7 @@ export function createRooms(options: RoomOptions): Rooms {
     }),
     cni: new CniNetworks({
       ...{ configs: options.cniConfigs, plugins: options.cniPlugins, timeoutMs: CNI_TIMEOUT_MS },
+      alone: options.cniAlone,
       ...{ dataRoot, directory: join(options.runRoot, "networks", "cni"), tap: options.tap },
       ...{ lease: options.lease, bwrap: options.bwrap },
       tell: (why) => log.warn("a CNI plugin finds something wrong", { why }),

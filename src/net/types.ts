@@ -317,6 +317,8 @@ export interface CniRoom {
   counters(card: CniKey): Promise<CardCounters>;
   /** What is on record of a card, without a look at the host; undefined where nothing is. Its taps are not to be made. */
   recall(card: CniKey): Promise<CniJoined | undefined>;
-  /** Removes what is on record and not in use. @throws KilnError the first failure: the others were removed all the same */
+  /** Removes what is on record and not in use, and collects. @throws KilnError the first failure: all else was done */
   sweep(inUse: readonly CniKey[]): Promise<void>;
+  /** Has plugins forget what no record knows, of networks that are kiln's alone. @throws KilnError as `sweep` */
+  collect(): Promise<void>;
 }

@@ -97,6 +97,12 @@ export class CniUses {
     return this.#found;
   }
 
+  /** What no VM has, of networks that are kiln's alone, goes. @throws KilnError as `CniRoom.collect` */
+  async collect(): Promise<void> {
+    await this.#found;
+    await this.#deps.room?.collect();
+  }
+
   #room(): CniRoom {
     if (this.#deps.room !== undefined) return this.#deps.room;
     throw new KilnError(Code.FailedPrecondition, "this kilnd gives VMs no CNI networks", {

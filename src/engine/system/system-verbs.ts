@@ -151,6 +151,7 @@ export class SystemVerbs {
       bytes += await owner.clearLeftovers();
     }
     if (all) bytes += await this.#ctx.rooms.kernelBuilder.clear();
+    await this.#ctx.cniUses.collect().catch((error: unknown) => failed.push(error));
     if (failed.length > 0) throw failed[0];
     return { vms, images: images.deleted, bases: bases.keys, volumes: disks.names, networks, bytes };
   }

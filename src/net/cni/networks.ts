@@ -7,7 +7,7 @@ import { hasReason, KilnError } from "../../base/errors.js";
 import { failpoint } from "../../base/failpoint.js";
 import { makeDirectory } from "../../base/files.js";
 import { KeyedLock } from "../../base/lock.js";
-import { macFor, tapName } from "../../base/networks.js";
+import { tapName } from "../../base/networks.js";
 import { findProgram } from "../../base/programs.js";
 import type { RecordFiles } from "../../base/record-files.js";
 import type { JsonObject } from "../../base/versioned.js";
@@ -22,8 +22,10 @@ import type {
   DescriptorCard,
 } from "../types.js";
 import { answer, answeredFamilies, answerNoMore } from "./answers.js";
+import { attachmentOf, ifNameOf, keyOf, recorded } from "./attachment.js";
+import { collectGarbage, each } from "./collect.js";
 import type { CniNetwork } from "./conflist.js";
-import { findConflist, findConflists } from "./conflists.js";
+import { type FoundConflist, findConflist, findConflists } from "./conflists.js";
 import { CniFrames } from "./frames.js";
 import { type CniPrograms, ipsOf, joinedOf, programs, requireGiven } from "./given.js";
 import { type CniLink, lookInside, standInLink, within } from "./inside.js";
@@ -35,9 +37,8 @@ import {
   namespaceHolder,
   namespacePath,
 } from "./namespace.js";
-import type { CniAttachment } from "./plan-call.js";
 import { cniDescriptorCard } from "./plan-tap.js";
-import { type CniRecord, cniRecords, networkJson, networkOf, readRecord, recordId } from "./record.js";
+import { type CniRecord, cniRecords, networkJson, networkOf, readRecord } from "./record.js";
 import { lost, needsRoot, withBoth } from "./refusals.js";
 import { resultOf } from "./result.js";
 import { CniRuntime, type CniRuntimeOptions } from "./runtime.js";
@@ -53,8 +54,18 @@ export interface CniOptions extends CniRuntimeOptions {
   readonly lease: string;
   /** bubblewrap; default the one in PATH. */
   readonly bwrap?: string | undefined;
+  /** Networks that nobody but this kilnd has VMs or containers on: what it does not know of is removed. */
+  readonly alone?: readonly string[] | undefined;
   /** What CHECK finds wrong with what a VM has that runs, for the log. */
   readonly tell?: ((why: string) => void) | undefined;
+}
+
+interface Given {
+  readonly holder: number;
+  readonly link: CniLink;
+  readonly result: JsonObject;
+  /** Its VMM is not there yet. */
+  readonly isNew: boolean;
 }
 
 export class CniNetworks implements CniRoom {
@@ -72,11 +83,17 @@ export class CniNetworks implements CniRoom {
 
   async list(): Promise<readonly CniListing[]> {
     const found = await findConflists(this.#options.configs);
-    return found.map(({ path, network }) =>
-      network instanceof KilnError
-        ? { name: "", path, plugins: [], flaw: network.message }
-        : { name: network.name, path, plugins: network.plugins.map(({ type }) => type), flaw: "" },
+    return Promise.all(found.map((each) => this.#listing(each)));
+  }
+
+  async #listing({ path, network }: FoundConflist): Promise<CniListing> {
+    if (network instanceof KilnError) return { name: "", path, plugins: [], flaw: network.message };
+    const lacking = this.#runtime.requirePlugins(network).then(
+      () => "",
+      (error: unknown) => KilnError.from(error).message,
     );
+    const plugins = network.plugins.map(({ type }) => type);
+    return { name: network.name, path, plugins, flaw: await lacking };
   }
 
   keeping(): Promise<CniKeeping> {
@@ -92,7 +109,7 @@ export class CniNetworks implements CniRoom {
   async join(card: CniCard): Promise<CniJoined> {
     const network = await this.#find(card.network);
     const found = await programs();
-    return this.#lock.run(keyOf(card), async () => {
+    return this.#joining(card, async () => {
       // Of an earlier run whose plugins would not let go of it.
       await this.#remove(card);
       const plain = { ...card, wish: [] };
@@ -103,6 +120,13 @@ export class CniNetworks implements CniRoom {
         throw error;
       });
     });
+  }
+
+  /** What is removed of a network is not what somebody is just being given. */
+  #joining<T>(card: CniCard, work: () => Promise<T>): Promise<T> {
+    const join = () => this.#lock.run(keyOf(card), work);
+    const isAlone = this.#options.alone?.includes(card.network) === true;
+    return isAlone ? this.#lock.run(`all of ${card.network}`, join) : join();
   }
 
   /** Where it fails, nothing is left. */
@@ -132,29 +156,25 @@ export class CniNetworks implements CniRoom {
     requireGiven(card, link);
     await this.#keep(card, network, result, link);
     failpoint("cni.linked");
-    return this.#joined(card, { ip, tc }, holder, link, result);
+    return this.#joined(card, { ip, tc }, { holder, link, result, isNew: true });
   }
 
   /** The guest is answered from before there is its tap. */
-  async #joined(
-    card: CniCard,
-    { ip, tc }: CniPrograms,
-    holder: number,
-    link: CniLink,
-    result: JsonObject,
-  ): Promise<CniJoined> {
+  async #joined(card: CniCard, { ip, tc }: CniPrograms, given: Given): Promise<CniJoined> {
+    const { holder, link, result, isNew } = given;
     const { lease, environment = {} } = this.#options;
     const [name, ifName] = [tapName(card.vmId, card.index), ifNameOf(card)];
     const bwrap = await findProgram(this.#options.bwrap ?? "bwrap");
     const isAnswered = card.lease !== undefined && bwrap !== undefined;
     const answered = isAnswered ? answeredFamilies(link) : "";
-    const { dns, ...given } = await joinedOf(link, result);
-    const rules = await this.#frames.write(this.#rules(card), card.network, {
-      ...{ tap: name, link: ifName, ...link, resolvers: dns.servers, answered },
-      egress: card.egress ?? { kind: "all" },
-    });
+    const { dns, ...rest } = await joinedOf(link, result);
+    const frames = { tap: name, link: ifName, ...link, resolvers: dns.servers, answered };
+    const egress = card.egress ?? { kind: "all" };
+    const file = this.#rules(card);
+    // A VM that runs has them already, and nobody makes its tap again.
+    const rules = isNew ? await this.#frames.write(file, card.network, { ...frames, egress }) : undefined;
     const plan = { tap: this.#options.tap, tc, holder, name, ifName, mtu: link.mtu };
-    const joined = { ...given, dns, card: cniDescriptorCard({ ...plan, answered, rules }) };
+    const joined = { ...rest, dns, card: cniDescriptorCard({ ...plan, answered, rules }) };
     if (card.lease !== undefined && bwrap !== undefined)
       await answer(
         {
@@ -177,7 +197,7 @@ export class CniNetworks implements CniRoom {
     // Told, and no more: the CHECK of some plugins is wrong, and the VM runs.
     await this.check(card).catch((error: unknown) => this.#options.tell?.(KilnError.from(error).message));
     const link = await lookInside(found.ip, holder, ifNameOf(card));
-    return this.#joined(card, found, holder, link, result);
+    return this.#joined(card, found, { holder, link, result, isNew: false });
   }
 
   async recall(key: CniKey): Promise<CniJoined | undefined> {
@@ -209,18 +229,23 @@ export class CniNetworks implements CniRoom {
 
   async sweep(inUse: readonly CniKey[]): Promise<void> {
     const used = new Set(inUse.map(keyOf));
-    let failure: KilnError | undefined;
     const holders = await helperIds(this.#options.directory);
-    for (const id of new Set([...(await this.#records.ids()), ...holders])) {
-      if (used.has(id)) continue;
+    const all = new Set([...(await this.#records.ids()), ...holders]);
+    const unused = [...all].filter((id) => !used.has(id));
+    const end = async (id: string) => {
       const [vmId = "", index = ""] = id.split("-");
       await endOrphans(vmId, this.#options.plugins);
-      await this.leave({ vmId, index: Number(index) }).catch((error: unknown) => {
-        failure ??= KilnError.from(error);
-      });
-    }
-    await this.#records.sweep();
-    if (failure !== undefined) throw failure;
+      await this.leave({ vmId, index: Number(index) });
+    };
+    const steps = [() => each(unused, end), () => this.#records.sweep(), () => this.collect()];
+    await each(steps, (step) => step());
+  }
+
+  async collect(): Promise<void> {
+    const deps = { configs: this.#options.configs, runtime: this.#runtime, records: this.#records };
+    await each(this.#options.alone ?? [], (name) =>
+      this.#lock.run(`all of ${name}`, () => collectGarbage(deps, name)),
+    );
   }
 
   async #find(name: string): Promise<CniNetwork> {
@@ -307,31 +332,4 @@ export class CniNetworks implements CniRoom {
   #holderRecord(key: CniKey): string {
     return join(this.#options.directory, `${keyOf(key)}.json`);
   }
-}
-
-function keyOf({ vmId, index }: CniKey): string {
-  return recordId(vmId, index);
-}
-
-/** With the VM's id it is nobody else's, whatever networks the VM is on. */
-function ifNameOf({ index }: CniKey): string {
-  return `eth${index}`;
-}
-
-function attachmentOf(card: CniCard): CniAttachment {
-  const { vmId } = card;
-  // The same after every start, of plugins that take one.
-  const mac = card.mac || macFor(vmId, `cni:${card.network}`);
-  return {
-    ...{ containerId: vmId, ifName: ifNameOf(card), netns: "", mac },
-    ...{ ips: ipsOf(card).length > 0 ? ipsOf(card) : (card.wish ?? []), capabilities: {} },
-  };
-}
-
-/** @param holder undefined where its namespace has gone */
-function recorded(key: CniKey, { mac, ips }: CniRecord, holder: number | undefined): CniAttachment {
-  return {
-    ...{ containerId: key.vmId, ifName: ifNameOf(key), mac, ips, capabilities: {} },
-    netns: holder === undefined ? "" : namespacePath(holder),
-  };
 }

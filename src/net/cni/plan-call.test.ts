@@ -48,12 +48,12 @@ describe("a plugin's call", () => {
 
   it("is made of verbs that its version has", () => {
     const of = (cniVersion: "0.3.1" | "0.4.0" | "1.1.0", change = {}) =>
-      (["ADD", "CHECK", "DEL", "GC"] as const).filter((verb) =>
+      (["ADD", "CHECK", "DEL", "GC", "STATUS"] as const).filter((verb) =>
         hasVerb({ ...network, cniVersion, ...change }, verb),
       );
     assert.deepEqual(of("0.3.1"), ["ADD", "DEL"]);
     assert.deepEqual(of("0.4.0"), ["ADD", "CHECK", "DEL"]);
-    assert.deepEqual(of("1.1.0"), ["ADD", "CHECK", "DEL", "GC"]);
-    assert.deepEqual(of("1.1.0", { disableCheck: true, disableGC: true }), ["ADD", "DEL"]);
+    assert.deepEqual(of("1.1.0"), ["ADD", "CHECK", "DEL", "GC", "STATUS"]);
+    assert.deepEqual(of("1.1.0", { disableCheck: true, disableGC: true }), ["ADD", "DEL", "STATUS"]);
   });
 });

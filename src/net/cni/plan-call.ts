@@ -4,7 +4,7 @@ import { planEnvironment } from "../../base/privileges.js";
 import type { JsonObject } from "../../base/versioned.js";
 import { type CniNetwork, type CniPlugin, isAtLeast } from "./conflist.js";
 
-export type CniCommand = "ADD" | "CHECK" | "DEL" | "GC";
+export type CniCommand = "ADD" | "CHECK" | "DEL" | "GC" | "STATUS";
 
 /** One card of one VM, as plugins know it. */
 export interface CniAttachment {
@@ -74,9 +74,15 @@ export function planGcConfig(
   };
 }
 
+/** Of the network as a whole, whoever is on it. */
+export function planStatusConfig(network: CniNetwork, plugin: CniPlugin): JsonObject {
+  return { ...plugin.config, name: network.name, cniVersion: network.cniVersion };
+}
+
 /** What there is of a verb in a version: an older plugin would take it for nonsense. */
 export function hasVerb({ cniVersion, disableCheck, disableGC }: CniNetwork, command: CniCommand): boolean {
   if (command === "CHECK") return !disableCheck && isAtLeast(cniVersion, "0.4.0");
+  if (command === "STATUS") return isAtLeast(cniVersion, "1.1.0");
   return command !== "GC" || (!disableGC && isAtLeast(cniVersion, "1.1.0"));
 }
 

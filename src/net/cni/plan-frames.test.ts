@@ -12,7 +12,8 @@ const PLAN: FramesPlan = {
 /** The rules of a chain, in order. */
 function chain(name: string, change: Partial<FramesPlan> = {}): string[] {
   const text = planFrames({ ...PLAN, ...change });
-  const body = new RegExp(`  chain ${name} \\{\\n([sS]*?)  \\}\\n`).exec(text)?.[1] ?? assert.fail(name);
+  const body =
+    new RegExp(`  chain ${name} \\{\\n((?: {4}.*\\n)*)  \\}\\n`).exec(text)?.[1] ?? assert.fail(name);
   return body.trim().split(/\n\s*/);
 }
 

@@ -12,6 +12,7 @@ import {
   planCallConfig,
   planCallEnvironment,
   planGcConfig,
+  planStatusConfig,
 } from "./plan-call.js";
 import { findPlugin, runPlugin } from "./plugin.js";
 import { parseResultText } from "./result.js";
@@ -24,6 +25,9 @@ export interface CniRuntimeOptions {
   /** Of every plugin's process. */
   readonly environment?: Readonly<Record<string, string>> | undefined;
 }
+
+/** The spec's, of a version or a verb that a plugin does not know. */
+const UNKNOWN: readonly string[] = ["1", "3", "4"];
 
 type Key = Pick<CniAttachment, "containerId" | "ifName">;
 
@@ -39,6 +43,18 @@ export class CniRuntime {
     for (const { type } of plugins) await findPlugin(this.#options.plugins, type);
   }
 
+  /** That they could add somebody, as they say. @throws KilnError as `runPlugin` */
+  async #status(network: CniNetwork): Promise<void> {
+    if (!hasVerb(network, "STATUS")) return;
+    for (const plugin of network.plugins) {
+      const config = planStatusConfig(network, plugin);
+      await this.#call("STATUS", network, plugin.type, config, undefined).catch((error: unknown) => {
+        // One of an older version says so better when it is to add.
+        if (!UNKNOWN.includes(KilnError.from(error).details.code ?? "")) throw error;
+      });
+    }
+  }
+
   /**
    * Where it fails, what was added is there still: whoever called it calls `del`.
    *
@@ -52,6 +68,7 @@ export class CniRuntime {
     keep: (result: JsonObject) => Promise<void>,
   ): Promise<JsonObject> {
     await this.requirePlugins(network);
+    await this.#status(network);
     let previous: JsonObject | undefined;
     for (const plugin of network.plugins) {
       const config = planCallConfig(network, plugin, attachment, previous);
