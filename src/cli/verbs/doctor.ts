@@ -1,9 +1,10 @@
 // `kiln doctor`: what kiln needs of this host, checked without kilnd.
 
-import { resolveHost } from "../../sdk/index.js";
+import { type NetworkInfo, resolveHost } from "../../sdk/index.js";
 import { defineCommand } from "../command.js";
 import type { Context } from "../context.js";
 import { type Finding, failure, ok, warning } from "../doctor/check.js";
+import { checkCni } from "../doctor/cni-check.js";
 import {
   checkDisk,
   checkDns,
@@ -68,6 +69,7 @@ async function examine(context: Context): Promise<Finding[]> {
     checkJailFiles(env),
     checkUserNetwork(env),
     checkNetworks(env, uid),
+    cniNetworks(context).then(checkCni),
     checkDns(),
     checkAgent(),
     checkNetguard(),
@@ -75,6 +77,16 @@ async function examine(context: Context): Promise<Finding[]> {
     checkKernel(env, uid),
     checkDaemon(context, socket),
   ]);
+}
+
+/** Undefined where kilnd can't be asked: another line says why. */
+async function cniNetworks(context: Context): Promise<readonly NetworkInfo[] | undefined> {
+  try {
+    const kiln = await context.connect({ start: false });
+    return await kiln.networks.list({ filter: ["driver=cni"], timeoutMs: 5_000 });
+  } catch {
+    return undefined;
+  }
 }
 
 async function checkDaemon(context: Context, socket: string): Promise<Finding> {

@@ -15,19 +15,31 @@ interface Deps {
 /** Of several files of one name the first counts; one that can't be read goes by its path. */
 export async function cniViews(deps: Deps): Promise<NetworkView[]> {
   const views = new Map<string, NetworkView>();
-  for (const listing of (await deps.rooms.cni?.list()) ?? []) {
-    const view = viewOf(listing, deps);
+  const listings = (await deps.rooms.cni?.list()) ?? [];
+  const keeping = listings.length === 0 ? undefined : await deps.rooms.cni?.keeping();
+  const unheld = keeping?.isKept === false ? { unheld: keeping.why } : {};
+  for (const listing of listings) {
+    const view = viewOf(listing, unheld, deps);
     if (!views.has(view.name)) views.set(view.name, view);
   }
   return [...views.values()];
 }
 
-function viewOf({ name, path, plugins, flaw }: CniListing, deps: Deps): NetworkView {
+/** @param held why its guests are not held to their addresses, where that is so */
+function viewOf(
+  { name, path, plugins, flaw }: CniListing,
+  held: Readonly<Record<string, string>>,
+  deps: Deps,
+): NetworkView {
   return {
     ...{ id: "", name: `cni:${name || path}`, createdAt: "", driver: "cni" },
     ...{ subnet4: "", gateway4: "", range4: "", subnet6: "", gateway6: "" },
     ...{ internal: false, isolated: false, mtu: 0, dnsDisabled: false, labels: {} },
-    options: { file: path, ...(flaw === "" ? { plugins: plugins.join(",") } : { flaw }) },
+    options: {
+      ...{ file: path, ...held },
+      ...(plugins.length === 0 ? {} : { plugins: plugins.join(",") }),
+      ...(flaw === "" ? {} : { flaw }),
+    },
     members: name === "" ? [] : membersOf(name, deps),
   };
 }

@@ -135,6 +135,9 @@ describe("a VM's cards on CNI networks", () => {
         ["", "cni:/etc/cni/net.d/99-bad.conflist", "cni", "it is no JSON"],
       ],
     );
+    assert.equal(all[0]?.options.unheld, undefined);
+    cni().isKept = false;
+    assert.equal((await networks.show("cni:lan")).options.unheld, "nftables is not installed");
     const { members } = await networks.show("cni:lan");
     assert.deepEqual(
       members.map(({ vmName, ip }) => [vmName, ip]),
