@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { promisify } from "node:util";
 
@@ -27,5 +28,11 @@ describe("kilnd's heap", () => {
     const usual = await youngest();
     assert.ok(small > 0 && small <= 4 * 1024 ** 2, `${small} bytes`);
     assert.ok(usual > 2 * small, `${usual} bytes without, ${small} with`);
+  });
+
+  it("is made so before kilnd's own code is read", async () => {
+    const main = await readFile(new URL("./main.js", import.meta.url), "utf8");
+    const loaded = [...main.matchAll(/^\s*(?:await )?import\b.*?"(.+?)"/gm)].map(([, from]) => from);
+    assert.deepEqual(loaded, ["./small-heap.js", "./program.js"]);
   });
 });
