@@ -7,6 +7,7 @@ import { once } from "node:events";
 import { after, before, describe, it } from "node:test";
 import { parseEgress } from "../../src/base/egress.js";
 import type { CardCounters, CniCard, CniJoined } from "../../src/net/types.js";
+import { eventually } from "../fixtures/bridge-guests.js";
 import { type Driver, OUTSIDE } from "../fixtures/bridge-world.js";
 import type { CniAsk } from "../fixtures/cni-driver.js";
 import { addressIn, CniWorld, cniCard, ptpPlugins, usualPlugins } from "../fixtures/cni-world.js";
@@ -54,6 +55,11 @@ describe("the frames of guests on CNI networks", {
     victim = cniCard("usual");
     const { addresses } = await driver.call<CniJoined>({ call: "join", card: victim });
     victims = [addressIn(addresses, 4), addressIn(addresses, 6)];
+    // The bridge has come with it, and asks whether somebody has its address.
+    await eventually(
+      "the router is there",
+      async () => (await world.inside(victim, "busybox ping -c 1 -W 1 fd30:a2::1")).status === 0,
+    );
     world.world.outside.ok("ip route add 10.30.0.0/16 via 10.99.0.2; ip -6 route add fd30::/16 via fd99::2");
   });
   after(async () => {
@@ -252,6 +258,11 @@ describe("the frames of guests on CNI networks", {
         ip6(ends, six, 59, Buffer.alloc(8)),
         ip6(ends, six, 135, Buffer.alloc(8)),
         ip6(ends, [own6, "ff0e::1"], 17, Buffer.alloc(8)),
+        // What goes to all goes to the host.
+        ...["224.0.0.1", "255.255.255.255", "10.30.2.255", "10.30.2.0"].map((to) =>
+          udp4(ends, own4, to, [90, 53]),
+        ),
+        ...["ff02::1", "fd30:a2::"].map((to) => ip6(ends, [own6, to], 17, Buffer.alloc(8))),
         icmp6(ends, own6, OUTSIDE.ip6, Buffer.from([129, 0, 0, 0, 0, 1, 0, 1])),
         udp4(ends, own4, METADATA, [90, 80]),
         udp4(ends, own4, "127.0.0.1", [90, 80]),

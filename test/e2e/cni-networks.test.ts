@@ -80,6 +80,9 @@ describe("VMs on CNI networks", { skip: !isRoot && "it takes root to make hosts 
     await sh("db", "busybox httpd -p [::]:80 -h /srv");
     for (const host of [db.ip, `[${db.ip6}]`])
       assert.equal(await sh("web", `wget -q -O - http://${host}/index.html`), "hello\n", host);
+    // In frames that are larger than the MTU until they leave for a wire.
+    await sh("db", "head -c 16000000 /dev/zero > /srv/large");
+    assert.equal(await sh("web", `wget -q -O - http://${db.ip}/large | wc -c`), "16000000\n");
     assert.match(await sh("web", "cat /etc/resolv.conf"), new RegExp(`nameserver ${OUTSIDE.ip4}`));
     assert.equal(
       world.host.ok(`busybox nc -w 5 ${db.ip} 80 </dev/null; echo $?`).trim(),

@@ -13,8 +13,8 @@ import { runProgram } from "../bridge/run-program.js";
 import type { CardCounters, CniKeeping } from "../types.js";
 import { FRAMES_TABLE, type FramesPlan, planFrames } from "./plan-frames.js";
 
-/** A kernel learns nothing new but by a module that somebody loads. */
-const KEEP_MS = 60_000;
+/** What was here once is looked for no more: a VM whose rules can't be loaded after all does not start. */
+const KEEP_MS = Number.POSITIVE_INFINITY;
 const MODULES = "nf_tables nft_fwd_netdev nft_reject_netdev";
 
 /** How rules are loaded, or why they are not. */
@@ -29,8 +29,13 @@ export interface LoadedRules {
 export class CniFrames {
   readonly #means = new Recent<Means>(KEEP_MS);
 
+  /** Whether there is anything is asked each time, until there is: a look may fail for other reasons. */
+  #found(): Promise<Means> {
+    return this.#means.get(findMeans, (means) => !("why" in means));
+  }
+
   async look(): Promise<CniKeeping> {
-    const means = await this.#means.get(findMeans, () => true);
+    const means = await this.#found();
     return "why" in means
       ? { isKept: false, why: `guests on CNI networks are not held to their addresses: ${means.why}` }
       : { isKept: true, why: `guests on CNI networks are held to their addresses by ${means.nft}` };
@@ -38,7 +43,7 @@ export class CniFrames {
 
   /** @throws KilnError failed_precondition `egress-not-ready` where the policy can't be kept */
   async require(network: string, egress: EgressPolicy): Promise<void> {
-    const means = await this.#means.get(findMeans, () => true);
+    const means = await this.#found();
     if ("why" in means && egress.kind !== "all") throw notKept(network, egress, means.why);
   }
 
@@ -53,7 +58,7 @@ export class CniFrames {
     plan: Omit<FramesPlan, "rejects">,
   ): Promise<LoadedRules | undefined> {
     await this.require(network, plan.egress);
-    const means = await this.#means.get(findMeans, () => true);
+    const means = await this.#found();
     if ("why" in means) return undefined;
     await writeFileAtomic(file, planFrames({ ...plan, rejects: means.rejects }), { durable: false });
     return { nft: means.nft, file };
@@ -66,7 +71,7 @@ export class CniFrames {
 
   /** @param prefix goes before what is to run in the card's namespace. @throws KilnError unavailable `network-failed` */
   async counters(prefix: readonly string[]): Promise<CardCounters> {
-    const means = await this.#means.get(findMeans, () => true);
+    const means = await this.#found();
     if ("why" in means) return { denied: 0, forged: 0 };
     const argv = [...prefix, means.nft, "-j", "list", "counters"];
     const listing = parseListing(await runProgram("count what a card was refused", argv));

@@ -71,9 +71,11 @@ describe("the rules of a card on a CNI network", () => {
       "meta l4proto { tcp, udp } th dport 53 goto out",
       "ip daddr 10.8.0.1/32 goto out",
     ]);
-    assert.deepEqual(rules.slice(-4), [
+    assert.deepEqual(rules.slice(-6), [
       "ip daddr 10.1.0.1 icmp type echo-request goto out",
       "ip daddr 10.1.0.1 goto denied",
+      "ip daddr 10.1.0.0 goto denied",
+      "ip daddr 10.1.0.255 goto denied",
       "ip daddr 10.1.0.0/24 goto out",
       "goto denied",
     ]);

@@ -2,7 +2,15 @@
 // is the guest's own to say and its policy opens it. They are the cable of the two as well: frames are forwarded here, on each link's
 // ingress, because what tc redirects comes by no rule. Pure.
 
-import { contains, formatCidr, parseAddress, parseCidr } from "../../base/cidr.js";
+import {
+  contains,
+  formatAddress,
+  formatCidr,
+  lastOf,
+  parseAddress,
+  parseCidr,
+  sizeOf,
+} from "../../base/cidr.js";
 import { type EgressPolicy, resolvesNames } from "../../base/egress.js";
 import { DHCP_SENDER, hex48, hex128, ND_TARGET, portsMatch } from "../bridge/plan-card.js";
 import { CLOSED_4, CLOSED_6 } from "../bridge/plan-rules.js";
@@ -169,14 +177,13 @@ function reach(plan: FramesPlan, family: Family, hasPorts: boolean): string[] {
   // Another destination than that of the packet.
   const routed = family === 4 ? "ip hdrlength > 5 goto denied" : "exthdr rt exists goto denied";
   if (egress.kind === "all") return [...open, closed, ...(family === 6 ? [routed] : []), "goto out"];
-  const nearby = family === 4 ? "{ 224.0.0.0/24, 255.255.255.255 }" : "ff02::/16";
   // They may be neighbours; by pieces that lie over each other a port could be hidden.
   const hidden = family === 4 ? "ip frag-off & 0x3fff != 0" : "exthdr frag exists";
   const shut = names.flatMap((to) => [`${to} ${port53} goto denied`, `${to} ${hidden} goto denied`]);
   return [
     ...open,
     closed,
-    `${ip} daddr ${nearby} goto out`,
+    ...(family === 4 ? TO_ALL_4 : TO_ALL_6),
     routed,
     ...(egress.kind === "list" ? egress.rules : [])
       .filter((rule) => rule.to.family === family && (hasPorts || rule.ports === undefined))
@@ -184,9 +191,30 @@ function reach(plan: FramesPlan, family: Family, hasPorts: boolean): string[] {
     ...(hasPorts ? planAnswers(family) : []),
     ...(resolvesNames(egress) ? [] : shut),
     ...gateway(plan, family),
-    ...peers(addresses, family).map((range) => `${ip} daddr ${range} goto out`),
+    ...peers(addresses, family).flatMap((range) => [
+      ...edges(range).map((edge) => `${ip} daddr ${edge} goto denied`),
+      `${ip} daddr ${range} goto out`,
+    ]),
     "goto denied",
   ];
+}
+
+/** What the network itself needs of what goes to all: the host, which is no neighbour, hears that too, by any port. */
+const TO_ALL_4 = [
+  "ip daddr 224.0.0.0/24 ip protocol igmp goto out",
+  "ip daddr 255.255.255.255 udp sport 68 udp dport 67 goto out",
+];
+const TO_ALL_6 = [
+  "ip6 daddr ff02::/16 icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } goto out",
+  "ip6 daddr ff02::1:2 udp sport 546 udp dport 547 goto out",
+];
+
+/** The addresses of a range that are nobody's: all hosts, or all routers, take them for their own. */
+function edges(range: string): string[] {
+  const cidr = parseCidr(range);
+  if (cidr === undefined || sizeOf(cidr) < 4n) return [];
+  const first = formatAddress({ family: cidr.family, value: cidr.first });
+  return cidr.family === 6 ? [first] : [first, formatAddress({ family: 4, value: lastOf(cidr) })];
 }
 
 /** It is the host in most networks, and a neighbour of its own kind. */
