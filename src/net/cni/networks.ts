@@ -267,8 +267,9 @@ export class CniNetworks implements CniRoom {
       await this.#records.remove(id);
       failpoint("cni.forgotten");
     }
-    await endNamespace(this.#holderRecord(key));
     await this.#frames.forget(this.#rules(key));
+    // Last: by it what is left is found.
+    await endNamespace(this.#holderRecord(key));
   }
 
   async #delete(key: CniKey, record: CniRecord): Promise<void> {
