@@ -13,6 +13,8 @@ import {
   dhcpRequest,
   ethernet,
   icmp6,
+  ip4 as ip4Frame,
+  ip6 as ip6Frame,
   neighbourAdvertisement,
   routerAdvertisement,
   udp4,
@@ -20,6 +22,11 @@ import {
 import { networkCard, networkSpec } from "../fixtures/network-specs.js";
 
 const WRITER = "/mnt/kiln/dist/test/fixtures/frame-writer.js";
+
+/** It looks like what a DHCP server says, if it is looked at. */
+const MIDDLE = Buffer.concat([Buffer.from([0, 67, 2, 35]), Buffer.alloc(20)]);
+/** Of UDP, 24 bytes behind its beginning, with more to come. */
+const FRAGMENT = Buffer.from([17, 0, 0, 25, 0, 0, 0, 7]);
 
 export function bridgeHostileContract(isUser: boolean): void {
   describe("a hostile guest", () => {
@@ -79,6 +86,9 @@ export function bridgeHostileContract(isUser: boolean): void {
         arp(ends, 1, own, victim.card.ip4 ?? ""),
         udp4(ends, ip4, "10.89.1.255", [9, 9]),
         udp4(ends, "0.0.0.0", "255.255.255.255", [68, 67], dhcpRequest(liar.mac)),
+        // The middle of a datagram, whose bytes are no ports.
+        ip4Frame(ends, [ip4, victim.card.ip4 ?? ""], 17, MIDDLE, { fragment: 3 }),
+        ip6Frame(ends, [ip6, victim.card.ip6 ?? ""], 44, Buffer.concat([FRAGMENT, MIDDLE])),
       ]);
       assert.equal(forged, 0);
       assert.match(victim.net.ok("ip neighbour show"), new RegExp(`${ip4} dev eth0 lladdr ${liar.mac}`));

@@ -98,7 +98,10 @@ export function portsMatch({ ports }: EgressRule): string {
   return ` meta l4proto ${protocols} th dport ${span}`;
 }
 
-/** Nothing but a guest's own addresses, and nothing that speaks for the network, comes out of its tap. */
+/**
+ * Nothing but a guest's own addresses, and nothing that speaks for the network, comes out of its tap. What comes behind in a
+ * datagram in several pieces has no ports, and some kernels take its bytes for some.
+ */
 function planTap(card: NetworkCard, tap: string): string {
   const table = cardTable(card);
   return `add table netdev ${table}
@@ -109,6 +112,7 @@ table netdev ${table} {
   chain frames { type filter hook ingress device "${tap}" priority 0; policy drop;
 ${[...linkRules(card), ...rules4(card), ...rules6(card), "goto forged"].map((rule) => `    ${rule}\n`).join("")}  }
   chain v4 {
+    ip frag-off & 0x1fff != 0 accept
     udp sport 67 goto forged
     udp dport 67 ${DHCP_SENDER} != ${hex48(card.mac)} goto forged
     udp dport 67 ${LEASE_RATE} counter name "flood" drop
@@ -117,6 +121,7 @@ ${[...linkRules(card), ...rules4(card), ...rules6(card), "goto forged"].map((rul
     accept
   }
   chain v6 {
+    frag frag-off != 0 accept
     icmpv6 type { nd-router-advert, nd-redirect } goto forged
     udp sport 547 goto forged
     icmpv6 type nd-router-solicit ${LEASE_RATE} counter name "flood" drop
