@@ -101,6 +101,11 @@ export function createRooms(options: RoomOptions): Rooms {
       bwrap: options.bwrap,
       ...{ passt: () => networks.passt(), netguard: options.netguard },
       tell: (why) => log.error("a network can't be mended", { why }),
+      tellMended: (network, lost) =>
+        log.warn("others had taken away rules or links of a network: they are there again", {
+          network,
+          lost,
+        }),
     }),
     cni: new CniNetworks({
       ...{ configs: options.cniConfigs, plugins: options.cniPlugins, timeoutMs: CNI_TIMEOUT_MS },

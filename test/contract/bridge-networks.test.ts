@@ -4,6 +4,7 @@
 import { describe } from "node:test";
 import { bridgeCablesContract } from "./bridge-cables.js";
 import { bridgeEgressContract } from "./bridge-egress.js";
+import { bridgeFlushContract } from "./bridge-flush.js";
 import { bridgeHostileContract } from "./bridge-hostile.js";
 import { bridgeLeasesContract } from "./bridge-leases.js";
 import { bridgeLeftoversContract } from "./bridge-leftovers.js";
@@ -22,6 +23,7 @@ for (const isUser of [false, true])
     bridgeEgressContract(isUser);
     bridgeShapesContract(isUser);
     bridgeCablesContract(isUser);
+    bridgeFlushContract(isUser);
     bridgeLeftoversContract(isUser);
     if (!isUser) bridgeNeighboursContract();
     if (!isUser) bridgePublishContract();

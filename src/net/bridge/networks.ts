@@ -4,14 +4,12 @@
 
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { KilnError } from "../../base/errors.js";
 import { failpoint } from "../../base/failpoint.js";
 import { exists, makeDirectory, writeFileAtomic } from "../../base/files.js";
 import { KeyedLock } from "../../base/lock.js";
-import { bridgeName, type NetworkSpec, tableName, tapName } from "../../base/networks.js";
+import { bridgeName, type NetworkSpec, tableName } from "../../base/networks.js";
 import type { PortMapping } from "../../base/ports.js";
 import { Recent } from "../../base/recent.js";
-import { readHostDns } from "../host-dns.js";
 import type {
   BridgeRoom,
   BridgeVerdict,
@@ -21,29 +19,30 @@ import type {
   NetworkInUse,
   TakenRange,
 } from "../types.js";
-import { countersIn, type Listing, planOwnerless, staleTables } from "./found.js";
+import { countersIn, type Listing, staleTables } from "./found.js";
 import { type Ground, type GroundOptions, Grounds, isRoot } from "./ground.js";
 import { switchOnForwarding } from "./host-place.js";
-import { allCounters, networkTable, tableNames } from "./listings.js";
-import { type Live, nameOf, notUp } from "./live.js";
+import { allCounters, tableNames } from "./listings.js";
+import { type Live, nameOf, notUp, setPort } from "./live.js";
+import { Mender } from "./mender.js";
 import { NetworkNames } from "./network-names.js";
 import { refuseOverlap } from "./overlap.js";
 import { linksIn, runIn } from "./place.js";
 import { assertPlainCard, assertPlainNetwork } from "./plain.js";
 import { cableCard } from "./plan-cable.js";
-import { cardTable, planCard, planNoCard, planPolicy } from "./plan-card.js";
+import { planCard, planNoCard } from "./plan-card.js";
 import { planLinks, planNoLinks } from "./plan-links.js";
-import { planPorts, planPublish, planUnpublish } from "./plan-publish.js";
+import { planPublish, planUnpublish } from "./plan-publish.js";
 import { planNoRules, planRules } from "./plan-rules.js";
 import { descriptorCard } from "./plan-tap.js";
 import { resolversOf } from "./resolvers.js";
-
-/** A resolver that died is noticed so soon. */
-const LOOK_MS = 1_000;
+import { restoreCards } from "./restore-cards.js";
 
 export interface BridgeOptions extends GroundOptions {
   /** What can't be mended, for the log. */
   readonly tell?: ((message: string) => void) | undefined;
+  /** What others had taken away and is there again, for the log. */
+  readonly tellMended?: ((network: string, lost: string) => void) | undefined;
 }
 
 export class BridgeNetworks implements BridgeRoom {
@@ -55,14 +54,19 @@ export class BridgeNetworks implements BridgeRoom {
   readonly #lock = new KeyedLock();
   /** One listing has the counters of all: those who ask at one moment share it. */
   readonly #counting = new Recent<Listing>(0);
-  #timer: NodeJS.Timeout | undefined;
-  #servers: string | undefined;
-  #told: string | undefined;
+  readonly #mender: Mender;
 
   constructor(options: BridgeOptions) {
     this.#options = options;
     this.#grounds = new Grounds(options);
     this.#names = new NetworkNames(options);
+    const { tell = () => undefined, tellMended = () => undefined } = options;
+    this.#mender = new Mender({
+      ...{ grounds: this.#grounds, names: this.#names, live: this.#live, tell, tellMended },
+      locked: (id, work) => this.#locked(id, work),
+      raise: (ground, spec) => this.#raise(ground, spec),
+      restore: (ground, live) => this.#restore(ground, live),
+    });
   }
 
   look(): Promise<BridgeVerdict> {
@@ -84,7 +88,13 @@ export class BridgeNetworks implements BridgeRoom {
     });
   }
 
-  async #raise({ programs, place }: Ground, spec: NetworkSpec): Promise<void> {
+  async #raise(ground: Ground, spec: NetworkSpec): Promise<void> {
+    await this.#make(ground, spec);
+    await this.#tellNames(ground, spec);
+  }
+
+  /** Rules and links, without those of cards. */
+  async #make({ programs, place }: Ground, spec: NetworkSpec): Promise<void> {
     // By it a network that was up is known.
     await makeDirectory(this.#names.directoryOf(spec.id));
     failpoint("network.noted");
@@ -104,9 +114,12 @@ export class BridgeNetworks implements BridgeRoom {
       planLinks(spec, links),
     );
     failpoint("network.linked");
-    await this.#names.tell({ programs, place }, this.#live.get(spec.id) ?? { spec, cards: new Map() });
+  }
+
+  async #tellNames(ground: Ground, spec: NetworkSpec): Promise<void> {
+    await this.#names.tell(ground, this.#live.get(spec.id) ?? { spec, cards: new Map() });
     failpoint("network.named");
-    this.#timer ??= setInterval(() => void this.#mend(), LOOK_MS).unref();
+    this.#mender.begin();
   }
 
   async join(spec: NetworkSpec, card: NetworkCard): Promise<JoinedCard> {
@@ -117,7 +130,8 @@ export class BridgeNetworks implements BridgeRoom {
       const live = this.#live.get(spec.id);
       if (live === undefined) throw notUp(spec);
       const file = this.#rulesFile(spec.id, card);
-      await writeFileAtomic(file, planCard(spec, card), { durable: false });
+      // The network's own as well: somebody may flush all rules before these are loaded.
+      await writeFileAtomic(file, planRules(spec) + planCard(spec, card), { durable: false });
       failpoint("network.card");
       live.cards.set(nameOf(card), card);
       await this.#names.tell(ground, live);
@@ -134,8 +148,10 @@ export class BridgeNetworks implements BridgeRoom {
       const live = this.#live.get(spec.id);
       live?.cards.delete(nameOf(card));
       if (ground !== undefined && (await linksIn(ground.place)).has(bridgeName(spec.id))) {
+        // The network's own first: somebody may have flushed all rules.
+        const rules = planRules(spec) + planNoCard(spec, card);
         const nft = [ground.programs.nft, "-f", "-"];
-        await runIn(ground.place, `take away the rules of ${card.vmName}`, nft, planNoCard(spec, card));
+        await runIn(ground.place, `take away the rules of ${card.vmName}`, nft, rules);
         failpoint("network.left");
         if (live !== undefined) await this.#names.tell(ground, live);
         failpoint("network.unjoined");
@@ -145,21 +161,32 @@ export class BridgeNetworks implements BridgeRoom {
   }
 
   publish(spec: NetworkSpec, card: NetworkCard, port: PortMapping): Promise<void> {
-    return this.#lead(spec, card, planPublish(spec, card, port), `publish a port of ${card.vmName}`);
+    const rules = planPublish(spec, card, port);
+    return this.#lead(spec, card, rules, `publish a port of ${card.vmName}`, port, [port]);
   }
 
   unpublish(spec: NetworkSpec, card: NetworkCard, port: PortMapping): Promise<void> {
-    return this.#lead(spec, card, planUnpublish(spec, card, port), `take back a port of ${card.vmName}`);
+    const rules = planUnpublish(spec, card, port);
+    return this.#lead(spec, card, rules, `take back a port of ${card.vmName}`, port, []);
   }
 
-  #lead(spec: NetworkSpec, card: NetworkCard, rules: string, what: string): Promise<void> {
+  #lead(
+    spec: NetworkSpec,
+    card: NetworkCard,
+    rules: string,
+    what: string,
+    port: PortMapping,
+    then: readonly PortMapping[],
+  ): Promise<void> {
     assertPlainNetwork(spec);
     assertPlainCard(card);
     return this.#locked(spec.id, async () => {
       if (rules === "") return;
-      if (!this.#live.has(spec.id)) throw notUp(spec);
+      const live = this.#live.get(spec.id);
+      if (live === undefined) throw notUp(spec);
       const { place, programs } = await this.#grounds.ensure();
       await runIn(place, what, [programs.nft, "-f", "-"], rules);
+      setPort(live, card, port, then);
     });
   }
 
@@ -167,25 +194,18 @@ export class BridgeNetworks implements BridgeRoom {
     assertPlainNetwork(spec);
     cards.forEach(assertPlainCard);
     await this.#locked(spec.id, async () => {
-      this.#live.set(spec.id, { spec, cards: new Map(cards.map((card) => [nameOf(card), card])) });
-      const ground = await this.#grounds.ensure();
-      const { place, programs } = ground;
-      await this.#raise(ground, spec);
-      const [links, tables] = await Promise.all([linksIn(place), tableNames(ground)]);
-      const isHere = (card: NetworkCard) => links.has(tapName(card.vmId, card.index));
-      const rules = cards.map((card) =>
-        isHere(card) && !tables.has(cardTable(card)) ? planCard(spec, card) : planPolicy(spec, card),
-      );
-      const listing = await networkTable(ground, spec.id);
-      const [table, names] = [tableName(spec.id), new Set(cards.map(nameOf))];
-      const gone = planOwnerless(listing, table, names) + planPorts(listing, spec, cards);
-      const nft = [programs.nft, "-f", "-"];
-      await runIn(place, `load the rules of those on network ${spec.name}`, nft, gone + rules.join(""));
-      failpoint("network.adopted");
-      const taps = cards.filter(isHere).map((card) => tapName(card.vmId, card.index));
-      const batch = taps.map((tap) => `link set ${tap} master ${bridgeName(spec.id)} up\n`).join("");
-      await runIn(place, `take back the ports of network ${spec.name}`, [programs.ip, "-batch", "-"], batch);
+      const live = { spec, cards: new Map(cards.map((card) => [nameOf(card), card])) };
+      this.#live.set(spec.id, live);
+      await this.#restore(await this.#grounds.ensure(), live);
     });
+  }
+
+  /** All that is missing of a network and of those on it. Names come last: until rules are there, nothing holds anybody to them. */
+  async #restore(ground: Ground, live: Live): Promise<void> {
+    const { spec } = live;
+    await this.#make(ground, spec);
+    await restoreCards(ground, live);
+    await this.#tellNames(ground, spec);
   }
 
   down(spec: NetworkSpec): Promise<void> {
@@ -270,33 +290,7 @@ export class BridgeNetworks implements BridgeRoom {
 
   /** kilnd goes: all goes on. */
   detach(): void {
-    clearInterval(this.#timer);
-    this.#timer = undefined;
-  }
-
-  /** Whatever of a network has died is there again; a change of the host's resolvers is passed on. */
-  async #mend(): Promise<void> {
-    const servers = (await readHostDns()).servers.join(" ");
-    const isChanged = this.#servers !== undefined && this.#servers !== servers;
-    this.#servers = servers;
-    const isOpen = await this.#grounds.isWhole();
-    for (const { spec } of [...this.#live.values()]) {
-      const mended = this.#locked(spec.id, async () => {
-        const isWhole = isOpen && (await this.#names.areRunning(spec.id));
-        if (!this.#live.has(spec.id) || (isWhole && !isChanged)) return;
-        await this.#raise(await this.#grounds.ensure(), spec);
-      });
-      await mended.then(
-        () => this.#tell(undefined),
-        (error: unknown) => this.#tell(KilnError.from(error).message),
-      );
-    }
-  }
-
-  /** Once, until it is another. */
-  #tell(message: string | undefined): void {
-    if (message !== undefined && message !== this.#told) this.#options.tell?.(message);
-    this.#told = message;
+    this.#mender.end();
   }
 
   #rulesFile(networkId: string, card: NetworkCard): string {

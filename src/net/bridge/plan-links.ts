@@ -39,6 +39,22 @@ export function planLinks(spec: NetworkSpec, links: ReadonlySet<string>): string
   ]);
 }
 
+/** No frame passes a bridge that is down, between its ports neither; `planLinks` opens it again. */
+export function planShut({ id }: NetworkSpec, links: ReadonlySet<string>): string {
+  const name = bridgeName(id);
+  return lines(links.has(name) ? [`link set ${name} down`] : []);
+}
+
+/** Makes links ports of the network's bridge. @param taps names of those that are there */
+export function planTaps({ id, isolated }: NetworkSpec, taps: readonly string[]): string {
+  return lines(
+    taps.flatMap((tap) => [
+      `link set ${tap} master ${bridgeName(id)} up`,
+      ...(isolated ? [`link set ${tap} type bridge_slave isolated on`] : []),
+    ]),
+  );
+}
+
 /** What is left of a network's and of VMs' links. */
 export function planNoLinks(names: readonly string[], links: ReadonlySet<string>): string {
   return lines(names.filter((name) => links.has(name)).map((name) => `link delete ${name}`));

@@ -9,6 +9,8 @@ export const CLOSED_4 = ["127.0.0.0/8", "169.254.0.0/16", "100.100.100.200/32", 
 export const CLOSED_6 = ["::1/128", "fe80::/10", "fd00:ec2::254/128", "::ffff:0:0/96"];
 /** All of kiln's bridges on this host, of whichever data root. */
 const ANY_BRIDGE = `"kn*"`;
+/** Whose bridge somebody has deleted: a tap is a port, and nothing comes of itself. */
+const STRAY = `iifname "kt*" drop`;
 /** Where the resolver that forwards nothing listens, for guests that may ask for names of their network only. */
 export const CLOSED_DNS_PORT = 1053;
 
@@ -58,6 +60,7 @@ function chainsOf(spec: NetworkSpec, bridge: string): Readonly<Record<string, Ch
     forward: {
       head: "type filter hook forward priority filter; policy accept;",
       rules: [
+        STRAY,
         `iifname ${bridge} goto from_guests`,
         `oifname ${bridge} ct state established,related accept`,
         // Published ports.
@@ -78,7 +81,7 @@ function chainsOf(spec: NetworkSpec, bridge: string): Readonly<Record<string, Ch
     },
     input: {
       head: "type filter hook input priority filter; policy accept;",
-      rules: [`iifname ${bridge} goto to_host`],
+      rules: [STRAY, `iifname ${bridge} goto to_host`],
     },
     to_host: { head: "", rules: toHost(spec) },
     output: {
