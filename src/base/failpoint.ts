@@ -25,8 +25,8 @@ export type StoreStep =
  * - `run.*`: a run enters a stage; `run.attached`: what it needs before a VMM is there; `run.directories`: those of its VMM are;
  *   `run.launched`: its VMM runs and is not on record; `run.noted`: it is; `run.up`: its program runs, and
  *   that is not on record; `run.live`: it is.
- * - `helper.*`: a process that outlives kilnd is there and not on record (`spawned`), it is, and has not begun (`recorded`); it is
- *   ended, and on record still (`ended`).
+ * - `helper.*`: a process that outlives kilnd was just started (`started`), kilnd knows which one it is and has it not on record
+ *   (`spawned`), it is on record and has not begun (`recorded`); it is ended, and on record still (`ended`).
  * - `network.*`: a user's own namespace is there and not yet its way out (`held`), and that is too (`open`), the way out is gone
  *   and the namespace is not (`shut`); of a network there is its directory (`noted`), the host passes packets on (`forwards`), its
  *   rules are loaded (`ruled`), its bridge is up (`linked`), its resolver's files are written (`told`), those of what answers by
@@ -48,7 +48,7 @@ export type Failpoint =
   | `kernel.${"prepared" | "moved"}`
   | `${"base" | "kernel" | "vm" | "exec" | "volume" | "network"}.${StoreStep}`
   | "volume.grown"
-  | `helper.${"spawned" | "recorded" | "ended"}`
+  | `helper.${"started" | "spawned" | "recorded" | "ended"}`
   | `network.${"held" | "open" | "shut" | "adopted" | "swept"}`
   | `network.${"noted" | "forwards" | "ruled" | "linked" | "told" | "leased" | "named"}`
   | `network.${"card" | "joined" | "left" | "unjoined"}`

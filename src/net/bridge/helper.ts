@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { rm } from "node:fs/promises";
+import { type FileHandle, open, rm } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { failpoint } from "../../base/failpoint.js";
 import { readHelperRecord, writeHelperRecord } from "../../base/helper-record.js";
@@ -14,8 +14,12 @@ import { networkFailed } from "./run-program.js";
 
 const BEGIN_TIMEOUT_MS = 15_000;
 const LOOK_MS = 5;
+const MAX_TOLD_BYTES = 1024;
 /** Beside the standard descriptors: where a helper may say something before it begins. */
 export const TOLD_FD = 3;
+
+/** How the pid of what bubblewrap started is found in what it writes to its `--info-fd`, in pieces. */
+export const BWRAP_CHILD_PID = /"child-pid": *(\d+)\s*[,}]/;
 
 /** Goes before a program that is to begin once it is on record: a kilnd that dies before that ends it by closing its stdin. */
 export function held(...program: readonly string[]): string[] {
@@ -54,13 +58,16 @@ export async function endHelper(record: string): Promise<void> {
 /** Returns once it has begun. @throws KilnError unavailable `network-failed` */
 export async function startHelper(plan: HelperPlan): Promise<ProcessId> {
   const [program = "", ...args] = plan.argv;
+  // No pipe: bubblewrap would end by one that nobody reads any more, and its child wait for it for ever, on no record.
+  await using told = plan.pidIn === undefined ? undefined : await openUnnamed(`${plan.record}.told`);
   const child = spawn(program, args, {
     cwd: "/",
     detached: true,
     env: planEnvironment(plan.environment),
-    stdio: ["pipe", "ignore", "pipe", "pipe"],
+    stdio: ["pipe", "ignore", "pipe", told?.fd ?? "pipe"],
   });
-  const run = new Beginning(child, plan);
+  failpoint("helper.started");
+  const run = new Beginning(child, plan, told);
   try {
     const id = await run.identify();
     failpoint("helper.spawned");
@@ -75,19 +82,29 @@ export async function startHelper(plan: HelperPlan): Promise<ProcessId> {
   }
 }
 
+/** @returns a file that has no name any more, and goes with who has it open. @throws Error of the file system */
+async function openUnnamed(path: string): Promise<FileHandle> {
+  const file = await open(path, "w+", 0o600);
+  await rm(path, { force: true });
+  return file;
+}
+
 class Beginning {
   readonly #child: ChildProcess;
   readonly #plan: HelperPlan;
   readonly #words: () => string;
   readonly #told: () => string;
+  readonly #file: FileHandle | undefined;
   readonly #ended = deferred<never>();
   #id: ProcessId | undefined;
 
-  constructor(child: ChildProcess, plan: HelperPlan) {
+  /** @param file where it says how its pid is found; none: in a pipe */
+  constructor(child: ChildProcess, plan: HelperPlan, file: FileHandle | undefined) {
     this.#child = child;
     this.#plan = plan;
+    this.#file = file;
     this.#words = keepText(child.stderr);
-    this.#told = keepText(this.#pipe);
+    this.#told = this.#pipe === undefined ? () => "" : keepText(this.#pipe);
     this.#ended.promise.catch(() => undefined);
     child.once("error", this.#ended.reject);
     child.once("exit", () => this.#ended.reject(new Error("it ended at once")));
@@ -100,13 +117,27 @@ class Beginning {
   }
 
   async identify(): Promise<ProcessId> {
-    const { pidIn } = this.#plan;
-    if (pidIn !== undefined) await this.#until(() => pidIn.test(this.#told()));
-    const pid = pidIn === undefined ? this.#child.pid : Number(pidIn.exec(this.#told())?.[1]);
+    const pid = (await this.#toldPid()) ?? this.#child.pid;
     // An error of spawn's has its own words.
     if (pid === undefined) return this.#ended.promise;
     this.#id = await identifyProcess(pid);
     return this.#id ?? this.#ended.promise;
+  }
+
+  async #toldPid(): Promise<number | undefined> {
+    const { pidIn } = this.#plan;
+    const file = this.#file;
+    if (pidIn === undefined || file === undefined) return undefined;
+    const tell = async () => {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(MAX_TOLD_BYTES), 0, MAX_TOLD_BYTES, 0);
+      return pidIn.exec(buffer.toString("latin1", 0, bytesRead))?.[1];
+    };
+    let pid: string | undefined;
+    await this.#lookUntil(async () => {
+      pid = await tell();
+      return pid !== undefined;
+    });
+    return Number(pid);
   }
 
   async begin(): Promise<void> {
@@ -121,7 +152,7 @@ class Beginning {
   release(): void {
     this.#child.unref();
     this.#child.stderr?.destroy();
-    this.#pipe.destroy();
+    this.#pipe?.destroy();
   }
 
   async end(): Promise<void> {
@@ -137,22 +168,28 @@ class Beginning {
 
   async #untilUp(): Promise<void> {
     const { isUp } = this.#plan;
+    if (isUp !== undefined) await this.#lookUntil(isUp);
+  }
+
+  async #lookUntil(isSo: () => Promise<boolean>): Promise<void> {
     const deadline = Date.now() + BEGIN_TIMEOUT_MS;
-    while (isUp !== undefined && !(await isUp())) {
+    while (!(await isSo())) {
       if (Date.now() > deadline) throw new Error("it did not begin in time");
       await Promise.race([delay(LOOK_MS), this.#ended.promise]);
     }
   }
 
-  get #pipe(): Readable {
-    return this.#child.stdio[TOLD_FD] as Readable;
+  get #pipe(): Readable | undefined {
+    return (this.#child.stdio[TOLD_FD] as Readable | null | undefined) ?? undefined;
   }
 
   /** Looks at each word that comes. */
   async #until(isSo: () => boolean): Promise<void> {
     const so = deferred<void>();
     const look = () => isSo() && so.resolve();
-    const streams = [this.#child.stderr, this.#pipe].filter((stream) => stream !== null);
+    const streams = [this.#child.stderr, this.#pipe].filter(
+      (stream) => stream !== null && stream !== undefined,
+    );
     for (const stream of streams) stream.on("data", look);
     const timer = setTimeout(() => so.reject(new Error("it did not begin in time")), BEGIN_TIMEOUT_MS);
     try {

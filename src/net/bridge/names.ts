@@ -8,7 +8,7 @@ import { exists, makeDirectory, writeFileAtomic } from "../../base/files.js";
 import type { NetworkSpec } from "../../base/networks.js";
 import { signalProcess } from "../../base/processes.js";
 import type { NetworkCard } from "../types.js";
-import { endHelper, runningHelper, startHelper } from "./helper.js";
+import { BWRAP_CHILD_PID, endHelper, runningHelper, startHelper } from "./helper.js";
 import type { BridgePrograms, Place } from "./place.js";
 import { type NamesKind, planConfiguration, planHosts, planResolvConf } from "./plan-names.js";
 import { planNamesJail } from "./plan-names-jail.js";
@@ -72,7 +72,7 @@ async function startNames(options: NamesOptions): Promise<void> {
     argv: [...place.prefix, ...planNamesJail({ programs, files: filesOf(options), isOwnUser })],
     environment,
     record: recordOf(options),
-    pidIn: /"child-pid": (\d+)/,
+    pidIn: BWRAP_CHILD_PID,
     begun: BEGUN,
   });
 }

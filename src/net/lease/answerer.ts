@@ -4,7 +4,7 @@ import { chmod, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { failpoint } from "../../base/failpoint.js";
 import { makeDirectory, writeFileAtomic } from "../../base/files.js";
-import { endHelper, runningHelper, startHelper } from "../bridge/helper.js";
+import { BWRAP_CHILD_PID, endHelper, runningHelper, startHelper } from "../bridge/helper.js";
 import { LEASE_FILE, planLeaseJail } from "./plan-jail.js";
 
 export interface AnswererOptions {
@@ -49,7 +49,7 @@ export async function ensureAnswerer(options: AnswererOptions): Promise<void> {
     argv: [...prefix, ...planLeaseJail({ ...options, files: filesOf(directory) })],
     environment,
     record,
-    pidIn: /"child-pid": (\d+)/,
+    pidIn: BWRAP_CHILD_PID,
     begun: /^answering$/m,
   });
 }
