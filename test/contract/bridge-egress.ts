@@ -61,6 +61,22 @@ export function bridgeEgressContract(isUser: boolean): void {
       assert.equal(hears(guest, "169.254.169.254", 80), "");
     });
 
+    it("is of who has an address now, not of what one before has begun with it", async () => {
+      const echo = `const s = require("dgram").createSocket("udp4"); s.on("message", (m, from) => s.send(m, from.port, from.address)); s.bind(5002, () => console.log("up"))`;
+      world.ends(await world.outside.start(`exec ${process.execPath} -e '${echo}'`, /up/));
+      const card = networkCard(spec, "before", 200);
+      const asks = `const s = require("dgram").createSocket("udp4"); s.on("message", () => { console.log("echo"); process.exit(); });
+        s.bind(5003, () => { for (const at of [1, 2, 3]) setTimeout(() => s.send("?", 5002, "${OUTSIDE.ip4}"), at * 100); setTimeout(() => process.exit(), 1000); })`;
+      const hears = ({ net }: Guest) => net.ok(`${process.execPath} -e '${asks}'`).trim();
+      const before = await plugIn(world, driver, spec, card);
+      assert.equal(hears(before), "echo");
+      await driver.call({ call: "leave", spec, card });
+      await before.net[Symbol.asyncDispose]();
+      const none = parseEgress("none");
+      const next = networkCard(spec, "next", 200, { egress: none });
+      assert.equal(hears(await plugIn(world, driver, spec, next)), "");
+    });
+
     it("holds for fragments, which have no ports", async () => {
       const guest = await guestWith(`${OUTSIDE.ip4}:5000/udp`);
       const server = `const s = require("dgram").createSocket("udp4"); s.on("message", (m, from) => console.log(s.address().port, m.length)); s.bind(+process.argv[1], () => console.log("up"))`;

@@ -5,6 +5,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { after, before, describe, it } from "node:test";
 import { cardName } from "../../src/base/networks.js";
+import { linkLocal } from "../../src/net/plan-claims.js";
 import type { CardCounters, NetworkCard } from "../../src/net/types.js";
 import { eventually, type Guest, hears, pings, plugIn, resolves } from "../fixtures/bridge-guests.js";
 import { BridgeWorld, type Driver, OUTSIDE } from "../fixtures/bridge-world.js";
@@ -16,6 +17,7 @@ import {
   ip4 as ip4Frame,
   ip6 as ip6Frame,
   neighbourAdvertisement,
+  neighbourSolicitation,
   routerAdvertisement,
   udp4,
 } from "../fixtures/frames.js";
@@ -84,6 +86,11 @@ export function bridgeHostileContract(isUser: boolean): void {
       const ends = { from: liar.mac };
       const forged = await writes([
         arp(ends, 1, own, victim.card.ip4 ?? ""),
+        arp(ends, 1, { mac: liar.mac, ip: "0.0.0.0" }, ip4),
+        ...[ip6, linkLocal(liar.mac), "fe80::1234"].map((target) =>
+          icmp6(ends, "::", "ff02::1", neighbourSolicitation(target)),
+        ),
+        icmp6(ends, linkLocal(liar.mac), "ff02::1", neighbourAdvertisement(linkLocal(liar.mac), liar.mac)),
         udp4(ends, ip4, "10.89.1.255", [9, 9]),
         udp4(ends, "0.0.0.0", "255.255.255.255", [68, 67], dhcpRequest(liar.mac)),
         // The middle of a datagram, whose bytes are no ports.
@@ -103,6 +110,14 @@ export function bridgeHostileContract(isUser: boolean): void {
         arp({ from: other }, 1, { mac: other, ip: ip4 }, gateway),
         arp(ends, 2, { mac: liar.mac, ip: gateway }, victim.card.ip4 ?? ""),
         arp(ends, 1, { mac: other, ip: ip4 }, gateway),
+        // Of eight bytes where a MAC address has six.
+        arp(ends, 1, own, gateway).replace("080006040001", "080008040001"),
+        // As if it were about to take another's address: who takes one would do without it.
+        arp(ends, 1, { mac: liar.mac, ip: "0.0.0.0" }, victim.card.ip4 ?? ""),
+        icmp6(ends, "::", all, neighbourSolicitation(victim.card.ip6 ?? "")),
+        icmp6(ends, "::", all, neighbourSolicitation(linkLocal(other))),
+        icmp6(ends, linkLocal(other), all, neighbourSolicitation(victim.card.ip6 ?? "")),
+        icmp6(ends, ip6, all, neighbourAdvertisement(linkLocal(other), liar.mac)),
         udp4(ends, victim.card.ip4 ?? "", gateway, [9, 53]),
         udp4(ends, gateway, "255.255.255.255", [67, 68]),
         udp4(ends, ip4, "255.255.255.255", [67, 68]),

@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { after, before, describe, it } from "node:test";
 import { parseEgress } from "../../src/base/egress.js";
+import { linkLocal } from "../../src/net/plan-claims.js";
 import type { CardCounters, CniCard, CniJoined } from "../../src/net/types.js";
 import { eventually } from "../fixtures/bridge-guests.js";
 import { type Driver, OUTSIDE } from "../fixtures/bridge-world.js";
@@ -20,6 +21,7 @@ import {
   ip4,
   ip6,
   neighbourAdvertisement,
+  neighbourSolicitation,
   routerAdvertisement,
   tcp,
   udp4,
@@ -195,6 +197,10 @@ describe("the frames of guests on CNI networks", {
         arp({ from: other }, 1, { mac: other, ip: own4 }, gateway),
         arp(ends, 2, { mac, ip: gateway }, other4),
         arp(ends, 1, { mac: other, ip: own4 }, gateway),
+        arp(ends, 1, { mac, ip: "0.0.0.0" }, other4),
+        icmp6(ends, "::", all, neighbourSolicitation(other6)),
+        icmp6(ends, "::", all, neighbourSolicitation(linkLocal(other))),
+        icmp6(ends, linkLocal(other), all, neighbourSolicitation(other6)),
         udp4(ends, other4, gateway, [9, 53]),
         udp4(ends, gateway, "255.255.255.255", [67, 68]),
         udp4(ends, own4, "255.255.255.255", [67, 68]),

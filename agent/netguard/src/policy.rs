@@ -65,18 +65,28 @@ fn v4_is_closed(address: Ipv4Addr) -> bool {
     matches!(address.octets(), [0 | 127, ..] | [169, 254, ..]) || METADATA_V4.contains(&address)
 }
 
-/// Metadata services that are not link-local: Alibaba's, and Azure's, which is its resolver too.
-const METADATA_V4: [Ipv4Addr; 2] = [
+/// Metadata services that are not link-local: Alibaba's, Azure's, which is its resolver too, and Oracle's. As src/net/closed.ts.
+const METADATA_V4: [Ipv4Addr; 3] = [
     Ipv4Addr::new(100, 100, 100, 200),
     Ipv4Addr::new(168, 63, 129, 16),
+    Ipv4Addr::new(192, 0, 0, 192),
 ];
 
-/// Amazon's.
-const METADATA_V6: [Ipv6Addr; 1] = [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)];
+/// Amazon's, of machines and of pods, Google's, and Oracle's.
+const METADATA_V6: [Ipv6Addr; 4] = [
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
+];
 
-/// The IPv4 address inside ::ffff:a.b.c.d (mapped) and ::a.b.c.d (the old compatible form).
+/// The IPv4 address inside ::ffff:a.b.c.d (mapped), ::a.b.c.d (the old compatible form), 64:ff9b::a.b.c.d (NAT64), and 2002:ab:cd:: (6to4).
 fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    address.to_ipv4()
+    let v4 = |high: u16, low: u16| Some(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
+    match address.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => v4(high, low),
+        _ => address.to_ipv4(),
+    }
 }
 
 /// Compares address and port only: scope and flow are the sender's business.
@@ -147,6 +157,12 @@ mod tests {
             "[::ffff:169.254.169.254]:80",
             "[fe80::1]:80",
             "[fd00:ec2::254]:80",
+            "[fd00:ec2::23]:80",
+            "[fd20:ce::254]:80",
+            "[64:ff9b::a9fe:a9fe]:80",
+            "[64:ff9b::7f00:1]:80",
+            "[2002:7f00:1::]:80",
+            "[2002:a9fe:a9fe::1]:80",
             "100.100.100.200:80",
             "168.63.129.16:32526",
         ] {
@@ -173,6 +189,8 @@ mod tests {
             "169.255.0.1:80",
             "[2001:db8::1]:443",
             "[::ffff:10.0.0.1]:80",
+            "[64:ff9b::a00:1]:80",
+            "[2002:a00:1::1]:80",
         ] {
             assert!(!refused(&policy, destination), "{destination} must pass");
         }

@@ -1,8 +1,9 @@
 // The rules of one card: what may come out of its tap, and what it may reach outside. Pure.
 
-import { formatCidr, parseCidr } from "../../base/cidr.js";
+import { formatCidr } from "../../base/cidr.js";
 import { type EgressPolicy, type EgressRule, resolvesNames } from "../../base/egress.js";
 import { cardName, type NetworkSpec, tableName, tapName } from "../../base/networks.js";
+import { hex128, ND_TARGET, othersClaims, ownArp, probes } from "../plan-claims.js";
 import type { NetworkCard } from "../types.js";
 import { ROUTER_LINK_LOCAL } from "./plan-links.js";
 
@@ -13,8 +14,6 @@ const DNS_RATE = "limit rate over 500/second burst 150 packets";
 const LEASE_RATE = "limit rate over 20/second burst 40 packets";
 /** The hardware address in what a DHCP client says: one could decline another's lease. */
 export const DHCP_SENDER = "@th,288,48";
-/** Whom a neighbour advertisement tells of. */
-export const ND_TARGET = "@th,64,128";
 
 /** The table of a card in the netdev family: it goes and comes with the card as a whole. */
 export function cardTable({ vmId, index }: Pick<NetworkCard, "vmId" | "index">): string {
@@ -148,8 +147,8 @@ function linkRules({ mac }: NetworkCard): string[] {
 function rules4({ mac, ip4 }: NetworkCard): string[] {
   if (ip4 === undefined) return [];
   return [
-    // 0.0.0.0: asks whether somebody has an address already.
-    `ether type arp arp htype 1 arp ptype ip arp saddr ether ${mac} arp saddr ip { 0.0.0.0, ${ip4} } arp operation { request, reply } accept`,
+    `${ownArp(mac)} arp saddr ip ${ip4} accept`,
+    `${ownArp(mac)} ${probes([ip4])} accept`,
     `ether type ip ip saddr ${ip4} goto v4`,
     "ether type ip ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 goto v4",
   ];
@@ -166,10 +165,11 @@ function rules6({ ip6 }: NetworkCard): string[] {
 }
 
 /** From a link-local address, or none yet. */
-function neighbourRules({ ip6 }: NetworkCard): string[] {
+function neighbourRules({ mac, ip6 }: NetworkCard): string[] {
   const target = `icmpv6 type nd-neighbor-advert ${ND_TARGET}`;
   return [
     `${target} ${hex128(ROUTER_LINK_LOCAL)} goto forged`,
+    ...othersClaims(mac, ip6 === undefined ? [] : [ip6]),
     ...(ip6 === undefined ? [] : [`${target} ${hex128(ip6)} accept`]),
     "icmpv6 type nd-neighbor-advert @th,64,10 0x3fa accept",
     `icmpv6 type nd-router-solicit ${LEASE_RATE} counter name "flood" drop`,
@@ -181,8 +181,4 @@ function neighbourRules({ ip6 }: NetworkCard): string[] {
 
 export function hex48(mac: string): string {
   return `0x${mac.replaceAll(":", "")}`;
-}
-
-export function hex128(address: string): string {
-  return `0x${(parseCidr(address)?.first ?? 0n).toString(16).padStart(32, "0")}`;
 }

@@ -2,17 +2,17 @@
 // missing and may be loaded again; verdicts of cards and their counters stay when the network's own rules are loaded anew.
 
 import { bridgeName, type NetworkSpec, tableName } from "../../base/networks.js";
+import { CLOSED_4, CLOSED_6 } from "../closed.js";
 import { HELPER_GROUPS } from "../user/plan.js";
 
-/** Never reached from a guest, whatever its policy: loopback, link-local addresses, and clouds' metadata services. */
-export const CLOSED_4 = ["127.0.0.0/8", "169.254.0.0/16", "100.100.100.200/32", "168.63.129.16/32"];
-export const CLOSED_6 = ["::1/128", "fe80::/10", "fd00:ec2::254/128", "::ffff:0:0/96"];
 /** All of kiln's bridges on this host, of whichever data root. */
 const ANY_BRIDGE = `"kn*"`;
 /** Whose bridge somebody has deleted: a tap is a port, and nothing comes of itself. */
 const STRAY = `iifname "kt*" drop`;
 /** Where the resolver that forwards nothing listens, for guests that may ask for names of their network only. */
 export const CLOSED_DNS_PORT = 1053;
+
+const AT_OPEN_NAMES = "meta l4proto { tcp, udp } th dport 53 goto refused";
 
 /** @returns a text for `nft -f -` */
 export function planRules(spec: NetworkSpec): string {
@@ -73,7 +73,8 @@ function chainsOf(spec: NetworkSpec, bridge: string): Readonly<Record<string, Ch
       rules: [
         // Where bridged packets pass here as well (br_netfilter).
         `oifname ${bridge} ${spec.isolated ? "goto refused" : "accept"}`,
-        "ct state established,related accept",
+        // What the guest answers. What it begins is looked at each time: an address that another VM had has that one's flows.
+        "ct direction reply ct state established,related accept",
         "ip saddr vmap @cards4",
         "ip6 saddr vmap @cards6",
         "goto refused",
@@ -108,7 +109,10 @@ function toHost(spec: NetworkSpec): string[] {
   ];
   const ports = spec.dnsDisabled ? [] : [`{ 53, ${CLOSED_DNS_PORT} }`];
   return [
-    "ct state established,related accept",
+    "ct direction reply ct state established,related accept",
+    // Sent to the closed resolver's port, but in a flow of the address's former VM.
+    ...(spec.gateway4 === undefined ? [] : [`ip saddr @unresolved4 ${AT_OPEN_NAMES}`]),
+    ...(spec.gateway6 === undefined ? [] : [`ip6 saddr @unresolved6 ${AT_OPEN_NAMES}`]),
     ...gateways.flatMap((to) =>
       ports.map((port) => `${to} meta l4proto { tcp, udp } th dport ${port} accept`),
     ),

@@ -56,7 +56,7 @@ describe("the rules of a card on a CNI network", () => {
     assert.deepEqual(chain("reach4"), [
       "ip daddr 10.1.0.53 meta l4proto { tcp, udp } th dport 53 goto out",
       "ip daddr 169.254.169.253 meta l4proto { tcp, udp } th dport 53 goto out",
-      "ip daddr { 127.0.0.0/8, 169.254.0.0/16, 100.100.100.200/32, 168.63.129.16/32 } goto denied",
+      "ip daddr { 127.0.0.0/8, 169.254.0.0/16, 100.100.100.200/32, 168.63.129.16/32, 192.0.0.192/32 } goto denied",
       "goto out",
     ]);
     assert.ok(!planFrames(PLAN).includes("set tcp4"));

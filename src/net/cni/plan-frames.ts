@@ -12,8 +12,9 @@ import {
   sizeOf,
 } from "../../base/cidr.js";
 import { type EgressPolicy, resolvesNames } from "../../base/egress.js";
-import { DHCP_SENDER, hex48, hex128, ND_TARGET, portsMatch } from "../bridge/plan-card.js";
-import { CLOSED_4, CLOSED_6 } from "../bridge/plan-rules.js";
+import { DHCP_SENDER, hex48, portsMatch } from "../bridge/plan-card.js";
+import { CLOSED_4, CLOSED_6 } from "../closed.js";
+import { hex128, ND_TARGET, othersClaims, ownArp, probes } from "../plan-claims.js";
 import { planAnswers, planSets } from "./plan-flows.js";
 
 /** The namespace is the card's alone. */
@@ -85,7 +86,7 @@ const REJECTS = [
 ];
 
 function frameRules({ mac, addresses, answered }: FramesPlan): string[] {
-  const arp = `ether type arp arp htype 1 arp ptype ip arp saddr ether ${mac} arp operation { request, reply }`;
+  const arp = ownArp(mac);
   const own = `ether saddr != ${mac} goto forged`;
   // Its guest asks somebody else for an address, or has been told one by hand: its MAC address is all that is known.
   if (addresses.length === 0)
@@ -94,8 +95,8 @@ function frameRules({ mac, addresses, answered }: FramesPlan): string[] {
   const rules = [own];
   if (own4.length > 0)
     rules.push(
-      // 0.0.0.0: asks whether somebody has an address already.
-      `${arp} arp saddr ip ${set(["0.0.0.0", ...own4])} goto out`,
+      `${arp} arp saddr ip ${set(own4)} goto out`,
+      `${arp} ${probes(own4)} goto out`,
       `ether type ip ip saddr ${set(own4)} goto v4`,
     );
   if (own4.length > 0 || answered.includes("4"))
@@ -137,7 +138,7 @@ function rules6({ answered, ...plan }: FramesPlan): string[] {
 }
 
 /** From a link-local address or none yet, and advertisements: for the link alone. */
-function neighbourRules({ addresses, answered, ...plan }: FramesPlan): string[] {
+function neighbourRules({ mac, addresses, answered, ...plan }: FramesPlan): string[] {
   const own6 = hosts(addresses, 6);
   const advert = `icmpv6 type nd-neighbor-advert ${ND_TARGET}`;
   const gateway = plan.gateway6 === "" ? [] : [plan.gateway6];
@@ -146,6 +147,7 @@ function neighbourRules({ addresses, answered, ...plan }: FramesPlan): string[] 
     `ip6 saddr != ${set(["::", "fe80::/10", ...own6])} goto forged`,
     ...gateway.filter(isLinkLocal).map((address) => `ip6 saddr ${address} goto forged`),
     `ip6 daddr != ${near6({ addresses, ...plan })} goto forged`,
+    ...othersClaims(mac, own6),
     ...own6.map((address) => `${advert} ${hex128(address)} goto out`),
     // fe80::/10
     `icmpv6 type nd-neighbor-advert @th,64,10 0x3fa goto out`,

@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { isIPv4 } from "node:net";
 import { parseAddress } from "../../base/cidr.js";
 import { type EgressPolicy, opens, resolvesNames } from "../../base/egress.js";
+import { isClosed } from "../closed.js";
 import type { HostDns } from "../host-dns.js";
 import type { CardKind, GuestWishes, TapCard } from "../types.js";
 import { USER_NET } from "./addresses.js";
@@ -31,8 +32,6 @@ export interface UserNetworkPlan {
 /** resolv.conf(5): more are ignored. */
 const MOST_SERVERS = 3;
 const DNS_PORT = 53;
-/** Clouds' metadata services that are not link-local (agent/netguard). */
-const CLOSED: ReadonlySet<string> = new Set(["100.100.100.200", "168.63.129.16"]);
 /** Where the VMM's card carries it: large packets meet no wire, and cost a guest less than many small ones. */
 const MTU = 65_520;
 
@@ -71,8 +70,9 @@ function othersOf(servers: readonly string[]): string[] {
 
 /** Not what the guard keeps from guests, and not in the guest's own little net, where somebody else would answer. */
 function isReachable(server: string): boolean {
-  if (server.startsWith(USER_NET.start) || CLOSED.has(server)) return false;
-  return isIPv4(server) && !/^(?:0|127|169\.254)\./.test(server);
+  const address = parseAddress(server);
+  if (address?.family !== 4 || server.startsWith(USER_NET.start) || isClosed(address)) return false;
+  return !server.startsWith("0.");
 }
 
 /** The same for a VM's whole life. @param kind what the VMM has */
