@@ -22,6 +22,7 @@ import {
   UserRegistry,
 } from "../engine/index.js";
 import type { Config } from "./config.js";
+import { openCri } from "./cri.js";
 import { settingOf, toEngineSettings, toPullLimits } from "./engine-settings.js";
 import { listenAt } from "./listen.js";
 import { kernelFragments, packageFile, packagePasst, packageVersion } from "./package-files.js";
@@ -86,7 +87,9 @@ async function start(config: Config, env: NodeJS.ProcessEnv, log: Logger, steps:
   );
   steps.push("let go of the VMs", () => engine.close());
 
-  const server = createProtocolServer({ ...createApi({ engine, facts, ready: () => opened, log }), log });
+  const api = createApi({ engine, facts, ready: () => opened, log });
+  await openCri(config, { engine, facts, interceptors: api.interceptors, log, steps });
+  const server = createProtocolServer({ ...api, log });
   const group = settingOf(config, "group") ?? "kiln";
   const listening = await listenAt(server.socket, { path: paths.socket, group, log });
   steps.push("remove the socket", () => listening.unlink());

@@ -49,6 +49,11 @@ export async function listenAt(server: Server, options: ListenOptions): Promise<
     const address = server.address();
     return { path: typeof address === "string" ? address : "systemd's", unlink: async () => undefined };
   }
+  return await listenAtPath(server, options);
+}
+
+/** At a socket of its own, whatever systemd has passed. @throws as listenAt */
+export async function listenAtPath(server: Server, options: ListenOptions): Promise<Listening> {
   const { path } = options;
   if (Buffer.byteLength(makingName(path)) > MAX_SOCKET_PATH) throw tooLong(path);
   await makeTrustedDirectory(dirname(path));

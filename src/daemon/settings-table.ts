@@ -2,6 +2,7 @@
 // help, and what `kiln info` says of each one's origin. A setting `disk.reserve` is the flag --disk-reserve, the
 // variable KILN_DISK_RESERVE, and the key `reserve` of [disk].
 
+import { isAbsolute } from "node:path";
 import { parseEgress } from "../base/egress.js";
 import { Code, KilnError } from "../base/errors.js";
 import { parseDuration, parseSize } from "../base/units.js";
@@ -53,6 +54,12 @@ export const SETTINGS = [
   text("socket", "the API's unix socket", "kiln.sock in the run root"),
   text("data-root", "images, bases, VMs, kernels", "/var/lib/kiln, or XDG's place"),
   text("run-root", "sockets of running VMs", "/run/kiln, or XDG's place"),
+  {
+    name: "cri",
+    help: "unix socket, for root alone, where Kubernetes finds kiln's images (CRI); pods don't run yet",
+    byDefault: "none",
+    check: (value) => void parseSocket("cri", value),
+  },
   text("group", "group that may use the socket, where kilnd is root", "kiln"),
   word("log.level", "least important lines to write", ["info", "debug", "warn", "error"]),
   word("log.format", "form of the lines", ["logfmt", "json"]),
@@ -148,6 +155,13 @@ export function parseCount(name: string, value: string): number {
   const number = Number(value);
   if (/^[0-9]+$/.test(value) && Number.isSafeInteger(number) && number > 0) return number;
   throw badSetting(name, value, "give a whole number from 1 on");
+}
+
+/** An absolute path; "none" is none. @throws KilnError invalid_argument `bad-setting` */
+export function parseSocket(name: string, value: string): string | undefined {
+  if (value === "" || value === "none") return undefined;
+  if (isAbsolute(value)) return value;
+  throw badSetting(name, value, "give an absolute path, as /run/kiln/cri.sock, or none");
 }
 
 function badSetting(name: string, value: string, hint: string): KilnError {

@@ -2,7 +2,7 @@
 
 export type { DirectoryEntry, FileEvent } from "../agent/index.js";
 // What the API shows of other rooms' nouns.
-export { parsePlatform } from "../image/index.js";
+export { fullName, parsePlatform } from "../image/index.js";
 export type { RegistryCredentials, StoredImage } from "../image/types.js";
 export type { StoredKernel } from "../kernel/types.js";
 export type { KilnEvent } from "./common/events.js";

@@ -173,6 +173,7 @@ class DiskImageStore implements ImageStore {
         uid: uid ?? process.getuid?.() ?? 0,
         explicit: options.credentials,
         helperMs: this.#context.limits.helperMs,
+        files: options.credentialFiles !== "only-given",
       });
       const hostsDirectories = this.#options.hostsDirectories ?? [
         join(configRoot, "certs.d"),

@@ -12,7 +12,7 @@ export {
 } from "./layers/index.js";
 export type { ImageLimits } from "./limits.js";
 export { formatPlatform, parsePlatform, rankPlatform } from "./platform.js";
-export { familiarName, type Reference } from "./reference.js";
+export { familiarName, fullName, type Reference } from "./reference.js";
 export { type ImageSource, parseImageSource } from "./source.js";
 export type {
   ImageRunConfig,

@@ -56,6 +56,11 @@ export function formatReference(reference: Reference): string {
   return `${repositoryName(reference)}${suffixOf(reference)}`;
 }
 
+/** The full name of what a user writes. @throws KilnError invalid_argument `invalid-reference` */
+export function fullName(text: string): string {
+  return formatReference(parseReference(text));
+}
+
 /** Registry and repository without tag and digest: "docker.io/library/alpine". */
 export function repositoryName(reference: Reference): string {
   return `${reference.registry}/${reference.repository}`;

@@ -51,11 +51,13 @@ export interface PulledImage extends StoredImage {
   readonly pulledAs: string;
 }
 
-/** How to log in at one registry: user and password, or an identity token. */
+/** How to log in at one registry: user and password, an identity token, or the very token that the registry takes. */
 export interface RegistryCredentials {
   readonly username?: string;
   readonly password?: string;
   readonly identityToken?: string;
+  /** Shown as it is where the registry asks for a bearer token; nobody is asked for another. */
+  readonly registryToken?: string;
 }
 
 export interface PullOptions extends Abortable {
@@ -63,6 +65,8 @@ export interface PullOptions extends Abortable {
   readonly onProgress?: OnProgress | undefined;
   /** By registry host; before all files. */
   readonly credentials?: ReadonlyMap<string, RegistryCredentials> | undefined;
+  /** "only-given": the files of whoever runs kiln are not looked at. */
+  readonly credentialFiles?: "only-given" | undefined;
   /** Plain HTTP also off loopback. */
   readonly plainHttp?: boolean;
 }

@@ -28,7 +28,7 @@ export interface ImageVerbsDeps extends PlatformDeps {
   readonly host: Host;
   readonly events: Pick<EventLog, "emit">;
   readonly references: References;
-  readonly bases: Pick<Bases, "list" | "remove">;
+  readonly bases: Pick<Bases, "list" | "remove" | "usage">;
 }
 
 export class ImageVerbs {
@@ -54,9 +54,14 @@ export class ImageVerbs {
     return this.#deps.rooms.registryOf(reference);
   }
 
+  /** The image, or undefined where it is not here. @throws KilnError invalid_argument `ambiguous-id` */
+  look(key: string): StoredImage | undefined {
+    return this.#deps.rooms.images.find(key);
+  }
+
   /** @throws KilnError not_found `image-not-found` */
   find(key: string): StoredImage {
-    const image = this.#deps.rooms.images.find(key);
+    const image = this.look(key);
     if (image !== undefined) return image;
     throw new KilnError(Code.NotFound, `no such image: ${key}`, {
       reason: "image-not-found",
@@ -114,6 +119,20 @@ export class ImageVerbs {
     for (const gone of removed.deleted) this.#emit("delete", gone, key);
     if (removed.deleted.length > 0) await this.collectBases();
     return removed;
+  }
+
+  /** Whether VMs were made from it. */
+  hasVms(id: string): boolean {
+    return this.#deps.references.usersOf({ noun: "image", id }).some(({ from }) => from.noun === "vm");
+  }
+
+  /** What images take on disk, with what was made of them for VMs to share. */
+  async usage(): Promise<{ readonly bytes: number; readonly files: number }> {
+    const { blobs, bytes, ingestBytes } = await this.#deps.rooms.images.usage();
+    const bases = await this.#deps.bases.usage();
+    let total = bytes + ingestBytes;
+    for (const size of bases.values()) total += size;
+    return { bytes: total, files: blobs + bases.size };
   }
 
   /**

@@ -54,6 +54,14 @@ describe("createCredentialSource", () => {
     assert.equal(await find("quay.io", "a/c"), "org");
     assert.equal(await find("quay.io", "ab/c"), "host");
   });
+  it("looks at no file where only what was given counts, be one required", async () => {
+    await write("docker/config.json", { auths: { "ghcr.io": auth("file") } });
+    const given = new Map([["quay.io", { username: "given" }]]);
+    env.REGISTRY_AUTH_FILE = join(directory, "none.json");
+    const source = createCredentialSource({ env, uid: 1, explicit: given, helperMs: 20_000, files: false });
+    assert.equal(await source.find("ghcr.io", "a/b"), undefined);
+    assert.equal((await source.find("quay.io", "a/b"))?.username, "given");
+  });
   it("puts what was given before all files", async () => {
     await write("docker/config.json", { auths: { "https://index.docker.io/v1/": auth("file") } });
     const given = new Map([["https://index.docker.io/v1/", { username: "given", password: "x" }]]);

@@ -20,6 +20,8 @@ export interface CredentialsOptions {
   /** By registry host or host/path prefix; before all files. */
   readonly explicit?: ReadonlyMap<string, RegistryCredentials> | undefined;
   readonly helperMs: number;
+  /** False: nothing but what is given. */
+  readonly files?: boolean;
 }
 
 export interface CredentialSource {
@@ -41,6 +43,7 @@ export function createCredentialSource(options: CredentialsOptions): CredentialS
       const keys = keysFor(normaliseKey(registry), repository);
       const given = firstOf(explicit, keys);
       if (given !== undefined && !isEmpty(given)) return given;
+      if (options.files === false) return undefined;
       for (const { path, required } of authFilePaths(options.env, options.uid)) {
         const file = await readAuthFile(path);
         if (file === undefined && required) throw missing(path);
@@ -95,7 +98,8 @@ function firstOf<T>(map: ReadonlyMap<string, T>, keys: readonly string[]): T | u
 }
 
 function isEmpty(credentials: RegistryCredentials): boolean {
-  return !credentials.username && !credentials.password && !credentials.identityToken;
+  const { username, password, identityToken, registryToken } = credentials;
+  return !username && !password && !identityToken && !registryToken;
 }
 
 function missing(path: string): KilnError {

@@ -167,6 +167,15 @@ describe("Bearer", () => {
     assert.equal(new URLSearchParams(request?.body).get("refresh_token"), "SECRET");
     assert.doesNotMatch(request?.path ?? "", /SECRET/);
   });
+  it("shows a token that was given as it is, and asks nobody for another", async () => {
+    await pull({ registryToken: "good" });
+    assert.equal(tokens.requests.length, 0);
+  });
+  it("does not try a given token twice", async () => {
+    const error = await rejection(pull({ registryToken: "SECRET" }));
+    assert.equal(error.reason, "unauthorized");
+    assert.equal(registry.requests.length, 2);
+  });
   it("fetches another token when the registry no longer takes the first", async () => {
     const layer = image.layers[0]?.digest ?? "";
     let issued = 0;

@@ -145,6 +145,11 @@ export class RegistrySession {
     const credentials = await source.find(endpoint.credentialsKey, repository, signal);
     this.#secrets = secretsOf(credentials);
     const bearer = challenges.find(({ scheme }) => scheme === "bearer");
+    if (bearer !== undefined && credentials?.registryToken) {
+      const header = `Bearer ${credentials.registryToken}`;
+      if (header === refused?.header) throw withLoginHint(refusal, credentials);
+      return { header, validUntil: Number.POSITIVE_INFINITY };
+    }
     if (bearer !== undefined) {
       const request = planTokenRequest(bearer, endpoint, repository, credentials);
       const secrets = this.#secrets;

@@ -82,7 +82,8 @@ export function basicHeader(credentials: RegistryCredentials | undefined): strin
 /** Every form in which credentials could come back in a server's words. */
 export function secretsOf(credentials: RegistryCredentials | undefined): string[] {
   const basic = basicHeader(credentials)?.slice("Basic ".length);
-  return [credentials?.password, credentials?.identityToken, basic].filter((text) => !!text) as string[];
+  const { password, identityToken, registryToken } = credentials ?? {};
+  return [password, identityToken, registryToken, basic].filter((text) => !!text) as string[];
 }
 
 export interface FetchTokenOptions {
