@@ -1,6 +1,8 @@
 // Whom the guests of a network reach, and by which names.
 
 import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { formatAddress } from "../../src/base/cidr.js";
 import { shortId } from "../../src/base/ids.js";
@@ -161,6 +163,15 @@ export function bridgeReachContract(isUser: boolean): void {
       const record = world.host.ok("cat /mnt/run/networks/place/way-out.json");
       process.kill((JSON.parse(record) as { process: { pid: number } }).process.pid, "SIGKILL");
       await eventually("the way out", () => hears(web, OUTSIDE.ip4, 80) === "hello");
+    });
+
+    it("names of outside when the host has another resolver, and the first one answers no more", async () => {
+      world.outside.ok(`nft add table inet deaf && nft "add chain inet deaf in { type filter hook input priority 0; }"
+        nft add rule inet deaf in ip daddr ${OUTSIDE.ip4} meta l4proto { tcp, udp } th dport 53 drop`);
+      await writeFile(join(world.directory, "resolv.conf"), "nameserver 10.77.0.1\n");
+      await eventually("names of outside", () =>
+        resolves(web, OUTSIDE.name, blue.gateway4).includes(OUTSIDE.ip4),
+      );
     });
   });
 }

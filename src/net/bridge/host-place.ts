@@ -7,8 +7,8 @@ import { type BridgePrograms, type Place, runIn } from "./place.js";
 const FORWARD_4 = "/proc/sys/net/ipv4/ip_forward";
 const FORWARD_6 = "/proc/sys/net/ipv6/conf/all/forwarding";
 
-export function hostPlace(upstream: readonly string[]): Place {
-  return { holder: undefined, prefix: [], upstream };
+export function hostPlace(servers: readonly string[]): Place {
+  return { holder: undefined, prefix: [], servers, upstream: servers };
 }
 
 /** Idempotent. Stays on afterwards, as whoever else may have come to need it. */

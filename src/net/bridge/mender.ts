@@ -40,7 +40,6 @@ export class Mender {
   #timer: NodeJS.Timeout | undefined;
   #isAtWork = false;
   #looks = 0;
-  #servers: string | undefined;
   #told: string | undefined;
   /** Of the last look, and of the one before. */
   #links: ReadonlySet<string> = new Set();
@@ -76,10 +75,8 @@ export class Mender {
   }
 
   async #mendEach(): Promise<void> {
-    const { grounds, live } = this.#room;
-    const servers = (await readHostDns()).servers.join(" ");
-    const isChanged = this.#servers !== undefined && this.#servers !== servers;
-    this.#servers = servers;
+    const { grounds, live, names } = this.#room;
+    const { servers } = await readHostDns();
     const isOpen = await grounds.isWhole();
     const failures: unknown[] = [];
     const lost = await this.#look().catch((error: unknown) => {
@@ -87,7 +84,9 @@ export class Mender {
       return new Set<string>();
     });
     for (const id of [...live.keys()]) {
-      const mended = this.#room.locked(id, () => this.#mend(id, lost.has(id), isOpen && !isChanged));
+      const mended = this.#room.locked(id, () =>
+        this.#mend(id, lost.has(id), isOpen && names.areTold(id, servers)),
+      );
       await mended.catch((error: unknown) => failures.push(error));
     }
     if (failures.length > 0) throw failures[0];

@@ -19,6 +19,8 @@ export interface NetworkNamesOptions {
 
 export class NetworkNames {
   readonly #options: NetworkNamesOptions;
+  /** By id: the host's resolvers, as they were when a network was last told. */
+  readonly #servers = new Map<string, string>();
 
   constructor(options: NetworkNamesOptions) {
     this.#options = options;
@@ -36,6 +38,12 @@ export class NetworkNames {
       await tellNames(options, all);
     }
     await tellLeases({ directory, environment }, ground, spec, all);
+    this.#servers.set(spec.id, place.servers.join(" "));
+  }
+
+  /** That the host has the resolvers still that a network was told of. */
+  areTold(networkId: string, servers: readonly string[]): boolean {
+    return this.#servers.get(networkId) === servers.join(" ");
   }
 
   /** That all run which are on record. */
@@ -46,6 +54,7 @@ export class NetworkNames {
 
   async end(networkId: string): Promise<void> {
     const directory = this.directoryOf(networkId);
+    this.#servers.delete(networkId);
     for (const kind of KINDS) await endNames({ directory, kind });
     await endLeases(directory);
   }

@@ -18,7 +18,9 @@ export interface BridgePrograms {
 export interface Place {
   /** A process in its namespaces; undefined where they are our own. */
   readonly holder: number | undefined;
-  /** Whom its resolvers ask for names of outside. */
+  /** The host's resolvers at that moment. */
+  readonly servers: readonly string[];
+  /** Whom its own resolvers ask for names of outside. */
   readonly upstream: readonly string[];
   /** Goes before a command that is to run there. */
   readonly prefix: readonly string[];

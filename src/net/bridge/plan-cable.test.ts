@@ -15,7 +15,7 @@ const PROGRAMS = {
   tap: "/tap",
   lease: "/lease",
 };
-const HOST: Place = { holder: undefined, upstream: [], prefix: [] };
+const HOST: Place = { holder: undefined, servers: [], upstream: [], prefix: [] };
 const USER: Place = { ...HOST, holder: 77 };
 
 const plan = (place: Place, spec = SPEC, rules = "/run/rules.nft") =>

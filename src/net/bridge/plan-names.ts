@@ -28,7 +28,8 @@ export function planConfiguration(spec: NetworkSpec, kind: NamesKind): string {
     "pid-file=",
   ];
   const forwards = kind === "open" && !spec.internal && !spec.dnsDisabled;
-  const upstream = forwards ? [`resolv-file=${FILES}/resolv.conf`] : ["no-resolv"];
+  // By SIGHUP alone: to one that looks by itself a file of the same second is the same one.
+  const upstream = forwards ? [`resolv-file=${FILES}/resolv.conf`, "no-poll"] : ["no-resolv"];
   if (kind === "closed") return text([...common, ...upstream, `port=${CLOSED_DNS_PORT}`]);
   return text([...common, ...upstream, ...(spec.dnsDisabled ? ["port=0"] : [])]);
 }

@@ -15,7 +15,7 @@ import { planLinks, planNoLinks } from "./plan-links.js";
 import { planConfiguration, planHosts } from "./plan-names.js";
 import { planNamesJail } from "./plan-names-jail.js";
 import { planRules } from "./plan-rules.js";
-import { planHolder, planWayOut } from "./user-place.js";
+import { isReachedBy, planHolder, planUpstream, planWayOut } from "./user-place.js";
 
 const SPEC = networkSpec(7, { id: "0123456789abcdef".repeat(4), name: "blue" });
 const CARD = networkCard(SPEC, "web", 5, { vmId: "fedcba9876543210".repeat(4), aliases: ["www"] });
@@ -189,6 +189,23 @@ describe("a user's own place", () => {
     assert.ok(argv.includes("--no-map-gw") && argv.includes("--ipv4-only"));
     assert.deepEqual(argv.slice(-5), ["--dns-forward", "192.0.0.3", "--dns-host", "127.0.0.53", "77"]);
     assert.ok(!planWayOut("/pasta", undefined, 77, true).some((word) => /ipv4-only|dns-/.test(word)));
+  });
+});
+
+describe("whom a user's resolvers ask", () => {
+  const others = ["10.0.0.9", "127.0.0.54", "::1", "fd00::9"];
+  it("is pasta for the host's first one, and others that are not on its loopback", () => {
+    assert.deepEqual(planUpstream("10.0.0.8", "10.0.0.8", ["10.0.0.8", ...others]), [
+      ...["192.0.0.3", "10.0.0.9", "fd00::9"],
+    ]);
+    assert.deepEqual(planUpstream(undefined, undefined, others), ["10.0.0.9", "fd00::9"]);
+  });
+
+  it("is no pasta that asks one of before", () => {
+    assert.deepEqual(planUpstream("10.0.0.9", "10.0.0.8", others), ["10.0.0.9", "fd00::9"]);
+    assert.ok(isReachedBy("10.0.0.8", "10.0.0.9"));
+    assert.ok(!isReachedBy("10.0.0.8", "127.0.0.53") && !isReachedBy(undefined, "127.0.0.53"));
+    assert.ok(isReachedBy("127.0.0.53", "127.0.0.53"));
   });
 });
 

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { failpoint } from "../../base/failpoint.js";
 import { makeDirectory } from "../../base/files.js";
 import { type Netguard, netguardEnvironment, prepareNetguard } from "../../base/netguard.js";
+import type { ProcessId } from "../../base/processes.js";
 import { endHelper, held, runningHelper, startHelper, TOLD_FD } from "./helper.js";
 import type { Place } from "./place.js";
 
@@ -17,6 +18,7 @@ const WAY_OUT = {
   gateway: "192.0.0.1",
   resolver: "192.0.0.3",
 };
+const DNS_HOST = "--dns-host";
 const WAY_OUT_6 = { address: "fd00:6b69:6c6e::2", gateway: "fe80::1" };
 
 export interface UserPlaceOptions {
@@ -32,7 +34,7 @@ export interface UserPlaceOptions {
 
 /** Finds it, or makes what is missing. @throws KilnError unavailable `network-failed`; failed_precondition `no-netguard` */
 export async function ensureUserPlace(options: UserPlaceOptions): Promise<Place> {
-  const { directory, environment, servers } = options;
+  const { directory, environment } = options;
   await makeDirectory(directory);
   const guard = await prepareNetguard(options.netguard);
   const record = holderRecord(directory);
@@ -45,22 +47,22 @@ export async function ensureUserPlace(options: UserPlaceOptions): Promise<Place>
   failpoint("network.held");
   await ensureWayOut(options, holder.pid, guard);
   failpoint("network.open");
-  return placeOf(holder.pid, guard, servers);
+  return placeOf(holder.pid, guard, options);
 }
 
 /** Undefined where there is none; nothing is made. */
-export async function findUserPlace({
-  directory,
-  servers,
-  netguard,
-}: UserPlaceOptions): Promise<Place | undefined> {
-  const holder = await runningHelper(holderRecord(directory));
+export async function findUserPlace(options: UserPlaceOptions): Promise<Place | undefined> {
+  const holder = await runningHelper(holderRecord(options.directory));
   if (holder === undefined) return undefined;
-  const guard = await prepareNetguard(netguard);
-  return placeOf(holder.pid, guard, servers);
+  const guard = await prepareNetguard(options.netguard);
+  return placeOf(holder.pid, guard, options);
 }
 
-function placeOf(holder: number, guard: Netguard, servers: readonly string[]): Place {
+async function placeOf(
+  holder: number,
+  { resolver }: Netguard,
+  { directory, servers }: UserPlaceOptions,
+): Promise<Place> {
   const enter = [
     "nsenter",
     "--target",
@@ -71,7 +73,9 @@ function placeOf(holder: number, guard: Netguard, servers: readonly string[]): P
     "--preserve-credentials",
     "--",
   ];
-  return { holder, prefix: enter, upstream: upstreamOf(guard, servers) };
+  const wayOut = await runningHelper(wayOutRecord(directory));
+  const asked = wayOut === undefined ? resolver : await resolverOf(wayOut);
+  return { holder, prefix: enter, servers, upstream: planUpstream(resolver, asked, servers) };
 }
 
 /** That what holds it runs, and what leads out. */
@@ -94,7 +98,9 @@ async function ensureWayOut(
   guard: Netguard,
 ): Promise<void> {
   const record = wayOutRecord(directory);
-  if ((await runningHelper(record)) !== undefined) return;
+  const found = await runningHelper(record);
+  if (found !== undefined && isReachedBy(await resolverOf(found), guard.resolver)) return;
+  await endHelper(record);
   await startHelper({
     what: "the way out of this user's networks",
     argv: held(...planWayOut(pasta, guard.resolver, holder, await hasIpv6())),
@@ -147,17 +153,41 @@ export function planWayOut(
     // Without it the gateway's address is the host's loopback.
     "--no-map-gw",
     ...["--tcp-ports", "none", "--udp-ports", "none", "--tcp-ns", "none", "--udp-ns", "none"],
-    ...(resolver === undefined ? [] : ["--dns-forward", WAY_OUT.resolver, "--dns-host", resolver]),
+    ...(resolver === undefined ? [] : ["--dns-forward", WAY_OUT.resolver, DNS_HOST, resolver]),
     String(holder),
   ];
 }
 
-/** The host's first resolver may be on its loopback: pasta asks that one. */
-function upstreamOf({ resolver }: Netguard, servers: readonly string[]): string[] {
-  const others = servers.filter(
-    (server) => server !== resolver && !server.startsWith("127.") && server !== "::1",
-  );
-  return resolver === undefined ? others : [WAY_OUT.resolver, ...others];
+/** Whom a pasta that runs asks: in its own words, for the host may have had another resolver when it was started. */
+async function resolverOf({ pid }: ProcessId): Promise<string | undefined> {
+  const words = (await readFile(`/proc/${pid}/cmdline`, "latin1").catch(() => "")).split("\0");
+  const at = words.indexOf(DNS_HOST);
+  return at === -1 ? undefined : words[at + 1];
+}
+
+/** Pure: whether a place whose pasta asks `asked` reaches the host's first resolver. One on the host's loopback it asks alone. */
+export function isReachedBy(asked: string | undefined, resolver: string | undefined): boolean {
+  return resolver === undefined || resolver === asked || !isLoopback(resolver);
+}
+
+/**
+ * Pure. The host's first resolver may be on its loopback: pasta asks that one.
+ *
+ * @param resolver the host's first one of IPv4
+ * @param asked whom pasta asks, which may be one of before
+ */
+export function planUpstream(
+  resolver: string | undefined,
+  asked: string | undefined,
+  servers: readonly string[],
+): string[] {
+  const isAsked = resolver !== undefined && resolver === asked;
+  const others = servers.filter((server) => !isLoopback(server) && !(isAsked && server === resolver));
+  return isAsked ? [WAY_OUT.resolver, ...others] : others;
+}
+
+function isLoopback(server: string): boolean {
+  return server.startsWith("127.") || server === "::1";
 }
 
 /** Whether the host has a way out by IPv6. */
