@@ -3,9 +3,10 @@
 import { dirname, join } from "node:path";
 import { Code, KilnError } from "../../base/errors.js";
 import { KeyedLock } from "../../base/lock.js";
+import type { NetworkSpec } from "../../base/networks.js";
 import { readHostDns } from "../host-dns.js";
 import type { BridgeVerdict, TakenRange } from "../types.js";
-import { hostPlace } from "./host-place.js";
+import { hostPlace, isForwardingOff } from "./host-place.js";
 import { refusalOfKernel } from "./kernel.js";
 import { type FoundPasst, findPrograms, refusalForUser, takenRanges, verdict, warningsOf } from "./look.js";
 import type { BridgePrograms, Place } from "./place.js";
@@ -88,6 +89,11 @@ export class Grounds {
   /** That none of the processes of a user's place has died. */
   async isWhole(): Promise<boolean> {
     return isRoot() || (await isUserPlaceWhole(this.#directory));
+  }
+
+  /** Of a network that is up. In a user's place nobody else switches anything. */
+  async isForwardingOff(spec: NetworkSpec): Promise<boolean> {
+    return isRoot() && (await isForwardingOff(spec));
   }
 
   /** A user's own namespace ends where nobody is on it. @returns whether that was so */

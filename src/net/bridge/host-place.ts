@@ -11,6 +11,13 @@ export function hostPlace(servers: readonly string[]): Place {
   return { holder: undefined, prefix: [], servers, upstream: servers };
 }
 
+/** That a network which leads out has nobody who passes its packets on: another program, or `sysctl --system`, switched it off. */
+export async function isForwardingOff(spec: NetworkSpec): Promise<boolean> {
+  if (spec.internal) return false;
+  const isOff4 = spec.subnet4 !== undefined && (await isOff(FORWARD_4));
+  return isOff4 || (spec.subnet6 !== undefined && (await isOff(FORWARD_6)));
+}
+
 /** Idempotent. Stays on afterwards, as whoever else may have come to need it. */
 export async function switchOnForwarding(
   place: Place,

@@ -1,5 +1,5 @@
 // Keeps networks whole while kilnd runs: what has died runs again, a change of the host's resolvers is passed on, and what others
-// have taken away is made again. Looks now and then: a look is a few files, and every other time one listing of nft's.
+// have taken away or switched off is made again. Looks now and then: a look is a few files, and every other time one listing of nft's.
 
 import { KilnError } from "../../base/errors.js";
 import type { NetworkSpec } from "../../base/networks.js";
@@ -105,14 +105,17 @@ export class Mender {
   }
 
   async #mend(id: string, isLost: boolean, isWell: boolean): Promise<void> {
-    const { grounds, names, raise } = this.#room;
+    const { grounds, names, raise, tellMended } = this.#room;
     const live = this.#room.live.get(id);
     if (live === undefined) {
       this.#shut.delete(id);
     } else if (isLost || this.#shut.has(id)) {
       await this.#restore(await grounds.ensure(), live);
-    } else if (!isWell || !(await names.areRunning(id))) {
+    } else {
+      const isOff = await grounds.isForwardingOff(live.spec);
+      if (!isOff && isWell && (await names.areRunning(id))) return;
       await raise(await grounds.ensure(), live.spec);
+      if (isOff) tellMended(live.spec.name, "the host's forwarding");
     }
   }
 
