@@ -219,6 +219,21 @@ function stayCases(its: () => Cast): void {
     assert.match(await on.sh("db", "cat /sys/class/net/eth0/address"), new RegExp(db.mac));
   });
 
+  it("are reached at once at an address that another VM had before", async () => {
+    const { on } = its();
+    await on.box("first", "--network", "blue");
+    const [first] = await on.addressesOf("first");
+    const addresses = [first?.ip ?? "", first?.ip6 ?? ""];
+    for (const address of addresses) assert.ok(await on.pings("web", address), address);
+    await on.kiln.ok(["rm", "-f", "first"]);
+    await on.box("second", "--network", "blue");
+    const [second] = await on.addressesOf("second");
+    assert.deepEqual([second?.ip, second?.ip6], addresses);
+    assert.notEqual(second?.mac, first?.mac);
+    for (const address of addresses) assert.ok(await on.can("web", `ping -c 1 -W 2 ${address}`), address);
+    await on.kiln.ok(["rm", "-f", "second"]);
+  });
+
   it("go on while no kilnd runs, and are known to the next one", async () => {
     const { on, db } = its();
     await on.kiln.stopDaemon("SIGKILL");

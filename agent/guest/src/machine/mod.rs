@@ -1,5 +1,6 @@
 //! The machine: what only PID 1 of a guest does.
 
+mod announce;
 pub mod boot;
 pub mod cgroup;
 pub mod devices;

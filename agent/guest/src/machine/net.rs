@@ -3,6 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 
+use super::announce::announce;
 use super::net_spec::Wanted;
 use super::netlink::{Message, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, Socket, attributes};
 use crate::grpc::status::{Code, Result, Status};
@@ -121,6 +122,8 @@ fn apply(socket: &mut Socket, index: u32, interface: &Wanted) -> io::Result<()> 
             .attribute(RTA_OIF, &index.to_ne_bytes());
         socket.request(message)?;
     }
+    // Not worth a boot: those who know the address by another MAC ask again after a minute.
+    let _ = announce(index, interface.mac, interface.addresses.iter().map(|one| one.0));
     Ok(())
 }
 
