@@ -69,6 +69,11 @@ export function opens(
   });
 }
 
+/** Whether it matters to it by which port something is reached. */
+export function opensPorts(policy: EgressPolicy): boolean {
+  return policy.kind === "list" && policy.rules.some(({ ports }) => ports !== undefined);
+}
+
 /** As `parseEgress` takes it: what is kept and shown. */
 export function formatEgress(policy: EgressPolicy): string {
   if (policy.kind !== "list") return policy.kind;

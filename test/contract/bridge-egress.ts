@@ -1,12 +1,18 @@
 // What a policy lets a VM reach outside of its networks.
 
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { after, before, describe, it } from "node:test";
 import { parseEgress } from "../../src/base/egress.js";
+import { tapName } from "../../src/base/networks.js";
 import type { CardCounters } from "../../src/net/types.js";
 import { eventually, type Guest, hears, pings, plugIn, resolves } from "../fixtures/bridge-guests.js";
 import { BridgeWorld, type Driver, OUTSIDE } from "../fixtures/bridge-world.js";
 import { networkCard, networkSpec } from "../fixtures/network-specs.js";
+
+/** linux/if_tun.h */
+const IFF_VNET_HDR = 0x4000;
 
 export function bridgeEgressContract(isUser: boolean): void {
   describe("egress", () => {
@@ -75,6 +81,32 @@ export function bridgeEgressContract(isUser: boolean): void {
       const none = parseEgress("none");
       const next = networkCard(spec, "next", 200, { egress: none });
       assert.equal(hears(await plugIn(world, driver, spec, next)), "");
+    });
+
+    it("by ports has taps without a header, by which the kernel would write over a port that has passed", async () => {
+      for (const [egress, hasHeader] of [
+        ["all", true],
+        ["dns,10.0.0.0/8", true],
+        ["10.0.0.0/8:80", false],
+      ] as const) {
+        const card = networkCard(spec, `tap${at}`, at++, { egress: parseEgress(egress) });
+        await driver.call({ call: "join", spec, card });
+        const argv = ["sh", "-c", "echo made; read -r end"];
+        const around = await driver.call<string[]>({ call: "around", card, argv, fd: 7 });
+        const [program = "", ...args] = world.asKilnd(around);
+        const child = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"] });
+        world.ends(child);
+        await once(child.stdout ?? assert.fail(), "data");
+        const file = `/tmp/sys/class/net/${tapName(card.vmId, 0)}/tun_flags`;
+        const place = await world.placePid();
+        const look = `unshare --mount sh -c 'mount -t tmpfs none /tmp; mkdir /tmp/sys; mount -t sysfs none /tmp/sys; cat ${file}'`;
+        const flags = Number(world.host.ok(`nsenter --target ${place} --net -- ${look}`));
+        assert.equal((flags & IFF_VNET_HDR) !== 0, hasHeader, egress);
+        const ended = once(child, "exit");
+        child.stdin?.end();
+        await ended;
+        await driver.call({ call: "leave", spec, card });
+      }
     });
 
     it("holds for fragments, which have no ports", async () => {

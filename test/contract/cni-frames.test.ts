@@ -101,7 +101,8 @@ describe("the frames of guests on CNI networks", {
     const card = cniCard(network, { egress: parseEgress(policy) });
     const { mac, addresses } = await driver.call<CniJoined>({ call: "join", card });
     const [own4 = "", own6 = ""] = addresses.map((address) => address.split("/")[0]);
-    const argv = [process.execPath, WRITER, ...frames({ mac, ip4: own4, ip6: own6 })];
+    const bare = policy === "all" ? [] : ["--bare"];
+    const argv = [process.execPath, WRITER, ...bare, ...frames({ mac, ip4: own4, ip6: own6 })];
     const around = await driver.call<string[]>({ call: "around", card, argv, fd: TAP_AT });
     const [program = "", ...args] = world.world.asKilnd(around);
     const running: ChildProcess = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"] });

@@ -1,7 +1,7 @@
 //! Makes taps, ports of bridges or one cable with a link, and becomes a program that has each as a descriptor: a VMM in a jail opens no device and is
 //! in no namespace that has a network.
 //!
-//! `kiln-tap [--enter PID] [--nft PROGRAM --rules FILE] [--tc PROGRAM] (--tap NAME (--bridge NAME|--redirect LINK) --mtu N [--isolated] [--answered 4|6|46] --at FD)... -- PROGRAM...`
+//! `kiln-tap [--enter PID] [--nft PROGRAM --rules FILE] [--tc PROGRAM] (--tap NAME (--bridge NAME|--redirect LINK) --mtu N [--isolated] [--bare] [--answered 4|6|46] --at FD)... -- PROGRAM...`
 //!
 //! The rules are loaded when the taps are there, and before anybody can send a frame into one. With `--enter` a child makes them in the user and network namespace of that process, and comes back with the descriptors
 //! alone. Whoever has started this knows the program by the same pid. Nothing is left of what could not be done whole: exit 125
@@ -59,7 +59,7 @@ fn run() -> Result<Infallible, String> {
 
 fn make(taps: &[TapOptions], rules: Option<Rules>, tc: Option<String>) -> Result<Vec<File>, String> {
     let one = |tap: &TapOptions| {
-        let file = tap::open(&tap.name)?;
+        let file = tap::open(&tap.name, !tap.is_bare)?;
         link::set_up(tap)?;
         if let (End::Redirect(link), Some(tc)) = (&tap.end, &tc) {
             redirect::join(tc, &tap.name, link, tap.answered)?;

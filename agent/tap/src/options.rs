@@ -1,4 +1,4 @@
-//! What kiln-tap is asked: `[--enter PID] [--nft PROGRAM --rules FILE] [--tc PROGRAM] (--tap NAME (--bridge NAME|--redirect LINK) --mtu N [--isolated] [--answered 4|6|46] --at FD)... -- PROGRAM...`
+//! What kiln-tap is asked: `[--enter PID] [--nft PROGRAM --rules FILE] [--tc PROGRAM] (--tap NAME (--bridge NAME|--redirect LINK) --mtu N [--isolated] [--bare] [--answered 4|6|46] --at FD)... -- PROGRAM...`
 
 use std::ffi::OsString;
 
@@ -28,6 +28,8 @@ pub struct TapOptions {
     pub mtu: u32,
     /// Ports of one bridge that are isolated don't reach each other.
     pub isolated: bool,
+    /// Frames have no header before them.
+    pub is_bare: bool,
     /// Of which families of IP its guest is answered here when it asks for its address: such frames do not go on.
     pub answered: Answered,
     /// Which descriptor the program has it as.
@@ -101,6 +103,7 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Options, String> {
                     "--redirect" => tap.end = End::Redirect(link_name(value()?)?),
                     "--mtu" => tap.mtu = number(&value()?, MTU)?,
                     "--isolated" => tap.isolated = true,
+                    "--bare" => tap.is_bare = true,
                     "--answered" => tap.answered = answered(&value()?)?,
                     "--at" => tap.at = number(&value()?, FIRST_FREE..=LAST)?,
                     _ => return Err(format!("there is no {word}")),
@@ -195,7 +198,7 @@ mod tests {
 
     #[test]
     fn reads_taps_in_order_and_leaves_the_program_alone() {
-        let line = "--enter 77 --nft /sbin/nft --rules /r --tap t0 --bridge b0 --mtu 1500 --at 5 --tap t1 --bridge b1 --mtu 9000 --isolated --at 6 -- qemu --at 9 --";
+        let line = "--enter 77 --nft /sbin/nft --rules /r --tap t0 --bridge b0 --mtu 1500 --at 5 --tap t1 --bridge b1 --mtu 9000 --isolated --bare --at 6 -- qemu --at 9 --";
         let options = of(line).unwrap();
         assert_eq!(options.enter, Some(77));
         let (nft, file) = ("/sbin/nft".into(), "/r".into());
@@ -215,6 +218,7 @@ mod tests {
             ("t0", &End::Bridge("b0".into()), 1500, 5, false)
         );
         assert_eq!((second.mtu, second.at, second.isolated), (9000, 6, true));
+        assert_eq!((first.is_bare, second.is_bare), (false, true));
     }
 
     #[test]

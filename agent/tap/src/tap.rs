@@ -6,8 +6,11 @@ use std::os::fd::AsRawFd;
 
 const TUN: &str = "/dev/net/tun";
 
+/// Without a header (`struct virtio_net_hdr`) before each frame, nobody can have the kernel write a checksum behind the rules' back,
+/// over a port that they have looked at; and no frame is larger than the link's.
+///
 /// @returns its descriptor, closed on exec. Refused where there is a link of that name.
-pub fn open(name: &str) -> io::Result<File> {
+pub fn open(name: &str, has_header: bool) -> io::Result<File> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -25,7 +28,8 @@ pub fn open(name: &str) -> io::Result<File> {
         *to = from as libc::c_char;
     }
     // EXCL: a persistent tap of that name, which somebody else has made, is not taken.
-    let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_TUN_EXCL;
+    let header = if has_header { libc::IFF_VNET_HDR } else { 0 };
+    let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_TUN_EXCL | header;
     request.ifr_ifru.ifru_flags = flags as libc::c_short;
     // SAFETY: TUNSETIFF reads and writes one ifreq.
     let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF as _, &mut request) };

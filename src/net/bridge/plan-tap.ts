@@ -1,5 +1,6 @@
 // How a VMM comes by the tap of a card: kiln-tap makes it where the network is, and becomes the VMM. Pure.
 
+import { opensPorts } from "../../base/egress.js";
 import { bridgeName, type NetworkSpec, tapName } from "../../base/networks.js";
 import type { DescriptorCard, NetworkCard } from "../types.js";
 import type { BridgePrograms, Place } from "./place.js";
@@ -20,9 +21,11 @@ function planTap({ tap, nft }: BridgePrograms, { holder }: Place, rules: string)
   return [tap, ...(holder === undefined ? [] : ["--enter", String(holder)]), "--nft", nft, "--rules", rules];
 }
 
-function planPort(spec: NetworkSpec, { vmId, index }: NetworkCard): string[] {
+function planPort(spec: NetworkSpec, { vmId, index, egress }: NetworkCard): string[] {
   return [
     ...["--tap", tapName(vmId, index), "--bridge", bridgeName(spec.id), "--mtu", String(spec.mtu)],
     ...(spec.isolated ? ["--isolated"] : []),
+    // Where a policy knows ports, nobody may have the kernel write over one once it has passed.
+    ...(opensPorts(egress) ? ["--bare"] : []),
   ];
 }

@@ -173,8 +173,9 @@ export class CniNetworks implements CniRoom {
     const file = this.#rules(card);
     // A VM that runs has them already, and nobody makes its tap again.
     const rules = isNew ? await this.#frames.write(file, card.network, { ...frames, egress }) : undefined;
+    const isHeld = egress.kind !== "all";
     const plan = { tap: this.#options.tap, tc, holder, name, ifName, mtu: link.mtu };
-    const joined = { ...rest, dns, card: cniDescriptorCard({ ...plan, answered, rules }) };
+    const joined = { ...rest, dns, card: cniDescriptorCard({ ...plan, answered, isHeld, rules }) };
     if (card.lease !== undefined && bwrap !== undefined)
       await answer(
         {

@@ -15,16 +15,19 @@ export interface CniTap {
   readonly mtu: number;
   /** The families of IP in which the guest is answered when it asks for its address: "", "4", "6", "46". */
   readonly answered: string;
+  /** It has a policy, which knows ports. */
+  readonly isHeld: boolean;
   /** What carries frames instead of tc, where this host can. */
   readonly rules: LoadedRules | undefined;
 }
 
 export function cniDescriptorCard(plan: CniTap): DescriptorCard {
-  const { tap, tc, holder, name, ifName, mtu, answered, rules } = plan;
+  const { tap, tc, holder, name, ifName, mtu, answered, isHeld, rules } = plan;
   const by = rules === undefined ? ["--tc", tc] : ["--nft", rules.nft, "--rules", rules.file];
   const words = [tap, "--enter", String(holder), ...by];
   const port = ["--tap", name, "--redirect", ifName, "--mtu", String(mtu)];
   if (answered !== "" && rules === undefined) port.push("--answered", answered);
+  if (isHeld) port.push("--bare");
   return {
     kind: "descriptor",
     around: (argv, fd) => [...words, ...port, "--at", String(fd), "--", ...argv],
