@@ -1,9 +1,9 @@
 // npm test [-- SELECTOR...]: set-up, then the tests, then one summary in node:test's words.
 //
-// Selectors: scripts, unit, contract, conformance, e2e, e2e-firecracker, e2e-shares, agent; part of one (e2e/ports); a file
-// (src/kernel/cpio.test.ts). e2e runs on the VMM that kiln chooses here; e2e-firecracker on the Firecracker driver: a
+// Selectors: scripts, unit, contract, conformance, e2e, e2e-firecracker, e2e-shares, conformance/critest, agent; part of
+// one (e2e/ports); a file (src/kernel/cpio.test.ts). e2e runs on the VMM that kiln chooses here; e2e-firecracker on the Firecracker driver: a
 // real one where KILN_FIRECRACKER names it, the stand-in of test/firecracker-standin otherwise. Both boot Debian's
-// kernel, or with KILN_TEST_KERNEL=kiln kiln's own. e2e-shares is only run where it is named.
+// kernel, or with KILN_TEST_KERNEL=kiln kiln's own. e2e-shares and conformance/critest are only run where they are named.
 
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
@@ -22,8 +22,8 @@ const COUNTS = ["tests", "suites", "pass", "fail", "cancelled", "skipped", "todo
 await main(async () => {
   const { positionals } = parseArgs({ allowPositionals: true });
   const started = Date.now();
-  const { suites, agent, images } = selectTests(positionals);
-  await setup({ tests: true, images });
+  const { suites, agent, images, critest } = selectTests(positionals);
+  await setup({ tests: true, images, critest });
   // Tests find cargo, e2fsck and depmod where set-up found them.
   process.env.PATH = SEARCH_PATH.join(":");
   const total = Object.fromEntries(COUNTS.map((name) => [name, 0]));

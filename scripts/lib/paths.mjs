@@ -35,6 +35,8 @@ export const PATHS = {
   /** passt and pasta, built from Debian's newer sources, which stay beside them. */
   passt: `${BUILD}/passt`,
   passtSources: `${BUILD}/passt/sources`,
+  /** critest and crictl, built from their Go module. */
+  cri: `${BUILD}/cri`,
   /** KILN_ROOT of `npm start`. */
   startRoot: `${BUILD}/start`,
 };

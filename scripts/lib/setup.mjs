@@ -2,6 +2,7 @@
 // done: the second time, all of it takes a fraction of a second.
 
 import { checkNode, ensureCompiled, ensureNodeModules, ensureRust, linkCommands } from "./build.mjs";
+import { ensureCritest } from "./critest.mjs";
 import { ensureDebianImages, TEST_IMAGES } from "./debian-image.mjs";
 import { ensureKernel } from "./kernel.mjs";
 import { withSetupLock } from "./lock.mjs";
@@ -9,10 +10,10 @@ import { ensurePackages } from "./packages.mjs";
 import { ensurePasst } from "./passt.mjs";
 
 /**
- * @param {{ tests?: boolean, bench?: boolean, images?: string[] }} options also what only tests need, or benches (which
- *   need both); Debian images beside theirs
+ * @param {{ tests?: boolean, bench?: boolean, images?: string[], critest?: boolean }} options also what only tests need, or
+ *   benches (which need both); Debian images beside theirs; Kubernetes' judges of a runtime
  */
-export async function setup({ tests = false, bench = false, images = [] } = {}) {
+export async function setup({ tests = false, bench = false, images = [], critest = false } = {}) {
   checkNode();
   await withSetupLock(async () => {
     await ensurePackages({ tests, kernel: tests });
@@ -23,5 +24,6 @@ export async function setup({ tests = false, bench = false, images = [] } = {}) 
     await ensurePasst({ needed: tests });
     await ensureKernel({ own: tests });
     await ensureDebianImages([...(tests ? TEST_IMAGES : ["debian"]), ...(bench ? ["bench"] : []), ...images]);
+    if (critest) await ensureCritest();
   });
 }

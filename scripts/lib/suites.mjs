@@ -44,6 +44,15 @@ const SUITES = [
     onlyNamed: true,
     images: ["programs"],
   },
+  // Kubernetes' own tests of a runtime, which are built of Go modules first.
+  {
+    name: "conformance/critest",
+    place: "test/critest",
+    serial: true,
+    timeoutMs: 15 * 60_000,
+    onlyNamed: true,
+    critest: true,
+  },
 ];
 /** cargo's tests, which are no node:test suite. */
 const AGENT_SUITE = "agent";
@@ -52,8 +61,8 @@ const AGENT_SUITE = "agent";
  * What to run for some selectors: a suite ("e2e"), part of one ("e2e/ports", "unit/kernel"), or a file
  * ("src/kernel/cpio.test.ts"). None selects everything but what only its name brings.
  *
- * @returns {{ suites: { suite: object, files: string[] }[], agent: boolean, images: string[] }} files: absolute,
- *   compiled; images: Debian images that these suites need beside all others'
+ * @returns {{ suites: { suite: object, files: string[] }[], agent: boolean, images: string[], critest: boolean }}
+ *   files: absolute, compiled; images: Debian images that these suites need beside all others'; critest: whether they need that
  */
 export function selectTests(selectors, suites = listSuites()) {
   const chosen = suites.map(({ suite, files }) => ({
@@ -75,6 +84,7 @@ export function selectTests(selectors, suites = listSuites()) {
   return {
     agent,
     images: needed.flatMap(({ suite }) => suite.images ?? []),
+    critest: needed.some(({ suite }) => suite.critest === true),
     suites: needed.map(({ suite, files }) => ({ suite, files: files.map(compiled) })),
   };
 }

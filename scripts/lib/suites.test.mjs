@@ -5,12 +5,16 @@ import { planWaves, selectTests } from "./suites.mjs";
 const UNIT = { name: "unit", place: "src" };
 const E2E = { name: "e2e", place: "test/e2e" };
 const OTHER = { name: "e2e-firecracker", place: "test/e2e", vmm: "firecracker" };
+const CONFORMANCE = { name: "conformance", place: "test/conformance" };
 const LONG = { name: "e2e-long", place: "test/e2e-long", onlyNamed: true, images: ["big"] };
+const JUDGE = { name: "conformance/judge", place: "test/judge", onlyNamed: true, critest: true };
 const ALL = [
   { suite: UNIT, files: ["src/kernel/cpio.test.ts", "src/kernel/elf.test.ts", "src/base/ids.test.ts"] },
   { suite: E2E, files: ["test/e2e/ports.test.ts", "test/e2e/portability.test.ts"] },
   { suite: OTHER, files: ["test/e2e/ports.test.ts"] },
   { suite: LONG, files: ["test/e2e-long/hour.test.ts"] },
+  { suite: CONFORMANCE, files: ["test/conformance/tar.test.ts"] },
+  { suite: JUDGE, files: ["test/judge/images.test.ts"] },
 ];
 
 function select(...selectors) {
@@ -21,7 +25,7 @@ function select(...selectors) {
 
 describe("selecting tests", () => {
   it("takes all of them without a selector", () => {
-    assert.equal(select().length, 7);
+    assert.equal(select().length, 8);
   });
 
   it("takes what lasts long only by its name, with the images that it needs", () => {
@@ -30,6 +34,13 @@ describe("selecting tests", () => {
     assert.deepEqual(selectTests(["e2e-long"], ALL).images, ["big"]);
     assert.deepEqual(selectTests([], ALL).images, []);
     assert.deepEqual(selectTests(["e2e"], ALL).images, []);
+  });
+
+  it("takes a suite whose name is below another's by its own alone", () => {
+    assert.deepEqual(select("conformance"), ["test/conformance/tar.test.js"]);
+    assert.deepEqual(select("conformance/judge"), ["test/judge/images.test.js"]);
+    assert.equal(selectTests(["conformance/judge"], ALL).critest, true);
+    assert.equal(selectTests([], ALL).critest, false);
   });
 
   it("takes a suite by its name", () => {
