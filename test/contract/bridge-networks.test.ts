@@ -4,6 +4,7 @@
 import { describe } from "node:test";
 import { bridgeCablesContract } from "./bridge-cables.js";
 import { bridgeEgressContract } from "./bridge-egress.js";
+import { bridgeFloodsContract } from "./bridge-floods.js";
 import { bridgeFlushContract } from "./bridge-flush.js";
 import { bridgeHostileContract } from "./bridge-hostile.js";
 import { bridgeLeasesContract } from "./bridge-leases.js";
@@ -20,6 +21,7 @@ for (const isUser of [false, true])
   describe(`networks of ${isUser ? "an ordinary user" : "root"}`, { skip }, () => {
     bridgeReachContract(isUser);
     bridgeHostileContract(isUser);
+    bridgeFloodsContract(isUser);
     bridgeEgressContract(isUser);
     bridgeShapesContract(isUser);
     bridgeCablesContract(isUser);

@@ -41,7 +41,8 @@ const CARD: NetworkCard = {
   egress: { kind: "all" },
 };
 /** An ordinary user's namespace loads none of them by itself. */
-const MODULES = "bridge nf_tables nft_chain_nat nft_masq nft_redir nft_reject_inet nft_ct nft_limit tun";
+const MODULES =
+  "bridge nf_tables nft_chain_nat nft_masq nft_redir nft_reject_inet nft_ct nft_limit nft_connlimit tun";
 
 /** Why it can't; undefined where it can. */
 export async function refusalOfKernel(

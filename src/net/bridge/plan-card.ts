@@ -8,10 +8,12 @@ import type { NetworkCard } from "../types.js";
 import { ROUTER_LINK_LOCAL } from "./plan-links.js";
 
 /** Questions of one guest within a second: more is a flood. So many at once leave room in the resolver's buffer for others. */
-const DNS_RATE = "limit rate over 500/second burst 150 packets";
+const DNS_RATE = "limit rate over 200/second burst 150 packets";
 
 /** The same of what a guest asks for its address: whoever answers does so for all of them. */
 const LEASE_RATE = "limit rate over 20/second burst 40 packets";
+/** New connections to outside: the kernel's one table of them is all networks' and the host's own, and keeps some unanswered for two minutes. */
+const BEGIN_RATE = "ct state new limit rate over 1000/second burst 5000 packets";
 /** The hardware address in what a DHCP client says: one could decline another's lease. */
 export const DHCP_SENDER = "@th,288,48";
 
@@ -74,7 +76,12 @@ function elements({ ip4, ip6 }: NetworkCard): (readonly [4 | 6, string])[] {
 function policyRules(spec: NetworkSpec, egress: EgressPolicy, counter: string): string[] {
   const refuse = `counter name "${counter}" goto refused`;
   if (spec.internal || egress.kind === "none") return [refuse];
-  const closed = [`oifname "kn*" ${refuse}`, `ip daddr @closed4 ${refuse}`, `ip6 daddr @closed6 ${refuse}`];
+  const closed = [
+    `${BEGIN_RATE} counter name "${counter}" drop`,
+    `oifname "kn*" ${refuse}`,
+    `ip daddr @closed4 ${refuse}`,
+    `ip6 daddr @closed6 ${refuse}`,
+  ];
   if (egress.kind === "all") return [...closed, "accept"];
   return [...closed, ...egress.rules.map((rule) => `${matchOf(rule)} accept`), refuse];
 }

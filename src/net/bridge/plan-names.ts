@@ -20,7 +20,8 @@ export function planConfiguration(spec: NetworkSpec, kind: NamesKind): string {
     `addn-hosts=${FILES}/hosts`,
     "domain-needed",
     "cache-size=1000",
-    "dns-forward-max=150",
+    // Questions that nobody answers are kept for ten seconds: four guests that ask as fast as they may leave room for others.
+    "dns-forward-max=10000",
     // A name that comes or goes is told at once.
     "local-ttl=0",
     "log-facility=-",

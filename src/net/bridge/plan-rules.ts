@@ -4,6 +4,7 @@
 import { bridgeName, type NetworkSpec, tableName } from "../../base/networks.js";
 import { CLOSED_4, CLOSED_6 } from "../closed.js";
 import { HELPER_GROUPS } from "../user/plan.js";
+import { bridgeMac } from "./plan-links.js";
 
 /** All of kiln's bridges on this host, of whichever data root. */
 const ANY_BRIDGE = `"kn*"`;
@@ -12,6 +13,10 @@ const STRAY = `iifname "kt*" drop`;
 /** Where the resolver that forwards nothing listens, for guests that may ask for names of their network only. */
 export const CLOSED_DNS_PORT = 1053;
 
+/** Each is a connection to the kernel, which forgets it after half a minute. */
+const ECHO = "limit rate 1000/second burst 1000 packets accept";
+/** A resolver talks to 20 at a time, and each guest has its share: it may say nothing for as long as it likes. */
+const MOST_TALKS = 4;
 const AT_OPEN_NAMES = "meta l4proto { tcp, udp } th dport 53 goto refused";
 
 /** @returns a text for `nft -f -` */
@@ -25,6 +30,8 @@ export function planRules(spec: NetworkSpec): string {
     `    elements = { ${CLOSED_4.join(", ")} }\n  }`,
     "  set closed6 { type ipv6_addr; flags interval;",
     `    elements = { ${CLOSED_6.join(", ")} }\n  }`,
+    "  set talks4 { type ipv4_addr; size 65535; flags dynamic; }",
+    "  set talks6 { type ipv6_addr; size 65535; flags dynamic; }",
     "  set unresolved4 { type ipv4_addr; }",
     "  set unresolved6 { type ipv6_addr; }",
     "  map cards4 { type ipv4_addr : verdict; }",
@@ -71,6 +78,8 @@ function chainsOf(spec: NetworkSpec, bridge: string): Readonly<Record<string, Ch
     from_guests: {
       head: "",
       rules: [
+        // By the router back onto the network: each of its addresses, a /64 of them, would be asked for and fill the host's one table of neighbours.
+        `oifname ${bridge} ether daddr ${bridgeMac(spec.id)} goto refused`,
         // Where bridged packets pass here as well (br_netfilter).
         `oifname ${bridge} ${spec.isolated ? "goto refused" : "accept"}`,
         // What the guest answers. What it begins is looked at each time: an address that another VM had has that one's flows.
@@ -107,21 +116,31 @@ function toHost(spec: NetworkSpec): string[] {
     ...(spec.gateway4 === undefined ? [] : [`ip daddr ${spec.gateway4}`]),
     ...(spec.gateway6 === undefined ? [] : [`ip6 daddr ${spec.gateway6}`]),
   ];
-  const ports = spec.dnsDisabled ? [] : [`{ 53, ${CLOSED_DNS_PORT} }`];
   return [
     "ct direction reply ct state established,related accept",
     // Sent to the closed resolver's port, but in a flow of the address's former VM.
     ...(spec.gateway4 === undefined ? [] : [`ip saddr @unresolved4 ${AT_OPEN_NAMES}`]),
     ...(spec.gateway6 === undefined ? [] : [`ip6 saddr @unresolved6 ${AT_OPEN_NAMES}`]),
-    ...gateways.flatMap((to) =>
-      ports.map((port) => `${to} meta l4proto { tcp, udp } th dport ${port} accept`),
-    ),
+    ...(spec.dnsDisabled ? [] : gateways.flatMap(atNames)),
     // kiln-lease has seen them by then.
     "udp dport { 67, 547 } drop",
-    ...(spec.gateway4 === undefined ? [] : [`ip daddr ${spec.gateway4} icmp type echo-request accept`]),
-    ...(spec.gateway6 === undefined ? [] : [`ip6 daddr ${spec.gateway6} icmpv6 type echo-request accept`]),
+    ...(spec.gateway4 === undefined ? [] : [`ip daddr ${spec.gateway4} icmp type echo-request ${ECHO}`]),
+    ...(spec.gateway6 === undefined ? [] : [`ip6 daddr ${spec.gateway6} icmpv6 type echo-request ${ECHO}`]),
     "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld-listener-report, mld2-listener-report } accept",
     "goto refused",
+  ];
+}
+
+/** @param to its address, which may be of either family */
+function atNames(to: string): string[] {
+  const family = to.startsWith("ip6 ") ? "6" : "4";
+  const sender = family === "6" ? "ip6 saddr" : "ip saddr";
+  const ports = `{ 53, ${CLOSED_DNS_PORT} }`;
+  return [
+    `${to} tcp dport ${ports} ct state new add @talks${family} { ${sender} ct count over ${MOST_TALKS} } goto refused`,
+    `${to} meta l4proto { tcp, udp } th dport 53 accept`,
+    // By way of the other port alone, at which questions are counted.
+    `${to} meta l4proto { tcp, udp } th dport ${CLOSED_DNS_PORT} ct status dnat accept`,
   ];
 }
 
