@@ -15,6 +15,7 @@ const FLOORS = [
   ["attach"],
   ["run"],
   ["workload"],
+  ["pods"],
   ["system"],
   ["nouns"],
 ];

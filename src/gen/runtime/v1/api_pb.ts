@@ -2761,7 +2761,7 @@ export const LinuxContainerSecurityContextSchema: GenMessage<LinuxContainerSecur
   messageDesc(file_runtime_v1_api, 45);
 
 /**
- * Names without CAP_, and ALL. What is added after what is dropped.
+ * Names without CAP_, and ALL. What is in both lists is dropped.
  *
  * @generated from message runtime.v1.Capability
  */
@@ -2783,7 +2783,7 @@ export type Capability = Message<"runtime.v1.Capability"> & {
 };
 
 /**
- * Names without CAP_, and ALL. What is added after what is dropped.
+ * Names without CAP_, and ALL. What is in both lists is dropped.
  *
  * @generated from message runtime.v1.Capability
  */
