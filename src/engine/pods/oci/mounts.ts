@@ -76,7 +76,7 @@ function kernels(privileged: boolean): OciMount[] {
 
 function planMount(mount: ContainerMount): OciMount {
   const target = posix.normalize(mount.target).replace(/(?<=.)\/$/, "");
-  if (!posix.isAbsolute(target) || target.includes("\0") || NEVER.includes(target))
+  if (!posix.isAbsolute(target) || mount.target.includes("\0") || NEVER.includes(target))
     throw bad(mount, "is no place for a mount");
   if (mount.recursiveReadOnly && !mount.readOnly) throw bad(mount, "is recursively read-only, but writable");
   if (mount.recursiveReadOnly && mount.propagation !== "private") {
