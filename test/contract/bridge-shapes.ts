@@ -45,6 +45,11 @@ export function bridgeShapesContract(isUser: boolean): void {
         const resolver = spec.gateway4 ?? spec.gateway6;
         if (spec.dnsDisabled) assert.equal(resolves(one, "two", resolver), "");
         else await eventually("a name", () => resolves(one, "two", resolver) !== "");
+        // Whichever the kind: musl fails a name of which one is refused, or unknown outside.
+        for (const type of spec.dnsDisabled ? [] : ["a", "aaaa"]) {
+          const { stdout } = one.net.sh(`busybox nslookup -type=${type} two.${spec.name} ${resolver}`);
+          assert.doesNotMatch(stdout, /can't find/);
+        }
         for (const { card, net } of [one, two]) {
           await driver.call({ call: "leave", spec, card });
           await net[Symbol.asyncDispose]();

@@ -10,7 +10,7 @@ import { signalProcess } from "../../base/processes.js";
 import type { NetworkCard } from "../types.js";
 import { BWRAP_CHILD_PID, endHelper, runningHelper, startHelper } from "./helper.js";
 import type { BridgePrograms, Place } from "./place.js";
-import { type NamesKind, planConfiguration, planHosts, planResolvConf } from "./plan-names.js";
+import { type NamesKind, planConfiguration, planHosts, planOwn, planResolvConf } from "./plan-names.js";
 import { planNamesJail } from "./plan-names-jail.js";
 
 /** What it says once it listens. */
@@ -48,6 +48,7 @@ async function writeNames(options: NamesOptions, cards: readonly NetworkCard[]):
   const files = {
     [CONFIGURATION]: planConfiguration(spec, kind),
     hosts: planHosts(spec, cards),
+    own: planOwn(spec, cards),
     "resolv.conf": planResolvConf(place.upstream),
     passwd: "root:x:0:0:root:/:/bin/false\n",
   };

@@ -18,6 +18,7 @@ export function planConfiguration(spec: NetworkSpec, kind: NamesKind): string {
     "bind-interfaces",
     "no-hosts",
     `addn-hosts=${FILES}/hosts`,
+    `servers-file=${FILES}/own`,
     "domain-needed",
     "cache-size=1000",
     // Questions that nobody answers are kept for ten seconds: four guests that ask as fast as they may leave room for others.
@@ -38,16 +39,32 @@ export function planConfiguration(spec: NetworkSpec, kind: NamesKind): string {
 /** Every name of every card, for A, AAAA and PTR: the first of a line is what its address is called. */
 export function planHosts(spec: NetworkSpec, cards: readonly NetworkCard[]): string {
   return text(
-    cards.flatMap(({ vmId, vmName, aliases, ip4, ip6 }) => {
-      const names = [...new Set([vmName, ...aliases, shortId(vmId)])];
-      const all = [
-        `${vmName}.${spec.name}`,
-        ...names,
-        ...names.slice(1).map((name) => `${name}.${spec.name}`),
-      ];
-      return [ip4, ip6].flatMap((address) => (address === undefined ? [] : [`${address} ${all.join(" ")}`]));
+    cards.flatMap((card) => {
+      const all = namesOf(spec, card).join(" ");
+      return [card.ip4, card.ip6].flatMap((address) => (address === undefined ? [] : [`${address} ${all}`]));
     }),
   );
+}
+
+/**
+ * What nobody outside is asked of, whatever the question: a name of a card that has but one kind of address, and the network's
+ * own range. musl fails a name whose other kind is refused, or unknown outside; and an answer from outside would go first.
+ */
+export function planOwn({ subnet4, subnet6, ...spec }: NetworkSpec, cards: readonly NetworkCard[]): string {
+  const names = new Set(cards.flatMap((card) => namesOf(spec, card)).filter((name) => name.includes(".")));
+  const ranges = [subnet4, subnet6].filter((range) => range !== undefined);
+  return text([
+    ...[...names].map((name) => `server=/${name}/`),
+    ...ranges.map((range) => `rev-server=${range}`),
+  ]);
+}
+
+function namesOf(
+  { name: network }: Pick<NetworkSpec, "name">,
+  { vmId, vmName, aliases }: NetworkCard,
+): string[] {
+  const names = [...new Set([vmName, ...aliases, shortId(vmId)])];
+  return [`${vmName}.${network}`, ...names, ...names.slice(1).map((name) => `${name}.${network}`)];
 }
 
 /** @param servers whom names of outside are asked of */

@@ -12,7 +12,7 @@ import { parseRoutes, warningsOf } from "./look.js";
 import { parseLinks } from "./place.js";
 import { planCard, planNoCard, planPolicy } from "./plan-card.js";
 import { planLinks, planNoLinks } from "./plan-links.js";
-import { planConfiguration, planHosts } from "./plan-names.js";
+import { planConfiguration, planHosts, planOwn } from "./plan-names.js";
 import { planNamesJail } from "./plan-names-jail.js";
 import { planRules } from "./plan-rules.js";
 import { isReachedBy, planHolder, planUpstream, planWayOut } from "./user-place.js";
@@ -128,6 +128,14 @@ describe("names of a network", () => {
       having.map((line) => line.split(" ")[0]),
       ["10.89.7.5", CARD.ip6, "10.89.7.6"],
     );
+  });
+
+  it("are nobody's outside, as is the network's range", () => {
+    const own = planOwn(SPEC, [{ ...CARD, aliases: ["www", "api.example.com"] }]).split("\n");
+    for (const name of ["web.blue", "www.blue", "api.example.com"])
+      assert.ok(own.includes(`server=/${name}/`));
+    assert.ok(!own.includes("server=/web/") && own.includes(`rev-server=${SPEC.subnet4}`));
+    assert.ok(own.includes(`rev-server=${SPEC.subnet6}`));
   });
 
   it("of outside are asked for by the open one alone, and not on an internal network", () => {
