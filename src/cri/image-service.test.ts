@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { afterEach, beforeEach, describe, it } from "node:test";
+import { afterEach, beforeEach, describe, it, mock } from "node:test";
 import { Code } from "@connectrpc/connect";
 import { CriCase } from "../../test/fixtures/cri-case.js";
 import { collect, failsWith } from "../../test/fixtures/fake-api.js";
@@ -48,6 +48,13 @@ describe("an image that was pulled", () => {
     await cri.pull(name);
     const status = await cri.status(name);
     assert.deepEqual([status?.repoTags, status?.repoDigests], [[], [name]]);
+  });
+
+  it("by a tag and a digest is found by both, and by that digest without the tag", async () => {
+    const name = `registry.k8s.io/pause:3.9@${pause.manifest.digest}`;
+    const id = await cri.pull(name);
+    assert.equal((await cri.status(name))?.id, id);
+    assert.equal((await cri.status(name.replace(":3.9", "")))?.id, id);
   });
 
   it("goes with all of its names by one of them, whichever registries they are of", async () => {
@@ -99,10 +106,11 @@ describe("lists", () => {
   });
 
   it("come in parts, each image once", async () => {
-    for (let n = 0; n < 101; n++) {
-      cri.registry.addImage("many", `${n}`, tinyImage());
-      await cri.pull(`registry.k8s.io/many:${n}`);
-    }
+    await cri.pull(PAUSE);
+    const [one] = cri.engine.images.list();
+    assert.ok(one);
+    const many = Array.from({ length: 101 }, (_, n) => ({ ...one, id: sha256(`${n}`) }));
+    mock.method(cri.engine.images, "list", () => many);
     const parts = await collect(cri.images.streamImages({}));
     assert.deepEqual(
       parts.map(({ images }) => images.length),
