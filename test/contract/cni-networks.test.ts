@@ -221,8 +221,13 @@ describe("CNI networks", { skip: !isRoot && "it takes root to make hosts for tes
     ],
     [
       "writes without end",
-      "test $CNI_COMMAND = ADD || exit 0; head -c 9000000 /dev/zero | tr '\\0' x",
-      /cni-failed: .*no result: it is no JSON/,
+      "test $CNI_COMMAND = ADD || exit 0; yes; :",
+      /cni-failed: .*failed to ADD: it wrote more than 1048576 bytes$/,
+    ],
+    [
+      "answers in a thousand lists",
+      `test $CNI_COMMAND = ADD || exit 0; printf '{"x":'; yes [ | head -1000 | tr -d '\\n'; yes ] | head -1000 | tr -d '\\n'; echo '}'`,
+      /cni-failed: .*no result: it is more than 32 lists deep$/,
     ],
     [
       "hangs, with a child",

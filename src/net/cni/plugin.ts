@@ -16,6 +16,8 @@ import { type CniFailure, parseFailure } from "./result.js";
 const MAX_OUTPUT = 1024 * 1024;
 /** The spec's "try again later". */
 const LATER = 11;
+/** How one ends that is not left to. */
+type Fault = "late" | "endless";
 /** Of what failed without the spec's form, for people. */
 const LONGEST_WORDS = 400;
 const DRAIN_MS = 1_000;
@@ -64,21 +66,23 @@ export async function runPlugin(program: string, call: PluginCall, timeoutMs: nu
   const closed = once(child, "close").catch(() => undefined);
   const ended = endOf(child);
   const words = keepText(child.stderr);
-  const output = keepOutput(child.stdout);
+  let fault: Fault | undefined;
+  const stop = (why: Fault) => {
+    fault ??= why;
+    killGroup(child);
+  };
+  const output = keepOutput(child.stdout, () => stop("endless"));
   // It may end without having read all: what it says tells why.
   child.stdin.on("error", () => undefined);
   child.stdin.end(JSON.stringify(call.config));
-  let isLate = false;
-  const timer = setTimeout(() => {
-    isLate = true;
-    killGroup(child);
-  }, timeoutMs);
+  const timer = setTimeout(() => stop("late"), timeoutMs);
   try {
     const end = await ended;
     if (end !== "0") killGroup(child);
     // A daemon that it has started may hold its pipes for as long as it likes.
     await Promise.race([closed, delay(DRAIN_MS)]);
-    if (isLate) throw late(call, timeoutMs);
+    if (fault === "late") throw late(call, timeoutMs);
+    if (fault === "endless") throw failed(call, undefined, `it wrote more than ${MAX_OUTPUT} bytes`);
     if (end === "0") return output();
     const said = words().trim() || output().trim();
     throw failed(call, parseFailure(output()), `${end} ${said.slice(0, LONGEST_WORDS)}`.trim());
@@ -98,13 +102,14 @@ async function endOf(child: ChildProcess): Promise<string> {
   }
 }
 
-/** @returns what it has written so far, as far as that may go */
-function keepOutput(stream: Readable): () => string {
+/** @param over called where it has written more than it may. @returns what it has written so far */
+function keepOutput(stream: Readable, over: () => void): () => string {
   const chunks: Buffer[] = [];
   let length = 0;
   stream.on("data", (chunk: Buffer) => {
     length += chunk.length;
     if (length <= MAX_OUTPUT) chunks.push(chunk);
+    else over();
   });
   stream.on("error", () => undefined);
   return () => Buffer.concat(chunks).toString("utf8");

@@ -30,10 +30,15 @@ describe("a plugin's answer", () => {
     [{ ips: Array(65).fill({ address: "10.1.0.5/24" }) }, /^ips/],
     [{ dns: { nameservers: ["a b"] } }, /nameservers\.0: it is no address/],
     [{ dns: { search: ["x".repeat(256)] } }, /search/],
+    [{ dns: { search: ["a\nnameserver 192.0.2.1"] } }, /search\.0: it is no word/],
+    [{ dns: { domain: "a b" } }, /domain/],
+    [{ dns: { options: ["ndots:2", "rotate\r"] } }, /options\.1/],
     [{ interfaces: [{ name: 7 }] }, /interfaces\.0\.name/],
   ];
   it("is refused where it is none", () => {
     assert.match(String(parseResultText("")), /no JSON/);
+    const deep = `{"x":${"[".repeat(100_000)}${"]".repeat(100_000)}}`;
+    assert.match(String(parseResultText(deep)), /lists deep/);
     for (const [value, words] of BAD) assert.match(String(parseResultText(JSON.stringify(value))), words);
   });
 

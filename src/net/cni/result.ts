@@ -19,7 +19,11 @@ const Interface = v.pipe(
     return family !== undefined && /^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128);
   }, "it is no address with a prefix"),
 );
-const Words = v.optional(v.pipe(v.array(v.pipe(v.string(), v.maxLength(255))), v.maxLength(MOST)), []);
+/** Of resolv.conf: with a space or a line break in it it would be two. */
+const Word = v.pipe(v.string(), v.maxLength(255), v.regex(/^[!-~]*$/, "it is no word"));
+const Words = v.optional(v.pipe(v.array(Word), v.maxLength(MOST)), []);
+/** Of objects and lists within each other: what goes deeper can't be written for the next plugin. */
+const DEEPEST = 32;
 
 const ResultSchema = v.object({
   interfaces: v.optional(
@@ -51,7 +55,7 @@ const ResultSchema = v.object({
   dns: v.optional(
     v.object({
       nameservers: v.optional(v.pipe(v.array(Address), v.maxLength(MOST)), []),
-      domain: v.optional(v.pipe(v.string(), v.maxLength(255)), ""),
+      domain: v.optional(Word, ""),
       search: Words,
       options: Words,
     }),
@@ -86,10 +90,16 @@ export function parseResultText(text: string): JsonObject | string {
     return `it is no JSON: ${(error as Error).message}`;
   }
   if (typeof json !== "object" || json === null || Array.isArray(json)) return "it is no object";
+  if (!isShallow(json, DEEPEST)) return `it is more than ${DEEPEST} lists deep`;
   const parsed = v.safeParse(ResultSchema, json);
   if (parsed.success) return json as JsonObject;
   const [issue] = parsed.issues;
   return `${v.getDotPath(issue) ?? "it"}: ${issue.message}`;
+}
+
+function isShallow(json: unknown, left: number): boolean {
+  if (typeof json !== "object" || json === null) return true;
+  return left > 0 && Object.values(json).every((each) => isShallow(each, left - 1));
 }
 
 /** Of one that `parseResultText` has let through, or that is on record. */
