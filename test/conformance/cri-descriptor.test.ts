@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import {
   create,
+  type DescEnum,
   type DescField,
   type DescMessage,
   fromBinary,
@@ -83,22 +84,29 @@ function ourListing(): string[] {
     service.methods.map(({ name, input, output, methodKind }) => {
       const asked = methodKind === "client_streaming" || methodKind === "bidi_streaming" ? "stream:" : "";
       const answered = methodKind === "server_streaming" || methodKind === "bidi_streaming" ? "stream:" : "";
-      return `rpc ${service.name}.${name} ${asked}${input.name} ${answered}${output.name}`;
+      return `rpc ${service.name}.${name} ${asked}${shortName(input)} ${answered}${shortName(output)}`;
     }),
   );
-  const values = enums.flatMap(({ name, values }) => [
-    `enum ${name}`,
-    ...values.map((value) => `value ${name}.${value.name} ${value.number}`),
-  ]);
-  return [...calls, ...messages.flatMap(messageLines), ...values];
+  return [...calls, ...messages.flatMap(messageLines), ...enums.flatMap(enumLines)];
 }
 
 function messageLines(message: DescMessage): string[] {
-  assert.equal(message.nestedMessages.length + message.nestedEnums.length, 0, message.name);
+  const name = shortName(message);
   const fields = message.fields.map(
-    (field) => `field ${message.name}.${field.name} ${field.number} ${typeOf(field)}`,
+    (field) => `field ${name}.${field.name} ${field.number} ${typeOf(field)}`,
   );
-  return [`message ${message.name}`, ...fields];
+  const inside = [...message.nestedMessages.flatMap(messageLines), ...message.nestedEnums.flatMap(enumLines)];
+  return [`message ${name}`, ...fields, ...inside];
+}
+
+function enumLines(desc: DescEnum): string[] {
+  const name = shortName(desc);
+  return [`enum ${name}`, ...desc.values.map((value) => `value ${name}.${value.name} ${value.number}`)];
+}
+
+/** With what it is nested in, without the package. */
+function shortName({ typeName, file }: DescMessage | DescEnum): string {
+  return typeName.slice(`${file.proto.package}.`.length);
 }
 
 function typeOf(field: DescField): string {
@@ -114,8 +122,8 @@ function typeOf(field: DescField): string {
 }
 
 function nameOf(field: DescField): string {
-  if (field.message !== undefined) return field.message.name;
-  if (field.enum !== undefined) return field.enum.name;
+  if (field.message !== undefined) return shortName(field.message);
+  if (field.enum !== undefined) return shortName(field.enum);
   return field.scalar === undefined ? "nothing" : scalar(field.scalar);
 }
 

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"runtime/debug"
+	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -24,7 +25,7 @@ func main() {
 		service := file.Services().Get(i)
 		for j := range service.Methods().Len() {
 			method := service.Methods().Get(j)
-			in, out := string(method.Input().Name()), string(method.Output().Name())
+			in, out := nameOf(method.Input()), nameOf(method.Output())
 			if method.IsStreamingClient() {
 				in = "stream:" + in
 			}
@@ -44,10 +45,10 @@ func messages(all protoreflect.MessageDescriptors) {
 		if message.IsMapEntry() {
 			continue
 		}
-		fmt.Println("message", message.Name())
+		fmt.Println("message", nameOf(message))
 		for j := range message.Fields().Len() {
 			field := message.Fields().Get(j)
-			fmt.Println("field", string(message.Name())+"."+string(field.Name()), int(field.Number()), kind(field))
+			fmt.Println("field", nameOf(message)+"."+string(field.Name()), int(field.Number()), kind(field))
 		}
 		messages(message.Messages())
 		enums(message.Enums())
@@ -71,9 +72,9 @@ func kind(field protoreflect.FieldDescriptor) string {
 func scalar(field protoreflect.FieldDescriptor) string {
 	switch field.Kind() {
 	case protoreflect.MessageKind:
-		return string(field.Message().Name())
+		return nameOf(field.Message())
 	case protoreflect.EnumKind:
-		return string(field.Enum().Name())
+		return nameOf(field.Enum())
 	default:
 		return field.Kind().String()
 	}
@@ -82,10 +83,15 @@ func scalar(field protoreflect.FieldDescriptor) string {
 func enums(all protoreflect.EnumDescriptors) {
 	for i := range all.Len() {
 		enum := all.Get(i)
-		fmt.Println("enum", enum.Name())
+		fmt.Println("enum", nameOf(enum))
 		for j := range enum.Values().Len() {
 			value := enum.Values().Get(j)
-			fmt.Println("value", string(enum.Name())+"."+string(value.Name()), int(value.Number()))
+			fmt.Println("value", nameOf(enum)+"."+string(value.Name()), int(value.Number()))
 		}
 	}
+}
+
+// With what it is nested in, without the package.
+func nameOf(it protoreflect.Descriptor) string {
+	return strings.TrimPrefix(string(it.FullName()), string(it.ParentFile().Package())+".")
 }
