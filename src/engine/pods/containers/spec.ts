@@ -90,6 +90,7 @@ export interface ContainerSecurity {
   readonly seccomp?: Readonly<Record<string, unknown>> | undefined;
 }
 
+/** A container as it is asked for. */
 export interface ContainerSpec {
   /** In place of the image's entrypoint. */
   readonly command: readonly string[];
