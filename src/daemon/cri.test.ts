@@ -9,7 +9,7 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import { engineCase } from "../../test/fixtures/engine-case.js";
 import { FACTS } from "../../test/fixtures/fake-api.js";
 import { createApi } from "../api/index.js";
-import { hasReason } from "../base/errors.js";
+import { hasReason, type KilnError } from "../base/errors.js";
 import { silentLogger } from "../base/log.js";
 import { UndoStack } from "../base/undo.js";
 import { VmService } from "../gen/kiln/v1/vm_pb.js";
@@ -71,6 +71,15 @@ describe("the socket for Kubernetes", () => {
 
   it("has a path that says where, from the root on", async () => {
     await assert.rejects(open("cri.sock"), (error) => hasReason(error, "bad-setting"));
+  });
+
+  it("is refused by its own name where another program listens there", async () => {
+    await open(path);
+    await assert.rejects(
+      open(path),
+      (error) =>
+        hasReason(error, "socket-in-use") && (error as KilnError).hint?.endsWith("another --cri") === true,
+    );
   });
 
   it("goes with kilnd", async () => {

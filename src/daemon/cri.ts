@@ -31,7 +31,7 @@ export async function openCri(config: Config, parts: CriParts): Promise<void> {
   const cri = createCri(engine, facts);
   const interceptors = [...parts.interceptors, ...cri.interceptors];
   const server = createProtocolServer({ routes: cri.routes, interceptors, log });
-  const listening = await listenAtPath(server.socket, { path, group: GROUP, log });
+  const listening = await listenAtPath(server.socket, { path, group: GROUP, flag: "--cri", log });
   steps.push("remove the CRI socket", () => listening.unlink());
   steps.push("close the CRI connections", () => server.close());
   log.info("kilnd answers Kubernetes", { socket: listening.path });

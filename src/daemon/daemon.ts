@@ -91,7 +91,7 @@ async function start(config: Config, env: NodeJS.ProcessEnv, log: Logger, steps:
   await openCri(config, { engine, facts, interceptors: api.interceptors, log, steps });
   const server = createProtocolServer({ ...api, log });
   const group = settingOf(config, "group") ?? "kiln";
-  const listening = await listenAt(server.socket, { path: paths.socket, group, log });
+  const listening = await listenAt(server.socket, { path: paths.socket, group, flag: "--socket", log });
   steps.push("remove the socket", () => listening.unlink());
   steps.push("close the connections", () => server.close());
   steps.push("leave the clients to the next kilnd", async () => engine.leave());

@@ -52,7 +52,12 @@ async function dialUntilThere(path: string): Promise<Socket> {
   }
 }
 
-const options = (path: string) => ({ path, group: "no-such-group-of-kiln", log: silentLogger });
+const options = (path: string) => ({
+  path,
+  group: "no-such-group-of-kiln",
+  flag: "--socket",
+  log: silentLogger,
+});
 
 describe("listenAt", () => {
   it("makes the directory and a socket for owner and group only", async () => {

@@ -32,6 +32,8 @@ export interface ListenOptions {
   readonly path: string;
   /** May use the socket, where kilnd is root and the group exists. */
   readonly group: string;
+  /** Chooses the path: for hints. */
+  readonly flag: string;
   readonly log: Logger;
 }
 
@@ -55,9 +57,9 @@ export async function listenAt(server: Server, options: ListenOptions): Promise<
 /** At a socket of its own, whatever systemd has passed. @throws as listenAt */
 export async function listenAtPath(server: Server, options: ListenOptions): Promise<Listening> {
   const { path } = options;
-  if (Buffer.byteLength(makingName(path)) > MAX_SOCKET_PATH) throw tooLong(path);
+  if (Buffer.byteLength(makingName(path)) > MAX_SOCKET_PATH) throw tooLong(options);
   await makeTrustedDirectory(dirname(path));
-  await removeStale(path);
+  await removeStale(options);
   await bind(server, options);
   const keeper = new SocketKeeper(path, () => bindAnew(server, options), options.log);
   await keeper.begin();
@@ -88,11 +90,11 @@ async function bind(server: Server, options: ListenOptions): Promise<void> {
   await rename(making, path);
 }
 
-function tooLong(path: string): KilnError {
+function tooLong({ path, flag }: ListenOptions): KilnError {
   return new KilnError(
     Code.InvalidArgument,
     `the socket path ${path} is longer than the ${MAX_SOCKET_PATH - 4} bytes that a socket may have`,
-    { reason: "socket-path-too-long", hint: "choose a shorter KILN_ROOT or --socket" },
+    { reason: "socket-path-too-long", hint: `choose a shorter KILN_ROOT or ${flag}` },
   );
 }
 
@@ -112,7 +114,7 @@ function listening(server: Server, where: { fd: number } | { path: string }): Pr
  *
  * @throws KilnError already_exists `socket-in-use`
  */
-async function removeStale(path: string): Promise<void> {
+async function removeStale({ path, flag }: ListenOptions): Promise<void> {
   const found = await stat(path).catch((error: unknown) => {
     if (errnoOf(error) === "ENOENT") return undefined;
     throw KilnError.from(error, `look at ${path}`);
@@ -121,7 +123,7 @@ async function removeStale(path: string): Promise<void> {
   if (!found.isSocket() || (await answers(path))) {
     throw new KilnError(Code.AlreadyExists, `${path} is in use`, {
       reason: "socket-in-use",
-      hint: "another program listens there; choose another --socket",
+      hint: `another program listens there; choose another ${flag}`,
     });
   }
   await rm(path, { force: true });

@@ -131,7 +131,7 @@ function guarded(handler: Handler, log: Logger): Handler {
 }
 
 const NOT_FOUND =
-  '{"code":"not_found","message":"no such path; the API is at /kiln.v1.<Service>/<Method>"}\n';
+  '{"code":"not_found","message":"no such path; calls go to /<package>.<Service>/<Method>, of kiln.v1 here or runtime.v1 on the socket for Kubernetes"}\n';
 
 const notFound: Handler = (_, response) => {
   // Both kinds of response have these two, but TypeScript finds no common call.
