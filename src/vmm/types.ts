@@ -5,10 +5,19 @@
 // process outlives kilnd: `launch` returns a JSON-able `VmmRecord` with which a later kilnd calls `reattach`.
 // A handle's `exited` resolves exactly once, also for a VMM that died while nobody looked.
 
-import type { FileHandle } from "node:fs/promises";
 import type { Duplex } from "node:stream";
 import type { ProcessId } from "../base/processes.js";
 import type { Abortable } from "../base/progress.js";
+import type { CardKind, CardSpec, TapHolder } from "./card-spec.js";
+
+export type {
+  CardBackend,
+  CardKind,
+  CardSpec,
+  DescriptorBackend,
+  TapBackend,
+  TapHolder,
+} from "./card-spec.js";
 
 export type VmmKind = "qemu" | "firecracker";
 export type Accelerator = "kvm" | "tcg";
@@ -70,57 +79,6 @@ export interface DiskSpec {
   readonly readOnly: boolean;
   /** Default: the driver's choice, which is virtio-blk for as many as it has room for, the first ones of the VM. */
   readonly bus?: DiskBus;
-}
-
-/**
- * What a card's other end is. stream: a socket at which the VMM listens; whoever connects to it has the guest's frames, each
- * behind its length in four bytes, and may come and go. tap: one that is there before the VMM is, which opens it by its name.
- * descriptor: a tap with a virtio-net header, of a place that the VMM never sees.
- */
-export type CardBackend = { readonly kind: "stream" } | TapBackend | DescriptorBackend;
-/** What connects a VM to the user network. */
-export type CardKind = "stream" | "tap";
-
-export interface DescriptorBackend {
-  readonly kind: "descriptor";
-  /**
-   * Goes around the jail. The process that is started makes the tap, and becomes the command.
-   *
-   * @param fd the number that the command has the tap as: nothing is there before
-   */
-  around(argv: readonly string[], fd: number): readonly string[];
-}
-
-/** The tap is in a network namespace of the VM's own, on a bridge with a link that leads on. */
-export interface TapBackend {
-  readonly kind: "tap";
-  readonly on: "user" | "network";
-  /** Under which the VMM opens it: once in a VM. */
-  readonly name: string;
-  /** Of the link that leads on. */
-  readonly peer: string;
-  /** Of both. */
-  readonly mtu: number;
-  /** Lines of sh(1) that make that link, by a process in the namespace that has all rights over it. */
-  readonly make: readonly string[];
-  /** Words that lead to the user namespace of which that namespace is to be; none for one of its own, and for root. */
-  readonly within: readonly string[];
-}
-
-/** A VMM that has its tap. */
-export interface TapHolder {
-  /** Of the VMM or its jail's monitor, in the tap's namespaces. */
-  readonly pid: number;
-  /** A descriptor that hangs up when the VMM has ended. */
-  readonly alive: () => Promise<FileHandle>;
-}
-
-/** A network card. Of addresses its VMM knows nothing. */
-export interface CardSpec {
-  /** [a-z][a-z0-9]{0,19}, once in a VM. */
-  readonly id: string;
-  readonly mac: string;
-  readonly backend: CardBackend;
 }
 
 /** One more byte stream between the guest and a socket of the host, beside the channel: that of a shared directory, say. */
