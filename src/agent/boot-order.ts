@@ -3,6 +3,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { defined } from "../base/defined.js";
 import { type BootRequestSchema, EndAction, Mode } from "../gen/kiln/agent/v1/machine_pb.js";
+import type { ConfigureNetworkRequestSchema } from "../gen/kiln/agent/v1/net_pb.js";
 import { type GuestMount, guestMount } from "./guest-mount.js";
 import { type GuestProcess, processSpec } from "./guest-process.js";
 
@@ -21,6 +22,25 @@ export interface GuestInterface {
 export interface HostLine {
   readonly address: string;
   readonly names: readonly string[];
+}
+
+/** Its /etc/resolv.conf. */
+export interface GuestDns {
+  readonly servers: readonly string[];
+  readonly search: readonly string[];
+  readonly options: readonly string[];
+}
+
+/** What becomes of the cards of a guest that runs. */
+export interface CardChange {
+  /** Those that come, and those that have changed. */
+  readonly interfaces: readonly GuestInterface[];
+  /** Absent: as it is. */
+  readonly dns?: GuestDns | undefined;
+  /** MACs of those that go. */
+  readonly gone: readonly string[];
+  /** For one that is only just coming. */
+  readonly patienceMs: number;
 }
 
 /** How a guest becomes a VM. */
@@ -46,11 +66,7 @@ export interface BootOrder {
   readonly names?: readonly HostLine[];
   /** Absent: loopback only. */
   readonly network?: { readonly interfaces: readonly GuestInterface[] };
-  readonly dns?: {
-    readonly servers: readonly string[];
-    readonly search: readonly string[];
-    readonly options: readonly string[];
-  };
+  readonly dns?: GuestDns;
   readonly clockUnixNs: bigint;
   /** Up to 64 bytes. */
   readonly entropy: Uint8Array;
@@ -96,12 +112,27 @@ export function bootRequest(order: BootOrder): MessageInitShape<typeof BootReque
     sysctls: { ...sysctls },
     ...defined({
       network: network && { interfaces: network.interfaces.map(toInterface) },
-      dns: dns && { servers: [...dns.servers], search: [...dns.search], options: [...dns.options] },
+      dns: dns && toDns(dns),
     }),
+  };
+}
+
+export function cardRequest(change: CardChange): MessageInitShape<typeof ConfigureNetworkRequestSchema> {
+  const { interfaces, dns, gone, patienceMs } = change;
+  return {
+    ...{ gone: [...gone], patienceMs },
+    ...(interfaces.length > 0 ? { network: { interfaces: interfaces.map(toInterface) } } : {}),
+    ...(dns === undefined ? {} : { dns: toDns(dns) }),
   };
 }
 
 export const hostEntries = (lines: readonly HostLine[]) =>
   lines.map(({ address, names }) => ({ address, names: [...names] }));
+
+const toDns = ({ servers, search, options }: GuestDns) => ({
+  servers: [...servers],
+  search: [...search],
+  options: [...options],
+});
 
 const toInterface = (card: GuestInterface) => ({ ...card, addresses: [...card.addresses] });

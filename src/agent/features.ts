@@ -4,7 +4,10 @@ import { orAborted } from "../base/abort.js";
 import { Code, KilnError } from "../base/errors.js";
 import type { CallLimits } from "./limits.js";
 
-const FEATURES = ["hold", "exec-resume", "input", "workloads", "disk-serial", "mounts", "names"] as const;
+const FEATURES = [
+  ...(["hold", "exec-resume", "input", "workloads"] as const),
+  ...(["disk-serial", "mounts", "names", "cards"] as const),
+] as const;
 
 export type Feature = (typeof FEATURES)[number];
 

@@ -1,6 +1,6 @@
 // The door of the agent room: the host's side of the channel.
 
-export type { BootOrder, GuestInterface, HostLine } from "./boot-order.js";
+export type { BootOrder, CardChange, GuestDns, GuestInterface, HostLine } from "./boot-order.js";
 export type { DialTarget, GuestNet } from "./dial.js";
 export { isAgents, isNotFound, isRefusal } from "./errors.js";
 export type { ExecAnswer, ExecWord } from "./execs.js";

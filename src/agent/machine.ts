@@ -5,7 +5,15 @@ import type { Client } from "@connectrpc/connect";
 import type { AgentService } from "../gen/kiln/agent/v1/agent_pb.js";
 import { type BootResponse, type BootTimings, Phase } from "../gen/kiln/agent/v1/machine_pb.js";
 import type { StatsResponse } from "../gen/kiln/agent/v1/stats_pb.js";
-import { asksForMounts, type BootOrder, bootRequest, type HostLine, hostEntries } from "./boot-order.js";
+import {
+  asksForMounts,
+  type BootOrder,
+  bootRequest,
+  type CardChange,
+  cardRequest,
+  type HostLine,
+  hostEntries,
+} from "./boot-order.js";
 import type { Features } from "./features.js";
 import { boundedCount, boundedMilliseconds, boundedProcesses } from "./guest-numbers.js";
 import type { CallLimits } from "./limits.js";
@@ -69,6 +77,13 @@ export interface GuestMachine {
    * @throws KilnError failed_precondition `agent-too-old`
    */
   setNames(names: readonly HostLine[], limits?: CallLimits): Promise<void>;
+  /**
+   * Sets up cards that have come or changed, and lets go of those that are about to be taken away.
+   *
+   * @throws KilnError failed_precondition `agent-too-old` before anything is done; not_found `guest-not-found` where a card does
+   *   not come in time
+   */
+  changeCards(change: CardChange, limits?: CallLimits): Promise<void>;
   /** Moves its clock by so many nanoseconds. */
   stepClock(stepNs: bigint, limits?: CallLimits): Promise<void>;
   /** sync(2). */
@@ -106,6 +121,10 @@ export function machineOver(client: Client<typeof AgentService>, features: Featu
     setNames: async (names, limits) => {
       await features.need("names", "tell the names of other VMs", limits);
       await client.setNames({ names: hostEntries(names) }, limits);
+    },
+    changeCards: async (change, limits) => {
+      await features.need("cards", "change the network cards of a running VM", limits);
+      await client.configureNetwork(cardRequest(change), limits);
     },
     stepClock: async (stepNs, limits) => {
       await client.setClock({ stepNs }, limits);

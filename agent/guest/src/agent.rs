@@ -26,7 +26,7 @@ pub struct Held {
 }
 
 /// What the agent of kiln 0.1.0 could not do: a host asks for no more than it finds here. See StateResponse.
-const FEATURES: [&str; 7] = [
+const FEATURES: [&str; 8] = [
     "hold",
     "exec-resume",
     "input",
@@ -34,6 +34,7 @@ const FEATURES: [&str; 7] = [
     "disk-serial",
     "mounts",
     "names",
+    "cards",
 ];
 
 pub struct Agent {

@@ -352,6 +352,13 @@ pub struct ConfigureNetworkRequest {
     pub network: ::core::option::Option<Network>,
     #[prost(message, optional, tag = "2")]
     pub dns: ::core::option::Option<Dns>,
+    /// Of the feature "cards", as is patience_ms: by their MACs the cards that are about to be taken from the machine. They are the guest's
+    /// no more when this returns; one that is not there is none.
+    #[prost(string, repeated, tag = "3")]
+    pub gone: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// For a card of `network` that is only just coming.
+    #[prost(uint32, tag = "4")]
+    pub patience_ms: u32,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ConfigureNetworkResponse {
@@ -401,7 +408,7 @@ pub struct StateResponse {
     pub clock_unix_ns: i64,
     /// What this agent can do beyond that of kiln 0.1.0, by stable words: "hold" (BootRequest), "exec-resume" (execs with an
     /// id), "input" (Input), "workloads" (WorkloadService), "disk-serial" (RootDisk), "mounts" (MountService and what of BootRequest
-    /// says so), "names" (SetNames). None is ever told from the version.
+    /// says so), "names" (SetNames), "cards" (ConfigureNetwork of cards that come and go). None is ever told from the version.
     #[prost(string, repeated, tag = "12")]
     pub features: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }

@@ -2,6 +2,7 @@
 
 mod announce;
 pub mod boot;
+pub mod cards;
 pub mod cgroup;
 pub mod devices;
 pub mod disks;

@@ -11,6 +11,8 @@ const DIRECTORY: &str = "/modules";
 const LIST: &str = "/modules.list";
 /// What a machine with a SCSI controller needs besides.
 const SCSI_LIST: &str = "/modules.scsi";
+/// What a machine needs besides to which cards may come while it runs.
+const PCI_LIST: &str = "/modules.pci";
 /// A list is some dozen lines.
 const MAX_MODULES: usize = 256;
 
@@ -26,6 +28,11 @@ pub fn load_scsi() {
     if Path::new(SCSI_LIST).exists() && virtio_ids().iter().any(|id| id == VIRTIO_SCSI) {
         load_list(SCSI_LIST);
     }
+}
+
+/// Loads what cards need that come later: no other initramfs has the list. To be called while that is there.
+pub fn load_pci() {
+    load_list(PCI_LIST);
 }
 
 /// Loads every module of the list. One that fails is named on the console and the next goes on: some are for hardware

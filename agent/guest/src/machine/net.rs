@@ -31,10 +31,10 @@ const RTNH_F_ONLINK: u32 = 4;
 const SCOPE_GLOBAL: u8 = 0;
 const LOOPBACK: u32 = 1;
 
-struct Link {
-    index: u32,
-    name: String,
-    mac: Vec<u8>,
+pub struct Link {
+    pub index: u32,
+    pub name: String,
+    pub mac: Vec<u8>,
 }
 
 /// Brings loopback up.
@@ -69,6 +69,21 @@ pub fn configure(network: &Network) -> Result<()> {
         apply(&mut socket, index, interface).map_err(failed)?;
     }
     Ok(())
+}
+
+/// All links of this network namespace.
+pub fn all_links() -> Result<Vec<Link>> {
+    Socket::open()
+        .and_then(|mut socket| links(&mut socket))
+        .map_err(|error| Status::from_io("list the network interfaces", error))
+}
+
+/// Takes a link down: its routes go with it.
+pub fn down(link: &Link) -> Result<()> {
+    Socket::open()
+        .and_then(|mut socket| socket.request(Message::new(RTM_SETLINK, 0).link(link.index, 0, IFF_UP)))
+        .map(drop)
+        .map_err(|error| Status::from_io(format_args!("take {} down", link.name), error))
 }
 
 /// The first address of the network, for the guest's own name.

@@ -53,7 +53,7 @@ impl Wanted {
     }
 }
 
-fn parse_mac(text: &str) -> Option<[u8; 6]> {
+pub fn parse_mac(text: &str) -> Option<[u8; 6]> {
     let parts: Vec<&str> = text.split(':').collect();
     let mut mac = [0; 6];
     if parts.len() != mac.len() {

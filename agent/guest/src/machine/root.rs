@@ -27,6 +27,7 @@ const EXT4: &CStr = c"noinit_itable";
 pub async fn mount_root(disk: &RootDisk) -> Result<()> {
     let events = Uevents::open().map_err(|error| Status::from_io("listen for devices", error))?;
     modules::load_scsi();
+    modules::load_pci();
     let base = find_disk(&events, &disk.base_serial, &disk.base_device, "the base disk").await?;
     let cow = match disk.cow_serial.is_empty() && disk.cow_device.is_empty() {
         true => None,

@@ -8,7 +8,7 @@ use crate::aside::SYNCS;
 use crate::clock;
 use crate::grpc::Call;
 use crate::grpc::status::{Result, Status};
-use crate::machine::{boot as booting, end, net};
+use crate::machine::{boot as booting, cards, end, net};
 use crate::proto::{
     AckExitRequest, AckExitResponse, BootRequest, BootResponse, ConfigureNetworkRequest,
     ConfigureNetworkResponse, Phase, SetClockRequest, SetClockResponse, SetNamesRequest, SetNamesResponse,
@@ -72,18 +72,22 @@ async fn end_machine(agent: &Rc<Agent>) -> Result<AckExitResponse> {
 }
 
 pub async fn configure_network(agent: &Rc<Agent>, call: Call) {
-    call.unary(|request: ConfigureNetworkRequest| async move { configure(agent, &request) })
+    call.unary(|request: ConfigureNetworkRequest| async move { configure(agent, &request).await })
         .await;
 }
 
-fn configure(agent: &Agent, request: &ConfigureNetworkRequest) -> Result<ConfigureNetworkResponse> {
+async fn configure(agent: &Agent, request: &ConfigureNetworkRequest) -> Result<ConfigureNetworkResponse> {
     if agent.role() == Role::Host {
         return Err(Status::precondition("the network of a host is not the agent's"));
     }
     if agent.phase() == Phase::Waiting {
         return Err(Status::precondition("the guest has not booted yet"));
     }
+    for mac in &request.gone {
+        cards::give_up(mac)?;
+    }
     if let Some(network) = &request.network {
+        cards::wait_for(network, Duration::from_millis(request.patience_ms.into())).await?;
         net::configure(network)?;
     }
     if let Some(dns) = &request.dns {

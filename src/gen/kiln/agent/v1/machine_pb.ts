@@ -117,7 +117,7 @@ export type StateResponse = Message<"kiln.agent.v1.StateResponse"> & {
   /**
    * What this agent can do beyond that of kiln 0.1.0, by stable words: "hold" (BootRequest), "exec-resume" (execs with an
    * id), "input" (Input), "workloads" (WorkloadService), "disk-serial" (RootDisk), "mounts" (MountService and what of BootRequest
-   * says so), "names" (SetNames). None is ever told from the version.
+   * says so), "names" (SetNames), "cards" (ConfigureNetwork of cards that come and go). None is ever told from the version.
    *
    * @generated from field: repeated string features = 12;
    */
@@ -202,7 +202,7 @@ export type StateResponseJson = {
   /**
    * What this agent can do beyond that of kiln 0.1.0, by stable words: "hold" (BootRequest), "exec-resume" (execs with an
    * id), "input" (Input), "workloads" (WorkloadService), "disk-serial" (RootDisk), "mounts" (MountService and what of BootRequest
-   * says so), "names" (SetNames). None is ever told from the version.
+   * says so), "names" (SetNames), "cards" (ConfigureNetwork of cards that come and go). None is ever told from the version.
    *
    * @generated from field: repeated string features = 12;
    */

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiln/agent/v1/net.proto.
  */
 export const file_kiln_agent_v1_net: GenFile = /*@__PURE__*/
-  fileDesc("ChdraWxuL2FnZW50L3YxL25ldC5wcm90bxINa2lsbi5hZ2VudC52MSIrCglIb3N0RW50cnkSDwoHYWRkcmVzcxgBIAEoCRINCgVuYW1lcxgCIAMoCSI3CgNEbnMSDwoHc2VydmVycxgBIAMoCRIOCgZzZWFyY2gYAiADKAkSDwoHb3B0aW9ucxgDIAMoCSI3CgdOZXR3b3JrEiwKCmludGVyZmFjZXMYASADKAsyGC5raWxuLmFnZW50LnYxLkludGVyZmFjZSJqCglJbnRlcmZhY2USCwoDbWFjGAEgASgJEgwKBG5hbWUYAiABKAkSEQoJYWRkcmVzc2VzGAMgAygJEhAKCGdhdGV3YXk0GAQgASgJEhAKCGdhdGV3YXk2GAUgASgJEgsKA210dRgGIAEoDSJiCgtEaWFsUmVxdWVzdBIpCgVzdGFydBgBIAEoCzIYLmtpbG4uYWdlbnQudjEuRGlhbFN0YXJ0SAASDgoEZGF0YRgCIAEoDEgAEg0KA2VvZhgDIAEoCEgAQgkKB21lc3NhZ2UiOAoJRGlhbFN0YXJ0Eg8KB25ldHdvcmsYASABKAkSDAoEaG9zdBgCIAEoCRIMCgRwb3J0GAMgASgNIk0KDERpYWxSZXNwb25zZRITCgljb25uZWN0ZWQYASABKAhIABIOCgRkYXRhGAIgASgMSAASDQoDZW9mGAMgASgISABCCQoHbWVzc2FnZSJjChdDb25maWd1cmVOZXR3b3JrUmVxdWVzdBInCgduZXR3b3JrGAEgASgLMhYua2lsbi5hZ2VudC52MS5OZXR3b3JrEh8KA2RucxgCIAEoCzISLmtpbG4uYWdlbnQudjEuRG5zIhoKGENvbmZpZ3VyZU5ldHdvcmtSZXNwb25zZSI6Cg9TZXROYW1lc1JlcXVlc3QSJwoFbmFtZXMYASADKAsyGC5raWxuLmFnZW50LnYxLkhvc3RFbnRyeSISChBTZXROYW1lc1Jlc3BvbnNlYgZwcm90bzM");
+  fileDesc("ChdraWxuL2FnZW50L3YxL25ldC5wcm90bxINa2lsbi5hZ2VudC52MSIrCglIb3N0RW50cnkSDwoHYWRkcmVzcxgBIAEoCRINCgVuYW1lcxgCIAMoCSI3CgNEbnMSDwoHc2VydmVycxgBIAMoCRIOCgZzZWFyY2gYAiADKAkSDwoHb3B0aW9ucxgDIAMoCSI3CgdOZXR3b3JrEiwKCmludGVyZmFjZXMYASADKAsyGC5raWxuLmFnZW50LnYxLkludGVyZmFjZSJqCglJbnRlcmZhY2USCwoDbWFjGAEgASgJEgwKBG5hbWUYAiABKAkSEQoJYWRkcmVzc2VzGAMgAygJEhAKCGdhdGV3YXk0GAQgASgJEhAKCGdhdGV3YXk2GAUgASgJEgsKA210dRgGIAEoDSJiCgtEaWFsUmVxdWVzdBIpCgVzdGFydBgBIAEoCzIYLmtpbG4uYWdlbnQudjEuRGlhbFN0YXJ0SAASDgoEZGF0YRgCIAEoDEgAEg0KA2VvZhgDIAEoCEgAQgkKB21lc3NhZ2UiOAoJRGlhbFN0YXJ0Eg8KB25ldHdvcmsYASABKAkSDAoEaG9zdBgCIAEoCRIMCgRwb3J0GAMgASgNIk0KDERpYWxSZXNwb25zZRITCgljb25uZWN0ZWQYASABKAhIABIOCgRkYXRhGAIgASgMSAASDQoDZW9mGAMgASgISABCCQoHbWVzc2FnZSKGAQoXQ29uZmlndXJlTmV0d29ya1JlcXVlc3QSJwoHbmV0d29yaxgBIAEoCzIWLmtpbG4uYWdlbnQudjEuTmV0d29yaxIfCgNkbnMYAiABKAsyEi5raWxuLmFnZW50LnYxLkRucxIMCgRnb25lGAMgAygJEhMKC3BhdGllbmNlX21zGAQgASgNIhoKGENvbmZpZ3VyZU5ldHdvcmtSZXNwb25zZSI6Cg9TZXROYW1lc1JlcXVlc3QSJwoFbmFtZXMYASADKAsyGC5raWxuLmFnZW50LnYxLkhvc3RFbnRyeSISChBTZXROYW1lc1Jlc3BvbnNlYgZwcm90bzM");
 
 /**
  * @generated from message kiln.agent.v1.HostEntry
@@ -400,6 +400,21 @@ export type ConfigureNetworkRequest = Message<"kiln.agent.v1.ConfigureNetworkReq
    * @generated from field: kiln.agent.v1.Dns dns = 2;
    */
   dns?: Dns | undefined;
+
+  /**
+   * Of the feature "cards", as is patience_ms: by their MACs the cards that are about to be taken from the machine. They are the guest's
+   * no more when this returns; one that is not there is none.
+   *
+   * @generated from field: repeated string gone = 3;
+   */
+  gone: string[];
+
+  /**
+   * For a card of `network` that is only just coming.
+   *
+   * @generated from field: uint32 patience_ms = 4;
+   */
+  patienceMs: number;
 };
 
 /**
@@ -415,6 +430,21 @@ export type ConfigureNetworkRequestJson = {
    * @generated from field: kiln.agent.v1.Dns dns = 2;
    */
   dns?: DnsJson;
+
+  /**
+   * Of the feature "cards", as is patience_ms: by their MACs the cards that are about to be taken from the machine. They are the guest's
+   * no more when this returns; one that is not there is none.
+   *
+   * @generated from field: repeated string gone = 3;
+   */
+  gone?: string[];
+
+  /**
+   * For a card of `network` that is only just coming.
+   *
+   * @generated from field: uint32 patience_ms = 4;
+   */
+  patienceMs?: number;
 };
 
 /**
