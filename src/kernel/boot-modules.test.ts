@@ -23,6 +23,8 @@ const MODULES: Record<string, Buffer> = {
   virtio_scsi: makeModule("virtio_scsi", { depends: ["scsi_mod", "virtio"] }),
   sd_mod: makeModule("sd_mod", { depends: ["scsi_mod"] }),
   scsi_mod: makeModule("scsi_mod"),
+  virtio_pci: makeModule("virtio_pci", { depends: ["virtio", "virtio_pci_modern_dev"] }),
+  virtio_pci_modern_dev: makeModule("virtio_pci_modern_dev"),
   orphan: makeModule("orphan", { depends: ["nowhere"] }),
   text: Buffer.from("no module"),
 };
@@ -111,6 +113,19 @@ describe("a modules directory", () => {
     );
     assert.deepEqual(always[2]?.data, MODULES.virtio_blk);
     assert.deepEqual(scsi, []);
+  });
+
+  it("gives those for cards that come later apart", async () => {
+    const names = ["virtio_pci", "virtio_pci_modern_dev"];
+    const path = (name: string) => join(directory, "kernel/drivers", `${name}.ko`);
+    for (const name of names) await writeFile(path(name), moduleFile(name));
+    const { always, scsi, pci } = await readBootModules(directory);
+    assert.deepEqual([always.length, scsi], [3, []]);
+    assert.deepEqual(
+      pci.map(({ name }) => name),
+      ["virtio_pci_modern_dev", "virtio_pci"],
+    );
+    for (const name of names) await rm(path(name));
   });
 
   it("gives those for disks on SCSI apart, without what comes before them in any case", async () => {

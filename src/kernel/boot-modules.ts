@@ -30,11 +30,15 @@ export const BOOT_MODULES: readonly string[] = [
 /** Wanted besides where a machine has disks on SCSI: all others load none of it. */
 export const SCSI_MODULES: readonly string[] = ["virtio_scsi", "sd_mod"];
 
+/** Wanted besides where cards may come while the machine runs. */
+export const PCI_MODULES: readonly string[] = ["virtio_pci"];
+
 /** What an initramfs carries, in lists that the agent loads one after the other. */
 export interface BootModules {
   readonly always: readonly BootModule[];
-  /** Without those of `always`. */
+  /** Both without those of `always`. */
   readonly scsi: readonly BootModule[];
+  readonly pci: readonly BootModule[];
 }
 
 export interface BootModule {
@@ -118,11 +122,12 @@ export async function readBootModules(directory: string, options: Abortable = {}
   const always = await orderModules(BOOT_MODULES, read, builtin);
   const there = new Set([...builtin, ...always.map(({ name }) => name)]);
   // A kernel is not refused for what hardly any machine needs: one with a disk on SCSI says that it does not find it.
-  const scsi = await orderModules(SCSI_MODULES, read, there).catch((error) => {
-    if (hasReason(error, "broken-module")) return [];
-    throw error;
-  });
-  return { always, scsi };
+  const besides = (wanted: readonly string[]) =>
+    orderModules(wanted, read, there).catch((error) => {
+      if (hasReason(error, "broken-module")) return [];
+      throw error;
+    });
+  return { always, scsi: await besides(SCSI_MODULES), pci: await besides(PCI_MODULES) };
 }
 
 /** Module name to path of every .ko below; symlinks (`build`, `source`) are not followed. */

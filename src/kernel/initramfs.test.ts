@@ -79,9 +79,9 @@ describe("the initramfs", () => {
 
   it("of many agents keeps only the last few", async () => {
     const kernel = await kernels.importFile(await kernelFile("a"), {});
-    for (let i = 0; i < 6; i++) await kernels.initramfs(kernel, await agentFile(`agent ${i}`));
+    for (let i = 0; i < 10; i++) await kernels.initramfs(kernel, await agentFile(`agent ${i}`));
     const names = await readdir(join(kernelsDirectory(), kernel.id));
-    assert.equal(names.filter((name) => name.startsWith("initramfs-")).length, 4);
+    assert.equal(names.filter((name) => name.startsWith("initramfs-")).length, 8);
   });
 
   it("is refused without an agent, and with one that is no program", async () => {

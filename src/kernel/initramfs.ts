@@ -7,7 +7,13 @@ import { basename, join } from "node:path";
 import { Code, errnoOf, KilnError } from "../base/errors.js";
 import { allocatedBytes, TEMP_MARK, tempNameFor } from "../base/files.js";
 import { removeFile, renameInto } from "../base/move-aside.js";
-import { BOOT_MODULES, type BootModules, readBootModules, SCSI_MODULES } from "./boot-modules.js";
+import {
+  BOOT_MODULES,
+  type BootModules,
+  PCI_MODULES,
+  readBootModules,
+  SCSI_MODULES,
+} from "./boot-modules.js";
 import { type CpioEntry, writeCpio } from "./cpio.js";
 import { readElfHeader } from "./elf.js";
 import type { InitramfsOptions, StoredKernel } from "./types.js";
@@ -17,11 +23,11 @@ const LAYOUT_VERSION = 2;
 const MAX_AGENT = 64 * 1024 * 1024;
 /**
  * Files kept per kernel: agents are replaced by upgrades, and a start in another process may still want the last one's.
- * Each agent may have one for machines with disks on SCSI besides.
+ * Each agent may have one for machines with disks on SCSI besides, and of both one for those to which cards may come.
  */
-const KEEP = 4;
+const KEEP = 8;
 const NAME = /^initramfs-[0-9a-f]{32}\.cpio$/;
-const NO_MODULES: BootModules = { always: [], scsi: [] };
+const NO_MODULES: BootModules = { always: [], scsi: [], pci: [] };
 
 export interface AgentFile {
   readonly path: string;
@@ -35,6 +41,7 @@ export interface InitramfsPlan {
   readonly agent: AgentFile;
   readonly modulesDirectory: string | undefined;
   readonly scsi: boolean;
+  readonly pci: boolean;
 }
 
 export function planInitramfs(
@@ -43,7 +50,8 @@ export function planInitramfs(
   options: InitramfsOptions,
 ): InitramfsPlan {
   // A kernel without modules has one for all machines.
-  const scsi = options.scsi === true && modulesDirectory !== undefined;
+  const hasModules = modulesDirectory !== undefined;
+  const [scsi, pci] = [hasModules && options.scsi === true, hasModules && options.pci === true];
   const parts = [
     `layout ${LAYOUT_VERSION}`,
     id,
@@ -52,26 +60,31 @@ export function planInitramfs(
     agent.sha256,
     ...BOOT_MODULES,
     ...(scsi ? SCSI_MODULES : []),
+    ...(pci ? PCI_MODULES : []),
   ];
   const key = createHash("sha256").update(parts.join("\n")).digest("hex").slice(0, 32);
-  return { name: `initramfs-${key}.cpio`, agent, modulesDirectory, scsi };
+  return { name: `initramfs-${key}.cpio`, agent, modulesDirectory, scsi, pci };
 }
 
 /**
  * /init (the agent), /modules.list (one file name per line, in load order), /modules.scsi (the same, for machines with
- * disks on SCSI; absent in the initramfs of all others, and where the kernel has no modules for it),
+ * disks on SCSI; absent in the initramfs of all others, and where the kernel has no modules for it), /modules.pci (the same, for
+ * those to which cards may come while they run),
  * /modules/<name>.ko, /dev/console, and the mount points that the agent needs first.
  */
-function entriesOf(agent: Uint8Array, { always, scsi }: BootModules): CpioEntry[] {
+function entriesOf(agent: Uint8Array, { always, scsi, pci }: BootModules): CpioEntry[] {
   const file = (path: string, data: Uint8Array): CpioEntry => ({ path, type: "file", mode: 0o644, data });
   const list = (path: string, modules: BootModules["always"]) =>
     file(path, Buffer.from(modules.map(({ name }) => `${name}.ko\n`).join(""), "utf8"));
+  // One that both lists want is there once.
+  const files = new Map([...always, ...scsi, ...pci].map(({ name, data }) => [name, data]));
   return [
     { path: "init", type: "file", mode: 0o755, data: agent },
     list("modules.list", always),
     ...(scsi.length > 0 ? [list("modules.scsi", scsi)] : []),
+    ...(pci.length > 0 ? [list("modules.pci", pci)] : []),
     { path: "modules", type: "directory", mode: 0o755 },
-    ...[...always, ...scsi].map(({ name, data }) => file(`modules/${name}.ko`, data)),
+    ...[...files].map(([name, data]) => file(`modules/${name}.ko`, data)),
     ...["dev", "proc", "run", "sys"].map((path): CpioEntry => ({ path, type: "directory", mode: 0o755 })),
     // The kernel opens it as init's stdin, stdout and stderr before init can mount anything.
     { path: "dev/console", type: "char", mode: 0o600, major: 5, minor: 1 },
@@ -99,7 +112,7 @@ export class AgentHashes {
  * The path of the initramfs in `directory`, built where it is not there yet.
  */
 export async function buildInitramfs(
-  { name, agent, modulesDirectory, scsi }: InitramfsPlan,
+  { name, agent, modulesDirectory, scsi, pci }: InitramfsPlan,
   directory: string,
 ): Promise<string> {
   const path = join(directory, name);
@@ -117,7 +130,8 @@ export async function buildInitramfs(
       hint: "try again",
     });
   }
-  await writePieces(path, writeCpio(entriesOf(bytes, scsi ? modules : { ...modules, scsi: [] })));
+  const wanted = { ...modules, ...(scsi ? {} : { scsi: [] }), ...(pci ? {} : { pci: [] }) };
+  await writePieces(path, writeCpio(entriesOf(bytes, wanted)));
   await removeOldest(directory);
   return path;
 }

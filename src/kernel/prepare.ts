@@ -71,8 +71,8 @@ async function prepareModules(
   const target = modulesPlace(staging, release);
   await makeDirectory(join(staging, "indexed/lib/modules"), 0o755);
   const copied = await copyModules(from, target, options);
-  const { always, scsi } = await readBootModules(target, options);
-  for (const module of [...always, ...scsi]) {
+  const { always, scsi, pci } = await readBootModules(target, options);
+  for (const module of [...always, ...scsi, ...pci]) {
     if (module.release === release || module.release === "") continue;
     throw new KilnError(
       Code.InvalidArgument,

@@ -53,8 +53,8 @@ export interface KernelCatalogue {
   clearLeftovers(): Promise<number>;
   /**
    * The initramfs for this kernel and agent: made when it is first asked for, and cached by the hash of both. An
-   * uncompressed newc cpio with /init (the agent), /modules.list, /modules.scsi where that is wanted, and the modules
-   * of both in dependency order.
+   * uncompressed newc cpio with /init (the agent), /modules.list, /modules.scsi and /modules.pci where those are wanted, and the
+   * modules of all in dependency order.
    */
   initramfs(kernel: StoredKernel, agentPath: string, options?: InitramfsOptions): Promise<string>;
 }
@@ -62,6 +62,8 @@ export interface KernelCatalogue {
 export interface InitramfsOptions {
   /** For a machine with disks on SCSI: with the modules for them, where the kernel has them as modules. */
   readonly scsi?: boolean;
+  /** For a machine to which cards may come while it runs: the same of those for PCI. */
+  readonly pci?: boolean;
 }
 
 export interface KernelImportOptions extends Abortable {

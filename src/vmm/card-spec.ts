@@ -52,3 +52,27 @@ export interface CardSpec {
   readonly mac: string;
   readonly backend: CardBackend;
 }
+
+/** Cards on named networks of a VM that runs, by the ids of their specs. */
+export interface HotCards {
+  /** Whether it was launched with that card, or the card has come since; undefined where there is none, or nothing at its other end. */
+  find(id: string): Promise<"launched" | "come" | undefined>;
+  /**
+   * Gives the running guest a card, whose tap is made by a process of kilnd's and handed over.
+   *
+   * @throws KilnError failed_precondition `no-hotplug` for a VM that was launched without a place for it; resource_exhausted
+   *   `too-many-cards`; unavailable `network-failed` with the words of who makes the tap. There is no tap then.
+   */
+  attach(card: CardSpec): Promise<void>;
+  /**
+   * Takes away the other end of a card, also of one that the VM was launched with, whatever its guest does: there is no tap when
+   * this returns. Idempotent.
+   */
+  cut(id: string): Promise<void>;
+  /**
+   * Takes away the rest of one that has come, which its guest has to let go of: a while is waited for that. Idempotent.
+   *
+   * @returns whether nothing of it is left in the machine
+   */
+  remove(id: string): Promise<boolean>;
+}

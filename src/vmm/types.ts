@@ -8,13 +8,14 @@
 import type { Duplex } from "node:stream";
 import type { ProcessId } from "../base/processes.js";
 import type { Abortable } from "../base/progress.js";
-import type { CardKind, CardSpec, TapHolder } from "./card-spec.js";
+import type { CardKind, CardSpec, HotCards, TapHolder } from "./card-spec.js";
 
 export type {
   CardBackend,
   CardKind,
   CardSpec,
   DescriptorBackend,
+  HotCards,
   TapBackend,
   TapHolder,
 } from "./card-spec.js";
@@ -50,6 +51,8 @@ export interface VmmCapabilities {
    * many it may. None where it is not told.
    */
   readonly hotplugDisks?: number | undefined;
+  /** The same of cards on named networks: `VmmSpec.hotplugCards`, `VmmHandle.hotCards`. */
+  readonly hotplugCards?: number | undefined;
   readonly maxVcpus: number;
 }
 
@@ -121,6 +124,8 @@ export interface VmmSpec {
   readonly ports: readonly PortSpec[];
   /** That disks can come and go while it runs: `VmmHandle.attachDisk`. */
   readonly hotplug?: boolean | undefined;
+  /** That cards can come while it runs. */
+  readonly hotplugCards?: boolean | undefined;
   /**
    * Root daemon only: the VMM runs as this uid and gid; the engine has given it its files. Absent: as the daemon's
    * own user, with no_new_privs.
@@ -217,6 +222,8 @@ export interface LaunchOptions extends Abortable {
 }
 
 export interface VmmHandle extends VmmSide {
+  /** Undefined where this VMM's cards come with its start and go with its end. */
+  readonly hotCards?: HotCards | undefined;
   /**
    * By a disk's id the serial under which the guest finds it, on whatever bus and by whatever name. A disk that its VMM
    * can't tell from another one is not in here, nor is any of a VM of which too little is known.

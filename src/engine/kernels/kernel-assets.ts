@@ -99,12 +99,13 @@ export class KernelAssets {
    * The initramfs that a boot of this kernel needs; made where it is missing.
    *
    * @param buses those on which the VM has its disks
+   * @param pci that cards may come while it runs
    * @throws KilnError failed_precondition `kernel-missing`, `being-removed`
    */
-  async initramfs(kernelId: string, buses: ReadonlySet<DiskBus>): Promise<string> {
+  async initramfs(kernelId: string, buses: ReadonlySet<DiskBus>, pci: boolean): Promise<string> {
     const { catalogue, agentPath } = this.#options;
     const scsi = buses.has("scsi");
-    return this.#leased(kernelId, (kernel) => catalogue.initramfs(kernel, agentPath, { scsi }));
+    return this.#leased(kernelId, (kernel) => catalogue.initramfs(kernel, agentPath, { scsi, pci }));
   }
 
   async #leased<T>(kernelId: string, body: (kernel: StoredKernel) => Promise<T>): Promise<T> {

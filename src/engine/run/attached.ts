@@ -51,17 +51,18 @@ export interface BootFiles {
 /** Of a VM that runs already: it needs them no more. */
 const NO_FILES: BootFiles = { kernel: "", initrd: "" };
 
-/** @param hotplug that disks can come and go while it runs */
+/** @param hotplug what can come and go while it runs */
 export function specOf(
   ctx: EngineContext,
   { id, record }: VmEntry,
   runDirectory: string,
   files: BootFiles,
   { disks, cards, ports }: PlannedSet,
-  hotplug = false,
+  hotplug: Pick<VmmSpec, "hotplug" | "hotplugCards"> = {},
 ): VmmSpec {
   return planSpec({
-    ...(hotplug ? { hotplug } : {}),
+    ...(hotplug.hotplug === true ? { hotplug: true } : {}),
+    ...(hotplug.hotplugCards === true ? { hotplugCards: true } : {}),
     ...{ record, runDirectory, ...files, disks: disks.specs, cards, ports },
     stateDirectory: ctx.store.vmmDirectory(id),
     runAs: ctx.ownership.runAs(record.uid),

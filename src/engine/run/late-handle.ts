@@ -65,6 +65,10 @@ export class LateHandle implements VmmHandle {
     return this.#inner.growDisk(disk);
   }
 
+  get hotCards(): VmmHandle["hotCards"] {
+    return this.#inner.hotCards;
+  }
+
   /** Waits until there is a way to dial: whoever opens a session is served as soon as it can be. */
   async dialChannel(options: Abortable = {}): Promise<Duplex> {
     await orAborted(this.#reached.promise, options.signal);

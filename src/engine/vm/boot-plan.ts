@@ -19,6 +19,7 @@ export interface SpecFacts {
   readonly cards: readonly CardSpec[];
   readonly ports: readonly PortSpec[];
   readonly hotplug?: boolean | undefined;
+  readonly hotplugCards?: boolean | undefined;
   readonly runAs?: RunAs | undefined;
   /** For every process that is started for the VM. */
   readonly environment?: Readonly<Record<string, string>> | undefined;
@@ -38,7 +39,8 @@ export function planSpec(facts: SpecFacts): VmmSpec {
     disks: facts.disks,
     cards: facts.cards,
     ports: facts.ports,
-    ...defined({ hotplug: facts.hotplug, runAs: facts.runAs, environment: facts.environment }),
+    ...defined({ hotplug: facts.hotplug, hotplugCards: facts.hotplugCards }),
+    ...defined({ runAs: facts.runAs, environment: facts.environment }),
   };
 }
 

@@ -8,7 +8,7 @@ import { connectPinned } from "../../base/pinned.js";
 import type { Abortable } from "../../base/progress.js";
 import { deferred, delay } from "../../base/runtime.js";
 import { QmpLines, type QmpMessage } from "./qmp-lines.js";
-import { sendFiles } from "./send-files.js";
+import { sendFiles, sendTap } from "./send-files.js";
 
 export type QmpArguments = Readonly<Record<string, unknown>>;
 
@@ -108,6 +108,22 @@ export class QmpClient {
   async executeWith(file: number, program: string, command: string, args?: QmpArguments): Promise<unknown> {
     return this.#ask(command, args, COMMAND_TIMEOUT_MS, (line) =>
       sendFiles(program, this.#socket, line, [file]),
+    );
+  }
+
+  /**
+   * The same with a tap that is made on the way, for `getfd`.
+   *
+   * @param around words that make it and become the command
+   */
+  async executeWithTap(
+    around: (argv: readonly string[], fd: number) => readonly string[],
+    program: string,
+    command: string,
+    args?: QmpArguments,
+  ): Promise<unknown> {
+    return this.#ask(command, args, COMMAND_TIMEOUT_MS, (line) =>
+      sendTap(program, this.#socket, line, around),
     );
   }
 

@@ -98,6 +98,18 @@ describe("planQemu", () => {
     assert.ok(argv.includes("virtio-net-device,netdev=net1,mac=02:00:00:00:00:01"));
   });
 
+  it("has slots for cards that come later only where they are asked for", () => {
+    const [plain, slotted] = [words(SPEC, HOST), words({ ...SPEC, hotplugCards: true }, HOST)];
+    const ports = (argv: readonly string[]) => argv.filter((word) => word.startsWith("pcie-root-port,"));
+    assert.match(values(plain, "-M")[0] ?? "", /pcie=off/);
+    assert.match(values(slotted, "-M")[0] ?? "", /pcie=on/);
+    assert.deepEqual([ports(plain).length, ports(slotted).length], [0, 4]);
+    assert.deepEqual(
+      [plain, slotted].map((argv) => / pcie_ports=native( |$)/.test(values(argv, "-append")[0] ?? "")),
+      [false, true],
+    );
+  });
+
   it("gives each port a place on the channel's device and a socket that listens already", () => {
     const spec: VmmSpec = { ...SPEC, ports: [{ id: "src" }, { id: "tmp" }] };
     const argv = words(spec, HOST);

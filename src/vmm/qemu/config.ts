@@ -7,6 +7,7 @@ import { GUEST_WORDS, joinCommandLine } from "../kernel-command-line.js";
 import { socketPath } from "../socket-path.js";
 import type { Accelerator, CardSpec, VmmSpec } from "../types.js";
 import { boundOf, disksArguments, openedOf, placeDisks } from "./disks.js";
+import { SLOT_WORDS, slotArguments } from "./hot-cards.js";
 import { listenerOf, maxPortsOf, portArguments } from "./ports.js";
 
 /** The name of the channel's port: /sys/class/virtio-ports/<port>/name in the guest. */
@@ -79,6 +80,7 @@ export function planQemu(spec: VmmSpec, host: QemuHost): QemuPlan {
       ...spec.ports.flatMap((port) => portArguments(port, fd(listenerOf(port)))),
       ...disksArguments(disks, { at, inherited: listeners.length, hotplug: spec.hotplug === true }),
       ...deviceArguments(),
+      ...(spec.hotplugCards === true ? slotArguments() : []),
       ...spec.cards.flatMap((card) =>
         cardArguments(card, card.backend.kind === "stream" ? fd(NAMES.net) : tapDescriptor(spec, card)),
       ),
@@ -105,10 +107,11 @@ export function overheadBytes(spec: VmmSpec): number {
 const translationMib = (spec: VmmSpec): number => Math.max(64, 16 * spec.vcpus);
 
 function machineArguments(spec: VmmSpec, host: QemuHost): string[] {
+  const pcie = spec.hotplugCards === true ? "on" : "off";
   return [
     ...["-name", `guest=kiln-${spec.vmId.slice(0, 12)}`],
     // acpi=on: Debian's kernel finds virtio-mmio devices by ACPI only. mem-merge=off: KSM leaks between guests.
-    ...["-M", "microvm,acpi=on,pcie=off,usb=off,x-option-roms=off,mem-merge=off,dump-guest-core=off"],
+    ...["-M", `microvm,acpi=on,pcie=${pcie},usb=off,x-option-roms=off,mem-merge=off,dump-guest-core=off`],
     ...["-accel", acceleratorOption(spec, host.accelerator)],
     ...["-cpu", host.accelerator === "kvm" ? "host" : EMULATED_CPU],
     ...["-smp", `cpus=${spec.vcpus}`],
@@ -127,7 +130,8 @@ function acceleratorOption(spec: VmmSpec, accelerator: Accelerator): string {
 }
 
 function appendArguments(spec: VmmSpec, host: QemuHost): string[] {
-  const words = ["console=ttyS0", "reboot=t", ...GUEST_WORDS];
+  const slots = spec.hotplugCards === true ? SLOT_WORDS : [];
+  const words = ["console=ttyS0", "reboot=t", ...GUEST_WORDS, ...slots];
   if (host.accelerator === "tcg" && host.tscKhz !== undefined) {
     // microvm has neither PM timer nor HPET: a guest that misses the PIT calibration on a busy host hangs for ever.
     words.push(`tsc_early_khz=${host.tscKhz}`, "tsc=reliable");

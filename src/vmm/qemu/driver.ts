@@ -23,6 +23,7 @@ import type {
   DiskSpec,
   LaunchOptions,
   ReattachSpec,
+  VmmCapabilities,
   VmmDriver,
   VmmHandle,
   VmmProbe,
@@ -33,7 +34,7 @@ import { describeEnd, VmmProcess } from "../vmm-process.js";
 import { overheadBytes, planQemu, planSockets, type QemuPlan } from "./config.js";
 import { placeDisks, serialsOf } from "./disks.js";
 import { QemuHandle, STREAM_FACT } from "./handle.js";
-
+import { MAX_HOT_CARDS } from "./hot-cards.js";
 import { MAX_HOT_DISKS } from "./hot-disks.js";
 import { QemuLook } from "./look.js";
 
@@ -110,7 +111,7 @@ class QemuDriver implements VmmDriver {
     const record: VmmRecord = {
       driver: this.kind,
       process: vmm.id,
-      capabilities: { ...probe.capabilities, hotplugDisks: spec.hotplug === true ? MAX_HOT_DISKS : 0 },
+      capabilities: { ...probe.capabilities, ...roomFor(spec) },
       facts: {
         ...plan.sockets,
         consoleLog: log.path,
@@ -230,6 +231,14 @@ async function connectToNew(handle: QemuHandle, vmm: VmmProcess, options: Aborta
       },
     );
   }
+}
+
+/** What a VM may be given while it runs. */
+function roomFor(spec: VmmSpec): Pick<VmmCapabilities, "hotplugDisks" | "hotplugCards"> {
+  return {
+    hotplugDisks: spec.hotplug === true ? MAX_HOT_DISKS : 0,
+    hotplugCards: spec.hotplugCards === true ? MAX_HOT_CARDS : 0,
+  };
 }
 
 function ownUid(): number {

@@ -5,6 +5,7 @@ import type { Duplex } from "node:stream";
 import { Code, KilnError } from "../../base/errors.js";
 import { connectPinned } from "../../base/pinned.js";
 import type { Abortable } from "../../base/progress.js";
+import type { HotCards } from "../card-spec.js";
 import type { ConsoleLog } from "../console-log.js";
 import type { DiskSerials } from "../disk-serials.js";
 import { ExclusiveChannel } from "../exclusive-channel.js";
@@ -13,6 +14,7 @@ import type { ProcessEnd, VmmProcess } from "../vmm-process.js";
 import { QmpClient, type QmpConnectOptions, type QmpEvent } from "./client.js";
 import type { QemuSockets } from "./config.js";
 import { judgeExit } from "./exit-cause.js";
+import { QemuHotCards } from "./hot-cards.js";
 import { HotDisks } from "./hot-disks.js";
 import { type KeptConnection, keepOpen } from "./keep-open.js";
 import { StallWatch } from "./stall.js";
@@ -50,6 +52,7 @@ export class QemuHandle implements VmmHandle {
   readonly #channel: ExclusiveChannel;
   readonly #stall = new StallWatch(() => this.#qmp.execute("cont"));
   readonly #hotDisks: HotDisks;
+  readonly #hotCards: QemuHotCards;
   readonly #leaving = new AbortController();
   readonly #cardListeners = new Set<() => void>();
   #client: QmpClient | undefined;
@@ -64,7 +67,9 @@ export class QemuHandle implements VmmHandle {
     this.#parts = parts;
     this.record = parts.record;
     this.disks = new Map(parts.disks);
-    this.#hotDisks = new HotDisks({ qmp: () => this.#qmp, sendfd: parts.sendfd, serials: this.disks });
+    const hot = { qmp: () => this.#qmp, sendfd: parts.sendfd };
+    this.#hotDisks = new HotDisks({ ...hot, serials: this.disks });
+    this.#hotCards = new QemuHotCards(hot);
     this.ports = parts.ports;
     this.firstOutput = parts.log.firstOutput;
     this.consoleLog = parts.log.path;
@@ -144,6 +149,13 @@ export class QemuHandle implements VmmHandle {
   growDisk(disk: DiskSpec): Promise<void> {
     return this.#do(`grow disk ${disk.id}`, () => this.#hotDisks.grow(disk));
   }
+
+  readonly hotCards: HotCards = {
+    find: (id) => this.#do(`look for card ${id}`, () => this.#hotCards.find(id)),
+    attach: (card) => this.#do(`attach card ${card.id}`, () => this.#hotCards.attach(card)),
+    cut: (id) => this.#do(`cut card ${id} off`, () => this.#hotCards.cut(id)),
+    remove: (id) => this.#do(`take card ${id} out`, () => this.#hotCards.remove(id)),
+  };
 
   async dialChannel(options: Abortable = {}): Promise<Duplex> {
     if (this.#gone) throw this.#ended("dial the agent");
@@ -225,10 +237,10 @@ export class QemuHandle implements VmmHandle {
     return this.#client;
   }
 
-  async #do(what: string, action: () => Promise<unknown>): Promise<void> {
+  async #do<T>(what: string, action: () => Promise<T>): Promise<T> {
     if (this.#gone) throw this.#ended(what);
     try {
-      await action();
+      return await action();
     } catch (error) {
       const known = KilnError.from(error, what);
       if (this.#gone || this.#client?.ended !== true) throw known;
@@ -247,6 +259,7 @@ export class QemuHandle implements VmmHandle {
       for (const listener of this.#cardListeners) listener();
     } else {
       this.#hotDisks.take(event);
+      this.#hotCards.take(event);
       this.#stall.take(event);
     }
   }

@@ -4,13 +4,13 @@
 
 import { Code, KilnError } from "../../base/errors.js";
 import { KeyedLock } from "../../base/lock.js";
-import { deferred } from "../../base/runtime.js";
 import { UndoStack } from "../../base/undo.js";
 import { openDisk, sizeOfDisk } from "../disk-file.js";
 import { checkDiskId } from "../spec-check.js";
 import type { DiskSpec } from "../types.js";
 import type { QmpArguments, QmpClient, QmpEvent } from "./client.js";
 import { CONTROLLER, deviceOf, fdSet, MAX_DISKS, nodesOf, planNodes, planScsiDevice } from "./disks.js";
+import { devicesOf, propertyOf, strange, Unplugs, unlessMissing } from "./unplug.js";
 
 /** As many as at launch, each on a unit that no disk of the launch has. */
 export const MAX_HOT_DISKS = 64;
@@ -18,7 +18,6 @@ const FIRST_LUN = MAX_DISKS;
 
 /** QEMU lets go of a unit at once, but for what is under way to a slow file. */
 const GONE_MS = 15_000;
-const PERIPHERALS = "/machine/peripheral";
 /** What QEMU calls the class of a SCSI disk, and of any disk of ours. */
 const SCSI_DISK = "child<scsi-hd>";
 
@@ -35,16 +34,17 @@ export interface HotDisksParts {
 export class HotDisks {
   readonly #parts: HotDisksParts;
   readonly #turns = new KeyedLock();
-  readonly #leaving = new Map<string, () => void>();
+  readonly #unplugs: Unplugs;
 
   constructor(parts: HotDisksParts) {
     this.#parts = parts;
+    this.#unplugs = new Unplugs(parts.qmp, parts.goneMs ?? GONE_MS);
   }
 
   /** Brings the serials up to date: those of the record are those of the launch. */
   async find(): Promise<void> {
     const { serials } = this.#parts;
-    const devices = await this.#devices();
+    const devices = await devicesOf(this.#parts.qmp);
     const ids = [...devices.keys()].flatMap((name) => /^dev-([a-z0-9]{1,20})$/.exec(name)?.[1] ?? []);
     // A QEMU of an earlier release tells none of its disks.
     if (ids.length === 0) return;
@@ -58,7 +58,7 @@ export class HotDisks {
 
   async #attach(disk: DiskSpec): Promise<void> {
     checkDiskId(disk.id);
-    const devices = await this.#devices();
+    const devices = await devicesOf(this.#parts.qmp);
     if (!devices.has(CONTROLLER)) throw noHotplug("the VM was started without a place for more disks");
     if (devices.has(deviceOf(disk.id))) throw isThere(disk);
     const lun = await this.#freeUnit(devices);
@@ -81,9 +81,9 @@ export class HotDisks {
 
   async #detach(id: string): Promise<void> {
     checkDiskId(id);
-    const kind = (await this.#devices()).get(deviceOf(id));
+    const kind = (await devicesOf(this.#parts.qmp)).get(deviceOf(id));
     if (kind !== undefined && kind !== SCSI_DISK) throw isFixed(id);
-    if (kind !== undefined) await this.#unplug(id);
+    if (kind !== undefined && !(await this.#unplugs.unplug(deviceOf(id)))) throw inUse(id);
     await this.#clear(id);
     this.#parts.serials.delete(id);
   }
@@ -96,24 +96,7 @@ export class HotDisks {
   }
 
   take(event: QmpEvent): void {
-    if (event.name === "DEVICE_DELETED") this.#leaving.get(String(event.data.device))?.();
-  }
-
-  /** Returns when the device is gone, whoever has told that. */
-  async #unplug(id: string): Promise<void> {
-    const device = deviceOf(id);
-    const gone = deferred<void>();
-    this.#leaving.set(device, gone.resolve);
-    const timer = setTimeout(gone.resolve, this.#parts.goneMs ?? GONE_MS);
-    try {
-      await this.#do("device_del", { id: device });
-      await gone.promise;
-    } finally {
-      clearTimeout(timer);
-      this.#leaving.delete(device);
-    }
-    // An event may be lost with its connection, and a broken QEMU tells what it likes.
-    if ((await this.#devices()).has(device)) throw inUse(id);
+    this.#unplugs.take(event);
   }
 
   /** The file as QEMU's own. @returns the number of its set */
@@ -137,43 +120,25 @@ export class HotDisks {
 
   /** Without its device. */
   async #clear(id: string): Promise<void> {
-    for (const node of nodesOf(id)) await this.#unlessMissing("blockdev-del", { "node-name": node });
+    for (const node of nodesOf(id)) await unlessMissing(this.#do("blockdev-del", { "node-name": node }));
     const [opaque] = nodesOf(id);
     const sets = await this.#do("query-fdsets");
     if (!Array.isArray(sets)) throw strange("query-fdsets");
     for (const set of sets as { "fdset-id"?: unknown; fds?: unknown }[]) {
       const fds = Array.isArray(set.fds) ? (set.fds as { opaque?: unknown }[]) : [];
       if (fds.some((fd) => fd.opaque === opaque))
-        await this.#unlessMissing("remove-fd", { "fdset-id": set["fdset-id"] });
+        await unlessMissing(this.#do("remove-fd", { "fdset-id": set["fdset-id"] }));
     }
-  }
-
-  /** Its devices that have an id, and what they are. */
-  async #devices(): Promise<ReadonlyMap<string, string>> {
-    const listed = await this.#do("qom-list", { path: PERIPHERALS });
-    if (!Array.isArray(listed)) throw strange("qom-list");
-    const found = listed as { name?: unknown; type?: unknown }[];
-    return new Map(found.map(({ name, type }) => [String(name), String(type)]));
   }
 
   async #freeUnit(devices: ReadonlyMap<string, string>): Promise<number> {
     const disks = [...devices].filter(([, kind]) => kind === SCSI_DISK).map(([name]) => name);
-    const taken = await Promise.all(
-      disks.map((name) => this.#do("qom-get", { path: `${PERIPHERALS}/${name}`, property: "lun" })),
-    );
+    const taken = await Promise.all(disks.map((name) => propertyOf(this.#parts.qmp, name, "lun")));
     for (let lun = FIRST_LUN; lun < FIRST_LUN + MAX_HOT_DISKS; lun++) if (!taken.includes(lun)) return lun;
     throw new KilnError(Code.ResourceExhausted, `a VM takes ${MAX_HOT_DISKS} disks while it runs`, {
       reason: "too-many-disks",
       hint: "detach one that is not needed any more",
     });
-  }
-
-  async #unlessMissing(command: string, args: QmpArguments): Promise<void> {
-    try {
-      await this.#do(command, args);
-    } catch (error) {
-      if (!(error instanceof KilnError) || error.reason !== "qmp-error") throw error;
-    }
   }
 
   async #undo(command: string, args: QmpArguments): Promise<void> {
@@ -208,8 +173,4 @@ function inUse(id: string): KilnError {
     reason: "disk-in-use",
     hint: "what it waits for on the host's side is not done: is its file system well? Try again in a moment",
   });
-}
-
-function strange(command: string): KilnError {
-  return new KilnError(Code.DataLoss, `QEMU's answer to ${command} is none`, { reason: "qmp-violation" });
 }

@@ -14,6 +14,7 @@ import { MAX_PORTS } from "../ports.js";
 import type { Accelerator, VmmCapabilities, VmmProbe } from "../types.js";
 import { MAX_VCPUS } from "./config.js";
 import { MAX_DISKS } from "./disks.js";
+import { MAX_HOT_CARDS } from "./hot-cards.js";
 import { MAX_HOT_DISKS } from "./hot-disks.js";
 import { planTestBoot, type QemuProbeOptions, QemuProber } from "./probe.js";
 import { qemuTrees } from "./program-files.js";
@@ -38,6 +39,7 @@ export function qemuCapabilities(accelerator: Accelerator, userNetwork = true): 
     maxPorts: MAX_PORTS,
     maxDisks: MAX_DISKS,
     hotplugDisks: MAX_HOT_DISKS,
+    hotplugCards: MAX_HOT_CARDS,
     maxVcpus: MAX_VCPUS,
   };
 }

@@ -51,15 +51,17 @@ async function prepareVm({ ctx, run, runDirectory, owned, leases }: Boot): Promi
   const planned = attached.plan({ capabilities: probe.capabilities, modules: assets.modules });
   tellOfProbe(ctx, entry, probe, planned);
   const hotplug = (probe.capabilities?.hotplugDisks ?? 0) > 0 && mayGetDisks(record);
-  // As its disks want it: modules that it has no use for would be read at each of its boots.
-  const initrd = await ctx.kernels.initramfs(record.kernelId, driver.busesOf(planned.disks.specs, hotplug));
+  const hotplugCards = (probe.capabilities?.hotplugCards ?? 0) > 0 && mayGetCards(record);
+  // As its devices want it: modules that it has no use for would be read at each of its boots.
+  const buses = driver.busesOf(planned.disks.specs, hotplug);
+  const initrd = await ctx.kernels.initramfs(record.kernelId, buses, hotplugCards);
   const files = { kernel: assets.kernel.vmlinux, initrd };
   return {
     driver,
     assets,
     attached,
     planned,
-    spec: specOf(ctx, entry, runDirectory, files, planned, hotplug),
+    spec: specOf(ctx, entry, runDirectory, files, planned, { hotplug, hotplugCards }),
   };
 }
 
@@ -95,6 +97,11 @@ async function chooseVmm(vmms: VmmRoom, record: VmRecord, byDefault: string) {
 /** A VM for one program and no more is spared the controller, which costs each of its boots a little. */
 function mayGetDisks({ config: { autoRemove, mounts } }: VmRecord): boolean {
   return !autoRemove || mounts.length > 0;
+}
+
+/** One on no named network is spared a bus, which all of its kernel's drivers would look at. */
+function mayGetCards({ config: { networks } }: VmRecord): boolean {
+  return networks.length > 0;
 }
 
 function tellOfProbe(ctx: EngineContext, entry: VmEntry, probe: VmmProbe, { cards }: PlannedSet): void {
