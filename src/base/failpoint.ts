@@ -22,6 +22,9 @@ export type StoreStep =
  *   `exec.ended`: its end is on record, and the agent has not forgotten it; `exec.restarting`: its next run is on record.
  * - `mount.kept`: a mount that a VM is to have while it runs is on record; `mount.disk`: its VMM has the disk;
  *   `mount.attached`: its guest has it; `mount.unmounted`: its guest has let go of one, which is on record.
+ * - `card.kept`: a network that a VM is put on while it runs is on record; `card.joined`: the network knows its card; `card.attached`: its
+ *   VMM has it; `card.told`: its guest has set it up. `card.cut`: the card of one that leaves leads nowhere; `card.left`: the network knows it
+ *   no more; `card.removed`: its guest and its VMM have let go of it, and the network is on the VM's record still.
  * - `run.*`: a run enters a stage; `run.attached`: what it needs before a VMM is there; `run.directories`: those of its VMM are;
  *   `run.launched`: its VMM runs and is not on record; `run.noted`: it is; `run.up`: its program runs, and
  *   that is not on record; `run.live`: it is.
@@ -56,6 +59,7 @@ export type Failpoint =
   | `cni.${"recorded" | "held" | "added" | "joined" | "linked" | "unplugged" | "deleted" | "forgotten"}`
   | `port.${"bound" | "led" | "kept" | "dropped" | "unled" | "closed"}`
   | `mount.${"kept" | "disk" | "attached" | "unmounted"}`
+  | `card.${"kept" | "joined" | "attached" | "told" | "cut" | "left" | "removed"}`
   | `exec.${"started" | "running" | "ended" | "restarting"}`
   | `run.${"prepare" | "attached" | "spawn" | "directories" | "launched" | "noted" | "hello" | "setup" | "files" | "workload" | "up" | "live"}`
   | `end.${"noted" | "stored" | "acknowledged" | "released" | "settled"}`

@@ -110,13 +110,14 @@ export class Networks {
   }
 
   /**
-   * Puts a VM that does not run on a network, from its next start on.
+   * Puts a VM on a network: one that runs at once, any other from its next start on.
    *
    * ```ts
    * await kiln.networks.connect("db", "web:ip=10.89.0.5,alias=postgres");
    * ```
    *
-   * @throws KilnError failed_precondition `no-hotplug`; already_exists `already-connected`, `ip-in-use`
+   * @throws KilnError failed_precondition `not-supported`, `no-hotplug`, `agent-too-old`, `vm-paused`; already_exists
+   *   `already-connected`, `ip-in-use`
    */
   async connect(
     vm: string,
@@ -129,7 +130,7 @@ export class Networks {
     return networkFromJson(answer.network);
   }
 
-  /** @throws KilnError failed_precondition `no-hotplug`; not_found `not-connected` */
+  /** @throws KilnError not_found `not-connected`; as `connect` */
   async disconnect(vm: string, network: string, options: CallOptions = {}): Promise<void> {
     checkOptions("kiln.networks.disconnect()", options, CALL);
     await this.#transport.unary("NetworkService/DisconnectNetwork", { vm, network }, options);

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { readdir, readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
+import { fileURLToPath } from "node:url";
 import { identifyProcess, isAlive, type ProcessId } from "../../src/base/processes.js";
 import { BridgeWorld, OUTSIDE, USER } from "../fixtures/bridge-world.js";
 import { busyboxImage } from "../fixtures/busybox-image.js";
@@ -20,10 +21,12 @@ export interface GuestsOptions {
   readonly isUser: boolean;
   /** Of kilnd. */
   readonly daemonArgs: () => Promise<readonly string[]>;
+  /** A file that says at which point kilnd ends by SIGKILL: a program of this checkout for it. */
+  readonly failpoints?: string;
 }
 
 /** A kiln on such a host, and guests of it. */
-class NetworkedKiln {
+export class NetworkedKiln {
   readonly world: BridgeWorld;
   readonly kiln: TestKiln;
   readonly image: string;
@@ -34,9 +37,12 @@ class NetworkedKiln {
     this.image = image;
   }
 
-  static async start({ isUser, daemonArgs }: GuestsOptions): Promise<NetworkedKiln> {
+  static async start({ isUser, daemonArgs, failpoints }: GuestsOptions): Promise<NetworkedKiln> {
     const world = await BridgeWorld.open(isUser);
-    const as = isUser ? asUser(world) : { daemonPrefix: world.host.prefix };
+    const daemon = failpoints === undefined ? {} : { daemon: programOf(isUser, KILND) };
+    const env = failpoints === undefined ? {} : { KILN_TEST_FAILPOINT: failpoints };
+    const own = isUser ? asUser(world) : { daemonPrefix: world.host.prefix };
+    const as = { ...own, ...daemon, env: { ...own.env, ...env } };
     const kiln = await TestKiln.start({ ...as, daemonArgs: await daemonArgs() });
     kiln.env.KILN_HOST = `unix://${kiln.socket}`;
     const extra = [
@@ -106,12 +112,19 @@ class NetworkedKiln {
   }
 }
 
+/** kilnd that ends where a test says. */
+const KILND = "test/fixtures/kilnd-failpoints.js";
+const DIST = fileURLToPath(new URL("../../", import.meta.url));
+
+/** A program of this checkout's, as that user may read it. */
+const programOf = (isUser: boolean, path: string) => join(isUser ? "/mnt/kiln/dist" : DIST, path);
+
 /** kilnd and its clients as an ordinary user of that host, with what it may read of this checkout. */
 function asUser(world: BridgeWorld): TestKilnOptions {
   return {
     owner: { uid: USER, gid: USER },
     prefix: world.asKilnd([]),
-    programs: { kiln: "/mnt/kiln/dist/bin/kiln", daemon: "/mnt/kiln/dist/src/daemon/main.js" },
+    programs: { kiln: programOf(true, "bin/kiln"), daemon: programOf(true, "src/daemon/main.js") },
     env: { HOME: "/mnt/run", USER: "stranger" },
   };
 }

@@ -5,8 +5,8 @@ import { list, text } from "../flags.js";
 
 export const command = defineCommand({
   description: `
-Puts a VM on a network, from its next start on, with addresses that stay its own. A VM that runs has to be stopped first: a
-microVM's cards come with its start.
+Puts a VM on a network, with addresses that stay its own. One that runs is on it at once, if it was started on a named network and by
+QEMU; any other from its next start on.
 `,
   operands: [
     { name: "NETWORK", complete: "network" },

@@ -5,7 +5,8 @@ import { bool } from "../flags.js";
 
 export const command = defineCommand({
   description: `
-Takes a VM off a network, from its next start on; its addresses there are free for others. A VM that runs has to be stopped first.
+Takes a VM off a network; its addresses there are free for others. One that runs by QEMU is off it at once, whatever its guest does; by
+Firecracker it has to be stopped first.
 With -f a VM or a network that is not there, or is not on it, is no failure.
 `,
   operands: [

@@ -2,8 +2,8 @@
 // taps as descriptors, and its guest is told its addresses.
 
 import { UndoStack } from "../../base/undo.js";
-import type { JoinedCard } from "../../net/types.js";
-import type { DescriptorBackend } from "../../vmm/types.js";
+import type { JoinedCard, NetworkCard } from "../../net/types.js";
+import type { CardSpec, DescriptorBackend } from "../../vmm/types.js";
 import { leasedCards } from "../networks/lease-settings.js";
 import { type CardPlace, cardsOf } from "../networks/network-uses.js";
 import { specOf } from "../networks/record.js";
@@ -14,53 +14,79 @@ import type {
   AttachmentKind,
   AttachNeeds,
   GuestFacts,
+  GuestNetwork,
   PlanFacts,
   VmmPart,
 } from "./types.js";
 
 export const bridgeCards: AttachmentKind = (vm, needs) =>
-  cardsOf(vm.record).length === 0 ? [] : [new BridgeCards(vm, needs)];
+  cardsOf(vm.record).length === 0 ? [] : [new BridgeCards(vm, needs, leasedCards(vm.record, needs.networks))];
 
 /** Of a VM that runs: nobody makes its taps again. */
 const MADE: DescriptorBackend = { kind: "descriptor", around: (argv) => argv };
 
+/** Of the VMM's card. */
+export const cardId = ({ index }: Pick<NetworkCard, "index">): string => `net${index}`;
+
 type Interface = NonNullable<GuestPart["interfaces"]>[number];
 
-class BridgeCards implements AttachmentAt<"prepare"> {
+export class BridgeCards implements AttachmentAt<"prepare"> {
   readonly kind = "networks";
   readonly id: string;
   readonly at = "prepare";
-  readonly #vm: AttachedVm;
+  readonly #vm: Pick<AttachedVm, "record">;
   readonly #needs: AttachNeeds;
-  readonly #places: readonly CardPlace[];
   /** In the order of the cards. */
-  #joined: readonly JoinedCard[] = [];
+  #places: readonly CardPlace[];
+  /** By the cards' indexes. */
+  readonly #joined = new Map<number, JoinedCard>();
 
-  constructor(vm: AttachedVm, needs: AttachNeeds) {
+  /** @param places of the VM's start; none for one that was started on no network */
+  constructor(vm: Pick<AttachedVm, "record">, needs: AttachNeeds, places: readonly CardPlace[]) {
     this.#vm = vm;
     this.#needs = needs;
     this.id = vm.record.config.networks.map(({ name }) => name).join(",");
-    this.#places = leasedCards(vm.record, needs.networks);
+    this.#places = places;
+  }
+
+  get places(): readonly CardPlace[] {
+    return this.#places;
   }
 
   plan({ capabilities }: PlanFacts): VmmPart {
     const isTap = capabilities?.networkCards === "tap";
-    const cards = this.#places.map(({ card }, at) => {
-      const joined = this.#joined[at];
-      return { id: `net${card.index}`, mac: card.mac, backend: (isTap ? joined?.tap : joined) ?? MADE };
+    const cards = this.#places.map(({ card }) => {
+      const joined = this.#joined.get(card.index);
+      return { id: cardId(card), mac: card.mac, backend: (isTap ? joined?.tap : joined) ?? MADE };
     });
     return { cards };
   }
 
   async acquire(): Promise<void> {
     await using undo = new UndoStack();
-    const joined: JoinedCard[] = [];
     for (const place of this.#places) {
-      joined.push(await this.#needs.networkUses.join(place));
+      this.#joined.set(place.card.index, await this.#needs.networkUses.join(place));
       undo.push("leave a network", () => this.#needs.networkUses.leave(place));
     }
-    this.#joined = joined;
     undo.commit();
+  }
+
+  /** One more card of a VM that runs, or one of those that it is to have, once more. @returns what its VMM is given */
+  async join(place: CardPlace): Promise<CardSpec> {
+    const backend = await this.#needs.networkUses.join(place);
+    const all = [...this.#without(place), place];
+    this.#places = all.sort((one, other) => one.card.index - other.card.index);
+    return { id: cardId(place.card), mac: place.card.mac, backend };
+  }
+
+  /** Of a VM that runs. What can't be done is done once more when the VM ends. */
+  async leave(place: CardPlace): Promise<void> {
+    await this.#needs.networkUses.leave(place);
+    this.#places = this.#without(place);
+  }
+
+  #without({ card }: CardPlace): CardPlace[] {
+    return this.#places.filter((one) => one.card.index !== card.index);
   }
 
   async adopt(): Promise<void> {
@@ -68,7 +94,7 @@ class BridgeCards implements AttachmentAt<"prepare"> {
   }
 
   /** The way out is by the user network, or by the first network that has one. */
-  guest({ capabilities }: Pick<GuestFacts, "capabilities">): GuestPart {
+  guest({ capabilities }: Pick<GuestFacts, "capabilities">): GuestNetwork {
     const { config } = this.#vm.record;
     const first = config.network === "user" ? 1 : 0;
     const isUser = first === 1 && capabilities.userNetwork;
@@ -77,6 +103,10 @@ class BridgeCards implements AttachmentAt<"prepare"> {
     const servers = config.dns.length > 0 ? config.dns : this.#resolvers();
     const search = config.dnsSearch.filter((domain) => domain !== ".");
     return { interfaces, dns: { servers: [...servers], search, options: [...config.dnsOptions] } };
+  }
+
+  network(facts: Pick<GuestFacts, "capabilities">): GuestNetwork {
+    return this.guest(facts);
   }
 
   #interface(
@@ -134,6 +164,6 @@ class BridgeCards implements AttachmentAt<"prepare"> {
 
   /** All of it goes on without kilnd. */
   async detach(): Promise<void> {
-    this.#joined = [];
+    this.#joined.clear();
   }
 }

@@ -12,6 +12,7 @@ import type {
   AttachmentAt,
   AttachmentKind,
   GuestFacts,
+  GuestNetwork,
   Moments,
   PlanFacts,
   VmmPart,
@@ -101,9 +102,14 @@ class UserCard implements AttachmentAt<"launch"> {
     if (isLost) network.lost();
   }
 
-  guest({ capabilities }: GuestFacts): GuestPart {
-    if (this.#told === undefined) return {};
+  guest(facts: Pick<GuestFacts, "capabilities">): GuestPart {
     if (this.#told instanceof KilnError) throw this.#told;
+    return this.network(facts);
+  }
+
+  /** A guest that runs is told of others' cards, whatever may be known of this one. */
+  network({ capabilities }: Pick<GuestFacts, "capabilities">): GuestNetwork {
+    if (this.#told === undefined || this.#told instanceof KilnError) return {};
     const { card, plan } = this.#told;
     const { servers } = plan.dns;
     const { dnsSearch, dnsOptions } = this.#vm.record.config;

@@ -22,10 +22,17 @@ interface Needs {
 
 type Published = Pick<VmRecord, "id" | "config">;
 
-/** Undefined of a VM whose ports kilnd alone serves. */
-export function portRulesOf(record: Published, { networks, networkUses }: Needs): PortRules | undefined {
-  if (record.config.publishMode !== "nft") return undefined;
-  const placeOf = (port: PortBinding) => requireWayIn(record, port, networks);
+/**
+ * Undefined of a VM whose ports kilnd alone serves.
+ *
+ * @param vm its record is looked at each time: a VM may be put on networks while it runs
+ */
+export function portRulesOf(
+  vm: { readonly record: Published },
+  { networks, networkUses }: Needs,
+): PortRules | undefined {
+  if (vm.record.config.publishMode !== "nft") return undefined;
+  const placeOf = (port: PortBinding) => requireWayIn(vm.record, port, networks);
   return {
     publish: (port) => networkUses.publish(placeOf(port), port),
     unpublish: (port) => networkUses.unpublish(placeOf(port), port),

@@ -13,7 +13,7 @@ import type { AttachmentSet } from "./set.js";
 import type { AttachmentAt, AttachmentKind, Moments } from "./types.js";
 
 export const publishedPorts: AttachmentKind = ({ record, ports }, needs) => {
-  const rules = portRulesOf(record, needs);
+  const rules = portRulesOf({ record }, needs);
   return ports.map((port) => new Port(needs.rooms.network, port, rules));
 };
 

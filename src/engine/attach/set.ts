@@ -6,7 +6,15 @@ import { UndoStack } from "../../base/undo.js";
 import type { CardSpec, PortSpec } from "../../vmm/types.js";
 import { type DiskSet, planDisks } from "../disks/disk-set.js";
 import type { GuestPart } from "../vm/boot-plan.js";
-import type { Attachment, AttachmentAt, GuestFacts, Moment, Moments, PlanFacts } from "./types.js";
+import type {
+  Attachment,
+  AttachmentAt,
+  GuestFacts,
+  GuestNetwork,
+  Moment,
+  Moments,
+  PlanFacts,
+} from "./types.js";
 
 /** What a VMM is given of all attachments. */
 export interface PlannedSet {
@@ -61,12 +69,19 @@ export class AttachmentSet {
    */
   guest(facts: GuestFacts): GuestPart {
     if (this.#refusal !== undefined) throw this.#refusal;
-    // In the order of kinds, whenever they were acquired: so the first interface is that of the user network.
-    const held = this.#all.filter((attachment) => this.#held.includes(attachment));
-    const parts = held.map((attachment) => attachment.guest(facts));
-    const interfaces = parts.flatMap((part) => part.interfaces ?? []);
+    const parts = this.#inOrder().map((attachment) => attachment.guest(facts));
     const mounts = parts.flatMap((part) => part.mounts ?? []);
-    return { ...Object.assign({}, ...parts), ...resolvers(parts), interfaces, mounts };
+    return { ...Object.assign({}, ...parts), ...networkOf(parts), mounts };
+  }
+
+  /** The same of its cards alone, for a guest that runs. */
+  network(facts: Pick<GuestFacts, "capabilities">): GuestNetwork {
+    return networkOf(this.#inOrder().flatMap((attachment) => attachment.network?.(facts) ?? []));
+  }
+
+  /** In the order of kinds, whenever they were acquired: so the first interface is that of the user network. */
+  #inOrder(): Attachment[] {
+    return this.#all.filter((attachment) => this.#held.includes(attachment));
   }
 
   /**
@@ -156,8 +171,12 @@ export class AttachmentSet {
   }
 }
 
+function networkOf(parts: readonly GuestNetwork[]): GuestNetwork {
+  return { ...resolvers(parts), interfaces: parts.flatMap((part) => part.interfaces ?? []) };
+}
+
 /** Those of named networks before those of the user network, which know no VM's name; each once. */
-function resolvers(parts: readonly GuestPart[]): Pick<GuestPart, "dns"> {
+function resolvers(parts: readonly GuestNetwork[]): Pick<GuestPart, "dns"> {
   const [first, ...more] = parts.flatMap(({ dns }) => dns ?? []);
   if (first === undefined) return {};
   const servers = new Set([...more, first].flatMap((dns) => dns.servers));

@@ -81,6 +81,8 @@ export interface AttachmentAt<M extends Moment> {
   adopt(context: Moments[M]): Promise<void>;
   /** What the agent is told at boot, once it is acquired or adopted. */
   guest(facts: GuestFacts): GuestPart;
+  /** Of that what belongs to cards; they change while the VM runs. */
+  network?(facts: Pick<GuestFacts, "capabilities">): GuestNetwork;
   /** The VM has ended, or never began. */
   release(): Promise<void>;
   /** kilnd goes and the VM runs on: lets go of what is in this process alone, for the next kilnd to adopt the rest. */
@@ -90,6 +92,9 @@ export interface AttachmentAt<M extends Moment> {
   /** Of what is mounted in the guest, while it is held. */
   readonly mount?: HeldMount;
 }
+
+/** A guest's cards, and where it asks for names. */
+export type GuestNetwork = Pick<GuestPart, "interfaces" | "dns">;
 
 export interface HeldMount {
   readonly target: string;

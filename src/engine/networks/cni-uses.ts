@@ -6,6 +6,7 @@ import { Code, KilnError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
 import { cniName } from "../../base/network-flag.js";
 import type { CniCard, CniJoined, CniKey, CniRoom } from "../../net/types.js";
+import { cardIndex } from "../vm/network-config.js";
 import type { VmRecord } from "../vm/record.js";
 import type { GivenAddresses } from "../vm/view.js";
 
@@ -115,8 +116,9 @@ export class CniUses {
 /** What a VM has on CNI networks, in the order of its cards. Pure. */
 export function cniCardsOf({ id, config }: Pick<VmRecord, "id" | "config">): CniCard[] {
   const egress = parseEgress(config.egress);
-  return config.networks.flatMap(({ name, mac, ip, ip6 }, index) => {
-    const network = cniName(name);
+  return config.networks.flatMap((attachment, place) => {
+    const { name, mac, ip, ip6 } = attachment;
+    const [network, index] = [cniName(name), cardIndex(attachment, place)];
     if (network === undefined) return [];
     return [{ vmId: id, vmName: config.name, index, network, mac, ip, ip6, egress }];
   });

@@ -1,6 +1,7 @@
 // The CNI networks of this host as networks are shown: they have no record of kiln's, and so no id and no subnet that is known.
 
 import type { CniListing, CniRoom } from "../../net/types.js";
+import { cardIndex } from "../vm/network-config.js";
 import type { VmRegistry } from "../vm/registry.js";
 import { type CniUses, cniCardsOf, givenTo } from "./cni-uses.js";
 import type { NetworkView } from "./network-verbs.js";
@@ -49,7 +50,8 @@ function membersOf(network: string, { vms, cniUses }: Deps): NetworkMember[] {
     cniCardsOf(record)
       .filter((card) => card.network === network)
       .map(({ vmId, index, ip, ip6, mac }) => {
-        const { aliases = [] } = record.config.networks[index] ?? {};
+        const { networks } = record.config;
+        const { aliases = [] } = networks.find((one, place) => cardIndex(one, place) === index) ?? {};
         const given = givenTo(cniUses.joinedOf({ vmId, index }));
         return { vmId, vmName, aliases, ...(given ?? { ip, ip6, mac }) };
       }),

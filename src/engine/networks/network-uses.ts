@@ -1,6 +1,7 @@
 // Which VMs are on which networks at this moment: a network is up while one is. After a restart of kilnd the networks of VMs
 // that run are found again before anybody else is put on one.
 
+import { defined } from "../../base/defined.js";
 import { parseEgress } from "../../base/egress.js";
 import { Code, KilnError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
@@ -8,16 +9,13 @@ import { cniName } from "../../base/network-flag.js";
 import type { NetworkSpec } from "../../base/networks.js";
 import { formatPortMapping, type PortMapping } from "../../base/ports.js";
 import type { BridgeRoom, JoinedCard, NetworkCard } from "../../net/types.js";
+import { type CardPlace, cardIndex } from "../vm/network-config.js";
 import type { VmRecord } from "../vm/record.js";
 import type { NetworkEntry } from "./entry.js";
 import type { Networks } from "./networks.js";
 import { specOf } from "./record.js";
 
-/** A VM's card, and whose network it is on. */
-export interface CardPlace {
-  readonly networkId: string;
-  readonly card: NetworkCard;
-}
+export type { CardPlace };
 
 interface Deps {
   readonly bridges: BridgeRoom | undefined;
@@ -70,6 +68,20 @@ export class NetworkUses {
         await this.#drop(entry, card);
         throw error;
       }
+    });
+  }
+
+  /** What its guest is told by DHCP has changed; its ports are as they were. @throws KilnError unavailable `network-failed` */
+  async refresh({ networkId, card }: CardPlace): Promise<void> {
+    await this.#found;
+    const entry = this.#entry(networkId);
+    await entry.locked(async () => {
+      const cards = this.#of(networkId);
+      const known = cards.get(card.vmId);
+      if (known === undefined) return;
+      const fresh = { ...card, ...defined({ ports: known.ports }) };
+      if (!this.#lost.has(networkId)) await this.#room().join(specOf(entry.record), fresh);
+      cards.set(card.vmId, fresh);
     });
   }
 
@@ -249,10 +261,11 @@ export class NetworkUses {
 /** What a VM has on networks of kiln's own, in the order of its cards. Pure. */
 export function cardsOf({ id, config }: Pick<VmRecord, "id" | "config">): CardPlace[] {
   const egress = parseEgress(config.egress);
-  return config.networks.flatMap(({ name, networkId, mac, ip, ip6, aliases }, index) => {
+  return config.networks.flatMap((attachment, place) => {
+    const { name, networkId, mac, ip, ip6, aliases } = attachment;
     if (cniName(name) !== undefined) return [];
     const card = {
-      ...{ vmId: id, vmName: config.name, index, mac, aliases, egress },
+      ...{ vmId: id, vmName: config.name, index: cardIndex(attachment, place), mac, aliases, egress },
       ip4: ip === "" ? undefined : ip,
       ip6: ip6 === "" ? undefined : ip6,
     };

@@ -57,6 +57,16 @@ describe("a VM's cards on CNI networks", () => {
     assert.deepEqual(told.dns?.servers[0], "10.89.0.1", "which knows names of VMs");
   });
 
+  it("are all that the VM has while it runs", async () => {
+    await kilnd.engine.networks.create(orderOf("web"));
+    await kilnd.engine.networks.create(orderOf("db"));
+    const { entry } = await started("a", ["cni:lan", "web"]);
+    const on = attachmentOf({ name: "", ip: "", ip6: "", mac: "", aliases: [] });
+    await assert.rejects(kilnd.engine.networks.connect("db", "a", on), reason("not-supported"));
+    await assert.rejects(kilnd.engine.networks.disconnect("web", "a"), reason("not-supported"));
+    assert.equal(entry.record.config.networks.length, 2);
+  });
+
   it("are found again by the next kilnd", async () => {
     await started("a", ["cni:lan"]);
     calls();

@@ -142,11 +142,21 @@ describe("a VM that exists", () => {
     assert.deepEqual(events, ["create web", "create db", "connect web a", "disconnect web a"]);
   });
 
-  it("stays where it is while it runs", async () => {
+  it("has its cards in order of their places, whatever was taken away of them", async () => {
+    const { networks } = kilnd.engine;
+    for (const name of ["one", "two", "three"]) await networks.create(orderOf(name));
+    await kilnd.create({ name: "a", networks: ["one", "two", "three"].map((name) => on(name)) });
+    await networks.disconnect("two", "a");
+    await networks.connect("two", "a", on(""));
+    assert.deepEqual(
+      networksOf("a").map(({ name, index }) => [name, index]),
+      ["one", "three", "two"].map((name) => [name, undefined]),
+    );
+  });
+
+  it("is asked for by its name", async () => {
     await kilnd.engine.networks.create(orderOf("web"));
-    await kilnd.running({ name: "a" });
-    await assert.rejects(kilnd.engine.networks.connect("web", "a", on("")), reason("no-hotplug"));
-    await assert.rejects(kilnd.engine.networks.disconnect("web", "a"), reason("no-hotplug"));
+    await kilnd.create({ name: "a" });
     assert.deepEqual(networksOf("a"), []);
     await assert.rejects(kilnd.engine.networks.connect("web", "nobody", on("")), reason("vm-not-found"));
     await assert.rejects(kilnd.engine.networks.connect("nothing", "a", on("")), reason("network-not-found"));

@@ -1,6 +1,7 @@
 // What runs of a VM whose VMM exists, launched or found.
 
 import type { VmmHandle } from "../../vmm/types.js";
+import { BridgeCards } from "../attach/bridge-card.js";
 import { portRulesOf } from "../attach/port-rules.js";
 import type { AttachmentSet } from "../attach/set.js";
 import { VolumeMount } from "../attach/volume.js";
@@ -15,8 +16,9 @@ export function createLive(ctx: EngineContext, run: Run, handle: VmmHandle, atta
     name: entry.name,
     handle,
     attached,
+    makeCards: () => new BridgeCards({ record: entry.record }, ctx, []),
     makeMount: (mount) => new VolumeMount({ record: entry.record }, mount, ctx),
-    portRules: portRulesOf(entry.record, ctx),
+    portRules: portRulesOf(entry, ctx),
     rooms: ctx.rooms,
     vmLog: entry.log,
     log: vmLogger(ctx, entry),

@@ -6,6 +6,7 @@ import { KilnError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
 import { type Deferred, deferred } from "../../base/runtime.js";
 import type { VmmHandle } from "../../vmm/types.js";
+import { CardSet, type CardSetParts } from "../attach/card-set.js";
 import { MountSet, type MountSetParts } from "../attach/mount-set.js";
 import type { PortRules } from "../attach/port-rules.js";
 import { PortSet } from "../attach/ports.js";
@@ -28,6 +29,7 @@ export interface LiveVmOptions {
   readonly attached: AttachmentSet;
   /** The attachment of a mount that the VM is to have while it runs. */
   readonly makeMount: MountSetParts["make"];
+  readonly makeCards: CardSetParts["make"];
   /** Of ports that are published by rules. */
   readonly portRules: PortRules | undefined;
   readonly rooms: Rooms;
@@ -50,6 +52,7 @@ export class LiveVm implements LiveView {
   /** Those of what is attached. */
   readonly ports: PortSet;
   readonly mounts: MountSet;
+  readonly cards: CardSet;
   readonly guest: GuestDialer;
   /** The program's end as the agent reported it. */
   readonly report: Deferred<ReportedExit> = deferred();
@@ -75,8 +78,9 @@ export class LiveVm implements LiveView {
     });
     this.guest = { session: (o) => this.link.session(o) };
     this.attached = options.attached;
-    const { handle, attached, makeMount: make } = options;
-    const session: MountSetParts["session"] = (how) => this.link.session(how);
+    const { name, handle, attached, makeMount: make, makeCards, log } = options;
+    const session = (how: { timeoutMs: number }) => this.link.session(how);
+    this.cards = new CardSet({ name, handle, attached, make: makeCards, session, log });
     this.mounts = new MountSet({ handle, attached, make, session, grow: (volume) => this.#grow([volume]) });
     this.ports = new PortSet(options.attached, options.rooms.network, this.guest, options.portRules);
   }

@@ -21,6 +21,7 @@ import { LateHandle } from "./late-handle.js";
 import type { LiveVm } from "./live-vm.js";
 import { STATUS_LOST, settleGone } from "./recovery.js";
 import { Run } from "./run.js";
+import { settleCards } from "./settle-cards.js";
 import { settleMounts } from "./settle-mounts.js";
 import { stageFor } from "./stage-for.js";
 import type { VmRunner } from "./vm-runner.js";
@@ -83,7 +84,13 @@ async function takeOver(taking: Taking, entry: VmEntry): Promise<void> {
   undo.commit();
   runner.adopt(run, live);
   if (handle instanceof LateHandle) void askAgain(taking, run, handle, live);
-  else void settleMounts(ctx, run, live);
+  else settle(ctx, run, live);
+}
+
+/** What a killed kilnd was about. */
+function settle(ctx: EngineContext, run: Run, live: LiveVm): void {
+  void settleMounts(ctx, run, live);
+  void settleCards(ctx, run, live);
 }
 
 /** Where the status was lost, the VMM is asked whether its guest was paused. */
@@ -196,8 +203,8 @@ async function takeLate({ ctx }: Taking, { run, handle, real, live }: Late): Pro
   if (entry.run !== run || ctx.leaving.aborted) return real.detach();
   await handle.become(real);
   vmLogger(ctx, entry).info("the VMM can be spoken to again");
-  // Behind this verb's lock, which it takes for itself.
-  void settleMounts(ctx, run, live);
+  // Behind this verb's lock, which they take for themselves.
+  settle(ctx, run, live);
   if (entry.status.reason !== UNREACHABLE) return;
   await entry.note({ reason: "", message: "" }).catch(() => undefined);
 }

@@ -5,6 +5,7 @@ import type { AgentSession } from "../../agent/types.js";
 import type { VmmHandle } from "../../vmm/types.js";
 import type { Intent } from "./end.js";
 import type { Mount } from "./mount-config.js";
+import type { CardPlace } from "./network-config.js";
 import type { PortBinding } from "./vm-config.js";
 
 /** The stages of a boot, in order; "files" and "workload" are part of "setup" where no files wait for the VM. */
@@ -34,6 +35,7 @@ export interface LiveView {
   readonly link: RunLink;
   readonly ports: RunPorts;
   readonly mounts: RunMounts;
+  readonly cards: RunCards;
   /** What the VM was refused of the world outside since it began. */
   denied(): Promise<number>;
   /** The agent has reported the program's end. */
@@ -42,6 +44,23 @@ export interface LiveView {
   goOn(): Promise<void>;
   /** kilnd goes and the VM runs on: lets go of everything in this process, the handle included. */
   detach(): Promise<void>;
+}
+
+/** Its cards on named networks. */
+export interface RunCards {
+  /**
+   * That cards of this VM can come and go while it runs.
+   *
+   * @param what "be put on": for people
+   * @throws KilnError failed_precondition `not-supported`, `no-hotplug`, `agent-too-old`
+   */
+  require(what: string): Promise<void>;
+  /** Puts it on a network, and tells its guest. @throws KilnError as `HotCards.attach`, `NetworkUses.join`; what the guest says */
+  add(place: CardPlace): Promise<void>;
+  /** Takes it off, whatever its guest says. */
+  remove(place: CardPlace): Promise<void>;
+  /** The first address of its first card; "" where it has none. */
+  readonly address: string;
 }
 
 /** One session with the guest's agent at a time. */

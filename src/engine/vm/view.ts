@@ -3,7 +3,7 @@
 import type { DeepReadonly } from "../../base/read-only.js";
 import type { VmEntry } from "./entry.js";
 import type { Mount } from "./mount-config.js";
-import type { NetworkAttachment } from "./network-config.js";
+import { cardIndex, type NetworkAttachment } from "./network-config.js";
 import type { VmRecord } from "./record.js";
 import type { VmState } from "./state.js";
 import type { VmStatus } from "./status.js";
@@ -95,8 +95,8 @@ export class VmView {
   /** In the order of its cards. */
   get networks(): readonly NetworkMembership[] {
     const { boundsOf, givenOf } = this.#networks;
-    return this.#entry.record.config.networks.map((attachment, index) => {
-      const given = givenOf(this.id, index);
+    return this.#entry.record.config.networks.map((attachment, place) => {
+      const given = givenOf(this.id, cardIndex(attachment, place));
       if (given === undefined) return { attachment, ...(boundsOf(attachment.networkId) ?? NO_BOUNDS) };
       const { ip, ip6, mac, ...bounds } = given;
       return { attachment: { ...attachment, ip, ip6, mac }, ...bounds };

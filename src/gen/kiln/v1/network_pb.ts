@@ -571,7 +571,8 @@ export const NetworkService: GenService<{
     output: typeof PruneNetworksResponseSchema;
   },
   /**
-   * Of a VM that does not run. FAILED_PRECONDITION `no-hotplug` for one that does.
+   * A VM that runs has the card when this returns, and its guest has set it up; FAILED_PRECONDITION `not-supported` where its VMM can't be
+   * given one (Firecracker), `no-hotplug` where it was started on no named network, `agent-too-old`, `vm-paused`.
    *
    * @generated from rpc kiln.v1.NetworkService.ConnectNetwork
    */
@@ -581,6 +582,8 @@ export const NetworkService: GenService<{
     output: typeof ConnectNetworkResponseSchema;
   },
   /**
+   * Of a VM that runs as above; nothing leads to its card when this returns, whatever its guest does.
+   *
    * @generated from rpc kiln.v1.NetworkService.DisconnectNetwork
    */
   disconnectNetwork: {
