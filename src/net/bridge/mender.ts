@@ -114,7 +114,10 @@ export class Mender {
     } else {
       const isOff = await grounds.isForwardingOff(live.spec);
       if (!isOff && isWell && (await names.areRunning(id))) return;
-      await raise(await grounds.ensure(), live.spec);
+      const ground = await grounds.ensure();
+      // Those who answer on a bridge end with it, and are seen to be gone before the bridge is.
+      await this.#restore(ground, live);
+      await raise(ground, live.spec);
       if (isOff) tellMended(live.spec.name, "the host's forwarding");
     }
   }
