@@ -36,6 +36,7 @@ const RESERVED: ReadonlySet<string> = new Set([
   "slirp4netns",
   "pasta",
 ]);
+const ITSELF: ReadonlySet<string> = new Set(["localhost.localdomain", "ip6-localhost", "ip6-loopback"]);
 /** Of one card: each is a line that the network's resolver reads. */
 const MOST_ALIASES = 32;
 const ALIAS =
@@ -100,11 +101,19 @@ export function checkMac(text: string): string {
 export function checkAlias(text: string): string {
   const alias = text.toLowerCase();
   // An all-numeric last label is an address to many resolvers.
-  if (ALIAS.test(alias) && !/(^|\.)\d+$/.test(alias)) return alias;
+  const isName = ALIAS.test(alias) && !/(^|\.)\d+$/.test(alias);
+  if (isName && !meansItself(alias)) return alias;
   throw new KilnError(Code.InvalidArgument, `"${text}" is no name for a VM on a network`, {
     reason: "bad-alias",
-    hint: "use letters, digits, - and _, with dots between, and not digits alone",
+    hint: isName
+      ? "every machine is that to itself"
+      : "use letters, digits, - and _, with dots between, and not digits alone",
   });
+}
+
+/** Whoever uses it means the machine that it is on (RFC 6761), and trusts what listens there: it is nobody else's name. */
+export function meansItself(name: string): boolean {
+  return /(^|\.)localhost\.?$/i.test(name) || ITSELF.has(name.toLowerCase());
 }
 
 /** As it may be written again. */

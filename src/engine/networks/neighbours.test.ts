@@ -51,6 +51,14 @@ describe("the names that a VM's resolver does not tell", () => {
     assert.equal(text(c, [a, b, c]), undefined, "its own network's resolver tells all");
   });
 
+  it("are nothing that every machine is to itself", () => {
+    const [a, b] = [vm("a", [onCni()]), vm("b", [onCni(["localhost", "db.localhost"])])];
+    const other = { ...b, config: { ...b.config, name: "localhost" } };
+    assert.deepEqual(text(a, [other]), [
+      "10.1.0.6 bbbbbbbbbbbb localhost.lan db.localhost.lan bbbbbbbbbbbb.lan",
+    ]);
+  });
+
   it("are those of networks of kiln's own behind the first that has a way out", () => {
     const a = vm("a", [on("n2", "10.2.0.2"), on("n1", "10.89.0.2")]);
     const b = vm("b", [on("n2", "10.2.0.3", ["store"]), on("n3", "10.3.0.3")]);

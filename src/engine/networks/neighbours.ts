@@ -3,7 +3,7 @@
 
 import type { HostLine } from "../../agent/index.js";
 import { shortId } from "../../base/ids.js";
-import { cniName } from "../../base/network-flag.js";
+import { cniName, meansItself } from "../../base/network-flag.js";
 import type { VmRecord } from "../vm/record.js";
 import { type CniUses, cniCardsOf } from "./cni-uses.js";
 import { cardsOf } from "./network-uses.js";
@@ -38,7 +38,7 @@ export function neighboursOf(
       for (const address of addresses) {
         const known = lines.get(address) ?? new Set();
         lines.set(address, known);
-        for (const name of all) known.add(name);
+        for (const name of all.filter((each) => !meansItself(each))) known.add(name);
       }
     }
   }

@@ -1,6 +1,7 @@
 // A network's names: what its dnsmasq reads. Pure.
 
 import { shortId } from "../../base/ids.js";
+import { meansItself } from "../../base/network-flag.js";
 import { bridgeName, type NetworkSpec } from "../../base/networks.js";
 import type { NetworkCard } from "../types.js";
 import { CLOSED_DNS_PORT } from "./plan-rules.js";
@@ -64,7 +65,8 @@ function namesOf(
   { vmId, vmName, aliases }: NetworkCard,
 ): string[] {
   const names = [...new Set([vmName, ...aliases, shortId(vmId)])];
-  return [`${vmName}.${network}`, ...names, ...names.slice(1).map((name) => `${name}.${network}`)];
+  const all = [`${vmName}.${network}`, ...names, ...names.slice(1).map((name) => `${name}.${network}`)];
+  return all.filter((name) => !meansItself(name));
 }
 
 /** @param servers whom names of outside are asked of */

@@ -119,6 +119,11 @@ describe("names of a network", () => {
     assert.equal(planHosts(SPEC, [CARD]), `10.89.7.5 ${names}\n${CARD.ip6} ${names}\n`);
   });
 
+  it("are nothing that every machine is to itself", () => {
+    const hosts = planHosts(SPEC, [{ ...CARD, vmName: "localhost", aliases: ["x.localhost"] }]);
+    assert.doesNotMatch(hosts, / (x\.)?localhost( |$)/m);
+  });
+
   it("are said of all that have them, as by Docker", () => {
     const other = networkCard(SPEC, "api", 6, { vmId: "0".repeat(64), ip6: undefined, aliases: ["www"] });
     const having = planHosts(SPEC, [CARD, other])
