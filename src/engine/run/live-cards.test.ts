@@ -65,11 +65,8 @@ describe("a VM that runs", () => {
     await connect("two");
     asked();
     await disconnect("one");
-    assert.deepEqual(
-      asked(),
-      ["leave one a", "down one", "join three a"],
-      "also for a guest that asks there",
-    );
+    // Guests may ask there by DHCP which card is the way out.
+    assert.deepEqual(asked().sort(), ["down one", "join inner a", "join three a", "leave one a"]);
     // The way out is that of the next card.
     assert.match(vmm.guest.cards.at(-1) ?? "", /; \+ eth3 \S+ 10\.89\.\d+\.1; dns/);
     assert.deepEqual(names("a"), ["inner 2", "three 3", "two 4"]);
