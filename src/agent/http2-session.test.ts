@@ -31,6 +31,26 @@ describe("SingleSession", () => {
     }
   });
 
+  it("says to a call that comes too late how it ended, as to one that was open", async () => {
+    const server = createTcpServer().listen(0, "127.0.0.1");
+    try {
+      await once(server, "listening");
+      const socket = connect((server.address() as AddressInfo).port, "127.0.0.1");
+      const [agent] = (await once(server, "connection")) as [Socket];
+      const session = new SingleSession(socket);
+      const call = await session.request("POST", "/x", {});
+      const failure = once(call, "error");
+      agent.write("noise in place of HTTP/2, ".repeat(10));
+      const [{ message }] = (await failure) as [Error];
+      const why = await session.closed;
+      assert.ok(message.includes(why), `${message} has not ${why}`);
+      await assert.rejects(session.request("POST", "/x", {}), (error: Error) => error.message.includes(why));
+      assert.match(why, /Protocol error/);
+    } finally {
+      server.close();
+    }
+  });
+
   it("keeps nothing of a ping that was answered", async () => {
     const server = createServer().listen(0, "127.0.0.1");
     try {

@@ -21,6 +21,8 @@ const MOST_SESSION_MEMORY = 256;
 const MOST_HEADERS = 16 * 1024;
 /** What an agent serves that has not said yet: as many as the first of them. */
 const FEWEST_STREAMS = 512;
+/** Of a session that closed and said no more. */
+const NO_REASON = "closed";
 
 type SessionManager = NonNullable<Parameters<typeof createGrpcTransport>[0]["sessionManager"]>;
 
@@ -69,7 +71,8 @@ export class SingleSession implements SessionManager {
     path: string,
     headers: Record<string, number | string | string[] | undefined>,
   ): Promise<ClientHttp2Stream> {
-    if (this.#session.closed || this.#session.destroyed) throw sessionEnded("it is closed");
+    // The same words as for a call that was open: how it ended is what there is to know.
+    if (this.#session.closed || this.#session.destroyed) throw endedWith(await this.closed);
     return this.#session.request({ ...headers, ":method": method, ":path": path }, {});
   }
 
@@ -139,7 +142,7 @@ export class SingleSession implements SessionManager {
 
   #watch(): Promise<string> {
     return new Promise((resolve) => {
-      let why = "closed";
+      let why = NO_REASON;
       this.#session.on("error", (error: Error) => {
         const ours = error instanceof ConnectError;
         why = ours ? error.rawMessage : error.message;
@@ -154,10 +157,17 @@ export class SingleSession implements SessionManager {
       });
       this.#session.once("close", () => {
         this.#stream.destroy();
-        resolve(this.#violated && why === "closed" ? "the guest broke HTTP/2" : why);
+        resolve(this.#violated && why === NO_REASON ? "the guest broke HTTP/2" : why);
       });
     });
   }
+}
+
+/** @param reason of `closed`, which says of a whole session what it is about */
+function endedWith(reason: string): ConnectError {
+  return reason === NO_REASON
+    ? sessionEnded("it is closed")
+    : new ConnectError(reason, ConnectCode.Unavailable);
 }
 
 function sessionEnded(why: string): ConnectError {
