@@ -25,6 +25,7 @@ export type { NetworkView } from "./networks/network-verbs.js";
 export type { LogStream } from "./output/log-format.js";
 export type { OutputPlace } from "./output/log-position.js";
 export type { ContainerSpec } from "./pods/containers/spec.js";
+export type { PodSpec } from "./pods/spec.js";
 export type { CopyOrder } from "./run/pending-copies.js";
 export type { PullPolicy } from "./run/vm-create.js";
 export type { WaitCondition } from "./run/vm-verbs.js";
