@@ -112,6 +112,7 @@ export function createRooms(options: RoomOptions): Rooms {
       alone: options.cniAlone,
       ...{ dataRoot, directory: join(options.runRoot, "networks", "cni"), tap: options.tap },
       ...{ lease: options.lease, bwrap: options.bwrap },
+      ...{ passt: () => networks.passt(), netguard: options.netguard },
       tell: (why) => log.warn("a CNI plugin finds something wrong", { why }),
     }),
     shares: createShareRoom(options.shareServer),

@@ -39,7 +39,7 @@ export function bridgeLeasesContract(): void {
       guests.push(guest);
       await guest.plugIn(
         (argv) => driver.call<string[]>({ call: "around", card, argv, fd: AT }),
-        (line, begun) => world.host.start(line, begun),
+        (argv, begun) => world.vmm(argv, begun),
       );
       return guest;
     }

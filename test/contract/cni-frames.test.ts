@@ -79,7 +79,7 @@ describe("the frames of guests on CNI networks", {
     guests.push(guest);
     await guest.plugIn(
       (argv) => driver.call<string[]>({ call: "around", card, argv }),
-      (line, begun) => world.host.start(line, begun),
+      (argv, begun) => world.world.vmm(argv, begun),
     );
     for (const address of addresses) guest.net.ok(`ip address add ${address} dev eth0 nodad`);
     guest.net.ok(`ip route add default via ${gateway4} dev eth0 onlink`);

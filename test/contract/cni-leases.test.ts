@@ -42,7 +42,7 @@ describe("guests on CNI networks that ask for their address", {
     guests.push(guest);
     await guest.plugIn(
       (argv) => driver.call<string[]>({ call: "around", card, argv }),
-      (line, begun) => world.host.start(line, begun),
+      (argv, begun) => world.world.vmm(argv, begun),
     );
     return { guest, joined };
   }

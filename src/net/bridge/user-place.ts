@@ -30,6 +30,8 @@ export interface UserPlaceOptions {
   readonly environment: Readonly<Record<string, string>>;
   /** The host's resolvers. */
   readonly servers: readonly string[];
+  /** Others' programs run there, which write below /run and /var/lib: what they know is the place's, and goes with it. */
+  readonly isForPlugins?: boolean | undefined;
 }
 
 /** Finds it, or makes what is missing. @throws KilnError unavailable `network-failed`; failed_precondition `no-netguard` */
@@ -41,7 +43,7 @@ export async function ensureUserPlace(options: UserPlaceOptions): Promise<Place>
   const found = await runningHelper(record);
   // What leads out of one that has gone leads nowhere.
   if (found === undefined) await endHelper(wayOutRecord(directory));
-  const argv = planHolder();
+  const argv = planHolder(options.isForPlugins === true ? await makeMountpoint(directory) : undefined);
   const plan = { what: "the namespace of this user's networks", argv, environment, record, begun: /^held$/m };
   const holder = found ?? (await startHelper(plan));
   failpoint("network.held");
@@ -112,14 +114,25 @@ async function ensureWayOut(
   });
 }
 
-/** Pure. The shell becomes what holds the namespaces, once it is on record. */
-export function planHolder(): string[] {
+async function makeMountpoint(directory: string): Promise<string> {
+  const path = join(directory, "mnt");
+  await makeDirectory(path);
+  return path;
+}
+
+/**
+ * Pure. The shell becomes what holds the namespaces, once it is on record.
+ *
+ * @param mountpoint a directory that is there: /run and /var/lib are made anew by way of it
+ */
+export function planHolder(mountpoint?: string): string[] {
   const set = (path: string, value: number) => `echo ${value} > /proc/sys/net/${path} 2>/dev/null || :`;
   const script = [
     "ip link set lo up || exit 1",
     set("ipv4/ip_forward", 1),
     set("ipv6/conf/all/forwarding", 1),
     set("ipv6/conf/default/accept_ra", 0),
+    ...(mountpoint === undefined ? [] : [PLUGINS_MOUNTS]),
     `read -r go || exit 1`,
     `echo held >&${TOLD_FD}`,
     `exec sleep infinity </dev/null ${TOLD_FD}>&-`,
@@ -130,13 +143,29 @@ export function planHolder(): string[] {
     "--map-root-user",
     "--net",
     "--mount",
+    // What the host unmounts is not held in use here.
+    "--propagation",
+    "slave",
     "--",
     "sh",
     "-c",
     script.join("\n"),
     "sh",
+    ...(mountpoint === undefined ? [] : [mountpoint]),
   ];
 }
+
+/**
+ * Directories in which all is there that the host has, but what CNI's plugins, ip(8) and iptables keep there of networks: that of
+ * root is none of this user's to see, to write or to lock. Without the host's bus firewalld is not asked, which has no say here.
+ */
+const PLUGINS_MOUNTS = `
+for dir in /var/lib /run; do
+  test -d $dir || continue
+  mount -n -t tmpfs -o mode=755 kiln "$1" && mkdir "$1/.host" && mount -n --rbind $dir "$1/.host" || exit 1
+  (cd "$1" && ln -s .host/* . && rm -f cni netns dbus xtables.lock && mkdir cni netns) || exit 1
+  mount -n --move "$1" $dir || exit 1
+done`;
 
 /** Pure. */
 export function planWayOut(

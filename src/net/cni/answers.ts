@@ -5,6 +5,7 @@ import { rm } from "node:fs/promises";
 import * as v from "valibot";
 import { parseAddress } from "../../base/cidr.js";
 import { makeDirectory } from "../../base/files.js";
+import { isRoot } from "../bridge/ground.js";
 import { networkFailed, runProgram } from "../bridge/run-program.js";
 import { endAnswerer, ensureAnswerer, writeAnswers } from "../lease/answerer.js";
 import { type LeaseCard, type LeaseNetwork, planLeaseFile } from "../lease/plan-file.js";
@@ -23,6 +24,8 @@ export interface CniAnswering {
   readonly environment: Readonly<Record<string, string>>;
   /** Path of ip(8). */
   readonly ip: string;
+  /** Goes before what is to run where the plugins' links are. */
+  readonly outside: readonly string[];
   /** Goes before what is to run in the card's namespace. */
   readonly prefix: readonly string[];
   readonly network: string;
@@ -32,15 +35,15 @@ export interface CniAnswering {
 
 /** Idempotent: begins where it has ended. @throws KilnError unavailable `network-failed` */
 export async function answer(options: CniAnswering, joined: CniJoined, lease: LeaseSettings): Promise<void> {
-  const { directory, ip, tap, ifName } = options;
+  const { directory, outside, ip, tap, ifName } = options;
   await makeDirectory(directory);
-  const router6 = await linkLocalOf(ip, joined.gateway6);
+  const router6 = await linkLocalOf([...outside, ip], joined.gateway6);
   await writeAnswers(
     options,
     planLeaseFile(leaseNetwork(joined, router6), [leaseCard(joined, router6, lease)]),
   );
   const what = `what answers a guest on CNI network ${options.network}`;
-  await ensureAnswerer({ ...options, what, isOwnUser: true, on: tap, with: ifName });
+  await ensureAnswerer({ ...options, what, isOwnUser: isRoot(), on: tap, with: ifName });
 }
 
 /** Idempotent. */
@@ -95,9 +98,9 @@ const LinksSchema = v.array(
 );
 
 /** By which address a router advertises itself that is a link of the host's, as bridge's and ptp's is. */
-async function linkLocalOf(ip: string, gateway: string): Promise<string | undefined> {
+async function linkLocalOf(ip: readonly string[], gateway: string): Promise<string | undefined> {
   if (gateway === "") return undefined;
-  const text = await runProgram("look for a CNI network's router", [ip, "-j", "-6", "address", "show"]);
+  const text = await runProgram("look for a CNI network's router", [...ip, "-j", "-6", "address", "show"]);
   try {
     return linkLocalIn(text, gateway);
   } catch (error) {

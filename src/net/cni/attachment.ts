@@ -1,5 +1,6 @@
 // A card as plugins know it: when it is added, and as it is on record after that.
 
+import { join } from "node:path";
 import { macFor } from "../../base/networks.js";
 import type { CniCard, CniKey } from "../types.js";
 import { ipsOf } from "./given.js";
@@ -15,6 +16,11 @@ export function keyOf({ vmId, index }: CniKey): string {
 /** With the VM's id it is nobody else's, whatever networks the VM is on. */
 export function ifNameOf({ index }: CniKey): string {
   return `eth${index}`;
+}
+
+/** Of the process that has its namespace. @param directory private to kilnd, for a boot of the host */
+export function holderRecord(directory: string, key: CniKey): string {
+  return join(directory, `${keyOf(key)}.json`);
 }
 
 export function attachmentOf(card: CniCard): CniAttachment {

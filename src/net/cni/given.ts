@@ -4,7 +4,6 @@ import { parseAddress } from "../../base/cidr.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { findProgram } from "../../base/programs.js";
 import type { JsonObject } from "../../base/versioned.js";
-import { readHostDns } from "../host-dns.js";
 import type { CniCard, CniJoined } from "../types.js";
 import type { CniLink } from "./inside.js";
 import { resultOf } from "./result.js";
@@ -30,18 +29,16 @@ export function ipsOf({ ip, ip6 }: CniCard): string[] {
   return [ip, ip6].filter((address) => address !== "");
 }
 
-/** Without its tap. */
-export async function joinedOf(link: CniLink, result: JsonObject): Promise<Omit<CniJoined, "card">> {
+/** Without its tap. @param others whom a guest asks for names of whose network no plugin says so */
+export function joinedOf(
+  link: CniLink,
+  result: JsonObject,
+  others: readonly string[],
+): Omit<CniJoined, "card"> {
   const { dns } = resultOf(result);
   const search = dns.domain === "" ? dns.search : [dns.domain, ...dns.search];
-  const servers = dns.nameservers.length > 0 ? dns.nameservers : await hostServers();
+  const servers = dns.nameservers.length > 0 ? dns.nameservers : others;
   return { ...link, dns: { servers, search: [...new Set(search)], options: dns.options } };
-}
-
-/** A guest does not reach the host's loopback. */
-async function hostServers(): Promise<string[]> {
-  const { servers } = await readHostDns();
-  return servers.filter((server) => !server.startsWith("127.") && server !== "::1");
 }
 
 /** Most plugins say nothing of what they do not know. @throws KilnError failed_precondition `cni-address-not-given` */

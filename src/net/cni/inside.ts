@@ -5,7 +5,7 @@ import * as v from "valibot";
 import { contains, parseAddress, parseCidr } from "../../base/cidr.js";
 import { checkMac } from "../../base/network-flag.js";
 import { networkFailed, runProgram } from "../bridge/run-program.js";
-import { namespacePath } from "./namespace.js";
+import { within } from "./namespace.js";
 
 /** What the guest is to have. */
 export interface CniLink {
@@ -111,9 +111,4 @@ export async function standInLink(
   ];
   const argv = [...within(holder), ip, "-batch", "-"];
   await runProgram(`make up for ${ifName} of a CNI network`, argv, `${batch.join("\n")}\n`);
-}
-
-/** What goes before a command that is to run there. */
-export function within(holder: number): string[] {
-  return ["nsenter", `--net=${namespacePath(holder)}`, "--"];
 }

@@ -2,22 +2,36 @@
 // below /run/netns: a mount that a service of systemd's makes there is gone for the next one.
 
 import { readdir, readFile, readlink } from "node:fs/promises";
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 import { errnoOf } from "../../base/errors.js";
+import { isRoot } from "../bridge/ground.js";
 import { endHelper, runningHelper, startHelper, TOLD_FD } from "../bridge/helper.js";
+import type { Place } from "../bridge/place.js";
 
 export function namespacePath(holder: number): string {
   return `/proc/${holder}/ns/net`;
 }
 
-/** @param record of the holder. @returns its pid. @throws KilnError unavailable `network-failed` */
+/** What goes before a command that is to run there. */
+export function within(holder: number): string[] {
+  if (isRoot()) return ["nsenter", `--net=${namespacePath(holder)}`, "--"];
+  return ["nsenter", "--target", String(holder), "--user", "--net", "--preserve-credentials", "--"];
+}
+
+/**
+ * @param place whose it is to be
+ * @param record of the holder
+ * @returns its pid
+ * @throws KilnError unavailable `network-failed`
+ */
 export async function holdNamespace(
+  { prefix }: Pick<Place, "prefix">,
   record: string,
   environment: Readonly<Record<string, string>>,
 ): Promise<number> {
   const holder = await startHelper({
     what: "the namespace of a card on a CNI network",
-    argv: planHolder(),
+    argv: [...prefix, ...planHolder()],
     environment,
     record,
     begun: /^held$/m,
@@ -66,7 +80,9 @@ export async function endOrphans(vmId: string, directories: readonly string[]): 
   for (const pid of await readdir("/proc")) {
     if (!/^\d+$/.test(pid)) continue;
     const program = await readlink(`/proc/${pid}/exe`).catch(() => "");
-    if (!directories.includes(dirname(program))) continue;
+    // It becomes a plugin.
+    const isOnTheWay = basename(program) === "nsenter";
+    if (!isOnTheWay && !directories.includes(dirname(program))) continue;
     const environment = await readFile(`/proc/${pid}/environ`, "utf8").catch(() => "");
     if (!environment.split("\0").includes(mark)) continue;
     try {

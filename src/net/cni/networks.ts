@@ -11,6 +11,7 @@ import { tapName } from "../../base/networks.js";
 import { findProgram } from "../../base/programs.js";
 import type { RecordFiles } from "../../base/record-files.js";
 import type { JsonObject } from "../../base/versioned.js";
+import type { Place } from "../bridge/place.js";
 import type {
   CardCounters,
   CniCard,
@@ -22,33 +23,25 @@ import type {
   DescriptorCard,
 } from "../types.js";
 import { answer, answeredFamilies, answerNoMore } from "./answers.js";
-import { attachmentOf, ifNameOf, keyOf, recorded } from "./attachment.js";
+import { attachmentOf, holderRecord, ifNameOf, keyOf, recorded } from "./attachment.js";
 import { collectGarbage, each } from "./collect.js";
 import type { CniNetwork } from "./conflist.js";
 import { type FoundConflist, findConflist, findConflists } from "./conflists.js";
 import { CniFrames } from "./frames.js";
 import { type CniPrograms, ipsOf, joinedOf, programs, requireGiven } from "./given.js";
-import { type CniLink, lookInside, standInLink, within } from "./inside.js";
-import {
-  endNamespace,
-  endOrphans,
-  helperIds,
-  holdNamespace,
-  namespaceHolder,
-  namespacePath,
-} from "./namespace.js";
+import { CniGround, type CniGroundOptions } from "./ground.js";
+import { type CniLink, lookInside } from "./inside.js";
+import { endNamespace, endOrphans, helperIds, holdNamespace, namespacePath, within } from "./namespace.js";
 import { cniDescriptorCard } from "./plan-tap.js";
 import { type CniRecord, cniRecords, networkJson, networkOf, readRecord } from "./record.js";
 import { lost, needsRoot, withBoth } from "./refusals.js";
-import { resultOf } from "./result.js";
+import { deleteCard, holderOf } from "./removal.js";
 import { CniRuntime, type CniRuntimeOptions } from "./runtime.js";
 
-export interface CniOptions extends CniRuntimeOptions {
+export interface CniOptions extends Omit<CniRuntimeOptions, "prefix">, CniGroundOptions {
   /** Directories of .conflist files, in order. */
   readonly configs: readonly string[];
   readonly dataRoot: string;
-  /** Of the holders' records, for a boot of the host: private to kilnd. */
-  readonly directory: string;
   /** Paths of kiln-tap and kiln-lease. */
   readonly tap: string;
   readonly lease: string;
@@ -61,6 +54,7 @@ export interface CniOptions extends CniRuntimeOptions {
 }
 
 interface Given {
+  readonly place: Place;
   readonly holder: number;
   readonly link: CniLink;
   readonly result: JsonObject;
@@ -70,6 +64,7 @@ interface Given {
 
 export class CniNetworks implements CniRoom {
   readonly #options: CniOptions;
+  readonly #ground: CniGround;
   readonly #runtime: CniRuntime;
   readonly #records: RecordFiles<CniRecord>;
   readonly #lock = new KeyedLock();
@@ -77,23 +72,26 @@ export class CniNetworks implements CniRoom {
 
   constructor(options: CniOptions) {
     this.#options = options;
-    this.#runtime = new CniRuntime(options);
+    this.#ground = new CniGround(options);
+    this.#runtime = new CniRuntime({ ...options, prefix: async () => (await this.#ground.ensure()).prefix });
     this.#records = cniRecords(options.dataRoot);
   }
 
   async list(): Promise<readonly CniListing[]> {
     const found = await findConflists(this.#options.configs);
-    return Promise.all(found.map((each) => this.#listing(each)));
+    const refusal = await this.#ground.refusal();
+    return Promise.all(found.map((each) => this.#listing(each, refusal)));
   }
 
-  async #listing({ path, network }: FoundConflist): Promise<CniListing> {
+  /** @param refusal of all of them */
+  async #listing({ path, network }: FoundConflist, refusal: string | undefined): Promise<CniListing> {
     if (network instanceof KilnError) return { name: "", path, plugins: [], flaw: network.message };
     const lacking = this.#runtime.requirePlugins(network).then(
       () => "",
       (error: unknown) => KilnError.from(error).message,
     );
     const plugins = network.plugins.map(({ type }) => type);
-    return { name: network.name, path, plugins, flaw: await lacking };
+    return { name: network.name, path, plugins, flaw: refusal ?? (await lacking) };
   }
 
   keeping(): Promise<CniKeeping> {
@@ -126,7 +124,18 @@ export class CniNetworks implements CniRoom {
   #joining<T>(card: CniCard, work: () => Promise<T>): Promise<T> {
     const join = () => this.#lock.run(keyOf(card), work);
     const isAlone = this.#options.alone?.includes(card.network) === true;
-    return isAlone ? this.#lock.run(`all of ${card.network}`, join) : join();
+    return this.#during(() => (isAlone ? this.#lock.run(`all of ${card.network}`, join) : join()));
+  }
+
+  /** What plugins run in does not end meanwhile, and afterwards where nothing of theirs is left. */
+  async #during<T>(work: () => Promise<T>): Promise<T> {
+    const isEmpty = async () =>
+      (await this.#records.ids()).length === 0 && (await helperIds(this.#options.directory)).length === 0;
+    try {
+      return await this.#ground.within(work);
+    } finally {
+      await this.#ground.endUnused(isEmpty);
+    }
   }
 
   /** Where it fails, nothing is left. */
@@ -144,7 +153,9 @@ export class CniNetworks implements CniRoom {
   }
 
   async #add(card: CniCard, network: CniNetwork, { ip, tc }: CniPrograms): Promise<CniJoined> {
-    const holder = await holdNamespace(this.#holderRecord(card), this.#options.environment ?? {});
+    const { directory, environment = {} } = this.#options;
+    const place = await this.#ground.ensure();
+    const holder = await holdNamespace(place, holderRecord(directory, card), environment);
     failpoint("cni.held");
     const attachment = { ...attachmentOf(card), netns: namespacePath(holder) };
     const result = await this.#runtime.add(network, attachment, async (each) => {
@@ -156,18 +167,18 @@ export class CniNetworks implements CniRoom {
     requireGiven(card, link);
     await this.#keep(card, network, result, link);
     failpoint("cni.linked");
-    return this.#joined(card, { ip, tc }, { holder, link, result, isNew: true });
+    return this.#joined(card, { ip, tc }, { place, holder, link, result, isNew: true });
   }
 
   /** The guest is answered from before there is its tap. */
   async #joined(card: CniCard, { ip, tc }: CniPrograms, given: Given): Promise<CniJoined> {
-    const { holder, link, result, isNew } = given;
+    const { place, holder, link, result, isNew } = given;
     const { lease, environment = {} } = this.#options;
     const [name, ifName] = [tapName(card.vmId, card.index), ifNameOf(card)];
     const bwrap = await findProgram(this.#options.bwrap ?? "bwrap");
     const isAnswered = card.lease !== undefined && bwrap !== undefined;
     const answered = isAnswered ? answeredFamilies(link) : "";
-    const { dns, ...rest } = await joinedOf(link, result);
+    const { dns, ...rest } = joinedOf(link, result, place.upstream);
     const frames = { tap: name, link: ifName, ...link, resolvers: dns.servers, answered };
     const egress = card.egress ?? { kind: "all" };
     const file = this.#rules(card);
@@ -180,7 +191,7 @@ export class CniNetworks implements CniRoom {
       await answer(
         {
           ...{ directory: this.#leases(card), bwrap, lease, environment, ip },
-          ...{ prefix: within(holder), network: card.network, tap: name, ifName },
+          ...{ outside: place.prefix, prefix: within(holder), network: card.network, tap: name, ifName },
         },
         joined,
         card.lease,
@@ -189,27 +200,34 @@ export class CniNetworks implements CniRoom {
   }
 
   leave(card: CniKey): Promise<void> {
-    return this.#lock.run(keyOf(card), () => this.#remove(card));
+    return this.#during(() => this.#lock.run(keyOf(card), () => this.#remove(card)));
   }
 
-  async adopt(card: CniCard): Promise<CniJoined> {
+  adopt(card: CniCard): Promise<CniJoined> {
+    return this.#during(() => this.#adopt(card));
+  }
+
+  async #adopt(card: CniCard): Promise<CniJoined> {
     const found = await programs();
     const { result, holder } = await this.#live(card);
     // Told, and no more: the CHECK of some plugins is wrong, and the VM runs.
     await this.check(card).catch((error: unknown) => this.#options.tell?.(KilnError.from(error).message));
     const link = await lookInside(found.ip, holder, ifNameOf(card));
-    return this.#joined(card, found, { holder, link, result, isNew: false });
+    // Its way out may have died.
+    const place = await this.#ground.ensure();
+    return this.#joined(card, found, { place, holder, link, result, isNew: false });
   }
 
   async recall(key: CniKey): Promise<CniJoined | undefined> {
     const record = await readRecord(this.#records, keyOf(key));
     if (record === undefined || record.link === null) return undefined;
     const card: DescriptorCard = { kind: "descriptor", around: (argv) => [...argv] };
-    return { ...(await joinedOf(record.link, record.result ?? {})), card };
+    const others = (await this.#ground.find())?.upstream ?? [];
+    return { ...joinedOf(record.link, record.result ?? {}, others), card };
   }
 
   async counters(key: CniKey): Promise<CardCounters> {
-    const holder = await namespaceHolder(this.#holderRecord(key));
+    const holder = await holderOf(this.#removing, key);
     return holder === undefined ? { denied: 0, forged: 0 } : this.#frames.counters(within(holder));
   }
 
@@ -222,13 +240,17 @@ export class CniNetworks implements CniRoom {
 
   async #live(key: CniKey): Promise<{ record: CniRecord; result: JsonObject; holder: number }> {
     const record = await readRecord(this.#records, keyOf(key));
-    const holder = await namespaceHolder(this.#holderRecord(key));
+    const holder = await holderOf(this.#removing, key);
     const result = record?.result ?? undefined;
     if (record === undefined || result === undefined || holder === undefined) throw lost(key);
     return { record, result, holder };
   }
 
-  async sweep(inUse: readonly CniKey[]): Promise<void> {
+  sweep(inUse: readonly CniKey[]): Promise<void> {
+    return this.#during(() => this.#sweep(inUse));
+  }
+
+  async #sweep(inUse: readonly CniKey[]): Promise<void> {
     const used = new Set(inUse.map(keyOf));
     const holders = await helperIds(this.#options.directory);
     const all = new Set([...(await this.#records.ids()), ...holders]);
@@ -243,6 +265,8 @@ export class CniNetworks implements CniRoom {
   }
 
   async collect(): Promise<void> {
+    // Plugins of a place that is not there know of nobody.
+    if ((await this.#ground.find()) === undefined) return;
     const deps = { configs: this.#options.configs, runtime: this.#runtime, records: this.#records };
     await each(this.#options.alone ?? [], (name) =>
       this.#lock.run(`all of ${name}`, () => collectGarbage(deps, name)),
@@ -262,7 +286,7 @@ export class CniNetworks implements CniRoom {
     const record = await readRecord(this.#records, id);
     await answerNoMore(this.#leases(key));
     if (record !== undefined) {
-      await this.#delete(key, record);
+      await deleteCard(this.#removing, key, record);
       failpoint("cni.deleted");
       // First: with a link that is made up DEL is not to be done twice.
       await this.#records.remove(id);
@@ -270,35 +294,7 @@ export class CniNetworks implements CniRoom {
     }
     await this.#frames.forget(this.#rules(key));
     // Last: by it what is left is found.
-    await endNamespace(this.#holderRecord(key));
-  }
-
-  async #delete(key: CniKey, record: CniRecord): Promise<void> {
-    const del = (holder: number | undefined) =>
-      this.#runtime.del(networkOf(record), recorded(key, record, holder), record.result ?? undefined);
-    const holder = await namespaceHolder(this.#holderRecord(key));
-    const { result } = record;
-    const isMadeUp = holder === undefined && result !== null;
-    const there = isMadeUp ? this.#standIn(key, result) : Promise.resolve(holder);
-    await there.then(del).catch((error: unknown) => {
-      // Deleted in part, by a plugin that was killed: bridge's fails over rules that are gone, and does not look for them
-      // where there is no namespace. What is in the namespace goes with it.
-      if (isMadeUp || hasReason(error, "cni-failed")) return del(undefined);
-      throw error;
-    });
-  }
-
-  /**
-   * A namespace in the place of one that has gone, with a link of the same name and addresses: some plugins look there for
-   * whose rules they are to remove, and leave them where there is nothing.
-   */
-  async #standIn(key: CniKey, result: JsonObject): Promise<number> {
-    const { ip } = await programs();
-    await makeDirectory(this.#options.directory);
-    const holder = await holdNamespace(this.#holderRecord(key), this.#options.environment ?? {});
-    const addresses = resultOf(result).ips.map(({ address }) => address);
-    await standInLink(ip, holder, ifNameOf(key), addresses);
-    return holder;
+    await endNamespace(holderRecord(this.#options.directory, key));
   }
 
   async #keep(
@@ -323,15 +319,16 @@ export class CniNetworks implements CniRoom {
     );
   }
 
+  get #removing() {
+    const { directory, environment = {}, tell } = this.#options;
+    return { ground: this.#ground, runtime: this.#runtime, directory, environment, tell };
+  }
+
   #leases(key: CniKey): string {
     return join(this.#options.directory, `${keyOf(key)}.leases`);
   }
 
   #rules(key: CniKey): string {
     return join(this.#options.directory, `${keyOf(key)}.nft`);
-  }
-
-  #holderRecord(key: CniKey): string {
-    return join(this.#options.directory, `${keyOf(key)}.json`);
   }
 }

@@ -51,13 +51,19 @@ export async function findPlugin(directories: readonly string[], type: string): 
 }
 
 /**
+ * @param argv of the plugin, with what goes before it
  * @param timeoutMs after which it and all of its group are killed
  * @returns what it wrote
  * @throws KilnError `cni-failed` (unavailable where it says to try again, else failed_precondition) with the plugin's words;
  *   deadline_exceeded `cni-timeout`
  */
-export async function runPlugin(program: string, call: PluginCall, timeoutMs: number): Promise<string> {
-  const child = spawn(program, [], {
+export async function runPlugin(
+  argv: readonly string[],
+  call: PluginCall,
+  timeoutMs: number,
+): Promise<string> {
+  const [program = "", ...args] = argv;
+  const child = spawn(program, args, {
     cwd: "/",
     detached: true,
     env: { ...call.environment },

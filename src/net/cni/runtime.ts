@@ -24,6 +24,8 @@ export interface CniRuntimeOptions {
   readonly timeoutMs: number;
   /** Of every plugin's process. */
   readonly environment?: Readonly<Record<string, string>> | undefined;
+  /** What goes before a plugin's command, asked at each call; none: it runs where this does. */
+  readonly prefix?: (() => Promise<readonly string[]>) | undefined;
 }
 
 /** The spec's, of a version or a verb that a plugin does not know. */
@@ -136,10 +138,10 @@ export class CniRuntime {
     config: JsonObject,
     attachment: CniAttachment | undefined,
   ): Promise<string> {
-    const { plugins, timeoutMs, environment = {} } = this.#options;
-    const program = await findPlugin(plugins, type);
+    const { plugins, timeoutMs, environment = {}, prefix = async () => [] } = this.#options;
+    const argv = [...(await prefix()), await findPlugin(plugins, type)];
     const planned = { ...environment, ...planCallEnvironment(command, plugins, attachment) };
-    return runPlugin(program, { network, type, command, config, environment: planned }, timeoutMs);
+    return runPlugin(argv, { network, type, command, config, environment: planned }, timeoutMs);
   }
 }
 
