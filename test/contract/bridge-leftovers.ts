@@ -96,6 +96,20 @@ export function bridgeLeftoversContract(isUser: boolean): void {
       assert.equal(await found(), "");
     });
 
+    it("of networks that come and go at one moment: nothing, and none is in another's way", async () => {
+      const driver = world.driver();
+      const networks = Array.from({ length: 6 }, (_, at) => networkSpec(at + 1));
+      for (let round = 0; round < 5; round++) {
+        const cards = networks.map((one) => networkCard(one, "web", 5));
+        for (const call of ["up", "join", "leave", "down"] as const) {
+          const asks = networks.map((one, at) => ({ call, spec: one, card: cards[at] ?? card }));
+          await driver.call({ call: "all", asks });
+        }
+      }
+      await driver.end();
+      assert.equal(await found(), "");
+    });
+
     const cycles = cyclesOf(isUser);
     it(`after ${cycles} networks that came and went: nothing`, async (t) => {
       const driver = world.driver();

@@ -51,6 +51,8 @@ export class BridgeNetworks implements BridgeRoom {
   readonly #grounds: Grounds;
   readonly #names: NetworkNames;
   readonly #live = new Map<string, Live>();
+  /** Those that are being removed: they need their place to the end. */
+  readonly #leaving = new Set<string>();
   readonly #lock = new KeyedLock();
   /** One listing has the counters of all: those who ask at one moment share it. */
   readonly #counting = new Recent<Listing>(0);
@@ -218,6 +220,16 @@ export class BridgeNetworks implements BridgeRoom {
 
   async #remove(networkId: string, name: string): Promise<void> {
     this.#live.delete(networkId);
+    this.#leaving.add(networkId);
+    try {
+      await this.#takeAway(networkId, name);
+    } finally {
+      this.#leaving.delete(networkId);
+    }
+    await this.#endPlace();
+  }
+
+  async #takeAway(networkId: string, name: string): Promise<void> {
     await this.#names.end(networkId);
     failpoint("network.unnamed");
     const ground = await this.#grounds.find();
@@ -233,12 +245,11 @@ export class BridgeNetworks implements BridgeRoom {
     }
     await rm(this.#names.directoryOf(networkId), { recursive: true, force: true });
     failpoint("network.forgotten");
-    await this.#endPlace();
   }
 
   /** A user's own namespace goes with the last network in it. */
   async #endPlace(): Promise<void> {
-    if (await this.#grounds.end(() => this.#live.size === 0)) this.detach();
+    if (await this.#grounds.end(() => this.#live.size + this.#leaving.size === 0)) this.detach();
   }
 
   async sweep(known: {
