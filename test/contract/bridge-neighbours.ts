@@ -63,6 +63,14 @@ E`);
       );
       world.host.ok("ip route del 10.89.0.0/16 dev up0");
       await driver.call({ call: "up", spec });
+      assert.deepEqual((await driver.call<BridgeVerdict>({ call: "look" })).warnings, []);
+      world.host.ok("ip route add 10.89.4.0/24 dev up0 metric 50");
+      const { warnings } = await driver.call<BridgeVerdict>({ call: "look" });
+      assert.match(
+        warnings.join("\n"),
+        /^network net4: its subnet .* overlaps with .* behind up0: its VMs may be/,
+      );
+      world.host.ok("ip route del 10.89.4.0/24 dev up0");
       await driver.call({ call: "down", spec });
     });
 

@@ -1,6 +1,6 @@
 // About the whole of kiln: what the host offers, what is used, what may go.
 
-import type { KilnError } from "../../base/errors.js";
+import { KilnError } from "../../base/errors.js";
 import { directoryBytes } from "../../base/files.js";
 import type { Confinement } from "../../vmm/index.js";
 import type { VmmProbe } from "../../vmm/types.js";
@@ -52,6 +52,17 @@ export interface Pruned {
   readonly bytes: number;
 }
 
+/** What is in the way of named networks, where there are any: others' firewalls are nobody's business else. */
+async function warnOfNetworks({ networks, rooms }: EngineContext): Promise<string[]> {
+  if (rooms.bridges === undefined || networks.list().length === 0) return [];
+  try {
+    const { usable, why, warnings } = await rooms.bridges.look();
+    return usable ? [...warnings] : [why];
+  } catch (error) {
+    return [KilnError.from(error).message];
+  }
+}
+
 export class SystemVerbs {
   readonly #ctx: EngineContext;
   readonly #vms: VmVerbs;
@@ -99,6 +110,7 @@ export class SystemVerbs {
       warnings: [
         ...(await this.#watch.warnings()),
         ...this.#standing(vmms, chosen === undefined),
+        ...(await warnOfNetworks(this.#ctx)),
         ...warnOf(confinement),
         ...warnOfExposed(vmms),
       ],

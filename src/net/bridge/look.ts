@@ -82,6 +82,15 @@ const ChainsSchema = v.object({
   ),
 });
 
+/** What a packet of networks is on its way to where a chain of that hook is passed. */
+const OF_HOOKS: Readonly<Record<string, string>> = {
+  prerouting: "all that comes from their VMs",
+  forward: "networks' way out and in",
+  input: "their names and addresses by DHCP",
+  output: "what their resolvers and published ports say",
+  postrouting: "all that leaves the host for their VMs",
+};
+
 /** Rules of others: each of them has to let a packet through, whatever ours say. @param text of `nft -j list ruleset` */
 export function warningsOf(text: string): string[] {
   const parsed = v.safeParse(ChainsSchema, JSON.parse(text));
@@ -89,9 +98,7 @@ export function warningsOf(text: string): string[] {
   const items = parsed.output.nftables;
   return items.flatMap(({ chain }) => {
     if (chain?.hook === undefined || chain.table.startsWith("kiln_")) return [];
-    const does = { forward: "networks' way out and in", input: "their names and addresses by DHCP" }[
-      chain.hook
-    ];
+    const does = OF_HOOKS[chain.hook];
     if (does === undefined) return [];
     const last = items.flatMap(({ rule }) =>
       rule?.table === chain.table && rule.family === chain.family && rule.chain === chain.name ? [rule] : [],

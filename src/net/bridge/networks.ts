@@ -26,7 +26,7 @@ import { allCounters, tableNames } from "./listings.js";
 import { type Live, nameOf, notUp, setPort } from "./live.js";
 import { Mender } from "./mender.js";
 import { NetworkNames } from "./network-names.js";
-import { refuseOverlap } from "./overlap.js";
+import { overlapsOf, refuseOverlap } from "./overlap.js";
 import { linksIn, runIn } from "./place.js";
 import { assertPlainCard, assertPlainNetwork } from "./plain.js";
 import { cableCard } from "./plan-cable.js";
@@ -71,8 +71,16 @@ export class BridgeNetworks implements BridgeRoom {
     });
   }
 
-  look(): Promise<BridgeVerdict> {
-    return this.#grounds.look();
+  async look(): Promise<BridgeVerdict> {
+    const verdict = await this.#grounds.look();
+    if (!verdict.usable || !isRoot() || this.#live.size === 0) return verdict;
+    const taken = await this.taken();
+    const lying = [...this.#live.values()].flatMap(({ spec }) =>
+      overlapsOf(spec, taken).map(
+        (overlap) => `network ${spec.name}: its ${overlap}: its VMs may be cut off`,
+      ),
+    );
+    return { ...verdict, warnings: [...verdict.warnings, ...lying] };
   }
 
   async up(spec: NetworkSpec): Promise<void> {

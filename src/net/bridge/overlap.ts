@@ -2,7 +2,8 @@
 
 import { overlaps, parseCidr } from "../../base/cidr.js";
 import { Code, KilnError } from "../../base/errors.js";
-import type { NetworkSpec } from "../../base/networks.js";
+import { bridgeName, type NetworkSpec } from "../../base/networks.js";
+import type { TakenRange } from "../types.js";
 import { takenRanges } from "./look.js";
 
 /**
@@ -12,18 +13,24 @@ import { takenRanges } from "./look.js";
  * @throws KilnError failed_precondition `subnet-overlaps`
  */
 export async function refuseOverlap(ip: string, spec: NetworkSpec): Promise<void> {
-  const taken = await takenRanges(ip);
-  for (const subnet of [spec.subnet4, spec.subnet6]) {
+  const [overlap] = overlapsOf(spec, await takenRanges(ip));
+  if (overlap === undefined) return;
+  throw new KilnError(Code.FailedPrecondition, `bring up network ${spec.name}: its ${overlap}`, {
+    reason: "subnet-overlaps",
+    hint: "make the network anew with another subnet",
+  });
+}
+
+/** What came to lie over a network that is up, as a VPN's route does. @returns words for people. Pure. */
+export function overlapsOf(spec: NetworkSpec, taken: readonly TakenRange[]): string[] {
+  return [spec.subnet4, spec.subnet6].flatMap((subnet) => {
     const own = parseCidr(subnet ?? "");
-    const other = taken.find(({ destination }) => {
+    const other = taken.find(({ destination, device }) => {
       const range = parseCidr(destination);
-      return own !== undefined && range !== undefined && overlaps(own, range);
+      const isOther = own !== undefined && range !== undefined && device !== bridgeName(spec.id);
+      return isOther && overlaps(own, range);
     });
-    if (other === undefined) continue;
-    throw new KilnError(
-      Code.FailedPrecondition,
-      `bring up network ${spec.name}: its subnet ${subnet} overlaps with ${other.destination}, which is behind ${other.device}`,
-      { reason: "subnet-overlaps", hint: "make the network anew with another subnet" },
-    );
-  }
+    if (other === undefined) return [];
+    return [`subnet ${subnet} overlaps with ${other.destination}, which is behind ${other.device}`];
+  });
 }

@@ -302,14 +302,18 @@ describe("what is found on the host", () => {
         base("inet", "firewalld", "filter_INPUT", "input", "accept"),
         rule("firewalld", "filter_INPUT", [{ accept: null }]),
         rule("firewalld", "filter_INPUT", [{ reject: { type: "icmpx" } }]),
+        base("inet", "raw", "pre", "prerouting", "drop"),
+        base("inet", "hard", "out", "output", "drop"),
         base("inet", "mine", "fine", "forward", "accept"),
         rule("mine", "fine", [{ match: {} }, { drop: null }]),
         base("inet", "kiln_0123456789ab", "forward", "forward", "drop"),
       ],
     });
     const warnings = warningsOf(text);
-    assert.equal(warnings.length, 2);
+    assert.equal(warnings.length, 4);
     assert.match(warnings[0] ?? "", /Docker.*table ip filter, chain FORWARD/);
     assert.match(warnings[1] ?? "", /^firewalld .* refuses what it does not name/);
+    assert.match(warnings[2] ?? "", /chain pre\) .*: all that comes from their VMs may be closed/);
+    assert.match(warnings[3] ?? "", /chain out\) .* resolvers/);
   });
 });
