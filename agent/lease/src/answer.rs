@@ -43,6 +43,10 @@ pub fn advertise(network: &Network, to: Mac, card: &Card) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
+#[path = "fuzz_tests.rs"]
+mod fuzz_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::plan::{parse, tests::TEXT};
