@@ -39,10 +39,8 @@ export class NetworkedKiln {
 
   static async start({ isUser, daemonArgs, failpoints }: GuestsOptions): Promise<NetworkedKiln> {
     const world = await BridgeWorld.open(isUser);
-    const daemon = failpoints === undefined ? {} : { daemon: programOf(isUser, KILND) };
-    const env = failpoints === undefined ? {} : { KILN_TEST_FAILPOINT: failpoints };
     const own = isUser ? asUser(world) : { daemonPrefix: world.host.prefix };
-    const as = { ...own, ...daemon, env: { ...own.env, ...env } };
+    const as = failpoints === undefined ? own : { ...own, ...endingAt(own, isUser, failpoints) };
     const kiln = await TestKiln.start({ ...as, daemonArgs: await daemonArgs() });
     kiln.env.KILN_HOST = `unix://${kiln.socket}`;
     const extra = [
@@ -118,6 +116,14 @@ const DIST = fileURLToPath(new URL("../../", import.meta.url));
 
 /** A program of this checkout's, as that user may read it. */
 const programOf = (isUser: boolean, path: string) => join(isUser ? "/mnt/kiln/dist" : DIST, path);
+
+function endingAt({ programs, env }: TestKilnOptions, isUser: boolean, failpoints: string): TestKilnOptions {
+  const daemon = programOf(isUser, KILND);
+  return {
+    ...(programs === undefined ? { daemon } : { programs: { ...programs, daemon } }),
+    env: { ...env, KILN_TEST_FAILPOINT: failpoints },
+  };
+}
 
 /** kilnd and its clients as an ordinary user of that host, with what it may read of this checkout. */
 function asUser(world: BridgeWorld): TestKilnOptions {
