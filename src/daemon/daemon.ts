@@ -186,7 +186,7 @@ function roomOptions(
     shareServer: settingOf(config, "share-server") ?? packageFile("kiln-share"),
     passt: settingOf(config, "passt") ?? packagePasst() ?? "passt",
     qemu: settingOf(config, "qemu"),
-    cniConfigs: directories(config, "cni-configs", CNI_CONFIGS),
+    cniConfigs: directories(config, "cni-configs", cniConfigs(env)),
     cniPlugins: directories(config, "cni-plugins", CNI_PLUGINS),
     cniAlone: (settingOf(config, "cni-alone") ?? "").split(",").filter((name) => name !== ""),
     tap: packageFile("kiln-tap"),
@@ -204,6 +204,12 @@ function roomOptions(
 
 function directories(config: Config, name: SettingName, byDefault: string): string[] {
   return (settingOf(config, name) ?? byDefault).split(":").filter((path) => path !== "");
+}
+
+/** An ordinary user's own come first. */
+function cniConfigs({ HOME = "/", XDG_CONFIG_HOME = "" }: NodeJS.ProcessEnv): string {
+  const config = XDG_CONFIG_HOME.startsWith("/") ? XDG_CONFIG_HOME : join(HOME, ".config");
+  return process.getuid?.() === 0 ? CNI_CONFIGS : `${join(config, "cni/net.d")}:${CNI_CONFIGS}`;
 }
 
 function factsOf(config: Config, paths: KilnPaths, warnings: readonly string[]): DaemonFacts {

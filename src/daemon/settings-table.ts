@@ -109,7 +109,11 @@ export const SETTINGS = [
     byDefault: "all",
     check: (value) => void parseEgress(value),
   },
-  text("cni-configs", "directories, with colons between, of the CNI networks that VMs may have", CNI_CONFIGS),
+  text(
+    "cni-configs",
+    "directories, with colons between, of the CNI networks that VMs may have",
+    `${CNI_CONFIGS}; an ordinary user's ~/.config/cni/net.d before`,
+  ),
   text("cni-plugins", "directories, with colons between, of their plugins", CNI_PLUGINS),
   text(
     "cni-alone",

@@ -298,7 +298,7 @@ export interface CniRoom {
   /**
    * That a VM with this policy could be put on it.
    *
-   * @throws KilnError permission_denied `cni-needs-root`; not_found `cni-network-not-found`; failed_precondition
+   * @throws KilnError not_found `cni-network-not-found`; failed_precondition
    *   `bad-cni-config`, `cni-plugin-missing`, `no-cni`, `egress-not-ready`; permission_denied `unsafe-path`
    */
   require(network: string, egress: EgressPolicy): Promise<void>;

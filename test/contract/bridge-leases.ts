@@ -39,7 +39,7 @@ export function bridgeLeasesContract(): void {
       guests.push(guest);
       await guest.plugIn(
         (argv) => driver.call<string[]>({ call: "around", card, argv, fd: AT }),
-        (argv, begun) => world.vmm(argv, begun),
+        (argv, begun) => world.start(argv, begun),
       );
       return guest;
     }

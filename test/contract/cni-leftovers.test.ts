@@ -13,7 +13,7 @@ const POINTS: readonly Failpoint[] = [
   ...(["cni.recorded", "cni.held", "cni.added", "cni.joined", "cni.deleted", "cni.forgotten"] as const),
 ];
 
-for (const isUser of [false])
+for (const isUser of [false, true])
   describe(`what CNI networks leave of ${isUser ? "an ordinary user" : "root"}`, {
     skip: !isRoot && "it takes root to make hosts for tests",
   }, () => {

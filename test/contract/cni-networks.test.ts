@@ -18,7 +18,7 @@ import {
 
 const isRoot = process.getuid?.() === 0;
 
-for (const isUser of [false])
+for (const isUser of [false, true])
   describe(`CNI networks of ${isUser ? "an ordinary user" : "root"}`, {
     skip: !isRoot && "it takes root to make hosts for tests",
   }, () => {

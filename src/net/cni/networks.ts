@@ -34,7 +34,7 @@ import { type CniLink, lookInside } from "./inside.js";
 import { endNamespace, endOrphans, helperIds, holdNamespace, namespacePath, within } from "./namespace.js";
 import { cniDescriptorCard } from "./plan-tap.js";
 import { type CniRecord, cniRecords, networkJson, networkOf, readRecord } from "./record.js";
-import { lost, needsRoot, withBoth } from "./refusals.js";
+import { lost, withBoth } from "./refusals.js";
 import { deleteCard, holderOf } from "./removal.js";
 import { CniRuntime, type CniRuntimeOptions } from "./runtime.js";
 
@@ -274,7 +274,7 @@ export class CniNetworks implements CniRoom {
   }
 
   async #find(name: string): Promise<CniNetwork> {
-    if (process.getuid?.() !== 0) throw needsRoot(name);
+    await this.#ground.require();
     const network = await findConflist(this.#options.configs, name);
     await this.#runtime.requirePlugins(network);
     return network;

@@ -3,17 +3,6 @@
 import { Code, KilnError } from "../../base/errors.js";
 import type { CniKey } from "../types.js";
 
-export function needsRoot(name: string): KilnError {
-  return new KilnError(
-    Code.PermissionDenied,
-    `a VM can't be put on CNI network ${name}: its plugins take root`,
-    {
-      reason: "cni-needs-root",
-      hint: "use a kilnd of root, a network of `kiln network create`, or --network user",
-    },
-  );
-}
-
 export function lost({ vmId }: CniKey): KilnError {
   const what = `what VM ${vmId.slice(0, 12)} had of its CNI network is gone`;
   return new KilnError(Code.FailedPrecondition, what, { reason: "cni-lost", hint: "restart the VM" });
