@@ -82,4 +82,18 @@ describe("VMs with an egress policy", { skip: !isRoot && "it takes root to make 
     assert.ok(!(await can("some", `ping -c 1 -W 2 ${OUTSIDE.ip4}`)));
     await kiln.ok(["rm", "-f", "some"]);
   });
+
+  it("reach what a list names on a named network too, by a tap that leaves them all checksums and segments", async () => {
+    await box("peer", "--network", "blue");
+    await box("some", "--network", "blue", "--egress", `dns,${OUTSIDE.ip4}:80/tcp`);
+    assert.equal(await hears("some", OUTSIDE.ip4, 80), "hello");
+    assert.equal(await hears("some", OUTSIDE.ip4, 81), "");
+    assert.ok(await resolves("some"));
+    // Both ways, in more than one segment.
+    const serves = ["exec", "-d", "peer", "sh", "-c", "nc -l -p 9000 -e cat"];
+    assert.equal((await kiln.kiln(serves)).code, 0);
+    const echoes = "head -c 300000 /dev/zero | nc -w 20 peer 9000 | wc -c";
+    assert.equal((await kiln.ok(["exec", "some", "sh", "-c", echoes])).trim(), "300000");
+    await kiln.ok(["rm", "-f", "some", "peer"]);
+  });
 });
