@@ -115,6 +115,18 @@ describe("qemu's cards of a running VM", {
     assert.ok(await reaches(2, "10.99.1.3"));
   });
 
+  it("are cut off of a guest that stands still, which lets go of them when it goes on", async () => {
+    await handle.pause();
+    await hot().cut("net2");
+    assert.deepEqual([await hot().find("net2"), taps()], [undefined, ["tap0"]]);
+    assert.equal(await hot().remove("net2"), false, "its slot is taken");
+    await handle.resume();
+    await untilGone(2);
+    assert.ok(await hot().remove("net2"));
+    await hot().attach(card(2));
+    assert.ok(await reaches(2, "10.99.1.3"));
+  });
+
   it("that the VM was launched with are cut off too", async () => {
     await hot().cut("net0");
     assert.ok(await hot().remove("net0"));
