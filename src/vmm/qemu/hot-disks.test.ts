@@ -15,6 +15,8 @@ class FakeQmp {
   readonly nodes = new Set<string>();
   readonly sets = new Map<number, string>();
   refuses: string | undefined;
+  /** How often a node is still in use. */
+  busy = 0;
   /** What it does with a device that is to go. */
   onUnplug = (device: string): void => void this.devices.delete(device);
 
@@ -34,8 +36,11 @@ class FakeQmp {
         this.nodes.add(String(args["node-name"]));
         return {};
       case "blockdev-del":
+        if (this.nodes.has(String(args["node-name"])) && this.busy-- > 0) throw missing();
         if (!this.nodes.delete(String(args["node-name"]))) throw missing();
         return {};
+      case "query-named-block-nodes":
+        return [...this.nodes].map((name) => ({ "node-name": name }));
       case "remove-fd":
         if (!this.sets.delete(Number(args["fdset-id"]))) throw missing();
         return {};
@@ -104,6 +109,17 @@ describe("HotDisks", () => {
     qmp.sets.set(7, "disk-data").set(8, "disk-other");
     await disks.attach(disk);
     assert.ok(!qmp.sets.has(7) && qmp.sets.has(8) && qmp.nodes.has("disk-other"));
+  });
+
+  it("waits for a node that QEMU lets go of only a moment after its device", async () => {
+    const { qmp, disks } = made();
+    await disks.attach(disk);
+    qmp.busy = 2;
+    await disks.detach("data");
+    assert.equal(qmp.nodes.size, 0);
+    await disks.attach(disk);
+    qmp.busy = Number.POSITIVE_INFINITY;
+    await assert.rejects(disks.detach("data"), (error) => hasReason(error, "disk-in-use"));
   });
 
   it("says so of a device that does not go, and believes no event", async () => {

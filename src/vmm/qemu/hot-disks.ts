@@ -120,7 +120,7 @@ export class HotDisks {
 
   /** Without its device. */
   async #clear(id: string): Promise<void> {
-    for (const node of nodesOf(id)) await unlessMissing(this.#do("blockdev-del", { "node-name": node }));
+    for (const node of nodesOf(id)) if (!(await this.#unplugs.drop(node))) throw inUse(id);
     const [opaque] = nodesOf(id);
     const sets = await this.#do("query-fdsets");
     if (!Array.isArray(sets)) throw strange("query-fdsets");

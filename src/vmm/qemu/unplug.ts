@@ -2,9 +2,10 @@
 // guest has let go of it.
 
 import { Code, hasReason, KilnError } from "../../base/errors.js";
-import { deferred } from "../../base/runtime.js";
+import { deferred, delay } from "../../base/runtime.js";
 import type { QmpClient, QmpEvent } from "./client.js";
 
+const LOOK_MS = 10;
 const PERIPHERALS = "/machine/peripheral";
 
 type Qmp = () => Pick<QmpClient, "execute">;
@@ -24,10 +25,17 @@ export function propertyOf(qmp: Qmp, device: string, property: string): Promise<
 
 /** Of a command about something that may be there no more. */
 export async function unlessMissing(command: Promise<unknown>): Promise<void> {
+  await wasDone(command);
+}
+
+/** False where QEMU refused it. */
+async function wasDone(command: Promise<unknown>): Promise<boolean> {
   try {
     await command;
+    return true;
   } catch (error) {
     if (!hasReason(error, "qmp-error")) throw error;
+    return false;
   }
 }
 
@@ -43,6 +51,22 @@ export class Unplugs {
 
   take(event: QmpEvent): void {
     if (event.name === "DEVICE_DELETED") this.#leaving.get(String(event.data.device))?.();
+  }
+
+  /**
+   * Takes a node away that no device has any more. QEMU lets go of it a moment after it has told that the device is gone, and
+   * refuses until then.
+   *
+   * @returns whether it is gone
+   */
+  async drop(node: string): Promise<boolean> {
+    const deadline = Date.now() + this.#goneMs;
+    for (;;) {
+      const isDropped = await wasDone(this.#qmp().execute("blockdev-del", { "node-name": node }));
+      if (isDropped || !(await hasNode(this.#qmp, node))) return true;
+      if (Date.now() > deadline) return false;
+      await delay(LOOK_MS);
+    }
   }
 
   /** @returns whether the device is gone, whoever has told that */
@@ -62,6 +86,13 @@ export class Unplugs {
     // An event may be lost with its connection, and a broken QEMU tells what it likes.
     return !(await devicesOf(this.#qmp)).has(device);
   }
+}
+
+/** Whether there is a node of that name: of a disk's file, say. */
+async function hasNode(qmp: Qmp, name: string): Promise<boolean> {
+  const nodes = await qmp().execute("query-named-block-nodes", { flat: true });
+  if (!Array.isArray(nodes)) throw strange("query-named-block-nodes");
+  return (nodes as { "node-name"?: unknown }[]).some((node) => node["node-name"] === name);
 }
 
 export function strange(command: string): KilnError {
