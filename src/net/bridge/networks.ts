@@ -90,12 +90,19 @@ export class BridgeNetworks implements BridgeRoom {
       // Whoever ends a place looks here first.
       this.#live.set(spec.id, before ?? { spec, cards: new Map() });
       try {
-        await this.#raise(await this.#grounds.ensure(), spec);
+        const ground = await this.#grounds.ensure();
+        if (before === undefined || !(await this.#isUp(ground, spec))) await this.#raise(ground, spec);
       } catch (error) {
         if (before === undefined) this.#live.delete(spec.id);
         throw error;
       }
     });
+  }
+
+  /** Of one that others are on: whoever joins loads its rules anew, and what is lost of it is looked for all the time. */
+  async #isUp({ place }: Ground, { id }: NetworkSpec): Promise<boolean> {
+    if (!(await linksIn(place)).has(bridgeName(id)) || !this.#names.areTold(id, place.servers)) return false;
+    return this.#names.areRunning(id);
   }
 
   async #raise(ground: Ground, spec: NetworkSpec): Promise<void> {
