@@ -41,6 +41,8 @@ export interface CardChange {
   readonly gone: readonly string[];
   /** For one that is only just coming. */
   readonly patienceMs: number;
+  /** Addresses of the guest's own name, "" where it has none; absent: as it is. */
+  readonly moved?: { readonly from: string; readonly to: string } | undefined;
 }
 
 /** How a guest becomes a VM. */
@@ -118,11 +120,12 @@ export function bootRequest(order: BootOrder): MessageInitShape<typeof BootReque
 }
 
 export function cardRequest(change: CardChange): MessageInitShape<typeof ConfigureNetworkRequestSchema> {
-  const { interfaces, dns, gone, patienceMs } = change;
+  const { interfaces, dns, gone, patienceMs, moved } = change;
   return {
     ...{ gone: [...gone], patienceMs },
     ...(interfaces.length > 0 ? { network: { interfaces: interfaces.map(toInterface) } } : {}),
     ...(dns === undefined ? {} : { dns: toDns(dns) }),
+    ...(moved === undefined ? {} : { moved }),
   };
 }
 

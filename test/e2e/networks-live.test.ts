@@ -131,6 +131,7 @@ function changeCases(its: () => LiveKiln): void {
     await on.kiln.ok(["network", "disconnect", "inner", "web"]);
     await on.kiln.ok(["network", "disconnect", "red", "web"]);
     assert.deepEqual(await vm.links(), ["eth2"]);
+    assert.equal((await on.sh("web", "hostname -i")).trim(), (await vm.networks())[0]?.ip, "its own name");
     await on.kiln.stopDaemon("SIGKILL");
     await on.kiln.startDaemon();
     const [blue] = await vm.networks();

@@ -125,6 +125,7 @@ export class CardSet implements RunCards {
   /**
    * What is not as it was.
    *
+   * @param before nothing: not known
    * @param only of this card
    */
   async #tell(before: GuestNetwork, gone: readonly string[], only?: string): Promise<void> {
@@ -136,7 +137,9 @@ export class CardSet implements RunCards {
     const isSame = JSON.stringify(before.dns) === JSON.stringify(now.dns);
     const dns = isSame ? {} : { dns: now.dns ?? NO_DNS };
     const { machine } = await this.#parts.session({ timeoutMs: SESSION_MS });
-    await machine.changeCards({ interfaces, ...dns, gone, patienceMs: COMING_MS }, { timeoutMs: CALL_MS });
+    const moved = only === undefined ? movedOf(before, now) : undefined;
+    const change = { interfaces, ...dns, gone, patienceMs: COMING_MS, moved };
+    await machine.changeCards(change, { timeoutMs: CALL_MS });
   }
 
   #network(): GuestNetwork {
@@ -165,6 +168,13 @@ export class CardSet implements RunCards {
       },
     );
   }
+}
+
+/** The guest's own name has the address that its first card has. */
+function movedOf(before: GuestNetwork, now: GuestNetwork): CardChange["moved"] {
+  const addressOf = ({ interfaces }: GuestNetwork) => interfaces?.[0]?.addresses[0]?.split("/")[0] ?? "";
+  const [from, to] = [addressOf(before), addressOf(now)];
+  return from === to ? undefined : { from, to };
 }
 
 function noPlace(name: string, what: string, driver: string): KilnError {

@@ -359,6 +359,17 @@ pub struct ConfigureNetworkRequest {
     /// For a card of `network` that is only just coming.
     #[prost(uint32, tag = "4")]
     pub patience_ms: u32,
+    /// absent: the guest's name keeps its address
+    #[prost(message, optional, tag = "5")]
+    pub moved: ::core::option::Option<MovedAddress>,
+}
+/// Of the guest's own name in /etc/hosts, where it stands there yet. Empty: one of loopback, as for a guest without a network.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MovedAddress {
+    #[prost(string, tag = "1")]
+    pub from: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub to: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ConfigureNetworkResponse {

@@ -13,12 +13,13 @@ use std::path::Path;
 
 use rustix::mount::{MountFlags, mount_bind};
 
-use super::etc_text::resolv_conf;
-use super::{names, paths, written};
+use super::etc_text::{self, resolv_conf};
+use super::names::{self, Change};
+use super::{paths, written};
 use crate::console;
 use crate::grpc::status::{Result, Status};
 use crate::mount::{self, Mounts};
-use crate::proto::{Dns, HostEntry, Mode};
+use crate::proto::{Dns, HostEntry, Mode, MovedAddress};
 
 /// Where no path of the guest leads once the root is entered.
 pub const HIDDEN: &str = "/placed";
@@ -124,11 +125,27 @@ impl Prepared {
 impl Placed {
     /// Tells a running guest the names of others; they are all that there are from then on.
     pub fn change_names(&self, entries: &[HostEntry]) -> Result<()> {
-        let block = names::block(entries)?;
+        self.change_hosts(&Change::Names(&names::block(entries)?))
+    }
+
+    /// The guest's own name has another address from now on; empty: none but loopback's.
+    pub fn move_own(&self, MovedAddress { from, to }: &MovedAddress) -> Result<()> {
+        let read = |text: &str| {
+            let text = if text.is_empty() { etc_text::NOWHERE } else { text };
+            text.parse()
+                .map_err(|_| Status::invalid("an own address is none"))
+        };
+        self.change_hosts(&Change::Moved {
+            from: read(from)?,
+            to: read(to)?,
+        })
+    }
+
+    fn change_hosts(&self, change: &Change<'_>) -> Result<()> {
         let changed = match &self.hosts {
             None => Ok(()),
-            Some(Ours::Laid(file)) => names::replace_in(file, &block),
-            Some(Ours::Written(_)) => names::replace_at(Path::new("/"), Path::new(HOSTS), &block),
+            Some(Ours::Laid(file)) => names::change_in(file, change),
+            Some(Ours::Written(_)) => names::change_at(Path::new("/"), Path::new(HOSTS), change),
         };
         changed.map_err(|error| Status::from_io(format_args!("change {HOSTS}"), error))
     }

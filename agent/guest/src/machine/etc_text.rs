@@ -3,6 +3,9 @@
 use crate::grpc::status::{Result, Status};
 use crate::proto::{Dns, HostEntry};
 
+/// Of a name whose machine has no address.
+pub const NOWHERE: &str = "127.0.1.1";
+
 /// The text of /etc/hosts. `own` is the address that the guest's name gets.
 pub fn hosts_file(hostname: &str, own: Option<&str>, entries: &[HostEntry]) -> Result<String> {
     let mut text = String::from(
@@ -17,7 +20,7 @@ pub fn hosts_file(hostname: &str, own: Option<&str>, entries: &[HostEntry]) -> R
         // "web.example.com" is "web" too, as Docker has it.
         let alias = hostname.split_once('.').map_or("", |(short, _)| short);
         let names = [hostname, alias].join(" ");
-        text += &format!("{}\t{}\n", own.unwrap_or("127.0.1.1"), names.trim_end());
+        text += &format!("{}\t{}\n", own.unwrap_or(NOWHERE), names.trim_end());
     }
     Ok(text + &host_lines(entries)?)
 }

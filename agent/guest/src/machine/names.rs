@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::IpAddr;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -52,10 +53,50 @@ fn with_block(text: &[u8], block: &str) -> Vec<u8> {
     whole
 }
 
-/// In a file that is open. What comes before the names is never gone meanwhile: readers look at any time.
-pub fn replace_in(file: &File, block: &str) -> io::Result<()> {
+/// What becomes of the text of /etc/hosts.
+pub enum Change<'a> {
+    /// Instead of the last block of `block`.
+    Names(&'a str),
+    /// The guest's own name has another address.
+    Moved { from: IpAddr, to: IpAddr },
+}
+
+impl Change<'_> {
+    fn of(&self, text: &[u8]) -> Vec<u8> {
+        match self {
+            Change::Names(block) => with_block(text, block),
+            Change::Moved { from, to } => with_address(text, *from, *to),
+        }
+    }
+}
+
+/// `text` with another address in the first line of that one. Not among others' names, which come after.
+fn with_address(text: &[u8], from: IpAddr, to: IpAddr) -> Vec<u8> {
+    let from = format!("{from}\t").into_bytes();
+    let mut after = Vec::with_capacity(text.len() + 40);
+    let mut lines = text.split_inclusive(|byte| *byte == b'\n');
+    for line in &mut lines {
+        if line.starts_with(BEGIN.as_bytes()) {
+            after.extend_from_slice(line);
+            break;
+        }
+        if let Some(names) = line.strip_prefix(from.as_slice()) {
+            after.extend_from_slice(format!("{to}\t").as_bytes());
+            after.extend_from_slice(names);
+            break;
+        }
+        after.extend_from_slice(line);
+    }
+    for line in lines {
+        after.extend_from_slice(line);
+    }
+    after
+}
+
+/// In a file that is open. What comes before the change is never gone meanwhile: readers look at any time.
+pub fn change_in(file: &File, change: &Change<'_>) -> io::Result<()> {
     let before = read_bounded(file)?;
-    let after = with_block(&before, block);
+    let after = change.of(&before);
     let same = before
         .iter()
         .zip(&after)
@@ -66,7 +107,7 @@ pub fn replace_in(file: &File, block: &str) -> io::Result<()> {
 }
 
 /// In a root that belongs to its own init.
-pub fn replace_at(root: &Path, target: &Path, block: &str) -> io::Result<()> {
+pub fn change_at(root: &Path, target: &Path, change: &Change<'_>) -> io::Result<()> {
     let place = paths::place_of_file(root, target)?;
     if !written::is_file_or_missing(&place)? {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file"));
@@ -80,7 +121,7 @@ pub fn replace_at(root: &Path, target: &Path, block: &str) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error),
     };
-    let after = with_block(&before, block);
+    let after = change.of(&before);
     if before == after {
         return Ok(());
     }
@@ -174,24 +215,37 @@ mod tests {
         std::fs::write(&path, "127.0.0.1\tlocalhost\n").unwrap();
         let file = File::options().read(true).write(true).open(&path).unwrap();
         for block in [&long, &short, &String::new()] {
-            replace_in(&file, block).unwrap();
+            change_in(&file, &Change::Names(block)).unwrap();
             assert_eq!(
                 std::fs::read_to_string(&path).unwrap(),
                 format!("127.0.0.1\tlocalhost\n{block}")
             );
         }
         for block in [&long, &short] {
-            replace_at(&root, Path::new("/etc/hosts"), block).unwrap();
+            change_at(&root, Path::new("/etc/hosts"), &Change::Names(block)).unwrap();
             assert_eq!(
                 std::fs::read_to_string(&path).unwrap(),
                 format!("127.0.0.1\tlocalhost\n{block}")
             );
         }
         file.set_len(LIMIT + 1).unwrap();
-        assert!(replace_in(&file, &long).is_err());
+        assert!(change_in(&file, &Change::Names(&long)).is_err());
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
-        assert!(replace_at(&root, Path::new("/etc/hosts"), &long).is_err());
+        assert!(change_at(&root, Path::new("/etc/hosts"), &Change::Names(&long)).is_err());
         std::fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn a_guest_that_moves_has_its_own_name_along_and_no_other() {
+        let (from, to) = ("10.89.0.2".parse().unwrap(), "10.89.1.7".parse().unwrap());
+        let others = format!("{BEGIN}\n10.89.0.2\tdb\n{END}\n");
+        let text = format!("127.0.0.1\tlocalhost\n10.89.0.22\ta\n10.89.0.2\tweb\n{others}");
+        let moved = text.replacen("10.89.0.2\tweb", "10.89.1.7\tweb", 1);
+        let of = |text: &str| with_address(text.as_bytes(), from, to);
+        assert_eq!(of(&text), moved.as_bytes());
+        // Whose line is not there is not given one.
+        assert_eq!(of(&others), others.as_bytes());
+        assert_eq!(of("x"), b"x");
     }
 }

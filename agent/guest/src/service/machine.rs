@@ -93,6 +93,9 @@ async fn configure(agent: &Agent, request: &ConfigureNetworkRequest) -> Result<C
     if let Some(dns) = &request.dns {
         agent.placed.borrow_mut().change_dns(dns)?;
     }
+    if let Some(moved) = &request.moved {
+        agent.placed.borrow().move_own(moved)?;
+    }
     Ok(ConfigureNetworkResponse {})
 }
 

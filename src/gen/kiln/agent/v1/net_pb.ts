@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiln/agent/v1/net.proto.
  */
 export const file_kiln_agent_v1_net: GenFile = /*@__PURE__*/
-  fileDesc("ChdraWxuL2FnZW50L3YxL25ldC5wcm90bxINa2lsbi5hZ2VudC52MSIrCglIb3N0RW50cnkSDwoHYWRkcmVzcxgBIAEoCRINCgVuYW1lcxgCIAMoCSI3CgNEbnMSDwoHc2VydmVycxgBIAMoCRIOCgZzZWFyY2gYAiADKAkSDwoHb3B0aW9ucxgDIAMoCSI3CgdOZXR3b3JrEiwKCmludGVyZmFjZXMYASADKAsyGC5raWxuLmFnZW50LnYxLkludGVyZmFjZSJqCglJbnRlcmZhY2USCwoDbWFjGAEgASgJEgwKBG5hbWUYAiABKAkSEQoJYWRkcmVzc2VzGAMgAygJEhAKCGdhdGV3YXk0GAQgASgJEhAKCGdhdGV3YXk2GAUgASgJEgsKA210dRgGIAEoDSJiCgtEaWFsUmVxdWVzdBIpCgVzdGFydBgBIAEoCzIYLmtpbG4uYWdlbnQudjEuRGlhbFN0YXJ0SAASDgoEZGF0YRgCIAEoDEgAEg0KA2VvZhgDIAEoCEgAQgkKB21lc3NhZ2UiOAoJRGlhbFN0YXJ0Eg8KB25ldHdvcmsYASABKAkSDAoEaG9zdBgCIAEoCRIMCgRwb3J0GAMgASgNIk0KDERpYWxSZXNwb25zZRITCgljb25uZWN0ZWQYASABKAhIABIOCgRkYXRhGAIgASgMSAASDQoDZW9mGAMgASgISABCCQoHbWVzc2FnZSKGAQoXQ29uZmlndXJlTmV0d29ya1JlcXVlc3QSJwoHbmV0d29yaxgBIAEoCzIWLmtpbG4uYWdlbnQudjEuTmV0d29yaxIfCgNkbnMYAiABKAsyEi5raWxuLmFnZW50LnYxLkRucxIMCgRnb25lGAMgAygJEhMKC3BhdGllbmNlX21zGAQgASgNIhoKGENvbmZpZ3VyZU5ldHdvcmtSZXNwb25zZSI6Cg9TZXROYW1lc1JlcXVlc3QSJwoFbmFtZXMYASADKAsyGC5raWxuLmFnZW50LnYxLkhvc3RFbnRyeSISChBTZXROYW1lc1Jlc3BvbnNlYgZwcm90bzM");
+  fileDesc("ChdraWxuL2FnZW50L3YxL25ldC5wcm90bxINa2lsbi5hZ2VudC52MSIrCglIb3N0RW50cnkSDwoHYWRkcmVzcxgBIAEoCRINCgVuYW1lcxgCIAMoCSI3CgNEbnMSDwoHc2VydmVycxgBIAMoCRIOCgZzZWFyY2gYAiADKAkSDwoHb3B0aW9ucxgDIAMoCSI3CgdOZXR3b3JrEiwKCmludGVyZmFjZXMYASADKAsyGC5raWxuLmFnZW50LnYxLkludGVyZmFjZSJqCglJbnRlcmZhY2USCwoDbWFjGAEgASgJEgwKBG5hbWUYAiABKAkSEQoJYWRkcmVzc2VzGAMgAygJEhAKCGdhdGV3YXk0GAQgASgJEhAKCGdhdGV3YXk2GAUgASgJEgsKA210dRgGIAEoDSJiCgtEaWFsUmVxdWVzdBIpCgVzdGFydBgBIAEoCzIYLmtpbG4uYWdlbnQudjEuRGlhbFN0YXJ0SAASDgoEZGF0YRgCIAEoDEgAEg0KA2VvZhgDIAEoCEgAQgkKB21lc3NhZ2UiOAoJRGlhbFN0YXJ0Eg8KB25ldHdvcmsYASABKAkSDAoEaG9zdBgCIAEoCRIMCgRwb3J0GAMgASgNIk0KDERpYWxSZXNwb25zZRITCgljb25uZWN0ZWQYASABKAhIABIOCgRkYXRhGAIgASgMSAASDQoDZW9mGAMgASgISABCCQoHbWVzc2FnZSKyAQoXQ29uZmlndXJlTmV0d29ya1JlcXVlc3QSJwoHbmV0d29yaxgBIAEoCzIWLmtpbG4uYWdlbnQudjEuTmV0d29yaxIfCgNkbnMYAiABKAsyEi5raWxuLmFnZW50LnYxLkRucxIMCgRnb25lGAMgAygJEhMKC3BhdGllbmNlX21zGAQgASgNEioKBW1vdmVkGAUgASgLMhsua2lsbi5hZ2VudC52MS5Nb3ZlZEFkZHJlc3MiKAoMTW92ZWRBZGRyZXNzEgwKBGZyb20YASABKAkSCgoCdG8YAiABKAkiGgoYQ29uZmlndXJlTmV0d29ya1Jlc3BvbnNlIjoKD1NldE5hbWVzUmVxdWVzdBInCgVuYW1lcxgBIAMoCzIYLmtpbG4uYWdlbnQudjEuSG9zdEVudHJ5IhIKEFNldE5hbWVzUmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * @generated from message kiln.agent.v1.HostEntry
@@ -415,6 +415,13 @@ export type ConfigureNetworkRequest = Message<"kiln.agent.v1.ConfigureNetworkReq
    * @generated from field: uint32 patience_ms = 4;
    */
   patienceMs: number;
+
+  /**
+   * absent: the guest's name keeps its address
+   *
+   * @generated from field: kiln.agent.v1.MovedAddress moved = 5;
+   */
+  moved?: MovedAddress | undefined;
 };
 
 /**
@@ -445,6 +452,13 @@ export type ConfigureNetworkRequestJson = {
    * @generated from field: uint32 patience_ms = 4;
    */
   patienceMs?: number;
+
+  /**
+   * absent: the guest's name keeps its address
+   *
+   * @generated from field: kiln.agent.v1.MovedAddress moved = 5;
+   */
+  moved?: MovedAddressJson;
 };
 
 /**
@@ -453,6 +467,47 @@ export type ConfigureNetworkRequestJson = {
  */
 export const ConfigureNetworkRequestSchema: GenMessage<ConfigureNetworkRequest, {jsonType: ConfigureNetworkRequestJson}> = /*@__PURE__*/
   messageDesc(file_kiln_agent_v1_net, 7);
+
+/**
+ * Of the guest's own name in /etc/hosts, where it stands there yet. Empty: one of loopback, as for a guest without a network.
+ *
+ * @generated from message kiln.agent.v1.MovedAddress
+ */
+export type MovedAddress = Message<"kiln.agent.v1.MovedAddress"> & {
+  /**
+   * @generated from field: string from = 1;
+   */
+  from: string;
+
+  /**
+   * @generated from field: string to = 2;
+   */
+  to: string;
+};
+
+/**
+ * Of the guest's own name in /etc/hosts, where it stands there yet. Empty: one of loopback, as for a guest without a network.
+ *
+ * @generated from message kiln.agent.v1.MovedAddress
+ */
+export type MovedAddressJson = {
+  /**
+   * @generated from field: string from = 1;
+   */
+  from?: string;
+
+  /**
+   * @generated from field: string to = 2;
+   */
+  to?: string;
+};
+
+/**
+ * Describes the message kiln.agent.v1.MovedAddress.
+ * Use `create(MovedAddressSchema)` to create a new message.
+ */
+export const MovedAddressSchema: GenMessage<MovedAddress, {jsonType: MovedAddressJson}> = /*@__PURE__*/
+  messageDesc(file_kiln_agent_v1_net, 8);
 
 /**
  * @generated from message kiln.agent.v1.ConfigureNetworkResponse
@@ -471,7 +526,7 @@ export type ConfigureNetworkResponseJson = {
  * Use `create(ConfigureNetworkResponseSchema)` to create a new message.
  */
 export const ConfigureNetworkResponseSchema: GenMessage<ConfigureNetworkResponse, {jsonType: ConfigureNetworkResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_net, 8);
+  messageDesc(file_kiln_agent_v1_net, 9);
 
 /**
  * @generated from message kiln.agent.v1.SetNamesRequest
@@ -498,7 +553,7 @@ export type SetNamesRequestJson = {
  * Use `create(SetNamesRequestSchema)` to create a new message.
  */
 export const SetNamesRequestSchema: GenMessage<SetNamesRequest, {jsonType: SetNamesRequestJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_net, 9);
+  messageDesc(file_kiln_agent_v1_net, 10);
 
 /**
  * @generated from message kiln.agent.v1.SetNamesResponse
@@ -517,5 +572,5 @@ export type SetNamesResponseJson = {
  * Use `create(SetNamesResponseSchema)` to create a new message.
  */
 export const SetNamesResponseSchema: GenMessage<SetNamesResponse, {jsonType: SetNamesResponseJson}> = /*@__PURE__*/
-  messageDesc(file_kiln_agent_v1_net, 10);
+  messageDesc(file_kiln_agent_v1_net, 11);
 
