@@ -70,6 +70,22 @@ describe("VMs on CNI networks", { skip: !isRoot && "it takes root to make hosts 
       assert.equal(await world.found(), bare, `${await world.found()}${kiln.daemonLog}`),
     );
 
+  it("have the names and the way out that they should where one comes before a network of kiln's own", async () => {
+    await kiln.ok(["network", "create", "own"]);
+    await box("both", "--network", "cni:lan", "--network", "own");
+    const [lan, own] = JSON.parse(
+      await kiln.ok(["inspect", "-f", "{{json .status.networks}}", "both"]),
+    ) as Attached[];
+    for (const [name, one] of [
+      ["eth0", lan],
+      ["eth1", own],
+    ] as const)
+      assert.match(await sh("both", `ip -o link show ${name}`), new RegExp(`[<,]UP[,>].*${one?.mac}`), name);
+    assert.ok(await pings("both", OUTSIDE.ip4));
+    await kiln.ok(["rm", "-f", "both"]);
+    await kiln.ok(["network", "rm", "own"]);
+  });
+
   it("reach each other and the world outside by both families, and are reached by a published port", async () => {
     await Promise.all([box("web", "--network", "cni:lan"), box("db", "--network", "cni:lan")]);
     const [web, db] = [await addressesOf("web"), await addressesOf("db")];

@@ -55,8 +55,10 @@ pub fn configure(network: &Network) -> Result<()> {
         .map(Wanted::read)
         .collect::<Result<Vec<_>>>()?;
     let mut socket = Socket::open().map_err(|error| Status::from_io("open rtnetlink", error))?;
-    let links = links(&mut socket).map_err(|error| Status::from_io("list the network interfaces", error))?;
     for (number, interface) in wanted.iter().enumerate() {
+        // Each time: the one before may have given a link another name.
+        let links =
+            links(&mut socket).map_err(|error| Status::from_io("list the network interfaces", error))?;
         let failed = |error| Status::from_io(format_args!("configure {}", interface.name), error);
         let index = find(&links, interface)?;
         let taken = links
