@@ -18,8 +18,11 @@ const CNI: Readonly<Record<string, readonly string[]>> = {
   [ID.a]: ["10.1.0.5/24", "fd01::5/64"],
   [ID.b]: ["10.1.0.6/24"],
 };
+/** Those whose cards have gone, whatever their records say. */
+const GONE = new Set<string>();
 const facts = {
   networks: { get: (id: string) => NETWORKS.get(id) } as unknown as Pick<Networks, "get">,
+  networkUses: { isOn: (networkId: string, vmId: string) => !GONE.has(`${networkId} ${vmId}`) },
   cniUses: {
     joinedOf: ({ vmId }: CniKey) =>
       CNI[vmId] === undefined ? undefined : ({ addresses: CNI[vmId] } as unknown as CniJoined),

@@ -6,11 +6,12 @@ import { shortId } from "../../base/ids.js";
 import { cniName, meansItself } from "../../base/network-flag.js";
 import type { VmRecord } from "../vm/record.js";
 import { type CniUses, cniCardsOf } from "./cni-uses.js";
-import { cardsOf } from "./network-uses.js";
+import { cardsOf, type NetworkUses } from "./network-uses.js";
 import type { Networks } from "./networks.js";
 
 export interface NeighbourFacts {
   readonly networks: Pick<Networks, "get">;
+  readonly networkUses: Pick<NetworkUses, "isOn">;
   readonly cniUses: Pick<CniUses, "joinedOf">;
 }
 
@@ -66,8 +67,10 @@ interface Place {
   readonly aliases: readonly string[];
 }
 
-function placesOf(vm: Named, { networks, cniUses }: NeighbourFacts): Place[] {
-  const own = cardsOf(vm).map(({ networkId, card: { ip4, ip6, aliases } }) => ({
+/** Where it is at this moment. */
+function placesOf(vm: Named, { networks, networkUses, cniUses }: NeighbourFacts): Place[] {
+  const here = cardsOf(vm).filter(({ networkId }) => networkUses.isOn(networkId, vm.id));
+  const own = here.map(({ networkId, card: { ip4, ip6, aliases } }) => ({
     key: networkId,
     network: networks.get(networkId)?.name ?? "",
     addresses: [ip4, ip6].filter((address) => address !== undefined),

@@ -71,6 +71,11 @@ export class NetworkUses {
     });
   }
 
+  /** From its card's coming to the moment at which it begins to go, whatever the VM's state says. */
+  isOn(networkId: string, vmId: string): boolean {
+    return this.#cards.get(networkId)?.has(vmId) === true;
+  }
+
   /** What its guest is told by DHCP has changed; its ports are as they were. @throws KilnError unavailable `network-failed` */
   async refresh({ networkId, card }: CardPlace): Promise<void> {
     await this.#found;

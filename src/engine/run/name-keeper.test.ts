@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
 import { eventually } from "../../../test/fixtures/bridge-guests.js";
 import { engineCase } from "../../../test/fixtures/engine-case.js";
+import { orderOf } from "../../../test/fixtures/network-case.js";
 import { attachmentOf } from "../vm/network-config.js";
 
 const kilnd = engineCase();
@@ -38,6 +39,25 @@ describe("names of other VMs in a guest", () => {
     await eventually("a knows b", () => known(a.guest.names).includes("10.1.0.6 b front"));
     await kilnd.engine.vms.kill("b");
     await eventually("a knows b no more", () => known(a.guest.names).join() === "10.1.0.5 a");
+  });
+
+  it("go with a VM of a network whose resolver is not the first, while its state is still that of one that runs", async () => {
+    for (const name of ["web", "shop"]) await kilnd.engine.networks.create(orderOf(name));
+    const start = async (name: string, networks: readonly string[]) => {
+      const asked = networks.map((one) => attachmentOf({ name: one, ip: "", ip6: "", mac: "", aliases: [] }));
+      await kilnd.create({ name, network: "none", networks: asked });
+      await kilnd.engine.vms.start(name);
+      return kilnd.world.vmms.at(-1)?.guest ?? assert.fail();
+    };
+    const a = await start("a", ["web", "shop"]);
+    const knowsB = () => a.names.some((line) => / b /.test(line));
+    for (const end of [() => kilnd.engine.vms.stop("b"), () => kilnd.engine.vms.kill("b")]) {
+      await start("b", ["shop"]);
+      await eventually("a knows b", knowsB);
+      await end();
+      await eventually("a knows b no more", () => !knowsB());
+      await kilnd.engine.vms.remove("b", true);
+    }
   });
 
   it("are told again by the next kilnd, of what came and went meanwhile too", async () => {
