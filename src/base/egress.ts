@@ -128,6 +128,16 @@ function bitsHint(range: string): string {
     : "";
 }
 
+/**
+ * What somebody has said, as opposed to a record of nothing said: a caller whose variable is not set means to close something.
+ *
+ * @throws KilnError invalid_argument `bad-egress` where it is empty
+ */
+export function requireEgressWords(text: string): string {
+  if (text.trim() === "") throw badEgress(text, "it says nothing; `all` is what opens everything");
+  return text;
+}
+
 function badEgress(text: string, why: string): KilnError {
   return new KilnError(Code.InvalidArgument, `egress policy "${text.slice(0, 200)}": ${why}`, {
     reason: "bad-egress",

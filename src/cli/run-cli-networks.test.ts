@@ -170,6 +170,7 @@ describe("kiln create --network", () => {
       [["--ip", "10.0.0.1", "--network", "a", "--network", "b"], /go with one network/],
       [["--network", "lan:ip=x"], /no IPv4 address/],
       [["--publish-mode", "magic"], /dial or nft|dial, nft/],
+      [["--egress", ""], /it says nothing/],
     ] as const) {
       const said = await asked(...words);
       assert.ok(typeof said === "string", words.join(" "));

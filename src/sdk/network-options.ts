@@ -1,5 +1,6 @@
 // Networks of a VM, as a caller writes them.
 
+import { requireEgressWords } from "../base/egress.js";
 import { Code, KilnError } from "../base/errors.js";
 import { formatNetworkAsk, parseNetworkFlag } from "../base/network-flag.js";
 import type { NetworkAttachmentJson, VmConfigJson } from "../gen/kiln/v1/types_pb.js";
@@ -38,7 +39,7 @@ export function planNetworks(options: NetworkOptions): VmConfigJson {
   return {
     ...(network === undefined ? {} : { network }),
     ...(networks.length === 0 ? {} : { networks: networks.map(planAttachment) }),
-    ...(options.egress === undefined ? {} : { egress: options.egress }),
+    ...(options.egress === undefined ? {} : { egress: requireEgressWords(options.egress) }),
     ...(options.dns === undefined ? {} : { dns: options.dns.slice() }),
     ...(options.dnsSearch === undefined ? {} : { dnsSearch: options.dnsSearch.slice() }),
     ...(options.dnsOptions === undefined ? {} : { dnsOptions: options.dnsOptions.slice() }),
