@@ -3,11 +3,19 @@
 
 import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { newId } from "../src/base/ids.js";
 import { delay } from "../src/base/runtime.js";
 import { createCow } from "../src/disk/index.js";
 import { EndAction, Mode } from "../src/gen/kiln/agent/v1/machine_pb.js";
-import { createQemuDriver, type DiskSpec, type VmmDriver, type VmmHandle } from "../src/vmm/index.js";
+import type { InterfaceSchema } from "../src/gen/kiln/agent/v1/net_pb.js";
+import {
+  type CardSpec,
+  createQemuDriver,
+  type DiskSpec,
+  type VmmDriver,
+  type VmmHandle,
+} from "../src/vmm/index.js";
 import { openWire, type WireSession } from "../test/fixtures/agent-wire.js";
 import { defaultInitramfs, defaultKernel, type TestKernel } from "../test/fixtures/assets.js";
 
@@ -48,6 +56,7 @@ async function launchBare(
   scratch: string,
   boot: BootFiles,
   disks: readonly DiskSpec[],
+  cards: readonly CardSpec[] = [],
 ): Promise<BareMachine> {
   const directory = await mkdtemp(join(scratch, "b"));
   const [runDirectory, stateDirectory] = [join(directory, "r"), join(directory, "s")];
@@ -62,7 +71,7 @@ async function launchBare(
     vcpus: 1,
     memoryBytes: MEMORY,
     disks,
-    cards: [],
+    cards,
     ports: [],
   });
   return {
@@ -79,8 +88,9 @@ export async function bootBare(
   scratch: string,
   disks: readonly DiskSpec[] = [],
   boot?: BootFiles,
+  cards: readonly CardSpec[] = [],
 ): Promise<BareGuest> {
-  const machine = await launchBare(scratch, boot ?? (await bootFiles()), disks);
+  const machine = await launchBare(scratch, boot ?? (await bootFiles()), disks, cards);
   const dial = (options: { signal?: AbortSignal | undefined }) => machine.handle.dialChannel(options);
   const session = await openWire(dial, { helloTimeoutMs: HELLO_MS });
   return {
@@ -101,23 +111,40 @@ export async function bootToConsole(scratch: string, boot: BootFiles): Promise<{
   return machine;
 }
 
+/** A card of a bare guest, as its VMM and as its agent is told of it. */
+export interface BareCard {
+  readonly card: CardSpec;
+  readonly guest: MessageInitShape<typeof InterfaceSchema>;
+}
+
 /** A bare guest on a base that kiln has made below `dataRoot`, with a program that sleeps. */
-export async function bootBareOnBase(scratch: string, dataRoot: string): Promise<BareGuest> {
+export async function bootBareOnBase(
+  scratch: string,
+  dataRoot: string,
+  cards: readonly BareCard[] = [],
+): Promise<BareGuest> {
   const bases = join(dataRoot, "bases");
   const [name] = (await readdir(bases, { recursive: true })).filter((path) => path.endsWith("base.ext4"));
   if (name === undefined) throw new Error(`no base is in ${bases}`);
   const base = join(bases, name);
   const cow = join(await mkdtemp(join(scratch, "c")), "cow");
   await createCow(cow, { baseDigest: `sha256:${"ab".repeat(32)}`, baseSizeBytes: 64 * 1024 ** 3 });
-  const guest = await bootBare(scratch, [
+  const disks = [
     { id: "base", path: base, readOnly: true },
     { id: "cow", path: cow, readOnly: false },
-  ]);
+  ];
+  const guest = await bootBare(
+    scratch,
+    disks,
+    undefined,
+    cards.map(({ card }) => card),
+  );
   await guest.session.client.boot({
     mode: Mode.APP,
     root: { baseDevice: "/dev/vda", cowDevice: "/dev/vdb", persistent: false, chunkSectors: 128 },
     process: { args: ["sleep", "100000"], env: ["PATH=/bin"] },
     endAction: EndAction.POWEROFF,
+    ...(cards.length === 0 ? {} : { network: { interfaces: cards.map((one) => one.guest) } }),
   });
   return guest;
 }

@@ -13,6 +13,7 @@ import { benchBeside } from "./beside.js";
 import { benchBoot } from "./boot.js";
 import { benchJail } from "./jail.js";
 import type { Row } from "./measure.js";
+import { benchNetwork } from "./network.js";
 import { benchShare } from "./share.js";
 import { type Bench, benchCreate, benchExec, benchMany, benchRun, prepareImage } from "./vms.js";
 
@@ -24,6 +25,7 @@ const ROWS: Readonly<Record<string, (bench: Bench) => Promise<Row[]>>> = {
   jail: ({ scratch }) => benchJail(scratch),
   exec: benchExec,
   share: ({ scratch }) => benchShare(scratch),
+  network: ({ scratch }) => benchNetwork(scratch),
   many: benchMany,
 };
 
