@@ -15,6 +15,19 @@ import {
 } from "../../test/fixtures/empty-frames.js";
 import { SingleSession } from "./http2-session.js";
 
+/** With a session and the raw socket of its agent. */
+async function withAgent(body: (session: SingleSession, agent: Socket) => Promise<void>): Promise<void> {
+  const server = createTcpServer().listen(0, "127.0.0.1");
+  try {
+    await once(server, "listening");
+    const socket = connect((server.address() as AddressInfo).port, "127.0.0.1");
+    const [agent] = (await once(server, "connection")) as [Socket];
+    await body(new SingleSession(socket), agent);
+  } finally {
+    server.close();
+  }
+}
+
 describe("SingleSession", () => {
   it("may be closed before its connection is announced", async () => {
     const server = createServer().listen(0, "127.0.0.1");
@@ -31,13 +44,8 @@ describe("SingleSession", () => {
     }
   });
 
-  it("says to a call that comes too late how it ended, as to one that was open", async () => {
-    const server = createTcpServer().listen(0, "127.0.0.1");
-    try {
-      await once(server, "listening");
-      const socket = connect((server.address() as AddressInfo).port, "127.0.0.1");
-      const [agent] = (await once(server, "connection")) as [Socket];
-      const session = new SingleSession(socket);
+  it("says to a call that comes too late how it ended, as to one that was open", () =>
+    withAgent(async (session, agent) => {
       const call = await session.request("POST", "/x", {});
       const failure = once(call, "error");
       agent.write("noise in place of HTTP/2, ".repeat(10));
@@ -46,10 +54,7 @@ describe("SingleSession", () => {
       assert.ok(message.includes(why), `${message} has not ${why}`);
       await assert.rejects(session.request("POST", "/x", {}), (error: Error) => error.message.includes(why));
       assert.match(why, /Protocol error/);
-    } finally {
-      server.close();
-    }
-  });
+    }));
 
   it("keeps nothing of a ping that was answered", async () => {
     const server = createServer().listen(0, "127.0.0.1");
@@ -87,13 +92,8 @@ describe("SingleSession with an agent that sends frames without end", () => {
     "answers that are none yet": [Buffer.alloc(0), frame(1, Buffer.from([0x08, 3, 0x31, 0x30, 0x33]), 4, 1)],
   };
   for (const [kind, [opening, repeated]] of Object.entries(kinds)) {
-    it(`ends, and says that they are a breach: ${kind}`, async () => {
-      const server = createTcpServer().listen(0, "127.0.0.1");
-      try {
-        await once(server, "listening");
-        const socket = connect((server.address() as AddressInfo).port, "127.0.0.1");
-        const [agent] = (await once(server, "connection")) as [Socket];
-        const session = new SingleSession(socket);
+    it(`ends, and says that they are a breach: ${kind}`, () =>
+      withAgent(async (session, agent) => {
         const call = await session.request("POST", "/x", {});
         call.on("error", () => undefined);
         agent.write(Buffer.concat([SETTINGS, opening]));
@@ -102,9 +102,6 @@ describe("SingleSession with an agent that sends frames without end", () => {
         if (!REFUSED_ANYWAY.has(kind))
           assert.match(why, /broke HTTP\/2 \(it sent far more HTTP\/2 frames than/);
         assert.equal(session.violated, true);
-      } finally {
-        server.close();
-      }
-    });
+      }));
   }
 });

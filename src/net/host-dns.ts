@@ -56,7 +56,7 @@ export function parseResolvConf(text: string): HostDns {
 }
 
 /** True for an address that means another machine inside a guest. */
-function isLoopback(address: string): boolean {
+export function isLoopback(address: string): boolean {
   return address.startsWith("127.") || address === "::1" || address === "0.0.0.0" || address === "::";
 }
 

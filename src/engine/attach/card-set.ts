@@ -46,7 +46,7 @@ export class CardSet implements RunCards {
   }
 
   get address(): string {
-    return this.#network().interfaces?.[0]?.addresses[0]?.replace(/\/.*/, "") ?? "";
+    return ownAddress(this.#network());
   }
 
   async add(place: CardPlace): Promise<void> {
@@ -172,9 +172,13 @@ export class CardSet implements RunCards {
 
 /** The guest's own name has the address that its first card has. */
 function movedOf(before: GuestNetwork, now: GuestNetwork): CardChange["moved"] {
-  const addressOf = ({ interfaces }: GuestNetwork) => interfaces?.[0]?.addresses[0]?.split("/")[0] ?? "";
-  const [from, to] = [addressOf(before), addressOf(now)];
+  const [from, to] = [ownAddress(before), ownAddress(now)];
   return from === to ? undefined : { from, to };
+}
+
+/** "" of a guest that has none. */
+function ownAddress({ interfaces }: GuestNetwork): string {
+  return interfaces?.[0]?.addresses[0]?.replace(/\/.*/, "") ?? "";
 }
 
 function noPlace(name: string, what: string, driver: string): KilnError {

@@ -18,9 +18,6 @@ const MAX_TOLD_BYTES = 1024;
 /** Beside the standard descriptors: where a helper may say something before it begins. */
 export const TOLD_FD = 3;
 
-/** How the pid of what bubblewrap started is found in what it writes to its `--info-fd`, in pieces. */
-export const BWRAP_CHILD_PID = /"child-pid": *(\d+)\s*[,}]/;
-
 /** Goes before a program that is to begin once it is on record: a kilnd that dies before that ends it by closing its stdin. */
 export function held(...program: readonly string[]): string[] {
   return ["sh", "-c", 'read -r go && exec "$@" </dev/null', "sh", ...program];

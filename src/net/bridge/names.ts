@@ -3,12 +3,13 @@
 
 import { chmod, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { BWRAP_CHILD_PID } from "../../base/bubblewrap.js";
 import { failpoint } from "../../base/failpoint.js";
 import { exists, makeDirectory, writeFileAtomic } from "../../base/files.js";
 import type { NetworkSpec } from "../../base/networks.js";
 import { signalProcess } from "../../base/processes.js";
 import type { NetworkCard } from "../types.js";
-import { BWRAP_CHILD_PID, endHelper, runningHelper, startHelper } from "./helper.js";
+import { endHelper, runningHelper, startHelper } from "./helper.js";
 import type { BridgePrograms, Place } from "./place.js";
 import { type NamesKind, planConfiguration, planHosts, planOwn, planResolvConf } from "./plan-names.js";
 import { planNamesJail } from "./plan-names-jail.js";

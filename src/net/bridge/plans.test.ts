@@ -206,7 +206,7 @@ describe("a user's own place", () => {
 });
 
 describe("whom a user's resolvers ask", () => {
-  const others = ["10.0.0.9", "127.0.0.54", "::1", "fd00::9"];
+  const others = ["10.0.0.9", "127.0.0.54", "::1", "0.0.0.0", "::", "fd00::9"];
   it("is pasta for the host's first one, and others that are not on its loopback", () => {
     assert.deepEqual(planUpstream("10.0.0.8", "10.0.0.8", ["10.0.0.8", ...others]), [
       ...["192.0.0.3", "10.0.0.9", "fd00::9"],

@@ -7,6 +7,7 @@ import { failpoint } from "../../base/failpoint.js";
 import { makeDirectory } from "../../base/files.js";
 import { type Netguard, netguardEnvironment, prepareNetguard } from "../../base/netguard.js";
 import type { ProcessId } from "../../base/processes.js";
+import { isLoopback } from "../host-dns.js";
 import { endHelper, held, runningHelper, startHelper, TOLD_FD } from "./helper.js";
 import type { Place } from "./place.js";
 
@@ -213,10 +214,6 @@ export function planUpstream(
   const isAsked = resolver !== undefined && resolver === asked;
   const others = servers.filter((server) => !isLoopback(server) && !(isAsked && server === resolver));
   return isAsked ? [WAY_OUT.resolver, ...others] : others;
-}
-
-function isLoopback(server: string): boolean {
-  return server.startsWith("127.") || server === "::1";
 }
 
 /** Whether the host has a way out by IPv6. */

@@ -10,7 +10,7 @@ import { hostPlace } from "../bridge/host-place.js";
 import { type FoundPasst, refusalForUser } from "../bridge/look.js";
 import type { Place } from "../bridge/place.js";
 import { endUserPlace, ensureUserPlace, findUserPlace, type UserPlaceOptions } from "../bridge/user-place.js";
-import { readHostDns } from "../host-dns.js";
+import { isLoopback, readHostDns } from "../host-dns.js";
 
 export interface CniGroundOptions {
   /** Of the holders' records, for a boot of the host: private to kilnd. */
@@ -101,8 +101,7 @@ export class CniGround {
 /** A guest does not reach the host's loopback. */
 async function rootPlace(): Promise<Place> {
   const { servers, upstream, ...place } = hostPlace((await readHostDns()).servers);
-  const isOutside = (server: string) => !server.startsWith("127.") && server !== "::1";
-  return { ...place, servers, upstream: upstream.filter(isOutside) };
+  return { ...place, servers, upstream: upstream.filter((server) => !isLoopback(server)) };
 }
 
 function userNamespaceOf(pid: number): Promise<string | undefined> {

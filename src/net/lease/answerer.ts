@@ -2,9 +2,10 @@
 
 import { chmod, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { BWRAP_CHILD_PID } from "../../base/bubblewrap.js";
 import { failpoint } from "../../base/failpoint.js";
 import { makeDirectory, writeFileAtomic } from "../../base/files.js";
-import { BWRAP_CHILD_PID, endHelper, runningHelper, startHelper } from "../bridge/helper.js";
+import { endHelper, runningHelper, startHelper } from "../bridge/helper.js";
 import { LEASE_FILE, planLeaseJail } from "./plan-jail.js";
 
 export interface AnswererOptions {

@@ -3,6 +3,7 @@
 
 import type { ChildProcess } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
+import { BWRAP_CHILD_PID } from "../../base/bubblewrap.js";
 import { defined } from "../../base/defined.js";
 import { Code, KilnError } from "../../base/errors.js";
 import { planEnvironment } from "../../base/privileges.js";
@@ -129,7 +130,7 @@ async function within(told: Promise<number>, patienceMs: number): Promise<number
   }
 }
 
-/** bubblewrap writes {"child-pid": 123, ...} in pieces; what is more than this is not its. */
+/** What is more than this is not its. */
 const MAX_INFO_BYTES = 4096;
 
 /** Reads to the end: a bubblewrap that can't write all of it dies, and its child waits for it without end. */
@@ -137,7 +138,7 @@ async function childPid(info: Readable): Promise<number> {
   let text = "";
   info.setEncoding("utf8");
   for await (const piece of info) text = (text + piece).slice(0, MAX_INFO_BYTES);
-  const pid = /"child-pid": *(\d+)\s*[,}]/.exec(text)?.[1];
+  const pid = BWRAP_CHILD_PID.exec(text)?.[1];
   if (pid !== undefined) return Number(pid);
   throw new KilnError(Code.FailedPrecondition, "bubblewrap told no process", { reason: "vmm-not-started" });
 }
