@@ -57,7 +57,7 @@ export function planAttachment(wanted: string | Partial<NetworkAttachment>): Net
   }
   throw new KilnError(Code.InvalidArgument, `"${ask}" is no named network`, {
     reason: "bad-network",
-    hint: `write { network: "${ask}" }`,
+    hint: `a VM is given ${ask} when it is made: --network ${ask}, or network: "${ask}" of the SDK; \`kiln network ls\` lists named ones`,
   });
 }
 

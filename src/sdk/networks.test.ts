@@ -48,6 +48,11 @@ describe("kiln.networks", () => {
     await assert.rejects(kiln.networks.disconnect("db", "web"), reason("not-connected"));
     await assert.rejects(kiln.networks.connect("db", "user"), reason("bad-network"));
     await assert.rejects(kiln.networks.connect("db", { network: "web", ip: "10.0.0" }), reason("bad-ip"));
+    await assert.rejects(
+      kiln.networks.connect("db", "none"),
+      (error: { hint?: string }) => /--network none/.test(error.hint ?? ""),
+      "said so that the command line's user can do it too",
+    );
     await assert.rejects(kiln.networks.connect("db", { netwrk: "web" } as never), reason("unknown-option"));
   });
 });
